@@ -1,0 +1,5 @@
+"""Event-driven lead scoring and outreach for Supabase, with Gemini."""
+
+from importlib.metadata import version
+
+__version__ = version("leadhook")

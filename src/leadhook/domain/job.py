@@ -1,0 +1,183 @@
+"""A lead that this process holds for a while, and what the database answers about it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.verdict import Paid, Usage
+
+Cause = Literal["start", "ring", "due", "sweep"]
+"""What woke the worker: its own start, a ring, a time that the database named, or the sweep."""
+
+
+class ApiKey(BaseModel):
+    """A Gemini key. The fingerprint is the first 16 hex digits of its SHA-256 and may be logged; the key may not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    api_key: SecretStr
+
+
+class Lane(BaseModel):
+    """The `(user_id, tag)` that a claim stopped at; the next one goes on behind it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: UUID
+    tag: str
+
+
+class ClaimedLead(BaseModel):
+    """A leased lead with all that its judgement needs. `(lead_id, fence)` names the lease in every later write."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lead_id: str
+    fence: int
+    run: int
+    attempts: int
+    slow: bool
+    found_by: str | None
+    eligible_at: datetime
+    """When the database saw it become eligible, by the database's clock."""
+    waited_ms: int
+    """From `eligible_at` to this claim, by the database's clock."""
+    lead: Lead
+    prompts: Prompts
+    paid: Paid | None = None
+
+
+class Batch(BaseModel):
+    """The reply of a claim."""
+
+    model_config = ConfigDict(frozen=True)
+
+    leads: tuple[ClaimedLead, ...] = ()
+    keys: tuple[ApiKey, ...] = ()
+    """The healthy ones; empty only when no lead was handed out."""
+    cursor: Lane | None = None
+    cut: bool = False
+    """More is ready, or touches are left: a free slot is a reason to claim again."""
+    busy: bool = False
+    """Somebody else's claim took too long; again in 200 to 600 ms."""
+    next_due_ms: int | None = None
+    """When a claim could hand something out; None: nothing is due that the database knows of."""
+    lease_ms: int = Field(default=30_000)
+    renew_ms: int = Field(default=10_000)
+    start_limit_ms: int = Field(default=15_000)
+
+
+class LeaseRef(BaseModel):
+    """The name of a lease."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lead_id: str
+    fence: int
+
+
+class Renewal(LeaseRef):
+    """A lease to keep, with what was bought meanwhile."""
+
+    paid: Paid | None = None
+
+
+class Timing(BaseModel):
+    """Measured by this process, in milliseconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    first_call_ms: int | None = None
+    """From the lead's `eligible_at` to its first model call: `waited_ms` plus the time since the claim's reply."""
+    model_ms: int = 0
+    """Spent in model calls."""
+
+
+class Result(LeaseRef):
+    """A finished judgement on its way to the database."""
+
+    paid: Paid
+    """With its message: `ineligible` twice below 50."""
+    key_fingerprint: str | None
+    usage: Usage
+    timing: Timing
+
+
+class Release(LeaseRef):
+    """A lead that is given back without a result.
+
+    `retry`: again after `delay_ms`, an attempt is spent (dead when it was the last). `returned`: again after
+    `delay_ms`, nothing is spent. `dead`: never again by itself, with its reason.
+    """
+
+    outcome: Literal["retry", "returned", "dead"]
+    error_code: str
+    reason: str
+    delay_ms: int = 0
+    paid: Paid | None = None
+    key_fingerprint: str | None = None
+    usage: Usage
+    timing: Timing
+
+
+class ParkedKey(BaseModel):
+    """What Google said of a key. `for_ms` None: until its row in `gemini_api` changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    reason: str
+    for_ms: int | None = None
+
+
+class LeaseOutcome(StrEnum):
+    """What became of one written lease."""
+
+    SAVED = "saved"
+    RENEWED = "renewed"
+    RELEASED = "released"
+    DEAD = "dead"
+    LEASE_LOST = "lease_lost"
+    BUSY = "busy"
+    """The application holds the row: again soon."""
+    UNWANTED = "unwanted"
+    """Not eligible any more; nothing was written."""
+    REFUSED = "refused"
+    """The application's own constraint or trigger says no; dead, the answer is kept."""
+    GONE = "gone"
+
+
+class LeaseReply(LeaseRef):
+    """The database's answer about one lease."""
+
+    outcome: LeaseOutcome
+    reason: str | None = None
+
+
+class LeaseReplies(BaseModel):
+    """The reply of renew, save and release."""
+
+    model_config = ConfigDict(frozen=True)
+
+    leases: tuple[LeaseReply, ...] = ()
+    next_due_ms: int | None = None
+
+
+class SweepSlice(BaseModel):
+    """The reply of one slice of the sweep."""
+
+    model_config = ConfigDict(frozen=True)
+
+    busy: bool = False
+    """Another process sweeps."""
+    round_finished: bool = False
+    looked_at: int = 0
+    made_ready: int = 0
+    held: int = 0
+    removed: int = 0
+    next_due_ms: int | None = None

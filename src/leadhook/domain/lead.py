@@ -1,0 +1,32 @@
+"""What is known of a lead and of the company that looks at it; the shapes that the judgement works on."""
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+
+class Lead(BaseModel):
+    """The fields of a lead that may be sent to a model. All but the id may be missing; none is to be trusted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lead_id: str
+    tag: str | None = None
+    name: str | None = None
+    title: str | None = None
+    location: str | None = None
+    company_name: str | None = None
+    experience: JsonValue = None
+    skills: JsonValue = None
+    bio: str | None = None
+    profile_url: str | None = None
+    linkedin_url: str | None = None
+    company_page_url: str | None = None
+
+
+class Prompts(BaseModel):
+    """One `prompts` row: who writes, what a good lead is, and how to write to it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    wildnet_data: str | None = None
+    scoring_criteria_and_icp: str | None = None
+    message_prompt: str | None = None
