@@ -1,0 +1,116 @@
+"""One model object for the whole process; the lead's key goes with each call.
+
+Building a model object costs 100 ms of CPU and a connection pool, so there is one, with a placeholder for a key:
+should a call ever lose its own key, Google refuses it loudly instead of billing somebody else. The key travels as the
+header `x-goog-api-key` of a plain `ainvoke`: LangChain's structured chains drop it silently. No callbacks and no
+tracing: they would see the header.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+from google.genai import types
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_google_genai import ChatGoogleGenerativeAI
+
+from leadhook.domain.failure import Failure
+from leadhook.domain.job import ApiKey
+from leadhook.domain.verdict import Usage
+from leadhook.gemini.failures import classify, timed_out
+
+CALL_LIMIT_S: Final = 60.0
+MAX_OUTPUT_TOKENS: Final = 8192
+"""Room for thoughts and answer together; an answer of ours takes a few hundred."""
+
+_NO_FUNCTIONS = types.AutomaticFunctionCallingConfig(disable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One model answer: its text, why it ended (`STOP` alone means that it is complete), and what it cost."""
+
+    text: str
+    finish_reason: str | None
+    block_reason: str | None
+    usage: Usage
+
+
+class GeminiClient:
+    """Asks the model, within a limit of time, and names what goes wrong."""
+
+    def __init__(self, chat: ChatGoogleGenerativeAI, *, call_limit_s: float = CALL_LIMIT_S) -> None:
+        self._chat = chat
+        self._call_limit_s = call_limit_s
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._chat.model
+
+    async def ask(self, messages: list[BaseMessage], schema: dict[str, Any], key: ApiKey) -> Reply:
+        """One model call.
+
+        Raises:
+            Failure: whatever the API, the SDK or the network raised, or the limit of time passed.
+        """
+        headers = {"x-goog-api-key": key.api_key.get_secret_value()}
+        try:
+            with anyio.fail_after(self._call_limit_s) as scope:
+                answer = await self._chat.ainvoke(
+                    messages,
+                    http_options=types.HttpOptions(headers=headers),
+                    response_mime_type="application/json",
+                    response_json_schema=schema,
+                    automatic_function_calling=_NO_FUNCTIONS,
+                )
+        except TimeoutError as error:
+            # `from None`: the chain of causes would carry the request with its key into a traceback.
+            raise (
+                timed_out(self._call_limit_s) if scope.cancelled_caught else classify(error, model=self.model)
+            ) from None
+        except Failure:
+            raise
+        except Exception as error:  # noqa: BLE001 - the SDK raises five families of errors; classify knows them
+            raise classify(error, model=self.model) from None
+        return _reply(answer)
+
+
+@asynccontextmanager
+async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[GeminiClient]:
+    """The process's client; its connections are closed at the end."""
+    os.environ["LANGSMITH_TRACING"] = "false"
+    os.environ["LANGCHAIN_TRACING_V2"] = "false"
+    chat = ChatGoogleGenerativeAI(
+        model=model,
+        api_key="placeholder: every call brings its own key",
+        base_url=base_url,
+        max_retries=1,
+        max_output_tokens=MAX_OUTPUT_TOKENS,
+    )
+    try:
+        yield GeminiClient(chat)
+    finally:
+        await chat.aclose()
+
+
+def _reply(answer: AIMessage) -> Reply:
+    metadata = answer.response_metadata
+    feedback = metadata.get("prompt_feedback") or {}
+    reason = feedback.get("block_reason") if isinstance(feedback, dict) else None
+    usage: Any = answer.usage_metadata or {}
+    return Reply(
+        text=answer.text,
+        finish_reason=metadata.get("finish_reason"),
+        block_reason=str(reason) if reason else None,
+        usage=Usage(
+            calls=1,
+            input_tokens=usage.get("input_tokens", 0),
+            cached_tokens=(usage.get("input_token_details") or {}).get("cache_read", 0),
+            output_tokens=usage.get("output_tokens", 0),
+            thinking_tokens=(usage.get("output_token_details") or {}).get("reasoning", 0),
+        ),
+    )
