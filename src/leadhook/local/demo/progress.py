@@ -1,0 +1,41 @@
+"""Live progress: a line for each answer, and a bar where there is a terminal."""
+
+import time
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from leadhook.local.demo.results import Results, Row
+from leadhook.local.demo.stack import DemoStack
+
+_LOOK_EACH_S: Final = 0.2
+
+
+def watch(results: Results, stack: DemoStack, console: Console, deadline_s: float) -> list[Row]:
+    """Show answers as they arrive, until all are there or the deadline has passed; returns the rows as they stand.
+
+    Raises:
+        LocalStackError: the stack died meanwhile.
+    """
+    columns = (TextColumn("answered"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    started = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        rows = results.read()
+        bar = progress.add_task("", total=len(rows))
+        shown: set[str] = set()
+        while True:
+            fresh = [row for row in rows if row.answered and row.lead_id not in shown]
+            for row in fresh:
+                shown.add(row.lead_id)
+                progress.console.print(_line(row, len(shown), len(rows), time.monotonic() - started))
+            progress.update(bar, completed=len(shown))
+            if len(shown) == len(rows) or time.monotonic() - started > deadline_s:
+                return rows
+            stack.check()
+            time.sleep(_LOOK_EACH_S)
+            rows = results.read()
+
+
+def _line(row: Row, count: int, total: int, passed_s: float) -> str:
+    return f"{passed_s:6.1f} s  {count:2d}/{total}  score {row.score:3d}  {row.label}"

@@ -1,0 +1,154 @@
+"""Errors in the shapes that Google answers with."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+_TYPE: Final = "type.googleapis.com/google.rpc."
+_HTML: Final = (
+    b"<!DOCTYPE html>\n<html lang=en>\n<title>Error 502 (Server Error)!!1</title>\n"
+    b"<p><b>502.</b> <ins>That&#8217;s an error.</ins>\n<p>The server encountered a temporary error."
+)
+_DAY: Final = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+_MINUTE: Final = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes over the wire."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json; charset=UTF-8"
+
+
+PLAIN: Final[dict[tuple[int, str | None], tuple[str, str]]] = {
+    (400, None): ("INVALID_ARGUMENT", "Request contains an invalid argument."),
+    (400, "FAILED_PRECONDITION"): ("FAILED_PRECONDITION", "User location is not supported for the API use."),
+    (400, "CONTEXT_OVERFLOW"): (
+        "INVALID_ARGUMENT",
+        "The input token count (1048999) exceeds the maximum number of tokens allowed (1048576).",
+    ),
+    (403, None): ("PERMISSION_DENIED", "The caller does not have permission"),
+    (403, "API_KEY_LEAKED"): (
+        "PERMISSION_DENIED",
+        "Your API key was reported as leaked. Please use another API key.",
+    ),
+    (429, None): ("RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later."),
+    (500, None): ("INTERNAL", "An internal error has occurred. Please retry or report in the issue tracker."),
+    (503, None): ("UNAVAILABLE", "The model is overloaded. Please try again later."),
+    (504, None): ("DEADLINE_EXCEEDED", "The request timed out. Please try again."),
+}
+
+_EXPLAINED: Final[dict[tuple[int, str | None], tuple[str, str, str]]] = {
+    (400, "API_KEY_INVALID"): (
+        "INVALID_ARGUMENT",
+        "API key not valid. Please pass a valid API key.",
+        "API_KEY_INVALID",
+    ),
+    (400, "API_KEY_EXPIRED"): (
+        "INVALID_ARGUMENT",
+        "API key expired. Please renew the API key.",
+        "API_KEY_INVALID",
+    ),
+    (401, None): (
+        "UNAUTHENTICATED",
+        "Request had invalid authentication credentials.",
+        "ACCESS_TOKEN_TYPE_UNSUPPORTED",
+    ),
+    (403, "SERVICE_DISABLED"): (
+        "PERMISSION_DENIED",
+        "Generative Language API has not been used in this project before or it is disabled.",
+        "SERVICE_DISABLED",
+    ),
+}
+
+KNOWN: Final = frozenset(
+    {*PLAIN, *_EXPLAINED, (404, None), (429, "MINUTE_QUOTA"), (429, "DAY_QUOTA"), (502, None)},
+)
+"""Every (status, reason) that can be ordered."""
+
+
+def refusal(status: int, reason: str | None, *, model: str, retry_s: float) -> Reply:
+    """Build the error that Google answers with in this case; one of `KNOWN`."""
+    case = (status, reason)
+    if status == 502:  # noqa: PLR2004
+        return Reply(502, _HTML, "text/html; charset=UTF-8")
+    if status == 404:  # noqa: PLR2004
+        return unknown_model(model)
+    if case in _EXPLAINED:
+        name, text, why = _EXPLAINED[case]
+        return error(status, name, text, _error_info(why, text))
+    if reason in {"MINUTE_QUOTA", "DAY_QUOTA"}:
+        return _quota(_DAY if reason == "DAY_QUOTA" else _MINUTE, model, retry_s)
+    name, text = PLAIN[case]
+    return error(status, name, text)
+
+
+def error(status: int, name: str, text: str, details: list[dict[str, Any]] | None = None) -> Reply:
+    """Google's envelope around an error."""
+    content: dict[str, Any] = {"code": status, "message": text, "status": name}
+    if details:
+        content["details"] = details
+    return Reply(status, json.dumps({"error": content}, indent=2).encode())
+
+
+def no_key() -> Reply:
+    """No key was sent."""
+    text = (
+        "Method doesn't allow unregistered callers (callers without established identity). "
+        "Please use API Key or other form of API consumer identity to call this API."
+    )
+    return error(403, "PERMISSION_DENIED", text)
+
+
+def unknown_model(model: str) -> Reply:
+    """No such model."""
+    text = (
+        f"models/{model} is not found for API version v1beta, or is not supported for generateContent. "
+        "Call ListModels to see the list of available models and their supported methods."
+    )
+    return error(404, "NOT_FOUND", text)
+
+
+def _error_info(reason: str, text: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "@type": f"{_TYPE}ErrorInfo",
+            "reason": reason,
+            "domain": "googleapis.com",
+            "metadata": {"service": "generativelanguage.googleapis.com"},
+        },
+        {"@type": f"{_TYPE}LocalizedMessage", "locale": "en-US", "message": text},
+    ]
+
+
+def _quota(quota_id: str, model: str, retry_s: float) -> Reply:
+    metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
+    value = "500" if quota_id == _DAY else "15"
+    text = (
+        "You exceeded your current quota, please check your plan and billing details.\n"
+        f"* Quota exceeded for metric: {metric}, limit: {value}, model: {model}\nPlease retry in {retry_s:.9f}s."
+    )
+    violation = {
+        "quotaMetric": metric,
+        "quotaId": quota_id,
+        "quotaDimensions": {"location": "global", "model": model},
+        "quotaValue": value,
+    }
+    links = [
+        {
+            "description": "Learn more about Gemini API quotas",
+            "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
+        }
+    ]
+    return error(
+        429,
+        "RESOURCE_EXHAUSTED",
+        text,
+        [
+            {"@type": f"{_TYPE}Help", "links": links},
+            {"@type": f"{_TYPE}QuotaFailure", "violations": [violation]},
+            {"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{retry_s:g}s"},
+        ],
+    )

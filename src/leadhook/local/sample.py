@@ -1,0 +1,80 @@
+"""Two dozen varied leads of one user and tag, brought in as a scraper and a front end bring them."""
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import scalar_row
+from psycopg.types.json import Jsonb
+
+_DATA: Final = Path(__file__).with_name("sample_data")
+_LEADS_FIRST, _DETAILS_FIRST = 9, 7
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was brought in; the leads became eligible when the prompts row was committed."""
+
+    user_id: str
+    tag: str
+    lead_ids: tuple[str, ...]
+    committed_at: datetime
+
+
+def insert_sample(conninfo: str, *, pause_s: float = 0) -> Sample:
+    """Insert the sample, each step its own transaction and the prompts row last, as when a user presses "run".
+
+    The ids are fixed and what is there already is left alone, so a second call changes nothing and an interrupted one
+    is completed. `committed_at` is the database's time right after the last commit.
+
+    Args:
+        conninfo: the database, as a role that may write to the application's tables.
+        pause_s: seconds between the last lead and the prompts row.
+    """
+    content = _content()
+    owner = {"user_id": content["user_id"], "tag": content["tag"]}
+    leads: list[Row] = [owner | lead for lead in content["leads"]]
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        _bring_leads_first(connection, leads[:_LEADS_FIRST])
+        _bring_details_first(connection, leads[_LEADS_FIRST : _LEADS_FIRST + _DETAILS_FIRST])
+        for lead in leads[_LEADS_FIRST + _DETAILS_FIRST :]:
+            _bring_leads_first(connection, [lead])
+        time.sleep(pause_s)
+        _run(connection, "insert_prompts", [owner | content["prompts"]])
+        committed_at = _now(connection)
+    return Sample(owner["user_id"], owner["tag"], tuple(lead["lead_id"] for lead in leads), committed_at)
+
+
+@lru_cache(maxsize=1)
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((_DATA / "sample.json").read_text(encoding="utf-8"))
+    return content
+
+
+def _bring_leads_first(connection: psycopg.Connection, leads: list[Row]) -> None:
+    _run(connection, "insert_leads", [lead | {"scrapped": False} for lead in leads])
+    _run(connection, "insert_details", leads)
+    _run(connection, "mark_scrapped", leads)
+
+
+def _bring_details_first(connection: psycopg.Connection, leads: list[Row]) -> None:
+    _run(connection, "insert_details", leads)
+    _run(connection, "insert_leads", [lead | {"scrapped": True} for lead in leads])
+
+
+def _run(connection: psycopg.Connection, name: str, rows: list[Row]) -> None:
+    connection.execute((_DATA / f"{name}.sql").read_bytes(), {"rows": Jsonb(rows)})
+
+
+def _now(connection: psycopg.Connection) -> datetime:
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        cursor.execute("select clock_timestamp()")
+        now: datetime = cursor.fetchall()[0]
+    return now

@@ -1,0 +1,75 @@
+"""`leadhook local demo`, whole: from an empty directory to the table, and gone afterwards."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+COMMAND = (sys.executable, "-m", "leadhook", "local", "demo")
+FROM_THE_CALLER = ("GEMINI_API_KEY", "GEMINI_BASE_URL", "SWEEP_INTERVAL_SEC", "COLUMNS")
+
+
+@pytest.fixture
+def demo() -> Iterator[subprocess.Popen[str]]:
+    """The running demo, with no terminal and none of the caller's settings."""
+    environment = {name: value for name, value in os.environ.items() if name not in FROM_THE_CALLER}
+    with subprocess.Popen(
+        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+
+
+def read_until_ready(demo: subprocess.Popen[str]) -> tuple[str, Path, dict[str, int]]:
+    """What the demo says until its stack is ready, its directory, and its processes by name."""
+    assert demo.stdout is not None
+    said = ""
+    for line in demo.stdout:
+        said += line
+        if found := re.search(r"(\S+)/local\.json", line):
+            directory = Path(found[1])
+            return said, directory, json.loads((directory / "local.json").read_text())["pids"]
+    raise AssertionError(said)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_demo_answers_every_sample_lead_by_ring(demo: subprocess.Popen[str]) -> None:
+    """Exit 0, all 24 in the table, and neither process nor directory left."""
+    said, directory, pids = read_until_ready(demo)
+    output, _ = demo.communicate(timeout=240)
+    assert demo.returncode == 0, said + output
+    assert "STAND-IN" in said
+    assert "24 of 24" in output
+    assert len(re.findall(r" ms +ring\s*$", output, re.MULTILINE)) == 24
+    assert not directory.exists()
+    assert [name for name, pid in pids.items() if is_alive(pid)] == []
+
+
+def test_an_interrupted_demo_stops_everything(demo: subprocess.Popen[str]) -> None:
+    """Ctrl-C in the middle: 130, and neither process nor directory left."""
+    said, directory, pids = read_until_ready(demo)
+    assert {"postgres", "service"} <= pids.keys()
+    assert all(is_alive(pid) for pid in pids.values())
+    demo.send_signal(signal.SIGINT)
+    rest, _ = demo.communicate(timeout=120)
+    assert demo.returncode == 130, said + rest
+    assert "Traceback" not in rest
+    assert not directory.exists()
+    assert [name for name, pid in pids.items() if is_alive(pid)] == []

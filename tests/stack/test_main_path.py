@@ -1,0 +1,231 @@
+"""The main job on the whole stack: from a change in the database to a saved answer."""
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.stack.conftest import Stack, StartStack
+
+STATIC_HEADER = "X-Webhook-Secret: visibly-fake-static-secret"
+
+
+@pytest.fixture(scope="module")
+def stack(start_stack: "StartStack") -> "Iterator[Stack]":
+    """One stack for the tests of this file; each has users, tags and leads of its own."""
+    settings = {"SWEEP_INTERVAL_SEC": "3600", "WEBHOOK_STATIC_HEADER": STATIC_HEADER}
+    with start_stack("--no-sample", **settings) as stack:
+        yield stack
+
+
+def ids(count: int, suffix: str = "") -> list[str]:
+    """Lead ids that nobody else has."""
+    return [f"lead-{uuid.uuid4().hex[:12]}{suffix}" for _ in range(count)]
+
+
+def test_a_prompts_row_that_comes_last_sets_everything_off(stack: "Stack") -> None:
+    """As at users: leads and details first, then the user presses run; found by ring, one verdict each."""
+    user, tag, leads = uuid.uuid4(), "last", ids(5)
+    stack.bring(leads, (user, tag))
+    stack.wait_until(lambda: len(stack.jobs(leads)) == 5)
+    assert {state for state, *_ in stack.jobs(leads).values()} == {"waiting"}
+
+    stack.run("insert into public.prompts (user_id, tag, wildnet_data) values (%s, %s, 'Pumps.')", user, tag)
+    stack.wait_for_answers(leads)
+
+    found = stack.run("select distinct found_by from leadhook.attempts where lead_id = any (%s)", leads)
+    assert found == [("ring",)]
+    assert stack.run("select count(*) from leadhook.verdicts where lead_id = any (%s) and written", leads) == [(5,)]
+
+
+def test_below_50_nobody_is_written_to(stack: "Stack") -> None:
+    """One call instead of two, and the word that front ends look for."""
+    good, bad = ids(2)
+    lane = stack.new_lane()
+    stack.bring([good], lane, name=f"Good {good}", title="Chief pumps director", company_name="Pump makers")
+    stack.bring([bad], lane, name=f"Bad {bad}", title="Student")
+    stack.wait_for_answers([good, bad])
+
+    rows = stack.run(
+        "select lead_id, score, should_contact, subject, message from public.llm_response where lead_id = any (%s)",
+        [good, bad],
+    )
+    answers = {row[0]: row[1:] for row in rows}
+    assert answers[bad][0] < 50 <= answers[good][0]
+    assert answers[bad][1:] == (0, "ineligible", "ineligible")
+    assert answers[good][1] == 1
+    assert "ineligible" not in answers[good][2:]
+    steps = [
+        (call["step"], call["name"]) for call in stack.model_calls() if call["name"] in (f"Good {good}", f"Bad {bad}")
+    ]
+    assert sorted(steps) == [("message", f"Good {good}"), ("score", f"Bad {bad}"), ("score", f"Good {good}")]
+
+
+def test_strange_leads_are_answered_like_others(stack: "Stack") -> None:
+    """NULLs everywhere, 100 kB of bio, JSON as text, emoji, and an id with quotes and slashes."""
+    lane = stack.new_lane()
+    empty, long, json_text, emoji = ids(4)
+    quoted = ids(1, """/'"\\ %20;--""")[0]
+    stack.bring([empty], lane, name=None, title=None, company_name=None)
+    stack.bring([long], lane, bio="x" * 100_000)
+    stack.bring([json_text], lane, experience='[{"firm": "A", "years": [1, 2]}]')
+    stack.bring([emoji], lane, name="Zoë 🚀 田中", bio="\N{RIGHT-TO-LEFT OVERRIDE}right to left")
+    stack.bring([quoted], lane)
+
+    stack.wait_for_answers([empty, long, json_text, emoji, quoted])
+
+
+def test_a_model_answer_that_postgres_cannot_store_is_cleaned(stack: "Stack") -> None:
+    """A NUL and half a surrogate pair in what the model wrote; both leads are answered."""
+    nul, surrogate = (f"Unstorable {lead}" for lead in ids(2))
+    orders = [
+        {"match": {"lead": nul}, "do": {"answer": "nul"}},
+        {"match": {"lead": surrogate}, "do": {"answer": "surrogate"}},
+    ]
+    stack.get(f"{stack.facts['gemini_url']}/orders", method="PUT", body=orders)
+    lane, leads = stack.new_lane(), ids(2)
+    stack.bring(leads[:1], lane, name=nul, title="Chief pumps director")
+    stack.bring(leads[1:], lane, name=surrogate, title="Chief pumps director")
+
+    stack.wait_for_answers(leads)
+    stack.get(f"{stack.facts['gemini_url']}/orders", method="DELETE")
+
+
+def test_what_the_application_refuses_is_told_and_the_others_are_saved(stack: "Stack") -> None:
+    """One of 50 results breaks a constraint of the application's own."""
+    lane, leads = stack.new_lane(), ids(50)
+    stack.run(f"alter table public.llm_response add constraint not_him check (lead_id <> '{leads[17]}') not valid")
+    try:
+        stack.bring(leads, lane)
+        stack.wait_for_answers(leads[:17] + leads[18:])
+        stack.wait_until(lambda: stack.jobs(leads)[leads[17]][0] == "dead")
+    finally:
+        stack.run("alter table public.llm_response drop constraint not_him")
+
+    _, code, reason = stack.jobs(leads)[leads[17]]
+    assert code == "refused"
+    assert "not_him" in reason
+
+    token = stack.facts["admin_token"]
+    calls = len(stack.model_calls())
+    stack.get(f"{stack.facts['service_url']}/replay", method="POST", body={"lead_ids": [leads[17]]}, token=token)
+    stack.wait_for_answers(leads)
+    assert len(stack.model_calls()) == calls, "the answer was paid for and must not be bought again"
+
+
+def test_a_replay_judges_again_and_never_touches_sent_to_llm(stack: "Stack") -> None:
+    """A second verdict, the first stays, and the row is replaced."""
+    lane, (lead,) = stack.new_lane(), ids(1)
+    stack.bring([lead], lane)
+    stack.wait_for_answers([lead])
+    stack.run("update public.llm_response set response = 'old' where lead_id = %s", lead)
+
+    token = stack.facts["admin_token"]
+    reply = stack.get(
+        f"{stack.facts['service_url']}/replay", method="POST", body={"lead_ids": [lead, "nobody"]}, token=token
+    )
+
+    assert [(item["lead_id"], item["outcome"]) for item in reply["leads"]] == [(lead, "queued"), ("nobody", "unknown")]
+    stack.wait_until(
+        lambda: stack.run("select count(*) from leadhook.verdicts where lead_id = %s and written", lead) == [(2,)]
+    )
+    assert stack.run("select sent_to_llm from public.lead_details where lead_id = %s", lead) == [(True,)]
+    assert stack.run("select response from public.llm_response where lead_id = %s", lead) != [("old",)]
+
+
+def test_a_deleted_lead_leaves_nothing_behind(stack: "Stack") -> None:
+    """One DELETE in the application's table erases a person, after the next drain."""
+    lane, (lead,) = stack.new_lane(), ids(1)
+    stack.bring([lead], lane)
+    stack.wait_for_answers([lead])
+
+    stack.run("delete from public.all_leads where lead_id = %s", lead)
+
+    stack.wait_until(
+        lambda: (
+            stack.run(
+                "select from leadhook.jobs where lead_id = %(lead)s"
+                " union all select from leadhook.attempts where lead_id = %(lead)s"
+                " union all select from leadhook.verdicts where lead_id = %(lead)s",
+                lead=lead,
+            )
+            == []
+        )
+    )
+
+
+def test_an_import_of_100000_does_not_hold_up_one_lead(stack: "Stack") -> None:
+    """100,000 ineligible leads are touched, then one lead of another user becomes eligible: its first call within 2 s.
+
+    And no touch is left 60 s later, without any further ring or sweep.
+    """
+    lane, (lead,) = stack.new_lane(), ids(1)
+    bulk = f"bulk-{uuid.uuid4().hex[:8]}-"
+    stack.run(
+        "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
+        " select %s || i, %s, 'bulk', true from generate_series(1, 100000) i",
+        bulk,
+        uuid.uuid4(),
+    )
+    stack.run("insert into public.lead_details (lead_id) select %s || i from generate_series(1, 100000) i", bulk)
+
+    stack.bring([lead], lane, name=f"Fresh {lead}")
+    committed_at = time.time()
+    stack.wait_until(lambda: any(call["name"] == f"Fresh {lead}" for call in stack.model_calls()))
+
+    first_call = next(call for call in stack.model_calls() if call["name"] == f"Fresh {lead}")
+    assert first_call["time"] / 1000 - committed_at <= 2
+    stack.wait_until(
+        lambda: stack.run("select exists (select from leadhook.touches)") == [(False,)],
+        lambda: f"touches are left\n{stack.log_tail()}",
+        timeout_s=60,
+    )
+
+
+def test_plain_dashboard_webhooks_ring_too(stack: "Stack") -> None:
+    """Without our triggers: Supabase's own http_request trigger with a static header. A lead starts within 2 s."""
+    name, value = STATIC_HEADER.split(": ")
+    lane, (lead,) = stack.new_lane(), ids(1)
+    tables = ("all_leads", "lead_details", "prompts")
+    ours = stack.run(
+        "select tgname, tgrelid::regclass::text, pg_get_triggerdef(oid) from pg_trigger"
+        " where starts_with(tgname, 'leadhook') and tgrelid = any (%s::regclass[])",
+        [f"public.{table}" for table in tables],
+    )
+    assert len(ours) >= 3
+    for trigger, table, _ in ours:
+        stack.run(f"drop trigger {trigger} on {table}")
+    for table in tables:
+        stack.run(
+            f"create trigger dashboard after insert or update on public.{table} for each row execute function"
+            f" supabase_functions.http_request('{stack.facts['webhook_url']}', 'POST',"
+            f""" '{{"Content-Type": "application/json", "{name}": "{value}"}}', '{{}}', '5000')"""
+        )
+    try:
+        stack.wait_until(lambda: stack.run("select exists (select from net.http_request_queue)") == [(False,)])
+        stack.bring([lead], lane, name=f"Plain {lead}")
+        committed_at = time.time()
+        stack.wait_for_answers([lead])
+    finally:
+        for table in tables:
+            stack.run(f"drop trigger dashboard on public.{table}")
+        for _, _, definition in ours:
+            stack.run(definition)
+
+    call = next(call for call in stack.model_calls() if call["name"] == f"Plain {lead}")
+    assert call["time"] / 1000 - committed_at <= 2
+
+
+def test_rings_off_the_sweep_alone_answers_them(start_stack: "StartStack") -> None:
+    """Every ring is lost; the sweep, at an interval shortened by its setting, finds each lead."""
+    with start_stack("--rings=off", SWEEP_INTERVAL_SEC="1") as stack:
+        leads = [row[0] for row in stack.run("select lead_id from public.lead_details")]
+        assert len(leads) == 24
+        stack.wait_for_answers(leads, timeout_s=60)
+        found = stack.run("select distinct found_by from leadhook.attempts where outcome = 'saved'")
+
+    assert found == [("sweep",)]
