@@ -1,0 +1,195 @@
+-- Purpose: the schema leadhook: the durable events (touches), the truth about each lead (jobs) and what was done and paid for.
+-- Touches: schema leadhook only. It is not exposed through the API; the functions public.leadhook_* are the interface.
+-- Undo:    drop schema leadhook cascade (the application's tables do not depend on it).
+
+create schema if not exists leadhook;
+revoke all on schema leadhook from public;
+grant usage on schema leadhook to service_role;
+
+-- One row, so that tests and operators change a number in one place.
+create table if not exists leadhook.controls (
+  id boolean primary key default true constraint there_is_one_row check (id),
+  backlog text not null default 'hold' constraint backlog_is_hold_or_run check (backlog in ('hold', 'run')),
+  lease_s numeric not null default 30 check (lease_s > 0),
+  renew_s numeric not null default 10 check (renew_s > 0),
+  start_limit_s numeric not null default 15 check (start_limit_s > 0),
+  max_attempts int not null default 5 check (max_attempts > 0),
+  installed_at timestamptz not null default clock_timestamp(),
+  first_round_finished_at timestamptz,
+  sweep_phase text not null default 'leads' check (sweep_phase in ('leads', 'jobs')),
+  sweep_after_lead text not null default '',
+  sweep_round bigint not null default 1,
+  sweep_round_started_at timestamptz
+);
+comment on column leadhook.controls.backlog is 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
+comment on column leadhook.controls.start_limit_s is 'a model call starts only while the last confirmation of its lease is younger than this';
+insert into leadhook.controls default values on conflict do nothing;
+
+-- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.drain.
+create table if not exists leadhook.touches (
+  id bigint generated always as identity primary key,
+  kind text not null check (kind in ('leads', 'prompts', 'everything')),
+  n int not null,
+  lead_ids text[],
+  user_id uuid,
+  tag text,
+  prompts_inserted boolean not null default false,
+  after_lead text not null default '',
+  touched_at timestamptz not null default clock_timestamp(),
+  not_before timestamptz,
+  constraint leads_have_ids check ((kind = 'leads') = (lead_ids is not null))
+);
+comment on column leadhook.touches.n is 'how many leads it names; small ones are drained first, so that three leads overtake an import';
+comment on column leadhook.touches.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
+comment on column leadhook.touches.not_before is 'put back by a drain because somebody else held the job; null: at once';
+create index if not exists touches_by_size on leadhook.touches (kind, n, id);
+create index if not exists touches_to_walk on leadhook.touches (id) where kind <> 'leads';
+
+create sequence if not exists leadhook.fences;
+
+create table if not exists leadhook.jobs (
+  lead_id text primary key,
+  user_id uuid,
+  tag text,
+  state text not null check (state in ('waiting', 'ready', 'leased', 'done', 'dead', 'held')),
+  slow boolean not null default false,
+  run int not null default 1,
+  attempts int not null default 0,
+  fence bigint not null default 0,
+  claim_token uuid,
+  worker text,
+  leased_at timestamptz,
+  lease_until timestamptz,
+  available_at timestamptz not null default clock_timestamp(),
+  eligible_at timestamptz,
+  found_by text,
+  replay_id bigint,
+  replay_after bigint,
+  paid jsonb,
+  error_code text,
+  reason text,
+  finished_at timestamptz,
+  constraint only_a_leased_job_has_a_lease check ((state = 'leased') = (lease_until is not null)),
+  constraint only_a_leased_job_has_a_token check ((state = 'leased') = (claim_token is not null)),
+  constraint a_ready_job_has_a_lane check (state <> 'ready' or (user_id is not null and tag is not null)),
+  constraint a_dead_job_has_a_reason check (state <> 'dead' or (error_code is not null and reason is not null))
+);
+comment on column leadhook.jobs.slow is 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
+comment on column leadhook.jobs.run is 'grows with every replay or reopening; one verdict a run';
+comment on column leadhook.jobs.attempts is 'attempts spent in this run';
+comment on column leadhook.jobs.fence is 'from leadhook.fences with every lease; every later write must carry it';
+comment on column leadhook.jobs.eligible_at is 'when the touch, sweep, replay or release made it ready';
+comment on column leadhook.jobs.found_by is 'what brought it: ring, sweep, start, due, hint, replay, release';
+comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
+comment on column leadhook.jobs.paid is 'model answers that were paid for and are not yet written; never bought twice';
+create index if not exists jobs_ready on leadhook.jobs (slow, user_id, tag, available_at, lead_id) where state = 'ready';
+create index if not exists jobs_due on leadhook.jobs (slow, available_at) where state = 'ready';
+create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
+create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
+create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead');
+alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+  autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
+alter table leadhook.touches set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
+-- What each lease came to. Append-only; no personal data.
+create table if not exists leadhook.attempts (
+  id bigint generated always as identity primary key,
+  lead_id text not null,
+  run int not null,
+  fence bigint not null,
+  outcome text not null,
+  error_code text,
+  reason text,
+  worker text,
+  found_by text,
+  replay_id bigint,
+  model text,
+  prompt_version text,
+  key_fingerprint text,
+  calls int,
+  input_tokens int,
+  cached_tokens int,
+  output_tokens int,
+  thinking_tokens int,
+  eligible_at timestamptz,
+  leased_at timestamptz,
+  first_call_ms int,
+  model_ms int,
+  finished_at timestamptz not null default clock_timestamp()
+);
+comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired';
+comment on column leadhook.attempts.first_call_ms is 'from eligible_at to the first model call of this lease';
+comment on column leadhook.attempts.model_ms is 'spent in model calls';
+create index if not exists attempts_by_lead on leadhook.attempts (lead_id, id);
+create index if not exists attempts_by_age on leadhook.attempts (finished_at);
+
+-- Every run's answer. Personal data: it goes with the lead.
+create table if not exists leadhook.verdicts (
+  lead_id text not null,
+  run int not null,
+  score int not null check (score between 0 and 100),
+  response text not null,
+  should_contact boolean not null,
+  subject text not null,
+  message text not null,
+  model text,
+  prompt_version text,
+  input_version text,
+  written boolean not null,
+  created_at timestamptz not null default clock_timestamp(),
+  primary key (lead_id, run)
+);
+comment on column leadhook.verdicts.written is 'false: the application refused or no longer wanted it';
+
+-- What Google said of a key, by the first 16 hex digits of its SHA-256; never the key.
+create table if not exists leadhook.api_keys (
+  fingerprint text primary key,
+  state text not null check (state in ('healthy', 'cooling', 'disabled')),
+  until timestamptz,
+  row_version text,
+  reason text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint cooling_has_an_end check (state <> 'cooling' or until is not null)
+);
+comment on column leadhook.api_keys.row_version is 'xmin of the gemini_api row that was judged: a changed row is a new chance';
+
+create table if not exists leadhook.rings (
+  id bigint generated always as identity primary key,
+  request_id bigint,
+  message_id text not null,
+  cause text not null,
+  leads int,
+  rung_at timestamptz not null default clock_timestamp(),
+  status_code int,
+  error text
+);
+comment on table leadhook.rings is 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
+create index if not exists rings_by_age on leadhook.rings (rung_at);
+
+create table if not exists leadhook.replays (
+  id bigint generated always as identity primary key,
+  actor text not null,
+  reason text,
+  counts jsonb not null default '{}',
+  created_at timestamptz not null default clock_timestamp()
+);
+
+create table if not exists leadhook.migrations (
+  name text primary key,
+  sha256 text not null,
+  applied_at timestamptz not null default clock_timestamp()
+);
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'migrations'] loop
+    execute format('alter table leadhook.%I enable row level security', v_table);
+    execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);
+    execute format('grant select, insert, update, delete on table leadhook.%I to service_role', v_table);
+  end loop;
+  revoke all on sequence leadhook.fences from public, anon, authenticated;
+  grant usage on sequence leadhook.fences to service_role;
+end
+$$;

@@ -1,0 +1,179 @@
+-- Purpose: the one definition of "eligible", asked by drain, claim, save, sweep, replay and explain, and the predecessor's RPC on top of it.
+-- Touches: functions in schema leadhook; public.rpc_get_eligible_llm_jobs() only where no function of that name exists.
+-- Undo:    drop function leadhook.judge_eligibility(text[]); drop function public.rpc_get_eligible_llm_jobs();
+-- No view, no %rowtype, no begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
+
+create or replace function leadhook.judge_eligibility(lead_ids text[])
+returns table (
+  lead_id text,
+  known boolean,
+  user_id uuid,
+  tag text,
+  scrapped boolean,
+  has_details boolean,
+  unsent boolean,
+  has_prompts boolean,
+  eligible boolean
+)
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  with asked as (
+    select distinct i.lead_id from unnest(judge_eligibility.lead_ids) as i (lead_id) where i.lead_id is not null
+  ),
+  details as (
+    select d.lead_id, bool_or(d.sent_to_llm is not true) as unsent
+    from public.lead_details as d
+    where d.lead_id = any (judge_eligibility.lead_ids)
+    group by d.lead_id
+  ),
+  leads as (
+    select a.lead_id, a.user_id, a.tag, a.scrapped is true as scrapped,
+      -- `limit 1` and not `exists`, which the planner may turn into a scan of all prompts.
+      (select true from public.prompts as p where p.user_id = a.user_id and p.tag = a.tag limit 1) is not null as has_prompts,
+      a::text as row_text
+    from public.all_leads as a
+    where a.lead_id = any (judge_eligibility.lead_ids)
+  ),
+  chosen as (
+    select distinct on (l.lead_id) l.lead_id, l.user_id, l.tag, l.scrapped, l.has_prompts
+    from leads as l
+    order by l.lead_id, (l.scrapped and l.has_prompts) desc, l.user_id, l.tag, l.row_text
+  )
+  select
+    i.lead_id,
+    c.lead_id is not null,
+    c.user_id,
+    c.tag,
+    coalesce(c.scrapped, false),
+    d.lead_id is not null,
+    coalesce(d.unsent, false),
+    coalesce(c.has_prompts, false),
+    coalesce(c.scrapped and c.has_prompts and d.unsent, false)
+  from asked as i
+  left join chosen as c using (lead_id)
+  left join details as d using (lead_id)
+$$;
+comment on function leadhook.judge_eligibility(text[]) is
+  'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
+revoke all on function leadhook.judge_eligibility(text[]) from public, anon, authenticated;
+grant execute on function leadhook.judge_eligibility(text[]) to service_role;
+
+-- What a judgement needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
+-- The details row: the unsent one with the greatest row text. linkedin_url: that of all_leads, else profile_url.
+create or replace function leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[])
+returns table (lead_id text, lead jsonb, prompts jsonb)
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  with asked as (
+    select i.lead_id, i.user_id, i.tag
+    from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
+  ),
+  details as (
+    select distinct on (d.lead_id) d.lead_id, to_jsonb(d) as fields
+    from public.lead_details as d
+    where d.lead_id = any (describe_leads.lead_ids)
+    order by d.lead_id, (d.sent_to_llm is not true) desc, case when count(*) over (partition by d.lead_id) > 1 then d::text end desc
+  ),
+  urls as (
+    select distinct on (a.lead_id) a.lead_id, a.linkedin_url
+    from public.all_leads as a
+    join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
+    order by a.lead_id, (a.scrapped is true) desc, a::text
+  ),
+  lanes as (
+    select distinct i.user_id, i.tag from asked as i
+  ),
+  newest as materialized (
+    select l.user_id, l.tag, p.prompts
+    from lanes as l
+    cross join lateral (
+      select jsonb_build_object(
+        'wildnet_data', p.wildnet_data,
+        'scoring_criteria_and_icp', p.scoring_criteria_and_icp,
+        'message_prompt', p.message_prompt
+      ) as prompts
+      from public.prompts as p
+      where p.user_id = l.user_id and p.tag = l.tag and p.created_at is not distinct from (
+        select max(q.created_at) from public.prompts as q where q.user_id = l.user_id and q.tag = l.tag
+      )
+      order by p::text desc
+      limit 1
+    ) as p
+  )
+  select
+    i.lead_id,
+    jsonb_build_object(
+      'lead_id', i.lead_id,
+      'tag', i.tag,
+      'name', d.fields ->> 'name',
+      'title', d.fields ->> 'title',
+      'location', d.fields ->> 'location',
+      'company_name', d.fields ->> 'company_name',
+      'experience', d.fields -> 'experience',
+      'skills', d.fields -> 'skills',
+      'bio', d.fields ->> 'bio',
+      'profile_url', d.fields ->> 'profile_url',
+      'linkedin_url', coalesce(u.linkedin_url, d.fields ->> 'profile_url'),
+      'company_page_url', d.fields ->> 'company_page_url'
+    ),
+    n.prompts
+  from asked as i
+  join details as d using (lead_id)
+  left join urls as u using (lead_id)
+  join newest as n using (user_id, tag)
+$$;
+revoke all on function leadhook.describe_leads(text[], uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.describe_leads(text[], uuid[], text[]) to service_role;
+
+-- The predecessor's RPC, for its callers. An existing one is theirs: it stays, with its own grants.
+do $do$
+begin
+  if exists (
+    select from pg_catalog.pg_proc as f where f.pronamespace = 'public'::regnamespace and f.proname = 'rpc_get_eligible_llm_jobs'
+  ) then
+    return;
+  end if;
+
+  create function public.rpc_get_eligible_llm_jobs()
+  returns table (
+    lead_id text, user_id uuid, tag text, name text, title text, location text, company_name text, experience text,
+    skills text, bio text, profile_url text, linkedin_url text, company_page_url text, wildnet_data text,
+    scoring_criteria_and_icp text, message_prompt text
+  )
+  language sql
+  stable
+  security invoker
+  set search_path = ''
+  set jit = off
+  as $$
+    with ready as materialized (
+      select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
+      from leadhook.judge_eligibility(array(
+        select distinct d.lead_id from public.lead_details as d where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
+      )) as j
+      where j.eligible
+    )
+    select
+      x.lead_id, (x.user_id)::uuid, x.tag,
+      x.lead ->> 'name', x.lead ->> 'title', x.lead ->> 'location', x.lead ->> 'company_name', x.lead ->> 'experience',
+      x.lead ->> 'skills', x.lead ->> 'bio', x.lead ->> 'profile_url', x.lead ->> 'linkedin_url', x.lead ->> 'company_page_url',
+      x.prompts ->> 'wildnet_data', x.prompts ->> 'scoring_criteria_and_icp', x.prompts ->> 'message_prompt'
+    from (
+      select s.lead_id, i.user_id, i.tag, s.lead, s.prompts
+      from ready as r
+      cross join lateral leadhook.describe_leads(r.lead_ids, r.user_ids, r.tags) as s
+      join unnest(r.lead_ids, r.user_ids, r.tags) as i (lead_id, user_id, tag) using (lead_id)
+    ) as x
+  $$;
+  revoke all on function public.rpc_get_eligible_llm_jobs() from public, anon, authenticated;
+  grant execute on function public.rpc_get_eligible_llm_jobs() to service_role;
+end
+$do$;

@@ -1,0 +1,422 @@
+-- Purpose: how a change in the application's tables is noted (touches) and told (ring). webhooks.sql attaches the triggers.
+-- Touches: functions in schema leadhook only.
+-- Undo:    drop the triggers as webhooks.sql says, then: drop function leadhook.ring_for_keys(), leadhook.touch_prompts(),
+--          leadhook.touch_leads(), leadhook.append_everything(), leadhook.append_touches(text[]),
+--          leadhook.ring(text, int, text, text[]), leadhook.post_ring(text, jsonb), leadhook.ring_headers(text, bigint, text, text),
+--          leadhook.sign(text, text, bigint, text), leadhook.hmac_sha256(bytea, bytea), leadhook.warn(text),
+--          leadhook.ensure_trigger(regclass, text);
+--
+-- The writers of the application's tables have no rights here, so the trigger functions and ring() run with their owner's. Hence
+-- search_path = pg_catalog, pg_temp throughout this file, where '' would not do: with '' Postgres looks for types in the caller's pg_temp
+-- first, and a temporary domain named text with a check of its own would run that check as the owner, here or inside net.http_post().
+--
+-- Nothing here may abort, delay or lock the statement that fired it: every write sits in an exception block, every wait has an end.
+-- `when others` leaves query_canceled alone, so a statement that is cancelled is cancelled.
+
+create or replace function leadhook.warn(p_words text)
+returns void
+language plpgsql
+security invoker
+set search_path = pg_catalog, pg_temp
+set client_min_messages = 'error'
+as $$
+begin
+  raise warning 'leadhook: %', p_words;
+end
+$$;
+comment on function leadhook.warn(text) is
+  'Writes to the server''s log and to nobody else. `raise log` would write the application''s whole statement beside it, leads and all.';
+revoke all on function leadhook.warn(text) from public, anon, authenticated;
+
+-- From sha256() of the core: pgcrypto lives in a schema of the project's own choice, or is missing.
+create or replace function leadhook.hmac_sha256(p_key bytea, p_message bytea)
+returns bytea
+language plpgsql
+immutable
+strict
+parallel safe
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key bytea := case when length(p_key) > 64 then sha256(p_key) else p_key end;
+  v_inner bytea := decode(repeat('36', 64), 'hex');
+  v_outer bytea := decode(repeat('5c', 64), 'hex');
+begin
+  for i in 0 .. length(v_key) - 1 loop
+    v_inner := set_byte(v_inner, i, get_byte(v_inner, i) # get_byte(v_key, i));
+    v_outer := set_byte(v_outer, i, get_byte(v_outer, i) # get_byte(v_key, i));
+  end loop;
+  return sha256(v_outer || sha256(v_inner || p_message));
+end
+$$;
+revoke all on function leadhook.hmac_sha256(bytea, bytea) from public, anon, authenticated;
+
+create or replace function leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text)
+returns text
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_base64 text := rtrim(regexp_replace(p_secret, '^whsec_', ''), '=');
+  v_key bytea;
+begin
+  begin
+    v_key := decode(v_base64 || repeat('=', (4 - length(v_base64) % 4) % 4), 'base64');
+  exception when others then
+    -- decode()'s own words would quote a character of the secret
+    raise exception 'a webhook secret is not whsec_ and base64' using errcode = 'PT400';
+  end;
+  if length(v_key) not between 24 and 64 then
+    raise exception 'a webhook secret has % bytes, and needs 24 to 64', length(v_key) using errcode = 'PT400';
+  end if;
+  if p_id = '' or strpos(p_id, '.') > 0 then
+    raise exception 'a webhook id is not empty and has no dot' using errcode = 'PT400';
+  end if;
+  return 'v1,' || translate(
+    encode(leadhook.hmac_sha256(v_key, convert_to(p_id || '.' || p_timestamp || '.' || p_body, 'UTF8')), 'base64'), E'\n', ''
+  );
+end
+$$;
+comment on function leadhook.sign(text, text, bigint, text) is
+  'One Standard Webhooks signature (v1, symmetric) of a body, for a secret with or without its prefix whsec_.';
+revoke all on function leadhook.sign(text, text, bigint, text) from public, anon, authenticated;
+
+create or replace function leadhook.ring_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text)
+returns jsonb
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_object(
+    'Content-Type', 'application/json',
+    'webhook-id', p_id,
+    'webhook-timestamp', p_timestamp::text,
+    'webhook-signature', (
+      select string_agg(leadhook.sign(s.secret, p_id, p_timestamp, p_body), ' ' order by s.place)
+      from regexp_split_to_table(btrim(p_secrets, E' \t\r\n'), '\s+') with ordinality as s (secret, place)
+    )
+  );
+end
+$$;
+comment on function leadhook.ring_headers(text, bigint, text, text) is
+  'The headers of one ring; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
+revoke all on function leadhook.ring_headers(text, bigint, text, text) from public, anon, authenticated;
+
+create or replace function leadhook.post_ring(p_id text, p_body jsonb)
+returns bigint
+language plpgsql
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_url text;
+  v_secrets text;
+begin
+  if to_regclass('vault.decrypted_secrets') is null then
+    raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+  ) then
+    raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
+  end if;
+  select
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_ring_url'),
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_ring_secret')
+  into v_url, v_secrets
+  from vault.decrypted_secrets as s
+  where s.name in ('leadhook_ring_url', 'leadhook_ring_secret');
+  if coalesce(v_url, '') = '' or coalesce(v_secrets, '') = '' then
+    raise exception 'Vault holds no leadhook_ring_url and leadhook_ring_secret' using errcode = 'PT503';
+  end if;
+  return net.http_post(
+    url := v_url,
+    body := p_body,
+    headers := leadhook.ring_headers(
+      p_id, floor(extract(epoch from clock_timestamp()))::bigint, p_body::text, v_secrets
+    ),
+    timeout_milliseconds := 5000
+  );
+exception when others then
+  -- The address may carry a password.
+  raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_ring_url') else sqlerrm end using errcode = sqlstate;
+end
+$$;
+comment on function leadhook.post_ring(text, jsonb) is
+  'Queues one signed request with pg_net, to be sent after the commit; its request id. Raises when it can''t, without naming the address.';
+revoke all on function leadhook.post_ring(text, jsonb) from public, anon, authenticated;
+
+-- security definer: whoever writes to the application's tables may neither read Vault nor write leadhook.rings.
+create or replace function leadhook.ring(p_cause text, p_leads int default null, p_table text default null, p_lead_ids text[] default null)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms'
+set jit = off
+as $$
+declare
+  v_transaction text := pg_current_xact_id();
+  v_mark text := current_setting('leadhook.rung', true);
+  v_rung int := 0;
+  v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
+  v_id text;
+  v_request bigint;
+  v_error text;
+begin
+  if v_mark ~ ('^' || v_transaction || ':[1-8]$') then
+    v_rung := split_part(v_mark, ':', 2);
+  end if;
+  if v_rung >= v_wanted then
+    return;
+  end if;
+  -- Set before the attempt and outside of its block: a ring that fails is not tried again by each of 5,000 statements. A rollback to a
+  -- savepoint takes back the mark together with the ring.
+  perform set_config('leadhook.rung', v_transaction || ':' || v_wanted, true);
+
+  for i in v_rung + 1 .. v_wanted loop
+    v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+    v_request := null;
+    v_error := null;
+    begin
+      v_request := leadhook.post_ring(v_id, jsonb_build_object(
+        'type', upper(p_cause),
+        'table', p_table,
+        'schema', case when p_table is not null then 'public' end,
+        'record', null,
+        'old_record', null,
+        'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
+        'total', p_leads
+      ));
+    exception when others then
+      v_error := sqlerrm;
+    end;
+    begin
+      insert into leadhook.rings (request_id, message_id, cause, leads, error)
+      values (v_request, v_id, concat_ws(' ', lower(p_cause), p_table), p_leads, v_error);
+    exception when others then
+      perform leadhook.warn('a ring could not be noted: ' || sqlerrm);
+    end;
+  end loop;
+end
+$$;
+comment on function leadhook.ring(text, int, text, text[]) is
+  'Tells the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so '
+  'that several machines wake. Never raises; leadhook.rings says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) '
+  'and `total`.';
+revoke all on function leadhook.ring(text, int, text, text[]) from public, anon, authenticated;
+grant execute on function leadhook.ring(text, int, text, text[]) to service_role;
+
+create or replace function leadhook.append_touches(p_lead_ids text[])
+returns void
+language plpgsql
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if cardinality(p_lead_ids) <= 500 then
+    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(p_lead_ids), p_lead_ids);
+  else
+    insert into leadhook.touches (kind, n, lead_ids)
+    select 'leads', count(*), array_agg(l.lead_id)
+    from unnest(p_lead_ids) with ordinality as l (lead_id, place)
+    group by (l.place - 1) / 500;
+  end if;
+end
+$$;
+comment on function leadhook.append_touches(text[]) is 'Notes that these leads changed, 500 to a row.';
+revoke all on function leadhook.append_touches(text[]) from public, anon, authenticated;
+
+create or replace function leadhook.append_everything()
+returns void
+language plpgsql
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into leadhook.touches (kind, n) values ('everything', 0);
+exception when others then
+  perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
+end
+$$;
+comment on function leadhook.append_everything() is 'Notes that any lead may have changed. Never raises.';
+revoke all on function leadhook.append_everything() from public, anon, authenticated;
+
+-- security definer: the writers of all_leads and lead_details have no rights in leadhook.
+create or replace function leadhook.touch_leads()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms'
+set jit = off
+as $$
+declare
+  v_lead_ids text[];
+begin
+  if current_setting('leadhook.internal', true) = 'on' then
+    return null;
+  end if;
+  if tg_op = 'TRUNCATE' then
+    perform leadhook.append_everything();
+    perform leadhook.ring(tg_op, null, tg_table_name);
+    return null;
+  end if;
+
+  begin
+    if tg_op = 'INSERT' then
+      select array_agg(c.lead_id) into v_lead_ids
+      from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
+    elsif tg_op = 'DELETE' then
+      select array_agg(c.lead_id) into v_lead_ids
+      from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
+    elsif tg_table_name = 'all_leads' then
+      -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
+      select array_agg(distinct c.lead_id) into v_lead_ids
+      from (
+        select r.lead_id::text
+        from (
+          select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
+          union all
+          select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
+        ) as r (lead_id, user_id, tag, scrapped, side)
+        where r.lead_id is not null
+        group by r.lead_id, r.user_id, r.tag, r.scrapped
+        having sum(r.side) <> 0
+      ) as c (lead_id);
+    else
+      select array_agg(c.lead_id) into v_lead_ids
+      from (
+        select r.lead_id::text
+        from (
+          select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
+          union all
+          select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
+        ) as r (lead_id, unsent, side)
+        where r.lead_id is not null
+        group by r.lead_id
+        having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
+      ) as c (lead_id);
+    end if;
+    if v_lead_ids is null then
+      return null;
+    end if;
+    perform leadhook.append_touches(v_lead_ids);
+  exception when others then
+    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
+    begin
+      v_lead_ids := null;
+      if tg_op = 'UPDATE' then
+        select array_agg(c.lead_id) into v_lead_ids
+        from (
+          select n.lead_id::text from new_rows as n where n.lead_id is not null
+          union
+          select o.lead_id::text from old_rows as o where o.lead_id is not null
+        ) as c (lead_id);
+        perform leadhook.append_touches(v_lead_ids);
+      else
+        perform leadhook.append_everything();
+      end if;
+    exception when others then
+      perform leadhook.append_everything();
+    end;
+  end;
+
+  perform leadhook.ring(tg_op, cardinality(v_lead_ids), tg_table_name, v_lead_ids[1:20]);
+  return null;
+end
+$$;
+comment on function leadhook.touch_leads() is
+  'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and rings. Reads no table.';
+revoke all on function leadhook.touch_leads() from public, anon, authenticated;
+
+-- security definer: the writers of prompts have no rights in leadhook.
+create or replace function leadhook.touch_prompts()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms'
+set jit = off
+as $$
+begin
+  if current_setting('leadhook.internal', true) = 'on' then
+    return null;
+  end if;
+  begin
+    if tg_op = 'INSERT' then
+      insert into leadhook.touches (kind, n, user_id, tag, prompts_inserted)
+      select distinct 'prompts', 0, n.user_id, n.tag, true
+      from new_rows as n
+      where n.user_id is not null and n.tag is not null;
+    else
+      insert into leadhook.touches (kind, n, user_id, tag)
+      select distinct 'prompts', 0, r.user_id, r.tag
+      from (
+        select n.user_id, n.tag, n::text, 1 from new_rows as n
+        union all
+        select o.user_id, o.tag, o::text, -1 from old_rows as o
+      ) as r (user_id, tag, row_text, side)
+      where r.user_id is not null and r.tag is not null
+      group by r.user_id, r.tag, r.row_text
+      having sum(r.side) > 0;
+    end if;
+    if not found then
+      return null;
+    end if;
+  exception when others then
+    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all leads are to be looked at: ' || sqlerrm);
+    perform leadhook.append_everything();
+  end;
+  perform leadhook.ring(tg_op, null, tg_table_name);
+  return null;
+end
+$$;
+comment on function leadhook.touch_prompts() is
+  'After a statement on prompts: appends the users and tags that have a new or changed row, and rings. Reads no table.';
+revoke all on function leadhook.touch_prompts() from public, anon, authenticated;
+
+-- security definer: the writers of gemini_api have no rights in leadhook.
+create or replace function leadhook.ring_for_keys()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('leadhook.internal', true) is distinct from 'on' then
+    perform leadhook.ring(tg_op, null, tg_table_name);
+  end if;
+  return null;
+end
+$$;
+comment on function leadhook.ring_for_keys() is 'After a statement on gemini_api: rings, since leads may have waited for a key.';
+revoke all on function leadhook.ring_for_keys() from public, anon, authenticated;
+
+-- `create or replace trigger` locks the table against writers even when nothing changes.
+create or replace function leadhook.ensure_trigger(p_table regclass, p_definition text)
+returns void
+language plpgsql
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select
+    from pg_catalog.pg_trigger as t
+    where t.tgrelid = p_table and t.tgenabled in ('O', 'A') and pg_catalog.pg_get_triggerdef(t.oid) = p_definition
+  ) then
+    execute regexp_replace(p_definition, '^CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER');
+  end if;
+end
+$$;
+comment on function leadhook.ensure_trigger(regclass, text) is
+  'Creates or replaces a trigger unless it is there, enabled and the same. The definition is spelt as pg_get_triggerdef() spells it.';
+revoke all on function leadhook.ensure_trigger(regclass, text) from public, anon, authenticated;

@@ -1,0 +1,374 @@
+-- Purpose: folds touches into jobs, after the application's commit and in our own transaction.
+-- Touches: functions in schema leadhook only.
+-- Undo:    drop function leadhook.drain(text, interval), leadhook.drain_leads(text), leadhook.drain_walk(text), leadhook.settle(text[], timestamptz[], text, text),
+--          leadhook.put_back(text[], timestamptz[]), leadhook.settle_at_once(text[], timestamptz[], text, text),
+--          leadhook.set_aside(text, text, text, timestamptz, uuid), leadhook.blames_the_lead(text);
+-- Planner flags: plans are cached while the tables grow from nothing to millions of rows. So a table is read once, by `lead_id = any (…)` on
+--          its index, and hashed: a nested loop that was planned for an empty table would read it once a lead.
+
+-- Errors of the installation, of concurrency, of resources and of the operator say nothing of a lead: they end the claim, and the touches stay.
+create or replace function leadhook.blames_the_lead(p_sqlstate text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select left(p_sqlstate, 2) not in ('08', '0A', '25', '28', '3D', '3F', '40', '42', '53', '55', '57', '58') and p_sqlstate <> 'XX000'
+$$;
+revoke all on function leadhook.blames_the_lead(text) from public, anon, authenticated;
+grant execute on function leadhook.blames_the_lead(text) to service_role;
+
+-- Judges leads and brings their jobs in line. Returns those that somebody else holds at the moment (a save, a renewal): it never waits for a row.
+--   change  the lead's own rows changed: every transition, but nothing that is leased is disturbed
+--   wake    a prompts row changed: waiting → ready
+--   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer already
+--   check   ready or held → waiting where not eligible, waiting → ready where eligible; reopens and releases nothing
+--   hint    an id that no trigger vouches for: registers an unknown lead, waiting → ready, nothing else
+create or replace function leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamptz[], p_found_by text, p_mode text)
+returns text[]
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+as $$
+declare
+  v_held_elsewhere text[];
+  v_now timestamptz := clock_timestamp();
+begin
+  -- Lock first, judge in a later statement: else a save that commits in between would be judged by rows from before it.
+  with locked as materialized (
+    select j.lead_id from leadhook.jobs as j where j.lead_id = any (p_lead_ids) for no key update skip locked
+  )
+  select coalesce(array_agg(j.lead_id), '{}') into v_held_elsewhere
+  from leadhook.jobs as j
+  where j.lead_id = any (p_lead_ids) and not exists (select from locked as l where l.lead_id = j.lead_id);
+
+  with asked as materialized (
+    select i.lead_id, max(i.touched_at) as touched_at
+    from unnest(p_lead_ids, p_touched_at) as i (lead_id, touched_at)
+    where i.lead_id is not null and not i.lead_id = any (v_held_elsewhere)
+    group by i.lead_id
+  ),
+  judged as materialized (
+    select
+      e.lead_id, e.user_id, e.tag, e.eligible,
+      e.known and e.has_details as registered,
+      e.scrapped and e.has_prompts and e.has_details as replayable,
+      a.touched_at
+    from leadhook.judge_eligibility(array(select a.lead_id from asked as a)) as e
+    join asked as a using (lead_id)
+  ),
+  gone as materialized (
+    select g.lead_id from judged as g where not g.registered and p_mode <> 'hint'
+  ),
+  no_job as (
+    delete from leadhook.jobs as j where j.lead_id = any (array(select g.lead_id from gone as g))
+  ),
+  no_attempts as (
+    delete from leadhook.attempts as t where t.lead_id = any (array(select g.lead_id from gone as g))
+  ),
+  no_verdicts as (
+    delete from leadhook.verdicts as v where v.lead_id = any (array(select g.lead_id from gone as g))
+  ),
+  answered as materialized (
+    select r.lead_id from public.llm_response as r where p_mode = 'wake_all' and r.lead_id = any (p_lead_ids)
+  ),
+  decided as materialized (
+    select
+      g.lead_id, g.user_id, g.tag, g.touched_at, j.state,
+      g.eligible and (
+        j.state = 'waiting'
+        or j.state = 'held' and (
+          p_mode = 'change' or p_mode = 'wake_all' and not exists (select from answered as r where r.lead_id = g.lead_id)
+        )
+        or j.state = 'done' and p_mode = 'change'
+        or j.state = 'dead' and p_mode in ('change', 'wake_all') and g.touched_at >= coalesce(j.leased_at, '-infinity')
+      ) as wakes,
+      j.state in ('ready', 'held') and p_mode in ('change', 'check')
+        and not (g.eligible or g.replayable and j.replay_id is not null) as sleeps
+    from judged as g
+    join leadhook.jobs as j using (lead_id)
+    where j.lead_id = any (p_lead_ids) and g.registered and j.state <> 'leased'
+  ),
+  moved as (
+    update leadhook.jobs as j set
+      user_id = d.user_id,
+      tag = d.tag,
+      state = case when d.wakes then 'ready' when d.sleeps then 'waiting' else j.state end,
+      slow = j.slow and not (d.wakes or d.sleeps),
+      run = j.run + (d.wakes and d.state in ('done', 'dead'))::int,
+      attempts = case when d.wakes then 0 else j.attempts end,
+      available_at = case when d.wakes then v_now else j.available_at end,
+      eligible_at = case when d.wakes then d.touched_at else j.eligible_at end,
+      found_by = case when d.wakes then p_found_by else j.found_by end,
+      replay_id = case when d.wakes or d.sleeps then null else j.replay_id end,
+      paid = case when d.wakes and d.state = 'done' then null else j.paid end,
+      error_code = case when d.wakes then null else j.error_code end,
+      reason = case when d.wakes then null else j.reason end,
+      finished_at = case when d.wakes then null else j.finished_at end
+    from decided as d
+    where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id
+      and (d.wakes or d.sleeps or p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
+  )
+  insert into leadhook.jobs as j (lead_id, user_id, tag, state, available_at, eligible_at, found_by)
+  select g.lead_id, g.user_id, g.tag, case when g.eligible then 'ready' else 'waiting' end, v_now, g.touched_at, p_found_by
+  from judged as g
+  where g.registered
+    and not exists (select from leadhook.jobs as k where k.lead_id = any (p_lead_ids) and k.lead_id = g.lead_id)
+  on conflict (lead_id) do update set
+    state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, available_at = excluded.available_at,
+    eligible_at = excluded.eligible_at, found_by = excluded.found_by
+  where j.state = 'waiting' and excluded.state = 'ready';
+
+  if cardinality(v_held_elsewhere) = 0 then
+    return '{}';
+  end if;
+  return array(
+    select j.lead_id
+    from leadhook.jobs as j
+    where j.lead_id = any (v_held_elsewhere)
+      and (p_mode in ('change', 'wake_all') or p_mode <> 'hint' and j.state in ('waiting', 'ready', 'leased'))
+  );
+end
+$$;
+comment on function leadhook.settle_at_once(text[], timestamptz[], text, text) is
+  'Brings the jobs of these leads in line with the application''s tables; returns those that are locked by somebody else.';
+revoke all on function leadhook.settle_at_once(text[], timestamptz[], text, text) from public, anon, authenticated;
+grant execute on function leadhook.settle_at_once(text[], timestamptz[], text, text) to service_role;
+
+-- A lead that can't be evaluated is dead with the reason, so that the others go on. p_token: also when it is leased by that claim.
+create or replace function leadhook.set_aside(
+  p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamptz, p_token uuid default null
+)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  insert into leadhook.jobs as j (lead_id, state, error_code, reason, eligible_at, found_by, finished_at)
+  values (
+    p_lead_id, 'dead', 'evaluation_failed', left(coalesce(nullif(p_reason, ''), 'unknown'), 500), p_touched_at, p_found_by, clock_timestamp()
+  )
+  on conflict (lead_id) do update set
+    state = 'dead', error_code = excluded.error_code, reason = excluded.reason, finished_at = excluded.finished_at,
+    claim_token = null, lease_until = null
+  where j.state <> 'leased' or j.claim_token = p_token;
+exception
+  when others then
+    -- Not even a row for it fits (a lead id too long for an index): then only the log can tell.
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    raise warning 'leadhook: lead % can not be set aside: %', left(p_lead_id, 100), sqlerrm;
+end
+$$;
+revoke all on function leadhook.set_aside(text, text, text, timestamptz, uuid) from public, anon, authenticated;
+grant execute on function leadhook.set_aside(text, text, text, timestamptz, uuid) to service_role;
+
+-- As settle_at_once, but one lead's error does not stop the others: what raises is halved down to the lead that is to blame.
+create or replace function leadhook.settle(p_lead_ids text[], p_touched_at timestamptz[], p_found_by text, p_mode text)
+returns text[]
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+  v_reason text;
+begin
+  if cardinality(p_lead_ids) = 0 then
+    return '{}';
+  end if;
+  begin
+    return leadhook.settle_at_once(p_lead_ids, p_touched_at, p_found_by, p_mode);
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_reason := sqlerrm;
+  end;
+  if v_middle > 0 then
+    return leadhook.settle(p_lead_ids[:v_middle], p_touched_at[:v_middle], p_found_by, p_mode)
+      || leadhook.settle(p_lead_ids[v_middle + 1:], p_touched_at[v_middle + 1:], p_found_by, p_mode);
+  end if;
+  perform leadhook.set_aside(p_lead_ids[1], v_reason, p_found_by, p_touched_at[1]);
+  return '{}';
+end
+$$;
+revoke all on function leadhook.settle(text[], timestamptz[], text, text) from public, anon, authenticated;
+grant execute on function leadhook.settle(text[], timestamptz[], text, text) to service_role;
+
+-- One slice of the touches that name leads, small ones first. Returns how many leads were looked at, null when there is no such touch.
+create or replace function leadhook.drain_leads(p_found_by text)
+returns int
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+  v_touches int;
+  v_lead_ids text[];
+  v_touched_at timestamptz[];
+begin
+  with smallest as (
+    select t.id, t.n
+    from leadhook.touches as t
+    where t.kind = 'leads' and (t.not_before is null or t.not_before <= clock_timestamp())
+    order by t.n, t.id
+    limit 500
+  ),
+  fitting as (
+    select s.id
+    from (
+      select s.id, sum(s.n) over by_size as total, row_number() over by_size as place
+      from smallest as s
+      window by_size as (order by s.n, s.id)
+    ) as s
+    where s.total <= 500 or s.place = 1
+  ),
+  taken as (
+    delete from leadhook.touches as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.touched_at
+  ),
+  named as (
+    select i.lead_id, max(t.touched_at) as touched_at
+    from taken as t
+    cross join lateral unnest(t.lead_ids) as i (lead_id)
+    where i.lead_id is not null
+    group by i.lead_id
+  )
+  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.touched_at), '{}')
+  into v_touches, v_lead_ids, v_touched_at
+  from named as n;
+
+  if v_touches = 0 then
+    return null;
+  end if;
+  perform leadhook.put_back(leadhook.settle(v_lead_ids, v_touched_at, p_found_by, 'change'), v_touched_at);
+  return cardinality(v_lead_ids);
+end
+$$;
+revoke all on function leadhook.drain_leads(text) from public, anon, authenticated;
+grant execute on function leadhook.drain_leads(text) to service_role;
+
+-- One slice of the oldest touch that names no leads. It walks over jobs, and stays until it is through.
+create or replace function leadhook.drain_walk(p_found_by text)
+returns int
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_touch record;
+  v_lead_ids text[];
+  v_touched_at timestamptz[];
+begin
+  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at
+  into v_touch
+  from leadhook.touches as t
+  where t.kind <> 'leads'
+  order by t.id
+  limit 1;
+  if not found then
+    return null;
+  end if;
+
+  if v_touch.kind = 'prompts' then
+    v_lead_ids := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.state in ('waiting', 'held', 'dead')
+        and j.user_id = v_touch.user_id and j.tag = v_touch.tag and j.lead_id > v_touch.after_lead
+      order by j.lead_id
+      limit 500
+    );
+  else
+    v_lead_ids := array(
+      select j.lead_id from leadhook.jobs as j where j.lead_id > v_touch.after_lead order by j.lead_id limit 500
+    );
+  end if;
+
+  if cardinality(v_lead_ids) < 500 then
+    delete from leadhook.touches as t where t.id = v_touch.id;
+  else
+    update leadhook.touches as t set after_lead = v_lead_ids[500] where t.id = v_touch.id;
+  end if;
+  v_touched_at := array_fill(v_touch.touched_at, array[cardinality(v_lead_ids)]);
+  perform leadhook.put_back(
+    leadhook.settle(
+      v_lead_ids, v_touched_at, p_found_by,
+      case when v_touch.kind = 'everything' then 'check' when v_touch.prompts_inserted then 'wake_all' else 'wake' end
+    ),
+    v_touched_at
+  );
+  return cardinality(v_lead_ids);
+end
+$$;
+revoke all on function leadhook.drain_walk(text) from public, anon, authenticated;
+grant execute on function leadhook.drain_walk(text) to service_role;
+
+-- A touch for leads whose jobs were locked; a little later, so that a save that hangs does not make claims spin.
+create or replace function leadhook.put_back(p_lead_ids text[], p_touched_at timestamptz[])
+returns void
+language sql
+security invoker
+set search_path = ''
+as $$
+  insert into leadhook.touches (kind, n, lead_ids, touched_at, not_before)
+  select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.touched_at), clock_timestamp() + interval '250 ms'
+  from unnest(p_touched_at) as t (touched_at)
+  where cardinality(p_lead_ids) > 0
+  having count(*) > 0
+$$;
+revoke all on function leadhook.put_back(text[], timestamptz[]) from public, anon, authenticated;
+grant execute on function leadhook.put_back(text[], timestamptz[]) to service_role;
+
+-- One drainer at a time, waiting and not trying: each judges what the others have committed, none deadlocks, and who waited finds
+-- what the other one made ready. lock_timeout bounds that wait for every caller (55P03).
+create or replace function leadhook.drain(p_found_by text, p_budget interval default '100 ms')
+returns int
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set lock_timeout = '2s'
+as $$
+declare
+  v_deadline timestamptz;
+  v_looked_at int;
+  v_slice int;
+begin
+  if not exists (select from leadhook.touches) then
+    return 0;
+  end if;
+  perform pg_catalog.pg_advisory_xact_lock(727201, 2);
+  v_deadline := clock_timestamp() + p_budget;
+  v_looked_at := coalesce(leadhook.drain_walk(p_found_by), 0);
+  loop
+    v_slice := leadhook.drain_leads(p_found_by);
+    if v_slice is null and clock_timestamp() < v_deadline then
+      v_slice := leadhook.drain_walk(p_found_by);
+    end if;
+    exit when v_slice is null;
+    v_looked_at := v_looked_at + v_slice;
+    exit when clock_timestamp() >= v_deadline;
+  end loop;
+  return v_looked_at;
+end
+$$;
+comment on function leadhook.drain(text, interval) is
+  'Folds touches into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
+revoke all on function leadhook.drain(text, interval) from public, anon, authenticated;
+grant execute on function leadhook.drain(text, interval) to service_role;

@@ -1,0 +1,92 @@
+-- Purpose: which leads are next, fairly between the lanes (user_id, tag).
+-- Touches: functions in schema leadhook.
+-- Undo:    drop function leadhook.pick_leads(boolean, int, timestamptz, uuid, text);
+-- Planner flags: see the drain. `limit` takes constants only: with an expression the planner reckons with a tenth of the table.
+
+-- The ids of up to p_limit due jobs, dealt one by one to the lanes (user_id, tag) behind the given one, wrapping round; and the lane that
+-- got the last one. At most 200 lanes are looked at, as most may hold only retries of the future; then the longest due fill the rest.
+create or replace function leadhook.pick_leads(
+  p_slow boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, out lead_ids text[]
+)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_user_id uuid := p_user_id;
+  v_tag text := p_tag;
+  v_wrapped boolean := p_user_id is null;
+  v_through boolean := false;
+  v_next record;
+  v_user_ids uuid[] := '{}';
+  v_tags text[] := '{}';
+  v_last int;
+begin
+  for v_visit in 1..200 loop
+    exit when cardinality(v_user_ids) >= p_limit;
+    if v_user_id is null then
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.slow = p_slow
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    else
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.slow = p_slow and (j.user_id, j.tag) > (v_user_id, v_tag)
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    end if;
+    v_through := v_wrapped and (not found or coalesce((v_next.user_id, v_next.tag) > (p_user_id, p_tag), false));
+    exit when v_through;
+    v_wrapped := v_wrapped or not found;
+    v_user_id := v_next.user_id;
+    v_tag := v_next.tag;
+    if v_next.available_at <= p_now then
+      v_user_ids := v_user_ids || v_user_id;
+      v_tags := v_tags || v_tag;
+    end if;
+  end loop;
+
+  select
+    coalesce(array_agg(d.lead_id order by d.slot), '{}'),
+    (array_agg(d.place order by d.slot desc))[1]
+  into lead_ids, v_last
+  from (
+    select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
+    from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
+    cross join lateral (
+      select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
+      from (
+        select j.lead_id, j.available_at
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.slow = p_slow and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
+        order by j.available_at, j.lead_id
+        limit 50
+      ) as w
+    ) as w
+  ) as d
+  where d.slot <= p_limit;
+
+  if not v_through and cardinality(v_user_ids) < p_limit then
+    p_user_id := v_user_id;
+    p_tag := v_tag;
+    lead_ids := lead_ids || (array(
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
+      order by j.available_at
+      limit 50
+    ))[:p_limit - cardinality(lead_ids)];
+  elsif v_last is not null then
+    p_user_id := v_user_ids[v_last];
+    p_tag := v_tags[v_last];
+  end if;
+end
+$$;
+revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text) to service_role;

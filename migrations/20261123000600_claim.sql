@@ -1,0 +1,377 @@
+-- Purpose: public.leadhook_claim: one call that folds touches into jobs and leases a fair batch with all that its judgement needs.
+-- Touches: functions only.
+-- Undo:    drop function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text), leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text),
+--          leadhook.set_aside_unreadable(uuid, text), leadhook.describe_claim(uuid, timestamptz, json),
+--          leadhook.lease_leads(text[], uuid, text, timestamptz), leadhook.check_leads(text[], text, timestamptz), leadhook.expire_leases(timestamptz);
+-- Planner flags: see the drain.
+
+-- A lease that ran out cost an attempt. Rows that somebody holds are skipped: they are being saved or renewed.
+create or replace function leadhook.expire_leases(p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_max_attempts int := (select c.max_attempts from leadhook.controls as c);
+begin
+  with expired as materialized (
+    select
+      j.lead_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at,
+      j.attempts + 1 as attempts,
+      j.attempts + 1 >= v_max_attempts as is_last,
+      j.replay_after is not null as runs_again
+    from leadhook.jobs as j
+    where j.state = 'leased' and j.lease_until <= p_now
+    order by j.lease_until
+    limit 500
+    for no key update skip locked
+  ),
+  told as materialized (
+    select
+      e.*,
+      case when e.is_last then 'attempts_exhausted' else 'lease_expired' end as error_code,
+      format('the lease of worker %s ran out, attempt %s of %s', coalesce(e.worker, 'unknown'), e.attempts, v_max_attempts) as reason
+    from expired as e
+  ),
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, eligible_at, leased_at, finished_at
+    )
+    select
+      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.eligible_at,
+      t.leased_at, p_now
+    from told as t
+  )
+  update leadhook.jobs as j set
+    state = case when t.is_last and not t.runs_again then 'dead' else 'ready' end,
+    attempts = case when t.is_last and t.runs_again then 0 else t.attempts end,
+    run = j.run + (t.is_last and t.runs_again)::int,
+    slow = j.slow or t.is_last and t.runs_again,
+    replay_id = case when t.is_last and t.runs_again then j.replay_after else j.replay_id end,
+    replay_after = case when t.is_last then null else j.replay_after end,
+    found_by = case when t.is_last and t.runs_again then 'replay' else j.found_by end,
+    eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
+    error_code = t.error_code,
+    reason = t.reason,
+    finished_at = case when t.is_last and not t.runs_again then p_now end,
+    claim_token = null,
+    lease_until = null
+  from told as t
+  where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = t.lead_id;
+end
+$$;
+revoke all on function leadhook.expire_leases(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.expire_leases(timestamptz) to service_role;
+
+-- Sends those of these ready jobs to sleep that are no longer wanted. Most often all are, which costs one judgement.
+create or replace function leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+as $$
+declare
+  v_changed text[];
+begin
+  begin
+    v_changed := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      join leadhook.judge_eligibility(p_lead_ids) as e using (lead_id)
+      where j.lead_id = any (p_lead_ids)
+        and (
+          not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts and e.has_details)
+          or (j.user_id, j.tag) is distinct from (e.user_id, e.tag)
+        )
+    );
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_changed := p_lead_ids;
+  end;
+  perform leadhook.settle(v_changed, array_fill(p_now, array[cardinality(v_changed)]), p_found_by, 'check');
+end
+$$;
+revoke all on function leadhook.check_leads(text[], text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.check_leads(text[], text, timestamptz) to service_role;
+
+create or replace function leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+as $$
+begin
+  with due as materialized (
+    select i.lead_id, i.place
+    from unnest(p_lead_ids) with ordinality as i (lead_id, place)
+    join leadhook.jobs as j using (lead_id)
+    where j.lead_id = any (p_lead_ids) and j.state = 'ready'
+    for no key update of j skip locked
+  ),
+  fenced as materialized (
+    select d.lead_id, nextval('leadhook.fences') as fence from (select d.lead_id from due as d order by d.place) as d
+  )
+  update leadhook.jobs as j set
+    state = 'leased',
+    fence = f.fence,
+    claim_token = p_token,
+    worker = p_worker,
+    leased_at = p_now,
+    lease_until = p_now + make_interval(secs => c.lease_s::float8)
+  from fenced as f
+  cross join leadhook.controls as c
+  where j.lead_id = any (p_lead_ids) and j.lead_id = f.lead_id;
+end
+$$;
+revoke all on function leadhook.lease_leads(text[], uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.lease_leads(text[], uuid, text, timestamptz) to service_role;
+
+-- The reply about what is leased by this token. A lead that vanished since is left out; its lease runs out.
+-- json and not jsonb, here and in the result of the claim: half a megabyte of leads is written once and taken apart never.
+create or replace function leadhook.describe_claim(p_token uuid, p_now timestamptz, p_keys json)
+returns table (leads json, prompts json, keys json)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  return query
+  with leased as materialized (
+    select
+      j.lead_id, j.user_id, j.tag, j.fence, j.run, j.attempts, j.slow, j.found_by, j.paid,
+      coalesce(j.eligible_at, j.available_at) as eligible_at,
+      dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
+    from leadhook.jobs as j
+    where j.claim_token = p_token
+  ),
+  asked as (
+    select array_agg(l.lead_id) as lead_ids, array_agg(l.user_id) as user_ids, array_agg(l.tag) as tags from leased as l
+  ),
+  described as materialized (
+    select d.lead_id, d.lead, d.prompts
+    from asked as a
+    cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d
+  ),
+  claimed as (
+    select l.*, d.lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
+    from leased as l
+    join described as d using (lead_id)
+  )
+  select
+    coalesce(json_agg(json_build_object(
+      'lead_id', c.lead_id,
+      'fence', c.fence,
+      'run', c.run,
+      'attempts', c.attempts,
+      'slow', c.slow,
+      'found_by', c.found_by,
+      'eligible_at', c.eligible_at,
+      'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
+      'lead', c.lead,
+      'prompts_ref', c.prompts_ref::text,
+      'paid', c.paid
+    ) order by c.fence), '[]'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens_lane), '{}'),
+    case when count(*) > 0 then p_keys else '[]' end
+  from claimed as c;
+end
+$$;
+revoke all on function leadhook.describe_claim(uuid, timestamptz, json) from public, anon, authenticated;
+grant execute on function leadhook.describe_claim(uuid, timestamptz, json) to service_role;
+
+-- Of the leads of this token, those that describe_leads can't read are dead with the reason.
+create or replace function leadhook.set_aside_unreadable(p_token uuid, p_found_by text)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_lead record;
+begin
+  for v_lead in
+    select j.lead_id, j.user_id, j.tag, j.eligible_at
+    from leadhook.jobs as j
+    where j.claim_token = p_token
+  loop
+    begin
+      perform d.lead from leadhook.describe_leads(array[v_lead.lead_id], array[v_lead.user_id], array[v_lead.tag]) as d;
+    exception
+      when others then
+        if not leadhook.blames_the_lead(sqlstate) then
+          raise;
+        end if;
+        perform leadhook.set_aside(v_lead.lead_id, sqlerrm, p_found_by, v_lead.eligible_at, p_token);
+    end;
+  end loop;
+end
+$$;
+revoke all on function leadhook.set_aside_unreadable(uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.set_aside_unreadable(uuid, text) to service_role;
+
+-- The claim itself, under both locks: the drain's too, because it sends jobs to sleep, which must not cross a drain that wakes them.
+create or replace function leadhook.claim_batch(
+  p_token uuid, p_worker text, p_limit int, p_slow_limit int, p_cursor jsonb, p_hints text[], p_cause text
+)
+returns json
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+  v_user_id uuid := (p_cursor ->> 'user_id')::uuid;
+  v_tag text := p_cursor ->> 'tag';
+  v_now timestamptz;
+  v_keys json;
+  v_fresh record;
+  v_slow record;
+  v_lead_ids text[];
+  v_batch record;
+  v_touched boolean;
+  v_cut boolean;
+begin
+  perform leadhook.drain(p_cause);
+  if cardinality(p_hints) > 0 then
+    perform leadhook.settle(p_hints, array_fill(clock_timestamp(), array[cardinality(p_hints)]), 'hint', 'hint');
+  end if;
+  v_now := clock_timestamp();
+  v_keys := (
+    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key)) from leadhook.healthy_keys() as k
+  );
+
+  if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
+    update leadhook.jobs as j set lease_until = v_now + make_interval(secs => c.lease_s::float8)
+    from leadhook.controls as c
+    where j.claim_token = p_token;
+  else
+    perform leadhook.expire_leases(v_now);
+    if v_keys is not null then
+      -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
+      v_fresh := leadhook.pick_leads(false, p_limit, v_now, v_user_id, v_tag);
+      v_slow := leadhook.pick_leads(
+        true, least(p_slow_limit, p_limit - cardinality(v_fresh.lead_ids)), v_now, v_user_id, v_tag
+      );
+      v_lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
+      v_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
+      v_tag := case when v_slow.lead_ids <> '{}' then v_slow.p_tag else v_fresh.p_tag end;
+      perform leadhook.check_leads(v_lead_ids, p_cause, v_now);
+      perform leadhook.lease_leads(v_lead_ids, p_token, p_worker, v_now);
+    end if;
+  end if;
+
+  if v_keys is null then
+    update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null
+    where j.claim_token = p_token;
+  end if;
+  begin
+    v_batch := leadhook.describe_claim(p_token, v_now, v_keys);
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      perform leadhook.set_aside_unreadable(p_token, p_cause);
+      v_batch := leadhook.describe_claim(p_token, v_now, v_keys);
+  end;
+
+  v_touched := leadhook.has_touches(v_now);
+  v_cut := v_touched or v_keys is not null and (
+    exists (select from leadhook.jobs as j where j.state = 'ready' and not j.slow and j.available_at <= v_now)
+    or p_slow_limit > 0 and exists (select from leadhook.jobs as j where j.state = 'ready' and j.slow and j.available_at <= v_now)
+  );
+  return (
+    select json_build_object(
+      'busy', false,
+      'cut', v_cut,
+      'leads', v_batch.leads,
+      'prompts', v_batch.prompts,
+      'keys', v_batch.keys,
+      'no_key', v_keys is null,
+      'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
+      'next_due_ms', case when v_cut then 0 else leadhook.next_due_ms(v_now) end,
+      'lease_ms', round(c.lease_s * 1000)::int,
+      'renew_ms', round(c.renew_s * 1000)::int,
+      'start_limit_ms', round(c.start_limit_s * 1000)::int
+    )
+    from leadhook.controls as c
+  );
+end
+$$;
+revoke all on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text) from public, anon, authenticated;
+grant execute on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text) to service_role;
+
+create or replace function public.leadhook_claim(
+  p_token uuid,
+  p_worker text,
+  p_limit int,
+  p_slow_limit int,
+  p_cursor jsonb default null,
+  p_hints text[] default '{}',
+  p_cause text default 'due'
+)
+returns json
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_hints text[] := array(select distinct h from unnest(p_hints) as h where h is not null);
+  v_wrong text := case
+    when p_token is null then 'p_token is missing'
+    when coalesce(p_worker, '') = '' then 'p_worker is missing'
+    when p_limit is null or p_limit not between 1 and 50 then 'p_limit must be 1 to 50'
+    when p_slow_limit is null or p_slow_limit not between 0 and p_limit then 'p_slow_limit must be 0 to p_limit'
+    when coalesce(cardinality(p_hints), 0) > 500 then 'p_hints holds more than 500 ids'
+    when exists (select from unnest(v_hints) as h where length(h) > 200) then 'an id in p_hints is longer than 200 characters'
+    when p_cause is null or p_cause not in ('start', 'ring', 'due', 'sweep') then 'p_cause must be start, ring, due or sweep'
+  end;
+begin
+  if v_wrong is not null then
+    raise exception using errcode = 'PT400', message = v_wrong;
+  end if;
+  begin
+    perform pg_catalog.pg_advisory_xact_lock(727201, 1);
+    perform pg_catalog.pg_advisory_xact_lock(727201, 2);
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause);
+  exception
+    -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
+    when lock_not_available or deadlock_detected then
+      return (
+        select json_build_object(
+          'busy', true, 'cut', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json, 'no_key', false,
+          'cursor', p_cursor, 'next_due_ms', 250,
+          'lease_ms', round(c.lease_s * 1000)::int,
+          'renew_ms', round(c.renew_s * 1000)::int,
+          'start_limit_ms', round(c.start_limit_s * 1000)::int
+        )
+        from leadhook.controls as c
+      );
+  end;
+end
+$$;
+comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text) is
+  'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same leases.';
+revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text) from public, anon, authenticated;
+grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text) to service_role;

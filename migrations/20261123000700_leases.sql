@@ -1,0 +1,321 @@
+-- Purpose: what a worker does with a lease besides saving: keep it (renew) and give it back (release), and what save shares with them.
+-- Touches: functions in schema leadhook; public.leadhook_renew and public.leadhook_release.
+-- Undo:    drop function public.leadhook_renew(text, jsonb), public.leadhook_release(text, jsonb, jsonb), leadhook.park_keys(jsonb),
+--          leadhook.end_leases(text, jsonb, timestamptz), leadhook.lock_leases(jsonb), leadhook.require_leases(jsonb);
+-- Every write is fenced by (lead_id, fence); the same lead may stand in a list with several fences. Keys of an item that a function
+-- does not know are ignored: two versions of the service overlap in a deploy.
+
+create or replace function leadhook.require_leases(p_items jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if jsonb_typeof(p_items) is distinct from 'array' then
+    raise exception 'a JSON array of leases is wanted' using errcode = 'PT400';
+  end if;
+  if exists (
+    select from jsonb_array_elements(p_items) as i (item)
+    where jsonb_typeof(i.item -> 'lead_id') is distinct from 'string' or jsonb_typeof(i.item -> 'fence') is distinct from 'number'
+  ) then
+    raise exception 'each lease is named by lead_id (text) and fence (number)' using errcode = 'PT400';
+  end if;
+end
+$$;
+comment on function leadhook.require_leases(jsonb) is 'Raises PT400 unless each item names a lease.';
+revoke all on function leadhook.require_leases(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.require_leases(jsonb) to service_role;
+
+create or replace function leadhook.lock_leases(p_items jsonb)
+returns table (lead_id text, fence bigint, standing text, outcome text, reason text)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+#variable_conflict use_column
+begin
+  -- Waits for whoever has a row. One that has it for too long must not cost the others their leases: then without waiting.
+  begin
+    perform
+    from leadhook.jobs as j
+    join jsonb_to_recordset(p_items) as i (lead_id text, fence bigint) on i.lead_id = j.lead_id and i.fence = j.fence
+    where j.state = 'leased'
+    order by j.lead_id
+    for no key update of j;
+  exception when lock_not_available or deadlock_detected then
+    null;
+  end;
+  return query
+  with asked as (
+    select distinct i.lead_id, i.fence from jsonb_to_recordset(p_items) as i (lead_id text, fence bigint)
+  ),
+  locked as materialized (
+    select j.lead_id, j.fence
+    from leadhook.jobs as j
+    join asked as a on a.lead_id = j.lead_id and a.fence = j.fence
+    where j.state = 'leased'
+    order by j.lead_id
+    for no key update of j skip locked
+  )
+  select
+    a.lead_id,
+    a.fence,
+    case
+      when l.lead_id is not null then 'locked'
+      when j.lead_id is null then 'gone'
+      when j.state = 'leased' and j.fence = a.fence then 'busy'
+      else 'past'
+    end,
+    p.outcome,
+    p.reason
+  from asked as a
+  left join locked as l on l.lead_id = a.lead_id and l.fence = a.fence
+  left join leadhook.jobs as j on j.lead_id = a.lead_id
+  left join lateral (
+    select t.outcome, t.reason
+    from leadhook.attempts as t
+    where l.lead_id is null and t.lead_id = a.lead_id and t.fence = a.fence
+    order by t.id desc
+    limit 1
+  ) as p on true;
+end
+$$;
+comment on function leadhook.lock_leases(jsonb) is
+  'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (somebody has the row), past (ended; outcome says '
+  'how, null: taken by another claim), gone (no job).';
+revoke all on function leadhook.lock_leases(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.lock_leases(jsonb) to service_role;
+
+create or replace function leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamptz)
+returns table (lead_id text, fence bigint, outcome text)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  with endings as materialized (
+    select
+      e.*,
+      j.run,
+      j.replay_id,
+      j.found_by,
+      j.eligible_at,
+      j.leased_at,
+      coalesce(e.paid, j.paid) as bought,
+      n.state,
+      n.state <> 'ready' and j.replay_after is not null as again
+    from jsonb_to_recordset(p_endings) as e (
+      lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, paid jsonb,
+      key_fingerprint text, usage jsonb, timing jsonb
+    )
+    join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
+    cross join leadhook.controls as c
+    cross join lateral (
+      select case
+        when e.outcome = 'saved' then 'done'
+        when e.outcome = 'unwanted' then 'waiting'
+        when e.outcome = 'returned' or (e.outcome = 'retry' and j.attempts + 1 < c.max_attempts) then 'ready'
+        else 'dead'
+      end
+    ) as n (state)
+  ),
+  recorded as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
+      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, eligible_at, leased_at, first_call_ms, model_ms, finished_at
+    )
+    select
+      e.lead_id, e.run, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
+      e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.found_by, e.replay_id,
+      e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
+      (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
+      (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int,
+      e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int, (e.timing ->> 'model_ms')::int, p_now
+    from endings as e
+  ),
+  ended as (
+    update leadhook.jobs as j
+    set
+      state = case when e.again then 'ready' else e.state end,
+      claim_token = null,
+      lease_until = null,
+      slow = e.again or (j.slow and e.state = 'ready'),
+      run = j.run + e.again::int,
+      attempts = case when e.again then 0 when e.outcome in ('retry', 'dead') then j.attempts + 1 else j.attempts end,
+      available_at = case
+        when e.state = 'ready' then p_now + make_interval(secs => least(greatest(e.delay_ms, 0), 86400000) / 1000.0)
+        else p_now
+      end,
+      eligible_at = case when e.again then p_now else j.eligible_at end,
+      found_by = case when e.again then 'replay' else j.found_by end,
+      replay_id = case when e.again then j.replay_after when e.state = 'ready' then j.replay_id end,
+      replay_after = case when e.state = 'ready' then j.replay_after end,
+      paid = case when e.outcome <> 'saved' then e.bought end,
+      error_code = case
+        when e.again or e.outcome = 'saved' then null
+        when e.outcome = 'retry' and e.state = 'dead' then 'attempts_exhausted'
+        else coalesce(e.error_code, e.outcome)
+      end,
+      reason = case
+        when e.again or e.outcome = 'saved' then null
+        when e.outcome = 'retry' and e.state = 'dead' then left(concat_ws(': ', e.error_code, e.reason), 500)
+        else left(coalesce(e.reason, e.error_code, e.outcome), 500)
+      end,
+      finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
+    from endings as e
+    where j.lead_id = e.lead_id
+  )
+  select e.lead_id, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end from endings as e;
+end
+$$;
+comment on function leadhook.end_leases(text, jsonb, timestamptz) is
+  'Ends leases that this transaction has locked: notes the attempt and moves the job on. A replay that was asked for meanwhile begins once the '
+  'run is over. outcome: saved, unwanted, refused, retry, returned, dead; note stands in the attempt in place of reason.';
+revoke all on function leadhook.end_leases(text, jsonb, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.end_leases(text, jsonb, timestamptz) to service_role;
+
+-- Two leads may report one key at once, in any order: the harder word counts, as long as it is about the same row.
+create or replace function leadhook.park_keys(p_keys jsonb)
+returns void
+language sql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
+  select distinct on (p.fingerprint)
+    p.fingerprint,
+    case when p.for_ms is null then 'disabled' else 'cooling' end,
+    clock_timestamp() + make_interval(secs => greatest(p.for_ms, 0) / 1000.0),
+    g.row_version,
+    left(p.reason, 500),
+    clock_timestamp()
+  from jsonb_to_recordset(park_keys.p_keys) as p (fingerprint text, reason text, for_ms bigint)
+  join (
+    select left(encode(sha256(convert_to(btrim(r.api_key), 'UTF8')), 'hex'), 16) as fingerprint, max(r.xmin::text) as row_version
+    from public.gemini_api as r
+    group by 1
+  ) as g using (fingerprint)
+  order by p.fingerprint, (p.for_ms is null) desc, p.for_ms desc
+  on conflict (fingerprint) do update
+  set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
+    changed_at = excluded.changed_at
+  where k.row_version is distinct from excluded.row_version
+    or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until))
+$$;
+comment on function leadhook.park_keys(jsonb) is
+  'Lets keys rest for for_ms, or, where that is null, until their row in gemini_api changes. Fingerprints that nobody has any more are ignored.';
+revoke all on function leadhook.park_keys(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.park_keys(jsonb) to service_role;
+
+create or replace function public.leadhook_renew(p_worker text, p_leases jsonb)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_leases jsonb;
+  v_now timestamptz;
+begin
+  perform leadhook.require_leases(p_leases);
+  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_leases) as l);
+  v_now := clock_timestamp();
+
+  update leadhook.jobs as j
+  set lease_until = v_now + make_interval(secs => c.lease_s::float), paid = coalesce(i.paid, j.paid), worker = coalesce(p_worker, j.worker)
+  from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, paid jsonb) on i.lead_id = l.lead_id and i.fence = l.fence
+  cross join leadhook.controls as c
+  where l.standing = 'locked' and j.lead_id = l.lead_id;
+
+  return jsonb_build_object(
+    'leases', (
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case l.standing
+        when 'locked' then 'renewed' when 'past' then 'lease_lost' else l.standing
+      end)), '[]')
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+    ),
+    'next_due_ms', leadhook.next_due_ms(v_now)
+  );
+end
+$$;
+comment on function public.leadhook_renew(text, jsonb) is
+  'Prolongs leases, expired ones too unless they were claimed anew, and keeps what was bought meanwhile. '
+  'Outcomes: renewed, lease_lost, gone; busy: somebody has the row, so this lease is not prolonged now.';
+revoke all on function public.leadhook_renew(text, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_renew(text, jsonb) to service_role;
+
+create or replace function public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb default '[]')
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_leases jsonb;
+  v_ended jsonb;
+  v_now timestamptz;
+begin
+  perform leadhook.require_leases(p_releases);
+  if exists (
+    select from jsonb_array_elements(p_releases) as i (item)
+    where (i.item ->> 'outcome') is null or (i.item ->> 'outcome') not in ('retry', 'returned', 'dead')
+  ) then
+    raise exception 'the outcome of a release is retry, returned or dead' using errcode = 'PT400';
+  end if;
+  if jsonb_typeof(coalesce(p_keys, '[]')) <> 'array' then
+    raise exception 'a JSON array of parked keys is wanted' using errcode = 'PT400';
+  end if;
+
+  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_releases) as l);
+  v_now := clock_timestamp();
+  v_ended := (
+    select jsonb_agg(to_jsonb(e))
+    from leadhook.end_leases(p_worker, (
+      select coalesce(jsonb_agg(r.item), '[]')
+      from (
+        select distinct on (l.lead_id) i.item
+        from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+        join jsonb_array_elements(p_releases) as i (item)
+          on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
+        where l.standing = 'locked'
+        order by l.lead_id
+      ) as r
+    ), v_now) as e
+  );
+  perform leadhook.park_keys(coalesce(p_keys, '[]'));
+
+  return jsonb_build_object(
+    'leases', (
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case
+        when l.standing in ('busy', 'gone') then l.standing
+        when coalesce(e.outcome, l.outcome) in ('retry', 'returned') then 'released'
+        when coalesce(e.outcome, l.outcome) = 'dead' then 'dead'
+        else 'lease_lost'
+      end)), '[]')
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text, outcome text)
+      left join jsonb_to_recordset(v_ended) as e (lead_id text, fence bigint, outcome text)
+        on e.lead_id = l.lead_id and e.fence = l.fence
+    ),
+    'next_due_ms', leadhook.next_due_ms(v_now)
+  );
+end
+$$;
+comment on function public.leadhook_release(text, jsonb, jsonb) is
+  'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead; and parks keys. '
+  'Outcomes: released, dead, lease_lost, gone; busy: somebody has the row, again soon. Repeating it after a lost reply gives the same answer.';
+revoke all on function public.leadhook_release(text, jsonb, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_release(text, jsonb, jsonb) to service_role;

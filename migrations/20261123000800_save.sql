@@ -1,0 +1,440 @@
+-- Purpose: a judgement reaches the application: its answer in llm_response, sent_to_llm, and the end of the lease, in one transaction.
+-- Touches: functions in schema leadhook; public.leadhook_save.
+-- Undo:    drop function public.leadhook_save(text, jsonb), leadhook.keep_verdicts(jsonb, timestamptz),
+--          leadhook.write_each_answer(jsonb), leadhook.write_answers(jsonb), leadhook.judge_each_result(jsonb, jsonb, text[]),
+--          leadhook.judge_results(jsonb, jsonb, text[]), leadhook.lock_application_rows(text[]),
+--          leadhook.read_results(jsonb), leadhook.forget_leads(text[]);
+-- Locks: first the application's rows, without waiting (busy), then the jobs, waiting. Never the claim's advisory lock.
+
+create or replace function leadhook.forget_leads(p_lead_ids text[])
+returns int
+language sql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
+  verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
+  jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning 1)
+  select count(*)::int from jobs
+$$;
+comment on function leadhook.forget_leads(text[]) is 'Deletes all that we hold of leads that the application has deleted; the number of jobs.';
+revoke all on function leadhook.forget_leads(text[]) from public, anon, authenticated;
+grant execute on function leadhook.forget_leads(text[]) to service_role;
+
+create or replace function leadhook.read_results(p_results jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_results jsonb;
+  v_whole boolean;
+begin
+  perform leadhook.require_leases(p_results);
+  select
+    coalesce(jsonb_agg(to_jsonb(r)), '[]'),
+    bool_and(
+      r.score between 0 and 100 and r.response is not null and r.should_contact is not null and r.subject is not null
+      and r.message is not null
+    )
+  into v_results, v_whole
+  from (
+    select distinct on (i.lead_id, i.fence)
+      i.*,
+      s.score,
+      i.paid #>> '{score,response}' as response,
+      ((i.paid #>> '{score,should_contact}')::boolean)::int as should_contact,
+      case when s.score < 50 then 'ineligible' else i.paid #>> '{message,subject}' end as subject,
+      case when s.score < 50 then 'ineligible' else i.paid #>> '{message,message}' end as message
+    from jsonb_to_recordset(p_results) as i (lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, timing jsonb)
+    cross join lateral (select (i.paid #>> '{score,score}')::int) as s (score)
+  ) as r;
+  if v_whole is not true and p_results <> '[]' then
+    raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message'
+      using errcode = 'PT400';
+  end if;
+  return v_results;
+end
+$$;
+comment on function leadhook.read_results(jsonb) is
+  'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible). '
+  'Raises PT400 unless each names a lease and has a whole judgement.';
+revoke all on function leadhook.read_results(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.read_results(jsonb) to service_role;
+
+create or replace function leadhook.lock_application_rows(p_lead_ids text[])
+returns text[]
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  return (
+    with details as materialized (
+      select d.lead_id from public.lead_details as d where d.lead_id = any (p_lead_ids) order by d.lead_id for no key update skip locked
+    ),
+    answers as materialized (
+      select l.lead_id from public.llm_response as l where l.lead_id = any (p_lead_ids) order by l.lead_id for no key update skip locked
+    ),
+    seen as (
+      select d.lead_id, 1 as rows from public.lead_details as d where d.lead_id = any (p_lead_ids)
+      union all
+      select l.lead_id, 1 from public.llm_response as l where l.lead_id = any (p_lead_ids)
+      union all
+      select d.lead_id, -1 from details as d
+      union all
+      select l.lead_id, -1 from answers as l
+    ),
+    missed as (
+      select s.lead_id from seen as s group by s.lead_id having sum(s.rows) > 0
+    )
+    select coalesce(array_agg(m.lead_id), '{}') from missed as m
+  );
+end
+$$;
+comment on function leadhook.lock_application_rows(text[]) is
+  'Locks the details and answers of these leads without waiting; returns the leads of which the application holds a row.';
+revoke all on function leadhook.lock_application_rows(text[]) from public, anon, authenticated;
+grant execute on function leadhook.lock_application_rows(text[]) to service_role;
+
+create or replace function leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[])
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_lead_ids text[] := array(
+    select l.lead_id
+    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text)
+    join jsonb_to_recordset(p_results) as r (lead_id text, fence bigint) using (lead_id, fence)
+    where l.standing = 'locked'
+  );
+begin
+  return (
+    with decided as materialized (
+      select
+        r.result, l.lead_id, l.fence, j.tag as judged_tag, e.user_id, e.tag,
+        case
+          when l.standing in ('gone', 'busy') then l.standing
+          when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
+          when l.lead_id = any (p_busy) then 'busy'
+          when not (e.known and e.has_details) then 'gone'
+          when e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null) then 'saved'
+          else 'unwanted'
+        end as outcome,
+        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
+          case when not e.scrapped then 'not scrapped' end,
+          case when not e.has_prompts then 'no prompts' end,
+          case when not e.unsent and j.replay_id is null then 'already sent' end
+        ), '') end as reason,
+        l.standing = 'locked' and l.lead_id <> all (p_busy) as ends
+      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text, outcome text, reason text)
+      join (
+        select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
+        from jsonb_array_elements(p_results) as i (result)
+      ) as r using (lead_id, fence)
+      left join leadhook.judge_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
+      left join leadhook.jobs as j on j.lead_id = l.lead_id
+    ),
+    described as materialized (
+      select s.lead_id, s.lead
+      from (
+        select array_agg(d.lead_id) as lead_ids, array_agg(d.user_id) as user_ids, array_agg(d.tag) as tags
+        from decided as d
+        where d.ends and d.outcome = 'saved'
+      ) as w
+      cross join lateral leadhook.describe_leads(w.lead_ids, w.user_ids, w.tags) as s
+    )
+    select coalesce(jsonb_agg(d.result || jsonb_build_object(
+      'outcome', d.outcome,
+      'reason', d.reason,
+      'ends', d.ends,
+      'tag', d.judged_tag,
+      'name', s.lead ->> 'name',
+      'linkedin_url', s.lead ->> 'linkedin_url',
+      'location', s.lead ->> 'location'
+    )), '[]')
+    from decided as d
+    left join described as s using (lead_id)
+  );
+end
+$$;
+comment on function leadhook.judge_results(jsonb, jsonb, text[]) is
+  'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before. ends: this call ends the '
+  'lease. The tag is that of the prompts which it was judged by.';
+revoke all on function leadhook.judge_results(jsonb, jsonb, text[]) from public, anon, authenticated;
+grant execute on function leadhook.judge_results(jsonb, jsonb, text[]) to service_role;
+
+-- Raises where the application's own constraint or trigger refuses, discards or takes back a row: a lead that stayed unsent would be judged and
+-- paid for again and again. The application's deferred constraints are checked here, where a lead can still be told from the others.
+-- Its triggers run in here, and many name their tables without a schema: hence the search path that PostgREST gives them.
+create or replace function leadhook.write_answers(p_answers jsonb)
+returns void
+language plpgsql
+security invoker
+set search_path = public, extensions
+set jit = off
+as $$
+declare
+  v_lead_ids text[] := array(select a.lead_id from jsonb_to_recordset(p_answers) as a (lead_id text));
+  v_written int;
+begin
+  with answers as materialized (
+    select a.*
+    from jsonb_to_recordset(p_answers) as a (
+      lead_id text, tag text, name text, linkedin_url text, location text, score int, response text, should_contact int, subject text,
+      message text
+    )
+  ),
+  present as materialized (
+    select l.lead_id, count(*) as rows, count(*) filter (where l.tag is not distinct from a.tag) as rows_of_tag
+    from public.llm_response as l
+    join answers as a on a.lead_id = l.lead_id
+    where l.lead_id = any (v_lead_ids)
+    group by l.lead_id
+  ),
+  replaced as (
+    update public.llm_response as l
+    set tag = a.tag, name = a.name, linkedin_url = a.linkedin_url, location = a.location, score = a.score, response = a.response,
+      should_contact = a.should_contact, subject = a.subject, message = a.message
+    from answers as a
+    join present as p on p.lead_id = a.lead_id
+    where l.lead_id = any (v_lead_ids) and l.lead_id = a.lead_id
+      and case when p.rows_of_tag > 0 then l.tag is not distinct from a.tag else p.rows = 1 end
+    returning a.lead_id
+  ),
+  added as (
+    insert into public.llm_response (lead_id, tag, name, linkedin_url, location, score, response, should_contact, subject, message)
+    select a.lead_id, a.tag, a.name, a.linkedin_url, a.location, a.score, a.response, a.should_contact, a.subject, a.message
+    from answers as a
+    left join present as p on p.lead_id = a.lead_id
+    where coalesce(p.rows, 0) <> 1 and coalesce(p.rows_of_tag, 0) = 0
+    returning lead_id
+  )
+  select count(distinct w.lead_id) into v_written from (select r.lead_id from replaced as r union all select a.lead_id from added as a) as w;
+  if v_written < cardinality(v_lead_ids) then
+    raise exception 'a trigger on llm_response discards the row';
+  end if;
+
+  update public.lead_details as d set sent_to_llm = true where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true;
+  set constraints all immediate;
+  if exists (select from public.lead_details as d where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true) then
+    raise exception 'sent_to_llm does not stay true: a trigger on lead_details discards the update or takes it back';
+  end if;
+end
+$$;
+comment on function leadhook.write_answers(jsonb) is
+  'Writes answers into llm_response and marks their leads as sent: all or, by raising, none. An answer replaces the rows of its lead and tag; '
+  'where there are none, the lead''s only row; else it is added.';
+revoke all on function leadhook.write_answers(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.write_answers(jsonb) to service_role;
+
+-- 50 leads that each wait for 50 ms still end within the statement's 5 s.
+create or replace function leadhook.write_each_answer(p_answers jsonb)
+returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
+language plpgsql
+security invoker
+set search_path = ''
+set lock_timeout = '50ms'
+as $$
+declare
+  v_answer jsonb;
+  v_until timestamptz := clock_timestamp() + interval '3 s';
+  v_constraint text;
+begin
+  for v_answer in select a.answer from jsonb_array_elements(p_answers) as a (answer) loop
+    lead_id := v_answer ->> 'lead_id';
+    fence := v_answer ->> 'fence';
+    outcome := 'saved';
+    error_code := null;
+    reason := null;
+    note := null;
+    begin
+      if clock_timestamp() > v_until then
+        outcome := 'busy';
+      else
+        perform leadhook.write_answers(jsonb_build_array(v_answer));
+      end if;
+    exception when others then
+      if sqlstate = '55P03' or left(sqlstate, 2) = '40' then
+        outcome := 'busy';
+      elsif not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      else
+        get stacked diagnostics v_constraint = constraint_name;
+        outcome := 'refused';
+        error_code := 'refused';
+        reason := left(sqlerrm, 500);
+        note := concat_ws(' ', 'SQLSTATE', sqlstate, nullif(v_constraint, ''));
+      end if;
+    end;
+    return next;
+  end loop;
+end
+$$;
+comment on function leadhook.write_each_answer(jsonb) is
+  'As write_answers, each lead for itself: saved, busy (a lock was not to be had) or refused, with the database''s words as reason and, without '
+  'what may be personal in them, as note.';
+revoke all on function leadhook.write_each_answer(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.write_each_answer(jsonb) to service_role;
+
+create or replace function leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[])
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_result jsonb;
+  v_judged jsonb := '[]';
+begin
+  for v_result in select r.result from jsonb_array_elements(p_results) as r (result) loop
+    begin
+      v_judged := v_judged || leadhook.judge_results(jsonb_build_array(v_result), p_leases, p_busy);
+    exception when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_judged := v_judged || (v_result || jsonb_build_object(
+        'outcome', 'refused',
+        'error_code', 'evaluation_failed',
+        'reason', left(sqlerrm, 500),
+        'note', 'SQLSTATE ' || sqlstate,
+        'ends', v_result ->> 'lead_id' <> all (p_busy)
+      ));
+    end;
+  end loop;
+  return v_judged;
+end
+$$;
+comment on function leadhook.judge_each_result(jsonb, jsonb, text[]) is
+  'As judge_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
+revoke all on function leadhook.judge_each_result(jsonb, jsonb, text[]) from public, anon, authenticated;
+grant execute on function leadhook.judge_each_result(jsonb, jsonb, text[]) to service_role;
+
+create or replace function leadhook.keep_verdicts(p_results jsonb, p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  insert into leadhook.verdicts (
+    lead_id, run, score, response, should_contact, subject, message, model, prompt_version, input_version, written, created_at
+  )
+  select
+    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, r.subject, r.message,
+    r.paid ->> 'model', r.paid ->> 'prompt_version', r.paid ->> 'input_version', r.outcome = 'saved', p_now
+  from jsonb_to_recordset(p_results) as r (
+    lead_id text, fence bigint, outcome text, paid jsonb, score int, response text, should_contact int, subject text, message text
+  )
+  join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
+  on conflict (lead_id, run) do update
+  set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, subject = excluded.subject,
+    message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
+    input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
+end
+$$;
+comment on function leadhook.keep_verdicts(jsonb, timestamptz) is 'Keeps the answer of each run, written to the application or not.';
+revoke all on function leadhook.keep_verdicts(jsonb, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.keep_verdicts(jsonb, timestamptz) to service_role;
+
+create or replace function public.leadhook_save(p_worker text, p_results jsonb)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_internal text := coalesce(current_setting('leadhook.internal', true), '');
+  v_results jsonb := leadhook.read_results(p_results);
+  v_busy text[];
+  v_leases jsonb;
+  v_wanted jsonb;
+  v_failed jsonb;
+  v_ended jsonb;
+  v_unwanted text[];
+  v_erased text[];
+  v_now timestamptz;
+begin
+  -- What we write ourselves is no news to us.
+  perform set_config('leadhook.internal', 'on', true);
+  v_busy := leadhook.lock_application_rows(array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text)));
+  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(v_results) as l);
+  v_now := clock_timestamp();
+  begin
+    v_results := leadhook.judge_results(v_results, v_leases, v_busy);
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
+  end;
+
+  v_wanted := jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
+  if v_wanted <> '[]' then
+    begin
+      perform set_config('lock_timeout', '500ms', true);
+      perform leadhook.write_answers(v_wanted);
+    exception when others then
+      if not leadhook.blames_the_lead(sqlstate) and sqlstate <> '55P03' and left(sqlstate, 2) <> '40' then
+        raise;
+      end if;
+      v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
+      v_results := (
+        select jsonb_agg(r.result || coalesce(to_jsonb(w), '{}'))
+        from jsonb_array_elements(v_results) as r (result)
+        left join jsonb_to_recordset(v_failed) as w (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
+          on w.lead_id = r.result ->> 'lead_id' and w.fence = (r.result ->> 'fence')::bigint
+      );
+    end;
+  end if;
+
+  v_ended := jsonb_path_query_array(
+    v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
+  );
+  perform leadhook.keep_verdicts(v_ended, v_now);
+  perform from leadhook.end_leases(p_worker, v_ended, v_now);
+
+  select
+    array_agg(r.lead_id) filter (where r.outcome = 'unwanted'),
+    array_agg(r.lead_id) filter (where r.outcome = 'gone')
+  into v_unwanted, v_erased
+  from jsonb_to_recordset(v_results) as r (lead_id text, outcome text, ends boolean)
+  where r.ends;
+  if v_erased is not null then
+    perform leadhook.forget_leads(v_erased);
+  end if;
+  if v_unwanted is not null then
+    -- A change may have made it wanted again while we looked; its touch was then drained while the lead was leased.
+    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
+  end if;
+
+  perform set_config('leadhook.internal', v_internal, true);
+  return jsonb_build_object(
+    'leases', (
+      select coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(r))), '[]')
+      from jsonb_to_recordset(v_results) as r (lead_id text, fence bigint, outcome text, reason text)
+    ),
+    'next_due_ms', leadhook.next_due_ms(v_now)
+  );
+end
+$$;
+comment on function public.leadhook_save(text, jsonb) is
+  'Writes judgements and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the '
+  'application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (the application holds a row: again soon), '
+  'lease_lost, gone. A fault of the installation raises and writes nothing.';
+revoke all on function public.leadhook_save(text, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_save(text, jsonb) to service_role;

@@ -1,0 +1,322 @@
+-- Purpose: finds what no touch told of: leads that became eligible unseen, jobs of leads that are gone, records that are old.
+-- Touches: functions in schema leadhook; public.leadhook_sweep.
+-- Undo:    drop function public.leadhook_sweep(text, int), leadhook.sweep_records(timestamptz), leadhook.harvest_rings(timestamptz),
+--          leadhook.sweep_jobs(text), leadhook.sweep_leads(text), leadhook.settle_swept(text[], boolean),
+--          leadhook.settle_swept_at_once(text[], boolean);
+-- A round walks over the unsent leads, then over the jobs; its position is in leadhook.controls. Locks: the sweep's own (727201, 3) is only
+-- tried; the drain's (727201, 2) is held, so that nothing is judged twice at once.
+
+-- One statement, hence one snapshot: what changes later leaves a touch that is drained later. A dead or held job is not reopened here.
+create or replace function leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  with judged as materialized (
+    select e.lead_id, e.user_id, e.tag, e.eligible
+    from leadhook.judge_eligibility(p_lead_ids) as e
+    where e.known and e.has_details
+  ),
+  -- Somebody asked for these leads after the installation, so they are no backlog.
+  asked_for as materialized (
+    select l.user_id, l.tag
+    from (select distinct g.user_id, g.tag from judged as g where p_hold and g.eligible) as l
+    cross join leadhook.controls as c
+    where exists (
+      select from public.prompts as p where p.user_id = l.user_id and p.tag = l.tag and p.created_at >= c.installed_at
+    )
+  ),
+  decided as materialized (
+    select
+      g.lead_id, g.user_id, g.tag, j.state as was,
+      case
+        when not g.eligible then 'waiting'
+        when j.state is distinct from 'done' and p_hold and not exists (
+          select from asked_for as a where a.user_id = g.user_id and a.tag = g.tag
+        ) then 'held'
+        else 'ready'
+      end as becomes
+    from judged as g
+    left join leadhook.jobs as j using (lead_id)
+    where j.lead_id is null or j.state = 'waiting' or (j.state = 'done' and g.eligible)
+  ),
+  moved as (
+    update leadhook.jobs as j
+    set
+      user_id = d.user_id,
+      tag = d.tag,
+      state = d.becomes,
+      slow = d.becomes = 'held',
+      run = j.run + (d.was = 'done')::int,
+      attempts = case when d.becomes <> 'waiting' then 0 else j.attempts end,
+      available_at = clock_timestamp(),
+      eligible_at = case when d.becomes <> 'waiting' then clock_timestamp() else j.eligible_at end,
+      found_by = case when d.becomes <> 'waiting' then 'sweep' else j.found_by end,
+      replay_id = null,
+      paid = case when d.was <> 'done' then j.paid end,
+      error_code = case when d.becomes = 'waiting' then j.error_code end,
+      reason = case when d.becomes = 'waiting' then j.reason end,
+      finished_at = case when d.becomes = 'waiting' then j.finished_at end
+    from decided as d
+    where j.lead_id = d.lead_id and j.state = d.was
+      and (d.becomes <> 'waiting' or (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
+    returning d.becomes
+  ),
+  added as (
+    insert into leadhook.jobs (lead_id, user_id, tag, state, slow, eligible_at, found_by)
+    select
+      d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held',
+      case when d.becomes <> 'waiting' then clock_timestamp() end, 'sweep'
+    from decided as d
+    where d.was is null
+    on conflict (lead_id) do nothing
+    returning state
+  )
+  select count(*) filter (where c.becomes = 'ready'), count(*) filter (where c.becomes = 'held')
+  into made_ready, held
+  from (select m.becomes from moved as m union all select a.state from added as a) as c (becomes);
+end
+$$;
+comment on function leadhook.settle_swept_at_once(text[], boolean) is
+  'Makes ready, or with p_hold held, the eligible ones of these leads that are unknown, waiting or done; registers the others as waiting.';
+revoke all on function leadhook.settle_swept_at_once(text[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.settle_swept_at_once(text[], boolean) to service_role;
+
+create or replace function leadhook.settle_swept(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+  v_reason text;
+begin
+  begin
+    select s.made_ready, s.held into made_ready, held from leadhook.settle_swept_at_once(p_lead_ids, p_hold) as s;
+    return;
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    v_reason := sqlerrm;
+  end;
+  if v_middle = 0 then
+    perform leadhook.set_aside(p_lead_ids[1], v_reason, 'sweep', clock_timestamp());
+    made_ready := 0;
+    held := 0;
+    return;
+  end if;
+  select l.made_ready + r.made_ready, l.held + r.held
+  into made_ready, held
+  from leadhook.settle_swept(p_lead_ids[:v_middle], p_hold) as l, leadhook.settle_swept(p_lead_ids[v_middle + 1:], p_hold) as r;
+end
+$$;
+comment on function leadhook.settle_swept(text[], boolean) is
+  'As settle_swept_at_once; a lead whose evaluation raises is set aside, and the others go on.';
+revoke all on function leadhook.settle_swept(text[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.settle_swept(text[], boolean) to service_role;
+
+-- The planner flags: in a window of the keyset every table is to be read by its index, whatever the statistics say.
+create or replace function leadhook.sweep_leads(
+  p_after_lead text, out last_lead text, out looked_at int, out made_ready int, out held int
+)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_window text[] := array(
+    select d.lead_id from public.lead_details as d
+    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and d.lead_id > p_after_lead
+    order by d.lead_id
+    limit 500
+  );
+  v_hold boolean := (select c.backlog = 'hold' and c.first_round_finished_at is null from leadhook.controls as c);
+begin
+  looked_at := cardinality(v_window);
+  last_lead := v_window[500];
+  select s.made_ready, s.held
+  into made_ready, held
+  from leadhook.settle_swept(array(
+    select distinct w.lead_id
+    from unnest(v_window) as w (lead_id)
+    left join leadhook.jobs as j using (lead_id)
+    where j.lead_id is null or j.state in ('waiting', 'done')
+  ), v_hold) as s;
+end
+$$;
+comment on function leadhook.sweep_leads(text) is 'Looks at the next unsent leads; last_lead is null when these were the last.';
+revoke all on function leadhook.sweep_leads(text) from public, anon, authenticated;
+grant execute on function leadhook.sweep_leads(text) to service_role;
+
+create or replace function leadhook.sweep_jobs(p_after_lead text, out last_lead text, out looked_at int, out removed int)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_window text[] := array(
+    select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id limit 500
+  );
+  v_ready text[];
+begin
+  looked_at := cardinality(v_window);
+  last_lead := v_window[500];
+  removed := leadhook.forget_leads(array(
+    select j.lead_id
+    from leadhook.jobs as j
+    where j.lead_id = any (v_window) and (
+      not exists (select from public.all_leads as a where a.lead_id = j.lead_id)
+      or not exists (select from public.lead_details as d where d.lead_id = j.lead_id)
+    )
+    for update of j skip locked
+  ));
+  v_ready := array(select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_window) and j.state = 'ready');
+  perform leadhook.settle(v_ready, array_fill(clock_timestamp(), array[cardinality(v_ready)]), 'sweep', 'check');
+end
+$$;
+comment on function leadhook.sweep_jobs(text) is
+  'Looks at the next jobs: forgets leads that are gone, puts what is no longer eligible to sleep; last_lead is null when these were the last.';
+revoke all on function leadhook.sweep_jobs(text) from public, anon, authenticated;
+grant execute on function leadhook.sweep_jobs(text) to service_role;
+
+-- Evidence only: its absence, or a pg_net that looks different, must not stop the sweep.
+create or replace function leadhook.harvest_rings(p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  if to_regclass('net._http_response') is null then
+    return;
+  end if;
+  update leadhook.rings as r
+  set status_code = h.status_code,
+    error = left(coalesce(h.error_msg, case when h.timed_out then 'timed out' end), 500)
+  from net._http_response as h
+  where h.id = r.request_id and h.created >= r.rung_at
+    and r.rung_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
+    and (h.status_code is not null or h.error_msg is not null or h.timed_out);
+exception when others then
+  raise log 'leadhook: the answers to rings can''t be read: % %', sqlstate, sqlerrm;
+end
+$$;
+comment on function leadhook.harvest_rings(timestamptz) is 'Notes what became of each ring, before pg_net forgets it.';
+revoke all on function leadhook.harvest_rings(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.harvest_rings(timestamptz) to service_role;
+
+create or replace function leadhook.sweep_records(p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  delete from leadhook.attempts as t where t.id = any (array(
+    select o.id from leadhook.attempts as o where o.finished_at < p_now - interval '90 days' order by o.finished_at limit 5000
+  ));
+  delete from leadhook.rings as r where r.id = any (array(
+    select o.id from leadhook.rings as o where o.rung_at < p_now - interval '30 days' order by o.rung_at limit 5000
+  ));
+  delete from leadhook.replays as r where r.id = any (array(
+    select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 5000
+  ));
+  delete from leadhook.api_keys as k
+  where k.changed_at < p_now - interval '30 days' and not exists (
+    select from public.gemini_api as g where left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) = k.fingerprint
+  );
+end
+$$;
+comment on function leadhook.sweep_records(timestamptz) is
+  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are gone.';
+revoke all on function leadhook.sweep_records(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.sweep_records(timestamptz) to service_role;
+
+create or replace function public.leadhook_sweep(p_worker text, p_budget_ms int default 50)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_budget interval := make_interval(secs => least(greatest(coalesce(p_budget_ms, 50), 1), 2000) / 1000.0);
+  v_now timestamptz := clock_timestamp();
+  v_deadline timestamptz;
+  v_busy boolean := not pg_try_advisory_xact_lock(727201, 3);
+  v_finished boolean := false;
+  v_looked_at int := 0;
+  v_made_ready int := 0;
+  v_held int := 0;
+  v_removed int := 0;
+  v_phase text;
+  v_after text;
+  v_slice record;
+begin
+  if not v_busy then
+    begin
+      perform pg_advisory_xact_lock(727201, 2);
+    exception when lock_not_available then
+      v_busy := true;
+    end;
+  end if;
+
+  if not v_busy then
+    v_deadline := clock_timestamp() + v_budget;
+    perform leadhook.drain('sweep', v_budget / 2);
+    v_now := clock_timestamp();
+    select c.sweep_phase, c.sweep_after_lead into v_phase, v_after from leadhook.controls as c;
+    loop
+      if v_phase = 'leads' then
+        select s.last_lead, s.looked_at, s.made_ready, s.held, 0 as removed into v_slice from leadhook.sweep_leads(v_after) as s;
+      else
+        select s.last_lead, s.looked_at, 0 as made_ready, 0 as held, s.removed into v_slice from leadhook.sweep_jobs(v_after) as s;
+      end if;
+      v_looked_at := v_looked_at + v_slice.looked_at;
+      v_made_ready := v_made_ready + v_slice.made_ready;
+      v_held := v_held + v_slice.held;
+      v_removed := v_removed + v_slice.removed;
+      v_after := coalesce(v_slice.last_lead, '');
+      if v_slice.last_lead is null then
+        v_finished := v_phase = 'jobs';
+        v_phase := case v_phase when 'leads' then 'jobs' else 'leads' end;
+      end if;
+      exit when v_finished or clock_timestamp() >= v_deadline;
+    end loop;
+    if v_finished then
+      perform leadhook.harvest_rings(v_now);
+      perform leadhook.sweep_records(v_now);
+    end if;
+    update leadhook.controls as c
+    set sweep_phase = v_phase,
+      sweep_after_lead = v_after,
+      sweep_round = c.sweep_round + v_finished::int,
+      sweep_round_started_at = case when not v_finished then coalesce(c.sweep_round_started_at, v_now) end,
+      first_round_finished_at = case when v_finished then coalesce(c.first_round_finished_at, clock_timestamp()) else c.first_round_finished_at end
+    where c.id; -- through the API, hosted projects refuse an UPDATE without WHERE
+  end if;
+
+  return jsonb_build_object(
+    'busy', v_busy, 'round_finished', v_finished, 'looked_at', v_looked_at, 'made_ready', v_made_ready, 'held', v_held,
+    'removed', v_removed, 'next_due_ms', leadhook.next_due_ms(clock_timestamp())
+  );
+end
+$$;
+comment on function public.leadhook_sweep(text, int) is
+  'One slice of the sweep: drains, then looks at the next leads or jobs for about p_budget_ms. busy: another process sweeps. A call after '
+  'round_finished begins the next round.';
+revoke all on function public.leadhook_sweep(text, int) from public, anon, authenticated;
+grant execute on function public.leadhook_sweep(text, int) to service_role;

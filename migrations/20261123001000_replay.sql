@@ -1,0 +1,172 @@
+-- Purpose: judges leads again that somebody names, whatever became of them before.
+-- Touches: functions in schema leadhook; public.leadhook_replay.
+-- Undo:    drop function public.leadhook_replay(text[], text, text), leadhook.queue_replay(bigint, text[]), leadhook.judge_each(text[]);
+-- sent_to_llm is never touched: a job that is queued here carries the replay's id, and is judged without that one condition. So do leads that
+-- were unsent anyway: who names a lead wants its answer, even if somebody else marks it as sent meanwhile, and the attempt tells why it ran.
+
+create or replace function leadhook.judge_each(p_lead_ids text[])
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+begin
+  begin
+    return (select coalesce(jsonb_agg(to_jsonb(e)), '[]') from leadhook.judge_eligibility(p_lead_ids) as e);
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+  end;
+  if v_middle = 0 then
+    return jsonb_build_array(jsonb_build_object('lead_id', p_lead_ids[1], 'failed', true));
+  end if;
+  return leadhook.judge_each(p_lead_ids[:v_middle]) || leadhook.judge_each(p_lead_ids[v_middle + 1:]);
+end
+$$;
+comment on function leadhook.judge_each(text[]) is
+  'judge_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are judged.';
+revoke all on function leadhook.judge_each(text[]) from public, anon, authenticated;
+grant execute on function leadhook.judge_each(text[]) to service_role;
+
+create or replace function leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[])
+returns table (lead_id text, outcome text, missing text[])
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  v_judged jsonb;
+  v_now timestamptz;
+begin
+  -- Locked before they are judged: else a save that commits in between would be judged by rows from before it.
+  perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
+  v_judged := leadhook.judge_each(p_lead_ids);
+  v_now := clock_timestamp();
+
+  return query
+  with decided as materialized (
+    select
+      e.lead_id, e.user_id, e.tag, m.missing, j.state,
+      case
+        when j.state = 'leased' then 'queued_after'
+        when e.known is false then 'unknown'
+        when m.missing <> '{}' then 'not_eligible'
+        when j.state = 'ready' then 'already_queued'
+        else 'queued'
+      end as outcome
+    from jsonb_to_recordset(v_judged) as e (
+      lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, failed boolean
+    )
+    cross join lateral (
+      select array_remove(array[
+        case when e.failed then 'evaluation' end,
+        case when not e.scrapped then 'scrapped' end,
+        case when not e.has_details then 'details' end,
+        case when not e.has_prompts then 'prompts' end
+      ], null)
+    ) as m (missing)
+    left join leadhook.jobs as j on j.lead_id = e.lead_id
+  ),
+  moved as (
+    update leadhook.jobs as j
+    set
+      state = 'ready',
+      user_id = d.user_id,
+      tag = d.tag,
+      slow = true,
+      run = j.run + (d.state in ('done', 'dead'))::int,
+      attempts = 0,
+      available_at = v_now,
+      eligible_at = v_now,
+      found_by = 'replay',
+      replay_id = p_replay_id,
+      paid = case when d.state <> 'done' then j.paid end,
+      error_code = null,
+      reason = null,
+      finished_at = null
+    from decided as d
+    where j.lead_id = d.lead_id and d.outcome = 'queued'
+  ),
+  after_this_run as (
+    update leadhook.jobs as j set replay_after = p_replay_id from decided as d where j.lead_id = d.lead_id and d.outcome = 'queued_after'
+  ),
+  -- A claim would put it to sleep if the application had marked it as sent meanwhile.
+  kept as (
+    update leadhook.jobs as j
+    set replay_id = coalesce(j.replay_id, p_replay_id)
+    from decided as d
+    where j.lead_id = d.lead_id and d.outcome = 'already_queued'
+  ),
+  added as (
+    insert into leadhook.jobs (lead_id, user_id, tag, state, slow, available_at, eligible_at, found_by, replay_id)
+    select d.lead_id, d.user_id, d.tag, 'ready', true, v_now, v_now, 'replay', p_replay_id
+    from decided as d
+    where d.outcome = 'queued' and d.state is null
+    on conflict (lead_id) do nothing
+  )
+  select d.lead_id, d.outcome, case when d.outcome = 'not_eligible' then d.missing end from decided as d;
+end
+$$;
+comment on function leadhook.queue_replay(bigint, text[]) is
+  'queued (run again, what was paid for and not written is kept), queued_after (once its lease ends), already_queued, not_eligible (missing: '
+  'scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
+revoke all on function leadhook.queue_replay(bigint, text[]) from public, anon, authenticated;
+grant execute on function leadhook.queue_replay(bigint, text[]) to service_role;
+
+create or replace function public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text default null)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_replay_id bigint;
+  v_counts jsonb;
+  v_leads jsonb;
+begin
+  if p_lead_ids is null or cardinality(p_lead_ids) = 0 or cardinality(p_lead_ids) > 1000 or array_position(p_lead_ids, null) is not null then
+    raise exception 'a replay names 1 to 1000 leads' using errcode = 'PT400';
+  end if;
+  if coalesce(btrim(p_actor), '') = '' then
+    raise exception 'a replay names who asks for it' using errcode = 'PT400';
+  end if;
+
+  -- The drain's lock: what is judged here is judged by nobody else.
+  perform pg_advisory_xact_lock(727201, 2);
+  perform leadhook.drain('ring');
+  insert into leadhook.replays (actor, reason) values (left(btrim(p_actor), 200), left(p_reason, 500)) returning id into v_replay_id;
+
+  with asked as (
+    select i.lead_id, min(i.place) as place from unnest(p_lead_ids) with ordinality as i (lead_id, place) group by i.lead_id
+  ),
+  queued as materialized (
+    select q.lead_id, q.outcome, q.missing from leadhook.queue_replay(v_replay_id, array(select a.lead_id from asked as a)) as q
+  )
+  select
+    jsonb_agg(jsonb_strip_nulls(jsonb_build_object('lead_id', q.lead_id, 'outcome', q.outcome, 'missing', q.missing)) order by a.place),
+    (select jsonb_object_agg(c.outcome, c.n) from (select q.outcome, count(*) as n from queued as q group by q.outcome) as c)
+  into v_leads, v_counts
+  from queued as q
+  join asked as a using (lead_id);
+
+  update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
+  if v_counts ? 'queued' then
+    perform leadhook.ring('replay', (v_counts ->> 'queued')::int);
+  end if;
+  return jsonb_build_object('replay_id', v_replay_id, 'counts', v_counts, 'leads', v_leads);
+end
+$$;
+comment on function public.leadhook_replay(text[], text, text) is
+  'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.queue_replay; leads stand in the order of the call, each once.';
+revoke all on function public.leadhook_replay(text[], text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_replay(text[], text, text) to service_role;

@@ -1,0 +1,322 @@
+"""Fixtures for everybody: a real Postgres for each xdist worker, a database of its own for each test.
+
+`database` is migrated; `wired_database` has the triggers, ring URL and secret as well; `bare_database` is an empty
+Supabase project; `old_regime_database` is migrated under the default privileges of before 30 October 2026. Each is a
+`leadhook.local.database.Database`. `supabase` puts the real PostgREST and the gateway before `database`,
+`wired_supabase` before `wired_database`, whose rings `ring_worker` sends.
+"""
+
+import base64
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from leadhook.local.account import server_account
+from leadhook.local.binaries import locate
+from leadhook.local.bootstrap import RolePasswords, create_database, create_roles, drop_database, fill_database
+from leadhook.local.database import Database
+from leadhook.local.gateway import serving
+from leadhook.local.health import answers
+from leadhook.local.keys import Keys, new_keys
+from leadhook.local.pgnet import worker as pgnet
+from leadhook.local.ports import free_port
+from leadhook.local.postgres import Cluster, create_cluster
+from leadhook.local.postgrest import PostgrestPorts, start_postgrest
+
+ROOT = Path(__file__).parent.parent
+RUN_DIRECTORY = "LEADHOOK_TEST_RUN_DIRECTORY"
+PASSWORD = "visibly-fake-password"
+MEMORY_WANTED = 4 * 1024**3
+RING_URL = "http://127.0.0.1:9/webhooks/leads"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the directory that the workers of this run share; not pytest's, where Postgres's account cannot get in."""
+    if not hasattr(config, "workerinput"):
+        directory = Path(tempfile.mkdtemp(prefix="leadhook-tests-", dir=fastest_directory()))
+        directory.chmod(0o755)
+        os.environ[RUN_DIRECTORY] = str(directory)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove it when the last worker has gone."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(RUN_DIRECTORY), ignore_errors=True)
+
+
+def fastest_directory() -> str | None:
+    """Memory, where it has room: a thousand databases are made and dropped. None: where temporary files go."""
+    memory = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a directory of our own there
+    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY_WANTED:
+        return str(memory)
+    return None
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asyncio alone: psycopg and aiohttp know no other."""
+    return "asyncio"
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Makes databases in the worker's cluster."""
+
+    cluster: Cluster
+
+    def named(self, name: str) -> Database:
+        """How to reach a database of this name."""
+        return Database(
+            name=name,
+            conninfo=self.cluster.conninfo("postgres", PASSWORD, name),
+            admin_conninfo=self.cluster.conninfo(dbname=name),
+            authenticator_conninfo=self.cluster.conninfo("authenticator", PASSWORD, name),
+        )
+
+    def template(self, name: str, fill: Callable[[Database], None], copy_of: Database | None = None) -> Database:
+        """A database that tests copy."""
+        create_database(self.cluster.conninfo(), name, copy_of.name if copy_of else None)
+        database = self.named(name)
+        fill(database)
+        return database
+
+    def copies(self, template: Database) -> Iterator[Database]:
+        """A copy, which is dropped afterwards."""
+        name = f"t_{secrets.token_hex(6)}"
+        create_database(self.cluster.conninfo(), name, template.name)
+        yield self.named(name)
+        drop_database(self.cluster.conninfo(), name)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Postgres of this worker's own, copied from one that the first worker initialised."""
+    run = Path(os.environ[RUN_DIRECTORY])
+    with (run / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (run / "initialised").exists():
+            create_cluster(locate(), run / "initialised", PASSWORD)
+    data = run / f"cluster-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    subprocess.run(["/bin/cp", "-a", run / "initialised", data], check=True)
+    server_account().own(data)
+    cluster = Cluster(locate(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"), careless=True)
+    try:
+        create_roles(cluster.conninfo(), RolePasswords(postgres=PASSWORD, authenticator=PASSWORD))
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def databases(cluster: Cluster) -> Databases:
+    """The worker's maker of databases."""
+    return Databases(cluster)
+
+
+@pytest.fixture(scope="session")
+def bare_template(databases: Databases) -> Database:
+    """An empty Supabase project."""
+    return databases.template("bare", lambda database: fill_database(database.admin_conninfo))
+
+
+@pytest.fixture(scope="session")
+def migrated_template(databases: Databases, bare_template: Database) -> Database:
+    """With our migrations."""
+    return databases.template("migrated", migrate, bare_template)
+
+
+@pytest.fixture(scope="session")
+def wired_template(databases: Databases, migrated_template: Database) -> Database:
+    """With our triggers, and a ring URL where nobody listens."""
+    return databases.template("wired", wire, migrated_template)
+
+
+@pytest.fixture(scope="session")
+def old_regime_template(databases: Databases) -> Database:
+    """With our migrations, under the older default privileges."""
+
+    def fill(database: Database) -> None:
+        fill_database(database.admin_conninfo, old_regime=True)
+        migrate(database)
+
+    return databases.template("old_regime", fill)
+
+
+@pytest.fixture
+def bare_database(databases: Databases, bare_template: Database) -> Iterator[Database]:
+    """An empty Supabase project."""
+    yield from databases.copies(bare_template)
+
+
+@pytest.fixture
+def database(databases: Databases, migrated_template: Database) -> Iterator[Database]:
+    """With our migrations, without the triggers."""
+    yield from databases.copies(migrated_template)
+
+
+@pytest.fixture
+def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
+    """With our migrations and triggers, and a ring URL where nobody listens."""
+    yield from databases.copies(wired_template)
+
+
+@pytest.fixture
+def old_regime_database(databases: Databases, old_regime_template: Database) -> Iterator[Database]:
+    """With our migrations, under the default privileges of before 30 October 2026."""
+    yield from databases.copies(old_regime_template)
+
+
+@dataclass(frozen=True)
+class Supabase:
+    """A local project as its users see it: an address, keys, a database."""
+
+    url: str
+    keys: Keys
+    database: Database
+
+    @property
+    def secret_key(self) -> str:
+        """`sb_secret_…`, for the role service_role."""
+        return self.keys.secret_key
+
+    @property
+    def publishable_key(self) -> str:
+        """`sb_publishable_…`, for the role anon."""
+        return self.keys.publishable_key
+
+    @property
+    def service_role_key(self) -> str:
+        """The older kind of key, a JWT."""
+        return self.keys.service_role_key
+
+    @property
+    def anon_key(self) -> str:
+        """The older kind of key, a JWT."""
+        return self.keys.anon_key
+
+    @property
+    def jwt_secret(self) -> str:
+        """What the project's JWTs are signed with."""
+        return self.keys.jwt_secret
+
+
+@pytest.fixture
+def supabase(database: Database, tmp_path: Path) -> Iterator[Supabase]:
+    """Real PostgREST behind the gateway, on the test's migrated database."""
+    with serving_supabase(database, tmp_path) as supabase:
+        yield supabase
+
+
+@pytest.fixture
+def wired_supabase(wired_database: Database, tmp_path: Path) -> Iterator[Supabase]:
+    """The same on the database with our triggers; add `ring_worker` where rings shall be sent."""
+    with serving_supabase(wired_database, tmp_path) as supabase:
+        yield supabase
+
+
+@pytest.fixture
+def ring_worker(wired_database: Database) -> Iterator[None]:
+    """The stand-in for pg_net's worker, with a pause of 20 ms, on the test's wired database."""
+    with sending_rings(wired_database):
+        yield
+
+
+class WaitUntil(Protocol):
+    """Polls until the condition holds; fails with the words of `why_not` after that many seconds."""
+
+    def __call__(self, condition: Callable[[], bool], why_not: Callable[[], str] = ..., timeout_s: float = ...) -> None:
+        """Return once the condition holds."""
+
+
+def poll(
+    condition: Callable[[], bool], why_not: Callable[[], str] = lambda: "it did not happen", timeout_s: float = 30
+) -> None:
+    """See `WaitUntil`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(why_not())
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> WaitUntil:
+    """How a test awaits a real process: by a condition and a deadline, never by a sleep."""
+    return poll
+
+
+@contextmanager
+def sending_rings(database: Database, pause_s: float = 0.02) -> Iterator[None]:
+    """The stand-in for pg_net's worker on this database, in a thread, until the block ends."""
+    worker = pgnet.working(database.admin_conninfo, pause_s=pause_s)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(worker):
+        yield
+
+
+@contextmanager
+def serving_supabase(database: Database, directory: Path) -> Iterator[Supabase]:
+    """PostgREST as a process and the gateway in a thread, until the block ends."""
+    keys = new_keys()
+    ports = PostgrestPorts(free_port(), free_port())
+    postgrest = start_postgrest(
+        locate(),
+        directory,
+        authenticator_conninfo=database.authenticator_conninfo,
+        jwt_secret=keys.jwt_secret,
+        ports=ports,
+    )
+    try:
+        poll(answers(ports.admin, "/ready"), lambda: f"PostgREST is not ready:\n{postgrest.tail()}")
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving(ports.url, keys)) as port:
+            yield Supabase(f"http://127.0.0.1:{port}", keys, database)
+    finally:
+        postgrest.kill()
+        postgrest.process.wait()
+
+
+def migrate(database: Database) -> None:
+    """Apply migrations/*.sql in order."""
+    for file in sorted((ROOT / "migrations").glob("*.sql")):
+        text = file.read_text()
+        autocommit = "-- leadhook: no transaction" in text.splitlines()
+        with database.connect(autocommit=autocommit) as connection:
+            execute(connection, text, file.name)
+
+
+def wire(database: Database) -> None:
+    """Apply webhooks.sql step by step, and put a ring URL and secret into Vault."""
+    text = (ROOT / "webhooks.sql").read_text()
+    for step in re.split(r"^-- step: ", text, flags=re.MULTILINE)[1:]:
+        with database.connect(autocommit=False) as connection:
+            execute(connection, f"-- step: {step}", step.partition("\n")[0])
+    with database.connect() as connection:
+        connection.execute("select vault.create_secret(%s, 'leadhook_ring_url')", [RING_URL])
+        connection.execute("select vault.create_secret(%s, 'leadhook_ring_secret')", [new_webhook_secret()])
+
+
+def execute(connection: psycopg.Connection, text: str, name: str) -> None:
+    """Run a file as one simple query; a failure names the file."""
+    try:
+        connection.execute(text.encode())
+    except psycopg.Error as error:
+        error.add_note(f"in {name}")
+        raise
+
+
+def new_webhook_secret() -> str:
+    """A Standard Webhooks secret."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()

@@ -1,0 +1,379 @@
+"""What every SQL test needs: a connection of the owner that makes rows, and RPCs that run as `service_role`.
+
+Test modules get all of it through fixtures; for annotations: `if TYPE_CHECKING: from tests.sql.conftest import Sql`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any, LiteralString, Self
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    from leadhook.local.database import Database
+
+USER = UUID("00000000-0000-4000-8000-000000000001")
+TAG = "founders"
+KEY = "visibly-fake-gemini-key"
+
+Row = dict[str, Any]
+
+
+class Sql:
+    """One connection. Each statement commits by itself, except within `transaction()`.
+
+    Rows are made as the owner (`postgres`); functions run as the role `service_role`, so each call proves its grants.
+    """
+
+    USER = USER
+    TAG = TAG
+    KEY = KEY
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self.connection = connection
+
+    def rows(self, query: LiteralString | sql.Composed, **values: object) -> list[Row]:
+        """All rows of a query with `%(name)s` values."""
+        return self.connection.execute(query, values).fetchall()
+
+    def value(self, query: LiteralString | sql.Composed, **values: object) -> Any:
+        """The first column of the first row, or None."""
+        row = self.connection.execute(query, values).fetchone()
+        return None if row is None else next(iter(row.values()))
+
+    def run(self, query: LiteralString | sql.Composed, **values: object) -> int:
+        """Execute a statement; the number of rows it touched."""
+        return self.connection.execute(query, values).rowcount
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """Commits at its end, rolls back when it is left by an exception."""
+        return self.connection.transaction()
+
+    def rpc(self, name: str, **arguments: object) -> Any:
+        """Call `public.<name>` as service_role. Dicts and lists are jsonb, `*ids` and `*hints` are text[]."""
+        return self.call(f"public.{name}", **arguments)
+
+    def call(self, name: str, **arguments: object) -> Any:
+        """Call any function, given with its schema, as service_role in a transaction of its own."""
+        schema, _, function = name.partition(".")
+        query = sql.SQL("select {}({}) as result").format(
+            sql.Identifier(schema, function),
+            sql.SQL(", ").join(
+                sql.SQL("{} => {}").format(sql.Identifier(key), sql.Placeholder(key)) for key in arguments
+            ),
+        )
+        values = {key: _as_argument(key, value) for key, value in arguments.items()}
+        with self.transaction():
+            self.connection.execute("set local role service_role")
+            result = self.value(query, **values)
+            self.connection.execute("reset role")
+        return result
+
+    def claim(
+        self,
+        limit: int = 50,
+        *,
+        slow_limit: int | None = None,
+        token: UUID | None = None,
+        worker: str = "worker-1",
+        cursor: Row | None = None,
+        hints: Sequence[str] = (),
+        cause: str = "ring",
+    ) -> Row:
+        """Call `leadhook_claim` with a new token unless one is given; as many slow leads as fresh ones unless told."""
+        result: Row = self.rpc(
+            "leadhook_claim",
+            p_token=token or uuid4(),
+            p_worker=worker,
+            p_limit=limit,
+            p_slow_limit=limit if slow_limit is None else slow_limit,
+            p_cursor=cursor,
+            p_hints=list(hints),
+            p_cause=cause,
+        )
+        return result
+
+    def drain(self, found_by: str = "ring") -> int:
+        """Fold what was touched into jobs; the number of leads looked at."""
+        looked_at: int = self.call("leadhook.drain", p_found_by=found_by)
+        return looked_at
+
+    def lead(
+        self,
+        lead_id: str,
+        *,
+        user: UUID | None = USER,
+        tag: str | None = TAG,
+        scrapped: bool | None = True,
+        **columns: object,
+    ) -> str:
+        """Insert a row into all_leads."""
+        self._insert("all_leads", {"lead_id": lead_id, "user_id": user, "tag": tag, "scrapped": scrapped, **columns})
+        return lead_id
+
+    def details(self, lead_id: str, *, sent: bool | None = False, **columns: object) -> str:
+        """Insert a row into lead_details."""
+        self._insert("lead_details", {"lead_id": lead_id, "sent_to_llm": sent, "name": f"Name of {lead_id}", **columns})
+        return lead_id
+
+    def prompts(self, *, user: UUID | None = USER, tag: str | None = TAG, **columns: object) -> None:
+        """Insert a row into prompts."""
+        texts = {"wildnet_data": "We sell.", "scoring_criteria_and_icp": "Buyers.", "message_prompt": "Be kind."}
+        self._insert("prompts", {"user_id": user, "tag": tag, **texts, **columns})
+
+    def key(self, api_key: str = KEY) -> None:
+        """Insert a row into gemini_api."""
+        self._insert("gemini_api", {"api_key": api_key})
+
+    def eligible_lead(self, lead_id: str, *, user: UUID = USER, tag: str = TAG) -> str:
+        """A lead with both its rows, and prompts for its lane where there are none. No touch is written by this."""
+        self.lead(lead_id, user=user, tag=tag)
+        self.details(lead_id)
+        if not self.value("select 1 from public.prompts where user_id = %(u)s and tag = %(t)s", u=user, t=tag):
+            self.prompts(user=user, tag=tag)
+        return lead_id
+
+    def eligible_leads(self, n: int, *, prefix: str = "lead-", user: UUID = USER, tag: str = TAG) -> list[str]:
+        """Many of them, named `<prefix>00001` on, by three statements."""
+        ids = [f"{prefix}{i:05}" for i in range(1, n + 1)]
+        self.run(
+            "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
+            " select i, %(u)s, %(t)s, true from unnest(%(ids)s::text[]) as i",
+            ids=ids, u=user, t=tag,
+        )  # fmt: skip
+        self.run(
+            "insert into public.lead_details (lead_id, name, sent_to_llm)"
+            " select i, 'Name of ' || i, false from unnest(%(ids)s::text[]) as i",
+            ids=ids,
+        )
+        self.prompts(user=user, tag=tag)
+        return ids
+
+    def poison(self) -> None:
+        """Put a view in the place of all_leads that raises for leads whose id begins with `bad`."""
+        self.run("alter table public.all_leads rename to real_leads")
+        self.run(
+            "create view public.all_leads as select lead_id, user_id, tag, linkedin_url,"
+            " case when lead_id like 'bad%%' then 1 / (length(lead_id) - length(lead_id)) = 1 else scrapped end"
+            " as scrapped from public.real_leads"
+        )
+        self.run("grant select on public.all_leads to service_role")
+
+    def touch(self, *lead_ids: str) -> None:
+        """Append what the triggers append for a changed lead."""
+        self._insert("touches", {"kind": "leads", "n": len(lead_ids), "lead_ids": list(lead_ids)}, schema="leadhook")
+
+    def touch_prompts(self, *, user: UUID | None = USER, tag: str | None = TAG, inserted: bool = True) -> None:
+        """Append what the triggers append for a prompts row."""
+        values = {"kind": "prompts", "n": 0, "user_id": user, "tag": tag, "prompts_inserted": inserted}
+        self._insert("touches", values, schema="leadhook")
+
+    def touch_everything(self) -> None:
+        """Append what the triggers append for a truncate."""
+        self._insert("touches", {"kind": "everything", "n": 0}, schema="leadhook")
+
+    def ready_job(self, lead_id: str, *, user: UUID = USER, tag: str = TAG, **columns: Any) -> str:
+        """An eligible lead whose job is ready; `columns` overwrite the job's."""
+        self.eligible_lead(lead_id, user=user, tag=tag)
+        return self.make_job(lead_id, user=user, tag=tag, **columns)
+
+    def make_job(
+        self, lead_id: str, *, state: str = "ready", user: UUID | None = USER, tag: str | None = TAG, **columns: object
+    ) -> str:
+        """Insert a job as it is told, whatever the lead's rows say; the columns that its state demands are filled."""
+        demanded: Row = {}
+        if state == "leased":
+            demanded = {"claim_token": uuid4(), "worker": "worker-1", "fence": 1}
+            until = self.value("select clock_timestamp() + interval '30 s'")
+            demanded |= {"lease_until": until, "leased_at": self.value("select clock_timestamp()")}
+        elif state == "dead":
+            demanded = {"error_code": "attempts_exhausted", "reason": "made by a test"}
+        job = {"lead_id": lead_id, "user_id": user, "tag": tag, "state": state, **demanded, **columns}
+        job.setdefault("eligible_at", self.value("select clock_timestamp()"))
+        self._insert("jobs", job, schema="leadhook")
+        return lead_id
+
+    def leased_lead(self, lead_id: str, *, user: UUID = USER, tag: str = TAG, **columns: Any) -> Row:
+        """An eligible lead that worker-1 holds; its lease."""
+        self.ready_job(lead_id, user=user, tag=tag, **({"state": "leased"} | columns))
+        return self.lease_of(self.job(lead_id))
+
+    def save(self, *results: Row, worker: str = "worker-1") -> Row:
+        """Call `leadhook_save`."""
+        reply: Row = self.rpc("leadhook_save", p_worker=worker, p_results=list(results))
+        return reply
+
+    def release(self, *releases: Row, keys: Sequence[Row] = (), worker: str = "worker-1") -> Row:
+        """Call `leadhook_release`."""
+        reply: Row = self.rpc("leadhook_release", p_worker=worker, p_releases=list(releases), p_keys=list(keys))
+        return reply
+
+    def answer(self, lead_id: str) -> Row:
+        """The lead's only row in llm_response."""
+        (row,) = self.rows("select * from public.llm_response where lead_id = %(id)s", id=lead_id)
+        return row
+
+    def job(self, lead_id: str) -> Row:
+        """The lead's job; fails where there is none."""
+        found = self.rows("select * from leadhook.jobs where lead_id = %(id)s", id=lead_id)
+        assert found, f"{lead_id} has no job"
+        return found[0]
+
+    def states(self) -> dict[str, str]:
+        """The state of every job by lead id."""
+        return {row["lead_id"]: row["state"] for row in self.rows("select lead_id, state from leadhook.jobs")}
+
+    def age_job(self, lead_id: str, seconds: float) -> None:
+        """Move all the job's times into the past; an expired lease is a lease aged by more than 30 s."""
+        self.run(
+            "update leadhook.jobs set lease_until = lease_until - make_interval(secs => %(s)s),"
+            " leased_at = leased_at - make_interval(secs => %(s)s),"
+            " eligible_at = eligible_at - make_interval(secs => %(s)s),"
+            " available_at = available_at - make_interval(secs => %(s)s),"
+            " finished_at = finished_at - make_interval(secs => %(s)s) where lead_id = %(id)s",
+            s=seconds, id=lead_id,
+        )  # fmt: skip
+
+    def count(self, table: str, where: LiteralString = "true", **values: object) -> int:
+        """The number of rows of a table, given with its schema."""
+        query = sql.SQL("select count(*) as n from {} where ").format(sql.Identifier(*table.split("."))) + sql.SQL(
+            where
+        )
+        n: int = self.value(query, **values)
+        return n
+
+    def control(self, **columns: object) -> None:
+        """Set columns of leadhook.controls."""
+        for name, value in columns.items():
+            self.run(sql.SQL("update leadhook.controls set {} = %(v)s").format(sql.Identifier(name)), v=value)
+
+    def loosen(self) -> None:
+        """Take away the keys and NOT NULLs that our own tables have and the application's may lack."""
+        self.run("alter table public.all_leads drop constraint all_leads_pkey")
+        self.run("alter table public.lead_details drop constraint lead_details_pkey")
+        for table, column in (
+            ("all_leads", "lead_id"), ("all_leads", "user_id"), ("all_leads", "tag"), ("all_leads", "scrapped"),
+            ("lead_details", "lead_id"), ("lead_details", "sent_to_llm"),
+            ("prompts", "user_id"), ("prompts", "tag"), ("prompts", "created_at"), ("gemini_api", "api_key"),
+        ):  # fmt: skip
+            statement = sql.SQL("alter table public.{} alter column {} drop not null")
+            self.run(statement.format(sql.Identifier(table), sql.Identifier(column)))
+
+    def _insert(self, table: str, values: Row, schema: str = "public") -> None:
+        self.run(
+            sql.SQL("insert into {} ({}) values ({})").format(
+                sql.Identifier(schema, table),
+                sql.SQL(", ").join(map(sql.Identifier, values)),
+                sql.SQL(", ").join(map(sql.Placeholder, values)),
+            ),
+            **{name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()},
+        )
+
+    @staticmethod
+    def ids_of(batch: Row) -> list[str]:
+        """The lead ids of a claim's reply, in its order."""
+        return [lead["lead_id"] for lead in batch["leads"]]
+
+    @staticmethod
+    def lease_of(lead: Row, **extra: object) -> Row:
+        """`(lead_id, fence)` of a claimed lead, with what else a write carries."""
+        return {"lead_id": lead["lead_id"], "fence": lead["fence"], **extra}
+
+    @classmethod
+    def paid(cls, score: int = 80, **changes: object) -> Row:
+        """A bought judgement."""
+        message = {"subject": "A subject", "message": "A message"} if score >= 50 else {"subject": "x", "message": "x"}
+        judged = {"score": score, "response": "A reason", "should_contact": score >= 50}
+        return {
+            "prompt_version": "p1", "input_version": "i1", "model": "m1", "score": judged, "message": message, **changes
+        }  # fmt: skip
+
+    @classmethod
+    def result_of(cls, lease: Row, score: int = 80, **changes: object) -> Row:
+        """What a worker sends to save for a lease."""
+        usage = {"calls": 2, "input_tokens": 100, "cached_tokens": 10, "output_tokens": 20, "thinking_tokens": 5}
+        measured = {"usage": usage, "timing": {"first_call_ms": 40, "model_ms": 900}, "key_fingerprint": "0" * 16}
+        return cls.lease_of(lease, paid=cls.paid(score), **measured) | changes
+
+    @classmethod
+    def release_of(cls, lease: Row, outcome: str = "retry", **changes: object) -> Row:
+        """What a worker sends to release for a lease."""
+        usage = {"calls": 1, "input_tokens": 100, "cached_tokens": 0, "output_tokens": 0, "thinking_tokens": 0}
+        why = {"outcome": outcome, "error_code": "gemini_unavailable", "reason": "Gemini said 503.", "delay_ms": 0}
+        return cls.lease_of(lease, **why, usage=usage, timing={"first_call_ms": None, "model_ms": 10}) | changes
+
+    @staticmethod
+    def outcomes(reply: Row) -> dict[str, str]:
+        """Outcome by lead id of a reply about leases."""
+        return {lease["lead_id"]: lease["outcome"] for lease in reply["leases"]}
+
+    def __enter__(self) -> Self:
+        """Close the connection at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+def _as_argument(name: str, value: object) -> object:
+    """Lists of ids and hints are text[]; every other list and each dict is jsonb."""
+    if isinstance(value, dict) or (isinstance(value, list) and not name.endswith(("ids", "hints"))):
+        return Jsonb(value)
+    return value
+
+
+Connect = Callable[[], Sql]
+
+
+def connect_to(database: "Database") -> Sql:
+    """A connection of the owner in autocommit mode."""
+    return Sql(psycopg.connect(database.conninfo, autocommit=True, row_factory=dict_row))
+
+
+def _opener(database: "Database") -> Iterator[Connect]:
+    with ExitStack() as connections:
+        yield lambda: connections.enter_context(connect_to(database))
+
+
+@pytest.fixture
+def connect(database: "Database") -> Iterator[Connect]:
+    """Opens one more connection to the test's database: for races."""
+    yield from _opener(database)
+
+
+@pytest.fixture
+def wired_connect(wired_database: "Database") -> Iterator[Connect]:
+    """Opens one more connection to the test's wired database: for races."""
+    yield from _opener(wired_database)
+
+
+@pytest.fixture
+def db(connect: Connect) -> Sql:
+    """A connection to a migrated database without triggers: touches are made by hand."""
+    return connect()
+
+
+@pytest.fixture
+def wired(wired_connect: Connect) -> Sql:
+    """A connection to a database with the triggers: the application's writes leave touches."""
+    return wired_connect()
+
+
+@pytest.fixture
+def bare(bare_database: "Database") -> Iterator[Sql]:
+    """A connection to an empty project, for those that install."""
+    with connect_to(bare_database) as bare:
+        yield bare
+
+
+@pytest.fixture
+def keyed(db: Sql) -> Sql:
+    """`db` with one Gemini key."""
+    db.key()
+    return db

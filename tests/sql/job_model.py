@@ -1,0 +1,74 @@
+"""The life of a job in sixty lines: what the database's functions must do, in whatever order they are called."""
+
+from dataclasses import dataclass, field
+
+MAX_ATTEMPTS = 2  # so that it is reached often
+
+
+@dataclass
+class Job:
+    state: str = "waiting"
+    run: int = 1
+    attempts: int = 0
+    fence: int = 0
+    token: str = ""
+    expired: bool = False
+    replay: bool = False
+    again: bool = False
+
+    def go(self, state: str, *, new_run: bool = False, replay: bool = False) -> None:
+        """Change its state; a replay that was asked for meanwhile begins when the run is over."""
+        again = self.again and state not in ("ready", "leased")
+        self.state, self.expired = "ready" if again else state, False
+        if again or new_run:
+            self.run, self.attempts, replay = self.run + 1, 0, replay or again
+        if state != "leased":
+            self.token, self.again, self.replay = "", self.again and state == "ready", replay
+
+
+@dataclass
+class Model:
+    leads: dict[str, dict[str, bool]] = field(default_factory=dict)  # lead: scrapped, unsent
+    jobs: dict[str, Job] = field(default_factory=dict)
+    ended: dict[tuple[str, int], str] = field(default_factory=dict)  # how a lease ended
+    touched: set[str] = field(default_factory=set)
+    asked: bool = False  # a prompts row was inserted
+
+    def wanted(self, lead: str, *, replay: bool = False) -> bool:
+        """Whether a lead is eligible, a replayed one without the question whether it was sent."""
+        return lead in self.leads and self.leads[lead]["scrapped"] and (self.leads[lead]["unsent"] or replay)
+
+    def drain(self) -> None:
+        """Turn what was touched into jobs."""
+        for lead in sorted(self.touched):
+            if lead not in self.leads:
+                self.forget(lead)
+            else:
+                self.jobs.setdefault(lead, Job())
+                self.settle(lead, reopens=("waiting", "done", "dead"))
+        for lead in self.jobs if self.asked else ():
+            self.settle(lead, reopens=("waiting", "dead"), sleeps=False)
+        self.touched, self.asked = set(), False
+
+    def settle(self, lead: str, reopens: tuple[str, ...], *, sleeps: bool = True) -> None:
+        """Bring a job in line with the application's rows."""
+        job = self.jobs[lead]
+        if job.state in reopens and self.wanted(lead):
+            job.go("ready", new_run=job.state in ("done", "dead"))
+            job.attempts = 0
+        elif sleeps and job.state == "ready" and not self.wanted(lead, replay=job.replay):
+            job.go("waiting")
+
+    def forget(self, lead: str) -> None:
+        """It was erased."""
+        self.jobs.pop(lead, None)
+        self.ended = {lease: how for lease, how in self.ended.items() if lease[0] != lead}
+
+    def end(self, lead: str, how: str, state: str) -> str:
+        """End a lease; too many failed attempts end the job."""
+        job = self.jobs[lead]
+        self.ended[lead, job.fence] = how
+        job.attempts += how in ("retry", "lease_expired")
+        last = state == "ready" and how != "returned" and job.attempts >= MAX_ATTEMPTS
+        job.go("dead" if last else state, replay=job.replay and state == "ready" and not last)
+        return "dead" if last else how

@@ -1,0 +1,290 @@
+"""What a claim hands out."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from pydantic import TypeAdapter
+
+from leadhook.domain.job import ApiKey, ClaimedLead, Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sql.conftest import Sql
+
+OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
+ODD_IDS = ["it's", 'quo"ted', "sla/sh\\es", "{a,b}", "😀 emoji", "%s %(id)s", " blanks ", "new\nline", "null"]
+
+
+def test_a_claim_hands_out_all_that_a_judgement_needs(keyed: "Sql") -> None:
+    """The fields, the lease, the prompts and the keys."""
+    keyed.lead("lead-1", linkedin_url="https://example.com/in/ada")
+    keyed.details("lead-1", name="Ada", title="CTO", location="London", company_name="Engines", experience="10 years",
+                  skills="math", bio="Wrote the first program.", profile_url="p", company_page_url="c")  # fmt: skip
+    keyed.prompts()
+    keyed.touch("lead-1")
+    batch = keyed.claim(cause="ring")
+    (lead,) = batch["leads"]
+    assert lead["lead"] == {
+        "lead_id": "lead-1",
+        "tag": keyed.TAG,
+        "name": "Ada",
+        "title": "CTO",
+        "location": "London",
+        "company_name": "Engines",
+        "experience": "10 years",
+        "skills": "math",
+        "bio": "Wrote the first program.",
+        "profile_url": "p",
+        "linkedin_url": "https://example.com/in/ada",
+        "company_page_url": "c",
+    }
+    expected = {"lead_id": "lead-1", "run": 1, "attempts": 0, "slow": False, "found_by": "ring", "paid": None}
+    assert {name: lead[name] for name in expected} == expected
+    texts = {"wildnet_data": "We sell.", "scoring_criteria_and_icp": "Buyers.", "message_prompt": "Be kind."}
+    assert batch["prompts"] == {lead["prompts_ref"]: texts}
+    fingerprint = hashlib.sha256(keyed.KEY.encode()).hexdigest()[:16]
+    assert batch["keys"] == [{"fingerprint": fingerprint, "api_key": keyed.KEY}]
+
+
+def test_the_reply_is_what_the_domain_says(keyed: "Sql") -> None:
+    """Each part validates as the type that the service makes of it."""
+    keyed.touch(keyed.eligible_lead("lead-1"))
+    batch = keyed.claim()
+    leads = [lead | {"prompts": batch["prompts"][lead.pop("prompts_ref")]} for lead in batch["leads"]]
+    assert len(TypeAdapter(list[ClaimedLead]).validate_python(leads)) == 1
+    assert len(TypeAdapter(list[ApiKey]).validate_python(batch["keys"])) == 1
+    assert Lane.model_validate(batch["cursor"]) == Lane(user_id=keyed.USER, tag=keyed.TAG)
+    rest = {name: batch[name] for name in ("busy", "cut", "no_key", "lease_ms", "renew_ms", "start_limit_ms")}
+    assert rest == {
+        "busy": False, "cut": False, "no_key": False, "lease_ms": 30_000, "renew_ms": 10_000, "start_limit_ms": 15_000
+    }  # fmt: skip
+
+
+def test_a_claim_leases_what_it_hands_out(keyed: "Sql") -> None:
+    """By the database's clock, for as long as controls says, under the caller's token and name."""
+    keyed.control(lease_s=12.5)
+    keyed.ready_job("lead-1")
+    batch = keyed.claim(worker="worker-7")
+    job = keyed.job("lead-1")
+    assert (job["state"], job["worker"], job["fence"]) == ("leased", "worker-7", batch["leads"][0]["fence"])
+    assert job["lease_until"] - job["leased_at"] == timedelta(seconds=12.5)
+    assert batch["lease_ms"] == 12_500
+    assert abs(keyed.value("select clock_timestamp()") - job["leased_at"]) < timedelta(seconds=30)
+
+
+def test_fences_only_grow(keyed: "Sql") -> None:
+    """A lease never has the number of an earlier one, of whatever lead."""
+    fences = []
+    for number in range(5):
+        keyed.ready_job(f"lead-{number}")
+        fences += [lead["fence"] for lead in keyed.claim()["leads"]]
+    assert fences == sorted(set(fences))
+    assert len(fences) == 5
+
+
+def test_how_long_a_lead_waited_is_told_by_the_databases_clock(keyed: "Sql") -> None:
+    """From the touch to this claim."""
+    keyed.touch(keyed.eligible_lead("lead-1"))
+    keyed.run("update leadhook.touches set touched_at = touched_at - interval '90 s'")
+    touched_at = keyed.value("select touched_at from leadhook.touches")
+    (lead,) = keyed.claim()["leads"]
+    assert datetime.fromisoformat(lead["eligible_at"]) == touched_at
+    assert 90_000 <= lead["waited_ms"] < 120_000
+
+
+def test_each_distinct_prompts_row_travels_once(keyed: "Sql") -> None:
+    """Fifty leads of two lanes cost two texts, the newest of each."""
+    for number in range(6):
+        keyed.ready_job(f"a-{number}", tag="a")
+        keyed.ready_job(f"b-{number}", user=OTHER_USER, tag="b")
+    keyed.prompts(user=OTHER_USER, tag="b", message_prompt="Newest of b")
+    batch = keyed.claim()
+    assert len(batch["leads"]) == 12
+    prompts = {lead["lead_id"][0]: batch["prompts"][lead["prompts_ref"]]["message_prompt"] for lead in batch["leads"]}
+    assert prompts == {"a": "Be kind.", "b": "Newest of b"}
+    assert len(batch["prompts"]) == 2
+
+
+def test_what_was_paid_for_travels_with_the_lead(keyed: "Sql") -> None:
+    """And the attempts of this run."""
+    keyed.ready_job("lead-1", paid={"score": {"score": 80}}, attempts=2, run=3)
+    (lead,) = keyed.claim()["leads"]
+    assert (lead["paid"], lead["attempts"], lead["run"]) == ({"score": {"score": 80}}, 2, 3)
+
+
+def test_a_lead_with_nulls_everywhere_is_handed_out(keyed: "Sql") -> None:
+    """Only its id is sure."""
+    keyed.loosen()
+    keyed.run(
+        "insert into public.all_leads (lead_id, user_id, tag, scrapped) values ('bare', %(u)s, 't', true)", u=keyed.USER
+    )
+    keyed.run("insert into public.lead_details (lead_id, sent_to_llm) values ('bare', null)")
+    keyed.run("insert into public.prompts (user_id, tag, created_at) values (%(u)s, 't', null)", u=keyed.USER)
+    keyed.touch("bare")
+    batch = keyed.claim()
+    (lead,) = batch["leads"]
+    assert {name for name, value in lead["lead"].items() if value is not None} == {"lead_id", "tag"}
+    assert set(batch["prompts"]["0"].values()) == {None}
+
+
+def test_odd_lead_ids_are_handed_out(keyed: "Sql") -> None:
+    """Quotes, slashes, braces, emoji, blanks: text is text."""
+    for lead_id in ODD_IDS:
+        keyed.touch(keyed.eligible_lead(lead_id))
+    assert sorted(keyed.ids_of(keyed.claim())) == sorted(ODD_IDS)
+
+
+def test_large_and_structured_fields_arrive_as_they_are(keyed: "Sql") -> None:
+    """100 kB of bio, JSON text in experience, and a jsonb column for skills."""
+    keyed.run("alter table public.lead_details alter column skills type jsonb using null")
+    keyed.lead("lead-1")
+    keyed.details("lead-1", bio="ü" * 100_000, experience='[{"at": "Engines"}]', skills={"languages": ["Ada", "C"]})
+    keyed.prompts()
+    keyed.touch("lead-1")
+    lead = keyed.claim()["leads"][0]["lead"]
+    assert (len(lead["bio"]), lead["experience"], lead["skills"]) == (
+        100_000, '[{"at": "Engines"}]', {"languages": ["Ada", "C"]}
+    )  # fmt: skip
+
+
+def test_duplicate_rows_of_a_lead_make_one_lead(keyed: "Sql") -> None:
+    """Two rows in all_leads and two in lead_details."""
+    keyed.loosen()
+    keyed.eligible_lead("lead-1")
+    keyed.lead("lead-1", tag="other")
+    keyed.details("lead-1", name="Zed")
+    keyed.touch("lead-1")
+    batch = keyed.claim()
+    assert [(lead["lead_id"], lead["lead"]["name"]) for lead in batch["leads"]] == [("lead-1", "Zed")]
+    assert keyed.claim()["leads"] == []
+
+
+def test_a_lead_that_can_not_be_described_is_set_aside(keyed: "Sql") -> None:
+    """Its row turns to text but not to jsonb; the others of the batch are handed out."""
+    keyed.run("alter table public.lead_details alter column experience type json using experience::json")
+    for lead_id in ("good-1", "bad", "good-2"):
+        keyed.touch(keyed.eligible_lead(lead_id))
+    keyed.run("""update public.lead_details set experience = '"\\u0000"' where lead_id = 'bad'""")
+    batch = keyed.claim()
+    assert sorted(keyed.ids_of(batch)) == ["good-1", "good-2"]
+    assert keyed.states() == {"good-1": "leased", "good-2": "leased", "bad": "dead"}
+    job = keyed.job("bad")
+    assert (job["error_code"], job["reason"]) == ("evaluation_failed", "unsupported Unicode escape sequence")
+
+
+def test_without_a_usable_key_nothing_is_handed_out(db: "Sql") -> None:
+    """Touches are drained all the same, and the reply says why it is empty."""
+    db.loosen()
+    for blank in ("", "  ", "\n"):
+        db.key(blank)
+    db.run("insert into public.gemini_api (api_key) values (null)")
+    db.touch(db.eligible_lead("lead-1"))
+    batch = db.claim()
+    assert (batch["leads"], batch["keys"], batch["no_key"], batch["cut"]) == ([], [], True, False)
+    assert (db.states(), batch["next_due_ms"]) == ({"lead-1": "ready"}, None)
+    db.key()
+    assert db.ids_of(db.claim()) == ["lead-1"]
+
+
+@pytest.mark.parametrize("other", ["the same key twice", "another key"])
+def test_keys_come_once_each_and_never_without_leads(keyed: "Sql", other: str) -> None:
+    """Two rows may hold the same key; nobody needs keys for no lead."""
+    keyed.key(f" {keyed.KEY}\n" if other == "the same key twice" else "visibly-fake-other-key")
+    assert keyed.claim()["keys"] == []
+    keyed.ready_job("lead-1")
+    expected = [keyed.KEY] if other == "the same key twice" else [keyed.KEY, "visibly-fake-other-key"]
+    assert sorted({key["api_key"] for key in keyed.claim()["keys"]}) == expected
+
+
+PARKED: dict[str, tuple[str, str | None, bool, bool]] = {
+    "disabled": ("disabled", None, True, False),
+    "cooling": ("cooling", "1 hour", True, False),
+    "cooled down": ("cooling", "-1 second", True, True),
+    "disabled, row changed": ("disabled", None, False, True),
+    "cooling, row changed": ("cooling", "1 hour", False, True),
+    "healthy": ("healthy", None, True, True),
+}
+
+
+@pytest.mark.parametrize("case", PARKED)
+def test_a_parked_key_is_not_used_until_its_time_or_its_row_changes(keyed: "Sql", case: str) -> None:
+    """A changed row is a new chance."""
+    state, until, same_row, healthy = PARKED[case]
+    keyed.run(
+        "insert into leadhook.api_keys (fingerprint, state, until, row_version)"
+        " select left(encode(sha256(convert_to(api_key, 'UTF8')), 'hex'), 16), %(state)s,"
+        " clock_timestamp() + %(until)s::interval, case when %(same)s then xmin::text else '3' end"
+        " from public.gemini_api",
+        state=state, until=until, same=same_row,
+    )  # fmt: skip
+    keyed.ready_job("lead-1")
+    assert bool(keyed.claim()["leads"]) is healthy
+
+
+def test_a_key_is_parked_in_all_its_rows(keyed: "Sql") -> None:
+    """The row version that was judged belongs to one of them."""
+    keyed.key()
+    keyed.run(
+        "insert into leadhook.api_keys (fingerprint, state, row_version)"
+        " select left(encode(sha256(convert_to(api_key, 'UTF8')), 'hex'), 16), 'disabled', xmin::text"
+        " from public.gemini_api limit 1"
+    )
+    keyed.ready_job("lead-1")
+    assert keyed.claim()["no_key"] is True
+
+
+def next_due(db: "Sql") -> int | None:
+    """What a claim that finds nothing says."""
+    batch: dict[str, Any] = db.claim(1)
+    assert batch["leads"] == []
+    due: int | None = batch["next_due_ms"]
+    return due
+
+
+def test_nothing_is_due_where_nothing_waits(keyed: "Sql") -> None:
+    """Waiting, held, done and dead leads become due by a touch, not by time."""
+    for state in ("waiting", "held", "done", "dead"):
+        keyed.make_job(state, state=state)
+    assert next_due(keyed) is None
+
+
+def test_a_retry_is_due_when_its_time_comes(keyed: "Sql") -> None:
+    """And not before 250 ms."""
+    keyed.ready_job("lead-1", available_at=keyed.value("select clock_timestamp() + interval '20 s'"))
+    assert 15_000 < (next_due(keyed) or 0) <= 20_000
+    keyed.run("update leadhook.jobs set available_at = clock_timestamp() + interval '1 hour'")
+    keyed.ready_job("lead-2", slow=True, available_at=keyed.value("select clock_timestamp() + interval '10 s'"))
+    assert 5_000 < (next_due(keyed) or 0) <= 10_000
+
+
+def test_anybodys_lease_is_due_when_it_ends(keyed: "Sql") -> None:
+    """Whoever is awake takes over."""
+    keyed.ready_job("lead-1")
+    keyed.claim(worker="somebody else")
+    assert 25_000 < (next_due(keyed) or 0) <= 30_000
+
+
+def test_without_a_healthy_key_the_return_of_one_is_due(keyed: "Sql") -> None:
+    """Nothing else could be handed out before."""
+    keyed.run(
+        "insert into leadhook.api_keys (fingerprint, state, until)"
+        " select left(encode(sha256(convert_to(api_key, 'UTF8')), 'hex'), 16), 'cooling',"
+        " clock_timestamp() + interval '60 s' from public.gemini_api"
+    )
+    assert next_due(keyed) is None
+    keyed.ready_job("lead-1")
+    assert 50_000 < (next_due(keyed) or 0) <= 60_000
+
+
+def test_a_touch_that_was_put_back_is_due_in_a_moment(keyed: "Sql", connect: "Callable[[], Sql]") -> None:
+    """Not at once: that would spin."""
+    keyed.ready_job("lead-1", state="waiting")
+    keyed.touch("lead-1")
+    holder = connect()
+    with holder.transaction():
+        holder.run("select from leadhook.jobs for update")
+        assert next_due(keyed) == 250

@@ -1,0 +1,176 @@
+"""Who may do what with ours, asked of the catalog, so that a new function or table cannot be forgotten."""
+
+# ruff: noqa: S608 - the queries are made of this file's own constants
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Databases
+
+    from leadhook.local.database import Database
+
+REGIMES = ["wired_database", "old_regime_database"]
+OUTSIDERS = ["anon", "authenticated", "public"]
+
+OUR_FUNCTIONS = """
+select f.oid, f.oid::regprocedure::text as name, f.pronamespace::regnamespace::text as schema
+from pg_catalog.pg_proc as f
+where f.pronamespace = 'leadhook'::regnamespace
+  or (f.pronamespace = 'public'::regnamespace and f.proname ~ '^(leadhook.*|rpc_get_eligible_llm_jobs)$')
+"""
+OUR_RELATIONS = """
+with tables (oid) as (
+  select ('public.' || unnest('{all_leads,lead_details,prompts,gemini_api,llm_response}'::text[]))::regclass
+)
+select c.oid, c.oid::regclass::text as name, c.relkind::text as kind
+from pg_catalog.pg_class as c
+where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  and (
+    c.relnamespace = 'leadhook'::regnamespace
+    or c.oid in (select t.oid from tables as t)
+    or c.oid in (select d.objid from pg_catalog.pg_depend as d join tables as t on t.oid = d.refobjid)
+  )
+"""
+# Beside the empty path: ours may run with the owner's rights, where pg_temp has to be named last.
+OTHER_PATHS = {
+    "leadhook.write_answers(jsonb)": "search_path=public, extensions",  # the application's own triggers run in it
+}
+
+
+@pytest.fixture(scope="module")
+def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
+    """One for all tests here, which change nothing."""
+    yield from databases.copies(wired_template)
+
+
+@pytest.fixture(scope="module")
+def old_regime_database(databases: "Databases", old_regime_template: "Database") -> "Iterator[Database]":
+    """The same of before 30 October 2026."""
+    yield from databases.copies(old_regime_template)
+
+
+@pytest.fixture(params=REGIMES, ids=["new default privileges", "old default privileges"])
+def catalog(request: pytest.FixtureRequest) -> "Iterator[psycopg.Connection]":
+    """The superuser's transaction, which is rolled back, under new and under old default privileges."""
+    database: Database = request.getfixturevalue(request.param)
+    with psycopg.connect(database.admin_conninfo) as connection:
+        yield connection
+        connection.rollback()
+
+
+def ask(catalog: psycopg.Connection, query: str) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    return catalog.execute(query.encode()).fetchall()
+
+
+def test_the_regimes_differ_as_projects_do(catalog: psycopg.Connection) -> None:
+    """Otherwise the tests below would ask one question twice."""
+    catalog.execute("set role postgres")
+    catalog.execute("create table public.of_the_user (id int)")
+    catalog.execute("create function public.of_the_user() returns int language sql return 1")
+    [(readable,)] = ask(catalog, "select has_table_privilege('anon', 'public.of_the_user', 'select')")
+    old = bool(ask(catalog, "select from pg_catalog.pg_default_acl where defaclnamespace = 'public'::regnamespace"))
+    assert readable == old
+    assert ask(catalog, "select has_function_privilege('anon', 'public.of_the_user()', 'execute')") == [(True,)]
+
+
+@pytest.mark.parametrize("role", OUTSIDERS)
+def test_outsiders_can_execute_no_function_of_ours(catalog: psycopg.Connection, role: str) -> None:
+    """Neither through the API nor over a connection of their own."""
+    functions = ask(catalog, OUR_FUNCTIONS)
+    assert len(functions) > 10
+    open_ones = f"select name from ({OUR_FUNCTIONS}) as f where has_function_privilege('{role}', f.oid, 'execute')"
+    assert ask(catalog, open_ones) == []
+
+
+@pytest.mark.parametrize("role", OUTSIDERS)
+def test_outsiders_can_use_no_table_and_no_sequence_of_ours(catalog: psycopg.Connection, role: str) -> None:
+    """Those that we made in public included."""
+    assert len(ask(catalog, OUR_RELATIONS)) > 15
+    open_ones = f"""
+      select name from ({OUR_RELATIONS}) as r
+      where case when kind = 'S' then has_sequence_privilege('{role}', r.oid, 'usage, select, update')
+        else has_table_privilege('{role}', r.oid, 'select, insert, update, delete, truncate, references, trigger')
+          or has_any_column_privilege('{role}', r.oid, 'select, insert, update, references') end"""
+    assert ask(catalog, open_ones) == []
+    assert ask(catalog, f"select has_schema_privilege('{role}', 'leadhook', 'usage, create')") == [(False,)]
+
+
+def test_every_table_of_ours_has_row_level_security(catalog: psycopg.Connection) -> None:
+    """So that a grant by mistake opens nothing."""
+    bare = f"""
+      select r.name from ({OUR_RELATIONS}) as r join pg_catalog.pg_class as c using (oid)
+      where r.kind in ('r', 'p') and not c.relrowsecurity"""
+    assert ask(catalog, bare) == []
+
+
+def test_service_role_can_execute_what_the_service_calls(catalog: psycopg.Connection) -> None:
+    """New projects grant it nothing by default."""
+    shut = f"""
+      select name from ({OUR_FUNCTIONS}) as f
+      where f.schema = 'public' and not has_function_privilege('service_role', f.oid, 'execute')"""
+    assert ask(catalog, shut) == []
+
+
+def test_service_role_owns_nothing_of_ours(catalog: psycopg.Connection) -> None:
+    """It may create nothing in our schema and replace none of our functions."""
+    owned = f"""
+      select f.name from ({OUR_FUNCTIONS}) as f join pg_catalog.pg_proc as p using (oid)
+      where pg_has_role('service_role', p.proowner, 'usage')"""
+    assert ask(catalog, owned) == []
+    assert ask(catalog, "select has_schema_privilege('service_role', 'leadhook', 'create')") == [(False,)]
+
+
+def test_every_function_of_ours_has_a_search_path(catalog: psycopg.Connection) -> None:
+    """Empty, unless there is a reason."""
+    paths = ask(
+        catalog,
+        f"""
+        select f.name, (select c from unnest(p.proconfig) as c where c like 'search_path=%')
+        from ({OUR_FUNCTIONS}) as f join pg_catalog.pg_proc as p using (oid)""",
+    )
+    allowed = {'search_path=""', "search_path=pg_catalog, pg_temp"}
+    assert {name: path for name, path in paths if path not in allowed} == OTHER_PATHS
+
+
+def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connection) -> None:
+    """They are few, and each says what it is for."""
+    definers = ask(
+        catalog,
+        f"""
+        select f.name, obj_description(f.oid, 'pg_proc') from ({OUR_FUNCTIONS}) as f
+        join pg_catalog.pg_proc as p using (oid) where p.prosecdef order by 1""",
+    )
+    assert [name for name, _ in definers] == [
+        "leadhook.ring(text,integer,text,text[])",
+        "leadhook.ring_for_keys()",
+        "leadhook.ring_settings()",
+        "leadhook.touch_leads()",
+        "leadhook.touch_prompts()",
+    ]
+    assert all(comment for _, comment in definers)
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from leadhook.jobs",
+        "insert into leadhook.touches (kind, n) values ('everything', 0)",
+        "select leadhook.ring('x')",
+        "select leadhook.sign('x', 'x', 1, 'x')",
+        "select * from public.rpc_get_eligible_llm_jobs()",
+        "select * from public.gemini_api",
+    ],
+)
+def test_outsiders_are_refused(wired_database: "Database", role: str, statement: str) -> None:
+    """The catalog's word, tried out through the API's login."""
+    with psycopg.connect(wired_database.authenticator_conninfo, autocommit=True) as api:
+        api.execute(f"set role {role}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            api.execute(statement.encode())

@@ -1,0 +1,97 @@
+"""Keys rest for as long as Google said, in every process."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Row, Sql
+
+
+def parked(key: str, for_ms: int | None, reason: str = "quota") -> "Row":
+    """What a worker reports of a key."""
+    return {"fingerprint": hashlib.sha256(key.strip().encode()).hexdigest()[:16], "reason": reason, "for_ms": for_ms}
+
+
+def healthy(db: "Sql") -> list[str]:
+    """The keys that a claim would hand out."""
+    return sorted(row["api_key"] for row in db.rows("select api_key from leadhook.healthy_keys()"))
+
+
+def state(db: "Sql") -> str:
+    """The state of the only parked key."""
+    found: str = db.value("select state from leadhook.api_keys")
+    return found
+
+
+def test_park_cools_a_key_for_its_time(db: "Sql") -> None:
+    """And no longer."""
+    db.key("fake-one")
+    db.key("fake-two")
+    db.release(keys=[parked("fake-one", 60_000)])
+    assert healthy(db) == ["fake-two"]
+    db.run("update leadhook.api_keys set until = clock_timestamp() - interval '1 s'")
+    assert healthy(db) == ["fake-one", "fake-two"]
+
+
+def test_park_without_end_lasts_until_the_row_changes(db: "Sql") -> None:
+    """A changed row is a new chance, even with the same key."""
+    db.key("fake-one")
+    db.release(keys=[parked("fake-one", None, "API_KEY_INVALID")])
+    assert (state(db), healthy(db)) == ("disabled", [])
+    db.run("update public.gemini_api set api_key = api_key")
+    assert healthy(db) == ["fake-one"]
+
+
+def test_park_holds_for_every_row_of_the_same_key(db: "Sql") -> None:
+    """The key is bad, not the row."""
+    db.key("fake-one")
+    db.key(" fake-one ")
+    db.release(keys=[parked("fake-one", None)])
+    assert healthy(db) == []
+
+
+@pytest.mark.parametrize("order", [(60_000, 3_600_000), (3_600_000, 60_000)])
+def test_park_by_two_leads_takes_the_longer_rest(db: "Sql", order: tuple[int, int]) -> None:
+    """Whichever lead reports first."""
+    db.key("fake-one")
+    for for_ms in order:
+        db.release(keys=[parked("fake-one", for_ms)])
+    assert db.value("select until > clock_timestamp() + interval '50 min' from leadhook.api_keys")
+
+
+@pytest.mark.parametrize("order", [(None, 60_000), (60_000, None)])
+def test_park_for_good_is_not_softened(db: "Sql", order: tuple[int | None, int | None]) -> None:
+    """Whichever lead reports first; also within one call."""
+    db.key("fake-one")
+    db.release(keys=[parked("fake-one", for_ms) for for_ms in order])
+    assert state(db) == "disabled"
+    db.run("delete from leadhook.api_keys")
+    for for_ms in order:
+        db.release(keys=[parked("fake-one", for_ms)])
+    assert state(db) == "disabled"
+
+
+def test_park_of_a_changed_row_forgets_the_old_word(db: "Sql") -> None:
+    """Disabled before, only cooling now."""
+    db.key("fake-one")
+    db.release(keys=[parked("fake-one", None)])
+    db.run("update public.gemini_api set api_key = api_key")
+    db.release(keys=[parked("fake-one", 60_000)])
+    assert state(db) == "cooling"
+
+
+def test_park_ignores_a_key_that_is_gone(db: "Sql") -> None:
+    """Its row was deleted meanwhile."""
+    db.release(keys=[parked("fake-one", None)])
+    assert db.count("leadhook.api_keys") == 0
+
+
+def test_save_does_not_wake_a_cooling_key(db: "Sql") -> None:
+    """A call that began before the quota was reached says nothing of now."""
+    db.key("fake-one")
+    key = parked("fake-one", 60_000)
+    db.release(keys=[key])
+    db.save(db.result_of(db.leased_lead("a"), key_fingerprint=key["fingerprint"]))
+    assert healthy(db) == []

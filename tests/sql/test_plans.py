@@ -1,0 +1,201 @@
+"""The hot calls touch few rows and go by their indexes, however large the tables are and whatever was known of them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, LiteralString
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Sql
+
+    from leadhook.local.database import Database
+
+FEW = {"controls", "gemini_api", "api_keys"}
+"""Tables of a handful of rows, which are best read whole."""
+
+# 20,000 done, 2,500 ready in one lane, 1,000 lanes with one fresh and one slow each, 1,500 waiting in one lane.
+FILL: LiteralString = """
+create temp table shape as
+select
+  g, 'lead-' || g as lead_id,
+  case when g <= 20000 then 'done' when g <= 24500 then 'ready' else 'waiting' end as state,
+  case when g <= 22500 or g > 24500 then %(tag)s else 'lane-' || (g %% 1000) end as tag,
+  g > 23500 and g <= 24500 as slow
+from generate_series(1, 26000) as g;
+insert into public.all_leads (lead_id, user_id, tag, scrapped) select lead_id, %(user)s, tag, true from shape;
+insert into public.lead_details (lead_id, name, sent_to_llm) select lead_id, 'n', state = 'done' from shape;
+insert into public.prompts (user_id, tag) select %(user)s, tag from shape group by tag;
+insert into leadhook.jobs (lead_id, user_id, tag, state, slow, eligible_at)
+select lead_id, %(user)s, tag, state, slow, now() from shape;
+insert into leadhook.attempts (lead_id, run, fence, outcome) select lead_id, 1, g, 'saved' from shape;
+insert into leadhook.touches (kind, n, lead_ids)
+select 'leads', 100, array_agg(lead_id) from shape where g <= 10000 group by (g - 1) / 100;
+"""
+
+
+@dataclass
+class Plans:
+    """The plans of every statement that ran, within functions too."""
+
+    db: "Sql"
+    scans: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Take the scans out of what auto_explain tells."""
+        _, brace, plan = (notice.message_primary or "").partition("{")
+        if brace:
+            self._collect(json.loads(brace + plan)["Plan"])
+
+    def _collect(self, node: dict[str, Any]) -> None:
+        if "Relation Name" in node and node["Node Type"] != "ModifyTable":
+            self.scans.append(node)
+        for child in node.get("Plans", ()):
+            self._collect(child)
+
+    def start(self) -> None:
+        """Forget what was seen, and look from now on."""
+        self.scans.clear()
+        for name, value in {
+            "log_min_duration": "0", "log_nested_statements": "on", "log_analyze": "on", "log_timing": "off",
+            "log_format": "json", "log_level": "notice",
+        }.items():  # fmt: skip
+            self.db.run("select set_config('auto_explain.' || %(n)s, %(v)s, false)", n=name, v=value)
+        self.db.run("set client_min_messages = notice")
+
+    def sequential(self) -> set[str]:
+        """Large tables that were read from end to end."""
+        return {scan["Relation Name"] for scan in self.scans if scan["Node Type"] == "Seq Scan"} - FEW
+
+    def rows(self, table: str) -> float:
+        """How many rows of a table all scans together looked at."""
+        looked_at: float = sum(
+            scan["Actual Loops"] * (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0))
+            for scan in self.scans
+            if scan["Relation Name"] == table
+        )
+        return looked_at
+
+    def loops(self, table: str) -> float:
+        """How often one scan of a table was repeated, at the most."""
+        return max((scan["Actual Loops"] for scan in self.scans if scan["Relation Name"] == table), default=0)
+
+
+@pytest.fixture
+def plans(database: "Database", db: "Sql") -> Iterator[Plans]:
+    """A session whose statements explain themselves. Only a superuser may load auto_explain."""
+    with type(db)(psycopg.connect(database.admin_conninfo, autocommit=True, row_factory=dict_row)) as explained:
+        explained.run("load 'auto_explain'")
+        seen = Plans(explained)
+        explained.connection.add_notice_handler(seen.note)
+        yield seen
+
+
+@pytest.fixture(params=["planned on empty tables", "planned with statistics"])
+def large(request: pytest.FixtureRequest, plans: Plans, db: "Sql") -> Plans:
+    """26,000 jobs and 100 touches.
+
+    Plans are cached in a session after five calls. Planned on empty tables: that happens before the tables grow, as in
+    a session that PostgREST keeps, and nobody has analyzed them since.
+    """
+    db.key()
+    db.prompts(tag="empty")
+    if request.param == "planned on empty tables":
+        for table in (
+            "public.all_leads",
+            "public.lead_details",
+            "public.prompts",
+            "leadhook.jobs",
+            "leadhook.attempts",
+        ):
+            statement = sql.SQL("alter table {} set (autovacuum_enabled = off)")
+            db.run(statement.format(sql.Identifier(*table.split("."))))
+        for _ in range(7):
+            exercise(plans.db, leads=2)
+    with psycopg.ClientCursor(
+        db.connection
+    ) as cursor:  # it puts the values in by itself, so that there may be many statements
+        cursor.execute(FILL, {"user": db.USER, "tag": db.TAG})
+    if request.param == "planned with statistics":
+        db.run("analyze")
+        for _ in range(7):
+            exercise(plans.db, leads=500)
+    plans.start()
+    return plans
+
+
+def exercise(db: "Sql", leads: int) -> None:
+    """Run what a claim does with leads of each kind, and undo it."""
+    with db.connection.transaction(force_rollback=True):
+        ids = db.eligible_leads(leads, prefix="x-", tag="empty")
+        db.touch(*ids)
+        db.touch_prompts(tag="empty")
+        db.claim(16)
+        db.touch(*ids)
+        db.run("update leadhook.jobs set lease_until = now() - interval '1 s' where state = 'leased'")
+        db.claim(16)
+
+
+def test_a_claim_looks_at_few_rows(large: Plans) -> None:
+    """Of one lane with 2,500 ready leads and 1,000 lanes with one, among 26,000 jobs."""
+    large.db.run("delete from leadhook.touches")
+    large.scans.clear()
+    batch = large.db.claim(16, slow_limit=12)
+    assert (len(batch["leads"]), batch["cut"]) == (16, True)
+    assert large.sequential() == set()
+    looked_at = {table: large.rows(table) for table in ("jobs", "all_leads", "lead_details", "prompts", "attempts")}
+    assert looked_at["jobs"] < 16 * 50 + 200, looked_at
+    assert max(looked_at[table] for table in ("all_leads", "lead_details", "prompts")) <= 16 * 4, looked_at
+    assert looked_at["attempts"] <= 16, looked_at
+
+
+def test_a_drain_looks_at_what_was_touched(large: Plans) -> None:
+    """A slice of 500 leads costs a few reads of each of them, and no table is read whole."""
+    looked_at = large.db.call("leadhook.drain", p_found_by="ring", p_budget="1 microsecond")
+    assert looked_at == 500
+    assert large.sequential() == set()
+    assert large.rows("touches") <= 1000
+    for table in ("jobs", "all_leads", "lead_details"):
+        assert large.rows(table) <= 500 * 5, table
+        assert large.loops(table) == 1, table  # an index condition with 500 ids is dear, once a lead it is quadratic
+    assert large.rows("attempts") == 0
+
+
+def test_a_walk_looks_at_its_lane(large: Plans) -> None:
+    """One slice of the 1,500 that wait, though the lane has 22,500 other leads."""
+    large.db.run("delete from leadhook.touches")
+    large.db.touch_prompts()
+    large.scans.clear()
+    assert large.db.call("leadhook.drain", p_found_by="ring", p_budget="1 microsecond") == 500
+    assert large.sequential() == set()
+    assert large.rows("jobs") <= 500 * 6
+    assert large.loops("jobs") == 1
+    assert large.rows("llm_response") == 0
+
+
+def test_expired_leases_and_repeated_claims_go_by_their_indexes(large: Plans) -> None:
+    """One look at what is leased, not at what is ready or done."""
+    large.db.run("delete from leadhook.touches")
+    token = uuid4()
+    large.db.claim(5, token=token)
+    large.db.run("update leadhook.jobs set lease_until = now() - interval '1 s' where claim_token = %(t)s", t=token)
+    large.db.run("delete from public.gemini_api")
+    large.scans.clear()
+    assert large.db.claim(5)["no_key"] is True
+    assert large.sequential() == set()
+    assert large.rows("jobs") <= 100
+
+
+def test_what_is_due_next_is_one_look_at_each_index(large: Plans) -> None:
+    """It ends every reply of claim, save and renewal."""
+    large.db.run("delete from leadhook.touches")
+    large.db.run("update leadhook.jobs set available_at = 'tomorrow' where state = 'ready'")
+    large.scans.clear()
+    assert large.db.value("select leadhook.next_due_ms(clock_timestamp())") > 250
+    assert large.sequential() == set()
+    assert (large.rows("jobs"), large.rows("touches")) == (2, 0)

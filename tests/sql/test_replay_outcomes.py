@@ -1,0 +1,203 @@
+"""Judging named leads again."""
+
+from typing import TYPE_CHECKING, LiteralString
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Row, Sql
+
+
+def replay(db: "Sql", *lead_ids: str, actor: str = "ann", reason: str | None = None) -> "Row":
+    """Call `leadhook_replay`."""
+    reply: Row = db.rpc("leadhook_replay", p_lead_ids=list(lead_ids), p_actor=actor, p_reason=reason)
+    return reply
+
+
+def outcomes(reply: "Row") -> dict[str, str]:
+    """Outcome by lead id."""
+    return {lead["lead_id"]: lead["outcome"] for lead in reply["leads"]}
+
+
+def sent(db: "Sql") -> None:
+    """The application, or an earlier run of ours, marked all leads."""
+    db.run("update public.lead_details set sent_to_llm = true")
+
+
+def test_replay_of_a_done_lead_runs_it_again(keyed: "Sql") -> None:
+    """A new run, claimed and saved although the lead was sent; sent_to_llm is never touched."""
+    keyed.ready_job("a", state="done", run=1, attempts=2)
+    sent(keyed)
+    reply = replay(keyed, "a")
+    assert outcomes(reply) == {"a": "queued"}
+    job = keyed.job("a")
+    assert (job["state"], job["run"], job["attempts"], job["slow"]) == ("ready", 2, 0, True)
+    assert (job["replay_id"], job["found_by"]) == (reply["replay_id"], "replay")
+    assert keyed.value("select sent_to_llm from public.lead_details")
+    (lead,) = keyed.claim()["leads"]
+    assert keyed.outcomes(keyed.save(keyed.result_of(lead))) == {"a": "saved"}
+
+
+def test_replay_of_a_dead_lead_keeps_what_was_bought(db: "Sql") -> None:
+    """It is written without buying it again."""
+    db.ready_job("a", state="dead", run=1, paid=db.paid())
+    assert outcomes(replay(db, "a")) == {"a": "queued"}
+    job = db.job("a")
+    assert (job["state"], job["run"], job["paid"], job["error_code"]) == ("ready", 2, db.paid(), None)
+
+
+def test_replay_of_a_done_lead_buys_anew(db: "Sql") -> None:
+    """The old answer is written already."""
+    db.ready_job("a", state="done", paid=db.paid())
+    replay(db, "a")
+    assert db.job("a")["paid"] is None
+
+
+def test_replay_of_a_held_lead_releases_it(db: "Sql") -> None:
+    """Its first run; slow, as the backlog is."""
+    db.ready_job("a", state="held", slow=True)
+    reply = replay(db, "a")
+    assert outcomes(reply) == {"a": "queued"}
+    job = db.job("a")
+    assert (job["state"], job["run"], job["slow"], job["replay_id"]) == ("ready", 1, True, reply["replay_id"])
+
+
+def test_replay_of_a_leased_lead_comes_after_its_run(keyed: "Sql") -> None:
+    """The worker's lease is not disturbed; once it saved, the lead is ready again."""
+    lease = keyed.leased_lead("a")
+    reply = replay(keyed, "a")
+    assert outcomes(reply) == {"a": "queued_after"}
+    assert keyed.outcomes(keyed.save(keyed.result_of(lease))) == {"a": "saved"}
+    job = keyed.job("a")
+    assert (job["state"], job["run"], job["slow"], job["attempts"]) == ("ready", 2, True, 0)
+    assert (job["replay_id"], job["replay_after"], job["paid"]) == (reply["replay_id"], None, None)
+    (lead,) = keyed.claim()["leads"]
+    assert lead["run"] == 2
+
+
+def test_replay_of_a_ready_lead_is_already_queued(db: "Sql") -> None:
+    """Nothing changes but that it now runs even if the application marks it as sent."""
+    db.ready_job("a")
+    reply = replay(db, "a")
+    assert outcomes(reply) == {"a": "already_queued"}
+    job = db.job("a")
+    assert (job["state"], job["run"], job["slow"], job["replay_id"]) == ("ready", 1, False, reply["replay_id"])
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ("update public.all_leads set scrapped = false", ["scrapped"]),
+        ("delete from public.lead_details", ["details"]),
+        ("delete from public.prompts", ["prompts"]),
+        ("update public.all_leads set tag = 'none', scrapped = false", ["scrapped", "prompts"]),
+    ],
+)
+@pytest.mark.parametrize("state", ["waiting", "done", "dead", "held", None])
+def test_replay_of_a_lead_that_lacks_something_says_what(
+    db: "Sql", change: LiteralString, missing: list[str], state: str | None
+) -> None:
+    """And leaves it as it was."""
+    if state is None:
+        db.eligible_lead("a")
+    else:
+        db.ready_job("a", state=state)
+    db.run(change)
+    before = db.rows("select * from leadhook.jobs")
+    assert replay(db, "a")["leads"] == [{"lead_id": "a", "outcome": "not_eligible", "missing": missing}]
+    assert db.rows("select * from leadhook.jobs") == before
+
+
+@pytest.mark.parametrize("state", ["waiting", None])
+def test_replay_of_a_lead_that_something_else_sent(keyed: "Sql", state: str | None) -> None:
+    """Judged by the predecessor, say: it runs."""
+    if state is None:
+        keyed.eligible_lead("a")
+    else:
+        keyed.ready_job("a", state=state)
+    sent(keyed)
+    assert outcomes(replay(keyed, "a")) == {"a": "queued"}
+    (lead,) = keyed.claim()["leads"]
+    assert (lead["lead_id"], lead["slow"], lead["run"]) == ("a", True, 1)
+
+
+def test_replay_of_an_eligible_lead_without_job(db: "Sql") -> None:
+    """No touch told of it, and the sweep has not come by yet."""
+    db.eligible_lead("a")
+    assert outcomes(replay(db, "a")) == {"a": "queued"}
+    assert db.job("a")["state"] == "ready"
+
+
+def test_replay_of_an_unknown_lead(db: "Sql") -> None:
+    """No row in all_leads; details alone are no lead."""
+    db.details("b")
+    assert outcomes(replay(db, "a", "b")) == {"a": "unknown", "b": "unknown"}
+
+
+def test_replay_drains_first(db: "Sql") -> None:
+    """A lead that was just deleted or changed is judged as it is now."""
+    db.ready_job("gone", state="done")
+    db.run("delete from public.all_leads")
+    db.touch("gone")
+    assert outcomes(replay(db, "gone")) == {"gone": "unknown"}
+    assert db.states() == {}
+
+
+def test_replay_answers_in_the_callers_order_each_once(db: "Sql") -> None:
+    """Whatever the caller's list looks like."""
+    for lead_id in ("a", "b", "c"):
+        db.ready_job(lead_id, state="done")
+    reply = replay(db, "c", "a", "nobody", "c", "b")
+    assert [lead["lead_id"] for lead in reply["leads"]] == ["c", "a", "nobody", "b"]
+    assert reply["counts"] == {"queued": 3, "unknown": 1}
+
+
+def test_replay_is_written_down(db: "Sql") -> None:
+    """Who asked for what, and why."""
+    db.ready_job("a", state="done")
+    reply = replay(db, "a", "b", actor="ann", reason="new prompt")
+    (row,) = db.rows("select * from leadhook.replays")
+    assert (row["id"], row["actor"], row["reason"]) == (reply["replay_id"], "ann", "new prompt")
+    assert row["counts"] == {"queued": 1, "unknown": 1}
+
+
+def test_replay_rings_once_and_only_for_work(wired: "Sql") -> None:
+    """After its commit; a replay that queued nothing wakes nobody."""
+    wired.ready_job("a", state="done")
+    wired.ready_job("b", state="done")
+    sent(wired)
+    wired.run("delete from leadhook.rings")
+    replay(wired, "nobody")
+    assert wired.count("leadhook.rings") == 0
+    replay(wired, "a", "b")
+    (ring,) = wired.rows("select cause, leads from leadhook.rings")
+    assert ring == {"cause": "replay", "leads": 2}
+
+
+def test_replay_of_a_lead_that_can_not_be_evaluated(db: "Sql") -> None:
+    """It says so; the others are queued."""
+    db.ready_job("bad", state="dead")
+    db.ready_job("b", state="done")
+    db.poison()
+    assert replay(db, "bad", "b")["leads"] == [
+        {"lead_id": "bad", "outcome": "not_eligible", "missing": ["evaluation"]},
+        {"lead_id": "b", "outcome": "queued"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lead_ids", "actor"), [(None, "ann"), ([], "ann"), (["a", None], "ann"), (["a"], " "), (["a"] * 1001, "ann")]
+)
+def test_replay_refuses_a_call_that_makes_no_sense(db: "Sql", lead_ids: list[str] | None, actor: str) -> None:
+    """A bug of the caller is PT400, and leaves no trace."""
+    with pytest.raises(psycopg.Error) as refused:
+        db.rpc("leadhook_replay", p_lead_ids=lead_ids, p_actor=actor)
+    assert refused.value.sqlstate == "PT400"
+    assert db.count("leadhook.replays") == 0
+
+
+def test_replay_of_1000_leads_at_once(db: "Sql") -> None:
+    """The most that one call takes."""
+    ids = db.eligible_leads(1000)
+    assert replay(db, *ids)["counts"] == {"queued": 1000}

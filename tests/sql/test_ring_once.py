@@ -1,0 +1,188 @@
+"""How often a transaction rings, and what the ring is."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from standardwebhooks import Webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Databases
+    from tests.sql.conftest import Sql
+
+    from leadhook.local.database import Database
+
+LOOP = """
+do $$
+begin
+  for i in 1..5000 loop
+    insert into public.lead_details (lead_id) values ('lead-' || i);
+  end loop;
+end
+$$
+"""
+
+
+@pytest.fixture(scope="module")
+def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
+    """One for all tests here; rings are posted by commits, so each test wipes up after itself."""
+    yield from databases.copies(wired_template)
+
+
+@pytest.fixture(autouse=True)
+def _wiped(wired: "Sql") -> "Iterator[None]":
+    yield
+    wired.run("select set_config('leadhook.internal', 'on', false)")
+    wired.run("truncate public.all_leads, public.lead_details, public.prompts, leadhook.touches, leadhook.rings")
+    wired.run("delete from net.http_request_queue")
+
+
+def requests(db: "Sql") -> list[dict[str, Any]]:
+    """What waits in pg_net's queue."""
+    return db.rows("select *, convert_from(body, 'UTF8') as text from net.http_request_queue order by id")
+
+
+def details(db: "Sql", lead_id: str) -> None:
+    """One statement of the application."""
+    db.run("insert into public.lead_details (lead_id) values (%(i)s)", i=lead_id)
+
+
+def test_a_ring_is_a_signed_request_that_the_service_can_verify(wired: "Sql") -> None:
+    """Supabase's form with `records`: ids and a number, nothing else of a lead."""
+    wired.details("🦊/é", bio="not for the wire")
+    [request] = requests(wired)
+    secret = wired.value("select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_ring_secret'")
+    assert request["url"] == "http://127.0.0.1:9/webhooks/leads"
+    assert (request["method"], request["timeout_milliseconds"]) == ("POST", 5000)
+    assert request["headers"]["Content-Type"] == "application/json"
+    assert re.fullmatch(r"msg_[0-9a-f]{32}", request["headers"]["webhook-id"])
+    assert abs(int(request["headers"]["webhook-timestamp"]) - datetime.now(UTC).timestamp()) < 60
+    assert Webhook(secret).verify(bytes(request["body"]), request["headers"]) == {
+        "type": "INSERT",
+        "table": "lead_details",
+        "schema": "public",
+        "record": None,
+        "old_record": None,
+        "records": ["🦊/é"],
+        "total": 1,
+    }
+
+
+def test_every_ring_is_in_the_ledger(wired: "Sql") -> None:
+    """With pg_net's number for it, so that the answer can be found."""
+    details(wired, "a")
+    [request] = requests(wired)
+    [ring] = wired.rows("select * from leadhook.rings")
+    assert ring["request_id"] == request["id"]
+    assert ring["message_id"] == request["headers"]["webhook-id"]
+    assert (ring["cause"], ring["leads"], ring["error"], ring["status_code"]) == ("insert lead_details", 1, None, None)
+
+
+def test_a_transaction_rings_once(wired: "Sql") -> None:
+    """5,000 inserts, each a statement of its own; the next transaction rings again."""
+    wired.connection.execute(LOOP.encode())
+    assert len(requests(wired)) == 1
+    assert wired.count("leadhook.touches") == 5000
+    details(wired, "another")
+    details(wired, "and another")
+    assert len(requests(wired)) == 3
+
+
+def test_a_big_statement_rings_a_few_times(wired: "Sql") -> None:
+    """So that several machines wake; each ring names at most twenty leads."""
+    wired.eligible_leads(10_000)
+    causes = [row["cause"] for row in wired.rows("select cause from leadhook.rings")]
+    assert causes.count("insert all_leads") == causes.count("insert lead_details") == 8
+    bodies = [json.loads(request["text"]) for request in requests(wired)]
+    assert {len(body["records"]) for body in bodies if body["table"] != "prompts"} == {20}
+    assert {body["total"] for body in bodies} == {10_000, None}
+    assert len({request["headers"]["webhook-id"] for request in requests(wired)}) == len(bodies)
+
+
+def test_a_big_transaction_rings_no_more_than_its_biggest_statement(wired: "Sql") -> None:
+    """An import in many statements rings a few times altogether."""
+    with wired.transaction():
+        details(wired, "first")
+        for prefix in ("a", "b", "c"):
+            wired.eligible_leads(2_500, prefix=prefix)
+    assert len(requests(wired)) == 2
+
+
+def test_a_statement_below_a_thousand_leads_rings_once(wired: "Sql") -> None:
+    """One machine is enough for it."""
+    with wired.transaction():
+        wired.eligible_leads(999)
+    assert len(requests(wired)) == 1
+
+
+def test_very_long_ids_stay_out_of_the_ring(wired: "Sql") -> None:
+    """The body is bounded whatever an id is; the touch names the lead."""
+    wired.run("insert into public.lead_details (lead_id) values (repeat('x', 2000)), ('short')")
+    [body] = [json.loads(request["text"]) for request in requests(wired)]
+    assert (body["records"], body["total"]) == (["short"], 2)
+
+
+def test_a_ring_that_was_rolled_back_rings_again(wired: "Sql") -> None:
+    """The mark goes with the savepoint, as the ring does."""
+    with wired.transaction():
+        wired.run("savepoint one")
+        details(wired, "a")
+        wired.run("savepoint two")
+        details(wired, "b")
+        wired.run("rollback to savepoint one")
+        assert requests(wired) == []
+        details(wired, "c")
+        details(wired, "d")
+    assert [json.loads(request["text"])["records"] for request in requests(wired)] == [["c"]]
+
+
+def test_a_ring_in_a_subtransaction_that_stays_is_the_only_one(wired: "Sql") -> None:
+    """A released savepoint hands its mark to the transaction."""
+    with wired.transaction():
+        with wired.transaction():
+            details(wired, "a")
+        details(wired, "b")
+        wired.run("savepoint failed")
+        with pytest.raises(psycopg.errors.UniqueViolation), wired.transaction():
+            details(wired, "a")
+        wired.run("rollback to savepoint failed")
+        details(wired, "c")
+    assert [json.loads(request["text"])["records"] for request in requests(wired)] == [["a"]]
+
+
+def test_a_transaction_that_rolls_back_rings_nobody(wired: "Sql") -> None:
+    """And leaves no mark for the next one of its session."""
+    wired.run("begin")
+    details(wired, "a")
+    wired.run("rollback")
+    assert requests(wired) == []
+    details(wired, "b")
+    assert len(requests(wired)) == 1
+
+
+@pytest.mark.parametrize("mark", ["off", "1:1", "99999999999:8", ":", "x:y", "'; drop table x"])
+def test_a_foreign_mark_silences_nobody(wired: "Sql", mark: str) -> None:
+    """Any session may set our setting; only this transaction's own mark counts."""
+    wired.run("select set_config('leadhook.rung', %(m)s, false)", m=mark)
+    details(wired, "a")
+    assert len(requests(wired)) == 1
+
+
+def test_service_role_may_ring(wired: "Sql") -> None:
+    """A replay makes work claimable without a trigger."""
+    wired.call("leadhook.ring", p_cause="replay", p_leads=3)
+    [request] = requests(wired)
+    body = json.loads(request["text"])
+    assert (body["type"], body["table"], body["schema"], body["records"], body["total"]) == (
+        "REPLAY",
+        None,
+        None,
+        [],
+        3,
+    )
+    assert wired.value("select cause from leadhook.rings") == "replay"

@@ -1,0 +1,187 @@
+"""What a saved judgement leaves in the application's tables, whatever these look like."""
+
+from typing import TYPE_CHECKING, LiteralString
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Row, Sql
+
+
+def answers(db: "Sql") -> "list[Row]":
+    """All rows of llm_response, in an order that tests can name."""
+    return db.rows("select lead_id, tag, score from public.llm_response order by lead_id, tag")
+
+
+def keyless(db: "Sql") -> None:
+    """llm_response without any key, as some projects have it."""
+    db.run("alter table public.llm_response drop constraint llm_response_pkey")
+    db.run("alter table public.llm_response alter column lead_id drop not null")
+
+
+def test_save_writes_the_answer_and_marks_the_lead(db: "Sql") -> None:
+    """Every column that front ends read; the lead is sent, its job done."""
+    lease = db.leased_lead("a")
+    db.run("update public.all_leads set linkedin_url = 'https://linkedin.example/a'")
+    db.run("update public.lead_details set location = 'Oslo', profile_url = 'https://other.example'")
+    assert db.outcomes(db.save(db.result_of(lease, 80))) == {"a": "saved"}
+    assert db.answer("a") == {
+        "lead_id": "a",
+        "tag": db.TAG,
+        "name": "Name of a",
+        "linkedin_url": "https://linkedin.example/a",
+        "location": "Oslo",
+        "score": 80,
+        "response": "A reason",
+        "should_contact": 1,
+        "subject": "A subject",
+        "message": "A message",
+    }
+    assert db.value("select sent_to_llm from public.lead_details")
+    job = db.job("a")
+    assert (job["state"], job["paid"], job["finished_at"] is not None) == ("done", None, True)
+
+
+def test_save_below_50_says_ineligible(db: "Sql") -> None:
+    """Front ends look for this word, whatever the worker sent."""
+    db.save(db.result_of(db.leased_lead("a"), 49))
+    answer = db.answer("a")
+    assert (answer["should_contact"], answer["subject"], answer["message"]) == (0, "ineligible", "ineligible")
+
+
+def test_save_notes_the_attempt_and_keeps_the_verdict(db: "Sql") -> None:
+    """What it cost, without personal data; and the answer of the run."""
+    lease = db.leased_lead("a", found_by="ring", run=3)
+    db.save(db.result_of(lease, 80))
+    (attempt,) = db.rows("select * from leadhook.attempts")
+    expected = {
+        "lead_id": "a", "run": 3, "fence": lease["fence"], "outcome": "saved", "error_code": None, "reason": None,
+        "worker": "worker-1", "found_by": "ring", "model": "m1", "prompt_version": "p1", "key_fingerprint": "0" * 16,
+        "calls": 2, "input_tokens": 100, "cached_tokens": 10, "output_tokens": 20, "thinking_tokens": 5,
+        "first_call_ms": 40, "model_ms": 900,
+    }  # fmt: skip
+    assert {name: attempt[name] for name in expected} == expected
+    assert None not in (attempt["eligible_at"], attempt["leased_at"], attempt["finished_at"])
+    (verdict,) = db.rows("select * from leadhook.verdicts")
+    assert (verdict["run"], verdict["score"], verdict["subject"]) == (3, 80, "A subject")
+    assert (verdict["prompt_version"], verdict["input_version"]) == ("p1", "i1")
+    assert verdict["written"]
+
+
+def test_save_replaces_the_row_of_the_lead_and_tag(db: "Sql") -> None:
+    """One row a lead; a repeat replaces it. Columns that are not ours stay."""
+    db.run("alter table public.llm_response add column starred boolean")
+    db.run("insert into public.llm_response (lead_id, tag, score, starred) values ('a', 'founders', 1, true)")
+    db.save(db.result_of(db.leased_lead("a"), 80))
+    assert (db.answer("a")["score"], db.answer("a")["starred"]) == (80, True)
+
+
+def test_save_takes_the_only_row_of_another_tag(db: "Sql") -> None:
+    """The lead moved to another tag; its row follows."""
+    db.run("insert into public.llm_response (lead_id, tag, score) values ('a', 'old tag', 1), ('b', null, 1)")
+    db.save(db.result_of(db.leased_lead("a")), db.result_of(db.leased_lead("b")))
+    assert [(r["lead_id"], r["tag"], r["score"]) for r in answers(db)] == [("a", db.TAG, 80), ("b", db.TAG, 80)]
+
+
+@pytest.mark.parametrize("key", ["", "alter table public.llm_response add unique (lead_id, tag)"])
+def test_save_adds_a_row_beside_several_of_other_tags(db: "Sql", key: LiteralString) -> None:
+    """Which of them would be the lead's? None. No key is needed, and one on (lead_id, tag) does no harm."""
+    keyless(db)
+    if key:
+        db.run(key)
+    db.run("insert into public.llm_response (lead_id, tag, score) values ('a', 'x', 1), ('a', 'y', 2)")
+    db.save(db.result_of(db.leased_lead("a")))
+    assert [(r["tag"], r["score"]) for r in answers(db)] == [(db.TAG, 80), ("x", 1), ("y", 2)]
+
+
+def test_save_updates_only_the_rows_of_this_tag(db: "Sql") -> None:
+    """The others are other answers."""
+    keyless(db)
+    db.run("insert into public.llm_response (lead_id, tag, score) values ('a', 'founders', 1), ('a', 'y', 2)")
+    db.save(db.result_of(db.leased_lead("a")))
+    assert [(r["tag"], r["score"]) for r in answers(db)] == [(db.TAG, 80), ("y", 2)]
+
+
+def test_save_updates_every_duplicate_row(db: "Sql") -> None:
+    """Without a key there may be several of one lead and tag; none may stay behind with an old answer."""
+    keyless(db)
+    for _ in range(2):
+        db.run("insert into public.llm_response (lead_id, tag, score) values ('a', 'founders', 1)")
+    db.save(db.result_of(db.leased_lead("a")))
+    assert [r["score"] for r in answers(db)] == [80, 80]
+
+
+def test_save_marks_all_details_rows_of_the_lead(db: "Sql") -> None:
+    """Else a duplicate would make it eligible, and be paid for again. The unsent row with the greatest text counts."""
+    db.run("alter table public.lead_details drop constraint lead_details_pkey, alter column sent_to_llm drop not null")
+    lease = db.leased_lead("a")
+    db.details("a", name="Zoe")
+    db.details("a", sent=True, name="Zz was sent before")
+    db.details("a", sent=None)
+    db.save(db.result_of(lease))
+    assert db.value("select bool_and(sent_to_llm) from public.lead_details")
+    assert db.answer("a")["name"] == "Zoe"
+
+
+def test_save_of_a_lead_with_two_rows_in_all_leads_writes_once(db: "Sql") -> None:
+    """Duplicates are one lead."""
+    db.run("alter table public.all_leads drop constraint all_leads_pkey")
+    lease = db.leased_lead("a")
+    db.lead("a", tag="another")
+    assert db.outcomes(db.save(db.result_of(lease))) == {"a": "saved"}
+    assert [(r["tag"], r["score"]) for r in answers(db)] == [(db.TAG, 80)]
+
+
+def test_save_files_the_answer_under_the_tag_that_was_judged(db: "Sql") -> None:
+    """An edit that arrives while the lead is leased does not disturb."""
+    lease = db.leased_lead("a")
+    db.prompts(tag="new tag")
+    db.run("update public.all_leads set tag = 'new tag'")
+    assert db.outcomes(db.save(db.result_of(lease))) == {"a": "saved"}
+    assert (db.answer("a")["tag"], db.answer("a")["name"]) == (db.TAG, "Name of a")
+
+
+@pytest.mark.parametrize("lead_id", ['o\'brien/"1"\\', "💥 ü", " a ", "x" * 200])
+def test_save_takes_any_lead_id(db: "Sql", lead_id: str) -> None:
+    """Ids are the application's."""
+    assert db.outcomes(db.save(db.result_of(db.leased_lead(lead_id)))) == {lead_id: "saved"}
+    assert db.answer(lead_id)["score"] == 80
+
+
+def test_save_leaves_no_touch_and_rings_nobody(wired: "Sql") -> None:
+    """What we write ourselves is no news; what others write in the same session later is."""
+    lease = wired.leased_lead("a")
+    wired.run("delete from leadhook.touches")
+    rings = wired.count("leadhook.rings")
+    with wired.transaction():
+        wired.run("set local role service_role")
+        wired.save(wired.result_of(lease))
+        wired.run("reset role")
+        assert wired.count("leadhook.touches") == 0
+        assert wired.count("leadhook.rings") == rings
+        wired.run("update public.lead_details set sent_to_llm = false")
+    assert wired.count("leadhook.touches") == 1
+
+
+def test_save_of_50_reads_each_table_by_its_index(db: "Sql") -> None:
+    """50 results among many leads: no table is read through, however the plans were cached."""
+    ids = db.eligible_leads(1000)
+    leases = [db.lease_of({"lead_id": i, "fence": 1}) for i in ids[:50]]
+    db.run(
+        "insert into leadhook.jobs (lead_id, user_id, tag, state, fence, claim_token, lease_until)"
+        " select lead_id, user_id, tag, 'leased', 1, gen_random_uuid(), clock_timestamp() + interval '30 s'"
+        " from public.all_leads"
+    )
+    db.save(*(db.result_of(lease) for lease in leases[:10]))
+    with db.transaction():
+        before = scans(db)
+        db.save(*(db.result_of(lease) for lease in leases[10:]))
+        assert scans(db) == before
+
+
+def scans(db: "Sql") -> "list[Row]":
+    """Sequential scans of this transaction so far."""
+    return db.rows(
+        "select relname, seq_scan from pg_stat_xact_user_tables"
+        " where relname in ('all_leads', 'lead_details', 'llm_response', 'jobs', 'attempts', 'verdicts') order by 1"
+    )

@@ -1,0 +1,101 @@
+"""Two connections at once: nobody waits for the other longer than a blink, and no lead is lost or written twice."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Connect, Sql
+
+
+def test_save_of_a_lead_whose_details_the_application_holds_is_busy(db: "Sql", connect: "Connect") -> None:
+    """The others are saved at once; the busy one stays leased and is saved by the next try."""
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b", "c")]
+    application = connect()
+    with application.transaction():
+        application.run("update public.lead_details set bio = 'new' where lead_id = 'b'")
+        assert db.outcomes(db.save(*results)) == {"a": "saved", "b": "busy", "c": "saved"}
+        assert db.job("b")["state"] == "leased"
+    assert db.outcomes(db.save(results[1])) == {"b": "saved"}
+
+
+def test_save_of_a_lead_whose_answer_the_application_holds_is_busy(db: "Sql", connect: "Connect") -> None:
+    """Somebody edits the message of an earlier run."""
+    db.run("insert into public.llm_response (lead_id, tag) values ('a', 'founders')")
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b")]
+    application = connect()
+    with application.transaction():
+        application.run("update public.llm_response set message = 'edited' where lead_id = 'a'")
+        assert db.outcomes(db.save(*results)) == {"a": "busy", "b": "saved"}
+
+
+def test_save_of_a_lead_that_the_application_just_answers_is_busy(db: "Sql", connect: "Connect") -> None:
+    """Its uncommitted row holds the key: we give up after a moment, for that lead alone."""
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b")]
+    application = connect()
+    with application.transaction():
+        application.run("insert into public.llm_response (lead_id, tag, score) values ('a', 'founders', 1)")
+        assert db.outcomes(db.save(*results)) == {"a": "busy", "b": "saved"}
+    assert db.outcomes(db.save(results[0])) == {"a": "saved"}
+    assert db.answer("a")["score"] == 80
+
+
+def test_save_and_the_applications_own_sending_write_once(db: "Sql", connect: "Connect") -> None:
+    """The application marks the lead as sent while we save: whoever is first wins, nothing is written by both."""
+    result = db.result_of(db.leased_lead("a"))
+    application = connect()
+    with application.transaction():
+        application.run("update public.lead_details set sent_to_llm = true")
+        assert db.outcomes(db.save(result)) == {"a": "busy"}
+    assert db.outcomes(db.save(result)) == {"a": "unwanted"}
+    assert db.count("public.llm_response") == 0
+
+
+def test_save_that_is_first_makes_the_application_wait_and_come_after(db: "Sql", connect: "Connect") -> None:
+    """Its update of the same row goes through after our commit, and its touch reopens the lead."""
+    db.key()
+    result = db.result_of(db.leased_lead("a"))
+    application = connect()
+    with ThreadPoolExecutor(1) as threads:
+        with db.transaction():
+            db.save(result)
+            update = threads.submit(application.run, "update public.lead_details set sent_to_llm = false")
+            while not db.value("select count(*) from pg_locks where not granted"):
+                assert not update.done()
+        update.result(10)
+    db.touch("a")
+    (lead,) = db.claim()["leads"]
+    assert lead["run"] == 2
+
+
+def test_save_of_a_lead_that_is_just_being_deleted_is_busy_then_gone(db: "Sql", connect: "Connect") -> None:
+    """Nothing is written about somebody who is being erased."""
+    result = db.result_of(db.leased_lead("a"))
+    application = connect()
+    with application.transaction():
+        application.run("delete from public.lead_details")
+        application.run("delete from public.all_leads")
+        assert db.outcomes(db.save(result)) == {"a": "busy"}
+    db.touch("a")
+    db.drain()
+    assert db.outcomes(db.save(result)) == {"a": "gone"}
+    assert db.count("public.llm_response") == 0
+
+
+def test_save_does_not_wait_for_a_claim(db: "Sql", connect: "Connect") -> None:
+    """Somebody sits on the claim's and the drain's lock."""
+    result = db.result_of(db.leased_lead("a"))
+    claimer = connect()
+    with claimer.transaction():
+        claimer.run("select pg_advisory_xact_lock(727201, 1), pg_advisory_xact_lock(727201, 2)")
+        assert db.outcomes(db.save(result)) == {"a": "saved"}
+
+
+def test_two_saves_of_one_lease_write_once(db: "Sql", connect: "Connect") -> None:
+    """The client timed out and sent it again while the first still runs."""
+    result = db.result_of(db.leased_lead("a"))
+    again = connect()
+    with db.transaction():
+        db.save(result)
+        assert again.outcomes(again.save(result)) == {"a": "busy"}
+    assert again.outcomes(again.save(result)) == {"a": "saved"}
+    assert db.count("leadhook.attempts") == 1

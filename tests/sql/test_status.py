@@ -1,0 +1,109 @@
+"""What /ready learns of the database."""
+
+from typing import TYPE_CHECKING, LiteralString
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Row, Sql
+
+    from leadhook.local.database import Database
+
+NO_JOBS = dict.fromkeys(("waiting", "ready", "leased", "done", "dead", "held"), 0)
+
+
+def status(db: "Sql") -> "Row":
+    """Call `leadhook_status`."""
+    found: Row = db.rpc("leadhook_status")
+    return found
+
+
+def test_status_of_a_migrated_database(db: "Sql") -> None:
+    """No triggers, no address, no keys, no work."""
+    assert status(db) == {
+        "schema": None,
+        "backlog": "hold",
+        "first_round_finished_at": None,
+        "touches": 0,
+        "keys": {"total": 0, "healthy": 0, "cooling": 0, "disabled": 0, "next_return_at": None},
+        "parked_keys": [],
+        "triggers": {"all_leads": False, "lead_details": False, "prompts": False, "gemini_api": False},
+        "ring": {"url_set": False, "secret_set": False, "pg_net": True},
+        "jobs": NO_JOBS,
+    }
+
+
+def test_status_of_a_wired_database(wired: "Sql") -> None:
+    """All triggers are there, and Vault is filled; what it holds is not told."""
+    found = status(wired)
+    assert set(found["triggers"].values()) == {True}
+    assert found["ring"] == {"url_set": True, "secret_set": True, "pg_net": True}
+    assert "whsec" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "drop trigger leadhook_update on public.all_leads",
+        "drop trigger leadhook_truncate on public.all_leads",
+        "alter table public.all_leads disable trigger leadhook_insert",
+        "alter table public.all_leads disable trigger user",
+    ],
+)
+def test_status_tells_which_table_is_not_watched(wired: "Sql", change: LiteralString) -> None:
+    """A trigger that is missing or switched off."""
+    wired.run(change)
+    assert status(wired)["triggers"] == {"all_leads": False, "lead_details": True, "prompts": True, "gemini_api": True}
+
+
+def test_status_counts_keys_by_state(db: "Sql") -> None:
+    """Two rows with one key are one; a state of a changed row does not count."""
+    for key in ("fake-cooling", "fake-bad", "fake-bad", "fake-good", " "):
+        db.key(key)
+    prints = {r["api_key"]: r["fingerprint"] for r in db.rows("select * from leadhook.healthy_keys()")}
+    db.release(
+        keys=[
+            {"fingerprint": prints["fake-cooling"], "reason": "quota", "for_ms": 60_000},
+            {"fingerprint": prints["fake-bad"], "reason": "invalid", "for_ms": None},
+        ]
+    )
+    told = {key["fingerprint"]: key for key in status(db)["parked_keys"]}
+    assert (told[prints["fake-cooling"]]["reason"], told[prints["fake-bad"]]["reason"]) == ("quota", "invalid")
+    assert told[prints["fake-cooling"]]["until"] is not None
+    assert told[prints["fake-bad"]]["until"] is None
+    keys = status(db)["keys"]
+    assert keys.pop("next_return_at") is not None
+    assert keys == {"total": 3, "healthy": 1, "cooling": 1, "disabled": 1}
+    db.run("update public.gemini_api set api_key = api_key")
+    assert status(db)["parked_keys"] == []
+    assert status(db)["keys"] == {"total": 3, "healthy": 3, "cooling": 0, "disabled": 0, "next_return_at": None}
+
+
+def test_status_counts_jobs_and_touches_up_to_1000(db: "Sql") -> None:
+    """Whether there are many is all that counts."""
+    for state in NO_JOBS:
+        db.make_job(state, state=state)
+    assert status(db)["jobs"] == dict.fromkeys(NO_JOBS, 1)
+    db.run("insert into leadhook.jobs (lead_id, state) select i::text, 'waiting' from generate_series(1, 1500) as i")
+    db.run("insert into leadhook.touches (kind, n) select 'everything', 0 from generate_series(1, 1500)")
+    found = status(db)
+    assert (found["jobs"]["waiting"], found["touches"]) == (1000, 1000)
+
+
+def test_status_names_the_newest_migration(db: "Sql") -> None:
+    """So that the service can tell that the database is older than itself."""
+    db.run("insert into leadhook.migrations (name, sha256) values ('2_b', ''), ('10_a', ''), ('2_a', '')")
+    assert status(db)["schema"] == "2_b"
+
+
+def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", database: "Database") -> None:
+    """It is what tells that they are missing."""
+    with psycopg.connect(database.admin_conninfo) as admin:
+        admin.execute("drop extension pg_net cascade")
+        admin.execute("drop extension supabase_vault cascade")
+    db.run("drop table public.gemini_api, public.all_leads, public.lead_details, public.prompts, public.llm_response")
+    found = status(db)
+    assert found["ring"] == {"url_set": False, "secret_set": False, "pg_net": False}
+    assert found["keys"]["total"] == 0
+    assert set(found["triggers"].values()) == {False}
