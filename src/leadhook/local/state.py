@@ -1,0 +1,134 @@
+"""The directory that one local stack lives in: keys, ports, logs, the facts for others, and that only one uses it."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from leadhook.local.account import server_account
+from leadhook.local.failure import LocalStackError
+from leadhook.local.keys import Keys, keys_of, write_private
+from leadhook.local.ports import free_port
+from leadhook.local.postgres import data_directory
+
+ORPHAN_STOP_S = 30
+
+
+class State:
+    """One state directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """Look at it; nothing is made yet."""
+        self.directory = directory.absolute()
+        self.facts_file = self.directory / "local.json"
+        self.keys_file = self.directory / "secrets.json"
+        self._ports_file = self.directory / "ports.json"
+        self._data_pointer = self.directory / "postgres.path"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have it to ourselves while the block runs; the facts are gone afterwards.
+
+        Raises:
+            LocalStackError: somebody else has it.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise LocalStackError(
+                    f"a local stack runs on {self.directory} already (process {lock.read().strip() or 'unknown'}): "
+                    "stop it first, or name another --state-dir"
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            try:
+                self.facts_file.unlink(missing_ok=True)
+                yield
+            finally:
+                self.facts_file.unlink(missing_ok=True)
+
+    def keys(self) -> Keys:
+        """The project's keys, made at the first start."""
+        return keys_of(self.keys_file)
+
+    def port(self, name: str) -> int:
+        """A free port for this process, the one of the last time where nobody took it."""
+        known: dict[str, int] = json.loads(self._ports_file.read_text()) if self._ports_file.exists() else {}
+        port = free_port(known.get(name))
+        write_private(self._ports_file, json.dumps(known | {name: port}))
+        return port
+
+    def log(self, name: str) -> Path:
+        """The log file of a process."""
+        return self.directory / f"{name}.log"
+
+    def cluster_directory(self) -> Path:
+        """Where Postgres keeps this stack's data; what an erased state directory left there before is removed."""
+        data = data_directory(self.directory)
+        if data.parent != self.directory:
+            if not self._data_pointer.exists() and data.exists():
+                if data.is_symlink() or data.stat().st_uid != server_account().uid:
+                    raise LocalStackError(f"{data} is not ours: remove it, or name another --state-dir")
+                shutil.rmtree(data)
+            self._data_pointer.write_text(str(data))
+        return data
+
+    def write_facts(self, facts: dict[str, object]) -> None:
+        """Tell others how to reach the stack."""
+        write_private(self.facts_file, json.dumps(facts, indent=2) + "\n")
+
+    def facts(self) -> dict[str, object]:
+        """What the running stack tells.
+
+        Raises:
+            LocalStackError: none runs.
+        """
+        try:
+            facts: dict[str, object] = json.loads(self.facts_file.read_text())
+        except FileNotFoundError:
+            raise LocalStackError(
+                f"no local stack runs on {self.directory}: "
+                f"start one with `leadhook local up --state-dir {self.directory}`"
+            ) from None
+        return facts
+
+
+def end_orphan(data: Path) -> None:
+    """Stop a Postgres that a killed supervisor left on this data, and remove a lock file that belongs to nobody.
+
+    Call it only while the state directory is held: then whoever runs there has lost its supervisor.
+    """
+    lock = data / "postmaster.pid"
+    if not lock.exists():
+        return
+    pid = int(lock.read_text().split("\n", 1)[0])
+    deadline = time.monotonic() + ORPHAN_STOP_S
+    while _runs_on(pid, data):
+        if time.monotonic() > deadline:
+            raise LocalStackError(f"a Postgres of an earlier start does not end: process {pid} on {data}")
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.1)
+    lock.unlink(missing_ok=True)
+
+
+def _runs_on(pid: int, data: Path) -> bool:
+    # The number may belong to another process by now. Where there is no /proc, a living process counts as the Postgres.
+    if Path("/proc/self").exists():
+        try:
+            return os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

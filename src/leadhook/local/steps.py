@@ -1,0 +1,91 @@
+"""The steps of a start: each starts some children and waits until they are ready."""
+
+import os
+import re
+from http import HTTPStatus
+
+from leadhook.local import project
+from leadhook.local.binaries import locate
+from leadhook.local.database import Database
+from leadhook.local.facts import GOOGLE, service_environment
+from leadhook.local.failure import LocalStackError
+from leadhook.local.health import answers
+from leadhook.local.postgrest import PostgrestPorts, start_postgrest
+from leadhook.local.stack import Stack, leadhook
+
+SERVICE_GRACE_S = 65
+
+
+def start_supabase(stack: Stack) -> Database:
+    """Postgres, PostgREST, the gateway and pg_net's worker, on a migrated database."""
+    binaries = locate(stack.say)
+    with stack.step("postgres"):
+        cluster = project.start_cluster(stack.state, binaries, stack.say)
+        stack.supervisor.add(cluster.child)
+        stack.ports["postgres"] = cluster.port
+        database = project.project_database(cluster, stack.keys)
+    stack.say("vault       STAND-IN for Supabase Vault: it does not encrypt")
+    with stack.step("migrations"):
+        leadhook(stack, database, "migrate")
+    ports = PostgrestPorts(server=stack.state.port("postgrest"), admin=stack.state.port("postgrest_admin"))
+    stack.ports |= {"postgrest": ports.server, "gateway": stack.state.port("gateway")}
+    with stack.step("postgrest"):
+        child = start_postgrest(
+            binaries,
+            stack.state.directory,
+            authenticator_conninfo=database.authenticator_conninfo,
+            jwt_secret=stack.keys.jwt_secret,
+            ports=ports,
+        )
+        stack.supervisor.wait_for(stack.supervisor.add(child), answers(ports.admin, "/ready"))
+    with stack.step("gateway"):
+        arguments = [
+            "--upstream",
+            ports.url,
+            "--port",
+            str(stack.ports["gateway"]),
+            "--keys",
+            str(stack.state.keys_file),
+        ]
+        child = stack.python("gateway", "leadhook.local.gateway", *arguments)
+        no_key = answers(stack.ports["gateway"], "/rest/v1/", HTTPStatus.UNAUTHORIZED)
+        stack.supervisor.wait_for(child, no_key)
+    if stack.options.rings:
+        stack.python("pgnet", "leadhook.local.pgnet", env={"DATABASE_URL": database.admin_conninfo})
+        stack.say("pgnet       STAND-IN for pg_net's worker: sends the rings")
+    else:
+        stack.say("pgnet       not started: every ring is lost, the sweep finds the leads")
+    return database
+
+
+def start_gemini(stack: Stack) -> str:
+    """The Gemini stand-in, unless the environment names a real one; returns the address of the one in use."""
+    if named := os.environ.get("GEMINI_BASE_URL"):
+        stack.say(f"gemini      {named}, as GEMINI_BASE_URL says")
+        return named
+    if os.environ.get("GEMINI_API_KEY"):
+        stack.say("gemini      the real one, because GEMINI_API_KEY is set; its answers cost money")
+        return GOOGLE
+    stack.ports["gemini"] = stack.state.port("gemini")
+    with stack.step("gemini"):
+        child = stack.python("gemini", "leadhook.local.gemini", "--port", str(stack.ports["gemini"]))
+        stack.supervisor.wait_for(child, answers(stack.ports["gemini"], "/health"))
+    stack.say("gemini      STAND-IN, because GEMINI_API_KEY is not set: simple visible rules answer, not a model")
+    return f"http://127.0.0.1:{stack.ports['gemini']}"
+
+
+def install_webhooks(stack: Stack, database: Database, url: str) -> str:
+    """Make the triggers ring the service; returns the secret that signs the rings."""
+    with stack.step("webhooks"):
+        output = leadhook(stack, database, "webhooks", "install", "--url", url)
+    if not (found := re.search(r"\bWEBHOOK_SECRETS=['\"]?(whsec_[A-Za-z0-9+/=]+)", output)):
+        raise LocalStackError("`leadhook webhooks install` did not print WEBHOOK_SECRETS")
+    return found[1]
+
+
+def start_service(stack: Stack, facts: dict[str, object]) -> None:
+    """`leadhook serve` with the environment of this stack."""
+    with stack.step("service"):
+        env = service_environment(facts)
+        child = stack.python("service", "leadhook", "serve", env=env, grace_s=SERVICE_GRACE_S)
+        stack.supervisor.wait_for(child, answers(stack.ports["service"], "/health"))

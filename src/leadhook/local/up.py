@@ -1,0 +1,66 @@
+"""`leadhook local up`: the whole stack, from Postgres to the service, in one process tree."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from leadhook.local import project
+from leadhook.local.sample import insert_sample
+from leadhook.local.stack import Options, Stack, service_port
+from leadhook.local.state import State
+from leadhook.local.steps import install_webhooks, start_gemini, start_service, start_supabase
+from leadhook.local.supervisor import Stopped, Supervisor
+
+
+def up(options: Options, say: Callable[[str], None] = print) -> None:
+    """Start everything, and stay until a signal comes.
+
+    Raises:
+        LocalStackError: something could not start, or died.
+    """
+    with suppress(Stopped), running(options, say) as (stack, _):
+        say(f"ready       {stack.state.facts_file} has addresses and keys; Ctrl-C stops everything")
+        stack.supervisor.watch()
+
+
+@contextmanager
+def running(options: Options, say: Callable[[str], None] = print) -> Iterator[tuple[Stack, dict[str, object]]]:
+    """The stack while the block runs, with the facts of local.json.
+
+    Raises:
+        Stopped: a signal came while it started.
+        LocalStackError: something could not start, or died.
+    """
+    state = State(options.state_dir)
+    with state.held(), Supervisor(say) as supervisor:
+        stack = Stack(options, state, state.keys(), supervisor, say)
+        yield stack, start(stack)
+
+
+def start(stack: Stack) -> dict[str, object]:
+    """Start the children in order; returns the facts, which are in local.json by then."""
+    stack.ports["service"] = service_port(stack)
+    database = start_supabase(stack)
+    gemini_url = start_gemini(stack)
+    webhook_url = f"http://127.0.0.1:{stack.ports['service']}/webhooks/leads"
+    facts: dict[str, object] = {
+        "service_url": f"http://127.0.0.1:{stack.ports['service']}",
+        "supabase_url": f"http://127.0.0.1:{stack.ports['gateway']}",
+        "secret_key": stack.keys.secret_key,
+        "service_role_key": stack.keys.service_role_key,
+        "anon_key": stack.keys.anon_key,
+        "database_url": database.conninfo,
+        "gemini_url": gemini_url,
+        "admin_token": stack.keys.admin_token,
+        "webhook_secret": install_webhooks(stack, database, webhook_url),
+        "webhook_url": webhook_url,
+    }
+    project.release_backlog(database)
+    project.provide_keys(database)
+    if stack.options.service:
+        start_service(stack, facts)
+    if stack.options.sample and not project.in_use(database):
+        insert_sample(database.conninfo)
+        stack.say("sample      leads inserted")
+    facts["pids"] = stack.supervisor.pids
+    stack.state.write_facts(facts)
+    return facts

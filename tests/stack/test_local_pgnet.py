@@ -1,0 +1,300 @@
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import psycopg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from leadhook.local.pgnet import worker as pgnet
+from leadhook.local.ports import free_port
+
+if TYPE_CHECKING:
+    from leadhook.local.database import Database
+
+DEADLINE_S = 20
+
+
+@dataclass
+class Receiver:
+    """What arrived at a small server; `/slow` takes half a minute, `/moved` redirects, `/status/N` answers N."""
+
+    url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Note the request, then answer as its path says."""
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.requests.append(
+            {
+                "method": request.method,
+                "path": request.path_qs,
+                "headers": {name.lower(): value for name, value in request.headers.items()},
+                "body": await request.read(),
+                "at": time.monotonic(),
+            }
+        )
+        try:
+            if request.path == "/slow":
+                await asyncio.sleep(30)
+            if request.path == "/moved":
+                raise web.HTTPTemporaryRedirect("/here")
+            await asyncio.sleep(0.05)
+            status = int(request.path.removeprefix("/status/")) if request.path.startswith("/status/") else 200
+            return web.json_response({"taken": True}, status=status)
+        finally:
+            self.at_once -= 1
+
+    async def until(self, n: int) -> list[dict[str, Any]]:
+        """The requests, once there are that many."""
+        await until(lambda: len(self.requests) >= n, lambda: f"{len(self.requests)} of {n} requests came")
+        return self.requests
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A small server for webhooks."""
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", receiver.take)
+    server = TestServer(app, shutdown_timeout=0)
+    async with server:
+        receiver.url = str(server.make_url("")).rstrip("/")
+        yield receiver
+
+
+@pytest.fixture
+async def connection(bare_database: "Database") -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Of the project's owner, each statement its own transaction."""
+    async with await bare_database.connect_async() as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def at_work(database: "Database", pause_s: float = 0.02) -> AsyncIterator[None]:
+    """The stand-in at work on this database."""
+    async with pgnet.working(database.admin_conninfo, pause_s=pause_s):
+        yield
+
+
+async def until(condition: Callable[[], bool], why_not: Callable[[], str]) -> None:
+    """Wait for the condition, or fail with these words."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(why_not())
+        await asyncio.sleep(0.005)
+
+
+async def post(connection: psycopg.AsyncConnection[Any], url: str, n: int = 1, **arguments: object) -> None:
+    """Queue the same request n times with net.http_post."""
+    names = "".join(f", {name} => %({name})s" for name in arguments)
+    query = f"select net.http_post(%(url)s{names}) from generate_series(1, %(n)s)"  # noqa: S608
+    await connection.execute(query.encode(), {"url": url, "n": n, **arguments})
+
+
+async def responses(connection: psycopg.AsyncConnection[Any], n: int) -> list[tuple[Any, ...]]:
+    """Status code, timed_out, error_msg of the responses, once there are that many."""
+    rows: list[tuple[Any, ...]] = []
+    deadline = time.monotonic() + DEADLINE_S
+    while len(rows) < n and time.monotonic() < deadline:
+        found = await connection.execute("select status_code, timed_out, error_msg from net._http_response order by id")
+        rows = await found.fetchall()
+        await asyncio.sleep(0.005)
+    assert len(rows) == n
+    return rows
+
+
+async def test_the_wire_carries_the_jsonb_text_and_the_given_headers(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """A signature over body::text holds for the bytes that arrive."""
+    body = json.dumps({"bb": "é 🙂", "a": [1, None]})
+    async with at_work(bare_database):
+        await post(connection, f"{receiver.url}/x", body=body, headers='{"webhook-id": "m1"}', params='{"q": "a b"}')
+        (request,) = await receiver.until(1)
+
+    assert request["body"] == '{"a": [1, null], "bb": "é 🙂"}'.encode()
+    assert request["path"] == "/x?q=a%20b"
+    kept = {name: request["headers"][name] for name in ("webhook-id", "content-type", "user-agent", "accept")}
+    assert kept == {
+        "webhook-id": "m1",
+        "content-type": "application/json",
+        "user-agent": "pg_net/0.20.4",
+        "accept": "*/*",
+    }
+
+
+async def test_nothing_is_sent_after_a_rollback(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """The request belongs to the transaction; the one after it is the first to arrive."""
+    async with at_work(bare_database):
+        async with connection.transaction(force_rollback=True):
+            await post(connection, f"{receiver.url}/rolled-back")
+        await post(connection, f"{receiver.url}/committed")
+        requests = await receiver.until(1)
+        await responses(connection, 1)
+
+    assert [request["path"] for request in requests] == ["/committed"]
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_a_refusal_is_recorded_and_never_sent_again(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver, status: int
+) -> None:
+    """One request, one response row, an empty queue."""
+    async with at_work(bare_database):
+        await post(connection, f"{receiver.url}/status/{status}")
+        rows = await responses(connection, 1)
+        await post(connection, f"{receiver.url}/after")
+        await responses(connection, 2)
+
+    assert rows == [(status, False, None)]
+    assert [request["path"] for request in receiver.requests] == [f"/status/{status}", "/after"]
+
+
+async def test_failures_are_recorded_in_pg_nets_words(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """Refused, unknown host and timeout."""
+    async with at_work(bare_database):
+        await post(connection, f"http://127.0.0.1:{free_port()}/")
+        await post(connection, "http://no-such-host.invalid/")
+        await post(connection, f"{receiver.url}/slow", timeout_milliseconds=100)
+        refused, unknown, late = await responses(connection, 3)
+
+    assert refused == (None, False, "Couldn't connect to server")
+    assert unknown == (None, False, "Couldn't resolve host name")
+    assert late[:2] == (None, True)
+    assert late[2].startswith("Timeout of 100 ms reached. Total time: ")
+
+
+async def test_a_redirect_is_followed_with_the_body(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """307 sends the same request again elsewhere."""
+    async with at_work(bare_database):
+        await post(connection, f"{receiver.url}/moved", body='{"a": 1}')
+        requests = await receiver.until(2)
+        rows = await responses(connection, 1)
+
+    assert [(request["method"], request["path"], request["body"]) for request in requests] == [
+        ("POST", "/moved", b'{"a": 1}'),
+        ("POST", "/here", b'{"a": 1}'),
+    ]
+    assert rows == [(200, False, None)]
+
+
+async def test_a_batch_is_200_at_once_and_then_there_is_a_pause(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """450 requests are three batches; nothing is lost or doubled."""
+    pause_s = 0.5
+    async with at_work(bare_database, pause_s):
+        await post(connection, f"{receiver.url}/x", n=450)
+        requests = await receiver.until(450)
+        await responses(connection, 450)
+
+    assert receiver.most_at_once <= 200
+    starts = sorted(request["at"] for request in requests)
+    assert starts[200] - starts[199] >= pause_s
+    assert starts[400] - starts[399] >= pause_s
+
+
+async def test_only_the_first_commit_wakes_the_worker_out_of_its_pause(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """With the real pause: the second event in a pause waits for its end, so a stream is one burst a second."""
+    async with at_work(bare_database, pgnet.PAUSE_S):
+        for n in (1, 2, 3):
+            await post(connection, f"{receiver.url}/{n}")
+            if n < 3:
+                await responses(connection, n)
+        first, second, third = await receiver.until(3)
+
+    assert second["at"] - first["at"] < 0.9 * pgnet.PAUSE_S
+    assert third["at"] - second["at"] > 0.9 * pgnet.PAUSE_S
+
+
+async def test_what_was_queued_while_no_worker_ran_is_sent_when_one_starts(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """The queue is a table."""
+    await post(connection, f"{receiver.url}/x")
+    async with at_work(bare_database):
+        await receiver.until(1)
+
+
+async def test_a_worker_that_lost_its_connection_comes_back(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """Crash recovery ends every backend; the real worker is started again after a second too."""
+    async with at_work(bare_database):
+        await post(connection, f"{receiver.url}/before")
+        await responses(connection, 1)
+        with psycopg.connect(bare_database.admin_conninfo, autocommit=True) as admin:
+            query = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+            admin.execute(f"{query} and application_name like 'pg_net%'".encode())
+        await post(connection, f"{receiver.url}/after")
+        await receiver.until(2)
+
+
+async def test_old_responses_are_deleted_after_six_hours(connection: psycopg.AsyncConnection[Any]) -> None:
+    """And younger ones are kept."""
+    ages = "select h, now() - make_interval(hours => h) from unnest(array[5, 7]) h"
+    await connection.execute(f"insert into net._http_response (id, created) {ages}".encode())
+    async with aiohttp.ClientSession() as session:
+        assert await pgnet.send_batch(connection, session)
+
+    left = await connection.execute("select id from net._http_response")
+    assert await left.fetchall() == [(5,)]
+
+
+async def test_without_the_extension_there_is_nothing_to_do(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any]
+) -> None:
+    """It may be created later."""
+    with psycopg.connect(bare_database.admin_conninfo, autocommit=True) as admin:
+        admin.execute("drop extension pg_net")
+    async with aiohttp.ClientSession() as session:
+        assert not await pgnet.send_batch(connection, session)
+
+
+async def test_a_dashboard_webhook_sends_the_row_with_its_static_header(
+    bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
+) -> None:
+    """`supabase_functions.http_request` works as the trigger that the dashboard makes."""
+    await connection.execute("create table public.leads (id int, note text)")
+    arguments = f"'{receiver.url}/hook', 'POST', '{{\"x-hook\": \"static\"}}', '{{}}', '1000'"
+    await connection.execute(
+        f"create trigger hook after insert or update or delete on public.leads for each row "
+        f"execute function supabase_functions.http_request({arguments})".encode()
+    )
+    async with at_work(bare_database):
+        await connection.execute("insert into public.leads values (1, 'new')")
+        await receiver.until(1)
+        await connection.execute("update public.leads set note = 'old'")
+        await receiver.until(2)
+        await connection.execute("delete from public.leads")
+        requests = await receiver.until(3)
+
+    bodies = [json.loads(request["body"]) for request in requests]
+    assert [(body["type"], body["record"], body["old_record"]) for body in bodies] == [
+        ("INSERT", {"id": 1, "note": "new"}, None),
+        ("UPDATE", {"id": 1, "note": "old"}, {"id": 1, "note": "new"}),
+        ("DELETE", None, {"id": 1, "note": "old"}),
+    ]
+    assert {(body["schema"], body["table"]) for body in bodies} == {("public", "leads")}
+    assert {request["headers"]["x-hook"] for request in requests} == {"static"}
+    hooks = await connection.execute("select hook_name, request_id from supabase_functions.hooks order by id")
+    assert await hooks.fetchall() == [("hook", 1), ("hook", 2), ("hook", 3)]

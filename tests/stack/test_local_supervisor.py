@@ -1,0 +1,96 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from leadhook.local.child import Child
+from leadhook.local.failure import LocalStackError
+from leadhook.local.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from tests.conftest import WaitUntil
+
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("started", flush=True)
+time.sleep(600)
+"""
+SUPERVISOR = f"""
+import sys
+from contextlib import suppress
+from pathlib import Path
+from leadhook.local.child import Child
+from leadhook.local.supervisor import Stopped, Supervisor
+
+log = Path(sys.argv[1])
+with suppress(Stopped), Supervisor(lambda line: print(line, flush=True)) as supervisor:
+    child = supervisor.add(Child("stubborn", [sys.executable, "-c", {STUBBORN!r}], log=log, grace_s=120))
+    supervisor.wait_for(child, lambda: "started" in log.read_text())
+    print("watching", flush=True)
+    supervisor.watch()
+"""
+
+
+def sleeper(log: Path, seconds: float = 600) -> Child:
+    """A child that sleeps."""
+    script = f"import time; print('last words', flush=True); time.sleep({seconds})"
+    return Child("sleeper", [sys.executable, "-c", script], log=log)
+
+
+def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
+    """A child with two minutes of grace that ignores the first one does not hold up the person at the terminal."""
+    command = [sys.executable, "-c", SUPERVISOR, str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "watching\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopping stubborn\n"
+        asked = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "killing stubborn\n"
+        assert process.wait(60) == 0
+    assert time.monotonic() - asked < 60
+
+
+def test_children_end_youngest_first(tmp_path: Path) -> None:
+    """The service before what it works on."""
+    said: list[str] = []
+    with Supervisor(said.append) as supervisor:
+        for name in ("postgres", "service"):
+            child = sleeper(tmp_path / name)
+            child.name = name
+            supervisor.add(child)
+
+    assert said == ["stopping service", "stopping postgres"]
+
+
+def test_waiting_for_a_child_that_died_shows_its_last_words(tmp_path: Path) -> None:
+    """Instead of waiting for the deadline."""
+    with Supervisor(lambda _: None) as supervisor, pytest.raises(LocalStackError, match=r"(?s)code 0.*last words"):
+        supervisor.wait_for(supervisor.add(sleeper(tmp_path / "log", 0)), lambda: False, timeout_s=600)
+
+
+def test_waiting_for_a_child_that_takes_too_long_ends(tmp_path: Path) -> None:
+    """And says how long it was."""
+    with Supervisor(lambda _: None) as supervisor, pytest.raises(LocalStackError, match="not ready within 0 s"):
+        supervisor.wait_for(supervisor.add(sleeper(tmp_path / "log")), lambda: False, timeout_s=0)
+
+
+def test_a_program_that_fails_shows_its_error_output() -> None:
+    """And its exit code."""
+    with Supervisor(lambda _: None) as supervisor, pytest.raises(LocalStackError, match=r"(?s)code 3.*what went wrong"):
+        supervisor.run([sys.executable, "-c", "import sys; print('what went wrong', file=sys.stderr); sys.exit(3)"], {})
+
+
+def test_logs_are_for_their_owner_alone(tmp_path: Path, wait_until: "WaitUntil") -> None:
+    """They may name leads."""
+    child = sleeper(tmp_path / "log")
+    wait_until(lambda: "last words" in child.tail())
+    child.stop()
+
+    assert (tmp_path / "log").stat().st_mode & 0o077 == 0

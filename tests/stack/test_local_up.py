@@ -1,0 +1,270 @@
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from leadhook.local import account, postgres
+from leadhook.local.failure import LocalStackError
+from leadhook.local.postgres import data_directory
+from leadhook.local.state import State, end_orphan
+
+if TYPE_CHECKING:
+    from tests.conftest import WaitUntil
+
+START_S = 120
+# Quick to start: the service and the Gemini stand-in have tests of their own.
+SMALL = ("--no-service", "--no-sample")
+ENVIRONMENT = {"GEMINI_BASE_URL": "http://127.0.0.1:9"}
+
+
+@dataclass
+class Stacks:
+    """Starts `leadhook local up` on one state directory, again and again."""
+
+    directory: Path
+    wait_until: "WaitUntil"
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start one, without waiting."""
+        command = [sys.executable, "-m", "leadhook", "local", "up", f"--state-dir={self.directory}", *SMALL, *arguments]
+        output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process below
+        process = subprocess.Popen(
+            command, env=os.environ | ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT, text=True
+        )
+        process.stdout = output
+        self.started.append(process)
+        return process
+
+    def ready(self, process: subprocess.Popen[str]) -> dict[str, Any]:
+        """The facts, once it is ready."""
+        file = self.directory / "local.json"
+        self.wait_until(lambda: file.exists() or process.poll() is not None, timeout_s=START_S)
+        assert process.poll() is None, self.output(process)
+        facts: dict[str, Any] = json.loads(file.read_text())
+        self.seen |= set(facts["pids"].values())
+        return facts
+
+    def ended(self, process: subprocess.Popen[str]) -> int:
+        """Its exit code, once it has ended and every process of it has."""
+        code = process.wait(START_S)
+        self.wait_until(lambda: not any(map(alive, self.seen)), lambda: f"left behind: {self.seen}")
+        return code
+
+    def output(self, process: subprocess.Popen[str]) -> str:
+        """What it has said so far."""
+        assert process.stdout is not None
+        process.stdout.seek(0)
+        return process.stdout.read()
+
+    def close(self) -> None:
+        """End what a failed test left, and remove data that is not in the state directory."""
+        for process in self.started:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+        self.wait_until(lambda: not any(map(alive, self.seen)))
+        data = data_directory(self.directory)
+        if data.parent != self.directory:
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not waited for does not."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.fixture
+def stacks(tmp_path: Path, wait_until: "WaitUntil") -> Iterator[Stacks]:
+    """A state directory of the test's own; as root, a place that Postgres's account cannot enter."""
+    stacks = Stacks(tmp_path / "stack", wait_until)
+    yield stacks
+    stacks.close()
+
+
+def rows(facts: dict[str, Any], query: str) -> list[tuple[Any, ...]]:
+    """Ask the stack's database as its owner."""
+    with psycopg.connect(facts["database_url"], autocommit=True) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def test_ctrl_c_leaves_no_process_and_the_next_start_finds_the_data(stacks: Stacks) -> None:
+    """Same directory, same rows, same keys, same addresses."""
+    process = stacks.start()
+    first = stacks.ready(process)
+    rows(first, "insert into public.prompts (user_id, tag) values (gen_random_uuid(), 'kept') returning id")
+    process.send_signal(signal.SIGINT)
+    assert stacks.ended(process) == 0
+    assert not (stacks.directory / "local.json").exists()
+
+    process = stacks.start()
+    second = stacks.ready(process)
+    assert rows(second, "select tag from public.prompts") == [("kept",)]
+    process.send_signal(signal.SIGTERM)
+    assert stacks.ended(process) == 0
+
+    assert {k: v for k, v in first.items() if k != "pids"} == {k: v for k, v in second.items() if k != "pids"}
+
+
+def test_a_killed_supervisor_leaves_no_process_and_the_next_start_works(stacks: Stacks) -> None:
+    """Without a word to anybody, and without a moment between."""
+    process = stacks.start()
+    stacks.ready(process)
+    process.kill()
+    process.wait()
+    (stacks.directory / "local.json").unlink()
+
+    process = stacks.start()
+    stacks.ready(process)
+    process.send_signal(signal.SIGTERM)
+
+    assert stacks.ended(process) == 0
+
+
+def test_a_child_that_dies_is_named_and_ends_everything(stacks: Stacks) -> None:
+    """A half-dead stack would only mislead."""
+    process = stacks.start()
+    facts = stacks.ready(process)
+    os.kill(facts["pids"]["gateway"], signal.SIGKILL)
+
+    assert stacks.ended(process) == 1
+    assert "gateway was killed by SIGKILL" in stacks.output(process)
+    assert not (stacks.directory / "local.json").exists()
+
+
+def test_a_taken_port_is_refused_before_anything_starts(stacks: Stacks) -> None:
+    """Who names a port wants that one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = stacks.start(f"--port={server.getsockname()[1]}")
+
+        assert stacks.ended(process) == 1
+    assert "is taken: name another --port" in stacks.output(process)
+    assert not data_directory(stacks.directory).exists()
+
+
+def test_ctrl_c_while_it_starts_leaves_no_process(stacks: Stacks) -> None:
+    """Between Postgres and the rest."""
+    process = stacks.start()
+    stacks.wait_until(lambda: "postgres    ready" in stacks.output(process), timeout_s=START_S)
+    pid = (data_directory(stacks.directory) / "postmaster.pid").read_text().split()[0]
+    stacks.seen.add(int(pid))
+    process.send_signal(signal.SIGINT)
+
+    assert stacks.ended(process) == 0
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, wait_until: "WaitUntil"
+) -> Iterator[tuple[Stacks, dict[str, Any]]]:
+    """One stack without rings, for tests that only look at it, and its facts."""
+    stacks = Stacks(tmp_path_factory.mktemp("running") / "stack", wait_until)
+    process = stacks.start("--rings=off")
+    yield stacks, stacks.ready(process)
+    process.send_signal(signal.SIGINT)
+    process.wait(START_S)
+    stacks.close()
+
+
+def test_the_facts_are_complete_and_for_their_owner_alone(running: tuple[Stacks, dict[str, Any]]) -> None:
+    """Exactly the promised entries, in a file of mode 0600."""
+    stacks, facts = running
+
+    assert stat.S_IMODE((stacks.directory / "local.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((stacks.directory / "secrets.json").stat().st_mode) == 0o600
+    assert list(facts) == [
+        "service_url", "supabase_url", "secret_key", "service_role_key", "anon_key", "database_url", "gemini_url",
+        "admin_token", "webhook_secret", "webhook_url", "pids",
+    ]  # fmt: skip
+    assert sorted(facts["pids"]) == ["gateway", "postgres", "postgrest", "supervisor"]
+    assert facts["webhook_url"] == f"{facts['service_url']}/webhooks/leads"
+    assert rows(facts, "select backlog from leadhook.controls") == [("run",)]
+    assert rows(facts, "select count(*) from public.gemini_api") == [(3,)]
+
+
+def test_no_secret_is_in_any_command_line(running: tuple[Stacks, dict[str, Any]]) -> None:
+    """Every user of the machine can read those."""
+    stacks, facts = running
+    known = json.loads((stacks.directory / "secrets.json").read_text())
+    secrets = [*known.values(), facts["webhook_secret"]]
+
+    for pid in facts["pids"].values():
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+        assert not [secret for secret in secrets if secret in command]
+
+
+def test_a_second_start_on_the_same_directory_says_who_runs_there(running: tuple[Stacks, dict[str, Any]]) -> None:
+    """And the first one goes on undisturbed."""
+    stacks, facts = running
+    second = stacks.start()
+
+    assert second.wait(START_S) == 1
+    assert f"already (process {facts['pids']['supervisor']})" in stacks.output(second)
+    assert rows(facts, "select 1") == [(1,)]
+    assert (stacks.directory / "local.json").exists()
+
+
+def test_the_environment_is_for_a_shell_to_eval(running: tuple[Stacks, dict[str, Any]]) -> None:
+    """`eval "$(leadhook local env DIR)"` is all that `leadhook serve` needs."""
+    stacks, facts = running
+    script = (
+        'eval "$("$0" -m leadhook local env "$1")" && printf "%s\\n" "$SUPABASE_URL" "$SUPABASE_SECRET_KEY" "$PORT"'
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, sys.executable, stacks.directory], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == [facts["supabase_url"], facts["secret_key"], facts["service_url"].rpartition(":")[2]]
+
+
+def test_env_without_a_running_stack_says_how_to_start_one(tmp_path: Path) -> None:
+    """In words."""
+    with pytest.raises(LocalStackError, match="leadhook local up --state-dir"):
+        State(tmp_path).facts()
+
+
+def test_a_lock_file_whose_process_is_somebody_else_now_is_removed(tmp_path: Path) -> None:
+    """After a crash of the machine the number may be anybody's; ours stands for it here."""
+    (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n/elsewhere\n")
+
+    end_orphan(tmp_path)
+
+    assert not (tmp_path / "postmaster.pid").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres an account")
+def test_root_puts_the_data_where_nobody_can_reach_it(tmp_path: Path) -> None:
+    """The directories of pytest are closed to nobody; one that is open is used itself."""
+    assert data_directory(tmp_path).parent == postgres.VAR_TMP
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        assert data_directory(Path(name)) == Path(name) / "postgres"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres an account")
+def test_data_of_an_erased_state_directory_is_not_found_again(tmp_path: Path) -> None:
+    """Its password went with the directory."""
+    left = data_directory(tmp_path)
+    left.mkdir()
+    account.server_account().own(left)
+
+    State(tmp_path).cluster_directory()
+
+    assert not left.exists()
