@@ -1,0 +1,72 @@
+"""Gathers leads for one call: a lead may not cost calls, and a lone lead may not wait."""
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import anyio
+
+from leadhook.engine.held import HeldLead
+from leadhook.engine.wakeup import Wakeup
+
+
+@dataclass(frozen=True)
+class _Entry:
+    held: HeldLead
+    ready_at: float
+    """Not sent earlier."""
+    flush_at: float
+    """Not sent later, except behind the call in flight."""
+
+
+class Batches:
+    """One call in flight; what gathers meanwhile goes next."""
+
+    def __init__(
+        self,
+        send: Callable[[list[HeldLead]], Awaitable[None]],
+        *,
+        gather_s: float,
+        largest: int,
+        none_will_join: Callable[[], bool],
+    ) -> None:
+        self._send = send
+        self._gather_s = gather_s
+        self._largest = largest
+        self._none_will_join = none_will_join
+        self._waiting: list[_Entry] = []
+        self._wakeup = Wakeup()
+
+    def put(self, held: HeldLead) -> None:
+        """Send it with the next batch."""
+        now = anyio.current_time()
+        self._waiting.append(_Entry(held, now, now + self._gather_s))
+        self._wakeup.set()
+
+    def put_back(self, held: HeldLead, after_s: float = 0.0) -> None:
+        """Send it again, no sooner than that, and then at once."""
+        at = anyio.current_time() + after_s
+        self._waiting.append(_Entry(held, at, at))
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        """Send batches until cancelled."""
+        while True:
+            wait_s = self._wait_s()
+            if wait_s > 0:
+                await self._wakeup.wait(wait_s)
+            else:
+                await self._send(self._take())
+
+    def _wait_s(self) -> float:
+        now = anyio.current_time()
+        ready = [entry for entry in self._waiting if entry.ready_at <= now]
+        if len(ready) >= self._largest or (ready and self._none_will_join()):
+            return 0.0
+        return min((entry.flush_at for entry in self._waiting), default=math.inf) - now
+
+    def _take(self) -> list[HeldLead]:
+        now = anyio.current_time()
+        taken = [entry for entry in self._waiting if entry.ready_at <= now][: self._largest]
+        self._waiting = [entry for entry in self._waiting if entry not in taken]
+        return [entry.held for entry in taken]

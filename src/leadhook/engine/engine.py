@@ -1,0 +1,151 @@
+"""Puts the parts together, and gives them a beginning and an end."""
+
+from collections.abc import Iterable
+
+import anyio
+import anyio.abc
+import structlog
+
+from leadhook.engine.agenda import Agenda
+from leadhook.engine.attempt import Attempts
+from leadhook.engine.book import Book
+from leadhook.engine.brake import Brake
+from leadhook.engine.claims import Claims
+from leadhook.engine.doorbell import Doorbell
+from leadhook.engine.drain import Drain
+from leadhook.engine.faults import Faults
+from leadhook.engine.health import Health
+from leadhook.engine.held import HeldLead
+from leadhook.engine.keeper import Keeper
+from leadhook.engine.pace import Pace
+from leadhook.engine.ports import Judge, Store
+from leadhook.engine.sweeper import Sweeper
+from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.worker import Worker
+from leadhook.engine.writers import Writers
+from leadhook.observability.events import Event
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """Leads in, answers out, until stopped. To be made inside the event loop and run once."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        judge: Judge,
+        max_concurrency: int,
+        sweep_interval_s: float,
+        worker_name: str,
+        pace: Pace | None = None,
+    ) -> None:
+        pace = pace or Pace()
+        wakeup = Wakeup()
+        self._bell = Doorbell(wakeup)
+        self._book = book = Book(max_concurrency, freed=wakeup)
+        self._drain = Drain(model_call_s=pace.model_call_s, give_back_s=pace.give_back_s)
+        self._faults = faults = Faults()
+        brake = Brake(faults=faults, wakeup=wakeup, pace=pace)
+        agenda = Agenda(wakeup=wakeup, interval_s=sweep_interval_s, pace=pace)
+        self._attempts = Attempts(judge=judge, drain=self._drain, brake=brake)
+        self._writers = Writers(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
+        self._keeper = Keeper(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
+        self._sweeper = Sweeper(
+            store=store,
+            worker=worker_name,
+            agenda=agenda,
+            faults=faults,
+            interval_s=sweep_interval_s,
+            pace=pace,
+        )
+        self._claims = Claims(store=store, worker=worker_name, bell=self._bell, agenda=agenda, faults=faults, pace=pace)
+        self._worker = Worker(
+            claims=self._claims,
+            start=self._start_attempt,
+            wakeup=wakeup,
+            bell=self._bell,
+            book=book,
+            agenda=agenda,
+            drain=self._drain,
+            brake=brake,
+            pace=pace,
+        )
+        self._wakeup = wakeup
+        self._scope = anyio.CancelScope()
+        self._attempt_tasks: anyio.abc.TaskGroup | None = None
+        self._ended = anyio.Event()
+
+    def ring(self, hints: Iterable[str] = ()) -> None:
+        """Claim soon; see `Doorbell.ring`."""
+        self._bell.ring(hints)
+
+    def health(self) -> Health:
+        """How it stands."""
+        fault = self._faults.first
+        running = self._attempt_tasks is not None and not self._ended.is_set()
+        return Health(
+            running=running,
+            claiming=running and not self._drain.under_way and not self._faults.claims_fail,
+            draining=self._drain.under_way,
+            last_claim_ok_at=self._claims.last_ok_at,
+            fault=fault.reason if fault else None,
+            fault_code=fault.code if fault else None,
+            since=fault.since if fault else None,
+            in_flight=self._book.working,
+            held=len(self._book),
+            hints_dropped=self._bell.dropped,
+        )
+
+    async def run(self) -> None:
+        """Work until `stop` has had its way. Cancelled, it lets go at once: the leases run out by themselves."""
+        if self._drain.under_way:
+            return
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as writing:
+                    writing.start_soon(self._keeper.run)
+                    writing.start_soon(self._writers.saver.run)
+                    writing.start_soon(self._writers.releaser.run)
+                    # The sweep is the inner group: to cancel it must not reach the attempts.
+                    async with anyio.create_task_group() as self._attempt_tasks, anyio.create_task_group() as sweeping:
+                        sweeping.start_soon(self._sweeper.run)
+                        await self._worker.run()
+                        sweeping.cancel_scope.cancel()
+                    while len(self._book):
+                        await self._wakeup.wait()
+                    writing.cancel_scope.cancel()
+        finally:
+            self._ended.set()
+
+    async def stop(self, drain_s: float) -> None:
+        """End within this time: model calls in flight may finish if they can, the other leads are given back.
+
+        Args:
+            drain_s: what is held afterwards is let go; its leases run out by themselves.
+        """
+        self._drain.begin(drain_s)
+        if self._attempt_tasks is None:
+            return
+        self._wakeup.set()
+        for held in self._book:
+            held.news.set()
+        with anyio.move_on_after(drain_s):
+            await self._ended.wait()
+        if not self._ended.is_set():
+            log.warning(Event.DRAIN_OVERRUN, leads=len(self._book))
+            self._scope.cancel()
+            await self._ended.wait()
+
+    def _start_attempt(self, held: HeldLead) -> None:
+        assert self._attempt_tasks is not None, "leads come only while the engine runs"  # noqa: S101
+        self._attempt_tasks.start_soon(self._attend, held)
+
+    async def _attend(self, held: HeldLead) -> None:
+        try:
+            with held.scope:
+                await self._attempts.run(held)
+                self._writers.put(held)
+        finally:
+            self._book.free_slot(held)

@@ -1,0 +1,97 @@
+"""A lead in this process's hands, from the claim's reply to the database's last word about its lease."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+
+from leadhook.domain.job import ClaimedLead, ParkedKey, Release, Renewal, Result, Timing
+from leadhook.domain.verdict import Paid, Usage
+from leadhook.engine.keyring import Keyring
+from leadhook.engine.wakeup import Wakeup
+
+LeaseName = tuple[str, int]
+"""`(lead_id, fence)`."""
+
+
+@dataclass(eq=False)
+class HeldLead:
+    """What is known here of one lease. Times are of the event loop's clock, in seconds."""
+
+    claimed: ClaimedLead
+    keys: Keyring
+    received_at: float
+    """When the claim's reply arrived."""
+    confirmed_at: float
+    """When the request was sent that last confirmed the lease."""
+    start_limit_s: float
+    renew_s: float
+    paid: Paid | None = None
+    """What was bought, by this lease or an earlier one."""
+    stored_paid: Paid | None = None
+    """What the database knows of it."""
+    usage: Usage = field(default_factory=Usage)
+    first_call_ms: int | None = None
+    model_ms: float = 0.0
+    key_fingerprint: str | None = None
+    tried: bool = False
+    """It was claimed to find out whether the model works again."""
+    working: bool = True
+    """It has a slot; afterwards it only waits to be written."""
+    written: bool = False
+    """A save or release of it was sent, and its outcome is not known yet."""
+    lost: bool = False
+    release: Release | None = None
+    """How it is to be given back; None: it is to be saved."""
+    parked: ParkedKey | None = None
+    """The key that it failed with."""
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    news: Wakeup = field(default_factory=Wakeup)
+    """Set when the lease was confirmed, or a shutdown began."""
+
+    @property
+    def name(self) -> LeaseName:
+        """What every write carries."""
+        return self.claimed.lead_id, self.claimed.fence
+
+    def renewal(self) -> Renewal:
+        """The request to keep it, with what the database does not know yet."""
+        paid = self.paid if self.paid is not self.stored_paid else None
+        return Renewal(lead_id=self.claimed.lead_id, fence=self.claimed.fence, paid=paid)
+
+    def result(self) -> Result:
+        """The finished judgement.
+
+        Raises:
+            ValueError: nothing was bought.
+        """
+        if self.paid is None:
+            raise ValueError("a lead without an answer can't be saved")
+        return Result(
+            lead_id=self.claimed.lead_id,
+            fence=self.claimed.fence,
+            paid=self.paid,
+            key_fingerprint=self.key_fingerprint,
+            usage=self.usage,
+            timing=self._timing(),
+        )
+
+    def give_back(
+        self, outcome: Literal["retry", "returned", "dead"], code: str, reason: str, delay_ms: int = 0
+    ) -> None:
+        """Decide that it ends without a result."""
+        self.release = Release(
+            lead_id=self.claimed.lead_id,
+            fence=self.claimed.fence,
+            outcome=outcome,
+            error_code=code,
+            reason=reason,
+            delay_ms=delay_ms,
+            paid=self.paid,
+            key_fingerprint=self.key_fingerprint,
+            usage=self.usage,
+            timing=self._timing(),
+        )
+
+    def _timing(self) -> Timing:
+        return Timing(first_call_ms=self.first_call_ms, model_ms=round(self.model_ms))

@@ -1,0 +1,80 @@
+"""Keeps every lease that this process holds, in one call, until its lead has left."""
+
+import math
+
+import anyio
+import structlog
+
+from leadhook.domain.job import LeaseOutcome
+from leadhook.engine.agenda import Agenda
+from leadhook.engine.book import Book
+from leadhook.engine.faults import Faults
+from leadhook.engine.held import HeldLead
+from leadhook.engine.pace import Pace
+from leadhook.engine.ports import Store
+from leadhook.engine.report import report_finished
+from leadhook.observability.events import Event
+from leadhook.store import StoreError
+
+log = structlog.get_logger()
+
+LOST = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
+
+
+class Keeper:
+    """Renews when the oldest confirmation is due, and makes no call while nothing is held."""
+
+    def __init__(self, *, store: Store, worker: str, book: Book, agenda: Agenda, faults: Faults, pace: Pace) -> None:
+        self._store = store
+        self._worker = worker
+        self._book = book
+        self._agenda = agenda
+        self._faults = faults
+        self._pace = pace
+        self._not_before = -math.inf
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            wait_s = self._wait_s()
+            if wait_s > 0:
+                await self._book.taken.wait(wait_s)
+            else:
+                await self._renew()
+
+    def _wait_s(self) -> float:
+        due_at = min((held.confirmed_at + held.renew_s for held in self._book), default=math.inf)
+        return max(due_at, self._not_before) - anyio.current_time()
+
+    async def _renew(self) -> None:
+        sent_at = anyio.current_time()
+        self._not_before = sent_at + self._pace.renew_again_s
+        told = {held.name: held.paid for held in self._book}
+        try:
+            replies = await self._store.renew(self._worker, [held.renewal() for held in self._book])
+        except StoreError as error:
+            self._not_before = anyio.current_time() + self._pace.renew_again_s
+            if self._faults.add("renew", error):
+                log.warning(Event.RENEW_FAILED, leads=len(told), code=error.code, reason=error.reason)
+            return
+        self._faults.clear("renew")
+        self._agenda.hear(replies.next_due_ms)
+        for reply in replies.leases:
+            held = self._book.find((reply.lead_id, reply.fence))
+            if held is None:
+                continue
+            if reply.outcome == LeaseOutcome.RENEWED:
+                # The database's clock starts no earlier than the request: dating from there errs on the safe side.
+                held.confirmed_at = sent_at
+                held.stored_paid = told[held.name]
+                held.news.set()
+            elif reply.outcome in LOST and not held.written:
+                self._lose(held, reply.outcome)
+
+    def _lose(self, held: HeldLead, outcome: LeaseOutcome) -> None:
+        """Drop it without a write. Of a lead that is being written, its own reply tells."""
+        held.lost = True
+        held.scope.cancel()
+        self._book.remove(held)
+        log.warning(Event.LEASE_LOST, lead_id=held.claimed.lead_id, fence=held.claimed.fence, outcome=outcome.value)
+        report_finished(held, outcome)

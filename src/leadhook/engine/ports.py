@@ -1,0 +1,69 @@
+"""What the engine needs of the parts below it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from leadhook.domain.job import (
+    ApiKey,
+    Batch,
+    Cause,
+    Lane,
+    LeaseReplies,
+    ParkedKey,
+    Release,
+    Renewal,
+    Result,
+    SweepSlice,
+)
+from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.verdict import Message, Score, Usage
+
+
+class Judge(Protocol):
+    """Asks the model; raises `Failure`. Every call ends by itself."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+
+    def prompt_version(self, prompts: Prompts) -> str:
+        """Changes whenever the question would."""
+
+    def input_version(self, lead: Lead) -> str:
+        """Changes whenever what a model may see of the lead does."""
+
+    async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
+        """The first answer, and what it cost."""
+
+    async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
+        """The second answer, and what it cost."""
+
+
+class Store(Protocol):
+    """The database's functions; raises `StoreError`. Every call may be repeated."""
+
+    async def claim(
+        self,
+        *,
+        worker: str,
+        token: UUID,
+        limit: int,
+        slow_limit: int,
+        cursor: Lane | None,
+        hints: Sequence[str],
+        cause: Cause,
+    ) -> Batch:
+        """Lease leads."""
+
+    async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
+        """Keep leases."""
+
+    async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
+        """Write judgements."""
+
+    async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
+        """Give leads back, and park keys."""
+
+    async def sweep(self, worker: str) -> SweepSlice:
+        """Take the next slice of the sweep."""

@@ -1,0 +1,108 @@
+"""Claims leads whenever there is a reason and a slot, and starts a task for each."""
+
+import math
+from collections.abc import Callable
+
+import anyio
+
+from leadhook.domain.job import Batch
+from leadhook.engine.agenda import Agenda, Occasion
+from leadhook.engine.book import Book
+from leadhook.engine.brake import Brake
+from leadhook.engine.claims import Claims
+from leadhook.engine.doorbell import Doorbell
+from leadhook.engine.drain import Drain
+from leadhook.engine.held import HeldLead
+from leadhook.engine.keyring import Keyring
+from leadhook.engine.pace import Pace
+from leadhook.engine.wakeup import Wakeup
+
+LARGEST_CLAIM = 50
+
+
+class Worker:
+    """The loop that brings leads to this process."""
+
+    def __init__(
+        self,
+        *,
+        claims: Claims,
+        start: Callable[[HeldLead], None],
+        wakeup: Wakeup,
+        bell: Doorbell,
+        book: Book,
+        agenda: Agenda,
+        drain: Drain,
+        brake: Brake,
+        pace: Pace,
+    ) -> None:
+        self._claims = claims
+        self._start = start
+        self._wakeup = wakeup
+        self._bell = bell
+        self._book = book
+        self._agenda = agenda
+        self._drain = drain
+        self._brake = brake
+        self._pace = pace
+        self._gathered_at: float | None = None
+
+    async def run(self) -> None:
+        """Claim until a shutdown begins."""
+        while not self._drain.under_way:
+            occasion = self._next_occasion()
+            wait_s = self._wait_s(occasion)
+            if wait_s > 0:
+                await self._wakeup.wait(wait_s)
+            else:
+                await self._claim(occasion)
+
+    def _next_occasion(self) -> Occasion:
+        free = self._book.free
+        unanswered = self._claims.unanswered
+        if unanswered:
+            return Occasion(self._agenda.not_before, unanswered, free)
+        return self._agenda.next(rung=self._bell.rung, free=free, slow_room=self._book.slow_room)
+
+    def _wait_s(self, occasion: Occasion) -> float:
+        """How long to wait for the time, for a slot, and for more slots to share the call."""
+        now = anyio.current_time()
+        at = max(occasion.at, self._brake.next_try_at) if self._brake.applied else occasion.at
+        if occasion.slots <= 0 or at > now:
+            self._gathered_at = None
+            return math.inf if occasion.slots <= 0 else at - now
+        if occasion.slots >= math.ceil(self._book.slots / 4):
+            return 0.0
+        if self._gathered_at is None:
+            self._gathered_at = now + self._pace.gather_slots_s
+        return self._gathered_at - now
+
+    async def _claim(self, occasion: Occasion) -> None:
+        self._gathered_at = None
+        trying = self._brake.applied
+        limit = 1 if trying else min(self._book.free, LARGEST_CLAIM)
+        sent_at = anyio.current_time()
+        batch = await self._claims.send(occasion.cause, limit=limit, slow_limit=min(limit, self._book.slow_room))
+        if batch is None:
+            return
+        if trying and batch.leads:
+            self._brake.tried()
+        self._take(batch, sent_at, tried=1 if trying else 0)
+
+    def _take(self, batch: Batch, sent_at: float, *, tried: int) -> None:
+        keys = Keyring(batch.keys)
+        # A claim that is repeated may bring more leads than one.
+        for place, lead in enumerate(batch.leads):
+            held = HeldLead(
+                claimed=lead,
+                keys=keys,
+                received_at=anyio.current_time(),
+                confirmed_at=sent_at,
+                start_limit_s=batch.start_limit_ms / 1000,
+                renew_s=batch.renew_ms / 1000,
+                paid=lead.paid,
+                stored_paid=lead.paid,
+                tried=place < tried,
+            )
+            if self._book.take(held):
+                self._start(held)

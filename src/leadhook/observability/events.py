@@ -1,0 +1,46 @@
+"""The closed list of the events that the service logs; values go into fields, never into the name."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Event(StrEnum):
+    """The name of a log line of ours. Lines without such a name come from a library and carry `logger`."""
+
+    meaning: str
+
+    def __new__(cls, name: str, meaning: str) -> Self:
+        """Make a member of its name and a line for people."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.meaning = meaning
+        return member
+
+    SERVICE_STARTED = "service.started", "the service is up and claims leads"
+    SERVICE_LISTENING = "service.listening", "the port is taken; requests are answered from service.started on"
+    SERVICE_WARNED = "service.warned", "a setting works but deserves a second look"
+    SERVICE_STOPPING = "service.stopping", "a signal came: no new lead is taken, those at work may end within DRAIN_SEC"
+    SERVICE_STOPPED = "service.stopped", "every lead was saved or given back"
+    SERVICE_FAILED = "service.failed", "the engine broke off; the process ends so that its supervisor starts it anew"
+
+    HTTP_REQUEST = "http.request", "one request was answered"
+    WEBHOOK_ACCEPTED = "webhook.accepted", "a ring proved itself; `rang` says whether it woke the worker"
+    WEBHOOK_REFUSED = "webhook.refused", "a webhook did not prove itself; `reason` is told here and nowhere else"
+    REPLAY_REQUESTED = "replay.requested", "an admin asked for leads to be judged again"
+
+    CLAIM_FINISHED = "claim.finished", "the database answered a claim"
+    CLAIM_FAILED = "claim.failed", "the database did not answer a claim, or not as it should"
+    LEAD_FINISHED = "lead.finished", "one attempt at one lead ended; `outcome` says how"
+    LEASE_LOST = "lease.lost", "another process holds the lead now; nothing of it was written"
+    RENEW_FAILED = "renew.failed", "leases could not be renewed; no model call starts until they are"
+    SAVE_FAILED = "save.failed", "answers could not be saved yet; they are tried again while their leases last"
+    RELEASE_FAILED = "release.failed", "leads could not be given back; they are free when their leases end"
+    DRAIN_OVERRUN = (
+        "drain.overrun",
+        "DRAIN_SEC was over before all leads were written; their leases run out by themselves",
+    )
+    SWEEP_FINISHED = "sweep.finished", "the whole database was searched once"
+    SWEEP_FAILED = "sweep.failed", "a slice of the search failed; it is tried again"
+    BRAKE_APPLIED = "brake.applied", "the model fails and not a lead: none is claimed, but one now and then to try it"
+    BRAKE_RELEASED = "brake.released", "the model answers again"
+    KEY_PARKED = "key.parked", "a Gemini key rests, because of what Google said"

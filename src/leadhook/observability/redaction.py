@@ -1,0 +1,104 @@
+"""Keeps secrets and mail addresses out of every log line, whoever wrote it.
+
+Three nets, one behind the other: names of fields, shapes of values, and the very secrets that this process knows. It
+runs last before the renderer, so that records of libraries and texts of exceptions pass through it too.
+"""
+
+import math
+import re
+import threading
+from collections.abc import Iterable, Mapping, MutableMapping
+from typing import Any, Final
+from urllib.parse import quote
+
+HIDDEN: Final = "[hidden]"
+SHORTEST_SECRET: Final = 8
+"""A shorter "secret" would blot out ordinary words."""
+LONGEST_TEXT: Final = 8_000
+DEEPEST: Final = 12
+
+_SECRET_NAME: Final = re.compile(
+    r"(?:^|[_.-])(?:api[_-]?keys?|authorization|token|admin_tokens|secrets?|passwords?|credentials?|cookies?|jwt|signature|dsn)"
+    r"(?:$|[_.-])",
+    re.IGNORECASE,
+)
+_SHAPES: Final = (
+    (re.compile(r"input_value=.*?, input_type=", re.DOTALL), f"input_value={HIDDEN}, input_type="),
+    (re.compile(r"AIza[\w-]{20,}|\bAQ\.[\w-]{20,}"), HIDDEN),
+    (re.compile(r"\bsb_(?:secret|publishable)_[\w-]+"), HIDDEN),
+    (re.compile(r"\beyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),
+    (re.compile(r"\bwhsec_[\w+/=-]+"), HIDDEN),
+    (re.compile(r"\bv1,[A-Za-z0-9+/]{43}="), HIDDEN),
+    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (re.compile(r"([?&](?:key|api_?key|token|access_token|signature)=)[^&\s\"']+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(password\s*=\s*)[^\s\"']+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"://[^/\s@]*@"), f"://{HIDDEN}@"),
+    (re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
+)
+
+
+class Redactor:
+    """A structlog processor; also knows the literal secrets of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: frozenset[str] = frozenset()
+        self._literal: re.Pattern[str] | None = None
+
+    def remember(self, secrets: Iterable[str]) -> None:
+        """Hide these values from now on, wherever they stand; values of less than 8 characters are left alone."""
+        spelled = {
+            form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in (secret, quote(secret, safe=""))
+        }
+        if spelled <= self._known:
+            return
+        with self._lock:
+            self._known |= spelled
+            # The longest first: a secret that begins with another one must go as a whole.
+            self._literal = re.compile("|".join(map(re.escape, sorted(self._known, key=len, reverse=True))))
+
+    def __call__(self, _logger: Any, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Return the event as plain JSON values without secrets."""
+        return {self.text(str(name)): self._field(str(name), value, 0) for name, value in event_dict.items()}
+
+    def text(self, text: str) -> str:
+        """The text without secrets, cut off after 8,000 characters."""
+        if self._literal is not None:
+            text = self._literal.sub(HIDDEN, text)
+        for shape, replacement in _SHAPES:
+            text = shape.sub(replacement, text)
+        return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
+
+    def _field(self, name: str, value: Any, depth: int) -> Any:
+        if _SECRET_NAME.search(name) and not isinstance(value, bool | int | float | None):
+            return HIDDEN
+        return self._value(value, depth)
+
+    def _value(self, value: Any, depth: int) -> Any:
+        if depth > DEEPEST:
+            return "…"
+        match value:
+            case str():
+                shown: Any = self.text(str(value))
+            case Mapping():
+                shown = {self.text(str(name)): self._field(str(name), item, depth + 1) for name, item in value.items()}
+            case list() | tuple() | set() | frozenset():
+                shown = [self._value(item, depth + 1) for item in value]
+            case None | bool() | int():
+                shown = value
+            case float() if math.isfinite(value):
+                shown = value
+            case _:
+                shown = self.text(_shown(value))
+        return shown
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - a line about trouble must not raise on its own
+        return f"<{type(value).__name__} that raises {type(error).__name__}>"
+
+
+redactor: Final = Redactor()
+"""The process's own, as there is one log; `remember` it every secret that comes in later, e.g. Gemini keys."""

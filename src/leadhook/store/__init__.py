@@ -1,0 +1,17 @@
+"""The only door to Supabase: RPC in, domain types out, and every failure in words."""
+
+from leadhook.store.client import Store, open_store
+from leadhook.store.errors import StoreError
+from leadhook.store.replies import KeyCounts, ReplayedLead, ReplayReply, RestingKey, RingSettings, Status
+
+__all__ = [
+    "KeyCounts",
+    "ReplayReply",
+    "ReplayedLead",
+    "RestingKey",
+    "RingSettings",
+    "Status",
+    "Store",
+    "StoreError",
+    "open_store",
+]

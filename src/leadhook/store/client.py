@@ -1,0 +1,146 @@
+"""The RPC calls of the service, over the real supabase client."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from uuid import UUID
+
+from postgrest.exceptions import APIError
+from pydantic import BaseModel, ValidationError
+from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
+
+from leadhook.domain.job import Batch, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.store.errors import StoreError
+from leadhook.store.replies import ReplayReply, Status, to_batch
+from leadhook.store.text import cleaned
+from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+class Store:
+    """The functions `public.leadhook_*`. Every method raises `StoreError`, and nothing else, when it fails.
+
+    All of them may be repeated when their outcome is unknown.
+    """
+
+    def __init__(self, client: AsyncClient, timeout_s: float = TIMEOUT_S) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+
+    async def claim(
+        self,
+        *,
+        worker: str,
+        token: UUID,
+        limit: int,
+        slow_limit: int,
+        cursor: Lane | None,
+        hints: Sequence[str],
+        cause: Cause,
+    ) -> Batch:
+        """Lease up to `limit` leads, at most `slow_limit` of them from replays and backlog.
+
+        Args:
+            worker: this process's name, for people.
+            token: the same token again returns the same leads with the same leases.
+            limit: 1 to 50.
+            slow_limit: 0 to `limit`.
+            cursor: of the last batch.
+            hints: ids from plain dashboard webhooks, at most 500.
+            cause: what made the caller claim; becomes `found_by` of what this claim makes ready.
+        """
+        reply = await self._call(
+            "leadhook_claim",
+            {
+                "p_token": str(token),
+                "p_worker": worker,
+                "p_limit": limit,
+                "p_slow_limit": slow_limit,
+                "p_cursor": cursor.model_dump(mode="json") if cursor else None,
+                "p_hints": list(hints),
+                "p_cause": cause,
+            },
+        )
+        try:
+            return to_batch(reply)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _not_understood("leadhook_claim", error) from None
+
+    async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
+        """Keep leases, and hand over what was bought meanwhile."""
+        return await self._ask("leadhook_renew", LeaseReplies, {"p_worker": worker, "p_leases": _dump(renewals)})
+
+    async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
+        """Write finished judgements."""
+        return await self._ask("leadhook_save", LeaseReplies, {"p_worker": worker, "p_results": _dump(results)})
+
+    async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
+        """Give leads back, and park keys; either list may be empty."""
+        parameters = {"p_worker": worker, "p_releases": _dump(releases), "p_keys": _dump(parked)}
+        return await self._ask("leadhook_release", LeaseReplies, parameters)
+
+    async def sweep(self, worker: str) -> SweepSlice:
+        """Take the next slice of the sweep."""
+        return await self._ask("leadhook_sweep", SweepSlice, {"p_worker": worker})
+
+    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
+        """Have leads judged again."""
+        parameters = {"p_lead_ids": list(lead_ids), "p_actor": actor, "p_reason": reason}
+        return await self._ask("leadhook_replay", ReplayReply, parameters)
+
+    async def status(self) -> Status:
+        """What the database says of itself."""
+        return await self._ask("leadhook_status", Status, {})
+
+    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
+        reply = await self._call(function, parameters)
+        try:
+            return shape.model_validate(reply)
+        except ValidationError as error:
+            raise _not_understood(function, error) from None
+
+    async def _call(self, function: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        with transport_errors(function, self._timeout_s):
+            try:
+                response = await self._client.rpc(function, cleaned(parameters)).execute()
+            except APIError as error:  # refusals never get here: the transport raises them
+                raise _not_understood(function, error) from None
+        if not isinstance(response.data, dict):
+            raise StoreError("unavailable", "not_json", "something between here and Supabase answers in its place")
+        return response.data
+
+
+@asynccontextmanager
+async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Store]:
+    """Connect to a Supabase project; nothing is sent yet.
+
+    Args:
+        url: SUPABASE_URL.
+        key: a key that may act as `service_role`.
+        timeout_s: how long a call may last in all.
+
+    Raises:
+        StoreError: the URL or the key is not one.
+    """
+    async with open_transport() as transport:
+        options = AsyncClientOptions(httpx_client=transport, auto_refresh_token=False, persist_session=False)
+        try:
+            client = await acreate_client(url, key, options)
+        except AsyncSupabaseException as error:
+            reason = f"SUPABASE_URL or the key can't be used: {error.message}"
+            raise StoreError("misconfigured", "bad_settings", reason) from None
+        yield Store(client, timeout_s)
+
+
+def _dump(items: Sequence[BaseModel]) -> list[dict[str, Any]]:
+    return [item.model_dump(mode="json") for item in items]
+
+
+def _not_understood(function: str, error: Exception) -> StoreError:
+    """Callers raise it `from None`: a validation error quotes its input, which may be a key or a lead."""
+    where = ""
+    if isinstance(error, ValidationError):
+        where = f" ({', '.join('.'.join(map(str, item['loc'])) for item in error.errors()[:3])})"
+    reason = f"the reply of public.{function} is not understood{where}: run `leadhook migrate`"
+    return StoreError("misconfigured", "reply_not_understood", reason)

@@ -1,0 +1,103 @@
+"""What a failed RPC means for the caller, in words for a person."""
+
+import json
+from typing import Any, Final, Literal
+
+Kind = Literal["unavailable", "misconfigured", "caller_bug"]
+"""`unavailable`: again later. `misconfigured`: somebody must change something. `caller_bug`: never like this."""
+
+_LONGEST_MESSAGE: Final = 200
+_PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
+"""SQLSTATE classes: connection, read-only, rollback, resources, limits, locks, operator, system, internal."""
+_PASSING_STATUSES: Final = (408, 425, 429)
+_REFUSED_KEYS: Final = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
+
+
+class StoreError(Exception):
+    """The database could not be asked, or refused.
+
+    Attributes:
+        kind: what to do about it.
+        code: the SQLSTATE, PostgREST's code, or a word of ours in `snake_case`.
+        reason: one sentence for a person, without secrets.
+    """
+
+    def __init__(self, kind: Kind, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.kind: Final = kind
+        self.code: Final = code
+        self.reason: Final = reason
+
+
+def explain(function: str, status: int, body: str) -> StoreError:
+    """Turn a refusal into words.
+
+    Args:
+        function: the name of the function that was called, without its schema.
+        status: the HTTP status.
+        body: what came with it; PostgREST's JSON, a gateway's JSON or a proxy's HTML.
+    """
+    code, message = _read(body)
+    return (
+        _explain_key(status, code, message)
+        or _explain_schema(function, code, message)
+        or _explain_address(status, code)
+        or _explain_rest(function, status, code, message)
+    )
+
+
+def _read(body: str) -> tuple[str, str]:
+    """PostgREST's code and message; empty where the body is not its JSON."""
+    try:
+        error: Any = json.loads(body)
+    except ValueError:
+        return "", ""
+    if not isinstance(error, dict):
+        return "", ""
+    message = error.get("message") or error.get("msg") or error.get("error") or ""
+    return str(error.get("code") or ""), " ".join(str(message).split())[:_LONGEST_MESSAGE]
+
+
+def _explain_key(status: int, code: str, message: str) -> StoreError | None:
+    if "Expected 3 parts in JWT" in message:
+        reason = (
+            "an sb_secret_ key reached PostgREST unchanged: SUPABASE_URL must name the project's API address, "
+            "not PostgREST itself"
+        )
+        return StoreError("misconfigured", "key_not_translated", reason)
+    if status == 401 or code in _REFUSED_KEYS:  # noqa: PLR2004 - unauthorized
+        detail = f" ({message})" if message else ""
+        reason = f"Supabase refuses the key{detail}: check SUPABASE_SECRET_KEY and that it belongs to SUPABASE_URL"
+        return StoreError("misconfigured", "key_refused", reason)
+    return None
+
+
+def _explain_schema(function: str, code: str, message: str) -> StoreError | None:
+    match code:
+        case "PGRST202" | "42883":
+            reason = f"the function public.{function} is missing or older than this service: run `leadhook migrate`"
+        case "42P01" | "42703" | "3F000":
+            reason = f"public.{function} misses a table or column ({message}): restore it, or run `leadhook migrate`"
+        case "42501":
+            reason = f"no permission for public.{function} ({message}): use the secret (service role) key"
+        case "PGRST106":
+            reason = "the schema public is not exposed: add it to the exposed schemas of the project's API"
+        case _:
+            return None
+    return StoreError("misconfigured", code, reason)
+
+
+def _explain_address(status: int, code: str) -> StoreError | None:
+    if not code and (status in (404, 405) or 300 <= status < 400):  # noqa: PLR2004 - redirects
+        reason = f"no Supabase REST API answers at SUPABASE_URL (HTTP {status}): check the address"
+        return StoreError("misconfigured", "not_supabase", reason)
+    return None
+
+
+def _explain_rest(function: str, status: int, code: str, message: str) -> StoreError:
+    if code == "57014":
+        return StoreError("unavailable", code, f"public.{function} took too long and was stopped by the database")
+    detail = message or f"HTTP {status} without a message"
+    if not code or status >= 500 or status in _PASSING_STATUSES or code.startswith(_PASSING_CLASSES):  # noqa: PLR2004
+        return StoreError("unavailable", code or f"http_{status}", f"Supabase can't answer now: {detail}")
+    return StoreError("caller_bug", code, f"public.{function} refuses what it was sent: {detail}")

@@ -1,0 +1,96 @@
+"""The replies that no other part of the domain knows, and how a claim's reply becomes a batch."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from leadhook.domain.job import Batch
+from leadhook.domain.lead import Prompts
+
+
+class ReplayedLead(BaseModel):
+    """What a replay did with one lead."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lead_id: str
+    outcome: str
+    """`queued`, `queued_after`, `already_queued`, `not_eligible` or `unknown`."""
+    missing: tuple[str, ...] = ()
+    """The conditions that a lead which is not eligible does not meet."""
+
+
+class ReplayReply(BaseModel):
+    """The reply of a replay."""
+
+    model_config = ConfigDict(frozen=True)
+
+    replay_id: int | None = None
+    counts: dict[str, int] = Field(default_factory=dict)
+    leads: tuple[ReplayedLead, ...] = ()
+
+
+class KeyCounts(BaseModel):
+    """How the rows of `gemini_api` fare."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: int = 0
+    healthy: int = 0
+    cooling: int = 0
+    disabled: int = 0
+    next_return_at: datetime | None = None
+
+
+class RestingKey(BaseModel):
+    """A Gemini key that may not be used; `until` None means: until its row changes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    until: datetime | None = None
+    reason: str | None = None
+
+
+class RingSettings(BaseModel):
+    """Whether the database has what it needs to ring."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url_set: bool = False
+    secret_set: bool = False
+    pg_net: bool = False
+
+
+class Status(BaseModel):
+    """What the database says of itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    migration: str | None = Field(default=None, alias="schema")
+    """The name of the newest migration."""
+    backlog: str | None = None
+    first_round_finished_at: datetime | None = None
+    touches: int = 0
+    keys: KeyCounts = KeyCounts()
+    parked_keys: tuple[RestingKey, ...] = ()
+    """The first 20."""
+    triggers: dict[str, bool] = Field(default_factory=dict)
+    """By table: whether our triggers are there."""
+    ring: RingSettings = RingSettings()
+    jobs: dict[str, int] = Field(default_factory=dict)
+    """By state; counted up to a bound."""
+
+
+def to_batch(reply: Mapping[str, Any]) -> Batch:
+    """Read a claim's reply; leads with the same `prompts` row share one object.
+
+    Raises:
+        ValueError: the reply has another shape (pydantic's ValidationError is one).
+        KeyError: a lead refers to prompts that did not come along.
+    """
+    prompts = {ref: Prompts.model_validate(row) for ref, row in (reply.get("prompts") or {}).items()}
+    leads = [{**lead, "prompts": prompts[str(lead["prompts_ref"])]} for lead in reply.get("leads") or ()]
+    return Batch.model_validate({**reply, "leads": leads, "keys": reply.get("keys") or ()})

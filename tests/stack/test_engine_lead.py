@@ -1,0 +1,105 @@
+"""The engine with the real client on a real database; only the model is played."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from leadhook.domain.verdict import Message, Score, Usage
+from leadhook.engine import Engine
+from leadhook.store import open_store
+
+if TYPE_CHECKING:
+    from tests.conftest import Supabase
+
+    from leadhook.domain.job import ApiKey
+    from leadhook.domain.lead import Lead, Prompts
+
+USER = "00000000-0000-4000-8000-000000000001"
+
+
+class Model:
+    """Scores each lead 80."""
+
+    model = "played"
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.scored: list[str] = []
+
+    def prompt_version(self, prompts: Prompts) -> str:
+        """By its text."""
+        return str(prompts.message_prompt)
+
+    def input_version(self, lead: Lead) -> str:
+        """By its name."""
+        return str(lead.name)
+
+    async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:  # noqa: ARG002
+        """80."""
+        self.scored.append(lead.lead_id)
+        await anyio.sleep(self.seconds)
+        return Score(score=80, response="good", should_contact=True), Usage(calls=1)
+
+    async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002
+        """A greeting."""
+        return Message(subject="Hello", message=f"Dear {lead.name}"), Usage(calls=1)
+
+
+def insert_leads(supabase: Supabase, count: int) -> None:
+    """As users do: the prompts row last."""
+    with supabase.database.connect() as owner:
+        owner.execute("insert into gemini_api (api_key) values ('visibly-fake-gemini-key')")
+        owner.execute(
+            "insert into all_leads (lead_id, user_id, tag, scrapped) select 'lead ' || n, %s, 't', true "
+            "from generate_series(1, %s) as n",
+            [USER, count],
+        )
+        owner.execute("insert into lead_details (lead_id, name) select lead_id, 'Ada' from all_leads")
+        owner.execute("insert into prompts (user_id, tag, message_prompt) values (%s, 't', 'Be kind.')", [USER])
+
+
+def count(supabase: Supabase, query: str) -> int:
+    """One number."""
+    with supabase.database.connect() as owner:
+        row = owner.execute(query.encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+async def until(supabase: Supabase, query: str, wanted: int) -> None:
+    """Poll until the database says so."""
+    with anyio.fail_after(20):
+        while await anyio.to_thread.run_sync(count, supabase, query) != wanted:  # noqa: ASYNC110 - another process
+            await anyio.sleep(0.05)
+
+
+async def test_leads_that_a_ring_tells_of_are_answered(wired_supabase: Supabase) -> None:
+    """More than there are slots: batch after batch, without another ring."""
+    model = Model()
+    async with open_store(wired_supabase.url, wired_supabase.secret_key) as store, anyio.create_task_group() as tasks:
+        engine = Engine(store=store, judge=model, max_concurrency=16, sweep_interval_s=3600, worker_name="tester")
+        tasks.start_soon(engine.run)
+        await anyio.to_thread.run_sync(insert_leads, wired_supabase, 120)
+        engine.ring()
+        await until(wired_supabase, "select count(*) from llm_response", 120)
+        await engine.stop(20)
+    assert sorted(model.scored) == sorted({f"lead {n}" for n in range(1, 121)})
+    assert count(wired_supabase, "select count(*) from leadhook.jobs where state = 'done'") == 120
+    assert count(wired_supabase, "select count(*) from leadhook.attempts where outcome = 'saved'") == 120
+
+
+async def test_stopped_engine_gives_its_leads_back(wired_supabase: Supabase) -> None:
+    """Ready at once for anybody, no attempt spent."""
+    model = Model()
+    model.seconds = 60
+    async with open_store(wired_supabase.url, wired_supabase.secret_key) as store, anyio.create_task_group() as tasks:
+        engine = Engine(store=store, judge=model, max_concurrency=4, sweep_interval_s=3600, worker_name="tester")
+        insert_leads(wired_supabase, 8)
+        tasks.start_soon(engine.run)
+        await until(wired_supabase, "select count(*) from leadhook.jobs where state = 'leased'", 4)
+        await engine.stop(2)
+    assert count(wired_supabase, "select count(*) from leadhook.jobs where state = 'ready'") == 8
+    assert count(wired_supabase, "select count(*) from leadhook.jobs where attempts > 0") == 0
+    assert count(wired_supabase, "select count(*) from leadhook.attempts where outcome = 'returned'") == 4

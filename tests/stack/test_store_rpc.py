@@ -1,0 +1,170 @@
+"""Every RPC through the real client, the gateway, the real PostgREST and a real Postgres."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from leadhook.domain.job import Batch, LeaseRef, ParkedKey, Release, Renewal, Result, Timing
+from leadhook.domain.verdict import Message, Paid, Score, Usage
+from leadhook.store import Store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from tests.conftest import Supabase
+
+USER = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+async def store(wired_supabase: Supabase) -> AsyncIterator[Store]:
+    """Three eligible leads, one of them awkward, and a key."""
+    with wired_supabase.database.connect() as owner:
+        owner.execute("insert into gemini_api (api_key) values ('visibly-fake-gemini-key')")
+        for lead_id in ('"a"/b\'c', "emoji 😀", "plain"):
+            owner.execute(
+                "insert into all_leads (lead_id, user_id, tag, scrapped) values (%s, %s, 't', true)", [lead_id, USER]
+            )
+            owner.execute(
+                "insert into lead_details (lead_id, name, bio) values (%s, 'Ada', repeat('ü', 50000))", [lead_id]
+            )
+        owner.execute("insert into prompts (user_id, tag, message_prompt) values (%s, 't', 'Be kind.')", [USER])
+    async with open_store(wired_supabase.url, wired_supabase.secret_key) as store:
+        yield store
+
+
+async def claim(store: Store, token: UUID | None = None) -> Batch:
+    """As many as there are."""
+    return await store.claim(
+        worker="w", token=token or uuid4(), limit=50, slow_limit=37, cursor=None, hints=[], cause="ring"
+    )
+
+
+def paid(text: str = "Hello") -> Paid:
+    """A whole judgement."""
+    return Paid(
+        prompt_version="p",
+        input_version="i",
+        model="m",
+        score=Score(score=80, response=text, should_contact=True),
+        message=Message(subject=text, message=text),
+    )
+
+
+def result(lease: LeaseRef, text: str = "Hello") -> Result:
+    """What a worker saves."""
+    return Result(
+        lead_id=lease.lead_id,
+        fence=lease.fence,
+        paid=paid(text),
+        key_fingerprint="0123456789abcdef",
+        usage=Usage(calls=2, input_tokens=10, output_tokens=5),
+        timing=Timing(first_call_ms=12, model_ms=34),
+    )
+
+
+def leases(batch: Batch) -> list[LeaseRef]:
+    """What the batch leased."""
+    return [LeaseRef(lead_id=lead.lead_id, fence=lead.fence) for lead in batch.leads]
+
+
+async def test_claim_brings_all_that_a_judgement_needs(store: Store) -> None:
+    """Leads, their one prompts row, keys, and the times."""
+    batch = await claim(store)
+    assert {lead.lead_id for lead in batch.leads} == {'"a"/b\'c', "emoji 😀", "plain"}
+    assert len({id(lead.prompts) for lead in batch.leads}) == 1
+    assert batch.leads[0].prompts.message_prompt == "Be kind."
+    assert batch.leads[0].lead.bio == "ü" * 50000
+    assert batch.leads[0].found_by == "ring"
+    assert batch.keys[0].api_key.get_secret_value() == "visibly-fake-gemini-key"
+    assert (batch.lease_ms, batch.renew_ms, batch.start_limit_ms) == (30_000, 10_000, 15_000)
+    assert batch.cursor is not None
+
+
+async def test_same_token_returns_the_same_leases(store: Store) -> None:
+    """A claim whose reply was lost loses nothing."""
+    token = uuid4()
+    assert leases(await claim(store, token)) == leases(await claim(store, token)) != []
+    assert (await claim(store)).leads == ()
+
+
+async def test_result_is_written_once(store: Store, wired_supabase: Supabase) -> None:
+    """Text that Postgres can't hold is cleaned; the repeated save says the same; a zombie is refused."""
+    batch = await claim(store)
+    saved = await store.save("w", [result(lease, "A\x00B\ud800") for lease in leases(batch)])
+    again = await store.save("w", [result(lease, "other") for lease in leases(batch)])
+    zombie = LeaseRef(lead_id="plain", fence=leases(batch)[0].fence - 1)
+    late = await store.save("w", [result(zombie), result(LeaseRef(lead_id="nobody", fence=1))])
+    assert {reply.outcome for reply in (*saved.leases, *again.leases)} == {"saved"}
+    assert {reply.outcome for reply in late.leases} == {"lease_lost", "gone"}
+    with wired_supabase.database.connect() as owner:
+        rows = owner.execute("select score, should_contact, subject from llm_response").fetchall()
+        assert rows == [(80, 1, "AB\ufffd")] * 3
+        assert owner.execute("select count(*) from lead_details where sent_to_llm").fetchone() == (3,)
+
+
+async def test_paid_answer_travels_with_renewal_and_release(store: Store) -> None:
+    """The next lease has it."""
+    first, second, third = (await claim(store)).leads
+    renewed = await store.renew("w", [Renewal(lead_id=first.lead_id, fence=first.fence, paid=paid("renewed"))])
+    releases = [
+        Release(
+            lead_id=lead.lead_id,
+            fence=lead.fence,
+            outcome="returned",
+            error_code="shutting_down",
+            reason="the service was shutting down",
+            paid=answer,
+            usage=Usage(),
+            timing=Timing(),
+        )
+        for lead, answer in ((first, None), (second, paid("released")), (third, None))
+    ]
+    released = await store.release("w", releases)
+    assert [reply.outcome for reply in renewed.leases] == ["renewed"]
+    assert {reply.outcome for reply in released.leases} == {"released"}
+    answers = {lead.lead_id: lead.paid.score.response if lead.paid else None for lead in (await claim(store)).leads}
+    assert answers == {first.lead_id: "renewed", second.lead_id: "released", third.lead_id: None}
+
+
+async def test_parked_key_hands_nothing_out_until_it_returns(store: Store) -> None:
+    """The list of releases may be empty."""
+    batch = await claim(store)
+    fingerprint = batch.keys[0].fingerprint
+    await store.release("w", [], [ParkedKey(fingerprint=fingerprint, reason="quota", for_ms=60_000)])
+    status = await store.status()
+    assert (status.keys.total, status.keys.healthy, status.keys.cooling) == (1, 0, 1)
+    assert status.keys.next_return_at is not None
+
+
+async def test_sweep_walks_its_round_to_the_end(store: Store) -> None:
+    """Slice by slice."""
+    for _ in range(50):
+        piece = await store.sweep("w")
+        assert not piece.busy
+        if piece.round_finished:
+            return
+    pytest.fail("no round is that long")
+
+
+async def test_replay_tells_each_lead_apart(store: Store) -> None:
+    """Queued for the one that is done, unknown for the one that nobody has."""
+    batch = await claim(store)
+    await store.save("w", [result(lease) for lease in leases(batch)])
+    reply = await store.replay(["plain", "nobody"], "tester", "because")
+    assert {lead.lead_id: lead.outcome for lead in reply.leads} == {"plain": "queued", "nobody": "unknown"}
+    assert reply.counts["queued"] == reply.counts["unknown"] == 1
+    assert reply.replay_id is not None
+    assert [(lead.lead_id, lead.slow, lead.run) for lead in (await claim(store)).leads] == [("plain", True, 2)]
+
+
+async def test_status_tells_what_is_installed(store: Store) -> None:
+    """For /ready."""
+    status = await store.status()
+    assert status.ring.url_set
+    assert all(status.triggers.values())
+    assert set(status.triggers) >= {"all_leads", "lead_details", "prompts"}

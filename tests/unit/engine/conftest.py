@@ -1,0 +1,273 @@
+"""An engine between a fake database and a fake model, on a clock that jumps: an hour of waiting costs no time.
+
+The clock only moves while nothing can run, so that each test is exact and needs no luck.
+"""
+
+import asyncio
+import inspect
+import selectors
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import anyio
+import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from leadhook.domain.failure import Failure
+from leadhook.domain.job import (
+    ApiKey,
+    Batch,
+    ClaimedLead,
+    LeaseOutcome,
+    LeaseRef,
+    LeaseReplies,
+    LeaseReply,
+    ParkedKey,
+    Release,
+    Renewal,
+    Result,
+    SweepSlice,
+)
+from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.verdict import Message, Paid, Score, Usage
+from leadhook.engine import Engine, Pace
+from leadhook.store import StoreError
+
+Reply = TypeVar("Reply")
+
+
+class JumpingClockLoop(asyncio.SelectorEventLoop):
+    """Instead of waiting it moves its clock to the next timer."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        loop = self
+
+        class Impatient(selectors.DefaultSelector):
+            def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+                events = super().select(0)
+                if not events and timeout is None:
+                    raise RuntimeError("everything waits, and no timer will end it")
+                loop.seconds += 0.0 if events else timeout or 0.0
+                return events
+
+        super().__init__(Impatient())
+
+    def time(self) -> float:
+        """The moment that it jumped to."""
+        return self.seconds
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Asyncio on the jumping clock."""
+    return "asyncio", {"loop_factory": JumpingClockLoop}
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the fake database was asked, and when."""
+
+    operation: str
+    at: float
+    arguments: dict[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return self.arguments[name]
+
+
+class FakeStore:
+    """Answers each operation from its script, then with the friendliest reply there is."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.script: dict[str, list[Any]] = defaultdict(list)
+
+    def of(self, operation: str) -> list[Call]:
+        """The calls of one operation so far."""
+        return [call for call in self.calls if call.operation == operation]
+
+    async def claim(self, **arguments: Any) -> Batch:
+        """Hand out nothing."""
+        return await self._reply("claim", Batch(), **arguments)
+
+    async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
+        """Renew all."""
+        return await self._reply("renew", replies(renewals, LeaseOutcome.RENEWED), worker=worker, items=renewals)
+
+    async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
+        """Save all."""
+        return await self._reply("save", replies(results, LeaseOutcome.SAVED), worker=worker, items=results)
+
+    async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
+        """Release all."""
+        friendly = replies(releases, LeaseOutcome.RELEASED)
+        return await self._reply("release", friendly, worker=worker, items=releases, parked=parked)
+
+    async def sweep(self, worker: str) -> SweepSlice:
+        """Finish the round."""
+        return await self._reply("sweep", SweepSlice(round_finished=True), worker=worker)
+
+    async def _reply(self, operation: str, friendly: Reply, **arguments: Any) -> Reply:
+        self.calls.append(Call(operation, anyio.current_time(), arguments))
+        reply = self.script[operation].pop(0) if self.script[operation] else friendly
+        if callable(reply):
+            reply = reply()
+        if inspect.isawaitable(reply):
+            reply = await reply
+        if isinstance(reply, StoreError):
+            raise reply
+        return friendly if reply is None else cast("Reply", reply)
+
+
+class FakeJudge:
+    """Scores 80 and writes, one second each, unless its script has another answer for the lead."""
+
+    model = "fake-model"
+
+    def __init__(self) -> None:
+        self.seconds = 1.0
+        self.delays: dict[str, float] = {}
+        self.calls: list[tuple[str, str, float]] = []
+        self.keys: list[str] = []
+        self.script: dict[str, list[Score | Exception]] = {}
+
+    def prompt_version(self, prompts: Prompts) -> str:
+        """Changes with the prompts."""
+        return f"prompts {prompts.message_prompt}"
+
+    def input_version(self, lead: Lead) -> str:
+        """Changes with the name."""
+        return f"input {lead.name}"
+
+    async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
+        """80."""
+        assert prompts.message_prompt
+        answer = await self._answer("score", lead, key)
+        return answer or Score(score=80, response="good", should_contact=True), Usage(calls=1, input_tokens=100)
+
+    async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
+        """A greeting."""
+        assert prompts.message_prompt
+        await self._answer("write", lead, key)
+        return Message(subject="Hello", message=f"Dear {lead.name}"), Usage(calls=1, output_tokens=10)
+
+    async def _answer(self, step: str, lead: Lead, key: ApiKey) -> Score | None:
+        self.calls.append((step, lead.lead_id, anyio.current_time()))
+        self.keys.append(key.fingerprint)
+        await anyio.sleep(self.delays.get(lead.lead_id, self.seconds))
+        answer = self.script[lead.lead_id].pop(0) if self.script.get(lead.lead_id) else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@dataclass
+class World:
+    """The fakes, what they are made of, and the log."""
+
+    log: list[Any]
+    store: FakeStore = field(default_factory=FakeStore)
+    judge: FakeJudge = field(default_factory=FakeJudge)
+
+    @property
+    def finished(self) -> list[Any]:
+        """The lines `lead.finished`."""
+        return [line for line in self.log if line["event"] == "lead.finished"]
+
+    @asynccontextmanager
+    async def engine(
+        self, *, slots: int = 4, sweep_interval_s: float = 300, pace: Pace | None = None
+    ) -> AsyncIterator[Engine]:
+        """A running engine; it is cancelled when the block ends."""
+        engine = Engine(
+            store=self.store,
+            judge=self.judge,
+            max_concurrency=slots,
+            sweep_interval_s=sweep_interval_s,
+            worker_name="tester",
+            pace=pace,
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(engine.run)
+            yield engine
+            tasks.cancel_scope.cancel()
+
+    def hand_out(self, *leads: ClaimedLead, **fields: Any) -> Batch:
+        """Have the next claim without a script answered with these leads."""
+        batch = self.batch(*leads, **fields)
+        self.store.script["claim"].append(batch)
+        return batch
+
+    def batch(self, *leads: ClaimedLead, keys: int = 3, **fields: Any) -> Batch:
+        """A claim's reply."""
+        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake")) for n in range(keys)]
+        return Batch(leads=leads, keys=tuple(offered), **fields)
+
+    def lead(self, lead_id: str = "a", **fields: Any) -> ClaimedLead:
+        """A leased lead."""
+        given = {"fence": 1, "run": 1, "attempts": 0, "slow": False, "found_by": "ring", "waited_ms": 5, **fields}
+        return ClaimedLead(
+            lead_id=lead_id,
+            eligible_at=datetime(2026, 11, 23, tzinfo=UTC),
+            lead=Lead(lead_id=lead_id, name="Ada"),
+            prompts=Prompts(message_prompt="1"),
+            **given,
+        )
+
+    def leads(self, count: int, **fields: Any) -> list[ClaimedLead]:
+        """Several of them."""
+        return [self.lead(f"lead-{n}", **fields) for n in range(count)]
+
+    def paid(self, *, score: int = 80, message: Message | None = None, prompt_version: str = "prompts 1") -> Paid:
+        """Answers that an earlier lease bought."""
+        return Paid(
+            prompt_version=prompt_version,
+            input_version="input Ada",
+            model="earlier-model",
+            score=Score(score=score, response="earlier", should_contact=score >= 50),
+            message=message,
+        )
+
+    def message(self) -> Message:
+        """What an earlier lease may have bought."""
+        return Message(subject="Earlier", message="Earlier words")
+
+    def failure(self, kind: Any, **fields: Any) -> Failure:
+        """What the judge may raise."""
+        return Failure(kind, f"{kind}_code", f"{kind} reason", **fields)
+
+    def replies(self, items: Sequence[LeaseRef | ClaimedLead], outcome: LeaseOutcome, **fields: Any) -> LeaseReplies:
+        """The same outcome for each lease."""
+        return replies(items, outcome, **fields)
+
+    def slice(self, **fields: Any) -> SweepSlice:
+        """A slice of the sweep."""
+        return SweepSlice(**{"round_finished": True, **fields})
+
+    async def after(self, seconds: float, reply: Any = None) -> Any:
+        """A reply that takes a while; None is the friendliest."""
+        await anyio.sleep(seconds)
+        return reply
+
+    def trouble(self, kind: Any = "unavailable") -> StoreError:
+        """What the database may raise."""
+        return StoreError(kind, f"{kind}_code", f"{kind} reason")
+
+
+def replies(items: Sequence[LeaseRef | ClaimedLead], outcome: LeaseOutcome, **fields: Any) -> LeaseReplies:
+    """The same outcome for each lease."""
+    leases = tuple(LeaseReply(lead_id=item.lead_id, fence=item.fence, outcome=outcome) for item in items)
+    return LeaseReplies(leases=leases, **fields)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """Fakes that nobody has asked yet."""
+    with capture_logs() as log:
+        yield World(log)

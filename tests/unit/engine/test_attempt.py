@@ -1,0 +1,182 @@
+"""What one lead goes through between its claim and its write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from leadhook.domain.failure import FailureClass
+from leadhook.domain.verdict import Score, Usage
+from leadhook.engine.decision import Decision, decide
+
+if TYPE_CHECKING:
+    from tests.unit.engine.conftest import World
+
+
+async def test_good_lead_is_scored_written_to_and_saved(world: World) -> None:
+    """Two calls with one key; the result carries answer, cost and times."""
+    world.hand_out(world.lead(waited_ms=40))
+    async with world.engine():
+        await anyio.sleep(3)
+        result = world.store.of("save")[0].items[0]
+        assert [step for step, *_ in world.judge.calls] == ["score", "write"]
+        assert len(set(world.judge.keys)) == 1
+        assert (result.lead_id, result.fence, result.key_fingerprint) == ("a", 1, world.judge.keys[0])
+        assert (result.paid.score.score, result.paid.message.message) == (80, "Dear Ada")
+        assert (result.paid.prompt_version, result.paid.input_version) == ("prompts 1", "input Ada")
+        assert result.usage == Usage(calls=2, input_tokens=100, output_tokens=10)
+        assert (result.timing.first_call_ms, result.timing.model_ms) == (40, 2000)
+
+
+@pytest.mark.parametrize(("score", "calls"), [(49, 1), (50, 2)])
+async def test_message_is_bought_from_fifty_up(world: World, score: int, calls: int) -> None:
+    """Below, both texts are the word that front ends look for."""
+    world.hand_out(world.lead())
+    world.judge.script = {"a": [Score(score=score, response="so", should_contact=score >= 50)]}
+    async with world.engine():
+        await anyio.sleep(3)
+        message = world.store.of("save")[0].items[0].paid.message
+        assert len(world.judge.calls) == calls
+        assert (message.subject, message.message) == (
+            ("ineligible", "ineligible") if score < 50 else ("Hello", "Dear Ada")
+        )
+
+
+async def test_paid_score_is_not_bought_again(world: World) -> None:
+    """Only the message is missing."""
+    world.hand_out(world.lead(paid=world.paid(score=90)))
+    async with world.engine():
+        await anyio.sleep(3)
+        result = world.store.of("save")[0].items[0]
+        assert [step for step, *_ in world.judge.calls] == ["write"]
+        assert (result.paid.score.score, result.paid.model, result.usage.calls) == (90, "earlier-model", 1)
+
+
+async def test_lead_that_is_paid_in_full_is_saved_without_a_call(world: World) -> None:
+    """After a refusal or a lost lease, no key is needed."""
+    world.hand_out(world.lead(paid=world.paid(message=world.message())), keys=0)
+    async with world.engine():
+        await anyio.sleep(1)
+        result = world.store.of("save")[0].items[0]
+        assert world.judge.calls == []
+        assert (result.paid.message, result.usage, result.timing.first_call_ms) == (world.message(), Usage(), None)
+
+
+async def test_answer_to_an_older_question_is_bought_anew(world: World) -> None:
+    """The prompts changed since."""
+    world.hand_out(world.lead(paid=world.paid(prompt_version="prompts 0", message=world.message())))
+    async with world.engine():
+        await anyio.sleep(3)
+        assert [step for step, *_ in world.judge.calls] == ["score", "write"]
+        assert world.store.of("save")[0].items[0].paid.prompt_version == "prompts 1"
+
+
+async def test_failed_key_is_parked_and_its_lead_given_back_with_its_score(world: World) -> None:
+    """No attempt is spent; the key rests as long as Google said."""
+    good = Score(score=80, response="good", should_contact=True)
+    spent = Usage(calls=1, input_tokens=7)
+    world.hand_out(world.lead())
+    world.judge.script = {"a": [good, world.failure(FailureClass.KEY, park_s=30, usage=spent)]}
+    async with world.engine():
+        await anyio.sleep(3)
+        call = world.store.of("release")[0]
+        release, parked = call.items[0], call.parked[0]
+        assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "key_code")
+        assert release.paid.score.score == 80
+        assert release.paid.message is None
+        assert release.usage == Usage(calls=2, input_tokens=107)
+        assert (parked.fingerprint, parked.reason, parked.for_ms) == (world.judge.keys[0], "key reason", 30_000)
+        assert [line["fingerprint"] for line in world.log if line["event"] == "key.parked"] == [parked.fingerprint]
+        assert world.store.of("save") == []
+
+
+async def test_key_that_failed_one_lead_is_not_tried_by_the_others_of_its_batch(world: World) -> None:
+    """A lead that begins its second call takes another key."""
+    world.hand_out(world.lead("a"), world.lead("b"), keys=1)
+    world.judge.delays = {"a": 0.5}
+    world.judge.script = {"a": [world.failure(FailureClass.KEY)]}
+    async with world.engine():
+        await anyio.sleep(5)
+        releases = {item.lead_id: item for call in world.store.of("release") for item in call.items}
+        assert releases["b"].error_code == "no_healthy_key"
+        assert releases["b"].outcome == "returned"
+        assert releases["b"].paid.score.score == 80
+        assert world.judge.keys == ["key-0", "key-0"]
+
+
+async def test_transient_failure_spends_an_attempt_and_waits(world: World) -> None:
+    """The delay is drawn by how many attempts were spent before."""
+    world.hand_out(world.lead(attempts=3))
+    world.judge.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
+    async with world.engine():
+        await anyio.sleep(2)
+        release = world.store.of("release")[0].items[0]
+        assert release.outcome == "retry"
+        assert 0 <= release.delay_ms <= 16_000
+
+
+async def test_defect_costs_an_attempt_and_tells_no_text_of_the_lead(world: World) -> None:
+    """Whatever the judge raises, the engine lives on."""
+    world.hand_out(world.lead())
+    world.judge.script = {"a": [ValueError("Ada's secret")]}
+    async with world.engine() as engine:
+        await anyio.sleep(2)
+        release = world.store.of("release")[0].items[0]
+        assert (release.outcome, release.error_code) == ("retry", "unexpected_error")
+        assert "ValueError" in release.reason
+        assert "secret" not in release.reason
+        assert engine.health().running
+
+
+@pytest.mark.parametrize(
+    ("kind", "decision"),
+    [
+        (FailureClass.KEY, Decision("returned", parks_key=True)),
+        (FailureClass.CONTENT, Decision("dead")),
+        (FailureClass.CONFIGURATION, Decision("returned")),
+    ],
+)
+def test_class_of_a_failure_decides(world: World, kind: FailureClass, decision: Decision) -> None:
+    """Who is to blame bears the consequence."""
+    assert decide(world.failure(kind), 0) == decision
+
+
+async def test_attempt_leaves_one_canonical_line(world: World) -> None:
+    """All that happened, in fields."""
+    world.hand_out(world.lead(waited_ms=40, run=2, fence=9, attempts=1))
+    async with world.engine():
+        await anyio.sleep(3)
+        assert world.finished == [
+            {
+                "event": "lead.finished",
+                "log_level": "info",
+                "lead_id": "a",
+                "run": 2,
+                "fence": 9,
+                "attempt": 2,
+                "outcome": "saved",
+                "score": 80,
+                "found_by": "ring",
+                "waited_ms": 40,
+                "first_call_ms": 40,
+                "model_ms": 2000,
+                "calls": 2,
+                "input_tokens": 100,
+                "output_tokens": 10,
+                "key": world.judge.keys[0],
+                "error_code": None,
+                "reason": None,
+            }
+        ]
+
+
+async def test_failed_attempt_tells_code_and_reason(world: World) -> None:
+    """What was asked for is the outcome, as the database accepted it."""
+    world.hand_out(world.lead())
+    world.judge.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
+    async with world.engine():
+        await anyio.sleep(2)
+        line = world.finished[0]
+        assert (line["outcome"], line["error_code"], line["reason"]) == ("retry", "transient_code", "transient reason")

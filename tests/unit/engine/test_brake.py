@@ -1,0 +1,128 @@
+"""What an outage of the model does: leads wait unspent, and one at a time finds out when it is over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from leadhook.domain.failure import FailureClass
+
+if TYPE_CHECKING:
+    from tests.unit.engine.conftest import World
+
+NEVER = 1000
+
+
+def fail(world: World, *lead_ids: str, kind: FailureClass = FailureClass.TRANSIENT, times: int = NEVER) -> None:
+    """Every call for these leads fails so often."""
+    for lead_id in lead_ids:
+        world.judge.script[lead_id] = [world.failure(kind) for _ in range(times)]
+
+
+def names(count: int) -> list[str]:
+    """What `world.leads` calls them."""
+    return [f"lead-{n}" for n in range(count)]
+
+
+def releases(world: World) -> dict[str, str]:
+    """How each lead was given back, the last time."""
+    return {item.lead_id: item.outcome for call in world.store.of("release") for item in call.items}
+
+
+async def test_ten_failures_in_a_row_spend_nine_attempts_and_stop_the_claims(world: World) -> None:
+    """The leads of the tenth and later failures go back unspent, and 200 waiting leads are not claimed."""
+    fail(world, *names(16))
+    world.hand_out(*world.leads(16), cut=True, next_due_ms=0)
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(5.9)
+        outcomes = list(releases(world).values())
+        assert (outcomes.count("retry"), outcomes.count("returned")) == (9, 7)
+        assert len(world.store.of("claim")) == 1
+        assert engine.health().fault_code == "model_outage"
+        assert not engine.health().claiming
+
+
+async def test_one_success_begins_the_count_anew(world: World) -> None:
+    """Nine failures, an answer, nine failures: leads are to blame, not the model."""
+    fail(world, *names(9))
+    fail(world, *(f"later-{n}" for n in range(9)))
+    world.judge.delays = {f"later-{n}": 3.0 for n in range(9)} | {"good": 2.0}
+    later = [world.lead(f"later-{n}") for n in range(9)]
+    world.hand_out(*world.leads(9), world.lead("good"), *later)
+    async with world.engine(slots=19) as engine:
+        await anyio.sleep(4)
+        assert set(releases(world).values()) == {"retry"}
+        assert len(releases(world)) == 18
+        assert engine.health().fault is None
+
+
+@pytest.mark.parametrize("kind", [FailureClass.KEY, FailureClass.CONTENT])
+async def test_failures_of_keys_and_leads_do_not_count(world: World, kind: FailureClass) -> None:
+    """Neither says that the model is away."""
+    fail(world, *names(16), kind=kind)
+    world.hand_out(*world.leads(16), keys=16)
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(5)
+        assert engine.health().fault is None
+
+
+async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) -> None:
+    """One lead after 5, 10, 20, 40, 60, 60 s, whatever rings meanwhile; each goes back unspent."""
+    world.judge.seconds = 0
+    fail(world, *names(16))
+    world.hand_out(*world.leads(16), cut=True, next_due_ms=0)
+    for fence in range(2, 20):
+        world.hand_out(world.lead("lead-0", fence=fence), cut=True, next_due_ms=0)
+    async with world.engine(slots=16) as engine:
+        for _ in range(200):
+            await anyio.sleep(1)
+            engine.ring()
+        claims = world.store.of("claim")
+        assert [round(call.at) for call in claims] == [0, 5, 15, 35, 75, 135, 195]
+        assert [call.limit for call in claims[1:]] == [1] * 6
+        assert releases(world)["lead-0"] == "returned"
+        assert len(world.judge.calls) == 16 + 6
+
+
+async def test_first_answer_releases_it_at_once(world: World) -> None:
+    """The rest is claimed while the lead that was tried is still at its second call."""
+    fail(world, *names(16), times=1)
+    world.hand_out(*world.leads(16), cut=True, next_due_ms=0)
+    world.hand_out(world.lead("tried"), cut=True, next_due_ms=0)
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(7.2)
+        assert [call.limit for call in world.store.of("claim")] == [16, 1, 15]
+        assert world.store.of("claim")[2].at == pytest.approx(7.0, abs=0.1)
+        assert engine.health().fault is None
+    events = [line["event"] for line in world.log]
+    assert (events.count("brake.applied"), events.count("brake.released")) == (1, 1)
+
+
+async def test_leads_that_arrive_under_it_go_back_with_what_they_have(world: World) -> None:
+    """Their claim was on its way when it was applied; no call begins, and a paid score is kept."""
+    fail(world, *names(12))
+    world.hand_out(*world.leads(12), cut=True, next_due_ms=0)
+    late = [world.lead(f"late-{n}", paid=world.paid()) for n in range(4)]
+    world.store.script["claim"].append(lambda: world.after(2, world.batch(*late)))
+    async with world.engine(slots=16):
+        await anyio.sleep(4)
+    given_back = {item.lead_id: item for call in world.store.of("release") for item in call.items}
+    for lead in late:
+        assert (given_back[lead.lead_id].outcome, given_back[lead.lead_id].error_code) == ("returned", "model_outage")
+        assert given_back[lead.lead_id].paid == world.paid()
+    assert len(world.judge.calls) == 12
+
+
+async def test_since_is_when_the_first_of_the_failures_came(world: World) -> None:
+    """An outage that takes a minute to show began a minute ago."""
+    fail(world, *names(16))
+    world.hand_out(*world.leads(16))
+    before = datetime.now(UTC)
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(2)
+        since = engine.health().since
+        assert since is not None
+        assert before <= since <= datetime.now(UTC) + timedelta(seconds=1)

@@ -1,0 +1,70 @@
+"""How the sweep walks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from tests.unit.engine.conftest import World
+
+
+def times(world: World) -> list[float]:
+    """When the slices were asked for."""
+    return [call.at for call in world.store.of("sweep")]
+
+
+async def test_round_begins_at_once_and_goes_on_slice_by_slice(world: World) -> None:
+    """A pause of 50 to 100 ms lies between two slices; the round is told once."""
+    world.store.script["sweep"] += [
+        world.slice(round_finished=False, looked_at=1000, made_ready=2),
+        world.slice(round_finished=False, looked_at=1000, held=3),
+        world.slice(looked_at=10, removed=1),
+    ]
+    async with world.engine():
+        await anyio.sleep(100)
+        first, second, third = times(world)
+        assert first == 0
+        assert 0.05 <= second - first <= 0.1
+        assert 0.05 <= third - second <= 0.1
+        told = [line for line in world.log if line["event"] == "sweep.finished"]
+        assert [(line["slices"], line["looked_at"], line["made_ready"]) for line in told] == [(3, 2010, 2)]
+        assert (told[0]["held"], told[0]["removed"]) == (3, 1)
+
+
+async def test_round_is_walked_each_interval(world: World) -> None:
+    """From start to start."""
+    async with world.engine(sweep_interval_s=60):
+        await anyio.sleep(130)
+        assert times(world) == [0, 60, 120]
+
+
+async def test_sweep_that_another_process_is_busy_with_is_tried_again_soon(world: World) -> None:
+    """It may have died in the middle of the round."""
+    world.store.script["sweep"] += [world.slice(busy=True, round_finished=False)] * 2
+    async with world.engine():
+        await anyio.sleep(10)
+        gaps = [b - a for a, b in zip(times(world), times(world)[1:], strict=False)]
+        assert len(gaps) == 2
+        assert all(1 <= gap <= 3 for gap in gaps)
+
+
+async def test_failed_slice_is_repeated(world: World) -> None:
+    """The round goes on where the database stands."""
+    world.store.script["sweep"] += [world.trouble(), world.trouble("misconfigured")]
+    async with world.engine() as engine:
+        await anyio.sleep(3)
+        assert engine.health().fault == "misconfigured reason"
+        assert engine.health().claiming, "claims do not depend on the sweep"
+        await anyio.sleep(20)
+        assert len(times(world)) == 3
+        assert engine.health().fault is None
+
+
+async def test_touches_that_a_slice_left_wake_the_worker(world: World) -> None:
+    """Due in 0 ms means touches."""
+    world.store.script["sweep"].append(lambda: world.after(5, world.slice(next_due_ms=0)))
+    async with world.engine():
+        await anyio.sleep(6)
+        assert [(call.cause, call.at) for call in world.store.of("claim")] == [("start", 0), ("sweep", 5)]

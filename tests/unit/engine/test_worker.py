@@ -1,0 +1,307 @@
+"""When the worker claims, and how much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from leadhook.domain.failure import FailureClass
+from leadhook.domain.job import Lane, LeaseReplies
+
+if TYPE_CHECKING:
+    from tests.unit.engine.conftest import World
+
+
+def causes(world: World) -> list[str]:
+    """What the claims were called."""
+    return [call.cause for call in world.store.of("claim")]
+
+
+def times(world: World) -> list[float]:
+    """When they were sent."""
+    return [call.at for call in world.store.of("claim")]
+
+
+async def test_worker_claims_at_start_and_then_only_once_an_interval(world: World) -> None:
+    """Nothing is due, nobody rings: one claim, and the next an interval and up to a second later."""
+    async with world.engine():
+        await anyio.sleep(300)
+        assert causes(world) == ["start"]
+        await anyio.sleep(1)
+        assert causes(world) == ["start", "due"]
+
+
+async def test_ring_causes_a_claim_at_once(world: World) -> None:
+    """A ring waits for nothing and adds nothing at random; its hints go along, once."""
+    async with world.engine() as engine:
+        await anyio.sleep(10)
+        engine.ring(["x", "y"])
+        await anyio.sleep(1)
+        engine.ring()
+        await anyio.sleep(1)
+        first, second = world.store.of("claim")[1:]
+        assert (first.cause, first.at, first.hints) == ("ring", 10, ("x", "y"))
+        assert (second.cause, second.at, second.hints) == ("ring", 11, ())
+
+
+async def test_ring_during_a_claim_causes_another_claim(world: World) -> None:
+    """The bell is silenced before the claim is sent: what rings afterwards may be news to it."""
+    world.store.script["claim"].append(lambda: world.after(1, world.batch()))
+    async with world.engine() as engine:
+        await anyio.sleep(0.5)
+        engine.ring(["late"])
+        await anyio.sleep(1)
+        assert times(world) == [0, 1]
+        assert world.store.of("claim")[1].hints == ("late",)
+
+
+@pytest.mark.parametrize("operation", ["claim", "sweep", "save"])
+async def test_due_time_of_a_reply_wakes_the_worker_with_jitter(world: World, operation: str) -> None:
+    """Due in 2 s means a claim after 2 to 3 s, called due."""
+    world.judge.seconds = 0
+    lead = world.lead(paid=world.paid(message=world.message()))
+    world.hand_out(lead, next_due_ms=2000 if operation == "claim" else None)
+    if operation == "save":
+        world.store.script["save"].append(LeaseReplies(next_due_ms=2000))
+    if operation == "sweep":
+        world.store.script["sweep"].append(world.slice(next_due_ms=2000))
+    async with world.engine():
+        await anyio.sleep(3.1)
+        assert causes(world) == ["start", "due"]
+        assert 2 < times(world)[1] <= 3.1
+
+
+async def test_due_time_far_away_is_capped_at_the_interval(world: World) -> None:
+    """A key comes back tomorrow; until then another machine may have changed something."""
+    world.hand_out(next_due_ms=86_400_000)
+    world.store.script["sweep"].append(world.slice(next_due_ms=86_400_000))
+    async with world.engine():
+        await anyio.sleep(301)
+        assert causes(world) == ["start", "due"]
+
+
+async def test_later_due_time_does_not_move_an_earlier_one(world: World) -> None:
+    """A save that knows of nothing may have overlapped with the claim that did: no lead waits for the sweep."""
+    world.hand_out(world.lead(paid=world.paid(score=10)), next_due_ms=2000)
+    async with world.engine():
+        await anyio.sleep(3.001)
+        assert len(world.store.of("save")) == 1
+        assert len(causes(world)) == 2
+
+
+async def test_touches_that_are_left_are_claimed_again_without_a_hot_loop(world: World) -> None:
+    """Cut without a lead: again at once, under the same name, at most 20 times a second."""
+    world.store.script["claim"] = [world.batch(cut=True, next_due_ms=0) for _ in range(100)]
+    async with world.engine():
+        await anyio.sleep(0.99)
+        assert causes(world) == ["start"] * 20
+
+
+async def test_free_slot_alone_is_no_reason_to_claim(world: World) -> None:
+    """The last batch was not cut and nobody rings: a lead that ends causes no claim."""
+    world.hand_out(world.lead())
+    async with world.engine():
+        await anyio.sleep(60)
+        assert len(world.finished) == 1
+        assert causes(world) == ["start"]
+
+
+async def test_free_slot_is_a_reason_after_a_cut_batch(world: World) -> None:
+    """All slots were filled and more is ready: the freed slots are claimed for, under the same name."""
+    world.hand_out(*world.leads(4), cut=True, next_due_ms=0)
+    async with world.engine(slots=4):
+        await anyio.sleep(2.5)
+        assert causes(world) == ["start", "start"]
+        assert [call.limit for call in world.store.of("claim")] == [4, 4]
+        assert times(world)[1] == 2
+
+
+async def test_few_free_slots_are_gathered_until_a_quarter_is_free(world: World) -> None:
+    """Of 8 slots the first alone waits; with the second it is a quarter."""
+    world.hand_out(*world.leads(8), cut=True)
+    world.judge.delays = {"lead-0": 0.1, "lead-1": 0.2}
+    async with world.engine(slots=8):
+        await anyio.sleep(0.41)
+        assert times(world) == [0, pytest.approx(0.4)]
+        assert world.store.of("claim")[1].limit == 2
+
+
+async def test_few_free_slots_are_gathered_for_a_quarter_second_at_most(world: World) -> None:
+    """One slot of 8 is claimed for after 250 ms, for a ring too."""
+    world.hand_out(*world.leads(8))
+    world.judge.delays = {"lead-0": 0.1}
+    async with world.engine(slots=8) as engine:
+        await anyio.sleep(0.05)
+        engine.ring()
+        await anyio.sleep(0.5)
+        assert times(world) == [0, pytest.approx(0.45)]
+        assert world.store.of("claim")[1].limit == 1
+
+
+async def test_no_claim_without_a_free_slot(world: World) -> None:
+    """A ring waits until a lead ends."""
+    world.hand_out(*world.leads(4))
+    async with world.engine(slots=4) as engine:
+        await anyio.sleep(0.1)
+        engine.ring()
+        await anyio.sleep(1.8)
+        assert len(causes(world)) == 1
+        await anyio.sleep(0.2)
+        assert causes(world) == ["start", "ring"]
+
+
+async def test_claim_asks_for_no_more_than_fifty(world: World) -> None:
+    """However many slots are free."""
+    async with world.engine(slots=200):
+        await anyio.sleep(1)
+        assert (world.store.of("claim")[0].limit, world.store.of("claim")[0].slow_limit) == (50, 50)
+
+
+@pytest.mark.parametrize(("slots", "room"), [(1, 1), (4, 3), (16, 12)])
+async def test_slow_leads_get_three_quarters_of_the_slots(world: World, slots: int, room: int) -> None:
+    """At least one; the slow ones in flight are taken off."""
+    world.hand_out(world.lead(slow=True))
+    async with world.engine(slots=slots) as engine:
+        await anyio.sleep(0.1)
+        assert world.store.of("claim")[0].slow_limit == room
+        engine.ring()
+        await anyio.sleep(0.1)
+        assert [call.slow_limit for call in world.store.of("claim")[1:]] == ([room - 1] if slots > 1 else [])
+
+
+async def test_slow_leads_that_wait_are_claimed_when_a_slow_slot_is_free(world: World) -> None:
+    """With nothing but slow leads left, free slots that they may not use cause no claims."""
+    world.hand_out(*world.leads(3, slow=True), cut=True, next_due_ms=0)
+    world.store.script["claim"] += [world.batch(next_due_ms=250) for _ in range(4)]
+    async with world.engine(slots=4):
+        await anyio.sleep(2.2)
+        in_vain = [call for call in world.store.of("claim")[1:] if call.at < 2]
+        assert len(in_vain) <= 7, "the database names 250 ms, which is all that is asked for meanwhile"
+        assert any(call.at == 2 and call.slow_limit == 3 for call in world.store.of("claim"))
+
+
+async def test_unknown_outcome_repeats_the_same_claim(world: World) -> None:
+    """The same token returns the leads that the lost reply told of; a reply ends it."""
+    world.store.script["claim"] += [world.trouble(), world.batch(busy=True), world.batch()]
+    async with world.engine() as engine:
+        engine.ring(["x"])
+        await anyio.sleep(5)
+        engine.ring()
+        await anyio.sleep(1)
+        first, second, third, last = world.store.of("claim")
+        assert first.token == second.token == third.token != last.token
+        assert first.hints == second.hints == third.hints == ("x",)
+
+
+async def test_busy_claim_is_repeated_soon(world: World) -> None:
+    """After 200 to 600 ms."""
+    world.store.script["claim"] += [world.batch(busy=True)] * 20
+    async with world.engine():
+        await anyio.sleep(20)
+        gaps = [b - a for a, b in zip(times(world), times(world)[1:], strict=False)]
+        assert len(gaps) == 20
+        assert all(0.2 <= gap <= 0.6001 for gap in gaps)
+
+
+async def test_claim_goes_on_behind_the_last_lane(world: World) -> None:
+    """The cursor of a reply goes with the next claim."""
+    lane = Lane(user_id="00000000-0000-0000-0000-000000000001", tag="t")  # type: ignore[arg-type]
+    world.hand_out(cursor=lane)
+    async with world.engine() as engine:
+        await anyio.sleep(1)
+        engine.ring()
+        await anyio.sleep(1)
+        assert [call.cursor for call in world.store.of("claim")] == [None, lane]
+
+
+async def test_failing_claims_pause_longer_and_longer_and_are_told(world: World) -> None:
+    """0.25 s at first, 5 s at last; health tells since when, and that it is over."""
+    world.store.script["claim"] += [world.trouble()] * 12
+    async with world.engine() as engine:
+        await anyio.sleep(0.1)
+        since = engine.health().since
+        await anyio.sleep(30)
+        assert engine.health().since == since is not None
+        assert not engine.health().claiming
+        assert engine.health().fault == "unavailable reason"
+        gaps = [b - a for a, b in zip(times(world), times(world)[1:], strict=False)]
+        assert 0.25 <= gaps[0] <= 0.5
+        assert all(2.5 <= gap <= 5 for gap in gaps[5:])
+        await anyio.sleep(60)
+        assert engine.health().claiming
+        assert engine.health().fault is None
+        assert engine.health().last_claim_ok_at is not None
+
+
+async def test_refused_claim_is_not_repeated_as_it_was(world: World) -> None:
+    """Its hints may be the reason: the next claim goes without them, under another token."""
+    world.store.script["claim"].append(world.trouble("caller_bug"))
+    async with world.engine() as engine:
+        engine.ring(["bad"])
+        await anyio.sleep(20)
+        first, second = world.store.of("claim")[:2]
+        assert (first.hints, second.hints) == (("bad",), ())
+        assert first.token != second.token
+
+
+async def test_sweep_that_made_something_ready_causes_a_claim(world: World) -> None:
+    """It is called by the sweep's name."""
+    world.store.script["sweep"].append(lambda: world.after(5, world.slice(made_ready=3)))
+    async with world.engine():
+        await anyio.sleep(6)
+        assert causes(world) == ["start", "sweep"]
+        assert times(world) == [0, 5]
+
+
+async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(world: World) -> None:
+    """Leads go back unspent, rings wait, health says why; the first answer ends it."""
+    broken = world.failure(FailureClass.CONFIGURATION)
+    world.hand_out(world.lead("a"))
+    world.hand_out(world.lead("b"), cut=True)
+    world.hand_out(world.lead("c"), cut=True)
+    world.judge.script = {"a": [broken], "b": [broken]}
+    async with world.engine() as engine:
+        await anyio.sleep(30)
+        engine.ring()
+        await anyio.sleep(30)
+        release = world.store.of("release")[0].items[0]
+        assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "configuration_code")
+        assert not engine.health().claiming
+        assert engine.health().fault == "configuration reason"
+        assert causes(world) == ["start"]
+        await anyio.sleep(63)
+        assert [call.limit for call in world.store.of("claim")] == [4, 1, 1]
+        assert times(world)[1:] == [61, 122]
+        await anyio.sleep(5)
+        assert engine.health().claiming
+        assert world.store.of("claim")[3].limit > 1
+
+
+async def test_lead_that_is_held_already_is_not_started_twice(world: World) -> None:
+    """A reply that names the very same lease again."""
+    world.hand_out(world.lead())
+    world.hand_out(world.lead())
+    async with world.engine() as engine:
+        engine.ring()
+        await anyio.sleep(0.1)
+        engine.ring()
+        await anyio.sleep(10)
+        assert [step for step, *_ in world.judge.calls] == ["score", "write"]
+
+
+async def test_leads_that_wait_to_be_written_do_not_grow_without_bound(world: World) -> None:
+    """While nothing can be saved, no more is held than twice the slots."""
+    world.store.script["save"] += [world.trouble()] * 1000
+    fences = iter(range(1000))
+
+    def four() -> Any:
+        return world.batch(*[world.lead(fence=next(fences)) for _ in range(4)], cut=True)
+
+    world.store.script["claim"] = [four] * 50
+    async with world.engine(slots=4) as engine:
+        for _ in range(60):
+            await anyio.sleep(1)
+            assert engine.health().held <= 8
+        assert len(world.store.of("claim")) == 2

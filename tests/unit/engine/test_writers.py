@@ -1,0 +1,206 @@
+"""How results and releases reach the database."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from leadhook.domain.failure import FailureClass
+from leadhook.domain.job import LeaseOutcome, LeaseReplies
+
+if TYPE_CHECKING:
+    from tests.unit.engine.conftest import World
+
+
+async def test_lone_result_is_saved_at_once(world: World) -> None:
+    """Nobody else is in flight who could share the call."""
+    world.hand_out(world.lead())
+    async with world.engine():
+        await anyio.sleep(5)
+        assert [call.at for call in world.store.of("save")] == [2]
+
+
+async def test_results_are_gathered_for_150_ms(world: World) -> None:
+    """While others are in flight; what comes later goes with the next call."""
+    world.hand_out(*world.leads(4))
+    world.judge.delays = {"lead-0": 0.5, "lead-1": 0.55, "lead-2": 0.6}
+    async with world.engine():
+        await anyio.sleep(1.9)
+        saves = world.store.of("save")
+        assert [[item.lead_id for item in call.items] for call in saves] == [["lead-0", "lead-1"], ["lead-2"]]
+        assert [call.at for call in saves] == [pytest.approx(1.15), pytest.approx(1.35)]
+
+
+async def test_one_save_is_in_flight_and_the_rest_goes_next(world: World) -> None:
+    """Results that gather behind a slow save leave together, right after it."""
+    world.hand_out(*world.leads(4))
+    world.judge.delays = {"lead-0": 0.5, "lead-1": 0.8, "lead-2": 0.9}
+    world.store.script["save"].append(lambda: world.after(1.6))
+    async with world.engine():
+        await anyio.sleep(5)
+        saves = world.store.of("save")
+        assert [len(call.items) for call in saves] == [1, 3]
+        assert saves[1].at == pytest.approx(2.75)
+
+
+async def test_no_save_holds_more_than_fifty(world: World) -> None:
+    """The database's bound, however much has gathered behind a slow save."""
+    world.hand_out(world.lead("first"), *world.leads(49), cut=True)
+    world.hand_out(*[world.lead(f"more-{n}") for n in range(30)])
+    world.judge.delays = {"first": 0.5}
+    world.store.script["save"].append(lambda: world.after(5))
+    async with world.engine(slots=80):
+        await anyio.sleep(10)
+        assert [len(call.items) for call in world.store.of("save")] == [1, 50, 29]
+
+
+async def test_busy_result_does_not_go_with_a_batch_before_its_time(world: World) -> None:
+    """Another result that is ready at once leaves without it."""
+    busy, other, late = world.lead("busy"), world.lead("other"), world.lead("late")
+    world.hand_out(busy, other, late)
+    world.judge.delays = {"late": 1.09}
+    refused = world.replies([busy], LeaseOutcome.BUSY).leases + world.replies([other], LeaseOutcome.SAVED).leases
+    world.store.script["save"].append(LeaseReplies(leases=refused))
+    async with world.engine():
+        await anyio.sleep(5)
+        saves = world.store.of("save")
+        assert [{item.lead_id for item in call.items} for call in saves] == [{"busy", "other"}, {"late"}, {"busy"}]
+
+
+async def test_result_whose_lease_was_lost_while_it_waited_is_not_saved(world: World) -> None:
+    """The application held its row; meanwhile somebody else has the lead."""
+    lead = world.lead()
+    world.hand_out(lead)
+    world.judge.seconds = 4.95
+    world.store.script["save"].append(world.replies([lead], LeaseOutcome.BUSY))
+    world.store.script["renew"].append(world.replies([lead], LeaseOutcome.LEASE_LOST))
+    async with world.engine():
+        await anyio.sleep(30)
+        assert [call.at for call in world.store.of("renew")] == [10]
+        assert len(world.store.of("save")) == 1
+        assert [line["outcome"] for line in world.finished] == ["lease_lost"]
+
+
+async def test_busy_result_is_saved_again_soon(world: World) -> None:
+    """The application holds the row; the others are done."""
+    first, second = world.lead("a"), world.lead("b")
+    world.hand_out(first, second)
+    busy = world.replies([first], LeaseOutcome.BUSY).leases
+    saved = world.replies([second], LeaseOutcome.SAVED).leases
+    world.store.script["save"].append(LeaseReplies(leases=busy + saved))
+    async with world.engine():
+        await anyio.sleep(5)
+        saves = world.store.of("save")
+        assert [[item.lead_id for item in call.items] for call in saves] == [["a", "b"], ["a"]]
+        assert 0.2 <= saves[1].at - saves[0].at <= 0.5
+        assert [line["outcome"] for line in world.finished] == ["saved", "saved"]
+
+
+async def test_result_that_the_reply_forgot_is_saved_again(world: World) -> None:
+    """No reply is no answer."""
+    world.hand_out(world.lead())
+    world.store.script["save"].append(LeaseReplies())
+    async with world.engine():
+        await anyio.sleep(5)
+        assert len(world.store.of("save")) == 2
+
+
+async def test_save_is_repeated_while_the_lease_is_renewed(world: World) -> None:
+    """The database is away for a while; then the result is written once."""
+    world.hand_out(world.lead())
+    world.store.script["save"] += [world.trouble()] * 8
+    async with world.engine() as engine:
+        await anyio.sleep(12)
+        assert engine.health().fault == "unavailable reason"
+        await anyio.sleep(60)
+        gaps = [b.at - a.at for a, b in zip(world.store.of("save"), world.store.of("save")[1:], strict=False)]
+        assert 0.25 <= gaps[0] <= 0.5
+        assert max(gaps) <= 5
+        assert len(world.store.of("renew")) >= 1
+        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert engine.health().fault is None
+
+
+async def test_save_is_given_up_when_the_lease_is_lost(world: World) -> None:
+    """Somebody else has the lead; the repeated save hears it."""
+    lead = world.lead()
+    world.hand_out(lead)
+    world.store.script["save"] += [world.trouble(), world.replies([lead], LeaseOutcome.LEASE_LOST)]
+    async with world.engine() as engine:
+        await anyio.sleep(30)
+        assert len(world.store.of("save")) == 2
+        assert [line["outcome"] for line in world.finished] == ["lease_lost"]
+        assert engine.health().held == 0
+
+
+@pytest.mark.parametrize("outcome", [LeaseOutcome.UNWANTED, LeaseOutcome.REFUSED, LeaseOutcome.GONE])
+async def test_last_word_of_the_database_ends_the_lead(world: World, outcome: LeaseOutcome) -> None:
+    """It is told as it is, and nothing is repeated."""
+    lead = world.lead()
+    world.hand_out(lead)
+    world.store.script["save"].append(world.replies([lead], outcome))
+    async with world.engine() as engine:
+        await anyio.sleep(30)
+        assert len(world.store.of("save")) == 1
+        assert [line["outcome"] for line in world.finished] == [outcome.value]
+        assert engine.health().held == 0
+
+
+async def test_batch_that_is_refused_as_a_whole_is_saved_one_by_one(world: World) -> None:
+    """The one that can't be read is dead with its answer; the others are saved."""
+    world.hand_out(world.lead("a"), world.lead("b"))
+    bug = world.trouble("caller_bug")
+    world.store.script["save"] += [bug, bug, None]
+    async with world.engine():
+        await anyio.sleep(5)
+        assert [len(call.items) for call in world.store.of("save")] == [2, 1, 1]
+        release = world.store.of("release")[0].items[0]
+        assert (release.lead_id, release.outcome, release.error_code) == ("a", "dead", "result_refused")
+        assert release.paid.message is not None
+
+
+async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World) -> None:
+    """Nothing is left to try."""
+    world.hand_out(world.lead())
+    world.judge.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
+    world.store.script["release"].append(world.trouble("caller_bug"))
+    async with world.engine() as engine:
+        await anyio.sleep(30)
+        assert engine.health().held == 0
+        assert [line["outcome"] for line in world.finished] == ["lease_lost"]
+
+
+async def test_releases_are_gathered_and_name_each_key_once(world: World) -> None:
+    """Four leads that failed with one key."""
+    world.hand_out(*world.leads(4), keys=1)
+    world.judge.script = {f"lead-{n}": [world.failure(FailureClass.KEY)] for n in range(4)}
+    async with world.engine():
+        await anyio.sleep(5)
+        call = world.store.of("release")[0]
+        assert len(world.store.of("release")) == 1
+        assert len(call.items) == 4
+        assert [key.fingerprint for key in call.parked] == ["key-0"]
+
+
+async def test_lead_costs_less_than_a_third_of_a_call(world: World) -> None:
+    """64 in flight, about two seconds a lead, 20 ms a call: claims, saves and renewals together."""
+    chance = random.Random(7)  # noqa: S311 - a seed, so that every run is the same
+    numbers = iter(range(10_000))
+
+    def more() -> object:
+        asked = world.store.of("claim")[-1].limit
+        leads = [world.lead(f"lead-{next(numbers)}") for _ in range(asked)]
+        world.judge.delays.update({lead.lead_id: chance.uniform(0.5, 1.5) for lead in leads})
+        return world.after(0.02, world.batch(*leads, cut=True, next_due_ms=0))
+
+    world.store.script = {"claim": [more] * 2000, "save": [lambda: world.after(0.02)] * 2000, "renew": [], "sweep": []}
+    async with world.engine(slots=64):
+        await anyio.sleep(20)
+        calls, leads = len(world.store.calls), len(world.finished)
+        await anyio.sleep(60)
+        calls, leads = len(world.store.calls) - calls, len(world.finished) - leads
+        assert leads > 60 * 64 / 2 * 0.9
+        assert calls / leads <= 0.3

@@ -1,0 +1,59 @@
+"""What each refusal means, in words."""
+
+import json
+
+import pytest
+
+from leadhook.store.errors import explain
+
+
+def body(code: str | None, message: str = "words of the database") -> str:
+    """PostgREST's."""
+    return json.dumps({"code": code, "message": message, "details": "row with a lead's name", "hint": None})
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind", "code", "words"),
+    [
+        (404, body("PGRST202"), "misconfigured", "PGRST202", "run `leadhook migrate`"),
+        (404, body("42883"), "misconfigured", "42883", "public.leadhook_claim is missing"),
+        (404, body("42P01"), "misconfigured", "42P01", "table or column"),
+        (400, body("42703"), "misconfigured", "42703", "table or column"),
+        (403, body("42501"), "misconfigured", "42501", "secret (service role) key"),
+        (401, body("42501"), "misconfigured", "key_refused", "SUPABASE_SECRET_KEY"),
+        (401, body("PGRST301", "JWT expired"), "misconfigured", "key_refused", "JWT expired"),
+        (401, body("PGRST301", "Expected 3 parts in JWT; got 1"), "misconfigured", "key_not_translated", "API address"),
+        (401, '{"message": "Invalid API key", "hint": "…"}', "misconfigured", "key_refused", "Invalid API key"),
+        (406, body("PGRST106"), "misconfigured", "PGRST106", "exposed schemas"),
+        (404, '{"message": "no Route matched"}', "misconfigured", "not_supabase", "SUPABASE_URL"),
+        (404, "<html>not found</html>", "misconfigured", "not_supabase", "SUPABASE_URL"),
+        (307, "", "misconfigured", "not_supabase", "HTTP 307"),
+        (503, body("PGRST000"), "unavailable", "PGRST000", "words of the database"),
+        (504, body("PGRST003"), "unavailable", "PGRST003", "words of the database"),
+        (500, body("57014"), "unavailable", "57014", "took too long"),
+        (500, body("40P01"), "unavailable", "40P01", "words of the database"),
+        (400, body("25006"), "unavailable", "25006", "words of the database"),
+        (400, body("57P01"), "unavailable", "57P01", "words of the database"),
+        (502, "<html>Bad gateway</html>", "unavailable", "http_502", "HTTP 502"),
+        (403, "<html>blocked</html>", "unavailable", "http_403", "HTTP 403"),
+        (429, body("over_rate"), "unavailable", "over_rate", "words of the database"),
+        (540, "project paused", "unavailable", "http_540", "HTTP 540"),
+        (400, body("PT400"), "caller_bug", "PT400", "refuses what it was sent"),
+        (400, body("22P05"), "caller_bug", "22P05", "refuses what it was sent"),
+        (400, "[]", "unavailable", "http_400", "HTTP 400"),
+    ],
+)
+def test_refusal_is_explained(status: int, text: str, kind: str, code: str, words: str) -> None:
+    """By status, code and message together; what the row held is never told."""
+    error = explain("leadhook_claim", status, text)
+    assert (error.kind, error.code) == (kind, code)
+    assert words in error.reason
+    assert "lead's name" not in str(error)
+    assert "<html>" not in str(error)
+
+
+def test_message_is_cut() -> None:
+    """One line of bounded length."""
+    error = explain("leadhook_claim", 400, body("22023", "long\nwords " * 1000))
+    assert len(error.reason) < 300
+    assert "\n" not in error.reason
