@@ -1,0 +1,37 @@
+"""What the settings allow but a person should know of: said once at the start, and by `/ready`."""
+
+from leadhook.credentials import supabase_role
+from leadhook.settings import Settings
+
+
+def key_problem(settings: Settings) -> str | None:
+    """Why the database will refuse the Supabase key, in words; None when nothing speaks against it."""
+    name = settings.supabase_key_name
+    role = supabase_role(settings.supabase_key.get_secret_value())
+    if role == "service_role" or (role is None and name != "SUPABASE_ANON_KEY"):
+        return None
+    return (
+        f"{name} holds a key of the role {role or 'anon'}, which may not claim or save leads: only service_role may, "
+        "and its rights are handed to nobody else. Set SUPABASE_SECRET_KEY to the project's sb_secret_ key."
+    )
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What works but deserves a second look, a sentence each."""
+    found = [key_problem(settings)]
+    if settings.poll_interval_sec:
+        found.append(
+            "POLL_INTERVAL_SEC is ignored, as nothing is polled: SWEEP_INTERVAL_SEC "
+            f"({settings.sweep_interval_sec:g} s) says how often leads are searched for that no ring told of."
+        )
+    if not settings.webhook_secrets and not settings.webhook_static_header:
+        found.append(
+            "Neither WEBHOOK_SECRETS nor WEBHOOK_STATIC_HEADER is set: every ring is refused and leads wait for the "
+            "sweep. `leadhook webhooks install` prints the line to set."
+        )
+    if settings.webhook_static_header:
+        found.append(
+            "WEBHOOK_STATIC_HEADER is set: whoever may connect to the database can read that header. "
+            "Signed rings (WEBHOOK_SECRETS) are safer."
+        )
+    return [sentence for sentence in found if sentence]

@@ -1,0 +1,68 @@
+"""How the engine begins and ends with the application: drained from the first signal on, in bounded time."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import anyio
+import structlog
+
+from leadhook.observability.events import Event
+from leadhook.settings import GIVE_BACK_SEC
+from leadhook.signals import stop_on_signal
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class Runnable(Protocol):
+    """The part of the engine that is needed here."""
+
+    async def run(self) -> None:
+        """Work until stopped."""
+
+    async def stop(self, drain_s: float) -> None:
+        """Take nothing new; return when every lead is saved or given back, after `drain_s` at the latest."""
+
+
+@asynccontextmanager
+async def running(engine: Runnable, *, drain_s: float, give_back_s: float = GIVE_BACK_SEC) -> AsyncIterator[None]:
+    """Run the engine for as long as the block lasts, or until the first signal; then drain it.
+
+    Args:
+        engine: is run once.
+        drain_s: how long the leads at work may take.
+        give_back_s: how much longer the engine may take before it is let go.
+    """
+    stopping = anyio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(stopping.set)
+
+    with stop_on_signal(stop):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_work, engine, stopping, drain_s, give_back_s)
+            yield
+            stopping.set()
+
+
+async def _work(engine: Runnable, stopping: anyio.Event, drain_s: float, give_back_s: float) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_run, engine)
+        await stopping.wait()
+        log.info(Event.SERVICE_STOPPING, drain_s=drain_s)
+        with anyio.move_on_after(drain_s + give_back_s):
+            await engine.stop(drain_s)
+        tasks.cancel_scope.cancel()
+    log.info(Event.SERVICE_STOPPED)
+
+
+async def _run(engine: Runnable) -> None:
+    try:
+        await engine.run()
+    except Exception:
+        log.critical(Event.SERVICE_FAILED, exc_info=True)
+        # Without its engine the service would answer 202 and do nothing. Its leases end by themselves.
+        os._exit(1)

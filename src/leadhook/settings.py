@@ -1,0 +1,206 @@
+"""The environment, read once at the start, checked as a whole, and never changed afterwards."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from leadhook.credentials import (
+    ADMIN_TOKEN_MIN_CHARS,
+    StaticHeader,
+    split_words,
+    static_header,
+    webhook_key,
+)
+
+GRACEFUL_HTTP_SEC: Final = 3
+"""How long open requests may go on after the first signal."""
+GIVE_BACK_SEC: Final = 5
+"""How long the last saves, releases and log lines may take after the drain."""
+
+SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY")
+"""In the order in which they are looked for."""
+
+
+class SettingsError(Exception):
+    """The environment can't be used; the text names every problem, one a line, and no value."""
+
+
+def _http_url(text: str) -> str:
+    TypeAdapter(HttpUrl).validate_python(text)
+    return text.rstrip("/")
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    webhook_key(secret.get_secret_value())
+    return secret
+
+
+def _admin_token(token: SecretStr) -> SecretStr:
+    if len(token) < ADMIN_TOKEN_MIN_CHARS:
+        raise ValueError(f"a token must have at least {ADMIN_TOKEN_MIN_CHARS} characters")
+    return token
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Url = Annotated[Text, AfterValidator(_http_url)]
+Words = BeforeValidator(lambda given: split_words(given) if isinstance(given, str) else given)
+
+
+class Settings(BaseModel):
+    """Every setting of the service. A field's upper case name is its variable, its docstring its meaning."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+
+    supabase_url: Url
+    """The project's URL, e.g. `https://abc.supabase.co`."""
+    supabase_secret_key: SecretStr | None = None
+    """The project's `sb_secret_…` key; needed, unless one of the two older ones is set."""
+    supabase_service_role_key: SecretStr | None = None
+    """The older `service_role` key; used when SUPABASE_SECRET_KEY is unset."""
+    supabase_anon_key: SecretStr | None = Field(default=None, validate_default=True)
+    """Used when neither of the above is set. The service starts with it, but the database will refuse its work."""
+    webhook_secrets: Annotated[tuple[Annotated[SecretStr, AfterValidator(_webhook_secret)], ...], Words] = ()
+    """The secrets that rings are signed with (`whsec_…`), separated by blanks or commas; several during an exchange."""
+    webhook_static_header: Annotated[
+        StaticHeader | None, BeforeValidator(lambda line: line and static_header(line))
+    ] = None
+    """`Name: value` of the header that plain dashboard webhooks carry. Any role of the database can read it."""
+    admin_tokens: Annotated[tuple[Annotated[SecretStr, AfterValidator(_admin_token)], ...], Words] = ()
+    """Bearer tokens for admin requests, of 16 characters or more, separated by blanks or commas; unset: closed."""
+    host: Text = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` in a container."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """The port to listen on; 0 takes a free one."""
+    max_concurrency: int = Field(default=16, ge=1, le=1000)
+    """How many leads are judged at the same time."""
+    sweep_interval_sec: float = Field(default=300, gt=0, le=86400)
+    """How often the database is searched for leads that no ring told of, in seconds."""
+    drain_sec: float = Field(default=45, ge=0)
+    """How long leads at work may take to end after SIGTERM, in seconds; the rest is given back."""
+    kill_timeout_sec: float = Field(default=60, gt=0, validate_default=True)
+    """When the platform kills the process after SIGTERM, in seconds; must leave 8 s beyond DRAIN_SEC."""
+    gemini_model: Text = "gemini-3.5-flash-lite"
+    """The model that judges."""
+    gemini_base_url: Url | None = None
+    """Another address for Gemini: a proxy or a stand-in."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
+    """The least level that is logged: debug, info, warning or error."""
+    log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"
+    """`json`, one object a line, or `console` for people."""
+    database_url: SecretStr | None = None
+    """The database's own address with its owner's rights; only `leadhook migrate` and `leadhook webhooks` need it."""
+    poll_interval_sec: str | None = None
+    """Ignored, as nothing is polled; see SWEEP_INTERVAL_SEC."""
+
+    @field_validator("supabase_anon_key")
+    @classmethod
+    def _some_supabase_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if key or info.data.get("supabase_secret_key") or info.data.get("supabase_service_role_key"):
+            return key
+        raise PydanticCustomError("missing", "{name} is missing", {"name": "SUPABASE_SECRET_KEY"})
+
+    @field_validator("kill_timeout_sec")
+    @classmethod
+    def _drain_fits(cls, kill_timeout: float, info: ValidationInfo) -> float:
+        needed = info.data.get("drain_sec", 0) + GRACEFUL_HTTP_SEC + GIVE_BACK_SEC
+        if needed < kill_timeout:
+            return kill_timeout
+        raise ValueError(
+            f"must be more than {needed:g} s, which is DRAIN_SEC and the 8 s around it; or lower DRAIN_SEC"
+        )
+
+    @property
+    def supabase_key_name(self) -> str:
+        """The variable that the key was taken from."""
+        return next(name for name in SUPABASE_KEY_NAMES if getattr(self, name.lower()))
+
+    @property
+    def supabase_key(self) -> SecretStr:
+        """The key that the service works with."""
+        key: SecretStr = getattr(self, self.supabase_key_name.lower())
+        return key
+
+    @property
+    def webhook_keys(self) -> tuple[bytes, ...]:
+        """The HMAC keys behind `webhook_secrets`."""
+        return tuple(webhook_key(secret.get_secret_value()) for secret in self.webhook_secrets)
+
+    def secrets(self) -> list[str]:
+        """Every secret value, for the log to hide."""
+        single = [
+            getattr(self, name) for name in ("supabase_secret_key", "supabase_service_role_key", "supabase_anon_key")
+        ]
+        header = [self.webhook_static_header.value] if self.webhook_static_header else []
+        every = [*single, self.database_url, *header, *self.webhook_secrets, *self.admin_tokens]
+        return [secret.get_secret_value() for secret in every if secret]
+
+
+class Row(NamedTuple):
+    """One setting, for people."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+def load_settings(env: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment; a variable that is set to nothing counts as unset.
+
+    Raises:
+        SettingsError: with all problems at once.
+    """
+    env = os.environ if env is None else env
+    given = {field: env[field.upper()].strip() for field in Settings.model_fields if env.get(field.upper(), "").strip()}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        # `from None`: the chain would show what was given, and that may be a secret.
+        raise SettingsError("\n  ".join(["these settings are wrong:", *_problems(error)])) from None
+
+
+def settings_table() -> list[Row]:
+    """Every setting with its default and meaning, in the order of the class."""
+    return [
+        Row(name.upper(), _shown_default(field.get_default()), (field.description or "").replace("\n", " "))
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown_default(default: Any) -> str:
+    return "" if default in (None, ()) or not isinstance(default, str | int | float) else f"{default}"
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [f"{_name(item)}: {_words(item)}" for item in error.errors(include_input=False, include_url=False)]
+
+
+def _name(item: ErrorDetails) -> str:
+    field, *index = item["loc"]
+    name = item.get("ctx", {}).get("name") or str(field).upper()
+    return f"{name} (no. {int(index[0]) + 1})" if index else name
+
+
+def _words(item: ErrorDetails) -> str:
+    match item["type"]:
+        case "missing":
+            return "is not set"
+        case "value_error":
+            return str(item["ctx"]["error"])
+        case _:
+            return item["msg"]

@@ -1,0 +1,69 @@
+"""Every refusal and error as `application/problem+json` (RFC 9457), in words that say what to do."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+MEDIA_TYPE: Final = "application/problem+json"
+MOST_ERRORS: Final = 20
+
+_DETAILS: Final = {
+    400: "The request can't be read.",
+    404: "There is nothing at this path.",
+    405: "This path does not know this method; the Allow header names those that it knows.",
+    413: "The body is larger than this request may carry.",
+    415: "The body must be JSON: send `Content-Type: application/json`.",
+    500: "The request failed here; the log has the reason under this request's x-request-id.",
+}
+
+
+class Problem(HTTPException):
+    """Raised anywhere under a request to answer with a problem."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str | None = None,
+        *,
+        errors: list[dict[str, str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.errors = errors
+
+
+def problem(error: HTTPException) -> Response:
+    """The answer for an error."""
+    title = HTTPStatus(error.status_code).phrase
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title,
+        "status": error.status_code,
+        "detail": _DETAILS.get(error.status_code, title) if error.detail == title else error.detail,
+    }
+    if isinstance(error, Problem) and error.errors:
+        content["errors"] = error.errors
+    return JSONResponse(content, error.status_code, error.headers, MEDIA_TYPE)
+
+
+async def answer_with_problem(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for its own and our HTTP errors."""
+    return problem(error if isinstance(error, HTTPException) else HTTPException(500))
+
+
+def unreadable(error: ValidationError) -> Problem:
+    """A body that is no JSON (400), or JSON of another shape (422, with a pointer to each fault); repeats no value."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        return Problem(400, "The body is not valid JSON.")
+    errors = [{"pointer": _pointer(fault["loc"]), "detail": fault["msg"]} for fault in faults[:MOST_ERRORS]]
+    return Problem(422, "The body is JSON, but not of the expected shape; `errors` says where.", errors=errors)
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "#" + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)

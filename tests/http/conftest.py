@@ -1,0 +1,167 @@
+"""The real web application over fakes of what lies below it."""
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from leadhook.credentials import StaticHeader, webhook_key
+from leadhook.engine.health import Health
+from leadhook.store import KeyCounts, ReplayedLead, ReplayReply, RingSettings, Status
+from leadhook.web.auth import Admins, RingAuth
+from leadhook.web.rate import TokenBucket
+from leadhook.web.readiness import Readiness
+from leadhook.web.site import build_site
+from leadhook.web.state import State
+
+T = TypeVar("T")
+
+SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+OLD_SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+ADMIN = secrets.token_urlsafe(24)
+OTHER_ADMIN = secrets.token_urlsafe(24)
+STATIC = secrets.token_urlsafe(24)
+
+HEALTHY = Health(
+    running=True,
+    claiming=True,
+    draining=False,
+    last_claim_ok_at=datetime.now(UTC),
+    fault=None,
+    fault_code=None,
+    since=None,
+    in_flight=0,
+    held=0,
+    hints_dropped=0,
+)
+GOOD_STATUS = Status(
+    schema="20261123001100_status",
+    keys=KeyCounts(total=1, healthy=1),
+    triggers={"all_leads": True},
+    ring=RingSettings(url_set=True, secret_set=True, pg_net=True),
+)
+QUEUED = ReplayReply(replay_id=7, counts={"queued": 1}, leads=(ReplayedLead(lead_id="a", outcome="queued"),))
+
+
+@dataclass
+class FakeEngine:
+    """Counts its rings."""
+
+    rings: list[list[str]] = field(default_factory=list)
+    health: Health = HEALTHY
+
+    def ring(self, hints: Iterable[str] = ()) -> None:
+        """Ring."""
+        self.rings.append(list(hints))
+
+
+@dataclass
+class FakeStore:
+    """Answers what it is told to, or raises it."""
+
+    replays: list[tuple[list[str], str, str | None]] = field(default_factory=list)
+    reply: ReplayReply | Exception = QUEUED
+    on_status: Status | Exception | None = GOOD_STATUS
+    asked: int = 0
+
+    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
+        """Replay."""
+        self.replays.append((list(lead_ids), actor, reason))
+        return told(self.reply)
+
+    async def status(self) -> Status:
+        """Answer; None hangs."""
+        self.asked += 1
+        if self.on_status is None:
+            await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+        return told(self.on_status)
+
+
+def told(answer: T | Exception | None) -> T:
+    """Return it or raise it."""
+    if isinstance(answer, Exception):
+        raise answer
+    assert answer is not None
+    return answer
+
+
+@dataclass
+class Service:
+    """The web application and what it stands on."""
+
+    site: Starlette
+    engine: FakeEngine
+    store: FakeStore
+    state: State
+    client: httpx.AsyncClient
+
+    async def ring(self, body: dict[str, Any] | bytes, headers: dict[str, str] | None = None) -> httpx.Response:
+        """Send a webhook; signed, unless other headers are given."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.client.post(
+            "/webhooks/leads", content=raw, headers=signed(raw) if headers is None else headers
+        )
+
+
+def new_state(engine: FakeEngine, store: FakeStore) -> State:
+    """What the application's lifespan yields."""
+    return State(
+        bell=engine,
+        replayer=store,
+        ring_auth=RingAuth(
+            [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
+        ),
+        late_rings=TokenBucket(per_second=0.001, burst=3),
+        admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)]),
+        readiness=Readiness(status=store.status, engine=lambda: engine.health),
+    )
+
+
+def new_site(state: State) -> Starlette:
+    """The real one, with this state."""
+
+    @asynccontextmanager
+    async def lifespan(_site: Starlette) -> AsyncIterator[State]:
+        yield state
+
+    return build_site(lifespan)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    """Asked without a network; what a server would put into the scope comes from here."""
+    engine, store = FakeEngine(), FakeStore()
+    state = new_state(engine, store)
+    site = new_site(state)
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        await site({**scope, "state": dict(state)}, receive, send)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://service") as client:
+        yield Service(site, engine, store, state, client)
+
+
+def signed(body: bytes, *, secret: str = SECRET, age_s: int = 0, message_id: str = "msg_1") -> dict[str, str]:
+    """The headers of a ring, as the reference library signs it."""
+    at = int(time.time()) - age_s
+    return {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(at),
+        "webhook-signature": Webhook(secret).sign(message_id, datetime.fromtimestamp(at, UTC), body.decode()),
+    }

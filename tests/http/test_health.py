@@ -1,0 +1,172 @@
+"""`/`, `/health` and `/ready`: for programs, for platforms, for people."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+
+from leadhook import __version__
+from leadhook.store import KeyCounts, RestingKey, RingSettings, Status, StoreError
+from leadhook.web import readiness
+from leadhook.web.readiness import Readiness
+
+from .conftest import GOOD_STATUS, HEALTHY, FakeStore, Service
+
+
+async def test_the_service_tells_its_name_and_version(service: Service) -> None:
+    """`GET /`."""
+    answer = await service.client.get("/")
+
+    assert answer.json() == {"service": "leadhook", "status": "online", "version": __version__}
+
+
+async def test_health_depends_on_nothing(service: Service) -> None:
+    """A platform must not restart us because the database is away."""
+    service.store.on_status = StoreError("unavailable", "unreachable", "away")
+    service.engine.health = dataclasses.replace(service.engine.health, fault="away", running=False)
+    answer = await service.client.get("/health")
+
+    assert (answer.status_code, answer.json()) == (200, {"ok": True})
+    assert service.store.asked == 0
+
+
+async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
+    """200, and no reasons."""
+    answer = await service.client.get("/ready")
+
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": [], "warnings": []})
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (Status(keys=KeyCounts(total=1, healthy=1)), "run `leadhook migrate`"),
+        (GOOD_STATUS.model_copy(update={"keys": KeyCounts()}), "public.gemini_api holds no API key"),
+        (
+            GOOD_STATUS.model_copy(
+                update={
+                    "keys": KeyCounts(
+                        total=3, cooling=2, disabled=1, next_return_at=datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+                    ),
+                    "parked_keys": (
+                        RestingKey(fingerprint="abcd", until=datetime(2026, 11, 24, 8, 0, tzinfo=UTC), reason="Quota."),
+                        RestingKey(fingerprint="beef", reason="Google does not accept it."),
+                    ),
+                }
+            ),
+            (
+                "2 rest and 1 are refused by Google. The next one returns at 2026-11-24 08:00:00 UTC."
+                " Key abcd rests until 2026-11-24 08:00:00 UTC: Quota."
+                " Key beef is not used until its row in gemini_api changes: Google does not accept it."
+            ),
+        ),
+        (
+            StoreError("misconfigured", "42501", "no permission for public.leadhook_status"),
+            "No permission for public.leadhook_status.",
+        ),
+    ],
+    ids=["schema", "no key", "all keys rest", "store error"],
+)
+async def test_what_the_database_lacks_is_a_reason(service: Service, status: Status | Exception, words: str) -> None:
+    """503, in words."""
+    service.store.on_status = status
+    answer = await service.client.get("/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+    assert any(words in reason for reason in answer.json()["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (GOOD_STATUS.model_copy(update={"triggers": {"all_leads": True, "prompts": False}}), "Changes of prompts"),
+        (GOOD_STATUS.model_copy(update={"ring": RingSettings(url_set=True, pg_net=True)}), "can't ring"),
+        (GOOD_STATUS.model_copy(update={"jobs": {"held": 12}}), "12 leads"),
+    ],
+    ids=["trigger", "ring", "held"],
+)
+async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: Status, words: str) -> None:
+    """Ready all the same."""
+    service.store.on_status = status
+    answer = await service.client.get("/ready")
+
+    assert answer.status_code == 200
+    assert [words in warning for warning in answer.json()["warnings"]] == [True]
+
+
+async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
+    """With the time since when."""
+    fault = {"fault": "the model is unknown: check GEMINI_MODEL", "since": datetime(2026, 11, 23, 7, 0, tzinfo=UTC)}
+    service.engine.health = dataclasses.replace(service.engine.health, **fault)  # type: ignore[arg-type]
+    answer = await service.client.get("/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["The model is unknown: check GEMINI_MODEL. Since 2026-11-23 07:00:00 UTC."]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"), [({"running": False}, "does not run"), ({"draining": True}, "shutting down")]
+)
+async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, changed: dict[str, bool], words: str) -> None:
+    """Before its start and after its end."""
+    service.engine.health = dataclasses.replace(service.engine.health, **changed)  # type: ignore[arg-type]
+    answer = await service.client.get("/ready")
+
+    assert answer.status_code == 503
+    assert words in answer.json()["reasons"][0]
+
+
+async def test_trouble_that_both_have_is_told_once(service: Service) -> None:
+    """The engine and the question for the status fail alike while the database is away."""
+    since = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
+    service.engine.health = dataclasses.replace(service.engine.health, fault="no connection", since=since)
+    service.store.on_status = StoreError("unavailable", "unreachable", "no connection")
+    answer = await service.client.get("/ready")
+
+    assert answer.json()["reasons"] == ["No connection. Since 2026-11-23 07:00:00 UTC."]
+
+
+async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Service) -> None:
+    """It is also among the warnings of the start."""
+    service.state["readiness"] = Readiness(
+        status=service.store.status,
+        engine=lambda: service.engine.health,
+        key_problem="anon may not",
+        warnings=["anon may not", "another"],
+    )
+    answer = await service.client.get("/ready")
+
+    assert answer.json() == {"ready": False, "reasons": ["anon may not"], "warnings": ["another"]}
+
+
+async def test_the_database_is_asked_once_in_five_seconds(service: Service) -> None:
+    """However many ask us, at the same time or one after the other."""
+    now = 100.0
+    service.state["readiness"] = Readiness(
+        status=service.store.status, engine=lambda: service.engine.health, clock=lambda: now
+    )
+
+    async def look() -> None:
+        await service.client.get("/ready")
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(look)
+    assert service.store.asked == 1
+    now += 5
+    await look()
+
+    assert service.store.asked == 2
+
+
+async def test_a_database_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it."""
+    monkeypatch.setattr(readiness, "PATIENCE_S", 0.01)
+    store = FakeStore(on_status=None)
+
+    with anyio.fail_after(10):
+        found = await Readiness(status=store.status, engine=lambda: HEALTHY).check()
+
+    assert "did not answer" in found.reasons[0]

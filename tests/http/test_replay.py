@@ -1,0 +1,187 @@
+"""`POST /replay`: who may, what it takes, what it answers."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from leadhook.store import ReplayedLead, ReplayReply, StoreError
+from leadhook.web.auth import Admins
+
+from .conftest import ADMIN, OTHER_ADMIN, Service
+
+
+async def ask(service: Service, body: Any, **headers: str) -> httpx.Response:
+    """Replay as an admin."""
+    return await service.client.post("/replay", json=body, headers={"authorization": f"Bearer {ADMIN}", **headers})
+
+
+async def test_a_replay_answers_what_the_database_made_of_it(service: Service) -> None:
+    """202 with the id, the counts, and each lead's outcome."""
+    service.store.reply = ReplayReply(
+        replay_id=7,
+        counts={"queued": 1, "not_eligible": 1},
+        leads=(
+            ReplayedLead(lead_id="a", outcome="queued"),
+            ReplayedLead(lead_id="b", outcome="not_eligible", missing=("scrapped",)),
+        ),
+    )
+    answer = await ask(service, {"lead_ids": ["a", "b", "a"], "reason": "new criteria"})
+
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {
+            "replay_id": 7,
+            "counts": {"queued": 1, "not_eligible": 1},
+            "leads": [
+                {"lead_id": "a", "outcome": "queued"},
+                {"lead_id": "b", "outcome": "not_eligible", "missing": ["scrapped"]},
+            ],
+        },
+    )
+    actor = f"admin:{hashlib.sha256(ADMIN.encode()).hexdigest()[:8]}"
+    assert service.store.replays == [(["a", "b"], actor, "new criteria")]
+
+
+async def test_every_admin_token_opens_and_leaves_its_own_mark(service: Service) -> None:
+    """ADMIN_TOKENS holds several; the audit tells them apart without holding them."""
+    for token in (ADMIN, OTHER_ADMIN):
+        assert (await ask(service, {"lead_ids": ["a"]}, authorization=f"bearer  {token}")).status_code == 202
+
+    actors = [actor for _, actor, _ in service.store.replays]
+    assert len(set(actors)) == 2
+    assert not any(token in actor for token in (ADMIN, OTHER_ADMIN) for actor in actors)
+
+
+STRANGERS = {
+    "nothing": "",
+    "scheme alone": "Bearer",
+    "empty token": "Bearer ",
+    "token alone": ADMIN,
+    "another scheme": f"Basic {ADMIN}",
+    "longer": f"Bearer {ADMIN}x",
+    "shorter": f"Bearer {ADMIN[:-1]}",
+    "two": f"Bearer {ADMIN} {OTHER_ADMIN}",
+    "no ascii": "Bearer é",
+}
+
+
+@pytest.mark.parametrize("who", STRANGERS)
+async def test_nobody_else_may(service: Service, who: str) -> None:
+    """401, and what to send, whatever was wrong."""
+    answer = await service.client.post(
+        "/replay", json={"lead_ids": ["a"]}, headers=[(b"authorization", STRANGERS[who].encode("latin-1"))]
+    )
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert "ADMIN_TOKENS" in answer.json()["detail"]
+    assert service.store.replays == []
+
+
+async def test_a_repeated_authorization_is_refused(service: Service) -> None:
+    """Which one counts is anybody's guess."""
+    twice = [("authorization", f"Bearer {ADMIN}")] * 2
+    answer = await service.client.post("/replay", json={"lead_ids": ["a"]}, headers=twice)
+
+    assert answer.status_code == 401
+
+
+async def test_admin_requests_are_closed_while_no_token_is_set(service: Service) -> None:
+    """403, and which setting opens them."""
+    service.state["admins"] = Admins([])
+    answer = await ask(service, {"lead_ids": ["a"]})
+
+    assert answer.status_code == 403
+    assert "ADMIN_TOKENS" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({}, ["#/lead_ids"]),
+        ({"lead_ids": []}, ["#/lead_ids"]),
+        ({"lead_ids": "a"}, ["#/lead_ids"]),
+        ({"lead_ids": ["a", 7, ""]}, ["#/lead_ids/1", "#/lead_ids/2"]),
+        ({"lead_ids": ["a"] * 1001}, ["#/lead_ids"]),
+        ({"lead_ids": ["x" * 1001]}, ["#/lead_ids/0"]),
+        ({"lead_ids": ["a"], "filter/~": 1, "dry_run": True}, ["#/filter~1~0", "#/dry_run"]),
+        ({"lead_ids": ["a"], "reason": "x" * 501}, ["#/reason"]),
+        ([], ["#"]),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+async def test_a_body_of_another_shape_is_refused_with_pointers(
+    service: Service, body: Any, pointers: list[str]
+) -> None:
+    """422: each fault with its place, and no value repeated."""
+    answer = await ask(service, body)
+
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json()["errors"]] == pointers
+    assert all(error["detail"] for error in answer.json()["errors"])
+    assert service.store.replays == []
+
+
+async def test_the_list_of_faults_is_bounded(service: Service) -> None:
+    """A thousand wrong ids are told by twenty."""
+    answer = await ask(service, {"lead_ids": [7] * 1000})
+
+    assert len(answer.json()["errors"]) == 20
+
+
+async def test_a_body_that_is_no_json_is_refused(service: Service) -> None:
+    """400; and 415 when it says so itself."""
+    headers = {"authorization": f"Bearer {ADMIN}"}
+    broken = await service.client.post("/replay", content=b"lead_ids=a", headers=headers)
+    form = await service.client.post("/replay", data={"lead_ids": "a"}, headers=headers)
+
+    assert (broken.status_code, form.status_code) == (400, 415)
+
+
+async def test_a_body_is_read_up_to_256_kb(service: Service) -> None:
+    """Long ids have room; floods don't, and strangers are sent away before anything is read."""
+    ids = [f"{n}-{'x' * 240}" for n in range(1000)]
+    assert (await ask(service, {"lead_ids": ids})).status_code == 202
+    assert (await ask(service, {"lead_ids": ["x" * 300_000]})).status_code == 413
+
+    async def unread() -> AsyncIterator[bytes]:
+        raise AssertionError
+        yield b""  # type: ignore[unreachable]
+
+    assert (await service.client.post("/replay", content=unread())).status_code == 401
+
+
+async def test_ids_travel_as_they_are(service: Service) -> None:
+    """Quotes, slashes, blanks and emoji are part of an id."""
+    ids = ['a"b', "c/d'e", " f ", "😀", "\u0000g"]
+    await ask(service, {"lead_ids": ids})
+
+    assert service.store.replays[0][0] == ids
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "misconfigured"])
+async def test_a_database_that_cannot_answer_is_503(service: Service, kind: Any) -> None:
+    """With its reason, and when to come back."""
+    service.store.reply = StoreError(
+        kind, "PGRST202", "the function public.leadhook_replay is missing: run `leadhook migrate`"
+    )
+    answer = await ask(service, {"lead_ids": ["a"]})
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert "run `leadhook migrate`" in answer.json()["detail"]
+
+
+async def test_a_bug_of_ours_is_500_and_tells_nothing(service: Service) -> None:
+    """The log has it."""
+    service.store.reply = StoreError("caller_bug", "PT400", "secret internals")
+    with capture_logs() as logs:
+        answer = await ask(service, {"lead_ids": ["a"]})
+
+    assert answer.status_code == 500
+    assert "internals" not in answer.text
+    assert "internals" in json.dumps(logs)

@@ -1,0 +1,107 @@
+"""What holds for every request: problems in one form, one line in the log, and no detail of a failure."""
+
+import json
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from structlog.testing import capture_logs
+
+from .conftest import ADMIN, Service
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing/here", 404),
+        ("POST", "/webhooks/leads/", 404),
+        ("DELETE", "/health", 405),
+        ("GET", "/replay", 405),
+        ("POST", "/replay", 401),
+    ],
+)
+async def test_every_error_is_a_problem(service: Service, method: str, path: str, status: int) -> None:
+    """RFC 9457: type, title, status, and a detail that says what to do."""
+    answer = await service.client.request(method, path)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(answer.json()) == {"type", "title", "status", "detail"}
+    assert answer.json()["status"] == status
+    assert answer.json()["detail"].endswith(".")
+
+
+async def test_head_is_answered_where_get_is(service: Service) -> None:
+    """Some platforms look this way."""
+    assert (await service.client.head("/health")).status_code == 200
+
+
+async def test_a_failure_of_ours_tells_nothing_and_logs_all(service: Service) -> None:
+    """500 with the request's id; the log has the exception under the same id."""
+
+    async def broken(_request: Request) -> Response:
+        raise RuntimeError("private")
+
+    service.site.router.routes.append(Route("/broken", broken))
+    with capture_logs() as logs:
+        answer = await service.client.get("/broken")
+
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "private" not in answer.text
+    assert answer.headers["x-request-id"]
+    assert (logs[0]["event"], logs[0]["log_level"], logs[0]["status"]) == ("http.request", "error", 500)
+    assert repr(logs[0]["exc_info"]) == "RuntimeError('private')"
+
+
+async def test_each_request_leaves_one_line_without_path_query_or_headers(service: Service) -> None:
+    """The route's template stands for the path, which may hold personal data."""
+    with capture_logs() as logs:
+        await service.client.get("/health?lead=jane@example.com", headers={"x-private": "private"})
+        await service.client.get("/leads/jane@example.com")
+        await service.client.request("PROPFIND" * 100, "/")
+
+    assert [(line["event"], line["method"], line["route"], line["status"]) for line in logs] == [
+        ("http.request", "GET", "/health", 200),
+        ("http.request", "GET", None, 404),
+        ("http.request", "other", "/", 405),
+    ]
+    assert all(0 <= line["duration_ms"] < 5000 for line in logs)
+    assert "jane" not in json.dumps(logs)
+    assert "private" not in json.dumps(logs)
+
+
+async def test_each_answer_carries_its_id_and_is_not_kept_by_caches(service: Service) -> None:
+    """The id is ours, whatever the client sends."""
+    answers = [await service.client.get("/health", headers={"x-request-id": "forged"}) for _ in range(2)]
+
+    assert len({answer.headers["x-request-id"] for answer in answers} - {"forged"}) == 2
+    assert answers[0].headers["cache-control"] == "no-store"
+
+
+async def test_a_client_that_leaves_is_no_failure_of_ours(service: Service) -> None:
+    """Its line says 499, as nobody waited for the answer."""
+
+    async def leaves() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def nobody(_message: object) -> None:
+        pytest.fail("answered")
+
+    path = {"path": "/webhooks/leads", "raw_path": b"/webhooks/leads", "query_string": b"", "root_path": ""}
+    scope = {"type": "http", "method": "POST", "headers": [], "state": dict(service.state), **path}
+    with capture_logs() as logs:
+        await service.site(scope, leaves, nobody)
+
+    assert [line["status"] for line in logs] == [499]
+
+
+async def test_the_log_names_the_admin_but_not_the_token(service: Service) -> None:
+    """For the audit."""
+    with capture_logs() as logs:
+        await service.client.post("/replay", json={"lead_ids": ["a"]}, headers={"authorization": f"Bearer {ADMIN}"})
+
+    assert logs[0]["event"] == "replay.requested"
+    assert logs[0]["actor"].startswith("admin:")
+    assert ADMIN not in json.dumps(logs)

@@ -1,0 +1,283 @@
+"""`POST /webhooks/leads`: what rings, what does not, and what a stranger learns."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from .conftest import OLD_SECRET, STATIC, Service, signed
+
+OURS = {
+    "type": "INSERT",
+    "table": "lead_details",
+    "schema": "public",
+    "record": None,
+    "old_record": None,
+    "records": ["a", "b"],
+    "total": 2,
+}
+BY_HEADER = {"x-ring": STATIC, "content-type": "application/json"}
+
+
+def dashboard(**changed: Any) -> dict[str, Any]:
+    """The body of a plain dashboard webhook."""
+    record = {"lead_id": "a", "sent_to_llm": False, "bio": "…"}
+    return {
+        "type": "INSERT",
+        "table": "lead_details",
+        "schema": "public",
+        "record": record,
+        "old_record": None,
+        **changed,
+    }
+
+
+async def test_a_signed_ring_wakes_the_worker_without_hints(service: Service) -> None:
+    """What it tells of is in the database already."""
+    answer = await service.ring(OURS)
+
+    assert (answer.status_code, answer.json()) == (202, {"ok": True})
+    assert service.engine.rings == [[]]
+
+
+async def test_either_secret_of_a_rotation_is_accepted(service: Service) -> None:
+    """WEBHOOK_SECRETS holds several."""
+    body = json.dumps(OURS).encode()
+    answer = await service.ring(body, signed(body, secret=OLD_SECRET))
+
+    assert answer.status_code == 202
+    assert service.engine.rings == [[]]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"type": "TRUNCATE", "records": []},
+        {"type": "DELETE", "records": ["a"]},
+        {"type": "INSERT", "table": "gemini_api", "records": []},
+        {"type": "UPDATE", "table": "prompts", "records": []},
+        {"type": "REPLAY", "table": None, "schema": None, "records": []},
+    ],
+)
+async def test_every_ring_of_our_own_triggers_wakes_the_worker(service: Service, changed: dict[str, Any]) -> None:
+    """Deletes too: what is known of the lead is to go."""
+    answer = await service.ring({**OURS, **changed})
+
+    assert answer.status_code == 202
+    assert service.engine.rings == [[]]
+
+
+async def test_a_dashboard_webhook_hints_at_its_lead(service: Service) -> None:
+    """Nothing else has noted that row."""
+    answer = await service.ring(dashboard(), BY_HEADER)
+
+    assert (answer.status_code, answer.json()) == (202, {"ok": True})
+    assert service.engine.rings == [["a"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "hints"),
+    [
+        (dashboard(type="UPDATE", table="all_leads", record={"lead_id": "b'/\"%"}), ["b'/\"%"]),
+        (dashboard(table="prompts", record={"user_id": "u", "tag": "t"}), []),
+        (dashboard(table="gemini_api", record={"lead_id": "no lead"}), []),
+        (dashboard(record={"lead_id": "x" * 201}), []),
+        (dashboard(record={"lead_id": 7}), []),
+        (dashboard(record={}), []),
+        (dashboard(record=None), []),
+        (
+            dashboard(record=None, records=[{"lead_id": "a"}, {"lead_id": "b", "sent_to_llm": True}, "c", "a"]),
+            ["a", "c"],
+        ),
+        (dashboard(record=None, records=[f"lead-{n}" for n in range(700)]), [f"lead-{n}" for n in range(500)]),
+    ],
+    ids=str,
+)
+async def test_hints_are_ids_of_leads_and_bounded(service: Service, body: dict[str, Any], hints: list[str]) -> None:
+    """At most 500 of at most 200 characters; the ring itself always counts."""
+    answer = await service.ring(body, BY_HEADER)
+
+    assert answer.status_code == 202
+    assert service.engine.rings == [hints]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        dashboard(type="UPDATE", record={"lead_id": "a", "sent_to_llm": True}),
+        dashboard(type="DELETE", record=None, old_record={"lead_id": "a"}),
+        dashboard(record=None, records=[{"lead_id": "a", "sent_to_llm": True}]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("signs", [True, False])
+async def test_what_cannot_make_a_lead_eligible_rings_nothing(
+    service: Service, body: dict[str, Any], *, signs: bool
+) -> None:
+    """Our own save sets sent_to_llm: its echo must not wake anybody."""
+    answer = await service.ring(body, None if signs else BY_HEADER)
+
+    assert (answer.status_code, answer.json()) == (202, {"ok": True})
+    assert service.engine.rings == []
+
+
+@pytest.mark.parametrize("age_s", [299, -299, 301, -301, 24 * 3600 - 5, -24 * 3600 + 5])
+async def test_a_late_or_early_ring_is_a_hint_for_a_day(service: Service, age_s: int) -> None:
+    """pg_net's queue may hold it back, and clocks differ."""
+    body = json.dumps(OURS).encode()
+    answer = await service.ring(body, signed(body, age_s=age_s))
+
+    assert answer.status_code == 202
+    assert service.engine.rings == [[]]
+
+
+@pytest.mark.parametrize("age_s", [24 * 3600 + 5, -24 * 3600 - 5])
+async def test_beyond_a_day_it_is_refused(service: Service, age_s: int) -> None:
+    """Nobody's clock is that far off; the log says by how much."""
+    body = json.dumps(OURS).encode()
+    with capture_logs() as logs:
+        answer = await service.ring(body, signed(body, age_s=age_s))
+
+    assert answer.status_code == 401
+    assert service.engine.rings == []
+    assert logs[0]["reason"] == "timestamp_far_off"
+    assert abs(logs[0]["age_s"] - age_s) <= 2
+
+
+async def test_late_rings_are_bounded_in_rate(service: Service) -> None:
+    """Whoever recorded one may send it again all day; punctual ones are not held up by it."""
+    body = json.dumps(OURS).encode()
+    with capture_logs() as logs:
+        late = [await service.ring(body, signed(body, age_s=3600)) for _ in range(5)]
+    assert {answer.status_code for answer in late} == {202}
+    assert [line["rang"] for line in logs if line["event"] == "webhook.accepted"] == [True, True, True, False, False]
+
+    await service.ring(OURS)
+
+    assert len(service.engine.rings) == 4
+
+
+def strangers() -> dict[str, dict[str, str]]:
+    """Requests that prove nothing, by the reason that the log gives."""
+    body = json.dumps(OURS).encode()
+    good = signed(body)
+    return {
+        "missing_x_ring": {},
+        "wrong_static_header": {"x-ring": STATIC[:-1]},
+        "missing_webhook_id": {name: value for name, value in good.items() if name != "webhook-id"},
+        "missing_webhook_timestamp": {name: value for name, value in good.items() if name != "webhook-timestamp"},
+        "bad_timestamp": {**good, "webhook-timestamp": "soon"},
+        "bad_id": {**good, "webhook-id": "a.b"},
+        "no_signature_fits": {**good, "webhook-signature": "v1,AAAA,BBBB v1, ,"},
+        "signatures_too_long": {**good, "webhook-signature": "v1,AAAA " * 500},
+        "timestamp_far_off": signed(body, age_s=100_000),
+    }
+
+
+@pytest.mark.parametrize("reason", strangers())
+async def test_a_stranger_learns_nothing_and_the_log_all(service: Service, reason: str) -> None:
+    """Every refusal has the same status, headers and body; its reason is in the log."""
+    body = json.dumps(OURS).encode()
+    plain = await service.ring(body, {})
+    with capture_logs() as logs:
+        answer = await service.ring(body, strangers()[reason])
+
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.content == plain.content
+    assert [name for name in answer.headers] == [name for name in plain.headers]  # noqa: C416
+    assert [line["reason"] for line in logs if line["event"] == "webhook.refused"] == [reason]
+    assert service.engine.rings == []
+
+
+async def test_a_bad_signature_is_not_saved_by_the_static_header(service: Service) -> None:
+    """What is signed must be signed well."""
+    body = json.dumps(OURS).encode()
+    answer = await service.ring(body + b" ", {**signed(body), "x-ring": STATIC})
+
+    assert answer.status_code == 401
+    assert service.engine.rings == []
+
+
+UNREADABLE = {
+    "empty": b"",
+    "cut off": b'{"type": "INSERT"',
+    "lone surrogate": b'{"type": "\\ud800"}',
+    "byte order mark": b"\xef\xbb\xbf{}",
+    "deep": b"[" * 30_000,
+}
+FOREIGN = {
+    "array": b"[]",
+    "null": b"null",
+    "nothing": b"{}",
+    "table": json.dumps(dashboard(table="orders")).encode(),
+    "schema": json.dumps(dashboard(schema="auth")).encode(),
+    "lower case": json.dumps(dashboard(type="insert")).encode(),
+    "truncate of a dashboard": json.dumps(dashboard(type="TRUNCATE")).encode(),
+    "no table": json.dumps(dashboard(table=None)).encode(),
+    "record": json.dumps(dashboard(record="a")).encode(),
+    "records": json.dumps({**OURS, "records": [1]}).encode(),
+    "long type": json.dumps({**OURS, "type": "X" * 50}).encode(),
+}
+
+
+@pytest.mark.parametrize("what", [*UNREADABLE, *FOREIGN])
+async def test_a_proven_ring_of_another_shape_is_refused_in_words(service: Service, what: str) -> None:
+    """400 where it is no JSON, 422 where it is about something else; nothing rings."""
+    answer = await service.ring({**UNREADABLE, **FOREIGN}[what])
+    status = 400 if what in UNREADABLE else 422
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    assert service.engine.rings == []
+
+
+async def test_a_body_that_is_not_utf_8_is_refused(service: Service) -> None:
+    """By the static header, as the reference library can't sign it."""
+    assert (await service.ring(b'{"type": "\xff"}', BY_HEADER)).status_code == 400
+
+
+async def test_a_body_that_says_it_is_not_json_is_refused(service: Service) -> None:
+    """And one that says nothing is read."""
+    body = json.dumps(OURS).encode()
+    form = await service.ring(body, {**signed(body), "content-type": "text/plain"})
+    silent = await service.ring(body, {name: value for name, value in signed(body).items() if name != "content-type"})
+
+    assert (form.status_code, silent.status_code) == (415, 202)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("proven", [True, False])
+async def test_a_body_of_more_than_64_kb_is_refused(service: Service, *, declared: bool, proven: bool) -> None:
+    """Whether its length is declared or not, and before anything else is looked at."""
+    body = json.dumps({**OURS, "records": ["x" * 70_000]}).encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    headers = signed(body) if proven else {}
+    answer = await service.client.post("/webhooks/leads", content=body if declared else chunks(), headers=headers)
+
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert service.engine.rings == []
+
+
+async def test_a_body_of_64_kb_is_read(service: Service) -> None:
+    """The limit itself is allowed."""
+    body = json.dumps(OURS).encode()
+    body += b" " * (64 * 1024 - len(body))
+
+    assert (await service.ring(body)).status_code == 202
+    assert (await service.ring(body + b" ")).status_code == 413
+
+
+async def test_only_post_is_allowed(service: Service) -> None:
+    """405 names what is."""
+    answer = await service.client.get("/webhooks/leads")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

@@ -1,0 +1,231 @@
+"""The environment is checked as a whole, in words, and never repeated."""
+
+import base64
+import json
+import secrets
+
+import pytest
+from pydantic import ValidationError
+
+from leadhook import advice
+from leadhook.credentials import supabase_role, webhook_key
+from leadhook.settings import Settings, SettingsError, load_settings, settings_table
+
+
+def whsec(size: int = 32) -> str:
+    """A Standard Webhooks secret."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(size)).decode()
+
+
+def jwt(role: str) -> str:
+    """A JWT of Supabase's older kind; its signature is none."""
+    claims = base64.urlsafe_b64encode(json.dumps({"iss": "supabase", "role": role}).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJIUzI1NiJ9.{claims}.{secrets.token_urlsafe(32)}"
+
+
+def settings(**env: str) -> Settings:
+    """The least that works, and what the test adds."""
+    return load_settings({"SUPABASE_URL": "http://127.0.0.1:54321", "SUPABASE_SECRET_KEY": "fake-key", **env})
+
+
+def test_defaults_are_those_of_the_documents() -> None:
+    """With nothing but the project's address and key, every limit has its documented value."""
+    given = settings()
+
+    assert (given.host, given.port, given.max_concurrency) == ("127.0.0.1", 8000, 16)
+    assert (given.sweep_interval_sec, given.drain_sec, given.kill_timeout_sec) == (300, 45, 60)
+    assert given.gemini_model == "gemini-3.5-flash-lite"
+    assert given.gemini_base_url is None
+
+
+def test_all_problems_are_named_at_once() -> None:
+    """One start is enough to learn everything that is wrong."""
+    env = {
+        "SUPABASE_URL": "no url",
+        "WEBHOOK_SECRETS": f"{whsec()}, {whsec(23)} secret-without-prefix whsec_!!!",
+        "WEBHOOK_STATIC_HEADER": "no colon",
+        "ADMIN_TOKENS": "long-enough-for-this,short",
+        "PORT": "70000",
+        "MAX_CONCURRENCY": "many",
+        "DRAIN_SEC": "60",
+        "GEMINI_BASE_URL": "ftp://example.com",
+        "LOG_LEVEL": "loud",
+    }
+    with pytest.raises(SettingsError) as caught:
+        load_settings(env)
+
+    lines = [line.strip() for line in str(caught.value).splitlines()[1:]]
+    assert [line.partition(":")[0] for line in lines] == [
+        "SUPABASE_URL",
+        "SUPABASE_SECRET_KEY",
+        "WEBHOOK_SECRETS (no. 2)",
+        "WEBHOOK_SECRETS (no. 3)",
+        "WEBHOOK_SECRETS (no. 4)",
+        "WEBHOOK_STATIC_HEADER",
+        "ADMIN_TOKENS (no. 2)",
+        "PORT",
+        "MAX_CONCURRENCY",
+        "KILL_TIMEOUT_SEC",
+        "GEMINI_BASE_URL",
+        "LOG_LEVEL",
+    ]
+
+
+def test_what_is_missing_is_named() -> None:
+    """An empty environment lacks the address and a key, by their names."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings({})
+
+    assert "SUPABASE_URL: is not set" in str(caught.value)
+    assert "SUPABASE_SECRET_KEY: is not set" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WEBHOOK_SECRETS", "whsec_c2VjcmV0LW9mLXR3ZW50eQ=="),
+        ("WEBHOOK_SECRETS", "whsec_not*base64*at*all"),
+        ("WEBHOOK_STATIC_HEADER", "broken name: hunter2-hunter2"),
+        ("WEBHOOK_STATIC_HEADER", "x-ring: hunter2\r\nx-evil: hunter2"),
+        ("ADMIN_TOKENS", "hunter2"),
+        ("SUPABASE_URL", "postgres://user:hunter2@host/db"),
+        ("PORT", "hunter2"),
+    ],
+)
+def test_no_problem_repeats_a_value(name: str, value: str) -> None:
+    """A wrong value may still be a secret."""
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: value})
+
+    chain: list[BaseException | None] = [caught.value, caught.value.__cause__]
+    assert not any("hunter2" in str(error) or value in str(error) for error in chain)
+    assert caught.value.__suppress_context__
+
+
+def test_a_variable_set_to_nothing_counts_as_unset() -> None:
+    """Compose files and dashboards leave empty variables behind."""
+    assert settings(PORT="", GEMINI_BASE_URL="  ", ADMIN_TOKENS="").port == 8000
+
+
+def test_the_secret_key_wins_over_the_older_ones() -> None:
+    """SUPABASE_SECRET_KEY, else SUPABASE_SERVICE_ROLE_KEY, else SUPABASE_ANON_KEY."""
+    names = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"]
+    for first in range(3):
+        env = {"SUPABASE_URL": "http://x", **{name: f"key-of-{name}" for name in names[first:]}}
+        given = load_settings(env)
+
+        assert given.supabase_key_name == names[first]
+        assert given.supabase_key.get_secret_value() == f"key-of-{names[first]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "role"),
+    [
+        ("SUPABASE_ANON_KEY", jwt("anon"), "anon"),
+        ("SUPABASE_ANON_KEY", "opaque", "anon"),
+        ("SUPABASE_SERVICE_ROLE_KEY", jwt("authenticated"), "authenticated"),
+        ("SUPABASE_SECRET_KEY", "sb_publishable_x", "anon"),
+    ],
+)
+def test_a_key_that_may_not_do_the_work_is_explained(name: str, key: str, role: str) -> None:
+    """The service starts, and knows why the database will refuse it."""
+    problem = advice.key_problem(load_settings({"SUPABASE_URL": "http://x", name: key}))
+
+    assert problem is not None
+    assert f"{name} holds a key of the role {role}" in problem
+    assert key not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("SUPABASE_SECRET_KEY", "sb_secret_x"),
+        ("SUPABASE_SERVICE_ROLE_KEY", jwt("service_role")),
+        ("SUPABASE_ANON_KEY", jwt("service_role")),
+        ("SUPABASE_SECRET_KEY", "opaque"),
+    ],
+)
+def test_a_key_that_may_do_the_work_has_no_problem(name: str, key: str) -> None:
+    """What the key says of itself counts more than the variable's name."""
+    assert advice.key_problem(load_settings({"SUPABASE_URL": "http://x", name: key})) is None
+
+
+@pytest.mark.parametrize(
+    "key", ["a.b.c", "a.####.c", f"a.{base64.urlsafe_b64encode(b'[1]').decode()}.c", "..", "é.é.é"]
+)
+def test_a_key_that_only_looks_like_a_jwt_has_no_role(key: str) -> None:
+    """Reading the claim never raises."""
+    assert supabase_role(key) is None
+
+
+def test_several_webhook_secrets_may_be_separated_by_blanks_or_commas() -> None:
+    """During a rotation the old and the new one are both accepted."""
+    one, two, three = whsec(24), whsec(64), whsec().rstrip("=")
+    given = settings(WEBHOOK_SECRETS=f" {one},{two}\n{three} ")
+
+    assert given.webhook_keys == tuple(map(webhook_key, (one, two, three)))
+    assert [len(key) for key in given.webhook_keys] == [24, 64, 32]
+
+
+def test_the_static_header_is_read_as_name_and_value() -> None:
+    """Its value may hold colons and blanks."""
+    header = settings(WEBHOOK_STATIC_HEADER="Authorization:  Bearer a:b c ").webhook_static_header
+
+    assert header is not None
+    assert (header.name, header.value.get_secret_value()) == ("authorization", "Bearer a:b c")
+
+
+def test_the_drain_must_fit_into_the_kill_timeout() -> None:
+    """DRAIN_SEC and the 8 s around it end before the platform kills."""
+    assert settings(DRAIN_SEC="20", KILL_TIMEOUT_SEC="28.1").drain_sec == 20
+    with pytest.raises(SettingsError, match="KILL_TIMEOUT_SEC: must be more than 28 s"):
+        settings(DRAIN_SEC="20", KILL_TIMEOUT_SEC="28")
+
+
+def test_polling_is_ignored_with_one_warning_that_names_the_sweep() -> None:
+    """POLL_INTERVAL_SEC was the predecessor's; whatever it says is no error."""
+    warnings = advice.warnings(settings(POLL_INTERVAL_SEC="often", WEBHOOK_SECRETS=whsec()))
+
+    assert len(warnings) == 1
+    assert "POLL_INTERVAL_SEC" in warnings[0]
+    assert "SWEEP_INTERVAL_SEC" in warnings[0]
+
+
+def test_settings_never_show_a_secret() -> None:
+    """Neither printed nor dumped."""
+    env = {
+        "SUPABASE_SERVICE_ROLE_KEY": "fake-hidden-1",
+        "WEBHOOK_SECRETS": whsec(),
+        "WEBHOOK_STATIC_HEADER": "x: fake-hidden-2",
+        "ADMIN_TOKENS": "fake-hidden-3-long",
+        "DATABASE_URL": "postgres://fake-hidden-4",
+    }
+    given = settings(**env)
+    shown = f"{given!r} {given} {given.model_dump_json()}"
+
+    assert len(given.secrets()) == 6
+    assert not [secret for secret in given.secrets() if secret in shown]
+
+
+def test_settings_never_change() -> None:
+    """They are read once."""
+    with pytest.raises(ValidationError):
+        settings().port = 1
+
+
+def test_every_setting_has_a_meaning() -> None:
+    """The table of the documents is made of the class."""
+    table = {row.name: row for row in settings_table()}
+
+    assert set(table) == {name.upper() for name in Settings.model_fields}
+    assert all(row.meaning.endswith(".") for row in table.values())
+    assert table["DRAIN_SEC"].default == "45"
+    assert table["WEBHOOK_SECRETS"].default == ""
+
+
+def test_the_process_environment_is_the_default_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`load_settings()` reads os.environ."""
+    monkeypatch.setenv("SUPABASE_URL", "http://from-the-environment/")
+    monkeypatch.setenv("SUPABASE_SECRET_KEY", "fake-key")
+
+    assert load_settings().supabase_url == "http://from-the-environment"
