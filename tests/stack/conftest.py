@@ -119,6 +119,8 @@ def start_stack(wait_until: "WaitUntil") -> StartStack:
     @contextmanager
     def start(*arguments: str, **settings: str) -> Iterator[Stack]:
         with tempfile.TemporaryDirectory(prefix="leadhook-stack-") as directory:
+            # As root, Postgres's account must get in, or its data would be kept elsewhere.
+            Path(directory).chmod(0o711)
             facts_file = Path(directory) / "local.json"
             environment = {name: value for name, value in os.environ.items() if name not in NOT_THE_CALLERS}
             command = [sys.executable, "-m", "leadhook", "local", "up", f"--state-dir={directory}", *arguments]

@@ -64,7 +64,7 @@ async def judge(google: Google) -> AsyncIterator[GeminiJudge]:
         yield judge
 
 
-async def test_a_lead_is_scored_and_written_to(judge: GeminiJudge, google: Google):
+async def test_a_lead_is_scored_and_written_to(judge: GeminiJudge, google: Google) -> None:
     """Two calls with the lead's own key, whose cost is known."""
     score, first = await judge.score(LEAD, PROMPTS, KEY)
     message, second = await judge.write(LEAD, PROMPTS, KEY)
@@ -78,7 +78,7 @@ async def test_a_lead_is_scored_and_written_to(judge: GeminiJudge, google: Googl
     assert [call["status"] for call in await google.calls()] == [200, 200]
 
 
-async def test_everything_before_the_lead_is_identical_from_lead_to_lead(judge: GeminiJudge, google: Google):
+async def test_everything_before_the_lead_is_identical_from_lead_to_lead(judge: GeminiJudge, google: Google) -> None:
     """The system instruction and the settings repeat to the byte; the lead stands last."""
     await judge.score(LEAD, PROMPTS, KEY)
     await judge.score(LEAD.model_copy(update={"name": "Max"}), PROMPTS, KEY)
@@ -103,7 +103,7 @@ async def test_everything_before_the_lead_is_identical_from_lead_to_lead(judge: 
         "thinking_only",
     ],
 )
-async def test_an_unusable_answer_is_asked_for_once_more(judge: GeminiJudge, google: Google, answer: str):
+async def test_an_unusable_answer_is_asked_for_once_more(judge: GeminiJudge, google: Google, answer: str) -> None:
     """The second, good answer counts, and both are paid for."""
     await google.order(answer=answer, first=1)
 
@@ -113,7 +113,7 @@ async def test_an_unusable_answer_is_asked_for_once_more(judge: GeminiJudge, goo
     assert usage.calls == 2
 
 
-async def test_two_unusable_answers_are_the_leads_end(judge: GeminiJudge, google: Google):
+async def test_two_unusable_answers_are_the_leads_end(judge: GeminiJudge, google: Google) -> None:
     """One repair, no loop; the reason quotes nothing of the answer."""
     await google.order(answer="truncated")
 
@@ -126,7 +126,7 @@ async def test_two_unusable_answers_are_the_leads_end(judge: GeminiJudge, google
 
 
 @pytest.mark.parametrize("answer", ["nul", "surrogate"])
-async def test_text_that_postgres_cannot_store_is_cleaned(judge: GeminiJudge, google: Google, answer: str):
+async def test_text_that_postgres_cannot_store_is_cleaned(judge: GeminiJudge, google: Google, answer: str) -> None:
     """A NUL or half a surrogate pair in an answer costs no lead."""
     await google.order(answer=answer)
 
@@ -165,7 +165,7 @@ async def test_text_that_postgres_cannot_store_is_cleaned(judge: GeminiJudge, go
 )
 async def test_what_goes_wrong_is_named_and_blamed(
     judge: GeminiJudge, google: Google, do: dict[str, Any], kind: str, code: str
-):
+) -> None:
     """Each thing that Google or the network can do has its class and its code, and is called once."""
     await google.order(**do)
 
@@ -178,7 +178,7 @@ async def test_what_goes_wrong_is_named_and_blamed(
     assert "visibly-fake-key" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
-async def test_a_minute_quota_parks_the_key_for_as_long_as_google_says(judge: GeminiJudge, google: Google):
+async def test_a_minute_quota_parks_the_key_for_as_long_as_google_says(judge: GeminiJudge, google: Google) -> None:
     """RetryInfo's delay; a day quota lasts until midnight Pacific."""
     await google.order(error={"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7})
     with pytest.raises(Failure) as minute:
@@ -193,7 +193,7 @@ async def test_a_minute_quota_parks_the_key_for_as_long_as_google_says(judge: Ge
 
 
 @pytest.mark.parametrize("do", [{"hang": True}, {"drip": {"bytes": 1, "every_ms": 50}}])
-async def test_no_call_outlives_its_limit(judge: GeminiJudge, google: Google, do: dict[str, Any]):
+async def test_no_call_outlives_its_limit(judge: GeminiJudge, google: Google, do: dict[str, Any]) -> None:
     """A call that hangs, and one that drips, both end at the limit."""
     await google.order(**do)
     short = GeminiJudge(GeminiClient(judge._client._chat, call_limit_s=0.3))

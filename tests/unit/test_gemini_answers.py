@@ -11,7 +11,7 @@ from leadhook.gemini.answers import MessageAnswer, ScoreAnswer, parse
 GOOD = '{"SCORE": 72, "RESPONSE": "fits", "SHOULD_CONTACT": 1}'
 
 
-def test_a_complete_answer_is_taken():
+def test_a_complete_answer_is_taken() -> None:
     """The plain case."""
     score = parse(GOOD, ScoreAnswer).to_domain()
 
@@ -34,19 +34,19 @@ def test_a_complete_answer_is_taken():
         "null",
     ],
 )
-def test_anything_else_is_refused(text: str):
+def test_anything_else_is_refused(text: str) -> None:
     """No repair by guessing: what is not complete and in range is asked for again."""
     with pytest.raises(ValueError):  # noqa: PT011 - the kind of ValueError is not the rule
         parse(text, ScoreAnswer)
 
 
-def test_a_message_that_was_cut_off_is_refused():
+def test_a_message_that_was_cut_off_is_refused() -> None:
     """LangChain's parser would take it for a whole one."""
     with pytest.raises(ValueError, match="Unterminated"):
         parse('{"SUBJECT": "Hi", "MESSAGE": "Hello Jo, we can hel', MessageAnswer)
 
 
-def test_what_postgres_cannot_store_is_cleaned():
+def test_what_postgres_cannot_store_is_cleaned() -> None:
     """A NUL goes, half of a surrogate pair becomes the replacement character, a whole pair stays."""
     text = r'{"SUBJECT": "a\u0000b \ud800", "MESSAGE": "\ud83d\ude00 ok"}'
 
@@ -57,7 +57,7 @@ def test_what_postgres_cannot_store_is_cleaned():
 
 
 @given(st.text(st.characters(codec=None), min_size=1), st.text(st.characters(codec=None), min_size=1))
-def test_whatever_text_a_model_sends_can_be_stored(subject: str, message: str):
+def test_whatever_text_a_model_sends_can_be_stored(subject: str, message: str) -> None:
     """Any JSON string at all ends up as text that UTF-8 and Postgres take."""
     try:
         answer = parse(json.dumps({"SUBJECT": subject, "MESSAGE": message}), MessageAnswer)

@@ -1,0 +1,5 @@
+"""`python -m leadhook` is `leadhook`."""
+
+from leadhook.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The database's owner at work: migrations and webhooks, over psycopg, with more rights than the service ever has."""

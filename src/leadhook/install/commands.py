@@ -1,0 +1,82 @@
+"""What the command line calls: takes DATABASE_URL from the environment and talks to the terminal."""
+
+import asyncio
+import os
+import sys
+from functools import partial
+
+from leadhook.install.backlog import Wish, count_releasable, show_backlog
+from leadhook.install.backlog import release_backlog as release_in_database
+from leadhook.install.failure import InstallError, MisuseError
+from leadhook.install.files import read_migrations, read_webhook_steps
+from leadhook.install.install import Order
+from leadhook.install.install import install as install_everything
+from leadhook.install.migrate import migrate as migrate_database
+from leadhook.install.plan import make_plan
+from leadhook.install.uninstall import uninstall as uninstall_from_database
+from leadhook.install.webhooks import install_webhooks as install_into_database
+
+
+def migrate() -> None:
+    """`leadhook migrate`."""
+    asyncio.run(migrate_database(_database_url(), read_migrations(), partial(print, flush=True)))
+
+
+def install_webhooks(url: str) -> None:
+    """`leadhook webhooks install`: only the line for the service's environment goes to stdout."""
+    tell = partial(print, file=sys.stderr, flush=True)
+    secret = asyncio.run(install_into_database(_database_url(), url, read_migrations(), read_webhook_steps(), tell))
+    sys.stdout.write(f"WEBHOOK_SECRETS={secret}\n")
+
+
+def show_plan() -> None:
+    """`leadhook install --plan`."""
+    for line in asyncio.run(make_plan(_database_url(), read_migrations(), read_webhook_steps())):
+        sys.stdout.write(f"{line}\n")
+
+
+def install(order: Order, *, yes: bool) -> None:
+    """`leadhook install`: only the line for the service's environment goes to stdout."""
+    tell = partial(print, file=sys.stderr, flush=True)
+    migrations, steps = read_migrations(), read_webhook_steps()
+    for line in asyncio.run(make_plan(_database_url(), migrations, steps)):
+        tell(line)
+    if not yes:
+        _confirm()
+    secret = asyncio.run(install_everything(_database_url(), order, migrations, steps, tell))
+    sys.stdout.write(f"WEBHOOK_SECRETS={secret}\n")
+
+
+def _confirm() -> None:
+    if not sys.stdin.isatty():
+        raise MisuseError("nothing was changed: there is no terminal to ask at. --yes installs what the plan says.")
+    sys.stderr.write("Install? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise InstallError("nothing was changed")
+
+
+def uninstall(*, purge: bool) -> None:
+    """`leadhook uninstall`."""
+    asyncio.run(uninstall_from_database(_database_url(), purge=purge, tell=partial(print, flush=True)))
+
+
+def show_the_backlog() -> None:
+    """`leadhook backlog status`."""
+    asyncio.run(show_backlog(_database_url(), partial(print, flush=True)))
+
+
+def release_the_backlog(wish: Wish, *, dry_run: bool) -> None:
+    """`leadhook backlog release`."""
+    work = count_releasable if dry_run else release_in_database
+    asyncio.run(work(_database_url(), wish, partial(print, flush=True)))
+
+
+def _database_url() -> str:
+    url = os.environ.get("DATABASE_URL", "").strip()
+    if not url:
+        raise InstallError(
+            "DATABASE_URL is not set: the direct connection of the database's owner, "
+            "like postgresql://postgres:PASSWORD@db.PROJECT.supabase.co:5432/postgres"
+        )
+    return url

@@ -1,0 +1,146 @@
+"""One connection to the database with its owner's rights, and what is wrong with it in words."""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from leadhook.install.failure import InstallError
+from leadhook.install.sql import question
+
+Connection: TypeAlias = psycopg.AsyncConnection[dict[str, Any]]
+
+_EXAMPLE = "postgresql://postgres:PASSWORD@db.PROJECT.supabase.co:5432/postgres"
+_SESSION_POOLER = "the session pooler (port 5432 of the pooler's host, user postgres.PROJECT)"
+_TRANSACTION_POOLER_PORT = "6543"
+_OLDEST_VERSION = 150000
+_CONNECT_TIMEOUT_S = 10
+_IN_WORDS = {
+    "password authentication failed": "the password in DATABASE_URL is not right",
+    "no password supplied": "DATABASE_URL has no password",
+    "connection refused": "nobody listens there",
+    "network is unreachable": f"no way there from here; the direct connection needs IPv6, so use {_SESSION_POOLER}",
+    "resolve host": "there is no such host",
+    "translate host name": "there is no such host",
+    "timeout expired": f"no answer within {_CONNECT_TIMEOUT_S} s",
+    "tenant or user not found": "the pooler does not know the project; its user is postgres.PROJECT",
+    "does not exist": "the database or the role does not exist there",
+    "too many clients": "the database has no connection left",
+    "remaining connection slots": "the database has no connection left",
+    "starting up": "the database is starting; try again in a moment",
+}
+
+
+@asynccontextmanager
+async def connect(database_url: str) -> AsyncIterator[Connection]:
+    """Connects as the owner; a statement commits by itself, waits a second at most for a lock, and may take its time.
+
+    Args:
+        database_url: a libpq URL or `key=value` string; it is never shown.
+
+    Raises:
+        InstallError: it can't be reached, or it is not a database that can be migrated.
+    """
+    connection = await _open(database_url)
+    async with connection:
+        await connection.execute(
+            "select set_config('lock_timeout', '1s', false), set_config('statement_timeout', '0', false)"
+        )
+        await _check_server(connection)
+        try:
+            yield connection
+        except psycopg.Error as error:
+            what = "the connection to the database was lost" if connection.broken else "the database refused"
+            raise InstallError(f"{what}: {say(error)}. Run it again.") from error
+
+
+@asynccontextmanager
+async def connect_as_witness(database_url: str) -> AsyncIterator[Connection]:
+    """A second connection, to look at the first one while that waits."""
+    async with await _open(database_url) as connection:
+        yield connection
+
+
+def say(error: psycopg.Error) -> str:
+    """What Postgres said, on one line: message, detail and hint."""
+    said = [error.diag.message_primary or str(error), error.diag.message_detail, error.diag.message_hint]
+    return " ".join(" ".join(part.split()) for part in said if part).rstrip(".")
+
+
+async def _open(database_url: str) -> Connection:
+    place = _read(database_url)
+    if place["port"] == _TRANSACTION_POOLER_PORT:
+        raise InstallError(
+            f"DATABASE_URL names the pooler in transaction mode (port {_TRANSACTION_POOLER_PORT}), which can't hold "
+            f"a lock or a setting between statements. Use the direct connection ({_EXAMPLE}) or {_SESSION_POOLER}."
+        )
+    try:
+        return await psycopg.AsyncConnection.connect(
+            database_url,
+            autocommit=True,
+            prepare_threshold=None,
+            row_factory=dict_row,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            application_name="leadhook",
+        )
+    except psycopg.Error as error:
+        raise InstallError(
+            f"can't connect to the database at {place['host']}:{place['port']}: {_explain(str(error))}"
+        ) from None
+
+
+def _read(database_url: str) -> dict[str, str]:
+    """Where a connection string leads; a wrong one is not repeated, as its password may be anywhere in it."""
+    try:
+        given = conninfo_to_dict(database_url)
+    except psycopg.Error:
+        given = {"host": "@"}
+    place = {"host": str(given.get("host") or "localhost"), "port": str(given.get("port") or 5432)}
+    if "@" in place["host"] or "@" in str(given.get("dbname")) or not re.fullmatch(r"[\d,]+", place["port"]):
+        raise InstallError(
+            f"DATABASE_URL is not a connection string like {_EXAMPLE}; "
+            "in the password, characters such as @ : / # % ? must be percent-encoded"
+        )
+    return place
+
+
+def _explain(libpq: str) -> str:
+    said = " ".join(libpq.split())
+    reasons = [words for sign, words in _IN_WORDS.items() if sign in said.lower()]
+    return f"{reasons[0]} ({said})" if reasons else said
+
+
+async def _check_server(connection: Connection) -> None:
+    server = await fetch_one(connection, question("server"))
+    role, missing, version = server["role"], ", ".join(server["missing_roles"]), server["version"]
+    in_public = "create tables and functions in the schema public"
+    faults = {
+        f"Postgres {version // 10000} is too old; leadhook needs 15 or newer": version < _OLDEST_VERSION,
+        "the database is read-only: it is a replica, or its disk is full": server["read_only"],
+        f"the roles {missing} do not exist; this is not the database of a Supabase project": bool(missing),
+        f"the role {role} may not create a schema in this database": not server["may_create_schema"],
+        f"the role {role} may not {in_public}": not server["may_create_in_public"],
+        f"the role {role} may not change the schema leadhook, another's": not server["may_change_leadhook"],
+    }
+    found = [words for words, is_so in faults.items() if is_so]
+    if found:
+        raise InstallError("this database can't be migrated, and nothing was changed:" + bullets(found))
+
+
+async def fetch_one(
+    connection: Connection, query: bytes, parameters: Mapping[str, object] | None = None
+) -> dict[str, Any]:
+    """The first row of an answer that always has one."""
+    row = await (await connection.execute(query, parameters)).fetchone()
+    if row is None:
+        raise InstallError("the database gave no answer to a question about itself")
+    return row
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Each line on its own, under a sentence."""
+    return "".join(f"\n  - {line}" for line in lines)

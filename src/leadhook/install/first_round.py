@@ -1,0 +1,63 @@
+"""The first round of the sweep, done by the installer: so that the backlog is held before the service looks."""
+
+import asyncio
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from leadhook.install.connection import fetch_one
+from leadhook.install.failure import InstallError
+from leadhook.install.patience import Change
+from leadhook.install.sql import question
+
+_TELL_EACH_S = 2.0
+_PAUSE_S = 0.02
+_BUSY_PAUSE_S = 0.2
+_GIVE_UP_S = 600
+
+
+@dataclass
+class _Count:
+    looked_at: int = 0
+    held: int = 0
+    made_ready: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.looked_at} rows looked at, {self.held} leads held, {self.made_ready} made ready"
+
+
+async def sweep_first_round(change: Change) -> None:
+    """Sweeps until the round is over, or until somebody else who sweeps has finished it.
+
+    Raises:
+        InstallError: somebody else swept for ten minutes and did not finish.
+    """
+    started = told_at = moved_at = monotonic()
+    count = _Count()
+    while not (await fetch_one(change.connection, question("first_round")))["finished"]:
+        busy = await _sweep_slice(change, count)
+        now = monotonic()
+        moved_at = moved_at if busy else now
+        if now - moved_at > _GIVE_UP_S:
+            raise InstallError(
+                f"the first sweep round: another process has been at it for {_GIVE_UP_S} s; run it again"
+            )
+        if now - told_at >= _TELL_EACH_S:
+            told_at = now
+            change.tell(f"first sweep round: {count}")
+        await asyncio.sleep(_BUSY_PAUSE_S if busy else _PAUSE_S)
+    change.tell(f"first sweep round: {count}, in {monotonic() - started:.1f} s")
+
+
+async def _sweep_slice(change: Change, count: _Count) -> bool:
+    """One slice; whether somebody else was at it instead."""
+    reply: dict[str, Any] = {}
+
+    async def sweep() -> None:
+        reply.update((await fetch_one(change.connection, question("sweep")))["reply"])
+
+    await change.make("the first sweep round", sweep)
+    count.looked_at += reply["looked_at"]
+    count.held += reply["held"]
+    count.made_ready += reply["made_ready"]
+    return bool(reply["busy"])

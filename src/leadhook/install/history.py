@@ -1,0 +1,48 @@
+"""What `leadhook.migrations` remembers: which files this database has had, and with which text."""
+
+from collections.abc import Sequence
+
+from leadhook.install.connection import Connection, fetch_one
+from leadhook.install.failure import InstallError
+from leadhook.install.files import Migration
+
+_EXISTS = b"select to_regclass('leadhook.migrations') is not null as there"
+
+
+async def read_history(connection: Connection) -> dict[str, str]:
+    """The checksum of each file that was applied, by name; empty before the first migration."""
+    if not (await fetch_one(connection, _EXISTS))["there"]:
+        return {}
+    rows = await (await connection.execute("select name, sha256 from leadhook.migrations")).fetchall()
+    return {row["name"]: row["sha256"] for row in rows}
+
+
+async def remember(connection: Connection, migrations: Sequence[Migration]) -> None:
+    """Writes the files down; those before the one that makes the history are written with it."""
+    if not (await fetch_one(connection, _EXISTS))["there"]:
+        return
+    await connection.execute(
+        """
+        insert into leadhook.migrations (name, sha256)
+        select * from unnest(%s::text[], %s::text[])
+        on conflict (name) do nothing
+        """,
+        ([migration.name for migration in migrations], [migration.sha256 for migration in migrations]),
+    )
+
+
+def refuse_changed(migrations: Sequence[Migration], history: dict[str, str]) -> None:
+    """A file is final once it was applied.
+
+    Raises:
+        InstallError: names the files whose text is another one now.
+    """
+    changed = [
+        migration.name for migration in migrations if history.get(migration.name, migration.sha256) != migration.sha256
+    ]
+    if changed:
+        raise InstallError(
+            f"{', '.join(changed)}: not the text that was applied to this database, and nothing was changed. What "
+            "was applied is not edited: restore the file and write a new one (a local stack is thrown away with its "
+            "directory)."
+        )

@@ -1,0 +1,87 @@
+"""Brings a database to this version, one file after the other."""
+
+import re
+from collections.abc import Sequence
+from time import perf_counter
+
+import psycopg
+
+from leadhook.install.connection import Connection, connect, fetch_one, say
+from leadhook.install.failure import InstallError
+from leadhook.install.files import Migration
+from leadhook.install.history import read_history, refuse_changed, remember
+from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
+from leadhook.install.sql import question
+from leadhook.install.statements import split
+from leadhook.install.tables import advise, check_tables, describe_difference, footprint
+from leadhook.install.turn import take_turn
+
+_CONCURRENT_INDEX = re.compile(
+    r"create\s+(?:unique\s+)?index\s+concurrently\s+(?:if\s+not\s+exists\s+)?(\w+)\s+on\s+(\w+)\.", re.IGNORECASE
+)
+
+
+async def migrate(
+    database_url: str, migrations: Sequence[Migration], tell: Tell, patience: Patience = TWO_MINUTES
+) -> None:
+    """Applies what the database has not had yet, and tells what that did.
+
+    Raises:
+        InstallError: nothing was changed, or all files before the named one were; a repetition goes on from there.
+    """
+    async with connect(database_url) as connection, take_turn(connection, tell):
+        await check_tables(connection)
+        history = await read_history(connection)
+        refuse_changed(migrations, history)
+        pending = [migration for migration in migrations if migration.name not in history]
+        before = await footprint(connection)
+        change = Change(connection, database_url, patience, tell)
+        for count, migration in enumerate(pending, 1):
+            started = perf_counter()
+            await _apply(change, migration, pending[:count])
+            tell(f"{migration.name}  {(perf_counter() - started) * 1000:.0f} ms")
+        for line in [*describe_difference(before, await footprint(connection)), *await advise(connection)]:
+            tell(line)
+        tell(_summary(migrations, pending, history))
+        await connection.execute("notify pgrst, 'reload schema'")
+
+
+async def _apply(change: Change, migration: Migration, done: Sequence[Migration]) -> None:
+    async def in_one_transaction() -> None:
+        async with change.connection.transaction():
+            await change.connection.execute(migration.sql.encode())
+            await remember(change.connection, done)
+
+    async def one_by_one() -> None:
+        for statement in split(migration.sql):
+            await _drop_leftover(change.connection, statement)
+            await change.connection.execute(statement.encode())
+        await remember(change.connection, done)
+
+    try:
+        await change.make(migration.name, in_one_transaction if migration.in_transaction else one_by_one)
+    except psycopg.Error as error:
+        kept = "nothing of this file was kept" if migration.in_transaction else "the statements before were kept"
+        raise InstallError(
+            f"{migration.name}: {say(error)} ({kept}, and so were the files before it; run it again)"
+        ) from error
+
+
+async def _drop_leftover(connection: Connection, statement: str) -> None:
+    """A build that failed leaves an invalid index behind, which `if not exists` would take for the index."""
+    if not (named := _CONCURRENT_INDEX.match(statement)):
+        return
+    index = f"{named[2]}.{named[1]}"
+    if (await fetch_one(connection, question("invalid_index"), {"index": index}))["exists"]:
+        await connection.execute(
+            psycopg.sql.SQL("drop index concurrently {}").format(psycopg.sql.Identifier(named[2], named[1]))
+        )
+
+
+def _summary(migrations: Sequence[Migration], pending: Sequence[Migration], history: dict[str, str]) -> str:
+    newer = sorted(history.keys() - {migration.name for migration in migrations})
+    if newer:
+        return f"the database is newer than this leadhook: it has had {', '.join(newer)}"
+    if pending:
+        return f"{len(pending)} of {len(migrations)} migrations applied"
+    return f"up to date: all {len(migrations)} migrations are applied"

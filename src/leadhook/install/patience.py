@@ -1,0 +1,102 @@
+"""Changes to tables in use: in nobody's way for more than a second, tried again, given up in words."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg.errors import DeadlockDetected, LockNotAvailable
+
+from leadhook.install.connection import Connection, connect_as_witness, fetch_one
+from leadhook.install.failure import InstallError
+from leadhook.install.sql import question
+
+Tell = Callable[[str], None]
+
+_QUERY_SHOWN = 200
+_LOOK_EACH_S = 0.2
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a change is tried again.
+
+    Attributes:
+        total_s: from the first refusal to giving up.
+        pause_s: between two tries; up to half of it is added at random.
+    """
+
+    total_s: float = 120
+    pause_s: float = 2
+
+
+TWO_MINUTES = Patience()
+
+
+@dataclass
+class Change:
+    """One change, repeated while somebody else's lock is in its way.
+
+    Attributes:
+        connection: the one that changes; its `lock_timeout` is a second.
+        database_url: for a second connection that sees who is in the way.
+        patience: how long to go on.
+        tell: where to say that it waits.
+    """
+
+    connection: Connection
+    database_url: str
+    patience: Patience
+    tell: Tell
+    blocker: str = "a lock whose holder could not be seen"
+
+    async def make(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Calls `work` until no lock is in its way.
+
+        Raises:
+            InstallError: somebody held the lock for the whole time; names the query and its pid.
+        """
+        give_up_at: float | None = None
+        async with AsyncExitStack() as stack:
+            while True:
+                try:
+                    return await work()
+                except (LockNotAvailable, DeadlockDetected):
+                    if give_up_at is None:
+                        give_up_at = monotonic() + self.patience.total_s
+                        self.tell(f"{what}: waits for a lock")
+                        await stack.enter_async_context(self._looking())
+                    if monotonic() >= give_up_at:
+                        raise InstallError(
+                            f"{what}: gave up after {self.patience.total_s:.0f} s; in the way is {self.blocker}"
+                        ) from None
+                    await asyncio.sleep(self.patience.pause_s * random.uniform(1, 1.5))  # noqa: S311
+
+    @asynccontextmanager
+    async def _looking(self) -> AsyncIterator[None]:
+        """Looks, while the block runs, at whoever the change waits for; where it can't look, nobody is named."""
+        pid = (await fetch_one(self.connection, b"select pg_backend_pid() as pid"))["pid"]
+        looking = asyncio.create_task(self._look(pid))
+        try:
+            yield
+        finally:
+            looking.cancel()
+            with suppress(asyncio.CancelledError, psycopg.Error, InstallError):
+                await looking
+
+    async def _look(self, pid: int) -> None:
+        async with connect_as_witness(self.database_url) as witness:
+            while True:
+                row = await (await witness.execute(question("blocker"), {"pid": pid})).fetchone()
+                if row is not None:
+                    self.blocker = _describe(row)
+                await asyncio.sleep(_LOOK_EACH_S)
+
+
+def _describe(row: Mapping[str, Any]) -> str:
+    query = " ".join(row["query"].split())[:_QUERY_SHOWN]
+    return f"pid {row['pid']} ({row['who']}, {row['state']}, for {row['seconds']:.0f} s): {query}"

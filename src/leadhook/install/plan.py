@@ -1,0 +1,105 @@
+"""What an installation would meet and make, asked of the database without changing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leadhook.install.connection import Connection, connect, fetch_one
+from leadhook.install.files import Migration, Step
+from leadhook.install.forecast import forecast
+from leadhook.install.history import read_history
+from leadhook.install.sql import question
+from leadhook.install.tables import ALL, advise, check_tables, describe_columns, missing_tables
+
+
+@dataclass(frozen=True)
+class Door:
+    """A table that outside roles may use without row level security, and the statement that closes it."""
+
+    words: str
+    statement: str
+
+
+async def make_plan(database_url: str, migrations: Sequence[Migration], steps: Sequence[Step]) -> list[str]:
+    """What is there, what would be made, and what would be found eligible, a line each.
+
+    Raises:
+        InstallError: it can't be installed there; says what stops it.
+    """
+    async with connect(database_url) as connection:
+        await check_tables(connection)
+        columns = await describe_columns(connection)
+        makes = await _describe_making(connection, migrations, steps)
+        doors = await find_open_doors(connection)
+        # Tables that are missing are made for the questions, and never committed.
+        async with connection.transaction(force_rollback=True):
+            await connection.execute(migrations[0].sql.encode())
+            found = [*await _describe_duplicates(connection), *await _describe_eligible(connection)]
+            advice = await advise(connection)
+    return [
+        *_section("the application's tables fit:", columns or ["none of them is there"]),
+        *_section("to be made:", makes),
+        *_section("found:", [*found, *advice]),
+        *_describe_doors(doors),
+    ]
+
+
+async def find_open_doors(connection: Connection) -> list[Door]:
+    """Which of the application's tables are open to everybody who has the project's public key."""
+    rows = await (await connection.execute(question("open_doors"), ALL)).fetchall()
+    return [
+        Door(
+            f"public.{row['table_name']} is open to {' and '.join(row['roles'])}"
+            + (f"; its {row['policies']} policies are not in force" if row["policies"] else ""),
+            row["statement"],
+        )
+        for row in rows
+    ]
+
+
+async def _describe_making(connection: Connection, migrations: Sequence[Migration], steps: Sequence[Step]) -> list[str]:
+    history = await read_history(connection)
+    pending = sum(migration.name not in history for migration in migrations)
+    triggers = sum("CREATE TRIGGER" in step.sql for step in steps)
+    tables = [f"the table public.{table}, closed to the outside" for table in await missing_tables(connection)]
+    return [
+        *tables,
+        f"{pending} of {len(migrations)} migrations: the schema leadhook, functions public.leadhook_*"
+        if pending
+        else "nothing by the migrations, which are all applied",
+        "the index leadhook_unsent on public.lead_details, while the application goes on writing",
+        f"{triggers} triggers leadhook_* on all_leads, lead_details, prompts and gemini_api",
+        "the Vault entries leadhook_ring_url and leadhook_ring_secret; pg_net and Vault are enabled where they are not",
+        "no column, row or constraint of the application is changed",
+    ]
+
+
+async def _describe_duplicates(connection: Connection) -> list[str]:
+    rows = await (await connection.execute(question("duplicates"))).fetchall()
+    return [
+        f"{row['leads']} leads have several rows in public.{row['table_name']}; always the same one of them is used"
+        for row in rows
+        if row["leads"]
+    ]
+
+
+async def _describe_eligible(connection: Connection) -> list[str]:
+    size: dict[str, Any] = await fetch_one(connection, question("eligible_now"))
+    if not size["leads"]:
+        return ["no lead is eligible now"]
+    counted = f"{size['leads']} leads are eligible now, {size['answered']} of them have an answer in llm_response"
+    return [f"{counted}; they will be held until `leadhook backlog release`, unless --backlog run", forecast(size)]
+
+
+def _describe_doors(doors: Sequence[Door]) -> list[str]:
+    if not doors:
+        return ["no table of the five is open to anon or authenticated without row level security"]
+    return [
+        *_section("open to everybody who has the project's public key:", [door.words for door in doors]),
+        "this closes them, and --lock-down runs it (a front end that reads them with that key then needs policies):",
+        *[f"  {door.statement};" for door in doors],
+    ]
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [title, *[f"  - {line}" for line in lines]]

@@ -1,0 +1,69 @@
+"""Where the database rings and what it signs with, kept in Supabase Vault."""
+
+import secrets
+from base64 import b64encode
+from urllib.parse import urlsplit
+
+from leadhook.install.connection import Connection
+
+URL_NAME = "leadhook_ring_url"
+SECRET_NAME = "leadhook_ring_secret"  # noqa: S105
+_SECRET_BYTES = 32
+_PATH = "/webhooks/leads"
+
+
+def check_url(url: str) -> None:
+    """Refuses what the database could not ring.
+
+    Raises:
+        ValueError: what is wrong with it, in words.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"not a URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError("needs http:// or https:// and a host, e.g. https://leads.example.com/webhooks/leads")
+    blanks = any(character.isspace() or not character.isprintable() for character in url)
+    if blanks or parts.username is not None or parts.fragment:
+        raise ValueError("may hold no user name, no password, no # and no blanks")
+
+
+def hint(url: str) -> str | None:
+    """What is odd about a URL that will be used all the same."""
+    path = urlsplit(url).path
+    if path.endswith(_PATH):
+        return None
+    return f"note: the service takes webhooks at {_PATH}; this URL's path is {path or '/'}"
+
+
+async def keep_url(connection: Connection, url: str) -> None:
+    """Stores where to ring."""
+    await _keep(connection, URL_NAME, url, "where leadhook rings; set by leadhook webhooks install")
+
+
+async def keep_secret(connection: Connection) -> tuple[str, bool]:
+    """The secret of the rings (several with commas between while it is exchanged), and whether it was made just now."""
+    kept = await _find(connection, SECRET_NAME)
+    if kept is not None and (words := kept[1].split()):
+        return ",".join(words), False
+    secret = "whsec_" + b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+    await _keep(connection, SECRET_NAME, secret, "what leadhook signs rings with; set by leadhook webhooks install")
+    return secret, True
+
+
+async def _find(connection: Connection, name: str) -> tuple[str, str] | None:
+    rows = await connection.execute(
+        "select id::text, decrypted_secret from vault.decrypted_secrets where name = %s", (name,)
+    )
+    row = await rows.fetchone()
+    return None if row is None else (row["id"], row["decrypted_secret"])
+
+
+async def _keep(connection: Connection, name: str, value: str, description: str) -> None:
+    kept = await _find(connection, name)
+    if kept is None:
+        await connection.execute("select vault.create_secret(%s, %s, %s)", (value, name, description))
+    elif kept[1] != value:
+        await connection.execute("select vault.update_secret(%s::uuid, %s)", (kept[0], value))

@@ -1,0 +1,9 @@
+-- Leads that have several rows: in the tables where one is expected.
+select 'all_leads' as table_name, count(*) as leads
+from (select from public.all_leads as a group by a.lead_id having count(*) > 1) as a
+union all
+select 'lead_details', count(*)
+from (select from public.lead_details as d group by d.lead_id having count(*) > 1) as d
+union all
+select 'llm_response', count(*)
+from (select from public.llm_response as r group by r.lead_id having count(*) > 1) as r

@@ -1,0 +1,24 @@
+-- What of ours stands outside of the schema leadhook, in the order in which it is taken away: what it is, in words, and the statement. A
+-- function counts as ours when its text calls into the schema leadhook: one that the application has put in its place stays.
+with ours as (
+  select 1 as place, format('the trigger %s on %s', t.tgname, t.tgrelid::regclass) as words,
+    format('drop trigger if exists %I on %s', t.tgname, t.tgrelid::regclass) as statement
+  from pg_catalog.pg_trigger as t
+  join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+  where f.pronamespace = to_regnamespace('leadhook') and not t.tgisinternal
+  union all
+  select 2, format('the index %s on %s', x.indexrelid::regclass, x.indrelid::regclass),
+    format('drop index concurrently if exists %s', x.indexrelid::regclass)
+  from pg_catalog.pg_index as x
+  where x.indexrelid = to_regclass('public.leadhook_unsent') and x.indrelid = to_regclass('public.lead_details')
+  union all
+  select 3, format('the function %s', f.oid::regprocedure), format('drop function if exists %s', f.oid::regprocedure)
+  from pg_catalog.pg_proc as f
+  where f.pronamespace = 'public'::regnamespace and (
+    f.proname like 'leadhook\_%' and f.prosrc like '%leadhook.%'
+    or f.proname = 'rpc_get_eligible_llm_jobs' and f.prosrc like '%leadhook.judge_eligibility%'
+  )
+)
+select o.place = 3 as is_function, o.words, o.statement
+from ours as o
+order by o.place, o.words

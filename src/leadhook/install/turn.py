@@ -1,0 +1,40 @@
+"""Installers take turns: one at a time changes a database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from leadhook.install.connection import Connection, fetch_one
+from leadhook.install.failure import InstallError
+from leadhook.install.patience import Tell
+
+_LOOK_EACH_S = 0.2
+_WAIT_S = 600
+
+
+@asynccontextmanager
+async def take_turn(connection: Connection, tell: Tell) -> AsyncIterator[None]:
+    """Holds the installer's advisory lock of this database.
+
+    It is tried again and again, never waited for: a statement that waits has a snapshot, and `create index
+    concurrently` of whoever holds the lock would wait for that in its turn.
+
+    Raises:
+        InstallError: another one was at work for ten minutes.
+    """
+    give_up_at: float | None = None
+    while not (await fetch_one(connection, b"select pg_try_advisory_lock(727201, 4) as got"))["got"]:
+        if give_up_at is None:
+            give_up_at = monotonic() + _WAIT_S
+            tell("another leadhook changes this database; waits for it")
+        if monotonic() >= give_up_at:
+            raise InstallError(
+                f"another leadhook has been changing this database for {_WAIT_S} s; nothing was changed by this one"
+            )
+        await asyncio.sleep(_LOOK_EACH_S)
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            await connection.execute("select pg_advisory_unlock(727201, 4)")

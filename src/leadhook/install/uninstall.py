@@ -1,0 +1,100 @@
+"""Takes leadhook out of a database again; what belongs to the application stays as it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from leadhook.install.connection import Connection, bullets, connect, fetch_one, say
+from leadhook.install.failure import InstallError
+from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
+from leadhook.install.sql import question
+from leadhook.install.turn import take_turn
+
+_SCHEMA_EXISTS = b"select to_regnamespace('leadhook') is not null as there"
+_VAULT_EXISTS = b"select to_regclass('vault.secrets') is not null as there"
+_THE_LAST_STEP = "functions, Vault entries and schema"
+
+
+async def uninstall(database_url: str, *, purge: bool, tell: Tell, patience: Patience = TWO_MINUTES) -> None:
+    """Drops triggers, index, functions and Vault entries; with `purge` the schema leadhook and all it remembers too.
+
+    Raises:
+        InstallError: something is built on leadhook, or a lock was in the way; a repetition goes on from there.
+    """
+    async with connect(database_url) as connection, take_turn(connection, tell):
+        await _refuse_dependents(connection, purge=purge)
+        change = Change(connection, database_url, patience, tell)
+        steps = await _standing(connection)
+        for step in steps:
+            if not step["is_function"]:
+                await _take_away(change, step)
+                tell(f"dropped {step['words']}")
+        for line in await _take_the_rest(change, purge=purge):
+            tell(line)
+        await connection.execute("notify pgrst, 'reload schema'")
+
+
+async def _take_away(change: Change, step: Mapping[str, Any]) -> None:
+    async def drop() -> None:
+        await change.connection.execute(step["statement"].encode())
+
+    try:
+        await change.make(step["words"], drop)
+    except psycopg.Error as error:
+        raise InstallError(f"{step['words']}: {say(error)} (what was dropped before stays so; run it again)") from error
+
+
+async def _take_the_rest(change: Change, *, purge: bool) -> list[str]:
+    """Functions, Vault entries and schema, in one transaction: a service never sees half of them."""
+    done: list[str] = []
+
+    async def in_one_transaction() -> None:
+        done.clear()
+        async with change.connection.transaction():
+            done.extend(await _drop_functions(change.connection))
+            done.extend(await _empty_vault(change.connection))
+            done.extend(await _leave_schema(change.connection, purge=purge))
+
+    try:
+        await change.make(_THE_LAST_STEP, in_one_transaction)
+    except psycopg.Error as error:
+        raise InstallError(f"{_THE_LAST_STEP}: {say(error)} (they are all still there; run it again)") from error
+    return [*(done or ["nothing of leadhook was there"]), "the application's tables stay, those that leadhook made too"]
+
+
+async def _drop_functions(connection: Connection) -> list[str]:
+    functions = [step for step in await _standing(connection) if step["is_function"]]
+    for function in functions:
+        await connection.execute(function["statement"].encode())
+    return [f"dropped {function['words']}" for function in functions]
+
+
+async def _empty_vault(connection: Connection) -> list[str]:
+    if not (await fetch_one(connection, _VAULT_EXISTS))["there"]:
+        return []
+    deleted = (await connection.execute(question("forget_vault"))).rowcount
+    return [f"deleted {deleted} Vault entries"] if deleted else []
+
+
+async def _leave_schema(connection: Connection, *, purge: bool) -> list[str]:
+    if not (await fetch_one(connection, _SCHEMA_EXISTS))["there"]:
+        return []
+    if purge:
+        await connection.execute("drop schema leadhook cascade")
+        return ["dropped the schema leadhook"]
+    await connection.execute(question("rest"))
+    return ["the schema leadhook stays, with what is known of each lead: `leadhook uninstall --purge` drops it too"]
+
+
+async def _standing(connection: Connection) -> list[dict[str, Any]]:
+    return await (await connection.execute(question("standing"))).fetchall()
+
+
+async def _refuse_dependents(connection: Connection, *, purge: bool) -> None:
+    rows = await (await connection.execute(question("dependents"), {"purge": purge})).fetchall()
+    if rows:
+        raise InstallError(
+            "leadhook can't be taken out, and nothing was changed; drop first what is built on it:"
+            + bullets(row["words"] for row in rows)
+        )

@@ -1,0 +1,97 @@
+"""Makes the triggers of `webhooks.sql` and tells them where to ring."""
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import psycopg
+
+from leadhook.install.connection import Connection, bullets, connect, say
+from leadhook.install.failure import InstallError
+from leadhook.install.files import Migration, Step
+from leadhook.install.history import read_history
+from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
+from leadhook.install.ringing import hint, keep_secret, keep_url
+from leadhook.install.sql import question
+from leadhook.install.tables import describe_difference, footprint, missing_tables
+from leadhook.install.turn import take_turn
+
+_EXTENSIONS = {
+    "pg_net": "the extension pg_net",
+    "supabase_vault": "Vault (the extension supabase_vault)",
+}
+
+
+async def install_webhooks(
+    database_url: str,
+    url: str,
+    migrations: Sequence[Migration],
+    steps: Sequence[Step],
+    tell: Tell,
+    patience: Patience = TWO_MINUTES,
+) -> str:
+    """Installs triggers, URL and secret; what is there already stays, but for the URL.
+
+    Returns:
+        The secret, `whsec_…`.
+
+    Raises:
+        InstallError: what it stands on is missing, or a step could not be made; a repetition takes all steps.
+    """
+    async with connect(database_url) as connection, take_turn(connection, tell):
+        await _check_ground(connection, migrations)
+        before = await footprint(connection)
+        change = Change(connection, database_url, patience, tell)
+        for step in steps:
+            started = perf_counter()
+            await _take(change, step)
+            tell(f"{step.words}  {(perf_counter() - started) * 1000:.0f} ms")
+        await _check_enabled(connection)
+        await keep_url(connection, url)
+        secret, is_new = await keep_secret(connection)
+        for line in [
+            *describe_difference(before, await footprint(connection)),
+            f"the database rings at {url}",
+            hint(url),
+        ]:
+            if line is not None:
+                tell(line)
+        tell(f"the secret {'was made' if is_new else 'was there and stays'}; the service needs this line:")
+        return secret
+
+
+async def _take(change: Change, step: Step) -> None:
+    async def in_one_transaction() -> None:
+        async with change.connection.transaction():
+            await change.connection.execute(step.sql.encode())
+
+    try:
+        await change.make(step.words, in_one_transaction)
+    except psycopg.Error as error:
+        raise InstallError(f"{step.words}: {say(error)} (the steps before were kept; run it again)") from error
+
+
+async def _check_ground(connection: Connection, migrations: Sequence[Migration]) -> None:
+    history = await read_history(connection)
+    pending = [migration.name for migration in migrations if migration.name not in history]
+    faults = await _missing_extensions(connection)
+    if pending:
+        faults.append(f"run `leadhook migrate` first: {len(pending)} of {len(migrations)} migrations are missing")
+    elif missing := await missing_tables(connection):
+        faults.append(f"the tables {', '.join(missing)} were dropped from the schema public; make them again")
+    if faults:
+        raise InstallError("webhooks can't be installed, and nothing was changed:" + bullets(faults))
+
+
+async def _check_enabled(connection: Connection) -> None:
+    if faults := await _missing_extensions(connection, and_disabled=True):
+        raise InstallError("the triggers are there, but they can't ring:" + bullets(faults))
+
+
+async def _missing_extensions(connection: Connection, *, and_disabled: bool = False) -> list[str]:
+    rows = await (await connection.execute(question("extensions"))).fetchall()
+    found = {row["name"] for row in rows if row["enabled"] or not and_disabled}
+    return [
+        f"{words} is missing; enable it in the project's dashboard under Database > Extensions, then run this again"
+        for name, words in _EXTENSIONS.items()
+        if name not in found
+    ]

@@ -1,0 +1,107 @@
+"""The installer waits for the application, and never the other way round for longer than a second."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+import psycopg
+import pytest
+
+from leadhook.install.failure import InstallError
+from leadhook.install.files import Migration, read_migrations
+from leadhook.install.migrate import migrate
+from leadhook.install.patience import Patience
+from leadhook.local.database import Database
+
+EVERY = read_migrations()
+ENOUGH = Patience(total_s=30, pause_s=0.1)
+CHANGE = Migration("20991231235900_one_more.sql", "alter table public.all_leads add note text")
+
+
+def silent(_: str) -> None:
+    """Takes what the installer tells."""
+
+
+@contextmanager
+def busy_application(database: Database) -> Iterator[psycopg.Connection]:
+    """A transaction of the application that has written to all_leads and is still open."""
+    with database.connect(autocommit=False) as connection:
+        connection.execute("set application_name = 'nightly import'")
+        connection.execute("update public.all_leads set scrapped = true")
+        yield connection
+
+
+async def test_migrate_gives_up_and_names_the_query_in_its_way(database: Database) -> None:
+    """Whoever reads it knows which session to look at."""
+    with busy_application(database) as application:
+        said: list[str] = []
+        pid = application.info.backend_pid
+        with pytest.raises(InstallError) as caught:
+            await migrate(database.conninfo, [*EVERY, CHANGE], said.append, Patience(total_s=2.5, pause_s=0.1))
+    assert f"{CHANGE.name}: waits for a lock" in said
+    assert f"in the way is pid {pid} (nightly import, idle in transaction, for" in str(caught.value)
+    assert str(caught.value).endswith("update public.all_leads set scrapped = true")
+
+
+async def test_migrate_goes_on_when_the_lock_is_gone(database: Database) -> None:
+    """A lock in its way is not an error while there is patience."""
+    waiting = asyncio.Event()
+
+    def tell(line: str) -> None:
+        if "waits for a lock" in line:
+            waiting.set()
+
+    with busy_application(database) as application:
+        task = asyncio.create_task(migrate(database.conninfo, [*EVERY, CHANGE], tell, ENOUGH))
+        async with asyncio.timeout(20):
+            await waiting.wait()
+        application.commit()
+        async with asyncio.timeout(20):
+            await task
+    with database.connect() as connection:
+        assert connection.execute("select 1 from leadhook.migrations where name = %s", (CHANGE.name,)).fetchone()
+
+
+async def test_a_waiting_migrate_is_in_nobodys_way_for_long(database: Database) -> None:
+    """Writers queue behind a lock that is waited for: a second at most, as the installer steps back."""
+    with busy_application(database):
+        task = asyncio.create_task(migrate(database.conninfo, [*EVERY, CHANGE], silent, Patience(3, 0.5)))
+        writer = await database.connect_async()
+        longest = 0.0
+        while not task.done():
+            started = monotonic()
+            await writer.execute("insert into public.all_leads values (gen_random_uuid(), gen_random_uuid(), 't')")
+            longest = max(longest, monotonic() - started)
+            await asyncio.sleep(0.01)
+        await writer.close()
+        with pytest.raises(InstallError, match="gave up"):
+            await task
+    assert 0.2 < longest < 4
+
+
+async def test_migrate_builds_an_index_again_whose_build_failed(database: Database) -> None:
+    """What a failed `create index concurrently` leaves behind is invalid, and `if not exists` would keep it."""
+    with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
+        admin.execute("update pg_index set indisvalid = false where indexrelid = 'public.leadhook_unsent'::regclass")
+    await migrate(database.conninfo, EVERY, silent)
+    with database.connect() as connection:
+        valid = "select indisvalid from pg_index where indexrelid = 'public.leadhook_unsent'::regclass"
+        assert connection.execute(valid).fetchone() == (True,)
+
+
+async def test_migrate_waits_for_a_reader_that_an_index_has_to_wait_for(database: Database) -> None:
+    """`create index concurrently` waits for older snapshots. Giving up names the reader; the next run mends it."""
+    with database.connect() as connection:
+        connection.execute("drop index public.leadhook_unsent")
+    with database.connect(autocommit=False) as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        reader.execute("select count(*) from public.prompts")
+        with pytest.raises(
+            InstallError, match=f"unsent_index.sql: gave up after 2 s; in the way is pid {reader.info.backend_pid} "
+        ):
+            await migrate(database.conninfo, EVERY, silent, Patience(total_s=2.5, pause_s=0.1))
+    await migrate(database.conninfo, EVERY, silent)
+    with database.connect() as connection:
+        valid = "select indisvalid from pg_index where indexrelid = 'public.leadhook_unsent'::regclass"
+        assert connection.execute(valid).fetchone() == (True,)

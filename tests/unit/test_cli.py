@@ -1,0 +1,128 @@
+"""The command line: exit codes, words instead of tracebacks, and nothing imported that a command does not need."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from leadhook import __version__, cli
+from leadhook.install import commands
+from leadhook.install.failure import InstallError
+from leadhook.local.failure import LocalStackError
+from leadhook.settings import Settings, SettingsError
+
+Run = Callable[..., tuple[object, str, str]]
+
+
+@pytest.fixture
+def leadhook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command without any setting in the environment; answers exit code, stdout and stderr."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def run(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["leadhook", *arguments])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_help_names_every_command(leadhook: Run) -> None:
+    """Without arguments as well."""
+    for arguments in ((), ("--help",)):
+        code, shown, _ = leadhook(*arguments)
+        assert code == 0
+        assert all(f"{command}  " in shown for command in ("serve", "migrate", "webhooks", "local"))
+
+
+def test_the_module_is_the_program() -> None:
+    """`python -m leadhook`, with the version of the package."""
+    command = [sys.executable, "-m", "leadhook", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == __version__
+
+
+def test_serve_names_every_setting_that_is_missing_and_exits_2(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, in words."""
+    monkeypatch.setenv("MAX_CONCURRENCY", "many")
+    code, out, err = leadhook("serve")
+    assert (code, out) == (2, "")
+    assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY", "MAX_CONCURRENCY"))
+
+
+def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong one shows which was read."""
+    monkeypatch.setenv("PORT", "8000")
+    code, _, err = leadhook("serve", "--port", "70000")
+    assert code == 2
+    assert "PORT" in err
+
+
+@pytest.mark.parametrize(
+    "command", [("migrate",), ("webhooks", "install", "--url", "https://example.com/webhooks/leads")]
+)
+def test_installers_say_that_database_url_is_missing_and_exit_1(leadhook: Run, command: tuple[str, ...]) -> None:
+    """They read nothing else from the environment."""
+    code, out, err = leadhook(*command)
+    assert (code, out) == (1, "")
+    assert err.startswith("leadhook: DATABASE_URL is not set")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "leads.example.com",
+        "ftp://example.com/",
+        "https://",
+        "https://user:password@example.com/",
+        "https://example.com/a b",
+        "https://example.com/#leads",
+        "http://example.com:99999/",
+    ],
+)
+def test_webhooks_install_refuses_what_the_database_could_not_ring(leadhook: Run, url: str) -> None:
+    """Before it looks at the database."""
+    code, out, err = leadhook("webhooks", "install", "--url", url)
+    assert (code, out) == (2, "")
+    assert "for --url" in err
+
+
+def test_an_unknown_command_exits_2(leadhook: Run) -> None:
+    """With the ones that there are."""
+    code, _, err = leadhook("serves")
+    assert code == 2
+    assert "migrate" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InstallError("words"), 1),
+        (LocalStackError("words"), 1),
+        (SettingsError("words"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_code(
+    leadhook: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    """The words stand alone, without a traceback; Ctrl-C needs none."""
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(commands, "migrate", fail)
+    assert leadhook("migrate") == (code, "", "" if code == 130 else "leadhook: words\n")
+
+
+def test_the_program_starts_without_what_its_commands_need() -> None:
+    """`leadhook serve` runs where no database driver, and nothing of the local stack, is wanted."""
+    script = "import sys, leadhook.cli; print(*sorted(set(sys.modules) & set(sys.argv[1:])))"
+    heavy = ("psycopg", "starlette", "supabase", "langchain_core", "leadhook.local.commands", "leadhook.app")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == ""
