@@ -1,0 +1,55 @@
+# leadhook: `make` lists the targets. Needs Python 3.11 or newer, make, and the package registries.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format bench lock wheel clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install everything into .venv: locked packages and the local stack's binaries
+
+$(READY): requirements-dev.lock requirements-node.lock pyproject.toml src/leadhook/local/npm/package-lock.json
+	@$(PYTHON) -c 'import sys; sys.exit("leadhook needs Python 3.11 or newer; set PYTHON=... to one" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	command -v npm >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/leadhook local setup
+	@touch $(READY)
+
+demo: $(READY) ## two dozen sample leads, from the database's change to the saved answer, then a table
+	$(BIN)/leadhook local demo
+
+up: $(READY) ## the same, and it stays up until Ctrl-C
+	$(BIN)/leadhook local up --state-dir .demo
+
+test: $(READY) ## every test, on real Postgres and real PostgREST
+	$(BIN)/pytest -n 2 --dist worksteal
+
+check: $(READY) ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure; prints how, and keeps the figures in bench/results
+	$(BIN)/python -m bench
+
+lock: ## renew the lock files from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group node -o requirements-node.lock
+
+wheel: $(READY) ## build the wheel into dist/
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean: ## remove what setup, demo and the tests made
+	rm -rf $(VENV) .demo dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/results

@@ -1,0 +1,112 @@
+"""What our triggers cost the application: statements with and without them, timed by turns, commit included."""
+
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import psycopg
+from bench.database import wired_database
+from bench.measurement import Measurement
+
+PAIRS = 15
+TABLES = ("all_leads", "lead_details")
+PREPARE = """
+create schema bench;
+create table bench.source as
+  select 'lead-' || i as lead_id, (select string_agg(md5(i || '.' || n), '') from generate_series(1, 47) as n) as bio
+  from generate_series(1, 10000) as i;
+analyze bench.source;
+"""
+ONE_BY_ONE = """
+do $$
+begin
+  for i in 1..5000 loop
+    insert into public.lead_details (lead_id) values ('lead-' || i);
+  end loop;
+end
+$$
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One statement of the application's.
+
+    Attributes:
+        words: what it is.
+        statement: what is timed.
+        filled: whether the 10,000 leads are there before.
+        repeated: how often it runs in each half of a pair; the median counts, as a first run has plans to make.
+    """
+
+    words: str
+    statement: str
+    filled: bool = False
+    repeated: int = 1
+
+
+CASES = {
+    "insert_10000_details": Case(
+        "INSERT of 10,000 lead_details of 1.5 kB",
+        "insert into public.lead_details (lead_id, bio) select lead_id, bio from bench.source",
+    ),
+    "insert_10000_leads": Case(
+        "INSERT of 10,000 all_leads",
+        "insert into public.all_leads (lead_id, user_id, tag)"
+        " select lead_id, '00000000-0000-4000-8000-000000000001', 'founders' from bench.source",
+    ),
+    "update_10000_bios": Case(
+        "UPDATE of 10,000 bios, which matter to nobody here",
+        "update public.lead_details set bio = bio || '.'",
+        filled=True,
+    ),
+    "insert_5000_one_by_one": Case("5,000 INSERTs of one row in one transaction", ONE_BY_ONE),
+    "insert_1": Case(
+        "INSERT of one row",
+        "insert into public.lead_details (lead_id) values (gen_random_uuid())",
+        filled=True,
+        repeated=50,
+    ),
+}
+
+
+def measure() -> Measurement:
+    """Medians over 15 pairs, and their ratio."""
+    sentences, figures = [], {}
+    with wired_database() as database, psycopg.connect(database.admin_conninfo, autocommit=True) as connection:
+        connection.execute(PREPARE.encode())
+        for name, case in CASES.items():
+            pairs = [(_time(connection, case, on=False), _time(connection, case, on=True)) for _ in range(PAIRS)]
+            without, with_them = (median(times) for times in zip(*pairs, strict=True))
+            ratio = with_them / without
+            sentences.append(
+                f"{case.words}: {without:.1f} ms without, {with_them:.1f} ms with triggers ({ratio:.2f} times)"
+            )
+            figures[name] = {
+                "pairs": PAIRS,
+                "without_ms": round(without, 2),
+                "with_ms": round(with_them, 2),
+                "ratio": round(ratio, 3),
+            }
+    return Measurement(sentences, figures)
+
+
+def _time(connection: psycopg.Connection, case: Case, *, on: bool) -> float:
+    _switch(connection, on=False)
+    connection.execute("truncate public.all_leads, public.lead_details, leadhook.touches, leadhook.rings")
+    if case.filled:
+        connection.execute("insert into public.lead_details (lead_id, bio) select lead_id, bio from bench.source")
+    _switch(connection, on=on)
+    connection.execute("checkpoint")
+    return median(_run(connection, case.statement) for _ in range(case.repeated))
+
+
+def _run(connection: psycopg.Connection, statement: str) -> float:
+    started = perf_counter()
+    connection.execute(statement.encode())
+    return (perf_counter() - started) * 1000
+
+
+def _switch(connection: psycopg.Connection, *, on: bool) -> None:
+    for table in TABLES:
+        connection.execute(f"alter table public.{table} {'enable' if on else 'disable'} trigger user".encode())
