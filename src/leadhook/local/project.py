@@ -48,6 +48,12 @@ def project_database(cluster: Cluster, keys: Keys) -> Database:
     return database
 
 
+def is_swept(database: Database) -> bool:
+    """Whether the first round of the sweep is over."""
+    with database.connect() as connection:
+        return _found(connection, "select from leadhook.controls where first_round_finished_at is not null")
+
+
 def provide_keys(database: Database) -> None:
     """Fill gemini_api where it is empty: with GEMINI_API_KEY, which also takes the place of fakes, else with fakes."""
     real = os.environ.get("GEMINI_API_KEY")

@@ -83,9 +83,10 @@ def install_webhooks(stack: Stack, database: Database, url: str) -> str:
     return found[1]
 
 
-def start_service(stack: Stack, facts: dict[str, object]) -> None:
-    """`leadhook serve` with the environment of this stack."""
+def start_service(stack: Stack, database: Database, facts: dict[str, object]) -> None:
+    """`leadhook serve` with the environment of this stack, and its first sweep: what comes later is found by rings."""
     with stack.step("service"):
         env = service_environment(facts)
         child = stack.python("service", "leadhook", "serve", env=env, grace_s=SERVICE_GRACE_S)
         stack.supervisor.wait_for(child, answers(stack.ports["service"], "/health"))
+        stack.supervisor.wait_for(child, lambda: project.is_swept(database))

@@ -57,7 +57,7 @@ def start(stack: Stack) -> dict[str, object]:
     project.release_backlog(database)
     project.provide_keys(database)
     if stack.options.service:
-        start_service(stack, facts)
+        start_service(stack, database, facts)
     if stack.options.sample and not project.in_use(database):
         insert_sample(database.conninfo)
         stack.say("sample      leads inserted")
