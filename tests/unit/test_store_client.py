@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +18,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from leadhook.domain.job import Batch, Release, Timing
 from leadhook.domain.verdict import Usage
+from leadhook.observability.redaction import redactor
 from leadhook.store import Store, StoreError, open_store
 
 KEY = "visibly-fake-key"
@@ -192,3 +194,13 @@ async def test_reply_that_is_not_understood_does_not_quote_it() -> None:
     assert "keys.0.api_key" in caught.value.reason
     assert "a secret" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+async def test_the_keys_of_a_claim_are_hidden_in_the_log() -> None:
+    """From the moment on that the process knows them."""
+    key = secrets.token_hex(16)
+    server = Server(http(200, json.dumps({"keys": [{"fingerprint": "f", "api_key": key}]})))
+    async with asked(server) as store:
+        await claim(store)
+
+    assert key not in redactor.text(f"sent {key}")

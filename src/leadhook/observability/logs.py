@@ -95,7 +95,8 @@ def _ending(log_format: str) -> list[Processor]:
 
 
 def _add_service(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
-    return {"service": "leadhook", "version": __version__, **event_dict}
+    first = {name: event_dict.pop(name) for name in ("timestamp", "level", "event") if name in event_dict}
+    return {**first, "service": "leadhook", "version": __version__, **event_dict}
 
 
 def _show_controls(_logger: Any, _method: str, event_dict: EventDict) -> MutableMapping[str, Any]:

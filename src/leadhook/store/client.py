@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
 
 from leadhook.domain.job import Batch, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
 from leadhook.store.replies import ReplayReply, Status, to_batch
 from leadhook.store.text import cleaned
@@ -63,9 +64,11 @@ class Store:
             },
         )
         try:
-            return to_batch(reply)
+            batch = to_batch(reply)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _not_understood("leadhook_claim", error) from None
+        redactor.remember(key.api_key.get_secret_value() for key in batch.keys)
+        return batch
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
         """Keep leases, and hand over what was bought meanwhile."""

@@ -14,6 +14,8 @@ from leadhook.store import RestingKey, Status, StoreError
 FRESH_S: Final = 5.0
 """For how long an answer of the database is told again."""
 PATIENCE_S: Final = 2.0
+COUNTED_UP_TO: Final = 1000
+"""The database stops counting there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,8 @@ def judge_database(status: Status) -> Findings:
     """What a database that answers still lacks."""
     reasons, warnings = [], []
     keys = status.keys
-    if status.migration is None:
-        reasons.append("The database has no migrations of leadhook: run `leadhook migrate`.")
     if keys.total == 0:
-        reasons.append("public.gemini_api holds no API key: add one.")
+        reasons.append("public.gemini_api holds no API key, or can't be read: add one.")
     elif keys.healthy == 0:
         again = f" The next one returns at {_moment(keys.next_return_at)}." if keys.next_return_at else ""
         each = "".join(f" {_describe_key(key)}" for key in status.parked_keys)
@@ -94,7 +94,8 @@ def judge_database(status: Status) -> Findings:
             "The database can't ring: pg_net, the URL or the secret is missing. Run `leadhook webhooks install`."
         )
     if held := status.jobs.get("held", 0):
-        warnings.append(f"{held} leads from before the installation are held back until they are released.")
+        count = f"{held} or more" if held >= COUNTED_UP_TO else f"{held}"
+        warnings.append(f"{count} leads from before the installation are held back until they are released.")
     return Findings(tuple(reasons), tuple(warnings))
 
 
