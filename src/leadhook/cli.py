@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 from uuid import UUID
 
@@ -49,15 +50,24 @@ def serve(
 
 
 @app.command
-def migrate() -> None:
+def migrate(
+    *,
+    copy_to: Annotated[
+        Path | None,
+        Parameter(help="Write the files into this directory (supabase/migrations) instead, for the Supabase CLI."),
+    ] = None,
+) -> None:
     """Bring the database of DATABASE_URL to this version; repeatable, and harmless while the application writes.
 
     DATABASE_URL is the direct connection (or the session pooler) of a role that may create tables; on a hosted project
-    that is `postgres`.
+    that is `postgres`. With --copy-to no database is touched.
     """
     from leadhook.install import commands  # noqa: PLC0415
 
-    commands.migrate()
+    if copy_to is None:
+        commands.migrate()
+    else:
+        commands.copy_migrations(copy_to)
 
 
 def _can_be_rung(_: object, url: str) -> None:

@@ -1,17 +1,23 @@
 """The command line: exit codes, words instead of tracebacks, and nothing imported that a command does not need."""
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
 from leadhook import __version__, cli
 from leadhook.install import commands
+from leadhook.install.backlog import Wish
 from leadhook.install.failure import InstallError
+from leadhook.install.install import Order
 from leadhook.local.failure import LocalStackError
 from leadhook.settings import Settings, SettingsError
 
+URL = "https://example.com/webhooks/leads"
 Run = Callable[..., tuple[object, str, str]]
 
 
@@ -35,7 +41,7 @@ def test_help_names_every_command(leadhook: Run) -> None:
     for arguments in ((), ("--help",)):
         code, shown, _ = leadhook(*arguments)
         assert code == 0
-        assert all(f"{command}  " in shown for command in ("serve", "migrate", "webhooks", "local"))
+        assert all(f"{command}  " in shown for command in ("serve", "install", "migrate", "backlog", "uninstall"))
 
 
 def test_the_module_is_the_program() -> None:
@@ -62,13 +68,106 @@ def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "command", [("migrate",), ("webhooks", "install", "--url", "https://example.com/webhooks/leads")]
+    "command",
+    [
+        ("migrate",),
+        ("webhooks", "install", "--url", URL),
+        ("install", "--yes", "--url", URL),
+        ("install", "--plan"),
+        ("backlog", "status"),
+        ("backlog", "release", "--limit", "100", "--dry-run"),
+        ("uninstall", "--purge"),
+    ],
 )
 def test_installers_say_that_database_url_is_missing_and_exit_1(leadhook: Run, command: tuple[str, ...]) -> None:
     """They read nothing else from the environment."""
     code, out, err = leadhook(*command)
     assert (code, out) == (1, "")
     assert err.startswith("leadhook: DATABASE_URL is not set")
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What `install` would do, without a database: the orders that got through."""
+    orders: list[object] = []
+
+    async def plan(*_: object) -> list[str]:
+        return ["the plan"]
+
+    async def install(_: str, order: object, *__: object) -> str:
+        orders.append(order)
+        return "whsec_visibly_fake"
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere")
+    monkeypatch.setattr(commands, "make_plan", plan)
+    monkeypatch.setattr(commands, "install_everything", install)
+    return orders
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    """A person at a terminal."""
+    terminal = io.StringIO(typed)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+
+
+def test_install_asks_on_a_terminal(leadhook: Run, asked_for: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the plan; only the service's line goes to stdout."""
+    answer(monkeypatch, "y\n")
+    code, out, err = leadhook("install", "--url", URL)
+    assert (code, out) == (0, "WEBHOOK_SECRETS=whsec_visibly_fake\n")
+    assert err == "the plan\nInstall? [y/N] "
+    assert len(asked_for) == 1
+
+
+@pytest.mark.parametrize("typed", ["n\n", "\n", "", "yeah\n"])
+def test_install_takes_no_for_no(
+    leadhook: Run, asked_for: list[object], monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    """And whatever is not yes."""
+    answer(monkeypatch, typed)
+    code, out, err = leadhook("install", "--url", URL)
+    assert (code, out) == (1, "")
+    assert err.endswith("leadhook: nothing was changed\n")
+    assert asked_for == []
+
+
+def test_install_without_a_terminal_wants_a_yes(
+    leadhook: Run, asked_for: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a script nobody could answer: it says so and exits 2."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    code, _, err = leadhook("install", "--url", URL)
+    assert code == 2
+    assert "nothing was changed: there is no terminal to ask at. --yes" in err
+    assert asked_for == []
+    assert leadhook("install", "--url", URL, "--yes", "--lock-down", "--backlog", "run")[0] == 0
+    assert asked_for == [Order(URL, backlog="run", lock_down=True)]
+
+
+def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list[object]) -> None:
+    """Before it looks at the database."""
+    code, _, err = leadhook("install", "--yes")
+    assert code == 2
+    assert "--url says where the database rings" in err
+    assert leadhook("install", "--plan") == (0, "the plan\n", "")
+    assert asked_for == []
+
+
+@pytest.mark.parametrize("arguments", [("--limit", "0"), ("--user", "somebody"), ("--since", "yesterday")])
+def test_release_refuses_what_it_can_not_read(leadhook: Run, arguments: tuple[str, ...]) -> None:
+    """Exit 2, before it looks at the database."""
+    assert leadhook("backlog", "release", *arguments)[0] == 2
+
+
+def test_release_hands_on_what_was_asked_for(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time without a zone is UTC."""
+    handed: list[object] = []
+    monkeypatch.setattr(commands, "release_the_backlog", lambda wish, *, dry_run: handed.append((wish, dry_run)))
+    user = "00000000-0000-4000-8000-000000000001"
+    arguments = ("--user", user, "--tag", "a", "--limit", "5", "--since", "2026-11-01", "--redo")
+    assert leadhook("backlog", "release", *arguments)[0] == 0
+    assert handed == [(Wish(UUID(user), "a", datetime(2026, 11, 1, tzinfo=UTC), 5, redo=True), False)]
 
 
 @pytest.mark.parametrize(

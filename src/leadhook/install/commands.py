@@ -4,9 +4,11 @@ import asyncio
 import os
 import sys
 from functools import partial
+from pathlib import Path
 
 from leadhook.install.backlog import Wish, count_releasable, show_backlog
 from leadhook.install.backlog import release_backlog as release_in_database
+from leadhook.install.copies import copy_migrations as copy_into
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.install import Order
@@ -20,6 +22,11 @@ from leadhook.install.webhooks import install_webhooks as install_into_database
 def migrate() -> None:
     """`leadhook migrate`."""
     asyncio.run(migrate_database(_database_url(), read_migrations(), partial(print, flush=True)))
+
+
+def copy_migrations(directory: Path) -> None:
+    """`leadhook migrate --copy-to DIR`."""
+    copy_into(read_migrations(), directory, print)
 
 
 def install_webhooks(url: str) -> None:

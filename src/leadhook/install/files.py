@@ -50,9 +50,14 @@ def read_migrations() -> list[Migration]:
     return [Migration(entry.name, entry.read_text("utf-8")) for entry in sorted(named, key=lambda entry: entry.name)]
 
 
+def read_webhooks() -> str:
+    """The text of `webhooks.sql`."""
+    return (_root() / "webhooks.sql").read_text("utf-8")
+
+
 def read_webhook_steps() -> list[Step]:
     """The steps of `webhooks.sql`, in order."""
-    _, *parts = _STEP.split((_root() / "webhooks.sql").read_text("utf-8"))
+    _, *parts = _STEP.split(read_webhooks())
     return [Step(words.strip(), sql) for words, sql in zip(parts[::2], parts[1::2], strict=True)]
 
 

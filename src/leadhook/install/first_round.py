@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from leadhook.install.connection import fetch_one
+from leadhook.install.connection import Connection, fetch_one
 from leadhook.install.failure import InstallError
 from leadhook.install.patience import Change
 from leadhook.install.sql import question
 
+_IS_INSTALLED = b"select to_regclass('leadhook.controls') is not null as there"
 _TELL_EACH_S = 2.0
 _PAUSE_S = 0.02
 _BUSY_PAUSE_S = 0.2
@@ -26,6 +27,13 @@ class _Count:
         return f"{self.looked_at} rows looked at, {self.held} leads held, {self.made_ready} made ready"
 
 
+async def is_first_round_over(connection: Connection) -> bool:
+    """Whether leads that are eligible now came after leadhook; False where it never was."""
+    if not (await fetch_one(connection, _IS_INSTALLED))["there"]:
+        return False
+    return bool((await fetch_one(connection, question("first_round")))["finished"])
+
+
 async def sweep_first_round(change: Change) -> None:
     """Sweeps until the round is over, or until somebody else who sweeps has finished it.
 
@@ -34,7 +42,7 @@ async def sweep_first_round(change: Change) -> None:
     """
     started = told_at = moved_at = monotonic()
     count = _Count()
-    while not (await fetch_one(change.connection, question("first_round")))["finished"]:
+    while not await is_first_round_over(change.connection):
         busy = await _sweep_slice(change, count)
         now = monotonic()
         moved_at = moved_at if busy else now

@@ -6,10 +6,10 @@ from typing import Literal
 
 import psycopg
 
-from leadhook.install.connection import connect, fetch_one, say
+from leadhook.install.connection import connect, say
 from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration, Step
-from leadhook.install.first_round import sweep_first_round
+from leadhook.install.first_round import is_first_round_over, sweep_first_round
 from leadhook.install.migrate import migrate
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
 from leadhook.install.plan import Door, find_open_doors
@@ -78,7 +78,7 @@ async def _close(change: Change, door: Door) -> None:
 
 
 async def _hold_backlog(change: Change, order: Order) -> None:
-    if (await fetch_one(change.connection, question("first_round")))["finished"]:
+    if await is_first_round_over(change.connection):
         change.tell("the first sweep round was over before; `leadhook backlog status` tells what is held")
     elif order.backlog == "run":
         change.tell("the backlog is not held: the service begins with it when it starts")

@@ -6,6 +6,7 @@ from typing import Any
 
 from leadhook.install.connection import Connection, connect, fetch_one
 from leadhook.install.files import Migration, Step
+from leadhook.install.first_round import is_first_round_over
 from leadhook.install.forecast import forecast
 from leadhook.install.history import read_history
 from leadhook.install.sql import question
@@ -34,11 +35,12 @@ async def make_plan(database_url: str, migrations: Sequence[Migration], steps: S
         # Tables that are missing are made for the questions, and never committed.
         async with connection.transaction(force_rollback=True):
             await connection.execute(migrations[0].sql.encode())
-            found = [*await _describe_duplicates(connection), *await _describe_eligible(connection)]
+            eligible = await _describe_eligible(connection, will_be_held=not await is_first_round_over(connection))
+            found = [*await _describe_duplicates(connection), *eligible]
             advice = await advise(connection)
     return [
         *_section("the application's tables fit:", columns or ["none of them is there"]),
-        *_section("to be made:", makes),
+        *_section("to be made, where it is missing:", makes),
         *_section("found:", [*found, *advice]),
         *_describe_doors(doors),
     ]
@@ -83,12 +85,14 @@ async def _describe_duplicates(connection: Connection) -> list[str]:
     ]
 
 
-async def _describe_eligible(connection: Connection) -> list[str]:
+async def _describe_eligible(connection: Connection, *, will_be_held: bool) -> list[str]:
     size: dict[str, Any] = await fetch_one(connection, question("eligible_now"))
     if not size["leads"]:
         return ["no lead is eligible now"]
     counted = f"{size['leads']} leads are eligible now, {size['answered']} of them have an answer in llm_response"
-    return [f"{counted}; they will be held until `leadhook backlog release`, unless --backlog run", forecast(size)]
+    held = "they will be held until `leadhook backlog release`, unless --backlog run"
+    known = "`leadhook backlog status` tells which of them are held"
+    return [f"{counted}; {held if will_be_held else known}", forecast(size)]
 
 
 def _describe_doors(doors: Sequence[Door]) -> list[str]:

@@ -55,7 +55,7 @@ async def install_webhooks(
         ]:
             if line is not None:
                 tell(line)
-        tell(f"the secret {'was made' if is_new else 'was there and stays'}; the service needs this line:")
+        tell(f"the secret {'was made' if is_new else 'was there and stays'}; the service needs it as WEBHOOK_SECRETS")
         return secret
 
 

@@ -1,0 +1,11 @@
+
+-- Added to the copy for the Supabase CLI: so that `leadhook webhooks install` and /ready know what was applied.
+do $$
+begin
+  if to_regclass('leadhook.migrations') is not null then
+    insert into leadhook.migrations (name, sha256) values
+    :entries
+    on conflict (name) do nothing;
+  end if;
+end
+$$;
