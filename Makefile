@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format bench lock wheel clean
+.PHONY: help setup demo up test faults check format bench lock wheel clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ up: $(READY) ## the same, and it stays up until Ctrl-C
 
 test: $(READY) ## every test, on real Postgres and real PostgREST
 	$(BIN)/pytest -n 2 --dist worksteal
+
+faults: $(READY) ## crashes, outages and races in full length: half an hour; LEADHOOK_SEED repeats one
+	LEADHOOK_FAULTS=long $(BIN)/pytest -s tests/faults tests/sql/test_state_machine.py
 
 check: $(READY) ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -104,7 +104,7 @@ class Settings(BaseModel):
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"
     """`json`, one object a line, or `console` for people."""
     database_url: SecretStr | None = None
-    """The database's own address with its owner's rights; only the commands that work on the database themselves need it."""
+    """The database's own address with its owner's rights; only the commands that change the database need it."""
     poll_interval_sec: str | None = None
     """Ignored, as nothing is polled; see SWEEP_INTERVAL_SEC."""
 

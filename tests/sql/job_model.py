@@ -68,7 +68,7 @@ class Model:
         """End a lease; too many failed attempts end the job."""
         job = self.jobs[lead]
         self.ended[lead, job.fence] = how
-        job.attempts += how in ("retry", "lease_expired")
+        job.attempts += how in ("retry", "dead", "lease_expired")
         last = state == "ready" and how != "returned" and job.attempts >= MAX_ATTEMPTS
         job.go("dead" if last else state, replay=job.replay and state == "ready" and not last)
         return "dead" if last else how

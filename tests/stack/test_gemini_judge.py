@@ -178,6 +178,19 @@ async def test_what_goes_wrong_is_named_and_blamed(
     assert "visibly-fake-key" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
+@pytest.mark.parametrize("garbage", ["two\nlines", "ключ", "x" * 501, "\N{ZERO WIDTH SPACE}"])
+async def test_key_that_no_header_can_carry_is_blamed_for_itself(
+    judge: GeminiJudge, google: Google, garbage: str
+) -> None:
+    """What somebody pasted into gemini_api is no fault of a lead; nothing is sent."""
+    with pytest.raises(Failure) as caught:
+        await judge.score(LEAD, PROMPTS, ApiKey.model_validate({"fingerprint": "f", "api_key": garbage}))
+
+    assert (caught.value.kind, caught.value.code, caught.value.park_s) == (FailureClass.KEY, "key_malformed", None)
+    assert garbage not in caught.value.reason
+    assert await google.calls() == []
+
+
 async def test_a_minute_quota_parks_the_key_for_as_long_as_google_says(judge: GeminiJudge, google: Google) -> None:
     """RetryInfo's delay; a day quota lasts until midnight Pacific."""
     await google.order(error={"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7})

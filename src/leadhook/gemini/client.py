@@ -17,7 +17,7 @@ from google.genai import types
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_google_genai import ChatGoogleGenerativeAI
 
-from leadhook.domain.failure import Failure
+from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.verdict import Usage
 from leadhook.gemini.failures import classify, timed_out
@@ -25,6 +25,8 @@ from leadhook.gemini.failures import classify, timed_out
 CALL_LIMIT_S: Final = 60.0
 MAX_OUTPUT_TOKENS: Final = 8192
 """Room for thoughts and answer together; an answer of ours takes a few hundred."""
+LONGEST_KEY: Final = 500
+"""Characters; Google's have 39 to some 60."""
 
 _NO_FUNCTIONS = types.AutomaticFunctionCallingConfig(disable=True)
 
@@ -57,7 +59,7 @@ class GeminiClient:
         Raises:
             Failure: whatever the API, the SDK or the network raised, or the limit of time passed.
         """
-        headers = {"x-goog-api-key": key.api_key.get_secret_value()}
+        headers = {"x-goog-api-key": _header(key)}
         try:
             with anyio.fail_after(self._call_limit_s) as scope:
                 answer = await self._chat.ainvoke(
@@ -67,15 +69,12 @@ class GeminiClient:
                     response_json_schema=schema,
                     automatic_function_calling=_NO_FUNCTIONS,
                 )
-        except TimeoutError as error:
-            # `from None`: the chain of causes would carry the request with its key into a traceback.
-            raise (
-                timed_out(self._call_limit_s) if scope.cancelled_caught else classify(error, model=self.model)
-            ) from None
-        except Failure:
-            raise
         except Exception as error:  # noqa: BLE001 - the SDK raises five families of errors; classify knows them
-            raise classify(error, model=self.model) from None
+            late = scope.cancelled_caught
+            failure = timed_out(self._call_limit_s) if late else classify(error, model=self.model)
+            failure.usage = Usage(calls=1)
+            # `from None`: the chain of causes would carry the request with its key into a traceback.
+            raise failure from None
         return _reply(answer)
 
 
@@ -95,6 +94,14 @@ async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[Gemi
         yield GeminiClient(chat)
     finally:
         await chat.aclose()
+
+
+def _header(key: ApiKey) -> str:
+    """The key, unless no HTTP header could carry it: what the transport says of that would be blamed on the lead."""
+    value = key.api_key.get_secret_value()
+    if len(value) <= LONGEST_KEY and value.isascii() and value.isprintable():
+        return value
+    raise Failure(FailureClass.KEY, "key_malformed", "This is no API key: it is too long or holds a strange character.")
 
 
 def _reply(answer: AIMessage) -> Reply:

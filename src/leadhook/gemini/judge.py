@@ -75,7 +75,7 @@ class GeminiJudge:
             try:
                 reply = await self._client.ask(messages, _SCHEMAS[shape], key)
             except Failure as failure:
-                failure.usage = usage + Usage(calls=1)
+                failure.usage = usage + failure.usage
                 raise
             usage += reply.usage
             fault = _fault(reply)
