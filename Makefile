@@ -28,7 +28,7 @@ up: $(READY) ## the same, and it stays up until Ctrl-C
 	$(BIN)/leadhook local up --state-dir .demo
 
 test: $(READY) ## every test, on real Postgres and real PostgREST
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 faults: $(READY) ## crashes, outages and races in full length: half an hour; LEADHOOK_SEED repeats one
 	LEADHOOK_FAULTS=long $(BIN)/pytest -s tests/faults tests/sql/test_state_machine.py

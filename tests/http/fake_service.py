@@ -56,6 +56,7 @@ def main(manner: str, drain_s: float) -> None:
 
     app = Starlette(routes=[Route("/slow", slow)], lifespan=lifespan)
     config = server_config(app)
+    config.port = 0
     with config.bind_socket() as listener:
         uvicorn.Server(config).run([listener])
 

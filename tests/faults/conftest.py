@@ -1,0 +1,117 @@
+"""Real processes on a real local Supabase, and the means to hurt them.
+
+LEADHOOK_FAULTS=long runs every test in its full length (`make faults`), without it each is short. LEADHOOK_SEED repeats
+what chance did.
+"""
+
+import os
+import random
+import secrets
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from tests.conftest import poll
+from tests.faults.process import Service
+from tests.faults.project import Project, running
+from tests.faults.proxy import Proxy, standing_before
+
+from leadhook.local.ports import free_port
+
+LONG = os.environ.get("LEADHOOK_FAULTS") == "long"
+
+
+@dataclass
+class Arena:
+    """A project without leads, and the services of one test."""
+
+    project: Project
+    chance: random.Random
+    exits: ExitStack
+    long: bool = LONG
+    services: list[Service] = field(default_factory=list)
+
+    def serve(self, *, rung: bool = False, proxy: Proxy | None = None, **settings: str) -> Service:
+        """Start a service; it may not be up yet.
+
+        Args:
+            rung: the rings go to it.
+            proxy: what stands between it and Supabase.
+            settings: of its environment.
+        """
+        if not rung:
+            settings["PORT"] = str(free_port())
+        if proxy is not None:
+            settings["SUPABASE_URL"] = proxy.url
+        log = self.project.directory / f"service-{secrets.token_hex(4)}.log"
+        service = Service(self.project.environment(**settings), log)
+        self.services.append(service)
+        return service
+
+    def proxy(self) -> Proxy:
+        """A new one before Supabase."""
+        return self.exits.enter_context(standing_before(self.project.facts["supabase_url"]))
+
+    def wait_for_answers(self, leads: Sequence[str], timeout_s: float = 60) -> None:
+        """Until each of them is answered."""
+        poll(
+            lambda: len(self.project.answered(leads)) == len(leads),
+            lambda: (
+                f"{len(leads) - len(self.project.answered(leads))} leads wait; jobs: {self.project.states()}\n"
+                + "\n".join(service.tail() for service in self.services if service.running)
+            ),
+            timeout_s,
+        )
+
+    def wait_for_rest(self, timeout_s: float = 30) -> None:
+        """Until nothing is leased or ready and no touch is left."""
+        poll(
+            lambda: (
+                not {"leased", "ready"} & self.project.states().keys()
+                and self.project.value("select count(*) from leadhook.touches") == 0
+            ),
+            lambda: f"work is left: {self.project.states()}",
+            timeout_s,
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Introduce the marker."""
+    config.addinivalue_line("markers", "long: takes a minute or more, or tells little beyond a shorter one")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long ones out unless they are asked for."""
+    left_out = [] if LONG else [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="session")
+def project() -> Iterator[Project]:
+    """The local Supabase of this worker's fault tests."""
+    with tempfile.TemporaryDirectory(prefix="leadhook-faults-") as directory:
+        Path(directory).chmod(0o711)  # as root, Postgres's account must get in, or its data would be kept elsewhere
+        with running(Path(directory)) as project:
+            yield project
+
+
+@pytest.fixture
+def arena(project: Project, request: pytest.FixtureRequest) -> Iterator[Arena]:
+    """No leads, short leases, an undisturbed model; every service is dead afterwards."""
+    seed = int(os.environ.get("LEADHOOK_SEED") or secrets.randbelow(10**6))
+    print(f"{request.node.name}: LEADHOOK_SEED={seed}")  # noqa: T201 - pytest shows it with a failure
+    project.reset()
+    with ExitStack() as exits:
+        arena = Arena(project, random.Random(seed), exits)  # noqa: S311 - a die
+        try:
+            yield arena
+        finally:
+            for service in arena.services:
+                service.signal(signal.SIGCONT)
+                service.kill()

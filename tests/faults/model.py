@@ -1,0 +1,69 @@
+"""The Gemini stand-in as a process of its own: its ledger survives whatever happens to the database."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import poll
+from tests.faults.process import START_S, Process, ask
+
+from leadhook.local.health import answers
+from leadhook.local.ports import free_port
+
+
+class Model:
+    """What the leads are judged by."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Answer, on the same port as before."""
+        arguments = ["leadhook.local.gemini", "--port", str(self._port)]
+        self._process = Process(arguments, log=self._directory / "gemini.log")
+        poll(answers(self._port, "/health"), self._process.tail, START_S)
+
+    def stop(self) -> None:
+        """Refuse connections; the ledger is lost."""
+        self._process.kill()
+
+    def order(self, *rules: dict[str, Any]) -> None:
+        """Put these orders in the place of all others."""
+        answer = ask(f"{self.url}/orders", method="PUT", body=list(rules))
+        assert isinstance(answer, list), answer
+
+    def behave(self, latency_ms: float = 0) -> None:
+        """Answer everything, after so long."""
+        self.order({"do": {"latency_ms": latency_ms}})
+
+    def forget(self) -> None:
+        """Empty the ledger."""
+        ask(f"{self.url}/calls", method="DELETE")
+
+    def calls(self, since: int = 0) -> list[dict[str, Any]]:
+        """The ledger, oldest first."""
+        calls: list[dict[str, Any]] = ask(f"{self.url}/calls?since={since}")["calls"]
+        return calls
+
+    def newest(self) -> int:
+        """The number of the newest call."""
+        return max((call["n"] for call in self.calls()), default=0)
+
+    def questions(self, *, answered: bool = False) -> Counter[tuple[str, str]]:
+        """How often each step of each lead was asked for; leads by the name that `Project.bring` gives them.
+
+        Args:
+            answered: count only the calls that got their answer.
+        """
+        return Counter(
+            (call["name"], call["step"])
+            for call in self.calls()
+            if not answered or (call["status"] == 200 and not call["gone"])
+        )
+
+    def repeated(self, *, answered: bool = False) -> int:
+        """Calls beyond one for each step of each lead."""
+        return sum(count - 1 for count in self.questions(answered=answered).values())

@@ -1,0 +1,126 @@
+"""Processes that die without a word, and one that comes back from the dead."""
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.conftest import poll
+from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Arena
+    from tests.faults.process import Service
+
+SLOTS = 8
+LATENCY_S = 0.8
+SLACK_S = 4
+"""A wake of up to 1 s after the lease's end, a queue of leads, and a busy machine."""
+
+
+def test_kill_9_of_one_of_two_costs_a_lease_and_no_answer(arena: "Arena") -> None:
+    """Again and again, in the middle of the work."""
+    arena.project.model.behave(latency_ms=LATENCY_S * 1000)
+    few = 60 if arena.long else 32
+    leads = arena.project.bring(few)
+    # Nobody rings here: what a new round brings is found by a look every other second.
+    services = [arena.serve(MAX_CONCURRENCY=str(SLOTS), SWEEP_INTERVAL_SEC="2") for _ in range(2)]
+    for service in services:
+        service.wait_until_up()
+    for _ in range(20 if arena.long else 1):
+        # Enough work that both are in the middle of it, whatever is left of the last round.
+        leads += arena.project.bring(max(0, few - arena.project.states().get("ready", 0)))
+        victim = arena.chance.choice(services)
+        services[services.index(victim)] = arena.serve(MAX_CONCURRENCY=str(SLOTS), SWEEP_INTERVAL_SEC="2")
+        kill_while_holding(arena, victim, lease_s=3)
+        for service in services:
+            service.wait_until_up()
+    arena.wait_for_answers(leads, 120)
+    arena.wait_for_rest()
+    assert_price_of_crashes(arena, leads)
+
+
+@pytest.mark.long
+def test_kill_9_with_the_default_lease_times(arena: "Arena") -> None:
+    """30 s later at the latest the other one has them."""
+    arena.project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    arena.project.model.behave(latency_ms=LATENCY_S * 1000)
+    leads = arena.project.bring(150)
+    victim, other = (arena.serve(MAX_CONCURRENCY=str(SLOTS)) for _ in range(2))
+    for service in (victim, other):
+        service.wait_until_up()
+    kill_while_holding(arena, victim, lease_s=30)
+    arena.wait_for_answers(leads, 120)
+    arena.wait_for_rest()
+    assert_price_of_crashes(arena, leads)
+
+
+def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: "Arena") -> None:
+    """Stopped beyond its lease, then woken: it is told lease_lost, and the next ring finds it at work."""
+    project = arena.project
+    project.model.behave(latency_ms=1000)
+    leads = project.bring(40)
+    zombie, other = arena.serve(rung=True, MAX_CONCURRENCY=str(SLOTS)), arena.serve(MAX_CONCURRENCY=str(SLOTS))
+    for service in (zombie, other):
+        service.wait_until_up()
+    poll(lambda: is_in_the_middle_of_calls(arena, zombie), zombie.tail)
+    zombie.signal(signal.SIGSTOP)
+    arena.wait_for_answers(leads)
+    lost = [row[0] for row in project.run("select lead_id from leadhook.attempts where outcome = 'lease_expired'")]
+    assert lost, "it held nothing"
+    before = project.run("select * from public.llm_response order by lead_id")
+    newest = project.model.newest()
+
+    zombie.signal(signal.SIGCONT)
+    finished = "lead.finished"
+    poll(
+        lambda: {e["lead_id"] for e in zombie.events(finished) if e["outcome"] == "lease_lost"} >= set(lost),
+        zombie.tail,
+    )
+    assert project.run("select * from public.llm_response order by lead_id") == before
+    assert project.model.newest() == newest, "it must not begin a call for a lead that is no longer its own"
+    saved = project.run(
+        "select lead_id from leadhook.attempts where outcome = 'saved' and worker like %s", zombie.worker_like
+    )
+    assert not {row[0] for row in saved} & set(lost)
+
+    more = project.bring(5)
+    arena.wait_for_answers(more)
+    arena.wait_for_rest()
+    workers = project.run(
+        "select distinct worker like %s from leadhook.attempts where lead_id = any (%s)", zombie.worker_like, more
+    )
+    assert workers == [(True,)]
+    assert_one_answer_each(project, leads + more)
+    assert_nothing_left(project)
+    assert project.model.repeated() <= 2 * len(lost)
+
+
+def is_in_the_middle_of_calls(arena: "Arena", service: "Service") -> bool:
+    """Whether each of its leads has a model call that has only just begun."""
+    held = arena.project.held_by(service.worker_like)
+    now_ms = time.time() * 1000
+    begun = {c["name"] for c in arena.project.model.calls() if c["status"] is None and now_ms - c["time"] < 400}
+    return len(held) >= SLOTS // 2 and held <= begun
+
+
+def kill_while_holding(arena: "Arena", victim: "Service", *, lease_s: float) -> None:
+    """Kill it in the middle of its work; what it held is answered within a lease."""
+    project = arena.project
+    poll(lambda: len(project.held_by(victim.worker_like)) >= SLOTS // 2, victim.tail)
+    time.sleep(arena.chance.uniform(0, 2 * LATENCY_S))  # the moment is what chance is for
+    victim.kill()
+    killed_at = time.monotonic()
+    held = sorted(project.held_by(victim.worker_like))
+    arena.wait_for_answers(held, lease_s + 2 * LATENCY_S + SLACK_S)
+    print(f"it held {len(held)} leads; they were answered {time.monotonic() - killed_at:.1f} s later")  # noqa: T201
+
+
+def assert_price_of_crashes(arena: "Arena", leads: list[str]) -> None:
+    """One answer each; no more calls were repeated than two for each lead that was held by the dead."""
+    held = arena.project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
+    repeated = arena.project.model.repeated()
+    print(f"{len(leads)} leads, {held} of them held by the dead, {repeated} calls repeated")  # noqa: T201
+    assert_one_answer_each(arena.project, leads)
+    assert_nothing_left(arena.project)
+    assert repeated <= 2 * held

@@ -1,0 +1,68 @@
+"""Postgres dies under load."""
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from tests.conftest import poll
+from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Arena
+
+BACKENDS = "select pid from pg_stat_activity where usename = 'authenticator' and backend_type = 'client backend'"
+
+
+def test_a_backend_killed_loses_the_queue_of_rings_but_no_lead(arena: "Arena") -> None:
+    """Kill -9 of a backend makes Postgres throw out everybody, and what was to be rung is forgotten."""
+    project = arena.project
+    project.model.behave(latency_ms=600)
+    leads = project.bring(60)
+    service = arena.serve(rung=True, MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="5").wait_until_up()
+    for _ in range(5 if arena.long else 1):
+        poll(lambda: len(project.held_by(service.worker_like)) >= 4, service.tail)
+        leads += project.bring(20)
+        poll(lambda: bool(project.run(BACKENDS)), lambda: "PostgREST does not come back", 60)
+        (pid,) = arena.chance.choice(project.run(BACKENDS))
+        os.kill(pid, signal.SIGKILL)
+        poll(lambda: not answers(arena), service.tail)
+        poll(lambda: answers(arena), service.tail, 60)
+    arena.wait_for_answers(leads, 120)
+    arena.wait_for_rest()
+
+    assert_one_answer_each(project, leads)
+    assert_nothing_left(project)
+    expired = project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
+    assert project.model.repeated() <= 2 * expired
+
+
+@pytest.mark.long
+def test_a_restart_of_the_database_under_load_doubles_nothing(arena: "Arena") -> None:
+    """Postgres, PostgREST and the gateway are away for seconds, with the default lease times."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    project.model.behave(latency_ms=600)
+    leads = project.bring(120)
+    services = [arena.serve(MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="30") for _ in range(2)]
+    for service in services:
+        service.wait_until_up()
+    poll(lambda: len(project.answered(leads)) >= 10, services[0].tail)
+    project.stop()
+    project.start()
+    arena.wait_for_answers(leads, 180)
+    arena.wait_for_rest(60)
+
+    assert_one_answer_each(project, leads)
+    assert_nothing_left(project)
+    expired = project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
+    assert project.model.repeated() <= 2 * expired
+
+
+def answers(arena: "Arena") -> bool:
+    """Whether Postgres takes statements again."""
+    try:
+        return bool(arena.project.value("select true"))
+    except psycopg.OperationalError:
+        return False

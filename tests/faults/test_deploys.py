@@ -1,0 +1,49 @@
+"""A process ends while another one comes up, as in a deploy."""
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from tests.conftest import poll
+from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Arena
+    from tests.faults.process import Service
+
+KILL_TIMEOUT_S = 60
+
+
+def test_sigterm_under_load_repeats_no_call_and_loses_no_lead(arena: "Arena") -> None:
+    """Again and again; the new process starts with the signal."""
+    project = arena.project
+    project.model.behave(latency_ms=800)
+    few = 40 if arena.long else 16
+    leads = project.bring(few)
+    service = arena.serve(MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="2").wait_until_up()
+    slowest = 0.0
+    for _ in range(20 if arena.long else 1):
+        leads += project.bring(max(0, few - project.states().get("ready", 0)))
+        wait_until_busy(arena, service)
+        time.sleep(arena.chance.uniform(0, 1.6))  # the moment is what chance is for
+        service.signal(signal.SIGTERM)
+        began_at = time.monotonic()
+        successor = arena.serve(MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="2")
+        service.wait(KILL_TIMEOUT_S)
+        slowest = max(slowest, time.monotonic() - began_at)
+        assert not project.held_by(service.worker_like), "it left leases behind"
+        service = successor.wait_until_up()
+    arena.wait_for_answers(leads, 120)
+    arena.wait_for_rest()
+    print(f"{len(leads)} leads, the slowest end took {slowest:.1f} s")  # noqa: T201
+
+    assert slowest < KILL_TIMEOUT_S
+    assert project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'") == 0
+    assert_one_answer_each(project, leads)
+    assert_nothing_left(project)
+    assert_calls_of_one(project, leads)
+
+
+def wait_until_busy(arena: "Arena", service: "Service") -> None:
+    """Until it is in the middle of its work."""
+    poll(lambda: len(arena.project.held_by(service.worker_like)) >= 4, service.tail)

@@ -1,0 +1,99 @@
+"""An idle service: silent, and there when something falls due."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from tests.conftest import poll
+from tests.faults.invariants import assert_one_answer_each
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Arena
+    from tests.faults.proxy import Exchange, Proxy
+
+LEASE_S = 1.5
+JITTER_S = 1.0
+SLACK_S = 0.7
+
+
+def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: "Arena") -> None:
+    """An expired lease, a due retry and a returned key, without a ring and an hour before the sweep."""
+    project = arena.project
+    project.reset(lease_s=LEASE_S, renew_s=0.5, start_limit_s=0.75)
+    proxy = arena.proxy()
+    service = arena.serve(rung=True, proxy=proxy).wait_until_up()
+    settle(arena, proxy)
+    with project.transaction():
+        (abandoned,) = project.bring(1, title="Student")
+        ghost_claims(arena, abandoned)
+    arena.wait_for_answers([abandoned], 8)
+    assert causes(proxy)[-2:] == ["ring", "due"]
+
+    project.model.order({"match": {"first": 1}, "do": {"error": 503}})
+    (retried,) = project.bring(1, title="Student")
+    arena.wait_for_answers([retried], 10)
+    assert causes(proxy)[-2:] == ["ring", "due"]
+
+    quota: dict[str, Any] = {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 3}
+    project.set_keys("visibly-fake-only-key")
+    settle(arena, proxy)
+    project.model.order({"match": {"first": 1}, "do": {"error": quota}})
+    (parked,) = project.bring(1, title="Student")
+    arena.wait_for_answers([parked], 10)
+    assert causes(proxy)[-1] == "due"
+    assert service.events("key.parked")
+
+    settle(arena, proxy)
+    said = len(proxy.exchanges)
+    time.sleep(20 if arena.long else 4)
+    assert proxy.exchanges[said:] == [], "idle means silent"
+    assert_only_at_told_times(proxy)
+    assert_one_answer_each(project, [abandoned, retried, parked])
+
+
+def ghost_claims(arena: "Arena", lead: str) -> None:
+    """Somebody claims it and is never heard of again."""
+    reply = arena.project.value("select public.leadhook_claim(gen_random_uuid(), 'a ghost', 1, 0)")
+    assert [claimed["lead_id"] for claimed in reply["leads"]] == [lead]
+
+
+def settle(arena: "Arena", proxy: "Proxy") -> None:
+    """Until nothing was said for a lease: the rings are heard, and it came to see whether its own lead was let down."""
+    arena.wait_for_rest()
+    silence_s = LEASE_S + JITTER_S + SLACK_S
+    poll(
+        lambda: bool(proxy.exchanges) and time.monotonic() - proxy.exchanges[-1].arrived_at > silence_s,
+        lambda: "it does not fall silent",
+    )
+
+
+def causes(proxy: "Proxy") -> list[str]:
+    """What the claims were called."""
+    return [exchange.request["p_cause"] for exchange in proxy.of("claim")]
+
+
+def assert_only_at_told_times(proxy: "Proxy") -> None:
+    """Every claim but those for a start or a ring came when a reply since the claim before had said so."""
+    told: list[tuple[float, float]] = []
+    for exchange in proxy.exchanges:
+        if exchange.function == "claim":
+            if exchange.request["p_cause"] not in ("start", "ring", "sweep"):
+                assert any(early <= exchange.arrived_at <= late for early, late in told), (exchange, told)
+            told = []
+        told += window(exchange)
+    assert {exchange.function for exchange in proxy.exchanges} <= {
+        "claim",
+        "renew",
+        "save",
+        "release",
+        "sweep",
+        "status",
+    }
+
+
+def window(exchange: "Exchange") -> list[tuple[float, float]]:
+    """When the service may come back by this reply."""
+    due_ms = (exchange.reply or {}).get("next_due_ms")
+    if due_ms is None or exchange.answered_at is None:
+        return []
+    due_at = exchange.answered_at + due_ms / 1000
+    return [(due_at - 0.1, due_at + JITTER_S + SLACK_S)]

@@ -1,0 +1,106 @@
+"""Replies that are lost on their way, and answers that are none."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.conftest import poll
+from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Arena
+    from tests.faults.proxy import Fault
+
+
+def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: "Arena") -> None:
+    """The database has committed each time: nothing is doubled, and nothing waits for the end of a lease."""
+    project = arena.project
+    project.model.behave(latency_ms=1200)
+    leads = project.bring(24)
+    proxy = arena.proxy()
+    for function in ("claim", "renew", "save"):
+        proxy.spoil("cut", function, times=2)
+    service = arena.serve(proxy=proxy, MAX_CONCURRENCY="8")
+    arena.wait_for_answers(leads)
+    arena.wait_for_rest()
+
+    tokens = [exchange.request["p_token"] for exchange in proxy.of("claim")]
+    assert tokens[0] == tokens[1] == tokens[2] != tokens[3]
+    assert [exchange.fault for exchange in proxy.of("save")[:3]] == ["cut", "cut", None]
+    assert proxy.count("cut") == 6, service.tail()
+    assert project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'") == 0
+    assert_one_answer_each(project, leads)
+    assert_nothing_left(project)
+    assert_calls_of_one(project, leads)
+
+
+def test_release_whose_reply_is_cut_spends_one_attempt(arena: "Arena") -> None:
+    """The model fails once for each lead; the repeated release is the same release."""
+    project = arena.project
+    leads = project.bring(4)
+    project.model.order({"match": {"first": 4}, "do": {"error": 503}})
+    proxy = arena.proxy()
+    proxy.spoil("cut", "release", times=2)
+    arena.serve(proxy=proxy)
+    arena.wait_for_answers(leads)
+    arena.wait_for_rest()
+
+    assert proxy.count("cut") == 2
+    assert project.run("select outcome, count(*) from leadhook.attempts group by 1 order by 1") == [
+        ("retry", 4),
+        ("saved", 4),
+    ]
+    assert_one_answer_each(project, leads)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        pytest.param("503", "Supabase can't answer now", marks=pytest.mark.long),
+        ("html", "Supabase can't answer now"),
+        pytest.param("not_json", "is not understood|answers in its place", marks=pytest.mark.long),
+        pytest.param("401", "Supabase refuses the key", marks=pytest.mark.long),
+        pytest.param("refuse", "connection broke|no connection", marks=pytest.mark.long),
+    ],
+)
+def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: "Arena", fault: "Fault", words: str) -> None:
+    """/ready says why; afterwards every lead is answered by the calls of one."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    project.model.behave(latency_ms=800)
+    leads = project.bring(40)
+    proxy = arena.proxy()
+    service = arena.serve(proxy=proxy, MAX_CONCURRENCY="8").wait_until_up()
+    poll(lambda: len(project.answered(leads)) >= 4, service.tail)
+    proxy.spoil(fault, times=1000)
+    poll(
+        lambda: any(word in str(service.ready()["reasons"]) for word in words.split("|")), lambda: str(service.ready())
+    )
+    proxy.behave()
+    arena.wait_for_answers(leads, 90)
+    arena.wait_for_rest()
+
+    poll(lambda: service.ready()["ready"], lambda: str(service.ready()))
+    assert_one_answer_each(project, leads)
+    assert_nothing_left(project)
+    assert_calls_of_one(project, leads)
+
+
+def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: "Arena") -> None:
+    """Two services, every kind of fault, short leases: one answer each; what is repeated is what leases cost."""
+    project = arena.project
+    project.model.behave(latency_ms=300)
+    leads = project.bring(300 if arena.long else 40)
+    proxy = arena.proxy()
+    proxy.spoil_at_random(arena.chance, 0.33)
+    for service in [arena.serve(proxy=proxy, MAX_CONCURRENCY="8") for _ in range(2)]:
+        service.wait_until_up()
+    arena.wait_for_answers(leads, 300)
+    proxy.behave()
+    arena.wait_for_rest(60)
+
+    assert_one_answer_each(project, leads)
+    assert_nothing_left(project)
+    expired = project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
+    spoiled = sum(exchange.fault is not None for exchange in proxy.exchanges)
+    print(f"{spoiled} of {len(proxy.exchanges)} requests spoiled, {expired} leases ran out")  # noqa: T201
+    assert project.model.repeated() <= 2 * expired
