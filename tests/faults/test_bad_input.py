@@ -8,6 +8,8 @@ from tests.faults.invariants import assert_one_answer_each
 from tests.faults.project import KEYS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.faults.conftest import Arena
 
 MANNERS = (
@@ -110,3 +112,22 @@ def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
     assert len(proxy.of("claim")) <= 2
     project.set_keys(*KEYS)
     arena.wait_for_answers(leads)
+
+
+@pytest.mark.parametrize("ahead_s", [3600, pytest.param(-3600, marks=pytest.mark.long)])
+def test_process_whose_clock_is_an_hour_wrong_works_like_others(arena: "Arena", tmp_path: "Path", ahead_s: int) -> None:
+    """Leases and retries go by the database's clock; its rings look an hour old or young, and count all the same."""
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import time\nright = time.time\ntime.time = lambda: right() + {ahead_s}\n", encoding="utf-8"
+    )
+    project = arena.project
+    service = arena.serve(rung=True, PYTHONPATH=str(tmp_path), SWEEP_INTERVAL_SEC="3600").wait_until_up()
+    project.model.order({"match": {"first": 1}, "do": {"error": 503}})
+    leads = project.bring(8)
+    arena.wait_for_answers(leads)
+    arena.wait_for_rest()
+
+    rings = service.events("webhook.accepted")
+    assert rings
+    assert all(ring["rang"] and abs(ring["age_s"] - ahead_s) < 60 for ring in rings)
+    assert_one_answer_each(project, leads)
