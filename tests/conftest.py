@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -46,6 +47,9 @@ RING_URL = "http://127.0.0.1:9/webhooks/leads"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the directory that the workers of this run share; not pytest's, where Postgres's account cannot get in."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background by a shell; the processes that tests interrupt would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         directory = Path(tempfile.mkdtemp(prefix="leadhook-tests-", dir=fastest_directory()))
         directory.chmod(0o755)
