@@ -53,7 +53,7 @@ begin
     attempts = case when t.is_last and t.runs_again then 0 else t.attempts end,
     run = j.run + (t.is_last and t.runs_again)::int,
     slow = j.slow or t.is_last and t.runs_again,
-    replay_id = case when t.is_last and t.runs_again then j.replay_after else j.replay_id end,
+    replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
     replay_after = case when t.is_last then null else j.replay_after end,
     found_by = case when t.is_last and t.runs_again then 'replay' else j.found_by end,
     eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
