@@ -197,5 +197,5 @@ def main() -> None:
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
-    print(f"leadhook: {error}", file=sys.stderr)  # noqa: T201
+    print(f"leadhook: {error}", file=sys.stderr)  # noqa: T201 - the words are for the terminal
     sys.exit(code)

@@ -139,7 +139,7 @@ class Engine:
             await self._ended.wait()
 
     def _start_attempt(self, held: HeldLead) -> None:
-        assert self._attempt_tasks is not None, "leads come only while the engine runs"  # noqa: S101
+        assert self._attempt_tasks is not None, "leads come only while the engine runs"  # noqa: S101 - for the type checker
         self._attempt_tasks.start_soon(self._attend, held)
 
     async def _attend(self, held: HeldLead) -> None:
