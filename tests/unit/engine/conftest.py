@@ -204,9 +204,9 @@ class World:
         self.store.script["claim"].append(batch)
         return batch
 
-    def batch(self, *leads: ClaimedLead, keys: int = 3, **fields: Any) -> Batch:
+    def batch(self, *leads: ClaimedLead, keys: int = 3, tried: bool = True, **fields: Any) -> Batch:
         """A claim's reply."""
-        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake")) for n in range(keys)]
+        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake"), tried=tried) for n in range(keys)]
         return Batch(leads=leads, keys=tuple(offered), **fields)
 
     def lead(self, lead_id: str = "a", **fields: Any) -> ClaimedLead:
