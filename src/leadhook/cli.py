@@ -14,6 +14,7 @@ from leadhook import __version__
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
 from leadhook.settings import SettingsError, load_settings
+from leadhook.terminal.failure import TerminalError
 
 app = App(
     name="leadhook",
@@ -184,6 +185,23 @@ def release(
     commands.release_the_backlog(Wish(user, tag, since, limit, redo), dry_run=dry_run)
 
 
+@app.command
+def explain(
+    lead_id: Annotated[str, Parameter(help="As all_leads has it.")],
+    *,
+    as_json: Annotated[bool, Parameter("--json", negative="", help="All the facts, for programs.")] = False,
+) -> int:
+    """Tell where a lead stands: what is missing, or what happens next and when; exit 1 when nobody has such a lead.
+
+    Asks the database through SUPABASE_URL with the service's key, so it works while the service is down.
+    """
+    settings = load_settings()
+
+    from leadhook.terminal.explain import explain as explain_lead
+
+    return explain_lead(settings, lead_id, as_json=as_json)
+
+
 def main() -> None:
     """Run one command; exit 2 says that the arguments or settings are wrong, 1 that the work failed, 130 Ctrl-C."""
     try:
@@ -192,7 +210,7 @@ def main() -> None:
         sys.exit(130)
     except (MisuseError, SettingsError) as error:
         _fail(error, 2)
-    except (InstallError, LocalStackError) as error:
+    except (InstallError, LocalStackError, TerminalError) as error:
         _fail(error, 1)
 
 

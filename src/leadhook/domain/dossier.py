@@ -115,8 +115,29 @@ class GeminiKeys(Facts):
     parked: tuple[RestingGeminiKey, ...] = ()
 
 
+class Pause(Facts):
+    """Somebody's order to claim nothing; without a tag, of all the user's; without a user, of everything."""
+
+    user_id: UUID | None = None
+    tag: str | None = None
+    actor: str
+    reason: str | None = None
+    paused_at: datetime
+
+
+class Budget(Facts):
+    """Dollars a day (UTC); without a user: of all leads together."""
+
+    user_id: UUID | None = None
+    daily_usd: float
+    left_usd: float
+    """Neither spent nor reserved by leads at work."""
+    needed_usd: float | None = None
+    """The least that a lead needed which this budget turned away."""
+
+
 class Ring(Facts):
-    """A ring that was sent within 5 s of the lead's change, and what pg_net answered; the nearest is most likely its own."""
+    """A ring that was sent within 5 s of the lead's change, and pg_net's answer; the nearest is most likely its own."""
 
     cause: str
     leads: int | None = None
@@ -145,7 +166,7 @@ class Attempt(Facts):
 
     run: int
     outcome: str
-    """saved, unwanted, refused, retry, dead, returned, lease_expired."""
+    """saved, unwanted, refused, retry, dead, returned, lease_expired, compared."""
     error_code: str | None = None
     reason: str | None = None
     worker: str | None = None
@@ -158,6 +179,10 @@ class Attempt(Facts):
     cached_tokens: int | None = None
     output_tokens: int | None = None
     thinking_tokens: int | None = None
+    cost_usd: float | None = None
+    """Null where the price is unknown."""
+    wasted: bool = False
+    """The money bought nothing."""
     eligible_at: datetime | None = None
     leased_at: datetime | None = None
     first_call_ms: int | None = None
@@ -207,6 +232,10 @@ class Dossier(Facts):
     touches: Touches = Touches()
     queue: Queue = Queue()
     keys: GeminiKeys = GeminiKeys()
+    pauses: tuple[Pause, ...] = ()
+    """Those that hold it back, the widest first."""
+    budgets: tuple[Budget, ...] = ()
+    """Those that it is paid from."""
     rings: tuple[Ring, ...] = ()
     """The nearest to its change first."""
     triggers: dict[str, bool] = Field(default_factory=dict)
@@ -227,6 +256,4 @@ class Dossier(Facts):
     @property
     def missing_triggers(self) -> tuple[str, ...]:
         """The tables whose changes nothing tells of."""
-        return tuple(
-            sorted(t for t, there in self.triggers.items() if not there and t not in self.dashboard_webhooks)
-        )
+        return tuple(sorted(t for t, there in self.triggers.items() if not there and t not in self.dashboard_webhooks))

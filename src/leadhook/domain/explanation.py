@@ -15,6 +15,7 @@ _OUTCOMES: Final = {
     "retry": "failed, to be tried again",
     "dead": "failed for good",
     "returned": "given back, no attempt spent",
+    "compared": "judged beside the application's answer, which stays as it is",
     "lease_expired": "the worker was not heard of again",
 }
 _NEEDS_A_WORKER: Final = (Why.TOUCHED, Why.UNCLAIMED, Why.QUEUED, Why.REPLAY_QUEUED)
@@ -45,7 +46,7 @@ class ToldAttempt(Attempt):
 class Explanation(Dossier, Finding):
     """One sentence, and the facts behind it."""
 
-    attempts: tuple[ToldAttempt, ...] = ()  # type: ignore[assignment]
+    attempts: tuple[ToldAttempt, ...] = ()
     """The last 20, newest first."""
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 import structlog
-from starlette.convertors import PathConvertor
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +22,9 @@ class WholePath(PathConvertor):
     """All that follows: slashes as with `path`, and line breaks, the last of which `.*$` would cut off an id."""
 
     regex = r"[\s\S]*"
+
+
+register_url_convertor("whole", WholePath())
 
 
 async def explain_lead(request: Request[State]) -> Response:

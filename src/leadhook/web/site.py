@@ -1,7 +1,6 @@
 """The web application as data: its routes, its middleware, its way with errors."""
 
 from starlette.applications import Starlette
-from starlette.convertors import register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -9,7 +8,7 @@ from starlette.types import Lifespan
 
 from leadhook.web.canonical_line import CanonicalLine
 from leadhook.web.health import health, ready, service
-from leadhook.web.leads import WholePath, explain_lead
+from leadhook.web.leads import explain_lead
 from leadhook.web.problems import answer_with_problem
 from leadhook.web.replay import replay
 from leadhook.web.webhooks import take_ring
@@ -17,7 +16,6 @@ from leadhook.web.webhooks import take_ring
 
 def build_site(lifespan: Lifespan[Starlette]) -> Starlette:
     """The ASGI application; `lifespan` must yield a `State`."""
-    register_url_convertor("whole", WholePath())
     site = Starlette(
         routes=[
             Route("/webhooks/leads", take_ring, methods=["POST"]),

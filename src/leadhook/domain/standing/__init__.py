@@ -11,7 +11,7 @@ from typing import Final
 from leadhook.domain.dossier import Dossier
 from leadhook.domain.standing.change import missed, touched
 from leadhook.domain.standing.existence import failing, unknown
-from leadhook.domain.standing.gates import without_a_key
+from leadhook.domain.standing.gates import out_of_budget, paused, without_a_key
 from leadhook.domain.standing.job import answered, dead, held, leased
 from leadhook.domain.standing.parts import not_eligible
 from leadhook.domain.standing.remarks import find_remarks
@@ -28,6 +28,8 @@ _QUESTIONS: Final[tuple[Callable[[Dossier], Standing | None], ...]] = (
     held,
     dead,
     missed,
+    paused,
+    out_of_budget,
     without_a_key,
     retrying,
     unclaimed,

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from leadhook.domain.dossier import Dossier, Touch
 from leadhook.domain.moment import moment
-from leadhook.domain.standing.ring import delivered, failed, ring_step, ring_words
+from leadhook.domain.standing.ring import INSTALL, delivered, failed, ring_step, ring_words
 from leadhook.domain.standing.words import Standing, Why, count_words
 
 GRACE = timedelta(seconds=10)
@@ -53,9 +53,9 @@ def missed(dossier: Dossier) -> Standing | None:
     if silent:
         return Standing(
             Why.TRIGGER_MISSING,
-            f"The lead is eligible, but changes are not told of: a trigger on {' and '.join(silent)} is missing or disabled, so the "
-            "lead waits for the sweep.",
-            "Run `leadhook webhooks install --url https://SERVICE/webhooks/leads`.",
+            f"The lead is eligible, but changes are not told of: a trigger on {' and '.join(silent)} is missing or "
+            "disabled, so the lead waits for the sweep.",
+            f"{INSTALL}.",
         )
     if dossier.backlog == "hold" and dossier.first_round_finished_at is None and not _is_done(dossier):
         return Standing(

@@ -1,5 +1,7 @@
 """What leadhook does with the lead, has done, or has been told not to do yet."""
 
+from shlex import quote
+
 from leadhook.domain.dossier import Dossier
 from leadhook.domain.moment import moment
 from leadhook.domain.standing.words import Standing, Why, clause
@@ -51,12 +53,12 @@ def held(dossier: Dossier) -> Standing | None:
     if job is None or job.state != "held" or dossier.eligibility is None:
         return None
     has = ", and llm_response has an answer for it" if dossier.answered else ""
-    tag = (dossier.eligibility.tag or "").replace("'", "'\\''")
+    tag = quote(dossier.eligibility.tag or "")
     redo = " --redo" if dossier.answered else ""
     return Standing(
         Why.HELD,
         f"The lead was eligible before leadhook came, and is held back with the backlog{has}, until it is released.",
-        f"`leadhook backlog release --user {dossier.eligibility.user_id} --tag '{tag}'{redo}` releases it with the "
+        f"`leadhook backlog release --user {dossier.eligibility.user_id} --tag {tag}{redo}` releases it with the "
         "others of its user and tag.",
     )
 

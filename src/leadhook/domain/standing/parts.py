@@ -6,7 +6,7 @@ from leadhook.domain.standing.words import Standing, Why, lane_words
 _STEPS = {
     Why.NO_DETAILS: "Insert its row into public.lead_details.",
     Why.NOT_SCRAPPED: "Set public.all_leads.scrapped to true.",
-    Why.NO_PROMPTS: "Insert a prompts row for that user and tag, spelt alike; the front end does when its user presses run.",
+    Why.NO_PROMPTS: "Insert a prompts row for that user and tag, spelt alike; 'run' in the front end does it.",
     Why.ALREADY_SENT: "`leadhook replay` judges it all the same, or set sent_to_llm to false.",
 }
 

@@ -1,20 +1,24 @@
 """What became of the ring that told of a change, in pg_net's own words."""
 
+from http import HTTPStatus
+from typing import Final
+
 from leadhook.domain.dossier import Dossier, Ring
 from leadhook.domain.moment import moment
 from leadhook.domain.standing.words import clause
 
-_OK = range(200, 300)
+INSTALL: Final = "Run `leadhook webhooks install --url https://SERVICE/webhooks/leads`"
+_TAKEN: Final = range(200, 300)
 
 
 def delivered(ring: Ring) -> bool:
     """The service took it."""
-    return ring.status_code in _OK
+    return ring.status_code in _TAKEN
 
 
 def failed(ring: Ring) -> bool:
     """It is known not to have arrived."""
-    return not ring.sent or ring.error is not None or ring.timed_out or not (ring.status_code is None or delivered(ring))
+    return not ring.sent or ring.error is not None or ring.timed_out or (bool(ring.status_code) and not delivered(ring))
 
 
 def ring_words(dossier: Dossier) -> str:
@@ -22,27 +26,30 @@ def ring_words(dossier: Dossier) -> str:
     if not dossier.rings:
         return "no ring was noted within 5 s of its change"
     ring = dossier.rings[0]
-    rung = f"the ring of {moment(ring.rung_at, dossier.now)}"
+    return f"the ring of {moment(ring.rung_at, dossier.now)} {_fate(ring)}"
+
+
+def _fate(ring: Ring) -> str:
     if not ring.sent:
-        return f"{rung} could not be handed to pg_net: {clause(ring.error)}"
+        return f"could not be handed to pg_net: {clause(ring.error)}"
     if ring.queued:
-        return f"{rung} is still in pg_net's queue, so its worker does not run"
-    if delivered(ring):
-        return f"{rung} was taken by the service (HTTP {ring.status_code})"
+        return "is still in pg_net's queue, so its worker does not run"
     if ring.error or ring.timed_out:
-        return f"{rung} did not arrive, pg_net says: {clause(ring.error or 'timed out')}"
+        return f"did not arrive, pg_net says: {clause(ring.error or 'timed out')}"
     if ring.status_code is not None:
-        return f"{rung} was answered with HTTP {ring.status_code}"
-    return f"{rung} has no answer from pg_net, which forgets after a restart and after six hours"
+        return f"was {'taken by the service' if delivered(ring) else 'refused'} (HTTP {ring.status_code})"
+    return "has no answer from pg_net, which forgets what it had to send when the database restarts"
 
 
 def ring_step(dossier: Dossier) -> str:
     """What to do so that the next ring arrives."""
     setup, ring = dossier.ring, dossier.rings[0] if dossier.rings else None
-    if not setup.pg_net or not setup.url_set or not setup.secret_set:
-        return "Run `leadhook webhooks install --url https://SERVICE/webhooks/leads`: pg_net, the URL or the secret is missing."
+    if not (setup.pg_net and setup.url_set and setup.secret_set):
+        return f"{INSTALL}: pg_net, the ring's URL or its secret is missing."
     if ring is not None and ring.queued:
         return "Start pg_net's worker: `select net.worker_restart();`."
-    if ring is not None and ring.status_code == 401:
-        return "WEBHOOK_SECRETS of the service does not hold the secret of the database: `leadhook webhooks install` prints it."
+    if ring is not None and ring.status_code == HTTPStatus.UNAUTHORIZED:
+        return (
+            "Give the service the database's secret: `leadhook webhooks install` prints the line for WEBHOOK_SECRETS."
+        )
     return "See that the service runs and that leadhook_ring_url in Vault reaches it from the database."
