@@ -6,6 +6,7 @@ import anyio
 import anyio.abc
 import structlog
 
+from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.attempt import Attempts
 from leadhook.engine.book import Book
@@ -17,6 +18,8 @@ from leadhook.engine.faults import Faults
 from leadhook.engine.health import Health
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keeper import Keeper
+from leadhook.engine.key_reports import KeyReports
+from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace
 from leadhook.engine.ports import Judge, Store
 from leadhook.engine.sweeper import Sweeper
@@ -39,6 +42,7 @@ class Engine:
         max_concurrency: int,
         sweep_interval_s: float,
         worker_name: str,
+        tariff: Tariff | None = None,
         pace: Pace | None = None,
     ) -> None:
         pace = pace or Pace()
@@ -49,7 +53,11 @@ class Engine:
         self._faults = faults = Faults()
         brake = Brake(faults=faults, wakeup=wakeup, pace=pace)
         agenda = Agenda(wakeup=wakeup, interval_s=sweep_interval_s, pace=pace)
-        self._attempts = Attempts(judge=judge, drain=self._drain, brake=brake)
+        keyring = Keyring()
+        self._key_reports = KeyReports(store=store, worker=worker_name, keyring=keyring, faults=faults, pace=pace)
+        self._attempts = Attempts(
+            judge=judge, drain=self._drain, brake=brake, keyring=keyring, park=self._key_reports.park, tariff=tariff
+        )
         self._writers = Writers(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
         self._keeper = Keeper(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
         self._sweeper = Sweeper(
@@ -60,7 +68,16 @@ class Engine:
             interval_s=sweep_interval_s,
             pace=pace,
         )
-        self._claims = Claims(store=store, worker=worker_name, bell=self._bell, agenda=agenda, faults=faults, pace=pace)
+        self._claims = Claims(
+            store=store,
+            worker=worker_name,
+            model=judge.model,
+            tariff=tariff,
+            bell=self._bell,
+            agenda=agenda,
+            faults=faults,
+            pace=pace,
+        )
         self._worker = Worker(
             claims=self._claims,
             start=self._start_attempt,
@@ -70,6 +87,7 @@ class Engine:
             agenda=agenda,
             drain=self._drain,
             brake=brake,
+            keyring=keyring,
             pace=pace,
         )
         self._wakeup = wakeup
@@ -106,6 +124,7 @@ class Engine:
             with self._scope:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._keeper.run)
+                    writing.start_soon(self._key_reports.run)
                     writing.start_soon(self._writers.saver.run)
                     writing.start_soon(self._writers.releaser.run)
                     # The sweep is the inner group: to cancel it must not reach the attempts.

@@ -17,6 +17,7 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.spend import Terms
 from leadhook.domain.verdict import Message, Score, Usage
 
 
@@ -53,6 +54,7 @@ class Store(Protocol):
         cursor: Lane | None,
         hints: Sequence[str],
         cause: Cause,
+        terms: Terms | None = None,
     ) -> Batch:
         """Lease leads."""
 

@@ -11,6 +11,7 @@ from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, ac
 
 from leadhook.domain.dossier import Dossier
 from leadhook.domain.job import Batch, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.domain.spend import Terms
 from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
 from leadhook.store.replies import ReplayReply, Status, to_batch
@@ -40,6 +41,7 @@ class Store:
         cursor: Lane | None,
         hints: Sequence[str],
         cause: Cause,
+        terms: Terms | None = None,
     ) -> Batch:
         """Lease up to `limit` leads, at most `slow_limit` of them from replays and backlog.
 
@@ -51,6 +53,7 @@ class Store:
             cursor: of the last batch.
             hints: ids from plain dashboard webhooks, at most 500.
             cause: what made the caller claim; becomes `found_by` of what this claim makes ready.
+            terms: what a lead may cost at the most; None: the model has no known price.
         """
         reply = await self._call(
             "leadhook_claim",
@@ -62,6 +65,7 @@ class Store:
                 "p_cursor": cursor.model_dump(mode="json") if cursor else None,
                 "p_hints": list(hints),
                 "p_cause": cause,
+                "p_price": terms.model_dump() if terms else {},
             },
         )
         try:

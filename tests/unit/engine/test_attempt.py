@@ -133,7 +133,7 @@ async def test_defect_costs_an_attempt_and_tells_no_text_of_the_lead(world: Worl
 @pytest.mark.parametrize(
     ("kind", "decision"),
     [
-        (FailureClass.KEY, Decision("returned", parks_key=True)),
+        (FailureClass.KEY, Decision("returned")),
         (FailureClass.CONTENT, Decision("dead")),
         (FailureClass.CONFIGURATION, Decision("returned")),
     ],
