@@ -2,7 +2,7 @@
 -- Touches: functions in schema leadhook; public.leadhook_explain. Reads only.
 -- Undo:    drop function public.leadhook_explain(text), leadhook.describe_job(text), leadhook.describe_history(text),
 --          leadhook.pending_touches(text, uuid, text), leadhook.place_in_queue(text, timestamptz), leadhook.rings_near(timestamptz),
---          leadhook.ring_answers(bigint[]), leadhook.dashboard_webhooks();
+--          leadhook.ring_answers(bigint[]), leadhook.describe_gates(uuid, text, timestamptz), leadhook.dashboard_webhooks();
 -- Facts, not judgements: the words are the service's (leadhook.domain.standing). Each count ends at 1000.
 
 create or replace function leadhook.describe_job(p_lead_id text)
@@ -37,8 +37,8 @@ as $$
   with attempts as materialized (
     select
       t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.model, t.prompt_version, t.calls,
-      t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.eligible_at, t.leased_at, t.first_call_ms, t.model_ms,
-      t.finished_at
+      t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
+      t.first_call_ms, t.model_ms, t.finished_at
     from leadhook.attempts as t
     where t.lead_id = describe_history.p_lead_id
     order by t.id desc
@@ -169,6 +169,34 @@ comment on function leadhook.place_in_queue(text, timestamptz) is
 revoke all on function leadhook.place_in_queue(text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.place_in_queue(text, timestamptz) to service_role;
 
+create or replace function leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamptz)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  select jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'user_id', p.user_id, 'tag', p.tag, 'actor', p.actor, 'reason', p.reason, 'paused_at', p.paused_at
+      ) order by p.user_id nulls first, p.tag nulls first), '[]')
+      from leadhook.pauses as p
+      where p.user_id is null or p.user_id = describe_gates.p_user_id and (p.tag is null or p.tag = describe_gates.p_tag)
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
+      from leadhook.budgets_left(describe_gates.p_now) as b
+      where b.user_id is null or b.user_id = describe_gates.p_user_id
+    )
+  )
+$$;
+comment on function leadhook.describe_gates(uuid, text, timestamptz) is
+  'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
+revoke all on function leadhook.describe_gates(uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.describe_gates(uuid, text, timestamptz) to service_role;
+
 -- Evidence only: its absence, or a pg_net that looks different, must not stop the explanation.
 create or replace function leadhook.ring_answers(p_request_ids bigint[])
 returns table (request_id bigint, created timestamptz, status_code int, error text, timed_out boolean, queued boolean)
@@ -199,6 +227,7 @@ comment on function leadhook.ring_answers(bigint[]) is 'What pg_net still knows 
 revoke all on function leadhook.ring_answers(bigint[]) from public, anon, authenticated;
 grant execute on function leadhook.ring_answers(bigint[]) to service_role;
 
+-- pg_net numbers its requests anew after a restart, and dates an answer from the begin of its own transaction: hence the minute.
 -- A ring names at most 20 leads and is not kept with them, so the ring of a change is told by its time: both are written by one trigger.
 create or replace function leadhook.rings_near(p_at timestamptz)
 returns jsonb
@@ -245,7 +274,7 @@ as $$
   ), '[]')
   from near as n
   left join leadhook.ring_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
-    on h.request_id = n.request_id and (h.queued or h.created >= n.rung_at)
+    on h.request_id = n.request_id and (h.queued or h.created > n.rung_at - interval '1 minute')
 $$;
 comment on function leadhook.rings_near(timestamptz) is 'Up to five rings within 5 s of a moment, the nearest first, and what pg_net answered.';
 revoke all on function leadhook.rings_near(timestamptz) from public, anon, authenticated;
@@ -321,6 +350,8 @@ begin
       'touches', v_touches,
       'queue', leadhook.place_in_queue(p_lead_id, v_now),
       'keys', v_keys,
+      'pauses', g.gates -> 'pauses',
+      'budgets', g.gates -> 'budgets',
       'rings', leadhook.rings_near(coalesce(v_touches #>> '{of_lead,0,touched_at}', v_job ->> 'eligible_at')::timestamptz),
       'triggers', leadhook.trigger_states(),
       'dashboard_webhooks', leadhook.dashboard_webhooks(),
@@ -335,6 +366,7 @@ begin
     from leadhook.controls as c
     cross join leadhook.ring_settings() as s
     cross join leadhook.describe_history(p_lead_id) as h (history)
+    cross join leadhook.describe_gates(v_judged.user_id, v_judged.tag, v_now) as g (gates)
   );
 end
 $$;

@@ -37,7 +37,7 @@ def show(found: Explanation, console: Console) -> None:
     _table(
         console,
         "attempts",
-        ("when", "run", "found by", "what became of it", "calls", "tokens in/out"),
+        ("when", "run", "found by", "what became of it", "calls", "tokens in/out", "cost"),
         (_attempt(found, attempt) for attempt in found.attempts),
     )
     _table(
@@ -99,6 +99,7 @@ def _attempt(found: Explanation, attempt: ToldAttempt) -> Sequence[str]:
         attempt.words,
         f"{attempt.calls or 0}",
         tokens,
+        "-" if attempt.cost_usd is None else f"${attempt.cost_usd:.5f}{' (wasted)' if attempt.wasted else ''}",
     )
 
 
