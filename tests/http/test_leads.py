@@ -1,6 +1,7 @@
 """`GET /leads/{lead_id}`: who may, which ids it takes, what it answers."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,9 +49,7 @@ async def test_an_explanation_is_a_sentence_and_its_facts(service: Service) -> N
 async def test_what_keeps_this_service_from_claiming_is_told(service: Service) -> None:
     """It knows of itself what the database can't: an outage, a fault of configuration, a shutdown."""
     service.store.dossier = READY
-    service.engine.health = HEALTHY.__class__(
-        **{name: getattr(HEALTHY, name) for name in HEALTHY.__slots__} | {"fault": "the model is away"}
-    )
+    service.engine.health = replace(HEALTHY, fault="the model is away")
     assert (await ask(service)).json()["remarks"][0] == "This service takes no lead now: The model is away."
 
 
