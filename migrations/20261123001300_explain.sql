@@ -4,6 +4,7 @@
 --          leadhook.pending_touches(text, uuid, text), leadhook.place_in_queue(text, timestamptz), leadhook.rings_near(timestamptz),
 --          leadhook.ring_answers(bigint[]), leadhook.describe_gates(uuid, text, timestamptz), leadhook.dashboard_webhooks();
 -- Facts, not judgements: the words are the service's (leadhook.domain.standing). Each count ends at 1000.
+-- Planner flags: see the drain.
 
 create or replace function leadhook.describe_job(p_lead_id text)
 returns jsonb
@@ -12,6 +13,7 @@ stable
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
   select jsonb_build_object(
     'state', j.state, 'slow', j.slow, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
@@ -33,6 +35,7 @@ stable
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
   with attempts as materialized (
     select
@@ -78,6 +81,7 @@ stable
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
   with oldest as materialized (
     select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at, t.not_before
@@ -114,6 +118,8 @@ security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 declare
   v_job record;
@@ -176,6 +182,7 @@ stable
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
   select jsonb_build_object(
     'pauses', (
@@ -205,6 +212,7 @@ stable
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
 begin
   if to_regclass('net._http_response') is not null then
@@ -236,6 +244,7 @@ stable
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
   with near as materialized (
     select r.*
@@ -306,6 +315,7 @@ stable
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
