@@ -1,7 +1,7 @@
 -- Purpose: all that the database knows of one lead, so that a sentence can be made of it: why it is not processed, or what comes next.
 -- Touches: functions in schema leadhook; public.leadhook_explain. Reads only.
 -- Undo:    drop function public.leadhook_explain(text), leadhook.describe_job(text), leadhook.describe_history(text),
---          leadhook.pending_touches(text, uuid, text), leadhook.place_in_queue(text, timestamptz), leadhook.rings_near(timestamptz),
+--          leadhook.pending_touches(text, uuid, text), leadhook.place_in_queue(text, timestamptz), leadhook.find_rings(timestamptz, xid8),
 --          leadhook.ring_answers(bigint[]), leadhook.describe_gates(uuid, text, timestamptz), leadhook.dashboard_webhooks();
 -- Facts, not judgements: the words are the service's (leadhook.domain.standing). Each count ends at 1000.
 -- Planner flags: see the drain.
@@ -84,14 +84,14 @@ set jit = off
 set enable_seqscan = off
 as $$
   with oldest as materialized (
-    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at, t.not_before
+    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at, t.not_before, t.xact
     from leadhook.touches as t
     order by t.id
     limit 20000
   ),
   concerned as (
     select o.kind, o.prompts_inserted, min(o.touched_at) as touched_at, max(o.touched_at) as last_touched_at,
-      bool_and(o.not_before is not null) as put_back
+      bool_and(o.not_before is not null) as put_back, (array_agg(o.xact order by o.touched_at))[1] as xact
     from oldest as o
     where case o.kind
       when 'leads' then pending_touches.p_lead_id = any (o.lead_ids)
@@ -235,9 +235,9 @@ comment on function leadhook.ring_answers(bigint[]) is 'What pg_net still knows 
 revoke all on function leadhook.ring_answers(bigint[]) from public, anon, authenticated;
 grant execute on function leadhook.ring_answers(bigint[]) to service_role;
 
+-- A ring does not carry its leads. While the touch is there, the transaction that wrote both names its ring; later only the time is left.
 -- pg_net numbers its requests anew after a restart, and dates an answer from the begin of its own transaction: hence the minute.
--- A ring names at most 20 leads and is not kept with them, so the ring of a change is told by its time: both are written by one trigger.
-create or replace function leadhook.rings_near(p_at timestamptz)
+create or replace function leadhook.find_rings(p_at timestamptz, p_xact xid8)
 returns jsonb
 language sql
 stable
@@ -247,25 +247,13 @@ set jit = off
 set enable_seqscan = off
 as $$
   with near as materialized (
-    select r.*
-    from (
-      (
-        select r.id, r.request_id, r.cause, r.leads, r.rung_at, r.status_code, r.error
-        from leadhook.rings as r
-        where r.rung_at <= rings_near.p_at and r.rung_at > rings_near.p_at - interval '5 s'
-        order by r.rung_at desc
-        limit 5
-      )
-      union all
-      (
-        select r.id, r.request_id, r.cause, r.leads, r.rung_at, r.status_code, r.error
-        from leadhook.rings as r
-        where r.rung_at > rings_near.p_at and r.rung_at < rings_near.p_at + interval '5 s'
-        order by r.rung_at
-        limit 5
-      )
-    ) as r
-    order by abs(extract(epoch from r.rung_at - rings_near.p_at)), r.id
+    select r.id, r.request_id, r.cause, r.leads, r.rung_at, r.status_code, r.error
+    from leadhook.rings as r
+    where case
+      when find_rings.p_xact is not null then r.xact = find_rings.p_xact
+      else r.rung_at > find_rings.p_at - interval '5 s'
+    end and r.rung_at between find_rings.p_at - interval '1 hour' and find_rings.p_at + interval '5 s'
+    order by abs(extract(epoch from r.rung_at - find_rings.p_at)), r.id
     limit 5
   )
   select coalesce(jsonb_agg(
@@ -279,15 +267,16 @@ as $$
       'timed_out', coalesce(h.timed_out, n.error = 'timed out', false),
       'queued', coalesce(h.queued, false)
     )
-    order by abs(extract(epoch from n.rung_at - rings_near.p_at)), n.id
+    order by abs(extract(epoch from n.rung_at - find_rings.p_at)), n.id
   ), '[]')
   from near as n
   left join leadhook.ring_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
     on h.request_id = n.request_id and (h.queued or h.created > n.rung_at - interval '1 minute')
 $$;
-comment on function leadhook.rings_near(timestamptz) is 'Up to five rings within 5 s of a moment, the nearest first, and what pg_net answered.';
-revoke all on function leadhook.rings_near(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.rings_near(timestamptz) to service_role;
+comment on function leadhook.find_rings(timestamptz, xid8) is
+  'Up to five rings of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
+revoke all on function leadhook.find_rings(timestamptz, xid8) from public, anon, authenticated;
+grant execute on function leadhook.find_rings(timestamptz, xid8) to service_role;
 
 create or replace function leadhook.dashboard_webhooks()
 returns text[]
@@ -362,7 +351,10 @@ begin
       'keys', v_keys,
       'pauses', g.gates -> 'pauses',
       'budgets', g.gates -> 'budgets',
-      'rings', leadhook.rings_near(coalesce(v_touches #>> '{of_lead,0,touched_at}', v_job ->> 'eligible_at')::timestamptz),
+      'rings', leadhook.find_rings(
+        coalesce(v_touches #>> '{of_lead,0,touched_at}', v_job ->> 'eligible_at')::timestamptz,
+        (v_touches #>> '{of_lead,0,xact}')::xid8
+      ),
       'triggers', leadhook.trigger_states(),
       'dashboard_webhooks', leadhook.dashboard_webhooks(),
       'ring', to_jsonb(s) || jsonb_build_object('pg_net', to_regproc('net.http_post') is not null),

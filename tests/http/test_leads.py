@@ -15,7 +15,14 @@ from leadhook.store import StoreError
 from .conftest import ADMIN, HEALTHY, Service
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-PARTS = {"known": True, "has_details": True, "scrapped": True, "has_prompts": True, "unsent": True, "eligible": True}
+PARTS: dict[str, Any] = {
+    "known": True,
+    "has_details": True,
+    "scrapped": True,
+    "has_prompts": True,
+    "unsent": True,
+    "eligible": True,
+}
 READY = Dossier(
     lead_id="a",
     now=NOW,
@@ -24,7 +31,7 @@ READY = Dossier(
     keys={"total": 1, "healthy": 1},  # type: ignore[arg-type]
     triggers={"all_leads": True},
 )
-UNKNOWN = Dossier(lead_id="a", now=NOW, eligibility=Eligibility(**dict.fromkeys(PARTS, False)))
+UNKNOWN = Dossier(lead_id="a", now=NOW, eligibility=Eligibility.model_validate(dict.fromkeys(PARTS, False)))
 
 
 async def ask(service: Service, path: str = "/leads/a", **headers: str) -> httpx.Response:

@@ -281,11 +281,28 @@ def test_ring_lost_on_the_way(keyed: "Sql", wait_until: "WaitUntil") -> None:
     assert (
         found.next_step == "See that the service runs and that leadhook_ring_url in Vault reaches it from the database."
     )
-    age_touches(keyed)
     keyed.run("update net._http_response set created = created - interval '60 s'")
+    age_touches(keyed)
     keyed.drain("sweep")
     assert told(keyed).remarks[0].startswith("Only the sweep found it: the ring of ")
     assert "Couldn't connect to server" in told(keyed).remarks[0]
+
+
+def test_the_ring_of_a_change_is_that_of_its_transaction(keyed: "Sql") -> None:
+    """Others are nearer in time; the second statement of a transaction rings no more."""
+    with keyed.transaction():
+        keyed.lead("a")
+        keyed.details("a")
+        keyed.prompts()
+    keyed.lead("other")
+    keyed.run("update leadhook.touches set touched_at = clock_timestamp() where 'a' = any (lead_ids)")
+    keyed.run(
+        "update leadhook.rings set rung_at = rung_at - interval '10 s'"
+        " where id = (select min(r.id) + 1 from leadhook.rings as r)"
+    )
+    assert [ring.cause for ring in told(keyed).rings] == ["insert all_leads"]
+    keyed.drain()
+    assert len(told(keyed).rings) > 0
 
 
 def test_ring_never_sent(keyed: "Sql") -> None:

@@ -137,7 +137,7 @@ class Budget(Facts):
 
 
 class Ring(Facts):
-    """A ring that was sent within 5 s of the lead's change, and pg_net's answer; the nearest is most likely its own."""
+    """The ring of a change, and what pg_net answered; once the change was looked at: those within 5 s of it."""
 
     cause: str
     leads: int | None = None

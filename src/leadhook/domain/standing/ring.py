@@ -24,7 +24,7 @@ def failed(ring: Ring) -> bool:
 def ring_words(dossier: Dossier) -> str:
     """What became of the nearest ring."""
     if not dossier.rings:
-        return "no ring was noted within 5 s of its change"
+        return "no ring was noted for its change"
     ring = dossier.rings[0]
     return f"the ring of {moment(ring.rung_at, dossier.now)} {_fate(ring)}"
 
