@@ -370,9 +370,12 @@ begin
     if v_keys is not null and v_gate is null then
       if (p_price ->> 'lead_usd')::numeric > 0 then
         -- No more than the budget of all can pay for: those that it turned away would be leased in vain.
-        v_limit := least(v_limit, greatest(1, (
-          select floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, 50)) from leadhook.budgets_left(v_now) as b where b.user_id is null
-        )));
+        v_limit := (
+          select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, v_limit)))
+          from leadhook.budgets_left(v_now) as b
+          where b.user_id is null
+        );
+        v_limit := coalesce(v_limit, p_limit);
       end if;
       -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
       v_fresh := leadhook.pick_leads(false, v_limit, v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes);

@@ -103,7 +103,7 @@ begin
     select
       e.*,
       j.user_id,
-      greatest(coalesce(e.cost_usd, j.reserved_usd), 0) as cost,
+      coalesce(e.cost_usd, j.reserved_usd) as cost,
       j.run,
       j.replay_id,
       j.found_by,

@@ -232,6 +232,7 @@ begin
   delete from leadhook.replays as r where r.id = any (array(
     select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 5000
   ));
+  delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (
     select from public.gemini_api as g where left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) = k.fingerprint
@@ -239,7 +240,8 @@ begin
 end
 $$;
 comment on function leadhook.sweep_records(timestamptz) is
-  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are gone.';
+  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are '
+  'gone, the costs of a day after 800.';
 revoke all on function leadhook.sweep_records(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.sweep_records(timestamptz) to service_role;
 

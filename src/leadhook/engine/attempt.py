@@ -75,9 +75,8 @@ class Attempts:
             held.give_back("returned", "no_healthy_key", "every key failed while the lead waited", delay_ms=1000)
         except _ReservedUsedUpError:
             reason = "the next call could cost more than was reserved for this lead"
-            failure = Failure(FailureClass.TRANSIENT, "reservation_used_up", reason)
-            decision = decide(failure, held.claimed.attempts)
-            held.give_back(decision.outcome, failure.code, failure.reason, decision.delay_ms)
+            decision = decide(Failure(FailureClass.TRANSIENT, "reservation_used_up", reason), held.claimed.attempts)
+            held.give_back(decision.outcome, "reservation_used_up", reason, decision.delay_ms)
         except _BrakeError:
             held.give_back("returned", "model_outage", "the model fails, so that no call was begun")
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life

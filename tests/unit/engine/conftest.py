@@ -34,6 +34,7 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.spend import Tariff
 from leadhook.domain.verdict import Message, Paid, Score, Usage
 from leadhook.engine import Engine, Pace
 from leadhook.store import StoreError
@@ -182,7 +183,7 @@ class World:
 
     @asynccontextmanager
     async def engine(
-        self, *, slots: int = 4, sweep_interval_s: float = 300, pace: Pace | None = None
+        self, *, slots: int = 4, sweep_interval_s: float = 300, pace: Pace | None = None, tariff: Tariff | None = None
     ) -> AsyncIterator[Engine]:
         """A running engine; it is cancelled when the block ends."""
         engine = Engine(
@@ -191,6 +192,7 @@ class World:
             max_concurrency=slots,
             sweep_interval_s=sweep_interval_s,
             worker_name="tester",
+            tariff=tariff,
             pace=pace,
         )
         async with anyio.create_task_group() as tasks:
@@ -204,9 +206,9 @@ class World:
         self.store.script["claim"].append(batch)
         return batch
 
-    def batch(self, *leads: ClaimedLead, keys: int = 3, **fields: Any) -> Batch:
+    def batch(self, *leads: ClaimedLead, keys: int = 3, tried: bool = True, **fields: Any) -> Batch:
         """A claim's reply."""
-        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake")) for n in range(keys)]
+        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake"), tried=tried) for n in range(keys)]
         return Batch(leads=leads, keys=tuple(offered), **fields)
 
     def lead(self, lead_id: str = "a", **fields: Any) -> ClaimedLead:

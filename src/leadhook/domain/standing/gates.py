@@ -33,6 +33,7 @@ def out_of_budget(dossier: Dossier) -> Standing | None:
     budget = next((b for b in dossier.budgets if b.left_usd <= 0 or b.left_usd < (b.needed_usd or 0)), None)
     if budget is None:
         return None
+    of_user = f" --user {budget.user_id}" if budget.user_id else ""
     whose = f"user {budget.user_id}" if budget.user_id else "all leads together"
     needs = f" and a lead needs up to ${budget.needed_usd:.4f}" if budget.needed_usd and budget.left_usd > 0 else ""
     midnight = datetime.combine(dossier.now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
@@ -40,7 +41,7 @@ def out_of_budget(dossier: Dossier) -> Standing | None:
         Why.BUDGET_SPENT,
         f"The lead is ready, but the daily budget of ${budget.daily_usd:g} for {whose} is spent: "
         f"${max(budget.left_usd, 0):.4f} is left{needs}; it goes on at {moment(midnight, dossier.now)}.",
-        "Raise the budget, and it goes on at once.",
+        f"`leadhook budget set DOLLARS{of_user}` raises it, and the lead goes on at once.",
     )
 
 
