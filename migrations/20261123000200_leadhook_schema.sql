@@ -37,10 +37,12 @@ create table if not exists leadhook.touches (
   after_lead text not null default '',
   touched_at timestamptz not null default clock_timestamp(),
   not_before timestamptz,
+  xact xid8 not null default pg_current_xact_id(),
   constraint leads_have_ids check ((kind = 'leads') = (lead_ids is not null))
 );
 comment on column leadhook.touches.n is 'how many leads it names; small ones are drained first, so that three leads overtake an import';
 comment on column leadhook.touches.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
+comment on column leadhook.touches.xact is 'the transaction that changed it; the same in leadhook.rings names the ring that told of it';
 comment on column leadhook.touches.not_before is 'put back by a drain because somebody else held the job; null: at once';
 create index if not exists touches_by_size on leadhook.touches (kind, n, id);
 create index if not exists touches_to_walk on leadhook.touches (id) where kind <> 'leads';
@@ -166,6 +168,7 @@ create table if not exists leadhook.rings (
   cause text not null,
   leads int,
   rung_at timestamptz not null default clock_timestamp(),
+  xact xid8 not null default pg_current_xact_id(),
   status_code int,
   error text
 );

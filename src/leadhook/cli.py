@@ -15,6 +15,7 @@ from leadhook import __version__
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
 from leadhook.settings import SettingsError, load_settings
+from leadhook.terminal.failure import TerminalError
 
 if TYPE_CHECKING:
     from leadhook.install.gates import Scope
@@ -195,6 +196,23 @@ def release(
 
 
 @app.command
+def explain(
+    lead_id: Annotated[str, Parameter(help="As all_leads has it.")],
+    *,
+    as_json: Annotated[bool, Parameter("--json", negative="", help="All the facts, for programs.")] = False,
+) -> int:
+    """Tell where a lead stands: what is missing, or what happens next and when; exit 1 when nobody has such a lead.
+
+    Asks the database through SUPABASE_URL with the service's key, so it works while the service is down.
+    """
+    settings = load_settings()
+
+    from leadhook.terminal.explain import explain as explain_lead
+
+    return explain_lead(settings, lead_id, as_json=as_json)
+
+
+@app.command
 def pause(
     *, user: ForUser = None, tag: ForTag = None, reason: Annotated[str | None, Parameter(help="Why.")] = None
 ) -> None:
@@ -256,7 +274,7 @@ def main() -> None:
         sys.exit(130)
     except (MisuseError, SettingsError) as error:
         _fail(error, 2)
-    except (InstallError, LocalStackError) as error:
+    except (InstallError, LocalStackError, TerminalError) as error:
         _fail(error, 1)
 
 

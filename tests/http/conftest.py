@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
+from leadhook.domain.dossier import Dossier
 from leadhook.engine.health import Health
 from leadhook.store import KeyCounts, ReplayedLead, ReplayReply, RingSettings, Status
 from leadhook.web.auth import Admins, RingAuth
@@ -77,6 +78,13 @@ class FakeStore:
     reply: ReplayReply | Exception = QUEUED
     on_status: Status | Exception | None = GOOD_STATUS
     asked: int = 0
+    dossier: Dossier | Exception | None = None
+    explained: list[str] = field(default_factory=list)
+
+    async def explain(self, lead_id: str) -> Dossier:
+        """Explain."""
+        self.explained.append(lead_id)
+        return told(self.dossier)
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Replay."""
@@ -123,6 +131,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
     return State(
         bell=engine,
         replayer=store,
+        explainer=store,
         ring_auth=RingAuth(
             [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
         ),

@@ -43,7 +43,9 @@ def test_help_names_every_command(leadhook: Run) -> None:
     for arguments in ((), ("--help",)):
         code, shown, _ = leadhook(*arguments)
         assert code == 0
-        assert all(f"{command}  " in shown for command in ("serve", "install", "migrate", "backlog", "uninstall"))
+        assert all(
+            f"{command}  " in shown for command in ("serve", "install", "migrate", "backlog", "explain", "uninstall")
+        )
 
 
 def test_the_module_is_the_program() -> None:
@@ -59,6 +61,13 @@ def test_serve_names_every_setting_that_is_missing_and_exits_2(leadhook: Run, mo
     code, out, err = leadhook("serve")
     assert (code, out) == (2, "")
     assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY", "MAX_CONCURRENCY"))
+
+
+def test_explain_asks_for_its_settings(leadhook: Run) -> None:
+    """It goes by the API, and needs no DATABASE_URL."""
+    code, out, err = leadhook("explain", "a")
+    assert (code, out) == (2, "")
+    assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"))
 
 
 def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:

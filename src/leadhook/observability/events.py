@@ -27,6 +27,7 @@ class Event(StrEnum):
     WEBHOOK_ACCEPTED = "webhook.accepted", "a ring proved itself; `rang` says whether it woke the worker"
     WEBHOOK_REFUSED = "webhook.refused", "a webhook did not prove itself; `reason` is told here and nowhere else"
     REPLAY_REQUESTED = "replay.requested", "an admin asked for leads to be judged again"
+    LEAD_EXPLAINED = "lead.explained", "an admin asked where a lead stands; `why` is the kind of the answer"
 
     CLAIM_FINISHED = "claim.finished", "the database answered a claim"
     CLAIM_FAILED = "claim.failed", "the database did not answer a claim, or not as it should"

@@ -9,6 +9,7 @@ from postgrest.exceptions import APIError
 from pydantic import BaseModel, ValidationError
 from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
 
+from leadhook.domain.dossier import Dossier
 from leadhook.domain.job import Batch, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
 from leadhook.domain.spend import Terms
 from leadhook.observability.redaction import redactor
@@ -95,6 +96,10 @@ class Store:
         """Have leads judged again."""
         parameters = {"p_lead_ids": list(lead_ids), "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_replay", ReplayReply, parameters)
+
+    async def explain(self, lead_id: str) -> Dossier:
+        """All that is known of one lead; an id that nobody has is no error."""
+        return await self._ask("leadhook_explain", Dossier, {"p_lead_id": lead_id})
 
     async def status(self) -> Status:
         """What the database says of itself."""

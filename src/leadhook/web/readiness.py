@@ -61,6 +61,10 @@ class Readiness:
         warnings = (warning for warning in (*self._warnings, *self._database.warnings) if warning not in reasons)
         return Findings(reasons, tuple(warnings))
 
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps this process from taking leads, without asking the database."""
+        return judge_engine(self._engine())
+
     async def _ask(self) -> Findings:
         try:
             with anyio.fail_after(PATIENCE_S):

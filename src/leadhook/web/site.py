@@ -8,6 +8,7 @@ from starlette.types import Lifespan
 
 from leadhook.web.canonical_line import CanonicalLine
 from leadhook.web.health import health, ready, service
+from leadhook.web.leads import explain_lead
 from leadhook.web.problems import answer_with_problem
 from leadhook.web.replay import replay
 from leadhook.web.webhooks import take_ring
@@ -19,6 +20,7 @@ def build_site(lifespan: Lifespan[Starlette]) -> Starlette:
         routes=[
             Route("/webhooks/leads", take_ring, methods=["POST"]),
             Route("/replay", replay, methods=["POST"]),
+            Route("/leads/{lead_id:whole}", explain_lead, methods=["GET"]),
             Route("/", service),
             Route("/health", health),
             Route("/ready", ready),

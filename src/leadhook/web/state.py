@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict
 
+from leadhook.domain.dossier import Dossier
 from leadhook.store import ReplayReply
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
@@ -23,11 +24,19 @@ class Replayer(Protocol):
         """Have leads judged again."""
 
 
+class Explainer(Protocol):
+    """The part of the store that an explanation needs."""
+
+    async def explain(self, lead_id: str) -> Dossier:
+        """All that is known of one lead."""
+
+
 class State(TypedDict):
     """The application's state."""
 
     bell: Bell
     replayer: Replayer
+    explainer: Explainer
     ring_auth: RingAuth
     late_rings: TokenBucket
     admins: Admins
