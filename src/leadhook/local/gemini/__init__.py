@@ -38,7 +38,8 @@ ORDERS
     latency_ms  a number, or [low, high]; alone, later rules still decide the rest. The first rule that matches and
                 says more decides
     one of
-      error   a status, or {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7}; "retry_s": null names no delay. Reasons:
+      error   a status, or {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7}; "retry_s": null names no delay.
+              Reasons:
               400 API_KEY_INVALID, API_KEY_EXPIRED, FAILED_PRECONDITION, CONTEXT_OVERFLOW, SETTINGS, none (bad request)
               401, 403 (none, API_KEY_LEAKED, SERVICE_DISABLED), 404 (unknown model), 408, 409, 413, 499
               429 MINUTE_QUOTA, DAY_QUOTA, RETRY_ONLY (a delay, no quota), none (shared capacity, no details)

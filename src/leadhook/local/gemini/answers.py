@@ -77,7 +77,7 @@ def answer(reading: Reading, model: str, cached: int, do: "Do") -> tuple[Reply, 
     return _reply({"candidates": [candidate]}, model, used), used
 
 
-def _say(reading: Reading, manner: Manner | None) -> tuple[str, str]:
+def _say(reading: Reading, manner: Manner | None) -> tuple[str, str]:  # noqa: C901 - a table, one case a manner
     if reading.step == "text":
         return "This is the Gemini stand-in. Ask with a response schema for a score or a message.", "STOP"
     fields = _score(reading) if reading.step == "score" else _message(reading)
@@ -93,7 +93,7 @@ def _say(reading: Reading, manner: Manner | None) -> tuple[str, str]:
         case "out_of_range":
             fields |= {"SCORE": 140} if reading.step == "score" else {"SUBJECT": "", "MESSAGE": ""}
         case "too_long":
-            fields[prose] *= 20
+            fields[prose] *= 13
         case "missing_field":
             fields.popitem()
         case "nul":
