@@ -85,11 +85,7 @@ class Drip(_Strict):
     """How slowly a body is sent."""
 
     bytes: Annotated[int, Field(ge=1)] = 20
-    every_ms: Place = Literal["after_headers", "in_body"]
-
-
-"""Where a reply breaks off."""
-Milliseconds = 500
+    every_ms: Milliseconds = 500
 
 
 def _error(value: Any) -> Any:
