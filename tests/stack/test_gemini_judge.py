@@ -200,6 +200,19 @@ async def test_a_second_answer_of_another_fault_is_named_by_its_own(judge: Gemin
     assert (caught.value.code, caught.value.usage.calls) == ("answer_blocked", 2)
 
 
+@pytest.mark.parametrize("do", [{"finish": "TIRED_OF_LEADS"}, {"block": "TIRED_OF_LEADS"}])
+async def test_reasons_that_the_sdk_does_not_know_make_no_noise(
+    judge: GeminiJudge, google: Google, do: dict[str, Any]
+) -> None:
+    """It warns of each; here warnings are errors, elsewhere they would stand between the lines of the log."""
+    await google.order(**do)
+
+    with pytest.raises(Failure) as caught:
+        await judge.score(LEAD, PROMPTS, KEY)
+
+    assert caught.value.code in {"answer_unfinished", "prompt_blocked"}
+
+
 @pytest.mark.parametrize("garbage", ["two\nlines", "ключ", "x" * 501, "\N{ZERO WIDTH SPACE}"])
 async def test_key_that_no_header_can_carry_is_blamed_for_itself(
     judge: GeminiJudge, google: Google, garbage: str
