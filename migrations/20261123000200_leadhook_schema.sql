@@ -138,6 +138,9 @@ create table if not exists leadhook.verdicts (
   score int not null check (score between 0 and 100),
   response text not null,
   should_contact boolean not null,
+  matched text[] not null default '{}',
+  missed text[] not null default '{}',
+  flags text[] not null default '{}',
   subject text not null,
   message text not null,
   model text,
@@ -147,6 +150,8 @@ create table if not exists leadhook.verdicts (
   created_at timestamptz not null default clock_timestamp(),
   primary key (lead_id, run)
 );
+comment on column leadhook.verdicts.matched is 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
+comment on column leadhook.verdicts.flags is 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
 comment on column leadhook.verdicts.written is 'false: the application refused or no longer wanted it';
 
 -- What Google said of a key, by the first 16 hex digits of its SHA-256; never the key.

@@ -1,6 +1,7 @@
 -- Purpose: a judgement reaches the application: its answer in llm_response, sent_to_llm, and the end of the lease, in one transaction.
 -- Touches: functions in schema leadhook; public.leadhook_save.
 -- Undo:    drop function public.leadhook_save(text, jsonb), leadhook.keep_verdicts(jsonb, timestamptz),
+--          leadhook.text_items(jsonb),
 --          leadhook.write_each_answer(jsonb), leadhook.write_answers(jsonb), leadhook.judge_each_result(jsonb, jsonb, text[]),
 --          leadhook.judge_results(jsonb, jsonb, text[]), leadhook.lock_application_rows(text[]),
 --          leadhook.read_results(jsonb), leadhook.forget_leads(text[]);
@@ -329,6 +330,22 @@ comment on function leadhook.judge_each_result(jsonb, jsonb, text[]) is
 revoke all on function leadhook.judge_each_result(jsonb, jsonb, text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_each_result(jsonb, jsonb, text[]) to service_role;
 
+create or replace function leadhook.text_items(p_list jsonb)
+returns text[]
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select array(
+    select i.item
+    from jsonb_array_elements_text(case when jsonb_typeof(text_items.p_list) = 'array' then text_items.p_list else '[]' end) as i (item)
+  )
+$$;
+comment on function leadhook.text_items(jsonb) is 'The items of a list as text; empty for anything that is no list.';
+revoke all on function leadhook.text_items(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.text_items(jsonb) to service_role;
+
 create or replace function leadhook.keep_verdicts(p_results jsonb, p_now timestamptz)
 returns void
 language plpgsql
@@ -338,18 +355,20 @@ set jit = off
 as $$
 begin
   insert into leadhook.verdicts (
-    lead_id, run, score, response, should_contact, subject, message, model, prompt_version, input_version, written, created_at
+    lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, model, prompt_version, input_version,
+    written, created_at
   )
   select
-    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, r.subject, r.message,
+    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.paid #> '{score,matched}'),
+    leadhook.text_items(r.paid #> '{score,missed}'), leadhook.text_items(r.paid #> '{score,flags}'), r.subject, r.message,
     r.paid ->> 'model', r.paid ->> 'prompt_version', r.paid ->> 'input_version', r.outcome = 'saved', p_now
   from jsonb_to_recordset(p_results) as r (
     lead_id text, fence bigint, outcome text, paid jsonb, score int, response text, should_contact int, subject text, message text
   )
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
   on conflict (lead_id, run) do update
-  set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, subject = excluded.subject,
-    message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
+  set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
+    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
     input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
 end
 $$;

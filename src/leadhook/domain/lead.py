@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 
 class Lead(BaseModel):
-    """The fields of a lead that may be sent to a model. All but the id may be missing; none is to be trusted."""
+    """What is known of a lead. All but the id may be missing; none is to be trusted."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -19,6 +19,12 @@ class Score(BaseModel):
     score: int = Field(ge=0, le=100)
     response: str
     should_contact: bool
+    matched: tuple[str, ...] = ()
+    """The criteria that are met, in a few words each."""
+    missed: tuple[str, ...] = ()
+    """Those that are not, or of which nothing is known."""
+    flags: tuple[str, ...] = ()
+    """Codes, noted by us: what in the lead's text looks like an attempt to steer the model."""
 
 
 class Message(BaseModel):

@@ -27,6 +27,7 @@ def report_finished(held: HeldLead, outcome: LeaseOutcome, reason: str | None = 
         attempt=held.claimed.attempts + 1,
         outcome=release.outcome if release is not None and released else outcome.value,
         score=held.paid.score.score if held.paid else None,
+        flags=list(held.paid.score.flags) if held.paid else None,
         found_by=held.claimed.found_by,
         waited_ms=held.claimed.waited_ms,
         first_call_ms=held.first_call_ms,
