@@ -1,28 +1,27 @@
 """The web application as data: its routes, its middleware, its way with errors."""
 
+from typing import Final
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
 from starlette.types import Lifespan
 
 from leadhook.web.canonical_line import CanonicalLine
+from leadhook.web.docs import documentation
 from leadhook.web.health import health, ready, service
 from leadhook.web.problems import answer_with_problem
 from leadhook.web.replay import replay
+from leadhook.web.serving import routes
 from leadhook.web.webhooks import take_ring
+
+OPERATIONS: Final = (take_ring, replay, service, health, ready)
 
 
 def build_site(lifespan: Lifespan[Starlette]) -> Starlette:
     """The ASGI application; `lifespan` must yield a `State`."""
     site = Starlette(
-        routes=[
-            Route("/webhooks/leads", take_ring, methods=["POST"]),
-            Route("/replay", replay, methods=["POST"]),
-            Route("/", service),
-            Route("/health", health),
-            Route("/ready", ready),
-        ],
+        routes=[*routes(OPERATIONS), *documentation(OPERATIONS)],
         middleware=[Middleware(CanonicalLine)],
         exception_handlers={HTTPException: answer_with_problem},
         lifespan=lifespan,
