@@ -25,6 +25,7 @@ from leadhook.store import KeyCounts, ReplayedLead, ReplayReply, RingSettings, S
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import State
 
@@ -122,12 +123,14 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
     """What the application's lifespan yields."""
     return State(
         bell=engine,
+        processor=engine,
         replayer=store,
         ring_auth=RingAuth(
             [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
         ),
         late_rings=TokenBucket(per_second=0.001, burst=3),
         admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)]),
+        sign_ins=SignIns(hold_s=0.01),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),
     )
 

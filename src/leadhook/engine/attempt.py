@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -10,7 +10,6 @@ from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.verdict import CONTACT_FROM, INELIGIBLE, Message, Paid, Usage
-from leadhook.engine.brake import Brake
 from leadhook.engine.decision import decide
 from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
@@ -30,6 +29,20 @@ class _NoKeyError(Exception):
 
 class _BrakeError(Exception):
     """The model fails, and another lead tries it."""
+
+
+class Brake(Protocol):
+    """Hears how the model fares, and may forbid its calls."""
+
+    @property
+    def applied(self) -> bool:
+        """No call but for a lead that is tried."""
+
+    def failed(self, failure: Failure) -> None:
+        """A call failed."""
+
+    def answered(self) -> None:
+        """A call was answered."""
 
 
 class Attempts:

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -45,11 +46,22 @@ async def _admit(operation: Operation, request: Request[State]) -> Call[Any]:
         proof = _prove(request, raw)
         require_json(request)
         return Call(request, _parse(operation, raw), proof=proof)
-    actor = request.state["admins"].authenticate(request.scope["headers"]) if operation.who == "admin" else ""
+    actor = await _sign_in(request) if operation.who == "admin" else ""
     if operation.body is None:
         return Call(request, None, actor=actor)
     require_json(request)
     return Call(request, _parse(operation, await read_body(request, operation.largest_body)), actor=actor)
+
+
+async def _sign_in(request: Request[State]) -> str:
+    """An admin's mark; a wrong token is answered slowly once there were too many."""
+    admins, sign_ins = request.state["admins"], request.state["sign_ins"]
+    try:
+        return admins.authenticate(request.scope["headers"])
+    except Problem as refusal:
+        if refusal.status_code == HTTPStatus.UNAUTHORIZED:
+            await sign_ins.failed(request.client.host if request.client else "")
+        raise
 
 
 def _parse(operation: Operation, raw: bytes) -> BaseModel | None:

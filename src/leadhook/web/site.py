@@ -1,5 +1,6 @@
 """The web application as data: its routes, its middleware, its way with errors."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.applications import Starlette
@@ -8,21 +9,24 @@ from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
 from leadhook.web.canonical_line import CanonicalLine
+from leadhook.web.cors import cors
 from leadhook.web.docs import documentation
 from leadhook.web.health import health, ready, service
 from leadhook.web.problems import answer_with_problem
+from leadhook.web.processing import process_lead, process_leads
 from leadhook.web.replay import replay
 from leadhook.web.serving import routes
 from leadhook.web.webhooks import take_ring
 
-OPERATIONS: Final = (take_ring, replay, service, health, ready)
+OPERATIONS: Final = (take_ring, replay, process_lead, process_leads, service, health, ready)
 
 
-def build_site(lifespan: Lifespan[Starlette]) -> Starlette:
+def build_site(lifespan: Lifespan[Starlette], *, cors_origins: Sequence[str] = ()) -> Starlette:
     """The ASGI application; `lifespan` must yield a `State`."""
     site = Starlette(
         routes=[*routes(OPERATIONS), *documentation(OPERATIONS)],
-        middleware=[Middleware(CanonicalLine)],
+        # Outside, so that a browser may read our errors too.
+        middleware=[*cors(cors_origins), Middleware(CanonicalLine)],
         exception_handlers={HTTPException: answer_with_problem},
         lifespan=lifespan,
     )
