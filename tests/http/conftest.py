@@ -20,6 +20,8 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
+from leadhook.domain.verdict import Message, Score
+from leadhook.engine import Errand
 from leadhook.engine.health import Health
 from leadhook.store import KeyCounts, ReplayedLead, ReplayReply, RingSettings, Status
 from leadhook.web.auth import Admins, RingAuth
@@ -64,6 +66,20 @@ class FakeEngine:
 
     rings: list[list[str]] = field(default_factory=list)
     health: Health = HEALTHY
+    processed: list[list[Errand]] = field(default_factory=list)
+    troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    async def process(self, errands: Sequence[Errand]) -> None:
+        """Score 80, or tell of a trouble by the lead's name."""
+        await anyio.lowlevel.checkpoint()
+        self.processed.append(list(errands))
+        for errand in errands:
+            errand.trouble = self.troubles.get(errand.lead.name or "")
+            if errand.trouble is None:
+                errand.answer = (
+                    Score(score=80, response="A reason", should_contact=True),
+                    Message(subject="A subject", message="A message"),
+                )
 
     def ring(self, hints: Iterable[str] = ()) -> None:
         """Ring."""

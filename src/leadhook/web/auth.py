@@ -84,7 +84,7 @@ class Admins:
             return f"admin:{digest.hex()[:8]}"
         raise Problem(
             401,
-            "Send the header `Authorization: Bearer <one of ADMIN_TOKENS>`; a page in a browser also needs its origin in "
-            "CORS_ORIGINS.",
+            "Send the header `Authorization: Bearer <one of ADMIN_TOKENS>`; a page in a browser also needs its origin "
+            "in CORS_ORIGINS.",
             headers={"WWW-Authenticate": "Bearer"},
         )

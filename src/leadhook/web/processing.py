@@ -148,7 +148,7 @@ async def process_lead(call: Call[ProcessLeadRequest]) -> ProcessLeadAnswer:
 async def process_leads(call: Call[ProcessLeadsRequest]) -> ProcessLeadsAnswer:
     """Judge up to 100 leads now, with the key and the prompts of the request.
 
-    As `/process-lead`. What fails of one lead stands in `errors`, and the others go on; they go on, too, when the caller
+    As `/process-lead`. What fails of one lead stands in `errors`, and the others go on; so they do when the caller
     hangs up.
     """
     if not call.body.leads:

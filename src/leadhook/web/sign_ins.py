@@ -21,7 +21,7 @@ RETRY_AFTER_S: Final = 5
 
 
 class SignIns:
-    """Counts the wrong ones, by address and in total, in bounded memory: 5 and then one each 5 s, 50 and then 5 a second."""
+    """Counts the wrong ones in bounded memory: of an address 5 and then one each 5 s, of all 50 and then 5 a second."""
 
     def __init__(self, *, hold_s: float = 1.0) -> None:
         self._hold_s = hold_s
