@@ -9,7 +9,7 @@
 
 alter table leadhook.jobs add column if not exists errand jsonb;
 comment on column leadhook.jobs.errand is
-  'while a person''s request has leased it: lead (the fields that were given), registered (the application knows the lead), before (the job as it was)';
+  'while a person''s request has leased it: lead (what is written beside the answer: as given, else as stored), registered (the application knows the lead), before (the job as it was)';
 
 -- A change that came while the errand lasted was drained without effect, hence the touch for what may have become ready or stale by it.
 create or replace function leadhook.end_errands(p_endings jsonb, p_now timestamptz)
@@ -141,6 +141,12 @@ begin
     where j.lead_id = any (v_lead_ids) and j.state <> 'leased'
     order by j.lead_id
     for no key update
+  ),
+  stored as (
+    select distinct on (f.lead_id) f.lead_id, jsonb_build_object('name', f.name, 'linkedin_url', f.profile_url, 'location', f.location) as lead
+    from public.lead_details as f
+    where f.lead_id = any (v_lead_ids)
+    order by f.lead_id, (f.sent_to_llm is not true) desc, f::text desc
   )
   update leadhook.jobs as j
   set
@@ -155,10 +161,15 @@ begin
     eligible_at = v_now,
     found_by = 'process',
     replay_id = null,
-    errand = jsonb_build_object('before', d.before, 'lead', l.lead, 'registered', coalesce(e.known and e.has_details, false))
+    errand = jsonb_build_object(
+      'before', d.before,
+      'lead', coalesce(s.lead, '{}') || jsonb_strip_nulls(l.lead),
+      'registered', coalesce(e.known and e.has_details, false)
+    )
   from due as d
   join jsonb_to_recordset(v_judged) as e (lead_id text, known boolean, has_details boolean) using (lead_id)
   join (select i.lead, i.lead ->> 'lead_id' as lead_id from jsonb_array_elements(p_leads) as i (lead)) as l using (lead_id)
+  left join stored as s using (lead_id)
   where j.lead_id = any (v_lead_ids) and j.lead_id = d.lead_id;
 
   update leadhook.jobs as j
