@@ -21,6 +21,7 @@ as $$
 declare
   v_max_attempts int := (select c.max_attempts from leadhook.controls as c);
 begin
+  perform leadhook.expire_errands(p_now);
   with expired as materialized (
     select
       j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.reserved_usd,
@@ -28,7 +29,7 @@ begin
       j.attempts + 1 >= v_max_attempts as is_last,
       j.replay_after is not null as runs_again
     from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now
+    where j.state = 'leased' and j.lease_until <= p_now and j.errand is null
     order by j.lease_until
     limit 500
     for no key update skip locked

@@ -111,7 +111,8 @@ begin
       j.leased_at,
       coalesce(e.paid, j.paid) as bought,
       n.state,
-      n.state <> 'ready' and j.replay_after is not null as again
+      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again,
+      j.errand is not null and e.outcome not in ('saved', 'refused') as is_fruitless_errand
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, paid jsonb,
       key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb
@@ -181,9 +182,10 @@ begin
       end,
       finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
     from endings as e
-    where j.lead_id = e.lead_id and (select count(*) from booked as b) >= 0
+    where j.lead_id = e.lead_id and not e.is_fruitless_errand and (select count(*) from booked as b) >= 0
   )
   select e.lead_id, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end from endings as e;
+  perform leadhook.end_errands(p_endings, p_now);
 end
 $$;
 comment on function leadhook.end_leases(text, jsonb, timestamptz) is

@@ -131,16 +131,18 @@ begin
   return (
     with decided as materialized (
       select
-        r.result, l.lead_id, l.fence, j.tag as judged_tag, e.user_id, e.tag,
+        r.result, l.lead_id, l.fence, coalesce(j.errand #>> '{lead,tag}', j.tag) as judged_tag, e.user_id, e.tag,
+        j.errand -> 'lead' as given,
         case
           when l.standing in ('gone', 'busy') then l.standing
           when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
           when l.lead_id = any (p_busy) then 'busy'
-          when not (e.known and e.has_details) then 'gone'
+          when not (e.known and e.has_details) and j.errand ->> 'registered' is distinct from 'false' then 'gone'
+          when j.errand is not null then 'saved'
           when e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null) then 'saved'
           else 'unwanted'
         end as outcome,
-        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
+        case when l.standing = 'past' then l.reason when l.standing = 'locked' and j.errand is null then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
           case when not e.has_prompts then 'no prompts' end,
           case when not e.unsent and j.replay_id is null then 'already sent' end
@@ -168,9 +170,9 @@ begin
       'reason', d.reason,
       'ends', d.ends,
       'tag', d.judged_tag,
-      'name', s.lead ->> 'name',
-      'linkedin_url', s.lead ->> 'linkedin_url',
-      'location', s.lead ->> 'location'
+      'name', coalesce(d.given ->> 'name', s.lead ->> 'name'),
+      'linkedin_url', coalesce(d.given ->> 'linkedin_url', s.lead ->> 'linkedin_url'),
+      'location', coalesce(d.given ->> 'location', s.lead ->> 'location')
     )), '[]')
     from decided as d
     left join described as s using (lead_id)
@@ -178,8 +180,8 @@ begin
 end
 $$;
 comment on function leadhook.judge_results(jsonb, jsonb, text[]) is
-  'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before. ends: this call ends the '
-  'lease. The tag is that of the prompts which it was judged by.';
+  'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before, an errand every condition. '
+  'ends: this call ends the lease. The tag is that of the prompts which it was judged by; what an errand was given goes before the tables.';
 revoke all on function leadhook.judge_results(jsonb, jsonb, text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_results(jsonb, jsonb, text[]) to service_role;
 

@@ -173,7 +173,7 @@ begin
   removed := leadhook.forget_leads(array(
     select j.lead_id
     from leadhook.jobs as j
-    where j.lead_id = any (v_window) and (
+    where j.lead_id = any (v_window) and j.errand is null and (
       not exists (select from public.all_leads as a where a.lead_id = j.lead_id)
       or not exists (select from public.lead_details as d where d.lead_id = j.lead_id)
     )

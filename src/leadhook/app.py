@@ -25,6 +25,7 @@ from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_s
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import State
 
@@ -73,7 +74,7 @@ def create_app(settings: Settings) -> Starlette:
                 _introduce(settings)
                 yield _state(settings, engine, store)
 
-    return build_site(lifespan)
+    return build_site(lifespan, cors_origins=settings.cors_origins)
 
 
 def serve(settings: Settings) -> None:
@@ -117,11 +118,13 @@ def __getattr__(name: str) -> Starlette:
 def _state(settings: Settings, engine: "Engine", store: "Store") -> State:
     return State(
         bell=engine,
+        processor=engine,
         replayer=store,
         explainer=store,
         ring_auth=RingAuth(settings.webhook_keys, settings.webhook_static_header),
         late_rings=TokenBucket(per_second=1, burst=10),
         admins=Admins(settings.admin_tokens),
+        sign_ins=SignIns(),
         readiness=Readiness(
             status=store.status,
             engine=engine.health,

@@ -1,6 +1,7 @@
 """The environment, read once at the start, checked as a whole, and never changed afterwards."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -37,6 +38,8 @@ GIVE_BACK_SEC: Final = 5
 SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY")
 """In the order in which they are looked for."""
 
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
 
 class SettingsError(Exception):
     """The environment can't be used; the text names every problem, one a line, and no value."""
@@ -56,6 +59,12 @@ def _admin_token(token: SecretStr) -> SecretStr:
     if len(token) < ADMIN_TOKEN_MIN_CHARS:
         raise ValueError(f"a token must have at least {ADMIN_TOKEN_MIN_CHARS} characters")
     return token
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("an origin is scheme, host and perhaps port, without a path: https://app.example.com")
+    return text
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -84,6 +93,8 @@ class Settings(BaseModel):
     """`Name: value` of the header that plain dashboard webhooks carry. Any role of the database can read it."""
     admin_tokens: Annotated[tuple[Annotated[SecretStr, AfterValidator(_admin_token)], ...], Words] = ()
     """Bearer tokens for admin requests, of 16 characters or more, separated by blanks or commas; unset: closed."""
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], Words] = ()
+    """Whose pages may send requests from a browser (`https://app.example.com`), separated by blanks or commas."""
     host: Text = "127.0.0.1"
     """The address to listen on; `0.0.0.0` in a container."""
     port: int = Field(default=8000, ge=0, le=65535)

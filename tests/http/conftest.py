@@ -21,11 +21,14 @@ from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.domain.dossier import Dossier
+from leadhook.domain.verdict import Message, Score
+from leadhook.engine import Errand
 from leadhook.engine.health import Health
 from leadhook.store import KeyCounts, ReplayedLead, ReplayReply, RingSettings, Status
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import State
 
@@ -64,6 +67,20 @@ class FakeEngine:
 
     rings: list[list[str]] = field(default_factory=list)
     health: Health = HEALTHY
+    processed: list[list[Errand]] = field(default_factory=list)
+    troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    async def process(self, errands: Sequence[Errand]) -> None:
+        """Score 80, or tell of a trouble by the lead's name."""
+        await anyio.lowlevel.checkpoint()
+        self.processed.append(list(errands))
+        for errand in errands:
+            errand.trouble = self.troubles.get(errand.lead.name or "")
+            if errand.trouble is None:
+                errand.answer = (
+                    Score(score=80, response="A reason", should_contact=True),
+                    Message(subject="A subject", message="A message"),
+                )
 
     def ring(self, hints: Iterable[str] = ()) -> None:
         """Ring."""
@@ -130,6 +147,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
     """What the application's lifespan yields."""
     return State(
         bell=engine,
+        processor=engine,
         replayer=store,
         explainer=store,
         ring_auth=RingAuth(
@@ -137,6 +155,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
         ),
         late_rings=TokenBucket(per_second=0.001, burst=3),
         admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)]),
+        sign_ins=SignIns(hold_s=0.01),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),
     )
 

@@ -78,6 +78,31 @@ class Batch(BaseModel):
     start_limit_ms: int = Field(default=15_000)
 
 
+class BegunLead(BaseModel):
+    """What became of one lead of a person's request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lead_id: str
+    fence: int | None = None
+    """None: somebody else has it."""
+    run: int = 1
+    paid: Paid | None = None
+    leased_by: str | None = None
+    leased_until: datetime | None = None
+
+
+class Begun(BaseModel):
+    """The reply of the begin of a person's request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    busy: bool = False
+    leads: tuple[BegunLead, ...] = ()
+    renew_ms: int = 10_000
+    start_limit_ms: int = 15_000
+
+
 class LeaseRef(BaseModel):
     """The name of a lease."""
 

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import anyio
 
@@ -11,7 +11,6 @@ from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.spend import Tariff
 from leadhook.domain.verdict import CONTACT_FROM, INELIGIBLE, Message, Paid, Usage
-from leadhook.engine.brake import Brake
 from leadhook.engine.decision import decide
 from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
@@ -33,6 +32,10 @@ class _ShuttingDownError(Exception):
 class _NoKeyError(Exception):
     """Every key has failed meanwhile."""
 
+    def __init__(self, last: Failure | None = None) -> None:
+        super().__init__()
+        self.last = last
+
 
 class _ReservedUsedUpError(Exception):
     """The next call could cost more than is left of what was reserved."""
@@ -40,6 +43,20 @@ class _ReservedUsedUpError(Exception):
 
 class _BrakeError(Exception):
     """The model fails, and another lead tries it."""
+
+
+class Brake(Protocol):
+    """Hears how the model fares, and may forbid its calls."""
+
+    @property
+    def applied(self) -> bool:
+        """No call but for a lead that is tried."""
+
+    def failed(self, failure: Failure) -> None:
+        """A call failed."""
+
+    def answered(self) -> None:
+        """A call was answered."""
 
 
 class Attempts:
@@ -64,15 +81,17 @@ class Attempts:
 
     async def run(self, held: HeldLead) -> None:
         """Buy what is missing of a lead's judgement."""
-        held.cost_usd = 0.0 if self._tariff else None
+        if held.cost_usd is None and self._tariff:
+            held.cost_usd = 0.0
         try:
             await self._judge_lead(held)
         except Failure as failure:
             self._give_back(held, failure)
         except _ShuttingDownError:
             held.give_back("returned", "shutting_down", "the service was shutting down")
-        except _NoKeyError:
-            held.give_back("returned", "no_healthy_key", "every key failed while the lead waited", delay_ms=1000)
+        except _NoKeyError as error:
+            why = error.last or Failure(FailureClass.KEY, "no_healthy_key", "every key failed while the lead waited")
+            held.give_back("returned", why.code, why.reason, delay_ms=1000)
         except _ReservedUsedUpError:
             reason = "the next call could cost more than was reserved for this lead"
             decision = decide(Failure(FailureClass.TRANSIENT, "reservation_used_up", reason), held.claimed.attempts)
@@ -101,14 +120,16 @@ class Attempts:
 
     async def _call(self, held: HeldLead, call: Call[Answer]) -> Answer:
         """Take one step, with another key where one fails: that is never the lead's fault."""
+        last: Failure | None = None
         while True:
-            key = await self._wait_for_key(held)
+            key = await self._wait_for_key(held, last)
             held.key_fingerprint = key.fingerprint
             try:
                 with self._keyring.using(key):
                     answer = await self._call_with(held, call, key)
                     self._keyring.prove(key)
             except Failure as failure:
+                last = failure
                 self._charge(held, failure.usage)
                 if failure.code in POSSIBLY_BILLED:
                     self._charge_dearest_step(held)
@@ -137,7 +158,7 @@ class Attempts:
         self._charge(held, usage)
         return answer
 
-    async def _wait_for_key(self, held: HeldLead) -> ApiKey:
+    async def _wait_for_key(self, held: HeldLead, last: Failure | None) -> ApiKey:
         """A key for a call that may begin now; while the only ones are on trial, the verdict is waited for."""
         with self._keyring.watched(held.news):
             while True:
@@ -146,7 +167,7 @@ class Attempts:
                 if key is not None:
                     return key
                 if not self._keyring.on_trial:
-                    raise _NoKeyError
+                    raise _NoKeyError(last)
                 await held.news.wait()
 
     def _charge(self, held: HeldLead, usage: Usage) -> None:

@@ -1,6 +1,6 @@
 """Puts the parts together, and gives them a beginning and an end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import anyio
 import anyio.abc
@@ -14,6 +14,7 @@ from leadhook.engine.brake import Brake
 from leadhook.engine.claims import Claims
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.drain import Drain
+from leadhook.engine.errands import Errand, Errands
 from leadhook.engine.faults import Faults
 from leadhook.engine.health import Health
 from leadhook.engine.held import HeldLead
@@ -90,6 +91,16 @@ class Engine:
             keyring=keyring,
             pace=pace,
         )
+        self._errands = Errands(
+            store=store,
+            judge=judge,
+            worker=worker_name,
+            book=book,
+            writers=self._writers,
+            drain=self._drain,
+            pace=pace,
+            tariff=tariff,
+        )
         self._wakeup = wakeup
         self._scope = anyio.CancelScope()
         self._attempt_tasks: anyio.abc.TaskGroup | None = None
@@ -98,6 +109,20 @@ class Engine:
     def ring(self, hints: Iterable[str] = ()) -> None:
         """Claim soon; see `Doorbell.ring`."""
         self._bell.ring(hints)
+
+    async def process(self, errands: Sequence[Errand]) -> None:
+        """Judge these leads at once; afterwards each errand knows its answer or its trouble.
+
+        Who waits may be cancelled: what was begun goes on and is saved.
+
+        Raises:
+            TooManyErrandsError: too many wait already.
+        """
+        if self._attempt_tasks is None or self._drain.under_way or self._ended.is_set():
+            return
+        request = self._errands.admit(errands)
+        self._attempt_tasks.start_soon(self._errands.run, request)
+        await request.over.wait()
 
     def health(self) -> Health:
         """How it stands."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 import anyio
 
-from leadhook.domain.job import ClaimedLead, Release, Renewal, Result, Timing
+from leadhook.domain.job import ClaimedLead, LeaseOutcome, Release, Renewal, Result, Timing
 from leadhook.domain.verdict import Paid, Usage
 from leadhook.engine.wakeup import Wakeup
 
@@ -41,6 +41,12 @@ class HeldLead:
     written: bool = False
     """A save or release of it was sent, and its outcome is not known yet."""
     lost: bool = False
+    errand: bool = False
+    """A person asked for it."""
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the database has had its last word, which is `outcome`, with the reason that it gave."""
+    outcome: LeaseOutcome | None = None
+    outcome_reason: str | None = None
     release: Release | None = None
     """How it is to be given back; None: it is to be saved."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -92,6 +98,11 @@ class HeldLead:
             cost_usd=self.cost_usd,
             timing=self._timing(),
         )
+
+    def end(self, outcome: LeaseOutcome, reason: str | None = None) -> None:
+        """Keep the database's last word about this lease for whoever waits for it."""
+        self.outcome, self.outcome_reason = outcome, reason
+        self.ended.set()
 
     def _timing(self) -> Timing:
         return Timing(first_call_ms=self.first_call_ms, model_ms=round(self.model_ms))

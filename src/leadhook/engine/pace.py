@@ -44,6 +44,8 @@ class Pace:
     """Between two slices."""
     sweep_busy_s: Range = (1.0, 3.0)
     """Until a sweep is tried again that another process is busy with."""
+    errand_write_s: float = 30.0
+    """How long a person's request waits for its answer to be written before it tells so."""
     model_call_s: float = 60.0
     """The longest a model call may last; none starts that could outlast a shutdown."""
     give_back_s: float = 5.0

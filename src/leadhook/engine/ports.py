@@ -7,6 +7,7 @@ from uuid import UUID
 from leadhook.domain.job import (
     ApiKey,
     Batch,
+    Begun,
     Cause,
     Lane,
     LeaseReplies,
@@ -66,6 +67,9 @@ class Store(Protocol):
 
     async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
         """Give leads back, and park keys."""
+
+    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
+        """Lease named leads for a person's request, whatever their state."""
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Take the next slice of the sweep."""

@@ -1,5 +1,7 @@
 """The one line that every attempt leaves in the log."""
 
+from typing import Literal
+
 import structlog
 
 from leadhook.domain.job import LeaseOutcome
@@ -9,12 +11,13 @@ from leadhook.observability.events import Event
 log = structlog.get_logger()
 
 
-def report_finished(held: HeldLead, outcome: LeaseOutcome, reason: str | None = None) -> None:
+def report_finished(held: HeldLead, outcome: LeaseOutcome | Literal["answered"], reason: str | None = None) -> None:
     """Tell what became of a lease.
 
     Args:
         held: the lead.
-        outcome: the database's word; a release that it accepted is told by what the release asked for.
+        outcome: the database's word; a release that it accepted is told by what the release asked for. `answered`: the
+            answer of a lead without an id, which is written nowhere.
         reason: the database's reason, where it has one.
     """
     release = held.release
@@ -25,7 +28,7 @@ def report_finished(held: HeldLead, outcome: LeaseOutcome, reason: str | None = 
         run=held.claimed.run,
         fence=held.claimed.fence,
         attempt=held.claimed.attempts + 1,
-        outcome=release.outcome if release is not None and released else outcome.value,
+        outcome=release.outcome if release is not None and released else str(outcome),
         score=held.paid.score.score if held.paid else None,
         flags=list(held.paid.score.flags) if held.paid else None,
         found_by=held.claimed.found_by,

@@ -77,6 +77,7 @@ class Writer:
             self._batches.put_back(held, drawn(self._pace.busy_write_s))
             return
         self._book.remove(held)
+        held.end(reply.outcome, reply.reason)
         report_finished(held, reply.outcome, reply.reason)
 
     async def _repeat(self, batch: list[HeldLead], error: StoreError) -> None:

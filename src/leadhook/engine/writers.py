@@ -58,4 +58,5 @@ class Writers:
     def _abandon(self, held: HeldLead, error: StoreError) -> None:
         """Its lease runs out by itself, which the database counts."""
         self._book.remove(held)
+        held.end(LeaseOutcome.LEASE_LOST, error.reason)
         report_finished(held, LeaseOutcome.LEASE_LOST, error.reason)

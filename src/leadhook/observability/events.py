@@ -28,6 +28,8 @@ class Event(StrEnum):
     WEBHOOK_REFUSED = "webhook.refused", "a webhook did not prove itself; `reason` is told here and nowhere else"
     REPLAY_REQUESTED = "replay.requested", "an admin asked for leads to be judged again"
     LEAD_EXPLAINED = "lead.explained", "an admin asked where a lead stands; `why` is the kind of the answer"
+    PROCESS_REQUESTED = "process.requested", "an admin had leads judged at once"
+    PROCESS_FAILED = "process.failed", "leads of a request could not be begun; the answer says why"
 
     CLAIM_FINISHED = "claim.finished", "the database answered a claim"
     CLAIM_FAILED = "claim.failed", "the database did not answer a claim, or not as it should"

@@ -3,6 +3,7 @@
 from leadhook.store.client import Store, open_store
 from leadhook.store.errors import StoreError
 from leadhook.store.replies import KeyCounts, ReplayedLead, ReplayReply, RestingKey, RingSettings, Status
+from leadhook.store.text import cleaned
 
 __all__ = [
     "KeyCounts",
@@ -13,5 +14,6 @@ __all__ = [
     "Status",
     "Store",
     "StoreError",
+    "cleaned",
     "open_store",
 ]

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
 
 from leadhook.domain.dossier import Dossier
-from leadhook.domain.job import Batch, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.domain.job import Batch, Begun, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.domain.lead import Lead
 from leadhook.domain.spend import Terms
 from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
@@ -87,6 +88,18 @@ class Store:
         """Give leads back, and park keys; either list may be empty."""
         parameters = {"p_worker": worker, "p_releases": _dump(releases), "p_keys": _dump(parked)}
         return await self._ask("leadhook_release", LeaseReplies, parameters)
+
+    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
+        """Lease up to 100 named leads for a person's request, each once; their ids must be clean text.
+
+        Args:
+            worker: this process's name, for people.
+            token: the same token again returns the same leases.
+            leads: of each only what is written into `llm_response` is handed over.
+        """
+        given = [lead.model_dump(include={"lead_id", "tag", "name", "linkedin_url", "location"}) for lead in leads]
+        parameters = {"p_token": str(token), "p_worker": worker, "p_leads": given}
+        return await self._ask("leadhook_process_begin", Begun, parameters)
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Take the next slice of the sweep."""

@@ -4,14 +4,12 @@ from typing import Final
 
 import structlog
 from starlette.convertors import PathConvertor, register_url_convertor
-from starlette.requests import Request
-from starlette.responses import Response
 
 from leadhook.domain.explanation import Explanation, explain
 from leadhook.observability.events import Event
 from leadhook.store import StoreError
+from leadhook.web.openapi import Call, operation
 from leadhook.web.problems import Problem
-from leadhook.web.state import State
 
 RETRY_AFTER_S: Final = "10"
 
@@ -27,22 +25,32 @@ class WholePath(PathConvertor):
 register_url_convertor("whole", WholePath())
 
 
-async def explain_lead(request: Request[State]) -> Response:
-    """Ask the database, and put it into words; 404 for a lead that nobody has."""
-    actor = request.state["admins"].authenticate(request.scope["headers"])
-    lead_id: str = request.path_params["lead_id"]
+@operation(
+    "GET",
+    "/leads/{lead_id:whole}",
+    who="admin",
+    answers={200: Explanation},
+    problems={404: "No lead has this id.", 503: "The database can't tell."},
+)
+async def explain_lead(call: Call[None]) -> Explanation:
+    """Where a lead stands, and why it is not processed.
+
+    In one sentence, with the facts behind it. The id is all of the path that follows, slashes too.
+    """
+    actor, state = call.actor, call.request.state
+    lead_id: str = call.request.path_params["lead_id"]
     # Postgres holds no NUL: without it this would be another lead's id.
     if not lead_id or "\x00" in lead_id:
         raise Problem(404, "No lead has such an id: name one behind /leads/.")
     try:
-        found = explain(await request.state["explainer"].explain(lead_id), request.state["readiness"].troubles())
+        found = explain(await state["explainer"].explain(lead_id), state["readiness"].troubles())
     except StoreError as error:
         log.warning(Event.LEAD_EXPLAINED, actor=actor, lead_id=lead_id, error_code=error.code, reason=error.reason)
         raise _unanswered(error) from None
     log.info(Event.LEAD_EXPLAINED, actor=actor, lead_id=lead_id, why=found.why)
     if found.state == "unknown":
         raise Problem(404, _all_words(found))
-    return Response(found.model_dump_json(), media_type="application/json")
+    return found
 
 
 def _all_words(found: Explanation) -> str:

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict
 
 from leadhook.domain.dossier import Dossier
+from leadhook.engine import Errand
 from leadhook.store import ReplayReply
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.sign_ins import SignIns
 
 
 class Bell(Protocol):
@@ -15,6 +17,13 @@ class Bell(Protocol):
 
     def ring(self, hints: Iterable[str] = ()) -> None:
         """There may be work."""
+
+
+class Processor(Protocol):
+    """The part of the engine that judges leads while somebody waits."""
+
+    async def process(self, errands: Sequence[Errand]) -> None:
+        """Judge these leads at once; afterwards each errand knows its answer or its trouble."""
 
 
 class Replayer(Protocol):
@@ -35,9 +44,11 @@ class State(TypedDict):
     """The application's state."""
 
     bell: Bell
+    processor: Processor
     replayer: Replayer
     explainer: Explainer
     ring_auth: RingAuth
     late_rings: TokenBucket
     admins: Admins
+    sign_ins: SignIns
     readiness: Readiness
