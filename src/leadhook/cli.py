@@ -3,7 +3,6 @@
 import os
 import sys
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from uuid import UUID
@@ -41,6 +40,9 @@ app.command(
 )
 
 
+MOST_USD = 1_000_000
+"""A day. More is a slip of the finger."""
+Dollars = Annotated[float, Parameter(validator=Number(gte=0, lte=MOST_USD), help="Dollars a day.")]
 ForUser = Annotated[UUID | None, Parameter(help="Only leads of this user_id.")]
 ForTag = Annotated[str | None, Parameter(help="Only those of this tag; needs --user.")]
 
@@ -232,13 +234,13 @@ def resume(*, user: ForUser = None, tag: ForTag = None) -> None:
 
 @budget.command(name="set")
 def set_budget(
-    daily_usd: Annotated[Decimal, Parameter(help="Dollars a day, 0 or more.")], *, user: ForUser = None
+    daily_usd: Dollars,
+    *,
+    user: ForUser = None,
 ) -> None:
     """Set what the leads of a user, or all leads together, may cost in a day of UTC; all of today counts."""
     from leadhook.install import commands
 
-    if not daily_usd.is_finite() or daily_usd < 0:
-        raise MisuseError(f"a budget is a number of dollars, 0 or more, and not {daily_usd}")
     commands.set_budget(user, daily_usd)
 
 

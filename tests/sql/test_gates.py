@@ -309,7 +309,7 @@ async def test_the_command_line_pauses_and_budgets(lanes: "Sql", database: Any) 
     assert lanes.value("select reason || length(actor) from leadhook.pauses") > "spring cleaning0"
     await gates.resume(database.conninfo, Scope(lanes.USER, "b"), said.append)
     await gates.resume(database.conninfo, Scope(lanes.USER, "a"), said.append)
-    await gates.set_budget(database.conninfo, None, Decimal("2.5"), said.append)
+    await gates.set_budget(database.conninfo, None, 2.5, said.append)
     claim(lanes)
     await gates.show_budgets(database.conninfo, said.append)
     await gates.set_budget(database.conninfo, None, None, said.append)

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 from leadhook import __version__, cli
 from leadhook.install import commands
 from leadhook.install.backlog import Wish
-from leadhook.install.gates import Scope
 from leadhook.install.failure import InstallError
+from leadhook.install.gates import Scope
 from leadhook.install.install import Order
 from leadhook.local.failure import LocalStackError
 from leadhook.settings import Settings, SettingsError
@@ -172,10 +171,10 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
         (("resume", "--tag", "a"), "--tag needs --user"),
         (("pause", "--user", "somebody"), "somebody"),
         (("budget", "set"), "requires an argument"),
-        (("budget", "set", "much"), "much"),
-        (("budget", "set", "--", "-1"), "a number of dollars"),
-        (("budget", "set", "nan"), "a number of dollars"),
-        (("budget", "set", "inf"), "a number of dollars"),
+        (("budget", "set", "much"), "DAILY-USD"),
+        (("budget", "set", "--", "-1"), ">= 0"),
+        (("budget", "set", "nan"), "Must be"),
+        (("budget", "set", "inf"), "<= 1000000"),
         (("budget", "set", "1", "--user", "x"), "x"),
     ],
 )
@@ -199,7 +198,7 @@ def test_gates_hand_on_what_was_asked_for(leadhook: Run, monkeypatch: pytest.Mon
     assert handed == [
         ("pause", Scope(UUID(user), "a"), "why"),
         ("resume", Scope()),
-        ("budget", UUID(user), Decimal("2.50")),
+        ("budget", UUID(user), 2.5),
         ("budget", None, None),
     ]
 

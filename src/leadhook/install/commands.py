@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -93,7 +92,7 @@ def resume(scope: Scope) -> None:
     asyncio.run(gates.resume(_database_url(), scope, partial(print, flush=True)))
 
 
-def set_budget(user: UUID | None, daily_usd: Decimal | None) -> None:
+def set_budget(user: UUID | None, daily_usd: float | None) -> None:
     """`leadhook budget set`; without a number of dollars, `leadhook budget clear`."""
     asyncio.run(gates.set_budget(_database_url(), user, daily_usd, partial(print, flush=True)))
 

@@ -2,7 +2,6 @@
 
 import getpass
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -50,13 +49,13 @@ async def resume(database_url: str, scope: Scope, tell: Tell) -> None:
         tell("a wider pause still holds it back: of the user, or of everything")
 
 
-async def set_budget(database_url: str, user: UUID | None, daily_usd: Decimal | None, tell: Tell) -> None:
+async def set_budget(database_url: str, user: UUID | None, daily_usd: float | None, tell: Tell) -> None:
     """Sets how much may be spent in a day of UTC; None: as much as it takes."""
     reply = await _ask(database_url, "set_budget", tell, user=user, usd=daily_usd)
     if daily_usd is None:
         tell(f"{Scope(user)} has no budget: leads cost what they cost")
     else:
-        tell(f"{Scope(user)} may cost ${daily_usd} a day (UTC); ${reply['left_usd']:.4f} are left of today")
+        tell(f"{Scope(user)} may cost ${daily_usd:g} a day (UTC); ${reply['left_usd']:.4f} are left of today")
 
 
 async def show_budgets(database_url: str, tell: Tell) -> None:
