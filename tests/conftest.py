@@ -113,7 +113,9 @@ def binaries() -> Binaries:
     """The programs of the release under test."""
     if POSTGRES == STACKS_OWN:
         return locate()
-    return locate(packages=ROOT / "tests/postgres" / POSTGRES, directory=stack_directory().with_name(f"stack-{POSTGRES}"))
+    return locate(
+        packages=ROOT / "tests/postgres" / POSTGRES, directory=stack_directory().with_name(f"stack-{POSTGRES}")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +129,9 @@ def cluster() -> Iterator[Cluster]:
     data = run / f"cluster-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     subprocess.run(["/bin/cp", "-a", run / "initialised", data], check=True)
     server_account().own(data)
-    cluster = Cluster(binaries(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"), careless=True)
+    cluster = Cluster(
+        binaries(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"), careless=True
+    )
     try:
         create_roles(cluster.conninfo(), RolePasswords(postgres=PASSWORD, authenticator=PASSWORD))
         yield cluster

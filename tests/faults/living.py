@@ -93,7 +93,7 @@ class Living:
         )
 
     def bring(self, leads: Sequence[str], tag: str, *, rows_each: int = 1) -> None:
-        """Leads that become eligible with one transaction, where their tag has its prompts; the name of each is its id."""
+        """Leads that become eligible with one transaction, if their tag has its prompts; the name of each is its id."""
         titles = [TITLES[place % len(TITLES)] for place in range(len(leads))]
         with self.connection.transaction():
             for _ in range(rows_each):
@@ -120,8 +120,8 @@ class Living:
     def answered(self, like: str) -> int:
         """How many leads whose id is like this have their answer."""
         count: int = self.value(
-            "select count(distinct r.lead_id) from public.llm_response as r join public.lead_details as d using (lead_id)"
-            " where d.sent_to_llm and r.lead_id like %s",
+            "select count(distinct r.lead_id) from public.llm_response as r"
+            " join public.lead_details as d using (lead_id) where d.sent_to_llm and r.lead_id like %s",
             like,
         )
         return count

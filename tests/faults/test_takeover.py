@@ -98,8 +98,9 @@ def test_an_existing_project_is_served_and_given_back_as_it_was(project: Living,
         wait_for_answers(project, "fresh-%", len(leads))
     assert_one_pair_of_calls(project, leads)
 
-    for table in ("llm_response", "lead_details", "all_leads"):
-        project.run(f"delete from public.{table} where lead_id like 'fresh-%'")
+    project.run("delete from public.llm_response where lead_id like 'fresh-%'")
+    project.run("delete from public.lead_details where lead_id like 'fresh-%'")
+    project.run("delete from public.all_leads where lead_id like 'fresh-%'")
     project.run("delete from public.prompts where tag = 'pumps'")
     project.run("delete from public.gemini_api where api_key = 'visibly-fake-key'")
     for name, last in numbers:
@@ -135,8 +136,8 @@ def test_a_backlog_is_held_until_it_is_released(project: Living, road: Road) -> 
         wait_for_answers(project, "amid-%", 1)
         poll(lambda: {"ready", "leased"}.isdisjoint(project.states()), service.tail)
     print(  # noqa: T201 - the figures are for people
-        f"{BACKLOG} old leads: installed in {took:.1f} s; first call of a fresh lead {during:.2f} s after its commit during"
-        f" the first round, {after:.2f} s after the round, {amid:.2f} s amid a release"
+        f"{BACKLOG} old leads: installed in {took:.1f} s; from a fresh lead's commit to its first call {during:.2f} s"
+        f" at the start, {after:.2f} s once all are held, {amid:.2f} s amid a release"
     )
     assert project.states()["held"] == BACKLOG - RELEASED
     assert project.answered("%") == project.value("select count(*) from public.llm_response") == RELEASED + 3
