@@ -34,7 +34,7 @@ class CliProject:
 
     def supabase(self, database: Database, *words: str) -> str:
         """Run the CLI against this database; what it said."""
-        command = [CLI, *words, f"--remote={url(database)}", "--workdir", self.directory, "--yes", "--agent=no"]
+        command = [str(CLI), *words, f"--remote={url(database)}", f"--workdir={self.directory}", "--yes", "--agent=no"]
         home = {"HOME": str(self.directory)}
         done = subprocess.run(command, env=os.environ | QUIET | home, capture_output=True, text=True, check=False)
         said = done.stdout + done.stderr

@@ -11,7 +11,7 @@ def dump(database: Database, *schemas: str, rows: bool = True) -> list[str]:
     """The lines of a dump of these schemas, their rows too unless told otherwise, taken by the database's owner."""
     options = [*(f"--schema={schema}" for schema in schemas), *([] if rows else ["--schema-only"])]
     # Without a key of its own, pg_dump puts a random word into each dump.
-    command = [postgres_program("pg_dump"), *options, "--restrict-key=leadhook", f"--dbname={database.conninfo}"]
+    command = [str(postgres_program("pg_dump")), *options, "--restrict-key=leadhook", f"--dbname={database.conninfo}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "PostgreSQL database dump complete" in done.stdout

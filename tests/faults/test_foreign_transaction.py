@@ -1,10 +1,10 @@
 """Leadhook comes and goes while somebody's transaction is open on the application's tables: nobody waits for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -37,7 +37,7 @@ PAUSE_S = 0.02
 EAGER = Patience(total_s=120, pause_s=0.2)
 """With more tries, thus more queues behind them, than a user's command makes."""
 
-Work = Callable[["Database", Tell], Awaitable[object]]
+Work = Callable[["Database", Tell], Coroutine[Any, Any, object]]
 
 
 def silent(_: str) -> None:

@@ -58,8 +58,8 @@ def by_cli(project: Living) -> str:
     theirs = CliProject(project.directory / "theirs")
     project.leadhook("migrate", "--copy-to", str(theirs.migrations))
     theirs.supabase(project.database, "db", "push")
-    psql = [postgres_program("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", project.database.conninfo]
-    subprocess.run([*psql, "--file", theirs.migrations / WEBHOOKS_NAME], check=True, capture_output=True)
+    psql = [str(postgres_program("psql")), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", project.database.conninfo]
+    subprocess.run([*psql, f"--file={theirs.migrations / WEBHOOKS_NAME}"], check=True, capture_output=True)
     secret = new_webhook_secret()
     for name, value in ((URL_NAME, project.ring_url), (SECRET_NAME, secret)):
         project.run("select vault.create_secret(%s, %s)", value, name)
@@ -191,7 +191,9 @@ def names(project: Living) -> list[str]:
 
 def wait_for_answers(project: Living, like: str, count: int) -> None:
     """Until so many leads are answered."""
-    poll(lambda: project.answered(like) >= count, lambda: f"{project.answered(like)} of {count}; {project.states()}")
+    poll(
+        lambda: project.answered(like) >= count, lambda: f"{project.answered(like)} of {count}: {project.states()}", 120
+    )
 
 
 def assert_one_pair_of_calls(project: Living, leads: list[str]) -> None:
