@@ -174,9 +174,8 @@ def bring_backlog(project: Living, schema: str, *, prompted: bool = True) -> Non
 
 
 def time_of_first_call(project: Living, lead: str) -> float:
-    """From a fresh lead's commit to its first call, in seconds; two at most."""
-    project.prompts(lead)
-    project.bring([lead], lead)
+    """From a fresh lead's commit to its first call, in seconds; two at most. It is of the backlog's user and tag."""
+    project.bring([lead], "old")
     committed_at = time.time()
     poll(lambda: lead in names(project), lambda: f"no call for {lead}: {project.states()}")
     waited: float = min(call["time"] for call in project.model.calls() if call["name"] == lead) / 1000 - committed_at
