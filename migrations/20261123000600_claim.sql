@@ -308,6 +308,8 @@ begin
       'no_key', v_keys is null,
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'next_due_ms', case when v_cut then 0 else leadhook.next_due_ms(v_now) end,
+      'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
+      'comparisons_due_ms', leadhook.comparisons_due_ms(v_now),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
       'start_limit_ms', round(c.start_limit_s * 1000)::int

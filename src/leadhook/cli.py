@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 from leadhook import __version__
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
+from leadhook.remote.failure import AskedWrongError, RemoteError
 from leadhook.settings import SettingsError, load_settings
 
 app = App(
@@ -27,6 +28,11 @@ webhooks = App(name="webhooks", help="The triggers in the database that ring the
 app.command(webhooks)
 backlog = App(name="backlog", help="The leads that were eligible before leadhook came: they are held until released.")
 app.command(backlog)
+app.command(
+    "leadhook.remote.commands:app",
+    name="replay",
+    help="Has leads judged again, or compares prompts, by a running service (SERVICE_URL, ADMIN_TOKEN).",
+)
 app.command(
     "leadhook.local.commands:app",
     name="local",
@@ -190,9 +196,9 @@ def main() -> None:
         sys.exit(app(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
-    except (MisuseError, SettingsError) as error:
+    except (MisuseError, SettingsError, AskedWrongError) as error:
         _fail(error, 2)
-    except (InstallError, LocalStackError) as error:
+    except (InstallError, LocalStackError, RemoteError) as error:
         _fail(error, 1)
 
 

@@ -123,6 +123,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
     return State(
         bell=engine,
         replayer=store,
+        slots=16,
         ring_auth=RingAuth(
             [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
         ),

@@ -13,12 +13,18 @@ class Book:
         slots: how many leads may be judged at once.
         taken: set when a lead comes in.
         freed: set when a slot becomes free or a lead has left.
+        spare: the same for whoever borrows slots.
+        lent: how many slots comparisons have.
+        promised: how many slots a claim that is under way was asked to fill.
     """
 
     def __init__(self, slots: int, freed: Wakeup) -> None:
         self.slots = slots
         self.freed = freed
         self.taken = Wakeup()
+        self.spare = Wakeup()
+        self.lent = 0
+        self.promised = 0
         self._held: dict[LeaseName, HeldLead] = {}
         self._working = 0
         self._working_slow = 0
@@ -40,12 +46,20 @@ class Book:
 
         Leads that only wait to be written count once they would fill all slots again: memory stays bounded.
         """
-        return max(0, min(self.slots - self._working, 2 * self.slots - len(self._held)))
+        return max(0, min(self.slots - self._working - self.lent, 2 * self.slots - len(self._held)))
 
     @property
     def slow_room(self) -> int:
-        """How many of them may come from replays and backlog: at most three quarters of all slots, and at least one."""
-        return max(0, max(1, self.slots * 3 // 4) - self._working_slow)
+        """How many of them may come from replays and backlog: at most three quarters of all slots, and at least one.
+
+        What is lent counts as those do.
+        """
+        return max(0, max(1, self.slots * 3 // 4) - self._working_slow - self.lent)
+
+    @property
+    def compare_room(self) -> int:
+        """How many of them comparisons may borrow: at most a quarter of all slots, and at least one."""
+        return max(0, min(max(1, self.slots // 4) - self.lent, self.slow_room, self.free - self.promised))
 
     def find(self, name: LeaseName) -> HeldLead | None:
         """The lead under this lease."""
@@ -68,8 +82,20 @@ class Book:
             self._working -= 1
             self._working_slow -= held.claimed.slow
             self.freed.set()
+            self.spare.set()
 
     def remove(self, held: HeldLead) -> None:
         """The database has had its last word about this lease."""
         self._held.pop(held.name, None)
         self.freed.set()
+        self.spare.set()
+
+    def lend(self, slots: int) -> None:
+        """Comparisons take so many slots."""
+        self.lent += slots
+
+    def give_back(self, slots: int) -> None:
+        """They need so many less; a negative number: more."""
+        self.lent -= slots
+        self.freed.set()
+        self.spare.set()

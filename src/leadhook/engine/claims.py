@@ -1,5 +1,6 @@
 """Sends claims; one whose outcome is unknown is sent again as it was, so that its leads are not lost for a lease."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -34,12 +35,21 @@ class Claims:
     """
 
     def __init__(
-        self, *, store: Store, worker: str, bell: Doorbell, agenda: Agenda, faults: Faults, pace: Pace
+        self,
+        *,
+        store: Store,
+        worker: str,
+        bell: Doorbell,
+        agenda: Agenda,
+        heard: Callable[[Batch], None],
+        faults: Faults,
+        pace: Pace,
     ) -> None:
         self._store = store
         self._worker = worker
         self._bell = bell
         self._agenda = agenda
+        self._heard = heard
         self._faults = faults
         self._pace = pace
         self._unanswered: _Claim | None = None
@@ -86,6 +96,7 @@ class Claims:
         self._unanswered = None
         self._cursor = batch.cursor
         self._agenda.hear_batch(batch, limit=limit, slow_limit=slow_limit)
+        self._heard(batch)
         log.debug(
             Event.CLAIM_FINISHED,
             cause=claim.cause,

@@ -82,7 +82,9 @@ class Worker:
         trying = self._brake.applied
         limit = 1 if trying else min(self._book.free, LARGEST_CLAIM)
         sent_at = anyio.current_time()
+        self._book.promised = limit
         batch = await self._claims.send(occasion.cause, limit=limit, slow_limit=min(limit, self._book.slow_room))
+        self._book.promised = 0
         if batch is None:
             return
         if trying and batch.leads:

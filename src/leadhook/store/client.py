@@ -12,14 +12,15 @@ from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, ac
 from leadhook.domain.job import Batch, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
 from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
-from leadhook.store.replies import ReplayReply, Status, to_batch
+from leadhook.store.replays import ReplayCalls
+from leadhook.store.replies import Status, to_batch
 from leadhook.store.text import cleaned
 from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class Store:
+class Store(ReplayCalls):
     """The functions `public.leadhook_*`. Every method raises `StoreError`, and nothing else, when it fails.
 
     All of them may be repeated when their outcome is unknown.
@@ -51,7 +52,7 @@ class Store:
             hints: ids from plain dashboard webhooks, at most 500.
             cause: what made the caller claim; becomes `found_by` of what this claim makes ready.
         """
-        reply = await self._call(
+        return await self._ask_for_batch(
             "leadhook_claim",
             {
                 "p_token": str(token),
@@ -63,12 +64,6 @@ class Store:
                 "p_cause": cause,
             },
         )
-        try:
-            batch = to_batch(reply)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _not_understood("leadhook_claim", error) from None
-        redactor.remember(key.api_key.get_secret_value() for key in batch.keys)
-        return batch
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
         """Keep leases, and hand over what was bought meanwhile."""
@@ -87,14 +82,18 @@ class Store:
         """Take the next slice of the sweep."""
         return await self._ask("leadhook_sweep", SweepSlice, {"p_worker": worker})
 
-    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
-        """Have leads judged again."""
-        parameters = {"p_lead_ids": list(lead_ids), "p_actor": actor, "p_reason": reason}
-        return await self._ask("leadhook_replay", ReplayReply, parameters)
-
     async def status(self) -> Status:
         """What the database says of itself."""
         return await self._ask("leadhook_status", Status, {})
+
+    async def _ask_for_batch(self, function: str, parameters: Mapping[str, Any]) -> Batch:
+        reply = await self._call(function, parameters)
+        try:
+            batch = to_batch(reply)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _not_understood(function, error) from None
+        redactor.remember(key.api_key.get_secret_value() for key in batch.keys)
+        return batch
 
     async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
         reply = await self._call(function, parameters)

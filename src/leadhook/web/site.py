@@ -10,6 +10,7 @@ from leadhook.web.canonical_line import CanonicalLine
 from leadhook.web.health import health, ready, service
 from leadhook.web.problems import answer_with_problem
 from leadhook.web.replay import replay
+from leadhook.web.replays import one_replay
 from leadhook.web.webhooks import take_ring
 
 
@@ -19,6 +20,7 @@ def build_site(lifespan: Lifespan[Starlette]) -> Starlette:
         routes=[
             Route("/webhooks/leads", take_ring, methods=["POST"]),
             Route("/replay", replay, methods=["POST"]),
+            Route("/replays/{replay_id:int}", one_replay, methods=["GET", "DELETE"]),
             Route("/", service),
             Route("/health", health),
             Route("/ready", ready),
