@@ -3,7 +3,7 @@
 --          leadhook; public.leadhook_compare_claim, leadhook_compare_save.
 -- Undo:    drop function public.leadhook_compare_claim(uuid, text, int), public.leadhook_compare_save(text, jsonb, jsonb, jsonb),
 --          leadhook.sum_comparisons(bigint), leadhook.comparisons_page(bigint, text), leadhook.end_comparisons(text, jsonb, timestamptz),
---          leadhook.old_answers(text[]), leadhook.describe_comparisons(uuid, timestamptz), leadhook.lease_comparisons(uuid, int, timestamptz),
+--          leadhook.old_answers(text[]), leadhook.describe_comparisons(uuid), leadhook.lease_comparisons(uuid, int, timestamptz),
 --          leadhook.set_aside_comparisons(uuid), leadhook.queue_comparisons(bigint, text[]), leadhook.comparisons_due_ms(timestamptz);
 -- A lease here is not renewed: it is longer than the longest judgement, as nobody but a person waits for one that was lost in a crash.
 
@@ -26,7 +26,7 @@ begin
   if v_next is not null and not exists (select from leadhook.healthy_keys()) then
     v_next := (select greatest(v_next, k.next_return_at) from leadhook.key_states() as k where k.next_return_at is not null);
   end if;
-  return greatest(0, least(86400000, ceil(extract(epoch from v_next - p_now) * 1000)));
+  return case when v_next is not null then greatest(0, least(86400000, ceil(extract(epoch from v_next - p_now) * 1000))) end;
 end
 $$;
 comment on function leadhook.comparisons_due_ms(timestamptz) is
@@ -96,7 +96,7 @@ $$;
 revoke all on function leadhook.lease_comparisons(uuid, int, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.lease_comparisons(uuid, int, timestamptz) to service_role;
 
-create or replace function leadhook.describe_comparisons(p_token uuid, p_now timestamptz)
+create or replace function leadhook.describe_comparisons(p_token uuid)
 returns table (leads json, prompts json)
 language plpgsql
 security invoker
@@ -146,8 +146,8 @@ begin
   from claimed as c;
 end
 $$;
-revoke all on function leadhook.describe_comparisons(uuid, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.describe_comparisons(uuid, timestamptz) to service_role;
+revoke all on function leadhook.describe_comparisons(uuid) from public, anon, authenticated;
+grant execute on function leadhook.describe_comparisons(uuid) to service_role;
 
 create or replace function leadhook.set_aside_comparisons(p_token uuid)
 returns void
@@ -164,9 +164,9 @@ begin
   loop
     v_reason := 'the lead, its details or its prompts row are gone';
     begin
-      continue when exists (
-        select from leadhook.describe_leads(array[v_lead.lead_id], array[v_lead.user_id], array[v_lead.tag])
-      );
+      continue when (
+        select d.lead from leadhook.describe_leads(array[v_lead.lead_id], array[v_lead.user_id], array[v_lead.tag]) as d
+      ) is not null;
     exception when others then
       if not leadhook.blames_the_lead(sqlstate) then
         raise;
@@ -196,7 +196,8 @@ as $$
 declare
   v_now timestamptz := clock_timestamp();
   v_keys json;
-  v_batch record;
+  v_leads json := '[]';
+  v_prompts json := '{}';
 begin
   if p_token is null or p_limit is null or p_limit not between 1 and 50 then
     raise exception 'p_token is wanted, and a p_limit of 1 to 50' using errcode = 'PT400';
@@ -209,20 +210,20 @@ begin
       perform leadhook.lease_comparisons(p_token, p_limit, v_now);
     end if;
     begin
-      v_batch := leadhook.describe_comparisons(p_token, v_now);
+      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
     exception when others then
       if not leadhook.blames_the_lead(sqlstate) then
         raise;
       end if;
     end;
-    if v_batch is null or json_array_length(v_batch.leads) < (select count(*) from leadhook.comparisons as c where c.claim_token = p_token) then
+    if json_array_length(v_leads) < (select count(*) from leadhook.comparisons as c where c.claim_token = p_token) then
       perform leadhook.set_aside_comparisons(p_token);
-      v_batch := leadhook.describe_comparisons(p_token, v_now);
+      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
     end if;
   end if;
   return json_build_object(
-    'leads', case when v_keys is null then '[]'::json else v_batch.leads end,
-    'prompts', case when v_keys is null then '{}'::json else v_batch.prompts end,
+    'leads', v_leads,
+    'prompts', v_prompts,
     'keys', coalesce(v_keys, '[]'),
     'lease_ms', 300000,
     'start_limit_ms', 150000,

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.engine.health import Health
-from leadhook.store import KeyCounts, ReplayedLead, ReplayReply, RingSettings, Status
+from leadhook.store import DryRun, KeyCounts, ReplayedLead, ReplayReply, ReplayStatus, RingSettings, Status
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
@@ -74,14 +74,57 @@ class FakeStore:
     """Answers what it is told to, or raises it."""
 
     replays: list[tuple[list[str], str, str | None]] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
     reply: ReplayReply | Exception = QUEUED
+    on_dry_run: list[DryRun] = field(default_factory=list)
+    on_replay_status: ReplayStatus | Exception = ReplayStatus(found=False)
     on_status: Status | Exception | None = GOOD_STATUS
     asked: int = 0
 
-    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
+    async def replay(
+        self,
+        lead_ids: Sequence[str],
+        actor: str,
+        reason: str | None = None,
+        *,
+        mode: str = "replay",
+        prompts: Any = None,
+    ) -> ReplayReply:
         """Replay."""
         self.replays.append((list(lead_ids), actor, reason))
+        self.calls.append(("replay", mode, prompts))
         return told(self.reply)
+
+    async def replay_filtered(
+        self,
+        fields: Any,
+        limit: int | None,
+        actor: str,  # noqa: ARG002
+        reason: str | None = None,  # noqa: ARG002
+        *,
+        mode: str = "replay",
+        prompts: Any = None,
+    ) -> ReplayReply:
+        """Replay."""
+        self.calls.append(("replay_filtered", fields, limit, mode, prompts))
+        return told(self.reply)
+
+    async def dry_run(
+        self, lead_ids: Sequence[str] | None, fields: Any, limit: int | None, mode: str, after: str = ""
+    ) -> DryRun:
+        """Count."""
+        self.calls.append(("dry_run", lead_ids, fields, limit, mode, after))
+        return self.on_dry_run.pop(0)
+
+    async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
+        """Follow."""
+        self.calls.append(("replay_status", replay_id, after, limit))
+        return told(self.on_replay_status)
+
+    async def stop_replay(self, replay_id: int) -> ReplayStatus:
+        """Stop."""
+        self.calls.append(("stop_replay", replay_id))
+        return told(self.on_replay_status)
 
     async def status(self) -> Status:
         """Answer; None hangs."""

@@ -20,7 +20,7 @@ def build_site(lifespan: Lifespan[Starlette]) -> Starlette:
         routes=[
             Route("/webhooks/leads", take_ring, methods=["POST"]),
             Route("/replay", replay, methods=["POST"]),
-            Route("/replays/{replay_id:int}", one_replay, methods=["GET", "DELETE"]),
+            Route("/replays/{replay_id}", one_replay, methods=["GET", "DELETE"]),
             Route("/", service),
             Route("/health", health),
             Route("/ready", ready),
