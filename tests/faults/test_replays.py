@@ -43,7 +43,7 @@ def tokens(calls: list[dict[str, Any]]) -> dict[str, int]:
     return {
         "calls": len(calls),
         "input_tokens": sum(call["tokens"]["prompt"] for call in calls),
-        "output_tokens": sum(call["tokens"]["output"] for call in calls),
+        "output_tokens": sum(call["tokens"]["output"] + call["tokens"]["thinking"] for call in calls),
     }
 
 

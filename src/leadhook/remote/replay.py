@@ -143,8 +143,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _usage(usage: Mapping[str, Any]) -> str:
     cost = "" if usage["cost_usd"] is None else f", {usage['cost_usd']:.2f} USD"
-    out = usage["output_tokens"] + usage["thinking_tokens"]
-    return f"{usage['calls']} calls, {usage['input_tokens']:,} tokens in, {out:,} out{cost}"
+    return f"{usage['calls']} calls, {usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out{cost}"
 
 
 def _duration(seconds: float) -> str:

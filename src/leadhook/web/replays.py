@@ -56,6 +56,7 @@ class UsageAnswer(_Answer):
     input_tokens: int
     cached_tokens: int
     output_tokens: int
+    """With the thinking ones."""
     thinking_tokens: int
     cost_usd: float | None
     """None where no price is known."""
