@@ -66,6 +66,7 @@ create table if not exists leadhook.jobs (
   replay_id bigint,
   replay_after bigint,
   paid jsonb,
+  reserved_usd numeric,
   error_code text,
   reason text,
   finished_at timestamptz,
@@ -82,6 +83,7 @@ comment on column leadhook.jobs.eligible_at is 'when the touch, sweep, replay or
 comment on column leadhook.jobs.found_by is 'what brought it: ring, sweep, start, due, hint, replay, release';
 comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
 comment on column leadhook.jobs.paid is 'model answers that were paid for and are not yet written; never bought twice';
+comment on column leadhook.jobs.reserved_usd is 'leased: the most that this lease may spend; null where the claim named no price';
 create index if not exists jobs_ready on leadhook.jobs (slow, user_id, tag, available_at, lead_id) where state = 'ready';
 create index if not exists jobs_due on leadhook.jobs (slow, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
@@ -111,6 +113,8 @@ create table if not exists leadhook.attempts (
   cached_tokens int,
   output_tokens int,
   thinking_tokens int,
+  cost_usd numeric,
+  wasted boolean not null default false,
   eligible_at timestamptz,
   leased_at timestamptz,
   first_call_ms int,
@@ -119,6 +123,8 @@ create table if not exists leadhook.attempts (
 );
 comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired; compared: beside the job, run 0';
 comment on column leadhook.attempts.first_call_ms is 'from eligible_at to the first model call of this lease';
+comment on column leadhook.attempts.cost_usd is 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
+comment on column leadhook.attempts.wasted is 'the money bought nothing: the lease ran out, or the application refused the answer';
 comment on column leadhook.attempts.model_ms is 'spent in model calls';
 create index if not exists attempts_by_lead on leadhook.attempts (lead_id, id);
 create index if not exists attempts_by_age on leadhook.attempts (finished_at);
@@ -213,6 +219,7 @@ create table if not exists leadhook.comparisons (
   claim_token uuid,
   lease_until timestamptz,
   available_at timestamptz not null default clock_timestamp(),
+  reserved_usd numeric,
   paid jsonb,
   old_score int,
   old_subject text,
@@ -234,6 +241,42 @@ create index if not exists comparisons_ready on leadhook.comparisons (available_
 create index if not exists comparisons_leased on leadhook.comparisons (lease_until) where state = 'leased';
 create index if not exists comparisons_claimed on leadhook.comparisons (claim_token) where claim_token is not null;
 
+-- What is not to be claimed, by hand. user_id null: everything; tag null: all of the user.
+create table if not exists leadhook.pauses (
+  id bigint generated always as identity primary key,
+  user_id uuid,
+  tag text,
+  actor text not null,
+  reason text,
+  paused_at timestamptz not null default clock_timestamp(),
+  constraint a_pause_stands_once unique nulls not distinct (user_id, tag),
+  constraint a_tag_belongs_to_a_user check (tag is null or user_id is not null)
+);
+
+-- How much may be spent in a day (UTC). user_id null: by all users together.
+create table if not exists leadhook.budgets (
+  user_id uuid,
+  daily_usd numeric not null check (daily_usd >= 0 and daily_usd < 'Infinity'),
+  needed_usd numeric,
+  changed_by text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint a_user_has_one_budget unique nulls not distinct (user_id)
+);
+comment on column leadhook.budgets.needed_usd is
+  'the least that a lead needed which was lately turned away by this budget: while less is left, nobody asks; null: nobody was turned away';
+
+-- What was paid. What is reserved stands with the leased jobs; leadhook.spend shows both.
+create table if not exists leadhook.costs (
+  day date,
+  user_id uuid,
+  spent_usd numeric not null default 0,
+  wasted_usd numeric not null default 0,
+  primary key (day, user_id)
+);
+comment on column leadhook.costs.day is 'in UTC, of when the lease ended';
+comment on column leadhook.costs.spent_usd is 'all that was paid, and of leases that ran out all that was reserved';
+comment on column leadhook.costs.wasted_usd is 'the part of spent_usd that bought nothing: leases that ran out, answers that the application refused, leads erased at work';
+
 create table if not exists leadhook.migrations (
   name text primary key,
   sha256 text not null,
@@ -245,7 +288,8 @@ declare
   v_table text;
 begin
   foreach v_table in array array[
-    'controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'replay_leads', 'comparisons', 'migrations'
+    'controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'replay_leads', 'comparisons', 'pauses', 'budgets',
+    'costs', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
     execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);

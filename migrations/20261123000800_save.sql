@@ -17,10 +17,19 @@ as $$
   verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
   replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
   comparisons as (delete from leadhook.comparisons as c where c.lead_id = any (forget_leads.p_lead_ids)),
-  jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning 1)
-  select count(*)::int from jobs
+  jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
+  booked as materialized (
+    select leadhook.book_costs(
+      jsonb_agg(jsonb_build_object('user_id', j.user_id, 'usd', j.reserved_usd, 'wasted', true)), clock_timestamp()
+    )
+    from jobs as j
+    where j.state = 'leased' and j.reserved_usd > 0
+    having count(*) > 0
+  )
+  select (select count(*) from jobs)::int + 0 * (select count(*) from booked)::int
 $$;
-comment on function leadhook.forget_leads(text[]) is 'Deletes all that we hold of leads that the application has deleted; the number of jobs.';
+comment on function leadhook.forget_leads(text[]) is
+  'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work counts as spent in vain.';
 revoke all on function leadhook.forget_leads(text[]) from public, anon, authenticated;
 grant execute on function leadhook.forget_leads(text[]) to service_role;
 
@@ -51,7 +60,9 @@ begin
       ((i.paid #>> '{score,should_contact}')::boolean)::int as should_contact,
       case when s.score < 50 then 'ineligible' else i.paid #>> '{message,subject}' end as subject,
       case when s.score < 50 then 'ineligible' else i.paid #>> '{message,message}' end as message
-    from jsonb_to_recordset(p_results) as i (lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, timing jsonb)
+    from jsonb_to_recordset(p_results) as i (
+      lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb
+    )
     cross join lateral (select (i.paid #>> '{score,score}')::int) as s (score)
   ) as r;
   if v_whole is not true and p_results <> '[]' then
@@ -409,6 +420,9 @@ begin
   );
   perform leadhook.keep_verdicts(v_ended, v_now);
   perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.confirm_keys(array(
+    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+  ));
 
   select
     array_agg(r.lead_id) filter (where r.outcome = 'unwanted'),

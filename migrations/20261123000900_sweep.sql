@@ -244,6 +244,7 @@ begin
   where r.id = any (v_replay_ids)
     and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id)
     and not exists (select from leadhook.comparisons as c where c.replay_id = r.id);
+  delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (
     select from public.gemini_api as g where left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) = k.fingerprint
@@ -251,7 +252,8 @@ begin
 end
 $$;
 comment on function leadhook.sweep_records(timestamptz) is
-  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are gone.';
+  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are '
+  'gone, the costs of a day after 800.';
 revoke all on function leadhook.sweep_records(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.sweep_records(timestamptz) to service_role;
 

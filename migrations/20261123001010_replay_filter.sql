@@ -423,7 +423,7 @@ set jit = off
 as $$
   select
     count(distinct t.lead_id), sum(t.calls), sum(t.input_tokens), sum(t.cached_tokens), sum(t.output_tokens), sum(t.thinking_tokens),
-    sum((to_jsonb(t) ->> 'cost_usd')::numeric), sum(t.model_ms)
+    sum(t.cost_usd), sum(t.model_ms)
   from (
     select v.lead_id, max(v.run) as run from leadhook.verdicts as v where v.lead_id = any (usage_of.p_lead_ids) group by v.lead_id
   ) as v
@@ -443,7 +443,7 @@ set jit = off
 as $$
   select
     avg(t.calls), avg(t.input_tokens), avg(t.cached_tokens), avg(t.output_tokens), avg(t.thinking_tokens),
-    avg((to_jsonb(t) ->> 'cost_usd')::numeric), avg(t.model_ms)
+    avg(t.cost_usd), avg(t.model_ms)
   from (
     select r.* from (select a.* from leadhook.attempts as a order by a.id desc limit 5000) as r
     where r.outcome in ('saved', 'compared') and r.calls > 0
@@ -548,7 +548,7 @@ as $$
     'cached_tokens', coalesce(sum(t.cached_tokens), 0),
     'output_tokens', coalesce(sum(t.output_tokens), 0),
     'thinking_tokens', coalesce(sum(t.thinking_tokens), 0),
-    'cost_usd', sum((to_jsonb(t) ->> 'cost_usd')::numeric)
+    'cost_usd', sum(t.cost_usd)
   )
   from leadhook.attempts as t
   where t.replay_id = replay_usage.p_replay_id

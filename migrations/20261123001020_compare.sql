@@ -1,11 +1,12 @@
 -- Purpose: judges leads beside the application's answers, so that a new prompt can be tried before it is let loose.
--- Touches: leadhook.comparisons, attempts and api_keys; reads the application's tables and never writes to them. Functions in schema
+-- Touches: leadhook.comparisons, attempts and costs; reads the application's tables and never writes to them. Functions in schema
 --          leadhook; public.leadhook_compare_claim, leadhook_compare_save.
--- Undo:    drop function public.leadhook_compare_claim(uuid, text, int), public.leadhook_compare_save(text, jsonb, jsonb, jsonb),
+-- Undo:    drop function public.leadhook_compare_claim(uuid, text, int, jsonb), public.leadhook_compare_save(text, jsonb, jsonb),
 --          leadhook.sum_comparisons(bigint), leadhook.comparisons_page(bigint, text), leadhook.end_comparisons(text, jsonb, timestamptz),
 --          leadhook.old_answers(text[]), leadhook.describe_comparisons(uuid), leadhook.lease_comparisons(uuid, int, timestamptz),
---          leadhook.set_aside_comparisons(uuid), leadhook.queue_comparisons(bigint, text[]), leadhook.comparisons_due_ms(timestamptz);
+--          leadhook.set_aside_comparisons(uuid), leadhook.reserve_comparisons(uuid, json, json, jsonb), leadhook.queue_comparisons(bigint, text[]), leadhook.comparisons_due_ms(timestamptz);
 -- A lease here is not renewed: it is longer than the longest judgement, as nobody but a person waits for one that was lost in a crash.
+-- Pauses and budgets hold here too: what they turn away is looked at again in five minutes.
 
 create or replace function leadhook.comparisons_due_ms(p_now timestamptz)
 returns int
@@ -23,6 +24,9 @@ declare
     (select c.lease_until from leadhook.comparisons as c where c.state = 'leased' order by c.lease_until limit 1)
   );
 begin
+  if exists (select from leadhook.pauses as p where p.user_id is null) then
+    v_next := greatest(v_next, p_now + interval '5 minutes');
+  end if;
   if v_next is not null and not exists (select from leadhook.healthy_keys()) then
     v_next := (select greatest(v_next, k.next_return_at) from leadhook.key_states() as k where k.next_return_at is not null);
   end if;
@@ -67,32 +71,65 @@ set search_path = ''
 set jit = off
 set enable_seqscan = off
 as $$
+declare
+  v_shut record := leadhook.shut_gates(p_now);
 begin
+  with expired as materialized (
+    select c.replay_id, c.lead_id, c.user_id, c.reserved_usd
+    from leadhook.comparisons as c
+    where c.state = 'leased' and c.lease_until <= p_now and c.claim_token <> p_token
+    for no key update skip locked
+  ),
+  -- Nobody knows what its worker bought before it died: all that it might have.
+  booked as materialized (
+    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.reserved_usd, 'wasted', true)), p_now)
+    from expired as e
+    where e.reserved_usd > 0
+    having count(*) > 0
+  )
   update leadhook.comparisons as c
   set
     state = case when c.attempts + 1 >= o.max_attempts then 'failed' else 'ready' end,
     attempts = c.attempts + 1,
     claim_token = null,
     lease_until = null,
+    reserved_usd = null,
     error_code = 'lease_expired',
     reason = 'the process that judged it did not say what became of it',
     finished_at = case when c.attempts + 1 >= o.max_attempts then p_now end
   from leadhook.controls as o
-  where c.state = 'leased' and c.lease_until <= p_now and c.claim_token <> p_token;
+  cross join expired as e
+  where c.replay_id = e.replay_id and c.lead_id = e.lead_id and (select count(*) from booked as b) >= 0;
 
-  update leadhook.comparisons as c
-  set state = 'leased', claim_token = p_token, lease_until = p_now + interval '300 s', fence = nextval('leadhook.fences')
-  from (
-    select r.replay_id, r.lead_id
+  if v_shut.everything = 'paused' then
+    return;
+  end if;
+  with due as materialized (
+    select
+      r.replay_id, r.lead_id, r.available_at,
+      r.user_id = any (v_shut.user_ids) or r.user_id::text || ' ' || r.tag = any (v_shut.lanes) or v_shut.everything is not null as shut
     from leadhook.comparisons as r
     where r.state = 'ready' and r.available_at <= p_now
     order by r.available_at, r.replay_id, r.lead_id
-    limit p_limit
-    for update skip locked
-  ) as r
-  where c.replay_id = r.replay_id and c.lead_id = r.lead_id;
+    limit 200
+    for no key update skip locked
+  ),
+  postponed as (
+    update leadhook.comparisons as c
+    set available_at = p_now + interval '5 minutes'
+    from due as d
+    where d.shut and c.replay_id = d.replay_id and c.lead_id = d.lead_id
+  )
+  update leadhook.comparisons as c
+  set state = 'leased', claim_token = p_token, lease_until = p_now + interval '300 s', fence = nextval('leadhook.fences'), reserved_usd = null
+  from (
+    select d.replay_id, d.lead_id from due as d where not d.shut order by d.available_at, d.replay_id, d.lead_id limit p_limit
+  ) as d
+  where c.replay_id = d.replay_id and c.lead_id = d.lead_id;
 end
 $$;
+comment on function leadhook.lease_comparisons(uuid, int, timestamptz) is
+  'Ends leases that ran out, then leases up to p_limit of the 200 that are due longest; those that a pause or a budget forbids are postponed.';
 revoke all on function leadhook.lease_comparisons(uuid, int, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.lease_comparisons(uuid, int, timestamptz) to service_role;
 
@@ -107,7 +144,7 @@ begin
   return query
   with leased as materialized (
     select
-      c.lead_id, c.user_id, c.tag, c.fence, c.attempts, c.paid, r.prompts as given,
+      c.lead_id, c.user_id, c.tag, c.fence, c.attempts, c.paid, c.reserved_usd, r.prompts as given,
       dense_rank() over (order by c.user_id, c.tag, case when r.prompts is not null then r.id end) - 1 as prompts_ref,
       r.created_at
     from leadhook.comparisons as c
@@ -140,7 +177,8 @@ begin
       'waited_ms', 0,
       'lead', c.lead,
       'prompts_ref', c.prompts_ref::text,
-      'paid', c.paid
+      'paid', c.paid,
+      'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
     coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens), '{}')
   from claimed as c;
@@ -184,7 +222,47 @@ comment on function leadhook.set_aside_comparisons(uuid) is 'Of the leads of thi
 revoke all on function leadhook.set_aside_comparisons(uuid) from public, anon, authenticated;
 grant execute on function leadhook.set_aside_comparisons(uuid) to service_role;
 
-create or replace function public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit int)
+create or replace function leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_lead record;
+  v_fits boolean;
+begin
+  for v_lead in
+    select
+      c.replay_id, c.lead_id, c.user_id,
+      (p_price ->> 'lead_usd')::numeric + (p_price ->> 'byte_usd')::numeric * (
+        least(octet_length((l.item -> 'lead')::text), (p_price ->> 'most_lead_bytes')::int)
+        + least(octet_length((p_prompts -> (l.item ->> 'prompts_ref'))::text), (p_price ->> 'most_prompts_bytes')::int)
+      ) as usd
+    from json_array_elements(p_leads) as l (item)
+    join leadhook.comparisons as c on c.claim_token = p_token and c.fence = (l.item ->> 'fence')::bigint
+    where c.reserved_usd is null
+    order by c.fence
+  loop
+    v_fits := coalesce(leadhook.budget_left(v_lead.user_id) >= v_lead.usd, true);
+    update leadhook.comparisons as c
+    set
+      reserved_usd = case when v_fits then v_lead.usd end,
+      state = case when v_fits then 'leased' else 'ready' end,
+      claim_token = case when v_fits then p_token end,
+      lease_until = case when v_fits then c.lease_until end,
+      available_at = case when v_fits then c.available_at else clock_timestamp() + interval '5 minutes' end
+    where c.replay_id = v_lead.replay_id and c.lead_id = v_lead.lead_id;
+  end loop;
+end
+$$;
+comment on function leadhook.reserve_comparisons(uuid, json, json, jsonb) is
+  'Reserves what each lead of this claim may cost, as far as the budgets allow; the others are postponed.';
+revoke all on function leadhook.reserve_comparisons(uuid, json, json, jsonb) from public, anon, authenticated;
+grant execute on function leadhook.reserve_comparisons(uuid, json, json, jsonb) to service_role;
+
+create or replace function public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit int, p_price jsonb default null)
 returns json
 language plpgsql
 security invoker
@@ -194,7 +272,9 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_now timestamptz := clock_timestamp();
+  v_has_budgets boolean := exists (select from leadhook.budgets);
+  v_unpriced boolean := v_has_budgets and p_price is not null and not p_price ? 'lead_usd';
+  v_now timestamptz;
   v_keys json;
   v_leads json := '[]';
   v_prompts json := '{}';
@@ -202,10 +282,16 @@ begin
   if p_token is null or p_limit is null or p_limit not between 1 and 50 then
     raise exception 'p_token is wanted, and a p_limit of 1 to 50' using errcode = 'PT400';
   end if;
+  if v_has_budgets then
+    -- The claim's lock: what is left of a budget is counted by one at a time.
+    perform pg_catalog.pg_advisory_xact_lock(727201, 1);
+  end if;
+  v_now := clock_timestamp();
   v_keys := (
-    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key)) from leadhook.healthy_keys() as k
+    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried))
+    from leadhook.healthy_keys() as k
   );
-  if v_keys is not null then
+  if v_keys is not null and not v_unpriced then
     if not exists (select from leadhook.comparisons as c where c.claim_token = p_token) then
       perform leadhook.lease_comparisons(p_token, p_limit, v_now);
     end if;
@@ -220,6 +306,10 @@ begin
       perform leadhook.set_aside_comparisons(p_token);
       select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
     end if;
+    if p_price ? 'lead_usd' then
+      perform leadhook.reserve_comparisons(p_token, v_leads, v_prompts, p_price);
+      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
+    end if;
   end if;
   return json_build_object(
     'leads', v_leads,
@@ -227,14 +317,15 @@ begin
     'keys', coalesce(v_keys, '[]'),
     'lease_ms', 300000,
     'start_limit_ms', 150000,
-    'next_due_ms', leadhook.comparisons_due_ms(v_now)
+    'next_due_ms', case when not v_unpriced then leadhook.comparisons_due_ms(v_now) end
   );
 end
 $$;
-comment on function public.leadhook_compare_claim(uuid, text, int) is
-  'Leases up to p_limit comparisons with all that their judgement needs; shaped like a claim''s reply. The same token again returns the same.';
-revoke all on function public.leadhook_compare_claim(uuid, text, int) from public, anon, authenticated;
-grant execute on function public.leadhook_compare_claim(uuid, text, int) to service_role;
+comment on function public.leadhook_compare_claim(uuid, text, int, jsonb) is
+  'Leases up to p_limit comparisons with all that their judgement needs; shaped like a claim''s reply. The same token again returns the same. '
+  'p_price: as in a claim.';
+revoke all on function public.leadhook_compare_claim(uuid, text, int, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_compare_claim(uuid, text, int, jsonb) to service_role;
 
 create or replace function leadhook.old_answers(p_lead_ids text[])
 returns table (lead_id text, score int, subject text, prompt_version text)
@@ -278,7 +369,8 @@ begin
   return query
   with endings as materialized (
     select
-      e.*, c.replay_id,
+      e.*, c.replay_id, c.user_id,
+      coalesce(e.cost_usd, c.reserved_usd) as cost,
       coalesce(e.paid, c.paid) as bought,
       c.attempts + (e.outcome = 'retry')::int as attempts,
       case
@@ -289,7 +381,7 @@ begin
       end as state
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, delay_ms bigint, paid jsonb, key_fingerprint text, usage jsonb,
-      timing jsonb
+      cost_usd numeric, timing jsonb
     )
     join leadhook.comparisons as c on c.lead_id = e.lead_id and c.fence = e.fence and c.state = 'leased'
     join leadhook.replays as r on r.id = c.replay_id
@@ -298,14 +390,20 @@ begin
   recorded as (
     insert into leadhook.attempts (
       lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
-      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, model_ms, finished_at
+      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, model_ms, finished_at
     )
     select
       e.lead_id, 0, e.fence, 'compared', e.error_code, left(e.reason, 500), p_worker, 'compare', e.replay_id,
       e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
       (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
-      (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int, (e.timing ->> 'model_ms')::int, p_now
+      (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int, e.cost, (e.timing ->> 'model_ms')::int, p_now
     from endings as e
+  ),
+  booked as materialized (
+    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.cost, 'wasted', false)), p_now)
+    from endings as e
+    where e.cost > 0
+    having count(*) > 0
   ),
   old as materialized (
     select a.* from leadhook.old_answers(array(select e.lead_id from endings as e)) as a
@@ -317,6 +415,7 @@ begin
       attempts = e.attempts,
       claim_token = null,
       lease_until = null,
+      reserved_usd = null,
       available_at = p_now + make_interval(secs => least(greatest(coalesce(e.delay_ms, 0), 0), 86400000) / 1000.0),
       paid = case when e.state = 'ready' then e.bought end,
       old_score = o.score,
@@ -332,7 +431,7 @@ begin
     from endings as e
     left join old as o on o.lead_id = e.lead_id
     cross join lateral (select case when e.state = 'done' then (e.bought #>> '{score,score}')::int end) as n (score)
-    where c.replay_id = e.replay_id and c.lead_id = e.lead_id
+    where c.replay_id = e.replay_id and c.lead_id = e.lead_id and (select count(*) from booked as b) >= 0
   )
   select e.lead_id, e.fence, case e.state when 'done' then 'saved' when 'failed' then 'dead' else 'released' end from endings as e;
 end
@@ -342,7 +441,7 @@ comment on function leadhook.end_comparisons(text, jsonb, timestamptz) is
 revoke all on function leadhook.end_comparisons(text, jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.end_comparisons(text, jsonb, timestamptz) to service_role;
 
-create or replace function public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb default '[]', p_keys jsonb default '[]')
+create or replace function public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb default '[]')
 returns jsonb
 language plpgsql
 security invoker
@@ -373,7 +472,6 @@ begin
   for no key update of c;
   v_now := clock_timestamp();
   v_ended := (select jsonb_agg(to_jsonb(e)) from leadhook.end_comparisons(p_worker, v_items, v_now) as e);
-  perform leadhook.park_keys(coalesce(p_keys, '[]'));
 
   return jsonb_build_object(
     'leases', (
@@ -390,11 +488,11 @@ begin
   );
 end
 $$;
-comment on function public.leadhook_compare_save(text, jsonb, jsonb, jsonb) is
-  'Keeps finished comparisons, takes back the others, and parks keys. Outcomes: saved, released, dead, lease_lost, gone. Writes nothing to the '
+comment on function public.leadhook_compare_save(text, jsonb, jsonb) is
+  'Keeps finished comparisons, and takes back the others. Outcomes: saved, released, dead, lease_lost, gone. Writes nothing to the '
   'application''s tables.';
-revoke all on function public.leadhook_compare_save(text, jsonb, jsonb, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_compare_save(text, jsonb, jsonb, jsonb) to service_role;
+revoke all on function public.leadhook_compare_save(text, jsonb, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_compare_save(text, jsonb, jsonb) to service_role;
 
 create or replace function leadhook.comparisons_page(p_replay_id bigint, p_after_lead text)
 returns jsonb

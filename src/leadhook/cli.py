@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from uuid import UUID
 
 from cyclopts import App, Parameter
@@ -15,6 +15,9 @@ from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
 from leadhook.remote.failure import AskedWrongError, RemoteError
 from leadhook.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from leadhook.install.gates import Scope
 
 app = App(
     name="leadhook",
@@ -28,6 +31,8 @@ webhooks = App(name="webhooks", help="The triggers in the database that ring the
 app.command(webhooks)
 backlog = App(name="backlog", help="The leads that were eligible before leadhook came: they are held until released.")
 app.command(backlog)
+budget = App(name="budget", help="How many dollars leads may cost in a day of UTC; when they are spent, leads wait.")
+app.command(budget)
 app.command(
     "leadhook.remote.commands:app",
     name="replay",
@@ -38,6 +43,13 @@ app.command(
     name="local",
     help="A whole Supabase on this machine, without Docker and without an account.",
 )
+
+
+MOST_USD = 1_000_000
+"""A day. More is a slip of the finger."""
+Dollars = Annotated[float, Parameter(validator=Number(gte=0, lte=MOST_USD), help="Dollars a day.")]
+ForUser = Annotated[UUID | None, Parameter(help="Only leads of this user_id.")]
+ForTag = Annotated[str | None, Parameter(help="Only those of this tag; needs --user.")]
 
 
 @app.command
@@ -188,6 +200,60 @@ def release(
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
     commands.release_the_backlog(Wish(user, tag, since, limit, redo), dry_run=dry_run)
+
+
+@app.command
+def pause(
+    *, user: ForUser = None, tag: ForTag = None, reason: Annotated[str | None, Parameter(help="Why.")] = None
+) -> None:
+    """Claim no more leads: of a user and tag, of a user, or at all. Leads at work are finished; the others wait."""
+    from leadhook.install import commands
+
+    commands.pause(_scope(user, tag), reason)
+
+
+@app.command
+def resume(*, user: ForUser = None, tag: ForTag = None) -> None:
+    """End the pause of exactly this user and tag, of this user, or of everything."""
+    from leadhook.install import commands
+
+    commands.resume(_scope(user, tag))
+
+
+@budget.command(name="set")
+def set_budget(
+    daily_usd: Dollars,
+    *,
+    user: ForUser = None,
+) -> None:
+    """Set what the leads of a user, or all leads together, may cost in a day of UTC; all of today counts."""
+    from leadhook.install import commands
+
+    commands.set_budget(user, daily_usd)
+
+
+@budget.command(name="clear")
+def clear_budget(*, user: ForUser = None) -> None:
+    """Take the budget away: leads cost what they cost."""
+    from leadhook.install import commands
+
+    commands.set_budget(user, None)
+
+
+@budget.command(name="show")
+def show_budgets() -> None:
+    """What is left of each budget, and what was spent, reserved and spent in vain today."""
+    from leadhook.install import commands
+
+    commands.show_budgets()
+
+
+def _scope(user: UUID | None, tag: str | None) -> "Scope":
+    from leadhook.install.gates import Scope
+
+    if tag is not None and user is None:
+        raise MisuseError("--tag needs --user: two users may have the same tag")
+    return Scope(user, tag)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
@@ -99,6 +100,8 @@ class Settings(BaseModel):
     """The model that judges."""
     gemini_base_url: Url | None = None
     """Another address for Gemini: a proxy or a stand-in."""
+    gemini_price_file: Path | None = None
+    """A JSON file of prices in place of ours, `gemini/prices.json`, of the same form."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     """The least level that is logged: debug, info, warning or error."""
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"

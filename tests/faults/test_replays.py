@@ -72,7 +72,8 @@ def test_a_replay_of_200_is_what_was_forecast_and_a_comparison_changes_nothing(
     assert "compared 200: mean change" in done.stdout, done.stdout
     assert project.value(ANSWERS) == before
     assert len(project.model.calls(since)) >= 200
-    told = request(arena, service, f"/replays/{project.value('select max(id) from leadhook.replays')}?limit=1000")
+    compared = project.value("select max(id) from leadhook.replays")
+    told = request(arena, service, f"/replays/{compared}?limit=1000")
     assert (told["state"], told["progress"]["done"], told["prompts"]) == ("finished", 200, True)
     assert {lead["old_prompt_version"] == lead["new_prompt_version"] for lead in told["leads"]} == {False}
 
@@ -121,7 +122,8 @@ def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
         ids,
     )
     project.run(
-        "insert into public.all_leads (lead_id, user_id, tag, scrapped) select i, %s, %s, true from unnest(%s::text[]) as i",
+        "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
+        " select i, %s, %s, true from unnest(%s::text[]) as i",
         *lane,
         ids,
     )

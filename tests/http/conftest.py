@@ -77,7 +77,7 @@ class FakeStore:
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     reply: ReplayReply | Exception = QUEUED
     on_dry_run: list[DryRun] = field(default_factory=list)
-    on_replay_status: ReplayStatus | Exception = ReplayStatus(found=False)
+    on_replay_status: ReplayStatus | Exception | None = None
     on_status: Status | Exception | None = GOOD_STATUS
     asked: int = 0
 
@@ -119,12 +119,12 @@ class FakeStore:
     async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
         """Follow."""
         self.calls.append(("replay_status", replay_id, after, limit))
-        return told(self.on_replay_status)
+        return told(self.on_replay_status or ReplayStatus(found=False))
 
     async def stop_replay(self, replay_id: int) -> ReplayStatus:
         """Stop."""
         self.calls.append(("stop_replay", replay_id))
-        return told(self.on_replay_status)
+        return told(self.on_replay_status or ReplayStatus(found=False))
 
     async def status(self) -> Status:
         """Answer; None hangs."""

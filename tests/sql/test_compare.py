@@ -1,4 +1,4 @@
-"""Judging beside the application's answers: handed out, saved, summed up, and nothing of the application's is touched."""
+"""Judging beside the application's answers: handed out, saved, summed up; nothing of the application's is touched."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -22,20 +22,21 @@ def begin(db: "Sql", *lead_ids: str, prompts: Any = None) -> int:
     return replay_id
 
 
-def claim(db: "Sql", limit: int = 10, token: UUID | None = None) -> "Row":
+def claim(db: "Sql", limit: int = 10, token: UUID | None = None, price: Any = None) -> "Row":
     """Call `leadhook_compare_claim`."""
-    reply: Row = db.rpc("leadhook_compare_claim", p_token=token or uuid4(), p_worker="worker-1", p_limit=limit)
+    reply: Row = db.rpc(
+        "leadhook_compare_claim", p_token=token or uuid4(), p_worker="worker-1", p_limit=limit, p_price=price
+    )
     return reply
 
 
-def save(db: "Sql", *results: "Row", releases: "Sequence[Row]" = (), keys: "Sequence[Row]" = ()) -> "Row":
+def save(db: "Sql", *results: "Row", releases: "Sequence[Row]" = ()) -> "Row":
     """Call `leadhook_compare_save`."""
     reply: Row = db.rpc(
         "leadhook_compare_save",
         p_worker="worker-1",
         p_results=list(results),
         p_releases=list(releases),
-        p_keys=list(keys),
     )
     return reply
 
@@ -98,7 +99,8 @@ def test_a_comparison_is_told_by_lead_and_in_sum(keyed: "Sql") -> None:
     told = status(keyed, replay_id)
     assert told["progress"] == {"done": 4}
     assert told["comparison"] == {
-        "compared": 3, "without_old_score": 1, "old_mean": 46.33, "new_mean": 30, "mean_change": -16.33, "up": 1, "down": 1
+        "compared": 3, "without_old_score": 1, "old_mean": 46.33, "new_mean": 30, "mean_change": -16.33,
+        "up": 1, "down": 1,
     }  # fmt: skip
     assert told["usage"]["calls"] == 8
     by_lead = {lead["lead_id"]: lead for lead in told["leads"]}
@@ -119,7 +121,8 @@ def test_scores_that_the_application_keeps_as_text_are_read(keyed: "Sql") -> Non
         if score:
             keyed.run("insert into public.llm_response (lead_id, score) values (%(i)s, %(s)s)", i=lead_id, s=score)
     keyed.run(
-        "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, subject, message, prompt_version,"
+        "insert into leadhook.verdicts"
+        " (lead_id, run, score, response, should_contact, subject, message, prompt_version,"
         " written) values ('c', 1, 33, '', false, 'S', '', 'p0', true)"
     )
     begin(keyed, "a", "b", "c")
@@ -221,17 +224,71 @@ def test_what_is_not_done_goes_back(keyed: "Sql", outcome: str, told: str, state
     assert [again["paid"] for again in claim(keyed)["leads"]] == ([keyed.paid()] if state == "ready" else [])
 
 
-def test_keys_are_parked_by_comparisons_too(keyed: "Sql") -> None:
-    """And while none is healthy nothing is handed out; a claim says when one comes back."""
+def test_without_a_healthy_key_nothing_is_handed_out(keyed: "Sql") -> None:
+    """A claim says when one comes back."""
     keyed.ready_job("a", state="done")
     begin(keyed, "a")
-    batch = claim(keyed)
-    (lead,), (key,) = batch["leads"], batch["keys"]
-    parked = {"fingerprint": key["fingerprint"], "reason": "quota", "for_ms": 60_000}
-    save(keyed, releases=[keyed.release_of(lead, "returned")], keys=[parked])
+    (key,) = keyed.rpc("leadhook_claim", p_token=uuid4(), p_worker="w", p_limit=1, p_slow_limit=0)["keys"] or [None]
+    fingerprint = key["fingerprint"] if key else keyed.value("select fingerprint from leadhook.healthy_keys()")
+    keyed.release(keys=[{"fingerprint": fingerprint, "reason": "quota", "for_ms": 60_000}])
     batch = claim(keyed)
     assert (batch["leads"], batch["keys"]) == ([], [])
     assert 50_000 < batch["next_due_ms"] <= 60_000
+
+
+PRICE = {"lead_usd": 0.4, "byte_usd": 0.0, "most_lead_bytes": 1000, "most_prompts_bytes": 1000}
+
+
+def test_a_budget_holds_for_comparisons_too(keyed: "Sql") -> None:
+    """What each may cost is reserved; what it did cost is booked; what does not fit is looked at again later."""
+    for lead_id in ("a", "b", "c"):
+        keyed.ready_job(lead_id, state="done")
+    keyed.rpc("leadhook_set_budget", p_user_id=keyed.USER, p_daily_usd=1.0, p_actor="ann")
+    begin(keyed, "a", "b", "c")
+    leads = claim(keyed, price=PRICE)["leads"]
+    assert [(lead["lead_id"], lead["reserved_usd"]) for lead in leads] == [("a", 0.4), ("b", 0.4)]
+    assert float(keyed.value("select leadhook.budget_left(%(u)s)", u=keyed.USER)) == pytest.approx(0.2)
+    reply = save(keyed, *(keyed.result_of(lead, cost_usd=0.1) for lead in leads))
+    assert float(keyed.value("select leadhook.budget_left(%(u)s)", u=keyed.USER)) == pytest.approx(0.8)
+    assert float(keyed.value("select sum(cost_usd) from leadhook.attempts")) == pytest.approx(0.2)
+    assert 290_000 < reply["next_due_ms"] <= 300_000
+    age(keyed, 300)
+    assert keyed.ids_of(claim(keyed, price=PRICE)) == ["c"]
+
+
+def test_a_lease_that_ran_out_may_have_spent_all_that_was_reserved(keyed: "Sql") -> None:
+    """Nobody knows better."""
+    keyed.ready_job("a", state="done")
+    begin(keyed, "a")
+    claim(keyed, price=PRICE)
+    age(keyed, 301)
+    claim(keyed, price=PRICE)
+    assert float(keyed.value("select wasted_usd from leadhook.costs")) == pytest.approx(0.4)
+
+
+def test_without_a_price_a_budget_lets_nothing_through(keyed: "Sql") -> None:
+    """As with leads; and nobody asks again by the clock."""
+    keyed.ready_job("a", state="done")
+    keyed.rpc("leadhook_set_budget", p_user_id=None, p_daily_usd=1.0, p_actor="ann")
+    begin(keyed, "a")
+    batch = claim(keyed, price={})
+    assert (batch["leads"], batch["next_due_ms"]) == ([], None)
+
+
+@pytest.mark.parametrize("scope", ["all", "user", "tag"])
+def test_a_pause_holds_for_comparisons_too(keyed: "Sql", scope: str) -> None:
+    """Of everything, a user or a tag; the others are judged, and it is asked again in five minutes."""
+    keyed.ready_job("a", state="done")
+    keyed.ready_job("b", state="done", user=UUID(int=7), tag="other")
+    begin(keyed, "a", "b")
+    user = None if scope == "all" else keyed.USER
+    keyed.rpc("leadhook_pause", p_user_id=user, p_tag=keyed.TAG if scope == "tag" else None, p_actor="ann")
+    batch = claim(keyed)
+    assert keyed.ids_of(batch) == ([] if scope == "all" else ["b"])
+    assert 290_000 < batch["next_due_ms"] <= 300_000
+    keyed.rpc("leadhook_resume", p_user_id=user, p_tag=keyed.TAG if scope == "tag" else None, p_actor="ann")
+    age(keyed, 300)
+    assert "a" in keyed.ids_of(claim(keyed))
 
 
 def test_a_claim_of_leads_tells_of_comparisons(keyed: "Sql") -> None:
@@ -255,8 +312,8 @@ def test_a_lead_that_vanished_or_can_not_be_read_fails_alone(keyed: "Sql") -> No
     keyed.run("alter table public.lead_details rename to real_details")
     keyed.run(
         "create view public.lead_details as select lead_id, sent_to_llm, title, location, company_name, experience,"
-        " skills, bio, profile_url, company_page_url, case when lead_id = 'bad' then (1 / length(substr(lead_id, 9)))::text"
-        " else name end as name from public.real_details"
+        " skills, bio, profile_url, company_page_url,"
+        " case when lead_id = 'bad' then (1 / length(substr(lead_id, 9)))::text else name end as name from public.real_details"
     )
     keyed.run("grant select on public.lead_details to service_role")
     assert keyed.ids_of(claim(keyed)) == ["a"]

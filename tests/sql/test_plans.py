@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leadhook.local.database import Database
 
-FEW = {"controls", "gemini_api", "api_keys"}
+FEW = {"controls", "gemini_api", "api_keys", "pauses", "budgets"}
 """Tables of a handful of rows, which are best read whole."""
 
 # 20,000 done, 2,500 ready in one lane, 1,000 lanes with one fresh and one slow each, 1,500 waiting in one lane.

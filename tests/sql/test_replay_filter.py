@@ -69,7 +69,8 @@ def done_leads(db: "Sql", n: int, prefix: str = "lead-") -> list[str]:
 def verdict(db: "Sql", lead_id: str, score: int, *, run: int = 1, version: str = "p1") -> None:
     """What a run said of a lead."""
     db.run(
-        "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, subject, message, prompt_version,"
+        "insert into leadhook.verdicts"
+        " (lead_id, run, score, response, should_contact, subject, message, prompt_version,"
         " written) values (%(id)s, %(run)s, %(score)s, '', true, '', '', %(version)s, true)",
         id=lead_id, run=run, score=score, version=version,
     )  # fmt: skip

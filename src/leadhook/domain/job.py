@@ -21,6 +21,8 @@ class ApiKey(BaseModel):
 
     fingerprint: str
     api_key: SecretStr
+    tried: bool = False
+    """A call with it has succeeded, here or elsewhere, since it was added, changed or rested."""
 
 
 class Lane(BaseModel):
@@ -50,6 +52,8 @@ class ClaimedLead(BaseModel):
     lead: Lead
     prompts: Prompts
     paid: Paid | None = None
+    reserved_usd: float | None = None
+    """What this lease may spend at the most; None where the price is not known."""
 
 
 class Batch(BaseModel):
@@ -65,6 +69,8 @@ class Batch(BaseModel):
     """More is ready, or touches are left: a free slot is a reason to claim again."""
     busy: bool = False
     """Somebody else's claim took too long; again in 200 to 600 ms."""
+    gate: str | None = None
+    """Why nothing at all may be handed out: `paused`, `spent` or `unpriced`."""
     next_due_ms: int | None = None
     """When a claim could hand something out; None: nothing is due that the database knows of."""
     replays_wait: bool = False
@@ -109,6 +115,8 @@ class Result(LeaseRef):
     """With its message: `ineligible` twice below 50."""
     key_fingerprint: str | None
     usage: Usage
+    cost_usd: float | None = None
+    """What this lease spent; None where the price is not known, or when nobody can tell: all that was reserved."""
     timing: Timing
 
 
@@ -126,6 +134,8 @@ class Release(LeaseRef):
     paid: Paid | None = None
     key_fingerprint: str | None = None
     usage: Usage
+    cost_usd: float | None = None
+    """As a result's."""
     timing: Timing
 
 

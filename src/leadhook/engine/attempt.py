@@ -2,22 +2,28 @@
 
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.spend import Tariff
 from leadhook.domain.verdict import CONTACT_FROM, INELIGIBLE, Message, Paid, Usage
 from leadhook.engine.brake import Brake
 from leadhook.engine.decision import decide
 from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
+from leadhook.engine.keyring import Keyring
 from leadhook.engine.ports import Judge
 
 Answer = TypeVar("Answer")
 Call = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
+
+POSSIBLY_BILLED: Final = frozenset({"model_timeout"})
+"""Failures of calls that the model may have gone on with after we stopped listening."""
+ROUNDING_USD: Final = 1e-9
 
 
 class _ShuttingDownError(Exception):
@@ -25,7 +31,11 @@ class _ShuttingDownError(Exception):
 
 
 class _NoKeyError(Exception):
-    """Every key of the batch has failed meanwhile."""
+    """Every key has failed meanwhile."""
+
+
+class _ReservedUsedUpError(Exception):
+    """The next call could cost more than is left of what was reserved."""
 
 
 class _BrakeError(Exception):
@@ -35,22 +45,38 @@ class _BrakeError(Exception):
 class Attempts:
     """Judges leads. Afterwards `held.paid` is complete, or `held.release` says why not."""
 
-    def __init__(self, *, judge: Judge, drain: Drain, brake: Brake) -> None:
+    def __init__(
+        self,
+        *,
+        judge: Judge,
+        drain: Drain,
+        brake: Brake,
+        keyring: Keyring,
+        park: Callable[[ParkedKey], None],
+        tariff: Tariff | None,
+    ) -> None:
         self._judge = judge
         self._drain = drain
         self._brake = brake
+        self._keyring = keyring
+        self._park = park
+        self._tariff = tariff
 
     async def run(self, held: HeldLead) -> None:
         """Buy what is missing of a lead's judgement."""
+        held.cost_usd = 0.0 if self._tariff else None
         try:
             await self._judge_lead(held)
         except Failure as failure:
-            held.usage += failure.usage
             self._give_back(held, failure)
         except _ShuttingDownError:
             held.give_back("returned", "shutting_down", "the service was shutting down")
         except _NoKeyError:
             held.give_back("returned", "no_healthy_key", "every key failed while the lead waited", delay_ms=1000)
+        except _ReservedUsedUpError:
+            reason = "the next call could cost more than was reserved for this lead"
+            decision = decide(Failure(FailureClass.TRANSIENT, "reservation_used_up", reason), held.claimed.attempts)
+            held.give_back(decision.outcome, "reservation_used_up", reason, decision.delay_ms)
         except _BrakeError:
             held.give_back("returned", "model_outage", "the model fails, so that no call was begun")
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life
@@ -74,11 +100,29 @@ class Attempts:
             held.paid = held.paid.model_copy(update={"message": message})
 
     async def _call(self, held: HeldLead, call: Call[Answer]) -> Answer:
-        await self._wait_for_permission(held)
-        key = held.keys.pick(held.key_fingerprint)
-        if key is None:
-            raise _NoKeyError
-        held.key_fingerprint = key.fingerprint
+        """Take one step, with another key where one fails: that is never the lead's fault."""
+        while True:
+            key = await self._wait_for_key(held)
+            held.key_fingerprint = key.fingerprint
+            try:
+                with self._keyring.using(key):
+                    answer = await self._call_with(held, call, key)
+                    self._keyring.prove(key)
+            except Failure as failure:
+                self._charge(held, failure.usage)
+                if failure.code in POSSIBLY_BILLED:
+                    self._charge_dearest_step(held)
+                if failure.kind == FailureClass.CONTENT:
+                    self._keyring.prove(key)
+                if failure.kind != FailureClass.KEY:
+                    raise
+                for_ms = None if failure.park_s is None else round(failure.park_s * 1000)
+                self._park(ParkedKey(fingerprint=key.fingerprint, reason=failure.reason, for_ms=for_ms))
+            else:
+                self._brake.answered()
+                return answer
+
+    async def _call_with(self, held: HeldLead, call: Call[Answer], key: ApiKey) -> Answer:
         started_at = anyio.current_time()
         if held.first_call_ms is None:
             held.first_call_ms = held.claimed.waited_ms + round((started_at - held.received_at) * 1000)
@@ -88,10 +132,32 @@ class Attempts:
         finally:
             held.model_ms += (anyio.current_time() - started_at) * 1000
         if scope.cancelled_caught:
+            self._charge_dearest_step(held)
             raise _ShuttingDownError
-        held.usage += usage
-        self._brake.answered()
+        self._charge(held, usage)
         return answer
+
+    async def _wait_for_key(self, held: HeldLead) -> ApiKey:
+        """A key for a call that may begin now; while the only ones are on trial, the verdict is waited for."""
+        with self._keyring.watched(held.news):
+            while True:
+                await self._wait_for_permission(held)
+                key = self._keyring.pick(held.key_fingerprint)
+                if key is not None:
+                    return key
+                if not self._keyring.on_trial:
+                    raise _NoKeyError
+                await held.news.wait()
+
+    def _charge(self, held: HeldLead, usage: Usage) -> None:
+        held.usage += usage
+        if self._tariff and held.cost_usd is not None:
+            held.cost_usd += self._tariff.cost(usage)
+
+    def _charge_dearest_step(self, held: HeldLead) -> None:
+        """Google may bill a call that nobody waited for; what it cost nobody tells."""
+        if self._tariff and held.cost_usd is not None:
+            held.cost_usd += self._tariff.dearest_step(held.claimed.lead, held.claimed.prompts)
 
     async def _wait_for_permission(self, held: HeldLead) -> None:
         """A call starts only on a lease that was confirmed lately; a lost lease cancels the wait from outside."""
@@ -100,9 +166,18 @@ class Attempts:
                 raise _ShuttingDownError
             if self._brake.applied and not held.tried:
                 raise _BrakeError
+            if self._exceeds_reservation(held):
+                raise _ReservedUsedUpError
             if anyio.current_time() - held.confirmed_at < held.start_limit_s:
                 return
             await held.news.wait()
+
+    def _exceeds_reservation(self, held: HeldLead) -> bool:
+        reserved = held.claimed.reserved_usd
+        if reserved is None or self._tariff is None or held.cost_usd is None:
+            return False
+        next_usd = self._tariff.dearest_step(held.claimed.lead, held.claimed.prompts)
+        return held.cost_usd + next_usd > reserved + ROUNDING_USD
 
     def _give_back(self, held: HeldLead, failure: Failure) -> None:
         if failure.kind == FailureClass.CONTENT:
@@ -110,10 +185,6 @@ class Attempts:
         else:
             self._brake.failed(failure)
         decision = decide(failure, held.claimed.attempts, outage=self._brake.applied)
-        if decision.parks_key and held.key_fingerprint:
-            held.keys.drop(held.key_fingerprint)
-            for_ms = None if failure.park_s is None else round(failure.park_s * 1000)
-            held.parked = ParkedKey(fingerprint=held.key_fingerprint, reason=failure.reason, for_ms=for_ms)
         held.give_back(decision.outcome, failure.code, failure.reason, decision.delay_ms)
 
 

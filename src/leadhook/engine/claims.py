@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 import anyio
 import structlog
 
+from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import Batch, Cause, Lane
+from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.faults import Faults
@@ -39,6 +41,8 @@ class Claims:
         *,
         store: Store,
         worker: str,
+        model: str,
+        tariff: Tariff | None,
         bell: Doorbell,
         agenda: Agenda,
         heard: Callable[[Batch], None],
@@ -47,6 +51,8 @@ class Claims:
     ) -> None:
         self._store = store
         self._worker = worker
+        self._model = model
+        self._terms = tariff.terms() if tariff else None
         self._bell = bell
         self._agenda = agenda
         self._heard = heard
@@ -83,12 +89,13 @@ class Claims:
                 cursor=self._cursor,
                 hints=claim.hints,
                 cause=claim.cause,
+                terms=self._terms,
             )
         except StoreError as error:
             self._note_failure(claim, error)
             return None
         self._failures = 0
-        self._faults.clear("claim")
+        self._note_gate(batch)
         self.last_ok_at = datetime.now(UTC)
         if batch.busy:
             self._agenda.postpone(drawn(self._pace.busy_s))
@@ -106,6 +113,18 @@ class Claims:
             duration_ms=round((anyio.current_time() - sent_at) * 1000),
         )
         return batch
+
+    def _note_gate(self, batch: Batch) -> None:
+        if batch.gate != "unpriced":
+            self._faults.clear("claim")
+            return
+        reason = (
+            f"a budget in dollars is set, but the price of the model {self._model} is not known: name it in the "
+            "file of GEMINI_PRICE_FILE, choose another GEMINI_MODEL, or clear the budget (`leadhook budget clear`)"
+        )
+        trouble = Failure(FailureClass.CONFIGURATION, "model_unpriced", reason)
+        if self._faults.add("claim", trouble):
+            log.error(Event.CLAIM_FAILED, cause="gate", code=trouble.code, reason=trouble.reason)
 
     def _note_failure(self, claim: _Claim, error: StoreError) -> None:
         self._failures += 1

@@ -8,6 +8,7 @@ import anyio.abc
 import structlog
 
 from leadhook.domain.job import Batch, LeaseOutcome
+from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.attempt import Attempts
 from leadhook.engine.batches import Batches
@@ -33,6 +34,8 @@ class Comparer:
         *,
         store: Store,
         worker: str,
+        tariff: Tariff | None,
+        keyring: Keyring,
         attempts: Attempts,
         book: Book,
         agenda: Agenda,
@@ -43,6 +46,8 @@ class Comparer:
     ) -> None:
         self._store = store
         self._worker = worker
+        self._terms = tariff.terms() if tariff else None
+        self._keyring = keyring
         self._attempts = attempts
         self._book = book
         self._agenda = agenda
@@ -99,7 +104,7 @@ class Comparer:
         sent_at = anyio.current_time()
         self._not_before = sent_at + self._pace.claim_gap_s
         try:
-            batch = await self._store.claim_comparisons(self._worker, self._token, limit)
+            batch = await self._store.claim_comparisons(self._worker, self._token, limit, self._terms)
         except StoreError as error:
             self._book.give_back(limit)
             self._note_failure(error)
@@ -115,16 +120,16 @@ class Comparer:
         if not batch.leads and batch.next_due_ms == 0:
             # Somebody else is about to take them.
             self._not_before = anyio.current_time() + self._pace.renew_again_s
+        if batch.leads:
+            self._keyring.learn(batch.keys, sent_at)
         self._start(batch, sent_at, tried=trying)
         self.hear(batch.next_due_ms)
 
     def _start(self, batch: Batch, sent_at: float, *, tried: bool) -> None:
         assert self._tasks is not None, "leads come only while it runs"  # noqa: S101 - for the type checker
-        keys = Keyring(batch.keys)
         for lead in batch.leads:
             held = HeldLead(
                 claimed=lead,
-                keys=keys,
                 received_at=anyio.current_time(),
                 confirmed_at=sent_at,
                 start_limit_s=batch.start_limit_ms / 1000,
@@ -150,9 +155,8 @@ class Comparer:
     async def _save(self, batch: list[HeldLead]) -> None:
         results = [held.result() for held in batch if held.release is None]
         releases = [held.release for held in batch if held.release is not None]
-        parked = {held.parked.fingerprint: held.parked for held in batch if held.parked is not None}
         try:
-            replies = await self._store.save_comparisons(self._worker, results, releases, list(parked.values()))
+            replies = await self._store.save_comparisons(self._worker, results, releases)
         except StoreError as error:
             self._note_failure(error)
             if error.kind != "caller_bug":
@@ -160,8 +164,6 @@ class Comparer:
             self._save_again(batch, lost=error.kind == "caller_bug")
             return
         self._clear_failure()
-        for key in parked.values():
-            log.warning(Event.KEY_PARKED, **key.model_dump())
         outcomes = {(reply.lead_id, reply.fence): reply.outcome for reply in replies.leases}
         for held in batch:
             self._let_go(held, outcomes.get(held.name, LeaseOutcome.LEASE_LOST))

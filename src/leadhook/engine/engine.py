@@ -7,6 +7,7 @@ import anyio.abc
 import structlog
 
 from leadhook.domain.job import Batch
+from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.attempt import Attempts
 from leadhook.engine.book import Book
@@ -20,6 +21,8 @@ from leadhook.engine.filler import Filler
 from leadhook.engine.health import Health
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keeper import Keeper
+from leadhook.engine.key_reports import KeyReports
+from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace
 from leadhook.engine.ports import Judge, Store
 from leadhook.engine.sweeper import Sweeper
@@ -42,6 +45,7 @@ class Engine:
         max_concurrency: int,
         sweep_interval_s: float,
         worker_name: str,
+        tariff: Tariff | None = None,
         pace: Pace | None = None,
     ) -> None:
         pace = pace or Pace()
@@ -52,7 +56,11 @@ class Engine:
         self._faults = faults = Faults()
         brake = Brake(faults=faults, wakeup=wakeup, pace=pace)
         agenda = Agenda(wakeup=wakeup, interval_s=sweep_interval_s, pace=pace)
-        self._attempts = Attempts(judge=judge, drain=self._drain, brake=brake)
+        keyring = Keyring()
+        self._key_reports = KeyReports(store=store, worker=worker_name, keyring=keyring, faults=faults, pace=pace)
+        self._attempts = Attempts(
+            judge=judge, drain=self._drain, brake=brake, keyring=keyring, park=self._key_reports.park, tariff=tariff
+        )
         self._writers = Writers(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
         self._keeper = Keeper(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
         self._sweeper = Sweeper(
@@ -66,6 +74,8 @@ class Engine:
         self._comparer = Comparer(
             store=store,
             worker=worker_name,
+            tariff=tariff,
+            keyring=keyring,
             attempts=self._attempts,
             book=book,
             agenda=agenda,
@@ -78,6 +88,8 @@ class Engine:
         self._claims = Claims(
             store=store,
             worker=worker_name,
+            model=judge.model,
+            tariff=tariff,
             bell=self._bell,
             agenda=agenda,
             heard=self._hear_aside,
@@ -93,6 +105,7 @@ class Engine:
             agenda=agenda,
             drain=self._drain,
             brake=brake,
+            keyring=keyring,
             pace=pace,
         )
         self._wakeup = wakeup
@@ -129,6 +142,7 @@ class Engine:
             with self._scope:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._keeper.run)
+                    writing.start_soon(self._key_reports.run)
                     writing.start_soon(self._writers.saver.run)
                     writing.start_soon(self._writers.releaser.run)
                     # The sweep is the inner group: to cancel it must not reach the attempts.

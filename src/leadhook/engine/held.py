@@ -5,9 +5,8 @@ from typing import Literal
 
 import anyio
 
-from leadhook.domain.job import ClaimedLead, ParkedKey, Release, Renewal, Result, Timing
+from leadhook.domain.job import ClaimedLead, Release, Renewal, Result, Timing
 from leadhook.domain.verdict import Paid, Usage
-from leadhook.engine.keyring import Keyring
 from leadhook.engine.wakeup import Wakeup
 
 LeaseName = tuple[str, int]
@@ -19,7 +18,6 @@ class HeldLead:
     """What is known here of one lease. Times are of the event loop's clock, in seconds."""
 
     claimed: ClaimedLead
-    keys: Keyring
     received_at: float
     """When the claim's reply arrived."""
     confirmed_at: float
@@ -31,6 +29,8 @@ class HeldLead:
     stored_paid: Paid | None = None
     """What the database knows of it."""
     usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    """What this lease spent so far; None where the price is not known."""
     first_call_ms: int | None = None
     model_ms: float = 0.0
     key_fingerprint: str | None = None
@@ -43,8 +43,6 @@ class HeldLead:
     lost: bool = False
     release: Release | None = None
     """How it is to be given back; None: it is to be saved."""
-    parked: ParkedKey | None = None
-    """The key that it failed with."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     news: Wakeup = field(default_factory=Wakeup)
     """Set when the lease was confirmed, or a shutdown began."""
@@ -73,6 +71,7 @@ class HeldLead:
             paid=self.paid,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,
+            cost_usd=self.cost_usd,
             timing=self._timing(),
         )
 
@@ -90,6 +89,7 @@ class HeldLead:
             paid=self.paid,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,
+            cost_usd=self.cost_usd,
             timing=self._timing(),
         )
 

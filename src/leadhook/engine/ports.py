@@ -17,6 +17,7 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.spend import Terms
 from leadhook.domain.verdict import Message, Score, Usage
 from leadhook.store import ReplaySlice
 
@@ -54,6 +55,7 @@ class Store(Protocol):
         cursor: Lane | None,
         hints: Sequence[str],
         cause: Cause,
+        terms: Terms | None = None,
     ) -> Batch:
         """Lease leads."""
 
@@ -72,10 +74,10 @@ class Store(Protocol):
     async def replay_slice(self) -> ReplaySlice:
         """Go on with a replay that is being made or unmade."""
 
-    async def claim_comparisons(self, worker: str, token: UUID, limit: int) -> Batch:
+    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
         """Lease comparisons."""
 
     async def save_comparisons(
-        self, worker: str, results: Sequence[Result], releases: Sequence[Release], parked: Sequence[ParkedKey] = ()
+        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
     ) -> LeaseReplies:
         """Keep finished comparisons, and give the others back."""

@@ -34,6 +34,7 @@ class Worker:
         agenda: Agenda,
         drain: Drain,
         brake: Brake,
+        keyring: Keyring,
         pace: Pace,
     ) -> None:
         self._claims = claims
@@ -44,6 +45,7 @@ class Worker:
         self._agenda = agenda
         self._drain = drain
         self._brake = brake
+        self._keyring = keyring
         self._pace = pace
         self._gathered_at: float | None = None
 
@@ -92,12 +94,12 @@ class Worker:
         self._take(batch, sent_at, tried=1 if trying else 0)
 
     def _take(self, batch: Batch, sent_at: float, *, tried: int) -> None:
-        keys = Keyring(batch.keys)
+        if batch.leads:
+            self._keyring.learn(batch.keys, sent_at)
         # A claim that is repeated may bring more leads than one.
         for place, lead in enumerate(batch.leads):
             held = HeldLead(
                 claimed=lead,
-                keys=keys,
                 received_at=anyio.current_time(),
                 confirmed_at=sent_at,
                 start_limit_s=batch.start_limit_ms / 1000,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
 
 from leadhook.domain.job import Batch, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.domain.spend import Terms
 from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
 from leadhook.store.replays import ReplayCalls
@@ -40,6 +41,7 @@ class Store(ReplayCalls):
         cursor: Lane | None,
         hints: Sequence[str],
         cause: Cause,
+        terms: Terms | None = None,
     ) -> Batch:
         """Lease up to `limit` leads, at most `slow_limit` of them from replays and backlog.
 
@@ -51,6 +53,7 @@ class Store(ReplayCalls):
             cursor: of the last batch.
             hints: ids from plain dashboard webhooks, at most 500.
             cause: what made the caller claim; becomes `found_by` of what this claim makes ready.
+            terms: what a lead may cost at the most; None: the model has no known price.
         """
         return await self._ask_for_batch(
             "leadhook_claim",
@@ -62,6 +65,7 @@ class Store(ReplayCalls):
                 "p_cursor": cursor.model_dump(mode="json") if cursor else None,
                 "p_hints": list(hints),
                 "p_cause": cause,
+                "p_price": terms.model_dump() if terms else {},
             },
         )
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadhook.domain.forecast import Spending
-from leadhook.domain.job import Batch, LeaseReplies, ParkedKey, Release, Result
+from leadhook.domain.job import Batch, LeaseReplies, Release, Result
+from leadhook.domain.spend import Terms
 from leadhook.store.replies import ReplayReply
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -153,19 +154,19 @@ class ReplayCalls(ABC):
         """Go on with the oldest replay that is being made or unmade."""
         return await self._ask("leadhook_replay_slice", ReplaySlice, {})
 
-    async def claim_comparisons(self, worker: str, token: UUID, limit: int) -> Batch:
+    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
         """Lease comparisons; the same token again returns the same ones."""
-        parameters = {"p_token": str(token), "p_worker": worker, "p_limit": limit}
+        price = terms.model_dump() if terms else {}
+        parameters = {"p_token": str(token), "p_worker": worker, "p_limit": limit, "p_price": price}
         return await self._ask_for_batch("leadhook_compare_claim", parameters)
 
     async def save_comparisons(
-        self, worker: str, results: Sequence[Result], releases: Sequence[Release], parked: Sequence[ParkedKey] = ()
+        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
     ) -> LeaseReplies:
         """Keep finished comparisons, and give the others back."""
         parameters = {
             "p_worker": worker,
             "p_results": [result.model_dump(mode="json") for result in results],
             "p_releases": [release.model_dump(mode="json") for release in releases],
-            "p_keys": [key.model_dump(mode="json") for key in parked],
         }
         return await self._ask("leadhook_compare_save", LeaseReplies, parameters)

@@ -35,6 +35,7 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.spend import Tariff, Terms
 from leadhook.domain.verdict import Message, Paid, Score, Usage
 from leadhook.engine import Engine, Pace
 from leadhook.store import ReplaySlice, StoreError
@@ -118,18 +119,16 @@ class FakeStore:
         """Nothing is left."""
         return await self._reply("replay_slice", ReplaySlice())
 
-    async def claim_comparisons(self, worker: str, token: UUID, limit: int) -> Batch:
+    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
         """Hand out nothing."""
-        return await self._reply("claim_comparisons", Batch(), worker=worker, token=token, limit=limit)
+        return await self._reply("claim_comparisons", Batch(), worker=worker, token=token, limit=limit, terms=terms)
 
     async def save_comparisons(
-        self, worker: str, results: Sequence[Result], releases: Sequence[Release], parked: Sequence[ParkedKey] = ()
+        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
     ) -> LeaseReplies:
         """Keep them all."""
         friendly = replies([*results, *releases], LeaseOutcome.SAVED)
-        return await self._reply(
-            "save_comparisons", friendly, worker=worker, results=results, releases=releases, parked=parked
-        )
+        return await self._reply("save_comparisons", friendly, worker=worker, results=results, releases=releases)
 
     async def _reply(self, operation: str, friendly: Reply, **arguments: Any) -> Reply:
         self.calls.append(Call(operation, anyio.current_time(), arguments))
@@ -200,7 +199,7 @@ class World:
 
     @asynccontextmanager
     async def engine(
-        self, *, slots: int = 4, sweep_interval_s: float = 300, pace: Pace | None = None
+        self, *, slots: int = 4, sweep_interval_s: float = 300, pace: Pace | None = None, tariff: Tariff | None = None
     ) -> AsyncIterator[Engine]:
         """A running engine; it is cancelled when the block ends."""
         engine = Engine(
@@ -209,6 +208,7 @@ class World:
             max_concurrency=slots,
             sweep_interval_s=sweep_interval_s,
             worker_name="tester",
+            tariff=tariff,
             pace=pace,
         )
         async with anyio.create_task_group() as tasks:
@@ -222,9 +222,9 @@ class World:
         self.store.script["claim"].append(batch)
         return batch
 
-    def batch(self, *leads: ClaimedLead, keys: int = 3, **fields: Any) -> Batch:
+    def batch(self, *leads: ClaimedLead, keys: int = 3, tried: bool = True, **fields: Any) -> Batch:
         """A claim's reply."""
-        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake")) for n in range(keys)]
+        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake"), tried=tried) for n in range(keys)]
         return Batch(leads=leads, keys=tuple(offered), **fields)
 
     def lead(self, lead_id: str = "a", **fields: Any) -> ClaimedLead:

@@ -107,19 +107,15 @@ async def test_comparisons_wait_while_fresh_leads_do(world: World) -> None:
         assert [call.at for call in world.store.of("claim_comparisons")] == [6]
 
 
-@pytest.mark.parametrize(
-    ("kind", "outcome"),
-    [(FailureClass.TRANSIENT, "retry"), (FailureClass.CONTENT, "dead"), (FailureClass.KEY, "returned")],
-)
+@pytest.mark.parametrize(("kind", "outcome"), [(FailureClass.TRANSIENT, "retry"), (FailureClass.CONTENT, "dead")])
 async def test_a_comparison_that_fails_is_given_back(world: World, kind: Any, outcome: str) -> None:
-    """By the rules for leads; a key that failed is parked."""
+    """By the rules for leads."""
     offer(world, comparisons(world, 1))
     world.judge.script["lead-0"] = [world.failure(kind)]
     async with world.engine():
         await anyio.sleep(5)
     (save,) = world.store.of("save_comparisons")
     assert (save.results, [release.outcome for release in save.releases]) == ([], [outcome])
-    assert len(save.parked) == (kind == FailureClass.KEY)
 
 
 async def test_what_an_earlier_lease_bought_is_not_bought_again(world: World) -> None:

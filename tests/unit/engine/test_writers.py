@@ -173,16 +173,17 @@ async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World)
         assert [line["outcome"] for line in world.finished] == ["lease_lost"]
 
 
-async def test_releases_are_gathered_and_name_each_key_once(world: World) -> None:
-    """Four leads that failed with one key."""
+async def test_releases_are_gathered_and_a_key_is_told_of_once(world: World) -> None:
+    """Four leads that failed with their only key."""
     world.hand_out(*world.leads(4), keys=1)
     world.judge.script = {f"lead-{n}": [world.failure(FailureClass.KEY)] for n in range(4)}
     async with world.engine():
         await anyio.sleep(5)
-        call = world.store.of("release")[0]
-        assert len(world.store.of("release")) == 1
-        assert len(call.items) == 4
-        assert [key.fingerprint for key in call.parked] == ["key-0"]
+        told, released = world.store.of("release")
+        assert [key.fingerprint for key in told.parked] == ["key-0"]
+        assert (len(told.items), len(released.items), len(released.parked)) == (0, 4, 0)
+        assert {item.error_code for item in released.items} == {"no_healthy_key"}
+        assert {item.outcome for item in released.items} == {"returned"}
 
 
 async def test_lead_costs_less_than_a_third_of_a_call(world: World) -> None:
