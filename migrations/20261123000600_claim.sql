@@ -423,6 +423,8 @@ begin
       'gate', coalesce(v_gate, v_shut.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'next_due_ms', case when v_cut then 0 when v_gate = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
+      'comparisons_due_ms', leadhook.comparisons_due_ms(v_now),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
       'start_limit_ms', round(c.start_limit_s * 1000)::int

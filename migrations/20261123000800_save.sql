@@ -16,6 +16,8 @@ set jit = off
 as $$
   with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
   verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
+  replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
+  comparisons as (delete from leadhook.comparisons as c where c.lead_id = any (forget_leads.p_lead_ids)),
   jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
   booked as materialized (
     select leadhook.book_costs(

@@ -222,6 +222,8 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
+declare
+  v_replay_ids bigint[];
 begin
   delete from leadhook.attempts as t where t.id = any (array(
     select o.id from leadhook.attempts as o where o.finished_at < p_now - interval '90 days' order by o.finished_at limit 5000
@@ -229,9 +231,19 @@ begin
   delete from leadhook.rings as r where r.id = any (array(
     select o.id from leadhook.rings as o where o.rung_at < p_now - interval '30 days' order by o.rung_at limit 5000
   ));
-  delete from leadhook.replays as r where r.id = any (array(
-    select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 5000
-  ));
+  v_replay_ids := array(
+    select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 100
+  );
+  delete from leadhook.replay_leads as m where (m.replay_id, m.lead_id) in (
+    select o.replay_id, o.lead_id from leadhook.replay_leads as o where o.replay_id = any (v_replay_ids) limit 5000
+  );
+  delete from leadhook.comparisons as c where (c.replay_id, c.lead_id) in (
+    select o.replay_id, o.lead_id from leadhook.comparisons as o where o.replay_id = any (v_replay_ids) limit 5000
+  );
+  delete from leadhook.replays as r
+  where r.id = any (v_replay_ids)
+    and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id)
+    and not exists (select from leadhook.comparisons as c where c.replay_id = r.id);
   delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (

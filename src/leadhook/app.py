@@ -121,6 +121,7 @@ def _state(settings: Settings, engine: "Engine", store: "Store") -> State:
         processor=engine,
         replayer=store,
         explainer=store,
+        slots=settings.max_concurrency,
         ring_auth=RingAuth(settings.webhook_keys, settings.webhook_static_header),
         late_rings=TokenBucket(per_second=1, burst=10),
         admins=Admins(settings.admin_tokens),

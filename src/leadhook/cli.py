@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 from leadhook import __version__
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
+from leadhook.remote.failure import AskedWrongError, RemoteError
 from leadhook.settings import SettingsError, load_settings
 from leadhook.terminal.failure import TerminalError
 
@@ -33,6 +34,11 @@ backlog = App(name="backlog", help="The leads that were eligible before leadhook
 app.command(backlog)
 budget = App(name="budget", help="How many dollars leads may cost in a day of UTC; when they are spent, leads wait.")
 app.command(budget)
+app.command(
+    "leadhook.remote.commands:app",
+    name="replay",
+    help="Has leads judged again, or compares prompts, by a running service (SERVICE_URL, ADMIN_TOKEN).",
+)
 app.command(
     "leadhook.local.commands:app",
     name="local",
@@ -274,9 +280,9 @@ def main() -> None:
         sys.exit(app(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
-    except (MisuseError, SettingsError) as error:
+    except (MisuseError, SettingsError, AskedWrongError) as error:
         _fail(error, 2)
-    except (InstallError, LocalStackError, TerminalError) as error:
+    except (InstallError, LocalStackError, RemoteError, TerminalError) as error:
         _fail(error, 1)
 
 

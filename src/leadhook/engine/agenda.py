@@ -39,6 +39,8 @@ class Agenda:
         self._due_cause: Cause = "due"
         self._swept = False
         self._slow_waits = False
+        self.fresh_waits = False
+        """Fresh leads filled the last batch, and more is ready."""
         self._not_before = -math.inf
 
     @property
@@ -83,6 +85,7 @@ class Agenda:
 
     def hear_batch(self, batch: Batch, *, limit: int, slow_limit: int) -> None:
         """Learn from a claim's reply; the limits are those that it was asked for with."""
+        self.fresh_waits = batch.cut and len(batch.leads) >= limit and not any(lead.slow for lead in batch.leads)
         slow_limit_held = slow_limit < limit and len(batch.leads) < limit
         slow_limit_held &= sum(lead.slow for lead in batch.leads) >= slow_limit
         if slow_limit > 0:

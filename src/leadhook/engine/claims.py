@@ -1,5 +1,6 @@
 """Sends claims; one whose outcome is unknown is sent again as it was, so that its leads are not lost for a lease."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -44,6 +45,7 @@ class Claims:
         tariff: Tariff | None,
         bell: Doorbell,
         agenda: Agenda,
+        heard: Callable[[Batch], None],
         faults: Faults,
         pace: Pace,
     ) -> None:
@@ -53,6 +55,7 @@ class Claims:
         self._terms = tariff.terms() if tariff else None
         self._bell = bell
         self._agenda = agenda
+        self._heard = heard
         self._faults = faults
         self._pace = pace
         self._unanswered: _Claim | None = None
@@ -100,6 +103,7 @@ class Claims:
         self._unanswered = None
         self._cursor = batch.cursor
         self._agenda.hear_batch(batch, limit=limit, slow_limit=slow_limit)
+        self._heard(batch)
         log.debug(
             Event.CLAIM_FINISHED,
             cause=claim.cause,

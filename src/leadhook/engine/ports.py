@@ -20,6 +20,7 @@ from leadhook.domain.job import (
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.spend import Terms
 from leadhook.domain.verdict import Message, Score, Usage
+from leadhook.store import ReplaySlice
 
 
 class Judge(Protocol):
@@ -73,3 +74,14 @@ class Store(Protocol):
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Take the next slice of the sweep."""
+
+    async def replay_slice(self) -> ReplaySlice:
+        """Go on with a replay that is being made or unmade."""
+
+    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
+        """Lease comparisons."""
+
+    async def save_comparisons(
+        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
+    ) -> LeaseReplies:
+        """Keep finished comparisons, and give the others back."""

@@ -15,14 +15,15 @@ from leadhook.domain.lead import Lead
 from leadhook.domain.spend import Terms
 from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
-from leadhook.store.replies import ReplayReply, Status, to_batch
+from leadhook.store.replays import ReplayCalls
+from leadhook.store.replies import Status, to_batch
 from leadhook.store.text import cleaned
 from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class Store:
+class Store(ReplayCalls):
     """The functions `public.leadhook_*`. Every method raises `StoreError`, and nothing else, when it fails.
 
     All of them may be repeated when their outcome is unknown.
@@ -56,7 +57,7 @@ class Store:
             cause: what made the caller claim; becomes `found_by` of what this claim makes ready.
             terms: what a lead may cost at the most; None: the model has no known price.
         """
-        reply = await self._call(
+        return await self._ask_for_batch(
             "leadhook_claim",
             {
                 "p_token": str(token),
@@ -69,12 +70,6 @@ class Store:
                 "p_price": terms.model_dump() if terms else {},
             },
         )
-        try:
-            batch = to_batch(reply)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _not_understood("leadhook_claim", error) from None
-        redactor.remember(key.api_key.get_secret_value() for key in batch.keys)
-        return batch
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
         """Keep leases, and hand over what was bought meanwhile."""
@@ -105,11 +100,6 @@ class Store:
         """Take the next slice of the sweep."""
         return await self._ask("leadhook_sweep", SweepSlice, {"p_worker": worker})
 
-    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
-        """Have leads judged again."""
-        parameters = {"p_lead_ids": list(lead_ids), "p_actor": actor, "p_reason": reason}
-        return await self._ask("leadhook_replay", ReplayReply, parameters)
-
     async def explain(self, lead_id: str) -> Dossier:
         """All that is known of one lead; an id that nobody has is no error."""
         return await self._ask("leadhook_explain", Dossier, {"p_lead_id": lead_id})
@@ -117,6 +107,15 @@ class Store:
     async def status(self) -> Status:
         """What the database says of itself."""
         return await self._ask("leadhook_status", Status, {})
+
+    async def _ask_for_batch(self, function: str, parameters: Mapping[str, Any]) -> Batch:
+        reply = await self._call(function, parameters)
+        try:
+            batch = to_batch(reply)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _not_understood(function, error) from None
+        redactor.remember(key.api_key.get_secret_value() for key in batch.keys)
+        return batch
 
     async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
         reply = await self._call(function, parameters)

@@ -18,7 +18,7 @@ class ReplayedLead(BaseModel):
 
     lead_id: str
     outcome: str
-    """`queued`, `queued_after`, `already_queued`, `not_eligible` or `unknown`."""
+    """`queued`, `queued_after`, `already_queued`, `held`, `not_eligible` or `unknown`."""
     missing: tuple[str, ...] = ()
     """The conditions that a lead which is not eligible does not meet."""
 
@@ -31,6 +31,8 @@ class ReplayReply(BaseModel):
     replay_id: int | None = None
     counts: dict[str, int] = Field(default_factory=dict)
     leads: tuple[ReplayedLead, ...] = ()
+    phase: str = "queued"
+    """`queueing` while leads that fit a filter are still being looked for."""
 
 
 class KeyCounts(BaseModel):

@@ -75,7 +75,8 @@ def _models(operations: Iterable[Operation]) -> Iterable[tuple[type[BaseModel], 
 
 def _describe(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     summary, description = operation.words
-    problems = {**_ADMISSION[operation.who], **(_READING if operation.body else {}), **operation.problems}
+    reading = _READING if operation.body else {422: "The query is of another shape."} if operation.query else {}
+    problems = {**_ADMISSION[operation.who], **reading, **operation.problems}
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": summary,
@@ -112,9 +113,13 @@ def _content(description: str, media_type: str, schema: dict[str, Any]) -> dict[
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     _, _, convertors = compile_path(operation.path)
+    query = operation.query.model_json_schema()["properties"] if operation.query else {}
     return [
-        {"name": name, "in": "path", "required": True, "schema": _schema(convertor)}
-        for name, convertor in convertors.items()
+        *(
+            {"name": name, "in": "path", "required": True, "schema": _schema(convertor)}
+            for name, convertor in convertors.items()
+        ),
+        *({"name": name, "in": "query", "schema": schema} for name, schema in query.items()),
     ]
 
 

@@ -56,6 +56,8 @@ class Call(Generic[Given]):
     request: Request[State]
     body: Given
     """None where no body is declared."""
+    query: Any = None
+    """Of the declared type; None where none is declared."""
     actor: str = ""
     """Of an admin, for the audit."""
     proof: Proof | None = None
@@ -77,6 +79,8 @@ class Operation:
     answers: Mapping[int, type[BaseModel]]
     handler: Handler
     body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    """The parameters behind `?`; each has a default."""
     largest_body: int = LARGEST_BODY
     """In bytes."""
     problems: Mapping[int, str] = field(default_factory=dict)

@@ -47,10 +47,22 @@ async def _admit(operation: Operation, request: Request[State]) -> Call[Any]:
         require_json(request)
         return Call(request, _parse(operation, raw), proof=proof)
     actor = await _sign_in(request) if operation.who == "admin" else ""
+    query = _read_query(operation, request)
     if operation.body is None:
-        return Call(request, None, actor=actor)
+        return Call(request, None, query=query, actor=actor)
     require_json(request)
-    return Call(request, _parse(operation, await read_body(request, operation.largest_body)), actor=actor)
+    body = _parse(operation, await read_body(request, operation.largest_body))
+    return Call(request, body, query=query, actor=actor)
+
+
+def _read_query(operation: Operation, request: Request[State]) -> BaseModel | None:
+    if operation.query is None:
+        return None
+    try:
+        return operation.query.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise Problem(422, f"The query is not of the expected shape: {faults[:500]}.") from None
 
 
 async def _sign_in(request: Request[State]) -> str:

@@ -16,10 +16,22 @@ from leadhook.web.leads import explain_lead
 from leadhook.web.problems import answer_with_problem
 from leadhook.web.processing import process_lead, process_leads
 from leadhook.web.replay import replay
+from leadhook.web.replays import show_replay, stop_replay
 from leadhook.web.serving import routes
 from leadhook.web.webhooks import take_ring
 
-OPERATIONS: Final = (take_ring, replay, explain_lead, process_lead, process_leads, service, health, ready)
+OPERATIONS: Final = (
+    take_ring,
+    replay,
+    show_replay,
+    stop_replay,
+    explain_lead,
+    process_lead,
+    process_leads,
+    service,
+    health,
+    ready,
+)
 
 
 def build_site(lifespan: Lifespan[Starlette], *, cors_origins: Sequence[str] = ()) -> Starlette:

@@ -1,11 +1,11 @@
 """What a request finds: built once by the application's lifespan, typed, instead of globals."""
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol, TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypedDict
 
 from leadhook.domain.dossier import Dossier
 from leadhook.engine import Errand
-from leadhook.store import ReplayReply
+from leadhook.store import DryRun, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
@@ -29,8 +29,44 @@ class Processor(Protocol):
 class Replayer(Protocol):
     """The part of the store that a replay needs."""
 
-    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
+    async def replay(
+        self,
+        lead_ids: Sequence[str],
+        actor: str,
+        reason: str | None = None,
+        *,
+        mode: Literal["replay", "compare"] = "replay",
+        prompts: Mapping[str, Any] | None = None,
+    ) -> ReplayReply:
         """Have leads judged again."""
+
+    async def replay_filtered(
+        self,
+        fields: Mapping[str, Any],
+        limit: int | None,
+        actor: str,
+        reason: str | None = None,
+        *,
+        mode: Literal["replay", "compare"] = "replay",
+        prompts: Mapping[str, Any] | None = None,
+    ) -> ReplayReply:
+        """Begin to have judged again what fits a filter."""
+
+    async def dry_run(
+        self,
+        lead_ids: Sequence[str] | None,
+        fields: Mapping[str, Any] | None,
+        limit: int | None,
+        mode: Literal["replay", "compare"],
+        after: str = "",
+    ) -> DryRun:
+        """What it would come to."""
+
+    async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
+        """How far it is."""
+
+    async def stop_replay(self, replay_id: int) -> ReplayStatus:
+        """End it before its time."""
 
 
 class Explainer(Protocol):
@@ -47,6 +83,8 @@ class State(TypedDict):
     processor: Processor
     replayer: Replayer
     explainer: Explainer
+    slots: int
+    """MAX_CONCURRENCY, for forecasts."""
     ring_auth: RingAuth
     late_rings: TokenBucket
     admins: Admins

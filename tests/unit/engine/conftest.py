@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import anyio
 import pytest
@@ -34,10 +35,10 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.spend import Tariff
+from leadhook.domain.spend import Tariff, Terms
 from leadhook.domain.verdict import Message, Paid, Score, Usage
 from leadhook.engine import Engine, Pace
-from leadhook.store import StoreError
+from leadhook.store import ReplaySlice, StoreError
 
 Reply = TypeVar("Reply")
 
@@ -113,6 +114,21 @@ class FakeStore:
     async def sweep(self, worker: str) -> SweepSlice:
         """Finish the round."""
         return await self._reply("sweep", SweepSlice(round_finished=True), worker=worker)
+
+    async def replay_slice(self) -> ReplaySlice:
+        """Nothing is left."""
+        return await self._reply("replay_slice", ReplaySlice())
+
+    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
+        """Hand out nothing."""
+        return await self._reply("claim_comparisons", Batch(), worker=worker, token=token, limit=limit, terms=terms)
+
+    async def save_comparisons(
+        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
+    ) -> LeaseReplies:
+        """Keep them all."""
+        friendly = replies([*results, *releases], LeaseOutcome.SAVED)
+        return await self._reply("save_comparisons", friendly, worker=worker, results=results, releases=releases)
 
     async def _reply(self, operation: str, friendly: Reply, **arguments: Any) -> Reply:
         self.calls.append(Call(operation, anyio.current_time(), arguments))
