@@ -75,13 +75,14 @@ class Agenda:
         """Take a reply's word for when a claim could hand something out.
 
         Args:
-            next_due_ms: 0 means that touches are left; None, that nothing is known to be due.
+            next_due_ms: 0 means that touches are left; None, that nothing is known to be due: then the sweep's next
+                reply is soon enough.
         """
         if next_due_ms == 0:
             self._note(0.0, "due")
-            return
-        wait_s = self._interval_s if next_due_ms is None else min(next_due_ms / 1000, self._interval_s)
-        self._note(wait_s + drawn((0.0, self._pace.timer_jitter_s)), "due")
+        elif next_due_ms is not None:
+            wait_s = min(next_due_ms / 1000, self._interval_s)
+            self._note(wait_s + drawn((0.0, self._pace.timer_jitter_s)), "due")
 
     def hear_batch(self, batch: Batch, *, limit: int, slow_limit: int) -> None:
         """Learn from a claim's reply; the limits are those that it was asked for with."""

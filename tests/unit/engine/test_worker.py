@@ -24,12 +24,14 @@ def times(world: World) -> list[float]:
     return [call.at for call in world.store.of("claim")]
 
 
-async def test_worker_claims_at_start_and_then_only_once_an_interval(world: World) -> None:
-    """Nothing is due, nobody rings: one claim, and the next an interval and up to a second later."""
+async def test_worker_claims_at_start_and_not_again_while_nothing_is_due(world: World) -> None:
+    """Nobody rings, nothing is due: the sweep alone asks the database, and hears when that changes."""
     async with world.engine():
-        await anyio.sleep(300)
+        await anyio.sleep(600)
         assert causes(world) == ["start"]
-        await anyio.sleep(1)
+        assert len(world.store.of("sweep")) == 2
+        world.store.script["sweep"].append(world.slice(next_due_ms=2000))
+        await anyio.sleep(3.1)
         assert causes(world) == ["start", "due"]
 
 
