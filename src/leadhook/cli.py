@@ -89,6 +89,28 @@ def migrate(
         commands.copy_migrations(copy_to)
 
 
+@app.command
+def doctor(
+    *,
+    live: Annotated[
+        bool, Parameter(negative="", help="Ask Google about every key; the question costs nothing.")
+    ] = False,
+    service: Annotated[
+        str | None,
+        Parameter(help="Where the service is, e.g. https://leads.example.com; else where the database rings."),
+    ] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of lines.")] = False,
+) -> int:
+    """Look at everything that can be wrong: settings, database, rings, keys, service; say what mends it.
+
+    Uses what is set: SUPABASE_URL and its key, DATABASE_URL for the database's own side. Nothing is changed; one ring
+    that names no lead is sent. The exit code is 1 when something is at fault.
+    """
+    from leadhook.doctor.report import run
+
+    return run(live=live, at=service.rstrip("/") if service else None, as_json=as_json)
+
+
 def _can_be_rung(_: object, url: str) -> None:
     from leadhook.install.ringing import check_url
 

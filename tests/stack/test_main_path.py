@@ -1,6 +1,9 @@
 """The main job on the whole stack: from a change in the database to a saved answer."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -8,6 +11,8 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 
 import pytest
+
+from leadhook.local.facts import service_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +48,16 @@ def test_a_prompts_row_that_comes_last_sets_everything_off(stack: "Stack") -> No
     found = stack.run("select distinct found_by from leadhook.attempts where lead_id = any (%s)", leads)
     assert found == [("ring",)]
     assert stack.run("select count(*) from leadhook.verdicts where lead_id = any (%s) and written", leads) == [(5,)]
+
+
+def test_doctor_finds_no_fault_in_a_running_stack(stack: "Stack") -> None:
+    """From the environment alone: settings, API, database, service, and a ring there and back; exit code 0."""
+    env = service_environment(stack.facts) | {"DATABASE_URL": stack.facts["database_url"]}
+    command = [sys.executable, "-m", "leadhook", "doctor", "--json"]
+    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert (done.returncode, [f for f in report["findings"] if f["level"] == "fault"]) == (0, [])
+    assert {"round trip", "service", "keys"} <= {f["about"] for f in report["findings"] if f["level"] == "ok"}
 
 
 def test_below_50_nobody_is_written_to(stack: "Stack") -> None:
