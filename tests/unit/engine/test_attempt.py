@@ -158,6 +158,7 @@ async def test_attempt_leaves_one_canonical_line(world: World) -> None:
                 "attempt": 2,
                 "outcome": "saved",
                 "score": 80,
+                "flags": [],
                 "found_by": "ring",
                 "waited_ms": 40,
                 "first_call_ms": 40,
