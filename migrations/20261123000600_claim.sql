@@ -307,6 +307,7 @@ begin
       'keys', v_batch.keys,
       'no_key', v_keys is null,
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
+      'figures', leadhook.recent_figures(v_now),
       'next_due_ms', case when v_cut then 0 else leadhook.next_due_ms(v_now) end,
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.engine.health import Health
+from leadhook.observability.ring_sum import RingSum
 from leadhook.store import KeyCounts, ReplayedLead, ReplayReply, RingSettings, Status
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
@@ -127,6 +128,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
             [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
         ),
         late_rings=TokenBucket(per_second=0.001, burst=3),
+        ring_sum=RingSum(),
         admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)]),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),
     )

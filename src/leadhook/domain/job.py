@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from leadhook.domain.figures import Figures
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.verdict import Paid, Usage
 
@@ -65,6 +66,7 @@ class Batch(BaseModel):
     """More is ready, or touches are left: a free slot is a reason to claim again."""
     busy: bool = False
     """Somebody else's claim took too long; again in 200 to 600 ms."""
+    figures: Figures | None = None
     next_due_ms: int | None = None
     """When a claim could hand something out; None: nothing is due that the database knows of."""
     lease_ms: int = Field(default=30_000)
@@ -180,4 +182,5 @@ class SweepSlice(BaseModel):
     made_ready: int = 0
     held: int = 0
     removed: int = 0
+    figures: Figures | None = None
     next_due_ms: int | None = None

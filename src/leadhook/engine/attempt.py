@@ -15,6 +15,8 @@ from leadhook.engine.decision import decide
 from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
 from leadhook.engine.ports import Judge
+from leadhook.observability import metrics
+from leadhook.observability.journal import journal, shortened
 
 Answer = TypeVar("Answer")
 Call = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
@@ -79,14 +81,18 @@ class Attempts:
         if key is None:
             raise _NoKeyError
         held.key_fingerprint = key.fingerprint
+        held.key_shown = shortened(key.api_key.get_secret_value())
         started_at = anyio.current_time()
         if held.first_call_ms is None:
             held.first_call_ms = held.claimed.waited_ms + round((started_at - held.received_at) * 1000)
+            journal.started(held.claimed.lead_id, held.claimed.lead.name, held.key_shown)
         try:
             with self._drain.call() as scope:
                 answer, usage = await call(held.claimed.lead, held.claimed.prompts, key)
         finally:
-            held.model_ms += (anyio.current_time() - started_at) * 1000
+            took_s = anyio.current_time() - started_at
+            held.model_ms += took_s * 1000
+            metrics.MODEL_CALLS.labels("score" if held.paid is None else "message").observe(took_s)
         if scope.cancelled_caught:
             raise _ShuttingDownError
         held.usage += usage

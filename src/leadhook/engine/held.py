@@ -31,9 +31,13 @@ class HeldLead:
     stored_paid: Paid | None = None
     """What the database knows of it."""
     usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    """What this lease spent so far; None where the price is not known."""
     first_call_ms: int | None = None
     model_ms: float = 0.0
     key_fingerprint: str | None = None
+    key_shown: str | None = None
+    """The same key as the operator's file shows it."""
     tried: bool = False
     """It was claimed to find out whether the model works again."""
     working: bool = True

@@ -67,7 +67,7 @@ class Store:
             batch = to_batch(reply)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _not_understood("leadhook_claim", error) from None
-        redactor.remember(key.api_key.get_secret_value() for key in batch.keys)
+        redactor.remember_keys(key.api_key.get_secret_value() for key in batch.keys)
         return batch
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:

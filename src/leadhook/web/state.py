@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict
 
+from leadhook.observability.ring_sum import RingSum
 from leadhook.store import ReplayReply
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
@@ -30,5 +31,6 @@ class State(TypedDict):
     replayer: Replayer
     ring_auth: RingAuth
     late_rings: TokenBucket
+    ring_sum: RingSum
     admins: Admins
     readiness: Readiness

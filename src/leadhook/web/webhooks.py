@@ -3,14 +3,13 @@
 import time
 from typing import Final
 
-import structlog
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from leadhook.observability.events import Event
 from leadhook.web.auth import Proof
 from leadhook.web.bodies import read_body, require_json
+from leadhook.web.canonical_line import SUMMED
 from leadhook.web.problems import Problem, unreadable
 from leadhook.web.rings import Ring
 from leadhook.web.signature import Refused
@@ -18,11 +17,10 @@ from leadhook.web.state import State
 
 LARGEST_RING: Final = 64 * 1024
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
 
 async def take_ring(request: Request[State]) -> Response:
     """Verify, look at the body, wake the worker."""
+    started = time.perf_counter()
     body = await read_body(request, LARGEST_RING)
     proof = _prove(request, body)
     require_json(request)
@@ -35,16 +33,16 @@ async def take_ring(request: Request[State]) -> Response:
     rang = ring.means_work and (proof.punctual or request.state["late_rings"].take())
     if rang:
         request.state["bell"].ring(hints)
-    log.info(
-        Event.WEBHOOK_ACCEPTED,
+    request.state["ring_sum"].accepted(
         by=proof.by,
-        type=ring.type,
-        table=ring.table,
-        hints=len(hints),
+        kind=f"{ring.table or 'any'}.{ring.type}",
         age_s=proof.age_s,
-        punctual=proof.punctual,
+        hints=len(hints),
         rang=rang,
+        needed=ring.means_work,
+        seconds=time.perf_counter() - started,
     )
+    request.scope[SUMMED] = True
     return JSONResponse({"ok": True}, 202)
 
 
@@ -52,7 +50,8 @@ def _prove(request: Request[State], body: bytes) -> Proof:
     try:
         return request.state["ring_auth"].prove(request.scope["headers"], body, now_s=int(time.time()))
     except Refused as refused:
-        log.warning(Event.WEBHOOK_REFUSED, reason=refused.reason, age_s=refused.skew_s, body_bytes=len(body))
+        request.state["ring_sum"].refused(refused.reason, skew_s=refused.skew_s, body_bytes=len(body))
+        request.scope[SUMMED] = True
         raise Problem(
             401, "This webhook did not prove where it comes from.", headers={"WWW-Authenticate": "Webhook"}
         ) from None
