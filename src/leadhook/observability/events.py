@@ -1,6 +1,9 @@
 """The closed list of the events that the service logs; values go into fields, never into the name."""
 
+import re
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 
@@ -59,3 +62,15 @@ class Event(StrEnum):
     METRICS_LISTENING = "metrics.listening", "the metrics can be scraped"
     METRICS_FAILED = "metrics.failed", "the metrics' port can't be had; the service goes on without"
     EXCEPTION_UNCAUGHT = "exception.uncaught", "an exception that nothing caught: a defect"
+
+
+def with_table(page: str) -> str:
+    """The page with the list of events between its two marks renewed."""
+    rows = "".join(f"| `{event}` | {event.meaning} |\n" for event in Event)
+    table = f"<!-- events -->\n| event | says |\n|---|---|\n{rows}<!-- /events -->"
+    return re.sub(r"<!-- events -->.*<!-- /events -->", lambda _: table, page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    file.write_text(with_table(file.read_text(encoding="utf-8")), encoding="utf-8")

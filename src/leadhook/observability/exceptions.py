@@ -15,13 +15,12 @@ _SPEAKING: Final = (
     AttributeError,
     NameError,
     TypeError,
-    RuntimeError,
     MemoryError,
     IndexError,
     ArithmeticError,
     BaseExceptionGroup,
 )
-"""Their messages name places and types. `ValueError`, `KeyError` and most libraries' own quote what they were given."""
+"""Their messages name places and types. `ValueError`, `KeyError`, `RuntimeError` and most libraries' own quote what they were given."""
 
 
 def describe(error: BaseException) -> list[dict[str, Any]]:

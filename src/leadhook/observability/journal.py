@@ -5,7 +5,6 @@ Its form is that of the program before this one, for whoever reads it with scrip
 
 import re
 import time
-import unicodedata
 from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Final
@@ -19,8 +18,6 @@ IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 LONGEST_FIELD: Final = 200
 SHORTEST_KEY: Final = 12
 """Of a shorter key the seven characters that are shown would tell too much."""
-
-_UNPRINTABLE: Final = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Journal:
@@ -116,7 +113,7 @@ def shortened(key: str) -> str:
 
 def _plain(text: str) -> str:
     """On one line and in one field, whatever somebody put into it."""
-    text = "".join(" " if unicodedata.category(character) in _UNPRINTABLE else character for character in text[:1000])
+    text = "".join(character if character.isprintable() else " " for character in text[:1000])
     text = " ".join(redactor.text(text).replace("|", "/").split())
     return text[:LONGEST_FIELD]
 

@@ -43,6 +43,8 @@ _SHAPES: Final = (
     (re.compile(r"://[^/\s@]*@"), f"://{HIDDEN}@"),
     (re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
 )
+_ANY_SHAPE: Final = re.compile(r"input_value=|AIza|AQ\.|sb_|eyJ|whsec_|v1,|[?&]|://|@|(?i:bearer|basic|password)")
+"""Without one of these no shape can match; most texts have none."""
 
 
 class Redactor:
@@ -95,8 +97,9 @@ class Redactor:
             text = text[: LONGEST_TEXT + LONGEST_SECRET]
         if self._literal is not None:
             text = self._literal.sub(HIDDEN, text)
-        for shape, replacement in _SHAPES:
-            text = shape.sub(replacement, text)
+        if _ANY_SHAPE.search(text):
+            for shape, replacement in _SHAPES:
+                text = shape.sub(replacement, text)
         return text if length <= LONGEST_TEXT else f"{text[:-LONGEST_SECRET][:LONGEST_TEXT]}… ({length} characters)"
 
     def _field(self, name: str, value: Any, depth: int) -> Any:

@@ -37,10 +37,20 @@ class Shipper:
 
     name: Final = "otlp"
 
-    def __init__(self, delivery: Delivery, *, lines: Lines | None = None, least_pause_s: float = LEAST_PAUSE_S) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        *,
+        lines: Lines | None = None,
+        least_pause_s: float = LEAST_PAUSE_S,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+        linger_s: float = LINGER_S,
+    ) -> None:
         self._delivery = delivery
-        self._lines = lines or Lines()
+        self._lines = Lines() if lines is None else lines  # an empty one is false
         self._least_pause_s = least_pause_s
+        self._longest_pause_s = longest_pause_s
+        self._linger_s = linger_s
         self._resource = {"host.name": socket.gethostname()}
         self._failures = 0
         self._failing_since: float | None = None
@@ -76,7 +86,7 @@ class Shipper:
         self._tell_of_drops()
 
     def _run(self) -> None:
-        while batch := self._lines.take(MOST_RECORDS, MOST_BYTES, LINGER_S):
+        while batch := self._lines.take(MOST_RECORDS, MOST_BYTES, self._linger_s):
             self._ship(batch)
             self._tell_of_drops()
         self._delivery.close()
@@ -110,7 +120,7 @@ class Shipper:
             denials += answer.meaning == "denied"
             if ending or denials >= MOST_DENIALS:
                 return answer
-            pause_s = self._least_pause_s + backoff(self._failures, base_s=1.0, ceiling_s=LONGEST_PAUSE_S)
+            pause_s = self._least_pause_s + backoff(self._failures, base_s=1.0, ceiling_s=self._longest_pause_s)
             self._lines.wait_until_closed(max(pause_s, answer.retry_after_s))
 
     def _time_left_s(self) -> float:

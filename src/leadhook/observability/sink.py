@@ -33,7 +33,7 @@ class Sink:
             lines: the queue.
         """
         self.name = name
-        self.lines = lines or Lines()
+        self.lines = Lines() if lines is None else lines  # an empty one is false
         self._outlet = outlet
         self._told = 0
         self._told_at = -TELL_AGAIN_S
