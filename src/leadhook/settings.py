@@ -131,7 +131,7 @@ class Settings(BaseModel):
     """The same with its path, used as it is."""
     otel_exporter_otlp_headers: Annotated[SecretStr | None, AfterValidator(_headers)] = None
     """`name=value,name=value`, values percent-encoded; what the log service proves us by."""
-    otel_exporter_otlp_timeout: int = Field(default=10_000, gt=0, le=600_000)
+    otel_exporter_otlp_timeout: int = Field(default=10_000, ge=100, le=600_000)
     """How long a request to the log service may take, in milliseconds."""
     otel_exporter_otlp_compression: Annotated[Literal["gzip", "none"], BeforeValidator(str.lower)] = "gzip"
     """`gzip` or `none`."""

@@ -4,6 +4,7 @@ Good and bad windows alternate in one process, so that a busy machine disturbs b
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import resource
@@ -54,6 +55,7 @@ def opened(path: str) -> Iterator[Stdout]:
 def piped(bytes_a_second: int) -> Iterator[Stdout]:
     """A pipe that is read that slowly, and to its end when the block ends."""
     reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     ended = threading.Event()
 
     def read() -> None:
@@ -93,7 +95,7 @@ def window(case: str, urls: dict[str, str], seconds: float) -> tuple[list[float]
     with ExitStack() as exits:
         stdout = opened("/dev/null")
         if where == "stdout":
-            stdout = opened("/dev/full") if manner == "full" else piped(20_000 if manner == "slow" else 0)
+            stdout = opened("/dev/full") if manner == "full" else piped(2_000 if manner == "slow" else 0)
         elif where == "otlp":
             env["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] = urls[manner]
         elif where == "file":
@@ -103,7 +105,8 @@ def window(case: str, urls: dict[str, str], seconds: float) -> tuple[list[float]
         sinks = logs.sinks()
         late = asyncio.run(measure(seconds))
         lost = sum(sink.dropped for sink in sinks)
-    logs.close()
+        logs.close()
+        sys.stdout = sys.__stdout__
     return late, lost
 
 
@@ -115,7 +118,7 @@ def main(order: dict[str, object], result: Path) -> None:
     assert isinstance(seconds, float)
     assert isinstance(rounds, int)
     if not order["long"]:
-        Lines.__init__.__defaults__ = (100, 100_000)  # type: ignore[misc] - full at once, and all the time
+        Lines.__init__.__defaults__ = (30, 30_000)  # type: ignore[misc] - full at once, and all the time
     late: dict[str, list[float]] = {}
     lost: dict[str, int] = {}
     window("good", urls, 0.2)

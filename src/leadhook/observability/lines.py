@@ -53,7 +53,7 @@ class Lines:
         Args:
             most: lines.
             most_bytes: in sum, unless a single line is longer.
-            linger_s: how long to wait for more, after the first one.
+            linger_s: how long to wait for more, after the first one, while the queue is not half full.
 
         Returns:
             Nothing once the queue is closed and empty.
@@ -62,8 +62,10 @@ class Lines:
             self._in_flight = 0
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            full = lambda: self._closed or len(self._waiting) >= most or self._waiting_bytes >= most_bytes  # noqa: E731
-            self._changed.wait_for(full, linger_s)
+            enough, enough_bytes = min(most, self._most // 2), min(most_bytes, self._most_bytes // 2)
+            self._changed.wait_for(
+                lambda: self._closed or len(self._waiting) >= enough or self._waiting_bytes >= enough_bytes, linger_s
+            )
             taken: list[bytes] = []
             size = 0
             while self._waiting and len(taken) < most and (not taken or size + len(self._waiting[0]) <= most_bytes):

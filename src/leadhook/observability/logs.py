@@ -179,11 +179,13 @@ def finish() -> None:
 
 def close() -> None:
     """Let go of every sink."""
-    for handler in _handlers:
-        logging.getLogger().removeHandler(handler)
-        handler.sink.close(WRITE_FLUSH_S)
-    _handlers.clear()
     journal.close(WRITE_FLUSH_S)
+    while _handlers:
+        # stdout last: it is told what the others lost.
+        handler = _handlers[-1]
+        handler.sink.close(WRITE_FLUSH_S)
+        logging.getLogger().removeHandler(handler)
+        _handlers.pop()
 
 
 def _copy_of_stdout() -> Descriptor | None:
