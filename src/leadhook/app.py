@@ -104,9 +104,7 @@ def __getattr__(name: str) -> Starlette:
     return app
 
 
-def _state(
-    settings: Settings, engine: "Engine", store: "Store", ring_sum: RingSum, no_metrics: str | None
-) -> State:
+def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingSum, no_metrics: str | None) -> State:
     return State(
         bell=engine,
         replayer=store,

@@ -98,9 +98,7 @@ def window(case: str, urls: dict[str, str], seconds: float) -> tuple[list[float]
             stdout = opened("/dev/full") if manner == "full" else piped(2_000 if manner == "slow" else 0)
         elif where == "otlp":
             env["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] = urls[manner]
-        elif where == "file":
-            env["LOG_FILE"] = "/dev/full"
-        sys.stdout = exits.enter_context(stdout)  # type: ignore[assignment]
+        sys.stdout = exits.enter_context(stdout)
         logs.configure(load_settings(env))
         sinks = logs.sinks()
         late = asyncio.run(measure(seconds))
@@ -118,7 +116,7 @@ def main(order: dict[str, object], result: Path) -> None:
     assert isinstance(seconds, float)
     assert isinstance(rounds, int)
     if not order["long"]:
-        Lines.__init__.__defaults__ = (30, 30_000)  # type: ignore[misc] - full at once, and all the time
+        Lines.__init__.__defaults__ = (30, 30_000)  # full at once, and all the time
     late: dict[str, list[float]] = {}
     lost: dict[str, int] = {}
     window("good", urls, 0.2)

@@ -58,17 +58,19 @@ def bring(arena: "Arena", canaries: Canaries) -> list[str]:
     user, tag = project.new_lane()
     texts = {name: canaries.text(name) for name in (*PROMPTS, *FIELDS, "linkedin_url", "name")}
     assignments = ", ".join(f"{name} = %s" for name in PROMPTS)
-    project.run(f"update public.prompts set {assignments} where tag = %s", *[texts[name] for name in PROMPTS], tag)
+    project.run(f"update public.prompts set {assignments} where tag = %s", *[texts[name] for name in PROMPTS], tag)  # noqa: S608 - names of ours
     leads = [f"lead-{place}-{secrets.token_hex(4)}" for place in range(len(MANNERS))]
     with project.transaction():
         for lead in leads:
             project.run(
-                "insert into public.all_leads (lead_id, user_id, tag, scrapped, linkedin_url) values (%s, %s, %s, true, %s)",
+                "insert into public.all_leads (lead_id, user_id, tag, scrapped, linkedin_url)"
+                " values (%s, %s, %s, true, %s)",
                 lead, user, tag, texts["linkedin_url"],
             )  # fmt: skip
             columns = ("lead_id", "name", *FIELDS)
             project.run(
-                f"insert into public.lead_details ({', '.join(columns)}) values ({', '.join(['%s'] * len(columns))})",
+                f"insert into public.lead_details ({', '.join(columns)})"  # noqa: S608 - names of ours
+                f" values ({', '.join(['%s'] * len(columns))})",
                 lead, texts["name"], *[f"Chief pumps director {texts[name]}" for name in FIELDS],
             )  # fmt: skip
     return leads
@@ -96,7 +98,12 @@ def knock(url: str, canaries: Canaries, admin: str, static: str) -> None:
         send(f"{url}/webhooks/leads", ring, content_type=json_type, x_ring=static),
         send(f"{url}/webhooks/leads", ring, content_type=json_type, x_ring=canaries.secret["OTHER"]),
         send(f"{url}/webhooks/leads", {**ring, "type": words}, content_type=json_type, x_ring=static),
-        send(f"{url}/replay", {"lead_ids": ["unknown"], "reason": words}, content_type=json_type, authorization=f"Bearer {words}"),
+        send(
+            f"{url}/replay",
+            {"lead_ids": ["unknown"], "reason": words},
+            content_type=json_type,
+            authorization=f"Bearer {words}",
+        ),
         send(f"{url}/replay", {"lead_ids": [words, 7]}, content_type=json_type, authorization=f"Bearer {admin}"),
         send(f"{url}/replay", words.encode(), content_type=json_type, authorization=f"Bearer {admin}"),
         send(f"{url}/{canaries.personal['name']}?token={admin}", {}, content_type=json_type),
@@ -156,7 +163,9 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
     assert canaries.personal["name"] in operator
     assert operator.count(" | START | ") >= len(leads)
     kept = "".join(
-        str(row[0]) for table, form in TOLD.items() for row in project.run(f"select ({form})::text from {table} as t")
+        str(row[0])
+        for table, form in TOLD.items()
+        for row in project.run(f"select ({form})::text from {table} as t")  # noqa: S608 - names of ours
     )
     found = {
         "output": canaries.found_in(output),
@@ -166,6 +175,6 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         "/ready": canaries.found_in(told),
         "headers": [name for name in canaries.found_in(str(log_service.headers)) if name != "OTEL HEADERS"],
     }
-    assert found == dict.fromkeys(found, [])
+    assert {where: names for where, names in found.items() if names} == {}
     assert "forged" not in {line["event"] for line in lines}
     assert "@example.com" not in operator + output

@@ -35,7 +35,13 @@ def test_a_bad_sink_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
             "dead": f"http://127.0.0.1:{free_port()}",
             "deaf": f"http://127.0.0.1:{deaf.getsockname()[1]}",
         }
-        order = {"cases": CASES, "urls": urls, "seconds": 10.0 if LONG else 0.4, "rounds": 3 if LONG else 2, "long": LONG}
+        order = {
+            "cases": CASES,
+            "urls": urls,
+            "seconds": 10.0 if LONG else 0.4,
+            "rounds": 3 if LONG else 2,
+            "long": LONG,
+        }
         subprocess.run([sys.executable, CHATTER, json.dumps(order), result], check=True, timeout=1200)
     measured = json.loads(result.read_text())
     print(measured)  # noqa: T201 - the figures are the point

@@ -247,7 +247,7 @@ def test_causes_and_members_of_groups_are_told_once_and_hide_as_well(log: Log) -
 
 
 def test_of_a_librarys_message_the_first_line_counts(log: Log) -> None:
-    """asyncio shows a task's exception behind it, pydantic its input, a warning its source."""
+    """A loop shows a task's exception behind it, pydantic its input, a warning its source."""
     logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: <ValueError('Jane Doe')>")
     with warnings.catch_warnings():
         warnings.simplefilter("always")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
@@ -32,12 +33,8 @@ def test_an_attempt_counts_once_in_everything_that_it_took() -> None:
     before = [value(name) for name in names]
     saved = value("leadhook_attempts_total", outcome="saved", code="")
     usage = Usage(calls=2, input_tokens=100, cached_tokens=40, output_tokens=20)
-    metrics.count_attempt(
-        outcome="saved", code=None, first_call_ms=700, age_s=2.5, usage=usage, cost_usd=0.25
-    )
-    metrics.count_attempt(
-        outcome="lease_lost", code=None, first_call_ms=None, age_s=9, usage=Usage(), cost_usd=None
-    )
+    metrics.count_attempt(outcome="saved", code=None, first_call_ms=700, age_s=2.5, usage=usage, cost_usd=0.25)
+    metrics.count_attempt(outcome="lease_lost", code=None, first_call_ms=None, age_s=9, usage=Usage(), cost_usd=None)
 
     assert [value(name) - old for name, old in zip(names, before, strict=True)] == [1, 0.25, 1]
     assert value("leadhook_attempts_total", outcome="saved", code="") == saved + 1
@@ -123,7 +120,8 @@ def test_every_metric_of_ours_is_on_the_page_of_metrics() -> None:
 
 def test_labels_that_the_docs_use_are_the_metrics_own() -> None:
     """`leadhook_keys{state=...}`: a wrong label matches nothing."""
-    labels = {collector._name: set(collector._labelnames) for collector in vars(metrics).values() if hasattr(collector, "_labelnames")}  # fmt: skip
+    ours = [each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase)]
+    labels = {metric._name: set(metric._labelnames) for metric in ours}
     for page in PAGES[1:]:
         for name, matchers in re.findall(r"(leadhook_[a-z_]+)\{([^}]*)\}", (DOCS / page).read_text()):
             base = re.sub(r"_(?:total|bucket|sum|count)$", "", name)

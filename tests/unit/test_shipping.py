@@ -101,7 +101,10 @@ def test_lines_wait_for_a_service_that_takes_none(service: LogService, status: i
 
     assert service.bodies() == ["a"]
     assert shipper.dropped == 0
-    assert [(each["event"], each["log_level"]) for each in told] == [("log.failed", "error"), ("log.recovered", "warning")]
+    assert [(each["event"], each["log_level"]) for each in told] == [
+        ("log.failed", "error"),
+        ("log.recovered", "warning"),
+    ]
     assert told[0]["reason"].startswith(str(status))
     assert TOKEN not in str(told)
 

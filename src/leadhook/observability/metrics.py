@@ -48,8 +48,12 @@ MODEL_CALLS: Final = Histogram(
     "leadhook_model_step_seconds", "Time in the model for one step (score, message), with its repair.", ["step"],
     buckets=CALL_BUCKETS, registry=REGISTRY,
 )  # fmt: skip
-TOKENS: Final = Counter("leadhook_tokens", "Tokens of model calls; cached is part of input.", ["kind"], registry=REGISTRY)
-DOLLARS: Final = Counter("leadhook_spent_dollars", "What model calls cost, where the price is known.", registry=REGISTRY)
+TOKENS: Final = Counter(
+    "leadhook_tokens", "Tokens of model calls; cached is part of input.", ["kind"], registry=REGISTRY
+)
+DOLLARS: Final = Counter(
+    "leadhook_spent_dollars", "What model calls cost, where the price is known.", registry=REGISTRY
+)
 SWEEPS: Final = Counter("leadhook_sweep_rounds", "Full rounds of the sweep.", registry=REGISTRY)
 SWEPT: Final = Counter("leadhook_sweep_leads_found", "Leads that a sweep made ready.", registry=REGISTRY)
 
@@ -57,7 +61,7 @@ QUEUE: Final = Gauge(
     "leadhook_queue_leads", "Leads in the database by state; counted up to 10,000.", ["state"], registry=REGISTRY
 )
 OLDEST_READY: Final = Gauge(
-    "leadhook_queue_oldest_ready_seconds", "How long the oldest lead waits that could be claimed; slow: replay, backlog.",
+    "leadhook_queue_oldest_ready_seconds", "How long the oldest lead waits claimable; slow: replay or backlog.",
     ["lane"], registry=REGISTRY,
 )  # fmt: skip
 TOUCHES: Final = Gauge("leadhook_touches", "Changes that no claim has looked at; up to 10,000.", registry=REGISTRY)

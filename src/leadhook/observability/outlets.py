@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import stat
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -81,8 +82,9 @@ class RotatingFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         descriptor = os.open(self._path, flags, 0o600)
-        with contextlib.suppress(OSError):
-            os.fchmod(descriptor, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not /dev/null
+            with contextlib.suppress(OSError):
+                os.fchmod(descriptor, 0o600)
         return descriptor
 
     def _rotate(self) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
@@ -15,13 +16,26 @@ MOST_KINDS: Final = 20
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
+@dataclass
+class _Window:
+    by: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    rang: int = 0
+    hints: int = 0
+    age_s: int = 0
+    seconds: float = 0.0
+    skew_s: int = 0
+    body_bytes: int = 0
+
+
 class RingSum:
     """What came in since the last line; nothing is logged while nothing comes."""
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
         self._window_s = window_s
         self._timer: asyncio.TimerHandle | None = None
-        self._forget()
+        self._window = _Window()
 
     def accepted(self, *, by: str, kind: str, age_s: int, hints: int, rang: bool, needed: bool, seconds: float) -> None:
         """A ring proved itself.
@@ -36,20 +50,22 @@ class RingSum:
             seconds: how long its request took.
         """
         RINGS.labels("woke" if rang else "late" if needed else "not_needed").inc()
-        self._rung += rang
-        self._hints += hints
-        self._by[by] += 1
-        self._kinds[kind if kind in self._kinds or len(self._kinds) < MOST_KINDS else "other"] += 1
-        self._age_s = max(self._age_s, age_s, key=abs)
-        self._seconds = max(self._seconds, seconds)
+        window = self._window
+        window.by[by] += 1
+        window.kinds[kind if kind in window.kinds or len(window.kinds) < MOST_KINDS else "other"] += 1
+        window.rang += rang
+        window.hints += hints
+        window.age_s = max(window.age_s, age_s, key=abs)
+        window.seconds = max(window.seconds, seconds)
         self._start_timer()
 
     def refused(self, reason: str, *, skew_s: int | None, body_bytes: int) -> None:
         """A webhook did not prove itself."""
         RINGS.labels("refused").inc()
-        self._reasons[reason] += 1
-        self._skew_s = max(self._skew_s, skew_s or 0, key=abs)
-        self._body_bytes = max(self._body_bytes, body_bytes)
+        window = self._window
+        window.reasons[reason] += 1
+        window.skew_s = max(window.skew_s, skew_s or 0, key=abs)
+        window.body_bytes = max(window.body_bytes, body_bytes)
         self._start_timer()
 
     def tell(self) -> None:
@@ -57,34 +73,27 @@ class RingSum:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
-        if self._by:
-            fields: dict[str, Any] = {
-                "count": self._by.total(),
-                "rang": self._rung,
-                "by": dict(self._by),
-                "kinds": dict(self._kinds),
-                "hints": self._hints,
-                "age_s_max": self._age_s,
-                "duration_ms_max": round(self._seconds * 1000, 1),
-            }
-            log.info(Event.WEBHOOK_ACCEPTED, **fields)
-        if self._reasons:
+        window, self._window = self._window, _Window()
+        if window.by:
+            log.info(
+                Event.WEBHOOK_ACCEPTED,
+                count=window.by.total(),
+                rang=window.rang,
+                by=dict(window.by),
+                kinds=dict(window.kinds),
+                hints=window.hints,
+                age_s_max=window.age_s,
+                duration_ms_max=round(window.seconds * 1000, 1),
+            )
+        if window.reasons:
             log.warning(
                 Event.WEBHOOK_REFUSED,
-                count=self._reasons.total(),
-                reasons=dict(self._reasons),
-                age_s_max=self._skew_s,
-                body_bytes_max=self._body_bytes,
+                count=window.reasons.total(),
+                reasons=dict(window.reasons),
+                age_s_max=window.skew_s,
+                body_bytes_max=window.body_bytes,
             )
-        self._forget()
 
     def _start_timer(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._window_s, self.tell)
-
-    def _forget(self) -> None:
-        self._by: Counter[str] = Counter()
-        self._kinds: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._rung = self._hints = self._age_s = self._skew_s = self._body_bytes = 0
-        self._seconds = 0.0

@@ -60,7 +60,11 @@ class Readiness:
         # Both tell of the same trouble when nobody answers; the engine knows since when.
         database = (reason for reason in self._database.reasons if not any(told.startswith(reason) for told in engine))
         reasons = (*own, *engine, *database)
-        warnings = (warning for warning in (*self._warnings, *self._more_warnings(), *self._database.warnings) if warning not in reasons)
+        warnings = (
+            warning
+            for warning in (*self._warnings, *self._more_warnings(), *self._database.warnings)
+            if warning not in reasons
+        )
         return Findings(reasons, tuple(warnings))
 
     async def _ask(self) -> Findings:
