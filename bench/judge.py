@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import uvloop
-from bench.measurement import Measurement
+from bench.measurement import Figure, Measurement
 from google.genai import types
 from langchain_core.messages import HumanMessage, SystemMessage
 
@@ -32,6 +32,7 @@ from leadhook.local import sample
 
 PAIRS = 12
 AT_ONCE = 16
+MOST = 1.3
 STEPS: tuple[Step, ...] = ("score", "message")
 KEY = "visibly-fake-key"
 BIO = "Twenty years in plants, warehouses and dispatch; I lead a team of nineteen and like machines that last. "
@@ -43,12 +44,23 @@ def measure() -> Measurement:
         pairs = uvloop.run(_pairs(url))
     bare, ours = (median(times) for times in zip(*pairs, strict=True))
     ratio = median(mine / plain for plain, mine in pairs)
-    sentence = (
-        f"CPU a model call, {AT_ONCE} at once: {bare:.2f} ms in a bare loop, {ours:.2f} ms in our judge "
-        f"({ratio:.2f} times; the target is 1.3)"
+    spread = (min(mine for _, mine in pairs), max(mine for _, mine in pairs))
+    figures = {
+        "cpu_ms": Figure(
+            "CPU of a model call in our judge",
+            ours,
+            "ms",
+            spread,
+            {"bare model.ainvoke": bare},
+            "at most 1.3 times",
+            ratio <= MOST,
+        )
+    }
+    return Measurement(
+        f"A model call, {AT_ONCE} at once: {PAIRS} pairs; the median of their ratios is {ratio:.2f}",
+        figures,
+        {"pairs_ms": pairs},
     )
-    figures = {"pairs": PAIRS, "at_once": AT_ONCE, "bare_ms": round(bare, 3), "judge_ms": round(ours, 3)}
-    return Measurement([sentence], figures | {"ratio": round(ratio, 3)})
 
 
 async def _pairs(url: str) -> list[tuple[float, float]]:

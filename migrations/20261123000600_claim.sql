@@ -422,6 +422,7 @@ begin
       'no_key', v_keys is null,
       'gate', coalesce(v_gate, v_shut.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
+      'figures', leadhook.recent_figures(v_now),
       'next_due_ms', case when v_cut then 0 when v_gate = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'comparisons_due_ms', leadhook.comparisons_due_ms(v_now),

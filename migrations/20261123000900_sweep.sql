@@ -325,7 +325,8 @@ begin
 
   return jsonb_build_object(
     'busy', v_busy, 'round_finished', v_finished, 'looked_at', v_looked_at, 'made_ready', v_made_ready, 'held', v_held,
-    'removed', v_removed, 'next_due_ms', leadhook.next_due_ms(clock_timestamp())
+    'removed', v_removed, 'figures', case when not v_busy then leadhook.recent_figures(clock_timestamp()) end,
+    'next_due_ms', leadhook.next_due_ms(clock_timestamp())
   );
 end
 $$;

@@ -1,6 +1,7 @@
 """What the settings allow but a person should know of: said once at the start, and by `/ready`."""
 
 from leadhook.credentials import supabase_role
+from leadhook.observability.journal import find_zone
 from leadhook.settings import Settings
 
 
@@ -34,4 +35,6 @@ def warnings(settings: Settings) -> list[str]:
             "WEBHOOK_STATIC_HEADER is set: whoever may connect to the database can read that header. "
             "Signed rings (WEBHOOK_SECRETS) are safer."
         )
+    if settings.log_file and find_zone(settings.log_timezone) is None:
+        found.append("LOG_TIMEZONE names no time zone that is known here: the times in LOG_FILE are India's (IST).")
     return [sentence for sentence in found if sentence]

@@ -17,9 +17,11 @@ from starlette.applications import Starlette
 
 from leadhook import advice
 from leadhook.domain.spend import BYTES_A_CHARACTER, CallLimits, Tariff
-from leadhook.lifecycle import running
-from leadhook.observability import logs
+from leadhook.lifecycle import logging_to_the_end, running
+from leadhook.observability import logs, metrics
 from leadhook.observability.events import Event
+from leadhook.observability.ring_sum import RingSum
+from leadhook.observability.scrapes import serving_metrics
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
 from leadhook.web.auth import Admins, RingAuth
@@ -58,7 +60,9 @@ def create_app(settings: Settings) -> Starlette:
         from leadhook.gemini import open_judge
         from leadhook.store import open_store
 
+        ring_sum = RingSum()
         async with (
+            logging_to_the_end(ring_sum),
             open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,
             open_judge(model=settings.gemini_model, base_url=settings.gemini_base_url) as judge,
         ):
@@ -70,9 +74,11 @@ def create_app(settings: Settings) -> Starlette:
                 worker_name=_worker_name(),
                 tariff=Tariff(price, _call_limits()) if price else None,
             )
-            async with running(engine, drain_s=settings.drain_sec):
-                _introduce(settings)
-                yield _state(settings, engine, store)
+            metrics.watch(claiming=lambda: engine.health().claiming, in_flight=lambda: engine.health().in_flight)
+            with serving_metrics(settings.host, settings.metrics_port) as no_metrics:
+                async with running(engine, drain_s=settings.drain_sec):
+                    _introduce(settings)
+                    yield _state(settings, engine, store, ring_sum, no_metrics)
 
     return build_site(lifespan, cors_origins=settings.cors_origins)
 
@@ -115,7 +121,7 @@ def __getattr__(name: str) -> Starlette:
     return app
 
 
-def _state(settings: Settings, engine: "Engine", store: "Store") -> State:
+def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingSum, no_metrics: str | None) -> State:
     return State(
         bell=engine,
         processor=engine,
@@ -124,13 +130,15 @@ def _state(settings: Settings, engine: "Engine", store: "Store") -> State:
         slots=settings.max_concurrency,
         ring_auth=RingAuth(settings.webhook_keys, settings.webhook_static_header),
         late_rings=TokenBucket(per_second=1, burst=10),
+        ring_sum=ring_sum,
         admins=Admins(settings.admin_tokens),
         sign_ins=SignIns(),
         readiness=Readiness(
             status=store.status,
             engine=engine.health,
             key_problem=advice.key_problem(settings),
-            warnings=advice.warnings(settings),
+            warnings=[*advice.warnings(settings), *([no_metrics] if no_metrics else [])],
+            more_warnings=logs.troubles,
         ),
     )
 

@@ -5,6 +5,7 @@ import binascii
 import json
 import re
 from typing import Final
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -60,6 +61,22 @@ def static_header(line: str) -> StaticHeader:
     if not colon or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
         raise ValueError("must be one header as `Name: value`, in ASCII")
     return StaticHeader(name=name.lower(), value=SecretStr(value))
+
+
+def otlp_headers(text: str) -> dict[str, str]:
+    """Read `name=value,name=value` as OpenTelemetry writes it, values percent-encoded.
+
+    Raises:
+        ValueError: in words that do not repeat a value.
+    """
+    headers = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        value = unquote(value)
+        if not equals or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError("must be `name=value`, several separated by commas, values percent-encoded")
+        headers[name.lower()] = value
+    return headers
 
 
 def supabase_role(key: str) -> str | None:

@@ -9,7 +9,9 @@ from typing import Protocol
 import anyio
 import structlog
 
+from leadhook.observability import logs
 from leadhook.observability.events import Event
+from leadhook.observability.ring_sum import RingSum
 from leadhook.settings import GIVE_BACK_SEC
 from leadhook.signals import stop_on_signal
 
@@ -48,6 +50,16 @@ async def running(engine: Runnable, *, drain_s: float, give_back_s: float = GIVE
             stopping.set()
 
 
+@asynccontextmanager
+async def logging_to_the_end(ring_sum: RingSum) -> AsyncIterator[None]:
+    """Get out all that the log still holds when the block has ended, in bounded time."""
+    try:
+        yield
+    finally:
+        ring_sum.tell()
+        logs.finish()
+
+
 async def _work(engine: Runnable, stopping: anyio.Event, drain_s: float, give_back_s: float) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_run, engine)
@@ -64,5 +76,6 @@ async def _run(engine: Runnable) -> None:
         await engine.run()
     except Exception:
         log.critical(Event.SERVICE_FAILED, exc_info=True)
+        logs.finish()
         # Without its engine the service would answer 202 and do nothing. Its leases end by themselves.
         os._exit(1)

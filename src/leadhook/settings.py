@@ -2,9 +2,11 @@
 
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +27,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from leadhook.credentials import (
     ADMIN_TOKEN_MIN_CHARS,
     StaticHeader,
+    otlp_headers,
     split_words,
     static_header,
     webhook_key,
@@ -34,6 +37,8 @@ GRACEFUL_HTTP_SEC: Final = 3
 """How long open requests may go on after the first signal."""
 GIVE_BACK_SEC: Final = 5
 """How long the last saves, releases and log lines may take after the drain."""
+
+OTLP: Final = "OTEL_EXPORTER_OTLP_"
 
 SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY")
 """In the order in which they are looked for."""
@@ -65,6 +70,20 @@ def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
         raise ValueError("an origin is scheme, host and perhaps port, without a path: https://app.example.com")
     return text
+
+
+def _headers(given: SecretStr | None) -> SecretStr | None:
+    if given is not None:
+        otlp_headers(given.get_secret_value())
+    return given
+
+
+def _certificate(path: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise ValueError(f"can't be used: {error.strerror or 'it holds no certificate'}") from None
+    return path
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -117,6 +136,28 @@ class Settings(BaseModel):
     """The least level that is logged: debug, info, warning or error."""
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"
     """`json`, one object a line, or `console` for people."""
+    log_ship: Annotated[Literal["none", "otlp"], BeforeValidator(str.lower)] = "none"
+    """`otlp` sends the log to a log service as well, by OTLP/HTTP; `none` leaves it to who reads stdout."""
+    otel_exporter_otlp_endpoint: Url = "http://localhost:4318"
+    """The log service's address, without `/v1/logs`. This one and those below are OpenTelemetry's own variables."""
+    otel_exporter_otlp_logs_endpoint: Url | None = None
+    """The same with its path, used as it is."""
+    otel_exporter_otlp_headers: Annotated[SecretStr | None, AfterValidator(_headers)] = None
+    """`name=value,name=value`, values percent-encoded; what the log service proves us by."""
+    otel_exporter_otlp_timeout: int = Field(default=10_000, ge=100, le=600_000)
+    """How long a request to the log service may take, in milliseconds."""
+    otel_exporter_otlp_compression: Annotated[Literal["gzip", "none"], BeforeValidator(str.lower)] = "gzip"
+    """`gzip` or `none`."""
+    otel_exporter_otlp_protocol: Annotated[Literal["http/protobuf"], BeforeValidator(str.lower)] = "http/protobuf"
+    """Only `http/protobuf` is spoken."""
+    otel_exporter_otlp_certificate: Annotated[Path, AfterValidator(_certificate)] | None = None
+    """A file with the certificates (PEM) by which the log service is trusted, instead of the machine's own."""
+    log_file: Path | None = None
+    """A file for the operator: START, DONE, ERROR, SKIP and CYCLE lines with the leads' names, rotated at 10 MB."""
+    log_timezone: Text = "Asia/Kolkata"
+    """The time zone of LOG_FILE, e.g. `Europe/Berlin`."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """The port for Prometheus metrics, on HOST; unset: none."""
     database_url: SecretStr | None = None
     """The database's own address with its owner's rights; only the commands that change the database need it."""
     poll_interval_sec: str | None = None
@@ -157,12 +198,26 @@ class Settings(BaseModel):
 
     def secrets(self) -> list[str]:
         """Every secret value, for the log to hide."""
-        single = [
-            getattr(self, name) for name in ("supabase_secret_key", "supabase_service_role_key", "supabase_anon_key")
-        ]
-        header = [self.webhook_static_header.value] if self.webhook_static_header else []
-        every = [*single, self.database_url, *header, *self.webhook_secrets, *self.admin_tokens]
-        return [secret.get_secret_value() for secret in every if secret]
+        given = [getattr(self, name) for name in type(self).model_fields]
+        flat = [item for value in given for item in (value if isinstance(value, tuple) else (value,))]
+        found = [item.get_secret_value() for item in flat if isinstance(item, SecretStr)]
+        if self.webhook_static_header:
+            found.append(self.webhook_static_header.value.get_secret_value())
+        for value in self.otlp_headers().values():
+            found += [value, value.rpartition(" ")[2]]
+        if self.database_url and (password := urlsplit(self.database_url.get_secret_value()).password):
+            found.append(password)
+        return found
+
+    def otlp_headers(self) -> dict[str, str]:
+        """What goes with each request to the log service."""
+        given = self.otel_exporter_otlp_headers
+        return otlp_headers(given.get_secret_value()) if given else {}
+
+    @property
+    def otlp_logs_url(self) -> str:
+        """Where the log is shipped to."""
+        return self.otel_exporter_otlp_logs_endpoint or f"{self.otel_exporter_otlp_endpoint}/v1/logs"
 
 
 class Row(NamedTuple):
@@ -180,12 +235,22 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
         SettingsError: with all problems at once.
     """
     env = os.environ if env is None else env
-    given = {field: env[field.upper()].strip() for field in Settings.model_fields if env.get(field.upper(), "").strip()}
+    found = {field: _lookup(env, field) for field in Settings.model_fields}
+    given = {field: text for field, text in found.items() if text}
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
         # `from None`: the chain would show what was given, and that may be a secret.
         raise SettingsError("\n  ".join(["these settings are wrong:", *_problems(error)])) from None
+
+
+def _lookup(env: Mapping[str, str], field: str) -> str:
+    name = field.upper()
+    names = [name]
+    if name.startswith(OTLP) and not name.endswith("ENDPOINT"):
+        # OpenTelemetry has a second one of each, for logs alone, which wins.
+        names.insert(0, f"{OTLP}LOGS_{name.removeprefix(OTLP)}")
+    return next((text for name in names if (text := env.get(name, "").strip())), "")
 
 
 def settings_table() -> list[Row]:

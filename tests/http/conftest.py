@@ -24,6 +24,7 @@ from leadhook.domain.dossier import Dossier
 from leadhook.domain.verdict import Message, Score
 from leadhook.engine import Errand
 from leadhook.engine.health import Health
+from leadhook.observability.ring_sum import RingSum
 from leadhook.store import DryRun, KeyCounts, ReplayedLead, ReplayReply, ReplayStatus, RingSettings, Status
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
@@ -198,6 +199,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
             [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
         ),
         late_rings=TokenBucket(per_second=0.001, burst=3),
+        ring_sum=RingSum(),
         admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)]),
         sign_ins=SignIns(hold_s=0.01),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),

@@ -34,7 +34,7 @@ class Process:
 
     def __init__(self, command: list[str], env: dict[str, str], directory: Path) -> None:
         self._out, self._err = directory / "out", directory / "err"
-        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "PYTHONPATH")}
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(command, env={**kept, **env}, stdout=out, stderr=err, cwd=directory)
 
@@ -210,4 +210,4 @@ def test_a_broken_engine_ends_the_process(start: Start) -> None:
     service = start([sys.executable, FAKE, "breaks", "1"])
 
     assert service.end(within_s=60) == 1
-    assert service.lines("service.failed")[0]["exception"][0]["exc_value"] == "broken"
+    assert service.lines("service.failed")[0]["exception"][0]["exc_type"] == "RuntimeError"

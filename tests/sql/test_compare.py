@@ -76,11 +76,11 @@ def test_a_comparison_leaves_job_and_answer_as_they_are(keyed: "Sql", state: str
     keyed.ready_job("a", state=state)
     answer(keyed, "a", 40)
     tables = ("public.llm_response", "public.lead_details", "leadhook.jobs", "leadhook.verdicts")
-    before = [keyed.rows(f"select t::text from {table} as t") for table in tables]  # type: ignore[arg-type] # noqa: S608
+    before = [keyed.rows(f"select t::text from {table} as t") for table in tables]  # noqa: S608
     replay_id = begin(keyed, "a")
     (lead,) = claim(keyed)["leads"]
     assert keyed.outcomes(save(keyed, keyed.result_of(lead, 80))) == {"a": "saved"}
-    after = [keyed.rows(f"select t::text from {table} as t") for table in tables]  # type: ignore[arg-type] # noqa: S608
+    after = [keyed.rows(f"select t::text from {table} as t") for table in tables]  # noqa: S608
     assert after == before
     (attempt,) = keyed.rows("select outcome, run, replay_id, input_tokens from leadhook.attempts")
     assert attempt == {"outcome": "compared", "run": 0, "replay_id": replay_id, "input_tokens": 100}
@@ -313,7 +313,8 @@ def test_a_lead_that_vanished_or_can_not_be_read_fails_alone(keyed: "Sql") -> No
     keyed.run(
         "create view public.lead_details as select lead_id, sent_to_llm, title, location, company_name, experience,"
         " skills, bio, profile_url, company_page_url,"
-        " case when lead_id = 'bad' then (1 / length(substr(lead_id, 9)))::text else name end as name from public.real_details"
+        " case when lead_id = 'bad' then (1 / length(substr(lead_id, 9)))::text else name end as name"
+        " from public.real_details"
     )
     keyed.run("grant select on public.lead_details to service_role")
     assert keyed.ids_of(claim(keyed)) == ["a"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leadhook.local.database import Database
 
-FEW = {"controls", "gemini_api", "api_keys", "pauses", "budgets"}
+FEW = {"controls", "figures", "gemini_api", "api_keys", "pauses", "budgets"}
 """Tables of a handful of rows, which are best read whole."""
 
 # 20,000 done, 2,500 ready in one lane, 1,000 lanes with one fresh and one slow each, 1,500 waiting in one lane.
@@ -125,6 +125,7 @@ def large(request: pytest.FixtureRequest, plans: Plans, db: "Sql") -> Plans:
         db.run("analyze")
         for _ in range(7):
             exercise(plans.db, leads=500)
+    db.run("select leadhook.recent_figures(clock_timestamp())")  # which one claim or sweep in 10 s counts
     plans.start()
     return plans
 

@@ -244,7 +244,7 @@ def test_an_unknown_replay_is_not_found(db: "Sql") -> None:
 @pytest.mark.parametrize("state", ["done", "dead", "waiting", None])
 def test_stop_makes_a_job_what_it_was(db: "Sql", state: str | None) -> None:
     """To the last column; a lead without a job waits."""
-    columns = (
+    columns: dict[str, Any] = (
         {"run": 3, "attempts": 2, "finished_at": LONG_AGO, "found_by": "ring"} if state in ("done", "dead") else {}
     )
     if state is None:

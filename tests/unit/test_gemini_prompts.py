@@ -113,7 +113,9 @@ def test_no_call_sends_or_buys_more_than_the_limits_say() -> None:
     """Budgets set aside by them."""
     prompts = Prompts(wildnet_data="x" * limits.PROMPTS_CHARACTERS)
     rooms = {
-        parameters.step_parameters(step, more_room=more)["max_output_tokens"] for step in TEMPLATES for more in (0, 1)
+        parameters.step_parameters(step, more_room=more)["max_output_tokens"]
+        for step in TEMPLATES
+        for more in (False, True)
     }
 
     assert max(map(len, TEMPLATES.values())) <= limits.TEMPLATE_CHARACTERS

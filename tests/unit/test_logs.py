@@ -1,10 +1,13 @@
 """Every line is one JSON object of the same shape, ours and the libraries', and holds no secret."""
 
-import io
 import json
 import logging
+import os
 import re
 import sys
+import threading
+import time
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +18,7 @@ import structlog
 
 from leadhook import __version__
 from leadhook.observability import logs
-from leadhook.observability.events import Event
+from leadhook.observability.events import Event, with_table
 from leadhook.settings import load_settings
 
 TOKEN = "visibly-fake-admin-token"
@@ -23,24 +26,28 @@ TOUCHED = ("", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", *lo
 
 
 @pytest.fixture(autouse=True)
-def restored_logging() -> Iterator[None]:
+def restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Logging belongs to the process: give it back as it was."""
+    for owner, hook in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(owner, hook, getattr(owner, hook))
     loggers = [logging.getLogger(name) for name in TOUCHED]
     before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]
     yield
+    logs.close()
     for logger, handlers, level, propagate in before:
         logger.handlers, logger.propagate = handlers, propagate
         logger.setLevel(level)
+    logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
 
 
 class Log:
-    """The service's log, written to a stdout of this test's own that is as strict about encoding as the real one."""
+    """The service's log, written to a stdout of this test's own."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._written = io.BytesIO()
-        self.stdout = io.TextIOWrapper(self._written, "utf-8", write_through=True)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+        self._file = file
+        self.stdout = file.open("w")
         self._monkeypatch = monkeypatch
 
     def configure(self, **env: str) -> None:
@@ -49,13 +56,10 @@ class Log:
         required = {"SUPABASE_URL": "http://x", "SUPABASE_SECRET_KEY": "visibly-fake-key", "ADMIN_TOKENS": TOKEN}
         logs.configure(load_settings({**required, **env}))
 
-    def close(self) -> None:
-        """Let every later write fail."""
-        self.stdout.close()
-
     def text(self) -> str:
         """What was written so far."""
-        return self._written.getvalue().decode()
+        assert all(sink.flush(10) for sink in logs.sinks())
+        return self._file.read_text()
 
     def lines(self) -> list[dict[str, Any]]:
         """The same, from JSON."""
@@ -63,11 +67,12 @@ class Log:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+def log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Log]:
     """A log that is set up."""
-    log = Log(monkeypatch)
+    log = Log(monkeypatch, tmp_path / "out")
     log.configure()
-    return log
+    yield log
+    log.stdout.close()
 
 
 def judge(lead: str, *, quote: bool = False) -> None:
@@ -200,12 +205,129 @@ def test_the_console_form_is_for_people_and_as_safe(log: Log) -> None:
     assert "\nforged" not in shown
 
 
-def test_a_line_that_cannot_be_written_is_not_printed_elsewhere(log: Log, capfd: pytest.CaptureFixture[str]) -> None:
-    """The standard library would print it to stderr as it was before redaction."""
-    log.close()
-    structlog.get_logger().error("x", given=TOKEN)
+class Unprintable:
+    """Raises when it is shown."""
 
-    assert capfd.readouterr().err == "leadhook: a log line is lost: ValueError\n"
+    def __str__(self) -> str:
+        raise ValueError(TOKEN)
+
+
+def test_a_record_that_cannot_be_put_into_words_says_whose_it_is(log: Log, capfd: pytest.CaptureFixture[str]) -> None:
+    """The standard library would print it to stderr as it was before redaction."""
+    (handler,) = logs._handlers  # pytest's own raise
+    for form, value in (("%d", "no number"), ("%s", Unprintable())):
+        handler.handle(logging.LogRecord("library", logging.ERROR, "", 0, form, (value,), None))
+
+    assert [(line["event"], line["logger"]) for line in log.lines()] == [
+        ("log.spoiled: TypeError", "library"),
+        ("log.spoiled: ValueError", "library"),
+    ]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_message_of_an_exception_that_may_quote_a_lead_is_hidden(log: Log) -> None:
+    """ValueError, KeyError and libraries' own; what the system says of files and networks is kept."""
+    for error in (ValueError("Jane Doe"), KeyError("Jane Doe"), ConnectionRefusedError(111, "Connection refused")):
+        logging.getLogger("library").error("x", exc_info=error)
+    shown = [line["exception"][0]["exc_value"] for line in log.lines()]
+
+    assert shown == ["[hidden]", "[hidden]", "[Errno 111] Connection refused"]
+
+
+def test_causes_and_members_of_groups_are_told_once_and_hide_as_well(log: Log) -> None:
+    """A task group's exception holds those of its tasks; a loop of causes ends."""
+    first, second = ValueError("Jane Doe"), OSError("no room")
+    first.__cause__, second.__cause__ = second, first
+    group = ExceptionGroup("two", [first, TypeError("int")])
+    structlog.get_logger().error("x", exc_info=group)
+    (line,) = log.lines()
+
+    assert [one["exc_type"] for one in line["exception"]] == ["ExceptionGroup", "ValueError", "TypeError", "OSError"]
+    assert "Jane" not in json.dumps(line)
+
+
+def test_of_a_librarys_message_the_first_line_counts(log: Log) -> None:
+    """A loop shows a task's exception behind it, pydantic its input, a warning its source."""
+    logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: <ValueError('Jane Doe')>")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("serialized\n  input_value='Jane Doe'", UserWarning, stacklevel=1)
+    lines = log.lines()
+
+    assert [line["logger"] for line in lines] == ["asyncio", "py.warnings"]
+    assert "UserWarning: serialized" in lines[1]["event"]
+    assert "Jane" not in json.dumps(lines)
+
+
+def test_what_nobody_caught_is_logged_in_the_same_form(
+    log: Log, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python would print messages and causes to stderr."""
+    ours = threading.excepthook
+    monkeypatch.setattr(threading, "excepthook", ours)
+    thread = threading.Thread(target=judge, args=("Jane Doe",), kwargs={"quote": True})
+    thread.start()
+    thread.join()
+    sys.excepthook(ValueError, ValueError("Jane Doe"), None)
+
+    assert [line["event"] for line in log.lines()] == ["exception.uncaught"] * 2
+    assert "Jane" not in log.text() + capfd.readouterr().err
+
+
+def test_nobody_reads_stdout_and_nobody_waits(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines beyond the queue's room are dropped and counted, and an event tells of it once somebody reads."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)  # as a parent may have left it
+    with os.fdopen(writer, "w") as stdout, os.fdopen(reader, "rb") as pipe:
+        log.stdout.close()
+        log.stdout = stdout
+        log.configure()
+        began = time.monotonic()
+        for number in range(13_000):
+            structlog.get_logger().info("x", number=number)
+        assert time.monotonic() - began < 30
+        (sink,) = logs.sinks()
+        lost = sink.dropped
+        assert 0 < lost < 3_000
+
+        read = b""
+        while b"log.dropped" not in read:
+            read += pipe.read1(1 << 20)
+            structlog.get_logger().info("later")
+        kept = [json.loads(line) for line in read.splitlines() if line.endswith(b"}")]
+        told = next(line for line in kept if line["event"] == "log.dropped")
+        numbers = [line["number"] for line in kept if "number" in line]
+        monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+        logs.close()
+
+    assert numbers == list(range(13_000 - lost)), "the oldest are kept, in order"
+    assert told["sink"] == "stdout"
+    assert told["lines"] >= lost
+
+
+def test_a_closed_stdout_is_no_reason_to_end(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`>&-` in a shell."""
+    log.configure()
+    monkeypatch.setattr(sys, "stdout", None)
+    logs.configure(load_settings({"SUPABASE_URL": "http://x", "SUPABASE_SECRET_KEY": "visibly-fake-key"}))
+    structlog.get_logger().info("x")
+
+    assert logs.sinks() == []
+
+
+def test_at_the_end_each_line_is_written_when_its_call_returns(log: Log) -> None:
+    """The process may die of its signal right after the last one."""
+    logs.finish()
+    for number in range(20):
+        structlog.get_logger().info("x", number=number)
+        assert f'"number": {number}' in (Path(log.stdout.name)).read_text()
+
+
+def test_the_page_of_events_is_generated() -> None:
+    """`python -m leadhook.observability.events docs/logs.md` renews it."""
+    page = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+
+    assert with_table(page) == page
 
 
 def test_every_event_has_a_name_of_noun_and_participle_and_a_meaning() -> None:

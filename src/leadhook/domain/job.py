@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from leadhook.domain.figures import Figures
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.verdict import Paid, Usage
 
@@ -71,6 +72,7 @@ class Batch(BaseModel):
     """Somebody else's claim took too long; again in 200 to 600 ms."""
     gate: str | None = None
     """Why nothing at all may be handed out: `paused`, `spent` or `unpriced`."""
+    figures: Figures | None = None
     next_due_ms: int | None = None
     """When a claim could hand something out; None: nothing is due that the database knows of."""
     replays_wait: bool = False
@@ -219,4 +221,5 @@ class SweepSlice(BaseModel):
     made_ready: int = 0
     held: int = 0
     removed: int = 0
+    figures: Figures | None = None
     next_due_ms: int | None = None

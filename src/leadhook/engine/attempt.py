@@ -16,6 +16,8 @@ from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keyring import Keyring
 from leadhook.engine.ports import Judge
+from leadhook.observability import metrics
+from leadhook.observability.journal import journal, shortened
 
 Answer = TypeVar("Answer")
 Call = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
@@ -124,6 +126,7 @@ class Attempts:
         while True:
             key = await self._wait_for_key(held, last)
             held.key_fingerprint = key.fingerprint
+            held.key_shown = shortened(key.api_key.get_secret_value())
             try:
                 with self._keyring.using(key):
                     answer = await self._call_with(held, call, key)
@@ -147,11 +150,14 @@ class Attempts:
         started_at = anyio.current_time()
         if held.first_call_ms is None:
             held.first_call_ms = held.claimed.waited_ms + round((started_at - held.received_at) * 1000)
+            journal.started(held.claimed.lead_id, held.claimed.lead.name, held.key_shown or "")
         try:
             with self._drain.call() as scope:
                 answer, usage = await call(held.claimed.lead, held.claimed.prompts, key)
         finally:
-            held.model_ms += (anyio.current_time() - started_at) * 1000
+            took_s = anyio.current_time() - started_at
+            held.model_ms += took_s * 1000
+            metrics.MODEL_CALLS.labels("score" if held.paid is None else "message").observe(took_s)
         if scope.cancelled_caught:
             self._charge_dearest_step(held)
             raise _ShuttingDownError

@@ -16,6 +16,7 @@ from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.faults import Faults
 from leadhook.engine.pace import Pace, drawn, growing
 from leadhook.engine.ports import Store
+from leadhook.observability import metrics
 from leadhook.observability.events import Event
 from leadhook.store import StoreError
 
@@ -97,6 +98,8 @@ class Claims:
         self._failures = 0
         self._note_gate(batch)
         self.last_ok_at = datetime.now(UTC)
+        metrics.CLAIMS.labels(claim.cause, "busy" if batch.busy else "answered").inc()
+        metrics.hear_figures(batch.figures)
         if batch.busy:
             self._agenda.postpone(drawn(self._pace.busy_s))
             return None
@@ -128,6 +131,7 @@ class Claims:
 
     def _note_failure(self, claim: _Claim, error: StoreError) -> None:
         self._failures += 1
+        metrics.CLAIMS.labels(claim.cause, "failed").inc()
         if error.kind == "caller_bug":
             # The same claim would be refused for ever; the next one goes without its hints.
             self._unanswered = None

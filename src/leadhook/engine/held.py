@@ -34,6 +34,8 @@ class HeldLead:
     first_call_ms: int | None = None
     model_ms: float = 0.0
     key_fingerprint: str | None = None
+    key_shown: str | None = None
+    """The same key as the operator's file shows it."""
     tried: bool = False
     """It was claimed to find out whether the model works again."""
     working: bool = True

@@ -2,11 +2,14 @@
 
 from typing import Literal
 
+import anyio
 import structlog
 
 from leadhook.domain.job import LeaseOutcome
 from leadhook.engine.held import HeldLead
+from leadhook.observability import metrics
 from leadhook.observability.events import Event
+from leadhook.observability.journal import journal
 
 log = structlog.get_logger()
 
@@ -22,13 +25,14 @@ def report_finished(held: HeldLead, outcome: LeaseOutcome | Literal["answered"],
     """
     release = held.release
     released = outcome == LeaseOutcome.RELEASED and release is not None
+    told = release.outcome if release is not None and released else str(outcome)
     log.info(
         Event.LEAD_FINISHED,
         lead_id=held.claimed.lead_id,
         run=held.claimed.run,
         fence=held.claimed.fence,
         attempt=held.claimed.attempts + 1,
-        outcome=release.outcome if release is not None and released else str(outcome),
+        outcome=told,
         score=held.paid.score.score if held.paid else None,
         flags=list(held.paid.score.flags) if held.paid else None,
         found_by=held.claimed.found_by,
@@ -44,4 +48,19 @@ def report_finished(held: HeldLead, outcome: LeaseOutcome | Literal["answered"],
         key=held.key_fingerprint,
         error_code=release.error_code if release else None,
         reason=reason or (release.reason if release else None),
+    )
+    metrics.count_attempt(
+        outcome=told,
+        code=release.error_code if release else None,
+        first_call_ms=held.first_call_ms,
+        age_s=held.claimed.waited_ms / 1000 + anyio.current_time() - held.received_at,
+        usage=held.usage,
+        cost_usd=held.cost_usd,
+    )
+    journal.finished(
+        held.claimed.lead_id,
+        held.claimed.lead.name,
+        told,
+        key=held.key_shown,
+        reason=reason or (release.error_code if release else None),
     )

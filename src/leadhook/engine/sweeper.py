@@ -7,6 +7,7 @@ from leadhook.engine.agenda import Agenda
 from leadhook.engine.faults import Faults
 from leadhook.engine.pace import Pace, drawn, growing
 from leadhook.engine.ports import Store
+from leadhook.observability import metrics
 from leadhook.observability.events import Event
 from leadhook.store import StoreError
 
@@ -51,12 +52,15 @@ class Sweeper:
                 continue
             slices, looked_at, made_ready = slices + 1, looked_at + piece.looked_at, made_ready + piece.made_ready
             held, removed = held + piece.held, removed + piece.removed
+            metrics.SWEPT.inc(piece.made_ready)
+            metrics.hear_figures(piece.figures)
             self._agenda.hear(piece.next_due_ms)
             if piece.made_ready or piece.next_due_ms == 0:
                 self._agenda.wake_for_sweep()
             if piece.round_finished:
                 break
             await anyio.sleep(drawn(self._pace.sweep_pause_s))
+        metrics.SWEEPS.inc()
         log.info(
             Event.SWEEP_FINISHED,
             slices=slices,

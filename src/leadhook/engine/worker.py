@@ -16,6 +16,8 @@ from leadhook.engine.held import HeldLead
 from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace
 from leadhook.engine.wakeup import Wakeup
+from leadhook.observability import metrics
+from leadhook.observability.journal import journal
 
 LARGEST_CLAIM = 50
 
@@ -108,4 +110,6 @@ class Worker:
                 tried=place < tried,
             )
             if self._book.take(held):
+                metrics.CLAIMED.labels(lead.found_by or "unknown").inc()
+                journal.taken()
                 self._start(held)

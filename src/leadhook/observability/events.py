@@ -1,6 +1,9 @@
 """The closed list of the events that the service logs; values go into fields, never into the name."""
 
+import re
+import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 
@@ -24,8 +27,14 @@ class Event(StrEnum):
     SERVICE_FAILED = "service.failed", "the engine broke off; the process ends so that its supervisor starts it anew"
 
     HTTP_REQUEST = "http.request", "one request was answered"
-    WEBHOOK_ACCEPTED = "webhook.accepted", "a ring proved itself; `rang` says whether it woke the worker"
-    WEBHOOK_REFUSED = "webhook.refused", "a webhook did not prove itself; `reason` is told here and nowhere else"
+    WEBHOOK_ACCEPTED = (
+        "webhook.accepted",
+        "`count` rings of the last second proved themselves, `rang` of them woke the worker; instead of their requests",
+    )
+    WEBHOOK_REFUSED = (
+        "webhook.refused",
+        "`count` webhooks of the last second did not prove themselves; `reasons` are told here and nowhere else",
+    )
     REPLAY_REQUESTED = "replay.requested", "an admin asked for leads to be judged again"
     LEAD_EXPLAINED = "lead.explained", "an admin asked where a lead stands; `why` is the kind of the answer"
     PROCESS_REQUESTED = "process.requested", "an admin had leads judged at once"
@@ -57,3 +66,24 @@ class Event(StrEnum):
     BRAKE_APPLIED = "brake.applied", "the model fails and not a lead: none is claimed, but one now and then to try it"
     BRAKE_RELEASED = "brake.released", "the model answers again"
     KEY_PARKED = "key.parked", "a Gemini key rests, because of what Google said"
+
+    LOG_DROPPED = "log.dropped", "`lines` lines did not reach `sink`, which could not keep up or took none for a while"
+    LOG_FAILED = "log.failed", "`sink` takes no lines; they wait in memory, as many as there is room for"
+    LOG_REFUSED = "log.refused", "the log service refused `lines` lines for good; they are lost"
+    LOG_RECOVERED = "log.recovered", "the log service takes lines again"
+    LOG_SPOILED = "log.spoiled", "a library's record could not be put into words"
+    METRICS_LISTENING = "metrics.listening", "the metrics can be scraped"
+    METRICS_FAILED = "metrics.failed", "the metrics' port can't be had; the service goes on without"
+    EXCEPTION_UNCAUGHT = "exception.uncaught", "an exception that nothing caught: a defect"
+
+
+def with_table(page: str) -> str:
+    """The page with the list of events between its two marks renewed."""
+    rows = "".join(f"| `{event}` | {event.meaning} |\n" for event in Event)
+    table = f"<!-- events -->\n| event | says |\n|---|---|\n{rows}<!-- /events -->"
+    return re.sub(r"<!-- events -->.*<!-- /events -->", lambda _: table, page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    file.write_text(with_table(file.read_text(encoding="utf-8")), encoding="utf-8")

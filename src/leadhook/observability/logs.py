@@ -1,19 +1,29 @@
-"""One line of JSON for each event on stdout, ours and the libraries' alike."""
+"""One line of JSON for each event, ours and the libraries' alike: on stdout, and to a log service where one is named.
 
-import contextlib
+To log never waits: the line is made and redacted at once, and threads of their own write and ship it.
+"""
+
 import logging
+import os
 import sys
+import threading
+import time
 from collections.abc import MutableMapping
-from typing import Any, Final, TextIO
+from types import TracebackType
+from typing import Any, Final, Protocol
 
 import structlog
-from structlog.processors import ExceptionRenderer, JSONRenderer, TimeStamper
+from structlog.processors import JSONRenderer, TimeStamper
 from structlog.stdlib import ProcessorFormatter
-from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
 from leadhook import __version__
+from leadhook.observability import exceptions
+from leadhook.observability.events import Event
+from leadhook.observability.journal import journal
+from leadhook.observability.outlets import Descriptor
 from leadhook.observability.redaction import redactor
+from leadhook.observability.sink import Sink
 from leadhook.settings import Settings
 
 QUIET: Final = (
@@ -29,21 +39,80 @@ QUIET: Final = (
     "asyncio",
 )
 """Libraries that tell of every request, with its address, below WARNING."""
+SHIP_FLUSH_S: Final = 1.5
+WRITE_FLUSH_S: Final = 0.5
+"""What the log may take of a shutdown; both fit into the time that settings keep for giving leads back."""
 
-_CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_LINES: Final = "\n\t"
+_CONTROL: Final = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"  # noqa: PLR2004 - two digits or four
+    for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) not in _LINES
+}
+"""What moves the cursor, ends a line or turns the reading direction."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class _Stdout(logging.StreamHandler[TextIO]):
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own names
-        # The inherited one would print the line as it was before redaction.
-        error = sys.exception()
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"leadhook: a log line is lost: {type(error).__name__}\n")
+class LineSink(Protocol):
+    """Takes lines without waiting."""
+
+    @property
+    def name(self) -> str:
+        """For metrics and events."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it takes nothing, while it does not."""
+
+    @property
+    def dropped(self) -> int:
+        """Lines that were lost since the start."""
+
+    def put(self, line: str) -> None:
+        """Take a line."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all is out, so long at the most."""
+
+    def close(self, timeout_s: float) -> None:
+        """Get out what is left in that time, and end."""
+
+
+class _Handler(logging.Handler):
+    """Makes lines of records and hands them on."""
+
+    def __init__(self, sink: LineSink, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.sink = sink
+        self.setFormatter(formatter)
+        self._patient_until = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - to log must never fail; the inherited way prints what it was given
+            line = self.format(_spoiled(record, error))
+        self.sink.put(line)
+        if (patience_s := self._patient_until - time.monotonic()) > 0:
+            self.sink.flush(patience_s)
+
+    def flush(self) -> None:
+        """At the interpreter's end."""
+        self.sink.flush(WRITE_FLUSH_S)
+
+    def wait_for_each(self, seconds: float) -> None:
+        """From now on, as long as that, a line is written when the call that made it returns."""
+        self._patient_until = time.monotonic() + seconds
+
+
+_handlers: list[_Handler] = []
 
 
 def configure(settings: Settings) -> None:
-    """Send the whole process's log to stdout; safe to call again."""
+    """Send the whole process's log to stdout and where LOG_SHIP says; safe to call again."""
     redactor.remember(settings.secrets())
+    close()
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -56,20 +125,78 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
-    handler = _Stdout(sys.stdout)
-    handler.setFormatter(
-        ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[ProcessorFormatter.remove_processors_meta, *_ending(settings.log_format)],
+    foreign: list[Processor] = [*shared, structlog.stdlib.add_logger_name, _first_line]
+
+    def formatter(log_format: str) -> ProcessorFormatter:
+        return ProcessorFormatter(
+            foreign_pre_chain=foreign,
+            processors=[ProcessorFormatter.remove_processors_meta, *_ending(log_format)],
         )
-    )
+
+    stdout = _copy_of_stdout()
+    if stdout is not None:
+        sink = Sink("stdout", stdout)
+        _handlers.append(_Handler(sink, formatter(settings.log_format)))
+    if settings.log_ship == "otlp":
+        from leadhook.observability.shipper import open_shipper  # noqa: PLC0415 - costs memory that few need
+
+        _handlers.append(_Handler(open_shipper(settings), formatter("json")))
+    if settings.log_file is not None:
+        journal.open(settings.log_file, settings.log_timezone)
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [*_handlers]
     root.setLevel(level)
     _tame_libraries()
+    _catch_the_uncaught()
+
+
+def troubles() -> list[str]:
+    """Which sinks take nothing now, a sentence each."""
+    found = [(sink.name, sink.trouble) for sink in sinks()]
+    return [f"The log's sink {name} takes no lines: {trouble}." for name, trouble in found if trouble]
+
+
+def sinks() -> list[LineSink]:
+    """Where lines go."""
+    own = [handler.sink for handler in _handlers]
+    return [*own, journal.sink] if journal.sink else own
+
+
+def finish() -> None:
+    """The service ends: get out what waits, in bounded time; of later lines each is written before its call returns.
+
+    uvicorn says its last words after the application's end, and then dies of the signal that ended it.
+    """
+    for handler in _handlers:
+        if handler.sink.name != "stdout":
+            handler.sink.close(SHIP_FLUSH_S)
+    journal.close(WRITE_FLUSH_S)
+    for handler in _handlers:
+        if handler.sink.name == "stdout":
+            handler.sink.flush(WRITE_FLUSH_S)
+            handler.wait_for_each(WRITE_FLUSH_S)
+
+
+def close() -> None:
+    """Let go of every sink."""
+    journal.close(WRITE_FLUSH_S)
+    while _handlers:
+        # stdout last: it is told what the others lost.
+        handler = _handlers[-1]
+        handler.sink.close(WRITE_FLUSH_S)
+        logging.getLogger().removeHandler(handler)
+        _handlers.pop()
+
+
+def _copy_of_stdout() -> Descriptor | None:
+    try:
+        return Descriptor(os.dup(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):
+        return None  # closed: nobody wants to know
 
 
 def _tame_libraries() -> None:
+    logging.captureWarnings(capture=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
@@ -79,19 +206,51 @@ def _tame_libraries() -> None:
         logger.propagate = name != "uvicorn.access"
 
 
+def _catch_the_uncaught() -> None:
+    def in_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+        else:
+            log.critical(Event.EXCEPTION_UNCAUGHT, exc_info=error)
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            log.critical(Event.EXCEPTION_UNCAUGHT, thread=args.thread and args.thread.name, exc_info=args.exc_value)
+
+    def in_finalizer(args: "sys.UnraisableHookArgs") -> None:
+        log.error(Event.EXCEPTION_UNCAUGHT, exc_info=args.exc_value)
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = in_main, in_thread, in_finalizer
+
+
 def _ending(log_format: str) -> list[Processor]:
     if log_format == "console":
         return [
-            structlog.processors.format_exc_info,
+            _describe_exception,
             redactor,
             _show_controls,
             structlog.dev.ConsoleRenderer(
-                colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+                colors=sys.stdout is not None and sys.stdout.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,
             ),
         ]
-    # Without this transformer's setting a traceback would carry the frames' local variables: leads and keys.
-    traceback = ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-    return [traceback, _add_service, redactor, JSONRenderer()]
+    return [_describe_exception, _add_service, redactor, JSONRenderer()]
+
+
+def _first_line(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
+    # What follows quotes: a warning its source line, asyncio the exception of a task, pydantic its input.
+    event_dict["event"] = str(event_dict["event"]).split("\n", 1)[0]
+    return event_dict
+
+
+def _describe_exception(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
+    given = event_dict.pop("exc_info", None)
+    error = given if isinstance(given, BaseException) else given[1] if isinstance(given, tuple) else None
+    if given is True:
+        error = sys.exception()
+    if error is not None:
+        event_dict["exception"] = exceptions.describe(error)
+    return event_dict
 
 
 def _add_service(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
@@ -101,9 +260,17 @@ def _add_service(_logger: Any, _method: str, event_dict: EventDict) -> EventDict
 
 def _show_controls(_logger: Any, _method: str, event_dict: EventDict) -> MutableMapping[str, Any]:
     # A terminal obeys control characters; JSON escapes them by itself.
-    return {
-        name: value.translate(_CONTROL if name == "exception" else {**_CONTROL, 10: "\\n", 9: "\\t"})
-        if isinstance(value, str)
-        else value
-        for name, value in event_dict.items()
-    }
+    shown = dict(event_dict)
+    told = shown.pop("exception", None)
+    one_line = {**_CONTROL, 10: "\\n", 9: "\\t"}
+    shown = {name: value.translate(one_line) if isinstance(value, str) else value for name, value in shown.items()}
+    if told:
+        for one in told:
+            one["exc_value"] = str(one["exc_value"]).translate(one_line)
+        shown["exception"] = exceptions.as_text(told).translate(_CONTROL)
+    return shown
+
+
+def _spoiled(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    line = f"{Event.LOG_SPOILED}: {type(error).__name__}"
+    return logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, line, (), None)

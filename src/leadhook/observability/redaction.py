@@ -4,18 +4,26 @@ Three nets, one behind the other: names of fields, shapes of values, and the ver
 runs last before the renderer, so that records of libraries and texts of exceptions pass through it too.
 """
 
+import json
 import math
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, MutableMapping
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
 HIDDEN: Final = "[hidden]"
 SHORTEST_SECRET: Final = 8
 """A shorter "secret" would blot out ordinary words."""
+LONGEST_SECRET: Final = 1_000
+"""Of a longer one the beginning counts, and all that follows it goes too."""
+MOST_KEYS: Final = 1_000
+"""Gemini keys; those that no claim brought for the longest time are forgotten first."""
 LONGEST_TEXT: Final = 8_000
 DEEPEST: Final = 12
+MOST_ITEMS: Final = 200
 
 _SECRET_NAME: Final = re.compile(
     r"(?:^|[_.-])(?:api[_-]?keys?|authorization|token|admin_tokens|secrets?|passwords?|credentials?|cookies?|jwt|signature|dsn)"
@@ -35,6 +43,8 @@ _SHAPES: Final = (
     (re.compile(r"://[^/\s@]*@"), f"://{HIDDEN}@"),
     (re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
 )
+_ANY_SHAPE: Final = re.compile(r"input_value=|AIza|AQ\.|sb_|eyJ|whsec_|v1,|[?&]|://|@|(?i:bearer|basic|password)")
+"""Without one of these no shape can match; most texts have none."""
 
 
 class Redactor:
@@ -43,19 +53,37 @@ class Redactor:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: frozenset[str] = frozenset()
+        self._keys: OrderedDict[str, None] = OrderedDict()
         self._literal: re.Pattern[str] | None = None
 
     def remember(self, secrets: Iterable[str]) -> None:
-        """Hide these values from now on, wherever they stand; values of less than 8 characters are left alone."""
-        spelled = {
-            form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in (secret, quote(secret, safe=""))
-        }
-        if spelled <= self._known:
-            return
+        """Hide these values for good, wherever they stand; values of less than 8 characters are left alone."""
         with self._lock:
-            self._known |= spelled
-            # The longest first: a secret that begins with another one must go as a whole.
-            self._literal = re.compile("|".join(map(re.escape, sorted(self._known, key=len, reverse=True))))
+            known = self._known.union(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
+            if known != self._known:
+                self._known = known
+                self._compile()
+
+    def remember_keys(self, keys: Iterable[str]) -> None:
+        """Hide these Gemini keys, as long as they are among the 1,000 that were named last."""
+        with self._lock:
+            news = False
+            for key in keys:
+                if len(key) >= SHORTEST_SECRET:
+                    news |= key not in self._keys
+                    self._keys[key] = None
+                    self._keys.move_to_end(key)
+            while len(self._keys) > MOST_KEYS:
+                self._keys.popitem(last=False)
+            if news:
+                self._compile()
+
+    def _compile(self) -> None:
+        spelled = {form for secret in (*self._known, *self._keys) for form in _spellings(secret)}
+        # The longest first: a secret that begins with another one must go as a whole.
+        self._literal = re.compile(
+            "|".join(map(_pattern, sorted(spelled, key=len, reverse=True))) or r"(?!)", re.DOTALL
+        )
 
     def __call__(self, _logger: Any, _method: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Return the event as plain JSON values without secrets."""
@@ -63,11 +91,16 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without secrets, cut off after 8,000 characters."""
+        length = len(text)
+        if length > LONGEST_TEXT:
+            # Longer ones are not looked at: somebody waits. The margin goes again below, with any half of a secret.
+            text = text[: LONGEST_TEXT + LONGEST_SECRET]
         if self._literal is not None:
             text = self._literal.sub(HIDDEN, text)
-        for shape, replacement in _SHAPES:
-            text = shape.sub(replacement, text)
-        return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
+        if _ANY_SHAPE.search(text):
+            for shape, replacement in _SHAPES:
+                text = shape.sub(replacement, text)
+        return text if length <= LONGEST_TEXT else f"{text[:-LONGEST_SECRET][:LONGEST_TEXT]}… ({length} characters)"
 
     def _field(self, name: str, value: Any, depth: int) -> Any:
         if _SECRET_NAME.search(name) and not isinstance(value, bool | int | float | None):
@@ -81,9 +114,10 @@ class Redactor:
             case str():
                 shown: Any = self.text(str(value))
             case Mapping():
-                shown = {self.text(str(name)): self._field(str(name), item, depth + 1) for name, item in value.items()}
+                items = islice(value.items(), MOST_ITEMS)
+                shown = {self.text(str(name)): self._field(str(name), item, depth + 1) for name, item in items}
             case list() | tuple() | set() | frozenset():
-                shown = [self._value(item, depth + 1) for item in value]
+                shown = [self._value(item, depth + 1) for item in islice(value, MOST_ITEMS)]
             case None | bool() | int():
                 shown = value
             case float() if math.isfinite(value):
@@ -91,6 +125,15 @@ class Redactor:
             case _:
                 shown = self.text(_shown(value))
         return shown
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """As it is, and as URLs, JSON and Python show it."""
+    return secret, quote(secret, safe="", errors="surrogatepass"), json.dumps(secret)[1:-1], repr(secret)[1:-1]
+
+
+def _pattern(secret: str) -> str:
+    return re.escape(secret) if len(secret) <= LONGEST_SECRET else f"{re.escape(secret[:LONGEST_SECRET])}.*"
 
 
 def _shown(value: object) -> str:
@@ -101,4 +144,4 @@ def _shown(value: object) -> str:
 
 
 redactor: Final = Redactor()
-"""The process's own, as there is one log; `remember` it every secret that comes in later, e.g. Gemini keys."""
+"""The process's own, as there is one log; tell it every secret that comes in later, Gemini keys by `remember_keys`."""

@@ -114,7 +114,7 @@ class Store(ReplayCalls):
             batch = to_batch(reply)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _not_understood(function, error) from None
-        redactor.remember(key.api_key.get_secret_value() for key in batch.keys)
+        redactor.remember_keys(key.api_key.get_secret_value() for key in batch.keys)
         return batch
 
     async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:

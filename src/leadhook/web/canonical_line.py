@@ -14,6 +14,8 @@ from leadhook.web.problems import Problem, problem
 
 CLIENT_GONE: Final = 499
 """Logged as the status when nobody waited for an answer."""
+SUMMED: Final = "leadhook.summed"
+"""Set in the scope of a request that another line tells of."""
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -65,6 +67,8 @@ def _log(scope: Scope, status: int, seconds: float, failure: Exception | None) -
         "status": status,
         "duration_ms": round(seconds * 1000, 1),
     }
+    if failure is None and SUMMED in scope:
+        return
     if failure is None:
         log.info(Event.HTTP_REQUEST, **fields)
     else:

@@ -62,6 +62,8 @@ class Call(Generic[Given]):
     """Of an admin, for the audit."""
     proof: Proof | None = None
     """Of a webhook."""
+    began_at: float = 0.0
+    """Of a webhook: when it came, by `time.perf_counter`, in seconds."""
 
 
 Answered = BaseModel | tuple[int, BaseModel]

@@ -36,12 +36,14 @@ class Readiness:
         engine: Callable[[], Health],
         key_problem: str | None = None,
         warnings: Sequence[str] = (),
+        more_warnings: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._status = status
         self._engine = engine
         self._key_problem = key_problem
         self._warnings = tuple(warnings)
+        self._more_warnings = more_warnings
         self._clock = clock
         self._asking = anyio.Lock()
         self._asked_at: float | None = None
@@ -58,7 +60,11 @@ class Readiness:
         # Both tell of the same trouble when nobody answers; the engine knows since when.
         database = (reason for reason in self._database.reasons if not any(told.startswith(reason) for told in engine))
         reasons = (*own, *engine, *database)
-        warnings = (warning for warning in (*self._warnings, *self._database.warnings) if warning not in reasons)
+        warnings = (
+            warning
+            for warning in (*self._warnings, *self._more_warnings(), *self._database.warnings)
+            if warning not in reasons
+        )
         return Findings(reasons, tuple(warnings))
 
     def troubles(self) -> tuple[str, ...]:

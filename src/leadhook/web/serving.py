@@ -6,21 +6,18 @@ from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from leadhook.observability.events import Event
 from leadhook.web.auth import Proof
 from leadhook.web.bodies import read_body, require_json
+from leadhook.web.canonical_line import SUMMED
 from leadhook.web.openapi import Answered, Call, Operation
 from leadhook.web.problems import Problem, unreadable
 from leadhook.web.signature import Refused
 from leadhook.web.state import State
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 def routes(operations: Iterable[Operation]) -> list[Route]:
@@ -42,10 +39,11 @@ def _endpoint(methods: dict[str, Operation]) -> Callable[[Request[State]], Await
 async def _admit(operation: Operation, request: Request[State]) -> Call[Any]:
     if operation.who == "webhook":
         # The signature is over the bytes, so they come first.
+        began_at = time.perf_counter()
         raw = await read_body(request, operation.largest_body)
         proof = _prove(request, raw)
         require_json(request)
-        return Call(request, _parse(operation, raw), proof=proof)
+        return Call(request, _parse(operation, raw), proof=proof, began_at=began_at)
     actor = await _sign_in(request) if operation.who == "admin" else ""
     query = _read_query(operation, request)
     if operation.body is None:
@@ -89,7 +87,8 @@ def _prove(request: Request[State], body: bytes) -> Proof:
     try:
         return request.state["ring_auth"].prove(request.scope["headers"], body, now_s=int(time.time()))
     except Refused as refused:
-        log.warning(Event.WEBHOOK_REFUSED, reason=refused.reason, age_s=refused.skew_s, body_bytes=len(body))
+        request.state["ring_sum"].refused(refused.reason, skew_s=refused.skew_s, body_bytes=len(body))
+        request.scope[SUMMED] = True
         raise Problem(
             401, "This webhook did not prove where it comes from.", headers={"WWW-Authenticate": "Webhook"}
         ) from None

@@ -5,6 +5,7 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from leadhook.domain.dossier import Dossier
 from leadhook.engine import Errand
+from leadhook.observability.ring_sum import RingSum
 from leadhook.store import DryRun, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
@@ -87,6 +88,7 @@ class State(TypedDict):
     """MAX_CONCURRENCY, for forecasts."""
     ring_auth: RingAuth
     late_rings: TokenBucket
+    ring_sum: RingSum
     admins: Admins
     sign_ins: SignIns
     readiness: Readiness

@@ -1,16 +1,13 @@
 """`POST /webhooks/leads`: a ring. It costs no database work; what it means is for the worker to find out."""
 
+import time
 from typing import Final, Literal
 
-import structlog
-
-from leadhook.observability.events import Event
+from leadhook.web.canonical_line import SUMMED
 from leadhook.web.openapi import Answer, Call, operation
 from leadhook.web.rings import Ring
 
 LARGEST_RING: Final = 64 * 1024
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class RingAnswer(Answer):
@@ -32,14 +29,14 @@ async def take_ring(call: Call[Ring]) -> RingAnswer:
     rang = ring.means_work and (proof.punctual or state["late_rings"].take())
     if rang:
         state["bell"].ring(hints)
-    log.info(
-        Event.WEBHOOK_ACCEPTED,
+    state["ring_sum"].accepted(
         by=proof.by,
-        type=ring.type,
-        table=ring.table,
-        hints=len(hints),
+        kind=f"{ring.table or 'any'}.{ring.type}",
         age_s=proof.age_s,
-        punctual=proof.punctual,
+        hints=len(hints),
         rang=rang,
+        needed=ring.means_work,
+        seconds=time.perf_counter() - call.began_at,
     )
+    call.request.scope[SUMMED] = True
     return RingAnswer()

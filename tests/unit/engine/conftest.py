@@ -23,6 +23,8 @@ from leadhook.domain.failure import Failure
 from leadhook.domain.job import (
     ApiKey,
     Batch,
+    Begun,
+    BegunLead,
     ClaimedLead,
     LeaseOutcome,
     LeaseRef,
@@ -110,6 +112,11 @@ class FakeStore:
         """Release all."""
         friendly = replies(releases, LeaseOutcome.RELEASED)
         return await self._reply("release", friendly, worker=worker, items=releases, parked=parked)
+
+    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
+        """Lease all."""
+        begun = tuple(BegunLead(lead_id=lead.lead_id, fence=1) for lead in leads)
+        return await self._reply("begin_errands", Begun(leads=begun), worker=worker, token=token, items=leads)
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Finish the round."""

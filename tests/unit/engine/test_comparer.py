@@ -27,7 +27,7 @@ def comparisons(world: World, count: int, **fields: Any) -> Any:
     return world.batch(*world.leads(count, slow=True, found_by="compare"), **batch)
 
 
-def finished(world: World) -> list[tuple[str, str]]:
+def finished(world: World) -> list[tuple[str, str | None]]:
     """The lines `comparison.finished`: outcome and error code."""
     return [(line["outcome"], line["error_code"]) for line in world.log if line["event"] == "comparison.finished"]
 

@@ -1,0 +1,126 @@
+"""The operator's file: a line for each lead in words that a person reads, with the lead's name. Unset by default.
+
+Its form is that of the program before this one, for whoever reads it with scripts. The name is allowed here alone.
+"""
+
+import re
+import time
+from datetime import datetime, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from leadhook.observability.outlets import RotatingFile
+from leadhook.observability.redaction import redactor
+from leadhook.observability.sink import Sink
+
+IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
+LONGEST_FIELD: Final = 200
+SHORTEST_KEY: Final = 12
+"""Of a shorter key the seven characters that are shown would tell too much."""
+
+
+class Journal:
+    """Does nothing until it is opened.
+
+    A cycle begins when a lead is taken while none is at work, and ends when none is left.
+    """
+
+    def __init__(self) -> None:
+        self.sink: Sink | None = None
+        self._zone: tzinfo = IST
+        self._at_work = 0
+        self._forget_cycle()
+
+    def open(self, path: Path, zone: str) -> None:
+        """Write there from now on; a zone that nobody knows is IST."""
+        self.close(0)
+        self._zone = find_zone(zone) or IST
+        self.sink = Sink("operator_file", RotatingFile(path))
+
+    def close(self, timeout_s: float) -> None:
+        """Write what waits, in that time."""
+        if self.sink is not None:
+            self.sink.close(timeout_s)
+            self.sink = None
+
+    def taken(self) -> None:
+        """A lead was claimed."""
+        if self._at_work == 0:
+            self._forget_cycle()
+        self._at_work += 1
+
+    def started(self, lead_id: str, name: str | None, key: str) -> None:
+        """Its first model call begins."""
+        self._write("START", lead_id=lead_id, name=name, api_key=key)
+
+    def finished(self, lead_id: str, name: str | None, outcome: str, *, key: str | None, reason: str | None) -> None:
+        """It leaves this process.
+
+        Args:
+            lead_id: the lead.
+            name: its name.
+            outcome: as in the log's `lead.finished`.
+            key: the Gemini key that was used last, shortened.
+            reason: why it was skipped.
+        """
+        self._at_work -= 1
+        self._total += 1
+        if outcome == "saved":
+            self._processed += 1
+            self._write("DONE", lead_id=lead_id, name=name, api_key=key)
+        elif outcome in ("dead", "retry", "refused"):
+            self._errors += 1
+            self._write("ERROR", lead_id=lead_id, name=name, api_key=key)
+        else:
+            self._skipped += 1
+            self._write("SKIP", lead_id=lead_id, name=name, reason=_word(reason or outcome))
+        if self._at_work <= 0:
+            self._at_work = 0
+            seconds = time.monotonic() - self._began_at
+            self._write_line(
+                "CYCLE",
+                f"total={self._total}, processed={self._processed}, skipped={self._skipped}, errors={self._errors}, "
+                f"duration={seconds:.2f}s",
+            )
+
+    def _forget_cycle(self) -> None:
+        self._total = self._processed = self._skipped = self._errors = 0
+        self._began_at = time.monotonic()
+
+    def _write(self, kind: str, **fields: str | None) -> None:
+        if self.sink is not None:
+            self._write_line(kind, " | ".join(f"{name}={_plain(value or '')}" for name, value in fields.items()))
+
+    def _write_line(self, kind: str, rest: str) -> None:
+        if self.sink is not None:
+            self.sink.put(f"{datetime.now(self._zone):%Y-%m-%d %H:%M:%S %Z} | {kind:<5} | {rest}")
+
+
+def find_zone(name: str) -> tzinfo | None:
+    """The time zone of this name; None where this machine knows none."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        # India's, which is the default, must not depend on the machine's files.
+        return IST if name == "Asia/Kolkata" else None
+
+
+def shortened(key: str) -> str:
+    """A Gemini key as people recognise it: `AIza...XYZ`."""
+    return f"{key[:4]}...{key[-3:]}" if len(key) >= SHORTEST_KEY else "..."
+
+
+def _plain(text: str) -> str:
+    """On one line and in one field, whatever somebody put into it."""
+    text = "".join(character if character.isprintable() else " " for character in text[:1000])
+    text = " ".join(redactor.text(text).replace("|", "/").split())
+    return text[:LONGEST_FIELD]
+
+
+def _word(reason: str) -> str:
+    return "already_processed" if reason == "already sent" else re.sub(r"\W+", "_", reason).strip("_").lower()
+
+
+journal: Final = Journal()
+"""The process's own, as there is one file."""

@@ -1,0 +1,180 @@
+"""Canaries in every setting that is secret and every field of a lead: none is found in whatever the service tells."""
+
+import json
+import re
+import secrets
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from tests.conftest import new_webhook_secret, poll
+from tests.log_service import LogService, listening
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.conftest import Arena
+
+FIELDS = ("title", "location", "company_name", "experience", "skills", "bio", "profile_url", "company_page_url")
+PROMPTS = ("wildnet_data", "scoring_criteria_and_icp", "message_prompt")
+MANNERS = ("ok", "malformed", "empty", "blocked_prompt", "non_json_200", "missing_field", "html_in_message")
+TOLD = {
+    "leadhook.attempts": "to_jsonb(t)",
+    "leadhook.jobs": "to_jsonb(t) - 'paid'",
+    "leadhook.api_keys": "to_jsonb(t)",
+    "leadhook.rings": "to_jsonb(t)",
+    "leadhook.replays": "to_jsonb(t)",
+    "leadhook.figures": "to_jsonb(t)",
+}
+"""What the database keeps besides answers, which are personal data by their nature."""
+
+
+class Canaries:
+    """Strings that stand nowhere else."""
+
+    def __init__(self) -> None:
+        self.secret: dict[str, str] = {}
+        self.personal: dict[str, str] = {}
+
+    def key(self, name: str, form: str = "{}") -> str:
+        """A secret of that form; what is looked for is what its braces hold."""
+        self.secret[name] = f"fake{secrets.token_hex(16)}"
+        return form.format(self.secret[name])
+
+    def text(self, name: str) -> str:
+        """Something of a lead, hostile on top of it."""
+        self.personal[name] = f"canary{secrets.token_hex(6)}"
+        word = self.personal[name]
+        return f'{word} {word}@example.com\r\n{{"event": "forged"}} | \x1b[2J\' "'
+
+    def found_in(self, text: str) -> list[str]:
+        """Which of them it holds."""
+        return [name for name, value in {**self.secret, **self.personal}.items() if value in text]
+
+
+def bring(arena: "Arena", canaries: Canaries) -> list[str]:
+    """Leads that are all alike, as many as the model has manners."""
+    project = arena.project
+    user, tag = project.new_lane()
+    texts = {name: canaries.text(name) for name in (*PROMPTS, *FIELDS, "linkedin_url", "name")}
+    assignments = ", ".join(f"{name} = %s" for name in PROMPTS)
+    project.run(f"update public.prompts set {assignments} where tag = %s", *[texts[name] for name in PROMPTS], tag)  # noqa: S608 - names of ours
+    leads = [f"lead-{place}-{secrets.token_hex(4)}" for place in range(len(MANNERS))]
+    with project.transaction():
+        for lead in leads:
+            project.run(
+                "insert into public.all_leads (lead_id, user_id, tag, scrapped, linkedin_url)"
+                " values (%s, %s, %s, true, %s)",
+                lead, user, tag, texts["linkedin_url"],
+            )  # fmt: skip
+            columns = ("lead_id", "name", *FIELDS)
+            project.run(
+                f"insert into public.lead_details ({', '.join(columns)})"  # noqa: S608 - names of ours
+                f" values ({', '.join(['%s'] * len(columns))})",
+                lead, texts["name"], *[f"Chief pumps director {texts[name]}" for name in FIELDS],
+            )  # fmt: skip
+    return leads
+
+
+def send(url: str, body: Any, **headers: str) -> int:
+    """A request; its status."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(url, raw, {name.replace("_", "-"): value for name, value in headers.items()})  # noqa: S310 - ours
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - ours
+            return int(answer.status)
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code
+
+
+def knock(url: str, canaries: Canaries, admin: str, static: str) -> None:
+    """Requests that are refused or fail, with canaries wherever one can stand."""
+    words = " ".join([*canaries.secret.values(), *canaries.personal.values()])
+    record = {"lead_id": "unknown", "sent_to_llm": False, "bio": words}
+    ring = {"type": "INSERT", "table": "lead_details", "schema": "public", "record": record, "old_record": None}
+    json_type = "application/json"
+    statuses = [
+        send(f"{url}/webhooks/leads", ring, content_type=json_type, x_ring=static),
+        send(f"{url}/webhooks/leads", ring, content_type=json_type, x_ring=canaries.secret["OTHER"]),
+        send(f"{url}/webhooks/leads", {**ring, "type": words}, content_type=json_type, x_ring=static),
+        send(
+            f"{url}/replay",
+            {"lead_ids": ["unknown"], "reason": words},
+            content_type=json_type,
+            authorization=f"Bearer {words}",
+        ),
+        send(f"{url}/replay", {"lead_ids": [words, 7]}, content_type=json_type, authorization=f"Bearer {admin}"),
+        send(f"{url}/replay", words.encode(), content_type=json_type, authorization=f"Bearer {admin}"),
+        send(f"{url}/{canaries.personal['name']}?token={admin}", {}, content_type=json_type),
+    ]
+    assert statuses == [202, 401, 422, 401, 422, 400, 404]
+
+
+def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "Arena", tmp_path: "Path") -> None:
+    """Output, shipped records, the file, the database's records: of good answers, bad ones, refusals and outages."""
+    project, canaries = arena.project, Canaries()
+    leads = bring(arena, canaries)
+    gemini = [canaries.key(f"gemini {place}", "AI" + "za{}XYZ") for place in range(3)]
+    project.set_keys(*gemini, canaries.key("malformed key", "two\nlines {}"))
+    quota: dict[str, Any] = {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 3}
+    project.model.order(
+        {"match": {"first": 1}, "do": {"error": quota}},
+        *({"match": {"first": 1}, "do": {"answer": manner}} for manner in MANNERS if manner != "ok"),
+    )
+    project.run("update leadhook.controls set max_attempts = 2")
+    settings = project.environment()
+    admin, static, ship = canaries.key("ADMIN_TOKENS"), canaries.key("STATIC"), canaries.key("OTEL HEADERS")
+    canaries.key("OTHER")
+    second = new_webhook_secret()
+    canaries.secret |= {
+        "SUPABASE_SECRET_KEY": settings["SUPABASE_SECRET_KEY"],
+        "WEBHOOK_SECRETS 1": settings["WEBHOOK_SECRETS"],
+        "WEBHOOK_SECRETS 2": second,
+        "DATABASE_URL": re.findall(r"://[^:]+:([^@]+)@", settings["DATABASE_URL"])[0],
+    }
+    file = tmp_path / "operator.log"
+    with listening(LogService()) as log_service:
+        service = arena.serve(
+            rung=True,
+            WEBHOOK_SECRETS=f"{settings['WEBHOOK_SECRETS']} {second}",
+            WEBHOOK_STATIC_HEADER=f"x-ring: {static}",
+            ADMIN_TOKENS=admin,
+            LOG_SHIP="otlp",
+            OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=log_service.url,
+            OTEL_EXPORTER_OTLP_HEADERS=f"authorization=Bearer%20{ship}",
+            LOG_FILE=str(file),
+        ).wait_until_up()
+        poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(leads), service.tail)
+        knock(service.url, canaries, admin, static)
+        told = json.dumps(service.ready())
+        arena.wait_for_rest()
+        service.signal(15)  # type: ignore[arg-type]
+        service.wait(60)
+
+    output = service.log.read_text()
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert {"lead.finished", "webhook.accepted", "webhook.refused", "http.request", "service.stopped"} <= {
+        line["event"] for line in lines
+    }
+    shipped = [str(record) for record in log_service.taken]
+    assert len(shipped) >= len(lines) - 5, "all but uvicorn's last words"
+    operator = file.read_text()
+    assert canaries.personal["name"] in operator
+    assert operator.count(" | START | ") >= len(leads)
+    kept = "".join(
+        str(row[0])
+        for table, form in TOLD.items()
+        for row in project.run(f"select ({form})::text from {table} as t")  # noqa: S608 - names of ours
+    )
+    found = {
+        "output": canaries.found_in(output),
+        "shipped": canaries.found_in("".join(shipped)),
+        "operator's file": [name for name in canaries.found_in(operator) if name != "name"],
+        "records": canaries.found_in(kept),
+        "/ready": canaries.found_in(told),
+        "headers": [name for name in canaries.found_in(str(log_service.headers)) if name != "OTEL HEADERS"],
+    }
+    assert {where: names for where, names in found.items() if names} == {}
+    assert "forged" not in {line["event"] for line in lines}
+    assert "@example.com" not in operator + output

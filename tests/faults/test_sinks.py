@@ -1,0 +1,55 @@
+"""A sink of the log that is dead, slow, full or deaf: the event loop does not feel it, and memory stays bounded."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.faults.conftest import LONG
+from tests.log_service import LogService, listening
+
+from leadhook.local.ports import free_port
+
+CHATTER = Path(__file__).parent / "chatter.py"
+CASES = ["stdout blocked", "stdout slow", "stdout full", "otlp dead", "otlp deaf", "otlp slow", "otlp denies"]
+MOST_MS = 20
+MOST_KB = 64 * 1024
+
+
+def test_a_bad_sink_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
+    """p99 of its lag is at most 20 ms above that with good sinks; what is lost is counted."""
+    result = tmp_path / "result.json"
+    denies = LogService(answers=[(401, {})] * 100_000)
+    slow = LogService(delay_s=0.4)
+    with (
+        listening(LogService()) as good,
+        listening(denies),
+        listening(slow),
+        socket.create_server(("127.0.0.1", 0)) as deaf,
+    ):
+        urls = {
+            "good": good.url,
+            "denies": denies.url,
+            "slow": slow.url,
+            "dead": f"http://127.0.0.1:{free_port()}",
+            "deaf": f"http://127.0.0.1:{deaf.getsockname()[1]}",
+        }
+        order = {
+            "cases": CASES,
+            "urls": urls,
+            "seconds": 10.0 if LONG else 0.4,
+            "rounds": 3 if LONG else 2,
+            "long": LONG,
+        }
+        subprocess.run([sys.executable, CHATTER, json.dumps(order), result], check=True, timeout=1200)
+    measured = json.loads(result.read_text())
+    print(measured)  # noqa: T201 - the figures are the point
+
+    good_ms = measured["p99_ms"].pop("good")
+    assert {case: ms for case, ms in measured["p99_ms"].items() if ms > good_ms + MOST_MS} == {}, measured
+    assert measured["grown_kb"] < MOST_KB
+    if LONG:
+        assert measured["lost"]["good"] == 0, measured
+    else:
+        assert min(measured["lost"][case] for case in CASES) > 0, measured

@@ -1,0 +1,86 @@
+"""The operator's file has the lines that the program before this one wrote, and nobody can forge one."""
+
+import re
+import secrets
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadhook import advice
+from leadhook.observability.journal import Journal, find_zone, shortened
+from leadhook.settings import load_settings
+
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+
+
+def written(path: Path, zone: str = "Asia/Kolkata", name: str = "Jane Doe") -> list[str]:
+    """A cycle of four leads."""
+    journal = Journal()
+    journal.open(path, zone)
+    key = shortened("AIza" + secrets.token_urlsafe(26) + "XYZ")
+    for _ in range(4):
+        journal.taken()
+    journal.started("abc123", name, key)
+    journal.finished("abc123", name, "saved", key=key, reason=None)
+    journal.finished("abc124", name, "dead", key=key, reason="blocked")
+    journal.finished("abc125", name, "unwanted", key=None, reason="already sent")
+    journal.finished("abc126", None, "returned", key=key, reason="shutting_down")
+    journal.close(10)
+    return path.read_text().splitlines()
+
+
+def test_the_lines_are_the_predecessors(tmp_path: Path) -> None:
+    """START, DONE, ERROR, SKIP, and CYCLE when no lead is left; keys shortened."""
+    lines = written(tmp_path / "log")
+
+    assert [re.sub(f"^{TIME}", "TIME", line) for line in lines[:-1]] == [
+        "TIME IST | START | lead_id=abc123 | name=Jane Doe | api_key=AIza...XYZ",
+        "TIME IST | DONE  | lead_id=abc123 | name=Jane Doe | api_key=AIza...XYZ",
+        "TIME IST | ERROR | lead_id=abc124 | name=Jane Doe | api_key=AIza...XYZ",
+        "TIME IST | SKIP  | lead_id=abc125 | name=Jane Doe | reason=already_processed",
+        "TIME IST | SKIP  | lead_id=abc126 | name= | reason=shutting_down",
+    ]
+    cycle = rf"{TIME} IST \| CYCLE \| total=4, processed=1, skipped=2, errors=1, duration=\d+\.\d\ds"
+    assert re.fullmatch(cycle, lines[-1])
+
+
+@given(name=st.text(max_size=300) | st.text("\r\n\x1b|\u2028\u202e a=", max_size=40))
+def test_no_name_can_forge_a_line_or_a_field(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    """Line breaks, pipes, control and direction characters are gone; a line stays a line."""
+    lines = written(tmp_path_factory.mktemp("journal") / "log", name=name)
+
+    assert len(lines) == 6
+    assert all(line.count(" | ") == (2 if " CYCLE " in line else 4) for line in lines)
+    assert all(character.isprintable() for line in lines for character in line)
+
+
+def test_a_mail_address_or_secret_in_a_name_is_hidden(tmp_path: Path) -> None:
+    """The name alone is allowed."""
+    assert "jane@example.com" not in "".join(written(tmp_path / "log", name="Jane jane@example.com"))
+
+
+def test_the_zone_is_a_setting_and_a_wrong_one_is_said_at_the_start(tmp_path: Path) -> None:
+    """The leads go on, with India's time."""
+    assert re.match(f"{TIME} UTC ", written(tmp_path / "utc", "UTC")[0])
+    assert re.match(f"{TIME} IST ", written(tmp_path / "wrong", "Mars/Olympus")[0])
+    assert [find_zone(name) for name in ("Mars/Olympus", "../../etc/passwd", "", "/", "Asia")] == [None] * 5
+    env = {"SUPABASE_URL": "http://x", "SUPABASE_SECRET_KEY": "sb_secret_x", "LOG_FILE": "x"}
+    said = [advice.warnings(load_settings({**env, "LOG_TIMEZONE": zone})) for zone in ("UTC", "Mars/Olympus")]
+    assert [any("LOG_TIMEZONE" in each for each in warnings) for warnings in said] == [False, True]
+
+
+def test_a_short_key_is_not_shown_at_all() -> None:
+    """Seven of its characters would be most of it."""
+    assert [shortened("AIza5678901"), shortened("AIza56789012")] == ["...", "AIza...012"]
+
+
+def test_without_a_file_nothing_happens() -> None:
+    """LOG_FILE is unset by default."""
+    journal = Journal()
+    journal.taken()
+    journal.started("a", "b", "c")
+    journal.finished("a", "b", "saved", key=None, reason=None)
+
+    assert journal.sink is None

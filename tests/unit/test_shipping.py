@@ -1,0 +1,226 @@
+"""Lines reach a log service over OTLP/HTTP, whatever it answers; what is lost is counted and told."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsPartialSuccess,
+    ExportLogsServiceResponse,
+)
+from structlog.testing import capture_logs
+from tests.conftest import poll
+from tests.log_service import LogService, listening
+
+from leadhook.observability.delivery import Delivery
+from leadhook.observability.lines import Lines
+from leadhook.observability.shipper import Shipper
+
+TOKEN = "visibly-fake-ship-token"
+
+
+@pytest.fixture
+def service() -> Iterator[LogService]:
+    """A log service on a port of its own."""
+    with listening(LogService()) as service:
+        yield service
+
+
+@contextmanager
+def shipping(url: str, *, timeout_s: float = 5, lines: Lines | None = None, compress: bool = True) -> Iterator[Shipper]:
+    """A shipper to that address, ended with the block."""
+    delivery = Delivery(
+        url, headers={"authorization": f"Bearer {TOKEN}"}, timeout_s=timeout_s, compress=compress, certificate=None
+    )
+    shipper = Shipper(delivery, lines=lines, least_pause_s=0.01, longest_pause_s=0.1, linger_s=0.05)
+    try:
+        yield shipper
+    finally:
+        shipper.close(2)
+
+
+def line(event: str, **fields: Any) -> str:
+    """A line as the log makes it."""
+    first = {"timestamp": "2026-11-23T08:00:00.123456Z", "level": "warning", "event": event}
+    return json.dumps({**first, "service": "leadhook", "version": "1", **fields})
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_a_line_is_a_record_in_the_official_types(service: LogService, *, compress: bool) -> None:
+    """Time, severity, event name, attributes of their types; gzip and headers as they were set."""
+    told = [{"exc_type": "OSError", "exc_value": "no room", "frames": [{"filename": "a.py", "lineno": 7, "name": "f"}]}]
+    with shipping(service.url, compress=compress) as shipper:
+        shipper.put(line("lead.finished", n=7, big=2**70, ok=True, half=0.5, none=None, odd="\ud800", d={"a": [1]}))
+        shipper.put(line("port 80", logger="uvicorn.error", exception=told))
+        assert shipper.flush(10)
+    ours, theirs = service.taken
+
+    assert ours.time_unix_nano == 1_795_420_800_123_456_000
+    assert (ours.severity_number, ours.severity_text, ours.event_name) == (13, "WARNING", "lead.finished")
+    assert ours.body.string_value == "lead.finished"
+    fields = {each.key: each.value for each in ours.attributes}
+    assert fields["n"].int_value == 7
+    assert fields["big"].string_value == str(2**70)
+    assert fields["ok"].bool_value
+    assert fields["half"].double_value == 0.5
+    assert fields["odd"].string_value == "?"
+    assert fields["d"].kvlist_value.values[0].value.array_value.values[0].int_value == 1
+    assert fields.keys() == {"n", "big", "ok", "half", "odd", "d"}
+    assert theirs.event_name == ""
+    failure = {each.key: each.value.string_value for each in theirs.attributes}
+    assert failure["exception.type"] == "OSError"
+    assert failure["exception.stacktrace"] == "OSError: no room\n  a.py:7 in f"
+    assert service.resource["service.name"] == "leadhook"
+    assert service.headers[0]["authorization"] == f"Bearer {TOKEN}"
+    assert service.headers[0]["content-type"] == "application/x-protobuf"
+    assert service.headers[0].get("content-encoding") == ("gzip" if compress else None)
+
+
+def test_lines_go_in_batches_and_in_order(service: LogService) -> None:
+    """A line does not cost a request."""
+    with shipping(service.url) as shipper:
+        for number in range(2000):
+            shipper.put(line(str(number)))
+        assert shipper.flush(20)
+
+    assert service.bodies() == [str(number) for number in range(2000)]
+    assert len(service.arrived_at) <= 8
+
+
+@pytest.mark.parametrize("status", [429, 503, 500, 401, 302])
+def test_lines_wait_for_a_service_that_takes_none(service: LogService, status: int) -> None:
+    """The fault is told once, and its end; nothing is lost, nothing said twice, and no secret."""
+    service.answers = [(status, {})] * 3
+    with capture_logs() as told, shipping(service.url) as shipper:
+        shipper.put(line("a"))
+        assert shipper.flush(10)
+        assert shipper.trouble is None
+
+    assert service.bodies() == ["a"]
+    assert shipper.dropped == 0
+    assert [(each["event"], each["log_level"]) for each in told] == [
+        ("log.failed", "error"),
+        ("log.recovered", "warning"),
+    ]
+    assert told[0]["reason"].startswith(str(status))
+    assert TOKEN not in str(told)
+
+
+def test_retry_after_is_honoured(service: LogService) -> None:
+    """In seconds; nothing is sent meanwhile."""
+    service.answers = [(429, {"Retry-After": "1"})]
+    with capture_logs(), shipping(service.url) as shipper:
+        shipper.put(line("a"))
+        assert shipper.flush(10)
+    first, second = service.arrived_at
+
+    assert 1 <= second - first < 5
+
+
+def test_a_service_that_goes_on_refusing_does_not_hold_up_what_comes_later(service: LogService) -> None:
+    """After five denials the lines are dropped and counted."""
+    service.answers = [(401, {})] * 5
+    with capture_logs() as told, shipping(service.url) as shipper:
+        shipper.put(line("a"))
+        assert shipper.flush(10)
+        shipper.put(line("b"))
+        assert shipper.flush(10)
+
+    assert service.bodies() == ["b"]
+    assert shipper.dropped == 1
+    assert [each["event"] for each in told] == ["log.failed", "log.recovered", "log.dropped"]
+    assert told[2]["lines"] == 1
+
+
+def test_what_is_too_large_is_halved(service: LogService) -> None:
+    """413: smaller parts go through, a single line that is too large is lost, counted and told."""
+    service.largest = 2000
+    with capture_logs() as told, shipping(service.url) as shipper:
+        for number in range(40):
+            shipper.put(line(str(number)))
+        shipper.put(line("giant", text="x" * 3000))
+        shipper.put(line("last"))
+        assert shipper.flush(20)
+
+    assert service.bodies() == [*map(str, range(40)), "last"]
+    assert shipper.dropped == 1
+    assert [(each["event"], each.get("lines")) for each in told] == [("log.refused", 1)]
+
+
+def test_what_is_refused_for_good_is_lost_and_counted(service: LogService) -> None:
+    """400: these lines, not those after them; and what a 200 says that it rejected."""
+    service.answers = [(400, {})]
+    with capture_logs() as told, shipping(service.url) as shipper:
+        shipper.put(line("a"))
+        assert shipper.flush(10)
+        partly = ExportLogsPartialSuccess(rejected_log_records=3, error_message=f"bad {TOKEN}")
+        service.reply = ExportLogsServiceResponse(partial_success=partly).SerializeToString()
+        shipper.put(line("b"))
+        assert shipper.flush(10)
+
+    assert service.bodies() == ["b"]
+    assert shipper.dropped == 4
+    assert [each["lines"] for each in told] == [1, 3]
+    assert TOKEN not in str(told)
+
+
+def test_an_answer_that_is_no_otlp_counts_as_taken(service: LogService) -> None:
+    """Some services answer 200 in words."""
+    service.reply = b"<html>ok</html>"
+    with shipping(service.url) as shipper:
+        shipper.put(line("a"))
+        assert shipper.flush(10)
+
+    assert (service.bodies(), shipper.dropped) == (["a"], 0)
+
+
+def test_a_service_that_comes_back_gets_what_there_was_room_for() -> None:
+    """Nobody listens, then somebody does: the oldest lines arrive, the rest is counted and told."""
+    with listening(LogService()) as gone:
+        pass
+    port = int(gone.url.split(":")[2].split("/")[0])
+    with capture_logs() as told, shipping(gone.url, lines=Lines(most=100)) as shipper:
+        shipper.put(line("first"))
+        poll(lambda: shipper.trouble is not None)
+        for number in range(500):
+            shipper.put(line(str(number)))
+        lost = shipper.dropped
+        with listening(LogService(), port) as back:
+            assert shipper.flush(20)
+        poll(lambda: any(each["event"] == "log.dropped" for each in told))
+
+    assert lost == 400
+    assert back.bodies() == ["first", *map(str, range(100))]
+    assert [each["lines"] for each in told if each["event"] == "log.dropped"] == [400]
+
+
+def test_the_end_is_bounded_and_what_is_lost_is_counted(service: LogService) -> None:
+    """A service that never answers holds up a shutdown no longer than it was told."""
+    service.answers = [(0, {})] * 10
+    with capture_logs() as told, shipping(service.url, timeout_s=30) as shipper:
+        for number in range(10):
+            shipper.put(line(str(number)))
+        poll(lambda: bool(service.arrived_at))
+        began = time.monotonic()
+        shipper.close(0.5)
+        took_s = time.monotonic() - began
+
+    assert took_s < 3
+    assert shipper.dropped == 10
+    assert [(each["event"], each["lines"]) for each in told] == [("log.dropped", 10)]
+
+
+def test_the_end_ships_what_waits(service: LogService) -> None:
+    """Neither the linger nor a pause after a failure is waited for."""
+    service.answers = [(429, {"Retry-After": "200"})]
+    with capture_logs(), shipping(service.url) as shipper:
+        shipper.put(line("a"))
+        poll(lambda: shipper.trouble is not None)
+        shipper.put(line("b"))
+        shipper.close(10)
+
+    assert service.bodies() == ["a", "b"]
+    assert shipper.dropped == 0

@@ -1,0 +1,133 @@
+"""What stands behind the log may be full, slow or gone: nothing else waits for it, and what is lost is counted."""
+
+import errno
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from tests.conftest import poll
+
+from leadhook.observability.lines import Lines
+from leadhook.observability.outlets import RotatingFile
+from leadhook.observability.sink import Sink
+
+
+class FullDisk:
+    """Takes a few bytes at a time, and for a while none."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.full = threading.Event()
+
+    def write(self, data: memoryview) -> int:
+        """Write."""
+        if self.full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.written += data[:7]
+        return min(7, len(data))
+
+    def close(self) -> None:
+        """Close."""
+
+
+def test_a_full_disk_costs_no_line_and_no_half_of_one() -> None:
+    """What did not go is written once there is room, from the very byte on; the fault is told while it lasts."""
+    disk = FullDisk()
+    with capture_logs() as told:
+        sink = Sink("stdout", disk)
+        sink.put("before")
+        assert sink.flush(10)
+        disk.full.set()
+        sink.put("during")
+        poll(lambda: sink.trouble == "No space left on device")
+        disk.full.clear()
+        assert sink.flush(10)
+        sink.close(5)
+
+    assert disk.written == b"before\nduring\n"
+    assert sink.trouble is None
+    assert [(each["event"], each["reason"]) for each in told] == [("log.failed", "No space left on device")]
+
+
+def test_lines_beyond_the_room_are_counted_and_told_of() -> None:
+    """By number and by size; the event comes with the first line that goes through again."""
+    disk = FullDisk()
+    disk.full.set()
+    with capture_logs() as told:
+        sink = Sink("stdout", disk, Lines(most=10, most_bytes=1000))
+        sink.put("first")
+        poll(lambda: sink.trouble is not None)
+        for number in range(25):
+            sink.put(str(number))
+        sink.put("x" * 2000)
+        assert sink.dropped == 16
+        disk.full.clear()
+        assert sink.flush(10)
+        sink.put("later")
+        assert sink.flush(10)
+        sink.close(5)
+
+    assert disk.written.split() == [b"first", *[str(number).encode() for number in range(10)], b"later"]
+    assert [(each["sink"], each["lines"]) for each in told if each["event"] == "log.dropped"] == [("stdout", 16)]
+
+
+def test_an_outlet_that_fails_for_good_is_let_go_at_the_end() -> None:
+    """In bounded time, and counted."""
+    disk = FullDisk()
+    disk.full.set()
+    with capture_logs():
+        sink = Sink("stdout", disk)
+        sink.put("a")
+        sink.put("b")
+        poll(lambda: sink.trouble is not None)
+        sink.close(5)
+        poll(lambda: sink.dropped == 2)
+
+
+def test_a_file_is_its_owners_alone_and_rotates_between_lines(tmp_path: Path) -> None:
+    """Mode 0600, whatever it was and whatever the umask; no line is cut, the oldest file goes."""
+    path = tmp_path / "logs" / "processing.log"
+    path.parent.mkdir()
+    path.touch(0o666)
+    file = RotatingFile(path, largest=100, kept=3)
+    before = os.umask(0)
+    try:
+        for number in range(50):
+            line = f"{number:03d} {'x' * 25}\n".encode()
+            assert file.write(memoryview(line)) == len(line)
+    finally:
+        os.umask(before)
+        file.close()
+    files = sorted(path.parent.iterdir())
+
+    assert [each.name for each in files] == ["processing.log", "processing.log.1", "processing.log.2"]
+    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
+    assert all(each.stat().st_size <= 100 for each in files)
+    kept = b"".join(each.read_bytes() for each in reversed(files)).decode().splitlines()
+    assert [line[:3] for line in kept] == [f"{number:03d}" for number in range(50 - len(kept), 50)]
+
+
+def test_a_file_that_is_there_is_appended_to_after_a_restart(tmp_path: Path) -> None:
+    """Its directory is made where it is missing."""
+    for text in (b"one\n", b"two\n"):
+        file = RotatingFile(tmp_path / "new" / "log")
+        file.write(memoryview(text))
+        file.close()
+
+    assert (tmp_path / "new" / "log").read_bytes() == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("path", ["/proc/nowhere/log", "/dev/null/log", "/"])
+def test_a_file_that_cannot_be_opened_is_told(path: str) -> None:
+    """The leads go on."""
+    with capture_logs() as told:
+        sink = Sink("operator_file", RotatingFile(Path(path)))
+        sink.put("a")
+        poll(lambda: bool(told))
+        sink.close(5)
+
+    assert told[0]["event"] == "log.failed"
+    assert told[0]["sink"] == "operator_file"
