@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import anyio
 import pytest
@@ -22,6 +23,8 @@ from leadhook.domain.failure import Failure
 from leadhook.domain.job import (
     ApiKey,
     Batch,
+    Begun,
+    BegunLead,
     ClaimedLead,
     LeaseOutcome,
     LeaseRef,
@@ -35,7 +38,7 @@ from leadhook.domain.job import (
 )
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.verdict import Message, Paid, Score, Usage
-from leadhook.engine import Engine, Pace
+from leadhook.engine import Engine, Errand, Pace
 from leadhook.store import StoreError
 
 Reply = TypeVar("Reply")
@@ -87,6 +90,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.script: dict[str, list[Any]] = defaultdict(list)
+        self.fence = 1000
 
     def of(self, operation: str) -> list[Call]:
         """The calls of one operation so far."""
@@ -108,6 +112,14 @@ class FakeStore:
         """Release all."""
         friendly = replies(releases, LeaseOutcome.RELEASED)
         return await self._reply("release", friendly, worker=worker, items=releases, parked=parked)
+
+    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
+        """Lease all, under growing fences."""
+        self.fence += len(leads)
+        begun = Begun(
+            leads=tuple(BegunLead(lead_id=lead.lead_id, fence=self.fence + n) for n, lead in enumerate(leads))
+        )
+        return await self._reply("begin_errands", begun, worker=worker, token=token, leads=leads)
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Finish the round."""
@@ -219,6 +231,11 @@ class World:
             prompts=Prompts(message_prompt="1"),
             **given,
         )
+
+    def errand(self, lead_id: str = "e") -> Errand:
+        """A lead that a person wants judged."""
+        key = ApiKey(fingerprint="persons-key", api_key=SecretStr("fake"))
+        return Errand(Lead(lead_id=lead_id, name="Ada"), Prompts(message_prompt="1"), key)
 
     def leads(self, count: int, **fields: Any) -> list[ClaimedLead]:
         """Several of them."""
