@@ -72,8 +72,7 @@ def test_what_is_not_given_is_written_as_it_is_stored(db: "Sql") -> None:
         ("ready", "returned"),
         ("held", "dead"),
         ("done", "expired"),
-        ("dead", "retry"),
-        ("ready", "expired"),
+        ("dead", "expired"),
     ],
 )
 def test_errand_without_an_answer_leaves_the_job_as_it_was(keyed: "Sql", state: str, outcome: str) -> None:

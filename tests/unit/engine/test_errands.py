@@ -181,7 +181,7 @@ async def test_database_that_is_away_is_told_and_the_slots_come_back(world: Worl
 
 @pytest.mark.parametrize(
     ("outcome", "words"),
-    [(LeaseOutcome.GONE, "deleted"), (LeaseOutcome.LEASE_LOST, "lost"), (LeaseOutcome.REFUSED, "refuses it: no such")],
+    [(LeaseOutcome.GONE, "deleted"), (LeaseOutcome.LEASE_LOST, "lost"), (LeaseOutcome.REFUSED, "refuses it")],
 )
 async def test_answer_that_is_not_written_is_given_all_the_same(
     world: World, outcome: LeaseOutcome, words: str
@@ -190,7 +190,7 @@ async def test_answer_that_is_not_written_is_given_all_the_same(
     errand = world.errand()
     async with world.engine() as engine:
         world.store.script["save"].append(
-            lambda: world.after(0, world.replies(world.store.of("save")[-1].items, outcome, reason="no such"))
+            lambda: world.after(0, world.replies(world.store.of("save")[-1].items, outcome))
         )
         await engine.process([errand])
 
