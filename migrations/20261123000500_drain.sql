@@ -88,28 +88,34 @@ begin
         or j.state = 'dead' and p_mode in ('change', 'wake_all') and g.touched_at >= coalesce(j.leased_at, '-infinity')
       ) as wakes,
       j.state in ('ready', 'held') and p_mode in ('change', 'check')
-        and not (g.eligible or g.replayable and j.replay_id is not null) as sleeps
+        and not (g.eligible or g.replayable and j.replay_id is not null) as sleeps,
+      g.replayable and j.replay_after is not null as asked_again
     from judged as g
     join leadhook.jobs as j using (lead_id)
     where j.lead_id = any (p_lead_ids) and g.registered and j.state <> 'leased'
+  ),
+  -- A replay that was asked for while it was leased, and then given back, begins when nothing else wants it any more.
+  known as materialized (
+    select d.*, d.sleeps and d.asked_again as replays from decided as d
   ),
   moved as (
     update leadhook.jobs as j set
       user_id = d.user_id,
       tag = d.tag,
-      state = case when d.wakes then 'ready' when d.sleeps then 'waiting' else j.state end,
-      slow = j.slow and not (d.wakes or d.sleeps),
-      run = j.run + (d.wakes and d.state in ('done', 'dead'))::int,
-      attempts = case when d.wakes then 0 else j.attempts end,
-      available_at = case when d.wakes then v_now else j.available_at end,
-      eligible_at = case when d.wakes then d.touched_at else j.eligible_at end,
-      found_by = case when d.wakes then p_found_by else j.found_by end,
-      replay_id = case when d.wakes or d.sleeps then null else j.replay_id end,
+      state = case when d.wakes or d.replays then 'ready' when d.sleeps then 'waiting' else j.state end,
+      slow = d.replays or j.slow and not (d.wakes or d.sleeps),
+      run = j.run + (d.replays or d.wakes and d.state in ('done', 'dead'))::int,
+      attempts = case when d.wakes or d.replays then 0 else j.attempts end,
+      available_at = case when d.wakes or d.replays then v_now else j.available_at end,
+      eligible_at = case when d.wakes then d.touched_at when d.replays then v_now else j.eligible_at end,
+      found_by = case when d.wakes then p_found_by when d.replays then 'replay' else j.found_by end,
+      replay_id = case when d.replays then j.replay_after when not (d.wakes or d.sleeps) then j.replay_id end,
+      replay_after = case when not d.sleeps then j.replay_after end,
       paid = case when d.wakes and d.state = 'done' then null else j.paid end,
-      error_code = case when d.wakes then null else j.error_code end,
-      reason = case when d.wakes then null else j.reason end,
-      finished_at = case when d.wakes then null else j.finished_at end
-    from decided as d
+      error_code = case when not (d.wakes or d.replays) then j.error_code end,
+      reason = case when not (d.wakes or d.replays) then j.reason end,
+      finished_at = case when not (d.wakes or d.replays) then j.finished_at end
+    from known as d
     where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id
       and (d.wakes or d.sleeps or p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
   )

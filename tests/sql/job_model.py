@@ -57,6 +57,7 @@ class Model:
             job.go("ready", new_run=job.state in ("done", "dead"))
             job.attempts = 0
         elif sleeps and job.state == "ready" and not self.wanted(lead, replay=job.replay):
+            job.again = job.again and self.wanted(lead, replay=True)
             job.go("waiting")
 
     def forget(self, lead: str) -> None:

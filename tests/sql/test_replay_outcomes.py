@@ -76,6 +76,31 @@ def test_replay_of_a_leased_lead_comes_after_its_run(keyed: "Sql") -> None:
     assert lead["run"] == 2
 
 
+def test_replay_asked_for_while_leased_survives_what_ends_the_first_wish(keyed: "Sql") -> None:
+    """Given back, and meanwhile sent by something else: the replay begins as a run of its own."""
+    keyed.ready_job("a")
+    (lead,) = keyed.claim()["leads"]
+    reply = replay(keyed, "a")
+    keyed.release(keyed.release_of(lead, "returned"))
+    sent(keyed)
+    (again,) = keyed.claim()["leads"]
+    assert (again["run"], again["found_by"], again["slow"]) == (2, "replay", True)
+    job = keyed.job("a")
+    assert (job["replay_id"], job["replay_after"]) == (reply["replay_id"], None)
+
+
+def test_replay_asked_for_while_leased_ends_with_a_lead_that_lost_its_eligibility(keyed: "Sql") -> None:
+    """Not scrapped any more: it waits, and no replay is left that would begin some day."""
+    keyed.ready_job("a")
+    (lead,) = keyed.claim()["leads"]
+    replay(keyed, "a")
+    keyed.release(keyed.release_of(lead, "returned"))
+    keyed.run("update public.all_leads set scrapped = false")
+    assert keyed.claim()["leads"] == []
+    job = keyed.job("a")
+    assert (job["state"], job["replay_id"], job["replay_after"]) == ("waiting", None, None)
+
+
 def test_replay_of_a_ready_lead_is_already_queued(db: "Sql") -> None:
     """Nothing changes but that it now runs even if the application marks it as sent."""
     db.ready_job("a")
