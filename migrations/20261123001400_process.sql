@@ -185,7 +185,7 @@ begin
           when j.claim_token = p_token
             then jsonb_build_object('lead_id', j.lead_id, 'fence', j.fence, 'run', j.run, 'paid', j.paid)
           else jsonb_build_object('lead_id', j.lead_id, 'leased_by', j.worker, 'leased_until', j.lease_until)
-        end)
+        end order by j.lead_id)
         from leadhook.jobs as j
         where j.lead_id = any (v_lead_ids)
       ),

@@ -27,6 +27,8 @@ def ask_everything(url: str, mode: schemathesis.GenerationMode, examples: int, h
     with requests.Session() as session:
         for found in schemathesis.openapi.from_url(f"{url}/openapi.json", config=config).get_all_operations():
             operation = found.ok()
+            if mode is MODES["wrong"] and not (operation.body or operation.path_parameters):
+                continue
 
             @settings(
                 max_examples=examples,

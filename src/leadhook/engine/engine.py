@@ -122,6 +122,7 @@ class Engine:
         self._wakeup = wakeup
         self._scope = anyio.CancelScope()
         self._attempt_tasks: anyio.abc.TaskGroup | None = None
+        self._started = anyio.Event()
         self._ended = anyio.Event()
 
     def ring(self, hints: Iterable[str] = ()) -> None:
@@ -136,6 +137,7 @@ class Engine:
         Raises:
             TooManyErrandsError: too many wait already.
         """
+        await self._started.wait()
         if self._attempt_tasks is None or self._drain.under_way or self._ended.is_set():
             return
         request = self._errands.admit(errands)
@@ -172,6 +174,7 @@ class Engine:
                     writing.start_soon(self._writers.releaser.run)
                     # The sweep is the inner group: to cancel it must not reach the attempts.
                     async with anyio.create_task_group() as self._attempt_tasks, anyio.create_task_group() as sweeping:
+                        self._started.set()
                         self._attempt_tasks.start_soon(self._comparer.run)
                         sweeping.start_soon(self._sweeper.run)
                         sweeping.start_soon(self._filler.run)
@@ -181,6 +184,7 @@ class Engine:
                         await self._wakeup.wait()
                     writing.cancel_scope.cancel()
         finally:
+            self._started.set()
             self._ended.set()
 
     async def stop(self, drain_s: float) -> None:

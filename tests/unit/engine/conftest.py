@@ -39,7 +39,7 @@ from leadhook.domain.job import (
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.spend import Tariff, Terms
 from leadhook.domain.verdict import Message, Paid, Score, Usage
-from leadhook.engine import Engine, Pace
+from leadhook.engine import Engine, Errand, Pace
 from leadhook.store import ReplaySlice, StoreError
 
 Reply = TypeVar("Reply")
@@ -91,6 +91,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.script: dict[str, list[Any]] = defaultdict(list)
+        self.fence = 1000
 
     def of(self, operation: str) -> list[Call]:
         """The calls of one operation so far."""
@@ -114,9 +115,12 @@ class FakeStore:
         return await self._reply("release", friendly, worker=worker, items=releases, parked=parked)
 
     async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
-        """Lease all."""
-        begun = tuple(BegunLead(lead_id=lead.lead_id, fence=1) for lead in leads)
-        return await self._reply("begin_errands", Begun(leads=begun), worker=worker, token=token, items=leads)
+        """Lease all, under growing fences."""
+        self.fence += len(leads)
+        begun = Begun(
+            leads=tuple(BegunLead(lead_id=lead.lead_id, fence=self.fence + n) for n, lead in enumerate(leads))
+        )
+        return await self._reply("begin_errands", begun, worker=worker, token=token, leads=leads)
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Finish the round."""
@@ -244,6 +248,11 @@ class World:
             prompts=Prompts(message_prompt="1"),
             **given,
         )
+
+    def errand(self, lead_id: str = "e") -> Errand:
+        """A lead that a person wants judged."""
+        key = ApiKey(fingerprint="persons-key", api_key=SecretStr("fake"))
+        return Errand(Lead(lead_id=lead_id, name="Ada"), Prompts(message_prompt="1"), key)
 
     def leads(self, count: int, **fields: Any) -> list[ClaimedLead]:
         """Several of them."""
