@@ -4,7 +4,8 @@
 -- Undo:    drop function public.leadhook_compare_claim(uuid, text, int, jsonb), public.leadhook_compare_save(text, jsonb, jsonb),
 --          leadhook.sum_comparisons(bigint), leadhook.comparisons_page(bigint, text), leadhook.end_comparisons(text, jsonb, timestamptz),
 --          leadhook.old_answers(text[]), leadhook.describe_comparisons(uuid), leadhook.lease_comparisons(uuid, int, timestamptz),
---          leadhook.set_aside_comparisons(uuid), leadhook.reserve_comparisons(uuid, json, json, jsonb), leadhook.queue_comparisons(bigint, text[]), leadhook.comparisons_due_ms(timestamptz);
+--          leadhook.set_aside_comparisons(uuid), leadhook.reserve_comparisons(uuid, json, json, jsonb),
+--          leadhook.queue_comparisons(bigint, text[]), leadhook.comparisons_due_ms(timestamptz);
 -- A lease here is not renewed: it is longer than the longest judgement, as nobody but a person waits for one that was lost in a crash.
 -- Pauses and budgets hold here too: what they turn away is looked at again in five minutes.
 
@@ -104,32 +105,36 @@ begin
   if v_shut.everything = 'paused' then
     return;
   end if;
-  with due as materialized (
-    select
-      r.replay_id, r.lead_id, r.available_at,
-      r.user_id = any (v_shut.user_ids) or r.user_id::text || ' ' || r.tag = any (v_shut.lanes) or v_shut.everything is not null as shut
-    from leadhook.comparisons as r
-    where r.state = 'ready' and r.available_at <= p_now
-    order by r.available_at, r.replay_id, r.lead_id
-    limit 200
-    for no key update skip locked
-  ),
-  postponed as (
+  if v_shut.everything is not null or v_shut.user_ids <> '{}' or v_shut.lanes <> '{}' then
     update leadhook.comparisons as c
     set available_at = p_now + interval '5 minutes'
-    from due as d
-    where d.shut and c.replay_id = d.replay_id and c.lead_id = d.lead_id
-  )
+    from (
+      select r.replay_id, r.lead_id
+      from leadhook.comparisons as r
+      where r.state = 'ready' and r.available_at <= p_now
+        and (v_shut.everything is not null or r.user_id = any (v_shut.user_ids) or r.user_id::text || ' ' || r.tag = any (v_shut.lanes))
+      order by r.available_at, r.replay_id, r.lead_id
+      limit 200
+      for no key update skip locked
+    ) as d
+    where c.replay_id = d.replay_id and c.lead_id = d.lead_id;
+  end if;
   update leadhook.comparisons as c
   set state = 'leased', claim_token = p_token, lease_until = p_now + interval '300 s', fence = nextval('leadhook.fences'), reserved_usd = null
   from (
-    select d.replay_id, d.lead_id from due as d where not d.shut order by d.available_at, d.replay_id, d.lead_id limit p_limit
+    select r.replay_id, r.lead_id
+    from leadhook.comparisons as r
+    where r.state = 'ready' and r.available_at <= p_now and v_shut.everything is null
+      and r.user_id <> all (v_shut.user_ids) and r.user_id::text || ' ' || r.tag <> all (v_shut.lanes)
+    order by r.available_at, r.replay_id, r.lead_id
+    limit p_limit
+    for no key update skip locked
   ) as d
   where c.replay_id = d.replay_id and c.lead_id = d.lead_id;
 end
 $$;
 comment on function leadhook.lease_comparisons(uuid, int, timestamptz) is
-  'Ends leases that ran out, then leases up to p_limit of the 200 that are due longest; those that a pause or a budget forbids are postponed.';
+  'Ends leases that ran out, then leases up to p_limit; up to 200 that a pause or a budget forbids are postponed.';
 revoke all on function leadhook.lease_comparisons(uuid, int, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.lease_comparisons(uuid, int, timestamptz) to service_role;
 

@@ -1,5 +1,6 @@
 """Judging beside the application's answers: handed out, saved, summed up; nothing of the application's is touched."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -243,7 +244,7 @@ def test_a_budget_holds_for_comparisons_too(keyed: "Sql") -> None:
     """What each may cost is reserved; what it did cost is booked; what does not fit is looked at again later."""
     for lead_id in ("a", "b", "c"):
         keyed.ready_job(lead_id, state="done")
-    keyed.rpc("leadhook_set_budget", p_user_id=keyed.USER, p_daily_usd=1.0, p_actor="ann")
+    keyed.rpc("leadhook_set_budget", p_user_id=keyed.USER, p_daily_usd=Decimal(1), p_actor="ann")
     begin(keyed, "a", "b", "c")
     leads = claim(keyed, price=PRICE)["leads"]
     assert [(lead["lead_id"], lead["reserved_usd"]) for lead in leads] == [("a", 0.4), ("b", 0.4)]
@@ -269,7 +270,7 @@ def test_a_lease_that_ran_out_may_have_spent_all_that_was_reserved(keyed: "Sql")
 def test_without_a_price_a_budget_lets_nothing_through(keyed: "Sql") -> None:
     """As with leads; and nobody asks again by the clock."""
     keyed.ready_job("a", state="done")
-    keyed.rpc("leadhook_set_budget", p_user_id=None, p_daily_usd=1.0, p_actor="ann")
+    keyed.rpc("leadhook_set_budget", p_user_id=None, p_daily_usd=Decimal(1), p_actor="ann")
     begin(keyed, "a")
     batch = claim(keyed, price={})
     assert (batch["leads"], batch["next_due_ms"]) == ([], None)
@@ -311,7 +312,8 @@ def test_a_lead_that_vanished_or_can_not_be_read_fails_alone(keyed: "Sql") -> No
     keyed.run("delete from public.lead_details where lead_id = 'gone'")
     keyed.run("alter table public.lead_details rename to real_details")
     keyed.run(
-        "create view public.lead_details as select lead_id, sent_to_llm, title, location, company_name, experience,"
+        "create view public.lead_details as"
+        " select lead_id, sent_to_llm, title, location, company_name, experience,"
         " skills, bio, profile_url, company_page_url,"
         " case when lead_id = 'bad' then (1 / length(substr(lead_id, 9)))::text else name end as name"
         " from public.real_details"
