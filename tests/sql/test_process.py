@@ -13,14 +13,14 @@ STATES = ["waiting", "ready", "held", "done", "dead"]
 NOT_KEPT = ("fence", "claim_token", "lease_until")
 
 
-def begin(db: "Sql", *lead_ids: str, token: UUID | None = None, **given: object) -> "Row":
+def begin(db: "Sql", *lead_ids: str, token: UUID | None = None, **given: Any) -> "Row":
     """Call `leadhook_process_begin`."""
     leads = [{"lead_id": lead_id, **given} for lead_id in lead_ids]
     reply: Row = db.rpc("leadhook_process_begin", p_token=token or uuid4(), p_worker="worker-9", p_leads=leads)
     return reply
 
 
-def begun(db: "Sql", lead_id: str, **given: object) -> "Row":
+def begun(db: "Sql", lead_id: str, **given: Any) -> "Row":
     """The lease of a lead that was free."""
     [lead] = begin(db, lead_id, **given)["leads"]
     return db.lease_of(lead)

@@ -119,7 +119,7 @@ async def test_what_fails_with_a_persons_key_is_their_trouble_alone(world: World
 
     assert bad.trouble == (f"{kind}_code", f"{kind} reason")
     assert (good.trouble, bool(good.answer)) == (None, True)
-    assert [call.parked for call in world.store.of("release")] == [[]]
+    assert [list(call.parked) for call in world.store.of("release")] == [[]]
 
 
 async def test_outage_does_not_stop_errands(world: World) -> None:

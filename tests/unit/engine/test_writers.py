@@ -182,7 +182,7 @@ async def test_releases_are_gathered_and_a_key_is_told_of_once(world: World) -> 
         told, released = world.store.of("release")
         assert [key.fingerprint for key in told.parked] == ["key-0"]
         assert (len(told.items), len(released.items), len(released.parked)) == (0, 4, 0)
-        assert {item.error_code for item in released.items} == {"no_healthy_key"}
+        assert {item.error_code for item in released.items} == {"key_code"}
         assert {item.outcome for item in released.items} == {"returned"}
 
 
