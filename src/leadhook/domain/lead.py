@@ -1,5 +1,7 @@
 """What is known of a lead and of the company that looks at it; the shapes that the judgement works on."""
 
+from hashlib import sha256
+
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 
@@ -30,3 +32,8 @@ class Prompts(BaseModel):
     wildnet_data: str | None = None
     scoring_criteria_and_icp: str | None = None
     message_prompt: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that change with any of the texts."""
+        return sha256(self.model_dump_json().encode("utf-8", "backslashreplace")).hexdigest()[:16]

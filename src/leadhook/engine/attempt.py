@@ -106,12 +106,16 @@ class Attempts:
     async def _judge_lead(self, held: HeldLead) -> None:
         lead, prompts = held.claimed.lead, held.claimed.prompts
         prompt_version, input_version = self._judge.prompt_version(prompts), self._judge.input_version(lead)
-        if held.paid and (held.paid.prompt_version, held.paid.input_version) != (prompt_version, input_version):
+        if held.paid and not _holds(held.paid, prompts, prompt_version, input_version):
             held.paid = None
         if held.paid is None:
             score = await self._call(held, self._judge.score)
             held.paid = Paid(
-                prompt_version=prompt_version, input_version=input_version, model=self._judge.model, score=score
+                prompt_version=prompt_version,
+                input_version=input_version,
+                prompts_digest=prompts.digest,
+                model=self._judge.model,
+                score=score,
             )
         if held.paid.message is None:
             if held.paid.score.score < CONTACT_FROM:
@@ -213,6 +217,12 @@ class Attempts:
             self._brake.failed(failure)
         decision = decide(failure, held.claimed.attempts, outage=self._brake.applied)
         held.give_back(decision.outcome, failure.code, failure.reason, decision.delay_ms)
+
+
+def _holds(paid: Paid, prompts: Prompts, prompt_version: str, input_version: str) -> bool:
+    if paid.prompts_digest is None:
+        return (paid.prompt_version, paid.input_version) == (prompt_version, input_version)
+    return (paid.prompts_digest, paid.input_version) == (prompts.digest, input_version)
 
 
 def _place(error: Exception) -> str:

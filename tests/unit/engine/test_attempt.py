@@ -73,6 +73,17 @@ async def test_answer_to_an_older_question_is_bought_anew(world: World) -> None:
         assert world.store.of("save")[0].items[0].paid.prompt_version == "prompts 1"
 
 
+async def test_answer_that_another_version_of_the_program_bought_is_not_bought_again(world: World) -> None:
+    """Its templates were others, the prompts row is the same: a deploy repeats no call."""
+    lead = world.lead()
+    earlier = world.paid(prompt_version="older templates").model_copy(update={"prompts_digest": lead.prompts.digest})
+    world.hand_out(lead.model_copy(update={"paid": earlier}))
+    async with world.engine():
+        await anyio.sleep(3)
+        assert [step for step, *_ in world.judge.calls] == ["write"]
+        assert world.store.of("save")[0].items[0].paid.prompt_version == "older templates"
+
+
 async def test_lead_whose_key_failed_goes_on_with_another_and_keeps_its_score(world: World) -> None:
     """In the same lease; the database learns at once how long Google wants the key to rest."""
     good = Score(score=80, response="good", should_contact=True)
