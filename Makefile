@@ -58,7 +58,7 @@ format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## measure; prints how, and keeps the figures in bench/results
+bench: $(READY) ## measure everything, 22 minutes on a quiet machine; one: .venv/bin/python -m bench --help
 	$(BIN)/python -m bench
 
 lock: ## renew the lock files from pyproject.toml (needs uv)

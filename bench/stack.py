@@ -125,7 +125,7 @@ def running_stack(say: Callable[[str], None]) -> Iterator[Stack]:
 
 @contextmanager
 def _started(directory: Path, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    say("starting Postgres, PostgREST and the stand-ins")
+    say(f"starting Postgres, PostgREST and the stand-ins in {directory}")
     facts_file = directory / "local.json"
     stack = Child(
         "stack",

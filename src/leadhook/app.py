@@ -3,6 +3,7 @@
 `leadhook serve` runs it; so does any ASGI server by the name `leadhook.app:app`.
 """
 
+import gc
 import os
 import secrets
 import socket
@@ -78,6 +79,9 @@ def create_app(settings: Settings) -> Starlette:
             with serving_metrics(settings.host, settings.metrics_port) as no_metrics:
                 async with running(engine, drain_s=settings.drain_sec):
                     _introduce(settings)
+                    # What was imported stays; the garbage collector would look through all of it again and again.
+                    gc.collect()
+                    gc.freeze()
                     yield _state(settings, engine, store, ring_sum, no_metrics)
 
     return build_site(lifespan, cors_origins=settings.cors_origins)

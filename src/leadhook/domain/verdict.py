@@ -55,8 +55,8 @@ class Usage(BaseModel):
 class Paid(BaseModel):
     """Model answers that were paid for and are not yet written; they travel with renewal, release and refusal.
 
-    They hold only for the lead and the `prompts` row that they were bought with. Another version of this program, with other
-    templates, takes them over: a deploy buys nothing twice.
+    They hold only for the lead and the `prompts` row that they were bought with. Another version of this program, with
+    other templates, takes them over: a deploy buys nothing twice.
     """
 
     model_config = ConfigDict(frozen=True)

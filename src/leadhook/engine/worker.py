@@ -75,7 +75,7 @@ class Worker:
         if occasion.slots <= 0 or at > now:
             self._gathered_at = None
             return math.inf if occasion.slots <= 0 else at - now
-        if occasion.slots >= math.ceil(self._book.slots / 4):
+        if occasion.slots >= min(math.ceil(self._book.slots / 4), self._pace.enough_slots):
             return 0.0
         if self._gathered_at is None:
             self._gathered_at = now + self._pace.gather_slots_s

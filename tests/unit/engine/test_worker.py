@@ -130,6 +130,16 @@ async def test_few_free_slots_are_gathered_until_a_quarter_is_free(world: World)
         assert world.store.of("claim")[1].limit == 2
 
 
+async def test_five_free_slots_are_enough_for_a_claim(world: World) -> None:
+    """Of 40 a quarter would be ten; the more slots, the longer each would stay empty for the others."""
+    world.hand_out(*world.leads(40), cut=True)
+    world.judge.delays = {f"lead-{n}": 0.5 + n / 100 for n in range(8)}
+    async with world.engine(slots=40):
+        await anyio.sleep(1.1)
+        assert times(world) == [0, pytest.approx(1.08)]
+        assert world.store.of("claim")[1].limit == 5
+
+
 async def test_few_free_slots_are_gathered_for_a_quarter_second_at_most(world: World) -> None:
     """One slot of 8 is claimed for after 250 ms, for a ring too."""
     world.hand_out(*world.leads(8))

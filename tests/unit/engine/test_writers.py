@@ -23,15 +23,15 @@ async def test_lone_result_is_saved_at_once(world: World) -> None:
         assert [call.at for call in world.store.of("save")] == [2]
 
 
-async def test_results_are_gathered_for_150_ms(world: World) -> None:
+async def test_results_are_gathered_for_300_ms(world: World) -> None:
     """While others are in flight; what comes later goes with the next call."""
     world.hand_out(*world.leads(4))
-    world.judge.delays = {"lead-0": 0.5, "lead-1": 0.55, "lead-2": 0.6}
+    world.judge.delays = {"lead-0": 0.5, "lead-1": 0.6, "lead-2": 0.7}
     async with world.engine():
         await anyio.sleep(1.9)
         saves = world.store.of("save")
         assert [[item.lead_id for item in call.items] for call in saves] == [["lead-0", "lead-1"], ["lead-2"]]
-        assert [call.at for call in saves] == [pytest.approx(1.15), pytest.approx(1.35)]
+        assert [call.at for call in saves] == [pytest.approx(1.3), pytest.approx(1.7)]
 
 
 async def test_one_save_is_in_flight_and_the_rest_goes_next(world: World) -> None:
@@ -43,7 +43,7 @@ async def test_one_save_is_in_flight_and_the_rest_goes_next(world: World) -> Non
         await anyio.sleep(5)
         saves = world.store.of("save")
         assert [len(call.items) for call in saves] == [1, 3]
-        assert saves[1].at == pytest.approx(2.75)
+        assert saves[1].at == pytest.approx(2.9)
 
 
 async def test_no_save_holds_more_than_fifty(world: World) -> None:
@@ -61,7 +61,7 @@ async def test_busy_result_does_not_go_with_a_batch_before_its_time(world: World
     """Another result that is ready at once leaves without it."""
     busy, other, late = world.lead("busy"), world.lead("other"), world.lead("late")
     world.hand_out(busy, other, late)
-    world.judge.delays = {"late": 1.09}
+    world.judge.delays = {"late": 1.2}
     refused = world.replies([busy], LeaseOutcome.BUSY).leases + world.replies([other], LeaseOutcome.SAVED).leases
     world.store.script["save"].append(LeaseReplies(leases=refused))
     async with world.engine():
