@@ -19,15 +19,27 @@ SHORT_STRANGERS, LONG_STRANGERS = 1, 20
 MODES = {"right": schemathesis.GenerationMode.POSITIVE, "wrong": schemathesis.GenerationMode.NEGATIVE}
 
 
+CONFIG = {
+    "generation": {"with-security-parameters": False},
+    "checks": {"negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 413, 415, 422, 429]}},
+}
+
+
+def can_be_wrong(operation: Any) -> bool:
+    """Any text is a right one for a path."""
+    parameters = [*operation.path_parameters, *operation.query]
+    return bool(operation.body) or any(parameter.definition["schema"]["type"] != "string" for parameter in parameters)
+
+
 def ask_everything(url: str, mode: schemathesis.GenerationMode, examples: int, headers: dict[str, str]) -> list[int]:
     """Send that many generated requests to each operation; the statuses of all answers."""
     load_all_checks()
-    config = schemathesis.Config.from_dict({"generation": {"with-security-parameters": False}})
+    config = schemathesis.Config.from_dict(CONFIG)
     statuses: list[int] = []
     with requests.Session() as session:
         for found in schemathesis.openapi.from_url(f"{url}/openapi.json", config=config).get_all_operations():
             operation: Any = found.ok()  # type: ignore[union-attr]
-            if mode is MODES["wrong"] and not (operation.body or operation.path_parameters):
+            if mode is MODES["wrong"] and not can_be_wrong(operation):
                 continue
 
             @settings(

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import anyio
 import structlog
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from leadhook.domain.forecast import Spending, forecast
 from leadhook.observability.events import Event
@@ -25,11 +25,39 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 LeadId = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=50_000)]
-Score = Annotated[int, Field(ge=0, le=100)]
+Whole = BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given)
+"""JSON knows one kind of number: 77.0 is 77."""
+Score = Annotated[int, Field(ge=0, le=100), Whole]
 
 
-class ReplayFilter(Body):
+def _documented(**rules: Any) -> ConfigDict:
+    """What the checks below say, for the document: no null, and which fields go together."""
+
+    def describe(schema: dict[str, Any]) -> None:
+        for field in schema["properties"].values():
+            kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
+            field.update(*kinds)
+            if field.get("default", ...) is None:
+                del field["default"]
+        schema.update(rules)
+
+    return ConfigDict(json_schema_extra=describe)
+
+
+class _Optional(Body):
+    """A body whose fields may be left out, but are not null."""
+
+    @model_validator(mode="after")
+    def _has_no_null(self) -> Self:
+        if nulls := sorted(name for name in self.model_fields_set if getattr(self, name) is None):
+            raise ValueError(f"{', '.join(nulls)}: null says nothing, leave it out")
+        return self
+
+
+class ReplayFilter(_Optional):
     """Which leads, of those that leadhook knows; every field that is given must fit."""
+
+    model_config = _documented(minProperties=1, dependentSchemas={"all": {"maxProperties": 1}})
 
     all: Literal[True] | None = None
     """Every lead, without any other field: an empty filter is refused."""
@@ -59,10 +87,6 @@ class ReplayFilter(Body):
             raise ValueError('an empty filter would take every lead: say {"all": true} if that is meant')
         if "all" in given and len(given) > 1:
             raise ValueError("all stands alone")
-        if self.score_min is not None and self.score_max is not None and self.score_min > self.score_max:
-            raise ValueError("score_min is greater than score_max")
-        if self.since is not None and self.until is not None and self.since >= self.until:
-            raise ValueError("since is not before until")
         return self
 
     def fields(self) -> dict[str, Any]:
@@ -72,6 +96,8 @@ class ReplayFilter(Body):
 
 class ReplayPrompts(Body):
     """Texts that stand in the place of those of the lead's `prompts` row."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     wildnet_data: Text | None = None
     scoring_criteria_and_icp: Text | None = None
@@ -84,12 +110,18 @@ class ReplayPrompts(Body):
         return self
 
 
-class ReplayRequest(Body):
+class ReplayRequest(_Optional):
     """Leads by their ids, or by a filter."""
+
+    model_config = _documented(
+        oneOf=[{"required": ["lead_ids"]}, {"required": ["filter"]}],
+        dependentRequired={"limit": ["filter"]},
+        dependentSchemas={"prompts": {"required": ["mode"], "properties": {"mode": {"const": "compare"}}}},
+    )
 
     lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=1000)] | None = None
     filter: ReplayFilter | None = None
-    limit: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
+    limit: Annotated[int, Field(ge=1, le=2_147_483_647), Whole] | None = None
     """With a filter: so many leads at most are queued, in the order of their ids."""
     mode: Literal["replay", "compare"] = "replay"
     """`compare` judges beside the application's answers, which stay as they are."""
