@@ -1,30 +1,81 @@
-"""Runs every measurement of this folder, or those named: `python -m bench [name ...]`.
+"""`python -m bench`: measures, shows tables, and keeps the figures in bench/results/<name>.json."""
 
-A measurement is a module with a function `measure() -> Measurement`. Each prints its sentences and one line of JSON,
-which is kept in `bench/results/<name>.json` too.
-"""
-
-import json
+import signal
 import sys
+import time
 from importlib import import_module
-from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final, Literal
 
-HERE = Path(__file__).parent
-HELPERS = {"__main__", "database", "measurement"}
+from bench.console import say
+from bench.machine import Machine, busy_share
+from bench.report import keep, show
+from bench.stack import BrokenRunError
+from cyclopts import App, Parameter
+
+from leadhook.local.failure import LocalStackError
+
+Name = Literal["latency", "throughput", "idle", "triggers"]
+NAMES: Final[tuple[Name, ...]] = ("latency", "throughput", "idle", "triggers")
+INTERRUPTED: Final = 130
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+app = App(
+    name="python -m bench",
+    help="Measures leadhook on a whole local stack, beside a floor, a ceiling or a baseline of the same run.",
+    help_epilogue="The code is 0 unless a run broke: a target that is missed is told in the table and in the JSON "
+    "(`met`). Ctrl-C leaves nothing behind. What each figure means: docs/bench.md.",
+    version_flags=(),
+    result_action="return_int_as_exit_code_else_zero",
+    suppress_keyboard_interrupt=False,
+)
 
 
-def main(names: list[str]) -> None:
+@app.default
+def main(
+    *names: Annotated[
+        Name,
+        Parameter(
+            help="latency: commit to first model call (6 min). throughput: a backlog's rate, requests, CPU and memory "
+            "(3 min). idle: requests while nothing happens (11 min). triggers: what the application's own writes cost "
+            "(1 min). All of them, one after the other, when none is named (21 min)."
+        ),
+    ],
+    short: Annotated[
+        bool, Parameter(negative="", help="Seconds instead of minutes: shows that it works, its figures mean nothing.")
+    ] = False,
+) -> int:
     """Measure one after the other; two at once would measure each other."""
-    found = sorted(file.stem for file in HERE.glob("*.py") if file.stem not in HELPERS)
-    if unknown := sorted(set(names) - set(found)):
-        sys.exit(f"no measurement is called {', '.join(unknown)}; there are {', '.join(found)}")
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    for name in names or found:
-        measurement = import_module(f"bench.{name}").measure()
-        text = json.dumps(measurement.figures)
-        (results / f"{name}.json").write_text(text + "\n")
-        print(f"{name}:", *measurement.sentences, text, sep="\n  ")
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        for name in names or NAMES:
+            _run(name, short=short)
+    except KeyboardInterrupt:
+        say("interrupted; everything is stopped and removed")
+        return INTERRUPTED
+    except (BrokenRunError, LocalStackError) as error:
+        say(f"the run broke: {error}")
+        return 1
+    return 0
 
 
-main(sys.argv[1:])
+def _run(name: Name, *, short: bool) -> None:
+    say(f"\n{name}")
+    started_at, busy_before = time.monotonic(), busy_share()
+    measurement = import_module(f"bench.{name}").measure(short=short)
+    machine = Machine(busy_before, busy_share())
+    file = keep(name, measurement, machine, short=short, seconds=time.monotonic() - started_at)
+    show(measurement, machine)
+    say(f"kept in {file}")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # What is left to do takes seconds; a second signal may not stop it in the middle.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -37,10 +37,12 @@ create table if not exists leadhook.touches (
   after_lead text not null default '',
   touched_at timestamptz not null default clock_timestamp(),
   not_before timestamptz,
+  xact xid8 not null default pg_current_xact_id(),
   constraint leads_have_ids check ((kind = 'leads') = (lead_ids is not null))
 );
 comment on column leadhook.touches.n is 'how many leads it names; small ones are drained first, so that three leads overtake an import';
 comment on column leadhook.touches.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
+comment on column leadhook.touches.xact is 'the transaction that changed it; the same in leadhook.rings names the ring that told of it';
 comment on column leadhook.touches.not_before is 'put back by a drain because somebody else held the job; null: at once';
 create index if not exists touches_by_size on leadhook.touches (kind, n, id);
 create index if not exists touches_to_walk on leadhook.touches (id) where kind <> 'leads';
@@ -66,6 +68,7 @@ create table if not exists leadhook.jobs (
   replay_id bigint,
   replay_after bigint,
   paid jsonb,
+  reserved_usd numeric,
   error_code text,
   reason text,
   finished_at timestamptz,
@@ -82,6 +85,7 @@ comment on column leadhook.jobs.eligible_at is 'when the touch, sweep, replay or
 comment on column leadhook.jobs.found_by is 'what brought it: ring, sweep, start, due, hint, replay, release';
 comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
 comment on column leadhook.jobs.paid is 'model answers that were paid for and are not yet written; never bought twice';
+comment on column leadhook.jobs.reserved_usd is 'leased: the most that this lease may spend; null where the claim named no price';
 create index if not exists jobs_ready on leadhook.jobs (slow, user_id, tag, available_at, lead_id) where state = 'ready';
 create index if not exists jobs_due on leadhook.jobs (slow, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
@@ -111,17 +115,22 @@ create table if not exists leadhook.attempts (
   cached_tokens int,
   output_tokens int,
   thinking_tokens int,
+  cost_usd numeric,
+  wasted boolean not null default false,
   eligible_at timestamptz,
   leased_at timestamptz,
   first_call_ms int,
   model_ms int,
   finished_at timestamptz not null default clock_timestamp()
 );
-comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired';
+comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired; compared: beside the job, run 0';
 comment on column leadhook.attempts.first_call_ms is 'from eligible_at to the first model call of this lease';
+comment on column leadhook.attempts.cost_usd is 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
+comment on column leadhook.attempts.wasted is 'the money bought nothing: the lease ran out, or the application refused the answer';
 comment on column leadhook.attempts.model_ms is 'spent in model calls';
 create index if not exists attempts_by_lead on leadhook.attempts (lead_id, id);
 create index if not exists attempts_by_age on leadhook.attempts (finished_at);
+create index if not exists attempts_by_replay on leadhook.attempts (replay_id) where replay_id is not null;
 
 -- Every run's answer. Personal data: it goes with the lead.
 create table if not exists leadhook.verdicts (
@@ -130,6 +139,9 @@ create table if not exists leadhook.verdicts (
   score int not null check (score between 0 and 100),
   response text not null,
   should_contact boolean not null,
+  matched text[] not null default '{}',
+  missed text[] not null default '{}',
+  flags text[] not null default '{}',
   subject text not null,
   message text not null,
   model text,
@@ -139,6 +151,8 @@ create table if not exists leadhook.verdicts (
   created_at timestamptz not null default clock_timestamp(),
   primary key (lead_id, run)
 );
+comment on column leadhook.verdicts.matched is 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
+comment on column leadhook.verdicts.flags is 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
 comment on column leadhook.verdicts.written is 'false: the application refused or no longer wanted it';
 
 -- What Google said of a key, by the first 16 hex digits of its SHA-256; never the key.
@@ -160,19 +174,116 @@ create table if not exists leadhook.rings (
   cause text not null,
   leads int,
   rung_at timestamptz not null default clock_timestamp(),
+  xact xid8 not null default pg_current_xact_id(),
   status_code int,
   error text
 );
 comment on table leadhook.rings is 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
 create index if not exists rings_by_age on leadhook.rings (rung_at);
 
+-- Who had leads judged again, which, and why.
 create table if not exists leadhook.replays (
   id bigint generated always as identity primary key,
   actor text not null,
   reason text,
+  mode text not null default 'replay' check (mode in ('replay', 'compare')),
+  filter jsonb,
+  lead_limit int check (lead_limit > 0),
+  prompts jsonb,
+  phase text not null default 'queued' check (phase in ('queueing', 'queued', 'stopping', 'stopped')),
+  after_lead text not null default '',
   counts jsonb not null default '{}',
   created_at timestamptz not null default clock_timestamp()
 );
+comment on column leadhook.replays.mode is 'compare: judged beside the application''s answers, which stay as they are';
+comment on column leadhook.replays.filter is 'null: its leads were named';
+comment on column leadhook.replays.prompts is 'compare: stand in the place of the prompts row''s columns of these names';
+comment on column leadhook.replays.after_lead is 'queueing, stopping: the leads up to this lead_id have been looked at';
+comment on column leadhook.replays.counts is 'what queueing its leads came to, by outcome';
+create index if not exists replays_under_way on leadhook.replays (id) where phase in ('queueing', 'stopping');
+
+create table if not exists leadhook.replay_leads (
+  replay_id bigint not null,
+  lead_id text not null,
+  run int not null,
+  outcome text not null check (outcome in ('queued', 'queued_after', 'already_queued')),
+  before jsonb,
+  stopped boolean not null default false,
+  primary key (replay_id, lead_id)
+);
+comment on column leadhook.replay_leads.run is 'the run of the job that answers this replay';
+comment on column leadhook.replay_leads.before is 'the job as it was, for a replay that is stopped; null: there was none';
+create index if not exists replay_leads_by_lead on leadhook.replay_leads (lead_id);
+
+-- One judgement beside the application's answer. Personal data: it goes with the lead.
+create table if not exists leadhook.comparisons (
+  replay_id bigint not null,
+  lead_id text not null,
+  user_id uuid not null,
+  tag text not null,
+  state text not null default 'ready' check (state in ('ready', 'leased', 'done', 'failed', 'stopped')),
+  attempts int not null default 0,
+  fence bigint not null default 0,
+  claim_token uuid,
+  lease_until timestamptz,
+  available_at timestamptz not null default clock_timestamp(),
+  reserved_usd numeric,
+  paid jsonb,
+  old_score int,
+  old_subject text,
+  old_prompt_version text,
+  new_score int,
+  new_subject text,
+  new_should_contact boolean,
+  new_prompt_version text,
+  error_code text,
+  reason text,
+  finished_at timestamptz,
+  primary key (replay_id, lead_id),
+  constraint only_a_leased_comparison_has_a_lease check ((state = 'leased') = (lease_until is not null)),
+  constraint only_a_leased_comparison_has_a_token check ((state = 'leased') = (claim_token is not null)),
+  constraint a_finished_comparison_has_a_score check (state <> 'done' or new_score is not null)
+);
+create index if not exists comparisons_by_lead on leadhook.comparisons (lead_id);
+create index if not exists comparisons_ready on leadhook.comparisons (available_at, replay_id, lead_id) where state = 'ready';
+create index if not exists comparisons_leased on leadhook.comparisons (lease_until) where state = 'leased';
+create index if not exists comparisons_claimed on leadhook.comparisons (claim_token) where claim_token is not null;
+
+-- What is not to be claimed, by hand. user_id null: everything; tag null: all of the user.
+create table if not exists leadhook.pauses (
+  id bigint generated always as identity primary key,
+  user_id uuid,
+  tag text,
+  actor text not null,
+  reason text,
+  paused_at timestamptz not null default clock_timestamp(),
+  constraint a_pause_stands_once unique nulls not distinct (user_id, tag),
+  constraint a_tag_belongs_to_a_user check (tag is null or user_id is not null)
+);
+
+-- How much may be spent in a day (UTC). user_id null: by all users together.
+create table if not exists leadhook.budgets (
+  user_id uuid,
+  daily_usd numeric not null check (daily_usd >= 0 and daily_usd < 'Infinity'),
+  needed_usd numeric,
+  changed_by text,
+  changed_at timestamptz not null default clock_timestamp(),
+  constraint a_user_has_one_budget unique nulls not distinct (user_id)
+);
+comment on column leadhook.budgets.needed_usd is
+  'the least that a lead needed which was lately turned away by this budget: while less is left, nobody asks; null: nobody was turned away';
+
+-- What was paid. What is reserved stands with the leased jobs; leadhook.spend shows both.
+create table if not exists leadhook.costs (
+  day date,
+  user_id uuid,
+  spent_usd numeric not null default 0,
+  wasted_usd numeric not null default 0,
+  primary key (day, user_id)
+);
+comment on column leadhook.costs.day is 'in UTC, of when the lease ended';
+comment on column leadhook.costs.spent_usd is 'all that was paid, and of leases that ran out all that was reserved';
+comment on column leadhook.costs.wasted_usd is 'the part of spent_usd that bought nothing: leases that ran out, answers that the application refused, leads erased at work';
 
 create table if not exists leadhook.migrations (
   name text primary key,
@@ -184,7 +295,10 @@ do $$
 declare
   v_table text;
 begin
-  foreach v_table in array array['controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'migrations'] loop
+  foreach v_table in array array[
+    'controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'replay_leads', 'comparisons', 'pauses', 'budgets',
+    'costs', 'migrations'
+  ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
     execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);
     execute format('grant select, insert, update, delete on table leadhook.%I to service_role', v_table);

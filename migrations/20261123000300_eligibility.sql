@@ -3,6 +3,7 @@
 -- Undo:    drop function leadhook.judge_eligibility(text[]); drop function public.rpc_get_eligible_llm_jobs();
 -- No view, no %rowtype, no begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
 
+-- Planned anew each time, with the ids: a table that has no index on lead_id is then read once and hashed, and not compared id by id.
 create or replace function leadhook.judge_eligibility(lead_ids text[])
 returns table (
   lead_id text,
@@ -15,12 +16,16 @@ returns table (
   has_prompts boolean,
   eligible boolean
 )
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 set jit = off
+set plan_cache_mode = force_custom_plan
 as $$
+#variable_conflict use_column
+begin
+  return query
   with asked as (
     select distinct i.lead_id from unnest(judge_eligibility.lead_ids) as i (lead_id) where i.lead_id is not null
   ),
@@ -46,8 +51,8 @@ as $$
   select
     i.lead_id,
     c.lead_id is not null,
-    c.user_id,
-    c.tag,
+    (c.user_id)::uuid,
+    (c.tag)::text,
     coalesce(c.scrapped, false),
     d.lead_id is not null,
     coalesce(d.unsent, false),
@@ -55,7 +60,8 @@ as $$
     coalesce(c.scrapped and c.has_prompts and d.unsent, false)
   from asked as i
   left join chosen as c using (lead_id)
-  left join details as d using (lead_id)
+  left join details as d using (lead_id);
+end
 $$;
 comment on function leadhook.judge_eligibility(text[]) is
   'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';

@@ -73,6 +73,12 @@ begin
   no_verdicts as (
     delete from leadhook.verdicts as v where v.lead_id = any (array(select g.lead_id from gone as g))
   ),
+  no_replays as (
+    delete from leadhook.replay_leads as r where r.lead_id = any (array(select g.lead_id from gone as g))
+  ),
+  no_comparisons as (
+    delete from leadhook.comparisons as c where c.lead_id = any (array(select g.lead_id from gone as g))
+  ),
   answered as materialized (
     select r.lead_id from public.llm_response as r where p_mode = 'wake_all' and r.lead_id = any (p_lead_ids)
   ),

@@ -1,12 +1,65 @@
 -- Purpose: which leads are next, fairly between the lanes (user_id, tag).
 -- Touches: functions in schema leadhook.
--- Undo:    drop function leadhook.pick_leads(boolean, int, timestamptz, uuid, text);
+-- Undo:    drop function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]),
+--          leadhook.next_open_lane(boolean, uuid, text, uuid[], text[]);
 -- Planner flags: see the drain. `limit` takes constants only: with an expression the planner reckons with a tenth of the table.
 
--- The ids of up to p_limit due jobs, dealt one by one to the lanes (user_id, tag) behind the given one, wrapping round; and the lane that
+-- The first lane (user_id, tag) behind the given one, from the beginning where that is null, that is not shut; null when there is none. A user
+-- who is shut is passed in one step, however many tags there are.
+create or replace function leadhook.next_open_lane(
+  p_slow boolean, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], out available_at timestamptz
+)
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_next record;
+  v_whole_user boolean := false;
+begin
+  for v_visit in 1..5000 loop
+    if p_user_id is null then
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.slow = p_slow
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    elsif v_whole_user then
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.slow = p_slow and j.user_id > p_user_id
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    else
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.slow = p_slow and (j.user_id, j.tag) > (p_user_id, p_tag)
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    end if;
+    exit when not found;
+    v_whole_user := v_next.user_id = any (p_shut_user_ids);
+    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_shut_lanes) then
+      available_at := v_next.available_at;
+      p_user_id := v_next.user_id;
+      p_tag := v_next.tag;
+      return;
+    end if;
+    p_user_id := v_next.user_id;
+    p_tag := v_next.tag;
+  end loop;
+  p_user_id := null;
+  p_tag := null;
+end
+$$;
+revoke all on function leadhook.next_open_lane(boolean, uuid, text, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.next_open_lane(boolean, uuid, text, uuid[], text[]) to service_role;
+
+-- The ids of up to p_limit due jobs, dealt one by one to the open lanes (user_id, tag) behind the given one, wrapping round; and the lane that
 -- got the last one. At most 200 lanes are looked at, as most may hold only retries of the future; then the longest due fill the rest.
 create or replace function leadhook.pick_leads(
-  p_slow boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, out lead_ids text[]
+  p_slow boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[],
+  out lead_ids text[]
 )
 language plpgsql
 security invoker
@@ -28,24 +81,12 @@ declare
 begin
   for v_visit in 1..200 loop
     exit when cardinality(v_user_ids) >= p_limit;
-    if v_user_id is null then
-      select j.user_id, j.tag, j.available_at into v_next
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.slow = p_slow
-      order by j.user_id, j.tag, j.available_at
-      limit 1;
-    else
-      select j.user_id, j.tag, j.available_at into v_next
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.slow = p_slow and (j.user_id, j.tag) > (v_user_id, v_tag)
-      order by j.user_id, j.tag, j.available_at
-      limit 1;
-    end if;
-    v_through := v_wrapped and (not found or coalesce((v_next.user_id, v_next.tag) > (p_user_id, p_tag), false));
+    v_next := leadhook.next_open_lane(p_slow, v_user_id, v_tag, p_shut_user_ids, p_shut_lanes);
+    v_user_id := v_next.p_user_id;
+    v_tag := v_next.p_tag;
+    v_through := v_wrapped and (v_user_id is null or coalesce((v_user_id, v_tag) > (p_user_id, p_tag), false));
     exit when v_through;
-    v_wrapped := v_wrapped or not found;
-    v_user_id := v_next.user_id;
-    v_tag := v_next.tag;
+    v_wrapped := v_wrapped or v_user_id is null;
     if v_next.available_at <= p_now then
       v_user_ids := v_user_ids || v_user_id;
       v_tags := v_tags || v_tag;
@@ -76,10 +117,16 @@ begin
     p_user_id := v_user_id;
     p_tag := v_tag;
     lead_ids := lead_ids || (array(
-      select j.lead_id
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
-      order by j.available_at
+      select w.lead_id
+      from (
+        select j.lead_id, j.user_id, j.tag, j.available_at
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
+        order by j.available_at
+        limit 2000
+      ) as w
+      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_shut_lanes)
+      order by w.available_at
       limit 50
     ))[:p_limit - cardinality(lead_ids)];
   elsif v_last is not null then
@@ -88,5 +135,5 @@ begin
   end if;
 end
 $$;
-revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text) to service_role;
+revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) to service_role;

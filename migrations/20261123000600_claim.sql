@@ -1,7 +1,8 @@
 -- Purpose: public.leadhook_claim: one call that folds touches into jobs and leases a fair batch with all that its judgement needs.
 -- Touches: functions only.
--- Undo:    drop function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text), leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text),
---          leadhook.set_aside_unreadable(uuid, text), leadhook.describe_claim(uuid, timestamptz, json),
+-- Undo:    drop function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb), leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb),
+--          leadhook.set_aside_unreadable(uuid, text), leadhook.reserve_leads(uuid, text[], numeric[], timestamptz),
+--          leadhook.describe_claim(uuid, timestamptz, json, jsonb),
 --          leadhook.lease_leads(text[], uuid, text, timestamptz), leadhook.check_leads(text[], text, timestamptz), leadhook.expire_leases(timestamptz);
 -- Planner flags: see the drain.
 
@@ -20,14 +21,15 @@ as $$
 declare
   v_max_attempts int := (select c.max_attempts from leadhook.controls as c);
 begin
+  perform leadhook.expire_errands(p_now);
   with expired as materialized (
     select
-      j.lead_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at,
+      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.reserved_usd,
       j.attempts + 1 as attempts,
       j.attempts + 1 >= v_max_attempts as is_last,
       j.replay_after is not null as runs_again
     from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now
+    where j.state = 'leased' and j.lease_until <= p_now and j.errand is null
     order by j.lease_until
     limit 500
     for no key update skip locked
@@ -41,12 +43,20 @@ begin
   ),
   noted as (
     insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, eligible_at, leased_at, finished_at
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at,
+      finished_at
     )
     select
-      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.eligible_at,
-      t.leased_at, p_now
+      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.reserved_usd,
+      coalesce(t.reserved_usd > 0, false), t.eligible_at, t.leased_at, p_now
     from told as t
+  ),
+  -- Nobody knows what its worker bought before it died: all that it might have.
+  booked as materialized (
+    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', t.user_id, 'usd', t.reserved_usd, 'wasted', true)), p_now)
+    from told as t
+    where t.reserved_usd > 0
+    having count(*) > 0
   )
   update leadhook.jobs as j set
     state = case when t.is_last and not t.runs_again then 'dead' else 'ready' end,
@@ -61,9 +71,11 @@ begin
     reason = t.reason,
     finished_at = case when t.is_last and not t.runs_again then p_now end,
     claim_token = null,
-    lease_until = null
+    lease_until = null,
+    reserved_usd = null
   from told as t
-  where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = t.lead_id;
+  where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = t.lead_id
+    and (select count(*) from booked as b) >= 0;
 end
 $$;
 revoke all on function leadhook.expire_leases(timestamptz) from public, anon, authenticated;
@@ -132,6 +144,7 @@ begin
     claim_token = p_token,
     worker = p_worker,
     leased_at = p_now,
+    reserved_usd = null,
     lease_until = p_now + make_interval(secs => c.lease_s::float8)
   from fenced as f
   cross join leadhook.controls as c
@@ -141,9 +154,74 @@ $$;
 revoke all on function leadhook.lease_leads(text[], uuid, text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.lease_leads(text[], uuid, text, timestamptz) to service_role;
 
+-- Reserves what each of these leads may cost, as far as the budgets allow; the others go back as they came. What a budget turned away is noted,
+-- so that nobody asks again before there is that much.
+create or replace function leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+as $$
+declare
+  v_users uuid[];
+  v_left numeric[];
+  v_asked boolean[];
+  v_needed numeric[];
+  v_lead record;
+  v_place int;
+  v_fits boolean;
+  v_turned_away text[] := '{}';
+begin
+  select array_agg(b.user_id), array_agg(b.left_usd), array_agg(false), array_agg(null::numeric)
+  into v_users, v_left, v_asked, v_needed
+  from leadhook.budgets_left(p_now) as b;
+  if v_users is not null then
+    for v_lead in
+      select j.lead_id, j.user_id, l.usd
+      from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
+      join leadhook.jobs as j using (lead_id)
+      where j.lead_id = any (p_lead_ids) and j.claim_token = p_token and j.reserved_usd is null
+      order by j.fence
+    loop
+      v_fits := true;
+      foreach v_place in array array_remove(array[array_position(v_users, null), array_position(v_users, v_lead.user_id)], null) loop
+        v_asked[v_place] := true;
+        if v_left[v_place] < v_lead.usd then
+          v_fits := false;
+          v_needed[v_place] := least(v_needed[v_place], v_lead.usd);
+        end if;
+      end loop;
+      if v_fits then
+        foreach v_place in array array_remove(array[array_position(v_users, null), array_position(v_users, v_lead.user_id)], null) loop
+          v_left[v_place] := v_left[v_place] - v_lead.usd;
+        end loop;
+      else
+        v_turned_away := v_turned_away || v_lead.lead_id;
+      end if;
+    end loop;
+    update leadhook.budgets as b
+    set needed_usd = n.needed
+    from unnest(v_users, v_asked, v_needed) as n (user_id, asked, needed)
+    where n.asked and b.user_id is not distinct from n.user_id and b.needed_usd is distinct from n.needed;
+    update leadhook.jobs as j
+    set state = 'ready', claim_token = null, lease_until = null
+    where j.lead_id = any (v_turned_away) and j.claim_token = p_token;
+  end if;
+  update leadhook.jobs as j
+  set reserved_usd = l.usd
+  from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
+  where j.lead_id = any (p_lead_ids) and j.lead_id = l.lead_id and j.claim_token = p_token and j.reserved_usd is null;
+end
+$$;
+revoke all on function leadhook.reserve_leads(uuid, text[], numeric[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.reserve_leads(uuid, text[], numeric[], timestamptz) to service_role;
+
 -- The reply about what is leased by this token. A lead that vanished since is left out; its lease runs out.
 -- json and not jsonb, here and in the result of the claim: half a megabyte of leads is written once and taken apart never.
-create or replace function leadhook.describe_claim(p_token uuid, p_now timestamptz, p_keys json)
+create or replace function leadhook.describe_claim(p_token uuid, p_now timestamptz, p_keys json, p_price jsonb)
 returns table (leads json, prompts json, keys json)
 language plpgsql
 security invoker
@@ -151,28 +229,44 @@ set search_path = ''
 set jit = off
 set enable_seqscan = off
 as $$
+declare
+  v_lead_ids text[];
+  v_leads json[];
+  v_prompts json[];
 begin
+  select array_agg(d.lead_id), array_agg(d.lead), array_agg(d.prompts)
+  into v_lead_ids, v_leads, v_prompts
+  from (
+    select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
+    from leadhook.jobs as j
+    where j.claim_token = p_token
+  ) as a
+  cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d;
+
+  if p_price ? 'lead_usd' and v_lead_ids is not null then
+    perform leadhook.reserve_leads(p_token, v_lead_ids, array(
+      select (p_price ->> 'lead_usd')::numeric + (p_price ->> 'byte_usd')::numeric * (
+        least(octet_length(l.lead::text), (p_price ->> 'most_lead_bytes')::int)
+        + least(octet_length(l.prompts::text), (p_price ->> 'most_prompts_bytes')::int)
+      )
+      from unnest(v_leads, v_prompts) with ordinality as l (lead, prompts, place)
+      order by l.place
+    ), p_now);
+  end if;
+
   return query
   with leased as materialized (
     select
-      j.lead_id, j.user_id, j.tag, j.fence, j.run, j.attempts, j.slow, j.found_by, j.paid,
+      j.lead_id, j.fence, j.run, j.attempts, j.slow, j.found_by, j.paid, j.reserved_usd,
       coalesce(j.eligible_at, j.available_at) as eligible_at,
       dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
     from leadhook.jobs as j
     where j.claim_token = p_token
   ),
-  asked as (
-    select array_agg(l.lead_id) as lead_ids, array_agg(l.user_id) as user_ids, array_agg(l.tag) as tags from leased as l
-  ),
-  described as materialized (
-    select d.lead_id, d.lead, d.prompts
-    from asked as a
-    cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d
-  ),
   claimed as (
     select l.*, d.lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
     from leased as l
-    join described as d using (lead_id)
+    join unnest(v_lead_ids, v_leads, v_prompts) as d (lead_id, lead, prompts) using (lead_id)
   )
   select
     coalesce(json_agg(json_build_object(
@@ -186,15 +280,16 @@ begin
       'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
       'lead', c.lead,
       'prompts_ref', c.prompts_ref::text,
-      'paid', c.paid
+      'paid', c.paid,
+      'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
     coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens_lane), '{}'),
     case when count(*) > 0 then p_keys else '[]' end
   from claimed as c;
 end
 $$;
-revoke all on function leadhook.describe_claim(uuid, timestamptz, json) from public, anon, authenticated;
-grant execute on function leadhook.describe_claim(uuid, timestamptz, json) to service_role;
+revoke all on function leadhook.describe_claim(uuid, timestamptz, json, jsonb) from public, anon, authenticated;
+grant execute on function leadhook.describe_claim(uuid, timestamptz, json, jsonb) to service_role;
 
 -- Of the leads of this token, those that describe_leads can't read are dead with the reason.
 create or replace function leadhook.set_aside_unreadable(p_token uuid, p_found_by text)
@@ -228,7 +323,7 @@ grant execute on function leadhook.set_aside_unreadable(uuid, text) to service_r
 
 -- The claim itself, under both locks: the drain's too, because it sends jobs to sleep, which must not cross a drain that wakes them.
 create or replace function leadhook.claim_batch(
-  p_token uuid, p_worker text, p_limit int, p_slow_limit int, p_cursor jsonb, p_hints text[], p_cause text
+  p_token uuid, p_worker text, p_limit int, p_slow_limit int, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb
 )
 returns json
 language plpgsql
@@ -242,6 +337,9 @@ declare
   v_tag text := p_cursor ->> 'tag';
   v_now timestamptz;
   v_keys json;
+  v_shut record;
+  v_gate text;
+  v_limit int := p_limit;
   v_fresh record;
   v_slow record;
   v_lead_ids text[];
@@ -255,7 +353,8 @@ begin
   end if;
   v_now := clock_timestamp();
   v_keys := (
-    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key)) from leadhook.healthy_keys() as k
+    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried))
+    from leadhook.healthy_keys() as k
   );
 
   if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
@@ -264,11 +363,25 @@ begin
     where j.claim_token = p_token;
   else
     perform leadhook.expire_leases(v_now);
-    if v_keys is not null then
+    v_shut := leadhook.shut_gates(v_now);
+    -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
+    v_gate := case
+      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_shut.everything
+    end;
+    if v_keys is not null and v_gate is null then
+      if (p_price ->> 'lead_usd')::numeric > 0 then
+        -- No more than the budget of all can pay for: those that it turned away would be leased in vain.
+        v_limit := (
+          select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, v_limit)))
+          from leadhook.budgets_left(v_now) as b
+          where b.user_id is null
+        );
+        v_limit := coalesce(v_limit, p_limit);
+      end if;
       -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
-      v_fresh := leadhook.pick_leads(false, p_limit, v_now, v_user_id, v_tag);
+      v_fresh := leadhook.pick_leads(false, v_limit, v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes);
       v_slow := leadhook.pick_leads(
-        true, least(p_slow_limit, p_limit - cardinality(v_fresh.lead_ids)), v_now, v_user_id, v_tag
+        true, least(p_slow_limit, v_limit - cardinality(v_fresh.lead_ids)), v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes
       );
       v_lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
       v_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
@@ -283,21 +396,22 @@ begin
     where j.claim_token = p_token;
   end if;
   begin
-    v_batch := leadhook.describe_claim(p_token, v_now, v_keys);
+    v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
   exception
     when others then
       if not leadhook.blames_the_lead(sqlstate) then
         raise;
       end if;
       perform leadhook.set_aside_unreadable(p_token, p_cause);
-      v_batch := leadhook.describe_claim(p_token, v_now, v_keys);
+      v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
   end;
 
   v_touched := leadhook.has_touches(v_now);
-  v_cut := v_touched or v_keys is not null and (
-    exists (select from leadhook.jobs as j where j.state = 'ready' and not j.slow and j.available_at <= v_now)
-    or p_slow_limit > 0 and exists (select from leadhook.jobs as j where j.state = 'ready' and j.slow and j.available_at <= v_now)
-  );
+  v_shut := leadhook.shut_gates(v_now);
+  v_cut := v_touched or v_keys is not null and v_gate is distinct from 'unpriced' and v_shut.everything is null and (
+    leadhook.first_due(false, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
+    or p_slow_limit > 0 and leadhook.first_due(true, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
+  ) is true;
   return (
     select json_build_object(
       'busy', false,
@@ -306,9 +420,12 @@ begin
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
       'no_key', v_keys is null,
+      'gate', coalesce(v_gate, v_shut.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
-      'next_due_ms', case when v_cut then 0 else leadhook.next_due_ms(v_now) end,
+      'next_due_ms', case when v_cut then 0 when v_gate = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
+      'comparisons_due_ms', leadhook.comparisons_due_ms(v_now),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
       'start_limit_ms', round(c.start_limit_s * 1000)::int
@@ -317,8 +434,8 @@ begin
   );
 end
 $$;
-revoke all on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text) from public, anon, authenticated;
-grant execute on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text) to service_role;
+revoke all on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb) from public, anon, authenticated;
+grant execute on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb) to service_role;
 
 create or replace function public.leadhook_claim(
   p_token uuid,
@@ -327,7 +444,8 @@ create or replace function public.leadhook_claim(
   p_slow_limit int,
   p_cursor jsonb default null,
   p_hints text[] default '{}',
-  p_cause text default 'due'
+  p_cause text default 'due',
+  p_price jsonb default null
 )
 returns json
 language plpgsql
@@ -347,6 +465,9 @@ declare
     when coalesce(cardinality(p_hints), 0) > 500 then 'p_hints holds more than 500 ids'
     when exists (select from unnest(v_hints) as h where length(h) > 200) then 'an id in p_hints is longer than 200 characters'
     when p_cause is null or p_cause not in ('start', 'ring', 'due', 'sweep') then 'p_cause must be start, ring, due or sweep'
+    when jsonb_typeof(p_price) <> 'object' or p_price <> '{}' and (p_price @@ '
+      $.lead_usd >= 0 && $.byte_usd >= 0 && $.most_lead_bytes >= 0 && $.most_prompts_bytes >= 0') is not true
+      then 'p_price must be {} or hold lead_usd, byte_usd, most_lead_bytes and most_prompts_bytes, 0 or more'
   end;
 begin
   if v_wrong is not null then
@@ -355,7 +476,7 @@ begin
   begin
     perform pg_catalog.pg_advisory_xact_lock(727201, 1);
     perform pg_catalog.pg_advisory_xact_lock(727201, 2);
-    return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause);
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause, p_price);
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
     when lock_not_available or deadlock_detected then
@@ -372,7 +493,10 @@ begin
   end;
 end
 $$;
-comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text) is
-  'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same leases.';
-revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text) from public, anon, authenticated;
-grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text) to service_role;
+comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb) is
+  'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same '
+  'leases. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
+  'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
+  'gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb) to service_role;

@@ -1,6 +1,6 @@
 -- Purpose: what a worker does with a lease besides saving: keep it (renew) and give it back (release), and what save shares with them.
 -- Touches: functions in schema leadhook; public.leadhook_renew and public.leadhook_release.
--- Undo:    drop function public.leadhook_renew(text, jsonb), public.leadhook_release(text, jsonb, jsonb), leadhook.park_keys(jsonb),
+-- Undo:    drop function public.leadhook_renew(text, jsonb), public.leadhook_release(text, jsonb, jsonb), leadhook.confirm_keys(text[]), leadhook.park_keys(jsonb),
 --          leadhook.end_leases(text, jsonb, timestamptz), leadhook.lock_leases(jsonb), leadhook.require_leases(jsonb);
 -- Every write is fenced by (lead_id, fence); the same lead may stand in a list with several fences. Keys of an item that a function
 -- does not know are ignored: two versions of the service overlap in a deploy.
@@ -102,6 +102,8 @@ begin
   with endings as materialized (
     select
       e.*,
+      j.user_id,
+      coalesce(e.cost_usd, j.reserved_usd) as cost,
       j.run,
       j.replay_id,
       j.found_by,
@@ -109,10 +111,11 @@ begin
       j.leased_at,
       coalesce(e.paid, j.paid) as bought,
       n.state,
-      n.state <> 'ready' and j.replay_after is not null as again
+      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again,
+      j.errand is not null and e.outcome not in ('saved', 'refused') as is_fruitless_errand
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, paid jsonb,
-      key_fingerprint text, usage jsonb, timing jsonb
+      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb
     )
     join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
     cross join leadhook.controls as c
@@ -128,7 +131,7 @@ begin
   recorded as (
     insert into leadhook.attempts (
       lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
-      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, eligible_at, leased_at, first_call_ms, model_ms, finished_at
+      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, model_ms, finished_at
     )
     select
       e.lead_id, e.run, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
@@ -136,8 +139,17 @@ begin
       e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
       (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
       (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int,
+      e.cost, coalesce(e.outcome = 'refused' and e.cost > 0, false),
       e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int, (e.timing ->> 'model_ms')::int, p_now
     from endings as e
+  ),
+  booked as materialized (
+    select leadhook.book_costs(
+      jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.cost, 'wasted', e.outcome = 'refused')), p_now
+    )
+    from endings as e
+    where e.cost > 0
+    having count(*) > 0
   ),
   ended as (
     update leadhook.jobs as j
@@ -145,6 +157,7 @@ begin
       state = case when e.again then 'ready' else e.state end,
       claim_token = null,
       lease_until = null,
+      reserved_usd = null,
       slow = e.again or (j.slow and e.state = 'ready'),
       run = j.run + e.again::int,
       attempts = case when e.again then 0 when e.outcome in ('retry', 'dead') then j.attempts + 1 else j.attempts end,
@@ -169,13 +182,14 @@ begin
       end,
       finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
     from endings as e
-    where j.lead_id = e.lead_id
+    where j.lead_id = e.lead_id and not e.is_fruitless_errand and (select count(*) from booked as b) >= 0
   )
   select e.lead_id, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end from endings as e;
+  perform leadhook.end_errands(p_endings, p_now);
 end
 $$;
 comment on function leadhook.end_leases(text, jsonb, timestamptz) is
-  'Ends leases that this transaction has locked: notes the attempt and moves the job on. A replay that was asked for meanwhile begins once the '
+  'Ends leases that this transaction has locked: notes the attempt, books what it cost (cost_usd, else what was reserved) and moves the job on. A replay that was asked for meanwhile begins once the '
   'run is over. outcome: saved, unwanted, refused, retry, returned, dead; note stands in the attempt in place of reason.';
 revoke all on function leadhook.end_leases(text, jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.end_leases(text, jsonb, timestamptz) to service_role;
@@ -213,6 +227,38 @@ comment on function leadhook.park_keys(jsonb) is
   'Lets keys rest for for_ms, or, where that is null, until their row in gemini_api changes. Fingerprints that nobody has any more are ignored.';
 revoke all on function leadhook.park_keys(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.park_keys(jsonb) to service_role;
+
+create or replace function leadhook.confirm_keys(p_fingerprints text[])
+returns void
+language sql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  insert into leadhook.api_keys as k (fingerprint, state, row_version, changed_at)
+  select g.fingerprint, 'healthy', g.row_version, clock_timestamp()
+  from (
+    select
+      left(encode(sha256(convert_to(btrim(r.api_key), 'UTF8')), 'hex'), 16) as fingerprint,
+      max(r.xmin::text) as row_version,
+      array_agg(r.xmin::text) as row_versions
+    from public.gemini_api as r
+    group by 1
+  ) as g
+  where g.fingerprint = any (confirm_keys.p_fingerprints) and not exists (
+    select from leadhook.api_keys as s
+    where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions))
+      and (s.state <> 'cooling' or s.until > clock_timestamp())
+  )
+  on conflict (fingerprint) do update
+  set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, changed_at = excluded.changed_at
+  where k.row_version is distinct from excluded.row_version and k.row_version is not null
+    or k.state = 'cooling' and k.until <= clock_timestamp()
+$$;
+comment on function leadhook.confirm_keys(text[]) is
+  'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. Writes nothing where nothing is news.';
+revoke all on function leadhook.confirm_keys(text[]) from public, anon, authenticated;
+grant execute on function leadhook.confirm_keys(text[]) to service_role;
 
 create or replace function public.leadhook_renew(p_worker text, p_leases jsonb)
 returns jsonb

@@ -1,6 +1,7 @@
 -- Purpose: a judgement reaches the application: its answer in llm_response, sent_to_llm, and the end of the lease, in one transaction.
 -- Touches: functions in schema leadhook; public.leadhook_save.
 -- Undo:    drop function public.leadhook_save(text, jsonb), leadhook.keep_verdicts(jsonb, timestamptz),
+--          leadhook.text_items(jsonb),
 --          leadhook.write_each_answer(jsonb), leadhook.write_answers(jsonb), leadhook.judge_each_result(jsonb, jsonb, text[]),
 --          leadhook.judge_results(jsonb, jsonb, text[]), leadhook.lock_application_rows(text[]),
 --          leadhook.read_results(jsonb), leadhook.forget_leads(text[]);
@@ -15,10 +16,21 @@ set jit = off
 as $$
   with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
   verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
-  jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning 1)
-  select count(*)::int from jobs
+  replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
+  comparisons as (delete from leadhook.comparisons as c where c.lead_id = any (forget_leads.p_lead_ids)),
+  jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
+  booked as materialized (
+    select leadhook.book_costs(
+      jsonb_agg(jsonb_build_object('user_id', j.user_id, 'usd', j.reserved_usd, 'wasted', true)), clock_timestamp()
+    )
+    from jobs as j
+    where j.state = 'leased' and j.reserved_usd > 0
+    having count(*) > 0
+  )
+  select (select count(*) from jobs)::int + 0 * (select count(*) from booked)::int
 $$;
-comment on function leadhook.forget_leads(text[]) is 'Deletes all that we hold of leads that the application has deleted; the number of jobs.';
+comment on function leadhook.forget_leads(text[]) is
+  'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work counts as spent in vain.';
 revoke all on function leadhook.forget_leads(text[]) from public, anon, authenticated;
 grant execute on function leadhook.forget_leads(text[]) to service_role;
 
@@ -49,7 +61,9 @@ begin
       ((i.paid #>> '{score,should_contact}')::boolean)::int as should_contact,
       case when s.score < 50 then 'ineligible' else i.paid #>> '{message,subject}' end as subject,
       case when s.score < 50 then 'ineligible' else i.paid #>> '{message,message}' end as message
-    from jsonb_to_recordset(p_results) as i (lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, timing jsonb)
+    from jsonb_to_recordset(p_results) as i (
+      lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb
+    )
     cross join lateral (select (i.paid #>> '{score,score}')::int) as s (score)
   ) as r;
   if v_whole is not true and p_results <> '[]' then
@@ -119,16 +133,18 @@ begin
   return (
     with decided as materialized (
       select
-        r.result, l.lead_id, l.fence, j.tag as judged_tag, e.user_id, e.tag,
+        r.result, l.lead_id, l.fence, coalesce(j.errand #>> '{lead,tag}', j.tag) as judged_tag, e.user_id, e.tag,
+        j.errand -> 'lead' as given,
         case
           when l.standing in ('gone', 'busy') then l.standing
           when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
           when l.lead_id = any (p_busy) then 'busy'
-          when not (e.known and e.has_details) then 'gone'
+          when not (e.known and e.has_details) and j.errand ->> 'registered' is distinct from 'false' then 'gone'
+          when j.errand is not null then 'saved'
           when e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null) then 'saved'
           else 'unwanted'
         end as outcome,
-        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
+        case when l.standing = 'past' then l.reason when l.standing = 'locked' and j.errand is null then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
           case when not e.has_prompts then 'no prompts' end,
           case when not e.unsent and j.replay_id is null then 'already sent' end
@@ -156,9 +172,9 @@ begin
       'reason', d.reason,
       'ends', d.ends,
       'tag', d.judged_tag,
-      'name', s.lead ->> 'name',
-      'linkedin_url', s.lead ->> 'linkedin_url',
-      'location', s.lead ->> 'location'
+      'name', coalesce(d.given ->> 'name', s.lead ->> 'name'),
+      'linkedin_url', coalesce(d.given ->> 'linkedin_url', s.lead ->> 'linkedin_url'),
+      'location', coalesce(d.given ->> 'location', s.lead ->> 'location')
     )), '[]')
     from decided as d
     left join described as s using (lead_id)
@@ -166,8 +182,8 @@ begin
 end
 $$;
 comment on function leadhook.judge_results(jsonb, jsonb, text[]) is
-  'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before. ends: this call ends the '
-  'lease. The tag is that of the prompts which it was judged by.';
+  'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before, an errand every condition. '
+  'ends: this call ends the lease. The tag is that of the prompts which it was judged by; what an errand was given goes before the tables.';
 revoke all on function leadhook.judge_results(jsonb, jsonb, text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_results(jsonb, jsonb, text[]) to service_role;
 
@@ -318,6 +334,22 @@ comment on function leadhook.judge_each_result(jsonb, jsonb, text[]) is
 revoke all on function leadhook.judge_each_result(jsonb, jsonb, text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_each_result(jsonb, jsonb, text[]) to service_role;
 
+create or replace function leadhook.text_items(p_list jsonb)
+returns text[]
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select array(
+    select i.item
+    from jsonb_array_elements_text(case when jsonb_typeof(text_items.p_list) = 'array' then text_items.p_list else '[]' end) as i (item)
+  )
+$$;
+comment on function leadhook.text_items(jsonb) is 'The items of a list as text; empty for anything that is no list.';
+revoke all on function leadhook.text_items(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.text_items(jsonb) to service_role;
+
 create or replace function leadhook.keep_verdicts(p_results jsonb, p_now timestamptz)
 returns void
 language plpgsql
@@ -327,18 +359,20 @@ set jit = off
 as $$
 begin
   insert into leadhook.verdicts (
-    lead_id, run, score, response, should_contact, subject, message, model, prompt_version, input_version, written, created_at
+    lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, model, prompt_version, input_version,
+    written, created_at
   )
   select
-    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, r.subject, r.message,
+    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.paid #> '{score,matched}'),
+    leadhook.text_items(r.paid #> '{score,missed}'), leadhook.text_items(r.paid #> '{score,flags}'), r.subject, r.message,
     r.paid ->> 'model', r.paid ->> 'prompt_version', r.paid ->> 'input_version', r.outcome = 'saved', p_now
   from jsonb_to_recordset(p_results) as r (
     lead_id text, fence bigint, outcome text, paid jsonb, score int, response text, should_contact int, subject text, message text
   )
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
   on conflict (lead_id, run) do update
-  set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, subject = excluded.subject,
-    message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
+  set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
+    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
     input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
 end
 $$;
@@ -407,6 +441,9 @@ begin
   );
   perform leadhook.keep_verdicts(v_ended, v_now);
   perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.confirm_keys(array(
+    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+  ));
 
   select
     array_agg(r.lead_id) filter (where r.outcome = 'unwanted'),

@@ -173,7 +173,7 @@ begin
   removed := leadhook.forget_leads(array(
     select j.lead_id
     from leadhook.jobs as j
-    where j.lead_id = any (v_window) and (
+    where j.lead_id = any (v_window) and j.errand is null and (
       not exists (select from public.all_leads as a where a.lead_id = j.lead_id)
       or not exists (select from public.lead_details as d where d.lead_id = j.lead_id)
     )
@@ -222,6 +222,8 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
+declare
+  v_replay_ids bigint[];
 begin
   delete from leadhook.attempts as t where t.id = any (array(
     select o.id from leadhook.attempts as o where o.finished_at < p_now - interval '90 days' order by o.finished_at limit 5000
@@ -229,9 +231,20 @@ begin
   delete from leadhook.rings as r where r.id = any (array(
     select o.id from leadhook.rings as o where o.rung_at < p_now - interval '30 days' order by o.rung_at limit 5000
   ));
-  delete from leadhook.replays as r where r.id = any (array(
-    select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 5000
-  ));
+  v_replay_ids := array(
+    select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 100
+  );
+  delete from leadhook.replay_leads as m where (m.replay_id, m.lead_id) in (
+    select o.replay_id, o.lead_id from leadhook.replay_leads as o where o.replay_id = any (v_replay_ids) limit 5000
+  );
+  delete from leadhook.comparisons as c where (c.replay_id, c.lead_id) in (
+    select o.replay_id, o.lead_id from leadhook.comparisons as o where o.replay_id = any (v_replay_ids) limit 5000
+  );
+  delete from leadhook.replays as r
+  where r.id = any (v_replay_ids)
+    and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id)
+    and not exists (select from leadhook.comparisons as c where c.replay_id = r.id);
+  delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (
     select from public.gemini_api as g where left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) = k.fingerprint
@@ -239,7 +252,8 @@ begin
 end
 $$;
 comment on function leadhook.sweep_records(timestamptz) is
-  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are gone.';
+  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are '
+  'gone, the costs of a day after 800.';
 revoke all on function leadhook.sweep_records(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.sweep_records(timestamptz) to service_role;
 

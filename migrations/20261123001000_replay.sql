@@ -1,6 +1,8 @@
 -- Purpose: judges leads again that somebody names, whatever became of them before.
 -- Touches: functions in schema leadhook; public.leadhook_replay.
--- Undo:    drop function public.leadhook_replay(text[], text, text), leadhook.queue_replay(bigint, text[]), leadhook.judge_each(text[]);
+-- Undo:    drop function public.leadhook_replay(text[], text, text, text, jsonb), leadhook.queue_leads(bigint, text, text[], boolean),
+--          leadhook.queue_replay(bigint, text[], boolean), leadhook.decide_replay(text, text[], boolean), leadhook.judge_each(text[]),
+--          leadhook.refuse_replay(text, text, jsonb);
 -- sent_to_llm is never touched: a job that is queued here carries the replay's id, and is judged without that one condition. So do leads that
 -- were unsent anyway: who names a lead wants its answer, even if somebody else marks it as sent meanwhile, and the attempt tells why it ran.
 
@@ -32,7 +34,51 @@ comment on function leadhook.judge_each(text[]) is
 revoke all on function leadhook.judge_each(text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_each(text[]) to service_role;
 
-create or replace function leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[])
+create or replace function leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean)
+returns table (lead_id text, user_id uuid, tag text, outcome text, missing text[])
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select
+    e.lead_id, e.user_id, e.tag, d.outcome, case when d.outcome = 'not_eligible' then m.missing end
+  from jsonb_to_recordset(leadhook.judge_each(p_lead_ids)) as e (
+    lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, failed boolean
+  )
+  cross join lateral (
+    select array_remove(array[
+      case when e.failed then 'evaluation' end,
+      case when not e.scrapped then 'scrapped' end,
+      case when not e.has_details then 'details' end,
+      case when not e.has_prompts then 'prompts' end
+    ], null)
+  ) as m (missing)
+  left join leadhook.jobs as j on j.lead_id = e.lead_id
+  cross join lateral (
+    select case
+      when p_mode = 'replay' and j.state = 'leased' then 'queued_after'
+      when e.known is false then 'unknown'
+      when m.missing <> '{}' then 'not_eligible'
+      when p_mode = 'compare' then 'queued'
+      when j.state = 'ready' then 'already_queued'
+      when j.state = 'held' and not p_named then 'held'
+      else 'queued'
+    end
+  ) as d (outcome);
+end
+$$;
+comment on function leadhook.decide_replay(text, text[], boolean) is
+  'What a replay or comparison of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, '
+  'held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
+revoke all on function leadhook.decide_replay(text, text[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.decide_replay(text, text[], boolean) to service_role;
+
+create or replace function leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean)
 returns table (lead_id text, outcome text, missing text[])
 language plpgsql
 security invoker
@@ -42,37 +88,33 @@ set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-  v_judged jsonb;
+  v_decided jsonb;
   v_now timestamptz;
 begin
   -- Locked before they are judged: else a save that commits in between would be judged by rows from before it.
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
-  v_judged := leadhook.judge_each(p_lead_ids);
+  v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay('replay', p_lead_ids, p_named) as d);
   v_now := clock_timestamp();
 
   return query
   with decided as materialized (
     select
-      e.lead_id, e.user_id, e.tag, m.missing, j.state,
-      case
-        when j.state = 'leased' then 'queued_after'
-        when e.known is false then 'unknown'
-        when m.missing <> '{}' then 'not_eligible'
-        when j.state = 'ready' then 'already_queued'
-        else 'queued'
-      end as outcome
-    from jsonb_to_recordset(v_judged) as e (
-      lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, failed boolean
-    )
-    cross join lateral (
-      select array_remove(array[
-        case when e.failed then 'evaluation' end,
-        case when not e.scrapped then 'scrapped' end,
-        case when not e.has_details then 'details' end,
-        case when not e.has_prompts then 'prompts' end
-      ], null)
-    ) as m (missing)
-    left join leadhook.jobs as j on j.lead_id = e.lead_id
+      d.lead_id, d.user_id, d.tag, d.outcome, d.missing, j.state,
+      coalesce(j.run + (j.state = 'leased' or d.outcome = 'queued' and j.state in ('done', 'dead'))::int, 1) as run,
+      case when d.outcome = 'queued' and j.lead_id is not null then jsonb_build_object(
+        'state', j.state, 'run', j.run, 'attempts', j.attempts, 'slow', j.slow, 'available_at', j.available_at,
+        'eligible_at', j.eligible_at, 'found_by', j.found_by, 'error_code', j.error_code, 'reason', j.reason,
+        'finished_at', j.finished_at
+      ) end as before
+    from jsonb_to_recordset(v_decided) as d (lead_id text, user_id uuid, tag text, outcome text, missing text[])
+    left join leadhook.jobs as j on j.lead_id = d.lead_id
+  ),
+  noted as (
+    insert into leadhook.replay_leads (replay_id, lead_id, run, outcome, before)
+    select p_replay_id, d.lead_id, d.run, d.outcome, d.before
+    from decided as d
+    where d.outcome in ('queued', 'queued_after', 'already_queued')
+    on conflict (replay_id, lead_id) do nothing
   ),
   moved as (
     update leadhook.jobs as j
@@ -81,7 +123,7 @@ begin
       user_id = d.user_id,
       tag = d.tag,
       slow = true,
-      run = j.run + (d.state in ('done', 'dead'))::int,
+      run = d.run,
       attempts = 0,
       available_at = v_now,
       eligible_at = v_now,
@@ -111,16 +153,57 @@ begin
     where d.outcome = 'queued' and d.state is null
     on conflict (lead_id) do nothing
   )
-  select d.lead_id, d.outcome, case when d.outcome = 'not_eligible' then d.missing end from decided as d;
+  select d.lead_id, d.outcome, d.missing from decided as d;
 end
 $$;
-comment on function leadhook.queue_replay(bigint, text[]) is
-  'queued (run again, what was paid for and not written is kept), queued_after (once its lease ends), already_queued, not_eligible (missing: '
-  'scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
-revoke all on function leadhook.queue_replay(bigint, text[]) from public, anon, authenticated;
-grant execute on function leadhook.queue_replay(bigint, text[]) to service_role;
+comment on function leadhook.queue_replay(bigint, text[], boolean) is
+  'Makes ready what leadhook.decide_replay says; what was paid for and not written is kept.';
+revoke all on function leadhook.queue_replay(bigint, text[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.queue_replay(bigint, text[], boolean) to service_role;
 
-create or replace function public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text default null)
+create or replace function leadhook.queue_leads(p_replay_id bigint, p_mode text, p_lead_ids text[], p_named boolean)
+returns table (lead_id text, outcome text, missing text[])
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_mode = 'compare' then
+    return query select q.lead_id, q.outcome, q.missing from leadhook.queue_comparisons(p_replay_id, p_lead_ids) as q;
+  else
+    return query select q.lead_id, q.outcome, q.missing from leadhook.queue_replay(p_replay_id, p_lead_ids, p_named) as q;
+  end if;
+end
+$$;
+revoke all on function leadhook.queue_leads(bigint, text, text[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.queue_leads(bigint, text, text[], boolean) to service_role;
+
+create or replace function leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_mode is null or p_mode not in ('replay', 'compare') then
+    raise exception 'the mode of a replay is replay or compare' using errcode = 'PT400';
+  end if;
+  if coalesce(btrim(p_actor), '') = '' then
+    raise exception 'a replay names who asks for it' using errcode = 'PT400';
+  end if;
+  if p_prompts is not null and (p_mode <> 'compare' or jsonb_typeof(p_prompts) <> 'object') then
+    raise exception 'prompts are an object, and for comparisons alone' using errcode = 'PT400';
+  end if;
+end
+$$;
+comment on function leadhook.refuse_replay(text, text, jsonb) is 'Raises PT400 unless what every replay is told makes sense.';
+revoke all on function leadhook.refuse_replay(text, text, jsonb) from public, anon, authenticated;
+grant execute on function leadhook.refuse_replay(text, text, jsonb) to service_role;
+
+create or replace function public.leadhook_replay(
+  p_lead_ids text[], p_actor text, p_reason text default null, p_mode text default 'replay', p_prompts jsonb default null
+)
 returns jsonb
 language plpgsql
 security invoker
@@ -137,20 +220,21 @@ begin
   if p_lead_ids is null or cardinality(p_lead_ids) = 0 or cardinality(p_lead_ids) > 1000 or array_position(p_lead_ids, null) is not null then
     raise exception 'a replay names 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  if coalesce(btrim(p_actor), '') = '' then
-    raise exception 'a replay names who asks for it' using errcode = 'PT400';
-  end if;
+  perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
 
   -- The drain's lock: what is judged here is judged by nobody else.
   perform pg_advisory_xact_lock(727201, 2);
   perform leadhook.drain('ring');
-  insert into leadhook.replays (actor, reason) values (left(btrim(p_actor), 200), left(p_reason, 500)) returning id into v_replay_id;
+  insert into leadhook.replays (actor, reason, mode, prompts)
+  values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_prompts)
+  returning id into v_replay_id;
 
   with asked as (
     select i.lead_id, min(i.place) as place from unnest(p_lead_ids) with ordinality as i (lead_id, place) group by i.lead_id
   ),
   queued as materialized (
-    select q.lead_id, q.outcome, q.missing from leadhook.queue_replay(v_replay_id, array(select a.lead_id from asked as a)) as q
+    select q.lead_id, q.outcome, q.missing
+    from leadhook.queue_leads(v_replay_id, p_mode, array(select a.lead_id from asked as a), true) as q
   )
   select
     jsonb_agg(jsonb_strip_nulls(jsonb_build_object('lead_id', q.lead_id, 'outcome', q.outcome, 'missing', q.missing)) order by a.place),
@@ -161,12 +245,13 @@ begin
 
   update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
   if v_counts ? 'queued' then
-    perform leadhook.ring('replay', (v_counts ->> 'queued')::int);
+    perform leadhook.ring(p_mode, (v_counts ->> 'queued')::int);
   end if;
   return jsonb_build_object('replay_id', v_replay_id, 'counts', v_counts, 'leads', v_leads);
 end
 $$;
-comment on function public.leadhook_replay(text[], text, text) is
-  'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.queue_replay; leads stand in the order of the call, each once.';
-revoke all on function public.leadhook_replay(text[], text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_replay(text[], text, text) to service_role;
+comment on function public.leadhook_replay(text[], text, text, text, jsonb) is
+  'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once. '
+  'p_mode compare: beside the application''s answers, with p_prompts in the place of the prompts row''s columns.';
+revoke all on function public.leadhook_replay(text[], text, text, text, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_replay(text[], text, text, text, jsonb) to service_role;

@@ -1,7 +1,7 @@
 -- Purpose: what the service must know of the database to say whether it is able to work, in one cheap call.
 -- Touches: one index on leadhook.jobs; functions leadhook.ring_settings, leadhook.key_states, leadhook.parked_keys,
---          leadhook.trigger_states; public.leadhook_status.
--- Undo:    drop function public.leadhook_status(), leadhook.trigger_states(), leadhook.parked_keys(), leadhook.key_states(), leadhook.ring_settings();
+--          leadhook.trigger_states, leadhook.gate_states; public.leadhook_status.
+-- Undo:    drop function public.leadhook_status(), leadhook.gate_states(), leadhook.trigger_states(), leadhook.parked_keys(), leadhook.key_states(), leadhook.ring_settings();
 --          drop index leadhook.jobs_asleep_by_state;
 -- Every count ends at 1000: the question is whether there are any, and whether there are many.
 
@@ -35,7 +35,7 @@ revoke all on function leadhook.ring_settings() from public, anon, authenticated
 grant execute on function leadhook.ring_settings() to service_role;
 
 create or replace function leadhook.key_states(
-  out total bigint, out healthy bigint, out cooling bigint, out disabled bigint, out next_return_at timestamptz
+  out total bigint, out healthy bigint, out untried bigint, out cooling bigint, out disabled bigint, out next_return_at timestamptz
 )
 language sql
 stable
@@ -60,12 +60,15 @@ as $$
   select
     (select count(*) from keys),
     (select count(*) from leadhook.healthy_keys()),
+    (select count(*) from leadhook.healthy_keys() as h where not h.tried),
     count(*) filter (where p.state = 'cooling'),
     count(*) filter (where p.state = 'disabled'),
     min(p.until) filter (where p.state = 'cooling')
   from parked as p
 $$;
-comment on function leadhook.key_states() is 'How many Gemini keys there are, and how they are; two rows with the same key are one.';
+comment on function leadhook.key_states() is
+  'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call '
+  'has succeeded with yet.';
 revoke all on function leadhook.key_states() from public, anon, authenticated;
 grant execute on function leadhook.key_states() to service_role;
 
@@ -116,6 +119,48 @@ comment on function leadhook.trigger_states() is 'For each watched table, whethe
 revoke all on function leadhook.trigger_states() from public, anon, authenticated;
 grant execute on function leadhook.trigger_states() to service_role;
 
+create or replace function leadhook.gate_states()
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  return jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(to_jsonb(p)), '[]')
+      from (
+        select a.user_id, a.tag, a.actor, a.reason, a.paused_at from leadhook.pauses as a order by a.user_id nulls first, a.tag nulls first limit 20
+      ) as p
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+      from (
+        select
+          l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
+          coalesce(l.needed_usd > l.daily_usd, false) as too_small
+        from leadhook.budgets_left(clock_timestamp()) as l
+        order by l.user_id nulls first
+        limit 20
+      ) as b
+    ),
+    'spend', (
+      select jsonb_build_object(
+        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
+        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
+      )
+      from leadhook.spend as s
+      where s.day = (now() at time zone 'UTC')::date
+    )
+  );
+end
+$$;
+comment on function leadhook.gate_states() is 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
+revoke all on function leadhook.gate_states() from public, anon, authenticated;
+grant execute on function leadhook.gate_states() to service_role;
+
 create or replace function public.leadhook_status()
 returns jsonb
 language plpgsql
@@ -134,7 +179,7 @@ begin
     v_keys := (select to_jsonb(k) from leadhook.key_states() as k);
     v_parked_keys := leadhook.parked_keys();
   exception when undefined_table or undefined_column or insufficient_privilege then
-    v_keys := '{"total": 0, "healthy": 0, "cooling": 0, "disabled": 0, "next_return_at": null}';
+    v_keys := '{"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": null}';
     v_parked_keys := '[]';
   end;
   return (
@@ -155,7 +200,7 @@ begin
         'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
         'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
       )
-    )
+    ) || leadhook.gate_states()
     from leadhook.controls as c
     cross join leadhook.ring_settings() as r
   );

@@ -27,7 +27,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from leadhook.local.account import server_account
-from leadhook.local.binaries import locate
+from leadhook.local.binaries import Binaries, locate, stack_directory
 from leadhook.local.bootstrap import RolePasswords, create_database, create_roles, drop_database, fill_database
 from leadhook.local.database import Database
 from leadhook.local.gateway import serving
@@ -40,6 +40,9 @@ from leadhook.local.postgrest import PostgrestPorts, start_postgrest
 
 ROOT = Path(__file__).parent.parent
 RUN_DIRECTORY = "LEADHOOK_TEST_RUN_DIRECTORY"
+STACKS_OWN = "17"
+POSTGRES = os.environ.get("LEADHOOK_POSTGRES") or STACKS_OWN
+"""The major release to test on; `make test-postgres` tries all."""
 PASSWORD = "visibly-fake-password"
 MEMORY_WANTED = 4 * 1024**3
 RING_URL = "http://127.0.0.1:9/webhooks/leads"
@@ -106,6 +109,15 @@ class Databases:
         drop_database(self.cluster.conninfo(), name)
 
 
+def binaries() -> Binaries:
+    """The programs of the release under test."""
+    if POSTGRES == STACKS_OWN:
+        return locate()
+    return locate(
+        packages=ROOT / "tests/postgres" / POSTGRES, directory=stack_directory().with_name(f"stack-{POSTGRES}")
+    )
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A Postgres of this worker's own, copied from one that the first worker initialised."""
@@ -113,11 +125,13 @@ def cluster() -> Iterator[Cluster]:
     with (run / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (run / "initialised").exists():
-            create_cluster(locate(), run / "initialised", PASSWORD)
+            create_cluster(binaries(), run / "initialised", PASSWORD)
     data = run / f"cluster-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     subprocess.run(["/bin/cp", "-a", run / "initialised", data], check=True)
     server_account().own(data)
-    cluster = Cluster(locate(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"), careless=True)
+    cluster = Cluster(
+        binaries(), data, port=free_port(), password=PASSWORD, log=data.with_suffix(".log"), careless=True
+    )
     try:
         create_roles(cluster.conninfo(), RolePasswords(postgres=PASSWORD, authenticator=PASSWORD))
         yield cluster

@@ -3,28 +3,32 @@
 `leadhook serve` runs it; so does any ASGI server by the name `leadhook.app:app`.
 """
 
+import gc
 import os
 import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
 from leadhook import advice
+from leadhook.domain.spend import BYTES_A_CHARACTER, CallLimits, Tariff
 from leadhook.lifecycle import logging_to_the_end, running
 from leadhook.observability import logs, metrics
 from leadhook.observability.events import Event
 from leadhook.observability.ring_sum import RingSum
 from leadhook.observability.scrapes import serving_metrics
+from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import State
 
@@ -34,9 +38,21 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+TEMPLATE_CHARACTERS_A_TOKEN: Final = 3
+"""Of our own English; Google says about four."""
+SCHEMA_TOKENS: Final = 500
+"""More than the shape of an answer takes."""
+REPAIR_TOKENS: Final = 1_000
+"""More than it takes to say what was wrong with an answer; the answer itself goes back too."""
+
 
 def create_app(settings: Settings) -> Starlette:
-    """The ASGI application; nothing is connected or started before its lifespan begins."""
+    """The ASGI application; nothing is connected or started before its lifespan begins.
+
+    Raises:
+        SettingsError: the price file can't be used.
+    """
+    price = read_prices(settings.gemini_price_file).price_of(settings.gemini_model)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
@@ -57,23 +73,28 @@ def create_app(settings: Settings) -> Starlette:
                 max_concurrency=settings.max_concurrency,
                 sweep_interval_s=settings.sweep_interval_sec,
                 worker_name=_worker_name(),
+                tariff=Tariff(price, _call_limits()) if price else None,
             )
             metrics.watch(claiming=lambda: engine.health().claiming, in_flight=lambda: engine.health().in_flight)
             with serving_metrics(settings.host, settings.metrics_port) as no_metrics:
                 async with running(engine, drain_s=settings.drain_sec):
                     _introduce(settings)
+                    # What was imported stays; the garbage collector would look through all of it again and again.
+                    gc.collect()
+                    gc.freeze()
                     yield _state(settings, engine, store, ring_sum, no_metrics)
 
-    return build_site(lifespan)
+    return build_site(lifespan, cors_origins=settings.cors_origins)
 
 
 def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then end within DRAIN_SEC and 8 s; a second signal ends at once."""
+    app = create_app(settings)
     logs.configure(settings)
     # Before anything is claimed: an occupied port must cost no lead a lease.
     with closing(_listen(settings.host, settings.port)) as listener:
         log.info(Event.SERVICE_LISTENING, host=settings.host, port=listener.getsockname()[1])
-        uvicorn.Server(server_config(create_app(settings))).run([listener])
+        uvicorn.Server(server_config(app)).run([listener])
 
 
 def server_config(app: Starlette) -> uvicorn.Config:
@@ -97,21 +118,25 @@ def __getattr__(name: str) -> Starlette:
         raise AttributeError(name)
     try:
         settings = load_settings()
+        app = globals()[name] = create_app(settings)
     except SettingsError as error:
         _give_up(error, 2)
     logs.configure(settings)
-    app = globals()[name] = create_app(settings)
     return app
 
 
 def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingSum, no_metrics: str | None) -> State:
     return State(
         bell=engine,
+        processor=engine,
         replayer=store,
+        explainer=store,
+        slots=settings.max_concurrency,
         ring_auth=RingAuth(settings.webhook_keys, settings.webhook_static_header),
         late_rings=TokenBucket(per_second=1, burst=10),
         ring_sum=ring_sum,
         admins=Admins(settings.admin_tokens),
+        sign_ins=SignIns(),
         readiness=Readiness(
             status=store.status,
             engine=engine.health,
@@ -119,6 +144,19 @@ def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingS
             warnings=[*advice.warnings(settings), *([no_metrics] if no_metrics else [])],
             more_warnings=logs.troubles,
         ),
+    )
+
+
+def _call_limits() -> CallLimits:
+    from leadhook.gemini import limits
+
+    return CallLimits(
+        calls=limits.MAX_CALLS_A_STEP,
+        fixed_tokens=limits.TEMPLATE_CHARACTERS // TEMPLATE_CHARACTERS_A_TOKEN + SCHEMA_TOKENS,
+        extra_tokens=limits.OUTPUT_TOKENS_FIRST + REPAIR_TOKENS,
+        output_tokens=limits.output_tokens_a_step(),
+        lead_bytes=BYTES_A_CHARACTER * limits.LEAD_CHARACTERS,
+        prompts_bytes=BYTES_A_CHARACTER * limits.PROMPTS_CHARACTERS,
     )
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from uuid import UUID
 
 from cyclopts import App, Parameter
@@ -13,7 +13,12 @@ from cyclopts.validators import Number
 from leadhook import __version__
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
+from leadhook.remote.failure import AskedWrongError, RemoteError
 from leadhook.settings import SettingsError, load_settings
+from leadhook.terminal.failure import TerminalError
+
+if TYPE_CHECKING:
+    from leadhook.install.gates import Scope
 
 app = App(
     name="leadhook",
@@ -27,11 +32,25 @@ webhooks = App(name="webhooks", help="The triggers in the database that ring the
 app.command(webhooks)
 backlog = App(name="backlog", help="The leads that were eligible before leadhook came: they are held until released.")
 app.command(backlog)
+budget = App(name="budget", help="How many dollars leads may cost in a day of UTC; when they are spent, leads wait.")
+app.command(budget)
+app.command(
+    "leadhook.remote.commands:app",
+    name="replay",
+    help="Has leads judged again, or compares prompts, by a running service (SERVICE_URL, ADMIN_TOKEN).",
+)
 app.command(
     "leadhook.local.commands:app",
     name="local",
     help="A whole Supabase on this machine, without Docker and without an account.",
 )
+
+
+MOST_USD = 1_000_000
+"""A day. More is a slip of the finger."""
+Dollars = Annotated[float, Parameter(validator=Number(gte=0, lte=MOST_USD), help="Dollars a day.")]
+ForUser = Annotated[UUID | None, Parameter(help="Only leads of this user_id.")]
+ForTag = Annotated[str | None, Parameter(help="Only those of this tag; needs --user.")]
 
 
 @app.command
@@ -68,6 +87,28 @@ def migrate(
         commands.migrate()
     else:
         commands.copy_migrations(copy_to)
+
+
+@app.command
+def doctor(
+    *,
+    live: Annotated[
+        bool, Parameter(negative="", help="Ask Google about every key; the question costs nothing.")
+    ] = False,
+    service: Annotated[
+        str | None,
+        Parameter(help="Where the service is, e.g. https://leads.example.com; else where the database rings."),
+    ] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="One JSON object instead of lines.")] = False,
+) -> int:
+    """Look at everything that can be wrong: settings, database, rings, keys, service; say what mends it.
+
+    Uses what is set: SUPABASE_URL and its key, DATABASE_URL for the database's own side. Nothing is changed; one ring
+    that names no lead is sent. The exit code is 1 when something is at fault.
+    """
+    from leadhook.doctor.report import run
+
+    return run(live=live, at=service.rstrip("/") if service else None, as_json=as_json)
 
 
 def _can_be_rung(_: object, url: str) -> None:
@@ -184,15 +225,86 @@ def release(
     commands.release_the_backlog(Wish(user, tag, since, limit, redo), dry_run=dry_run)
 
 
+@app.command
+def explain(
+    lead_id: Annotated[str, Parameter(help="As all_leads has it.")],
+    *,
+    as_json: Annotated[bool, Parameter("--json", negative="", help="All the facts, for programs.")] = False,
+) -> int:
+    """Tell where a lead stands: what is missing, or what happens next and when; exit 1 when nobody has such a lead.
+
+    Asks the database through SUPABASE_URL with the service's key, so it works while the service is down.
+    """
+    settings = load_settings()
+
+    from leadhook.terminal.explain import explain as explain_lead
+
+    return explain_lead(settings, lead_id, as_json=as_json)
+
+
+@app.command
+def pause(
+    *, user: ForUser = None, tag: ForTag = None, reason: Annotated[str | None, Parameter(help="Why.")] = None
+) -> None:
+    """Claim no more leads: of a user and tag, of a user, or at all. Leads at work are finished; the others wait."""
+    from leadhook.install import commands
+
+    commands.pause(_scope(user, tag), reason)
+
+
+@app.command
+def resume(*, user: ForUser = None, tag: ForTag = None) -> None:
+    """End the pause of exactly this user and tag, of this user, or of everything."""
+    from leadhook.install import commands
+
+    commands.resume(_scope(user, tag))
+
+
+@budget.command(name="set")
+def set_budget(
+    daily_usd: Dollars,
+    *,
+    user: ForUser = None,
+) -> None:
+    """Set what the leads of a user, or all leads together, may cost in a day of UTC; all of today counts."""
+    from leadhook.install import commands
+
+    commands.set_budget(user, daily_usd)
+
+
+@budget.command(name="clear")
+def clear_budget(*, user: ForUser = None) -> None:
+    """Take the budget away: leads cost what they cost."""
+    from leadhook.install import commands
+
+    commands.set_budget(user, None)
+
+
+@budget.command(name="show")
+def show_budgets() -> None:
+    """What is left of each budget, and what was spent, reserved and spent in vain today."""
+    from leadhook.install import commands
+
+    commands.show_budgets()
+
+
+def _scope(user: UUID | None, tag: str | None) -> "Scope":
+    from leadhook.install.gates import Scope
+
+    if tag is not None and user is None:
+        raise MisuseError("--tag needs --user: two users may have the same tag")
+    return Scope(user, tag)
+
+
 def main() -> None:
     """Run one command; exit 2 says that the arguments or settings are wrong, 1 that the work failed, 130 Ctrl-C."""
     try:
         sys.exit(app(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
-    except (MisuseError, SettingsError) as error:
+    except (MisuseError, SettingsError, AskedWrongError) as error:
         _fail(error, 2)
-    except (InstallError, LocalStackError) as error:
+    except (InstallError, LocalStackError, RemoteError, TerminalError) as error:
         _fail(error, 1)
 
 

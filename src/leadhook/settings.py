@@ -1,6 +1,7 @@
 """The environment, read once at the start, checked as a whole, and never changed afterwards."""
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,8 @@ OTLP: Final = "OTEL_EXPORTER_OTLP_"
 SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY")
 """In the order in which they are looked for."""
 
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
 
 class SettingsError(Exception):
     """The environment can't be used; the text names every problem, one a line, and no value."""
@@ -61,6 +64,12 @@ def _admin_token(token: SecretStr) -> SecretStr:
     if len(token) < ADMIN_TOKEN_MIN_CHARS:
         raise ValueError(f"a token must have at least {ADMIN_TOKEN_MIN_CHARS} characters")
     return token
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("an origin is scheme, host and perhaps port, without a path: https://app.example.com")
+    return text
 
 
 def _headers(given: SecretStr | None) -> SecretStr | None:
@@ -103,6 +112,8 @@ class Settings(BaseModel):
     """`Name: value` of the header that plain dashboard webhooks carry. Any role of the database can read it."""
     admin_tokens: Annotated[tuple[Annotated[SecretStr, AfterValidator(_admin_token)], ...], Words] = ()
     """Bearer tokens for admin requests, of 16 characters or more, separated by blanks or commas; unset: closed."""
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], Words] = ()
+    """Whose pages may send requests from a browser (`https://app.example.com`), separated by blanks or commas."""
     host: Text = "127.0.0.1"
     """The address to listen on; `0.0.0.0` in a container."""
     port: int = Field(default=8000, ge=0, le=65535)
@@ -119,6 +130,8 @@ class Settings(BaseModel):
     """The model that judges."""
     gemini_base_url: Url | None = None
     """Another address for Gemini: a proxy or a stand-in."""
+    gemini_price_file: Path | None = None
+    """A JSON file of prices in place of ours, `gemini/prices.json`, of the same form."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     """The least level that is logged: debug, info, warning or error."""
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"

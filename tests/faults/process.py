@@ -16,10 +16,11 @@ from tests.conftest import poll
 START_S = 120
 
 
-def ask(url: str, *, method: str = "GET", body: object = None) -> Any:
+def ask(url: str, *, method: str = "GET", body: object = None, token: str | None = None) -> Any:
     """A JSON request; refusals of the service come back as their JSON, too."""
     data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data=data, method=method, headers={"Content-Type": "application/json"})  # noqa: S310 - ours
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = Request(url, data=data, method=method, headers=headers)  # noqa: S310 - ours
     try:
         with urlopen(request, timeout=10) as reply:  # noqa: S310 - ours
             return json.loads(reply.read() or b"null")

@@ -1,8 +1,10 @@
 """What nobody should send: no crash, no loop, and a reason in words."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from tests.conftest import poll
 from tests.faults.invariants import assert_one_answer_each
 from tests.faults.project import KEYS
@@ -12,35 +14,148 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Arena
 
-MANNERS = (
-    "malformed", "truncated", "truncated_but_stop", "fenced", "out_of_range", "missing_field", "empty", "nul",
-    "blocked_prompt", "blocked_safety", "blocked_recitation", "thinking_only", "non_json_200", "surrogate",
-    "html_in_message",
-)  # fmt: skip
+Row = tuple[dict[str, Any], str, str | None]
+"""What the model's service does to every call of a lead (or, with `first`, to so many), and the lead's end."""
+
+ANSWERS: dict[str, Row] = {
+    "prose": ({"answer": "malformed"}, "dead", "answer_not_json"),
+    "cut off": ({"answer": "truncated"}, "dead", "answer_cut_off"),
+    "out of range": ({"answer": "out_of_range"}, "dead", "answer_wrong_shape"),
+    "blocked prompt": ({"answer": "blocked_prompt"}, "dead", "prompt_blocked"),
+    "blocked answer": ({"answer": "blocked_safety"}, "dead", "answer_blocked"),
+    "all thoughts": ({"answer": "thinking_only"}, "dead", "answer_all_thoughts"),
+    "too many tokens": ({"error": {"status": 400, "reason": "CONTEXT_OVERFLOW"}}, "dead", "prompt_too_long"),
+    "markup": ({"answer": "html_in_message"}, "dead", "message_markup"),
+    "page for JSON": ({"answer": "non_json_200"}, "dead", "reply_not_json"),
+    "NUL": ({"answer": "nul"}, "done", None),
+    "half a pair": ({"answer": "surrogate"}, "done", None),
+    "503 once": ({"error": 503, "first": 1}, "done", "model_unavailable"),
+    "cut in the body once": ({"cut": True, "first": 1}, "done", "model_connection_lost"),
+}
+MORE_ANSWERS: dict[str, Row] = {
+    "truncated, but stopped": ({"answer": "truncated_but_stop"}, "dead", "answer_not_json"),
+    "fenced": ({"answer": "fenced"}, "dead", "answer_not_json"),
+    "missing field": ({"answer": "missing_field"}, "dead", "answer_wrong_shape"),
+    "recitation": ({"answer": "blocked_recitation"}, "dead", "answer_blocked"),
+    "SPII": ({"finish": "SPII"}, "dead", "answer_blocked"),
+    "LANGUAGE": ({"finish": "LANGUAGE"}, "dead", "answer_blocked"),
+    "blocked for a reason to come": ({"block": "REASON_TO_COME"}, "dead", "prompt_blocked"),
+    "400": ({"error": 400}, "dead", "model_refused_request"),
+    "too big": ({"error": 413}, "dead", "prompt_too_long"),
+    "thoughts beside it": ({"answer": "thought_parts"}, "done", None),
+    "empty once": ({"answer": "empty", "first": 1}, "done", None),
+    "prose once": ({"answer": "malformed", "first": 1}, "done", None),
+    "empty": ({"answer": "empty", "first": 2}, "done", "answer_empty"),
+    "no parts": ({"answer": "no_parts", "first": 2}, "done", "answer_empty"),
+    "no candidates": ({"answer": "no_candidates", "first": 2}, "done", "answer_missing"),
+    "nothing": ({"answer": "nothing", "first": 2}, "done", "answer_missing"),
+    "OTHER": ({"finish": "OTHER", "first": 2}, "done", "answer_unfinished"),
+    "shared capacity": ({"error": 429, "first": 1}, "done", "model_overloaded"),
+    **{
+        f"{status} once": ({"error": status, "first": 1}, "done", "model_unavailable")
+        for status in (408, 409, 499, 500, 502, 504)
+    },
+    "503 page": ({"error": {"status": 503, "reason": "HTML"}, "first": 1}, "done", "model_unavailable"),
+    "reset": ({"reset": True, "first": 1}, "done", "model_connection_lost"),
+    "closed": ({"close": True, "first": 1}, "done", "model_connection_lost"),
+    "cut after the headers": ({"cut": "after_headers", "first": 1}, "done", "model_connection_lost"),
+}
+KEY_FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "400 invalid": ({"status": 400, "reason": "API_KEY_INVALID"}, "disabled", "key_invalid"),
+    "400 expired": ({"status": 400, "reason": "API_KEY_EXPIRED"}, "disabled", "key_invalid"),
+    "401": ({"status": 401}, "disabled", "key_forbidden"),
+    "403": ({"status": 403}, "disabled", "key_forbidden"),
+    "403 leaked": ({"status": 403, "reason": "API_KEY_LEAKED"}, "disabled", "key_leaked"),
+    "403 disabled": ({"status": 403, "reason": "SERVICE_DISABLED"}, "disabled", "key_service_disabled"),
+    "429 minute": ({"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 60}, "cooling", "key_minute_quota"),
+    "429 day": ({"status": 429, "reason": "DAY_QUOTA"}, "cooling", "key_day_quota"),
+    "429 delay": ({"status": 429, "reason": "RETRY_ONLY", "retry_s": 60}, "cooling", "key_minute_quota"),
+}
+INSTALLATION_FAULTS = {
+    "404": ({"status": 404}, "model_unknown"),
+    "404 page": ({"status": 404, "reason": "HTML"}, "model_unknown"),
+    "400 settings": ({"status": 400, "reason": "SETTINGS"}, "model_settings_refused"),
+    "400 region": ({"status": 400, "reason": "FAILED_PRECONDITION"}, "model_precondition"),
+}
 
 
-def test_every_bad_answer_ends_in_an_answer_or_a_reason(arena: "Arena") -> None:
-    """Each kind for a lead of its own; the log and the attempts say the same."""
+def mostly_long(rows: Iterable[str], short: str) -> list[ParameterSet]:
+    """All rows, of which one is run always."""
+    return [pytest.param(row, marks=() if row == short else (pytest.mark.long,)) for row in rows]
+
+
+def test_every_answer_has_its_effect_on_its_lead(arena: "Arena") -> None:
+    """Each for a lead of its own: its end, its code, no key blamed; the log and the attempts say the same."""
     project = arena.project
     project.run("update leadhook.controls set max_attempts = 2")
-    leads = project.bring(len(MANNERS), title="Chief pumps director")
-    project.model.order(*({"match": {"lead": n}, "do": {"answer": m}} for n, m in zip(leads, MANNERS, strict=True)))
+    rows = ANSWERS | MORE_ANSWERS if arena.long else ANSWERS
+    names = project.bring(len(rows), title="Chief pumps director")
+    by_lead = dict(zip(names, rows.values(), strict=True))
+    project.model.order(
+        *(
+            {
+                "match": {"lead": lead} | ({"first": do["first"]} if "first" in do else {}),
+                "do": {name: value for name, value in do.items() if name != "first"},
+            }
+            for lead, (do, _, _) in by_lead.items()
+        )
+    )
     service = arena.serve().wait_until_up()
-    poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(leads), service.tail)
+    poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(names), service.tail, 120)
 
-    answered = project.answered(leads)
-    silent = project.run("select lead_id from leadhook.jobs where state = 'dead' and length(reason) < 10")
-    assert silent == []
+    ends = dict(project.run("select lead_id, state from leadhook.jobs"))
+    codes = dict(project.run("select lead_id, max(error_code) from leadhook.attempts group by lead_id"))
+    assert {lead: (ends[lead], codes[lead]) for lead in names} == {
+        lead: (end, code) for lead, (_, end, code) in by_lead.items()
+    }
+    assert project.run("select lead_id from leadhook.jobs where state = 'dead' and length(reason) < 10") == []
+    assert project.answered(names) == {lead for lead in names if ends[lead] == "done"}
     attempts = project.value("select count(*) from leadhook.attempts")
     poll(lambda: len(service.events("lead.finished")) == attempts, service.tail)
-    logged = {event["lead_id"]: event["reason"] for event in service.events("lead.finished")}
-    last = dict(
-        project.run("select distinct on (lead_id) lead_id, reason from leadhook.attempts order by lead_id, id desc")
-    )
-    assert logged == last
-    assert all((lead in answered) == (last[lead] is None) for lead in leads), last
-    assert len(project.model.calls()) <= 4 * len(leads)
+    logged = {(event["lead_id"], event["fence"]): event["error_code"] for event in service.events("lead.finished")}
+    assert logged == {
+        row[:2]: row[2] for row in project.run("select lead_id, fence, error_code from leadhook.attempts")
+    }
+    assert len(project.model.calls()) <= 4 * len(names)
+    assert project.run("select state from leadhook.api_keys where state in ('cooling', 'disabled')") == []
     assert service.ready()["ready"], service.ready()
+
+
+@pytest.mark.parametrize("name", mostly_long(KEY_FAULTS, "403 leaked"))
+def test_every_fault_of_a_key_rests_it_and_spends_no_attempt(arena: "Arena", name: str) -> None:
+    """One key is refused; the leads are answered with the others."""
+    project = arena.project
+    do, state, code = KEY_FAULTS[name]
+    project.model.order({"match": {"key": KEYS[0]}, "do": {"error": do}})
+    leads = project.bring(12)
+    service = arena.serve().wait_until_up()
+    arena.wait_for_answers(leads)
+
+    poll(lambda: project.run("select 1 from leadhook.api_keys where state = %s", state) != [], service.tail)
+    assert project.value("select count(*) from leadhook.api_keys where state in ('cooling', 'disabled')") == 1
+    codes = project.run("select distinct error_code from leadhook.attempts where outcome not in ('saved', 'returned')")
+    assert codes == []
+    told = project.run("select distinct error_code from leadhook.attempts where error_code is not null")
+    assert {row[0] for row in told} <= {code, "no_healthy_key"}
+    assert_one_answer_each(project, leads)
+
+
+@pytest.mark.parametrize("name", mostly_long(INSTALLATION_FAULTS, ""))
+def test_every_fault_of_the_installation_burns_no_lead(arena: "Arena", name: str) -> None:
+    """It is said in /ready, and when it is mended the leads are answered."""
+    project = arena.project
+    do, code = INSTALLATION_FAULTS[name]
+    project.model.order({"do": {"error": do}})
+    leads = project.bring(4)
+    service = arena.serve().wait_until_up()
+    poll(lambda: code in {row[0] for row in project.run("select error_code from leadhook.attempts")}, service.tail)
+    poll(lambda: not service.ready()["ready"], service.tail)
+    assert "dead" not in project.states()
+
+    project.model.behave()
+    arena.wait_for_answers(leads, 90)
+    assert project.run("select 1 from leadhook.attempts where outcome = 'retry'") == []
+    assert_one_answer_each(project, leads)
 
 
 def test_rows_that_change_while_their_lead_is_leased(arena: "Arena") -> None:

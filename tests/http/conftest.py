@@ -20,12 +20,16 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
+from leadhook.domain.dossier import Dossier
+from leadhook.domain.verdict import Message, Score
+from leadhook.engine import Errand
 from leadhook.engine.health import Health
 from leadhook.observability.ring_sum import RingSum
-from leadhook.store import KeyCounts, ReplayedLead, ReplayReply, RingSettings, Status
+from leadhook.store import DryRun, KeyCounts, ReplayedLead, ReplayReply, ReplayStatus, RingSettings, Status
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import State
 
@@ -64,6 +68,20 @@ class FakeEngine:
 
     rings: list[list[str]] = field(default_factory=list)
     health: Health = HEALTHY
+    processed: list[list[Errand]] = field(default_factory=list)
+    troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    async def process(self, errands: Sequence[Errand]) -> None:
+        """Score 80, or tell of a trouble by the lead's name."""
+        await anyio.lowlevel.checkpoint()
+        self.processed.append(list(errands))
+        for errand in errands:
+            errand.trouble = self.troubles.get(errand.lead.name or "")
+            if errand.trouble is None:
+                errand.answer = (
+                    Score(score=80, response="A reason", should_contact=True),
+                    Message(subject="A subject", message="A message"),
+                )
 
     def ring(self, hints: Iterable[str] = ()) -> None:
         """Ring."""
@@ -75,14 +93,64 @@ class FakeStore:
     """Answers what it is told to, or raises it."""
 
     replays: list[tuple[list[str], str, str | None]] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
     reply: ReplayReply | Exception = QUEUED
+    on_dry_run: list[DryRun] = field(default_factory=list)
+    on_replay_status: ReplayStatus | Exception | None = None
     on_status: Status | Exception | None = GOOD_STATUS
     asked: int = 0
+    dossier: Dossier | Exception | None = None
+    explained: list[str] = field(default_factory=list)
 
-    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
+    async def explain(self, lead_id: str) -> Dossier:
+        """Explain."""
+        self.explained.append(lead_id)
+        return told(self.dossier)
+
+    async def replay(
+        self,
+        lead_ids: Sequence[str],
+        actor: str,
+        reason: str | None = None,
+        *,
+        mode: str = "replay",
+        prompts: Any = None,
+    ) -> ReplayReply:
         """Replay."""
         self.replays.append((list(lead_ids), actor, reason))
+        self.calls.append(("replay", mode, prompts))
         return told(self.reply)
+
+    async def replay_filtered(
+        self,
+        fields: Any,
+        limit: int | None,
+        actor: str,  # noqa: ARG002
+        reason: str | None = None,  # noqa: ARG002
+        *,
+        mode: str = "replay",
+        prompts: Any = None,
+    ) -> ReplayReply:
+        """Replay."""
+        self.calls.append(("replay_filtered", fields, limit, mode, prompts))
+        return told(self.reply)
+
+    async def dry_run(
+        self, lead_ids: Sequence[str] | None, fields: Any, limit: int | None, mode: str, after: str = ""
+    ) -> DryRun:
+        """Count."""
+        self.calls.append(("dry_run", lead_ids, fields, limit, mode, after))
+        return self.on_dry_run.pop(0)
+
+    async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
+        """Follow."""
+        self.calls.append(("replay_status", replay_id, after, limit))
+        return told(self.on_replay_status or ReplayStatus(found=False))
+
+    async def stop_replay(self, replay_id: int) -> ReplayStatus:
+        """Stop."""
+        self.calls.append(("stop_replay", replay_id))
+        return told(self.on_replay_status or ReplayStatus(found=False))
 
     async def status(self) -> Status:
         """Answer; None hangs."""
@@ -123,13 +191,17 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
     """What the application's lifespan yields."""
     return State(
         bell=engine,
+        processor=engine,
         replayer=store,
+        explainer=store,
+        slots=16,
         ring_auth=RingAuth(
             [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
         ),
         late_rings=TokenBucket(per_second=0.001, burst=3),
         ring_sum=RingSum(),
         admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)]),
+        sign_ins=SignIns(hold_s=0.01),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),
     )
 

@@ -60,10 +60,12 @@ async def test_each_request_leaves_one_line_without_path_query_or_headers(servic
     with capture_logs() as logs:
         await service.client.get("/health?lead=jane@example.com", headers={"x-private": "private"})
         await service.client.get("/leads/jane@example.com")
+        await service.client.get("/people/jane@example.com")
         await service.client.request("PROPFIND" * 100, "/")
 
     assert [(line["event"], line["method"], line["route"], line["status"]) for line in logs] == [
         ("http.request", "GET", "/health", 200),
+        ("http.request", "GET", "/leads/{lead_id:whole}", 401),
         ("http.request", "GET", None, 404),
         ("http.request", "other", "/", 405),
     ]

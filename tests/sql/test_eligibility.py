@@ -59,6 +59,13 @@ def test_each_missing_condition_makes_a_lead_ineligible(db: "Sql", missing: str,
     assert (verdict["eligible"], verdict[missing]) == (False, False)
 
 
+def test_a_tag_of_another_text_type_is_a_tag(db: "Sql") -> None:
+    """The owner may alter it; the function's answer is text all the same."""
+    db.eligible_lead("lead-1")
+    db.run("alter table public.all_leads alter column tag type varchar(50)")
+    assert judge(db, "lead-1")["lead-1"]["tag"] == db.TAG
+
+
 def test_sent_null_is_unsent_and_scrapped_null_is_not_scrapped(db: "Sql") -> None:
     """As the predecessor's function had it."""
     db.loosen()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.dump import dump
 
 from leadhook.install.backlog import Wish, release_backlog
 from leadhook.install.failure import InstallError
@@ -25,6 +26,7 @@ STEPS = read_webhook_steps()
 HERE = Path(__file__).parent
 FINGERPRINT = (HERE / "fingerprint.sql").read_text()
 EXISTING = {path.stem: path.read_text() for path in sorted((HERE / "existing").glob("*.sql"))}
+SEQUENCES = b"select sequencename::text as name, last_value as last from pg_sequences where schemaname = 'public'"
 NO_KEYS = EXISTING["no_keys"]
 ORDER = Order("https://leads.example.com/webhooks/leads")
 
@@ -45,13 +47,10 @@ def run_script(bare: "Sql", script: str) -> None:
     bare.connection.execute(script.encode())
 
 
-def picture(bare: "Sql") -> list[tuple[Any, ...]]:
-    """Everything in public and its rows, in the catalog's words."""
+def picture(database: "Database", bare: "Sql") -> list[tuple[Any, ...]]:
+    """Everything in public, its rows too: in the catalog's words and in those of pg_dump."""
     things = [tuple(row.values()) for row in bare.connection.execute(FINGERPRINT.encode()).fetchall()]
-    for table in ("all_leads", "lead_details", "prompts", "gemini_api", "llm_response"):
-        rows = bare.connection.execute(f"select t::text from public.{table} as t".encode()).fetchall()
-        things += [(table, row["t"]) for row in rows]
-    return sorted(things, key=repr)
+    return [*sorted(things, key=repr), *((line,) for line in dump(database, "public"))]
 
 
 @pytest.mark.parametrize("schema", EXISTING)
@@ -60,7 +59,7 @@ async def test_an_existing_project_is_used_and_given_back_as_it_was(
 ) -> None:
     """Each lead is handed out once, its answer is written, and after `uninstall --purge` nothing of it all is left."""
     run_script(bare, EXISTING[schema])
-    before = picture(bare)
+    before, numbers = picture(bare_database, bare), bare.connection.execute(SEQUENCES).fetchall()
     await put_in(bare_database)
 
     bare.key()
@@ -75,21 +74,23 @@ async def test_an_existing_project_is_used_and_given_back_as_it_was(
     for table in ("llm_response", "lead_details", "all_leads"):
         bare.connection.execute(f"delete from public.{table} where lead_id = 'fresh'".encode())
     run_script(bare, "delete from public.prompts; delete from public.gemini_api")
+    for sequence in numbers:
+        bare.run("select setval(%(name)s, coalesce(%(last)s, 1), %(last)s::bigint is not null)", **sequence)
     await uninstall(bare_database.conninfo, purge=True, tell=silent)
-    assert picture(bare) == before
+    assert picture(bare_database, bare) == before
 
 
 async def test_a_project_with_uuid_ids_is_refused_and_stays_as_it_is(bare_database: "Database", bare: "Sql") -> None:
     """By the plan already."""
     script = EXISTING["checks_and_policies"].replace(" check (length(lead_id) < 100)", "")
     run_script(bare, script.replace("lead_id text primary key", "lead_id uuid primary key"))
-    before = picture(bare)
+    before = picture(bare_database, bare)
     words = "public.all_leads.lead_id is uuid, not text"
     with pytest.raises(InstallError, match=words):
         await make_plan(bare_database.conninfo, EVERY, STEPS)
     with pytest.raises(InstallError, match=words):
         await put_in(bare_database)
-    assert picture(bare) == before
+    assert picture(bare_database, bare) == before
 
 
 async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: "Database", bare: "Sql") -> None:
@@ -136,18 +137,18 @@ async def test_install_can_leave_the_backlog_to_the_service(bare_database: "Data
 async def test_install_may_be_repeated(bare_database: "Database", bare: "Sql") -> None:
     """It holds nothing the second time: what is eligible now came after it."""
     await put_in(bare_database)
-    before = picture(bare)
+    before = picture(bare_database, bare)
     said = await put_in(bare_database, Order(ORDER.url, backlog="run"))
     assert "the first sweep round was over before; `leadhook backlog status` tells what is held" in said
     assert bare.value("select backlog from leadhook.controls") == "hold"
-    assert picture(bare) == before
+    assert picture(bare_database, bare) == before
 
 
 async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: "Database", bare: "Sql") -> None:
     """Columns, duplicates, what would be eligible and what it would take, and who gets in."""
     run_script(bare, NO_KEYS)
     run_script(bare, "insert into public.prompts (user_id, tag) select distinct user_id, tag from public.all_leads")
-    before = picture(bare)
+    before = picture(bare_database, bare)
     said = "\n".join(await make_plan(bare_database.conninfo, EVERY, STEPS))
     for words in (
         "public.lead_details: lead_id text, name text,",
@@ -160,7 +161,7 @@ async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: "
         "advice: public.all_leads has no index on lead_id",
     ):
         assert words in said
-    assert picture(bare) == before
+    assert picture(bare_database, bare) == before
     assert bare.value("select to_regnamespace('leadhook') is null")
 
 

@@ -62,7 +62,8 @@ async def test_ten_installers_at_once_apply_each_file_once(bare_database: Databa
     """They take turns; nine find nothing to do."""
     said: list[str] = []
     await asyncio.gather(*(migrate(bare_database.conninfo, EVERY, said.append) for _ in range(10)))
-    assert [line.split()[0] for line in said if line.startswith("2")] == [file.name for file in EVERY]
+    names = {file.name for file in EVERY}
+    assert [word for word in (line.split()[0] for line in said) if word in names] == [file.name for file in EVERY]
     assert sum(line.startswith("up to date") for line in said) == 9
 
 

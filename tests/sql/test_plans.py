@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leadhook.local.database import Database
 
-FEW = {"controls", "figures", "gemini_api", "api_keys"}
+FEW = {"controls", "figures", "gemini_api", "api_keys", "pauses", "budgets"}
 """Tables of a handful of rows, which are best read whole."""
 
 # 20,000 done, 2,500 ready in one lane, 1,000 lanes with one fresh and one slow each, 1,500 waiting in one lane.
@@ -200,3 +200,17 @@ def test_what_is_due_next_is_one_look_at_each_index(large: Plans) -> None:
     assert large.db.value("select leadhook.next_due_ms(clock_timestamp())") > 250
     assert large.sequential() == set()
     assert (large.rows("jobs"), large.rows("touches")) == (2, 0)
+
+
+def test_an_explanation_looks_at_one_lead_and_counts_up_to_a_bound(large: Plans) -> None:
+    """The last of 2,500 ready ones; a done one costs next to nothing."""
+    found = large.db.rpc("leadhook_explain", p_lead_id="lead-22500")
+    assert found["queue"]["ahead_in_lane"] == 1000
+    assert large.sequential().isdisjoint(
+        {"jobs", "touches", "attempts", "all_leads", "lead_details", "prompts", "rings"}
+    )
+    assert large.rows("jobs") <= 3 * 1000 + 100
+    assert large.rows("touches") <= 200
+    large.scans.clear()
+    assert large.db.rpc("leadhook_explain", p_lead_id="lead-1")["job"]["state"] == "done"
+    assert large.rows("jobs") <= 10

@@ -68,6 +68,25 @@ def test_save_notes_the_attempt_and_keeps_the_verdict(db: "Sql") -> None:
     assert verdict["written"]
 
 
+@pytest.mark.parametrize(
+    ("noted", "kept"),
+    [
+        ({"matched": ["a", "b"], "missed": ["c"], "flags": ["fake_turn"]}, (["a", "b"], ["c"], ["fake_turn"])),
+        ({}, ([], [], [])),
+        ({"matched": None, "missed": "c", "flags": {"a": 1}}, ([], [], [])),
+    ],
+    ids=["lists", "none: bought by an older version", "no lists"],
+)
+def test_save_keeps_criteria_and_flags_with_the_verdict(db: "Sql", noted: dict[str, object], kept: object) -> None:
+    """They stand in no column of the application's."""
+    paid = db.paid(80)
+    paid["score"] |= noted
+    db.save(db.result_of(db.leased_lead("a"), paid=paid))
+    (verdict,) = db.rows("select matched, missed, flags, written from leadhook.verdicts")
+    assert (verdict["matched"], verdict["missed"], verdict["flags"]) == kept
+    assert verdict["written"]
+
+
 def test_save_replaces_the_row_of_the_lead_and_tag(db: "Sql") -> None:
     """One row a lead; a repeat replaces it. Columns that are not ours stay."""
     db.run("alter table public.llm_response add column starred boolean")

@@ -26,11 +26,14 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
         "backlog": "hold",
         "first_round_finished_at": None,
         "touches": 0,
-        "keys": {"total": 0, "healthy": 0, "cooling": 0, "disabled": 0, "next_return_at": None},
+        "keys": {"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": None},
         "parked_keys": [],
         "triggers": {"all_leads": False, "lead_details": False, "prompts": False, "gemini_api": False},
         "ring": {"url_set": False, "secret_set": False, "pg_net": True},
         "jobs": NO_JOBS,
+        "pauses": [],
+        "budgets": [],
+        "spend": {"spent_usd": 0, "wasted_usd": 0, "reserved_usd": 0},
     }
 
 
@@ -74,10 +77,11 @@ def test_status_counts_keys_by_state(db: "Sql") -> None:
     assert told[prints["fake-bad"]]["until"] is None
     keys = status(db)["keys"]
     assert keys.pop("next_return_at") is not None
-    assert keys == {"total": 3, "healthy": 1, "cooling": 1, "disabled": 1}
+    assert keys == {"total": 3, "healthy": 1, "untried": 1, "cooling": 1, "disabled": 1}
     db.run("update public.gemini_api set api_key = api_key")
     assert status(db)["parked_keys"] == []
-    assert status(db)["keys"] == {"total": 3, "healthy": 3, "cooling": 0, "disabled": 0, "next_return_at": None}
+    found = status(db)["keys"]
+    assert found == {"total": 3, "healthy": 3, "untried": 3, "cooling": 0, "disabled": 0, "next_return_at": None}
 
 
 def test_status_counts_jobs_and_touches_up_to_1000(db: "Sql") -> None:

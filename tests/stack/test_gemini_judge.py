@@ -1,60 +1,32 @@
 """The judgement over real HTTP: the real LangChain client against the stand-in that speaks Gemini's wire format."""
 
+import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import aiohttp
+import anyio
 import pytest
-from aiohttp import web
+from tests.stack.google import KEY, LEAD, PROMPTS, Google, standing_in
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.gemini import GeminiJudge, open_judge
+from leadhook.gemini import GeminiJudge, limits, open_judge
 from leadhook.gemini.client import GeminiClient
-from leadhook.local.gemini.server import StandIn
+from leadhook.gemini.guard import WORDS
 
-KEY = ApiKey.model_validate({"fingerprint": "f", "api_key": "visibly-fake-key"})
-LEAD = Lead(lead_id="lead-1", tag="t", name="Jane Doe", title="CTO", company_name="Acme Pumps", bio="Twenty years.")
-PROMPTS = Prompts(wildnet_data="Pumps.", scoring_criteria_and_icp="CTO of pump makers", message_prompt="Be brief.")
-
-
-@dataclass(frozen=True)
-class Google:
-    """The stand-in's desk."""
-
-    url: str
-    http: aiohttp.ClientSession
-
-    async def order(self, **do: Any) -> None:
-        """Make every call misbehave; `first=n` only the first n."""
-        match = {"first": do.pop("first")} if "first" in do else {}
-        async with self.http.put(f"{self.url}/orders", json=[{"match": match, "do": do}]) as reply:
-            assert reply.status == 200, await reply.text()
-
-    async def calls(self) -> list[dict[str, Any]]:
-        """The calls that arrived, oldest first."""
-        async with self.http.get(f"{self.url}/calls") as reply:
-            calls: list[dict[str, Any]] = (await reply.json())["calls"]
-        return calls
-
-    async def body(self, number: int) -> dict[str, Any]:
-        """What one call brought."""
-        async with self.http.get(f"{self.url}/calls/{number}") as reply:
-            body: dict[str, Any] = (await reply.json())["body"]
-        return body
+INJECTIONS: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "unit" / "injections.json").read_text(encoding="utf-8")
+)
+LINK = {"SUBJECT": "An offer for you, Jane Doe", "MESSAGE": "Hello Jane, see https://evil.example.com/x for more."}
 
 
 @pytest.fixture
 async def google() -> AsyncIterator[Google]:
     """A stand-in on a port of its own."""
-    runner = web.AppRunner(StandIn().app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession() as http:
-        yield Google(f"http://127.0.0.1:{runner.addresses[0][1]}", http)
-    await runner.cleanup()
+    async with standing_in() as google:
+        yield google
 
 
 @pytest.fixture
@@ -64,12 +36,26 @@ async def judge(google: Google) -> AsyncIterator[GeminiJudge]:
         yield judge
 
 
+def shortened(judge: GeminiJudge, call_limit_s: float) -> GeminiJudge:
+    """The same with another limit."""
+    return GeminiJudge(GeminiClient(judge._client._chat, call_limit_s=call_limit_s))
+
+
+async def wait_until_closed(google: Google, most: int = 0) -> None:
+    """Until the stand-in has no more open connections than that."""
+    with anyio.fail_after(10):
+        while google.connections > most:  # noqa: ASYNC110 - the server's sockets raise no event here
+            await anyio.sleep(0.01)
+
+
 async def test_a_lead_is_scored_and_written_to(judge: GeminiJudge, google: Google) -> None:
     """Two calls with the lead's own key, whose cost is known."""
     score, first = await judge.score(LEAD, PROMPTS, KEY)
     message, second = await judge.write(LEAD, PROMPTS, KEY)
 
     assert 0 <= score.score <= 100
+    assert score.matched
+    assert score.flags == ()
     assert message.subject
     assert message.message
     assert (first + second).calls == 2
@@ -78,51 +64,108 @@ async def test_a_lead_is_scored_and_written_to(judge: GeminiJudge, google: Googl
     assert [call["status"] for call in await google.calls()] == [200, 200]
 
 
-async def test_everything_before_the_lead_is_identical_from_lead_to_lead(judge: GeminiJudge, google: Google) -> None:
-    """The system instruction and the settings repeat to the byte; the lead stands last."""
-    await judge.score(LEAD, PROMPTS, KEY)
-    await judge.score(LEAD.model_copy(update={"name": "Max"}), PROMPTS, KEY)
+async def test_everything_before_the_lead_is_identical_for_fifty_leads(judge: GeminiJudge, google: Google) -> None:
+    """System instruction and settings repeat to the byte; the lead stands last, alone, and hostile ones among them."""
+    names = [*INJECTIONS][:44]
+    leads = [Lead.model_validate({"lead_id": name, "name": "Jo", **INJECTIONS[name]}) for name in names]
+    leads += [LEAD.model_copy(update={"name": f"Max {n}"}) for n in range(50 - len(leads))]
+    async with anyio.create_task_group() as group:
+        for lead in leads:
+            group.start_soon(judge.score, lead, PROMPTS, KEY)
+            group.start_soon(judge.write, lead, PROMPTS, KEY)
 
-    first, second = [await google.body(call["n"]) for call in await google.calls()]
-    assert first["systemInstruction"] == second["systemInstruction"]
-    assert first["generationConfig"] == second["generationConfig"]
-    assert "Jane Doe" in first["contents"][-1]["parts"][-1]["text"]
-    assert len(first["contents"]) == 1
+    bodies = await google.bodies()
+    calls = await google.calls()
+    assert len(bodies) == 100
+    for step in ("score", "message"):
+        asked = [body for body, call in zip(bodies, calls, strict=True) if call["step"] == step]
+        assert len(asked) == 50
+        assert len({json.dumps([body["systemInstruction"], body["generationConfig"]]) for body in asked}) == 1
+        assert all(list(body)[-1] != "contents" or len(body["contents"]) == 1 for body in asked)
+        texts = [part["text"] for body in asked for content in body["contents"] for part in content["parts"]]
+        assert len(set(texts)) == 50
+        assert all(text.startswith("=== lead ") and len(text) <= limits.LEAD_CHARACTERS for text in texts)
+
+
+async def test_flags_of_a_hostile_lead_are_on_its_score(judge: GeminiJudge) -> None:
+    """Codes alone."""
+    score, _ = await judge.score(LEAD.model_copy(update={"bio": INJECTIONS["en-ignore"]["bio"]}), PROMPTS, KEY)
+
+    assert score.flags == ("gives_orders", "asks_for_score")
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "fault"),
     [
-        "malformed",
-        "truncated",
-        "truncated_but_stop",
-        "fenced",
-        "out_of_range",
-        "missing_field",
-        "empty",
-        "thinking_only",
+        ("malformed", "not complete JSON"),
+        ("truncated_but_stop", "not complete JSON"),
+        ("fenced", "not complete JSON"),
+        ("out_of_range", "SCORE"),
+        ("missing_field", "SHOULD_CONTACT: Field required"),
+        ("too_long", "RESPONSE: must have at most 4000 characters"),
     ],
 )
-async def test_an_unusable_answer_is_asked_for_once_more(judge: GeminiJudge, google: Google, answer: str) -> None:
-    """The second, good answer counts, and both are paid for."""
+async def test_an_unusable_answer_is_repaired_once(judge: GeminiJudge, google: Google, answer: str, fault: str) -> None:
+    """The second call shows the answer and says what was wrong; both are paid for."""
     await google.order(answer=answer, first=1)
 
     score, usage = await judge.score(LEAD, PROMPTS, KEY)
 
     assert score.response
     assert usage.calls == 2
+    first, second = await google.bodies()
+    assert first["systemInstruction"] == second["systemInstruction"]
+    assert first["generationConfig"] == second["generationConfig"]
+    assert [content["role"] for content in second["contents"]] == ["user", "model", "user"]
+    assert fault in second["contents"][-1]["parts"][0]["text"]
 
 
-async def test_two_unusable_answers_are_the_leads_end(judge: GeminiJudge, google: Google) -> None:
-    """One repair, no loop; the reason quotes nothing of the answer."""
-    await google.order(answer="truncated")
+@pytest.mark.parametrize("answer", ["truncated", "thinking_only"])
+async def test_an_answer_that_lacked_room_gets_more(judge: GeminiJudge, google: Google, answer: str) -> None:
+    """The same question again; a word about it would not help."""
+    await google.order(answer=answer, first=1)
 
-    with pytest.raises(Failure) as caught:
-        await judge.write(LEAD, PROMPTS, KEY)
+    _, usage = await judge.write(LEAD, PROMPTS, KEY)
 
-    assert (caught.value.kind, caught.value.code) == (FailureClass.CONTENT, "answer_unusable")
-    assert caught.value.usage.calls == 2
-    assert "Jane" not in caught.value.reason
+    first, second = await google.bodies()
+    assert usage.calls == 2
+    assert first["contents"] == second["contents"]
+    assert first["generationConfig"]["maxOutputTokens"] == limits.OUTPUT_TOKENS_FIRST
+    assert second["generationConfig"]["maxOutputTokens"] == limits.OUTPUT_TOKENS_MORE_ROOM
+    assert first["generationConfig"]["thinkingConfig"] == {"thinking_level": "LOW"}
+
+
+@pytest.mark.parametrize("answer", ["empty", "no_parts", "no_candidates", "nothing"])
+async def test_an_empty_answer_is_asked_for_again(judge: GeminiJudge, google: Google, answer: str) -> None:
+    """The same question; there is nothing to repair."""
+    await google.order(answer=answer, first=1)
+
+    _, usage = await judge.score(LEAD, PROMPTS, KEY)
+
+    first, second = await google.bodies()
+    assert usage.calls == 2
+    assert first == second
+
+
+async def test_a_message_with_a_foreign_link_is_written_again(judge: GeminiJudge, google: Google) -> None:
+    """The model is told why; the second message goes."""
+    await google.order(text=json.dumps(LINK), first=1)
+
+    message, usage = await judge.write(LEAD, PROMPTS, KEY)
+
+    assert "evil" not in message.message
+    assert usage.calls == 2
+    assert WORDS["message_foreign_link"] in (await google.bodies())[1]["contents"][-1]["parts"][0]["text"]
+
+
+async def test_a_link_of_the_prompts_row_may_go(judge: GeminiJudge, google: Google) -> None:
+    """The user named it himself."""
+    await google.order(text=json.dumps(LINK))
+    prompts = PROMPTS.model_copy(update={"message_prompt": "Offer https://evil.example.com/x"})
+
+    message, usage = await judge.write(LEAD, prompts, KEY)
+
+    assert (message.message, usage.calls) == (LINK["MESSAGE"], 1)
 
 
 @pytest.mark.parametrize("answer", ["nul", "surrogate"])
@@ -137,45 +180,37 @@ async def test_text_that_postgres_cannot_store_is_cleaned(judge: GeminiJudge, go
     assert usage.calls == 1
 
 
-@pytest.mark.parametrize(
-    ("do", "kind", "code"),
-    [
-        ({"error": {"status": 400, "reason": "API_KEY_INVALID"}}, "key", "key_invalid"),
-        ({"error": {"status": 400, "reason": "API_KEY_EXPIRED"}}, "key", "key_invalid"),
-        ({"error": 401}, "key", "key_forbidden"),
-        ({"error": 403}, "key", "key_forbidden"),
-        ({"error": {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7}}, "key", "key_minute_quota"),
-        ({"error": {"status": 429, "reason": "DAY_QUOTA"}}, "key", "key_day_quota"),
-        ({"error": 429}, "transient", "model_overloaded"),
-        ({"error": 404}, "configuration", "model_unknown"),
-        ({"error": {"status": 400, "reason": "FAILED_PRECONDITION"}}, "configuration", "model_precondition"),
-        ({"error": {"status": 400, "reason": "CONTEXT_OVERFLOW"}}, "content", "prompt_too_long"),
-        ({"error": 400}, "content", "model_refused_request"),
-        ({"error": 500}, "transient", "model_unavailable"),
-        ({"error": 502}, "transient", "model_unavailable"),
-        ({"error": 503}, "transient", "model_unavailable"),
-        ({"error": 504}, "transient", "model_unavailable"),
-        ({"answer": "blocked_prompt"}, "content", "prompt_blocked"),
-        ({"answer": "blocked_safety"}, "content", "answer_blocked"),
-        ({"answer": "blocked_recitation"}, "content", "answer_blocked"),
-        ({"answer": "non_json_200"}, "transient", "model_unreachable"),
-        ({"reset": True}, "transient", "model_unreachable"),
-        ({"cut": True}, "transient", "model_unreachable"),
-    ],
-)
-async def test_what_goes_wrong_is_named_and_blamed(
-    judge: GeminiJudge, google: Google, do: dict[str, Any], kind: str, code: str
+async def test_thoughts_are_no_part_of_an_answer(judge: GeminiJudge, google: Google) -> None:
+    """They may come as a part of their own."""
+    await google.order(answer="thought_parts")
+
+    message, usage = await judge.write(LEAD, PROMPTS, KEY)
+
+    assert "weigh" not in message.message
+    assert usage.calls == 1
+
+
+async def test_a_second_answer_of_another_fault_is_named_by_its_own(judge: GeminiJudge, google: Google) -> None:
+    """And both are paid for."""
+    await google.orders({"match": {"first": 1}, "do": {"answer": "malformed"}}, {"do": {"answer": "blocked_safety"}})
+
+    with pytest.raises(Failure) as caught:
+        await judge.score(LEAD, PROMPTS, KEY)
+
+    assert (caught.value.code, caught.value.usage.calls) == ("answer_blocked", 2)
+
+
+@pytest.mark.parametrize("do", [{"finish": "TIRED_OF_LEADS"}, {"block": "TIRED_OF_LEADS"}])
+async def test_reasons_that_the_sdk_does_not_know_make_no_noise(
+    judge: GeminiJudge, google: Google, do: dict[str, Any]
 ) -> None:
-    """Each thing that Google or the network can do has its class and its code, and is called once."""
+    """It warns of each; here warnings are errors, elsewhere they would stand between the lines of the log."""
     await google.order(**do)
 
     with pytest.raises(Failure) as caught:
         await judge.score(LEAD, PROMPTS, KEY)
 
-    assert (caught.value.kind, caught.value.code) == (kind, code)
-    assert caught.value.usage.calls == 1
-    assert len(await google.calls()) == 1
-    assert "visibly-fake-key" not in f"{caught.value!r} {caught.value.__cause__!r}"
+    assert caught.value.code in {"answer_unfinished", "prompt_blocked"}
 
 
 @pytest.mark.parametrize("garbage", ["two\nlines", "ключ", "x" * 501, "\N{ZERO WIDTH SPACE}"])
@@ -191,27 +226,53 @@ async def test_key_that_no_header_can_carry_is_blamed_for_itself(
     assert await google.calls() == []
 
 
-async def test_a_minute_quota_parks_the_key_for_as_long_as_google_says(judge: GeminiJudge, google: Google) -> None:
-    """RetryInfo's delay; a day quota lasts until midnight Pacific."""
-    await google.order(error={"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7})
-    with pytest.raises(Failure) as minute:
-        await judge.score(LEAD, PROMPTS, KEY)
-    await google.order(error={"status": 429, "reason": "DAY_QUOTA"})
-    with pytest.raises(Failure) as day:
-        await judge.score(LEAD, PROMPTS, KEY)
+async def test_a_prompts_row_that_is_too_long_costs_no_call(judge: GeminiJudge, google: Google) -> None:
+    """Its lead ends with the reason."""
+    with pytest.raises(Failure, match="prompts_too_long"):
+        await judge.score(LEAD, Prompts(wildnet_data="x" * 200_000), KEY)
 
-    assert minute.value.park_s == pytest.approx(7, abs=1)
-    assert day.value.park_s is not None
-    assert 0 < day.value.park_s <= 25 * 3600
+    assert await google.calls() == []
 
 
-@pytest.mark.parametrize("do", [{"hang": True}, {"drip": {"bytes": 1, "every_ms": 50}}])
+@pytest.mark.parametrize(
+    "do",
+    [
+        {"hang": True},
+        {"stall": "after_headers"},
+        {"stall": "in_body"},
+        {"drip": {"bytes": 1, "every_ms": 50}},
+        {"latency_ms": 60_000},
+    ],
+    ids=["hang", "stall before the body", "stall in the body", "drip", "late"],
+)
 async def test_no_call_outlives_its_limit(judge: GeminiJudge, google: Google, do: dict[str, Any]) -> None:
-    """A call that hangs, and one that drips, both end at the limit."""
+    """Whatever Google does, the call ends at the limit, and its connection with it."""
     await google.order(**do)
-    short = GeminiJudge(GeminiClient(judge._client._chat, call_limit_s=0.3))
+    short = shortened(judge, 0.3)
+    began_at = anyio.current_time()
 
     with pytest.raises(Failure) as caught:
         await short.score(LEAD, PROMPTS, KEY)
 
     assert (caught.value.kind, caught.value.code) == (FailureClass.TRANSIENT, "model_timeout")
+    assert caught.value.usage.calls == 1
+    assert anyio.current_time() - began_at < 5
+    await wait_until_closed(google)
+
+
+async def test_cancelled_calls_leave_no_connection_behind(judge: GeminiJudge, google: Google) -> None:
+    """Thirty calls in every state of progress; the next one works."""
+    rules = ({"hang": True}, {"stall": "after_headers"}, {"stall": "in_body"})
+    await google.orders(*({"match": {"first": 10}, "do": do} for do in rules))
+    async with anyio.create_task_group() as group:
+        for _ in range(30):
+            group.start_soon(judge.score, LEAD, PROMPTS, KEY)
+        with anyio.fail_after(20):
+            while google.connections < 30 or len(await google.calls()) < 30:  # noqa: ASYNC110 - as above
+                await anyio.sleep(0.02)
+        group.cancel_scope.cancel()
+    await wait_until_closed(google)
+
+    assert all(call["gone"] for call in await google.calls())
+    await judge.score(LEAD, PROMPTS, KEY)
+    await wait_until_closed(google, 1)

@@ -1,10 +1,18 @@
 """The main job on the whole stack: from a change in the database to a saved answer."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.parse import quote
 
 import pytest
+
+from leadhook.local.facts import service_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +48,16 @@ def test_a_prompts_row_that_comes_last_sets_everything_off(stack: "Stack") -> No
     found = stack.run("select distinct found_by from leadhook.attempts where lead_id = any (%s)", leads)
     assert found == [("ring",)]
     assert stack.run("select count(*) from leadhook.verdicts where lead_id = any (%s) and written", leads) == [(5,)]
+
+
+def test_doctor_finds_no_fault_in_a_running_stack(stack: "Stack") -> None:
+    """From the environment alone: settings, API, database, service, and a ring there and back; exit code 0."""
+    env = service_environment(stack.facts) | {"DATABASE_URL": stack.facts["database_url"]}
+    command = [sys.executable, "-m", "leadhook", "doctor", "--json"]
+    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert (done.returncode, [f for f in report["findings"] if f["level"] == "fault"]) == (0, [])
+    assert {"round trip", "service", "keys"} <= {f["about"] for f in report["findings"] if f["level"] == "ok"}
 
 
 def test_below_50_nobody_is_written_to(stack: "Stack") -> None:
@@ -229,3 +247,36 @@ def test_rings_off_the_sweep_alone_answers_them(start_stack: "StartStack") -> No
         found = stack.run("select distinct found_by from leadhook.attempts where outcome = 'saved'")
 
     assert found == [("sweep",)]
+
+
+def test_where_a_lead_stands_is_told_over_http(stack: "Stack") -> None:
+    """From what is missing, over a pause, to the answer and the ring that brought it; an id with everything in it."""
+    user, tag, (lead,) = uuid.uuid4(), "told", ids(1, """/'"%😀""")
+    url = f"{stack.facts['service_url']}/leads/{quote(lead, safe='')}"
+
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = stack.get(url, token=stack.facts["admin_token"])
+        return found
+
+    with pytest.raises(HTTPError) as caught:
+        told()
+    with caught.value as unknown:
+        assert unknown.code == 404
+        assert "all_leads has no row" in json.loads(unknown.read())["detail"]
+
+    stack.bring([lead], (user, tag))
+    stack.wait_until(lambda: told()["state"] == "waiting")
+    assert told()["why"] == "no_prompts"
+
+    stack.run("select public.leadhook_pause(%s, null, 'ada', 'a test')", user)
+    stack.run("insert into public.prompts (user_id, tag) values (%s, %s)", user, tag)
+    stack.wait_until(lambda: told()["why"] == "paused", lambda: f"{told()}")
+    assert f"user {user} is paused since" in told()["sentence"]
+
+    stack.run("select public.leadhook_resume(%s, null, 'ada')", user)
+    stack.wait_for_answers([lead])
+    found = told()
+    assert (found["lead_id"], found["why"], found["job"]["found_by"]) == (lead, "answered", "ring")
+    assert [attempt["outcome"] for attempt in found["attempts"]] == ["saved"]
+    assert found["verdicts"][0]["written"]
+    stack.wait_until(lambda: told()["rings"][0]["status_code"] == 202, lambda: f"{told()['rings']}")

@@ -13,6 +13,7 @@ from leadhook import __version__, cli
 from leadhook.install import commands
 from leadhook.install.backlog import Wish
 from leadhook.install.failure import InstallError
+from leadhook.install.gates import Scope
 from leadhook.install.install import Order
 from leadhook.local.failure import LocalStackError
 from leadhook.settings import Settings, SettingsError
@@ -41,7 +42,9 @@ def test_help_names_every_command(leadhook: Run) -> None:
     for arguments in ((), ("--help",)):
         code, shown, _ = leadhook(*arguments)
         assert code == 0
-        assert all(f"{command}  " in shown for command in ("serve", "install", "migrate", "backlog", "uninstall"))
+        assert all(
+            f"{command}  " in shown for command in ("serve", "install", "migrate", "backlog", "explain", "uninstall")
+        )
 
 
 def test_the_module_is_the_program() -> None:
@@ -57,6 +60,13 @@ def test_serve_names_every_setting_that_is_missing_and_exits_2(leadhook: Run, mo
     code, out, err = leadhook("serve")
     assert (code, out) == (2, "")
     assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY", "MAX_CONCURRENCY"))
+
+
+def test_explain_asks_for_its_settings(leadhook: Run) -> None:
+    """It goes by the API, and needs no DATABASE_URL."""
+    code, out, err = leadhook("explain", "a")
+    assert (code, out) == (2, "")
+    assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"))
 
 
 def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +162,45 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
     assert "--url says where the database rings" in err
     assert leadhook("install", "--plan") == (0, "the plan\n", "")
     assert asked_for == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("pause", "--tag", "a"), "--tag needs --user"),
+        (("resume", "--tag", "a"), "--tag needs --user"),
+        (("pause", "--user", "somebody"), "somebody"),
+        (("budget", "set"), "requires an argument"),
+        (("budget", "set", "much"), "DAILY-USD"),
+        (("budget", "set", "--", "-1"), ">= 0"),
+        (("budget", "set", "nan"), "Must be"),
+        (("budget", "set", "inf"), "<= 1000000"),
+        (("budget", "set", "1", "--user", "x"), "x"),
+    ],
+)
+def test_gates_refuse_what_they_can_not_read(leadhook: Run, arguments: tuple[str, ...], told: str) -> None:
+    """Exit 2, before they look at the database."""
+    code, _, err = leadhook(*arguments)
+    assert (code, told in err) == (2, True), err
+
+
+def test_gates_hand_on_what_was_asked_for(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a user they mean everything."""
+    handed: list[object] = []
+    monkeypatch.setattr(commands, "pause", lambda *given: handed.append(("pause", *given)))
+    monkeypatch.setattr(commands, "resume", lambda *given: handed.append(("resume", *given)))
+    monkeypatch.setattr(commands, "set_budget", lambda *given: handed.append(("budget", *given)))
+    user = "00000000-0000-4000-8000-000000000001"
+    assert leadhook("pause", "--user", user, "--tag", "a", "--reason", "why")[0] == 0
+    assert leadhook("resume")[0] == 0
+    assert leadhook("budget", "set", "2.50", "--user", user)[0] == 0
+    assert leadhook("budget", "clear")[0] == 0
+    assert handed == [
+        ("pause", Scope(UUID(user), "a"), "why"),
+        ("resume", Scope()),
+        ("budget", UUID(user), 2.5),
+        ("budget", None, None),
+    ]
 
 
 @pytest.mark.parametrize("arguments", [("--limit", "0"), ("--user", "somebody"), ("--since", "yesterday")])

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from leadhook.local.demo.report import faults, show_summary, show_table
 from leadhook.local.demo.results import Row
+from leadhook.local.demo.standin import Counted
 
 ADA = Row(
     lead_id="ada",
@@ -25,6 +26,7 @@ ADA = Row(
     calls=2,
     input_tokens=1000,
     output_tokens=100,
+    cost_usd=0.001,
 )
 BO = replace(ADA, lead_id="bo/7", name=None, score=10, contact=False, subject="ineligible", saved_ms=2000.0)
 LOST = replace(
@@ -40,7 +42,7 @@ LOST = replace(
 )
 
 
-def shown(*rows: Row, counted: int | None = None, width: int = 150) -> str:
+def shown(*rows: Row, counted: Counted | None = None, width: int = 150) -> str:
     """The table and the sums as plain text."""
     console = Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
     show_table(list(rows), console)
@@ -68,11 +70,14 @@ def test_a_lead_is_one_line_on_any_terminal(width: int) -> None:
 
 def test_the_sums_say_who_counted() -> None:
     """The stand-in's count where there is one, else the service's own."""
-    text = shown(ADA, BO, counted=5)
+    text = shown(ADA, BO, counted=Counted(5, 0.002))
     assert "2 of 2, 1 to contact" in text
     assert "5 counted by the stand-in, 2.50 a lead" in text
     assert "median 1,617 ms" in text
     assert "2,000 in, 200 out" in text
+    assert "$0.00100 a lead, $0.00200 in all, as if it were billed; the stand-in's own count comes to the same" in text
+    assert "BY THE STAND-IN'S OWN COUNT $0.00300" in shown(ADA, BO, counted=Counted(5, 0.003))
+    assert "unknown: the model has no price" in shown(replace(ADA, cost_usd=None))
     assert "4 as the service counted, 2.00 a lead" in shown(ADA, BO)
 
 

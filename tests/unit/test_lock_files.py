@@ -1,5 +1,6 @@
 """The lock files hold what pyproject.toml asks for, by hash, and from no particular place."""
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable
@@ -41,3 +42,17 @@ def test_lock_files_name_no_registry() -> None:
     texts = [file.read_text() for file in ROOT.glob("requirements*.lock")]
     assert len(texts) == 3
     assert not any("://" in text or "--index" in text for text in texts)
+
+
+def test_npm_packages_are_locked_by_hash_and_from_no_particular_place() -> None:
+    """The local stack's, those of other releases of Postgres, and the Supabase CLI: what package.json asks for."""
+    files = [file for place in ("src", "tests") for file in (ROOT / place).rglob("package-lock.json")]
+    assert len(files) == 5
+    for file in files:
+        wanted = json.loads(file.with_name("package.json").read_text())["dependencies"]
+        ours, *packages = json.loads(file.read_text())["packages"].items()
+        assert ours[1]["dependencies"] == wanted, file
+        locked = {name.removeprefix("node_modules/"): package["version"] for name, package in packages}
+        assert locked == wanted, file
+        assert all(package["integrity"].startswith("sha512-") for _, package in packages), file
+        assert not any("resolved" in package for _, package in packages), file

@@ -105,6 +105,7 @@ async def test_claim_names_its_arguments_and_carries_the_key() -> None:
         "p_cursor": None,
         "p_hints": ["a", "\ufffd"],
         "p_cause": "start",
+        "p_price": {},
     }
 
 
@@ -136,6 +137,7 @@ async def test_release_sends_what_the_database_reads() -> None:
         "paid": None,
         "key_fingerprint": None,
         "usage": 0,
+        "cost_usd": None,
         "timing": {"first_call_ms": None, "model_ms": 0},
     }
 

@@ -22,6 +22,8 @@ class ApiKey(BaseModel):
 
     fingerprint: str
     api_key: SecretStr
+    tried: bool = False
+    """A call with it has succeeded, here or elsewhere, since it was added, changed or rested."""
 
 
 class Lane(BaseModel):
@@ -51,6 +53,8 @@ class ClaimedLead(BaseModel):
     lead: Lead
     prompts: Prompts
     paid: Paid | None = None
+    reserved_usd: float | None = None
+    """What this lease may spend at the most; None where the price is not known."""
 
 
 class Batch(BaseModel):
@@ -66,12 +70,43 @@ class Batch(BaseModel):
     """More is ready, or touches are left: a free slot is a reason to claim again."""
     busy: bool = False
     """Somebody else's claim took too long; again in 200 to 600 ms."""
+    gate: str | None = None
+    """Why nothing at all may be handed out: `paused`, `spent` or `unpriced`."""
     figures: Figures | None = None
     next_due_ms: int | None = None
     """When a claim could hand something out; None: nothing is due that the database knows of."""
+    replays_wait: bool = False
+    """A replay is only partly made or unmade."""
+    comparisons_due_ms: int | None = None
+    """When a comparison could be handed out; None: none is due."""
     lease_ms: int = Field(default=30_000)
     renew_ms: int = Field(default=10_000)
     start_limit_ms: int = Field(default=15_000)
+
+
+class BegunLead(BaseModel):
+    """What became of one lead of a person's request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lead_id: str
+    fence: int | None = None
+    """None: somebody else has it."""
+    run: int = 1
+    paid: Paid | None = None
+    leased_by: str | None = None
+    leased_until: datetime | None = None
+
+
+class Begun(BaseModel):
+    """The reply of the begin of a person's request."""
+
+    model_config = ConfigDict(frozen=True)
+
+    busy: bool = False
+    leads: tuple[BegunLead, ...] = ()
+    renew_ms: int = 10_000
+    start_limit_ms: int = 15_000
 
 
 class LeaseRef(BaseModel):
@@ -107,6 +142,8 @@ class Result(LeaseRef):
     """With its message: `ineligible` twice below 50."""
     key_fingerprint: str | None
     usage: Usage
+    cost_usd: float | None = None
+    """What this lease spent; None where the price is not known, or when nobody can tell: all that was reserved."""
     timing: Timing
 
 
@@ -124,6 +161,8 @@ class Release(LeaseRef):
     paid: Paid | None = None
     key_fingerprint: str | None = None
     usage: Usage
+    cost_usd: float | None = None
+    """As a result's."""
     timing: Timing
 
 

@@ -1,10 +1,12 @@
 """What is known of a lead and of the company that looks at it; the shapes that the judgement works on."""
 
+from hashlib import sha256
+
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 
 class Lead(BaseModel):
-    """The fields of a lead that may be sent to a model. All but the id may be missing; none is to be trusted."""
+    """What is known of a lead. All but the id may be missing; none is to be trusted."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,3 +32,8 @@ class Prompts(BaseModel):
     wildnet_data: str | None = None
     scoring_criteria_and_icp: str | None = None
     message_prompt: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that change with any of the texts."""
+        return sha256(self.model_dump_json().encode("utf-8", "backslashreplace")).hexdigest()[:16]

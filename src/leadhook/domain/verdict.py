@@ -19,6 +19,12 @@ class Score(BaseModel):
     score: int = Field(ge=0, le=100)
     response: str
     should_contact: bool
+    matched: tuple[str, ...] = ()
+    """The criteria that are met, in a few words each."""
+    missed: tuple[str, ...] = ()
+    """Those that are not, or of which nothing is known."""
+    flags: tuple[str, ...] = ()
+    """Codes, noted by us: what in the lead's text looks like an attempt to steer the model."""
 
 
 class Message(BaseModel):
@@ -49,13 +55,16 @@ class Usage(BaseModel):
 class Paid(BaseModel):
     """Model answers that were paid for and are not yet written; they travel with renewal, release and refusal.
 
-    They hold only for the prompt and input version that they were bought with.
+    They hold only for the lead and the `prompts` row that they were bought with. Another version of this program, with
+    other templates, takes them over: a deploy buys nothing twice.
     """
 
     model_config = ConfigDict(frozen=True)
 
     prompt_version: str
     input_version: str
+    prompts_digest: str | None = None
+    """Of the `prompts` row alone; None: bought by a version that did not tell."""
     model: str
     score: Score
     message: Message | None = None

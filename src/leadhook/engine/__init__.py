@@ -4,7 +4,9 @@ The parts: a webhook rings the `doorbell`. The `worker` claims a batch whenever 
 is free, enters it in the `book` and starts an `attempt` for each lead. The `keeper` renews the leases meanwhile. The
 `writers` save what was answered and release what was not. The `brake` stops the claims while it is the model that
 fails. The `sweeper` walks through everything now and then, for what no touch told of. The `drain` ends it all in
-bounded time.
+bounded time. What a person wants judged at once are `errands`: they take the same way, but begin with their names.
+Beside all this, and only when a claim's reply tells of work for them, the `filler` goes on with large replays, and the
+`comparer` judges leads without touching their answers, on slots that it borrows from the book.
 
 States of a lead here (the database's own are in its migrations):
 
@@ -40,8 +42,9 @@ until the database has had its last word, in a shutdown too.
 
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.engine import Engine
+from leadhook.engine.errands import Errand, TooManyErrandsError
 from leadhook.engine.health import Health
 from leadhook.engine.pace import Pace
 from leadhook.engine.ports import Judge, Store
 
-__all__ = ["Doorbell", "Engine", "Health", "Judge", "Pace", "Store"]
+__all__ = ["Doorbell", "Engine", "Errand", "Health", "Judge", "Pace", "Store", "TooManyErrandsError"]

@@ -39,6 +39,8 @@ class Agenda:
         self._due_cause: Cause = "due"
         self._swept = False
         self._slow_waits = False
+        self.fresh_waits = False
+        """Fresh leads filled the last batch, and more is ready."""
         self._not_before = -math.inf
 
     @property
@@ -73,16 +75,18 @@ class Agenda:
         """Take a reply's word for when a claim could hand something out.
 
         Args:
-            next_due_ms: 0 means that touches are left; None, that nothing is known to be due.
+            next_due_ms: 0 means that touches are left; None, that nothing is known to be due: then the sweep's next
+                reply is soon enough.
         """
         if next_due_ms == 0:
             self._note(0.0, "due")
-            return
-        wait_s = self._interval_s if next_due_ms is None else min(next_due_ms / 1000, self._interval_s)
-        self._note(wait_s + drawn((0.0, self._pace.timer_jitter_s)), "due")
+        elif next_due_ms is not None:
+            wait_s = min(next_due_ms / 1000, self._interval_s)
+            self._note(wait_s + drawn((0.0, self._pace.timer_jitter_s)), "due")
 
     def hear_batch(self, batch: Batch, *, limit: int, slow_limit: int) -> None:
         """Learn from a claim's reply; the limits are those that it was asked for with."""
+        self.fresh_waits = batch.cut and len(batch.leads) >= limit and not any(lead.slow for lead in batch.leads)
         slow_limit_held = slow_limit < limit and len(batch.leads) < limit
         slow_limit_held &= sum(lead.slow for lead in batch.leads) >= slow_limit
         if slow_limit > 0:

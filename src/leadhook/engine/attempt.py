@@ -2,18 +2,19 @@
 
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, Protocol, TypeVar
 
 import anyio
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.spend import Tariff
 from leadhook.domain.verdict import CONTACT_FROM, INELIGIBLE, Message, Paid, Usage
-from leadhook.engine.brake import Brake
 from leadhook.engine.decision import decide
 from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
+from leadhook.engine.keyring import Keyring
 from leadhook.engine.ports import Judge
 from leadhook.observability import metrics
 from leadhook.observability.journal import journal, shortened
@@ -21,38 +22,82 @@ from leadhook.observability.journal import journal, shortened
 Answer = TypeVar("Answer")
 Call = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
 
+POSSIBLY_BILLED: Final = frozenset({"model_timeout"})
+"""Failures of calls that the model may have gone on with after we stopped listening."""
+ROUNDING_USD: Final = 1e-9
+
 
 class _ShuttingDownError(Exception):
     """The model call could not begin or end in time."""
 
 
 class _NoKeyError(Exception):
-    """Every key of the batch has failed meanwhile."""
+    """Every key has failed meanwhile."""
+
+    def __init__(self, last: Failure | None = None) -> None:
+        super().__init__()
+        self.last = last
+
+
+class _ReservedUsedUpError(Exception):
+    """The next call could cost more than is left of what was reserved."""
 
 
 class _BrakeError(Exception):
     """The model fails, and another lead tries it."""
 
 
+class Brake(Protocol):
+    """Hears how the model fares, and may forbid its calls."""
+
+    @property
+    def applied(self) -> bool:
+        """No call but for a lead that is tried."""
+
+    def failed(self, failure: Failure) -> None:
+        """A call failed."""
+
+    def answered(self) -> None:
+        """A call was answered."""
+
+
 class Attempts:
     """Judges leads. Afterwards `held.paid` is complete, or `held.release` says why not."""
 
-    def __init__(self, *, judge: Judge, drain: Drain, brake: Brake) -> None:
+    def __init__(
+        self,
+        *,
+        judge: Judge,
+        drain: Drain,
+        brake: Brake,
+        keyring: Keyring,
+        park: Callable[[ParkedKey], None],
+        tariff: Tariff | None,
+    ) -> None:
         self._judge = judge
         self._drain = drain
         self._brake = brake
+        self._keyring = keyring
+        self._park = park
+        self._tariff = tariff
 
     async def run(self, held: HeldLead) -> None:
         """Buy what is missing of a lead's judgement."""
+        if held.cost_usd is None and self._tariff:
+            held.cost_usd = 0.0
         try:
             await self._judge_lead(held)
         except Failure as failure:
-            held.usage += failure.usage
             self._give_back(held, failure)
         except _ShuttingDownError:
             held.give_back("returned", "shutting_down", "the service was shutting down")
-        except _NoKeyError:
-            held.give_back("returned", "no_healthy_key", "every key failed while the lead waited", delay_ms=1000)
+        except _NoKeyError as error:
+            why = error.last or Failure(FailureClass.KEY, "no_healthy_key", "every key failed while the lead waited")
+            held.give_back("returned", why.code, why.reason, delay_ms=1000)
+        except _ReservedUsedUpError:
+            reason = "the next call could cost more than was reserved for this lead"
+            decision = decide(Failure(FailureClass.TRANSIENT, "reservation_used_up", reason), held.claimed.attempts)
+            held.give_back(decision.outcome, "reservation_used_up", reason, decision.delay_ms)
         except _BrakeError:
             held.give_back("returned", "model_outage", "the model fails, so that no call was begun")
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life
@@ -61,12 +106,16 @@ class Attempts:
     async def _judge_lead(self, held: HeldLead) -> None:
         lead, prompts = held.claimed.lead, held.claimed.prompts
         prompt_version, input_version = self._judge.prompt_version(prompts), self._judge.input_version(lead)
-        if held.paid and (held.paid.prompt_version, held.paid.input_version) != (prompt_version, input_version):
+        if held.paid and not _holds(held.paid, prompts, prompt_version, input_version):
             held.paid = None
         if held.paid is None:
             score = await self._call(held, self._judge.score)
             held.paid = Paid(
-                prompt_version=prompt_version, input_version=input_version, model=self._judge.model, score=score
+                prompt_version=prompt_version,
+                input_version=input_version,
+                prompts_digest=prompts.digest,
+                model=self._judge.model,
+                score=score,
             )
         if held.paid.message is None:
             if held.paid.score.score < CONTACT_FROM:
@@ -76,16 +125,36 @@ class Attempts:
             held.paid = held.paid.model_copy(update={"message": message})
 
     async def _call(self, held: HeldLead, call: Call[Answer]) -> Answer:
-        await self._wait_for_permission(held)
-        key = held.keys.pick(held.key_fingerprint)
-        if key is None:
-            raise _NoKeyError
-        held.key_fingerprint = key.fingerprint
-        held.key_shown = shortened(key.api_key.get_secret_value())
+        """Take one step, with another key where one fails: that is never the lead's fault."""
+        last: Failure | None = None
+        while True:
+            key = await self._wait_for_key(held, last)
+            held.key_fingerprint = key.fingerprint
+            held.key_shown = shortened(key.api_key.get_secret_value())
+            try:
+                with self._keyring.using(key):
+                    answer = await self._call_with(held, call, key)
+                    self._keyring.prove(key)
+            except Failure as failure:
+                last = failure
+                self._charge(held, failure.usage)
+                if failure.code in POSSIBLY_BILLED:
+                    self._charge_dearest_step(held)
+                if failure.kind == FailureClass.CONTENT:
+                    self._keyring.prove(key)
+                if failure.kind != FailureClass.KEY:
+                    raise
+                for_ms = None if failure.park_s is None else round(failure.park_s * 1000)
+                self._park(ParkedKey(fingerprint=key.fingerprint, reason=failure.reason, for_ms=for_ms))
+            else:
+                self._brake.answered()
+                return answer
+
+    async def _call_with(self, held: HeldLead, call: Call[Answer], key: ApiKey) -> Answer:
         started_at = anyio.current_time()
         if held.first_call_ms is None:
             held.first_call_ms = held.claimed.waited_ms + round((started_at - held.received_at) * 1000)
-            journal.started(held.claimed.lead_id, held.claimed.lead.name, held.key_shown)
+            journal.started(held.claimed.lead_id, held.claimed.lead.name, held.key_shown or "")
         try:
             with self._drain.call() as scope:
                 answer, usage = await call(held.claimed.lead, held.claimed.prompts, key)
@@ -94,10 +163,32 @@ class Attempts:
             held.model_ms += took_s * 1000
             metrics.MODEL_CALLS.labels("score" if held.paid is None else "message").observe(took_s)
         if scope.cancelled_caught:
+            self._charge_dearest_step(held)
             raise _ShuttingDownError
-        held.usage += usage
-        self._brake.answered()
+        self._charge(held, usage)
         return answer
+
+    async def _wait_for_key(self, held: HeldLead, last: Failure | None) -> ApiKey:
+        """A key for a call that may begin now; while the only ones are on trial, the verdict is waited for."""
+        with self._keyring.watched(held.news):
+            while True:
+                await self._wait_for_permission(held)
+                key = self._keyring.pick(held.key_fingerprint)
+                if key is not None:
+                    return key
+                if not self._keyring.on_trial:
+                    raise _NoKeyError(last)
+                await held.news.wait()
+
+    def _charge(self, held: HeldLead, usage: Usage) -> None:
+        held.usage += usage
+        if self._tariff and held.cost_usd is not None:
+            held.cost_usd += self._tariff.cost(usage)
+
+    def _charge_dearest_step(self, held: HeldLead) -> None:
+        """Google may bill a call that nobody waited for; what it cost nobody tells."""
+        if self._tariff and held.cost_usd is not None:
+            held.cost_usd += self._tariff.dearest_step(held.claimed.lead, held.claimed.prompts)
 
     async def _wait_for_permission(self, held: HeldLead) -> None:
         """A call starts only on a lease that was confirmed lately; a lost lease cancels the wait from outside."""
@@ -106,9 +197,18 @@ class Attempts:
                 raise _ShuttingDownError
             if self._brake.applied and not held.tried:
                 raise _BrakeError
+            if self._exceeds_reservation(held):
+                raise _ReservedUsedUpError
             if anyio.current_time() - held.confirmed_at < held.start_limit_s:
                 return
             await held.news.wait()
+
+    def _exceeds_reservation(self, held: HeldLead) -> bool:
+        reserved = held.claimed.reserved_usd
+        if reserved is None or self._tariff is None or held.cost_usd is None:
+            return False
+        next_usd = self._tariff.dearest_step(held.claimed.lead, held.claimed.prompts)
+        return held.cost_usd + next_usd > reserved + ROUNDING_USD
 
     def _give_back(self, held: HeldLead, failure: Failure) -> None:
         if failure.kind == FailureClass.CONTENT:
@@ -116,11 +216,13 @@ class Attempts:
         else:
             self._brake.failed(failure)
         decision = decide(failure, held.claimed.attempts, outage=self._brake.applied)
-        if decision.parks_key and held.key_fingerprint:
-            held.keys.drop(held.key_fingerprint)
-            for_ms = None if failure.park_s is None else round(failure.park_s * 1000)
-            held.parked = ParkedKey(fingerprint=held.key_fingerprint, reason=failure.reason, for_ms=for_ms)
         held.give_back(decision.outcome, failure.code, failure.reason, decision.delay_ms)
+
+
+def _holds(paid: Paid, prompts: Prompts, prompt_version: str, input_version: str) -> bool:
+    if paid.prompts_digest is None:
+        return (paid.prompt_version, paid.input_version) == (prompt_version, input_version)
+    return (paid.prompts_digest, paid.input_version) == (prompts.digest, input_version)
 
 
 def _place(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Sends claims; one whose outcome is unknown is sent again as it was, so that its leads are not lost for a lease."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -7,7 +8,9 @@ from uuid import UUID, uuid4
 import anyio
 import structlog
 
+from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import Batch, Cause, Lane
+from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.faults import Faults
@@ -35,12 +38,25 @@ class Claims:
     """
 
     def __init__(
-        self, *, store: Store, worker: str, bell: Doorbell, agenda: Agenda, faults: Faults, pace: Pace
+        self,
+        *,
+        store: Store,
+        worker: str,
+        model: str,
+        tariff: Tariff | None,
+        bell: Doorbell,
+        agenda: Agenda,
+        heard: Callable[[Batch], None],
+        faults: Faults,
+        pace: Pace,
     ) -> None:
         self._store = store
         self._worker = worker
+        self._model = model
+        self._terms = tariff.terms() if tariff else None
         self._bell = bell
         self._agenda = agenda
+        self._heard = heard
         self._faults = faults
         self._pace = pace
         self._unanswered: _Claim | None = None
@@ -74,12 +90,13 @@ class Claims:
                 cursor=self._cursor,
                 hints=claim.hints,
                 cause=claim.cause,
+                terms=self._terms,
             )
         except StoreError as error:
             self._note_failure(claim, error)
             return None
         self._failures = 0
-        self._faults.clear("claim")
+        self._note_gate(batch)
         self.last_ok_at = datetime.now(UTC)
         metrics.CLAIMS.labels(claim.cause, "busy" if batch.busy else "answered").inc()
         metrics.hear_figures(batch.figures)
@@ -89,6 +106,7 @@ class Claims:
         self._unanswered = None
         self._cursor = batch.cursor
         self._agenda.hear_batch(batch, limit=limit, slow_limit=slow_limit)
+        self._heard(batch)
         log.debug(
             Event.CLAIM_FINISHED,
             cause=claim.cause,
@@ -98,6 +116,18 @@ class Claims:
             duration_ms=round((anyio.current_time() - sent_at) * 1000),
         )
         return batch
+
+    def _note_gate(self, batch: Batch) -> None:
+        if batch.gate != "unpriced":
+            self._faults.clear("claim")
+            return
+        reason = (
+            f"a budget in dollars is set, but the price of the model {self._model} is not known: name it in the "
+            "file of GEMINI_PRICE_FILE, choose another GEMINI_MODEL, or clear the budget (`leadhook budget clear`)"
+        )
+        trouble = Failure(FailureClass.CONFIGURATION, "model_unpriced", reason)
+        if self._faults.add("claim", trouble):
+            log.error(Event.CLAIM_FAILED, cause="gate", code=trouble.code, reason=trouble.reason)
 
     def _note_failure(self, claim: _Claim, error: StoreError) -> None:
         self._failures += 1

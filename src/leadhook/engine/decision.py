@@ -13,7 +13,6 @@ class Decision:
 
     outcome: Literal["retry", "returned", "dead"]
     delay_ms: int = 0
-    parks_key: bool = False
 
 
 def decide(failure: Failure, attempts: int, *, outage: bool = False) -> Decision:
@@ -26,7 +25,7 @@ def decide(failure: Failure, attempts: int, *, outage: bool = False) -> Decision
     """
     match failure.kind:
         case FailureClass.KEY:
-            return Decision("returned", parks_key=True)
+            return Decision("returned")
         case FailureClass.TRANSIENT if outage:
             return Decision("returned")
         case FailureClass.TRANSIENT:

@@ -1,22 +1,29 @@
 """Puts the parts together, and gives them a beginning and an end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import anyio
 import anyio.abc
 import structlog
 
+from leadhook.domain.job import Batch
+from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.attempt import Attempts
 from leadhook.engine.book import Book
 from leadhook.engine.brake import Brake
 from leadhook.engine.claims import Claims
+from leadhook.engine.comparer import Comparer
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.drain import Drain
+from leadhook.engine.errands import Errand, Errands
 from leadhook.engine.faults import Faults
+from leadhook.engine.filler import Filler
 from leadhook.engine.health import Health
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keeper import Keeper
+from leadhook.engine.key_reports import KeyReports
+from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace
 from leadhook.engine.ports import Judge, Store
 from leadhook.engine.sweeper import Sweeper
@@ -39,6 +46,7 @@ class Engine:
         max_concurrency: int,
         sweep_interval_s: float,
         worker_name: str,
+        tariff: Tariff | None = None,
         pace: Pace | None = None,
     ) -> None:
         pace = pace or Pace()
@@ -49,7 +57,11 @@ class Engine:
         self._faults = faults = Faults()
         brake = Brake(faults=faults, wakeup=wakeup, pace=pace)
         agenda = Agenda(wakeup=wakeup, interval_s=sweep_interval_s, pace=pace)
-        self._attempts = Attempts(judge=judge, drain=self._drain, brake=brake)
+        keyring = Keyring()
+        self._key_reports = KeyReports(store=store, worker=worker_name, keyring=keyring, faults=faults, pace=pace)
+        self._attempts = Attempts(
+            judge=judge, drain=self._drain, brake=brake, keyring=keyring, park=self._key_reports.park, tariff=tariff
+        )
         self._writers = Writers(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
         self._keeper = Keeper(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
         self._sweeper = Sweeper(
@@ -60,7 +72,31 @@ class Engine:
             interval_s=sweep_interval_s,
             pace=pace,
         )
-        self._claims = Claims(store=store, worker=worker_name, bell=self._bell, agenda=agenda, faults=faults, pace=pace)
+        self._comparer = Comparer(
+            store=store,
+            worker=worker_name,
+            tariff=tariff,
+            keyring=keyring,
+            attempts=self._attempts,
+            book=book,
+            agenda=agenda,
+            brake=brake,
+            drain=self._drain,
+            faults=faults,
+            pace=pace,
+        )
+        self._filler = Filler(store=store, agenda=agenda, comparisons_due=self._comparer.hear, faults=faults, pace=pace)
+        self._claims = Claims(
+            store=store,
+            worker=worker_name,
+            model=judge.model,
+            tariff=tariff,
+            bell=self._bell,
+            agenda=agenda,
+            heard=self._hear_aside,
+            faults=faults,
+            pace=pace,
+        )
         self._worker = Worker(
             claims=self._claims,
             start=self._start_attempt,
@@ -70,16 +106,43 @@ class Engine:
             agenda=agenda,
             drain=self._drain,
             brake=brake,
+            keyring=keyring,
             pace=pace,
+        )
+        self._errands = Errands(
+            store=store,
+            judge=judge,
+            worker=worker_name,
+            book=book,
+            writers=self._writers,
+            drain=self._drain,
+            pace=pace,
+            tariff=tariff,
         )
         self._wakeup = wakeup
         self._scope = anyio.CancelScope()
         self._attempt_tasks: anyio.abc.TaskGroup | None = None
+        self._started = anyio.Event()
         self._ended = anyio.Event()
 
     def ring(self, hints: Iterable[str] = ()) -> None:
         """Claim soon; see `Doorbell.ring`."""
         self._bell.ring(hints)
+
+    async def process(self, errands: Sequence[Errand]) -> None:
+        """Judge these leads at once; afterwards each errand knows its answer or its trouble.
+
+        Who waits may be cancelled: what was begun goes on and is saved.
+
+        Raises:
+            TooManyErrandsError: too many wait already.
+        """
+        await self._started.wait()
+        if self._attempt_tasks is None or self._drain.under_way or self._ended.is_set():
+            return
+        request = self._errands.admit(errands)
+        self._attempt_tasks.start_soon(self._errands.run, request)
+        await request.over.wait()
 
     def health(self) -> Health:
         """How it stands."""
@@ -106,17 +169,22 @@ class Engine:
             with self._scope:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._keeper.run)
+                    writing.start_soon(self._key_reports.run)
                     writing.start_soon(self._writers.saver.run)
                     writing.start_soon(self._writers.releaser.run)
                     # The sweep is the inner group: to cancel it must not reach the attempts.
                     async with anyio.create_task_group() as self._attempt_tasks, anyio.create_task_group() as sweeping:
+                        self._started.set()
+                        self._attempt_tasks.start_soon(self._comparer.run)
                         sweeping.start_soon(self._sweeper.run)
+                        sweeping.start_soon(self._filler.run)
                         await self._worker.run()
                         sweeping.cancel_scope.cancel()
                     while len(self._book):
                         await self._wakeup.wait()
                     writing.cancel_scope.cancel()
         finally:
+            self._started.set()
             self._ended.set()
 
     async def stop(self, drain_s: float) -> None:
@@ -129,6 +197,7 @@ class Engine:
         if self._attempt_tasks is None:
             return
         self._wakeup.set()
+        self._book.spare.set()
         for held in self._book:
             held.news.set()
         with anyio.move_on_after(drain_s):
@@ -137,6 +206,11 @@ class Engine:
             log.warning(Event.DRAIN_OVERRUN, leads=len(self._book))
             self._scope.cancel()
             await self._ended.wait()
+
+    def _hear_aside(self, batch: Batch) -> None:
+        if batch.replays_wait:
+            self._filler.wake()
+        self._comparer.hear(batch.comparisons_due_ms)
 
     def _start_attempt(self, held: HeldLead) -> None:
         assert self._attempt_tasks is not None, "leads come only while the engine runs"  # noqa: S101 - for the type checker

@@ -5,9 +5,8 @@ from typing import Literal
 
 import anyio
 
-from leadhook.domain.job import ClaimedLead, ParkedKey, Release, Renewal, Result, Timing
+from leadhook.domain.job import ClaimedLead, LeaseOutcome, Release, Renewal, Result, Timing
 from leadhook.domain.verdict import Paid, Usage
-from leadhook.engine.keyring import Keyring
 from leadhook.engine.wakeup import Wakeup
 
 LeaseName = tuple[str, int]
@@ -19,7 +18,6 @@ class HeldLead:
     """What is known here of one lease. Times are of the event loop's clock, in seconds."""
 
     claimed: ClaimedLead
-    keys: Keyring
     received_at: float
     """When the claim's reply arrived."""
     confirmed_at: float
@@ -45,10 +43,14 @@ class HeldLead:
     written: bool = False
     """A save or release of it was sent, and its outcome is not known yet."""
     lost: bool = False
+    errand: bool = False
+    """A person asked for it."""
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the database has had its last word, which is `outcome`, with the reason that it gave."""
+    outcome: LeaseOutcome | None = None
+    outcome_reason: str | None = None
     release: Release | None = None
     """How it is to be given back; None: it is to be saved."""
-    parked: ParkedKey | None = None
-    """The key that it failed with."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     news: Wakeup = field(default_factory=Wakeup)
     """Set when the lease was confirmed, or a shutdown began."""
@@ -77,6 +79,7 @@ class HeldLead:
             paid=self.paid,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,
+            cost_usd=self.cost_usd,
             timing=self._timing(),
         )
 
@@ -94,8 +97,14 @@ class HeldLead:
             paid=self.paid,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,
+            cost_usd=self.cost_usd,
             timing=self._timing(),
         )
+
+    def end(self, outcome: LeaseOutcome, reason: str | None = None) -> None:
+        """Keep the database's last word about this lease for whoever waits for it."""
+        self.outcome, self.outcome_reason = outcome, reason
+        self.ended.set()
 
     def _timing(self) -> Timing:
         return Timing(first_call_ms=self.first_call_ms, model_ms=round(self.model_ms))

@@ -76,5 +76,6 @@ class Keeper:
         held.lost = True
         held.scope.cancel()
         self._book.remove(held)
+        held.end(outcome)
         log.warning(Event.LEASE_LOST, lead_id=held.claimed.lead_id, fence=held.claimed.fence, outcome=outcome.value)
         report_finished(held, outcome)

@@ -15,13 +15,16 @@ class Pace:
 
     gather_slots_s: float = 0.25
     """How long free slots are gathered before a claim, while fewer than a quarter are free."""
+    enough_slots: int = 5
+    """So many free slots are enough for a claim where a quarter would be more."""
     claim_gap_s: float = 0.05
     """Between the starts of two claims at least: draining touches may not become a hot loop."""
     busy_s: Range = (0.2, 0.6)
     """Until a busy claim is repeated."""
     timer_jitter_s: float = 1.0
     """Added at random to a wake by the clock, so that several instances do not come at once."""
-    gather_writes_s: float = 0.15
+    gather_writes_s: float = 0.3
+    """How long results are gathered for a call while others are still being judged."""
     largest_write: int = 50
     """Leads in one save or release."""
     busy_write_s: Range = (0.2, 0.5)
@@ -44,6 +47,8 @@ class Pace:
     """Between two slices."""
     sweep_busy_s: Range = (1.0, 3.0)
     """Until a sweep is tried again that another process is busy with."""
+    errand_write_s: float = 30.0
+    """How long a person's request waits for its answer to be written before it tells so."""
     model_call_s: float = 60.0
     """The longest a model call may last; none starts that could outlast a shutdown."""
     give_back_s: float = 5.0

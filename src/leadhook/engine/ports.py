@@ -7,6 +7,7 @@ from uuid import UUID
 from leadhook.domain.job import (
     ApiKey,
     Batch,
+    Begun,
     Cause,
     Lane,
     LeaseReplies,
@@ -17,7 +18,9 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.spend import Terms
 from leadhook.domain.verdict import Message, Score, Usage
+from leadhook.store import ReplaySlice
 
 
 class Judge(Protocol):
@@ -53,6 +56,7 @@ class Store(Protocol):
         cursor: Lane | None,
         hints: Sequence[str],
         cause: Cause,
+        terms: Terms | None = None,
     ) -> Batch:
         """Lease leads."""
 
@@ -65,5 +69,19 @@ class Store(Protocol):
     async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
         """Give leads back, and park keys."""
 
+    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
+        """Lease named leads for a person's request, whatever their state."""
+
     async def sweep(self, worker: str) -> SweepSlice:
         """Take the next slice of the sweep."""
+
+    async def replay_slice(self) -> ReplaySlice:
+        """Go on with a replay that is being made or unmade."""
+
+    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
+        """Lease comparisons."""
+
+    async def save_comparisons(
+        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
+    ) -> LeaseReplies:
+        """Keep finished comparisons, and give the others back."""

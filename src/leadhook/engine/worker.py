@@ -36,6 +36,7 @@ class Worker:
         agenda: Agenda,
         drain: Drain,
         brake: Brake,
+        keyring: Keyring,
         pace: Pace,
     ) -> None:
         self._claims = claims
@@ -46,6 +47,7 @@ class Worker:
         self._agenda = agenda
         self._drain = drain
         self._brake = brake
+        self._keyring = keyring
         self._pace = pace
         self._gathered_at: float | None = None
 
@@ -73,7 +75,7 @@ class Worker:
         if occasion.slots <= 0 or at > now:
             self._gathered_at = None
             return math.inf if occasion.slots <= 0 else at - now
-        if occasion.slots >= math.ceil(self._book.slots / 4):
+        if occasion.slots >= min(math.ceil(self._book.slots / 4), self._pace.enough_slots):
             return 0.0
         if self._gathered_at is None:
             self._gathered_at = now + self._pace.gather_slots_s
@@ -84,7 +86,8 @@ class Worker:
         trying = self._brake.applied
         limit = 1 if trying else min(self._book.free, LARGEST_CLAIM)
         sent_at = anyio.current_time()
-        batch = await self._claims.send(occasion.cause, limit=limit, slow_limit=min(limit, self._book.slow_room))
+        with self._book.promised(limit):
+            batch = await self._claims.send(occasion.cause, limit=limit, slow_limit=min(limit, self._book.slow_room))
         if batch is None:
             return
         if trying and batch.leads:
@@ -92,12 +95,12 @@ class Worker:
         self._take(batch, sent_at, tried=1 if trying else 0)
 
     def _take(self, batch: Batch, sent_at: float, *, tried: int) -> None:
-        keys = Keyring(batch.keys)
+        if batch.leads:
+            self._keyring.learn(batch.keys, sent_at)
         # A claim that is repeated may bring more leads than one.
         for place, lead in enumerate(batch.leads):
             held = HeldLead(
                 claimed=lead,
-                keys=keys,
                 received_at=anyio.current_time(),
                 confirmed_at=sent_at,
                 start_limit_s=batch.start_limit_ms / 1000,

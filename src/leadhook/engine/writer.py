@@ -76,9 +76,8 @@ class Writer:
             held.written = False
             self._batches.put_back(held, drawn(self._pace.busy_write_s))
             return
-        if held.parked and reply.outcome == LeaseOutcome.RELEASED:
-            log.warning(Event.KEY_PARKED, **held.parked.model_dump())
         self._book.remove(held)
+        held.end(reply.outcome, reply.reason)
         report_finished(held, reply.outcome, reply.reason)
 
     async def _repeat(self, batch: list[HeldLead], error: StoreError) -> None:

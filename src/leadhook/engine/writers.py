@@ -48,8 +48,7 @@ class Writers:
 
     async def _release(self, batch: list[HeldLead]) -> LeaseReplies:
         releases = [held.release for held in batch if held.release is not None]
-        parked = {held.parked.fingerprint: held.parked for held in batch if held.parked is not None}
-        return await self._store.release(self._worker, releases, list(parked.values()))
+        return await self._store.release(self._worker, releases)
 
     def _bury(self, held: HeldLead, error: StoreError) -> None:
         """The database can't even read this result: the lead is dead, its answer is kept."""
@@ -59,4 +58,5 @@ class Writers:
     def _abandon(self, held: HeldLead, error: StoreError) -> None:
         """Its lease runs out by itself, which the database counts."""
         self._book.remove(held)
+        held.end(LeaseOutcome.LEASE_LOST, error.reason)
         report_finished(held, LeaseOutcome.LEASE_LOST, error.reason)

@@ -7,6 +7,7 @@ tracing: they would see the header.
 """
 
 import os
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,10 +22,9 @@ from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.verdict import Usage
 from leadhook.gemini.failures import classify, timed_out
+from leadhook.gemini.parameters import Step, model_parameters, step_parameters
 
 CALL_LIMIT_S: Final = 60.0
-MAX_OUTPUT_TOKENS: Final = 8192
-"""Room for thoughts and answer together; an answer of ours takes a few hundred."""
 LONGEST_KEY: Final = 500
 """Characters; Google's have 39 to some 60."""
 
@@ -38,6 +38,7 @@ class Reply:
     text: str
     finish_reason: str | None
     block_reason: str | None
+    """Why the prompt itself was refused."""
     usage: Usage
 
 
@@ -53,8 +54,14 @@ class GeminiClient:
         """The model's name."""
         return self._chat.model
 
-    async def ask(self, messages: list[BaseMessage], schema: dict[str, Any], key: ApiKey) -> Reply:
+    async def ask(self, step: Step, messages: list[BaseMessage], key: ApiKey, *, more_room: bool = False) -> Reply:
         """One model call.
+
+        Args:
+            step: decides the shape of the answer and its room.
+            messages: the conversation; its last turn is the user's.
+            key: whose project pays.
+            more_room: the answer before this one was cut off.
 
         Raises:
             Failure: whatever the API, the SDK or the network raised, or the limit of time passed.
@@ -65,9 +72,8 @@ class GeminiClient:
                 answer = await self._chat.ainvoke(
                     messages,
                     http_options=types.HttpOptions(headers=headers),
-                    response_mime_type="application/json",
-                    response_json_schema=schema,
                     automatic_function_calling=_NO_FUNCTIONS,
+                    **step_parameters(step, more_room=more_room),
                 )
         except Exception as error:  # noqa: BLE001 - the SDK raises five families of errors; classify knows them
             late = scope.cancelled_caught
@@ -83,12 +89,14 @@ async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[Gemi
     """The process's client; its connections are closed at the end."""
     os.environ["LANGSMITH_TRACING"] = "false"
     os.environ["LANGCHAIN_TRACING_V2"] = "false"
+    # An answer that ends for a reason which the SDK does not know yet is no news to anybody but the judge.
+    warnings.filterwarnings("ignore", message=".*is not a valid (FinishReason|BlockedReason)", category=UserWarning)
     chat = ChatGoogleGenerativeAI(
         model=model,
         api_key="placeholder: every call brings its own key",
         base_url=base_url,
         max_retries=1,
-        max_output_tokens=MAX_OUTPUT_TOKENS,
+        **model_parameters(model),
     )
     try:
         yield GeminiClient(chat)

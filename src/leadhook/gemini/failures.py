@@ -6,6 +6,7 @@ the server: they are never logged or stored; the sentences here are ours.
 """
 
 import json
+import math
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -16,12 +17,22 @@ from google.genai.errors import APIError
 
 from leadhook.domain.failure import Failure, FailureClass
 
-TRANSPORT_ERRORS: Final = (aiohttp.ClientError, httpx.HTTPError, OSError, json.JSONDecodeError, UnicodeDecodeError)
 MINUTE_QUOTA_S: Final = 60.0
 """How long a key rests when Google names a minute quota but no delay."""
+LONGEST_REST_S: Final = 86_400.0
+"""Whatever delay Google names."""
 
-_BAD_KEY = ("API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "API_KEY_HTTP_REFERRER_BLOCKED")
-_PACIFIC = "America/Los_Angeles"
+_CANNOT_CONNECT: Final = (aiohttp.ClientConnectorError, httpx.ConnectError, ConnectionRefusedError)
+_BROKEN_OFF: Final = (aiohttp.ClientError, httpx.HTTPError, OSError)
+_NO_JSON: Final = (json.JSONDecodeError, UnicodeDecodeError, aiohttp.ContentTypeError)
+
+_BAD_KEY: Final = ("API_KEY_INVALID", "API_KEY_EXPIRED")
+_FORBIDDEN: Final[dict[str, tuple[str, str]]] = {
+    "leaked": ("key_leaked", "Google has blocked this API key, as it was published somewhere."),
+    "SERVICE_DISABLED": ("key_service_disabled", "The Gemini API is not enabled in the project of this API key."),
+}
+_SETTINGS: Final = ("thinking", "generation_config", "generationconfig", "schema", "mime", "max_output", "maxoutput")
+_PACIFIC: Final = "America/Los_Angeles"
 
 
 def timed_out(limit_s: float) -> Failure:
@@ -36,12 +47,14 @@ def classify(error: BaseException, *, model: str) -> Failure:
         return _from_api(api_error, model)
     if isinstance(error, TimeoutError):
         return Failure(FailureClass.TRANSIENT, "model_timeout", "The connection to the model timed out.")
-    if isinstance(error, TRANSPORT_ERRORS):
-        name = type(error).__name__
-        return Failure(FailureClass.TRANSIENT, "model_unreachable", f"The call of the model broke off ({name}).")
-    return Failure(
-        FailureClass.TRANSIENT, "model_call_failed", f"The call of the model failed ({type(error).__name__})."
-    )
+    name = type(error).__name__
+    if isinstance(error, _NO_JSON):
+        return Failure(FailureClass.TRANSIENT, "reply_not_json", "The model's service sent no JSON.")
+    if isinstance(error, _CANNOT_CONNECT):
+        return Failure(FailureClass.TRANSIENT, "model_unreachable", f"The model's service can't be reached ({name}).")
+    if isinstance(error, _BROKEN_OFF):
+        return Failure(FailureClass.TRANSIENT, "model_connection_lost", f"The call of the model broke off ({name}).")
+    return Failure(FailureClass.TRANSIENT, "model_call_failed", f"The call of the model failed ({name}).")
 
 
 def _api_error(error: BaseException) -> APIError | None:
@@ -52,31 +65,55 @@ def _api_error(error: BaseException) -> APIError | None:
 
 
 def _from_api(error: APIError, model: str) -> Failure:  # noqa: PLR0911 - a table, one line a case
-    details = _details(error)
     match error.code:
         case 429:
-            return _over_quota(details)
-        case 400 if _is_bad_key(error, details):
-            return Failure(FailureClass.KEY, "key_invalid", "Google does not accept this API key.")
+            return _over_quota(_details(error))
+        case 400:
+            return _bad_request(error)
         case 401 | 403:
-            return Failure(FailureClass.KEY, "key_forbidden", f"Google refuses this API key (HTTP {error.code}).")
+            return _forbidden(error)
         case 404:
             reason = f"Google does not know the model {model}: check GEMINI_MODEL."
             return Failure(FailureClass.CONFIGURATION, "model_unknown", reason)
-        case 400 if "token" in (error.message or "").lower():
-            return Failure(FailureClass.CONTENT, "prompt_too_long", "The prompt is longer than the model takes.")
-        case 400 if error.status == "FAILED_PRECONDITION":
-            reason = "Google does not serve this project from here (HTTP 400, FAILED_PRECONDITION)."
-            return Failure(FailureClass.CONFIGURATION, "model_precondition", reason)
-        case code if code is not None and 400 <= code < 500 and code != 408:  # noqa: PLR2004 - HTTP's classes
+        case 413:
+            return _too_long()
+        case 402 | 405 | 406 | 410 | 411 | 412 | 414 | 415 | 422 as code:
             return Failure(FailureClass.CONTENT, "model_refused_request", f"Google refused the request (HTTP {code}).")
         case code:
             return Failure(FailureClass.TRANSIENT, "model_unavailable", f"The model's service answered HTTP {code}.")
 
 
+def _bad_request(error: APIError) -> Failure:
+    said = (error.message or "").lower()
+    if _details(error).get("ErrorInfo", {}).get("reason") in _BAD_KEY or "api key" in said:
+        return Failure(FailureClass.KEY, "key_invalid", "Google does not accept this API key.")
+    if error.status == "FAILED_PRECONDITION":
+        reason = "Google does not serve this project from here (HTTP 400, FAILED_PRECONDITION)."
+        return Failure(FailureClass.CONFIGURATION, "model_precondition", reason)
+    if any(word in said for word in _SETTINGS):
+        reason = "The model does not take the settings that it is called with: check GEMINI_MODEL (HTTP 400)."
+        return Failure(FailureClass.CONFIGURATION, "model_settings_refused", reason)
+    if "token" in said:
+        return _too_long()
+    return Failure(FailureClass.CONTENT, "model_refused_request", "Google refused the request (HTTP 400).")
+
+
+def _forbidden(error: APIError) -> Failure:
+    said = f"{error.message} {_details(error).get('ErrorInfo', {}).get('reason')}"
+    for sign, (code, reason) in _FORBIDDEN.items():
+        if sign in said:
+            return Failure(FailureClass.KEY, code, reason)
+    return Failure(FailureClass.KEY, "key_forbidden", f"Google refuses this API key (HTTP {error.code}).")
+
+
+def _too_long() -> Failure:
+    return Failure(FailureClass.CONTENT, "prompt_too_long", "The prompt is longer than the model takes.")
+
+
 def _over_quota(details: dict[str, dict[str, Any]]) -> Failure:
-    violations = details.get("QuotaFailure", {}).get("violations") or []
-    quotas = " ".join(str(violation.get("quotaId", "")) for violation in violations)
+    violations = details.get("QuotaFailure", {}).get("violations")
+    listed = violations if isinstance(violations, list) else []
+    quotas = " ".join(str(violation.get("quotaId", "")) for violation in listed if isinstance(violation, dict))
     delay_s = _seconds(details.get("RetryInfo", {}).get("retryDelay"))
     if "PerDay" in quotas:
         reason = "The daily quota of this API key is used up."
@@ -85,10 +122,6 @@ def _over_quota(details: dict[str, dict[str, Any]]) -> Failure:
         reason = "This API key is over its quota."
         return Failure(FailureClass.KEY, "key_minute_quota", reason, park_s=delay_s or MINUTE_QUOTA_S)
     return Failure(FailureClass.TRANSIENT, "model_overloaded", "The model's service is short of capacity (HTTP 429).")
-
-
-def _is_bad_key(error: APIError, details: dict[str, dict[str, Any]]) -> bool:
-    return details.get("ErrorInfo", {}).get("reason") in _BAD_KEY or "api key" in (error.message or "").lower()
 
 
 def _details(error: APIError) -> dict[str, dict[str, Any]]:
@@ -104,9 +137,10 @@ def _seconds(duration: object) -> float | None:
     if not isinstance(duration, str):
         return None
     try:
-        return max(0.0, float(duration.removesuffix("s")))
+        seconds = float(duration.removesuffix("s"))
     except ValueError:
         return None
+    return min(max(0.0, seconds), LONGEST_REST_S) if math.isfinite(seconds) else None
 
 
 def _until_midnight_pacific() -> float:

@@ -1,29 +1,28 @@
-"""Scores a lead and writes to it: one question, one repair, and only complete answers count."""
+"""Scores a lead and writes to it: one question, one more where that can help, and only complete answers count."""
 
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.failure import Failure
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.verdict import Message, Score, Usage
+from leadhook.gemini import guard
 from leadhook.gemini import prompts as texts
-from leadhook.gemini.answers import MessageAnswer, ScoreAnswer, parse
+from leadhook.gemini.answers import MessageAnswer, ScoreAnswer
 from leadhook.gemini.client import GeminiClient, Reply, open_client
+from leadhook.gemini.parameters import Step
+from leadhook.gemini.readings import Remedy, Unusable, read_reply
+from leadhook.gemini.rendering import Rendering, render
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
-BLOCKED: Final = frozenset({"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"})
-"""Finish reasons that mean: Google will not answer this, however often it is asked."""
-
-_SCHEMAS: Final[dict[type[BaseModel], dict[str, Any]]] = {
-    shape: shape.model_json_schema() for shape in (ScoreAnswer, MessageAnswer)
-}
+REPEATED_CHARACTERS: Final = 9_000
+"""Of an answer that is shown to the model again."""
 
 
 class GeminiJudge:
@@ -38,7 +37,7 @@ class GeminiJudge:
         return self._client.model
 
     def prompt_version(self, prompts: Prompts) -> str:
-        """16 hex digits that change with the templates, the `prompts` row or the model."""
+        """16 hex digits that change with the templates, the `prompts` row, the model or how it is set."""
         return texts.prompt_version(prompts, self.model)
 
     def input_version(self, lead: Lead) -> str:
@@ -51,8 +50,12 @@ class GeminiJudge:
         Raises:
             Failure: with what the failed calls cost.
         """
-        answer, usage = await self._ask("score", lead, prompts, key, ScoreAnswer)
-        return answer.to_domain(), usage
+        rendering = render(lead)
+
+        def accept(reply: Reply) -> Score:
+            return read_reply(reply, ScoreAnswer).to_domain().model_copy(update={"flags": rendering.flags})
+
+        return await self._ask("score", rendering, prompts, key, accept)
 
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
         """Subject and message for a lead, and what they cost.
@@ -60,37 +63,39 @@ class GeminiJudge:
         Raises:
             Failure: with what the failed calls cost.
         """
-        answer, usage = await self._ask("message", lead, prompts, key, MessageAnswer)
-        return answer.to_domain(), usage
+
+        def accept(reply: Reply) -> Message:
+            message = read_reply(reply, MessageAnswer).to_domain()
+            code = guard.foreign(message, prompts, lead)
+            if code is not None:
+                raise Unusable(code, guard.WORDS[code], Remedy.REPAIR)
+            return message
+
+        return await self._ask("message", render(lead), prompts, key, accept)
 
     async def _ask(
-        self, step: texts.Step, lead: Lead, prompts: Prompts, key: ApiKey, shape: type[Answer]
+        self, step: Step, rendering: Rendering, prompts: Prompts, key: ApiKey, accept: Callable[[Reply], Answer]
     ) -> tuple[Answer, Usage]:
-        messages: list[BaseMessage] = [
-            SystemMessage(texts.system_instruction(step, prompts)),
-            HumanMessage(texts.fenced_lead(lead)),
-        ]
         usage = Usage()
-        for last in (False, True):
-            try:
-                reply = await self._client.ask(messages, _SCHEMAS[shape], key)
-            except Failure as failure:
-                failure.usage = usage + failure.usage
-                raise
+        try:
+            question: list[BaseMessage] = [
+                SystemMessage(texts.system_instruction(step, prompts)),
+                HumanMessage(texts.fenced(rendering.text)),
+            ]
+            reply = await self._client.ask(step, question, key)
             usage += reply.usage
-            fault = _fault(reply)
-            if fault is None:
-                try:
-                    return parse(reply.text, shape), usage
-                except ValueError as error:
-                    fault = _words(error)
-            if last:
-                break
-            # Gemini refuses a conversation that ends on the model's turn, and an empty turn.
-            messages = [*messages, AIMessage(reply.text or "{}"), HumanMessage(_repair(fault))]
-        raise Failure(
-            FailureClass.CONTENT, "answer_unusable", f"The model's answer was no good, twice: {fault}", usage=usage
-        )
+            try:
+                return accept(reply), usage
+            except Unusable as first:
+                more_room = first.remedy == Remedy.MORE_ROOM
+                reply = await self._client.ask(step, [*question, *_repair(reply, first)], key, more_room=more_room)
+                usage += reply.usage
+                return accept(reply), usage
+        except Unusable as second:
+            raise second.as_failure(usage) from None
+        except Failure as failure:
+            failure.usage = usage + failure.usage
+            raise
 
 
 @asynccontextmanager
@@ -105,29 +110,9 @@ async def open_judge(*, model: str, base_url: str | None = None) -> AsyncIterato
         yield GeminiJudge(client)
 
 
-def _fault(reply: Reply) -> str | None:
-    if reply.block_reason is not None:
-        reason = f"Google blocked the prompt ({reply.block_reason})."
-        raise Failure(FailureClass.CONTENT, "prompt_blocked", reason, usage=reply.usage)
-    if reply.finish_reason in BLOCKED:
-        reason = f"Google blocked the answer ({reply.finish_reason})."
-        raise Failure(FailureClass.CONTENT, "answer_blocked", reason, usage=reply.usage)
-    if reply.finish_reason != "STOP":
-        return f"it did not end properly (finish reason {reply.finish_reason or 'missing'})"
-    return None
-
-
-def _words(error: ValueError) -> str:
-    """What is wrong with an answer, without a word of the answer: it may quote the lead."""
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['type']}"
-            for item in error.errors(include_url=False, include_input=False)
-        )
-    if isinstance(error, json.JSONDecodeError):
-        return f"it is not complete JSON ({error.msg} at character {error.pos})"
-    return type(error).__name__
-
-
-def _repair(fault: str) -> str:
-    return f"That answer can't be used: {fault}. Answer again, completely, with JSON alone."
+def _repair(reply: Reply, unusable: Unusable) -> list[BaseMessage]:
+    """What follows the question in the second call. Gemini takes no conversation that ends on the model's turn."""
+    if unusable.remedy != Remedy.REPAIR:
+        return []
+    words = f"That answer can't be used: {unusable.words}. Answer again, completely, with the JSON object alone."
+    return [AIMessage(reply.text[:REPEATED_CHARACTERS]), HumanMessage(words)]

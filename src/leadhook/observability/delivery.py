@@ -106,7 +106,8 @@ def _rejected(body: bytes) -> int:
         answer = ExportLogsServiceResponse.FromString(body)
     except Exception:  # noqa: BLE001 - whatever the decoder raises: services that answer in words took the lines
         return 0
-    return max(0, int(answer.partial_success.rejected_log_records))
+    rejected: int = answer.partial_success.rejected_log_records
+    return max(0, rejected)
 
 
 def _retry_after_s(text: str) -> float:

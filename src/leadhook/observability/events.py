@@ -36,6 +36,19 @@ class Event(StrEnum):
         "`count` webhooks of the last second did not prove themselves; `reasons` are told here and nowhere else",
     )
     REPLAY_REQUESTED = "replay.requested", "an admin asked for leads to be judged again"
+    LEAD_EXPLAINED = "lead.explained", "an admin asked where a lead stands; `why` is the kind of the answer"
+    PROCESS_REQUESTED = "process.requested", "an admin had leads judged at once"
+    PROCESS_FAILED = "process.failed", "leads of a request could not be begun; the answer says why"
+    REPLAY_STOPPED = "replay.stopped", "an admin stopped a replay; what was not begun goes back to what it was"
+    REPLAY_FAILED = "replay.failed", "a slice of a replay failed; it is tried again"
+    COMPARISON_FINISHED = (
+        "comparison.finished",
+        "one lead was judged beside the application's answer; `outcome` says how",
+    )
+    COMPARE_FAILED = (
+        "compare.failed",
+        "comparisons could not be had or saved; it is tried again while their leases last",
+    )
 
     CLAIM_FINISHED = "claim.finished", "the database answered a claim"
     CLAIM_FAILED = "claim.failed", "the database did not answer a claim, or not as it should"

@@ -20,7 +20,7 @@ _SPEAKING: Final = (
     ArithmeticError,
     BaseExceptionGroup,
 )
-"""Their messages name places and types. `ValueError`, `KeyError` and libraries quote what they were given."""
+"""Their messages name places and types; those of `ValueError`, `KeyError` and most libraries quote their input."""
 
 
 def describe(error: BaseException) -> list[dict[str, Any]]:

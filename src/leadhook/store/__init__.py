@@ -2,16 +2,24 @@
 
 from leadhook.store.client import Store, open_store
 from leadhook.store.errors import StoreError
+from leadhook.store.replays import ComparisonSum, DryRun, LeadProgress, ReplaySlice, ReplayStatus
 from leadhook.store.replies import KeyCounts, ReplayedLead, ReplayReply, RestingKey, RingSettings, Status
+from leadhook.store.text import cleaned
 
 __all__ = [
+    "ComparisonSum",
+    "DryRun",
     "KeyCounts",
+    "LeadProgress",
     "ReplayReply",
+    "ReplaySlice",
+    "ReplayStatus",
     "ReplayedLead",
     "RestingKey",
     "RingSettings",
     "Status",
     "Store",
     "StoreError",
+    "cleaned",
     "open_store",
 ]

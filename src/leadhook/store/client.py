@@ -9,17 +9,21 @@ from postgrest.exceptions import APIError
 from pydantic import BaseModel, ValidationError
 from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
 
-from leadhook.domain.job import Batch, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.domain.dossier import Dossier
+from leadhook.domain.job import Batch, Begun, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.domain.lead import Lead
+from leadhook.domain.spend import Terms
 from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
-from leadhook.store.replies import ReplayReply, Status, to_batch
+from leadhook.store.replays import ReplayCalls
+from leadhook.store.replies import Status, to_batch
 from leadhook.store.text import cleaned
 from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class Store:
+class Store(ReplayCalls):
     """The functions `public.leadhook_*`. Every method raises `StoreError`, and nothing else, when it fails.
 
     All of them may be repeated when their outcome is unknown.
@@ -39,6 +43,7 @@ class Store:
         cursor: Lane | None,
         hints: Sequence[str],
         cause: Cause,
+        terms: Terms | None = None,
     ) -> Batch:
         """Lease up to `limit` leads, at most `slow_limit` of them from replays and backlog.
 
@@ -50,8 +55,9 @@ class Store:
             cursor: of the last batch.
             hints: ids from plain dashboard webhooks, at most 500.
             cause: what made the caller claim; becomes `found_by` of what this claim makes ready.
+            terms: what a lead may cost at the most; None: the model has no known price.
         """
-        reply = await self._call(
+        return await self._ask_for_batch(
             "leadhook_claim",
             {
                 "p_token": str(token),
@@ -61,14 +67,9 @@ class Store:
                 "p_cursor": cursor.model_dump(mode="json") if cursor else None,
                 "p_hints": list(hints),
                 "p_cause": cause,
+                "p_price": terms.model_dump() if terms else {},
             },
         )
-        try:
-            batch = to_batch(reply)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _not_understood("leadhook_claim", error) from None
-        redactor.remember_keys(key.api_key.get_secret_value() for key in batch.keys)
-        return batch
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
         """Keep leases, and hand over what was bought meanwhile."""
@@ -83,18 +84,38 @@ class Store:
         parameters = {"p_worker": worker, "p_releases": _dump(releases), "p_keys": _dump(parked)}
         return await self._ask("leadhook_release", LeaseReplies, parameters)
 
+    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
+        """Lease up to 100 named leads for a person's request, each once; their ids must be clean text.
+
+        Args:
+            worker: this process's name, for people.
+            token: the same token again returns the same leases.
+            leads: of each only what is written into `llm_response` is handed over.
+        """
+        given = [lead.model_dump(include={"lead_id", "tag", "name", "linkedin_url", "location"}) for lead in leads]
+        parameters = {"p_token": str(token), "p_worker": worker, "p_leads": given}
+        return await self._ask("leadhook_process_begin", Begun, parameters)
+
     async def sweep(self, worker: str) -> SweepSlice:
         """Take the next slice of the sweep."""
         return await self._ask("leadhook_sweep", SweepSlice, {"p_worker": worker})
 
-    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
-        """Have leads judged again."""
-        parameters = {"p_lead_ids": list(lead_ids), "p_actor": actor, "p_reason": reason}
-        return await self._ask("leadhook_replay", ReplayReply, parameters)
+    async def explain(self, lead_id: str) -> Dossier:
+        """All that is known of one lead; an id that nobody has is no error."""
+        return await self._ask("leadhook_explain", Dossier, {"p_lead_id": lead_id})
 
     async def status(self) -> Status:
         """What the database says of itself."""
         return await self._ask("leadhook_status", Status, {})
+
+    async def _ask_for_batch(self, function: str, parameters: Mapping[str, Any]) -> Batch:
+        reply = await self._call(function, parameters)
+        try:
+            batch = to_batch(reply)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _not_understood(function, error) from None
+        redactor.remember_keys(key.api_key.get_secret_value() for key in batch.keys)
+        return batch
 
     async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
         reply = await self._call(function, parameters)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,7 +18,7 @@ class ReplayedLead(BaseModel):
 
     lead_id: str
     outcome: str
-    """`queued`, `queued_after`, `already_queued`, `not_eligible` or `unknown`."""
+    """`queued`, `queued_after`, `already_queued`, `held`, `not_eligible` or `unknown`."""
     missing: tuple[str, ...] = ()
     """The conditions that a lead which is not eligible does not meet."""
 
@@ -30,6 +31,8 @@ class ReplayReply(BaseModel):
     replay_id: int | None = None
     counts: dict[str, int] = Field(default_factory=dict)
     leads: tuple[ReplayedLead, ...] = ()
+    phase: str = "queued"
+    """`queueing` while leads that fit a filter are still being looked for."""
 
 
 class KeyCounts(BaseModel):
@@ -39,6 +42,9 @@ class KeyCounts(BaseModel):
 
     total: int = 0
     healthy: int = 0
+    """May be used."""
+    untried: int = 0
+    """Those of them that no call has succeeded with yet."""
     cooling: int = 0
     disabled: int = 0
     next_return_at: datetime | None = None
@@ -64,6 +70,44 @@ class RingSettings(BaseModel):
     pg_net: bool = False
 
 
+class Pause(BaseModel):
+    """What is not claimed, by somebody's hand; `user_id` None means everything, `tag` None all of the user."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: UUID | None = None
+    tag: str | None = None
+    actor: str
+    reason: str | None = None
+    paused_at: datetime
+
+
+class Budget(BaseModel):
+    """How much may be spent in a day of UTC; `user_id` None means by all together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: UUID | None = None
+    daily_usd: float
+    left_usd: float
+    spent: bool = False
+    """Leads wait for the next day, or for more."""
+    too_small: bool = False
+    """Even a whole day's is less than a waiting lead may cost."""
+
+
+class Spend(BaseModel):
+    """Dollars of today in UTC."""
+
+    model_config = ConfigDict(frozen=True)
+
+    spent_usd: float = 0
+    wasted_usd: float = 0
+    """The part that bought nothing."""
+    reserved_usd: float = 0
+    """What leads at work may still spend."""
+
+
 class Status(BaseModel):
     """What the database says of itself."""
 
@@ -82,6 +126,11 @@ class Status(BaseModel):
     ring: RingSettings = RingSettings()
     jobs: dict[str, int] = Field(default_factory=dict)
     """By state; counted up to a bound."""
+    pauses: tuple[Pause, ...] = ()
+    """The first 20, that of everything first."""
+    budgets: tuple[Budget, ...] = ()
+    """The first 20, that of all users first."""
+    spend: Spend = Spend()
 
 
 def to_batch(reply: Mapping[str, Any]) -> Batch:

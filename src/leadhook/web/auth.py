@@ -83,5 +83,8 @@ class Admins:
         if fits and scheme.lower() == b"bearer":
             return f"admin:{digest.hex()[:8]}"
         raise Problem(
-            401, "Send `Authorization: Bearer <one of ADMIN_TOKENS>`.", headers={"WWW-Authenticate": "Bearer"}
+            401,
+            "Send the header `Authorization: Bearer <one of ADMIN_TOKENS>`; a page in a browser also needs its origin "
+            "in CORS_ORIGINS.",
+            headers={"WWW-Authenticate": "Bearer"},
         )

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 MEDIA_TYPE: Final = "application/problem+json"
 MOST_ERRORS: Final = 20
@@ -22,6 +22,29 @@ _DETAILS: Final = {
 }
 
 
+class Fault(BaseModel):
+    """What is wrong with one field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    pointer: str
+    """A JSON pointer into the body, as a fragment: `#/lead_ids/0`."""
+    detail: str
+
+
+class ProblemAnswer(BaseModel):
+    """RFC 9457; `detail` says what to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] | None = None
+    """Where the body is not of the expected shape; the first 20."""
+
+
 class Problem(HTTPException):
     """Raised anywhere under a request to answer with a problem."""
 
@@ -30,7 +53,7 @@ class Problem(HTTPException):
         status: int,
         detail: str | None = None,
         *,
-        errors: list[dict[str, str]] | None = None,
+        errors: list[Fault] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, detail, headers)
@@ -40,15 +63,13 @@ class Problem(HTTPException):
 def problem(error: HTTPException) -> Response:
     """The answer for an error."""
     title = HTTPStatus(error.status_code).phrase
-    content: dict[str, Any] = {
-        "type": "about:blank",
-        "title": title,
-        "status": error.status_code,
-        "detail": _DETAILS.get(error.status_code, title) if error.detail == title else error.detail,
-    }
-    if isinstance(error, Problem) and error.errors:
-        content["errors"] = error.errors
-    return JSONResponse(content, error.status_code, error.headers, MEDIA_TYPE)
+    content = ProblemAnswer(
+        title=title,
+        status=error.status_code,
+        detail=_DETAILS.get(error.status_code, title) if error.detail == title else error.detail,
+        errors=error.errors if isinstance(error, Problem) else None,
+    )
+    return Response(content.model_dump_json(exclude_none=True), error.status_code, error.headers, MEDIA_TYPE)
 
 
 async def answer_with_problem(_request: Request, error: Exception) -> Response:
@@ -61,7 +82,7 @@ def unreadable(error: ValidationError) -> Problem:
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     if any(fault["type"] == "json_invalid" for fault in faults):
         return Problem(400, "The body is not valid JSON.")
-    errors = [{"pointer": _pointer(fault["loc"]), "detail": fault["msg"]} for fault in faults[:MOST_ERRORS]]
+    errors = [Fault(pointer=_pointer(fault["loc"]), detail=fault["msg"]) for fault in faults[:MOST_ERRORS]]
     return Problem(422, "The body is JSON, but not of the expected shape; `errors` says where.", errors=errors)
 
 

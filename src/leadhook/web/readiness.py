@@ -67,6 +67,10 @@ class Readiness:
         )
         return Findings(reasons, tuple(warnings))
 
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps this process from taking leads, without asking the database."""
+        return judge_engine(self._engine())
+
     async def _ask(self) -> Findings:
         try:
             with anyio.fail_after(PATIENCE_S):
@@ -79,7 +83,8 @@ class Readiness:
 
 def judge_database(status: Status) -> Findings:
     """What a database that answers still lacks."""
-    reasons, warnings = [], []
+    reasons: list[str] = []
+    warnings: list[str] = []
     keys = status.keys
     if keys.total == 0:
         reasons.append("public.gemini_api holds no API key, or can't be read: add one.")
@@ -89,6 +94,9 @@ def judge_database(status: Status) -> Findings:
         reasons.append(
             f"No Gemini key is usable: {keys.cooling} rest and {keys.disabled} are refused by Google.{again}{each}"
         )
+    gates = judge_gates(status)
+    reasons.extend(gates.reasons)
+    warnings.extend(gates.warnings)
     missing = sorted(table for table, there in status.triggers.items() if not there)
     if missing:
         warnings.append(
@@ -102,6 +110,29 @@ def judge_database(status: Status) -> Findings:
     if held := status.jobs.get("held", 0):
         count = f"{held} or more" if held >= COUNTED_UP_TO else f"{held}"
         warnings.append(f"{count} leads from before the installation are held back until they are released.")
+    return Findings(tuple(reasons), tuple(warnings))
+
+
+def judge_gates(status: Status) -> Findings:
+    """What holds leads back on purpose: a reason where it is all of them."""
+    reasons: list[str] = []
+    warnings: list[str] = []
+    for pause in status.pauses:
+        what = f"User {pause.user_id}" + (f", tag {pause.tag}," if pause.tag is not None else "")
+        what = "Everything" if pause.user_id is None else what
+        why = f": {pause.reason}" if pause.reason else ""
+        found = reasons if pause.user_id is None else warnings
+        found.append(_sentence(f"{what} is paused since {_moment(pause.paused_at)} by {pause.actor}{why}"))
+    for budget in status.budgets:
+        whose = "of all users" if budget.user_id is None else f"of user {budget.user_id}"
+        found = reasons if budget.user_id is None else warnings
+        if budget.too_small:
+            found.append(f"The budget {whose}, ${budget.daily_usd:g} a day, is less than one lead may cost: raise it.")
+        elif budget.spent:
+            found.append(
+                f"The budget {whose}, ${budget.daily_usd:g} a day, is spent: leads wait for midnight UTC or a higher "
+                "budget."
+            )
     return Findings(tuple(reasons), tuple(warnings))
 
 

@@ -1,60 +1,272 @@
 """`POST /replay`: an admin has leads judged again; the database decides lead by lead what that means."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
 
+import anyio
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
+from leadhook.domain.forecast import Spending, forecast
 from leadhook.observability.events import Event
-from leadhook.store import StoreError
-from leadhook.web.bodies import read_body, require_json
-from leadhook.web.problems import Problem, unreadable
+from leadhook.store import DryRun, ReplayReply, StoreError
+from leadhook.web.openapi import Answer, Body, Call, operation
+from leadhook.web.problems import Problem
 from leadhook.web.state import State
 
 LARGEST_REPLAY: Final = 256 * 1024
 RETRY_AFTER_S: Final = "10"
+DRY_RUN_S: Final = 20.0
+"""A dry run that takes longer answers what it has counted so far."""
+SAMPLE: Final = 10
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+LeadId = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(max_length=50_000)]
+Score = Annotated[int, Field(ge=0, le=100)]
 
-class ReplayRequest(BaseModel):
-    """The body of a replay."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class ReplayFilter(Body):
+    """Which leads, of those that leadhook knows; every field that is given must fit."""
 
-    lead_ids: list[Annotated[str, StringConstraints(min_length=1, max_length=1000)]] = Field(
-        min_length=1, max_length=1000
-    )
+    all: Literal[True] | None = None
+    """Every lead, without any other field: an empty filter is refused."""
+    user_id: UUID | None = None
+    tag: Word | None = None
+    state: Literal["waiting", "ready", "leased", "done", "dead", "held"] | None = None
+    """Of the lead's job. Held leads are only counted: `leadhook backlog release` lets them go."""
+    outcome: Literal["saved", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"] | None = None
+    """Of its last attempt."""
+    error_code: Word | None = None
+    """Of its job: why it is dead, or was not written."""
+    score_min: Score | None = None
+    """Of the last verdict."""
+    score_max: Score | None = None
+    """Of the last verdict."""
+    prompt_version: Word | None = None
+    """Of the last verdict."""
+    since: AwareDatetime | None = None
+    """When its last run ended, at the earliest."""
+    until: AwareDatetime | None = None
+    """When its last run ended: earlier than this."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        if not given:
+            raise ValueError('an empty filter would take every lead: say {"all": true} if that is meant')
+        if "all" in given and len(given) > 1:
+            raise ValueError("all stands alone")
+        if self.score_min is not None and self.score_max is not None and self.score_min > self.score_max:
+            raise ValueError("score_min is greater than score_max")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("since is not before until")
+        return self
+
+    def fields(self) -> dict[str, Any]:
+        """Those that are given, for the database."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class ReplayPrompts(Body):
+    """Texts that stand in the place of those of the lead's `prompts` row."""
+
+    wildnet_data: Text | None = None
+    scoring_criteria_and_icp: Text | None = None
+    message_prompt: Text | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("no text is given")
+        return self
+
+
+class ReplayRequest(Body):
+    """Leads by their ids, or by a filter."""
+
+    lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=1000)] | None = None
+    filter: ReplayFilter | None = None
+    limit: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
+    """With a filter: so many leads at most are queued, in the order of their ids."""
+    mode: Literal["replay", "compare"] = "replay"
+    """`compare` judges beside the application's answers, which stay as they are."""
+    prompts: ReplayPrompts | None = None
+    """Only to compare."""
+    dry_run: bool = False
+    """Only tell what it would come to."""
     reason: Annotated[str, StringConstraints(max_length=500)] | None = None
     """For the audit."""
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if (self.lead_ids is None) == (self.filter is None):
+            raise ValueError("either lead_ids or filter is needed, and not both")
+        if self.limit is not None and self.filter is None:
+            raise ValueError("limit belongs to a filter")
+        if self.prompts is not None and self.mode != "compare":
+            raise ValueError("prompts belong to the mode compare")
+        return self
 
-async def replay(request: Request[State]) -> Response:
-    """Ask the database, and tell what became of each lead."""
-    actor = request.state["admins"].authenticate(request.scope["headers"])
-    require_json(request)
+    def named(self) -> list[str]:
+        """The ids, each once."""
+        return list(dict.fromkeys(self.lead_ids or ()))
+
+
+class LeadAnswer(Answer):
+    """What became of one lead."""
+
+    lead_id: str
+    outcome: str
+    """`queued`, `queued_after`, `already_queued`, `not_eligible` or `unknown`."""
+    missing: tuple[str, ...] = Field(default=(), exclude_if=lambda missing: not missing)
+    """The conditions that a lead which is not eligible does not meet."""
+
+
+class ReplayAnswer(Answer):
+    """What became of the leads."""
+
+    replay_id: int | None
+    state: Literal["queueing", "queued"]
+    """`queueing`: more leads that fit the filter are being queued; `GET /replays/{replay_id}` tells how far it is."""
+    counts: dict[str, int]
+    """Leads by outcome; with a filter also `held`."""
+    leads: tuple[LeadAnswer, ...]
+    """Those that were named; with a filter none."""
+
+
+class Forecast(Answer):
+    """What the model would be asked, from what these leads cost when they were last judged."""
+
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    """With the thinking ones."""
+    thinking_tokens: int
+    cost_usd: float | None
+    """None where no price is known."""
+    duration_s: float
+    """On the slots of this process alone."""
+    judged_before: int
+    """How many of the leads the figures are of; the others are reckoned by an average."""
+
+
+class DryRunAnswer(Answer):
+    """What a replay would come to. Nothing was changed."""
+
+    dry_run: Literal[True] = True
+    count: int
+    """How many leads would be judged."""
+    counts: dict[str, int]
+    """Leads by outcome."""
+    complete: bool
+    """False: looking through all leads took too long, and the figures are of a part."""
+    forecast: Forecast | None
+    """None while no lead was ever judged."""
+    sample: tuple[str, ...]
+    """The first ids of those that would be judged."""
+
+
+@operation(
+    "POST",
+    "/replay",
+    who="admin",
+    body=ReplayRequest,
+    largest_body=LARGEST_REPLAY,
+    answers={202: ReplayAnswer, 200: DryRunAnswer},
+    problems={503: "The database could not take the replay."},
+)
+async def replay(call: Call[ReplayRequest]) -> ReplayAnswer | tuple[int, DryRunAnswer]:
+    """Judge leads again, compare, or only count.
+
+    The earlier verdicts stay; the database decides lead by lead. 200 answers a dry run.
+    """
+    wanted, state, actor = call.body, call.request.state, call.actor
     try:
-        wanted = ReplayRequest.model_validate_json(await read_body(request, LARGEST_REPLAY))
-    except ValidationError as error:
-        raise unreadable(error) from None
-    lead_ids = list(dict.fromkeys(wanted.lead_ids))
-    try:
-        reply = await request.state["replayer"].replay(lead_ids, actor, wanted.reason)
+        if wanted.dry_run:
+            return 200, await _count(state, wanted)
+        reply = await _begin(state, wanted, actor)
     except StoreError as error:
-        log.warning(
-            Event.REPLAY_REQUESTED, actor=actor, leads=len(lead_ids), error_code=error.code, reason=error.reason
-        )
-        raise _unanswered(error) from None
-    log.info(Event.REPLAY_REQUESTED, actor=actor, leads=len(lead_ids), replay_id=reply.replay_id, counts=reply.counts)
-    content: dict[str, Any] = reply.model_dump(mode="json", exclude_defaults=True)
-    return JSONResponse({"replay_id": reply.replay_id, "counts": {}, "leads": [], **content}, 202)
+        log.warning(Event.REPLAY_REQUESTED, actor=actor, mode=wanted.mode, error_code=error.code, reason=error.reason)
+        raise unanswered(error) from None
+    # The database rings, too; that ring may be lost.
+    state["bell"].ring()
+    log.info(
+        Event.REPLAY_REQUESTED,
+        actor=actor,
+        mode=wanted.mode,
+        named=len(wanted.named()),
+        replay_id=reply.replay_id,
+        counts=reply.counts,
+        phase=reply.phase,
+    )
+    return ReplayAnswer(
+        replay_id=reply.replay_id,
+        state="queueing" if reply.phase == "queueing" else "queued",
+        counts=reply.counts,
+        leads=tuple(LeadAnswer.model_validate(lead.model_dump()) for lead in reply.leads),
+    )
 
 
-def _unanswered(error: StoreError) -> Problem:
+def unanswered(error: StoreError) -> Problem:
+    """The problem for a database that can't be asked."""
     if error.kind == "caller_bug":
         return Problem(500)
     return Problem(
         503, f"The database could not take the replay: {error.reason}.", headers={"Retry-After": RETRY_AFTER_S}
+    )
+
+
+async def _begin(state: State, wanted: ReplayRequest, actor: str) -> ReplayReply:
+    prompts = wanted.prompts.model_dump(exclude_unset=True) if wanted.prompts else None
+    if wanted.filter is None:
+        return await state["replayer"].replay(wanted.named(), actor, wanted.reason, mode=wanted.mode, prompts=prompts)
+    return await state["replayer"].replay_filtered(
+        wanted.filter.fields(), wanted.limit, actor, wanted.reason, mode=wanted.mode, prompts=prompts
+    )
+
+
+async def _count(state: State, wanted: ReplayRequest) -> DryRunAnswer:
+    fields = wanted.filter.fields() if wanted.filter else None
+    counts: dict[str, int] = {}
+    sample: list[str] = []
+    usage = Spending()
+    after: str | None = ""
+    deadline = anyio.current_time() + DRY_RUN_S
+    piece = DryRun()
+    while after is not None and anyio.current_time() < deadline:
+        most = None if wanted.limit is None else wanted.limit - _judged(counts)
+        piece = await state["replayer"].dry_run(wanted.named() or None, fields, most, wanted.mode, after)
+        counts = {name: counts.get(name, 0) + piece.counts.get(name, 0) for name in counts | piece.counts}
+        sample = (sample + list(piece.sample))[:SAMPLE]
+        usage += piece.usage
+        after = None if wanted.limit is not None and _judged(counts) >= wanted.limit else piece.last_lead
+    share = 4 if wanted.mode == "compare" else 4 / 3
+    return DryRunAnswer(
+        count=_judged(counts),
+        counts=counts,
+        complete=after is None,
+        forecast=_forecast(_judged(counts), usage, piece.average, max(1, state["slots"] // share)),
+        sample=tuple(sample),
+    )
+
+
+def _judged(counts: dict[str, int]) -> int:
+    return counts.get("queued", 0) + counts.get("queued_after", 0)
+
+
+def _forecast(leads: int, usage: Spending, average: Spending, slots: float) -> Forecast | None:
+    found = forecast(leads, usage, average)
+    if found is None:
+        return None
+    tokens = {name: round(getattr(found, name)) for name in Forecast.model_fields if name.endswith("_tokens")}
+    return Forecast(
+        calls=round(found.calls),
+        **tokens,
+        cost_usd=found.cost_usd,
+        duration_s=round(found.model_ms / 1000 / min(slots, max(1, leads)), 1),
+        judged_before=usage.known,
     )

@@ -13,12 +13,26 @@ LONGEST_HINT: Final = 200
 
 Table = Literal["all_leads", "lead_details", "prompts", "gemini_api"]
 LEAD_TABLES: Final = ("all_leads", "lead_details")
+EITHER_FORM: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"required": ["records"], "properties": {"records": {"type": "array"}}},
+        {
+            "required": ["table", "schema"],
+            "properties": {
+                "type": {"enum": ["INSERT", "UPDATE", "DELETE"]},
+                "table": {"type": "string"},
+                "schema": {"type": "string"},
+            },
+        },
+    ]
+}
+"""What `_dashboard_webhooks_name_their_table` demands, for the document."""
 
 
 class Ring(BaseModel):
     """The body of `POST /webhooks/leads`; of the rows only the lead's id and `sent_to_llm` are read."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True, json_schema_extra=EITHER_FORM)
 
     type: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
     """INSERT, UPDATE, DELETE; from our own database also TRUNCATE or what else made work."""

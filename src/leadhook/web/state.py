@@ -1,13 +1,16 @@
 """What a request finds: built once by the application's lifespan, typed, instead of globals."""
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol, TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypedDict
 
+from leadhook.domain.dossier import Dossier
+from leadhook.engine import Errand
 from leadhook.observability.ring_sum import RingSum
-from leadhook.store import ReplayReply
+from leadhook.store import DryRun, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.sign_ins import SignIns
 
 
 class Bell(Protocol):
@@ -17,20 +20,75 @@ class Bell(Protocol):
         """There may be work."""
 
 
+class Processor(Protocol):
+    """The part of the engine that judges leads while somebody waits."""
+
+    async def process(self, errands: Sequence[Errand]) -> None:
+        """Judge these leads at once; afterwards each errand knows its answer or its trouble."""
+
+
 class Replayer(Protocol):
     """The part of the store that a replay needs."""
 
-    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
+    async def replay(
+        self,
+        lead_ids: Sequence[str],
+        actor: str,
+        reason: str | None = None,
+        *,
+        mode: Literal["replay", "compare"] = "replay",
+        prompts: Mapping[str, Any] | None = None,
+    ) -> ReplayReply:
         """Have leads judged again."""
+
+    async def replay_filtered(
+        self,
+        fields: Mapping[str, Any],
+        limit: int | None,
+        actor: str,
+        reason: str | None = None,
+        *,
+        mode: Literal["replay", "compare"] = "replay",
+        prompts: Mapping[str, Any] | None = None,
+    ) -> ReplayReply:
+        """Begin to have judged again what fits a filter."""
+
+    async def dry_run(
+        self,
+        lead_ids: Sequence[str] | None,
+        fields: Mapping[str, Any] | None,
+        limit: int | None,
+        mode: Literal["replay", "compare"],
+        after: str = "",
+    ) -> DryRun:
+        """What it would come to."""
+
+    async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
+        """How far it is."""
+
+    async def stop_replay(self, replay_id: int) -> ReplayStatus:
+        """End it before its time."""
+
+
+class Explainer(Protocol):
+    """The part of the store that an explanation needs."""
+
+    async def explain(self, lead_id: str) -> Dossier:
+        """All that is known of one lead."""
 
 
 class State(TypedDict):
     """The application's state."""
 
     bell: Bell
+    processor: Processor
     replayer: Replayer
+    explainer: Explainer
+    slots: int
+    """MAX_CONCURRENCY, for forecasts."""
     ring_auth: RingAuth
     late_rings: TokenBucket
     ring_sum: RingSum
     admins: Admins
+    sign_ins: SignIns
     readiness: Readiness

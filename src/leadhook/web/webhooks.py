@@ -1,57 +1,42 @@
 """`POST /webhooks/leads`: a ring. It costs no database work; what it means is for the worker to find out."""
 
 import time
-from typing import Final
+from typing import Final, Literal
 
-from pydantic import ValidationError
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
-from leadhook.web.auth import Proof
-from leadhook.web.bodies import read_body, require_json
 from leadhook.web.canonical_line import SUMMED
-from leadhook.web.problems import Problem, unreadable
+from leadhook.web.openapi import Answer, Call, operation
 from leadhook.web.rings import Ring
-from leadhook.web.signature import Refused
-from leadhook.web.state import State
 
 LARGEST_RING: Final = 64 * 1024
 
 
-async def take_ring(request: Request[State]) -> Response:
-    """Verify, look at the body, wake the worker."""
-    started = time.perf_counter()
-    body = await read_body(request, LARGEST_RING)
-    proof = _prove(request, body)
-    require_json(request)
-    try:
-        ring = Ring.model_validate_json(body)
-    except ValidationError as error:
-        raise unreadable(error) from None
+class RingAnswer(Answer):
+    """The ring was heard; whether there is work is for the worker to find out."""
+
+    ok: Literal[True] = True
+
+
+@operation("POST", "/webhooks/leads", who="webhook", body=Ring, largest_body=LARGEST_RING, answers={202: RingAnswer})
+async def take_ring(call: Call[Ring]) -> RingAnswer:
+    """Take a ring of the database.
+
+    Supabase's webhook body, or our own form of it with `records`.
+    """
+    ring, proof, state = call.body, call.proof, call.request.state
+    assert proof is not None, "only who proved itself gets here"  # noqa: S101 - for the type checker
     # A signed ring comes from our own triggers, which noted the leads in the database; its ids add nothing.
     hints = ring.lead_ids() if proof.by == "static_header" else []
-    rang = ring.means_work and (proof.punctual or request.state["late_rings"].take())
+    rang = ring.means_work and (proof.punctual or state["late_rings"].take())
     if rang:
-        request.state["bell"].ring(hints)
-    request.state["ring_sum"].accepted(
+        state["bell"].ring(hints)
+    state["ring_sum"].accepted(
         by=proof.by,
         kind=f"{ring.table or 'any'}.{ring.type}",
         age_s=proof.age_s,
         hints=len(hints),
         rang=rang,
         needed=ring.means_work,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - call.began_at,
     )
-    request.scope[SUMMED] = True
-    return JSONResponse({"ok": True}, 202)
-
-
-def _prove(request: Request[State], body: bytes) -> Proof:
-    try:
-        return request.state["ring_auth"].prove(request.scope["headers"], body, now_s=int(time.time()))
-    except Refused as refused:
-        request.state["ring_sum"].refused(refused.reason, skew_s=refused.skew_s, body_bytes=len(body))
-        request.scope[SUMMED] = True
-        raise Problem(
-            401, "This webhook did not prove where it comes from.", headers={"WWW-Authenticate": "Webhook"}
-        ) from None
+    call.request.scope[SUMMED] = True
+    return RingAnswer()

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import anyio
 import pytest
@@ -22,6 +23,8 @@ from leadhook.domain.failure import Failure
 from leadhook.domain.job import (
     ApiKey,
     Batch,
+    Begun,
+    BegunLead,
     ClaimedLead,
     LeaseOutcome,
     LeaseRef,
@@ -34,9 +37,10 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.spend import Tariff, Terms
 from leadhook.domain.verdict import Message, Paid, Score, Usage
-from leadhook.engine import Engine, Pace
-from leadhook.store import StoreError
+from leadhook.engine import Engine, Errand, Pace
+from leadhook.store import ReplaySlice, StoreError
 
 Reply = TypeVar("Reply")
 
@@ -87,6 +91,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.script: dict[str, list[Any]] = defaultdict(list)
+        self.fence = 1000
 
     def of(self, operation: str) -> list[Call]:
         """The calls of one operation so far."""
@@ -109,9 +114,32 @@ class FakeStore:
         friendly = replies(releases, LeaseOutcome.RELEASED)
         return await self._reply("release", friendly, worker=worker, items=releases, parked=parked)
 
+    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
+        """Lease all, under growing fences."""
+        self.fence += len(leads)
+        begun = Begun(
+            leads=tuple(BegunLead(lead_id=lead.lead_id, fence=self.fence + n) for n, lead in enumerate(leads))
+        )
+        return await self._reply("begin_errands", begun, worker=worker, token=token, leads=leads)
+
     async def sweep(self, worker: str) -> SweepSlice:
         """Finish the round."""
         return await self._reply("sweep", SweepSlice(round_finished=True), worker=worker)
+
+    async def replay_slice(self) -> ReplaySlice:
+        """Nothing is left."""
+        return await self._reply("replay_slice", ReplaySlice())
+
+    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
+        """Hand out nothing."""
+        return await self._reply("claim_comparisons", Batch(), worker=worker, token=token, limit=limit, terms=terms)
+
+    async def save_comparisons(
+        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
+    ) -> LeaseReplies:
+        """Keep them all."""
+        friendly = replies([*results, *releases], LeaseOutcome.SAVED)
+        return await self._reply("save_comparisons", friendly, worker=worker, results=results, releases=releases)
 
     async def _reply(self, operation: str, friendly: Reply, **arguments: Any) -> Reply:
         self.calls.append(Call(operation, anyio.current_time(), arguments))
@@ -182,7 +210,7 @@ class World:
 
     @asynccontextmanager
     async def engine(
-        self, *, slots: int = 4, sweep_interval_s: float = 300, pace: Pace | None = None
+        self, *, slots: int = 4, sweep_interval_s: float = 300, pace: Pace | None = None, tariff: Tariff | None = None
     ) -> AsyncIterator[Engine]:
         """A running engine; it is cancelled when the block ends."""
         engine = Engine(
@@ -191,6 +219,7 @@ class World:
             max_concurrency=slots,
             sweep_interval_s=sweep_interval_s,
             worker_name="tester",
+            tariff=tariff,
             pace=pace,
         )
         async with anyio.create_task_group() as tasks:
@@ -204,9 +233,9 @@ class World:
         self.store.script["claim"].append(batch)
         return batch
 
-    def batch(self, *leads: ClaimedLead, keys: int = 3, **fields: Any) -> Batch:
+    def batch(self, *leads: ClaimedLead, keys: int = 3, tried: bool = True, **fields: Any) -> Batch:
         """A claim's reply."""
-        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake")) for n in range(keys)]
+        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake"), tried=tried) for n in range(keys)]
         return Batch(leads=leads, keys=tuple(offered), **fields)
 
     def lead(self, lead_id: str = "a", **fields: Any) -> ClaimedLead:
@@ -219,6 +248,11 @@ class World:
             prompts=Prompts(message_prompt="1"),
             **given,
         )
+
+    def errand(self, lead_id: str = "e") -> Errand:
+        """A lead that a person wants judged."""
+        key = ApiKey(fingerprint="persons-key", api_key=SecretStr("fake"))
+        return Errand(Lead(lead_id=lead_id, name="Ada"), Prompts(message_prompt="1"), key)
 
     def leads(self, count: int, **fields: Any) -> list[ClaimedLead]:
         """Several of them."""

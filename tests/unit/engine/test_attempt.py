@@ -73,23 +73,34 @@ async def test_answer_to_an_older_question_is_bought_anew(world: World) -> None:
         assert world.store.of("save")[0].items[0].paid.prompt_version == "prompts 1"
 
 
-async def test_failed_key_is_parked_and_its_lead_given_back_with_its_score(world: World) -> None:
-    """No attempt is spent; the key rests as long as Google said."""
+async def test_answer_that_another_version_of_the_program_bought_is_not_bought_again(world: World) -> None:
+    """Its templates were others, the prompts row is the same: a deploy repeats no call."""
+    lead = world.lead()
+    earlier = world.paid(prompt_version="older templates").model_copy(update={"prompts_digest": lead.prompts.digest})
+    world.hand_out(lead.model_copy(update={"paid": earlier}))
+    async with world.engine():
+        await anyio.sleep(3)
+        assert [step for step, *_ in world.judge.calls] == ["write"]
+        assert world.store.of("save")[0].items[0].paid.prompt_version == "older templates"
+
+
+async def test_lead_whose_key_failed_goes_on_with_another_and_keeps_its_score(world: World) -> None:
+    """In the same lease; the database learns at once how long Google wants the key to rest."""
     good = Score(score=80, response="good", should_contact=True)
     spent = Usage(calls=1, input_tokens=7)
     world.hand_out(world.lead())
     world.judge.script = {"a": [good, world.failure(FailureClass.KEY, park_s=30, usage=spent)]}
     async with world.engine():
-        await anyio.sleep(3)
-        call = world.store.of("release")[0]
-        release, parked = call.items[0], call.parked[0]
-        assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "key_code")
-        assert release.paid.score.score == 80
-        assert release.paid.message is None
-        assert release.usage == Usage(calls=2, input_tokens=107)
-        assert (parked.fingerprint, parked.reason, parked.for_ms) == (world.judge.keys[0], "key reason", 30_000)
+        await anyio.sleep(5)
+        [call] = world.store.of("release")
+        [parked] = call.parked
+        assert (call.items, parked.fingerprint, parked.for_ms) == ([], world.judge.keys[0], 30_000)
+        assert call.at == 2
         assert [line["fingerprint"] for line in world.log if line["event"] == "key.parked"] == [parked.fingerprint]
-        assert world.store.of("save") == []
+        assert [step for step, *_ in world.judge.calls] == ["score", "write", "write"]
+        result = world.store.of("save")[0].items[0]
+        assert result.key_fingerprint == world.judge.keys[2] != parked.fingerprint
+        assert result.usage == Usage(calls=3, input_tokens=107, output_tokens=10)
 
 
 async def test_key_that_failed_one_lead_is_not_tried_by_the_others_of_its_batch(world: World) -> None:
@@ -133,7 +144,7 @@ async def test_defect_costs_an_attempt_and_tells_no_text_of_the_lead(world: Worl
 @pytest.mark.parametrize(
     ("kind", "decision"),
     [
-        (FailureClass.KEY, Decision("returned", parks_key=True)),
+        (FailureClass.KEY, Decision("returned")),
         (FailureClass.CONTENT, Decision("dead")),
         (FailureClass.CONFIGURATION, Decision("returned")),
     ],
@@ -158,13 +169,17 @@ async def test_attempt_leaves_one_canonical_line(world: World) -> None:
                 "attempt": 2,
                 "outcome": "saved",
                 "score": 80,
+                "flags": [],
                 "found_by": "ring",
                 "waited_ms": 40,
                 "first_call_ms": 40,
                 "model_ms": 2000,
                 "calls": 2,
                 "input_tokens": 100,
+                "cached_tokens": 0,
                 "output_tokens": 10,
+                "thinking_tokens": 0,
+                "cost_usd": None,
                 "key": world.judge.keys[0],
                 "error_code": None,
                 "reason": None,

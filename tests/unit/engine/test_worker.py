@@ -24,12 +24,14 @@ def times(world: World) -> list[float]:
     return [call.at for call in world.store.of("claim")]
 
 
-async def test_worker_claims_at_start_and_then_only_once_an_interval(world: World) -> None:
-    """Nothing is due, nobody rings: one claim, and the next an interval and up to a second later."""
+async def test_worker_claims_at_start_and_not_again_while_nothing_is_due(world: World) -> None:
+    """Nobody rings, nothing is due: the sweep alone asks the database, and hears when that changes."""
     async with world.engine():
-        await anyio.sleep(300)
+        await anyio.sleep(600)
         assert causes(world) == ["start"]
-        await anyio.sleep(1)
+        assert len(world.store.of("sweep")) == 2
+        world.store.script["sweep"].append(world.slice(next_due_ms=2000))
+        await anyio.sleep(3.1)
         assert causes(world) == ["start", "due"]
 
 
@@ -126,6 +128,16 @@ async def test_few_free_slots_are_gathered_until_a_quarter_is_free(world: World)
         await anyio.sleep(0.41)
         assert times(world) == [0, pytest.approx(0.4)]
         assert world.store.of("claim")[1].limit == 2
+
+
+async def test_five_free_slots_are_enough_for_a_claim(world: World) -> None:
+    """Of 40 a quarter would be ten; the more slots, the longer each would stay empty for the others."""
+    world.hand_out(*world.leads(40), cut=True)
+    world.judge.delays = {f"lead-{n}": 0.5 + n / 100 for n in range(8)}
+    async with world.engine(slots=40):
+        await anyio.sleep(1.1)
+        assert times(world) == [0, pytest.approx(1.08)]
+        assert world.store.of("claim")[1].limit == 5
 
 
 async def test_few_free_slots_are_gathered_for_a_quarter_second_at_most(world: World) -> None:

@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from leadhook.local.demo.results import Row
+from leadhook.local.demo.standin import Counted
 
 _RING: Final = "ring"
+_ROUNDING_USD: Final = 1e-6
 _WIDE: Final = 110
 _FIGURES: Final = 48
 """Columns of the terminal that everything but lead and subject takes."""
@@ -43,16 +45,16 @@ def show_table(rows: list[Row], console: Console) -> None:
     console.print()
 
 
-def show_summary(rows: list[Row], counted: int | None, console: Console) -> None:
+def show_summary(rows: list[Row], counted: Counted | None, console: Console) -> None:
     """The sums.
 
     Args:
         rows: the leads.
-        counted: the model calls that the stand-in counted; None where the real Gemini answered.
+        counted: what the stand-in counted; None where the real Gemini answered.
         console: where to print.
     """
     answered = [row for row in rows if row.answered]
-    calls = sum(row.calls for row in rows) if counted is None else counted
+    calls = sum(row.calls for row in rows) if counted is None else counted.calls
     by = "as the service counted" if counted is None else "counted by the stand-in"
     a_lead = f"{calls / len(answered):.2f} a lead" if answered else "no lead answered"
     tokens_in, tokens_out = sum(row.input_tokens for row in rows), sum(row.output_tokens for row in rows)
@@ -63,6 +65,7 @@ def show_summary(rows: list[Row], counted: int | None, console: Console) -> None
     console.print(f"eligible → saved     {_spread([row.saved_ms for row in answered])}")
     console.print(f"model calls          {calls} {by}, {a_lead}")
     console.print(f"tokens               {tokens_in:,} in, {tokens_out:,} out")
+    console.print(f"cost                 {_cost(rows, len(answered), counted)}")
 
 
 def faults(rows: list[Row]) -> list[str]:
@@ -78,6 +81,20 @@ def faults(rows: list[Row]) -> list[str]:
         if row.answered and row.found_by != _RING
     ]
     return [*unanswered, *unrung] if rows else ["NO LEADS: the sample is not in the database"]
+
+
+def _cost(rows: list[Row], answered: int, counted: Counted | None) -> str:
+    known = [row.cost_usd for row in rows if row.cost_usd is not None]
+    if not known:
+        return "unknown: the model has no price (GEMINI_PRICE_FILE)"
+    total = sum(known)
+    a_lead = f"${total / answered:.5f} a lead, " if answered else ""
+    told = f"{a_lead}${total:.5f} in all, as if it were billed"
+    if counted is None or counted.usd is None:
+        return f"{a_lead}${total:.5f} in all"
+    if abs(counted.usd - total) < _ROUNDING_USD:
+        return f"{told}; the stand-in's own count comes to the same"
+    return f"{told}; BY THE STAND-IN'S OWN COUNT ${counted.usd:.5f}"
 
 
 def _spread(values: list[int | float | None] | list[float | None]) -> str:

@@ -30,6 +30,7 @@ class Row:
     calls: int
     input_tokens: int
     output_tokens: int
+    cost_usd: float | None
 
     @property
     def answered(self) -> bool:

@@ -5,7 +5,8 @@ select
   extract(epoch from saved.eligible_at - %(committed_at)s)::float8 * 1000 + saved.first_call_ms as commit_to_call_ms,
   coalesce(spent.calls, 0)::int as calls,
   coalesce(spent.input_tokens, 0)::int as input_tokens,
-  coalesce(spent.output_tokens, 0)::int as output_tokens
+  coalesce(spent.output_tokens, 0)::int as output_tokens,
+  spent.cost_usd::float8 as cost_usd
 from public.all_leads as lead
   join public.lead_details as details on details.lead_id = lead.lead_id
   left join public.llm_response as answer on answer.lead_id = lead.lead_id and answer.tag = lead.tag
@@ -15,7 +16,8 @@ from public.all_leads as lead
     where attempt.lead_id = lead.lead_id and attempt.outcome = 'saved' order by attempt.id desc limit 1
   ) as saved on true
   left join lateral (
-    select sum(attempt.calls) as calls, sum(attempt.input_tokens) as input_tokens, sum(attempt.output_tokens) as output_tokens
+    select sum(attempt.calls) as calls, sum(attempt.input_tokens) as input_tokens, sum(attempt.output_tokens) as output_tokens,
+      sum(attempt.cost_usd) as cost_usd
     from leadhook.attempts as attempt where attempt.lead_id = lead.lead_id
   ) as spent on true
 where lead.lead_id = any (%(lead_ids)s)

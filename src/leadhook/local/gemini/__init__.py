@@ -38,18 +38,27 @@ ORDERS
     latency_ms  a number, or [low, high]; alone, later rules still decide the rest. The first rule that matches and
                 says more decides
     one of
-      error   a status, or {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7}. Reasons:
-              400 API_KEY_INVALID, API_KEY_EXPIRED, FAILED_PRECONDITION, CONTEXT_OVERFLOW, none (bad request)
-              401, 403 (none, API_KEY_LEAKED, SERVICE_DISABLED), 404 (unknown model)
-              429 MINUTE_QUOTA, DAY_QUOTA, none (shared capacity, no details)
+      error   a status, or {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7}; "retry_s": null names no delay.
+              Reasons:
+              400 API_KEY_INVALID, API_KEY_EXPIRED, FAILED_PRECONDITION, CONTEXT_OVERFLOW, SETTINGS, none (bad request)
+              401, 403 (none, API_KEY_LEAKED, SERVICE_DISABLED), 404 (unknown model), 408, 409, 413, 499
+              429 MINUTE_QUOTA, DAY_QUOTA, RETRY_ONLY (a delay, no quota), none (shared capacity, no details)
               500, 502 (an HTML page), 503, 504
-      answer  malformed, truncated, truncated_but_stop, fenced, out_of_range, missing_field, empty, blocked_prompt,
-              blocked_safety, blocked_recitation, thinking_only, non_json_200, nul, surrogate, html_in_message
+              HTML, with 400, 401, 403, 404, 429, 500, 502, 503, 504: a proxy's page instead of Google's JSON
+      answer  malformed, truncated, truncated_but_stop, fenced, out_of_range, missing_field, too_long, empty, no_parts,
+              no_candidates, nothing ({}), blocked_prompt, blocked_safety, blocked_recitation, thinking_only,
+              thought_parts (a good one behind a part of thoughts), non_json_200, nul, surrogate, html_in_message
       text    this text instead of the answer's JSON
+      block   the prompt is blocked, for this reason: SAFETY, BLOCKLIST, OTHER, … or one that Google does not have yet
+      raw     {"status": 200, "body": "[]", "content_type": "application/json"}: these bytes
       hang    true: never answers
-      reset   true: closes the connection before the headers
+      reset   true: resets the connection before the headers
+      close   true: closes the connection before the headers
+    and, with a proper answer or `text`,
+      finish  this finish reason instead: SPII, LANGUAGE, OTHER, … or one that Google does not have yet
     and, to how it is sent,
-      cut     true: closes the connection in the middle of the body
+      cut     true or "in_body": closes the connection in the middle of the body; "after_headers": before the body
+      stall   the same places, but the connection stays open and nothing more comes
       drip    true, or {"bytes": 20, "every_ms": 500}: sends slowly
 
 CALLS

@@ -39,20 +39,30 @@ def reset(request: web.Request) -> web.Response:
     return web.Response()
 
 
+def close(request: web.Request) -> web.Response:
+    """Close the connection without a word; what is returned is never sent."""
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
+
+
 async def send(request: web.Request, reply: Reply, do: Do) -> web.StreamResponse:
     """Send a reply, in half or slowly if so ordered."""
-    if do.cut is None and do.drip is None:
+    broken_off = do.cut or do.stall
+    if broken_off is None and do.drip is None:
         return web.Response(status=reply.status, body=reply.body, headers={"Content-Type": reply.content_type})
     response = web.StreamResponse(status=reply.status, headers={"Content-Type": reply.content_type})
     response.content_length = len(reply.body)
     await response.prepare(request)
-    body = reply.body[: len(reply.body) // 2] if do.cut else reply.body
-    await _write(response, body, do.drip)
-    if do.cut:
-        if request.transport is not None:
-            request.transport.close()
-    else:
+    if broken_off is None:
+        await _write(response, reply.body, do.drip)
         await response.write_eof()
+        return response
+    await _write(response, b"" if broken_off == "after_headers" else reply.body[: len(reply.body) // 2], do.drip)
+    if do.stall:
+        await hang()
+    if request.transport is not None:
+        request.transport.close()
     return response
 
 

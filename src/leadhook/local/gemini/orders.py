@@ -24,6 +24,8 @@ from leadhook.local.gemini.refusals import KNOWN
 _TAIL: Final = 4
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{16}")
 
+Place = Literal["after_headers", "in_body"]
+"""Where a reply breaks off."""
 Milliseconds = Annotated[float, Field(ge=0, le=3_600_000)]
 
 
@@ -62,13 +64,21 @@ class Error(_Strict):
 
     status: int
     reason: str | None = None
-    retry_s: Annotated[float, Field(ge=0)] = 30
+    retry_s: Annotated[float, Field(ge=0)] | None = 30
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
         if (self.status, self.reason) not in KNOWN:
             raise ValueError(f"status {self.status} with reason {self.reason} can't be ordered; GET / has the list")
         return self
+
+
+class Raw(_Strict):
+    """Anything at all to answer with."""
+
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    body: str = ""
+    content_type: str = "application/json"
 
 
 class Drip(_Strict):
@@ -82,6 +92,10 @@ def _error(value: Any) -> Any:
     return {"status": value} if isinstance(value, int) else value
 
 
+def _cut(value: Any) -> Any:
+    return "in_body" if value is True else value
+
+
 def _drip(value: Any) -> Any:
     return {} if value is True else value
 
@@ -93,15 +107,20 @@ class Do(_Strict):
     error: Annotated[Error, BeforeValidator(_error)] | None = None
     answer: Manner | None = None
     text: str | None = None
+    finish: Annotated[str, Field(min_length=1)] | None = None
+    block: Annotated[str, Field(min_length=1)] | None = None
+    raw: Raw | None = None
     hang: Literal[True] | None = None
     reset: Literal[True] | None = None
-    cut: Literal[True] | None = None
+    close: Literal[True] | None = None
+    cut: Annotated[Place, BeforeValidator(_cut)] | None = None
+    stall: Annotated[Place, BeforeValidator(_cut)] | None = None
     drip: Annotated[Drip, BeforeValidator(_drip)] | None = None
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Self:
-        if len(self.model_fields_set & {"error", "answer", "text", "hang", "reset"}) > 1:
-            raise ValueError("only one of error, answer, text, hang, reset can be done")
+        if len(self.model_fields_set & {"error", "answer", "text", "block", "raw", "hang", "reset", "close"}) > 1:
+            raise ValueError("only one of error, answer, text, block, raw, hang, reset, close can be done")
         return self
 
     @property

@@ -34,6 +34,11 @@ PLAIN: Final[dict[tuple[int, str | None], tuple[str, str]]] = {
         "PERMISSION_DENIED",
         "Your API key was reported as leaked. Please use another API key.",
     ),
+    (400, "SETTINGS"): ("INVALID_ARGUMENT", "Thinking level is not supported for this model."),
+    (408, None): ("DEADLINE_EXCEEDED", "Request timed out."),
+    (409, None): ("ABORTED", "The operation was aborted."),
+    (413, None): ("INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes."),
+    (499, None): ("CANCELLED", "The operation was cancelled."),
     (429, None): ("RESOURCE_EXHAUSTED", "Resource exhausted. Please try again later."),
     (500, None): ("INTERNAL", "An internal error has occurred. Please retry or report in the issue tracker."),
     (503, None): ("UNAVAILABLE", "The model is overloaded. Please try again later."),
@@ -64,21 +69,27 @@ _EXPLAINED: Final[dict[tuple[int, str | None], tuple[str, str, str]]] = {
 }
 
 KNOWN: Final = frozenset(
-    {*PLAIN, *_EXPLAINED, (404, None), (429, "MINUTE_QUOTA"), (429, "DAY_QUOTA"), (502, None)},
-)
+    {
+        *PLAIN, *_EXPLAINED, (404, None), (502, None),
+        *((429, reason) for reason in ("MINUTE_QUOTA", "DAY_QUOTA", "RETRY_ONLY")),
+        *((status, "HTML") for status in (400, 401, 403, 404, 429, 500, 502, 503, 504)),
+    }
+)  # fmt: skip
 """Every (status, reason) that can be ordered."""
 
 
-def refusal(status: int, reason: str | None, *, model: str, retry_s: float) -> Reply:
-    """Build the error that Google answers with in this case; one of `KNOWN`."""
+def refusal(status: int, reason: str | None, *, model: str, retry_s: float | None) -> Reply:
+    """Build the error that Google answers with in this case; one of `KNOWN`. No delay: it does not name one."""
     case = (status, reason)
-    if status == 502:  # noqa: PLR2004
-        return Reply(502, _HTML, "text/html; charset=UTF-8")
+    if reason == "HTML" or status == 502:  # noqa: PLR2004
+        return Reply(status, _HTML.replace(b"502", str(status).encode()), "text/html; charset=UTF-8")
     if status == 404:  # noqa: PLR2004
         return unknown_model(model)
     if case in _EXPLAINED:
         name, text, why = _EXPLAINED[case]
         return error(status, name, text, _error_info(why, text))
+    if reason == "RETRY_ONLY":
+        return error(429, *PLAIN[429, None], _retry_info(retry_s))
     if reason in {"MINUTE_QUOTA", "DAY_QUOTA"}:
         return _quota(_DAY if reason == "DAY_QUOTA" else _MINUTE, model, retry_s)
     name, text = PLAIN[case]
@@ -123,13 +134,19 @@ def _error_info(reason: str, text: str) -> list[dict[str, Any]]:
     ]
 
 
-def _quota(quota_id: str, model: str, retry_s: float) -> Reply:
+def _retry_info(retry_s: float | None) -> list[dict[str, Any]]:
+    return [] if retry_s is None else [{"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{retry_s:g}s"}]
+
+
+def _quota(quota_id: str, model: str, retry_s: float | None) -> Reply:
     metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
     value = "500" if quota_id == _DAY else "15"
     text = (
         "You exceeded your current quota, please check your plan and billing details.\n"
-        f"* Quota exceeded for metric: {metric}, limit: {value}, model: {model}\nPlease retry in {retry_s:.9f}s."
+        f"* Quota exceeded for metric: {metric}, limit: {value}, model: {model}"
     )
+    if retry_s is not None:
+        text += f"\nPlease retry in {retry_s:.9f}s."
     violation = {
         "quotaMetric": metric,
         "quotaId": quota_id,
@@ -149,6 +166,6 @@ def _quota(quota_id: str, model: str, retry_s: float) -> Reply:
         [
             {"@type": f"{_TYPE}Help", "links": links},
             {"@type": f"{_TYPE}QuotaFailure", "violations": [violation]},
-            {"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{retry_s:g}s"},
+            *_retry_info(retry_s),
         ],
     )

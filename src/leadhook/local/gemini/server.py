@@ -67,6 +67,8 @@ class StandIn:
                 await delivery.hang()
             if do.reset:
                 return delivery.reset(request)
+            if do.close:
+                return delivery.close(request)
             call.status = reply.status
             return await delivery.send(request, reply, do)
         except (asyncio.CancelledError, ConnectionError):
@@ -97,10 +99,12 @@ class StandIn:
             return refusals.unknown_model(call.model), Tokens()
         if count(reading.system) + count(reading.text) > CONTEXT_LIMIT:
             return refusals.refusal(400, "CONTEXT_OVERFLOW", model=call.model, retry_s=0), Tokens()
-        if do.hang or do.reset:
+        if do.raw is not None:
+            return Reply(do.raw.status, do.raw.body.encode(errors="surrogatepass"), do.raw.content_type), Tokens()
+        if do.hang or do.reset or do.close:
             return Reply(200, b""), Tokens()
         cached = self._prefixes.cached(call.key, reading)
-        return answer(reading, call.model, cached, manner=do.answer, text=do.text)
+        return answer(reading, call.model, cached, do)
 
     async def guide(self, _request: web.Request) -> web.Response:
         """Say what this is and how to order."""

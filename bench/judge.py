@@ -1,0 +1,130 @@
+"""What our judge costs beside the bare client: CPU a model call of both, by turns, in one process, on one stand-in.
+
+The bare loop calls the very same model object with the same settings, prompts and schemas, sends leads that were
+rendered before, and reads the answers with the same shapes. What it lacks is our own work: rendering, fencing and
+flagging the lead, cleaning the answer, the look at the message, and naming what goes wrong.
+"""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import uvloop
+from bench.measurement import Figure, Measurement
+from google.genai import types
+from langchain_core.messages import HumanMessage, SystemMessage
+
+from leadhook.domain.job import ApiKey
+from leadhook.domain.lead import Lead, Prompts
+from leadhook.gemini import GeminiJudge, open_judge
+from leadhook.gemini.parameters import SHAPES, Step, step_parameters
+from leadhook.gemini.prompts import fenced, system_instruction
+from leadhook.gemini.rendering import render
+from leadhook.local import sample
+
+PAIRS = 12
+AT_ONCE = 16
+MOST = 1.3
+STEPS: tuple[Step, ...] = ("score", "message")
+KEY = "visibly-fake-key"
+BIO = "Twenty years in plants, warehouses and dispatch; I lead a team of nineteen and like machines that last. "
+
+
+def measure() -> Measurement:
+    """Medians over alternating pairs, and their ratio."""
+    with _stand_in() as url:
+        pairs = uvloop.run(_pairs(url))
+    bare, ours = (median(times) for times in zip(*pairs, strict=True))
+    ratio = median(mine / plain for plain, mine in pairs)
+    spread = (min(mine for _, mine in pairs), max(mine for _, mine in pairs))
+    figures = {
+        "cpu_ms": Figure(
+            "CPU of a model call in our judge",
+            ours,
+            "ms",
+            spread,
+            {"bare model.ainvoke": bare},
+            "at most 1.3 times",
+            ratio <= MOST,
+        )
+    }
+    return Measurement(
+        f"A model call, {AT_ONCE} at once: {PAIRS} pairs; the median of their ratios is {ratio:.2f}",
+        figures,
+        {"pairs_ms": pairs},
+    )
+
+
+async def _pairs(url: str) -> list[tuple[float, float]]:
+    prompts, leads = _sample()
+    key = ApiKey.model_validate({"fingerprint": "bench", "api_key": KEY})
+    texts = [render(lead).text for lead in leads]
+    async with open_judge(model="gemini-3.5-flash-lite", base_url=url) as judge:
+
+        async def ours(place: int) -> None:
+            await judge.score(leads[place], prompts, key)
+            await judge.write(leads[place], prompts, key)
+
+        async def bare(place: int) -> None:
+            for step in STEPS:
+                await _ask(judge, step, prompts, texts[place])
+
+        await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))  # a first round of each has caches to fill
+        return [(await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))) for _ in range(PAIRS)]
+
+
+async def _ask(judge: GeminiJudge, step: Step, prompts: Prompts, text: str) -> None:
+    answer = await judge._client._chat.ainvoke(  # noqa: SLF001 - the same model object is the point
+        [SystemMessage(system_instruction(step, prompts)), HumanMessage(fenced(text))],
+        http_options=types.HttpOptions(headers={"x-goog-api-key": KEY}),
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        **step_parameters(step),
+    )
+    SHAPES[step].model_validate_json(answer.text)
+
+
+async def _cpu_ms(judge_one: Callable[[int], Awaitable[None]], count: int) -> float:
+    """CPU of this process, a call."""
+    waiting = iter(range(count))
+
+    async def work() -> None:
+        for place in waiting:
+            await judge_one(place)
+
+    began_at = time.process_time()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(work())
+    return (time.process_time() - began_at) * 1000 / (count * len(STEPS))
+
+
+def _sample() -> tuple[Prompts, list[Lead]]:
+    """The sample's leads, twice, with what a real profile brings: a longer bio and a career in JSON."""
+    content = json.loads((Path(sample.__file__).parent / "sample_data" / "sample.json").read_text(encoding="utf-8"))
+    career = [{"title": "Director", "company": "Pump works", "years": "2015-2026", "description": BIO * 2}] * 4
+    leads = [
+        Lead.model_validate({**lead, "lead_id": f"{n}", "bio": BIO * 10, "experience": career})
+        for n, lead in enumerate(content["leads"] * 2)
+    ]
+    return Prompts.model_validate(content["prompts"]), leads
+
+
+@contextmanager
+def _stand_in() -> Iterator[str]:
+    command = [sys.executable, "-m", "leadhook.local.gemini"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:  # noqa: S603
+        try:
+            found = re.search(r"http://\S+", process.stdout.readline() if process.stdout else "")
+            if found is None:
+                sys.exit("the Gemini stand-in did not start")
+            yield found[0]
+        finally:
+            process.terminate()

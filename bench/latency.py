@@ -1,0 +1,158 @@
+"""From the commit of a single lead to its first model call: leadhook, the bare chain and the poller, by turns.
+
+The stand-in for pg_net keeps its real pause of a second, the model answers at once, and the time is what the stand-in
+for Gemini notes when the request has arrived: the same clock as the commit's.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench.console import say, track
+from bench.leads import Application, empty_application
+from bench.measurement import Figure, Measurement, quantile
+from bench.stack import Stack, running_stack, wait_until
+
+POLL_S = 5.0
+TIMES_THE_FLOOR = 1.5
+TARGETS_MS = {"p50": 30.0, "p95": 60.0}
+SHARES = {"p50": 0.5, "p95": 0.95}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        leads: of leadhook and of the bare chain each, for either distance.
+        polled: of the poller.
+        apart_s: between two leads of leadhook; one of the bare chain stands in the middle between them.
+        close_s: the same for the second figure, where pg_net's pause is felt.
+        poll_s: how long the poller sleeps between two looks.
+        warm: leads before each turn that are not counted.
+    """
+
+    leads: int = 40
+    polled: int = 16
+    turns: int = 4
+    apart_s: float = 3.0
+    close_s: float = 1.2
+    poll_s: float = POLL_S
+    warm: int = 3
+
+
+SHORT = Plan(leads=2, polled=1, turns=1, apart_s=0.2, close_s=0.1, poll_s=0, warm=1)
+
+
+@dataclass
+class Samples:
+    """Milliseconds from the commit to the first model call."""
+
+    service: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    close_service: list[float] = field(default_factory=list)
+    close_bare: list[float] = field(default_factory=list)
+    poller: list[float] = field(default_factory=list)
+
+
+def measure(*, short: bool) -> Measurement:
+    """On a stack of its own; about six minutes."""
+    with running_stack(say) as stack:
+        return measure_on(stack, SHORT if short else Plan())
+
+
+def measure_on(stack: Stack, plan: Plan) -> Measurement:
+    """By turns, so that whatever else the machine does befalls all alike."""
+    application = empty_application(stack.connection)
+    stack.model.answer_at_once()
+    samples = Samples()
+    with stack.service(), stack.bare_chain() as bare_url:
+        course = Course(stack, application, plan, bare_url)
+        for turn in range(plan.turns):
+            share = plan.leads // plan.turns
+            course.warm_up()
+            say(f"turn {turn + 1} of {plan.turns}")
+            course.apart(share, samples)
+            course.close(share, samples)
+            with stack.poller():
+                course.polled(plan.polled // plan.turns, samples)
+            stack.ring(stack.facts["webhook_url"])
+    return Measurement("From the commit of a single lead to its first model call", _figures(samples), vars(samples))
+
+
+@dataclass(frozen=True)
+class Course:
+    """The hand that brings the leads."""
+
+    stack: Stack
+    application: Application
+    plan: Plan
+    bare_url: str
+
+    def warm_up(self) -> None:
+        """Some leads for leadhook and the bare chain, so that connections, plans and code are warm."""
+        self.apart(self.plan.warm, Samples(), "leads to warm up")
+
+    def apart(self, leads: int, samples: Samples, words: str = "leads 3 s apart, the bare chain between them") -> None:
+        """Leadhook and the bare chain, lead by lead."""
+        for _ in track(range(leads), words):
+            self._bring_one(samples.service, self.plan.apart_s / 2)
+            with self._ringing_bare():
+                self._bring_one_for_bare(samples.bare, self.plan.apart_s / 2)
+
+    def close(self, leads: int, samples: Samples) -> None:
+        """A row of leads for leadhook, then one for the bare chain."""
+        for _ in track(range(leads), "leads 1.2 s apart"):
+            self._bring_one(samples.close_service, self.plan.close_s)
+        with self._ringing_bare():
+            for _ in track(range(leads), "the bare chain 1.2 s apart"):
+                self._bring_one_for_bare(samples.close_bare, self.plan.close_s)
+
+    def polled(self, leads: int, samples: Samples) -> None:
+        """Leads for the poller, at any moment of its round."""
+        for _ in track(range(leads), "leads for the poller"):
+            self._bring_one(samples.poller, 0)
+            time.sleep(random.uniform(0, self.plan.poll_s))  # noqa: S311 - any moment
+
+    def _bring_one(self, samples: list[float], pause_s: float) -> str:
+        (lead,), committed_at = self.application.bring(1)
+        time.sleep(pause_s)
+        wait_until(lambda: lead in self.stack.model.first_calls(), "the first model call for a lead", timeout_s=60)
+        samples.append(self.stack.model.first_calls()[lead] - committed_at)
+        return lead
+
+    def _bring_one_for_bare(self, samples: list[float], pause_s: float) -> None:
+        self.application.withdraw(self._bring_one(samples, pause_s))
+
+    @contextmanager
+    def _ringing_bare(self) -> Iterator[None]:
+        self.stack.ring(self.bare_url)
+        yield
+        self.stack.ring(self.stack.facts["webhook_url"])
+
+
+def _figures(samples: Samples) -> dict[str, Figure]:
+    figures = {}
+    for name, share in SHARES.items():
+        ours, bare = quantile(samples.service, share), quantile(samples.bare, share)
+        target_ms = TARGETS_MS[name]
+        figures[f"apart_{name}"] = Figure(
+            f"leads 3 s apart, {name}",
+            ours,
+            "ms",
+            spread=(min(samples.service), max(samples.service)),
+            beside={"bare chain": bare, "poller": quantile(samples.poller, share)},
+            target=f"≤ {target_ms:.0f} ms, or ≤ {TIMES_THE_FLOOR} times the bare chain",
+            met=ours <= target_ms or ours <= TIMES_THE_FLOOR * bare,
+        )
+    for name, share in SHARES.items():
+        figures[f"close_{name}"] = Figure(
+            f"leads 1.2 s apart, {name}",
+            quantile(samples.close_service, share),
+            "ms",
+            spread=(min(samples.close_service), max(samples.close_service)),
+            beside={"bare chain": quantile(samples.close_bare, share)},
+        )
+    return figures

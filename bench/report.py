@@ -1,0 +1,71 @@
+"""What is shown of a measurement in the end, and what is kept."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.machine import Machine
+from bench.measurement import Figure, Measurement, rounded
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+RESULTS = Path(__file__).parent / "results"
+NARROWEST = 120
+
+
+def show(measurement: Measurement, machine: Machine) -> None:
+    """The table."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=max(console.width, NARROWEST))
+    title = Text(f"{measurement.title}\n", style="bold")
+    caption = Text(machine.words(), style="" if machine.quiet else "yellow")
+    table = Table(
+        title=title, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", pad_edge=False
+    )
+    for heading, justify in (("figure", "left"), ("leadhook", "right"), ("least - most", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table.add_column("beside it")
+    table.add_column("target")
+    table.add_column("met")
+    for figure in measurement.figures.values():
+        table.add_row(*_row(figure))
+    console.print(table)
+    console.print()
+
+
+def keep(name: str, measurement: Measurement, machine: Machine, *, short: bool, seconds: float) -> Path:
+    """The same and more as JSON; returns the file."""
+    RESULTS.mkdir(exist_ok=True)
+    result = {
+        "name": name,
+        "title": measurement.title,
+        "met": measurement.met,
+        "short": short,
+        "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds),
+        "machine": machine.as_json(),
+        "figures": {key: figure.as_json() for key, figure in measurement.figures.items()},
+        "details": measurement.details,
+    }
+    file = RESULTS / f"{name}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    return file
+
+
+def _row(figure: Figure) -> tuple[Text, ...]:
+    beside = "\n".join(
+        f"{name} {_number(other, figure.unit)}" + ("" if ratio is None else f" ({rounded(ratio):g} times)")
+        for (name, other), ratio in zip(figure.beside.items(), figure.ratios().values(), strict=True)
+    )
+    spread = "" if figure.spread is None else f"{_number(figure.spread[0])} - {_number(figure.spread[1])}"
+    met = {None: Text(""), True: Text("yes", style="green"), False: Text("MISSED", style="bold red")}[figure.met]
+    value = Text(_number(figure.value, figure.unit))
+    return Text(figure.words), value, Text(spread), Text(beside), Text(figure.target), met
+
+
+def _number(value: float, unit: str = "") -> str:
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{text} {unit}".rstrip()

@@ -1,0 +1,644 @@
+-- Purpose: replays by filter, made and unmade in slices; what one would cost; how far one is.
+-- Touches: functions in schema leadhook; public.leadhook_replay_filtered, leadhook_replay_slice, leadhook_replay_dry_run,
+--          leadhook_replay_status, leadhook_replay_stop.
+-- Undo:    drop function public.leadhook_replay_filtered(jsonb, int, text, text, text, jsonb), public.leadhook_replay_slice(),
+--          public.leadhook_replay_dry_run(text[], jsonb, int, text, text), public.leadhook_replay_status(bigint, text, int),
+--          public.leadhook_replay_stop(bigint), leadhook.replay_leads_page(bigint, text), leadhook.replay_states(bigint, text[]),
+--          leadhook.replay_usage(bigint), leadhook.average_usage(), leadhook.usage_of(text[]), leadhook.work_on_replay(bigint),
+--          leadhook.stop_slice(bigint), leadhook.unqueue_replay(bigint, text[]), leadhook.queue_slice(bigint),
+--          leadhook.next_leads(jsonb, text, text, int), leadhook.match_leads(jsonb, text);
+-- A slice is small (250 leads, found among 5,000 jobs), because fresh leads wait while it holds the drain's lock. Whoever drives it calls
+-- leadhook_replay_slice with pauses, until nothing is left; a driver that dies is followed by the next claim's reader.
+
+-- By lead_id among the jobs. state and error_code are the job's, outcome that of its last attempt, score and prompt_version those of its last
+-- verdict, since and until say when its last run ended. All fields that are given must fit.
+create or replace function leadhook.match_leads(
+  p_filter jsonb, p_after_lead text, out lead_ids text[], out last_lead text
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_user_id uuid := (p_filter ->> 'user_id')::uuid;
+  v_tag text := p_filter ->> 'tag';
+  v_state text := p_filter ->> 'state';
+  v_outcome text := p_filter ->> 'outcome';
+  v_error_code text := p_filter ->> 'error_code';
+  v_score_min int := (p_filter ->> 'score_min')::int;
+  v_score_max int := (p_filter ->> 'score_max')::int;
+  v_prompt_version text := p_filter ->> 'prompt_version';
+  v_since timestamptz := (p_filter ->> 'since')::timestamptz;
+  v_until timestamptz := (p_filter ->> 'until')::timestamptz;
+begin
+  select coalesce(array_agg(m.lead_id order by m.lead_id), '{}')
+  into lead_ids
+  from (
+    select s.lead_id
+    from (
+      select j.lead_id, j.user_id, j.tag, j.state, j.error_code, j.finished_at
+      from leadhook.jobs as j
+      where j.lead_id > p_after_lead
+      order by j.lead_id
+      limit 5000
+    ) as s
+    left join lateral (
+      select v.score, v.prompt_version
+      from leadhook.verdicts as v
+      where v.lead_id = s.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version) is not null
+      order by v.run desc
+      limit 1
+    ) as v on true
+    where (v_user_id is null or s.user_id = v_user_id)
+      and (v_tag is null or s.tag = v_tag)
+      and (v_state is null or s.state = v_state)
+      and (v_error_code is null or s.error_code = v_error_code)
+      and (v_since is null or s.finished_at >= v_since)
+      and (v_until is null or s.finished_at < v_until)
+      and (v_score_min is null or v.score >= v_score_min)
+      and (v_score_max is null or v.score <= v_score_max)
+      and (v_prompt_version is null or v.prompt_version = v_prompt_version)
+      and (v_outcome is null or v_outcome = (
+        select t.outcome from leadhook.attempts as t where t.lead_id = s.lead_id and t.run > 0 order by t.id desc limit 1
+      ))
+    limit 250
+  ) as m;
+  if cardinality(lead_ids) = 250 then
+    last_lead := lead_ids[250];
+  else
+    last_lead := (select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id offset 4999 limit 1);
+  end if;
+end
+$$;
+comment on function leadhook.match_leads(jsonb, text) is
+  'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
+revoke all on function leadhook.match_leads(jsonb, text) from public, anon, authenticated;
+grant execute on function leadhook.match_leads(jsonb, text) to service_role;
+
+create or replace function leadhook.next_leads(
+  p_filter jsonb, p_mode text, p_after_lead text, p_most int, out lead_ids text[], out last_lead text
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_cut text;
+begin
+  select m.lead_ids, m.last_lead into lead_ids, last_lead from leadhook.match_leads(p_filter, p_after_lead) as m;
+  if cardinality(lead_ids) <= p_most is not false then
+    return;
+  end if;
+  v_cut := (
+    select d.lead_id
+    from leadhook.decide_replay(p_mode, lead_ids, false) as d
+    where d.outcome in ('queued', 'queued_after')
+    order by d.lead_id
+    offset p_most - 1
+    limit 1
+  );
+  if v_cut is not null then
+    lead_ids := lead_ids[:array_position(lead_ids, v_cut)];
+    last_lead := v_cut;
+  end if;
+end
+$$;
+comment on function leadhook.next_leads(jsonb, text, text, int) is
+  'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
+revoke all on function leadhook.next_leads(jsonb, text, text, int) from public, anon, authenticated;
+grant execute on function leadhook.next_leads(jsonb, text, text, int) to service_role;
+
+create or replace function leadhook.queue_slice(p_replay_id bigint)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_replay record;
+  v_next record;
+  v_most int;
+  v_added jsonb;
+begin
+  select
+    r.mode, r.filter, r.after_lead, r.counts, r.lead_limit,
+    coalesce((r.counts ->> 'queued')::int, 0) + coalesce((r.counts ->> 'queued_after')::int, 0) as queued
+  into v_replay
+  from leadhook.replays as r
+  where r.id = p_replay_id;
+  v_most := v_replay.lead_limit - v_replay.queued;
+  v_next := leadhook.next_leads(v_replay.filter, v_replay.mode, v_replay.after_lead, v_most);
+
+  -- The drain's lock: what is judged here is judged by nobody else.
+  perform pg_advisory_xact_lock(727201, 2);
+  v_added := (
+    select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
+    from (
+      select q.outcome, count(*) as n
+      from leadhook.queue_leads(p_replay_id, v_replay.mode, v_next.lead_ids, false) as q
+      group by q.outcome
+    ) as c
+  );
+  update leadhook.replays as r
+  set
+    after_lead = coalesce(v_next.last_lead, ''),
+    counts = r.counts || (
+      select coalesce(jsonb_object_agg(a.key, a.value::int + coalesce((r.counts ->> a.key)::int, 0)), '{}') from jsonb_each_text(v_added) as a
+    )
+  where r.id = p_replay_id;
+  v_most := v_most - coalesce((v_added ->> 'queued')::int, 0) - coalesce((v_added ->> 'queued_after')::int, 0);
+  if v_next.last_lead is null or v_most <= 0 then
+    update leadhook.replays as r set phase = 'queued', after_lead = '' where r.id = p_replay_id;
+  end if;
+  if v_added ? 'queued' and (v_replay.queued = 0 or v_next.last_lead is null or v_most <= 0) then
+    perform leadhook.ring(v_replay.mode, (v_added ->> 'queued')::int);
+  end if;
+end
+$$;
+comment on function leadhook.queue_slice(bigint) is 'Queues the next leads of a replay; rings with the first and with the last of them.';
+revoke all on function leadhook.queue_slice(bigint) from public, anon, authenticated;
+grant execute on function leadhook.queue_slice(bigint) to service_role;
+
+-- What another replay waits for as well stays queued, for that one.
+create or replace function leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[])
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_asleep text[];
+begin
+  perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
+
+  with waiting as materialized (
+    select
+      m.lead_id, m.run, m.outcome, j.run < m.run as is_after,
+      (
+        select max(o.replay_id)
+        from leadhook.replay_leads as o
+        where o.lead_id = m.lead_id and o.run = m.run and o.replay_id <> p_replay_id and not o.stopped
+      ) as heir,
+      coalesce(
+        m.before,
+        (
+          select jsonb_build_object(
+            'state', case t.outcome when 'saved' then 'done' when 'unwanted' then 'waiting' else 'dead' end,
+            'run', t.run, 'attempts', 0, 'slow', false, 'eligible_at', t.eligible_at, 'found_by', t.found_by,
+            'error_code', case when t.outcome <> 'saved' then coalesce(t.error_code, t.outcome) end,
+            'reason', case when t.outcome <> 'saved' then coalesce(t.reason, t.outcome) end,
+            'finished_at', t.finished_at
+          )
+          from leadhook.attempts as t
+          where m.outcome = 'queued_after' and t.lead_id = m.lead_id and t.run = m.run - 1
+          order by t.id desc
+          limit 1
+        ),
+        '{"state": "waiting", "run": 1, "attempts": 0, "slow": false}'
+      ) as before
+    from leadhook.replay_leads as m
+    join leadhook.jobs as j using (lead_id)
+    where m.replay_id = p_replay_id and m.lead_id = any (p_lead_ids) and not m.stopped
+      and (j.replay_id = p_replay_id and j.state = 'ready' and j.run = m.run or j.replay_after = p_replay_id and j.run < m.run)
+  ),
+  marked as (
+    update leadhook.replay_leads as m set stopped = true from waiting as w where m.replay_id = p_replay_id and m.lead_id = w.lead_id
+  ),
+  inherited as (
+    update leadhook.replay_leads as m
+    set outcome = w.outcome, before = w.before
+    from waiting as w
+    where m.replay_id = w.heir and m.lead_id = w.lead_id and m.outcome = 'already_queued' and w.outcome = 'queued'
+  ),
+  handed_over as (
+    update leadhook.jobs as j
+    set
+      replay_id = case when w.is_after then j.replay_id else w.heir end,
+      replay_after = case when w.is_after then w.heir else j.replay_after end
+    from waiting as w
+    where j.lead_id = w.lead_id and (w.is_after or w.heir is not null or w.outcome = 'already_queued')
+  ),
+  put_back as (
+    update leadhook.jobs as j
+    set
+      state = b.state,
+      run = b.run,
+      attempts = b.attempts,
+      slow = b.slow,
+      available_at = coalesce(b.available_at, j.available_at),
+      eligible_at = b.eligible_at,
+      found_by = b.found_by,
+      replay_id = null,
+      paid = case when b.state <> 'done' then j.paid end,
+      error_code = b.error_code,
+      reason = b.reason,
+      finished_at = b.finished_at
+    from waiting as w
+    cross join lateral jsonb_to_record(w.before) as b (
+      state text, run int, attempts int, slow boolean, available_at timestamptz, eligible_at timestamptz, found_by text,
+      error_code text, reason text, finished_at timestamptz
+    )
+    where j.lead_id = w.lead_id and not w.is_after and w.heir is null and w.outcome <> 'already_queued'
+    returning j.lead_id, b.state
+  )
+  select coalesce(array_agg(p.lead_id) filter (where p.state in ('waiting', 'done')), '{}') into v_asleep from put_back as p;
+
+  -- The application may have wanted them meanwhile, which changed nothing while they were queued.
+  perform leadhook.settle(v_asleep, array_fill(clock_timestamp(), array[cardinality(v_asleep)]), 'replay', 'change');
+end
+$$;
+comment on function leadhook.unqueue_replay(bigint, text[]) is
+  'Makes the jobs of these leads what they were before this replay, where they are not leased yet.';
+revoke all on function leadhook.unqueue_replay(bigint, text[]) from public, anon, authenticated;
+grant execute on function leadhook.unqueue_replay(bigint, text[]) to service_role;
+
+create or replace function leadhook.stop_slice(p_replay_id bigint)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_after text := (select r.after_lead from leadhook.replays as r where r.id = p_replay_id);
+  v_lead_ids text[];
+begin
+  v_lead_ids := array(
+    select m.lead_id
+    from leadhook.replay_leads as m
+    where m.replay_id = p_replay_id and m.lead_id > v_after and not m.stopped
+    order by m.lead_id
+    limit 250
+  );
+  if cardinality(v_lead_ids) > 0 then
+    -- The drain's lock: what is judged here is judged by nobody else.
+    perform pg_advisory_xact_lock(727201, 2);
+    perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
+  end if;
+  update leadhook.comparisons as c
+  set state = 'stopped', paid = null, finished_at = clock_timestamp()
+  where c.replay_id = p_replay_id and c.lead_id = any (array(
+    select w.lead_id
+    from leadhook.comparisons as w
+    where w.replay_id = p_replay_id and w.state = 'ready'
+    order by w.lead_id
+    limit 2500
+    for update skip locked
+  ));
+  update leadhook.replays as r
+  set
+    phase = case
+      when v_lead_ids[250] is not null
+        or exists (select from leadhook.comparisons as c where c.replay_id = p_replay_id and c.state = 'ready') then 'stopping'
+      else 'stopped'
+    end,
+    after_lead = coalesce(v_lead_ids[250], '')
+  where r.id = p_replay_id;
+end
+$$;
+comment on function leadhook.stop_slice(bigint) is 'Takes the next leads of a replay out of the queue.';
+revoke all on function leadhook.stop_slice(bigint) from public, anon, authenticated;
+grant execute on function leadhook.stop_slice(bigint) to service_role;
+
+create or replace function leadhook.work_on_replay(p_replay_id bigint)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_phase text := (
+    select r.phase from leadhook.replays as r where r.id = p_replay_id and r.phase in ('queueing', 'stopping') for update skip locked
+  );
+begin
+  if v_phase = 'queueing' then
+    perform leadhook.queue_slice(p_replay_id);
+  elsif v_phase = 'stopping' then
+    perform leadhook.stop_slice(p_replay_id);
+  end if;
+end
+$$;
+comment on function leadhook.work_on_replay(bigint) is 'One slice of a replay that is being made or unmade, unless somebody else is at it.';
+revoke all on function leadhook.work_on_replay(bigint) from public, anon, authenticated;
+grant execute on function leadhook.work_on_replay(bigint) to service_role;
+
+create or replace function public.leadhook_replay_slice()
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_replay_id bigint := (select r.id from leadhook.replays as r where r.phase in ('queueing', 'stopping') order by r.id limit 1);
+  v_now timestamptz;
+begin
+  if v_replay_id is not null then
+    perform leadhook.work_on_replay(v_replay_id);
+  end if;
+  v_now := clock_timestamp();
+  return jsonb_build_object(
+    'left', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
+    'next_due_ms', leadhook.next_due_ms(v_now),
+    'comparisons_due_ms', leadhook.comparisons_due_ms(v_now)
+  );
+end
+$$;
+comment on function public.leadhook_replay_slice() is
+  'Goes on with the oldest replay that is being made or unmade, 250 leads at a time. left: there is more, again after a pause.';
+revoke all on function public.leadhook_replay_slice() from public, anon, authenticated;
+grant execute on function public.leadhook_replay_slice() to service_role;
+
+create or replace function public.leadhook_replay_filtered(
+  p_filter jsonb, p_limit int, p_mode text, p_actor text, p_reason text default null, p_prompts jsonb default null
+)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_replay_id bigint;
+begin
+  perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
+  if jsonb_typeof(p_filter) is distinct from 'object' or p_limit < 1 then
+    raise exception 'a filter is an object, and its limit a positive number' using errcode = 'PT400';
+  end if;
+  insert into leadhook.replays (actor, reason, mode, filter, lead_limit, prompts, phase)
+  values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_filter, p_limit, p_prompts, 'queueing')
+  returning id into v_replay_id;
+  perform leadhook.work_on_replay(v_replay_id);
+  return (select jsonb_build_object('replay_id', r.id, 'counts', r.counts, 'phase', r.phase) from leadhook.replays as r where r.id = v_replay_id);
+end
+$$;
+comment on function public.leadhook_replay_filtered(jsonb, int, text, text, text, jsonb) is
+  'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: '
+  'leadhook_replay_slice goes on.';
+revoke all on function public.leadhook_replay_filtered(jsonb, int, text, text, text, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_filtered(jsonb, int, text, text, text, jsonb) to service_role;
+
+create or replace function public.leadhook_replay_stop(p_replay_id bigint)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  update leadhook.replays as r
+  set phase = 'stopping', after_lead = ''
+  where r.id = p_replay_id and r.phase <> 'stopping';
+  perform leadhook.work_on_replay(p_replay_id);
+  return public.leadhook_replay_status(p_replay_id, '', 1);
+end
+$$;
+comment on function public.leadhook_replay_stop(bigint) is
+  'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: '
+  'leadhook_replay_slice goes on. Repeatable.';
+revoke all on function public.leadhook_replay_stop(bigint) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_stop(bigint) to service_role;
+
+-- What was paid for the last run that gave each of these leads a verdict, in all its attempts.
+create or replace function leadhook.usage_of(p_lead_ids text[])
+returns table (known bigint, calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric,
+  cost_usd numeric, model_ms numeric)
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  select
+    count(distinct t.lead_id), sum(t.calls), sum(t.input_tokens), sum(t.cached_tokens), sum(t.output_tokens), sum(t.thinking_tokens),
+    sum(t.cost_usd), sum(t.model_ms)
+  from (
+    select v.lead_id, max(v.run) as run from leadhook.verdicts as v where v.lead_id = any (usage_of.p_lead_ids) group by v.lead_id
+  ) as v
+  join leadhook.attempts as t on t.lead_id = v.lead_id and t.run = v.run and t.calls > 0
+$$;
+revoke all on function leadhook.usage_of(text[]) from public, anon, authenticated;
+grant execute on function leadhook.usage_of(text[]) to service_role;
+
+create or replace function leadhook.average_usage()
+returns table (calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric,
+  model_ms numeric)
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  select
+    avg(t.calls), avg(t.input_tokens), avg(t.cached_tokens), avg(t.output_tokens), avg(t.thinking_tokens),
+    avg(t.cost_usd), avg(t.model_ms)
+  from (
+    select r.* from (select a.* from leadhook.attempts as a order by a.id desc limit 5000) as r
+    where r.outcome in ('saved', 'compared') and r.calls > 0
+    limit 1000
+  ) as t
+$$;
+comment on function leadhook.average_usage() is 'Of one of the last 1000 leads that were judged; nulls where none was lately.';
+revoke all on function leadhook.average_usage() from public, anon, authenticated;
+grant execute on function leadhook.average_usage() to service_role;
+
+create or replace function public.leadhook_replay_dry_run(
+  p_lead_ids text[], p_filter jsonb, p_limit int, p_mode text, p_after_lead text default ''
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_next record;
+  v_queued text[];
+  v_counts jsonb;
+begin
+  perform leadhook.refuse_replay(p_mode, 'dry run', null);
+  if p_lead_ids is not null then
+    select p_lead_ids as lead_ids, null::text as last_lead into v_next;
+  else
+    v_next := leadhook.next_leads(p_filter, p_mode, p_after_lead, p_limit);
+  end if;
+  with decided as materialized (
+    select d.lead_id, d.outcome from leadhook.decide_replay(p_mode, v_next.lead_ids, p_lead_ids is not null) as d
+  )
+  select
+    (select coalesce(jsonb_object_agg(c.outcome, c.n), '{}') from (select d.outcome, count(*) as n from decided as d group by d.outcome) as c),
+    array(select d.lead_id from decided as d where d.outcome in ('queued', 'queued_after') order by d.lead_id)
+  into v_counts, v_queued;
+  return jsonb_build_object(
+    'counts', v_counts,
+    'last_lead', v_next.last_lead,
+    'sample', to_jsonb(v_queued[:10]),
+    'usage', (select to_jsonb(u) from leadhook.usage_of(v_queued) as u),
+    'average', (select to_jsonb(a) from leadhook.average_usage() as a)
+  );
+end
+$$;
+comment on function public.leadhook_replay_dry_run(text[], jsonb, int, text, text) is
+  'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last judged. last_lead: '
+  'where the next slice begins; null when this was the last. average: of any lead lately, for those that never were judged.';
+revoke all on function public.leadhook_replay_dry_run(text[], jsonb, int, text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_dry_run(text[], jsonb, int, text, text) to service_role;
+
+create or replace function leadhook.replay_states(p_replay_id bigint, p_lead_ids text[] default null)
+returns table (lead_id text, state text, score int, error_code text, reason text)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select
+    m.lead_id,
+    case
+      when m.stopped then 'stopped'
+      when j.state in ('ready', 'leased') and (j.run < m.run or j.run = m.run and j.state = 'ready') then 'waiting'
+      when j.run = m.run and j.state = 'leased' then 'leased'
+      when v.written then 'done'
+      when j.run = m.run and j.state = 'dead' or j.run > m.run and v.written is false then 'failed'
+      else 'dropped'
+    end,
+    case when not m.stopped then v.score end,
+    case when j.run = m.run and not m.stopped then j.error_code end,
+    case when j.run = m.run and not m.stopped then j.reason end
+  from leadhook.replay_leads as m
+  left join leadhook.jobs as j on j.lead_id = m.lead_id
+  left join leadhook.verdicts as v on v.lead_id = m.lead_id and v.run = m.run
+  where m.replay_id = p_replay_id and (p_lead_ids is null or m.lead_id = any (p_lead_ids));
+end
+$$;
+comment on function leadhook.replay_states(bigint, text[]) is
+  'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun anew by a change).';
+revoke all on function leadhook.replay_states(bigint, text[]) from public, anon, authenticated;
+grant execute on function leadhook.replay_states(bigint, text[]) to service_role;
+
+create or replace function leadhook.replay_usage(p_replay_id bigint)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  select jsonb_build_object(
+    'calls', coalesce(sum(t.calls), 0),
+    'input_tokens', coalesce(sum(t.input_tokens), 0),
+    'cached_tokens', coalesce(sum(t.cached_tokens), 0),
+    'output_tokens', coalesce(sum(t.output_tokens), 0),
+    'thinking_tokens', coalesce(sum(t.thinking_tokens), 0),
+    'cost_usd', sum(t.cost_usd)
+  )
+  from leadhook.attempts as t
+  where t.replay_id = replay_usage.p_replay_id
+$$;
+revoke all on function leadhook.replay_usage(bigint) from public, anon, authenticated;
+grant execute on function leadhook.replay_usage(bigint) to service_role;
+
+create or replace function leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_lead_ids text[] := array(
+    select m.lead_id
+    from leadhook.replay_leads as m
+    where m.replay_id = p_replay_id and m.lead_id > p_after_lead
+    order by m.lead_id
+    limit 1001
+  );
+begin
+  return (select coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(s)) order by s.lead_id), '[]') from leadhook.replay_states(p_replay_id, v_lead_ids) as s);
+end
+$$;
+comment on function leadhook.replay_leads_page(bigint, text) is 'The next 1001 leads of a replay behind p_after_lead.';
+revoke all on function leadhook.replay_leads_page(bigint, text) from public, anon, authenticated;
+grant execute on function leadhook.replay_leads_page(bigint, text) to service_role;
+
+create or replace function public.leadhook_replay_status(p_replay_id bigint, p_after_lead text default '', p_limit int default 100)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_replay leadhook.replays := (select r from leadhook.replays as r where r.id = p_replay_id);
+  v_progress jsonb;
+  v_leads jsonb;
+begin
+  if v_replay.id is null then
+    return '{"found": false}';
+  end if;
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';
+  end if;
+  if v_replay.mode = 'compare' then
+    v_progress := (
+      select jsonb_object_agg(p.state, p.n) from (
+        select case c.state when 'ready' then 'waiting' else c.state end as state, count(*) as n
+        from leadhook.comparisons as c
+        where c.replay_id = p_replay_id
+        group by c.state
+      ) as p
+    );
+    v_leads := leadhook.comparisons_page(p_replay_id, p_after_lead);
+  else
+    v_progress := (
+      select jsonb_object_agg(p.state, p.n)
+      from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
+    );
+    v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
+  end if;
+  return jsonb_build_object(
+    'found', true,
+    'replay_id', v_replay.id,
+    'mode', v_replay.mode,
+    'phase', v_replay.phase,
+    'actor', v_replay.actor,
+    'reason', v_replay.reason,
+    'created_at', v_replay.created_at,
+    'filter', v_replay.filter,
+    'limit', v_replay.lead_limit,
+    'prompts', v_replay.prompts is not null,
+    'counts', v_replay.counts,
+    'progress', coalesce(v_progress, '{}'),
+    'usage', leadhook.replay_usage(p_replay_id),
+    'comparison', case when v_replay.mode = 'compare' then leadhook.sum_comparisons(p_replay_id) end,
+    'leads', jsonb_path_query_array(v_leads, '$[0 to $last]', jsonb_build_object('last', p_limit - 1)),
+    'more', jsonb_array_length(v_leads) > p_limit
+  );
+end
+$$;
+comment on function public.leadhook_replay_status(bigint, text, int) is
+  'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay.';
+revoke all on function public.leadhook_replay_status(bigint, text, int) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_status(bigint, text, int) to service_role;

@@ -1,0 +1,379 @@
+-- Purpose: all that the database knows of one lead, so that a sentence can be made of it: why it is not processed, or what comes next.
+-- Touches: functions in schema leadhook; public.leadhook_explain. Reads only.
+-- Undo:    drop function public.leadhook_explain(text), leadhook.describe_job(text), leadhook.describe_history(text),
+--          leadhook.pending_touches(text, uuid, text), leadhook.place_in_queue(text, timestamptz), leadhook.find_rings(timestamptz, xid8),
+--          leadhook.ring_answers(bigint[]), leadhook.describe_gates(uuid, text, timestamptz), leadhook.dashboard_webhooks();
+-- Facts, not judgements: the words are the service's (leadhook.domain.standing). Each count ends at 1000.
+-- Planner flags: see the drain.
+
+create or replace function leadhook.describe_job(p_lead_id text)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  select jsonb_build_object(
+    'state', j.state, 'slow', j.slow, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
+    'lease_until', j.lease_until, 'available_at', j.available_at, 'eligible_at', j.eligible_at, 'found_by', j.found_by,
+    'replay_id', j.replay_id, 'replay_after', j.replay_after, 'paid', j.paid is not null, 'error_code', j.error_code,
+    'reason', j.reason, 'finished_at', j.finished_at
+  )
+  from leadhook.jobs as j
+  where j.lead_id = describe_job.p_lead_id
+$$;
+comment on function leadhook.describe_job(text) is 'The lead''s job without its claim token; null where there is none.';
+revoke all on function leadhook.describe_job(text) from public, anon, authenticated;
+grant execute on function leadhook.describe_job(text) to service_role;
+
+create or replace function leadhook.describe_history(p_lead_id text)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  with attempts as materialized (
+    select
+      t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.model, t.prompt_version, t.calls,
+      t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
+      t.first_call_ms, t.model_ms, t.finished_at
+    from leadhook.attempts as t
+    where t.lead_id = describe_history.p_lead_id
+    order by t.id desc
+    limit 20
+  ),
+  verdicts as (
+    select v.run, v.score, v.should_contact, v.subject, v.model, v.prompt_version, v.input_version, v.written, v.created_at
+    from leadhook.verdicts as v
+    where v.lead_id = describe_history.p_lead_id
+    order by v.run desc
+    limit 20
+  ),
+  replays as (
+    select r.id, r.actor, r.reason, r.created_at
+    from leadhook.replays as r
+    where r.id in (
+      select a.replay_id from attempts as a
+      union all
+      select unnest(array[j.replay_id, j.replay_after]) from leadhook.jobs as j where j.lead_id = describe_history.p_lead_id
+    )
+  )
+  select jsonb_build_object(
+    'attempts', (select coalesce(jsonb_agg(to_jsonb(a) - 'id' order by a.id desc), '[]') from attempts as a),
+    'verdicts', (select coalesce(jsonb_agg(to_jsonb(v) order by v.run desc), '[]') from verdicts as v),
+    'replays', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id desc), '[]') from replays as r)
+  )
+$$;
+comment on function leadhook.describe_history(text) is
+  'The last 20 attempts and verdicts of a lead, newest first, and the replays that it belongs to.';
+revoke all on function leadhook.describe_history(text) from public, anon, authenticated;
+grant execute on function leadhook.describe_history(text) to service_role;
+
+create or replace function leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  with oldest as materialized (
+    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at, t.not_before, t.xact
+    from leadhook.touches as t
+    order by t.id
+    limit 20000
+  ),
+  concerned as (
+    select o.kind, o.prompts_inserted, min(o.touched_at) as touched_at, max(o.touched_at) as last_touched_at,
+      bool_and(o.not_before is not null) as put_back, (array_agg(o.xact order by o.touched_at))[1] as xact
+    from oldest as o
+    where case o.kind
+      when 'leads' then pending_touches.p_lead_id = any (o.lead_ids)
+      when 'prompts' then o.user_id = pending_touches.p_user_id and o.tag = pending_touches.p_tag and o.after_lead < pending_touches.p_lead_id
+      else o.after_lead < pending_touches.p_lead_id
+    end
+    group by o.kind, o.prompts_inserted
+  )
+  select jsonb_build_object(
+    'total', (select count(*) from (select from oldest as o limit 1000) as n),
+    'of_lead', (select coalesce(jsonb_agg(to_jsonb(c) order by c.touched_at), '[]') from concerned as c)
+  )
+$$;
+comment on function leadhook.pending_touches(text, uuid, text) is
+  'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
+revoke all on function leadhook.pending_touches(text, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.pending_touches(text, uuid, text) to service_role;
+
+create or replace function leadhook.place_in_queue(p_lead_id text, p_now timestamptz)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_job record;
+begin
+  select j.slow, j.user_id, j.tag, j.available_at into v_job from leadhook.jobs as j where j.lead_id = p_lead_id and j.state = 'ready';
+  return jsonb_build_object(
+    'ahead', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.available_at < least(v_job.available_at, p_now)
+        order by j.available_at
+        limit 1000
+      ) as n
+    ),
+    'ahead_in_lane', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.user_id = v_job.user_id and j.tag = v_job.tag
+          and j.available_at <= p_now and (j.available_at, j.lead_id) < (v_job.available_at, p_lead_id)
+        order by j.available_at, j.lead_id
+        limit 1000
+      ) as n
+    ),
+    'fresh_ahead', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.slow and j.state = 'ready' and not j.slow and j.available_at <= p_now
+        order by j.available_at
+        limit 1000
+      ) as n
+    ),
+    'leased', (
+      select count(*)
+      from (select from leadhook.jobs as j where j.state = 'leased' and j.lease_until > p_now order by j.lease_until limit 1000) as n
+    ),
+    'finished_last_minute', (
+      select count(*)
+      from (
+        select from leadhook.attempts as t
+        where t.finished_at > p_now - interval '1 minute' and t.outcome <> 'lease_expired'
+        order by t.finished_at
+        limit 1000
+      ) as n
+    )
+  );
+end
+$$;
+comment on function leadhook.place_in_queue(text, timestamptz) is
+  'How many are ready before this lead in all, in its own lane (user_id, tag), and, where it is slow, among the fresh; whether anybody works.';
+revoke all on function leadhook.place_in_queue(text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.place_in_queue(text, timestamptz) to service_role;
+
+create or replace function leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamptz)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  select jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'user_id', p.user_id, 'tag', p.tag, 'actor', p.actor, 'reason', p.reason, 'paused_at', p.paused_at
+      ) order by p.user_id nulls first, p.tag nulls first), '[]')
+      from leadhook.pauses as p
+      where p.user_id is null or p.user_id = describe_gates.p_user_id and (p.tag is null or p.tag = describe_gates.p_tag)
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
+      from leadhook.budgets_left(describe_gates.p_now) as b
+      where b.user_id is null or b.user_id = describe_gates.p_user_id
+    )
+  )
+$$;
+comment on function leadhook.describe_gates(uuid, text, timestamptz) is
+  'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
+revoke all on function leadhook.describe_gates(uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.describe_gates(uuid, text, timestamptz) to service_role;
+
+-- Evidence only: its absence, or a pg_net that looks different, must not stop the explanation.
+create or replace function leadhook.ring_answers(p_request_ids bigint[])
+returns table (request_id bigint, created timestamptz, status_code int, error text, timed_out boolean, queued boolean)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  if to_regclass('net._http_response') is not null then
+    return query
+      select h.id, h.created, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
+      from net._http_response as h
+      where h.id = any (p_request_ids);
+  end if;
+  if to_regclass('net.http_request_queue') is not null then
+    return query
+      select q.id, null::timestamptz, null::int, null::text, false, true
+      from net.http_request_queue as q
+      where q.id = any (p_request_ids);
+  end if;
+exception when insufficient_privilege or undefined_column or undefined_table or datatype_mismatch then
+  return;
+end
+$$;
+comment on function leadhook.ring_answers(bigint[]) is 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
+revoke all on function leadhook.ring_answers(bigint[]) from public, anon, authenticated;
+grant execute on function leadhook.ring_answers(bigint[]) to service_role;
+
+-- A ring does not carry its leads. While the touch is there, the transaction that wrote both names its ring; later only the time is left.
+-- pg_net numbers its requests anew after a restart, and dates an answer from the begin of its own transaction: hence the minute.
+create or replace function leadhook.find_rings(p_at timestamptz, p_xact xid8)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  with near as materialized (
+    select r.id, r.request_id, r.cause, r.leads, r.rung_at, r.status_code, r.error
+    from leadhook.rings as r
+    where case
+      when find_rings.p_xact is not null then r.xact = find_rings.p_xact
+      else r.rung_at > find_rings.p_at - interval '5 s'
+    end and r.rung_at between find_rings.p_at - interval '1 hour' and find_rings.p_at + interval '5 s'
+    order by abs(extract(epoch from r.rung_at - find_rings.p_at)), r.id
+    limit 5
+  )
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'cause', n.cause,
+      'leads', n.leads,
+      'rung_at', n.rung_at,
+      'sent', n.request_id is not null,
+      'status_code', coalesce(n.status_code, h.status_code),
+      'error', coalesce(n.error, h.error),
+      'timed_out', coalesce(h.timed_out, n.error = 'timed out', false),
+      'queued', coalesce(h.queued, false)
+    )
+    order by abs(extract(epoch from n.rung_at - find_rings.p_at)), n.id
+  ), '[]')
+  from near as n
+  left join leadhook.ring_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
+    on h.request_id = n.request_id and (h.queued or h.created > n.rung_at - interval '1 minute')
+$$;
+comment on function leadhook.find_rings(timestamptz, xid8) is
+  'Up to five rings of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
+revoke all on function leadhook.find_rings(timestamptz, xid8) from public, anon, authenticated;
+grant execute on function leadhook.find_rings(timestamptz, xid8) to service_role;
+
+create or replace function leadhook.dashboard_webhooks()
+returns text[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(distinct c.relname::text order by c.relname::text), '{}')
+  from pg_catalog.pg_trigger as t
+  join pg_catalog.pg_class as c on c.oid = t.tgrelid
+  join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+  join pg_catalog.pg_namespace as s on s.oid = f.pronamespace
+  where c.relnamespace = 'public'::regnamespace and c.relname in ('all_leads', 'lead_details', 'prompts')
+    and t.tgenabled in ('O', 'A') and s.nspname = 'supabase_functions' and f.proname = 'http_request'
+$$;
+comment on function leadhook.dashboard_webhooks() is 'The watched tables that have a plain webhook from Supabase''s dashboard.';
+revoke all on function leadhook.dashboard_webhooks() from public, anon, authenticated;
+grant execute on function leadhook.dashboard_webhooks() to service_role;
+
+create or replace function public.leadhook_explain(p_lead_id text)
+returns json
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_judged record;
+  v_failure text;
+  v_job jsonb := leadhook.describe_job(p_lead_id);
+  v_touches jsonb;
+  v_keys jsonb;
+begin
+  if coalesce(p_lead_id, '') = '' then
+    raise exception 'p_lead_id is missing' using errcode = 'PT400';
+  end if;
+  begin
+    select e.* into v_judged from leadhook.judge_eligibility(array[p_lead_id]) as e;
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    v_failure := left(sqlerrm, 500);
+    select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_judged;
+  end;
+  v_touches := leadhook.pending_touches(p_lead_id, v_judged.user_id, v_judged.tag);
+  begin
+    v_keys := (select to_jsonb(k) from leadhook.key_states() as k) || jsonb_build_object('parked', leadhook.parked_keys());
+  exception when undefined_table or undefined_column or insufficient_privilege then
+    v_keys := '{}';
+  end;
+  return (
+    select json_build_object(
+      'lead_id', p_lead_id,
+      'now', v_now,
+      'eligibility', case when v_failure is null then to_jsonb(v_judged) end,
+      'failure', v_failure,
+      'answered', exists (select from public.llm_response as r where r.lead_id = p_lead_id),
+      'tags_of_user', case when v_judged.has_prompts is false then (
+        select coalesce(jsonb_agg(distinct p.tag), '[]')
+        from (select p.tag from public.prompts as p where p.user_id = v_judged.user_id limit 20) as p
+      ) else '[]' end,
+      'job', v_job,
+      'touches', v_touches,
+      'queue', leadhook.place_in_queue(p_lead_id, v_now),
+      'keys', v_keys,
+      'pauses', g.gates -> 'pauses',
+      'budgets', g.gates -> 'budgets',
+      'rings', leadhook.find_rings(
+        coalesce(v_touches #>> '{of_lead,0,touched_at}', v_job ->> 'eligible_at')::timestamptz,
+        (v_touches #>> '{of_lead,0,xact}')::xid8
+      ),
+      'triggers', leadhook.trigger_states(),
+      'dashboard_webhooks', leadhook.dashboard_webhooks(),
+      'ring', to_jsonb(s) || jsonb_build_object('pg_net', to_regproc('net.http_post') is not null),
+      'backlog', c.backlog,
+      'first_round_finished_at', c.first_round_finished_at,
+      'max_attempts', c.max_attempts,
+      'attempts', h.history -> 'attempts',
+      'verdicts', h.history -> 'verdicts',
+      'replays', h.history -> 'replays'
+    )
+    from leadhook.controls as c
+    cross join leadhook.ring_settings() as s
+    cross join leadhook.describe_history(p_lead_id) as h (history)
+    cross join leadhook.describe_gates(v_judged.user_id, v_judged.tag, v_now) as g (gates)
+  );
+end
+$$;
+comment on function public.leadhook_explain(text) is
+  'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending touches, place in the '
+  'queue, keys, the rings around its change with pg_net''s answers, triggers, attempts, verdicts, replays. Changes nothing.';
+revoke all on function public.leadhook_explain(text) from public, anon, authenticated;
+grant execute on function public.leadhook_explain(text) to service_role;

@@ -1,0 +1,172 @@
+"""What the database itself says, looked at with its owner's rights."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from typing import Any, Final
+
+from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.install.connection import Connection, fetch_one
+from leadhook.install.failure import InstallError
+from leadhook.install.files import read_migrations
+from leadhook.install.sql import question as installer_question
+from leadhook.install.tables import ALL, check_tables
+
+MIGRATE: Final = "leadhook migrate"
+WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads"
+LATE_S: Final = 60.0
+"""A touch or ready lead that is older waits for something; a claim takes milliseconds."""
+ROUND_S: Final = 3600.0
+"""A round of the sweep begins every SWEEP_INTERVAL_SEC, 300 by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was asked of the database; the Vault's values are never shown."""
+
+    row: dict[str, Any]
+    vault: dict[str, str]
+    rings: list[dict[str, Any]]
+    keys: list[dict[str, Any]]
+    leads: dict[str, Any]
+    doors: list[dict[str, Any]]
+
+    @property
+    def now(self) -> datetime:
+        """The database's clock."""
+        now: datetime = self.row["now"]
+        return now
+
+
+async def judge_ground(connection: Connection) -> list[Finding]:
+    """Whether the application's tables fit, and whether the schema is there; the rest can be asked only then."""
+    try:
+        await check_tables(connection)
+    except InstallError as error:
+        return [fault("database", str(error), "Rename or alter the columns named, or ask the application's owner.")]
+    there = await fetch_one(connection, b"select to_regclass('leadhook.migrations') is not null as migrated")
+    if not there["migrated"]:
+        return [fault("database", "leadhook is not in this database: the schema leadhook does not exist.", MIGRATE)]
+    return [ok("database", "The application's tables have what leadhook needs.")]
+
+
+async def collect(connection: Connection) -> Facts:
+    """Ask everything, each question with five seconds of patience."""
+    await connection.execute("select set_config('statement_timeout', '5s', false)")
+    row = await fetch_one(connection, sql("facts"), ALL)
+    extensions = row["extensions"]
+    return Facts(
+        row=row,
+        vault={r["name"]: r["value"] for r in await _all(connection, "vault")}
+        if "supabase_vault" in extensions
+        else {},
+        rings=await _all(connection, "rings") if "pg_net" in extensions else [],
+        keys=await _all(connection, "keys"),
+        leads=await fetch_one(connection, sql("leads")),
+        doors=await (await connection.execute(installer_question("open_doors"), ALL)).fetchall(),
+    )
+
+
+def judge_schema(row: dict[str, Any]) -> list[Finding]:
+    """The migrations, and who may call what."""
+    ours, applied = {migration.name for migration in read_migrations()}, set(row["migrations"])
+    if missing := sorted(ours - applied):
+        return [fault("database", f"{len(missing)} migrations are missing, from {missing[0]} on.", MIGRATE)]
+    found = [ok("database", f"The schema is that of this version ({max(ours)}).")]
+    if newer := sorted(applied - ours):
+        words = f"The database is {len(newer)} migrations ahead of this program, up to {newer[-1]}."
+        found = [warning("database", words, "Use the version that migrated it.")]
+    if not row["has_unsent_index"]:
+        found.append(
+            warning("database", "The index leadhook_unsent is missing or invalid: sweeps read all leads.", MIGRATE)
+        )
+    if opened := row["open_functions"]:
+        words = f"anon or authenticated may execute {_some(opened)}."
+        found.append(fault("grants", words, f"{MIGRATE} (it takes these rights away again)"))
+    if closed := row["closed_functions"]:
+        found.append(fault("grants", f"service_role may not execute {_some(closed)}.", MIGRATE))
+    if closed := row["closed_tables"]:
+        words = f"service_role may not read or write {_some(closed)}."
+        tables = ", ".join(f"public.{table}" for table in closed)
+        found.append(fault("grants", words, f"grant select, insert, update on {tables} to service_role;"))
+    return [
+        *found,
+        *(
+            []
+            if opened or row["closed_functions"] or closed
+            else [ok("grants", "Only service_role may call leadhook.")]
+        ),
+    ]
+
+
+def judge_doors(doors: Iterable[dict[str, Any]]) -> list[Finding]:
+    """Tables of the application that anybody with the public key can use."""
+    return [
+        warning(
+            "grants",
+            f"{' and '.join(door['roles'])} can use public.{door['table_name']} without row level security.",
+            f"{door['statement']};",
+        )
+        for door in doors
+    ]
+
+
+def judge_triggers(row: dict[str, Any]) -> list[Finding]:
+    """Whether each change is noted and told."""
+    if disabled := row["disabled_triggers"]:
+        names = [f"{trigger['name']} on {trigger['table']}" for trigger in disabled]
+        mend = "".join(f"alter table public.{t['table']} enable trigger {t['name']}; " for t in disabled).strip()
+        return [fault("triggers", f"Disabled: {_some(names)}. Their changes wait for the sweep.", mend)]
+    if missing := sorted(table for table, there in row["triggers"].items() if not there):
+        words = f"Triggers are missing on {_some(missing)}. Their changes wait for the sweep."
+        return [fault("triggers", words, WEBHOOKS)]
+    return [ok("triggers", "Every change that matters is noted and told.")]
+
+
+def judge_work(facts: Facts) -> list[Finding]:
+    """Whether somebody works, and why leads wait."""
+    row, leads = facts.row, facts.leads
+    found = []
+    late = max(row["oldest_touch_s"] or 0, row["oldest_ready_s"] or 0)
+    if late > LATE_S:
+        words = f"Work has waited for {late:.0f} s: no service claims leads here, or none has a free slot."
+        found.append(fault("leads", words, "curl https://YOUR-SERVICE/ready says what keeps it from them."))
+    if (row["sweep_age_s"] or 0) > ROUND_S:
+        found.append(warning("leads", f"The last sweep began {row['sweep_age_s'] / 3600:.1f} h ago.", "leadhook serve"))
+    if row["held"]:
+        words = f"{_count(row['held'])} leads from before the installation are held."
+        found.append(warning("leads", words, "leadhook backlog status; leadhook backlog release --limit 100"))
+    if row["dead"]:
+        words = f"{_count(row['dead'])} leads failed for good."
+        mend = "select lead_id, error_code, reason from leadhook.jobs where state = 'dead'; then replay them"
+        found.append(warning("leads", words, mend))
+    unsent, eligible = leads["unsent"], leads["eligible"]
+    if unsent and not eligible:
+        lacks = {
+            "are not scrapped": leads["not_scrapped"],
+            "have no row in all_leads": leads["unknown"],
+            "have no prompts row of the same user and tag": leads["without_prompts"],
+        }
+        said = ", ".join(f"{n} {words}" for words, n in lacks.items() if n)
+        words = f"None of {_count(unsent)} unsent leads is eligible: {said}."
+        found.append(warning("leads", words, "leadhook explain LEAD_ID says it of one."))
+    return found or [ok("leads", "No work is left lying.")]
+
+
+def _some(names: Iterable[str]) -> str:
+    every = list(names)
+    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")  # noqa: PLR2004
+
+
+def _count(n: int) -> str:
+    return f"{n} or more" if n >= 1000 else f"{n}"  # noqa: PLR2004 - where the question stops counting
+
+
+async def _all(connection: Connection, name: str) -> list[dict[str, Any]]:
+    return await (await connection.execute(sql(name))).fetchall()
+
+
+def sql(name: str) -> bytes:
+    """The text of `<name>.sql` beside this file."""
+    return (files(__package__ or "leadhook.doctor") / f"{name}.sql").read_bytes()

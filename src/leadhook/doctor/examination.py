@@ -1,0 +1,119 @@
+"""The order of the questions: each is asked only where those before it make it worth asking."""
+
+import os
+from collections.abc import Callable, Mapping
+
+from leadhook.doctor import database, keys, ringing, service
+from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.doctor.model import judge_model
+from leadhook.install.connection import Connection, connect
+from leadhook.install.failure import InstallError
+from leadhook.install.ringing import URL_NAME
+from leadhook.settings import Settings, SettingsError, load_settings
+
+Tell = Callable[[Finding], None]
+
+
+async def examine(
+    tell: Tell, *, live: bool = False, at: str | None = None, env: Mapping[str, str] | None = None
+) -> None:
+    """Tell every finding as it is found.
+
+    Args:
+        tell: takes each of them.
+        live: ask Google about each key.
+        at: the service's address; None is where the database rings.
+        env: the environment; None is this process's.
+    """
+    env = os.environ if env is None else env
+    settings = _settings(tell, env)
+    if settings is not None:
+        _, found = await service.ask_supabase(settings)
+        for finding in [*found, *judge_model(settings.gemini_model)]:
+            tell(finding)
+    url = env.get("DATABASE_URL", "").strip()
+    ring_url = None
+    if url:
+        try:
+            async with connect(url) as connection:
+                ring_url = await examine_database(connection, tell, settings, live=live, at=at)
+        except InstallError as error:
+            tell(fault("database", str(error), "Correct DATABASE_URL, or see what it says."))
+    else:
+        words = "DATABASE_URL is not set: triggers, grants, pg_net, Vault and the round trip were not looked at."
+        tell(
+            warning(
+                "database", words, "export DATABASE_URL='postgresql://postgres:…@db.PROJECT.supabase.co:5432/postgres'"
+            )
+        )
+    if ring_url is None:
+        for finding in await service.ask_service(at or service.service_url(None, settings)):
+            tell(finding)
+
+
+def _settings(tell: Tell, env: Mapping[str, str]) -> Settings | None:
+    try:
+        settings = load_settings(env)
+    except SettingsError as error:
+        for line in str(error).splitlines()[1:]:
+            tell(fault("settings", f"{line.strip()}.", "The README's table has every setting; .env.example too."))
+        return None
+    if not (settings.webhook_secrets or settings.webhook_static_header):
+        tell(
+            warning(
+                "settings",
+                "WEBHOOK_SECRETS is not set here: a service with these settings refuses every ring.",
+                database.WEBHOOKS,
+            )
+        )
+    if not settings.admin_tokens:
+        tell(
+            warning(
+                "settings",
+                "ADMIN_TOKENS is not set here: the admin requests are closed.",
+                "openssl rand -hex 32 makes one.",
+            )
+        )
+    tell(ok("settings", "Every setting can be used."))
+    return settings
+
+
+async def examine_database(
+    connection: Connection, tell: Tell, settings: Settings | None, *, live: bool, at: str | None
+) -> str | None:
+    """The database's own side, the service that it rings, and a ring.
+
+    Returns:
+        Where it rings, possibly nothing; None when it is not fit to be asked, and the service was not looked at.
+    """
+    ground = await database.judge_ground(connection)
+    for finding in ground:
+        tell(finding)
+    if any(finding.level != "ok" for finding in ground):
+        return None
+    facts = await database.collect(connection)
+    ring_url = facts.vault.get(URL_NAME)
+    secrets = [secret.get_secret_value() for secret in settings.webhook_secrets] if settings else []
+    stood = ringing.judge_vault(facts.vault, secrets)
+    pg_net = ringing.judge_pg_net(facts)
+    for finding in (
+        *database.judge_schema(facts.row),
+        *database.judge_doors(facts.doors),
+        *database.judge_triggers(facts.row),
+        *stood,
+        *pg_net,
+        *keys.judge_format(facts.keys),
+        *database.judge_work(facts),
+        *service.judge_clock("the database", facts.now),
+    ):
+        tell(finding)
+    if live:
+        model = settings.gemini_model if settings else "gemini-3.5-flash-lite"
+        for finding in await keys.ask_google(facts.keys, model, settings.gemini_base_url if settings else None):
+            tell(finding)
+    for finding in await service.ask_service(at or service.service_url(ring_url, settings)):
+        tell(finding)
+    if "pg_net" in facts.row["extensions"] and facts.row["pg_net_lives"]:
+        for finding in await ringing.make_round_trip(connection):
+            tell(finding)
+    return ring_url or ""

@@ -1,0 +1,148 @@
+"""Whether rings leave the database and arrive: Vault, pg_net, what became of the last ones, and one sent on purpose."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from leadhook.credentials import webhook_key
+from leadhook.doctor.database import WEBHOOKS, Facts, sql
+from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.install.connection import Connection, fetch_one
+from leadhook.install.ringing import SECRET_NAME, URL_NAME, check_url, hint
+
+ROUND_TRIP_S: Final = 15.0
+"""pg_net sends a second later at worst, and gives the service five."""
+DASHBOARD: Final = "Enable pg_net under Database > Extensions in the dashboard, then: "
+RESTART: Final = "select net.worker_restart();  -- if it stays dead, restart the database from the dashboard"
+
+_HOW = {
+    401: ("the service refused its signature", "Give the service the secret that `leadhook webhooks install` prints."),
+    404: ("there is no such address", WEBHOOKS),
+    413: ("the service found it too large", "Tell us: a ring has 4 kB at most."),
+}
+
+
+def judge_vault(vault: dict[str, str], secrets: Sequence[str]) -> list[Finding]:
+    """The address and the secret; `secrets` are those of the service's environment, if they are known here."""
+    found = []
+    url, kept = vault.get(URL_NAME, "").strip(), vault.get(SECRET_NAME, "").split()
+    if not url:
+        found.append(fault("ring", f"Vault holds no {URL_NAME}: the database does not know where to ring.", WEBHOOKS))
+    else:
+        found += _judge_url(url)
+    if not kept:
+        found.append(fault("ring", f"Vault holds no {SECRET_NAME}: rings can't be signed.", WEBHOOKS))
+    elif not all(_is_secret(secret) for secret in kept):
+        words = f"{SECRET_NAME} in Vault is no `whsec_…` of 24 bytes or more: rings can't be signed."
+        found.append(fault("ring", words, f"Delete {SECRET_NAME} on the dashboard's Vault page, then: {WEBHOOKS}"))
+    elif secrets and not {webhook_key(secret) for secret in kept} & {webhook_key(secret) for secret in secrets}:
+        words = "WEBHOOK_SECRETS here and the secret in Vault differ: rings are refused."
+        found.append(fault("ring", words, f"{WEBHOOKS}  prints the line to set"))
+    return found or [ok("ring", f"The database rings at {url}.")]
+
+
+def _judge_url(url: str) -> list[Finding]:
+    try:
+        check_url(url)
+    except ValueError as error:
+        return [fault("ring", f"{URL_NAME} in Vault can't be rung: {error}.", WEBHOOKS)]
+    if odd := hint(url):
+        return [fault("ring", f"{URL_NAME}: {odd.removeprefix('note: ')}.", WEBHOOKS)]
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        return [warning("ring", "Rings travel without TLS.", WEBHOOKS)]
+    return []
+
+
+def _is_secret(secret: str) -> bool:
+    try:
+        webhook_key(secret)
+    except ValueError:
+        return False
+    return True
+
+
+def judge_pg_net(facts: Facts) -> list[Finding]:
+    """Whether it is there, alive, and what became of its last requests."""
+    if "supabase_vault" not in facts.row["extensions"]:
+        return [
+            fault(
+                "ring",
+                "Vault (supabase_vault) is not enabled.",
+                DASHBOARD.replace("pg_net", "supabase_vault") + WEBHOOKS,
+            )
+        ]
+    if "pg_net" not in facts.row["extensions"]:
+        return [
+            fault(
+                "pg_net",
+                "pg_net is not enabled: no ring is sent, every lead waits for the sweep.",
+                DASHBOARD + WEBHOOKS,
+            )
+        ]
+    if not facts.row["pg_net_lives"]:
+        return [fault("pg_net", "pg_net's worker does not run: rings are queued and not sent.", RESTART)]
+    return judge_rings(facts.rings) or [ok("pg_net", "pg_net is alive, and no ring of the last hour failed.")]
+
+
+def judge_rings(rings: Sequence[dict[str, Any]]) -> list[Finding]:
+    """A sentence for each way in which rings of the last hour failed; only warnings when a later one arrived.
+
+    Args:
+        rings: newest first.
+    """
+    answered = [ring for ring in rings if _arrived(ring) or _why(ring)]
+    say = warning if answered and _arrived(answered[0]) else fault
+    failed = Counter(why for ring in rings if (why := _why(ring)) is not None)
+    return [
+        say("pg_net", f"{n} of the last {len(rings)} rings failed: {words}.", mend)
+        for (words, mend), n in failed.most_common()
+    ]
+
+
+def _arrived(ring: dict[str, Any]) -> bool:
+    return ring["status_code"] is not None and 200 <= ring["status_code"] < 300  # noqa: PLR2004 - HTTP's classes
+
+
+def _why(ring: dict[str, Any]) -> tuple[str, str] | None:  # noqa: PLR0911 - a table, one line a case
+    status, error = ring["status_code"], ring["error_msg"] or ""
+    if ring["not_sent"]:
+        return f"they could not be queued ({ring['not_sent']})", WEBHOOKS
+    if _arrived(ring):
+        return None
+    if status in _HOW:
+        words, mend = _HOW[status]
+        return f"{words} (HTTP {status})", mend
+    if status is not None:
+        return f"the service answered HTTP {status}", "Look into the service's log, and at /ready."
+    if ring["timed_out"] or "timeout" in error.lower():
+        return "the service took longer than 5 s", 'Is it asleep or overloaded? On Fly: auto_stop_machines = "off".'
+    if "resolve" in error.lower():
+        return "the host of the address is unknown", WEBHOOKS
+    if error:
+        return f"nobody listens there ({error})", f"Start the service, or: {WEBHOOKS}"
+    return None
+
+
+async def make_round_trip(connection: Connection, tell_of_waiting: float = ROUND_TRIP_S) -> list[Finding]:
+    """Have the database ring, and wait for the service's answer as pg_net heard it."""
+    began_at = time.monotonic()
+    async with connection.transaction():
+        await connection.execute("select leadhook.ring('doctor')")
+        ring = await fetch_one(connection, sql("sent"))
+    if ring["error"]:
+        return [fault("round trip", f"The database could not ring: {ring['error']}.", WEBHOOKS)]
+    while time.monotonic() - began_at < tell_of_waiting:
+        answer = await (await connection.execute(sql("answer"), ring)).fetchone()
+        if answer is not None:
+            if why := _why(answer):
+                return [fault("round trip", f"A ring was sent, but {why[0]}.", why[1])]
+            took = time.monotonic() - began_at
+            return [ok("round trip", f"A ring reached the service and was accepted, in {took:.1f} s.")]
+        await asyncio.sleep(0.1)
+    return [
+        fault("round trip", f"A ring was queued, and pg_net did not send it within {tell_of_waiting:g} s.", RESTART)
+    ]

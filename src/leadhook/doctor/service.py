@@ -1,0 +1,74 @@
+"""What the running service says of itself, and what the project's API says of its key."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.settings import Settings
+from leadhook.store import Status, StoreError, open_store
+from leadhook.web.readiness import judge_database
+
+PATIENCE_S: Final = 10.0
+SKEW_S: Final = 5.0
+"""Signatures are good for minutes, and leases are the database's: a few seconds do no harm."""
+
+
+async def ask_supabase(settings: Settings) -> tuple[Status | None, list[Finding]]:
+    """As the service does: over the API, with its key."""
+    if settings.supabase_key_name == "SUPABASE_ANON_KEY":
+        words = "Only SUPABASE_ANON_KEY is set: the database refuses its work to it."
+        return None, [fault("supabase", words, "Set SUPABASE_SECRET_KEY (dashboard: Project Settings > API Keys).")]
+    try:
+        async with open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store:
+            status = await store.status()
+    except StoreError as error:
+        return None, [
+            fault("supabase", f"{error.reason[:1].upper()}{error.reason[1:].rstrip('.')}.", "See what it says.")
+        ]
+    told = judge_database(status)
+    found = [ok("supabase", f"{settings.supabase_url} answers, and {settings.supabase_key_name} may do the work.")]
+    found += [fault("supabase", reason, "See what it says.") for reason in told.reasons]
+    found += [warning("supabase", words, "See what it says.") for words in told.warnings]
+    return status, found
+
+
+async def ask_service(url: str) -> list[Finding]:
+    """GET /ready, wherever the database rings."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE_S)) as session,
+            session.get(f"{url}/ready") as reply,
+        ):
+            date, body = reply.headers.get("Date"), await reply.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        words = f"No service answers at {url}/ready ({type(error).__name__})."
+        return [fault("service", words, "leadhook serve; or name its address with --service.")]
+    found = [fault("service", reason, "See what it says.") for reason in _strings(body, "reasons")]
+    found = found or [ok("service", f"The service at {url} is ready.")]
+    return found + (judge_clock("the service", parsedate_to_datetime(date)) if date else [])
+
+
+def judge_clock(whose: str, told: datetime, now: datetime | None = None) -> list[Finding]:
+    """How far a clock is from this machine's."""
+    skew_s = (told - (now or datetime.now(UTC))).total_seconds()
+    if abs(skew_s) <= SKEW_S:
+        return [ok("clock", f"The clocks of {whose} and this machine agree.")]
+    words = f"The clock of {whose} is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's."
+    return [warning("clock", words, "Is a time service (NTP) running on both?")]
+
+
+def service_url(ring_url: str | None, settings: Settings | None) -> str:
+    """Where the service is looked for: where the database rings, else where these settings would have it listen."""
+    if ring_url:
+        parts = urlsplit(ring_url.strip())
+        return f"{parts.scheme}://{parts.netloc}"
+    return f"http://127.0.0.1:{settings.port if settings else 8000}"
+
+
+def _strings(body: Any, name: str) -> list[str]:
+    items = body.get(name) if isinstance(body, dict) else None
+    return [str(item) for item in items] if isinstance(items, list) else []

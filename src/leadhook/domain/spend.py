@@ -1,0 +1,110 @@
+"""What model calls cost, and the most that one lead can cost: known before the first call, hence it can be reserved."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.verdict import Usage
+
+MILLION: Final = 1_000_000
+STEPS: Final = 2
+"""A score and a message."""
+BYTES_A_CHARACTER: Final = 4
+"""At most, in UTF-8."""
+DIGITS: Final = 9
+"""Of a dollar: a billionth is less than a token of any model costs."""
+
+
+class Price(BaseModel):
+    """Dollars for a million tokens of one model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
+    cached: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
+    """Input that the model had read before."""
+    output: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
+    """Thoughts included."""
+
+    def cost(self, usage: Usage) -> float:
+        """Dollars for these calls."""
+        fresh = usage.input_tokens - usage.cached_tokens
+        spent = fresh * self.input + usage.cached_tokens * self.cached + usage.output_tokens * self.output
+        return round(spent / MILLION, DIGITS)
+
+
+@dataclass(frozen=True)
+class CallLimits:
+    """How large the calls of one step can become.
+
+    Attributes:
+        calls: a step's, at most.
+        fixed_tokens: a call's input besides lead and prompts.
+        extra_tokens: a step's input besides that: what a repair sends back.
+        output_tokens: a step's, thoughts included.
+        lead_bytes: a call's, at most.
+        prompts_bytes: a call's, at most.
+    """
+
+    calls: int
+    fixed_tokens: int
+    extra_tokens: int
+    output_tokens: int
+    lead_bytes: int
+    prompts_bytes: int
+
+
+class Terms(BaseModel):
+    """What the database needs to reserve for a lead: a part that is fixed, and one for each byte of its texts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lead_usd: float
+    byte_usd: float
+    most_lead_bytes: int
+    most_prompts_bytes: int
+
+
+@dataclass(frozen=True)
+class Tariff:
+    """A model's price, and what calls are limited to. A byte counts as a token: no tokenizer makes more of it."""
+
+    price: Price
+    limits: CallLimits
+
+    def cost(self, usage: Usage) -> float:
+        """Dollars for these calls."""
+        return self.price.cost(usage)
+
+    def terms(self) -> Terms:
+        """For a lead: all its steps, all their calls, at the dearest price."""
+        return Terms(
+            lead_usd=STEPS * self._fixed_usd,
+            byte_usd=STEPS * self._byte_usd,
+            most_lead_bytes=self.limits.lead_bytes,
+            most_prompts_bytes=self.limits.prompts_bytes,
+        )
+
+    def dearest_step(self, lead: Lead, prompts: Prompts) -> float:
+        """The most that the next step of this lead can cost."""
+        lead_bytes = min(_bytes(lead), self.limits.lead_bytes)
+        return self._fixed_usd + self._byte_usd * (lead_bytes + min(_bytes(prompts), self.limits.prompts_bytes))
+
+    @property
+    def _dearest_input(self) -> float:
+        return max(self.price.input, self.price.cached) / MILLION
+
+    @property
+    def _fixed_usd(self) -> float:
+        tokens = self.limits.calls * self.limits.fixed_tokens + self.limits.extra_tokens
+        return tokens * self._dearest_input + self.limits.output_tokens * self.price.output / MILLION
+
+    @property
+    def _byte_usd(self) -> float:
+        return self.limits.calls * self._dearest_input
+
+
+def _bytes(text: BaseModel) -> int:
+    return len(text.model_dump_json(exclude_none=True).encode("utf-8", "replace"))

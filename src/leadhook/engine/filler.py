@@ -1,0 +1,56 @@
+"""Goes on with replays that are made or unmade in slices, when a claim's reply tells of one."""
+
+from collections.abc import Callable
+
+import anyio
+import structlog
+
+from leadhook.engine.agenda import Agenda
+from leadhook.engine.faults import Faults
+from leadhook.engine.pace import Pace, drawn, growing
+from leadhook.engine.ports import Store
+from leadhook.engine.wakeup import Wakeup
+from leadhook.observability.events import Event
+from leadhook.store import StoreError
+
+log = structlog.get_logger()
+
+
+class Filler:
+    """Slice by slice with pauses, as fresh leads wait while a slice is made; several processes may be at it."""
+
+    def __init__(
+        self, *, store: Store, agenda: Agenda, comparisons_due: Callable[[int | None], None], faults: Faults, pace: Pace
+    ) -> None:
+        self._store = store
+        self._agenda = agenda
+        self._comparisons_due = comparisons_due
+        self._faults = faults
+        self._pace = pace
+        self._wakeup = Wakeup()
+        self.wake = self._wakeup.set
+
+    async def run(self) -> None:
+        """Fill whenever woken, until cancelled."""
+        while True:
+            await self._wakeup.wait()
+            await self._fill()
+
+    async def _fill(self) -> None:
+        failures = 0
+        left = True
+        while left:
+            try:
+                piece = await self._store.replay_slice()
+            except StoreError as error:
+                failures += 1
+                if self._faults.add("replay", error):
+                    log.warning(Event.REPLAY_FAILED, code=error.code, reason=error.reason)
+                await anyio.sleep(growing(self._pace.after(error.kind), failures))
+                continue
+            failures = 0
+            self._faults.clear("replay")
+            self._agenda.hear(piece.next_due_ms)
+            self._comparisons_due(piece.comparisons_due_ms)
+            left = piece.left
+            await anyio.sleep(drawn(self._pace.sweep_pause_s))

@@ -1,0 +1,41 @@
+"""The most that one lead can make us send and buy; what a budget must set aside before the first call.
+
+A step is a score or a message. It takes one call; a second one where the first answer was no good (a repair, with as
+much room as before) or was cut off (more room). So the dearest step is a first call and one with more room, and the
+dearest lead takes two such steps.
+"""
+
+from typing import Final
+
+STEPS: Final = 2
+MAX_CALLS_A_STEP: Final = 2
+
+OUTPUT_TOKENS_FIRST: Final = 2_048
+"""Room for thoughts and answer together; an answer of ours takes 200 to 400 tokens."""
+OUTPUT_TOKENS_MORE_ROOM: Final = 4_096
+"""Room of the second call where the first answer was cut off."""
+
+TEMPLATE_CHARACTERS: Final = 6_000
+"""No template is longer."""
+PROMPTS_CHARACTERS: Final = 100_000
+"""The three texts of a `prompts` row together; a longer row is refused before anything is bought."""
+LEAD_CHARACTERS: Final = 12_000
+"""A lead as it is sent, its fence included; what is longer is cut, and the text says so."""
+REPAIR_CHARACTERS: Final = 10_000
+"""The first answer and what was wrong with it, as a repair sends them back."""
+
+
+def input_characters(prompts_characters: int = PROMPTS_CHARACTERS) -> int:
+    """The most characters that one call sends, whatever the lead holds.
+
+    A token is one to four characters in most scripts, and never more than one for each UTF-8 byte.
+
+    Args:
+        prompts_characters: the length of the `prompts` row's three texts together, where it is known.
+    """
+    return TEMPLATE_CHARACTERS + min(prompts_characters, PROMPTS_CHARACTERS) + LEAD_CHARACTERS + REPAIR_CHARACTERS
+
+
+def output_tokens_a_step() -> int:
+    """The most tokens that one step can buy: thoughts and answers of both calls."""
+    return OUTPUT_TOKENS_FIRST + OUTPUT_TOKENS_MORE_ROOM

@@ -1,0 +1,99 @@
+"""What is wrong with an answer, by a code of its own, and what may help: the same again, a word about it, more room."""
+
+import json
+import re
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.verdict import Usage
+from leadhook.gemini.answers import TOO_LONG, parse
+from leadhook.gemini.client import Reply
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+BLOCKED: Final = frozenset({"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"})
+"""Finish reasons that mean: Google will not answer this, however often it is asked."""
+
+_A_REASON: Final = re.compile(r"[A-Z][A-Z_0-9]{0,39}")
+
+
+class Remedy(StrEnum):
+    """What the second call does otherwise than the first."""
+
+    REPAIR = "repair"
+    """It shows the answer and says what was wrong with it."""
+    MORE_ROOM = "more_room"
+    AGAIN = "again"
+    """Nothing: there was no answer to speak of."""
+
+
+class Unusable(Exception):  # noqa: N818 - not an error yet: the answer may be asked for again
+    """An answer that can't be used.
+
+    Attributes:
+        code: as `Failure.code`.
+        words: what is wrong; nothing of the answer itself, as it may quote the lead.
+        remedy: what may help.
+        kind: whose fault it is when nothing helped.
+    """
+
+    def __init__(self, code: str, words: str, remedy: Remedy, kind: FailureClass = FailureClass.CONTENT) -> None:
+        super().__init__(f"{code}: {words}")
+        self.code = code
+        self.words = words
+        self.remedy = remedy
+        self.kind = kind
+
+    def as_failure(self, usage: Usage) -> Failure:
+        """It was asked for twice."""
+        return Failure(self.kind, self.code, f"The model's answer was no good, twice: {self.words}.", usage=usage)
+
+
+def read_reply(reply: Reply, shape: type[Answer]) -> Answer:
+    """The answer in a reply.
+
+    Raises:
+        Failure: Google will not answer, however often it is asked.
+        Unusable: another call may help.
+    """
+    if reply.block_reason is not None:
+        reason = f"Google blocked the prompt ({_known(reply.block_reason)})."
+        raise Failure(FailureClass.CONTENT, "prompt_blocked", reason)
+    if reply.finish_reason in BLOCKED:
+        reason = f"Google blocked the answer ({reply.finish_reason})."
+        raise Failure(FailureClass.CONTENT, "answer_blocked", reason)
+    if reply.finish_reason == "MAX_TOKENS":
+        if reply.text:
+            raise Unusable("answer_cut_off", "it was cut off at its limit of tokens", Remedy.MORE_ROOM)
+        raise Unusable("answer_all_thoughts", "thinking used up its limit of tokens", Remedy.MORE_ROOM)
+    if reply.finish_reason is None and not reply.text:
+        raise Unusable("answer_missing", "there was none", Remedy.AGAIN, FailureClass.TRANSIENT)
+    if reply.finish_reason != "STOP":
+        words = f"it did not end properly (finish reason {_known(reply.finish_reason)})"
+        raise Unusable("answer_unfinished", words, Remedy.AGAIN, FailureClass.TRANSIENT)
+    if not reply.text.strip():
+        raise Unusable("answer_empty", "it was empty", Remedy.AGAIN, FailureClass.TRANSIENT)
+    return _parsed(reply.text, shape)
+
+
+def _parsed(text: str, shape: type[Answer]) -> Answer:
+    try:
+        return parse(text, shape)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        code = "answer_too_long" if all(fault["type"] == TOO_LONG for fault in faults) else "answer_wrong_shape"
+        words = "; ".join(f"{'.'.join(str(part) for part in fault['loc']) or 'it'}: {fault['msg']}" for fault in faults)
+        raise Unusable(code, words, Remedy.REPAIR) from None
+    except json.JSONDecodeError as error:
+        words = f"it is not complete JSON ({error.msg} at character {error.pos})"
+        raise Unusable("answer_not_json", words, Remedy.REPAIR) from None
+    except ValueError:
+        raise Unusable("answer_not_json", "it is no JSON of the asked shape", Remedy.REPAIR) from None
+
+
+def _known(reason: str | None) -> str:
+    """A reason as Google names them; anything else in its place is not repeated."""
+    return reason if reason and _A_REASON.fullmatch(reason) else "of no name"

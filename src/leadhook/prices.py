@@ -1,0 +1,51 @@
+"""What a model costs, from a dated file: ours, or the one that GEMINI_PRICE_FILE names."""
+
+from datetime import date
+from importlib import resources
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from leadhook.domain.spend import Price
+from leadhook.settings import SettingsError
+
+
+class PriceList(BaseModel):
+    """The file.
+
+    Attributes:
+        read_on: when the prices were looked up.
+        source: where, in words.
+        usd_per_million_tokens: by the model's name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    read_on: date
+    source: str
+    usd_per_million_tokens: dict[str, Price]
+
+    def price_of(self, model: str) -> Price | None:
+        """The price of a model, with or without the prefix `models/`; None when it is not known."""
+        return self.usd_per_million_tokens.get(model.removeprefix("models/"))
+
+
+def read_prices(path: Path | None) -> PriceList:
+    """Read this file, or ours.
+
+    Raises:
+        SettingsError: it can't be read, or is no such file; in words.
+    """
+    try:
+        if path is None:
+            text = resources.files("leadhook").joinpath("gemini", "prices.json").read_text(encoding="utf-8")
+        else:
+            text = path.read_text(encoding="utf-8")
+        return PriceList.model_validate_json(text)
+    except OSError as error:
+        raise SettingsError(f"GEMINI_PRICE_FILE: {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"GEMINI_PRICE_FILE: {path} is not text in UTF-8") from None
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors()]
+        raise SettingsError("\n  ".join([f"GEMINI_PRICE_FILE: {path} is no price file:", *problems])) from None

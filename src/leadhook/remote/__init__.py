@@ -1,0 +1,1 @@
+"""What the command line asks of a running service over HTTP, from wherever the operator sits."""

@@ -1,0 +1,68 @@
+"""A running service as the command line sees it: SERVICE_URL, and ADMIN_TOKEN to be let in."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+
+from leadhook.credentials import split_words
+from leadhook.remote.failure import AskedWrongError, RemoteError
+
+HERE: Final = "http://127.0.0.1:8000"
+PATIENCE_S: Final = 40.0
+"""Longer than a dry run may take."""
+
+
+class Service:
+    """Asks, and turns refusals into words."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer's JSON object.
+
+        Raises:
+            RemoteError: there is none.
+        """
+        try:
+            response = self._client.request(method, path, json=body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            address = self._client.base_url
+            raise RemoteError(f"no service answers at SERVICE_URL, {address} ({type(error).__name__})") from None
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise RemoteError(f"what answers at SERVICE_URL is not leadhook (HTTP {response.status_code})")
+        if not response.is_success:
+            raise RemoteError(_words(response.status_code, answer))
+        return answer
+
+
+@contextmanager
+def open_service(environment: Mapping[str, str] = os.environ) -> Iterator[Service]:
+    """The service that the environment names.
+
+    Raises:
+        AskedWrongError: no token is set, or it is none.
+    """
+    url = environment.get("SERVICE_URL", "").strip() or HERE
+    tokens = split_words(environment.get("ADMIN_TOKEN", "") or environment.get("ADMIN_TOKENS", ""))
+    if not tokens:
+        raise AskedWrongError("ADMIN_TOKEN is not set: one of the service's ADMIN_TOKENS")
+    try:
+        headers = {"Authorization": f"Bearer {tokens[0]}"}
+        client = httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_S)
+    except (httpx.InvalidURL, UnicodeEncodeError):
+        raise AskedWrongError("SERVICE_URL is not a URL, or ADMIN_TOKEN not a token") from None
+    with client:
+        yield Service(client)
+
+
+def _words(status: int, answer: Mapping[str, Any]) -> str:
+    faults = [f"{fault.get('pointer', '')}: {fault.get('detail', '')}" for fault in answer.get("errors") or ()]
+    return "\n  ".join([f"HTTP {status}: {answer.get('detail', 'refused')}", *faults])

@@ -1,0 +1,63 @@
+"""`GET /leads/{lead_id}`: where a lead stands, for admins: in words, with the facts behind them."""
+
+from typing import Final
+
+import structlog
+from starlette.convertors import PathConvertor, register_url_convertor
+
+from leadhook.domain.explanation import Explanation, explain
+from leadhook.observability.events import Event
+from leadhook.store import StoreError
+from leadhook.web.openapi import Call, operation
+from leadhook.web.problems import Problem
+
+RETRY_AFTER_S: Final = "10"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class WholePath(PathConvertor):
+    """All that follows: slashes as with `path`, and line breaks, the last of which `.*$` would cut off an id."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("whole", WholePath())
+
+
+@operation(
+    "GET",
+    "/leads/{lead_id:whole}",
+    who="admin",
+    answers={200: Explanation},
+    problems={404: "No lead has this id.", 503: "The database can't tell."},
+)
+async def explain_lead(call: Call[None]) -> Explanation:
+    """Where a lead stands, and why it is not processed.
+
+    In one sentence, with the facts behind it. The id is all of the path that follows, slashes too.
+    """
+    actor, state = call.actor, call.request.state
+    lead_id: str = call.request.path_params["lead_id"]
+    # Postgres holds no NUL: without it this would be another lead's id.
+    if not lead_id or "\x00" in lead_id:
+        raise Problem(404, "No lead has such an id: name one behind /leads/.")
+    try:
+        found = explain(await state["explainer"].explain(lead_id), state["readiness"].troubles())
+    except StoreError as error:
+        log.warning(Event.LEAD_EXPLAINED, actor=actor, lead_id=lead_id, error_code=error.code, reason=error.reason)
+        raise _unanswered(error) from None
+    log.info(Event.LEAD_EXPLAINED, actor=actor, lead_id=lead_id, why=found.why)
+    if found.state == "unknown":
+        raise Problem(404, _all_words(found))
+    return found
+
+
+def _all_words(found: Explanation) -> str:
+    return f"{found.sentence} {found.next_step or ''}".strip()
+
+
+def _unanswered(error: StoreError) -> Problem:
+    if error.kind == "caller_bug":
+        return Problem(500)
+    return Problem(503, f"The database can't tell: {error.reason}.", headers={"Retry-After": RETRY_AFTER_S})

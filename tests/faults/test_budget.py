@@ -1,0 +1,150 @@
+"""Dollars: what is set as a budget is not exceeded, whoever races for it and whoever dies."""
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from tests.conftest import poll
+from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+from tests.faults.process import ask
+
+from leadhook.domain.verdict import Usage
+from leadhook.prices import read_prices
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.conftest import Arena
+    from tests.faults.project import Project
+
+BUDGET_USD = 0.10
+SPENT_BEFORE_USD = 0.05
+"""In the short form, so that a dozen leads do."""
+
+
+def billed(project: "Project") -> float:
+    """What the model says it was asked for, at our prices."""
+    tokens = ask(f"{project.model.url}/calls?since={2**53}")["sum"]["tokens"]
+    usage = Usage(
+        input_tokens=tokens.get("prompt", 0),
+        cached_tokens=tokens.get("cached", 0),
+        output_tokens=tokens.get("output", 0) + tokens.get("thinking", 0),
+    )
+    price = read_prices(None).price_of("gemini-3.5-flash-lite")
+    assert price is not None
+    return price.cost(usage)
+
+
+def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") -> None:
+    """Most of it is used; then leads wait, nobody asks in circles, /ready says so, and more money lets them go on."""
+    project = arena.project
+    project.run("select public.leadhook_set_budget(null, %s::numeric, 'tester')", BUDGET_USD)
+    before = 0.0 if arena.long else SPENT_BEFORE_USD
+    project.run(
+        "insert into leadhook.costs (day, user_id, spent_usd)"
+        " values ((now() at time zone 'UTC')::date, gen_random_uuid(), %s)",
+        before,
+    )
+    leads = project.bring(110 if arena.long else 40, title="Chief pumps director")
+    proxy = arena.proxy()
+    arena.serve(rung=True, proxy=proxy)
+    for _ in range(3 if arena.long else 1):
+        arena.serve(proxy=proxy)
+    service = arena.services[0].wait_until_up()
+    poll(
+        lambda: (
+            not project.held_by("%")
+            and project.value("select left_usd < needed_usd from leadhook.budgets_left(clock_timestamp())")
+        ),
+        service.tail,
+        120,
+    )
+    newest, claims = project.model.newest(), len(proxy.of("claim"))
+    time.sleep(8 if arena.long else 3)  # how long nothing may happen
+    assert project.model.newest() == newest
+    assert len(proxy.of("claim")) - claims <= len(arena.services), "claims without a budget are a busy loop"
+    spent = before + billed(project)
+    waiting = project.states()["ready"]
+    print(f"${spent:.4f} of ${BUDGET_USD:.2f} were used by {len(leads) - waiting} leads; {waiting} wait")  # noqa: T201
+    assert 0.6 * BUDGET_USD <= spent <= BUDGET_USD
+    assert project.states().keys() == {"ready", "done"}
+    assert "is spent" in str(service.ready()["reasons"])
+
+    project.run("select public.leadhook_set_budget(null, 100, 'tester')")
+    arena.wait_for_answers(leads, 120)
+    arena.wait_for_rest()
+    assert project.run("select distinct outcome from leadhook.attempts") == [("saved",)]
+    assert_one_answer_each(project, leads)
+    assert_nothing_left(project)
+    assert project.model.repeated(answered=True) == 0
+    told, booked, wasted = project.run(
+        "select (select sum(cost_usd) from leadhook.attempts)::float8, sum(spent_usd)::float8, sum(wasted_usd)::float8"
+        " from leadhook.costs"
+    )[0]
+    assert abs(told - billed(project)) < 1e-6
+    assert abs(booked - told - before) < 1e-9
+    assert wasted == 0
+    finished = [event for each in arena.services for event in each.events("lead.finished")]
+    assert abs(sum(event["cost_usd"] for event in finished) - told) < 1e-6
+
+
+def test_lease_that_dies_costs_what_was_reserved_for_it(arena: "Arena") -> None:
+    """Nobody knows what it bought: it counts as spent in vain, and the budget holds all the same."""
+    project = arena.project
+    project.run("select public.leadhook_set_budget(null, 100, 'tester')")
+    project.model.behave(latency_ms=2000)
+    leads = project.bring(4, title="Chief pumps director")
+    victim = arena.serve(MAX_CONCURRENCY="4").wait_until_up()
+    poll(lambda: len(project.model.calls()) > 0 and bool(project.held_by(victim.worker_like)), victim.tail)
+    victim.kill()
+    reserved = project.value("select sum(reserved_usd)::float8 from leadhook.jobs where state = 'leased'")
+    assert reserved > 0
+    project.model.behave()
+    arena.serve()
+    arena.wait_for_answers(leads)
+    arena.wait_for_rest()
+    wasted, spent = project.run("select wasted_usd::float8, spent_usd::float8 from leadhook.costs")[0]
+    saved = project.value("select sum(cost_usd)::float8 from leadhook.attempts where outcome = 'saved'")
+    assert abs(wasted - reserved) < 1e-9
+    assert abs(spent - saved - wasted) < 1e-9
+    assert billed(project) <= spent
+    assert project.value("select bool_and(wasted = (outcome = 'lease_expired')) from leadhook.attempts")
+
+
+def test_budget_without_a_price_burns_no_lead(arena: "Arena", tmp_path: "Path") -> None:
+    """A fault of the configuration: nothing is claimed, /ready says what to do, and without the budget all goes on."""
+    project = arena.project
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"read_on": "2026-11-22", "source": "a test", "usd_per_million_tokens": {}}))
+    project.run("select public.leadhook_set_budget(null, 100, 'tester')")
+    leads = project.bring(5)
+    service = arena.serve(rung=True, GEMINI_PRICE_FILE=str(prices)).wait_until_up()
+    poll(lambda: "price of the model" in str(service.ready()["reasons"]), lambda: str(service.ready()))
+    assert project.model.calls() == []
+    assert project.states() == {"ready": len(leads)}
+    project.run("select public.leadhook_set_budget(null, null, 'tester')")
+    arena.wait_for_answers(leads)
+    poll(lambda: service.ready()["ready"], lambda: str(service.ready()))
+    assert project.value("select bool_and(cost_usd is null) from leadhook.attempts")
+
+
+def test_pause_holds_leads_back_and_resume_lets_them_go(arena: "Arena") -> None:
+    """Of one user at once, of everything, and nothing is lost meanwhile."""
+    project = arena.project
+    paused, other = project.new_lane(), project.new_lane()
+    project.run("select public.leadhook_pause(%s::uuid, null, 'tester', 'a test')", paused[0])
+    held_back, free = project.bring(5, paused), project.bring(5, other)
+    service = arena.serve(rung=True).wait_until_up()
+    arena.wait_for_answers(free)
+    assert project.answered(held_back) == set()
+    poll(lambda: "is paused" in str(service.ready()["warnings"]), lambda: str(service.ready()), 10)
+    project.run("select public.leadhook_resume(%s::uuid, null, 'tester')", paused[0])
+    arena.wait_for_answers(held_back)
+    project.run("select public.leadhook_pause(null, null, 'tester', null)")
+    late = project.bring(3, other)
+    poll(lambda: "Everything is paused" in str(service.ready()["reasons"]), lambda: str(service.ready()), 10)
+    assert project.answered(late) == set()
+    project.run("select public.leadhook_resume(null, null, 'tester')")
+    arena.wait_for_answers(late)
+    arena.wait_for_rest()
+    assert_nothing_left(project)

@@ -1,0 +1,163 @@
+"""Replays of many leads on the whole product: counted before, compared, followed, and in nobody's way."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.conftest import poll
+from tests.faults.process import ask
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.conftest import Arena
+    from tests.faults.process import Service
+    from tests.faults.project import Lane, Project
+
+ANSWERS = "select string_agg(r::text, chr(10) order by r.lead_id) from public.llm_response as r"
+PROMPTS = """message_prompt = "Be bold."
+scoring_criteria_and_icp = "Students of pumps"
+"""
+
+
+def request(arena: "Arena", service: "Service", path: str, method: str = "GET", body: object = None) -> Any:
+    """As an admin."""
+    return ask(f"{service.url}{path}", method=method, body=body, token=arena.project.facts["admin_token"])
+
+
+def command(arena: "Arena", service: "Service", *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`leadhook replay …` as an operator runs it."""
+    environment = {"SERVICE_URL": service.url, "ADMIN_TOKEN": arena.project.facts["admin_token"], "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "leadhook", "replay", *arguments],
+        env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def tokens(calls: list[dict[str, Any]]) -> dict[str, int]:
+    """What the stand-in counted."""
+    return {
+        "calls": len(calls),
+        "input_tokens": sum(call["tokens"]["prompt"] for call in calls),
+        "output_tokens": sum(call["tokens"]["output"] + call["tokens"]["thinking"] for call in calls),
+    }
+
+
+def test_a_replay_of_200_is_what_was_forecast_and_a_comparison_changes_nothing(
+    arena: "Arena", tmp_path: "Path"
+) -> None:
+    """The count is exact, calls and tokens are within a quarter; compared, not a byte of an answer changes."""
+    project = arena.project
+    service = arena.serve(rung=True).wait_until_up()
+    lane = project.new_lane()
+    leads = project.bring(200, lane)
+    arena.wait_for_answers(leads, 240)
+    arena.wait_for_rest()
+    project.bring(3)  # of another user: not asked for
+    arena.wait_for_rest()
+
+    order = {"filter": {"user_id": str(lane[0]), "tag": lane[1], "state": "done"}}
+    counted = request(arena, service, "/replay", "POST", {**order, "dry_run": True})
+    assert (counted["count"], counted["complete"], len(counted["sample"])) == (200, True, 10)
+
+    before, since = project.value(ANSWERS), project.model.newest()
+    file = tmp_path / "prompts.toml"
+    file.write_text(PROMPTS)
+    done = command(arena, service, "--tag", lane[1], "--compare", "--prompts-file", str(file), "--reason", "bolder")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "compared 200: mean change" in done.stdout, done.stdout
+    assert project.value(ANSWERS) == before
+    assert len(project.model.calls(since)) >= 200
+    compared = project.value("select max(id) from leadhook.replays")
+    told = request(arena, service, f"/replays/{compared}?limit=1000")
+    assert (told["state"], told["progress"]["done"], told["prompts"]) == ("finished", 200, True)
+    assert {lead["old_prompt_version"] == lead["new_prompt_version"] for lead in told["leads"]} == {False}
+
+    since = project.model.newest()
+    begun = request(arena, service, "/replay", "POST", order)
+    done = command(arena, service, "follow", str(begun["replay_id"]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"replay {begun['replay_id']} finished: 200 leads (200 done)" in done.stdout
+    counts = tokens(project.model.calls(since))
+    print(f"forecast {counted['forecast']}, counted {counts}")  # noqa: T201 - the figures
+    for name, count in counts.items():
+        assert abs(counted["forecast"][name] - count) <= 0.25 * count, name
+
+
+def first_calls(project: "Project", lane: "Lane", count: int, gap_s: float) -> list[float]:
+    """Let so many leads become eligible one by one; milliseconds from each commit to its first model call."""
+    committed = {}
+    for _ in range(count):
+        [lead] = project.bring(1, lane)
+        committed[lead] = time.time()
+        time.sleep(gap_s)
+    poll(lambda: len(project.answered(list(committed))) == count, lambda: "fresh leads wait", 60)
+    first: dict[str, float] = {}
+    for call in project.model.calls():
+        if call["name"] in committed:
+            first.setdefault(call["name"], (call["time"] / 1000 - committed[call["name"]]) * 1000)
+    return sorted(first.values())
+
+
+def told(waits: list[float]) -> str:
+    """The figures of a measurement."""
+    return f"p50 {statistics.median(waits):.0f} ms, p95 {waits[int(len(waits) * 0.95) - 1]:.0f} ms, n {len(waits)}"
+
+
+def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
+    """They find their slots at once, idle or not; stopped, the replay leaves every lead as it was."""
+    project = arena.project
+    project.model.behave(latency_ms=400)
+    service = arena.serve(rung=True).wait_until_up()
+    count, fresh, gap_s = (5000, 80, 1.3) if arena.long else (1000, 5, 0.6)
+    lane, fresh_lane = project.new_lane(), project.new_lane()
+    ids = [f"old-{n:05}" for n in range(count)]
+    project.run(
+        "insert into public.lead_details (lead_id, name, title, sent_to_llm)"
+        " select i, i, 'Student', true from unnest(%s::text[]) as i",
+        ids,
+    )
+    project.run(
+        "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
+        " select i, %s, %s, true from unnest(%s::text[]) as i",
+        *lane,
+        ids,
+    )
+    arena.wait_for_rest()
+    idle = first_calls(project, fresh_lane, fresh, gap_s)
+
+    begun = request(arena, service, "/replay", "POST", {"filter": {"tag": lane[1]}})
+    busy = first_calls(project, fresh_lane, fresh, gap_s)
+    status = request(arena, service, f"/replays/{begun['replay_id']}?limit=1")
+    print(f"idle: {told(idle)}; beside a replay of {count}: {told(busy)}; replay: {status['progress']}")  # noqa: T201
+    assert status["progress"]["total"] == count
+    assert status["progress"]["waiting"] > 0, "the replay was over too soon to show anything"
+    assert status["progress"]["done"] > 0
+    if arena.long:
+        assert busy[int(len(busy) * 0.95) - 1] <= 250
+
+    stopped = command(arena, service, "stop", str(begun["replay_id"]))
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    arena.wait_for_rest()
+    status = request(arena, service, f"/replays/{begun['replay_id']}?limit=1")
+    assert (status["state"], status["progress"]["waiting"], status["progress"]["leased"]) == ("stopped", 0, 0)
+    assert status["progress"]["done"] + status["progress"]["stopped"] == count
+    states = dict(project.run("select state, count(*) from leadhook.jobs where lead_id like 'old-%%' group by state"))
+    assert states == {"done": status["progress"]["done"], "waiting": status["progress"]["stopped"]}
+    assert project.value("select count(*) from public.lead_details where sent_to_llm is not true") == 0
+
+
+@pytest.mark.parametrize("arguments", [("--tag", "x"), ("follow", "1"), ("stop", "1")])
+def test_a_service_that_is_not_there_is_told(arguments: tuple[str, ...]) -> None:
+    """In one line, without a traceback; exit 1."""
+    done = subprocess.run(
+        [sys.executable, "-m", "leadhook", "replay", *arguments],
+        env=os.environ | {"SERVICE_URL": "http://127.0.0.1:9", "ADMIN_TOKEN": "visibly-fake-token"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "leadhook: no service answers at SERVICE_URL, http://127.0.0.1:9 (ConnectError)\n"

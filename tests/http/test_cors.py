@@ -1,0 +1,75 @@
+"""Browsers: nobody's page may, unless CORS_ORIGINS names its origin."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from leadhook.web.site import build_site
+from leadhook.web.state import State
+
+from .conftest import ADMIN, FakeEngine, FakeStore, new_state
+
+ALLOWED = "https://app.example.com"
+ASKS = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}
+
+
+@asynccontextmanager
+async def browsing(*origins: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A service that these origins may ask."""
+    state = new_state(FakeEngine(), FakeStore())
+
+    @asynccontextmanager
+    async def lifespan(_site: Starlette) -> AsyncIterator[State]:
+        yield state
+
+    site = build_site(lifespan, cors_origins=origins)
+
+    async def served(scope: dict[str, object], receive: object, send: object) -> None:
+        await site({**scope, "state": dict(state)}, receive, send)  # type: ignore[arg-type]
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://service") as client:  # type: ignore[arg-type]
+        yield client
+
+
+async def test_a_page_of_an_allowed_origin_may_send_its_token() -> None:
+    """The browser asks first, and may then read answers, refusals too."""
+    async with browsing("https://other.example", ALLOWED) as client:
+        asked = await client.options("/process-lead", headers={"origin": ALLOWED, **ASKS})
+        done = await client.post(
+            "/replay", json={"lead_ids": ["a"]}, headers={"origin": ALLOWED, "authorization": f"Bearer {ADMIN}"}
+        )
+        refused = await client.post("/replay", json={}, headers={"origin": ALLOWED})
+
+    assert asked.status_code == 200
+    assert asked.headers["access-control-allow-origin"] == ALLOWED
+    assert "authorization" in asked.headers["access-control-allow-headers"].lower()
+    assert "POST" in asked.headers["access-control-allow-methods"]
+    assert (done.status_code, refused.status_code) == (202, 401)
+    for answer in (done, refused):
+        assert answer.headers["access-control-allow-origin"] == ALLOWED
+        assert answer.headers["vary"] == "Origin"
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com.evil.example", "http://app.example.com", "null"])
+async def test_other_pages_may_not(origin: str) -> None:
+    """Their browsers are told so, with a problem that names the setting."""
+    async with browsing(ALLOWED) as client:
+        asked = await client.options("/process-lead", headers={"origin": origin, **ASKS})
+
+    assert (asked.status_code, asked.headers["content-type"]) == (400, "application/problem+json")
+    assert "CORS_ORIGINS" in asked.json()["detail"]
+    assert "access-control-allow-origin" not in asked.headers
+
+
+async def test_without_the_setting_no_page_may() -> None:
+    """The default; the predecessor let in all."""
+    async with browsing() as client:
+        asked = await client.options("/process-lead", headers={"origin": ALLOWED, **ASKS})
+        done = await client.get("/health", headers={"origin": ALLOWED})
+
+    assert asked.status_code == 405
+    assert "access-control-allow-origin" not in done.headers

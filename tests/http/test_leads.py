@@ -1,0 +1,142 @@
+"""`GET /leads/{lead_id}`: who may, which ids it takes, what it answers."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from leadhook.domain.dossier import Dossier, Eligibility, Job
+from leadhook.store import StoreError
+
+from .conftest import ADMIN, HEALTHY, Service
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PARTS: dict[str, Any] = {
+    "known": True,
+    "has_details": True,
+    "scrapped": True,
+    "has_prompts": True,
+    "unsent": True,
+    "eligible": True,
+}
+READY = Dossier(
+    lead_id="a",
+    now=NOW,
+    eligibility=Eligibility(**PARTS, tag="Secret tag of Jane Doe"),
+    job=Job(state="ready", available_at=NOW - timedelta(hours=1), found_by="ring"),
+    keys={"total": 1, "healthy": 1},  # type: ignore[arg-type]
+    triggers={"all_leads": True},
+)
+UNKNOWN = Dossier(lead_id="a", now=NOW, eligibility=Eligibility.model_validate(dict.fromkeys(PARTS, False)))
+
+
+async def ask(service: Service, path: str = "/leads/a", **headers: str) -> httpx.Response:
+    """As an admin."""
+    return await service.client.get(path, headers={"authorization": f"Bearer {ADMIN}", **headers})
+
+
+async def test_an_explanation_is_a_sentence_and_its_facts(service: Service) -> None:
+    """State, kind, sentence, next step, and each part of eligibility."""
+    service.store.dossier = READY
+    answer = await ask(service)
+    found = answer.json()
+
+    assert answer.status_code == 200
+    assert (found["lead_id"], found["state"], found["why"]) == ("a", "ready", "unclaimed")
+    assert found["sentence"].startswith("The lead could be worked on since 2026-11-23T11:00:00Z (60 minutes ago)")
+    assert "/ready" in found["next_step"]
+    assert {part: found["eligibility"][part] for part in PARTS} == PARTS
+    assert (found["attempts"], found["verdicts"], found["job"]["found_by"]) == ([], [], "ring")
+
+
+async def test_what_keeps_this_service_from_claiming_is_told(service: Service) -> None:
+    """It knows of itself what the database can't: an outage, a fault of configuration, a shutdown."""
+    service.store.dossier = READY
+    service.engine.health = replace(HEALTHY, fault="the model is away")
+    assert (await ask(service)).json()["remarks"][0] == "This service takes no lead now: The model is away."
+
+
+async def test_an_unknown_lead_is_404_with_the_sentence(service: Service) -> None:
+    """As a problem."""
+    service.store.dossier = UNKNOWN
+    answer = await ask(service)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert "public.all_leads has no row with this lead_id" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "lead_id"),
+    [
+        ("/leads/a%2Fb", "a/b"),
+        ("/leads/a/b/", "a/b/"),
+        ("/leads//a", "/a"),
+        ("/leads/%22a%27%20%3F%23%25%3B--", "\"a' ?#%;--"),
+        ("/leads/%F0%9F%98%80", "😀"),
+        ("/leads/a%0A", "a\n"),
+        ("/leads/%0Aa%0Ab", "\na\nb"),
+        ("/leads/..%2Fready", "../ready"),
+        ("/leads/a?b=c", "a"),
+        ("/leads/%FF", "\ufffd"),
+        ("/leads/" + "x" * 5000, "x" * 5000),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_an_id_may_hold_anything(service: Service, path: str, lead_id: str) -> None:
+    """Percent-encoded or not: what the database is asked for is exactly the id."""
+    service.store.dossier = READY
+    assert (await ask(service, path)).status_code == 200
+    assert service.store.explained == [lead_id]
+
+
+@pytest.mark.parametrize("path", ["/leads/", "/leads/a%00", "/leads/%00"])
+async def test_what_no_lead_can_be_called_is_404(service: Service, path: str) -> None:
+    """Postgres holds no NUL, and without it it would be another lead."""
+    answer = await ask(service, path)
+
+    assert answer.status_code == 404
+    assert service.store.explained == []
+
+
+async def test_strangers_learn_nothing(service: Service) -> None:
+    """Not even whether there is such a lead."""
+    answer = await service.client.get("/leads/a", headers={"authorization": "Bearer wrong"})
+
+    assert answer.status_code == 401
+    assert service.store.explained == []
+    assert (await service.client.post("/leads/a")).status_code == 405
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "misconfigured"])
+async def test_a_database_that_cannot_tell_is_503(service: Service, kind: Any) -> None:
+    """With its reason: not migrated, for one."""
+    reason = "the function public.leadhook_explain is missing or older than this service: run `leadhook migrate`"
+    service.store.dossier = StoreError(kind, "PGRST202", reason)
+    answer = await ask(service)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert "run `leadhook migrate`" in answer.json()["detail"]
+
+
+async def test_a_bug_of_ours_is_500_and_tells_nothing(service: Service) -> None:
+    """The log has it."""
+    service.store.dossier = StoreError("caller_bug", "PT400", "secret internals")
+    answer = await ask(service)
+
+    assert answer.status_code == 500
+    assert "internals" not in answer.text
+
+
+async def test_the_log_never_holds_the_reply(service: Service) -> None:
+    """Who asked, for which lead, and the kind of the answer."""
+    service.store.dossier = READY
+    with capture_logs() as logs:
+        await ask(service)
+
+    (line,) = [line for line in logs if line["event"] == "lead.explained"]
+    assert (line["lead_id"], line["why"], line["actor"][:6]) == ("a", "unclaimed", "admin:")
+    assert "Jane Doe" not in json.dumps(logs)

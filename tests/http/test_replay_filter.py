@@ -1,0 +1,190 @@
+"""`POST /replay` by filter, counted before; `GET` and `DELETE /replays/{replay_id}`."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from leadhook.domain.forecast import Spending
+from leadhook.store import ComparisonSum, DryRun, LeadProgress, ReplayReply, ReplayStatus, StoreError
+
+from .conftest import ADMIN, Service
+
+HEADERS = {"authorization": f"Bearer {ADMIN}"}
+USER = "00000000-0000-4000-8000-000000000001"
+
+
+async def ask(service: Service, body: Any) -> httpx.Response:
+    """Replay as an admin."""
+    return await service.client.post("/replay", json=body, headers=HEADERS)
+
+
+async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -> None:
+    """Only the fields that are given; the reply says that the rest is on its way, and the worker is woken."""
+    service.store.reply = ReplayReply(replay_id=9, counts={"queued": 250}, phase="queueing")
+    fields = {"user_id": USER, "tag": "t", "score_max": 49, "since": "2026-01-01T00:00:00Z"}
+    answer = await ask(service, {"filter": fields, "limit": 500})
+
+    assert answer.status_code == 202
+    assert answer.json() == {"replay_id": 9, "state": "queueing", "counts": {"queued": 250}, "leads": []}
+    assert service.store.calls == [("replay_filtered", fields, 500, "replay", None)]
+    assert service.engine.rings == [[]]
+
+
+async def test_a_filter_that_matches_nothing_answers_0(service: Service) -> None:
+    """It is no error."""
+    service.store.reply = ReplayReply(replay_id=9)
+    service.store.on_dry_run = [DryRun()]
+    assert (await ask(service, {"filter": {"tag": "x"}})).json()["counts"] == {}
+    answer = (await ask(service, {"filter": {"tag": "x"}, "dry_run": True})).json()
+    assert (answer["count"], answer["counts"], answer["sample"]) == (0, {}, [])
+
+
+@pytest.mark.parametrize("order", [{"lead_ids": ["a"]}, {"filter": {"all": True}}], ids=str)
+async def test_prompts_of_a_comparison_reach_the_database(service: Service, order: Any) -> None:
+    """Only the texts that are given; null empties one."""
+    await ask(service, {**order, "mode": "compare", "prompts": {"message_prompt": "Be brief.", "wildnet_data": None}})
+
+    [call] = service.store.calls
+    assert call[-2:] == ("compare", {"message_prompt": "Be brief.", "wildnet_data": None})
+
+
+async def test_a_dry_run_sums_its_slices_and_changes_nothing(service: Service) -> None:
+    """Until the last one, or until as many are found as are asked for; with a forecast for all."""
+    history = Spending(known=20, calls=40, input_tokens=2000, output_tokens=400, model_ms=40_000, cost_usd=0.2)
+    service.store.on_dry_run = [
+        DryRun(
+            counts={"queued": 25, "held": 1}, last_lead="m", sample=tuple(f"a{n}" for n in range(10)), usage=history
+        ),
+        DryRun(counts={"queued": 5, "queued_after": 10}, last_lead="z", sample=("n",)),
+    ]
+    answer = await ask(service, {"filter": {"all": True}, "limit": 40, "dry_run": True})
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "dry_run": True,
+        "count": 40,
+        "counts": {"queued": 30, "held": 1, "queued_after": 10},
+        "complete": True,
+        "forecast": {
+            "calls": 80,
+            "input_tokens": 4000,
+            "cached_tokens": 0,
+            "output_tokens": 800,
+            "thinking_tokens": 0,
+            "cost_usd": 0.4,
+            "duration_s": 6.7,
+            "judged_before": 20,
+        },
+        "sample": [f"a{n}" for n in range(10)],
+    }
+    assert [call[3:] for call in service.store.calls] == [(40, "replay", ""), (15, "replay", "m")]
+    assert service.engine.rings == []
+
+
+async def test_a_dry_run_without_any_history_has_no_forecast(service: Service) -> None:
+    """Rather than a guess."""
+    service.store.on_dry_run = [DryRun(counts={"queued": 3})]
+    answer = await ask(service, {"lead_ids": ["a", "b", "c", "c"], "dry_run": True})
+
+    assert (answer.json()["count"], answer.json()["forecast"]) == (3, None)
+    assert service.store.calls == [("dry_run", ["a", "b", "c"], None, None, "replay", "")]
+
+
+COMPARED = ReplayStatus(
+    found=True,
+    replay_id=7,
+    mode="compare",
+    actor="admin:1",
+    counts={"queued": 3},
+    progress={"done": 2, "waiting": 1},
+    usage=Spending(calls=3, input_tokens=300),
+    comparison=ComparisonSum(
+        compared=2, without_old_score=0, old_mean=40, new_mean=55.5, mean_change=15.5, up=1, down=0
+    ),
+    leads=(
+        LeadProgress(lead_id="a", state="done", old_score=40, new_score=60, crosses="up", new_subject="Hi"),
+        LeadProgress(lead_id="b", state="waiting"),
+    ),
+    more=True,
+)
+
+
+async def test_a_replay_is_followed(service: Service) -> None:
+    """Its state in a word, sums, and a page of leads of which nothing unknown is told."""
+    service.store.on_replay_status = COMPARED
+    answer = await service.client.get("/replays/7?after=0&limit=2", headers=HEADERS)
+
+    body = answer.json()
+    assert (answer.status_code, body["state"], body["next_after"]) == (200, "running", "b")
+    assert body["progress"]["total"] == 3
+    assert (body["comparison"]["up"], body["comparison"]["mean_change"]) == (1, 15.5)
+    assert body["leads"][1] == {"lead_id": "b", "state": "waiting"}
+    assert service.store.calls == [("replay_status", 7, "0", 2)]
+
+
+@pytest.mark.parametrize(
+    ("phase", "progress", "state"),
+    [
+        ("queueing", {"waiting": 1}, "queueing"),
+        ("queued", {"leased": 1}, "running"),
+        ("queued", {"done": 1}, "finished"),
+        ("queued", {}, "finished"),
+        ("stopping", {"waiting": 1}, "stopping"),
+        ("stopped", {"stopped": 1}, "stopped"),
+    ],
+)
+async def test_the_state_is_a_word(service: Service, phase: str, progress: dict[str, int], state: str) -> None:
+    """Finished once nothing waits."""
+    service.store.on_replay_status = ReplayStatus(found=True, replay_id=7, phase=phase, progress=progress)
+    assert (await service.client.get("/replays/7", headers=HEADERS)).json()["state"] == state
+
+
+async def test_a_replay_is_stopped_again_and_again(service: Service) -> None:
+    """The same answer each time."""
+    service.store.on_replay_status = ReplayStatus(found=True, replay_id=7, phase="stopped", progress={"stopped": 2})
+    answers = [await service.client.delete("/replays/7", headers=HEADERS) for _ in range(2)]
+
+    assert [(answer.status_code, answer.json()["progress"]["stopped"]) for answer in answers] == [(200, 2)] * 2
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize("replay_id", ["7", "x", "-1", str(2**63), "9" * 5000, "7a"])
+async def test_an_unknown_replay_is_404(service: Service, method: str, replay_id: str) -> None:
+    """Whatever stands in its place."""
+    answer = await service.client.request(method, f"/replays/{replay_id}", headers=HEADERS)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_strangers_learn_nothing(service: Service, method: str) -> None:
+    """Not even whether it exists."""
+    assert (await service.client.request(method, "/replays/7")).status_code == 401
+    assert service.store.calls == []
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "page=2", f"after={'x' * 1001}"])
+async def test_a_query_of_another_shape_is_refused(service: Service, query: str) -> None:
+    """422, and which part of it."""
+    answer = await service.client.get(f"/replays/7?{query}", headers=HEADERS)
+
+    assert answer.status_code == 422
+    assert query.partition("=")[0] in answer.json()["detail"]
+    assert service.store.calls == []
+
+
+async def test_another_method_is_told_the_right_ones(service: Service) -> None:
+    """405 with Allow."""
+    answer = await service.client.post("/replays/7", headers=HEADERS)
+
+    assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"DELETE", "GET", "HEAD"})
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_a_database_that_cannot_answer_is_503(service: Service, method: str) -> None:
+    """With its reason."""
+    service.store.on_replay_status = StoreError("unavailable", "timeout", "it did not answer in time")
+    answer = await service.client.request(method, "/replays/7", headers=HEADERS)
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")

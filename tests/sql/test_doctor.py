@@ -1,0 +1,285 @@
+"""The doctor names each fault that is planted; each in a real database with a service that answers."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, LiteralString
+
+import psycopg
+import pytest
+
+from leadhook.doctor.examination import examine, examine_database
+from leadhook.doctor.finding import Finding, Level
+from leadhook.install.connection import connect
+from leadhook.install.files import read_migrations
+
+if TYPE_CHECKING:
+    from tests.conftest import Supabase
+    from tests.sql.conftest import Sql
+
+    from leadhook.local.database import Database
+
+
+@dataclass
+class Door:
+    """A service that answers rings with `status` and says at /ready what it is told to say."""
+
+    url: str = ""
+    status: int = 202
+    reasons: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    """One that is well."""
+    door = Door()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.answer(503 if door.reasons else 200, json.dumps({"reasons": door.reasons}).encode())
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(door.status, b"{}")
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        door.url = f"http://127.0.0.1:{server.server_port}"
+        yield door
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def sound(wired: "Sql", door: Door) -> "Sql":
+    """A database that lacks nothing, and rings at the door."""
+    for migration in read_migrations():
+        wired.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
+    ring_at(wired, f"{door.url}/webhooks/leads")
+    wired.key()
+    return wired
+
+
+def ring_at(db: "Sql", url: str) -> None:
+    """Move the ring."""
+    db.rows(
+        "select vault.update_secret(s.id, %(url)s) from vault.decrypted_secrets s where s.name = 'leadhook_ring_url'",
+        url=url,
+    )
+
+
+async def look(database: "Database") -> list[Finding]:
+    """The database's side of the examination."""
+    found: list[Finding] = []
+    async with connect(database.conninfo) as connection:
+        await examine_database(connection, found.append, None, live=False, at=None)
+    return found
+
+
+def complaints(found: list[Finding]) -> list[tuple[str, str, str]]:
+    """What is not ok."""
+    return [(f.about, f.level.value, f.sentence) for f in found if f.level is not Level.OK]
+
+
+@pytest.mark.usefixtures("sound", "ring_worker")
+async def test_doctor_finds_nothing_in_a_sound_installation(wired_database: "Database") -> None:
+    """Every part is looked at, and says ok."""
+    found = await look(wired_database)
+    assert complaints(found) == []
+    every = {"database", "grants", "triggers", "ring", "pg_net", "keys", "leads", "clock", "service", "round trip"}
+    assert {finding.about for finding in found} == every
+
+
+ADDRESS = "from vault.decrypted_secrets where name = 'leadhook_ring_url'"
+PLANTED: dict[tuple[str, str, str], LiteralString] = {
+    ("database", "fault", "1 migrations are missing"): "delete from leadhook.migrations where name like '%%due.sql'",
+    ("database", "warning", "ahead of this"): "insert into leadhook.migrations values ('29990101000000_x.sql', '')",
+    ("database", "warning", "leadhook_unsent"): "drop index public.leadhook_unsent",
+    ("database", "fault", "has no column bio"): "alter table public.lead_details rename column bio to biography",
+    ("grants", "fault", "leadhook_status()"): "grant execute on function public.leadhook_status() to anon",
+    (
+        "grants",
+        "fault",
+        "leadhook_save",
+    ): "revoke execute on function public.leadhook_save(text, jsonb) from service_role",
+    ("grants", "fault", "prompts"): "revoke all on public.prompts from service_role",
+    ("grants", "warning", "public.prompts"): "alter table public.prompts disable row level security;"
+    " grant select on public.prompts to anon",
+    ("triggers", "fault", "leadhook_update on lead_details"): "alter table public.lead_details"
+    " disable trigger leadhook_update",
+    ("triggers", "fault", "missing on prompts"): "drop trigger leadhook_insert on public.prompts",
+    ("ring", "fault", "where to ring"): "delete from vault.secrets where name = 'leadhook_ring_url'",
+    ("ring", "fault", "can't be signed"): "delete from vault.secrets where name = 'leadhook_ring_secret'",
+    ("ring", "fault", "`whsec_…`"): "select vault.update_secret(id, 'hunter2') from vault.decrypted_secrets"
+    " where name = 'leadhook_ring_secret'",
+    ("ring", "fault", "can't be rung"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
+    ("ring", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
+    ("keys", "fault", "holds no API key"): "delete from public.gemini_api",
+    ("keys", "warning", "1 rows of gemini_api are blank"): "insert into public.gemini_api (api_key) values ('  ')",
+    ("keys", "fault", "does not look like"): "insert into public.gemini_api (api_key) values (E'visibly\\nfake')",
+    (
+        "keys",
+        "warning",
+        "stored 2 times",
+    ): "insert into public.gemini_api (api_key) select api_key from public.gemini_api",
+    ("leads", "fault", "no service claims"): "insert into leadhook.touches (kind, n, lead_ids, touched_at)"
+    " values ('leads', 1, '{a}', now() - interval '1 hour')",
+    ("leads", "warning", "are held"): "insert into leadhook.jobs (lead_id, state) values ('a', 'held')",
+    ("leads", "warning", "for good"): "insert into leadhook.jobs (lead_id, state, error_code, reason)"
+    " values ('a', 'dead', 'x', 'y')",
+    (
+        "leads",
+        "warning",
+        "3.0 h ago",
+    ): "update leadhook.controls set sweep_round_started_at = now() - interval '3 hours'",
+    ("leads", "warning", "1 are not scrapped"): "insert into public.lead_details (lead_id) values ('a');"
+    " insert into public.all_leads (lead_id, user_id, tag, scrapped) values ('a', gen_random_uuid(), 't', false)",
+}
+"""What is planted, by the finding that it must lead to."""
+
+
+@pytest.mark.usefixtures("ring_worker")
+@pytest.mark.parametrize(("planted", "plant"), PLANTED.items(), ids=["-".join(planted) for planted in PLANTED])
+async def test_doctor_names_what_is_wrong_in_the_database(
+    sound: "Sql", wired_database: "Database", planted: tuple[str, str, str], plant: LiteralString
+) -> None:
+    """The part, how bad it is, and the words that a reader looks for; with what mends it."""
+    about, level, words = planted
+    sound.run(plant)
+    found = [f for f in await look(wired_database) if (f.about, f.level) == (about, level) and words in f.sentence]
+    assert len(found) == 1, complaints(await look(wired_database))
+    assert found[0].mend
+
+
+async def test_doctor_names_a_database_that_was_never_migrated(bare_database: "Database") -> None:
+    """And asks nothing else of it."""
+    assert [(f.about, f.level, f.mend) for f in await look(bare_database)] == [
+        ("database", "fault", "leadhook migrate")
+    ]
+
+
+@pytest.mark.parametrize(("extension", "about"), [("pg_net", "pg_net"), ("supabase_vault", "ring")])
+async def test_doctor_names_an_extension_that_is_not_enabled(
+    sound: "Sql", wired_database: "Database", extension: LiteralString, about: str
+) -> None:
+    """And asks it nothing."""
+    with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
+        admin.execute("drop extension " + extension + " cascade")
+    assert sound.value("select 1") == 1
+    found = [f for f in await look(wired_database) if f.about == about and "not enabled" in f.sentence]
+    assert [f.level for f in found] == ["fault"]
+
+
+@pytest.mark.usefixtures("sound")
+async def test_doctor_names_a_dead_worker_of_pg_net(wired_database: "Database") -> None:
+    """And does not wait for a ring that nobody sends."""
+    found = await look(wired_database)
+    assert ("pg_net", "fault") in [(f.about, f.level) for f in found if "worker does not run" in f.sentence]
+    assert "round trip" not in {f.about for f in found}
+
+
+ANSWERS: list[tuple[str, LiteralString, str]] = [
+    ("refused", "401, false, null", "the service refused its signature (HTTP 401)"),
+    ("no such path", "404, false, null", "there is no such address (HTTP 404)"),
+    ("unwell", "503, false, null", "the service answered HTTP 503"),
+    ("slow", "null, true, 'Timeout of 5000 ms reached. Total time: 5001.1 ms'", "the service took longer than 5 s"),
+    ("unknown host", "null, false, 'Couldn''t resolve host name'", "the host of the address is unknown"),
+    ("nobody there", "null, false, 'Couldn''t connect to server'", "nobody listens there"),
+]
+
+
+@pytest.mark.usefixtures("ring_worker")
+@pytest.mark.parametrize(("answer", "words"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
+async def test_doctor_names_each_way_in_which_rings_fail(
+    sound: "Sql", wired_database: "Database", answer: LiteralString, words: str
+) -> None:
+    """In pg_net's own answers; a fault while it is the last one, a warning once a later ring arrived."""
+    sound.run("insert into leadhook.rings (request_id, message_id, cause) values (-1, 'm', 'insert all_leads')")
+    query: LiteralString = "insert into net._http_response (id, status_code, timed_out, error_msg) values (-1, {})"
+    sound.run(query.format(answer))
+    first = [f for f in await look(wired_database) if f.about == "pg_net"]
+    second = [f for f in await look(wired_database) if f.about == "pg_net"]  # the first look rang, and was heard
+    assert [f.level for f in (*first, *second)] == ["fault", "warning"]
+    assert all(words in f.sentence and f.mend for f in (*first, *second))
+
+
+@pytest.mark.usefixtures("sound", "ring_worker")
+async def test_doctor_hears_a_service_that_refuses_the_ring(wired_database: "Database", door: Door) -> None:
+    """The round trip tells what the database alone can't know."""
+    door.status = 401
+    (found,) = [f for f in await look(wired_database) if f.about == "round trip"]
+    assert found.level == "fault"
+    assert "refused its signature" in found.sentence
+
+
+@pytest.mark.usefixtures("sound", "ring_worker")
+async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "Database", door: Door) -> None:
+    """Each of its reasons is a fault."""
+    door.reasons = ["The model does not answer."]
+    found = [f for f in await look(wired_database) if f.about == "service"]
+    assert [(f.level, f.sentence) for f in found] == [("fault", "The model does not answer.")]
+
+
+@pytest.mark.usefixtures("ring_worker")
+async def test_doctor_names_an_address_where_no_service_is(sound: "Sql", wired_database: "Database") -> None:
+    """Neither ready nor rung."""
+    ring_at(sound, "http://127.0.0.1:9/webhooks/leads")
+    found = {f.about: f for f in await look(wired_database) if f.level == "fault"}
+    assert "No service answers at http://127.0.0.1:9/ready" in found["service"].sentence
+    assert "nobody listens there" in found["round trip"].sentence
+
+
+async def test_doctor_names_every_wrong_setting() -> None:
+    """All of them at once, and then what can be looked at without them."""
+    found: list[Finding] = []
+    await examine(found.append, at="http://127.0.0.1:9", env={"PORT": "x", "MAX_CONCURRENCY": "0"})
+    named = {f.sentence.split(":")[0] for f in found if f.about == "settings"}
+    assert {"SUPABASE_URL", "SUPABASE_SECRET_KEY", "PORT", "MAX_CONCURRENCY"} <= named
+    assert [f.level for f in found if f.about == "database"] == ["warning"]
+
+
+@pytest.mark.usefixtures("ring_worker")
+async def test_doctor_looks_through_the_api_with_the_services_key(
+    wired_supabase: "Supabase", sound: "Sql", door: Door
+) -> None:
+    """A whole environment: nothing is wrong; with a wrong secret, key or model it says which."""
+    secret = sound.value("select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_ring_secret'")
+    env = {
+        "SUPABASE_URL": wired_supabase.url,
+        "SUPABASE_SECRET_KEY": wired_supabase.secret_key,
+        "DATABASE_URL": wired_supabase.database.conninfo,
+        "WEBHOOK_SECRETS": secret,
+        "ADMIN_TOKENS": "visibly-fake-admin-token",
+    }
+
+    async def wrong(**changes: str) -> list[tuple[str, str, str]]:
+        found: list[Finding] = []
+        await examine(found.append, at=door.url, env={k: v for k, v in (env | changes).items() if v})
+        assert secret not in str(found)
+        assert wired_supabase.secret_key not in str(found)
+        return complaints(found)
+
+    assert await wrong() == []
+    ((about, level, words),) = await wrong(WEBHOOK_SECRETS="whsec_" + "A" * 40)
+    assert (about, level) == ("ring", "fault")
+    assert "differ" in words
+    ((about, level, words),) = await wrong(SUPABASE_SECRET_KEY=wired_supabase.publishable_key)
+    assert (about, level) == ("supabase", "fault")
+    ((about, level, words),) = await wrong(SUPABASE_SECRET_KEY="", SUPABASE_ANON_KEY=wired_supabase.anon_key)
+    assert (about, level) == ("supabase", "fault")
+    assert "SUPABASE_ANON_KEY" in words
+    ((about, level, words),) = await wrong(GEMINI_MODEL="gemini-2.0-flash")
+    assert (about, level, words) == ("model", "fault", "Google ended gemini-2.0-flash on 2026-06-01.")
+    assert [about for about, _, _ in await wrong(WEBHOOK_SECRETS="", ADMIN_TOKENS="")] == ["settings", "settings"]

@@ -1,0 +1,358 @@
+"""What is paused is not claimed, and what is reserved can not be spent twice."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from leadhook.install import gates
+from leadhook.install.gates import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sql.conftest import Row, Sql
+
+USER = UUID("00000000-0000-4000-8000-000000000001")
+OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
+TERMS = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
+
+
+def claim(db: "Sql", limit: int = 50, *, price: "Row | None" = None, token: UUID | None = None) -> "Row":
+    """A claim by a service that knows its price: a lead may cost a dollar."""
+    batch: Row = db.rpc(
+        "leadhook_claim",
+        p_token=token or db.value("select gen_random_uuid()"),
+        p_worker="worker-1",
+        p_limit=limit,
+        p_slow_limit=limit,
+        p_price=TERMS if price is None else price,
+    )
+    return batch
+
+
+def budget(db: "Sql", usd: float | None, user: UUID | None = None) -> "Row":
+    """Set or clear one."""
+    reply: Row = db.rpc(
+        "leadhook_set_budget", p_user_id=user, p_daily_usd=None if usd is None else Decimal(str(usd)), p_actor="tester"
+    )
+    return reply
+
+
+def left(db: "Sql", user: UUID) -> float | None:
+    """What budget_left says."""
+    found: Decimal | None = db.call("leadhook.budget_left", p_user_id=user)
+    return None if found is None else float(found)
+
+
+@pytest.fixture
+def lanes(keyed: "Sql") -> "Sql":
+    """Two ready leads in each of three lanes: a and b of one user, c of another."""
+    for tag, user in (("a", keyed.USER), ("b", keyed.USER), ("c", OTHER_USER)):
+        for number in range(2):
+            keyed.ready_job(f"{tag}-{number}", user=user, tag=tag)
+    return keyed
+
+
+@pytest.mark.parametrize(
+    ("user", "tag", "open_lanes"),
+    [(None, None, ""), (USER, None, "c"), (USER, "a", "bc"), (OTHER_USER, None, "ab"), (OTHER_USER, "a", "abc")],
+)
+def test_a_pause_shuts_what_it_names(lanes: "Sql", user: UUID | None, tag: str | None, open_lanes: str) -> None:
+    """Everything, a user, or a lane; the leads stay ready, and resuming hands them out."""
+    scope = {"p_user_id": user, "p_tag": tag, "p_actor": "tester"}
+    assert lanes.rpc("leadhook_pause", **scope) == {"paused": True, "already": False}
+    assert lanes.rpc("leadhook_pause", **scope) == {"paused": False, "already": True}
+    batch = claim(lanes)
+    assert {lead_id[0] for lead_id in lanes.ids_of(batch)} == set(open_lanes)
+    assert batch["gate"] == ("paused" if user is None else None)
+    assert batch["cut"] is False
+    assert lanes.count("leadhook.jobs", "state = 'ready'") == 6 - len(batch["leads"])
+    for lane, owner in (("a", lanes.USER), ("b", lanes.USER), ("c", OTHER_USER)):
+        assert lanes.call("leadhook.is_paused", p_user_id=owner, p_tag=lane) is (lane not in open_lanes)
+    assert lanes.rpc("leadhook_resume", **scope) == {"resumed": True, "still_paused": False}
+    assert len(claim(lanes)["leads"]) == 6 - len(batch["leads"])
+
+
+def test_what_is_paused_is_not_due(lanes: "Sql") -> None:
+    """Nobody asks in circles for what nobody may have; what is open is due all the same."""
+    lanes.rpc("leadhook_pause", p_user_id=lanes.USER, p_actor="tester")
+    lanes.run("update leadhook.jobs set available_at = clock_timestamp() + interval '60 s' where tag = 'c'")
+    assert 55_000 < lanes.value("select leadhook.next_due_ms(clock_timestamp())") <= 60_000
+    lanes.rpc("leadhook_pause", p_actor="tester")
+    assert lanes.value("select leadhook.next_due_ms(clock_timestamp())") is None
+    assert claim(lanes)["next_due_ms"] is None
+
+
+def test_a_wider_pause_stays_when_a_narrower_one_ends(lanes: "Sql") -> None:
+    """And the reply says so."""
+    lanes.rpc("leadhook_pause", p_user_id=lanes.USER, p_actor="tester")
+    lanes.rpc("leadhook_pause", p_user_id=lanes.USER, p_tag="a", p_actor="tester")
+    reply = lanes.rpc("leadhook_resume", p_user_id=lanes.USER, p_tag="a", p_actor="tester")
+    assert reply == {"resumed": True, "still_paused": True}
+    assert {lead_id[0] for lead_id in lanes.ids_of(claim(lanes))} == {"c"}
+
+
+def test_many_shut_lanes_do_not_hide_the_open_one(lanes: "Sql") -> None:
+    """A user with 600 tags is passed in one step, 300 paused lanes one by one."""
+    lanes.run(
+        "insert into leadhook.jobs (lead_id, user_id, tag, state, available_at)"
+        " select 'shut-' || g, case when g <= 600 then '00000000-0000-4000-8000-000000000000'::uuid else %(u)s end,"
+        " '0-' || g, 'ready', '2026-01-01' from generate_series(1, 900) as g",
+        u=lanes.USER,
+    )
+    lanes.run("insert into leadhook.pauses (user_id, actor) values ('00000000-0000-4000-8000-000000000000', 't')")
+    lanes.run(
+        "insert into leadhook.pauses (user_id, tag, actor)"
+        " select %(u)s, '0-' || g, 't' from generate_series(601, 900) as g",
+        u=lanes.USER,
+    )
+    assert lanes.value("select leadhook.next_due_ms(clock_timestamp())") == 250
+    assert len(claim(lanes, 6)["leads"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("leadhook_pause", {"p_actor": None}),
+        ("leadhook_pause", {"p_actor": " "}),
+        ("leadhook_pause", {"p_actor": "tester", "p_tag": "a"}),
+        ("leadhook_resume", {"p_actor": "tester", "p_tag": "a"}),
+        ("leadhook_set_budget", {"p_actor": "", "p_daily_usd": 1}),
+        ("leadhook_set_budget", {"p_actor": "tester", "p_daily_usd": -1}),
+        ("leadhook_set_budget", {"p_actor": "tester", "p_daily_usd": Decimal("NaN")}),
+        ("leadhook_set_budget", {"p_actor": "tester", "p_daily_usd": Decimal("Infinity")}),
+    ],
+)
+def test_gates_refuse_what_makes_no_sense(db: "Sql", function: str, arguments: dict[str, Any]) -> None:
+    """As a caller's fault, in words."""
+    with pytest.raises(psycopg.Error) as caught:
+        db.rpc(function, **arguments)
+    assert caught.value.sqlstate == "PT400"
+
+
+@pytest.mark.parametrize(
+    "price", [{"lead_usd": 1}, TERMS | {"lead_usd": -1}, TERMS | {"byte_usd": "1"}, TERMS | {"lead_usd": None}, [1]]
+)
+def test_a_claim_refuses_terms_that_are_none(keyed: "Sql", price: Any) -> None:
+    """Half of them, negative ones, text."""
+    with pytest.raises(psycopg.Error) as caught:
+        claim(keyed, price=price)
+    assert caught.value.sqlstate == "PT400"
+
+
+def test_a_claim_reserves_by_the_length_of_the_texts(keyed: "Sql") -> None:
+    """A fixed part and one for each byte, up to the most that is sent; the lead is told."""
+    keyed.ready_job("short")
+    keyed.ready_job("long")
+    keyed.run("update public.lead_details set bio = repeat('é', 5000) where lead_id = 'long'")
+    price = {"lead_usd": 1, "byte_usd": 0.001, "most_lead_bytes": 4000, "most_prompts_bytes": 10}
+    reserved = {lead["lead_id"]: lead["reserved_usd"] for lead in claim(keyed, price=price)["leads"]}
+    assert reserved["long"] == 1 + 4 + 0.01
+    assert 1.1 < reserved["short"] < 2
+    assert float(keyed.job("long")["reserved_usd"]) == reserved["long"]
+
+
+def test_a_repeated_claim_reserves_once(lanes: "Sql") -> None:
+    """The same leads, the same money."""
+    budget(lanes, 4)
+    token = lanes.value("select gen_random_uuid()")
+    first, again = claim(lanes, token=token), claim(lanes, token=token)
+    assert len(first["leads"]) == 4
+    assert lanes.ids_of(again) == lanes.ids_of(first)
+    assert left(lanes, lanes.USER) == 0
+
+
+def test_no_more_is_handed_out_than_the_budget_of_all_can_pay(lanes: "Sql") -> None:
+    """Then leads stay ready, and the next day is due; what comes back is handed out again."""
+    budget(lanes, 2.5)
+    batch = claim(lanes)
+    assert (len(batch["leads"]), batch["cut"]) == (2, True)
+    full = claim(lanes)
+    assert (full["leads"], full["cut"], full["gate"]) == ([], False, "spent")
+    assert 250 < full["next_due_ms"] <= 30_000, "a lease that ends may free money"
+    lease = lanes.lease_of(batch["leads"][0])
+    lanes.save(lanes.result_of(lease, cost_usd=0.25))
+    assert left(lanes, lanes.USER) == 1.25
+    assert len(claim(lanes)["leads"]) == 1
+    assert lanes.count("leadhook.jobs", "state = 'ready'") == 3
+
+
+def test_a_spent_budget_is_due_at_midnight_in_utc(lanes: "Sql") -> None:
+    """And nothing before it, while nobody holds a lease."""
+    budget(lanes, 0)
+    due = lanes.value("select leadhook.next_due_ms(clock_timestamp())")
+    midnight = lanes.value(
+        "select extract(epoch from leadhook.next_day(clock_timestamp()) - clock_timestamp())::float8 * 1000"
+    )
+    assert abs(due - midnight) < 5000
+    lanes.run(
+        "insert into leadhook.costs (day, user_id, spent_usd) values ((now() at time zone 'UTC')::date - 1, %(u)s, 9)",
+        u=lanes.USER,
+    )
+    budget(lanes, 5)
+    assert len(claim(lanes)["leads"]) == 5
+
+
+def test_the_budget_of_a_user_holds_back_nobody_else(lanes: "Sql") -> None:
+    """Two of four leads of the one, both of the other."""
+    budget(lanes, 2, lanes.USER)
+    batch = claim(lanes)
+    assert sorted(lead_id[0] for lead_id in lanes.ids_of(batch)).count("c") == 2
+    assert len(batch["leads"]) == 4
+    assert (batch["cut"], batch["gate"]) == (False, None)
+    assert (left(lanes, lanes.USER), left(lanes, OTHER_USER)) == (0, None)
+    budget(lanes, 3, lanes.USER)
+    assert len(claim(lanes)["leads"]) == 1
+
+
+def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> None:
+    """What it needs is noted; until there is that much the budget counts as spent. A smaller one goes before it."""
+    keyed.ready_job("large")
+    keyed.ready_job("small")
+    keyed.age_job("large", 60)
+    keyed.run("update public.lead_details set bio = repeat('x', 3000) where lead_id = 'large'")
+    price = {"lead_usd": 0.1, "byte_usd": 0.001, "most_lead_bytes": 4000, "most_prompts_bytes": 0}
+    budget(keyed, 1)
+    assert keyed.ids_of(claim(keyed, price=price)) == ["small"]
+    assert claim(keyed, price=price)["gate"] == "spent"
+    assert keyed.value("select needed_usd > 3 from leadhook.budgets")
+    budget(keyed, 10)
+    assert keyed.ids_of(claim(keyed, price=price)) == ["large"]
+
+
+def test_what_a_lease_cost_is_booked_when_it_ends(lanes: "Sql") -> None:
+    """Saved: its cost. Refused: in vain. Run out: all that was reserved, in vain. Without a figure: that too."""
+    leads = {lead["lead_id"]: lanes.lease_of(lead) for lead in claim(lanes)["leads"]}
+    lanes.run(
+        "alter table public.llm_response add constraint no_b check (lead_id not like 'b-%%') not valid",
+    )
+    lanes.save(
+        lanes.result_of(leads["a-0"], cost_usd=0.25),
+        lanes.result_of(leads["b-0"], cost_usd=0.5),
+    )
+    lanes.release(lanes.release_of(leads["a-1"], "returned", cost_usd=0.125), lanes.release_of(leads["c-0"], "dead"))
+    lanes.age_job("b-1", 60)
+    lanes.run("update leadhook.jobs set available_at = 'tomorrow' where state = 'ready'")
+    claim(lanes)
+    attempts = {
+        row["lead_id"]: (row["outcome"], float(row["cost_usd"]), row["wasted"])
+        for row in lanes.rows("select * from leadhook.attempts")
+    }
+    assert attempts == {
+        "a-0": ("saved", 0.25, False), "b-0": ("refused", 0.5, True), "a-1": ("returned", 0.125, False),
+        "c-0": ("dead", 1, False), "b-1": ("lease_expired", 1, True),
+    }  # fmt: skip
+    spend = {row["user_id"]: row for row in lanes.rows("select * from leadhook.spend")}
+    figures = ("reserved_usd", "spent_usd", "wasted_usd")
+    assert [float(spend[lanes.USER][name]) for name in figures] == [1, 1.875, 1.5], "b-1 is at work again"
+    assert [float(spend[OTHER_USER][name]) for name in figures] == [1, 1, 0]
+
+
+def test_a_lead_erased_at_work_counts_as_spent_in_vain(lanes: "Sql") -> None:
+    """What it may have bought is gone with it."""
+    claim(lanes, 1)
+    (lead_id,) = lanes.value("select array_agg(lead_id) from leadhook.jobs where state = 'leased'")
+    lanes.call("leadhook.forget_leads", p_lead_ids=[lead_id])
+    assert float(lanes.value("select wasted_usd from leadhook.costs")) == 1
+
+
+def test_an_older_service_reserves_nothing_and_goes_on(lanes: "Sql") -> None:
+    """It names no price at all; a deploy must not stop the work."""
+    budget(lanes, 100)
+    batch = lanes.claim()
+    assert len(batch["leads"]) == 6
+    lanes.save(lanes.result_of(lanes.lease_of(batch["leads"][0])))
+    assert lanes.value("select bool_and(cost_usd is null and not wasted) from leadhook.attempts")
+    assert left(lanes, lanes.USER) == 100
+
+
+def test_a_model_without_a_price_gets_nothing_where_a_budget_is_set(lanes: "Sql") -> None:
+    """A fault of the configuration: no lead is leased, and nobody asks in circles."""
+    assert len(claim(lanes, 1, price={})["leads"]) == 1
+    budget(lanes, 100, OTHER_USER)
+    batch = claim(lanes, price={})
+    assert (batch["leads"], batch["gate"], batch["cut"], batch["next_due_ms"]) == ([], "unpriced", False, None)
+
+
+def test_more_money_and_resuming_ring_when_leads_wait(wired: "Sql") -> None:
+    """And only then."""
+    budget(wired, 1)
+    wired.rpc("leadhook_pause", p_actor="tester")
+    wired.rpc("leadhook_resume", p_actor="tester")
+    assert wired.count("leadhook.rings") == 0
+    wired.make_job("lead-1")
+    wired.rpc("leadhook_resume", p_actor="tester")
+    assert wired.count("leadhook.rings") == 0, "nothing was paused"
+    wired.rpc("leadhook_pause", p_actor="tester")
+    wired.rpc("leadhook_resume", p_actor="tester")
+    budget(wired, None)
+    assert [row["cause"] for row in wired.rows("select cause from leadhook.rings order by id")] == ["resume", "budget"]
+
+
+def test_a_pause_waits_for_the_claim_under_way(lanes: "Sql", connect: "Callable[[], Sql]") -> None:
+    """Once it has returned, nothing that it forbids is handed out."""
+    other = connect()
+    with other.transaction():
+        other.run("select pg_advisory_xact_lock(727201, 1)")
+        lanes.run("set statement_timeout = '200ms'")
+        with pytest.raises((psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)):
+            lanes.run("select public.leadhook_pause(null, null, 'tester')")
+
+
+async def test_the_command_line_pauses_and_budgets(lanes: "Sql", database: Any) -> None:
+    """In words, and as somebody."""
+    said: list[str] = []
+    await gates.pause(database.conninfo, Scope(lanes.USER, "a"), "spring cleaning", said.append)
+    assert lanes.value("select reason || length(actor) from leadhook.pauses") > "spring cleaning0"
+    await gates.resume(database.conninfo, Scope(lanes.USER, "b"), said.append)
+    await gates.resume(database.conninfo, Scope(lanes.USER, "a"), said.append)
+    await gates.set_budget(database.conninfo, None, 2.5, said.append)
+    claim(lanes)
+    await gates.show_budgets(database.conninfo, said.append)
+    await gates.set_budget(database.conninfo, None, None, said.append)
+    await gates.show_budgets(database.conninfo, said.append)
+    user = f"user {lanes.USER}, tag"
+    assert said == [
+        f"{user} a is paused: leads wait, those at work are finished; `leadhook resume` ends it",
+        f"there was no pause of {user} b itself",
+        f"{user} a goes on",
+        "everything may cost $2.5 a day (UTC); $2.5000 are left of today",
+        "everything: $2.5 a day, $0.5000 left",
+        "today (UTC): $0.0000 spent, $0.0000 of it in vain, $2.0000 reserved for leads at work",
+        "everything has no budget: leads cost what they cost",
+        "there is no budget: leads cost what they cost",
+        "today (UTC): $0.0000 spent, $0.0000 of it in vain, $2.0000 reserved for leads at work",
+    ]
+
+
+def test_a_key_is_healthy_for_all_once_a_call_succeeded(keyed: "Sql") -> None:
+    """The save says so; a changed row, or a rest, makes it untried again; what is disabled stays so."""
+
+    def tried() -> list[bool]:
+        return [row["tried"] for row in keyed.rows("select tried from leadhook.healthy_keys()")]
+
+    def save_with_it(name: str) -> None:
+        lease = keyed.leased_lead(name, fence=keyed.value("select nextval('leadhook.fences')"))
+        keyed.save(keyed.result_of(lease, key_fingerprint=fingerprint))
+
+    fingerprint = keyed.value("select fingerprint from leadhook.healthy_keys()")
+    assert tried() == [False]
+    save_with_it("lead-1")
+    assert tried() == [True]
+    keyed.run("update public.gemini_api set api_key = api_key")
+    assert tried() == [False]
+    save_with_it("lead-2")
+    assert tried() == [True]
+    keyed.release(keys=[{"fingerprint": fingerprint, "reason": "quota", "for_ms": 60_000}])
+    save_with_it("lead-3")
+    assert tried() == [], "an older success does not end a rest"
+    keyed.run("update leadhook.api_keys set until = clock_timestamp() - interval '1 s'")
+    assert tried() == [False]
+    save_with_it("lead-4")
+    assert tried() == [True]
+    keyed.release(keys=[{"fingerprint": fingerprint, "reason": "invalid", "for_ms": None}])
+    save_with_it("lead-5")
+    assert tried() == []

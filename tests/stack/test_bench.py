@@ -1,0 +1,123 @@
+"""The measurements of bench/ in their short form: each gives its figures, and they are sane; not that they are fast."""
+
+import json
+import math
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from bench import idle, latency, machine, report, throughput, triggers
+from bench.measurement import Figure, Measurement
+from bench.stack import Stack, running_stack
+
+from leadhook.local.database import Database
+
+if TYPE_CHECKING:
+    from tests.conftest import WaitUntil
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """The stack that all measurements but that of the triggers run on."""
+    with running_stack(lambda _: None) as stack:
+        yield stack
+
+
+def assert_sane(measurement: Measurement) -> None:
+    """Numbers, not below nothing; as JSON, too."""
+    assert measurement.figures
+    for name, figure in measurement.figures.items():
+        for number in (figure.value, *figure.beside.values(), *(figure.spread or ())):
+            assert math.isfinite(number), name
+            assert number >= 0, name
+        assert (figure.target == "") == (figure.met is None), name
+        json.dumps(figure.as_json())
+    json.dumps(measurement.details)
+
+
+def test_latency_is_measured_for_leadhook_the_bare_chain_and_the_poller(stack: Stack) -> None:
+    """As many samples of each as leads were brought, each after its commit."""
+    plan = latency.SHORT
+    measurement = latency.measure_on(stack, plan)
+    assert_sane(measurement)
+    samples = measurement.details
+    assert [len(samples[name]) for name in ("service", "bare", "close_service", "close_bare")] == [plan.leads] * 4
+    assert len(samples["poller"]) == plan.polled
+
+
+def test_throughput_counts_rate_requests_cpu_and_memory(stack: Stack) -> None:
+    """Two calls a lead, four requests and a poll for the poller, and a process that used CPU and memory."""
+    plan = throughput.SHORT
+    measurement = throughput.measure_on(stack, plan)
+    assert_sane(measurement)
+    (ours,), (polled,) = measurement.details["leadhook"], measurement.details["poller"]
+    assert ours["calls"] == 2 * plan.leads
+    assert ours["requests"].keys() <= {"claim", "renew", "save"}
+    assert 4 * plan.polled < sum(polled["requests"].values()) <= 4 * plan.polled + 2
+    assert ours["cpu_ms"] > 0
+    assert ours["memory_mb"] > 30
+
+
+def test_idle_service_asks_for_nothing_but_its_sweep(stack: Stack) -> None:
+    """Every request is counted by PostgREST itself."""
+    measurement = idle.measure_on(stack, idle.SHORT)
+    assert_sane(measurement)
+    assert measurement.details["leadhook"].keys() == {"sweep"}
+    assert measurement.details["poller"].keys() == {"rpc/rpc_get_eligible_llm_jobs"}
+    assert measurement.met
+
+
+def test_triggers_are_timed_in_pairs(wired_database: Database) -> None:
+    """Each statement with and without them."""
+    measurement = triggers.measure_on(wired_database, 1)
+    assert_sane(measurement)
+    assert all(figure.beside["without"] > 0 for figure in measurement.figures.values())
+
+
+def test_missed_target_is_shown_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the table and as `met: false`; it is no error."""
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    figure = Figure("a figure", 2.0, "ms", beside={"floor": 1.0}, target="≤ 1 ms", met=False)
+    measurement = Measurement("A measurement", {"figure": figure})
+    busy = machine.Machine(busy_before=0.0, busy_after=0.9)
+    file = report.keep("example", measurement, busy, short=True, seconds=1)
+    report.show(measurement, busy)
+    shown = capsys.readouterr().out
+    assert "MISSED" in shown
+    assert "BUSY MACHINE" in shown
+    kept = json.loads(file.read_text())
+    assert kept["met"] is False
+    assert kept["figures"]["figure"]["ratio"] == {"floor": 2.0}
+
+
+def test_interrupted_bench_leaves_nothing_behind(wait_until: "WaitUntil") -> None:
+    """Ctrl-C while its stack starts: code 130, no directory and no process left."""
+    command = [sys.executable, "-m", "bench", "idle", "--short"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        directory = next(Path(line.split()[-1]) for line in process.stderr if "starting" in line)
+        wait_until(lambda: len(processes_on(directory)) > 1, lambda: "the stack does not start", 60)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert not directory.exists()
+    assert processes_on(directory) == []
+
+
+def processes_on(directory: Path) -> list[str]:
+    """Those whose command names it."""
+    commands = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            commands.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [command for command in commands if str(directory) in command]

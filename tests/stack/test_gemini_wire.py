@@ -1,0 +1,257 @@
+"""All that Google, a proxy or the network can answer, through the real client: what it is called and whose fault.
+
+The rows are the tables of what the client was measured to do; each is produced on the wire by the stand-in.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.stack.google import KEY, LEAD, PROMPTS, SECRET, Google, standing_in
+
+from leadhook.domain.failure import Failure
+from leadhook.gemini import GeminiJudge, open_judge
+from leadhook.gemini.failures import LONGEST_REST_S
+from leadhook.local.ports import free_port
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* is not a valid:UserWarning")
+
+Parked = Callable[[float | None], bool]
+
+FOR_GOOD: Parked = lambda park_s: park_s is None  # noqa: E731 - reads as a word in the table
+UNTIL_MIDNIGHT: Parked = lambda park_s: park_s is not None and 0 < park_s <= 25 * 3600  # noqa: E731
+
+
+def after(seconds: float) -> Parked:
+    """The key rests for so long."""
+    return lambda park_s: park_s == seconds
+
+
+def raw(body: object, status: int = 200, content_type: str = "application/json") -> dict[str, Any]:
+    """An order for these bytes."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    return {"raw": {"status": status, "body": text, "content_type": content_type}}
+
+
+def quota(*details: object) -> dict[str, Any]:
+    """A 429 with these details."""
+    error = {"code": 429, "message": "Jane Doe is over her quota", "status": "RESOURCE_EXHAUSTED"}
+    return raw({"error": error | {"details": [*details]}}, 429)
+
+
+def error(status: int, reason: str | None = None, **more: object) -> dict[str, Any]:
+    """One of Google's errors."""
+    return {"error": {"status": status, "reason": reason, **more}}
+
+
+def retry_in(delay: object) -> dict[str, Any]:
+    """A detail that names a delay."""
+    return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
+
+
+def candidate(finish: str | None, *parts: object) -> dict[str, Any]:
+    """An answer that the stand-in would not think of."""
+    return raw({"candidates": [{"content": {"role": "model", "parts": [*parts]}, "finishReason": finish}]})
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is answered, and what is to become of it."""
+
+    do: dict[str, Any]
+    kind: str
+    code: str
+    calls: int = 1
+    parked: Parked = FOR_GOOD
+    """What the failure says of the key's rest; it counts for kind `key` only."""
+
+
+LONG = {"MATCHED": [], "MISSED": [], "RESPONSE": "x" * 5_000, "SCORE": 1, "SHOULD_CONTACT": 0, "SUBJECT": "Hi"}
+LONG |= {"MESSAGE": "y" * 5_000}
+
+CASES = {
+    # The key.
+    "400 API_KEY_INVALID": Case(error(400, "API_KEY_INVALID"), "key", "key_invalid"),
+    "400 API_KEY_EXPIRED": Case(error(400, "API_KEY_EXPIRED"), "key", "key_invalid"),
+    "401": Case(error(401), "key", "key_forbidden"),
+    "401 HTML": Case(error(401, "HTML"), "key", "key_forbidden"),
+    "403": Case(error(403), "key", "key_forbidden"),
+    "403 HTML": Case(error(403, "HTML"), "key", "key_forbidden"),
+    "403 leaked": Case(error(403, "API_KEY_LEAKED"), "key", "key_leaked"),
+    "403 service disabled": Case(error(403, "SERVICE_DISABLED"), "key", "key_service_disabled"),
+    "429 minute quota": Case(error(429, "MINUTE_QUOTA", retry_s=7), "key", "key_minute_quota", parked=after(7)),
+    "429 minute quota, no delay": Case(
+        error(429, "MINUTE_QUOTA", retry_s=None), "key", "key_minute_quota", parked=after(60)
+    ),
+    "429 delay, no quota": Case(error(429, "RETRY_ONLY", retry_s=3.5), "key", "key_minute_quota", parked=after(3.5)),
+    "429 day quota": Case(error(429, "DAY_QUOTA", retry_s=7), "key", "key_day_quota", parked=UNTIL_MIDNIGHT),
+    "429 day quota, no delay": Case(
+        error(429, "DAY_QUOTA", retry_s=None), "key", "key_day_quota", parked=UNTIL_MIDNIGHT
+    ),
+    "429 delay for ever": Case(quota(retry_in("1e999s")), "transient", "model_overloaded"),
+    "429 delay of a century": Case(quota(retry_in("3e9s")), "key", "key_minute_quota", parked=after(LONGEST_REST_S)),
+    "429 delay below zero": Case(quota(retry_in("-5s")), "key", "key_minute_quota", parked=after(60)),
+    "429 delay in no words": Case(quota(retry_in({"seconds": 5})), "transient", "model_overloaded"),
+    "429 strange details": Case(
+        quota("x", {"@type": "a.QuotaFailure", "violations": ["x", 7]}), "transient", "model_overloaded"
+    ),
+    # Nobody, for now.
+    "429 shared capacity": Case(error(429), "transient", "model_overloaded"),
+    "429 HTML": Case(error(429, "HTML"), "transient", "model_overloaded"),
+    "408": Case(error(408), "transient", "model_unavailable"),
+    "409": Case(error(409), "transient", "model_unavailable"),
+    "499": Case(error(499), "transient", "model_unavailable"),
+    "500": Case(error(500), "transient", "model_unavailable"),
+    "500 HTML": Case(error(500, "HTML"), "transient", "model_unavailable"),
+    "500 empty": Case(raw("", 500), "transient", "model_unavailable"),
+    "500 list": Case(raw([], 500), "transient", "model_unavailable"),
+    "502 HTML": Case(error(502), "transient", "model_unavailable"),
+    "503": Case(error(503), "transient", "model_unavailable"),
+    "503 HTML": Case(error(503, "HTML"), "transient", "model_unavailable"),
+    "504": Case(error(504), "transient", "model_unavailable"),
+    "504 HTML": Case(error(504, "HTML"), "transient", "model_unavailable"),
+    "reset before the headers": Case({"reset": True}, "transient", "model_connection_lost"),
+    "closed before the headers": Case({"close": True}, "transient", "model_connection_lost"),
+    "cut after the headers": Case({"cut": "after_headers"}, "transient", "model_connection_lost"),
+    "cut in the body": Case({"cut": "in_body"}, "transient", "model_connection_lost"),
+    "cut in a dripping body": Case(
+        {"cut": True, "drip": {"bytes": 200, "every_ms": 1}}, "transient", "model_connection_lost"
+    ),
+    "200 HTML": Case({"answer": "non_json_200"}, "transient", "reply_not_json"),
+    "200 empty": Case(raw(""), "transient", "answer_missing", 2),
+    "200 half of it": Case(raw('{"candidates": [{"content"'), "transient", "reply_not_json"),
+    "200 list": Case(raw([]), "transient", "answer_missing", 2),
+    "200 string": Case(raw('"Jane Doe"'), "transient", "answer_missing", 2),
+    "200 null": Case(raw("null"), "transient", "answer_missing", 2),
+    "200 candidates of a strange kind": Case(raw({"candidates": "Jane Doe"}), "transient", "answer_missing", 2),
+    "200 an error": Case(raw({"error": {"code": 500, "message": "Jane Doe"}}), "transient", "answer_missing", 2),
+    "200 {}": Case({"answer": "nothing"}, "transient", "answer_missing", 2),
+    "200 no candidates": Case({"answer": "no_candidates"}, "transient", "answer_missing", 2),
+    "empty": Case({"answer": "empty"}, "transient", "answer_empty", 2),
+    "no parts": Case({"answer": "no_parts"}, "transient", "answer_empty", 2),
+    "blanks": Case({"text": " \n"}, "transient", "answer_empty", 2),
+    "thoughts alone, though it stopped": Case(
+        candidate("STOP", {"text": "Jane Doe", "thought": True}), "transient", "answer_empty", 2
+    ),
+    "finish OTHER": Case({"finish": "OTHER"}, "transient", "answer_unfinished", 2),
+    "finish MALFORMED_FUNCTION_CALL": Case({"finish": "MALFORMED_FUNCTION_CALL"}, "transient", "answer_unfinished", 2),
+    "finish of a kind to come": Case({"finish": "TIRED_OF_LEADS"}, "transient", "answer_unfinished", 2),
+    "finish in words": Case({"finish": "Jane Doe was SAFETY"}, "transient", "answer_unfinished", 2),
+    "finish missing": Case(candidate(None, {"text": "{}"}), "transient", "answer_unfinished", 2),
+    # The lead, or what was said of it.
+    "400": Case(error(400), "content", "model_refused_request"),
+    "400 HTML": Case(error(400, "HTML"), "content", "model_refused_request"),
+    "400 too many tokens": Case(error(400, "CONTEXT_OVERFLOW"), "content", "prompt_too_long"),
+    "413": Case(error(413), "content", "prompt_too_long"),
+    "prompt blocked": Case({"answer": "blocked_prompt"}, "content", "prompt_blocked"),
+    **{
+        f"prompt blocked {reason}": Case({"block": reason}, "content", "prompt_blocked")
+        for reason in ("SAFETY", "OTHER", "BLOCKLIST", "IMAGE_SAFETY", "REASON_TO_COME")
+    },
+    "blocked SAFETY": Case({"answer": "blocked_safety"}, "content", "answer_blocked"),
+    "blocked RECITATION": Case({"answer": "blocked_recitation"}, "content", "answer_blocked"),
+    **{
+        f"blocked {reason} with text": Case({"finish": reason}, "content", "answer_blocked")
+        for reason in ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE")
+    },
+    "cut off": Case({"answer": "truncated"}, "content", "answer_cut_off", 2),
+    "cut off, though it is whole": Case({"finish": "MAX_TOKENS"}, "content", "answer_cut_off", 2),
+    "all thoughts": Case({"answer": "thinking_only"}, "content", "answer_all_thoughts", 2),
+    "cut off, though it stopped": Case({"answer": "truncated_but_stop"}, "content", "answer_not_json", 2),
+    "prose": Case({"answer": "malformed"}, "content", "answer_not_json", 2),
+    "fenced": Case({"answer": "fenced"}, "content", "answer_not_json", 2),
+    "out of range": Case({"answer": "out_of_range"}, "content", "answer_wrong_shape", 2),
+    "missing field": Case({"answer": "missing_field"}, "content", "answer_wrong_shape", 2),
+    "list": Case({"text": '["Jane Doe"]'}, "content", "answer_wrong_shape", 2),
+    "too long": Case({"text": json.dumps(LONG)}, "content", "answer_too_long", 2),
+    # The installation.
+    "404": Case(error(404), "configuration", "model_unknown"),
+    "404 HTML": Case(error(404, "HTML"), "configuration", "model_unknown"),
+    "400 region": Case(error(400, "FAILED_PRECONDITION"), "configuration", "model_precondition"),
+    "400 settings": Case(error(400, "SETTINGS"), "configuration", "model_settings_refused"),
+}
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """One loop for the module's stand-in and judge."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def google() -> AsyncIterator[Google]:
+    """One stand-in for all cases."""
+    async with standing_in() as google:
+        yield google
+
+
+@pytest.fixture(scope="module")
+async def judge(google: Google) -> AsyncIterator[GeminiJudge]:
+    """One judge for all cases: a failed call must leave nothing behind that the next one feels."""
+    async with open_judge(model="gemini-3.5-flash-lite", base_url=google.url) as judge:
+        yield judge
+
+
+def assert_says_nothing(failure: Failure) -> None:
+    """No lead, no key and nothing of what the server said stands in what is logged and stored."""
+    told = f"{failure!r} {failure.reason} {failure.__cause__!r} {failure.__suppress_context__}"
+
+    assert len(failure.reason) > 10
+    for personal in ("Jane", "Acme", "Twenty years", SECRET, "stand-in"):
+        assert personal not in told
+
+
+@pytest.mark.parametrize("step", ["score", "message"])
+@pytest.mark.parametrize("name", CASES)
+async def test_every_answer_has_its_code_and_its_class(
+    judge: GeminiJudge, google: Google, name: str, step: str
+) -> None:
+    """And its number of calls, and what it says of the key."""
+    case = CASES[name]
+    await google.order(**case.do)
+    before = len(await google.calls())
+
+    with pytest.raises(Failure) as caught:
+        await (judge.score if step == "score" else judge.write)(LEAD, PROMPTS, KEY)
+
+    failure = caught.value
+    assert (failure.kind.value, failure.code) == (case.kind, case.code)
+    assert case.parked(failure.park_s), failure.park_s
+    assert failure.usage.calls == case.calls == len(await google.calls()) - before
+    assert_says_nothing(failure)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Hello Jane, see https://evil.com/jane", "message_foreign_link"),
+        ("Hello Jane, write to jane@evil.com", "message_foreign_address"),
+        ("Hello Jane, the key is sk-abcdefghijklmnop", "message_foreign_key"),
+        ("<p>Hello Jane</p>", "message_markup"),
+    ],
+)
+async def test_a_message_that_insists_is_refused(judge: GeminiJudge, google: Google, text: str, code: str) -> None:
+    """Repaired once, then the end of the lead, without a word of it."""
+    await google.order(text=json.dumps({"SUBJECT": "Hi", "MESSAGE": text}))
+    before = len(await google.calls())
+
+    with pytest.raises(Failure) as caught:
+        await judge.write(LEAD, PROMPTS, KEY)
+
+    assert (caught.value.kind.value, caught.value.code) == ("content", code)
+    assert caught.value.usage.calls == len(await google.calls()) - before == 2
+    assert_says_nothing(caught.value)
+    assert "evil" not in caught.value.reason
+
+
+async def test_a_service_that_is_not_there_is_unreachable() -> None:
+    """Nobody listens."""
+    async with open_judge(model="gemini-3.5-flash-lite", base_url=f"http://127.0.0.1:{free_port()}") as judge:
+        with pytest.raises(Failure) as caught:
+            await judge.score(LEAD, PROMPTS, KEY)
+
+    assert (caught.value.kind.value, caught.value.code) == ("transient", "model_unreachable")
+    assert caught.value.usage.calls == 1
+    assert_says_nothing(caught.value)

@@ -1,0 +1,163 @@
+"""`POST /process-lead` and `/process-leads` on the whole stack: the predecessor's requests, answered and written."""
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.stack.conftest import Stack, StartStack
+
+KEY = "visibly-fake-key-of-a-caller"
+TERMS = {
+    "api_key": KEY,
+    "wildnet_data": "We make pumps.",
+    "scoring_criteria_and_icp": "Directors of pump makers",
+    "message_prompt": "Be brief.",
+}
+GOOD = {"title": "Chief pumps director", "company_name": "Pump makers"}
+SHAPE = [
+    "lead_id",
+    "tag",
+    "name",
+    "linkedin_url",
+    "location",
+    "score",
+    "response",
+    "should_contact",
+    "message",
+    "subject",
+]
+
+
+@pytest.fixture(scope="module")
+def stack(start_stack: "StartStack") -> "Iterator[Stack]":
+    """One stack for the tests of this file; each has leads of its own."""
+    with start_stack("--no-sample", SWEEP_INTERVAL_SEC="3600", LOG_LEVEL="debug") as stack:
+        yield stack
+
+
+def new_id() -> str:
+    """A lead id that nobody else has."""
+    return f"lead-{uuid.uuid4().hex[:12]}"
+
+
+def process(stack: "Stack", path: str, **body: object) -> Any:
+    """Ask as an admin."""
+    url, token = stack.facts["service_url"], stack.facts["admin_token"]
+    return stack.get(f"{url}/{path}", method="POST", body=TERMS | body, token=token)
+
+
+def order(stack: "Stack", *orders: dict[str, Any]) -> None:
+    """Have the model misbehave."""
+    stack.get(f"{stack.facts['gemini_url']}/orders", method="PUT", body=list(orders))
+
+
+def test_a_lead_of_the_database_is_answered_and_written(stack: "Stack") -> None:
+    """Whatever its eligibility: `llm_response`, `sent_to_llm`, job, attempt and verdict, as the worker writes them."""
+    lead_id, user = new_id(), uuid.uuid4()
+    stack.run(
+        "insert into public.all_leads (lead_id, user_id, tag, scrapped) values (%s, %s, 't', false)", lead_id, user
+    )
+    stack.run("insert into public.lead_details (lead_id, name, location) values (%s, 'Stored', 'Pune')", lead_id)
+
+    answer = process(stack, "process-lead", lead={"lead_id": lead_id, "tag": "t", "name": "Given", **GOOD})
+
+    assert list(answer) == ["result", "errors", "duration_sec"]
+    assert list(answer["result"]) == SHAPE
+    assert answer["errors"] == []
+    result = answer["result"]
+    assert (result["lead_id"], result["name"], result["should_contact"]) == (lead_id, "Given", 1)
+    rows = stack.run(
+        "select tag, name, location, score, response, should_contact, subject, message from public.llm_response"
+        " where lead_id = %s",
+        lead_id,
+    )
+    written = [result[name] for name in ("score", "response", "should_contact", "subject", "message")]
+    assert rows == [("t", "Given", "Pune", *written)], "what was not given comes from the details"
+    assert stack.answered([lead_id]) == {lead_id}
+    assert stack.jobs([lead_id])[lead_id] == ("done", None, None)
+    attempts = "select outcome, found_by, calls, key_fingerprint from leadhook.attempts where lead_id = %s"
+    [(outcome, found_by, calls, fingerprint)] = stack.run(attempts, lead_id)
+    assert (outcome, found_by, calls, len(fingerprint)) == ("saved", "process", 2, 16)
+    assert stack.run("select score, written from leadhook.verdicts where lead_id = %s", lead_id) == [
+        (result["score"], True)
+    ]
+
+
+def test_many_leads_are_answered_in_their_order(stack: "Stack") -> None:
+    """Fields of any JSON, fields that nobody knows, no field at all, ids that no table knows, and one lead twice."""
+    unknown, twice = new_id(), new_id()
+    leads = [
+        {
+            "lead_id": unknown,
+            "name": "A",
+            "experience": [{"firm": "Pumps", "years": [1, 2]}],
+            "skills": {"a": None},
+            **GOOD,
+        },
+        {},
+        {"lead_id": twice, "name": "B", "title": "Student", "skills": 7, "favourite": "unknown field"},
+        {"lead_id": twice, "name": "C"},
+        {"name": "\u0000\ud83d\ude80", "lead_id": ""},
+    ]
+    answer = process(stack, "process-leads", leads=leads, model="unknown field")
+
+    assert list(answer) == ["results", "errors", "duration_sec"]
+    assert [result["lead_id"] for result in answer["results"]] == [unknown, None, twice, ""]
+    assert answer["results"][2]["subject"] == answer["results"][2]["message"] == "ineligible"
+    assert [(error["place"], error["lead_id"], error["code"]) for error in answer["errors"]] == [(3, twice, "repeated")]
+    rows = stack.run("select name from public.llm_response where lead_id = any (%s) order by 1", [unknown, twice])
+    assert rows == [("A",), ("B",)], "as the predecessor did, though no other table knows them"
+
+
+def test_what_fails_of_one_lead_fails_it_alone(stack: "Stack") -> None:
+    """A blocked answer; the others are answered, and the failed one's job is as it was."""
+    names = [f"Lead {n} {uuid.uuid4().hex[:6]}" for n in range(3)]
+    leads = [{"lead_id": new_id(), "name": name, **GOOD} for name in names]
+    order(stack, {"match": {"lead": names[1]}, "do": {"answer": "blocked_safety"}})
+    try:
+        answer = process(stack, "process-leads", leads=leads)
+    finally:
+        order(stack)
+
+    assert [result["name"] for result in answer["results"]] == [names[0], names[2]]
+    [error] = answer["errors"]
+    assert (error["place"], error["lead_id"], error["code"]) == (1, leads[1]["lead_id"], "answer_blocked")
+    assert "blocked" in error["error"]
+
+
+def test_a_lead_that_a_worker_judges_is_not_judged_twice(stack: "Stack") -> None:
+    """It is told who has it; the worker's answer comes."""
+    lead_id, name = new_id(), f"Slow {uuid.uuid4().hex[:6]}"
+    order(stack, {"match": {"lead": name}, "do": {"latency_ms": 3000}})
+    try:
+        stack.bring([lead_id], stack.new_lane(), name=name, title="Student")
+        stack.wait_until(lambda: stack.jobs([lead_id]).get(lead_id, ("",))[0] == "leased")
+        answer = process(stack, "process-lead", lead={"lead_id": lead_id, "name": name})
+    finally:
+        order(stack)
+
+    assert answer["result"] is None
+    [error] = answer["errors"]
+    assert error["code"] == "leased"
+    assert "is judging this lead already" in error["error"]
+    stack.wait_for_answers([lead_id])
+    assert len([call for call in stack.model_calls() if call["name"] == name]) == 1
+
+
+def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: "Stack") -> None:
+    """Not in the answer, the log or the database; and the worker's keys and work are not concerned."""
+    secret, lead_id = f"visibly-fake-and-invalid-{uuid.uuid4().hex}", new_id()
+    answer = process(stack, "process-lead", lead={"lead_id": lead_id}, api_key=secret)
+
+    assert answer["errors"][0]["code"] == "key_invalid"
+    assert secret not in json.dumps(answer)
+    assert secret not in (stack.directory / "service.log").read_text()
+    tables = stack.run("select schemaname, tablename from pg_tables where schemaname in ('public', 'leadhook')")
+    for schema, table in tables:
+        assert stack.run(f'select from "{schema}"."{table}" as t where t::text like %s', f"%{secret}%") == []
+    assert stack.get(f"{stack.facts['service_url']}/ready")["ready"]

@@ -1,0 +1,100 @@
+"""No call begins that could cost more than was reserved, and every end tells what was spent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.spend import CallLimits, Price, Tariff
+from leadhook.domain.verdict import Usage
+
+if TYPE_CHECKING:
+    from tests.unit.engine.conftest import World
+
+TARIFF = Tariff(
+    Price(input=10_000, cached=1_000, output=100_000),
+    CallLimits(calls=2, fixed_tokens=50, extra_tokens=10, output_tokens=10, lead_bytes=100, prompts_bytes=0),
+)
+"""A token of input costs a cent, one of output ten."""
+
+
+def test_cost_is_what_google_bills() -> None:
+    """Cached input at its own price; thoughts are part of the output."""
+    usage = Usage(calls=2, input_tokens=1_000, cached_tokens=400, output_tokens=100, thinking_tokens=60)
+    assert Price(input=0.30, cached=0.03, output=2.50).cost(usage) == pytest.approx(0.000442)
+
+
+def test_terms_are_the_dearest_that_a_lead_can_cost(world: World) -> None:
+    """Two steps, each with all its calls; a step of any lead costs no more than half of it."""
+    terms = TARIFF.terms()
+    assert terms.lead_usd == pytest.approx(2 * (2 * 0.5 + 0.1 + 1))
+    assert terms.byte_usd == pytest.approx(2 * 2 * 0.01)
+    lead = world.lead().lead
+    size = len(lead.model_dump_json(exclude_none=True))
+    step = TARIFF.dearest_step(lead, world.lead().prompts)
+    assert step == pytest.approx((terms.lead_usd + terms.byte_usd * size) / 2)
+    large = TARIFF.dearest_step(lead.model_copy(update={"bio": "é" * 9_000}), world.lead().prompts)
+    assert large == pytest.approx((terms.lead_usd + terms.byte_usd * 100) / 2)
+
+
+async def test_claims_name_the_terms_and_results_their_cost(world: World) -> None:
+    """100 tokens in for the score, 10 out for the message."""
+    world.hand_out(world.lead(reserved_usd=20))
+    async with world.engine(tariff=TARIFF):
+        await anyio.sleep(3)
+        assert world.store.of("claim")[0].terms == TARIFF.terms()
+        assert world.store.of("save")[0].items[0].cost_usd == pytest.approx(2)
+        assert world.finished[0]["cost_usd"] == pytest.approx(2)
+
+
+async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) -> None:
+    """The score was dearer than it should be: an attempt is spent, its cost is told."""
+    step = TARIFF.dearest_step(world.lead().lead, world.lead().prompts)
+    world.hand_out(world.lead(reserved_usd=step + 0.9))
+    async with world.engine(tariff=TARIFF):
+        await anyio.sleep(3)
+        assert [name for name, *_ in world.judge.calls] == ["score"]
+        release = world.store.of("release")[0].items[0]
+        assert (release.outcome, release.error_code) == ("retry", "reservation_used_up")
+        assert release.cost_usd == pytest.approx(1)
+        assert release.paid is not None
+
+
+async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -> None:
+    """Google may bill it all the same."""
+    world.hand_out(world.lead(reserved_usd=20))
+    timeout = Failure(FailureClass.TRANSIENT, "model_timeout", "late", usage=Usage(calls=1))
+    world.judge.script = {"a": [timeout]}
+    async with world.engine(tariff=TARIFF):
+        await anyio.sleep(3)
+        release = world.store.of("release")[0].items[0]
+        assert release.cost_usd == TARIFF.dearest_step(world.lead().lead, world.lead().prompts)
+
+
+async def test_without_a_price_nothing_is_reckoned(world: World) -> None:
+    """The claim says that the price is not known, the result that the cost is not."""
+    world.hand_out(world.lead())
+    async with world.engine():
+        await anyio.sleep(3)
+        assert world.store.of("claim")[0].terms is None
+        assert world.store.of("save")[0].items[0].cost_usd is None
+
+
+async def test_budget_without_a_price_is_told_until_it_is_over(world: World) -> None:
+    """In words, once in the log; the next claim that is not refused for it clears it."""
+    world.hand_out(gate="unpriced")
+    async with world.engine() as engine:
+        await anyio.sleep(1)
+        health = engine.health()
+        assert (health.fault_code, health.claiming) == ("model_unpriced", False)
+        assert "fake-model" in (health.fault or "")
+        world.hand_out(gate="unpriced")
+        engine.ring()
+        await anyio.sleep(1)
+        assert len([line for line in world.log if line["event"] == "claim.failed"]) == 1
+        engine.ring()
+        await anyio.sleep(1)
+        assert engine.health().claiming

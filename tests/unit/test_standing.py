@@ -1,0 +1,294 @@
+"""Facts in, one sentence out: a row for each way, and the order in which they matter."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from leadhook.domain.dossier import Dossier
+from leadhook.domain.explanation import explain
+from leadhook.domain.moment import moment
+from leadhook.domain.standing import find_standing
+
+NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
+USER: Final = "00000000-0000-4000-8000-000000000001"
+Facts = dict[str, Any]
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds from now."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def lead(**changes: object) -> Facts:
+    """An eligible lead, but for these parts."""
+    parts = {
+        "known": True,
+        "has_details": True,
+        "scrapped": True,
+        "has_prompts": True,
+        "unsent": True,
+        "eligible": True,
+    }
+    return {**parts, "user_id": USER, "tag": "t", **changes}
+
+
+def job(state: str, **changes: object) -> Facts:
+    """A job that may run since a second ago."""
+    demanded = {"worker": "w", "leased_at": at(-5), "lease_until": at(25)} if state == "leased" else {}
+    dead = {"error_code": "blocked", "reason": "It is blocked."} if state == "dead" else {}
+    return {"state": state, "available_at": at(-1), "finished_at": at(-60), **demanded, **dead, **changes}
+
+
+def touch(kind: str = "leads", age: float = 1, **changes: object) -> Facts:
+    """A change that nobody has looked at."""
+    return {
+        "total": 1,
+        "of_lead": [{"kind": kind, "touched_at": at(-age), "last_touched_at": at(-age), **changes}],
+    }
+
+
+def ring(**changes: object) -> list[Facts]:
+    """The ring of that change."""
+    return [{"cause": "insert all_leads", "rung_at": at(-1), **changes}]
+
+
+def dossier(**facts: Any) -> Dossier:
+    """Eligible, with a key, well installed, but for these facts."""
+    tables = ("all_leads", "lead_details", "prompts", "gemini_api")
+    well: Facts = {
+        "lead_id": "a",
+        "now": NOW,
+        "eligibility": lead(),
+        "keys": {"total": 1, "healthy": 1},
+        "triggers": dict.fromkeys(tables, True),
+        "ring": {"url_set": True, "secret_set": True, "pg_net": True},
+        "first_round_finished_at": at(-3600),
+    }
+    return Dossier.model_validate({**well, **facts})
+
+
+NO_PROMPTS = lead(has_prompts=False, eligible=False)
+SENT = lead(unsent=False, eligible=False)
+VERDICT = [{"run": 1, "score": 80, "should_contact": True, "subject": "s", "written": True, "created_at": at(-60)}]
+PAUSE = {"actor": "ada", "reason": "why.", "paused_at": at(-60)}
+COOLING = {
+    "total": 2,
+    "cooling": 1,
+    "disabled": 1,
+    "next_return_at": at(40),
+    "parked": [{"fingerprint": "f", "reason": "r."}],
+}
+
+WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
+    "unknown": ({"eligibility": lead(known=False)}, "unknown", "no row with this lead_id, though public.lead_details"),
+    "deleted, not yet forgotten": ({"eligibility": lead(known=False), "job": job("done")}, "unknown", "was deleted"),
+    "no details": ({"eligibility": lead(has_details=False, unsent=False)}, "no_details", "lead_details has no row"),
+    "not scrapped": ({"eligibility": lead(scrapped=False)}, "not_scrapped", "scrapped is not true"),
+    "no prompts": ({"eligibility": NO_PROMPTS}, "no_prompts", f"no prompts row for user {USER} and tag 't'"),
+    "no prompts, but others": (
+        {"eligibility": NO_PROMPTS, "tags_of_user": ["T", " t"]}, "no_prompts", "has prompts for 'T', ' t'"
+    ),
+    "no user": ({"eligibility": NO_PROMPTS | {"user_id": None}}, "no_prompts", "all_leads.user_id is empty"),
+    "no tag": ({"eligibility": NO_PROMPTS | {"tag": None}}, "no_prompts", "all_leads.tag is empty"),
+    "two things missing": (
+        {"eligibility": NO_PROMPTS | {"scrapped": False}}, "not_scrapped", "not true, and there is no prompts row"
+    ),
+    "already sent": ({"eligibility": SENT}, "already_sent", "set by something else than leadhook (llm_response has no"),
+    "already sent, answered": ({"eligibility": SENT, "answered": True}, "already_sent", "(llm_response has an answer)"),
+    "a change that would not help": (
+        {"eligibility": NO_PROMPTS, "job": job("waiting"), "touches": touch()}, "no_prompts", "no prompts row"
+    ),
+    "evaluation raises": ({"eligibility": None, "failure": "1 / 0"}, "evaluation_failed", "is eligible: 1 / 0."),
+    "touched": ({"touches": touch()}, "touched", "(1 second ago), and the next claim looks at it; 1 change waits"),
+    "touched, put back": ({"touches": touch(age=60, put_back=True)}, "touched", "the next claim"),
+    "touched, told, late": (
+        {"touches": touch(age=60), "rings": ring(status_code=202)}, "touched", "was taken by the service (HTTP 202)"
+    ),
+    "a waiting lead and a new prompts row": (
+        {"job": job("waiting"), "touches": touch("prompts", prompts_inserted=True)}, "touched", "it changed at"
+    ),
+    "a dead lead and a new prompts row": (
+        {"job": job("dead"), "touches": touch("prompts", prompts_inserted=True)}, "touched", "it changed at"
+    ),
+    "a dead lead and a changed prompts row": ({"job": job("dead"), "touches": touch("prompts")}, "dead", "given up"),
+    "a held and answered lead and a new prompts row": (
+        {"job": job("held"), "answered": True, "touches": touch("prompts", prompts_inserted=True)}, "held", "held back"
+    ),
+    "ring lost": (
+        {"touches": touch(), "rings": ring(error="Couldn't connect to server")},
+        "ring_lost",
+        "did not arrive, pg_net says: Couldn't connect to server; the sweep",
+    ),
+    "ring timed out": ({"touches": touch(), "rings": ring(timed_out=True)}, "ring_lost", "pg_net says: timed out"),
+    "ring refused": ({"touches": touch(), "rings": ring(status_code=401)}, "ring_lost", "was refused (HTTP 401)"),
+    "ring not handed over": (
+        {"touches": touch(), "rings": ring(sent=False, error="pg_net is missing")}, "ring_lost", "pg_net is missing"
+    ),
+    "ring in the queue": ({"touches": touch(age=60), "rings": ring(queued=True)}, "ring_lost", "is still in pg_net"),
+    "ring without an answer": ({"touches": touch(age=60), "rings": ring()}, "ring_lost", "has no answer from pg_net"),
+    "no ring": ({"touches": touch(age=60)}, "ring_lost", "no ring was noted"),
+    "trigger missing": (
+        {"triggers": {"all_leads": False, "prompts": False, "lead_details": True}},
+        "trigger_missing",
+        "a trigger on public.all_leads and public.prompts is missing",
+    ),
+    "a dashboard webhook in its place": (
+        {"triggers": {"all_leads": False}, "dashboard_webhooks": ["all_leads"]}, "unnoticed", "no change of it was"
+    ),
+    "before the first round": ({"first_round_finished_at": None}, "unnoticed", "the first round of the sweep"),
+    "reset unseen": (
+        {"first_round_finished_at": None, "job": job("done")}, "unnoticed", "the next round of the sweep"
+    ),
+    "held": ({"job": job("held")}, "held", "eligible before leadhook came"),
+    "dead": ({"job": job("dead")}, "dead", "(60 seconds ago): It is blocked (blocked)."),
+    "dead, its answer kept": ({"job": job("dead", paid=True)}, "dead", "its answer is kept"),
+    "dead after a replay": ({"job": job("dead"), "eligibility": SENT, "verdicts": VERDICT}, "dead", "given up"),
+    "paused": ({"job": job("ready"), "pauses": [PAUSE]}, "paused", "all work is paused since"),
+    "user paused": ({"job": job("ready"), "pauses": [PAUSE | {"user_id": USER}]}, "paused", f"user {USER} is paused"),
+    "tag paused": (
+        {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER, "tag": "t"}]}, "paused", "tag 't' is paused"
+    ),
+    "budget spent": (
+        {"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 0}]},
+        "budget_spent",
+        "budget of $5 for all leads together is spent: $0.0000 is left; it goes on at 2026-11-24T00:00:00Z (in 12",
+    ),
+    "budget too small for a lead": (
+        {"job": job("ready"), "budgets": [{"user_id": USER, "daily_usd": 5, "left_usd": 0.01, "needed_usd": 0.02}]},
+        "budget_spent",
+        "$0.0100 is left and a lead needs up to $0.0200",
+    ),
+    "budget left": ({"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 1}]}, "queued", "is ready"),
+    "no key": ({"job": job("ready"), "keys": {}}, "no_key", "gemini_api holds no API key"),
+    "keys refused": (
+        {"job": job("ready"), "keys": {"total": 2, "disabled": 2}}, "keys_refused", "refuses every Gemini key, 2 in all"
+    ),
+    "keys cooling": (
+        {"job": job("ready"), "keys": COOLING},
+        "keys_cooling",
+        "rest, 1 in all, 1 more are refused (r); the first returns at 2026-11-23T12:00:40Z (in 40 seconds)",
+    ),
+    "retry after the keys return": (
+        {"job": job("ready", available_at=at(300), attempts=2, error_code="x", reason="y."), "keys": COOLING},
+        "retry",
+        "(in 5 minutes): attempt 2 of 5 failed, y (x).",
+    ),
+    "given back for a while": (
+        {"job": job("ready", available_at=at(300), error_code="x", reason="y")}, "retry", "it was given back, y (x)."
+    ),
+    "nobody works": ({"job": job("ready", available_at=at(-61))}, "unclaimed", "no worker takes anything"),
+    "queued": ({"job": job("ready")}, "queued", "waits for a free worker; it is the next."),
+    "queued behind many": (
+        {"job": job("ready"), "queue": {"ahead": 1000, "ahead_in_lane": 7, "finished_last_minute": 30}},
+        "queued",
+        "at most 1000 or more leads are before it, 7 of its own user and tag, and 30 leads ended in the last minute.",
+    ),
+    "queued by a replay": (
+        {
+            "job": job("ready", replay_id=3),
+            "eligibility": SENT,
+            "replays": [{"id": 3, "actor": "admin:1", "created_at": at(-60)}],
+            "queue": {"fresh_ahead": 1},
+        },
+        "replay_queued",
+        "replay 3, asked for by admin:1 at 2026-11-23T11:59:00Z (60 seconds ago), behind fresh leads; at most 1 lead",
+    ),
+    "leased": ({"job": job("leased")}, "leased", "Worker w has been judging the lead since 2026-11-23T11:59:55Z"),
+    "leased, a replay follows": ({"job": job("leased", replay_after=4)}, "leased", "works; a replay follows."),
+    "leased, not heard of again": ({"job": job("leased", lease_until=at(-5))}, "leased", "its lease ended at"),
+    "leased, not eligible any more": ({"job": job("leased"), "eligibility": NO_PROMPTS}, "leased", "Worker w"),
+    "answered": (
+        {"job": job("done"), "eligibility": SENT, "verdicts": VERDICT, "answered": True},
+        "answered",
+        "(60 seconds ago) with score 80; its answer is in public.llm_response.",
+    ),
+    "answered, and its row deleted": ({"job": job("done"), "eligibility": SENT}, "answered", "llm_response is gone"),
+    "answered before a replay that was unwanted": (
+        {"job": job("waiting"), "eligibility": SENT, "verdicts": VERDICT}, "answered", "with score 80"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_has_its_sentence(way: str) -> None:
+    """One sentence, which ends like one, and a next step that does."""
+    facts, why, words = WAYS[way]
+    standing = find_standing(dossier(**facts))
+    assert (standing.why, words in standing.sentence) == (why, True), standing
+    assert standing.sentence.endswith(".")
+    assert ".." not in standing.sentence
+    assert standing.next_step is None or standing.next_step.endswith((".", ";", "`"))
+
+
+def test_what_is_missing_comes_before_what_holds_up() -> None:
+    """A pause says nothing to a lead without prompts, a key nothing to one that is held."""
+    every: Facts = {"pauses": [PAUSE], "keys": {}, "budgets": [{"daily_usd": 5, "left_usd": 0}]}
+    order = [
+        find_standing(dossier(**every, **facts)).why
+        for facts in (
+            {"eligibility": NO_PROMPTS, "job": job("ready")},
+            {"job": job("held")},
+            {"job": job("ready")},
+        )
+    ]
+    assert order == ["no_prompts", "held", "paused"]
+    assert find_standing(dossier(job=job("ready"), keys={}, budgets=every["budgets"])).why == "budget_spent"
+
+
+def test_remarks_tell_how_it_was_found_and_what_is_not_installed() -> None:
+    """Beside the sentence, whatever it is."""
+    found = explain(
+        dossier(
+            job=job("done", found_by="sweep"),
+            eligibility=SENT,
+            rings=ring(error="Couldn't resolve host name"),
+            triggers={"prompts": False},
+        )
+    )
+    assert found.remarks[0].startswith(
+        "Only the sweep found it: the ring of 2026-11-23T11:59:59Z (1 second ago) did not"
+    )
+    assert "public.prompts" in found.remarks[1]
+    assert explain(dossier(job=job("ready"))).remarks == ()
+    assert "can't ring" in explain(dossier(job=job("ready"), ring={})).remarks[0]
+    lost = explain(dossier(job=job("done", found_by="ring"), eligibility=SENT, rings=ring(status_code=401)))
+    assert "WEBHOOK_SECRETS" in lost.remarks[0]
+
+
+def test_a_trouble_of_the_service_is_told_where_it_matters() -> None:
+    """A lead that waits for a worker, not one that lacks a part."""
+    assert "away" in explain(dossier(job=job("ready")), ["The model is away."]).remarks[0]
+    assert explain(dossier(eligibility=NO_PROMPTS), ["The model is away."]).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "words"),
+    [
+        ("saved", None, "answered, and written."),
+        ("retry", "Gemini said 503.", "failed, to be tried again: Gemini said 503."),
+        ("lease_expired", "the lease ran out", "the worker was not heard of again: the lease ran out."),
+        ("a later one", None, "a later one."),
+    ],
+)
+def test_each_attempt_is_told_in_words(outcome: str, reason: str | None, words: str) -> None:
+    """Outcome and reason; an outcome that a newer database knows stands as it is."""
+    attempts = [{"run": 1, "outcome": outcome, "reason": reason, "finished_at": NOW}]
+    assert explain(dossier(job=job("ready"), attempts=attempts)).attempts[0].words == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "now"),
+        (1, "in 1 second"),
+        (-89, "89 seconds ago"),
+        (90, "in 2 minutes"),
+        (-3600, "60 minutes ago"),
+        (3600 * 24, "in 24 hours"),
+        (-86400 * 3, "3 days ago"),
+    ],
+)
+def test_a_moment_is_exact_and_near(seconds: float, words: str) -> None:
+    """ISO in UTC, and how far away."""
+    assert moment(at(seconds), NOW).endswith(f"Z ({words})")
