@@ -4,8 +4,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 from structlog.testing import capture_logs
+
+from leadhook.observability.ring_sum import RingSum
 
 from .conftest import OLD_SECRET, STATIC, Service, signed
 
@@ -285,3 +288,27 @@ async def test_only_post_is_allowed(service: Service) -> None:
     answer = await service.client.get("/webhooks/leads")
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_rings_are_logged_in_sum_after_a_while(service: Service) -> None:
+    """Instead of their requests; what is refused is a line of its own."""
+    told = anyio.Event()
+
+    class Sum(RingSum):
+        def tell(self) -> None:
+            super().tell()
+            told.set()
+
+    service.state["ring_sum"] = Sum(window_s=0.3)
+    with capture_logs() as logs:
+        for _ in range(3):
+            await service.ring(OURS)
+        await service.ring(json.dumps(OURS).encode(), {})
+        with anyio.fail_after(10):
+            await told.wait()
+        service.state["ring_sum"].tell()
+
+    counts = {line["event"]: 0 for line in logs}
+    for line in logs:
+        counts[line["event"]] += line["count"]
+    assert counts == {"webhook.accepted": 3, "webhook.refused": 1}, "no http.request"

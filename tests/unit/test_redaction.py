@@ -1,8 +1,10 @@
 """No secret and no mail address reaches the log, under whatever name, shape or nesting."""
 
+import json
 import re
 import secrets
 import string
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from leadhook.observability.redaction import HIDDEN, LONGEST_TEXT, Redactor
+from leadhook.observability.redaction import HIDDEN, LONGEST_SECRET, LONGEST_TEXT, MOST_KEYS, Redactor
 
 
 def redacted(**fields: Any) -> Any:
@@ -132,6 +134,49 @@ def test_a_secret_that_begins_with_another_goes_as_a_whole() -> None:
     redactor.remember(["abcdefgh-and-more"])
 
     assert redactor.text("<abcdefgh-and-more>") == f"<{HIDDEN}>"
+
+
+def test_gemini_keys_are_hidden_as_long_as_claims_bring_them() -> None:
+    """A bounded number; those that were not seen for the longest time are forgotten, secrets of the settings never."""
+    redactor = Redactor()
+    redactor.remember(["a-secret-of-the-settings"])
+    keys = [f"visibly-fake-key-{place:05d}" for place in range(MOST_KEYS + 1)]
+    redactor.remember_keys(keys[:-1])
+    redactor.remember_keys(keys[:1])
+    redactor.remember_keys(keys[-1:])
+
+    assert redactor.text(f"{keys[0]} {keys[1]} {keys[2]} {keys[-1]}") == f"{HIDDEN} {keys[1]} {HIDDEN} {HIDDEN}"
+    assert redactor.text("a-secret-of-the-settings") == HIDDEN
+
+
+@pytest.mark.parametrize("shown", [repr, json.dumps, lambda secret: f"?key={quote(secret)}&x"])
+def test_a_secret_is_known_in_the_spellings_that_texts_have(shown: Callable[[str], str]) -> None:
+    """Python's and JSON's quotes, and a URL's."""
+    secret = "two\nlines 'and' \"quotes\" \\ ключ"
+    redactor = Redactor()
+    redactor.remember([secret])
+
+    assert "quotes" not in redactor.text(shown(secret))
+    assert "lines" not in redactor.text(shown(secret))
+
+
+@pytest.mark.parametrize("place", [LONGEST_TEXT - 20, LONGEST_TEXT + LONGEST_SECRET - 20])
+def test_no_half_of_a_secret_is_left_where_a_text_is_cut(place: int) -> None:
+    """Neither at the end of what is shown, nor at the end of what is looked at."""
+    redactor = Redactor()
+    redactor.remember(["half-a-secret-" * 10])
+    text = "x" * place + "half-a-secret-" * 10 + "y" * 10_000
+
+    assert "half" not in redactor.text(text)
+
+
+def test_of_an_endless_secret_nothing_is_left() -> None:
+    """Whatever somebody put among the keys."""
+    redactor = Redactor()
+    redactor.remember_keys(["k" + "ab" * 10_000])
+
+    assert "ab" not in redactor.text("<k" + "ab" * 10_000 + ">")
+    assert redactor.text("<k" + "ab" * 3_000 + ">") == f"<{HIDDEN}"
 
 
 def test_short_values_are_not_taken_for_secrets() -> None:

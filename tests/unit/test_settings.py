@@ -229,3 +229,56 @@ def test_the_process_environment_is_the_default_source(monkeypatch: pytest.Monke
     monkeypatch.setenv("SUPABASE_SECRET_KEY", "fake-key")
 
     assert load_settings().supabase_url == "http://from-the-environment"
+
+
+def test_the_log_service_is_set_by_opentelemetrys_own_variables() -> None:
+    """Those for logs alone win; the general endpoint gets its path; header values are percent-decoded."""
+    given = settings(
+        OTEL_EXPORTER_OTLP_ENDPOINT="https://otlp.example/otlp/",
+        OTEL_EXPORTER_OTLP_HEADERS="a=1",
+        OTEL_EXPORTER_OTLP_LOGS_HEADERS="Authorization=Basic%20visibly==, X-Scope=t",
+        OTEL_EXPORTER_OTLP_LOGS_TIMEOUT="5000",
+    )
+
+    assert given.otlp_logs_url == "https://otlp.example/otlp/v1/logs"
+    assert given.otlp_headers() == {"authorization": "Basic visibly==", "x-scope": "t"}
+    assert given.otel_exporter_otlp_timeout == 5000
+    assert {"Basic visibly==", "visibly=="} <= set(given.secrets())
+    assert settings(OTEL_EXPORTER_OTLP_LOGS_ENDPOINT="https://x/y").otlp_logs_url == "https://x/y"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LOG_SHIP", "syslog", "'none' or 'otlp'"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "no url", "URL"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "visibly-fake", "name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=visibly-fake%0d%0ab: c", "name=value"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10", "100"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "gzip"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/visibly-fake.pem", "No such file"),
+        ("METRICS_PORT", "70000", "65535"),
+    ],
+)
+def test_a_wrong_setting_of_the_log_is_told_in_words(name: str, value: str, words: str) -> None:
+    """At the start, without repeating a value."""
+    with pytest.raises(SettingsError) as told:
+        settings(**{name: value})
+
+    assert name in str(told.value)
+    assert words in str(told.value)
+    assert "visibly" not in str(told.value)
+
+
+def test_every_secret_is_known_to_the_log() -> None:
+    """Also the password inside an address, and a header's value without its scheme."""
+    given = settings(
+        WEBHOOK_STATIC_HEADER="x-ring: fake-static-value",
+        ADMIN_TOKENS="fake-admin-token-1 fake-admin-token-2",
+        DATABASE_URL="postgresql://me:fake-password@host/db",
+        OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20fake-ship-token",
+    )
+
+    assert {"fake-key", "fake-static-value", "fake-admin-token-1", "fake-admin-token-2", "fake-password",
+            "fake-ship-token"} <= set(given.secrets())  # fmt: skip
