@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 import pytest
 
+from leadhook.store import Status
+
 if TYPE_CHECKING:
     from tests.sql.conftest import Row, Sql
 
@@ -26,11 +28,14 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
         "backlog": "hold",
         "first_round_finished_at": None,
         "touches": 0,
-        "keys": {"total": 0, "healthy": 0, "cooling": 0, "disabled": 0, "next_return_at": None},
+        "keys": {"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": None},
         "parked_keys": [],
         "triggers": {"all_leads": False, "lead_details": False, "prompts": False, "gemini_api": False},
         "ring": {"url_set": False, "secret_set": False, "pg_net": True},
         "jobs": NO_JOBS,
+        "pauses": [],
+        "budgets": [],
+        "spend": {"spent_usd": 0, "wasted_usd": 0, "reserved_usd": 0},
     }
 
 
@@ -74,10 +79,17 @@ def test_status_counts_keys_by_state(db: "Sql") -> None:
     assert told[prints["fake-bad"]]["until"] is None
     keys = status(db)["keys"]
     assert keys.pop("next_return_at") is not None
-    assert keys == {"total": 3, "healthy": 1, "cooling": 1, "disabled": 1}
+    assert keys == {"total": 3, "healthy": 1, "untried": 1, "cooling": 1, "disabled": 1}
     db.run("update public.gemini_api set api_key = api_key")
     assert status(db)["parked_keys"] == []
-    assert status(db)["keys"] == {"total": 3, "healthy": 3, "cooling": 0, "disabled": 0, "next_return_at": None}
+    assert status(db)["keys"] == {
+        "total": 3,
+        "healthy": 3,
+        "untried": 3,
+        "cooling": 0,
+        "disabled": 0,
+        "next_return_at": None,
+    }
 
 
 def test_status_counts_jobs_and_touches_up_to_1000(db: "Sql") -> None:
@@ -107,3 +119,22 @@ def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", 
     assert found["ring"] == {"url_set": False, "secret_set": False, "pg_net": False}
     assert found["keys"]["total"] == 0
     assert set(found["triggers"].values()) == {False}
+
+
+def test_status_tells_of_pauses_budgets_and_dollars(db: "Sql") -> None:
+    """That of everything first, and what is left of each budget."""
+    db.rpc("leadhook_pause", p_user_id=db.USER, p_tag="a", p_actor="ada", p_reason="why")
+    db.rpc("leadhook_pause", p_actor="bo")
+    db.rpc("leadhook_set_budget", p_user_id=db.USER, p_daily_usd=1, p_actor="ada")
+    db.rpc("leadhook_set_budget", p_daily_usd=5, p_actor="ada")
+    db.make_job("lead-1", state="leased", reserved_usd=2)
+    found = Status.model_validate(status(db))
+    assert [(pause.user_id, pause.tag, pause.actor, pause.reason) for pause in found.pauses] == [
+        (None, None, "bo", None),
+        (db.USER, "a", "ada", "why"),
+    ]
+    assert [(budget.user_id, budget.left_usd, budget.spent) for budget in found.budgets] == [
+        (None, 3, False),
+        (db.USER, -1, True),
+    ]
+    assert (found.spend.spent_usd, found.spend.reserved_usd) == (0, 2)
