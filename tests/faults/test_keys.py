@@ -16,6 +16,7 @@ REST_S = 4
 def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
     """Of three keys one is invalid and one over its minute quota; 64 leads at once want them."""
     project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     refused, tired, _ = KEYS
     project.model.order(
         {"do": {"latency_ms": 200}},

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 import pytest
 
+from leadhook.store import Status
+
 if TYPE_CHECKING:
     from tests.sql.conftest import Row, Sql
 
@@ -111,3 +113,22 @@ def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", 
     assert found["ring"] == {"url_set": False, "secret_set": False, "pg_net": False}
     assert found["keys"]["total"] == 0
     assert set(found["triggers"].values()) == {False}
+
+
+def test_status_tells_of_pauses_budgets_and_dollars(db: "Sql") -> None:
+    """That of everything first, and what is left of each budget."""
+    db.rpc("leadhook_pause", p_user_id=db.USER, p_tag="a", p_actor="ada", p_reason="why")
+    db.rpc("leadhook_pause", p_actor="bo")
+    db.rpc("leadhook_set_budget", p_user_id=db.USER, p_daily_usd=1, p_actor="ada")
+    db.rpc("leadhook_set_budget", p_daily_usd=5, p_actor="ada")
+    db.make_job("lead-1", state="leased", reserved_usd=2)
+    found = Status.model_validate(status(db))
+    assert [(pause.user_id, pause.tag, pause.actor, pause.reason) for pause in found.pauses] == [
+        (None, None, "bo", None),
+        (db.USER, "a", "ada", "why"),
+    ]
+    assert [(budget.user_id, budget.left_usd, budget.spent) for budget in found.budgets] == [
+        (None, 3, False),
+        (db.USER, -1, True),
+    ]
+    assert (found.spend.spent_usd, found.spend.reserved_usd) == (0, 2)

@@ -57,6 +57,7 @@ def test_the_demo_answers_every_sample_lead_by_ring(demo: subprocess.Popen[str])
     assert demo.returncode == 0, said + output
     assert "STAND-IN" in said
     assert "24 of 24" in output
+    assert "the stand-in's own count comes to the same" in output
     assert len(re.findall(r" ms +ring\s*$", output, re.MULTILINE)) == 24
     assert not directory.exists()
     assert [name for name, pid in pids.items() if is_alive(pid)] == []
