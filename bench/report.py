@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.machine import Machine
-from bench.measurement import Figure, Measurement, rounded
+from bench.measurement import Figure, Measurement
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +20,7 @@ def show(measurement: Measurement, machine: Machine) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=max(console.width, NARROWEST))
-    title = Text(f"{measurement.title}\n", style="bold")
+    title = Text(measurement.title, style="bold")
     caption = Text(machine.words(), style="" if machine.quiet else "yellow")
     table = Table(
         title=title, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", pad_edge=False
@@ -57,7 +57,7 @@ def keep(name: str, measurement: Measurement, machine: Machine, *, short: bool, 
 
 def _row(figure: Figure) -> tuple[Text, ...]:
     beside = "\n".join(
-        f"{name} {_number(other, figure.unit)}" + ("" if ratio is None else f" ({rounded(ratio):g} times)")
+        f"{name} {_number(other, figure.unit)}" + ("" if ratio is None else f" ({ratio:.2g} times)")
         for (name, other), ratio in zip(figure.beside.items(), figure.ratios().values(), strict=True)
     )
     spread = "" if figure.spread is None else f"{_number(figure.spread[0])} - {_number(figure.spread[1])}"
