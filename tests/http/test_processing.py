@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from leadhook.engine import TooManyErrandsError
+from leadhook.observability.redaction import redactor
 
 from .conftest import ADMIN, Service
 
@@ -195,3 +197,11 @@ async def test_the_log_has_the_keys_fingerprint_and_nothing_of_the_lead(service:
     assert logs[0]["key"] == hashlib.sha256(KEY.encode()).hexdigest()[:16]
     assert (logs[0]["leads"], logs[0]["results"], logs[0]["errors"]) == (1, 1, 0)
     assert not any(private in json.dumps(logs) for private in (KEY, "Jane", "Pune", "abc123"))
+
+
+async def test_the_key_of_a_request_is_hidden_from_the_log_from_then_on(service: Service) -> None:
+    """It comes with no claim."""
+    key = f"visibly-fake-{secrets.token_hex(8)}"
+    await ask(service, "process-leads", TERMS | {"api_key": key, "leads": [{}]})
+
+    assert key not in redactor.text(f"sent {key}")

@@ -20,13 +20,13 @@ def written(path: Path, zone: str = "Asia/Kolkata", name: str = "Jane Doe") -> l
     journal = Journal()
     journal.open(path, zone)
     key = shortened("AIza" + secrets.token_urlsafe(26) + "XYZ")
-    for _ in range(4):
-        journal.taken()
-    journal.started("abc123", name, key)
-    journal.finished("abc123", name, "saved", key=key, reason=None)
-    journal.finished("abc124", name, "dead", key=key, reason="blocked")
-    journal.finished("abc125", name, "unwanted", key=None, reason="already sent")
-    journal.finished("abc126", None, "returned", key=key, reason="shutting_down")
+    for place in range(4):
+        journal.taken(place)
+    journal.started(0, "abc123", name, key)
+    journal.finished(0, "abc123", name, "saved", key=key, reason=None)
+    journal.finished(1, "abc124", name, "dead", key=key, reason="blocked")
+    journal.finished(2, "abc125", name, "unwanted", key=None, reason="already sent")
+    journal.finished(3, "abc126", None, "returned", key=key, reason="shutting_down")
     journal.close(10)
     return path.read_text().splitlines()
 
@@ -79,8 +79,22 @@ def test_a_short_key_is_not_shown_at_all() -> None:
 def test_without_a_file_nothing_happens() -> None:
     """LOG_FILE is unset by default."""
     journal = Journal()
-    journal.taken()
-    journal.started("a", "b", "c")
-    journal.finished("a", "b", "saved", key=None, reason=None)
+    journal.taken(0)
+    journal.started(0, "a", "b", "c")
+    journal.finished(0, "a", "b", "saved", key=None, reason=None)
 
     assert journal.sink is None
+
+
+def test_what_nobody_took_is_not_written(tmp_path: Path) -> None:
+    """A comparison judges leads beside their work; a cycle does not end with it."""
+    journal = Journal()
+    journal.open(tmp_path / "log", "UTC")
+    journal.taken("work")
+    journal.started("comparison", "b", "Jane Doe", "AIza...XYZ")
+    journal.finished("comparison", "b", "Jane Doe", "saved", key=None, reason=None)
+    journal.finished("work", "", None, "answered", key=None, reason=None)
+    journal.close(10)
+    kinds = [line.split(" | ")[1].strip() for line in (tmp_path / "log").read_text().splitlines()]
+
+    assert kinds == ["DONE", "CYCLE"]

@@ -154,7 +154,7 @@ class Attempts:
         started_at = anyio.current_time()
         if held.first_call_ms is None:
             held.first_call_ms = held.claimed.waited_ms + round((started_at - held.received_at) * 1000)
-            journal.started(held.claimed.lead_id, held.claimed.lead.name, held.key_shown or "")
+            journal.started(held, held.claimed.lead_id, held.claimed.lead.name, held.key_shown or "")
         try:
             with self._drain.call() as scope:
                 answer, usage = await call(held.claimed.lead, held.claimed.prompts, key)

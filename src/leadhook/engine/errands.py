@@ -30,6 +30,7 @@ from leadhook.engine.ports import Judge, Store
 from leadhook.engine.report import report_finished
 from leadhook.engine.writers import Writers
 from leadhook.observability.events import Event
+from leadhook.observability.journal import journal
 from leadhook.store import StoreError
 
 MOST_WAITING: Final = 1000
@@ -150,9 +151,10 @@ class Errands:
                 errand.trouble = _taken(lead) if lead else trouble
                 held.append(None)
                 continue
-            held.append(_hold(errand, lead, begun, sent_at))
-        for one in held:
-            if one is not None and one.claimed.lead_id:
+            one = _hold(errand, lead, begun, sent_at)
+            journal.taken(one)
+            held.append(one)
+            if one.claimed.lead_id:
                 self._book.enter(one)
         return held
 

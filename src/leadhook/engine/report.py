@@ -58,6 +58,7 @@ def report_finished(held: HeldLead, outcome: LeaseOutcome | Literal["answered"],
         cost_usd=held.cost_usd,
     )
     journal.finished(
+        held,
         held.claimed.lead_id,
         held.claimed.lead.name,
         told,

@@ -111,5 +111,5 @@ class Worker:
             )
             if self._book.take(held):
                 metrics.CLAIMED.labels(lead.found_by or "unknown").inc()
-                journal.taken()
+                journal.taken(held)
                 self._start(held)

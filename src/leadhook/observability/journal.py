@@ -5,6 +5,7 @@ Its form is that of the program before this one, for whoever reads it with scrip
 
 import re
 import time
+from collections.abc import Hashable
 from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,7 @@ class Journal:
     def __init__(self) -> None:
         self.sink: Sink | None = None
         self._zone: tzinfo = IST
-        self._at_work = 0
+        self._at_work: set[Hashable] = set()
         self._forget_cycle()
 
     def open(self, path: Path, zone: str) -> None:
@@ -44,29 +45,35 @@ class Journal:
             self.sink.close(timeout_s)
             self.sink = None
 
-    def taken(self) -> None:
-        """A lead was claimed."""
-        if self._at_work == 0:
+    def taken(self, work: Hashable) -> None:
+        """A lead was claimed; what is not told of here is not written below: comparisons, for one."""
+        if not self._at_work:
             self._forget_cycle()
-        self._at_work += 1
+        self._at_work.add(work)
 
-    def started(self, lead_id: str, name: str | None, key: str) -> None:
+    def started(self, work: Hashable, lead_id: str, name: str | None, key: str) -> None:
         """Its first model call begins."""
-        self._write("START", lead_id=lead_id, name=name, api_key=key)
+        if work in self._at_work:
+            self._write("START", lead_id=lead_id, name=name, api_key=key)
 
-    def finished(self, lead_id: str, name: str | None, outcome: str, *, key: str | None, reason: str | None) -> None:
+    def finished(
+        self, work: Hashable, lead_id: str, name: str | None, outcome: str, *, key: str | None, reason: str | None
+    ) -> None:
         """It leaves this process.
 
         Args:
+            work: the same as when it was taken.
             lead_id: the lead.
             name: its name.
             outcome: as in the log's `lead.finished`.
             key: the Gemini key that was used last, shortened.
             reason: why it was skipped.
         """
-        self._at_work -= 1
+        if work not in self._at_work:
+            return
+        self._at_work.remove(work)
         self._total += 1
-        if outcome == "saved":
+        if outcome in ("saved", "answered"):
             self._processed += 1
             self._write("DONE", lead_id=lead_id, name=name, api_key=key)
         elif outcome in ("dead", "retry", "refused"):
@@ -75,8 +82,7 @@ class Journal:
         else:
             self._skipped += 1
             self._write("SKIP", lead_id=lead_id, name=name, reason=_word(reason or outcome))
-        if self._at_work <= 0:
-            self._at_work = 0
+        if not self._at_work:
             seconds = time.monotonic() - self._began_at
             self._write_line(
                 "CYCLE",

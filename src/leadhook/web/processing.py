@@ -12,6 +12,7 @@ from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.engine import Errand, TooManyErrandsError
 from leadhook.observability.events import Event
+from leadhook.observability.redaction import redactor
 from leadhook.store import cleaned
 from leadhook.web.openapi import Answer, Call, operation
 from leadhook.web.problems import Problem
@@ -194,6 +195,7 @@ async def _process(
 
 def _errands(terms: _Terms, given: Sequence[GivenLead]) -> list[Errand]:
     secret = terms.api_key.get_secret_value().strip()
+    redactor.remember_keys([secret])
     key = ApiKey(fingerprint=sha256(secret.encode()).hexdigest()[:16], api_key=SecretStr(secret))
     prompts = Prompts(
         wildnet_data=terms.wildnet_data,
