@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import pytest
+from aiohttp.web import AppRunner, TCPSite
 
 from leadhook.doctor.examination import examine, examine_database
 from leadhook.doctor.finding import Finding, Level
+from leadhook.doctor.keys import ask_google
 from leadhook.install.connection import connect
 from leadhook.install.files import read_migrations
+from leadhook.local.gemini.server import StandIn
+from leadhook.local.ports import free_port
 
 if TYPE_CHECKING:
     from tests.conftest import Supabase
@@ -205,14 +209,15 @@ ANSWERS: list[tuple[str, LiteralString, str]] = [
 async def test_doctor_names_each_way_in_which_rings_fail(
     sound: "Sql", wired_database: "Database", answer: LiteralString, words: str
 ) -> None:
-    """In pg_net's own answers; a fault while it is the last one, a warning once a later ring arrived."""
+    """In pg_net's own answers; a warning when the doctor's own ring arrived since, else a fault."""
     sound.run("insert into leadhook.rings (request_id, message_id, cause) values (-1, 'm', 'insert all_leads')")
     query: LiteralString = "insert into net._http_response (id, status_code, timed_out, error_msg) values (-1, {})"
     sound.run(query.format(answer))
-    first = [f for f in await look(wired_database) if f.about == "pg_net"]
-    second = [f for f in await look(wired_database) if f.about == "pg_net"]  # the first look rang, and was heard
-    assert [f.level for f in (*first, *second)] == ["fault", "warning"]
-    assert all(words in f.sentence and f.mend for f in (*first, *second))
+    arrived = [f for f in await look(wired_database) if f.about == "pg_net" and words in f.sentence]
+    ring_at(sound, "http://127.0.0.1:9/webhooks/leads")
+    lost = [f for f in await look(wired_database) if f.about == "pg_net" and words in f.sentence]
+    assert [f.level for f in (*arrived, *lost)] == ["warning", "fault"]
+    assert all(f.mend for f in (*arrived, *lost))
 
 
 @pytest.mark.usefixtures("sound", "ring_worker")
@@ -283,3 +288,33 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     ((about, level, words),) = await wrong(GEMINI_MODEL="gemini-2.0-flash")
     assert (about, level, words) == ("model", "fault", "Google ended gemini-2.0-flash on 2026-06-01.")
     assert [about for about, _, _ in await wrong(WEBHOOK_SECRETS="", ADMIN_TOKENS="")] == ["settings", "settings"]
+
+
+@pytest.mark.parametrize(
+    ("key", "model", "about", "level", "words"),
+    [
+        ("visibly-fake-good-key", "gemini-3.5-flash-lite", "keys", "ok", "is accepted for gemini-3.5-flash-lite"),
+        ("visibly-fake-invalid-key", "gemini-3.5-flash-lite", "keys", "fault", "Google refuses Key"),
+        ("visibly-fake-good-key", "gemma-0", "model", "fault", "does not know the model gemma-0"),
+    ],
+)
+async def test_doctor_asks_google_about_each_key(key: str, model: str, about: str, level: str, words: str) -> None:
+    """One request that costs nothing; the key is never told."""
+    runner = AppRunner(StandIn().app())
+    await runner.setup()
+    try:
+        await TCPSite(runner, "127.0.0.1", port := free_port()).start()
+        (found,) = await ask_google([{"fingerprint": "f00", "api_key": key}], model, f"http://127.0.0.1:{port}")
+    finally:
+        await runner.cleanup()
+    assert (found.about, found.level) == (about, level)
+    assert words in found.sentence
+    assert key not in str(found)
+
+
+async def test_doctor_tells_when_google_can_not_be_asked() -> None:
+    """Nobody listens."""
+    (found,) = await ask_google(
+        [{"fingerprint": "f00", "api_key": "visibly-fake-key"}], "gemini-x", "http://127.0.0.1:9"
+    )
+    assert (found.level, found.sentence) == ("fault", "Google can't be asked about Key f00: ClientConnectorError.")

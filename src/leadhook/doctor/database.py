@@ -27,7 +27,6 @@ class Facts:
 
     row: dict[str, Any]
     vault: dict[str, str]
-    rings: list[dict[str, Any]]
     keys: list[dict[str, Any]]
     leads: dict[str, Any]
     doors: list[dict[str, Any]]
@@ -61,7 +60,6 @@ async def collect(connection: Connection) -> Facts:
         vault={r["name"]: r["value"] for r in await _all(connection, "vault")}
         if "supabase_vault" in extensions
         else {},
-        rings=await _all(connection, "rings") if "pg_net" in extensions else [],
         keys=await _all(connection, "keys"),
         leads=await fetch_one(connection, sql("leads")),
         doors=await (await connection.execute(installer_question("open_doors"), ALL)).fetchall(),
@@ -161,6 +159,11 @@ def _some(names: Iterable[str]) -> str:
 
 def _count(n: int) -> str:
     return f"{n} or more" if n >= 1000 else f"{n}"  # noqa: PLR2004 - where the question stops counting
+
+
+async def rings(connection: Connection) -> list[dict[str, Any]]:
+    """What became of the rings of the last hour, newest first. Needs pg_net."""
+    return await _all(connection, "rings")
 
 
 async def _all(connection: Connection, name: str) -> list[dict[str, Any]]:

@@ -113,7 +113,8 @@ async def examine_database(
             tell(finding)
     for finding in await service.ask_service(at or service.service_url(ring_url, settings)):
         tell(finding)
-    if "pg_net" in facts.row["extensions"] and facts.row["pg_net_lives"]:
-        for finding in await ringing.make_round_trip(connection):
+    if not pg_net:
+        round_trip = await ringing.make_round_trip(connection)
+        for finding in (*round_trip, *ringing.judge_rings(await database.rings(connection))):
             tell(finding)
     return ring_url or ""

@@ -21,6 +21,14 @@ _PAYLOAD_LIMIT: Final = 20 * 1024 * 1024
 _NEVER_VALID: Final = ("placeholder", "invalid")
 
 
+def _refused(key: str, model: str) -> Reply | None:
+    if not key:
+        return refusals.no_key()
+    if any(word in key.lower() for word in _NEVER_VALID):
+        return refusals.refusal(400, "API_KEY_INVALID", model=model, retry_s=0)
+    return None
+
+
 class StandIn:
     """One stand-in with its orders, its ledger and its prefix cache."""
 
@@ -37,6 +45,7 @@ class StandIn:
         app.add_routes(
             [
                 web.post("/v1beta/models/{model}:generateContent", self.generate),
+                web.get("/v1beta/models/{model}", self.describe),
                 web.get("/", self.guide),
                 web.get("/health", self.health),
                 web.get("/orders", self.list_orders),
@@ -77,11 +86,16 @@ class StandIn:
         finally:
             self._ledger.end(call)
 
+    async def describe(self, request: web.Request) -> web.StreamResponse:
+        """`models.get`: that the model exists, to whoever has a key."""
+        key = request.headers.get("x-goog-api-key") or request.query.get("key", "")
+        model = request.match_info["model"]
+        reply = _refused(key, model) or (None if model.startswith("gemini-") else refusals.unknown_model(model))
+        return await delivery.send(request, reply or Reply(200, json.dumps({"name": f"models/{model}"}).encode()), Do())
+
     def _handle(self, call: Call, key: str, body: bytes) -> tuple[Do, Reply]:
-        if not key:
-            return Do(), refusals.no_key()
-        if any(word in key.lower() for word in _NEVER_VALID):
-            return Do(), refusals.refusal(400, "API_KEY_INVALID", model=call.model, retry_s=0)
+        if refused := _refused(key, call.model):
+            return Do(), refused
         try:
             reading = read(body)
         except BadRequest as error:
