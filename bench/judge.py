@@ -38,10 +38,11 @@ KEY = "visibly-fake-key"
 BIO = "Twenty years in plants, warehouses and dispatch; I lead a team of nineteen and like machines that last. "
 
 
-def measure() -> Measurement:
+def measure(*, short: bool) -> Measurement:
     """Medians over alternating pairs, and their ratio."""
+    count = 2 if short else PAIRS
     with _stand_in() as url:
-        pairs = uvloop.run(_pairs(url))
+        pairs = uvloop.run(_pairs(url, count))
     bare, ours = (median(times) for times in zip(*pairs, strict=True))
     ratio = median(mine / plain for plain, mine in pairs)
     spread = (min(mine for _, mine in pairs), max(mine for _, mine in pairs))
@@ -57,13 +58,13 @@ def measure() -> Measurement:
         )
     }
     return Measurement(
-        f"A model call, {AT_ONCE} at once: {PAIRS} pairs; the median of their ratios is {ratio:.2f}",
+        f"A model call, {AT_ONCE} at once: {count} pairs; the median of their ratios is {ratio:.2f}",
         figures,
         {"pairs_ms": pairs},
     )
 
 
-async def _pairs(url: str) -> list[tuple[float, float]]:
+async def _pairs(url: str, count: int) -> list[tuple[float, float]]:
     prompts, leads = _sample()
     key = ApiKey.model_validate({"fingerprint": "bench", "api_key": KEY})
     texts = [render(lead).text for lead in leads]
@@ -78,7 +79,7 @@ async def _pairs(url: str) -> list[tuple[float, float]]:
                 await _ask(judge, step, prompts, texts[place])
 
         await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))  # a first round of each has caches to fill
-        return [(await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))) for _ in range(PAIRS)]
+        return [(await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))) for _ in range(count)]
 
 
 async def _ask(judge: GeminiJudge, step: Step, prompts: Prompts, text: str) -> None:

@@ -20,7 +20,7 @@ from leadhook.local.gemini.server import StandIn
 from leadhook.local.ports import free_port
 
 if TYPE_CHECKING:
-    from tests.conftest import Supabase
+    from tests.conftest import Supabase, WaitUntil
     from tests.sql.conftest import Sql
 
     from leadhook.local.database import Database
@@ -76,6 +76,13 @@ def sound(wired: "Sql", door: Door) -> "Sql":
     return wired
 
 
+@pytest.fixture
+def pg_net_alive(ring_worker: None, wait_until: "WaitUntil", sound: "Sql") -> None:  # noqa: ARG001
+    """Its worker has connected."""
+    query: LiteralString = "select count(*) from pg_stat_activity where application_name like 'pg_net%%'"
+    wait_until(lambda: sound.value(query) > 0)
+
+
 def ring_at(db: "Sql", url: str) -> None:
     """Move the ring."""
     db.rows(
@@ -97,7 +104,7 @@ def complaints(found: list[Finding]) -> list[tuple[str, str, str]]:
     return [(f.about, f.level.value, f.sentence) for f in found if f.level is not Level.OK]
 
 
-@pytest.mark.usefixtures("sound", "ring_worker")
+@pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_finds_nothing_in_a_sound_installation(wired_database: "Database") -> None:
     """Every part is looked at, and says ok."""
     found = await look(wired_database)
@@ -154,7 +161,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
 """What is planted, by the finding that it must lead to."""
 
 
-@pytest.mark.usefixtures("ring_worker")
+@pytest.mark.usefixtures("pg_net_alive")
 @pytest.mark.parametrize(("planted", "plant"), PLANTED.items(), ids=["-".join(planted) for planted in PLANTED])
 async def test_doctor_names_what_is_wrong_in_the_database(
     sound: "Sql", wired_database: "Database", planted: tuple[str, str, str], plant: LiteralString
@@ -204,7 +211,7 @@ ANSWERS: list[tuple[str, LiteralString, str]] = [
 ]
 
 
-@pytest.mark.usefixtures("ring_worker")
+@pytest.mark.usefixtures("pg_net_alive")
 @pytest.mark.parametrize(("answer", "words"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
 async def test_doctor_names_each_way_in_which_rings_fail(
     sound: "Sql", wired_database: "Database", answer: LiteralString, words: str
@@ -220,7 +227,7 @@ async def test_doctor_names_each_way_in_which_rings_fail(
     assert all(f.mend for f in (*arrived, *lost))
 
 
-@pytest.mark.usefixtures("sound", "ring_worker")
+@pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_hears_a_service_that_refuses_the_ring(wired_database: "Database", door: Door) -> None:
     """The round trip tells what the database alone can't know."""
     door.status = 401
@@ -229,7 +236,7 @@ async def test_doctor_hears_a_service_that_refuses_the_ring(wired_database: "Dat
     assert "refused its signature" in found.sentence
 
 
-@pytest.mark.usefixtures("sound", "ring_worker")
+@pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "Database", door: Door) -> None:
     """Each of its reasons is a fault."""
     door.reasons = ["The model does not answer."]
@@ -237,7 +244,7 @@ async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "D
     assert [(f.level, f.sentence) for f in found] == [("fault", "The model does not answer.")]
 
 
-@pytest.mark.usefixtures("ring_worker")
+@pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_names_an_address_where_no_service_is(sound: "Sql", wired_database: "Database") -> None:
     """Neither ready nor rung."""
     ring_at(sound, "http://127.0.0.1:9/webhooks/leads")
@@ -255,7 +262,7 @@ async def test_doctor_names_every_wrong_setting() -> None:
     assert [f.level for f in found if f.about == "database"] == ["warning"]
 
 
-@pytest.mark.usefixtures("ring_worker")
+@pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_looks_through_the_api_with_the_services_key(
     wired_supabase: "Supabase", sound: "Sql", door: Door
 ) -> None:
