@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Arena
 
 STATIC = ("x-webhook-secret", "visibly-fake-static-secret")
-SHORT, LONG = 12, 400
+SHORT, LONG = 8, 400
 """Requests for each operation, right ones and as many wrong ones."""
 SHORT_STRANGERS, LONG_STRANGERS = 1, 20
 MODES = {"right": schemathesis.GenerationMode.POSITIVE, "wrong": schemathesis.GenerationMode.NEGATIVE}

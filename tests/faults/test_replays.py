@@ -57,7 +57,7 @@ def test_a_replay_of_200_is_what_was_forecast_and_a_comparison_changes_nothing(
     leads = project.bring(200, lane)
     arena.wait_for_answers(leads, 240)
     arena.wait_for_rest()
-    project.bring(3)  # of another user: not asked for
+    arena.wait_for_answers(project.bring(3))  # of another user: not asked for
     arena.wait_for_rest()
 
     order = {"filter": {"user_id": str(lane[0]), "tag": lane[1], "state": "done"}}

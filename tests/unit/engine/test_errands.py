@@ -58,7 +58,10 @@ async def test_errands_take_three_quarters_of_the_slots_in_batches(world: World)
 
 async def test_errands_and_claimed_leads_share_the_slots(world: World) -> None:
     """Neither oversteps MAX_CONCURRENCY, and an errand does not wait for the end of the backlog."""
-    for n in range(12):
+    # No two slots become free at once, which would hand one to each.
+    world.judge.seconds = 1.1
+    world.judge.delays = {f"0-{place}": 1 + place * 0.333 for place in range(4)}
+    for n in range(40):
         world.hand_out(*(world.lead(f"{n}-{place}") for place in range(4 if n == 0 else 1)), cut=True, next_due_ms=0)
     async with world.engine(slots=4) as engine:
         await anyio.sleep(0.5)
@@ -68,8 +71,8 @@ async def test_errands_and_claimed_leads_share_the_slots(world: World) -> None:
 
     limits = [call.limit for call in world.store.of("claim")]
     assert max(limits) == 4
-    running = [at for step, _, at in world.judge.calls]
-    assert max(sum(at - 1 < other <= at for other in running) for at in running) <= 4
+    spans = [(at, at + 0.999 * world.judge.delays.get(lead, 1.1)) for _, lead, at in world.judge.calls]
+    assert max(sum(begin <= at < end for begin, end in spans) for at, _ in spans) == 4
 
 
 async def test_claim_under_way_keeps_its_slots_from_errands(world: World) -> None:

@@ -42,6 +42,7 @@ def assert_sane(measurement: Measurement) -> None:
     json.dumps(measurement.details)
 
 
+@pytest.mark.long
 def test_latency_is_measured_for_leadhook_the_bare_chain_and_the_poller(stack: Stack) -> None:
     """As many samples of each as leads were brought, each after its commit."""
     plan = latency.SHORT
@@ -52,6 +53,7 @@ def test_latency_is_measured_for_leadhook_the_bare_chain_and_the_poller(stack: S
     assert len(samples["poller"]) == plan.polled
 
 
+@pytest.mark.long
 def test_throughput_counts_rate_requests_cpu_and_memory(stack: Stack) -> None:
     """Two calls a lead, four requests and a poll for the poller, and a process that used CPU and memory."""
     plan = throughput.SHORT
