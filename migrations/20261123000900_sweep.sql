@@ -204,7 +204,7 @@ begin
   set status_code = h.status_code,
     error = left(coalesce(h.error_msg, case when h.timed_out then 'timed out' end), 500)
   from net._http_response as h
-  where h.id = r.request_id and h.created >= r.rung_at
+  where h.id = r.request_id and h.created >= r.rung_at - interval '1 minute'
     and r.rung_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
     and (h.status_code is not null or h.error_msg is not null or h.timed_out);
 exception when others then

@@ -192,6 +192,11 @@ begin
       'parked_keys', v_parked_keys,
       'triggers', leadhook.trigger_states(),
       'ring', to_jsonb(r) || jsonb_build_object('pg_net', to_regproc('net.http_post') is not null),
+      'oldest_ready_ms', (
+        select floor(extract(epoch from clock_timestamp() - o.available_at) * 1000)::bigint
+        from (select j.available_at from leadhook.jobs as j where j.state = 'ready' and not j.slow order by j.available_at limit 1) as o
+        where o.available_at <= clock_timestamp()
+      ),
       'jobs', jsonb_build_object(
         'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),
         'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 1000) as n),

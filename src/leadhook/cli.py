@@ -242,6 +242,21 @@ def explain(
     return explain_lead(settings, lead_id, as_json=as_json)
 
 
+@app.command(name="status")
+def show_status(
+    *, as_json: Annotated[bool, Parameter("--json", negative="", help="What the database said, for programs.")] = False
+) -> int:
+    """Tell how it stands on one screen: what keeps leads back, the funnel, keys, spend, the longest wait.
+
+    Asks the database through SUPABASE_URL with the service's key; exit 1 when something keeps leads back.
+    """
+    settings = load_settings()
+
+    from leadhook.terminal.status import status as tell_status
+
+    return tell_status(settings, as_json=as_json)
+
+
 @app.command
 def pause(
     *, user: ForUser = None, tag: ForTag = None, reason: Annotated[str | None, Parameter(help="Why.")] = None

@@ -1,9 +1,15 @@
 """A process ends while another one comes up, as in a deploy."""
 
+import shutil
 import signal
+import subprocess
+import tarfile
 import time
-from typing import TYPE_CHECKING
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.conftest import poll
 from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
 
@@ -12,23 +18,36 @@ if TYPE_CHECKING:
     from tests.faults.process import Service
 
 KILL_TIMEOUT_S = 60
+ROOT = Path(__file__).parents[2]
 
 
 def test_sigterm_under_load_repeats_no_call_and_loses_no_lead(arena: "Arena") -> None:
     """Again and again; the new process starts with the signal."""
+    restart_under_load(arena, 20 if arena.long else 1, [{}])
+
+
+@pytest.mark.long
+def test_old_and_new_versions_take_turns_on_the_new_schema(arena: "Arena", tmp_path: Path) -> None:
+    """The old one is the last commit before the migrations changed; what one has bought the other writes."""
+    older = {"PYTHONPATH": str(carry_out(last_commit_before_the_newest_migration(), tmp_path) / "src")}
+    restart_under_load(arena, 20, [older, {}])
+
+
+def restart_under_load(arena: "Arena", times: int, versions: list[dict[str, Any]]) -> None:
+    """End the process in the middle of its work while the next one, of the next version, comes up."""
     project = arena.project
     project.model.behave(latency_ms=800)
     few = 40 if arena.long else 16
     leads = project.bring(few)
-    service = arena.serve(MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="2").wait_until_up()
+    service = arena.serve(MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="2", **versions[0]).wait_until_up()
     slowest = 0.0
-    for _ in range(20 if arena.long else 1):
+    for turn in range(1, times + 1):
         leads += project.bring(max(0, few - project.states().get("ready", 0)))
         wait_until_busy(arena, service)
         time.sleep(arena.chance.uniform(0, 1.6))  # the moment is what chance is for
         service.signal(signal.SIGTERM)
         began_at = time.monotonic()
-        successor = arena.serve(MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="2")
+        successor = arena.serve(MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="2", **versions[turn % len(versions)])
         service.wait(KILL_TIMEOUT_S)
         slowest = max(slowest, time.monotonic() - began_at)
         assert not project.held_by(service.worker_like), "it left leases behind"
@@ -47,3 +66,22 @@ def test_sigterm_under_load_repeats_no_call_and_loses_no_lead(arena: "Arena") ->
 def wait_until_busy(arena: "Arena", service: "Service") -> None:
     """Until it is in the middle of its work."""
     poll(lambda: len(arena.project.held_by(service.worker_like)) >= 4, service.tail)
+
+
+def last_commit_before_the_newest_migration() -> str:
+    """Of this repository's history; a clone without it can't tell."""
+    return f"{git('log', '-1', '--format=%H', '--', 'migrations').decode().strip()}^"
+
+
+def carry_out(commit: str, directory: Path) -> Path:
+    """The program as it was then."""
+    with tarfile.open(fileobj=BytesIO(git("archive", commit, "src", "migrations", "webhooks.sql"))) as archive:
+        archive.extractall(directory, filter="data")
+    return directory
+
+
+def git(*arguments: str) -> bytes:
+    """What git answers about this repository."""
+    program = shutil.which("git")
+    assert program is not None
+    return subprocess.run([program, *arguments], cwd=ROOT, check=True, capture_output=True).stdout

@@ -31,6 +31,21 @@ async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -
     assert service.engine.rings == [[]]
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("2026-01-01T12:00:00-20:41", "2026-01-02T08:41:00Z"),
+        ("0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00Z"),
+        ("9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+async def test_times_reach_the_database_in_utc(service: Service, given: str, told: str) -> None:
+    """Postgres refuses offsets that RFC 3339 allows."""
+    service.store.reply = ReplayReply(replay_id=9)
+    await ask(service, {"filter": {"since": given}})
+    assert service.store.calls[0][1] == {"since": told}
+
+
 async def test_a_filter_that_matches_nothing_answers_0(service: Service) -> None:
     """It is no error."""
     service.store.reply = ReplayReply(replay_id=9)

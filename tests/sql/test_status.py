@@ -33,6 +33,7 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
         "triggers": {"all_leads": False, "lead_details": False, "prompts": False, "gemini_api": False},
         "ring": {"url_set": False, "secret_set": False, "pg_net": True},
         "jobs": NO_JOBS,
+        "oldest_ready_ms": None,
         "pauses": [],
         "budgets": [],
         "spend": {"spent_usd": 0, "wasted_usd": 0, "reserved_usd": 0},
@@ -132,3 +133,12 @@ def test_status_tells_of_pauses_budgets_and_dollars(db: "Sql") -> None:
         (db.USER, -1, True),
     ]
     assert (found.spend.spent_usd, found.spend.reserved_usd) == (0, 2)
+
+
+def test_status_tells_how_long_the_oldest_ready_lead_waits(db: "Sql") -> None:
+    """Not one that is to be tried again later."""
+    db.ready_job("a", available_at="2099-01-01T00:00:00Z")
+    assert status(db)["oldest_ready_ms"] is None
+    db.ready_job("b")
+    db.age_job("b", 90)
+    assert 90_000 <= status(db)["oldest_ready_ms"] < 150_000

@@ -1,4 +1,4 @@
-"""`leadhook explain` through the real client, gateway and PostgREST: no service runs here."""
+"""`leadhook explain` and `leadhook status` through the real client, gateway and PostgREST: no service runs here."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ USER = "00000000-0000-4000-8000-000000000001"
 
 
 def explain(supabase: Supabase, *arguments: str, key: str | None = None) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command; a subprocess, as a person starts it."""
+    """`leadhook explain`."""
+    return run(supabase, "explain", *arguments, key=key)
+
+
+def run(supabase: Supabase, *arguments: str, key: str | None = None) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command; a subprocess, as a person starts it."""
     settings = {"SUPABASE_URL": supabase.url, "SUPABASE_SECRET_KEY": key or supabase.secret_key}
     done = subprocess.run(
-        [sys.executable, "-m", "leadhook", "explain", *arguments],
+        [sys.executable, "-m", "leadhook", *arguments],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")} | settings,
         capture_output=True,
         text=True,
@@ -74,3 +79,22 @@ def test_what_it_can_not_tell_is_said_in_words(wired_supabase: Supabase) -> None
     assert err == (
         "leadhook: the function public.leadhook_explain is missing or older than this service: run `leadhook migrate`\n"
     )
+
+
+def test_status_is_one_screen_and_says_what_keeps_leads_back(wired_supabase: Supabase) -> None:
+    """Without a key nothing can be judged; with one, and a pause, the pause is what is left to tell."""
+    code, out, err = run(wired_supabase, "status")
+    assert (code, err) == (1, "")
+    assert "public.gemini_api holds no API key" in out
+
+    with wired_supabase.database.connect() as owner:
+        owner.execute("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
+    code, out, err = run(wired_supabase, "status")
+    assert (code, err, len(out.splitlines()) < 24) == (0, "", True)
+    assert "Nothing keeps leads from being worked on." in out
+    assert "1 of 1 usable, 1 of them untried" in out
+    assert "0 waiting, 0 held, 0 ready" in out
+
+    code, out, err = run(wired_supabase, "status", "--json")
+    assert (code, json.loads(out)["keys"]["total"]) == (0, 1)
+    assert run(wired_supabase, "status", key=wired_supabase.publishable_key)[0] == 1

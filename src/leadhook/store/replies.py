@@ -126,6 +126,8 @@ class Status(BaseModel):
     ring: RingSettings = RingSettings()
     jobs: dict[str, int] = Field(default_factory=dict)
     """By state; counted up to a bound."""
+    oldest_ready_ms: int | None = None
+    """For how long the fresh lead that is due longest has been due; None: none is due."""
     pauses: tuple[Pause, ...] = ()
     """The first 20, that of everything first."""
     budgets: tuple[Budget, ...] = ()

@@ -1,11 +1,20 @@
 """`POST /replay`: an admin has leads judged again; the database decides lead by lead what that means."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 import anyio
 import structlog
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from leadhook.domain.forecast import Spending, forecast
 from leadhook.observability.events import Event
@@ -27,6 +36,17 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=50_000)]
 Whole = BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given)
 """JSON knows one kind of number: 77.0 is 77."""
+
+
+def _in_utc(time: datetime) -> datetime:
+    """Postgres takes no offset of 16 hours or more; the first and the last day of all may have no UTC."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Score = Annotated[int, Field(ge=0, le=100), Whole]
 
 
@@ -75,9 +95,9 @@ class ReplayFilter(_Optional):
     """Of the last verdict."""
     prompt_version: Word | None = None
     """Of the last verdict."""
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     """When its last run ended, at the earliest."""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     """When its last run ended: earlier than this."""
 
     @model_validator(mode="after")
