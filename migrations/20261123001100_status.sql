@@ -195,7 +195,7 @@ begin
       'oldest_ready_ms', (
         select floor(extract(epoch from clock_timestamp() - o.available_at) * 1000)::bigint
         from (select j.available_at from leadhook.jobs as j where j.state = 'ready' and not j.slow order by j.available_at limit 1) as o
-        where o.available_at <= clock_timestamp()
+        where o.available_at <= clock_timestamp() and isfinite(o.available_at)
       ),
       'jobs', jsonb_build_object(
         'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),

@@ -43,8 +43,8 @@ begin
     'oldest_ready_ms', (
       select jsonb_object_agg(o.lane, coalesce(greatest(0, floor(extract(epoch from p_now - o.since) * 1000)), 0)::bigint)
       from (values
-        ('fresh', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and not j.slow)),
-        ('slow', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and j.slow))
+        ('fresh', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and not j.slow and isfinite(j.available_at))),
+        ('slow', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and j.slow and isfinite(j.available_at)))
       ) as o (lane, since)
     ),
     'touches', (select count(*) from (select from leadhook.touches as t limit 10000) as n),
