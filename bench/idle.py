@@ -32,12 +32,13 @@ def measure(*, short: bool) -> Measurement:
 
 
 def measure_on(stack: Stack, plan: Plan) -> Measurement:
-    """After a lead was answered, so that the service has something to forget; the poller idles at the same time."""
+    """After a lead was answered and what its answer touched was looked at; the poller idles at the same time."""
     application = empty_application(stack.connection)
     stack.model.answer_at_once()
     with stack.service(SWEEP_INTERVAL_SEC=f"{plan.sweep_interval_s:g}") as service:
         ids, _ = application.bring(1)
         wait_until(lambda: application.unanswered(ids) == 0, "an answer", service)
+        wait_until(lambda: not application.touched(), "the last touch to be seen", service)
         with stack.poller() as poller:
             stack.requests.skip()
             before_ms = cpu_ms(service.pid), cpu_ms(poller.pid)

@@ -57,8 +57,8 @@ class Brake(Protocol):
     def failed(self, failure: Failure) -> None:
         """A call failed."""
 
-    def answered(self) -> None:
-        """A call was answered."""
+    def answered(self, called_at: float) -> None:
+        """A call was answered that began then."""
 
 
 class Attempts:
@@ -147,11 +147,11 @@ class Attempts:
                 for_ms = None if failure.park_s is None else round(failure.park_s * 1000)
                 self._park(ParkedKey(fingerprint=key.fingerprint, reason=failure.reason, for_ms=for_ms))
             else:
-                self._brake.answered()
+                self._brake.answered(held.called_at)
                 return answer
 
     async def _call_with(self, held: HeldLead, call: Call[Answer], key: ApiKey) -> Answer:
-        started_at = anyio.current_time()
+        held.called_at = started_at = anyio.current_time()
         if held.first_call_ms is None:
             held.first_call_ms = held.claimed.waited_ms + round((started_at - held.received_at) * 1000)
             journal.started(held, held.claimed.lead_id, held.claimed.lead.name, held.key_shown or "")
@@ -212,7 +212,7 @@ class Attempts:
 
     def _give_back(self, held: HeldLead, failure: Failure) -> None:
         if failure.kind == FailureClass.CONTENT:
-            self._brake.answered()
+            self._brake.answered(held.called_at)
         else:
             self._brake.failed(failure)
         decision = decide(failure, held.claimed.attempts, outage=self._brake.applied)

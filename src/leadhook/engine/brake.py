@@ -30,6 +30,7 @@ class Brake:
         self._pauses: Range = pace.outage_s
         self._failures = 0
         self._failing_since: datetime | None = None
+        self._failing_from = -math.inf
         self._tries = 0
         self.applied = False
         self.next_try_at = -math.inf
@@ -38,16 +39,24 @@ class Brake:
     def failed(self, failure: Failure) -> None:
         """Hear of a failed model call; only those count that are neither the key's nor the lead's fault."""
         if failure.kind == FailureClass.CONFIGURATION:
+            self._note_beginning()
             self._apply(failure, (self._pace.model_fault_s, self._pace.model_fault_s), datetime.now(UTC))
         elif failure.kind == FailureClass.TRANSIENT:
             self._failures += 1
-            self._failing_since = self._failing_since or datetime.now(UTC)
+            since = self._note_beginning()
             if self.applied or self._failures >= self._pace.outage_after:
-                self._apply(_outage(failure), self._pace.outage_s, self._failing_since)
+                self._apply(_outage(failure), self._pace.outage_s, since)
 
-    def answered(self) -> None:
-        """Hear that the model answered, whatever it said."""
-        self._failures, self._failing_since = 0, None
+    def answered(self, called_at: float) -> None:
+        """Hear that the model answered, whatever it said.
+
+        Args:
+            called_at: when the call began, by the event loop's clock. A call from before the failures says nothing
+                of now: refusals are quick and answers slow, so at the beginning of an outage the two are mixed.
+        """
+        if called_at < self._failing_from:
+            return
+        self._failures, self._failing_since, self._failing_from = 0, None, -math.inf
         if self.applied:
             self.applied = False
             self._tries = 0
@@ -59,6 +68,11 @@ class Brake:
         """A lead was handed out in spite of it."""
         self._tries += 1
         self._postpone()
+
+    def _note_beginning(self) -> datetime:
+        if self._failing_since is None:
+            self._failing_since, self._failing_from = datetime.now(UTC), anyio.current_time()
+        return self._failing_since
 
     def _apply(self, trouble: Failure, pauses: Range, since: datetime) -> None:
         self._pauses = pauses

@@ -219,7 +219,7 @@ class _Unbraked:
     def failed(self, failure: Failure) -> None:
         """Nobody else is concerned."""
 
-    def answered(self) -> None:
+    def answered(self, called_at: float) -> None:
         """Nobody else is concerned."""
 
 

@@ -1,5 +1,6 @@
 """A lead in this process's hands, from the claim's reply to the database's last word about its lease."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,6 +33,8 @@ class HeldLead:
     cost_usd: float | None = None
     """What this lease spent so far; None where the price is not known."""
     first_call_ms: int | None = None
+    called_at: float = -math.inf
+    """When its last model call began."""
     model_ms: float = 0.0
     key_fingerprint: str | None = None
     key_shown: str | None = None

@@ -49,14 +49,29 @@ async def test_one_success_begins_the_count_anew(world: World) -> None:
     """Nine failures, an answer, nine failures: leads are to blame, not the model."""
     fail(world, *names(9))
     fail(world, *(f"later-{n}" for n in range(9)))
-    world.judge.delays = {f"later-{n}": 3.0 for n in range(9)} | {"good": 2.0}
-    later = [world.lead(f"later-{n}") for n in range(9)]
-    world.hand_out(*world.leads(9), world.lead("good"), *later)
+    world.judge.delays = {f"later-{n}": 3.0 for n in range(9)}
+    world.hand_out(*world.leads(9))
+    world.hand_out(world.lead("good"), *(world.lead(f"later-{n}") for n in range(9)))
     async with world.engine(slots=19) as engine:
+        await anyio.sleep(1.5)
+        engine.ring()
         await anyio.sleep(4)
         assert set(releases(world).values()) == {"retry"}
         assert len(releases(world)) == 18
         assert engine.health().fault is None
+
+
+async def test_answer_to_a_call_from_before_the_failures_is_no_sign_of_life(world: World) -> None:
+    """Refusals are quick and answers slow: six of before come between the failures and after them."""
+    fail(world, *names(16))
+    late = [world.lead(f"late-{n}", paid=world.paid()) for n in range(6)]
+    world.judge.delays = {f"lead-{n}": 1 + n / 10 for n in range(16)} | {f"late-{n}": 1.15 + n / 5 for n in range(6)}
+    world.hand_out(*world.leads(16), *late, cut=True, next_due_ms=0)
+    async with world.engine(slots=22) as engine:
+        await anyio.sleep(4)
+        assert engine.health().fault_code == "model_outage"
+        assert list(releases(world).values()).count("retry") == 9
+    assert [line["event"] for line in world.log].count("brake.applied") == 1
 
 
 @pytest.mark.parametrize("kind", [FailureClass.KEY, FailureClass.CONTENT])
