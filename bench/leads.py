@@ -59,12 +59,6 @@ class Application:
         answered: int = row[0]
         return len(ids) - answered
 
-    def touched(self) -> bool:
-        """Whether a change waits to be looked at: an answer is one too."""
-        row = self.connection.execute("select exists (select from leadhook.touches)").fetchone()
-        assert row is not None  # noqa: S101 - for the type checker
-        return bool(row[0])
-
     def withdraw(self, lead_id: str) -> None:
         """Take a lead away from everybody, without a ring."""
         with self.connection.transaction():
