@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from leadhook.doctor import database, keys, ringing, service
 from leadhook.doctor.finding import Finding, fault, ok, warning
 from leadhook.doctor.model import judge_model
+from leadhook.doctor.shipping import try_shipping
 from leadhook.install.connection import Connection, connect
 from leadhook.install.failure import InstallError
 from leadhook.install.ringing import URL_NAME
@@ -29,7 +30,7 @@ async def examine(
     settings = _settings(tell, env)
     if settings is not None:
         _, found = await service.ask_supabase(settings)
-        for finding in [*found, *judge_model(settings.gemini_model)]:
+        for finding in [*found, *judge_model(settings.gemini_model), *await try_shipping(settings)]:
             tell(finding)
     url = env.get("DATABASE_URL", "").strip()
     ring_url = None

@@ -22,7 +22,7 @@ class Finding(BaseModel):
 
     about: str
     """`settings`, `supabase`, `database`, `triggers`, `grants`, `ring`, `pg_net`, `keys`, `model`, `leads`, `service`,
-    `round trip` or `clock`."""
+    `round trip`, `clock` or `logs`."""
     level: Level
     sentence: str
     mend: str | None = None

@@ -72,6 +72,7 @@ class Event(StrEnum):
     LOG_REFUSED = "log.refused", "the log service refused `lines` lines for good; they are lost"
     LOG_RECOVERED = "log.recovered", "the log service takes lines again"
     LOG_SPOILED = "log.spoiled", "a library's record could not be put into words"
+    DOCTOR_ASKED = "doctor.asked", "`leadhook doctor` tried whether a line reaches the log service"
     METRICS_LISTENING = "metrics.listening", "the metrics can be scraped"
     METRICS_FAILED = "metrics.failed", "the metrics' port can't be had; the service goes on without"
     EXCEPTION_UNCAUGHT = "exception.uncaught", "an exception that nothing caught: a defect"

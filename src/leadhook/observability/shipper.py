@@ -150,12 +150,15 @@ class Shipper:
 
 def open_shipper(settings: Settings) -> Shipper:
     """Ship to where the settings say."""
-    return Shipper(
-        Delivery(
-            settings.otlp_logs_url,
-            headers=settings.otlp_headers(),
-            timeout_s=settings.otel_exporter_otlp_timeout / 1000,
-            compress=settings.otel_exporter_otlp_compression == "gzip",
-            certificate=settings.otel_exporter_otlp_certificate,
-        )
+    return Shipper(open_delivery(settings))
+
+
+def open_delivery(settings: Settings) -> Delivery:
+    """A connection to where the settings say."""
+    return Delivery(
+        settings.otlp_logs_url,
+        headers=settings.otlp_headers(),
+        timeout_s=settings.otel_exporter_otlp_timeout / 1000,
+        compress=settings.otel_exporter_otlp_compression == "gzip",
+        certificate=settings.otel_exporter_otlp_certificate,
     )

@@ -1,0 +1,46 @@
+"""Whether a line of the log would reach the log service."""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+from urllib.parse import urlsplit
+
+import anyio.to_thread
+
+from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.observability.delivery import Answer
+from leadhook.observability.events import Event
+from leadhook.observability.otlp import encode
+from leadhook.observability.shipper import open_delivery
+from leadhook.settings import Settings
+
+PROVIDERS = "docs/logs.md has the settings of each provider."
+MENDS = {
+    "unavailable": f"Is the address right, and does this machine reach it? {PROVIDERS}",
+    "denied": f"Correct OTEL_EXPORTER_OTLP_HEADERS or the address; {PROVIDERS}",
+    "refused": f"Does this address take OTLP over HTTP in protobuf? {PROVIDERS}",
+    "too_large": f"Does this address take OTLP over HTTP? {PROVIDERS}",
+}
+
+
+async def try_shipping(settings: Settings) -> list[Finding]:
+    """Send one line where these settings would ship the log."""
+    if settings.log_ship == "none":
+        return [ok("logs", "The log goes to standard output; LOG_SHIP=otlp would ship it to a log service as well.")]
+    answer = await anyio.to_thread.run_sync(partial(_send, settings))
+    address = urlsplit(settings.otlp_logs_url)
+    where = f"{address.scheme}://{address.hostname}{address.path}"
+    if answer.meaning != "accepted":
+        return [fault("logs", f"The log service at {where} takes no line: {answer.reason}.", MENDS[answer.meaning])]
+    if answer.rejected:
+        return [warning("logs", f"The log service at {where} answered well, but rejected the line.", MENDS["refused"])]
+    return [ok("logs", f"The log service at {where} took a line: {Event.DOCTOR_ASKED}.")]
+
+
+def _send(settings: Settings) -> Answer:
+    line = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "event": Event.DOCTOR_ASKED}
+    delivery = open_delivery(settings)
+    try:
+        return delivery.send(encode([json.dumps(line).encode()], {}), settings.otel_exporter_otlp_timeout / 1000)
+    finally:
+        delivery.close()

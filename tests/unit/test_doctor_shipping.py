@@ -1,0 +1,72 @@
+"""The doctor ships a line to the log service as the settings say, and names what is in the way."""
+
+import pytest
+from tests.log_service import LogService, listening
+
+from leadhook.doctor.finding import Finding
+from leadhook.doctor.shipping import try_shipping
+from leadhook.local.ports import free_port
+from leadhook.settings import load_settings
+
+SECRET = "visibly-fake-header-secret"
+
+
+async def ship(url: str, **changes: str) -> Finding:
+    """What is found with a service at this address."""
+    env = {
+        "SUPABASE_URL": "http://127.0.0.1:9",
+        "SUPABASE_SECRET_KEY": "visibly-fake-key",
+        "LOG_SHIP": "otlp",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{SECRET}",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "300",
+    }
+    (finding,) = await try_shipping(load_settings(env | changes))
+    assert SECRET not in str(finding)
+    assert finding.about == "logs"
+    return finding
+
+
+async def test_line_that_arrives_is_told() -> None:
+    """One record, with the settings' headers."""
+    with listening(LogService()) as service:
+        finding = await ship(service.url)
+    assert finding.level == "ok"
+    assert service.bodies() == ["doctor.asked"]
+    assert service.headers[0]["authorization"] == f"Bearer {SECRET}"
+
+
+async def test_without_shipping_nothing_is_asked() -> None:
+    """Standard output needs no proof."""
+    with listening(LogService()) as service:
+        finding = await ship(service.url, LOG_SHIP="none")
+    assert finding.level == "ok"
+    assert "standard output" in finding.sentence
+    assert service.arrived_at == []
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "mend"),
+    [
+        (401, "401 Unauthorized", "OTEL_EXPORTER_OTLP_HEADERS"),
+        (404, "404 Not Found", "address"),
+        (413, "413", "address"),
+        (415, "415", "protobuf"),
+        (429, "429 Too Many Requests", "address"),
+        (0, "no answer within 0.3 s", "address"),
+    ],
+)
+async def test_what_the_service_does_not_take_is_a_fault(status: int, words: str, mend: str) -> None:
+    """In its own words for HTTP, with what mends it."""
+    with listening(LogService(answers=[(status, {})])) as service:
+        finding = await ship(service.url)
+    assert finding.level == "fault"
+    assert words in finding.sentence
+    assert mend in (finding.mend or "")
+
+
+async def test_log_service_that_is_away_is_a_fault() -> None:
+    """Nobody listens there."""
+    finding = await ship(f"http://user:{SECRET}@127.0.0.1:{free_port()}/v1/logs?token={SECRET}")
+    assert finding.level == "fault"
+    assert "no connection" in finding.sentence
