@@ -83,10 +83,13 @@ def test_no_request_gets_an_answer_outside_the_document(arena: "Arena", mode: st
 
 
 def test_no_stranger_gets_more_than_the_document_says(arena: "Arena") -> None:
-    """Without any proof: refused, and more slowly with every try."""
+    """Without any proof: refused, and more slowly with every try; an id with a slash in it is nobody's address."""
     service = arena.serve().wait_until_up()
     examples = LONG_STRANGERS if arena.long else SHORT_STRANGERS
     statuses = ask_everything(service.url, MODES["right"], examples, {})
 
-    assert set(statuses) <= {200, 401, 429}
+    assert set(statuses) <= {200, 401, 404, 429}
+    told = [(line["route"], line["status"]) for line in service.events("http.request")]
+    assert {401, 429} <= {status for _, status in told}
+    assert {status for route, status in told if route is not None} <= {200, 401, 429}
     assert arena.project.states() == {}
