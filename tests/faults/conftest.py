@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.canaries import assert_untold, records
 from tests.conftest import poll
 from tests.faults.process import Service
 from tests.faults.project import Project, running
@@ -115,3 +116,4 @@ def arena(project: Project, request: pytest.FixtureRequest) -> Iterator[Arena]:
             for service in arena.services:
                 service.signal(signal.SIGCONT)
                 service.kill()
+        assert_untold(project.secrets(), [service.log for service in arena.services], records(project.run))

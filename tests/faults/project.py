@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from tests.canaries import BIO, secrets_of
 from tests.conftest import poll
 from tests.faults.model import Model
 from tests.faults.process import START_S
@@ -33,6 +34,7 @@ class Project:
         self.directory = directory
         self.model = model
         self.facts: dict[str, Any] = {}
+        self._keys: set[str] = set()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def start(self) -> None:
@@ -99,6 +101,11 @@ class Project:
         """Have exactly these Gemini keys."""
         self.run("delete from public.gemini_api")
         self.run("insert into public.gemini_api (api_key) select unnest(%s::text[])", list(keys))
+        self._keys.update(keys)
+
+    def secrets(self) -> set[str]:
+        """What nobody may be told."""
+        return self._keys | secrets_of(self.facts)
 
     def new_lane(self) -> Lane:
         """A user and a tag with a prompts row."""
@@ -123,8 +130,9 @@ class Project:
                 ids,
             )
             self.run(
-                "insert into public.lead_details (lead_id, name, title, company_name)"
-                " select i, i, t, 'Pump makers' from unnest(%s::text[], %s::text[]) l (i, t)",
+                "insert into public.lead_details (lead_id, name, title, company_name, bio)"
+                " select i, i, t, 'Pump makers', %s from unnest(%s::text[], %s::text[]) l (i, t)",
+                BIO,
                 ids,
                 titles,
             )

@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from tests.canaries import records
 from tests.conftest import new_webhook_secret, poll
 from tests.log_service import LogService, listening
 
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
 FIELDS = ("title", "location", "company_name", "experience", "skills", "bio", "profile_url", "company_page_url")
 PROMPTS = ("wildnet_data", "scoring_criteria_and_icp", "message_prompt")
 MANNERS = ("ok", "malformed", "empty", "blocked_prompt", "non_json_200", "missing_field", "html_in_message")
-TOLD = {
-    "leadhook.attempts": "to_jsonb(t)",
-    "leadhook.jobs": "to_jsonb(t) - 'paid'",
-    "leadhook.api_keys": "to_jsonb(t)",
-    "leadhook.rings": "to_jsonb(t)",
-    "leadhook.replays": "to_jsonb(t)",
-    "leadhook.figures": "to_jsonb(t)",
-}
-"""What the database keeps besides answers, which are personal data by their nature."""
 
 
 class Canaries:
@@ -162,16 +154,11 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
     operator = file.read_text()
     assert canaries.personal["name"] in operator
     assert operator.count(" | START | ") >= len(leads)
-    kept = "".join(
-        str(row[0])
-        for table, form in TOLD.items()
-        for row in project.run(f"select ({form})::text from {table} as t")  # noqa: S608 - names of ours
-    )
     found = {
         "output": canaries.found_in(output),
         "shipped": canaries.found_in("".join(shipped)),
         "operator's file": [name for name in canaries.found_in(operator) if name != "name"],
-        "records": canaries.found_in(kept),
+        "records": canaries.found_in(records(project.run)),
         "/ready": canaries.found_in(told),
         "headers": [name for name in canaries.found_in(str(log_service.headers)) if name != "OTEL HEADERS"],
     }

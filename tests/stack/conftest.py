@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
+from tests.canaries import BIO, assert_untold, records, secrets_of
 
 if TYPE_CHECKING:
     from tests.conftest import WaitUntil
@@ -51,7 +52,7 @@ class Stack:
 
     def bring(self, lead_ids: Sequence[str], lane: tuple[uuid.UUID, str], **details: object) -> None:
         """Leads that become eligible with this transaction."""
-        columns = {"name": "Jane Doe", "title": "Director", "company_name": "Acme Pumps"} | details
+        columns = {"name": "Jane Doe", "title": "Director", "company_name": "Acme Pumps", "bio": BIO} | details
         names = ", ".join(columns)
         with self.connection.transaction():
             self.run(
@@ -132,9 +133,13 @@ def start_stack(wait_until: "WaitUntil") -> StartStack:
                 assert process.poll() is None, output.read_text()
                 facts = json.loads(facts_file.read_text())
                 with psycopg.connect(facts["database_url"], autocommit=True) as connection:
-                    yield Stack(facts, connection, wait_until, Path(directory))
+                    stack = Stack(facts, connection, wait_until, Path(directory))
+                    yield stack
+                    kept = records(stack.run)
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait(START_S)
+            service_log = Path(directory) / "service.log"
+            assert_untold(secrets_of(facts), [service_log] if service_log.exists() else [], kept)
 
     return start
