@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from tests.canaries import BIO, assert_untold, records
 from tests.conftest import Supabase, sending_rings, serving_supabase
 from tests.faults.model import Model
 from tests.faults.process import Service
@@ -82,6 +83,7 @@ class Living:
             yield service.wait_until_up()
         finally:
             service.kill()
+        assert_untold({secret, self.supabase.secret_key}, [service.log], records(self.run))
 
     def prompts(self, tag: str) -> None:
         """Somebody presses run."""
@@ -103,9 +105,9 @@ class Living:
                     USER, tag, list(leads),
                 )  # fmt: skip
                 self.run(
-                    "insert into public.lead_details (lead_id, name, title, company_name, sent_to_llm)"
-                    " select i, i, t, 'Pump makers', false from unnest(%s::text[], %s::text[]) as l (i, t)",
-                    list(leads), titles,
+                    "insert into public.lead_details (lead_id, name, title, company_name, bio, sent_to_llm)"
+                    " select i, i, t, 'Pump makers', %s, false from unnest(%s::text[], %s::text[]) as l (i, t)",
+                    BIO, list(leads), titles,
                 )  # fmt: skip
 
     def load(self, count: int, tag: str) -> None:
