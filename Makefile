@@ -45,7 +45,7 @@ test-cli: $(READY) ## what the real Supabase CLI makes of our files (from npm, 4
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix $(SUPABASE_CLI) --ignore-scripts --no-audit --no-fund --loglevel=error
 	$(BIN)/pytest -n 2 tests/sql/test_supabase_cli.py
 
-faults: $(READY) ## crashes, outages and races in full length: half an hour; LEADHOOK_SEED repeats one
+faults: $(READY) ## crashes, outages and races in full length, three quarters of an hour; LEADHOOK_SEED repeats one
 	LEADHOOK_FAULTS=long $(BIN)/pytest -s tests/faults tests/sql/test_state_machine.py
 
 check: $(READY) ## lint, format, types, layers

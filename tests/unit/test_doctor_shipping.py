@@ -1,27 +1,28 @@
 """The doctor ships a line to the log service as the settings say, and names what is in the way."""
 
+from pathlib import Path
+
 import pytest
 from tests.log_service import LogService, listening
 
 from leadhook.doctor.finding import Finding
-from leadhook.doctor.shipping import try_shipping
+from leadhook.doctor.shipping import try_log
 from leadhook.local.ports import free_port
 from leadhook.settings import load_settings
 
 SECRET = "visibly-fake-header-secret"
+ENV = {
+    "SUPABASE_URL": "http://127.0.0.1:9",
+    "SUPABASE_SECRET_KEY": "visibly-fake-key",
+    "LOG_SHIP": "otlp",
+    "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{SECRET}",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "300",
+}
 
 
 async def ship(url: str, **changes: str) -> Finding:
     """What is found with a service at this address."""
-    env = {
-        "SUPABASE_URL": "http://127.0.0.1:9",
-        "SUPABASE_SECRET_KEY": "visibly-fake-key",
-        "LOG_SHIP": "otlp",
-        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url,
-        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{SECRET}",
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "300",
-    }
-    (finding,) = await try_shipping(load_settings(env | changes))
+    (finding,) = await try_log(load_settings(ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url} | changes))
     assert SECRET not in str(finding)
     assert finding.about == "logs"
     return finding
@@ -70,3 +71,14 @@ async def test_log_service_that_is_away_is_a_fault() -> None:
     finding = await ship(f"http://user:{SECRET}@127.0.0.1:{free_port()}/v1/logs?token={SECRET}")
     assert finding.level == "fault"
     assert "no connection" in finding.sentence
+
+
+async def test_file_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+    """Its folder is not there."""
+    with listening(LogService()) as service:
+        env = ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": service.url}
+        good = await try_log(load_settings(env | {"LOG_FILE": str(tmp_path / "operator.log")}))
+        bad = await try_log(load_settings(env | {"LOG_FILE": str(tmp_path / "nowhere" / "operator.log")}))
+    assert [finding.level for finding in good] == ["ok"]
+    assert [finding.level for finding in bad] == ["ok", "warning"]
+    assert "nowhere" in bad[1].sentence

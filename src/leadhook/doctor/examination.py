@@ -3,16 +3,19 @@
 import os
 from collections.abc import Callable, Mapping
 
+from leadhook import advice
 from leadhook.doctor import database, keys, ringing, service
 from leadhook.doctor.finding import Finding, fault, ok, warning
 from leadhook.doctor.model import judge_model
-from leadhook.doctor.shipping import try_shipping
+from leadhook.doctor.shipping import try_log
 from leadhook.install.connection import Connection, connect
 from leadhook.install.failure import InstallError
 from leadhook.install.ringing import URL_NAME
+from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
 
 Tell = Callable[[Finding], None]
+TABLE = "The README's table has every setting; .env.example too."
 
 
 async def examine(
@@ -30,7 +33,7 @@ async def examine(
     settings = _settings(tell, env)
     if settings is not None:
         _, found = await service.ask_supabase(settings)
-        for finding in [*found, *judge_model(settings.gemini_model), *await try_shipping(settings)]:
+        for finding in [*found, *judge_model(settings.gemini_model), *await try_log(settings)]:
             tell(finding)
     url = env.get("DATABASE_URL", "").strip()
     ring_url = None
@@ -57,16 +60,15 @@ def _settings(tell: Tell, env: Mapping[str, str]) -> Settings | None:
         settings = load_settings(env)
     except SettingsError as error:
         for line in str(error).splitlines()[1:]:
-            tell(fault("settings", f"{line.strip()}.", "The README's table has every setting; .env.example too."))
+            tell(fault("settings", f"{line.strip()}.", TABLE))
         return None
-    if not (settings.webhook_secrets or settings.webhook_static_header):
-        tell(
-            warning(
-                "settings",
-                "WEBHOOK_SECRETS is not set here: a service with these settings refuses every ring.",
-                database.WEBHOOKS,
-            )
-        )
+    try:
+        read_prices(settings.gemini_price_file)
+    except SettingsError as error:
+        tell(fault("settings", f"{error}.", "docs/spend.md has its form; unset, our own prices count."))
+    for sentence in advice.warnings(settings):
+        if sentence != advice.key_problem(settings):
+            tell(warning("settings", sentence, TABLE))
     if not settings.admin_tokens:
         tell(
             warning(

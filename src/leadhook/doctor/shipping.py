@@ -1,8 +1,10 @@
-"""Whether a line of the log would reach the log service."""
+"""Whether a line of the log would reach the log service and the operator's file."""
 
 import json
+import os
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio.to_thread
@@ -23,8 +25,18 @@ MENDS = {
 }
 
 
-async def try_shipping(settings: Settings) -> list[Finding]:
-    """Send one line where these settings would ship the log."""
+async def try_log(settings: Settings) -> list[Finding]:
+    """Send one line where these settings would ship the log, and look at the operator's file."""
+    return [*await _try_shipping(settings), *_judge_file(settings.log_file)]
+
+
+def _judge_file(file: Path | None) -> list[Finding]:
+    if file is None or os.access(file if file.exists() else file.parent, os.W_OK):
+        return []
+    return [warning("logs", f"LOG_FILE {file} can't be written from here.", "Make its folder, or name another file.")]
+
+
+async def _try_shipping(settings: Settings) -> list[Finding]:
     if settings.log_ship == "none":
         return [ok("logs", "The log goes to standard output; LOG_SHIP=otlp would ship it to a log service as well.")]
     answer = await anyio.to_thread.run_sync(partial(_send, settings))

@@ -1,0 +1,67 @@
+"""The doctor names each setting that is wrong, by its variable and never by its value."""
+
+from pathlib import Path
+
+import pytest
+
+from leadhook.doctor.examination import examine
+from leadhook.doctor.finding import Finding, Level
+from leadhook.settings import Settings
+
+ENV = {
+    "SUPABASE_URL": "http://127.0.0.1:9",
+    "SUPABASE_SECRET_KEY": "visibly-fake-key",
+    "WEBHOOK_SECRETS": "whsec_dmlzaWJseS1mYWtlLXdlYmhvb2stc2VjcmV0LTMyYg==",
+    "ADMIN_TOKENS": "visibly-fake-admin-token",
+}
+WRONG = {
+    "SUPABASE_URL": "hunter2",
+    "SUPABASE_SECRET_KEY": "",
+    "WEBHOOK_SECRETS": "whsec_hunter2",
+    "WEBHOOK_STATIC_HEADER": "hunter2",
+    "ADMIN_TOKENS": "hunter2",
+    "CORS_ORIGINS": "hunter2",
+    "PORT": "hunter2",
+    "MAX_CONCURRENCY": "0",
+    "SWEEP_INTERVAL_SEC": "-1",
+    "DRAIN_SEC": "hunter2",
+    "KILL_TIMEOUT_SEC": "10",
+    "GEMINI_BASE_URL": "hunter2",
+    "GEMINI_PRICE_FILE": "/nowhere/prices.json",
+    "LOG_LEVEL": "hunter2",
+    "LOG_FORMAT": "hunter2",
+    "LOG_SHIP": "hunter2",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "hunter2",
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "hunter2",
+    "OTEL_EXPORTER_OTLP_HEADERS": "hunter2",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+    "OTEL_EXPORTER_OTLP_COMPRESSION": "hunter2",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere/certificate.pem",
+    "LOG_TIMEZONE": "Mars/Olympus",
+    "METRICS_PORT": "70000",
+    "POLL_INTERVAL_SEC": "5",
+}
+TOLD_ELSEWHERE = {
+    "HOST", "GEMINI_MODEL", "LOG_FILE", "DATABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY",
+}  # fmt: skip
+"""Any text may be right; what does not work in them is a finding about the model, logs, database or Supabase."""
+
+
+def test_every_setting_is_among_them() -> None:
+    """A new one gets its wrong value here."""
+    assert WRONG.keys() | TOLD_ELSEWHERE == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_doctor_names_the_setting_that_is_wrong(name: str, tmp_path: Path) -> None:
+    """And goes on to what can be looked at without it."""
+    found: list[Finding] = []
+    given = ENV | {"LOG_FILE": str(tmp_path / "operator.log")} | {name: WRONG[name]}
+    await examine(found.append, at="http://127.0.0.1:9", env={k: v for k, v in given.items() if v})
+    complaints = [finding for finding in found if finding.about == "settings" and finding.level is not Level.OK]
+    assert len(complaints) == 1, complaints
+    assert name in complaints[0].sentence
+    assert complaints[0].mend
+    assert "hunter2" not in str(found)
+    assert any(finding.about == "service" for finding in found)
