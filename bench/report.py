@@ -26,7 +26,7 @@ def show(measurement: Measurement, machine: Machine) -> None:
         title=title, caption=caption, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", pad_edge=False
     )
     for heading, justify in (("figure", "left"), ("leadhook", "right"), ("least - most", "right")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]  # rich takes these words
     table.add_column("beside it")
     table.add_column("target")
     table.add_column("met")

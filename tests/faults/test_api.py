@@ -38,7 +38,7 @@ def ask_everything(url: str, mode: schemathesis.GenerationMode, examples: int, h
     statuses: list[int] = []
     with requests.Session() as session:
         for found in schemathesis.openapi.from_url(f"{url}/openapi.json", config=config).get_all_operations():
-            operation: Any = found.ok()  # type: ignore[union-attr]
+            operation: Any = found.ok()  # type: ignore[union-attr]  # an operation, or it raises
             if mode is MODES["wrong"] and not can_be_wrong(operation):
                 continue
 
@@ -76,7 +76,7 @@ def test_no_request_gets_an_answer_outside_the_document(arena: "Arena", mode: st
     headers = {"Authorization": f"Bearer {token}", STATIC[0]: STATIC[1]}
     statuses = ask_everything(service.url, MODES[mode], LONG if arena.long else SHORT, headers)
 
-    print(f"{len(statuses)} requests: { {status: statuses.count(status) for status in sorted(set(statuses))} }")  # noqa: T201
+    print(f"{len(statuses)} requests: { {status: statuses.count(status) for status in sorted(set(statuses))} }")  # noqa: T201 - a figure for people
     leads = arena.project.bring(3)
     arena.wait_for_answers(leads)
     assert [line for line in service.events("http.request") if line["status"] >= 500] == []

@@ -65,7 +65,7 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
     assert len(proxy.of("claim")) - claims <= len(arena.services), "claims without a budget are a busy loop"
     spent = before + billed(project)
     waiting = project.states()["ready"]
-    print(f"${spent:.4f} of ${BUDGET_USD:.2f} were used by {len(leads) - waiting} leads; {waiting} wait")  # noqa: T201
+    print(f"${spent:.4f} of ${BUDGET_USD:.2f} were used by {len(leads) - waiting} leads; {waiting} wait")  # noqa: T201 - a figure for people
     assert 0.6 * BUDGET_USD <= spent <= BUDGET_USD
     assert project.states().keys() == {"ready", "done"}
     assert "is spent" in str(service.ready()["reasons"])

@@ -141,7 +141,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         knock(service.url, canaries, admin, static)
         told = json.dumps(service.ready())
         arena.wait_for_rest()
-        service.signal(15)  # type: ignore[arg-type]
+        service.signal(15)  # type: ignore[arg-type]  # a number is a signal too
         service.wait(60)
 
     output = service.log.read_text()

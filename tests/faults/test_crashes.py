@@ -113,14 +113,14 @@ def kill_while_holding(arena: "Arena", victim: "Service", *, lease_s: float) -> 
     killed_at = time.monotonic()
     held = sorted(project.held_by(victim.worker_like))
     arena.wait_for_answers(held, lease_s + 2 * LATENCY_S + SLACK_S)
-    print(f"it held {len(held)} leads; they were answered {time.monotonic() - killed_at:.1f} s later")  # noqa: T201
+    print(f"it held {len(held)} leads; they were answered {time.monotonic() - killed_at:.1f} s later")  # noqa: T201 - a figure for people
 
 
 def assert_price_of_crashes(arena: "Arena", leads: list[str]) -> None:
     """One answer each; no more calls were repeated than two for each lead that was held by the dead."""
     held = arena.project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
     repeated = arena.project.model.repeated()
-    print(f"{len(leads)} leads, {held} of them held by the dead, {repeated} calls repeated")  # noqa: T201
+    print(f"{len(leads)} leads, {held} of them held by the dead, {repeated} calls repeated")  # noqa: T201 - a figure for people
     assert_one_answer_each(arena.project, leads)
     assert_nothing_left(arena.project)
     assert repeated <= 2 * held

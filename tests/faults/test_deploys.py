@@ -1,8 +1,10 @@
 """A process ends while another one comes up, as in a deploy."""
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from io import BytesIO
@@ -30,6 +32,9 @@ def test_sigterm_under_load_repeats_no_call_and_loses_no_lead(arena: "Arena") ->
 def test_old_and_new_versions_take_turns_on_the_new_schema(arena: "Arena", tmp_path: Path) -> None:
     """The old one is the last commit before the migrations changed; what one has bought the other writes."""
     older = {"PYTHONPATH": str(carry_out(last_commit_before_the_newest_migration(), tmp_path) / "src")}
+    asked = [sys.executable, "-c", "import leadhook; print(leadhook.__file__)"]
+    place = subprocess.run(asked, env=os.environ | older, check=True, capture_output=True, text=True).stdout
+    assert place.startswith(str(tmp_path)), "the older one would not be what runs"
     restart_under_load(arena, 20, [older, {}])
 
 
@@ -54,7 +59,7 @@ def restart_under_load(arena: "Arena", times: int, versions: list[dict[str, Any]
         service = successor.wait_until_up()
     arena.wait_for_answers(leads, 120)
     arena.wait_for_rest()
-    print(f"{len(leads)} leads, the slowest end took {slowest:.1f} s")  # noqa: T201
+    print(f"{len(leads)} leads, the slowest end took {slowest:.1f} s")  # noqa: T201 - a figure for people
 
     assert slowest < KILL_TIMEOUT_S
     assert project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'") == 0

@@ -140,7 +140,7 @@ async def test_nobody_waits(bare_database: "Database", before: Work, work: Work,
         assert not task.done()
         await foreign.commit()
         await asyncio.wait_for(task, 60)
-    print(f"{len(waits)} statements of the application, the longest {max(waits):.2f} s")  # noqa: T201
+    print(f"{len(waits)} statements of the application, the longest {max(waits):.2f} s")  # noqa: T201 - a figure for people
     assert max(waits) < LONGEST_S
 
 

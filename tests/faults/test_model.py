@@ -49,7 +49,7 @@ def test_outage_of_the_model_burns_no_lead_and_few_calls(arena: "Arena") -> None
     project.model.behave(latency_ms=300)
     returned_at = time.monotonic()
     arena.wait_for_answers(leads, 120)
-    print(f"{waiting} waited, {calls} calls failed, all answered {time.monotonic() - returned_at:.0f} s later")  # noqa: T201
+    print(f"{waiting} waited, {calls} calls failed, all answered {time.monotonic() - returned_at:.0f} s later")  # noqa: T201 - a figure for people
     arena.wait_for_rest()
     assert calls <= MOST_CALLS
     assert_one_answer_each(project, leads)
@@ -75,7 +75,7 @@ def test_model_that_refuses_connections_burns_no_lead_and_few_calls(arena: "Aren
     project.model.start()
     arena.wait_for_answers(leads, 120)
     arena.wait_for_rest()
-    print(f"{calls} calls failed")  # noqa: T201
+    print(f"{calls} calls failed")  # noqa: T201 - a figure for people
     assert calls <= MOST_CALLS + 16
     assert_one_answer_each(project, leads)
     assert_nothing_left(project)
@@ -115,7 +115,7 @@ def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: "Arena")
     committed_at = time.time()
     poll(lambda: project.model.newest() > newest, service.tail)
     first = project.model.calls(since=newest)[0]["time"] / 1000
-    print(f"first call {first - committed_at:.2f} s after the commit of a good key")  # noqa: T201
+    print(f"first call {first - committed_at:.2f} s after the commit of a good key")  # noqa: T201 - a figure for people
     assert first - committed_at <= 2
     arena.wait_for_answers(leads, 60)
     arena.wait_for_rest()

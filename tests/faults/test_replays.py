@@ -133,7 +133,7 @@ def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
     begun = request(arena, service, "/replay", "POST", {"filter": {"tag": lane[1]}})
     busy = first_calls(project, fresh_lane, fresh, gap_s)
     status = request(arena, service, f"/replays/{begun['replay_id']}?limit=1")
-    print(f"idle: {told(idle)}; beside a replay of {count}: {told(busy)}; replay: {status['progress']}")  # noqa: T201
+    print(f"idle: {told(idle)}; beside a replay of {count}: {told(busy)}; replay: {status['progress']}")  # noqa: T201 - a figure for people
     assert status["progress"]["total"] == count
     assert status["progress"]["waiting"] > 0, "the replay was over too soon to show anything"
     assert status["progress"]["done"] > 0

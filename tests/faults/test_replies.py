@@ -102,5 +102,5 @@ def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: "Arena")
     assert_nothing_left(project)
     expired = project.value("select count(*) from leadhook.attempts where outcome = 'lease_expired'")
     spoiled = sum(exchange.fault is not None for exchange in proxy.exchanges)
-    print(f"{spoiled} of {len(proxy.exchanges)} requests spoiled, {expired} leases ran out")  # noqa: T201
+    print(f"{spoiled} of {len(proxy.exchanges)} requests spoiled, {expired} leases ran out")  # noqa: T201 - a figure for people
     assert project.model.repeated() <= 2 * expired

@@ -158,7 +158,7 @@ def test_one_prompts_row_sets_off_what_was_there_before(project: Living, waits: 
         committed_at = time.time()
         poll(lambda: bool(project.model.calls()), service.tail)
         waited = project.model.calls()[0]["time"] / 1000 - committed_at
-    print(f"{BACKLOG} leads {waits}: first call {waited:.2f} s after the prompts row")  # noqa: T201
+    print(f"{BACKLOG} leads {waits}: first call {waited:.2f} s after the prompts row")  # noqa: T201 - a figure for people
     assert waited <= FIRST_CALL_S
 
 

@@ -125,8 +125,8 @@ class FakeStore:
         self,
         fields: Any,
         limit: int | None,
-        actor: str,  # noqa: ARG002
-        reason: str | None = None,  # noqa: ARG002
+        actor: str,  # noqa: ARG002 - the signature of the real one
+        reason: str | None = None,  # noqa: ARG002 - the signature of the real one
         *,
         mode: str = "replay",
         prompts: Any = None,

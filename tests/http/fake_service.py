@@ -34,7 +34,7 @@ class Engine:
 
     async def stop(self, drain_s: float) -> None:
         """Stop."""
-        print(f'{{"event": "engine.stop", "drain_s": {drain_s}}}', flush=True)  # noqa: T201
+        print(f'{{"event": "engine.stop", "drain_s": {drain_s}}}', flush=True)  # noqa: T201 - read by the test that started it
         if self.manner == "hangs":
             await anyio.sleep_forever()
         self.stopped.set()
@@ -51,7 +51,7 @@ def main(manner: str, drain_s: float) -> None:
             yield
 
     async def slow(_request: Request) -> Response:
-        print('{"event": "request.open"}', flush=True)  # noqa: T201
+        print('{"event": "request.open"}', flush=True)  # noqa: T201 - read by the test that started it
         await anyio.sleep_forever()
         return JSONResponse({})
 

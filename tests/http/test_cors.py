@@ -28,9 +28,9 @@ async def browsing(*origins: str) -> AsyncIterator[httpx.AsyncClient]:
     site = build_site(lifespan, cors_origins=origins)
 
     async def served(scope: dict[str, object], receive: object, send: object) -> None:
-        await site({**scope, "state": dict(state)}, receive, send)  # type: ignore[arg-type]
+        await site({**scope, "state": dict(state)}, receive, send)  # type: ignore[arg-type]  # an ASGI application by structure
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://service") as client:  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://service") as client:  # type: ignore[arg-type]  # an ASGI application by structure
         yield client
 
 

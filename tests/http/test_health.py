@@ -99,7 +99,7 @@ async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: 
 async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
     """With the time since when."""
     fault = {"fault": "the model is unknown: check GEMINI_MODEL", "since": datetime(2026, 11, 23, 7, 0, tzinfo=UTC)}
-    service.engine.health = dataclasses.replace(service.engine.health, **fault)  # type: ignore[arg-type]
+    service.engine.health = dataclasses.replace(service.engine.health, **fault)  # type: ignore[arg-type]  # the names of its fields
     answer = await service.client.get("/ready")
 
     assert answer.status_code == 503
@@ -111,7 +111,7 @@ async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
 )
 async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, changed: dict[str, bool], words: str) -> None:
     """Before its start and after its end."""
-    service.engine.health = dataclasses.replace(service.engine.health, **changed)  # type: ignore[arg-type]
+    service.engine.health = dataclasses.replace(service.engine.health, **changed)  # type: ignore[arg-type]  # the names of its fields
     answer = await service.client.get("/ready")
 
     assert answer.status_code == 503

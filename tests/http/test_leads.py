@@ -28,7 +28,7 @@ READY = Dossier(
     now=NOW,
     eligibility=Eligibility(**PARTS, tag="Secret tag of Jane Doe"),
     job=Job(state="ready", available_at=NOW - timedelta(hours=1), found_by="ring"),
-    keys={"total": 1, "healthy": 1},  # type: ignore[arg-type]
+    keys={"total": 1, "healthy": 1},  # type: ignore[arg-type]  # read from JSON as the reply is
     triggers={"all_leads": True},
 )
 UNKNOWN = Dossier(lead_id="a", now=NOW, eligibility=Eligibility.model_validate(dict.fromkeys(PARTS, False)))

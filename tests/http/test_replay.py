@@ -170,7 +170,7 @@ async def test_a_body_is_read_up_to_256_kb(service: Service) -> None:
 
     async def unread() -> AsyncIterator[bytes]:
         raise AssertionError
-        yield b""  # type: ignore[unreachable]
+        yield b""  # type: ignore[unreachable]  # makes it a generator
 
     assert (await service.client.post("/replay", content=unread())).status_code == 401
 

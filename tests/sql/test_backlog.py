@@ -23,7 +23,7 @@ def silent(_: str) -> None:
 
 def hold(db: "Sql", n: int, **lane: object) -> list[str]:
     """Eligible leads whose jobs are held."""
-    ids = db.eligible_leads(n, **lane)  # type: ignore[arg-type]
+    ids = db.eligible_leads(n, **lane)  # type: ignore[arg-type]  # the lane is two texts
     db.run(
         "insert into leadhook.jobs (lead_id, user_id, tag, state, slow, found_by)"
         " select a.lead_id, a.user_id, a.tag, 'held', true, 'sweep' from public.all_leads as a"

@@ -77,11 +77,11 @@ def test_a_comparison_leaves_job_and_answer_as_they_are(keyed: "Sql", state: str
     keyed.ready_job("a", state=state)
     answer(keyed, "a", 40)
     tables = ("public.llm_response", "public.lead_details", "leadhook.jobs", "leadhook.verdicts")
-    before = [keyed.rows(f"select t::text from {table} as t") for table in tables]  # noqa: S608
+    before = [keyed.rows(f"select t::text from {table} as t") for table in tables]  # noqa: S608 - names of ours
     replay_id = begin(keyed, "a")
     (lead,) = claim(keyed)["leads"]
     assert keyed.outcomes(save(keyed, keyed.result_of(lead, 80))) == {"a": "saved"}
-    after = [keyed.rows(f"select t::text from {table} as t") for table in tables]  # noqa: S608
+    after = [keyed.rows(f"select t::text from {table} as t") for table in tables]  # noqa: S608 - names of ours
     assert after == before
     (attempt,) = keyed.rows("select outcome, run, replay_id, input_tokens from leadhook.attempts")
     assert attempt == {"outcome": "compared", "run": 0, "replay_id": replay_id, "input_tokens": 100}

@@ -77,7 +77,7 @@ def sound(wired: "Sql", door: Door) -> "Sql":
 
 
 @pytest.fixture
-def pg_net_alive(ring_worker: None, wait_until: "WaitUntil", sound: "Sql") -> None:  # noqa: ARG001
+def pg_net_alive(ring_worker: None, wait_until: "WaitUntil", sound: "Sql") -> None:  # noqa: ARG001 - a fixture that must run
     """Its worker has connected."""
     query: LiteralString = "select count(*) from pg_stat_activity where application_name like 'pg_net%%'"
     wait_until(lambda: sound.value(query) > 0)

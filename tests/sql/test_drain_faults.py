@@ -127,7 +127,7 @@ def test_a_statement_timeout_is_never_a_leads_fault(db: "Sql") -> None:
         *((code, True) for code in ("22012", "23514", "54000", "P0001", "XX001", "UE123")),
     ],
 )
-def test_only_what_can_be_a_leads_fault_is_blamed_on_it(db: "Sql", code: str, blamed: bool) -> None:  # noqa: FBT001
+def test_only_what_can_be_a_leads_fault_is_blamed_on_it(db: "Sql", code: str, blamed: bool) -> None:  # noqa: FBT001 - a case of the table
     """Concurrency, resources, the operator and the installation are not."""
     assert db.call("leadhook.blames_the_lead", p_sqlstate=code) is blamed
 

@@ -74,7 +74,7 @@ def test_the_latest_touch_says_since_when(db: "Sql") -> None:
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
-def test_a_touched_lead_moves(db: "Sql", before: dict[str, Any], eligible: bool, after: dict[str, Any]) -> None:  # noqa: FBT001
+def test_a_touched_lead_moves(db: "Sql", before: dict[str, Any], eligible: bool, after: dict[str, Any]) -> None:  # noqa: FBT001 - a case of the table
     """Every state, eligible or not."""
     db.ready_job("lead-1", **before)
     if not eligible:

@@ -188,7 +188,7 @@ def test_a_lead_that_becomes_eligible_during_a_failed_errand_is_not_missed(keyed
 
 @pytest.mark.parametrize("answered", [True, False])
 @pytest.mark.parametrize("state", ["done", "waiting"])
-def test_a_replay_asked_for_meanwhile_begins_afterwards(keyed: "Sql", state: str, answered: bool) -> None:  # noqa: FBT001
+def test_a_replay_asked_for_meanwhile_begins_afterwards(keyed: "Sql", state: str, answered: bool) -> None:  # noqa: FBT001 - a case of the table
     """Whether or not the errand brought an answer."""
     keyed.ready_job("a", state=state)
     lease = begun(keyed, "a")

@@ -286,7 +286,7 @@ def test_stop_leaves_what_is_leased_and_what_is_done(keyed: "Sql") -> None:
 
 @pytest.mark.parametrize(("end", "state"), [("saved", "done"), ("dead", "dead")])
 @pytest.mark.parametrize("begun", [False, True])
-def test_stop_of_a_replay_that_comes_after_a_run(keyed: "Sql", end: str, state: str, begun: bool) -> None:  # noqa: FBT001
+def test_stop_of_a_replay_that_comes_after_a_run(keyed: "Sql", end: str, state: str, begun: bool) -> None:  # noqa: FBT001 - a case of the table
     """The lead stays as that run leaves it, whether the replay's own run was queued already or not."""
     lease = keyed.leased_lead("a")
     replay_id = keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"]

@@ -60,7 +60,7 @@ def test_sign_gives_the_published_signature(db: "Sql") -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
 @given(key=keys, body=bodies, prefixed=st.booleans(), padded=st.booleans())
-def test_sign_agrees_with_the_library(db: "Sql", key: bytes, body: str, prefixed: bool, padded: bool) -> None:  # noqa: FBT001
+def test_sign_agrees_with_the_library(db: "Sql", key: bytes, body: str, prefixed: bool, padded: bool) -> None:  # noqa: FBT001 - a case of the table
     """Whatever the body, and however the secret is spelt."""
     encoded = base64.b64encode(key).decode()
     secret = ("whsec_" if prefixed else "") + (encoded if padded else encoded.rstrip("="))

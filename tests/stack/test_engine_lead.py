@@ -36,13 +36,13 @@ class Model:
         """By its name."""
         return str(lead.name)
 
-    async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:  # noqa: ARG002
+    async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:  # noqa: ARG002 - the signature of the real one
         """80."""
         self.scored.append(lead.lead_id)
         await anyio.sleep(self.seconds)
         return Score(score=80, response="good", should_contact=True), Usage(calls=1)
 
-    async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002
+    async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002 - the signature of the real one
         """A greeting."""
         return Message(subject="Hello", message=f"Dear {lead.name}"), Usage(calls=1)
 

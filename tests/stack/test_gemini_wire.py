@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.* is not a valid:UserWarning")
 Parked = Callable[[float | None], bool]
 
 FOR_GOOD: Parked = lambda park_s: park_s is None  # noqa: E731 - reads as a word in the table
-UNTIL_MIDNIGHT: Parked = lambda park_s: park_s is not None and 0 < park_s <= 25 * 3600  # noqa: E731
+UNTIL_MIDNIGHT: Parked = lambda park_s: park_s is not None and 0 < park_s <= 25 * 3600  # noqa: E731 - a case of the table
 
 
 def after(seconds: float) -> Parked:

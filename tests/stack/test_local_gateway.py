@@ -151,7 +151,7 @@ async def test_the_path_reaches_postgrest_without_prefix_and_key_but_else_untouc
 
 @pytest.mark.parametrize("size", [0, 1000, READ_AT_ONCE_BYTES, READ_AT_ONCE_BYTES + 1, 4_000_000])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_bodies_of_any_size_pass_in_both_directions(size: int, chunked: bool) -> None:  # noqa: FBT001
+async def test_bodies_of_any_size_pass_in_both_directions(size: int, chunked: bool) -> None:  # noqa: FBT001 - a case of the table
     """In one piece or streamed, with a length or without."""
 
     async def chunks() -> AsyncIterator[bytes]:

@@ -98,7 +98,7 @@ async def until(condition: Callable[[], bool], why_not: Callable[[], str]) -> No
 async def post(connection: psycopg.AsyncConnection[Any], url: str, n: int = 1, **arguments: object) -> None:
     """Queue the same request n times with net.http_post."""
     names = "".join(f", {name} => %({name})s" for name in arguments)
-    query = f"select net.http_post(%(url)s{names}) from generate_series(1, %(n)s)"  # noqa: S608
+    query = f"select net.http_post(%(url)s{names}) from generate_series(1, %(n)s)"  # noqa: S608 - names of ours
     await connection.execute(query.encode(), {"url": url, "n": n, **arguments})
 
 

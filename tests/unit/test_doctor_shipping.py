@@ -68,9 +68,10 @@ async def test_what_the_service_does_not_take_is_a_fault(status: int, words: str
 
 async def test_log_service_that_is_away_is_a_fault() -> None:
     """Nobody listens there."""
-    finding = await ship(f"http://user:{SECRET}@127.0.0.1:{free_port()}/v1/logs?token={SECRET}")
+    port = free_port()
+    finding = await ship(f"http://user:{SECRET}@127.0.0.1:{port}/v1/logs?token={SECRET}")
     assert finding.level == "fault"
-    assert "no connection" in finding.sentence
+    assert f"http://127.0.0.1:{port}/v1/logs takes no line: no connection" in finding.sentence
 
 
 async def test_file_that_can_not_be_written_is_told(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_timestamp_is_rfc_3339(log: Log) -> None:
     structlog.get_logger().info("x")
     (line,) = log.lines()
 
-    assert datetime.fromisoformat(line["timestamp"]).utcoffset().total_seconds() == 0  # type: ignore[union-attr]
+    assert datetime.fromisoformat(line["timestamp"]).utcoffset().total_seconds() == 0  # type: ignore[union-attr]  # it has an offset
 
 
 @pytest.mark.parametrize("name", ["uvicorn.error", "some.library"])

@@ -154,7 +154,7 @@ def judge_work(facts: Facts) -> list[Finding]:
 
 def _some(names: Iterable[str]) -> str:
     every = list(names)
-    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")  # noqa: PLR2004
+    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")  # noqa: PLR2004 - as many as a sentence bears
 
 
 def _count(n: int) -> str:

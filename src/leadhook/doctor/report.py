@@ -29,7 +29,7 @@ def run(*, live: bool, at: str | None, as_json: bool) -> int:
     asyncio.run(examine(tell, live=live, at=at))
     counts = {level: sum(finding.level is level for finding in found) for level in Level}
     if as_json:
-        print(json.dumps({"counts": counts, "findings": [finding.model_dump() for finding in found]}, indent=2))  # noqa: T201
+        print(json.dumps({"counts": counts, "findings": [finding.model_dump() for finding in found]}, indent=2))  # noqa: T201 - the command's output
     else:
         console.print(f"\n{counts[Level.FAULT]} faults, {counts[Level.WARNING]} warnings, {counts[Level.OK]} ok")
     return 1 if counts[Level.FAULT] else 0

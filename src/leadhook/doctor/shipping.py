@@ -41,7 +41,7 @@ async def _try_shipping(settings: Settings) -> list[Finding]:
         return [ok("logs", "The log goes to standard output; LOG_SHIP=otlp would ship it to a log service as well.")]
     answer = await anyio.to_thread.run_sync(partial(_send, settings))
     address = urlsplit(settings.otlp_logs_url)
-    where = f"{address.scheme}://{address.hostname}{address.path}"
+    where = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
     if answer.meaning != "accepted":
         return [fault("logs", f"The log service at {where} takes no line: {answer.reason}.", MENDS[answer.meaning])]
     if answer.rejected:

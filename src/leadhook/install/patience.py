@@ -74,7 +74,7 @@ class Change:
                         raise InstallError(
                             f"{what}: gave up after {self.patience.total_s:.0f} s; in the way is {self.blocker}"
                         ) from None
-                    await asyncio.sleep(self.patience.pause_s * random.uniform(1, 1.5))  # noqa: S311
+                    await asyncio.sleep(self.patience.pause_s * random.uniform(1, 1.5))  # noqa: S311 - jitter, not a secret
 
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from leadhook.install.connection import Connection
 
 URL_NAME = "leadhook_ring_url"
-SECRET_NAME = "leadhook_ring_secret"  # noqa: S105
+SECRET_NAME = "leadhook_ring_secret"  # noqa: S105 - a name, no secret
 _SECRET_BYTES = 32
 _PATH = "/webhooks/leads"
 

@@ -67,4 +67,4 @@ def env(state_dir: Path, /) -> None:
 def say(line: str) -> None:
     """A line on screen, at once; a reader that went away, as `head` does, is no reason to stop."""
     with suppress(BrokenPipeError):
-        print(line, flush=True)  # noqa: T201
+        print(line, flush=True)  # noqa: T201 - the command's output

@@ -53,7 +53,7 @@ class Supervisor:
         """Stop every child, and give the signals back."""
         self.stop_all()
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)  # type: ignore[arg-type]  # the handlers are ours
 
     @property
     def pids(self) -> dict[str, int]:

@@ -98,6 +98,6 @@ def _explain_rest(function: str, status: int, code: str, message: str) -> StoreE
     if code == "57014":
         return StoreError("unavailable", code, f"public.{function} took too long and was stopped by the database")
     detail = message or f"HTTP {status} without a message"
-    if not code or status >= 500 or status in _PASSING_STATUSES or code.startswith(_PASSING_CLASSES):  # noqa: PLR2004
+    if not code or status >= 500 or status in _PASSING_STATUSES or code.startswith(_PASSING_CLASSES):  # noqa: PLR2004 - HTTP's server errors
         return StoreError("unavailable", code or f"http_{status}", f"Supabase can't answer now: {detail}")
     return StoreError("caller_bug", code, f"public.{function} refuses what it was sent: {detail}")

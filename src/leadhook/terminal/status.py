@@ -1,6 +1,5 @@
 """`leadhook status`: one screen, asked of the database itself, so that it works while the service is down."""
 
-import asyncio
 import sys
 from collections.abc import Iterable
 from typing import Final
@@ -8,10 +7,9 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from leadhook import advice
 from leadhook.settings import Settings
-from leadhook.store import Status, StoreError, open_store
-from leadhook.terminal.failure import TerminalError
+from leadhook.store import Status
+from leadhook.terminal.asking import ask
 from leadhook.terminal.page import printable
 from leadhook.web.readiness import COUNTED_UP_TO, Findings, judge_database
 
@@ -20,22 +18,13 @@ _FUNNEL: Final = ("waiting", "held", "ready", "leased", "done", "dead")
 
 def status(settings: Settings, *, as_json: bool) -> int:
     """Ask and print; the exit code: 1 when something keeps leads from being worked on."""
-    try:
-        found = asyncio.run(_ask(settings))
-    except StoreError as error:
-        problem = advice.key_problem(settings) if error.kind == "misconfigured" else None
-        raise TerminalError(f"{problem or error.reason}") from None
+    found = ask(settings, lambda store: store.status())
     findings = judge_database(found)
     if as_json:
         sys.stdout.write(f"{found.model_dump_json(by_alias=True, indent=2)}\n")
     else:
         _print(found, findings)
     return 1 if findings.reasons else 0
-
-
-async def _ask(settings: Settings) -> Status:
-    async with open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store:
-        return await store.status()
 
 
 def _print(found: Status, findings: Findings) -> None:

@@ -81,9 +81,9 @@ KNOWN: Final = frozenset(
 def refusal(status: int, reason: str | None, *, model: str, retry_s: float | None) -> Reply:
     """Build the error that Google answers with in this case; one of `KNOWN`. No delay: it does not name one."""
     case = (status, reason)
-    if reason == "HTML" or status == 502:  # noqa: PLR2004
+    if reason == "HTML" or status == 502:  # noqa: PLR2004 - an HTTP status
         return Reply(status, _HTML.replace(b"502", str(status).encode()), "text/html; charset=UTF-8")
-    if status == 404:  # noqa: PLR2004
+    if status == 404:  # noqa: PLR2004 - an HTTP status
         return unknown_model(model)
     if case in _EXPLAINED:
         name, text, why = _EXPLAINED[case]
