@@ -13,12 +13,16 @@ from leadhook.local.ports import free_port
 
 CHATTER = Path(__file__).parent / "chatter.py"
 CASES = ["stdout blocked", "stdout slow", "stdout full", "otlp dead", "otlp deaf", "otlp slow", "otlp denies"]
-MOST_MS = 20
+MOST_MS = 20 if LONG else 50
 MOST_KB = 64 * 1024
 
 
 def test_a_bad_sink_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
-    """p99 of its lag is at most 20 ms above that with good sinks; what is lost is counted."""
+    """p99 of its lag is at most 20 ms above that with good sinks; what is lost is counted.
+
+    That is for a machine that does nothing else. Among other tests it is the mean, and a limit that only a loop
+    that waits for a sink exceeds: the slow ones take 0.3 s for what is logged between two ticks.
+    """
     result = tmp_path / "result.json"
     denies = LogService(answers=[(401, {})] * 100_000)
     slow = LogService(delay_s=0.4)
@@ -39,15 +43,16 @@ def test_a_bad_sink_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
             "cases": CASES,
             "urls": urls,
             "seconds": 10.0 if LONG else 0.4,
-            "rounds": 3 if LONG else 2,
+            "rounds": 3 if LONG else 1,
             "long": LONG,
         }
         subprocess.run([sys.executable, CHATTER, json.dumps(order), result], check=True, timeout=1200)
     measured = json.loads(result.read_text())
     print(measured)  # noqa: T201 - the figures are the point
 
-    good_ms = measured["p99_ms"].pop("good")
-    assert {case: ms for case, ms in measured["p99_ms"].items() if ms > good_ms + MOST_MS} == {}, measured
+    late_ms = measured["p99_ms" if LONG else "mean_ms"]
+    good_ms = late_ms.pop("good")
+    assert {case: ms for case, ms in late_ms.items() if ms > good_ms + MOST_MS} == {}, measured
     assert measured["grown_kb"] < MOST_KB
     if LONG:
         assert measured["lost"]["good"] == 0, measured
