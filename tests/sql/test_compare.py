@@ -114,6 +114,21 @@ def test_a_comparison_is_told_by_lead_and_in_sum(keyed: "Sql") -> None:
     assert "old_score" not in by_lead["new"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "crosses"), [(49, 50, "up"), (50, 49, "down"), (50, 50, None), (50, 100, None), (49, 49, None)]
+)
+def test_50_is_on_the_side_of_those_who_get_a_message(keyed: "Sql", old: int, new: int, crosses: str | None) -> None:
+    """Before as after."""
+    keyed.ready_job("a", state="done")
+    answer(keyed, "a", old)
+    replay_id = begin(keyed, "a")
+    (lead,) = claim(keyed)["leads"]
+    save(keyed, keyed.result_of(lead, new))
+    told = status(keyed, replay_id)
+    assert told["leads"][0].get("crosses") == crosses
+    assert (told["comparison"]["up"], told["comparison"]["down"]) == (crosses == "up", crosses == "down")
+
+
 def test_scores_that_the_application_keeps_as_text_are_read(keyed: "Sql") -> None:
     """And what is no score is none; then our last verdict counts."""
     keyed.run("alter table public.llm_response alter column score type text")

@@ -84,6 +84,8 @@ def test_what_is_paused_is_not_due(lanes: "Sql") -> None:
     lanes.rpc("leadhook_pause", p_actor="tester")
     assert lanes.value("select leadhook.next_due_ms(clock_timestamp())") is None
     assert claim(lanes)["next_due_ms"] is None
+    budget(lanes, 0)
+    assert claim(lanes)["next_due_ms"] is None, "the next day brings money, and the pause stays"
 
 
 def test_a_wider_pause_stays_when_a_narrower_one_ends(lanes: "Sql") -> None:
@@ -221,6 +223,19 @@ def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> N
     assert keyed.value("select needed_usd > 3 from leadhook.budgets")
     budget(keyed, 10)
     assert keyed.ids_of(claim(keyed, price=price)) == ["large"]
+
+
+def test_of_several_leads_that_do_not_fit_the_least_is_what_is_needed(keyed: "Sql") -> None:
+    """Whichever was turned away first: what only the larger one needs does not keep the smaller one waiting."""
+    texts = {"a": 3000, "b": 2000, "c": 3500}
+    for age, (lead_id, length) in enumerate(texts.items()):
+        keyed.ready_job(lead_id)
+        keyed.age_job(lead_id, 60 - age)
+        keyed.run("update public.lead_details set bio = repeat('x', %(n)s) where lead_id = %(i)s", n=length, i=lead_id)
+    price = {"lead_usd": 0.1, "byte_usd": 0.001, "most_lead_bytes": 4000, "most_prompts_bytes": 0}
+    budget(keyed, 1)
+    assert claim(keyed, price=price)["leads"] == []
+    assert keyed.value("select needed_usd between 2 and 3 from leadhook.budgets")
 
 
 def test_what_a_lease_cost_is_booked_when_it_ends(lanes: "Sql") -> None:

@@ -49,6 +49,13 @@ def test_save_below_50_says_ineligible(db: "Sql") -> None:
     assert (answer["should_contact"], answer["subject"], answer["message"]) == (0, "ineligible", "ineligible")
 
 
+def test_save_at_50_writes_the_message(db: "Sql") -> None:
+    """The first score that has one."""
+    db.save(db.result_of(db.leased_lead("a"), 50))
+    answer = db.answer("a")
+    assert (answer["score"], answer["subject"], answer["message"]) == (50, "A subject", "A message")
+
+
 def test_save_notes_the_attempt_and_keeps_the_verdict(db: "Sql") -> None:
     """What it cost, without personal data; and the answer of the run."""
     lease = db.leased_lead("a", found_by="ring", run=3)
