@@ -62,6 +62,16 @@ async def test_failed_slice_is_repeated(world: World) -> None:
         assert engine.health().fault is None
 
 
+async def test_failing_sweep_is_told_once(world: World) -> None:
+    """And again when it fails in another way, or after a success."""
+    refused, cut = world.trouble("misconfigured"), world.trouble()
+    world.store.script["sweep"] += [refused, refused, cut, cut, world.slice(round_finished=False), cut]
+    async with world.engine():
+        await anyio.sleep(100)
+        told = [line["code"] for line in world.log if line["event"] == "sweep.failed"]
+        assert told == [refused.code, cut.code, cut.code]
+
+
 async def test_touches_that_a_slice_left_wake_the_worker(world: World) -> None:
     """Due in 0 ms means touches."""
     world.store.script["sweep"].append(lambda: world.after(5, world.slice(next_due_ms=0)))
