@@ -125,13 +125,14 @@ class FakeStore:
         self,
         fields: Any,
         limit: int | None,
-        actor: str,  # noqa: ARG002 - the signature of the real one
-        reason: str | None = None,  # noqa: ARG002 - the signature of the real one
+        actor: str,
+        reason: str | None = None,
         *,
         mode: str = "replay",
         prompts: Any = None,
     ) -> ReplayReply:
         """Replay."""
+        self.replays.append(([], actor, reason))
         self.calls.append(("replay_filtered", fields, limit, mode, prompts))
         return told(self.reply)
 

@@ -1,5 +1,6 @@
 """`POST /replay` by filter, counted before; `GET` and `DELETE /replays/{replay_id}`."""
 
+import hashlib
 from typing import Any
 
 import httpx
@@ -23,11 +24,12 @@ async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -
     """Only the fields that are given; the reply says that the rest is on its way, and the worker is woken."""
     service.store.reply = ReplayReply(replay_id=9, counts={"queued": 250}, phase="queueing")
     fields = {"user_id": USER, "tag": "t", "score_max": 49, "since": "2026-01-01T00:00:00Z"}
-    answer = await ask(service, {"filter": fields, "limit": 500})
+    answer = await ask(service, {"filter": fields, "limit": 500, "reason": "new criteria"})
 
     assert answer.status_code == 202
     assert answer.json() == {"replay_id": 9, "state": "queueing", "counts": {"queued": 250}, "leads": []}
     assert service.store.calls == [("replay_filtered", fields, 500, "replay", None)]
+    assert service.store.replays == [([], f"admin:{hashlib.sha256(ADMIN.encode()).hexdigest()[:8]}", "new criteria")]
     assert service.engine.rings == [[]]
 
 

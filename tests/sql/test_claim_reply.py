@@ -237,6 +237,16 @@ def test_a_key_is_parked_in_all_its_rows(keyed: "Sql") -> None:
     assert keyed.claim()["no_key"] is True
 
 
+def test_a_lead_that_turned_bad_since_it_was_made_ready_stops_no_claim(keyed: "Sql") -> None:
+    """It is dead with the reason, and the others are handed out."""
+    keyed.ready_job("bad-1")
+    keyed.ready_job("good-1")
+    keyed.poison()
+    assert keyed.ids_of(keyed.claim()) == ["good-1"]
+    job = keyed.job("bad-1")
+    assert (job["state"], job["error_code"], job["reason"]) == ("dead", "evaluation_failed", "division by zero")
+
+
 def next_due(db: "Sql") -> int | None:
     """What a claim that finds nothing says."""
     batch: dict[str, Any] = db.claim(1)

@@ -240,6 +240,19 @@ def test_what_is_not_done_goes_back(keyed: "Sql", outcome: str, told: str, state
     assert [again["paid"] for again in claim(keyed)["leads"]] == ([keyed.paid()] if state == "ready" else [])
 
 
+def test_a_comparison_that_goes_on_failing_has_failed_in_the_end(keyed: "Sql") -> None:
+    """As many attempts as a lead has."""
+    keyed.ready_job("a", state="done")
+    replay_id = begin(keyed, "a")
+    told = []
+    for _ in range(5):
+        (lead,) = claim(keyed)["leads"]
+        told.append(keyed.outcomes(save(keyed, releases=[keyed.release_of(lead, "retry")]))["a"])
+    assert told == ["released"] * 4 + ["dead"]
+    assert claim(keyed)["leads"] == []
+    assert status(keyed, replay_id)["progress"] == {"failed": 1}
+
+
 def test_without_a_healthy_key_nothing_is_handed_out(keyed: "Sql") -> None:
     """A claim says when one comes back."""
     keyed.ready_job("a", state="done")
@@ -270,6 +283,18 @@ def test_a_budget_holds_for_comparisons_too(keyed: "Sql") -> None:
     assert 290_000 < reply["next_due_ms"] <= 300_000
     age(keyed, 300)
     assert keyed.ids_of(claim(keyed, price=PRICE)) == ["c"]
+
+
+@pytest.mark.parametrize(("of_all", "own"), [(1, 10), (10, 1)])
+def test_a_comparison_needs_money_in_both_budgets(keyed: "Sql", of_all: int, own: int) -> None:
+    """In that of all and in its user's, whichever is the smaller."""
+    for lead_id in ("a", "b", "c"):
+        keyed.ready_job(lead_id, state="done")
+    keyed.rpc("leadhook_set_budget", p_user_id=None, p_daily_usd=Decimal(of_all), p_actor="ann")
+    keyed.rpc("leadhook_set_budget", p_user_id=keyed.USER, p_daily_usd=Decimal(own), p_actor="ann")
+    begin(keyed, "a", "b", "c")
+    assert keyed.ids_of(claim(keyed, price=PRICE)) == ["a", "b"]
+    assert keyed.ids_of(claim(keyed, price=PRICE)) == []
 
 
 def test_a_lease_that_ran_out_may_have_spent_all_that_was_reserved(keyed: "Sql") -> None:

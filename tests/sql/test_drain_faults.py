@@ -142,8 +142,11 @@ def test_a_job_that_somebody_holds_is_put_back_for_later(db: "Sql", connect: "Ca
         saver.run("select from leadhook.jobs where lead_id = 'held-by-save' for update")
         batch = db.claim()
         assert (db.ids_of(batch), batch["next_due_ms"]) == (["free"], 250)
-        (touch,) = db.rows("select lead_ids, not_before > clock_timestamp() as later from leadhook.touches")
-        assert touch == {"lead_ids": ["held-by-save"], "later": True}
+        (touch,) = db.rows("select id, lead_ids, not_before > clock_timestamp() as later from leadhook.touches")
+        assert (touch["lead_ids"], touch["later"]) == (["held-by-save"], True)
+        db.run("update leadhook.touches set not_before = clock_timestamp() + interval '1 hour'")
+        assert db.drain() == 0
+        assert db.value("select id from leadhook.touches") == touch["id"], "it is left alone until then"
         saver.run(
             "update leadhook.jobs set state = 'waiting', claim_token = null, lease_until = null"
             " where lead_id = 'held-by-save'"

@@ -210,6 +210,36 @@ def test_the_budget_of_a_user_holds_back_nobody_else(lanes: "Sql") -> None:
     assert len(claim(lanes)["leads"]) == 1
 
 
+@pytest.mark.parametrize(("of_all", "own"), [(2, 10), (10, 2)])
+def test_a_lead_needs_money_in_both_budgets(lanes: "Sql", of_all: int, own: int) -> None:
+    """In that of all and in its user's, whichever is the smaller."""
+    lanes.run("delete from leadhook.jobs where tag = 'c'")
+    budget(lanes, of_all)
+    budget(lanes, own, lanes.USER)
+    price = {"lead_usd": 0.5, "byte_usd": 0.5, "most_lead_bytes": 1, "most_prompts_bytes": 0}
+    assert len(claim(lanes, price=price)["leads"]) == 2
+    assert left(lanes, lanes.USER) == 0
+    assert claim(lanes, price=price)["leads"] == []
+
+
+def test_a_day_of_a_budget_is_a_day_in_utc(db: "Sql") -> None:
+    """Whatever the session's time zone is: what is booked just before midnight is not missing after it."""
+    budget(db, 10, db.USER)
+    db.run("set timezone = 'Pacific/Auckland'")
+    before, midnight = "2026-03-01 23:59:59.9+00", "2026-03-02 00:00:00+00"
+    next_days = "select leadhook.next_day(%(t)s::timestamptz) = %(m)s::timestamptz"
+    assert db.value(next_days, t=before, m=midnight)
+    assert db.value(next_days, t=midnight, m="2026-03-03 00:00:00+00")
+    db.run(
+        "select leadhook.book_costs(jsonb_build_array(jsonb_build_object("
+        "'user_id', %(u)s::uuid, 'usd', 3, 'wasted', false)), %(t)s)",
+        u=db.USER,
+        t=before,
+    )
+    left_at = "select left_usd::float8 from leadhook.budgets_left(%(t)s::timestamptz)"
+    assert (db.value(left_at, t=before), db.value(left_at, t=midnight)) == (7, 10)
+
+
 def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> None:
     """What it needs is noted; until there is that much the budget counts as spent. A smaller one goes before it."""
     keyed.ready_job("large")

@@ -20,6 +20,14 @@ def begin(db: "Sql", *, limit: int | None = None, mode: str = "replay", **fields
     return reply
 
 
+def test_a_replay_by_filter_is_written_down(db: "Sql") -> None:
+    """Who asked for what, and why."""
+    arguments: dict[str, Any] = {"p_filter": {"tag": "x"}, "p_limit": 5, "p_mode": "replay"}
+    replay_id = db.rpc("leadhook_replay_filtered", **arguments, p_actor="ann", p_reason="new prompt")["replay_id"]
+    (row,) = db.rows("select id, actor, reason, filter, lead_limit from leadhook.replays")
+    assert list(row.values()) == [replay_id, "ann", "new prompt", {"tag": "x"}, 5]
+
+
 def finish(db: "Sql") -> int:
     """Make the remaining slices; how many they were."""
     slices = 1

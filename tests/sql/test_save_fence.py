@@ -73,10 +73,12 @@ def test_save_forgets_a_lead_that_was_deleted_while_leased(db: "Sql", table: str
     """Erasing a person is one DELETE: nothing is written, nothing of ours stays."""
     lease = db.leased_lead("a", run=2)
     db.run("insert into leadhook.attempts (lead_id, run, fence, outcome) values ('a', 1, 0, 'saved')")
+    db.replayed("a")
     db.run(f"delete from public.{table}")  # noqa: S608 - the parameters above
     assert db.outcomes(db.save(db.result_of(lease))) == {"a": "gone"}
-    for ours in ("leadhook.jobs", "leadhook.attempts", "leadhook.verdicts", "public.llm_response"):
-        assert db.count(ours) == 0, ours
+    ours = ("jobs", "attempts", "verdicts", "replay_leads", "comparisons")
+    for left in (*(f"leadhook.{table}" for table in ours), "public.llm_response"):
+        assert db.count(left) == 0, left
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.sql.conftest import Connect, Sql
 
@@ -37,6 +39,26 @@ def test_save_of_a_lead_that_the_application_just_answers_is_busy(db: "Sql", con
         assert db.outcomes(db.save(*results)) == {"a": "busy", "b": "saved"}
     assert db.outcomes(db.save(results[0])) == {"a": "saved"}
     assert db.answer("a")["score"] == 80
+
+
+@pytest.mark.parametrize(("wait", "busy"), [("50ms", 8), ("1500ms", 4)])
+def test_save_of_many_that_the_application_just_answers_ends_in_time(
+    db: "Sql", connect: "Connect", wait: str, busy: int
+) -> None:
+    """Each costs a moment; and were the moments long, the rest is busy unasked."""
+    blocked = [f"blocked-{n}" for n in range(busy)]
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in (*blocked, "free")]
+    if wait != "50ms":
+        db.connection.execute(f"alter function leadhook.write_each_answer(jsonb) set lock_timeout = '{wait}'".encode())
+    application = connect()
+    with application.transaction():
+        application.run(
+            "insert into public.llm_response (lead_id, tag) select i, 'founders' from unnest(%(ids)s::text[]) as i",
+            ids=blocked,
+        )
+        told = db.outcomes(db.save(*results))
+    assert {told[lead_id] for lead_id in blocked} == {"busy"}
+    assert told["free"] == ("saved" if wait == "50ms" else "busy")
 
 
 def test_save_and_the_applications_own_sending_write_once(db: "Sql", connect: "Connect") -> None:

@@ -36,10 +36,12 @@ def test_sweep_forgets_leads_that_are_gone(db: "Sql", delete: LiteralString, sta
             " values (%(id)s, 1, 1, '', false, '', '', true)",
             id=lead_id,
         )
+        db.replayed(lead_id)
     db.run(delete)
     assert sweep(db)["removed"] == 1
     assert list(db.states()) == ["here"]
-    assert db.count("leadhook.attempts") == db.count("leadhook.verdicts") == 1
+    for ours in ("attempts", "verdicts", "replay_leads", "comparisons"):
+        assert db.count(f"leadhook.{ours}") == 1, ours
 
 
 def test_sweep_puts_a_ready_lead_to_sleep_that_is_not_eligible_any_more(db: "Sql") -> None:

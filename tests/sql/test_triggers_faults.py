@@ -159,17 +159,19 @@ def test_triggers_follow_the_columns_in_a_session_that_lives_on(broken: "Sql") -
 
 
 def test_a_lock_on_our_table_delays_the_application_by_little(wired_connect: "Connect") -> None:
-    """A table that is being rewritten costs a write a second, not its life."""
+    """A table that is being rewritten costs a write a second, not its life; that of a prompts row as well."""
     owner, application = wired_connect(), wired_connect()
     owner.run("begin")
     owner.run("lock table leadhook.touches, leadhook.rings in access exclusive mode")
     application.run("begin")
-    application.run("set local statement_timeout = '20s'")
+    application.run("set local statement_timeout = '3s'")
     application.details("a")
+    application.prompts()
+    application.run("update public.prompts set message_prompt = 'new'")
     owner.run("rollback")
-    assert application.count("public.lead_details") == 1
+    assert application.count("public.lead_details") == application.count("public.prompts") == 1
     assert application.count("leadhook.touches") == 0
-    assert application.count("net.http_request_queue") == 1
+    assert application.count("net.http_request_queue") >= 1
     application.run("rollback")
 
 

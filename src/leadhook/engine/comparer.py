@@ -97,7 +97,7 @@ class Comparer:
 
     async def _claim(self) -> None:
         trying = self._brake.applied
-        limit = 1 if trying else self._book.compare_room
+        limit = 1 if trying else min(self._book.compare_room, self._pace.largest_claim)
         self._book.lend(limit)
         self._token = self._token or uuid4()
         self._due_at = math.inf

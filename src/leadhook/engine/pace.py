@@ -25,6 +25,8 @@ class Pace:
     """Added at random to a wake by the clock, so that several instances do not come at once."""
     gather_writes_s: float = 0.3
     """How long results are gathered for a call while others are still being judged."""
+    largest_claim: int = 50
+    """Leads in one claim; the database refuses to be asked for more."""
     largest_write: int = 50
     """Leads in one save or release."""
     busy_write_s: Range = (0.2, 0.5)

@@ -19,8 +19,6 @@ from leadhook.engine.wakeup import Wakeup
 from leadhook.observability import metrics
 from leadhook.observability.journal import journal
 
-LARGEST_CLAIM = 50
-
 
 class Worker:
     """The loop that brings leads to this process."""
@@ -84,7 +82,7 @@ class Worker:
     async def _claim(self, occasion: Occasion) -> None:
         self._gathered_at = None
         trying = self._brake.applied
-        limit = 1 if trying else min(self._book.free, LARGEST_CLAIM)
+        limit = 1 if trying else min(self._book.free, self._pace.largest_claim)
         sent_at = anyio.current_time()
         with self._book.promised(limit):
             batch = await self._claims.send(occasion.cause, limit=limit, slow_limit=min(limit, self._book.slow_room))

@@ -85,6 +85,10 @@ class Call:
         return self.arguments[name]
 
 
+MOST_CLAIMED = 50
+MOST_HINTS = 500
+
+
 class FakeStore:
     """Answers each operation from its script, then with the friendliest reply there is."""
 
@@ -98,7 +102,10 @@ class FakeStore:
         return [call for call in self.calls if call.operation == operation]
 
     async def claim(self, **arguments: Any) -> Batch:
-        """Hand out nothing."""
+        """Hand out nothing; be as strict as the database about what is asked for."""
+        assert 1 <= arguments["limit"] <= MOST_CLAIMED
+        assert 0 <= arguments["slow_limit"] <= arguments["limit"]
+        assert len(arguments["hints"]) <= MOST_HINTS
         return await self._reply("claim", Batch(), **arguments)
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
@@ -132,6 +139,7 @@ class FakeStore:
 
     async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
         """Hand out nothing."""
+        assert 1 <= limit <= MOST_CLAIMED
         return await self._reply("claim_comparisons", Batch(), worker=worker, token=token, limit=limit, terms=terms)
 
     async def save_comparisons(

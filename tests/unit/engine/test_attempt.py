@@ -117,15 +117,19 @@ async def test_key_that_failed_one_lead_is_not_tried_by_the_others_of_its_batch(
         assert world.judge.keys == ["key-0", "key-0"]
 
 
-async def test_transient_failure_spends_an_attempt_and_waits(world: World) -> None:
-    """The delay is drawn by how many attempts were spent before."""
-    world.hand_out(world.lead(attempts=3))
+@pytest.mark.parametrize(("attempts", "most_s"), [(0, 2), (3, 16), (20, 600)])
+async def test_transient_failure_spends_an_attempt_and_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch, attempts: int, most_s: int
+) -> None:
+    """The delay is drawn evenly up to twice as much as after the attempt before, ten minutes at the most."""
+    monkeypatch.setattr("leadhook.domain.backoff.random.uniform", lambda least, most: least + 0.75 * (most - least))
+    world.hand_out(world.lead(attempts=attempts))
     world.judge.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     async with world.engine():
         await anyio.sleep(2)
         release = world.store.of("release")[0].items[0]
         assert release.outcome == "retry"
-        assert 0 <= release.delay_ms <= 16_000
+        assert release.delay_ms == 750 * most_s
 
 
 async def test_defect_costs_an_attempt_and_tells_no_text_of_the_lead(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -72,6 +73,15 @@ async def test_comparisons_borrow_a_quarter_of_the_slots(world: World, slots: in
         await anyio.sleep(1)
         later = [call for call in world.store.of("claim") if call.at > 5]
         assert [call.limit for call in later] == ([min(50, slots - quarter)] if slots > 1 else [])
+
+
+async def test_no_more_comparisons_are_asked_for_than_the_database_hands_out(world: World) -> None:
+    """A quarter of many slots takes several claims."""
+    offer(world, comparisons(world, 50, next_due_ms=0), comparisons(world, 50))
+    world.judge.seconds = 30
+    async with world.engine(slots=400):
+        await anyio.sleep(10)
+    assert [call.limit for call in world.store.of("claim_comparisons")] == [50, 50]
 
 
 async def test_slots_come_back_when_comparisons_end(world: World) -> None:
@@ -167,8 +177,8 @@ async def test_a_model_that_fails_is_tried_by_one_comparison_at_a_time(world: Wo
     world.judge.seconds = 0
     async with world.engine(slots=16):
         await anyio.sleep(120)
-    limits = [call.limit for call in world.store.of("claim_comparisons")]
-    assert 1 in limits
+    tries = [call.at for call in world.store.of("claim_comparisons") if call.limit == 1]
+    assert [round(later - earlier) for earlier, later in pairwise(tries)] == [10, 20], "pauses double, from 5 s on"
     assert any(line["event"] == "brake.released" for line in world.log)
     assert ("saved", None) in finished(world)
 

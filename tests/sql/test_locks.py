@@ -1,0 +1,120 @@
+"""Whoever judges leads, or counts what money is left, does it alone: each lock for itself holds the others off."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Connect, Sql
+
+CLAIM, DRAIN, SWEEP = 1, 2, 3
+
+
+def hurry(db: "Sql", function: str) -> None:
+    """Have a function wait for locks no longer than 50 ms."""
+    name = db.value("select %(f)s::regproc::oid::regprocedure::text", f=function)
+    db.connection.execute(f"alter function {name} set lock_timeout = '50ms'".encode())
+
+
+def hold(other: "Sql", lock: int) -> None:
+    """Until the transaction ends."""
+    other.run("select pg_advisory_xact_lock(727201, %(l)s)", l=lock)
+
+
+@pytest.mark.parametrize("lock", [DRAIN, SWEEP])
+def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(db: "Sql", connect: "Connect", lock: int) -> None:
+    """It hears busy."""
+    hurry(db, "public.leadhook_sweep")
+    db.eligible_lead("a")
+    other = connect()
+    with other.transaction():
+        hold(other, lock)
+        assert db.rpc("leadhook_sweep", p_worker="worker-1")["busy"]
+    assert db.states() == {}
+    db.rpc("leadhook_sweep", p_worker="worker-1")
+    assert list(db.states()) == ["a"]
+
+
+@pytest.mark.parametrize("lock", [CLAIM, DRAIN])
+def test_a_claim_and_a_request_do_nothing_while_somebody_else_claims_or_drains(
+    keyed: "Sql", connect: "Connect", lock: int
+) -> None:
+    """They hear busy."""
+    for function in ("public.leadhook_claim", "public.leadhook_process_begin"):
+        hurry(keyed, function)
+    keyed.ready_job("a")
+    other = connect()
+    with other.transaction():
+        hold(other, lock)
+        assert keyed.claim()["busy"]
+        begun = keyed.rpc("leadhook_process_begin", p_token=uuid4(), p_worker="w", p_leads=[{"lead_id": "a"}])
+        assert begun["busy"]
+    assert keyed.states() == {"a": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("public.leadhook_replay", {"p_lead_ids": ["a"], "p_actor": "ann"}),
+        (
+            "public.leadhook_replay_filtered",
+            {"p_filter": {"all": True}, "p_limit": 5, "p_mode": "replay", "p_actor": "ann"},
+        ),
+    ],
+)
+def test_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect", function: str, arguments: dict[str, Any]) -> None:
+    """Its caller hears of the lock, and nothing is begun."""
+    hurry(db, function)
+    db.ready_job("a", state="done")
+    other = connect()
+    with other.transaction():
+        hold(other, DRAIN)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            db.call(function, **arguments)
+    assert (db.states(), db.count("leadhook.replays")) == ({"a": "done"}, 0)
+
+
+def test_stopping_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect") -> None:
+    """Its leads stay as they are meanwhile."""
+    hurry(db, "public.leadhook_replay_stop")
+    db.ready_job("a", state="done")
+    replay_id = db.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"]
+    other = connect()
+    with other.transaction():
+        hold(other, DRAIN)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            db.rpc("leadhook_replay_stop", p_replay_id=replay_id)
+    assert db.states() == {"a": "ready"}
+
+
+def test_a_released_backlog_waits_for_the_drain(db: "Sql", connect: "Connect") -> None:
+    """And stays held meanwhile."""
+    hurry(db, "leadhook.release_backlog")
+    db.ready_job("a", state="held")
+    slice_of = {"p_user_id": db.USER, "p_tag": db.TAG, "p_after_lead": "", "p_limit": 5, "p_redo": False}
+    other = connect()
+    with other.transaction():
+        hold(other, DRAIN)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            db.call("leadhook.release_backlog", **slice_of)
+    assert db.states() == {"a": "held"}
+    db.call("leadhook.release_backlog", **slice_of)
+    assert db.states() == {"a": "ready"}
+
+
+def test_comparisons_wait_for_the_claim_where_there_is_a_budget(keyed: "Sql", connect: "Connect") -> None:
+    """Two that count what is left would spend it twice."""
+    hurry(keyed, "public.leadhook_compare_claim")
+    keyed.ready_job("a", state="done")
+    keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann", p_mode="compare")
+    keyed.rpc("leadhook_set_budget", p_daily_usd=1, p_actor="ann")
+    price = {"lead_usd": 0.1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
+    arguments: dict[str, Any] = {"p_token": uuid4(), "p_worker": "w", "p_limit": 1, "p_price": price}
+    other = connect()
+    with other.transaction():
+        hold(other, CLAIM)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            keyed.rpc("leadhook_compare_claim", **arguments)
+    assert keyed.ids_of(keyed.rpc("leadhook_compare_claim", **arguments)) == ["a"]
