@@ -8,6 +8,7 @@ from pathlib import Path
 
 WRITTEN_WITHIN_S = 0.5
 """A line is written a moment after its answer was sent."""
+POLLERS_SEARCH = "rpc/rpc_get_eligible_llm_jobs"
 LINE = re.compile(r'"(?P<method>[A-Z]+) (?P<path>/\S*) HTTP/[\d.]+" (?P<status>\d{3})')
 
 
@@ -33,9 +34,8 @@ class AccessLog:
 
 
 def of_the_service(requests: Counter[str]) -> Counter[str]:
-    """Those of leadhook, which calls nothing but its own functions; by their names without the common beginning."""
-    prefix = "rpc/leadhook_"
-    return Counter({path.removeprefix(prefix): n for path, n in requests.items() if path.startswith(prefix)})
+    """All but the search for leads of a poller beside it; functions of leadhook's by their short names."""
+    return Counter({path.removeprefix("rpc/leadhook_"): n for path, n in requests.items() if path != POLLERS_SEARCH})
 
 
 def of_the_poller(requests: Counter[str]) -> Counter[str]:

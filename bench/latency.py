@@ -68,17 +68,17 @@ def measure_on(stack: Stack, plan: Plan) -> Measurement:
     application = empty_application(stack.connection)
     stack.model.answer_at_once()
     samples = Samples()
-    with stack.service(), stack.bare_chain() as bare_url:
+    with stack.bare_chain() as bare_url:
         course = Course(stack, application, plan, bare_url)
         for turn in range(plan.turns):
             share = plan.leads // plan.turns
-            course.warm_up()
-            say(f"turn {turn + 1} of {plan.turns}")
-            course.apart(share, samples)
-            course.close(share, samples)
+            with stack.service():
+                course.warm_up()
+                say(f"turn {turn + 1} of {plan.turns}")
+                course.apart(share, samples)
+                course.close(share, samples)
             with stack.poller():
                 course.polled(plan.polled // plan.turns, samples)
-            stack.ring(stack.facts["webhook_url"])
     return Measurement("From the commit of a single lead to its first model call", _figures(samples), vars(samples))
 
 

@@ -8,6 +8,7 @@ import psycopg
 from bench.console import say, track
 from bench.database import wired_database
 from bench.measurement import Figure, Measurement
+from bench.stack import BrokenRunError
 
 from leadhook.local.database import Database
 
@@ -39,12 +40,14 @@ class Case:
         words: what it is.
         statement: what is timed.
         filled: whether the 10,000 leads are there before.
+        touches: whether our triggers write down whom it changed.
         repeated: how often it runs in each half of a pair; the median counts, as a first run has plans to make.
     """
 
     words: str
     statement: str
     filled: bool = False
+    touches: bool = True
     repeated: int = 1
 
 
@@ -62,6 +65,7 @@ CASES = {
         "UPDATE of 10,000 bios, which matter to nobody here",
         "update public.lead_details set bio = bio || '.'",
         filled=True,
+        touches=False,
     ),
     "insert_5000_one_by_one": Case("5,000 INSERTs of one row in one transaction", ONE_BY_ONE),
     "insert_1": Case(
@@ -104,7 +108,16 @@ def _time(connection: psycopg.Connection, case: Case, *, on: bool) -> float:
         connection.execute("insert into public.lead_details (lead_id, bio) select lead_id, bio from bench.source")
     _switch(connection, on=on)
     connection.execute("checkpoint")
-    return median(_run(connection, case.statement) for _ in range(case.repeated))
+    took_ms = median(_run(connection, case.statement) for _ in range(case.repeated))
+    if case.touches and _has_touches(connection) is not on:
+        raise BrokenRunError(f"{case.words}: the triggers did {'nothing' if on else 'something'}")
+    return took_ms
+
+
+def _has_touches(connection: psycopg.Connection) -> bool:
+    row = connection.execute("select exists (select from leadhook.touches)").fetchone()
+    assert row is not None  # noqa: S101 - for the type checker
+    return bool(row[0])
 
 
 def _run(connection: psycopg.Connection, statement: str) -> float:

@@ -24,6 +24,8 @@ from leadhook.settings import load_settings
 
 TICK_S = 0.005
 LINES_A_TICK = 2
+TEXT = "x" * 8000
+"""Long enough that ten seconds fill the 8 MB that a queue holds, and a batch in flight."""
 REQUIRED = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SECRET_KEY": "visibly-fake-key"}
 
 
@@ -82,7 +84,7 @@ async def chat() -> None:
     while True:
         await asyncio.sleep(TICK_S)
         for _ in range(LINES_A_TICK):
-            log.info("lead.finished", lead_id="lead-1", outcome="saved", score=80, text="x" * 200)
+            log.info("lead.finished", lead_id="lead-1", outcome="saved", score=80, text=TEXT)
 
 
 async def measure(seconds: float) -> list[float]:

@@ -92,4 +92,5 @@ def test_no_stranger_gets_more_than_the_document_says(arena: "Arena") -> None:
     told = [(line["route"], line["status"]) for line in service.events("http.request")]
     assert {401, 429} <= {status for _, status in told}
     assert {status for route, status in told if route is not None} <= {200, 401, 429}
+    assert {route for route, status in told if status == 200} <= {"/", "/health", "/ready", "/docs", "/openapi.json"}
     assert arena.project.states() == {}

@@ -111,6 +111,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
     project.set_keys(*gemini, canaries.key("malformed key", "two\nlines {}"))
     quota: dict[str, Any] = {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 3}
     project.model.order(
+        {"match": {"step": "message", "first": 2}, "do": {"answer": "html_in_message"}},
         {"match": {"first": 1}, "do": {"error": quota}},
         *({"match": {"first": 1}, "do": {"answer": manner}} for manner in MANNERS if manner != "ok"),
     )
@@ -136,6 +137,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
             OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=log_service.url,
             OTEL_EXPORTER_OTLP_HEADERS=f"authorization=Bearer%20{ship}",
             LOG_FILE=str(file),
+            MAX_CONCURRENCY="1",  # so that one lead gets both bad messages
         ).wait_until_up()
         poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(leads), service.tail)
         knock(service.url, canaries, admin, static)
@@ -144,6 +146,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         service.signal(15)  # type: ignore[arg-type]  # a number is a signal too
         service.wait(60)
 
+    assert project.value("select count(*) from leadhook.attempts where error_code = 'message_markup'") > 0
     output = service.log.read_text()
     lines = [json.loads(line) for line in output.splitlines()]
     assert {"lead.finished", "webhook.accepted", "webhook.refused", "http.request", "service.stopped"} <= {

@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.conftest import poll
+from tests.conftest import ALONE, poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SLOTS = 8
 LATENCY_S = 0.8
-SLACK_S = 4
+SLACK_S = 4 if ALONE else 12
 """A wake of up to 1 s after the lease's end, a queue of leads, and a busy machine."""
 
 
@@ -58,8 +58,8 @@ def test_kill_9_with_the_default_lease_times(arena: "Arena") -> None:
 def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: "Arena") -> None:
     """Stopped beyond its lease, then woken: it is told lease_lost, and the next ring finds it at work."""
     project = arena.project
-    project.model.behave(latency_ms=1000)
-    leads = project.bring(40)
+    project.model.behave(latency_ms=2000)
+    leads = project.bring(32)
     zombie, other = arena.serve(rung=True, MAX_CONCURRENCY=str(SLOTS)), arena.serve(MAX_CONCURRENCY=str(SLOTS))
     for service in (zombie, other):
         service.wait_until_up()
@@ -84,6 +84,7 @@ def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: "Arena") -> Non
     )
     assert not {row[0] for row in saved} & set(lost)
 
+    other.kill()
     more = project.bring(5)
     arena.wait_for_answers(more)
     arena.wait_for_rest()
@@ -100,7 +101,7 @@ def is_in_the_middle_of_calls(arena: "Arena", service: "Service") -> bool:
     """Whether each of its leads has a model call that has only just begun."""
     held = arena.project.held_by(service.worker_like)
     now_ms = time.time() * 1000
-    begun = {c["name"] for c in arena.project.model.calls() if c["status"] is None and now_ms - c["time"] < 400}
+    begun = {c["name"] for c in arena.project.model.calls() if c["status"] is None and now_ms - c["time"] < 1000}
     return len(held) >= SLOTS // 2 and held <= begun
 
 
@@ -112,6 +113,7 @@ def kill_while_holding(arena: "Arena", victim: "Service", *, lease_s: float) -> 
     victim.kill()
     killed_at = time.monotonic()
     held = sorted(project.held_by(victim.worker_like))
+    assert held, "it died with nothing in its hands"
     arena.wait_for_answers(held, lease_s + 2 * LATENCY_S + SLACK_S)
     print(f"it held {len(held)} leads; they were answered {time.monotonic() - killed_at:.1f} s later")  # noqa: T201 - a figure for people
 

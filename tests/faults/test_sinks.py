@@ -13,6 +13,8 @@ from leadhook.local.ports import free_port
 
 CHATTER = Path(__file__).parent / "chatter.py"
 CASES = ["stdout blocked", "stdout slow", "stdout full", "otlp dead", "otlp deaf", "otlp slow", "otlp denies"]
+FULL = [case for case in CASES if case not in ("otlp slow", "otlp denies")]
+"""Whose queue is full after ten seconds; a service that is only slow, or answers 401, takes or loses batches."""
 MOST_MS = 20 if LONG else 50
 MOST_KB = 64 * 1024
 
@@ -54,7 +56,6 @@ def test_a_bad_sink_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
     good_ms = late_ms.pop("good")
     assert {case: ms for case, ms in late_ms.items() if ms > good_ms + MOST_MS} == {}, measured
     assert measured["grown_kb"] < MOST_KB
-    if LONG:
+    if LONG:  # in the short form a queue is full at once
         assert measured["lost"]["good"] == 0, measured
-    else:
-        assert min(measured["lost"][case] for case in CASES) > 0, measured
+    assert min(measured["lost"][case] for case in (FULL if LONG else CASES)) > 0, measured

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from leadhook.domain.job import Batch, LeaseRef, ParkedKey, Release, Renewal, Result, Timing
+from leadhook.domain.job import Batch, ClaimedLead, LeaseRef, ParkedKey, Release, Renewal, Result, Timing
 from leadhook.domain.verdict import Message, Paid, Score, Usage
 from leadhook.store import Store, open_store
 
@@ -41,6 +41,20 @@ async def claim(store: Store, token: UUID | None = None) -> Batch:
     """As many as there are."""
     return await store.claim(
         worker="w", token=token or uuid4(), limit=50, slow_limit=37, cursor=None, hints=[], cause="ring"
+    )
+
+
+def returned(lead: ClaimedLead, answer: Paid | None = None) -> Release:
+    """Given back unspent."""
+    return Release(
+        lead_id=lead.lead_id,
+        fence=lead.fence,
+        outcome="returned",
+        error_code="shutting_down",
+        reason="the service was shutting down",
+        paid=answer,
+        usage=Usage(),
+        timing=Timing(),
     )
 
 
@@ -111,20 +125,7 @@ async def test_paid_answer_travels_with_renewal_and_release(store: Store) -> Non
     """The next lease has it."""
     first, second, third = (await claim(store)).leads
     renewed = await store.renew("w", [Renewal(lead_id=first.lead_id, fence=first.fence, paid=paid("renewed"))])
-    releases = [
-        Release(
-            lead_id=lead.lead_id,
-            fence=lead.fence,
-            outcome="returned",
-            error_code="shutting_down",
-            reason="the service was shutting down",
-            paid=answer,
-            usage=Usage(),
-            timing=Timing(),
-        )
-        for lead, answer in ((first, None), (second, paid("released")), (third, None))
-    ]
-    released = await store.release("w", releases)
+    released = await store.release("w", [returned(first), returned(second, paid("released")), returned(third)])
     assert [reply.outcome for reply in renewed.leases] == ["renewed"]
     assert {reply.outcome for reply in released.leases} == {"released"}
     answers = {lead.lead_id: lead.paid.score.response if lead.paid else None for lead in (await claim(store)).leads}
@@ -136,6 +137,10 @@ async def test_parked_key_hands_nothing_out_until_it_returns(store: Store) -> No
     batch = await claim(store)
     fingerprint = batch.keys[0].fingerprint
     await store.release("w", [], [ParkedKey(fingerprint=fingerprint, reason="quota", for_ms=60_000)])
+    (held,) = (lead for lead in batch.leads if lead.lead_id == "plain")
+    await store.release("w", [returned(held)])
+    again = await claim(store)
+    assert (again.leads, again.keys) == ((), ())
     status = await store.status()
     assert (status.keys.total, status.keys.healthy, status.keys.cooling) == (1, 0, 1)
     assert status.keys.next_return_at is not None

@@ -52,6 +52,16 @@ def test_a_full_disk_costs_no_line_and_no_half_of_one() -> None:
     assert [(each["event"], each["reason"]) for each in told] == [("log.failed", "No space left on device")]
 
 
+@pytest.mark.parametrize(("size", "fit"), [(1, 10_000), (1024 * 1024, 8)])
+def test_the_queue_holds_10000_lines_or_8_mb(size: int, fit: int) -> None:
+    """Unless told otherwise; memory is bounded while nobody reads."""
+    lines = Lines()
+    line = b"x" * size
+    assert all(lines.put(line) for _ in range(fit))
+    assert not lines.put(line)
+    assert (len(lines), lines.dropped) == (fit, 1)
+
+
 def test_lines_beyond_the_room_are_counted_and_told_of() -> None:
     """By number and by size; the event comes with the first line that goes through again."""
     disk = FullDisk()
