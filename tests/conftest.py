@@ -43,8 +43,6 @@ RUN_DIRECTORY = "LEADHOOK_TEST_RUN_DIRECTORY"
 STACKS_OWN = "17"
 POSTGRES = os.environ.get("LEADHOOK_POSTGRES") or STACKS_OWN
 """The major release to test on; `make test-postgres` tries all."""
-ALONE = "PYTEST_XDIST_WORKER" not in os.environ
-"""Nothing else is being tested: limits of time hold as they are promised. Beside other tests they are wider."""
 PASSWORD = "visibly-fake-password"
 MEMORY_WANTED = 4 * 1024**3
 RING_URL = "http://127.0.0.1:9/webhooks/leads"

@@ -188,5 +188,5 @@ def _worker_name() -> str:
 
 
 def _give_up(why: object, exit_code: int) -> NoReturn:
-    print(f"leadhook: {why}", file=sys.stderr)  # noqa: T201 - the log may not be set up yet
+    sys.stderr.write(f"leadhook: {why}\n")  # the log may not be set up yet
     raise SystemExit(exit_code)

@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.conftest import ALONE, poll
+from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SLOTS = 8
 LATENCY_S = 0.8
-SLACK_S = 4 if ALONE else 12
+SLACK_S = 4
 """A wake of up to 1 s after the lease's end, a queue of leads, and a busy machine."""
 
 

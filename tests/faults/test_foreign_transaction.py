@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from psycopg import sql
-from tests.conftest import ALONE
 from tests.faults.conftest import LONG
 from tests.faults.living import EXISTING
 
@@ -33,7 +32,7 @@ ROWS = (
     "insert into public.gemini_api (api_key) values ('visibly-fake-key')",
 )
 HOLD_S = 20 if LONG else 3
-LONGEST_S = 1.5 if ALONE else 2.5
+LONGEST_S = 1.5
 PAUSE_S = 0.02
 EAGER = Patience(total_s=120, pause_s=0.2)
 """With more tries, thus more queues behind them, than a user's command makes."""

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.conftest import ALONE, poll
+from tests.conftest import poll
 from tests.faults.invariants import assert_one_answer_each
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LEASE_S = 1.5
 JITTER_S = 1.0
-SLACK_S = 0.7 if ALONE else 1.5
+SLACK_S = 0.7
 
 
 def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: "Arena") -> None:

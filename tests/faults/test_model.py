@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.conftest import ALONE, poll
+from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 from tests.faults.project import KEYS
 
@@ -116,7 +116,7 @@ def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: "Arena")
     poll(lambda: project.model.newest() > newest, service.tail)
     first = project.model.calls(since=newest)[0]["time"] / 1000
     print(f"first call {first - committed_at:.2f} s after the commit of a good key")  # noqa: T201 - a figure for people
-    assert first - committed_at <= (2 if ALONE else 6)
+    assert first - committed_at <= (2 if arena.long else 6)
     arena.wait_for_answers(leads, 60)
     arena.wait_for_rest()
     assert_one_answer_each(project, leads)

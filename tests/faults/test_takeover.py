@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.cli_project import CliProject, needs_cli
-from tests.conftest import ALONE, new_webhook_secret, poll
+from tests.conftest import new_webhook_secret, poll
 from tests.dump import dump, postgres_program
 from tests.faults.conftest import LONG
 from tests.faults.living import EXISTING, Living, living, secret_in
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 50_000 if LONG else 2_000
 INSTALL_S = 30
-FIRST_CALL_S = 2 if ALONE else 6
+FIRST_CALL_S = 2
 RELEASED = 100
 
 

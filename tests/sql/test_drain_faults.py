@@ -11,21 +11,10 @@ if TYPE_CHECKING:
     from tests.sql.conftest import Sql
 
 
-def poison(db: "Sql") -> None:
-    """Put a view in the place of all_leads that raises for leads whose id begins with `bad`."""
-    db.run("alter table public.all_leads rename to real_leads")
-    db.run(
-        "create view public.all_leads as select lead_id, user_id, tag, linkedin_url,"
-        " case when lead_id like 'bad%%' then 1 / (length(lead_id) - length(lead_id)) = 1 else scrapped end as scrapped"
-        " from public.real_leads"
-    )
-    db.run("grant select on public.all_leads to service_role")
-
-
 def test_one_bad_lead_of_a_slice_is_set_aside_and_the_others_go_on(db: "Sql") -> None:
     """Dead, with the reason, and counted like the others."""
     leads = [*db.eligible_leads(40), db.eligible_lead("bad-1"), db.eligible_lead("bad-2")]
-    poison(db)
+    db.poison()
     db.touch(*leads)
     assert db.drain("start") == 42
     job = db.job("bad-1")
@@ -39,7 +28,7 @@ def test_one_bad_lead_of_a_slice_is_set_aside_and_the_others_go_on(db: "Sql") ->
 def test_a_bad_lead_that_is_leased_is_not_disturbed(db: "Sql") -> None:
     """Its save will judge it."""
     db.ready_job("bad-1", state="leased")
-    poison(db)
+    db.poison()
     db.touch("bad-1")
     db.drain()
     assert db.states() == {"bad-1": "leased"}
@@ -49,7 +38,7 @@ def test_a_bad_lead_of_a_walk_is_set_aside(db: "Sql") -> None:
     """And the walk goes on behind it."""
     for lead_id in ("bad-1", "good-1"):
         db.ready_job(lead_id, state="waiting")
-    poison(db)
+    db.poison()
     db.touch_prompts()
     db.drain()
     assert (db.states(), db.count("leadhook.touches")) == ({"bad-1": "dead", "good-1": "ready"}, 0)
@@ -58,7 +47,7 @@ def test_a_bad_lead_of_a_walk_is_set_aside(db: "Sql") -> None:
 def test_a_lead_that_was_set_aside_comes_back_when_it_is_mended(db: "Sql") -> None:
     """A change of its row is a new chance."""
     db.eligible_lead("bad-1")
-    poison(db)
+    db.poison()
     db.touch("bad-1")
     db.drain()
     db.run("drop view public.all_leads")

@@ -1,6 +1,6 @@
 """Whether the model that is set has a future."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Final
 
 from leadhook.doctor.finding import Finding, fault, ok, warning
@@ -20,6 +20,6 @@ def judge_model(model: str, today: date | None = None) -> list[Finding]:
     ends = ENDS.get(model)
     if ends is None:
         return [ok("model", f"{model} is used; no end of it is known here.")]
-    if ends <= (today or date.today()):  # noqa: DTZ011 - a day more or less is no matter
+    if ends <= (today or datetime.now(UTC).date()):
         return [fault("model", f"Google ended {model} on {ends}.", NEXT)]
     return [warning("model", f"Google ends {model} on {ends}.", NEXT)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 
 from rich.console import Console
 from rich.text import Text
@@ -29,7 +30,8 @@ def run(*, live: bool, at: str | None, as_json: bool) -> int:
     asyncio.run(examine(tell, live=live, at=at))
     counts = {level: sum(finding.level is level for finding in found) for level in Level}
     if as_json:
-        print(json.dumps({"counts": counts, "findings": [finding.model_dump() for finding in found]}, indent=2))  # noqa: T201 - the command's output
+        told = {"counts": counts, "findings": [finding.model_dump() for finding in found]}
+        sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
     else:
         console.print(f"\n{counts[Level.FAULT]} faults, {counts[Level.WARNING]} warnings, {counts[Level.OK]} ok")
     return 1 if counts[Level.FAULT] else 0
