@@ -62,9 +62,9 @@ bench: $(READY) ## measure everything, 22 minutes on a quiet machine; one: .venv
 	$(BIN)/python -m bench
 
 lock: ## renew the lock files from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group node -o requirements-node.lock
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group node -o requirements-node.lock
 
 wheel: $(READY) ## build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist .
