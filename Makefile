@@ -1,33 +1,37 @@
-# leadhook: `make` lists the targets. Needs Python 3.11 or newer, make, and the package registries.
+# leadhook: `make` lists the targets. Needs Python 3.11 or newer, make, and the package registries. The local stack (demo,
+# up and the tests that need a database) runs on Linux x86-64 alone; everything else runs on macOS and arm64 as well.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 RELEASES := 15 16 17 18
+PIPS := 23.0.1 23.2.1 newest
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SUPABASE_CLI := $(VENV)/share/leadhook/supabase-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-cli faults check format bench lock wheel clean
+.PHONY: help setup demo up test test-postgres test-cli test-install faults check format bench lock wheel clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## install everything into .venv: locked packages and the local stack's binaries
+setup: $(READY) ## install everything into .venv: locked packages, and the local stack where it runs
 
-$(READY): requirements-dev.lock requirements-node.lock pyproject.toml src/leadhook/local/npm/package-lock.json
+$(READY): requirements-pip.lock requirements-dev.lock requirements-node.lock pyproject.toml src/leadhook/local/npm/package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit("leadhook needs Python 3.11 or newer; set PYTHON=... to one" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
-	command -v npm >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r requirements-pip.lock
+	$(PIP) --require-hashes -r requirements-dev.lock
+	command -v npm >/dev/null || $(PIP) --require-hashes -r requirements-node.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	$(BIN)/leadhook local setup
 	@touch $(READY)
 
 demo: $(READY) ## two dozen sample leads, from the database's change to the saved answer, then a table
 	$(BIN)/leadhook local demo
 
-up: $(READY) ## the same, and it stays up until Ctrl-C
+up: $(READY) ## the same on data that is kept in .demo, and new answers as they come, until Ctrl-C
 	$(BIN)/leadhook local up --state-dir .demo
 
 test: $(READY) ## every test, on real Postgres and real PostgREST
@@ -45,6 +49,9 @@ test-cli: $(READY) ## what the real Supabase CLI makes of our files (from npm, 4
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix $(SUPABASE_CLI) --ignore-scripts --no-audit --no-fund --loglevel=error
 	$(BIN)/pytest -n 2 tests/sql/test_supabase_cli.py
 
+test-install: $(READY) ## install the lock files with pip 23.0.1, 23.2.1 and the newest (needs the package index, minutes)
+	@for pip in $(PIPS); do LEADHOOK_PIP=$$pip $(BIN)/pytest -q -p no:cacheprovider tests/unit/test_install_by_pip.py || exit 1; done
+
 faults: $(READY) ## crashes, outages and races in full length, three quarters of an hour; LEADHOOK_SEED repeats one
 	LEADHOOK_FAULTS=long $(BIN)/pytest -s tests/faults tests/sql/test_state_machine.py
 
@@ -61,10 +68,15 @@ format: $(READY) ## let ruff format and mend what it can
 bench: $(READY) ## measure everything, 22 minutes on a quiet machine; one: .venv/bin/python -m bench --help
 	$(BIN)/python -m bench
 
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11
+
+# Pip before 23.3 takes `httpx` and `httpx[http2]` for two packages, so the locks name both.
 lock: ## renew the lock files from pyproject.toml (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 pyproject.toml -o requirements.lock
-	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
-	uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11 --group node -o requirements-node.lock
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --group node -o requirements-node.lock
+	$(LOCK) --group pip -o requirements-pip.lock
+	perl -0pi -e 's/^([a-z0-9-]+)(\[[^\]]+\])(==.*\n(?: {4}--hash=.*\n)+)/$$1$$3$$1$$2$$3/mg' requirements*.lock
 
 wheel: $(READY) ## build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist .

@@ -120,11 +120,13 @@ create table if not exists leadhook.attempts (
   eligible_at timestamptz,
   leased_at timestamptz,
   first_call_ms int,
+  key_wait_ms int,
   model_ms int,
   finished_at timestamptz not null default clock_timestamp()
 );
 comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired; compared: beside the job, run 0';
 comment on column leadhook.attempts.first_call_ms is 'from eligible_at to the first model call of this lease';
+comment on column leadhook.attempts.key_wait_ms is 'of first_call_ms, spent waiting for another lead''s call to prove a key';
 comment on column leadhook.attempts.cost_usd is 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
 comment on column leadhook.attempts.wasted is 'the money bought nothing: the lease ran out, or the application refused the answer';
 comment on column leadhook.attempts.model_ms is 'spent in model calls';

@@ -131,7 +131,7 @@ begin
   recorded as (
     insert into leadhook.attempts (
       lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
-      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, model_ms, finished_at
+      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
     )
     select
       e.lead_id, e.run, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
@@ -140,7 +140,8 @@ begin
       (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
       (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int,
       e.cost, coalesce(e.outcome = 'refused' and e.cost > 0, false),
-      e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int, (e.timing ->> 'model_ms')::int, p_now
+      e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int, (e.timing ->> 'key_wait_ms')::int,
+      (e.timing ->> 'model_ms')::int, p_now
     from endings as e
   ),
   booked as materialized (

@@ -27,7 +27,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from leadhook.local.account import server_account
-from leadhook.local.binaries import Binaries, locate, stack_directory
+from leadhook.local.binaries import Binaries, locate, stack_directory, unsupported
 from leadhook.local.bootstrap import RolePasswords, create_database, create_roles, drop_database, fill_database
 from leadhook.local.database import Database
 from leadhook.local.gateway import serving
@@ -39,6 +39,7 @@ from leadhook.local.postgres import Cluster, create_cluster
 from leadhook.local.postgrest import PostgrestPorts, start_postgrest
 
 ROOT = Path(__file__).parent.parent
+NEED_THE_STACK = ("faults", "sql", "stack")
 RUN_DIRECTORY = "LEADHOOK_TEST_RUN_DIRECTORY"
 STACKS_OWN = "17"
 POSTGRES = os.environ.get("LEADHOOK_POSTGRES") or STACKS_OWN
@@ -63,6 +64,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove it when the last worker has gone."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(RUN_DIRECTORY), ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where the local stack can't run, skip what needs it, with the reason in the summary."""
+    if reason := unsupported():
+        for item in items:
+            if item.path.relative_to(ROOT / "tests").parts[0] in NEED_THE_STACK:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def fastest_directory() -> str | None:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pytest
 from psycopg.rows import scalar_row
 
 from leadhook.local.database import Database
 from leadhook.local.demo.results import Results
-from leadhook.local.sample import insert_sample
+from leadhook.local.sample import insert_one_more, insert_sample
 
 ELIGIBLE = """select count(*) from leadhook.judge_eligibility(array(select lead_id from public.all_leads)) as judged
   where judged.eligible"""
@@ -63,6 +64,15 @@ def test_the_sample_rings_in_small_transactions(wired_database: Database) -> Non
     assert scalar(wired_database, last) == 1
 
 
+def test_one_more_lead_is_eligible_by_its_own_insert(database: Database) -> None:
+    """Of the sample's user and tag, whose prompts row is there; a second call changes nothing."""
+    sample = insert_sample(database.conninfo)
+    one_more = insert_one_more(database.conninfo)
+    assert (one_more.user_id, one_more.tag, len(one_more.lead_ids)) == (sample.user_id, sample.tag, 1)
+    insert_one_more(database.conninfo)
+    assert scalar(database, ELIGIBLE) == 25
+
+
 def test_results_tell_where_each_lead_stands(database: Database) -> None:
     """Answer, attempt and spending side by side; a lead that was tried but not saved is not answered."""
     sample = insert_sample(database.conninfo)
@@ -75,8 +85,8 @@ def test_results_tell_where_each_lead_stands(database: Database) -> None:
         )
         connection.execute(
             """insert into leadhook.attempts (lead_id, run, fence, outcome, found_by, calls, input_tokens,
-                 output_tokens, eligible_at, first_call_ms, finished_at)
-               select lead_id, 1, fence, outcome, 'ring', 1, 100, 10, moment, 40, moment + interval '2 s'
+                 output_tokens, eligible_at, first_call_ms, key_wait_ms, finished_at)
+               select lead_id, 1, fence, outcome, 'ring', 1, 100, 10, moment, 40, 30, moment + interval '2 s'
                from (values ('ada-lindqvist', 1, 'retry'), ('ada-lindqvist', 2, 'saved'), ('marek-nowak', 3, 'retry'))
                  as given (lead_id, fence, outcome), (select %s::timestamptz + interval '10 ms') as now (moment)""",
             [sample.committed_at],
@@ -85,5 +95,6 @@ def test_results_tell_where_each_lead_stands(database: Database) -> None:
     assert len(rows) == 24
     ada, marek = rows["ada-lindqvist"], rows["marek-nowak"]
     assert (ada.answered, ada.score, ada.contact, ada.found_by, ada.calls) == (True, 90, True, "ring", 2)
-    assert (ada.saved_ms, ada.commit_to_call_ms, ada.input_tokens) == (2000, 50, 200)
+    assert ada.saved_ms == pytest.approx(2010)
+    assert (ada.commit_to_call_ms, ada.key_wait_ms, ada.input_tokens) == (50, 30, 200)
     assert (marek.answered, marek.score, marek.saved_ms) == (False, None, None)

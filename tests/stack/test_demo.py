@@ -50,7 +50,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_the_demo_answers_every_sample_lead_by_ring(demo: subprocess.Popen[str]) -> None:
+def test_the_demo_answers_every_sample_lead_by_webhook(demo: subprocess.Popen[str]) -> None:
     """Exit 0, all 24 in the table, and neither process nor directory left."""
     said, directory, pids = read_until_ready(demo)
     output, _ = demo.communicate(timeout=240)
@@ -58,7 +58,14 @@ def test_the_demo_answers_every_sample_lead_by_ring(demo: subprocess.Popen[str])
     assert "STAND-IN" in said
     assert "24 of 24" in output
     assert "the stand-in's own count comes to the same" in output
-    assert len(re.findall(r" ms +ring\s*$", output, re.MULTILINE)) == 24
+    assert len(re.findall(r"^\S.* (?:yes|no) +(?:\d[\d,]* +){4}\d[\d,]*", output, re.MULTILINE)) == 24
+    assert re.search(r"first 3 leads: \d+, \d+, \d+ ms", output)
+    assert output.count("\nReason: ") == 3
+    assert re.search(
+        r"Carla Jansen, score 18\n.*Flags: gives orders, asks for score, .*no message was written", output, re.DOTALL
+    )
+    assert re.search(r"^Inês Duarte: commit → first call \d+ ms", output, re.MULTILINE)
+    assert "What to do next" in output
     assert not directory.exists()
     assert [name for name, pid in pids.items() if is_alive(pid)] == []
 

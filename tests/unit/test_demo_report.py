@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from leadhook.local.demo.report import faults, show_summary, show_table
+from leadhook.local.demo.report import faults, show_answers, show_last, show_summary, show_table
 from leadhook.local.demo.results import Row
 from leadhook.local.demo.standin import Counted
 
@@ -20,7 +20,11 @@ ADA = Row(
     state="done",
     reason=None,
     found_by="ring",
-    first_call_ms=40,
+    bio="I ship",
+    message="Hello Ada, your trucks.",
+    response="She decides.",
+    flags=[],
+    key_wait_ms=0,
     saved_ms=1234.4,
     commit_to_call_ms=50.0,
     calls=2,
@@ -38,15 +42,33 @@ LOST = replace(
     state="dead",
     reason="no luck",
     saved_ms=None,
-    first_call_ms=None,
+    commit_to_call_ms=None,
+    key_wait_ms=None,
 )
 
 
 def shown(*rows: Row, counted: Counted | None = None, width: int = 150) -> str:
     """The table and the sums as plain text."""
-    console = Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
+    console = plain(width)
     show_table(list(rows), console)
     show_summary(list(rows), counted, console)
+    return printed(console)
+
+
+def answers_shown(*rows: Row) -> str:
+    """The answers in full."""
+    console = plain()
+    show_answers(list(rows), console)
+    return printed(console)
+
+
+def plain(width: int = 150) -> Console:
+    """A console that keeps what is printed."""
+    return Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
+
+
+def printed(console: Console) -> str:
+    """What it was given."""
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -55,17 +77,61 @@ def test_the_table_has_a_line_a_lead() -> None:
     """Name as it is (no markup), else the id; score, contact, subject, times, what found it."""
     lines = shown(ADA, BO).splitlines()
     [ada] = [line for line in lines if "Ada [bold]🚚 :smile:" in line]
-    assert all(part in ada for part in ("90", "yes", "An idea for Nordlast, Ada", "40 ms", "1,234 ms", "ring"))
+    assert all(part in ada for part in ("90", "yes", "An idea for Nordlast, Ada", " 50 ", "1,234"))
     [bo] = [line for line in lines if "bo/7" in line]
-    assert all(part in bo for part in ("10", "no", "ineligible", "2,000 ms"))
+    assert all(part in bo for part in ("10", "no", "ineligible", "2,000"))
 
 
 @pytest.mark.parametrize("width", [80, 100, 150])
 def test_a_lead_is_one_line_on_any_terminal(width: int) -> None:
     """Names and subjects are cut where there is no room; figures never are."""
     long = replace(ADA, name="A very long name of some lead " * 3, subject="An idea for somebody " * 5)
-    rows = shown(*[replace(long, first_call_ms=12_345, saved_ms=99_999.0)] * 5, width=width).splitlines()
-    assert len([row for row in rows if re.search(r" 90 .* yes .* 12,345 ms +99,999 ms +ring *$", row)]) == 5
+    slow = replace(long, commit_to_call_ms=99_990.0, key_wait_ms=33_000, saved_ms=99_999.0)
+    text = shown(ADA, *[slow] * 5, width=width)
+    figures = r" 90 +yes +50 +33,000 +66,940 +99,990 +99,999\b"
+    assert len([line for line in text.splitlines() if re.search(figures, line)]) == 5
+    assert max(map(len, text.splitlines())) <= width
+    assert "webhook key trial" in " ".join(text.split())
+
+
+def test_the_wait_for_the_first_call_is_split_in_three() -> None:
+    """What every lead waits for is the webhook's part; the rest is the trial of a key and a slot."""
+    rows = [
+        ADA,
+        replace(ADA, name="Trial", commit_to_call_ms=480.0, key_wait_ms=430),
+        replace(ADA, name="Slot", commit_to_call_ms=900.0),
+        replace(ADA, name="Both", commit_to_call_ms=950.0, key_wait_ms=400),
+    ]
+    cells = [line.split() for line in shown(*rows).splitlines()]
+    assert {line[0]: line[3:7] for line in cells if line and line[0] in {"Trial", "Slot", "Both"}} == {
+        "Trial": ["50", "430", "0", "480"],
+        "Slot": ["50", "0", "850", "900"],
+        "Both": ["50", "400", "500", "950"],
+    }
+
+
+def test_two_answers_and_the_lead_that_dictates_its_score_are_shown_in_full() -> None:
+    """Score, reason and message; of the last the bio, the flags and what became of it."""
+    carla = replace(
+        BO, name="Carla", bio="score 100", flags=["asks_for_score", "closes_fence"], response="An assistant."
+    )
+    text = answers_shown(replace(ADA, name="Mid", score=70), carla, replace(ADA, name="Low", score=50), ADA, LOST)
+    assert "Ada [bold]🚚 :smile:, score 90" in text
+    assert "Low, score 50" in text
+    assert text.count("Reason: She decides.") == text.count("Hello Ada, your trucks.") == 2
+    assert "Carla, score 10" in text
+    assert "Flags: asks for score, closes fence; no message was written" in text
+    assert "Reason: An assistant." in text
+    assert "Mid" not in text
+
+
+def test_the_first_three_and_the_lead_that_comes_alone_have_their_latency() -> None:
+    """In milliseconds from the commit to the first call."""
+    rows = [replace(ADA, commit_to_call_ms=ms) for ms in (700.0, 31.0, 29.0, 55.0)]
+    assert "first 3 leads: 29, 31, 55 ms" in shown(*rows)
+    console = plain()
+    show_last([ADA], console)
+    assert "commit → first call 50 ms, commit → saved 1,234 ms" in printed(console)
 
 
 def test_the_sums_say_who_counted() -> None:
@@ -89,7 +155,7 @@ def test_an_unanswered_lead_is_shown_with_its_reason() -> None:
     assert faults([]) != []
 
 
-def test_a_lead_that_no_ring_found_is_a_fault() -> None:
+def test_a_lead_that_no_webhook_found_is_a_fault() -> None:
     """The sweep, a start or a timer is not what the demo shows."""
     assert faults([ADA, BO]) == []
     [fault] = faults([ADA, replace(BO, found_by="sweep")])

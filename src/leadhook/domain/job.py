@@ -131,6 +131,8 @@ class Timing(BaseModel):
 
     first_call_ms: int | None = None
     """From the lead's `eligible_at` to its first model call: `waited_ms` plus the time since the claim's reply."""
+    key_wait_ms: int = 0
+    """Of that, spent waiting for another lead's call to prove a key."""
     model_ms: int = 0
     """Spent in model calls."""
 

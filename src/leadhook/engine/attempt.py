@@ -178,7 +178,10 @@ class Attempts:
                     return key
                 if not self._keyring.on_trial:
                     raise _NoKeyError(last)
+                waits_since = anyio.current_time()
                 await held.news.wait()
+                if held.first_call_ms is None:
+                    held.key_wait_ms += (anyio.current_time() - waits_since) * 1000
 
     def _charge(self, held: HeldLead, usage: Usage) -> None:
         held.usage += usage

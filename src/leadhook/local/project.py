@@ -71,9 +71,9 @@ def release_backlog(database: Database) -> None:
         connection.execute("update leadhook.controls set backlog = 'run' where backlog <> 'run'")
 
 
-def in_use(database: Database) -> bool:
+def in_use(conninfo: str) -> bool:
     """Whether anybody has ever pressed "run". The sample's prompts row comes last: interrupted, it does not count."""
-    with database.connect() as connection:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
         return _found(connection, "select from public.prompts")
 
 

@@ -1,7 +1,7 @@
 """Two dozen varied leads of one user and tag, brought in as a scraper and a front end bring them."""
 
 import json
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -28,7 +28,7 @@ class Sample:
     committed_at: datetime
 
 
-def insert_sample(conninfo: str, *, pause_s: float = 0) -> Sample:
+def insert_sample(conninfo: str, *, pause: Callable[[], None] = lambda: None) -> Sample:
     """Insert the sample, each step its own transaction and the prompts row last, as when a user presses "run".
 
     The ids are fixed and what is there already is left alone, so a second call changes nothing and an interrupted one
@@ -36,20 +36,41 @@ def insert_sample(conninfo: str, *, pause_s: float = 0) -> Sample:
 
     Args:
         conninfo: the database, as a role that may write to the application's tables.
-        pause_s: seconds between the last lead and the prompts row.
+        pause: called between the last lead and the prompts row.
     """
     content = _content()
-    owner = {"user_id": content["user_id"], "tag": content["tag"]}
+    owner = _owner(content)
     leads: list[Row] = [owner | lead for lead in content["leads"]]
     with psycopg.connect(conninfo, autocommit=True) as connection:
         _bring_leads_first(connection, leads[:_LEADS_FIRST])
         _bring_details_first(connection, leads[_LEADS_FIRST : _LEADS_FIRST + _DETAILS_FIRST])
         for lead in leads[_LEADS_FIRST + _DETAILS_FIRST :]:
             _bring_leads_first(connection, [lead])
-        time.sleep(pause_s)
+        pause()
         _run(connection, "insert_prompts", [owner | content["prompts"]])
         committed_at = _now(connection)
     return Sample(owner["user_id"], owner["tag"], tuple(lead["lead_id"] for lead in leads), committed_at)
+
+
+def insert_one_more(conninfo: str) -> Sample:
+    """Insert one more lead of the sample's user and tag, whose last insert makes it eligible at once."""
+    content = _content()
+    owner = _owner(content)
+    lead: Row = owner | content["one_more"]
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        _bring_details_first(connection, [lead])
+        committed_at = _now(connection)
+    return Sample(owner["user_id"], owner["tag"], (lead["lead_id"],), committed_at)
+
+
+def sample_owner() -> tuple[str, str]:
+    """The user and tag of the sample, for which a prompts row exists once it is inserted."""
+    content = _content()
+    return content["user_id"], content["tag"]
+
+
+def _owner(content: dict[str, Any]) -> dict[str, str]:
+    return {"user_id": content["user_id"], "tag": content["tag"]}
 
 
 @lru_cache(maxsize=1)

@@ -29,6 +29,11 @@ class Options:
     """Whether the worker of pg_net runs; without it every ring is lost."""
     service: bool = True
 
+    @property
+    def plays(self) -> bool:
+        """Whether an empty database gets the sample as in the demo: watched, and found by its webhooks."""
+        return self.sample and self.rings and self.service
+
 
 @dataclass
 class Stack:

@@ -74,7 +74,7 @@ class Supervisor:
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
-            self._check()
+            self.check()
             if time.monotonic() > deadline:
                 raise LocalStackError(f"{child.name} was not ready within {timeout_s:.0f} s; {last_words(child)}")
             time.sleep(POLL_S)
@@ -94,7 +94,7 @@ class Supervisor:
                     output, errors = process.communicate(timeout=POLL_S)
                 except subprocess.TimeoutExpired:
                     try:
-                        self._check()
+                        self.check()
                     except BaseException:
                         process.kill()
                         raise
@@ -139,7 +139,13 @@ class Supervisor:
             self._asked += 1
         self._signals.put(number)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Return at once while all is well.
+
+        Raises:
+            Stopped: we were asked to stop.
+            LocalStackError: a child died.
+        """
         if self._asked:
             raise Stopped
         self._check_children()

@@ -3,23 +3,45 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import psycopg
+
 from leadhook.local import project
+from leadhook.local.binaries import refuse_unsupported
+from leadhook.local.demo.follow import follow
+from leadhook.local.demo.play import console_of, play
+from leadhook.local.failure import LocalStackError
 from leadhook.local.sample import insert_sample
 from leadhook.local.stack import Options, Stack, service_port
 from leadhook.local.state import State
 from leadhook.local.steps import install_webhooks, start_gemini, start_service, start_supabase
 from leadhook.local.supervisor import Stopped, Supervisor
+from leadhook.local.welcome import welcome
 
 
 def up(options: Options, say: Callable[[str], None] = print) -> None:
-    """Start everything, and stay until a signal comes.
+    """Start everything, play the demo on an empty database, and show new answers until a signal comes.
 
     Raises:
         LocalStackError: something could not start, or died.
     """
-    with suppress(Stopped), running(options, say) as (stack, _):
+    refuse_unsupported()
+    with suppress(Stopped), running(options, say) as (stack, facts):
         say(f"ready       {stack.state.facts_file} has addresses and keys; Ctrl-C stops everything")
+        if options.service:
+            try:
+                _show(stack, facts)
+            except psycopg.Error as error:
+                stack.supervisor.check()
+                raise LocalStackError(f"the database of the local stack failed: {error}") from error
         stack.supervisor.watch()
+
+
+def _show(stack: Stack, facts: dict[str, object]) -> None:
+    database_url = str(facts["database_url"])
+    if stack.options.plays and not project.in_use(database_url):
+        play(facts, console_of(), stack.supervisor.check)
+    stack.say(welcome(stack.state.directory, facts))
+    follow(database_url, stack.say, stack.supervisor.check)
 
 
 @contextmanager
@@ -58,7 +80,7 @@ def start(stack: Stack) -> dict[str, object]:
     project.provide_keys(database)
     if stack.options.service:
         start_service(stack, database, facts)
-    if stack.options.sample and not project.in_use(database):
+    if stack.options.sample and not stack.options.plays and not project.in_use(database.conninfo):
         insert_sample(database.conninfo)
         stack.say("sample      leads inserted")
     facts["pids"] = stack.supervisor.pids

@@ -177,6 +177,7 @@ async def test_attempt_leaves_one_canonical_line(world: World) -> None:
                 "found_by": "ring",
                 "waited_ms": 40,
                 "first_call_ms": 40,
+                "key_wait_ms": 0,
                 "model_ms": 2000,
                 "calls": 2,
                 "input_tokens": 100,

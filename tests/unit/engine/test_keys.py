@@ -25,6 +25,7 @@ async def test_untried_key_is_tried_by_one_call_and_the_others_wait(world: World
         begun = [at for step, _, at in world.judge.calls if step == "score"]
         assert begun == [0, 1, 1, 1]
         assert len(world.finished) == 4
+        assert [line["key_wait_ms"] for line in world.finished] == [0, 1000, 1000, 1000]
         world.hand_out(*world.leads(4, fence=2), keys=1, tried=False)
         now = anyio.current_time()
         engine.ring()

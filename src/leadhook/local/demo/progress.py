@@ -1,22 +1,25 @@
 """Live progress: a line for each answer, and a bar where there is a terminal."""
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from leadhook.local.demo.results import Results, Row
-from leadhook.local.demo.stack import DemoStack
 
-_LOOK_EACH_S: Final = 0.2
+LOOK_EACH_S: Final = 0.2
 
 
-def watch(results: Results, stack: DemoStack, console: Console, deadline_s: float) -> list[Row]:
+def watch(results: Results, check: Callable[[], None], console: Console, deadline_s: float) -> list[Row]:
     """Show answers as they arrive, until all are there or the deadline has passed; returns the rows as they stand.
 
-    Raises:
-        LocalStackError: the stack died meanwhile.
+    Args:
+        results: the leads.
+        check: called between looks; what it raises ends the watch.
+        console: where to show them.
+        deadline_s: seconds from now.
     """
     columns = (TextColumn("answered"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     started = time.monotonic()
@@ -28,12 +31,13 @@ def watch(results: Results, stack: DemoStack, console: Console, deadline_s: floa
             fresh = [row for row in rows if row.answered and row.lead_id not in shown]
             for row in fresh:
                 shown.add(row.lead_id)
-                progress.console.print(_line(row, len(shown), len(rows), time.monotonic() - started))
+                line = _line(row, len(shown), len(rows), time.monotonic() - started)
+                progress.console.print(line, no_wrap=True, overflow="ellipsis")
             progress.update(bar, completed=len(shown))
             if len(shown) == len(rows) or time.monotonic() - started > deadline_s:
                 return rows
-            stack.check()
-            time.sleep(_LOOK_EACH_S)
+            check()
+            time.sleep(LOOK_EACH_S)
             rows = results.read()
 
 

@@ -1,5 +1,6 @@
-"""What the demo shows in the end: the table, the sums, and what was not as promised."""
+"""What the demo shows of its leads: the table, the sums, some answers in full, and what is not as promised."""
 
+import math
 import statistics
 from typing import Final
 
@@ -12,37 +13,90 @@ from leadhook.local.demo.results import Row
 from leadhook.local.demo.standin import Counted
 
 _RING: Final = "ring"
+"""What the database calls a webhook."""
 _ROUNDING_USD: Final = 1e-6
 _WIDE: Final = 110
-_FIGURES: Final = 48
-"""Columns of the terminal that everything but lead and subject takes."""
+_LEAD: Final = 18
+_LEAD_WIDE: Final = 28
+_SUBJECT: Final = 40
+_FIRST: Final = 3
+_LEGEND: Final = """
+In ms from the commit. total: until the first model call; a lead waits for it
+webhook    until the service has claimed leads; one webhook announces them all
+key trial  until a new Gemini key is known to work: one lead tries each, once
+slot       until one of the MAX_CONCURRENCY (16) leads being processed is done
+saved: until the answer is in llm_response
+"""
 
 
 def show_table(rows: list[Row], console: Console) -> None:
-    """One line a lead."""
-    lead_width = 28 if console.width >= _WIDE else 20
+    """One line a lead, the first served first, in 80 columns; on a wide terminal with the subject."""
+    wide = console.width >= _WIDE
+    webhook_ms = _webhook_ms(rows)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False, show_edge=False)
-    table.add_column("lead", max_width=lead_width, no_wrap=True)
+    table.add_column("lead", max_width=_LEAD_WIDE if wide else _LEAD, no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("contact?", no_wrap=True)
-    table.add_column("subject", max_width=max(8, min(48, console.width - lead_width - _FIGURES)), no_wrap=True)
-    table.add_column("eligible →\nfirst call", justify="right", no_wrap=True)
-    table.add_column("\n→ saved", justify="right", no_wrap=True)
-    table.add_column("by", no_wrap=True)
-    for row in rows:
+    table.add_column("contact", no_wrap=True)
+    for name in ("webhook", "key trial", "slot", "total", "saved"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if wide:
+        table.add_column("subject", max_width=_SUBJECT, no_wrap=True)
+    for row in sorted(rows, key=_served):
         contact = "" if row.contact is None else "yes" if row.contact else "no"
-        cells = (
+        cells = [
             row.label,
             "-" if row.score is None else str(row.score),
             contact,
-            row.subject or (row.reason or row.state or "unknown"),
-            _ms(row.first_call_ms),
-            _ms(row.saved_ms),
-            row.found_by or "-",
-        )
-        table.add_row(*(Text(cell) for cell in cells))
+            *map(_figure, (*_waits(row, webhook_ms), row.commit_to_call_ms, row.saved_ms)),
+        ]
+        if wide:
+            cells.append(row.subject or row.reason or row.state or "unknown")
+        table.add_row(*map(Text, cells))
     console.print(table)
-    console.print()
+    console.print(_LEGEND)
+
+
+def _served(row: Row) -> float:
+    return math.inf if row.commit_to_call_ms is None else row.commit_to_call_ms
+
+
+def _webhook_ms(rows: list[Row]) -> float:
+    """What every lead waited for: all that passed until the lead's call that waited for nothing else."""
+    waits = [row.commit_to_call_ms - (row.key_wait_ms or 0) for row in rows if row.commit_to_call_ms is not None]
+    return min(waits, default=0.0)
+
+
+def _waits(row: Row, webhook_ms: float) -> tuple[float | None, float | None, float | None]:
+    """The wait for its first call in three: webhook, key trial, slot."""
+    if row.commit_to_call_ms is None:
+        return None, None, None
+    key_ms = row.key_wait_ms or 0
+    return webhook_ms, key_ms, row.commit_to_call_ms - webhook_ms - key_ms
+
+
+def show_answers(rows: list[Row], console: Console) -> None:
+    """Two answers in full, and what became of the lead whose text tries to dictate its score."""
+    contacts = sorted((row for row in rows if row.answered and row.contact), key=lambda row: -(row.score or 0))
+    for row in [*contacts[:1], *contacts[1:][-1:]]:
+        which = "The best lead" if row is contacts[0] else "The last that gets a message"
+        console.print(Text(f"\n{which}: {row.label}, score {row.score}", style="bold"))
+        console.print(Text(f"Reason: {row.response}\nSubject: {row.subject}\n{row.message}"))
+    for row in rows:
+        if row.answered and row.flags:
+            flags = ", ".join(flag.replace("_", " ") for flag in row.flags)
+            outcome = "a message was written" if row.contact else "no message was written"
+            console.print(
+                Text(f"\nA lead whose bio dictates its own score: {row.label}, score {row.score}", style="bold")
+            )
+            console.print(Text(f"Bio: {row.bio}\nFlags: {flags}; {outcome}\nReason: {row.response}"))
+
+
+def show_last(rows: list[Row], console: Console) -> None:
+    """The lead that came alone."""
+    for row in rows:
+        if row.answered:
+            took = f"commit → first call {_ms(row.commit_to_call_ms)}, commit → saved {_ms(row.saved_ms)}"
+            console.print(Text(f"{row.label}: {took}"))
 
 
 def show_summary(rows: list[Row], counted: Counted | None, console: Console) -> None:
@@ -61,26 +115,29 @@ def show_summary(rows: list[Row], counted: Counted | None, console: Console) -> 
     console.print(
         f"answered             {len(answered)} of {len(rows)}, {sum(bool(row.contact) for row in rows)} to contact"
     )
-    console.print(f"commit → first call  {_spread([row.commit_to_call_ms for row in answered])}")
-    console.print(f"eligible → saved     {_spread([row.saved_ms for row in answered])}")
+    calls_ms = [row.commit_to_call_ms for row in answered]
+    first = ", ".join(_figure(value) for value in sorted(value for value in calls_ms if value is not None)[:_FIRST])
+    console.print(f"commit → first call  first {_FIRST} leads: {first or 'unknown'} ms")
+    console.print(f"                     all: {_spread(calls_ms)}")
+    console.print(f"commit → saved       {_spread([row.saved_ms for row in answered])}")
     console.print(f"model calls          {calls} {by}, {a_lead}")
     console.print(f"tokens               {tokens_in:,} in, {tokens_out:,} out")
     console.print(f"cost                 {_cost(rows, len(answered), counted)}")
 
 
 def faults(rows: list[Row]) -> list[str]:
-    """What is not as promised: a lead without an answer, or found by something else than its ring."""
+    """What is not as promised: a lead without an answer, or found by something else than its webhook."""
     unanswered = [
         f"NOT ANSWERED: {row.label} is {row.state or 'unknown to leadhook'}{f' ({row.reason})' if row.reason else ''}"
         for row in rows
         if not row.answered
     ]
-    unrung = [
-        f"NOT BY RING: {row.label} was found by {row.found_by}"
+    unannounced = [
+        f"NOT BY WEBHOOK: {row.label} was found by {_source(row.found_by)}"
         for row in rows
         if row.answered and row.found_by != _RING
     ]
-    return [*unanswered, *unrung] if rows else ["NO LEADS: the sample is not in the database"]
+    return [*unanswered, *unannounced] if rows else ["NO LEADS: the sample is not in the database"]
 
 
 def _cost(rows: list[Row], answered: int, counted: Counted | None) -> str:
@@ -107,3 +164,11 @@ def _spread(values: list[int | float | None] | list[float | None]) -> str:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} ms"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _source(found_by: str | None) -> str:
+    return "webhook" if found_by == _RING else found_by or "-"

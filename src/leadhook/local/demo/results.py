@@ -14,19 +14,26 @@ _QUERY: Final = Path(__file__).with_name("results.sql").read_bytes()
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One lead. Times are in ms; `first_call_ms` and `saved_ms` count from when it became eligible."""
+    """One lead. Times are in ms; `saved_ms` and `commit_to_call_ms` count from the commit that made it eligible."""
 
     lead_id: str
     name: str | None
+    bio: str | None
     score: int | None
     contact: bool | None
     subject: str | None
+    message: str | None
+    response: str | None
+    """The reason for the score."""
+    flags: list[str]
+    """Codes of what in its text looks like an attempt to steer the model."""
     state: str | None
     reason: str | None
     found_by: str | None
-    first_call_ms: int | None
-    saved_ms: float | None
     commit_to_call_ms: float | None
+    key_wait_ms: int | None
+    """Of that, spent waiting for another lead's call to prove a key."""
+    saved_ms: float | None
     calls: int
     input_tokens: int
     output_tokens: int

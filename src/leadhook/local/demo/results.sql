@@ -1,7 +1,8 @@
 select
-  lead.lead_id, details.name, answer.score, answer.should_contact = 1 as contact, answer.subject,
-  job.state, job.reason, saved.found_by, saved.first_call_ms,
-  extract(epoch from saved.finished_at - saved.eligible_at)::float8 * 1000 as saved_ms,
+  lead.lead_id, details.name, details.bio, answer.score, answer.should_contact = 1 as contact, answer.subject,
+  answer.message, answer.response, coalesce(verdict.flags, '{}') as flags,
+  job.state, job.reason, saved.found_by, saved.key_wait_ms,
+  extract(epoch from saved.finished_at - %(committed_at)s)::float8 * 1000 as saved_ms,
   extract(epoch from saved.eligible_at - %(committed_at)s)::float8 * 1000 + saved.first_call_ms as commit_to_call_ms,
   coalesce(spent.calls, 0)::int as calls,
   coalesce(spent.input_tokens, 0)::int as input_tokens,
@@ -15,6 +16,7 @@ from public.all_leads as lead
     select attempt.* from leadhook.attempts as attempt
     where attempt.lead_id = lead.lead_id and attempt.outcome = 'saved' order by attempt.id desc limit 1
   ) as saved on true
+  left join leadhook.verdicts as verdict on verdict.lead_id = saved.lead_id and verdict.run = saved.run
   left join lateral (
     select sum(attempt.calls) as calls, sum(attempt.input_tokens) as input_tokens, sum(attempt.output_tokens) as output_tokens,
       sum(attempt.cost_usd) as cost_usd

@@ -1,0 +1,28 @@
+"""What a person needs to know of a stack that runs: addresses, where keys are, how to insert a lead."""
+
+import shlex
+from pathlib import Path
+
+from leadhook.local.sample import sample_owner
+
+
+def welcome(state_dir: Path, facts: dict[str, object]) -> str:
+    """The text for the terminal; it holds no secret."""
+    user_id, tag = sample_owner()
+    where = shlex.quote(str(state_dir))
+    service, supabase = facts["service_url"], facts["supabase_url"]
+    return f"""
+Service        {service}  (API: {service}/docs, health: {service}/ready)
+Supabase       {supabase}
+Keys, tokens   {state_dir / "local.json"}; `leadhook local env` prints them for a shell
+Logs           {state_dir / "service.log"}
+
+Insert a lead of your own from another terminal (leadhook is .venv/bin/leadhook):
+  eval "$(leadhook local env {where})"
+  add() {{ curl -sS "$SUPABASE_URL/rest/v1/$1" -H "apikey: $SUPABASE_SECRET_KEY" \\
+    -H "Content-Type: application/json" -d "$2"; }}
+  add lead_details '{{"lead_id":"mine-1","name":"Eva Brandt","title":"Head of Logistics"}}'
+  add all_leads '{{"lead_id":"mine-1","user_id":"{user_id}","tag":"{tag}","scrapped":true}}'
+  leadhook explain mine-1
+
+Ctrl-C stops everything; the data stays for the next start. New answers:"""
