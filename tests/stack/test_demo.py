@@ -70,6 +70,43 @@ def test_the_demo_answers_every_sample_lead_by_webhook(demo: subprocess.Popen[st
     assert [name for name, pid in pids.items() if is_alive(pid)] == []
 
 
+def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(tmp_path: Path) -> None:
+    """Its own lines, run by a shell, bring a lead whose answer is the next line; no secret is on screen."""
+    state = tmp_path / "stack"
+    environment = {name: value for name, value in os.environ.items() if name not in FROM_THE_CALLER}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    command = [*COMMAND[:-1], "up", "--state-dir", str(state)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        try:
+            said = ""
+            for line in process.stdout:
+                said += line
+                if line.endswith("New answers:\n"):
+                    break
+            facts = json.loads((state / "local.json").read_text())
+            lines = said.partition("from another terminal")[2].partition("\n")[2]
+            done = subprocess.run(
+                ["/bin/sh", "-c", lines], env=environment, capture_output=True, text=True, check=False
+            )
+            answer = process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+        assert process.wait(60) == 0, rest
+    assert "24 of 24" in said
+    assert all(str(facts[name]) in said for name in ("service_url", "supabase_url"))
+    assert done.returncode == 0, done.stderr
+    assert "mine-1" in done.stdout
+    assert re.search(r"^\d\d:\d\d:\d\d  score +\d+  Eva Brandt  by webhook: ", answer)
+    secrets = ("secret_key", "service_role_key", "anon_key", "admin_token", "webhook_secret", "database_url")
+    assert [name for name in secrets if str(facts[name]) in said + answer + rest] == []
+
+
 def test_an_interrupted_demo_stops_everything(demo: subprocess.Popen[str]) -> None:
     """Ctrl-C in the middle: 130, and neither process nor directory left."""
     said, directory, pids = read_until_ready(demo)

@@ -82,7 +82,7 @@ def test_the_table_has_a_line_a_lead() -> None:
     assert all(part in bo for part in ("10", "no", "ineligible", "2,000"))
 
 
-@pytest.mark.parametrize("width", [80, 100, 150])
+@pytest.mark.parametrize("width", [80, 110, 120, 150])
 def test_a_lead_is_one_line_on_any_terminal(width: int) -> None:
     """Names and subjects are cut where there is no room; figures never are."""
     long = replace(ADA, name="A very long name of some lead " * 3, subject="An idea for somebody " * 5)

@@ -25,4 +25,4 @@ Insert a lead of your own from another terminal (leadhook is .venv/bin/leadhook)
   add all_leads '{{"lead_id":"mine-1","user_id":"{user_id}","tag":"{tag}","scrapped":true}}'
   leadhook explain mine-1
 
-Ctrl-C stops everything; the data stays for the next start. New answers:"""
+Ctrl-C stops everything; data is kept. New answers:"""

@@ -17,8 +17,10 @@ _RING: Final = "ring"
 _ROUNDING_USD: Final = 1e-6
 _WIDE: Final = 110
 _LEAD: Final = 18
-_LEAD_WIDE: Final = 28
-_SUBJECT: Final = 40
+_LEAD_WIDE: Final = 22
+_SUBJECT: Final = 48
+_WITHOUT_SUBJECT: Final = 86
+"""Columns of a wide terminal that everything but the subject takes."""
 _FIRST: Final = 3
 _LEGEND: Final = """
 In ms from the commit. total: until the first model call; a lead waits for it
@@ -40,7 +42,7 @@ def show_table(rows: list[Row], console: Console) -> None:
     for name in ("webhook", "key trial", "slot", "total", "saved"):
         table.add_column(name, justify="right", no_wrap=True)
     if wide:
-        table.add_column("subject", max_width=_SUBJECT, no_wrap=True)
+        table.add_column("subject", max_width=min(_SUBJECT, console.width - _WITHOUT_SUBJECT), no_wrap=True)
     for row in sorted(rows, key=_served):
         contact = "" if row.contact is None else "yes" if row.contact else "no"
         cells = [
