@@ -61,7 +61,7 @@ class Job(Facts):
     finished_at: datetime | None = None
 
 
-class Touch(Facts):
+class OutboxEntry(Facts):
     """A change in the application's tables that concerns the lead and has not been looked at."""
 
     kind: Literal["leads", "prompts", "everything"]
@@ -73,12 +73,12 @@ class Touch(Facts):
     """It was looked at while somebody held the lead's job, and comes again at once."""
 
 
-class Touches(Facts):
+class Outbox(Facts):
     """Changes that are waiting to be looked at."""
 
     total: int = 0
     """Of all leads, counted up to 1000."""
-    of_lead: tuple[Touch, ...] = ()
+    of_lead: tuple[OutboxEntry, ...] = ()
     """Those that concern this one, oldest first."""
 
 
@@ -136,7 +136,7 @@ class Budget(Facts):
     """The least that a lead needed which this budget turned away."""
 
 
-class Ring(Facts):
+class WebhookDelivery(Facts):
     """The ring of a change, and what pg_net answered; once the change was looked at: those within 5 s of it."""
 
     cause: str
@@ -153,7 +153,7 @@ class Ring(Facts):
     """pg_net has not sent it yet."""
 
 
-class RingSetup(Facts):
+class WebhookSetup(Facts):
     """Whether the database has what it needs to ring."""
 
     url_set: bool = False
@@ -191,7 +191,7 @@ class Attempt(Facts):
     finished_at: datetime
 
 
-class PastVerdict(Facts):
+class PastResult(Facts):
     """The answer of one run."""
 
     run: int
@@ -229,26 +229,26 @@ class Dossier(Facts):
     tags_of_user: tuple[str | None, ...] = ()
     """Where there is no prompts row for it: tags that its user has prompts for."""
     job: Job | None = None
-    touches: Touches = Touches()
+    touches: Outbox = Outbox()
     queue: Queue = Queue()
     keys: GeminiKeys = GeminiKeys()
     pauses: tuple[Pause, ...] = ()
     """Those that hold it back, the widest first."""
     budgets: tuple[Budget, ...] = ()
     """Those that it is paid from."""
-    rings: tuple[Ring, ...] = ()
+    rings: tuple[WebhookDelivery, ...] = ()
     """The nearest to its change first."""
     triggers: dict[str, bool] = Field(default_factory=dict)
     """By table: whether enabled triggers of ours see all that matters."""
     dashboard_webhooks: tuple[str, ...] = ()
     """Tables with a plain webhook from Supabase's dashboard."""
-    ring: RingSetup = RingSetup()
+    ring: WebhookSetup = WebhookSetup()
     backlog: str = "hold"
     first_round_finished_at: datetime | None = None
     max_attempts: int = 5
     attempts: tuple[Attempt, ...] = ()
     """The last 20, newest first."""
-    verdicts: tuple[PastVerdict, ...] = ()
+    verdicts: tuple[PastResult, ...] = ()
     """The last 20, newest first."""
     replays: tuple[Replay, ...] = ()
     """Those that it belongs to, newest first."""

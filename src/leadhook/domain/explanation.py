@@ -37,7 +37,7 @@ class Finding(Facts):
     """What else should be known, a sentence each."""
 
 
-class ToldAttempt(Attempt):
+class ExplainedAttempt(Attempt):
     """An attempt, in words too."""
 
     words: str
@@ -46,7 +46,7 @@ class ToldAttempt(Attempt):
 class Explanation(Dossier, Finding):
     """One sentence, and the facts behind it."""
 
-    attempts: tuple[ToldAttempt, ...] = ()
+    attempts: tuple[ExplainedAttempt, ...] = ()
     """The last 20, newest first."""
 
 
@@ -63,7 +63,7 @@ def explain(dossier: Dossier, troubles: Sequence[str] = ()) -> Explanation:
     facts = {name: value for name, value in dossier if name != "attempts"}
     return Explanation(
         **facts,
-        attempts=tuple(ToldAttempt(**dict(attempt), words=_words(attempt)) for attempt in dossier.attempts),
+        attempts=tuple(ExplainedAttempt(**dict(attempt), words=_words(attempt)) for attempt in dossier.attempts),
         state=dossier.job.state if dossier.job else untold,
         why=standing.why,
         sentence=standing.sentence,

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leadhook.domain.dossier import Eligibility, Ring
-from leadhook.domain.explanation import Explanation, ToldAttempt
+from leadhook.domain.dossier import Eligibility, WebhookDelivery
+from leadhook.domain.explanation import ExplainedAttempt, Explanation
 from leadhook.domain.moment import moment
 
 _PARTS: Final = (
@@ -83,14 +83,14 @@ def _show_parts(eligibility: Eligibility, console: Console) -> None:
         _line(console, f"  {'yes' if there else 'NO ':3}  {words}", "" if there else "red")
 
 
-def _ring(found: Explanation, ring: Ring) -> Sequence[str]:
+def _ring(found: Explanation, ring: WebhookDelivery) -> Sequence[str]:
     answer = ring.error or (
         f"HTTP {ring.status_code}" if ring.status_code else "not sent yet" if ring.queued else "none"
     )
     return moment(ring.rung_at, found.now), ring.cause, answer
 
 
-def _attempt(found: Explanation, attempt: ToldAttempt) -> Sequence[str]:
+def _attempt(found: Explanation, attempt: ExplainedAttempt) -> Sequence[str]:
     tokens = f"{attempt.input_tokens or 0:,} / {attempt.output_tokens or 0:,}"
     return (
         moment(attempt.finished_at, found.now),

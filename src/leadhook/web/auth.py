@@ -17,6 +17,13 @@ TOLERANCE_S: Final = 300
 HINT_S: Final = 24 * 3600
 """Up to here a signed ring is believed to have waited in pg_net's queue; beyond, it is refused."""
 
+UNAUTHENTICATED: Final = (
+    "Send the header `Authorization: Bearer <one of ADMIN_TOKENS>`; a page in a browser also needs its origin in "
+    "CORS_ORIGINS."
+)
+CLOSED: Final = "Admin requests are closed: set ADMIN_TOKENS to one or more tokens of 16 characters or more."
+UNPROVEN: Final = "Webhook signature missing or invalid."
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:
@@ -72,9 +79,7 @@ class Admins:
             Problem: 403 while no token is set, 401 for a missing or wrong one.
         """
         if not self._digests:
-            raise Problem(
-                403, "Admin requests are closed: set ADMIN_TOKENS to one or more tokens of 16 characters or more."
-            )
+            raise Problem(403, CLOSED)
         values = [value for name, value in headers if name == b"authorization"]
         scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
         digest = sha256(token.strip()).digest()
@@ -82,9 +87,4 @@ class Admins:
         fits = any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419 - every one is compared, so that time tells nothing
         if fits and scheme.lower() == b"bearer":
             return f"admin:{digest.hex()[:8]}"
-        raise Problem(
-            401,
-            "Send the header `Authorization: Bearer <one of ADMIN_TOKENS>`; a page in a browser also needs its origin "
-            "in CORS_ORIGINS.",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+        raise Problem(401, UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})

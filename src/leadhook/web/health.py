@@ -7,7 +7,7 @@ from leadhook.web.openapi import Answer, Call, operation
 
 
 class ServiceAnswer(Answer):
-    """Who this is."""
+    """The service and its version."""
 
     service: Literal["leadhook"] = "leadhook"
     status: Literal["online"] = "online"
@@ -15,39 +15,42 @@ class ServiceAnswer(Answer):
 
 
 class HealthAnswer(Answer):
-    """The process lives."""
+    """The process is alive."""
 
     ok: Literal[True] = True
 
 
 class ReadyAnswer(Answer):
-    """Whether leads can be worked on."""
+    """Whether the service can process leads."""
 
     ready: bool
     reasons: tuple[str, ...]
-    """What stands in the way."""
+    """Why no leads can be processed."""
     warnings: tuple[str, ...]
-    """What does not, but should be known."""
+    """What does not stop processing but needs attention."""
 
 
-@operation("GET", "/", who="all", answers={200: ServiceAnswer})
+@operation("GET", "/", tag="Service", who="all", answers={200: ServiceAnswer})
 async def service(_call: Call[Any]) -> ServiceAnswer:
-    """Who this is."""
+    """Show the service and its version."""
     return ServiceAnswer()
 
 
-@operation("GET", "/health", who="all", answers={200: HealthAnswer})
+@operation("GET", "/health", tag="Service", who="all", answers={200: HealthAnswer})
 async def health(_call: Call[Any]) -> HealthAnswer:
-    """The process lives.
+    """Check that the process is alive.
 
-    Platforms restart it by this answer, so nothing but the process counts.
+    For a platform's liveness check: it says nothing about the database or Gemini.
     """
     return HealthAnswer()
 
 
-@operation("GET", "/ready", who="all", answers={200: ReadyAnswer, 503: ReadyAnswer})
+@operation("GET", "/ready", tag="Service", who="all", answers={200: ReadyAnswer, 503: ReadyAnswer})
 async def ready(call: Call[Any]) -> tuple[int, ReadyAnswer]:
-    """Whether leads can be worked on, else why not."""
+    """Check that the service can process leads.
+
+    503 lists the reasons why it can't.
+    """
     found = await call.request.state["readiness"].check()
     answer = ReadyAnswer(ready=not found.reasons, reasons=found.reasons, warnings=found.warnings)
     return 503 if found.reasons else 200, answer

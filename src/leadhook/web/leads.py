@@ -28,14 +28,16 @@ register_url_convertor("whole", WholePath())
 @operation(
     "GET",
     "/leads/{lead_id:whole}",
+    tag="Leads",
     who="admin",
     answers={200: Explanation},
-    problems={404: "No lead has this id.", 503: "The database can't tell."},
+    problems={404: "No lead has this id.", 503: "The database can't answer now."},
 )
 async def explain_lead(call: Call[None]) -> Explanation:
-    """Where a lead stands, and why it is not processed.
+    """Explain where a lead stands and why it is not processed.
 
-    In one sentence, with the facts behind it. The id is all of the path that follows, slashes too.
+    One sentence, what you can do, and the facts behind it. The id is the whole rest of the path, including slashes. The
+    answer holds personal data.
     """
     actor, state = call.actor, call.request.state
     lead_id: str = call.request.path_params["lead_id"]

@@ -8,7 +8,7 @@ A module of operations looks like this, and `site.py` lists its operations:
     class Receipt(Answer):
         order_id: int
 
-    @operation("POST", "/orders", who="admin", body=Order, answers={202: Receipt}, problems={503: "Nobody is in."})
+    @operation("POST", "/orders", tag="Leads", who="admin", body=Order, answers={202: Receipt}, problems={503: "Shut."})
     async def take_order(call: Call[Order]) -> Receipt:
         '''The first line is the summary.
 
@@ -16,7 +16,8 @@ A module of operations looks like this, and `site.py` lists its operations:
         '''
 
 Parameters of the path (`/orders/{order_id:int}`) are in `call.request.path_params`. An answer goes out with the first
-status that is declared, or as `(status, answer)`; anything else is raised as a `Problem`.
+status that is declared, or as `(status, answer)`; anything else is raised as a `Problem`. Its examples are in
+`examples.json`.
 """
 
 import inspect
@@ -32,6 +33,8 @@ from leadhook.web.state import State
 
 Who = Literal["all", "admin", "webhook"]
 """`admin`: a bearer token of ADMIN_TOKENS. `webhook`: a signature, or the static header of a dashboard webhook."""
+Tag = Literal["Leads", "Replay", "Service", "Webhook"]
+"""The headings in the documentation."""
 Given = TypeVar("Given")
 
 LARGEST_BODY: Final = 64 * 1024
@@ -77,6 +80,7 @@ class Operation:
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     """As Starlette writes it."""
+    tag: Tag
     who: Who
     answers: Mapping[int, type[BaseModel]]
     handler: Handler

@@ -11,8 +11,10 @@ from starlette.responses import Response
 
 MEDIA_TYPE: Final = "application/problem+json"
 MOST_ERRORS: Final = 20
+NO_JSON: Final = "The body is not valid JSON."
+OTHER_SHAPE: Final = "The body is JSON, but not of the expected shape; `errors` says where."
 
-_DETAILS: Final = {
+DETAILS: Final = {
     400: "The request can't be read.",
     404: "There is nothing at this path.",
     405: "This path does not know this method; the Allow header names those that it knows.",
@@ -22,7 +24,7 @@ _DETAILS: Final = {
 }
 
 
-class Fault(BaseModel):
+class FieldError(BaseModel):
     """What is wrong with one field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -41,8 +43,8 @@ class ProblemAnswer(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[Fault] | None = None
-    """Where the body is not of the expected shape; the first 20."""
+    errors: list[FieldError] | None = None
+    """The first 20 faults of a body that has not the expected shape."""
 
 
 class Problem(HTTPException):
@@ -53,7 +55,7 @@ class Problem(HTTPException):
         status: int,
         detail: str | None = None,
         *,
-        errors: list[Fault] | None = None,
+        errors: list[FieldError] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, detail, headers)
@@ -66,7 +68,7 @@ def problem(error: HTTPException) -> Response:
     content = ProblemAnswer(
         title=title,
         status=error.status_code,
-        detail=_DETAILS.get(error.status_code, title) if error.detail == title else error.detail,
+        detail=DETAILS.get(error.status_code, title) if error.detail == title else error.detail,
         errors=error.errors if isinstance(error, Problem) else None,
     )
     return Response(content.model_dump_json(exclude_none=True), error.status_code, error.headers, MEDIA_TYPE)
@@ -81,9 +83,9 @@ def unreadable(error: ValidationError) -> Problem:
     """A body that is no JSON (400), or JSON of another shape (422, with a pointer to each fault); repeats no value."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return Problem(400, "The body is not valid JSON.")
-    errors = [Fault(pointer=_pointer(fault["loc"]), detail=fault["msg"]) for fault in faults[:MOST_ERRORS]]
-    return Problem(422, "The body is JSON, but not of the expected shape; `errors` says where.", errors=errors)
+        return Problem(400, NO_JSON)
+    errors = [FieldError(pointer=_pointer(fault["loc"]), detail=fault["msg"]) for fault in faults[:MOST_ERRORS]]
+    return Problem(422, OTHER_SHAPE, errors=errors)
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

@@ -21,7 +21,7 @@ MOST_LEADS: Final = 100
 LARGEST_LEAD: Final = 1024 * 1024
 LARGEST_LEADS: Final = 8 * 1024 * 1024
 RETRY_AFTER_S: Final = "10"
-PROBLEMS: Final = {503: "Too many leads of other requests wait already."}
+PROBLEMS: Final = {503: "Too many leads of other requests are already waiting."}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -33,10 +33,10 @@ class _Lenient(BaseModel):
 
 
 class GivenLead(_Lenient):
-    """What is known of a lead; all of it may be missing."""
+    """What is known about a lead. Every field is optional."""
 
     lead_id: Annotated[str, StringConstraints(max_length=500)] | None = None
-    """Without it the answer is returned and written nowhere."""
+    """Without it the result is returned but not saved."""
     tag: str | None = None
     name: str | None = None
     title: str | None = None
@@ -52,29 +52,29 @@ class GivenLead(_Lenient):
 
 class _Terms(_Lenient):
     api_key: Annotated[SecretStr, Field(min_length=1)]
-    """The Gemini key that pays."""
+    """The Gemini API key to use; its owner pays."""
     wildnet_data: str
-    """Who writes."""
+    """Who is writing: the sender and the offer."""
     scoring_criteria_and_icp: str
-    """What a good lead is."""
+    """What makes a good lead."""
     message_prompt: str
-    """How to write to one."""
+    """How to write the message."""
 
 
 class ProcessLeadRequest(_Terms):
-    """One lead, and by what it is judged."""
+    """One lead, and the key and prompts to score it with."""
 
     lead: GivenLead
 
 
 class ProcessLeadsRequest(_Terms):
-    """Leads, and by what they are judged."""
+    """Leads, and the key and prompts to score them with."""
 
     leads: list[GivenLead] = Field(max_length=MOST_LEADS, json_schema_extra={"minItems": 1})
 
 
-class Judged(Answer):
-    """A lead's answer, as it stands in `llm_response`."""
+class LeadResult(Answer):
+    """A lead's result, as in `llm_response`."""
 
     lead_id: str | None
     tag: str | None
@@ -83,7 +83,7 @@ class Judged(Answer):
     location: str | None
     score: int = Field(ge=0, le=100)
     response: str
-    """Why this score."""
+    """The reason for the score."""
     should_contact: Literal[0, 1]
     message: str
     """`ineligible` below a score of 50."""
@@ -91,36 +91,37 @@ class Judged(Answer):
     """`ineligible` below a score of 50."""
 
 
-class ErrorOfLead(Answer):
-    """Why a lead has no answer, or why its answer is not written."""
+class LeadError(Answer):
+    """Why a lead has no result, or why its result is not saved."""
 
     place: int
-    """Of the lead in the request, from 0."""
+    """The lead's position in the request, from 0."""
     lead_id: str | None
     code: str
     error: str
-    """In words."""
+    """The reason as a sentence."""
 
 
 class ProcessLeadAnswer(Answer):
-    """What the model said of the lead, or why it did not."""
+    """The lead's result, or the error."""
 
-    result: Judged | None
-    errors: list[ErrorOfLead]
+    result: LeadResult | None
+    errors: list[LeadError]
     duration_sec: float
 
 
 class ProcessLeadsAnswer(Answer):
-    """What the model said of each lead, in the order of the request, and why it did not of the others."""
+    """The results in the order of the request, and the errors of the other leads."""
 
-    results: list[Judged]
-    errors: list[ErrorOfLead]
+    results: list[LeadResult]
+    errors: list[LeadError]
     duration_sec: float
 
 
 @operation(
     "POST",
     "/process-lead",
+    tag="Leads",
     who="admin",
     body=ProcessLeadRequest,
     largest_body=LARGEST_LEAD,
@@ -128,10 +129,10 @@ class ProcessLeadsAnswer(Answer):
     problems=PROBLEMS,
 )
 async def process_lead(call: Call[ProcessLeadRequest]) -> ProcessLeadAnswer:
-    """Judge one lead now, with the key and the prompts of the request.
+    """Score one lead now and write its message, with the key and prompts of the request.
 
-    The answer is written to `llm_response`, and the lead's details are marked as sent, whether or not it is eligible; a
-    lead without `lead_id` is only answered. A lead that is being judged already is not judged twice.
+    The result is returned and saved in `llm_response`, and the lead is marked as sent, whether or not it is eligible. A
+    lead without `lead_id` is not saved. A lead that a worker is already processing is not processed twice.
     """
     results, errors, duration_s = await _process(call, call.body, [call.body.lead])
     return ProcessLeadAnswer(result=results[0] if results else None, errors=errors, duration_sec=duration_s)
@@ -140,6 +141,7 @@ async def process_lead(call: Call[ProcessLeadRequest]) -> ProcessLeadAnswer:
 @operation(
     "POST",
     "/process-leads",
+    tag="Leads",
     who="admin",
     body=ProcessLeadsRequest,
     largest_body=LARGEST_LEADS,
@@ -147,10 +149,10 @@ async def process_lead(call: Call[ProcessLeadRequest]) -> ProcessLeadAnswer:
     problems=PROBLEMS,
 )
 async def process_leads(call: Call[ProcessLeadsRequest]) -> ProcessLeadsAnswer:
-    """Judge up to 100 leads now, with the key and the prompts of the request.
+    """Score up to 100 leads now, with the key and prompts of the request.
 
-    As `/process-lead`. What fails of one lead stands in `errors`, and the others go on; so they do when the caller
-    hangs up.
+    Like `POST /process-lead`. A lead that fails is reported in `errors`, and the others continue. They also continue if
+    you disconnect.
     """
     if not call.body.leads:
         raise Problem(400, "`leads` is empty: send at least one lead.")
@@ -160,7 +162,7 @@ async def process_leads(call: Call[ProcessLeadsRequest]) -> ProcessLeadsAnswer:
 
 async def _process(
     call: Call[ProcessLeadRequest] | Call[ProcessLeadsRequest], terms: _Terms, given: Sequence[GivenLead]
-) -> tuple[list[Judged], list[ErrorOfLead], float]:
+) -> tuple[list[LeadResult], list[LeadError], float]:
     started = time.perf_counter()
     errands = _errands(terms, given)
     first: dict[str, Errand] = {}
@@ -178,7 +180,7 @@ async def _process(
         raise Problem(503, f"{PROBLEMS[503]} Try again.", headers={"Retry-After": RETRY_AFTER_S}) from None
     results = [_judged(errand, lead) for errand, lead in zip(errands, given, strict=True) if errand.answer]
     errors = [
-        ErrorOfLead(place=place, lead_id=errand.lead.lead_id or None, code=errand.trouble[0], error=errand.trouble[1])
+        LeadError(place=place, lead_id=errand.lead.lead_id or None, code=errand.trouble[0], error=errand.trouble[1])
         for place, errand in enumerate(errands)
         if errand.trouble
     ]
@@ -206,10 +208,10 @@ def _errands(terms: _Terms, given: Sequence[GivenLead]) -> list[Errand]:
     return [Errand(Lead.model_validate(lead | {"lead_id": lead["lead_id"] or ""}), prompts, key) for lead in leads]
 
 
-def _judged(errand: Errand, given: GivenLead) -> Judged:
+def _judged(errand: Errand, given: GivenLead) -> LeadResult:
     assert errand.answer is not None, "asked for only then"  # noqa: S101 - for the type checker
     score, message = errand.answer
-    return Judged(
+    return LeadResult(
         lead_id=given.lead_id,
         tag=given.tag,
         name=given.name,

@@ -75,30 +75,30 @@ class _Optional(Body):
 
 
 class ReplayFilter(_Optional):
-    """Which leads, of those that leadhook knows; every field that is given must fit."""
+    """Selects among the leads that leadhook knows; a lead must match every given field."""
 
     model_config = _documented(minProperties=1, dependentSchemas={"all": {"maxProperties": 1}})
 
     all: Literal[True] | None = None
-    """Every lead, without any other field: an empty filter is refused."""
+    """Every lead. Stands alone; an empty filter is refused."""
     user_id: UUID | None = None
     tag: Word | None = None
     state: Literal["waiting", "ready", "leased", "done", "dead", "held"] | None = None
-    """Of the lead's job. Held leads are only counted: `leadhook backlog release` lets them go."""
+    """The state of the lead's job. Held leads are only counted; `leadhook backlog release` queues them."""
     outcome: Literal["saved", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"] | None = None
-    """Of its last attempt."""
+    """The outcome of its last attempt."""
     error_code: Word | None = None
-    """Of its job: why it is dead, or was not written."""
+    """Why its job is dead, or why its result was not saved."""
     score_min: Score | None = None
-    """Of the last verdict."""
+    """The lowest last score."""
     score_max: Score | None = None
-    """Of the last verdict."""
+    """The highest last score."""
     prompt_version: Word | None = None
-    """Of the last verdict."""
+    """The prompt version of its last result."""
     since: Moment | None = None
-    """When its last run ended, at the earliest."""
+    """Its last run ended at this time or later."""
     until: Moment | None = None
-    """When its last run ended: earlier than this."""
+    """Its last run ended before this time."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -115,7 +115,7 @@ class ReplayFilter(_Optional):
 
 
 class ReplayPrompts(Body):
-    """Texts that stand in the place of those of the lead's `prompts` row."""
+    """Texts to use instead of those in the lead's `prompts` row."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -131,7 +131,7 @@ class ReplayPrompts(Body):
 
 
 class ReplayRequest(_Optional):
-    """Leads by their ids, or by a filter."""
+    """The leads, by id or by filter."""
 
     model_config = _documented(
         oneOf=[{"required": ["lead_ids"]}, {"required": ["filter"]}],
@@ -142,15 +142,15 @@ class ReplayRequest(_Optional):
     lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=1000)] | None = None
     filter: ReplayFilter | None = None
     limit: Annotated[int, Field(ge=1, le=2_147_483_647), Whole] | None = None
-    """With a filter: so many leads at most are queued, in the order of their ids."""
+    """With a filter: the most leads to queue, in the order of their ids."""
     mode: Literal["replay", "compare"] = "replay"
-    """`compare` judges beside the application's answers, which stay as they are."""
+    """`compare` scores the leads without changing the saved answers."""
     prompts: ReplayPrompts | None = None
-    """Only to compare."""
+    """Only with the mode `compare`."""
     dry_run: bool = False
-    """Only tell what it would come to."""
+    """Count and estimate the cost; change nothing."""
     reason: Annotated[str, StringConstraints(max_length=500)] | None = None
-    """For the audit."""
+    """Kept with the replay, for the audit."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -168,63 +168,64 @@ class ReplayRequest(_Optional):
 
 
 class LeadAnswer(Answer):
-    """What became of one lead."""
+    """What the replay did with one lead."""
 
     lead_id: str
     outcome: str
     """`queued`, `queued_after`, `already_queued`, `not_eligible` or `unknown`."""
     missing: tuple[str, ...] = Field(default=(), exclude_if=lambda missing: not missing)
-    """The conditions that a lead which is not eligible does not meet."""
+    """The conditions that a lead that is not eligible fails."""
 
 
 class ReplayAnswer(Answer):
-    """What became of the leads."""
+    """What the replay did with the leads."""
 
     replay_id: int | None
     state: Literal["queueing", "queued"]
-    """`queueing`: more leads that fit the filter are being queued; `GET /replays/{replay_id}` tells how far it is."""
+    """`queueing`: leads that match the filter are still being queued; `GET /replays/{replay_id}` shows the progress."""
     counts: dict[str, int]
-    """Leads by outcome; with a filter also `held`."""
+    """The number of leads by outcome; with a filter also `held`."""
     leads: tuple[LeadAnswer, ...]
-    """Those that were named; with a filter none."""
+    """The leads given by id; empty with a filter."""
 
 
 class Forecast(Answer):
-    """What the model would be asked, from what these leads cost when they were last judged."""
+    """An estimate from what these leads cost when they were last scored."""
 
     calls: int
     input_tokens: int
     cached_tokens: int
     output_tokens: int
-    """With the thinking ones."""
+    """Including thinking tokens."""
     thinking_tokens: int
     cost_usd: float | None
-    """None where no price is known."""
+    """null if the price is unknown."""
     duration_s: float
-    """On the slots of this process alone."""
+    """With the slots of this process alone."""
     judged_before: int
-    """How many of the leads the figures are of; the others are reckoned by an average."""
+    """How many of these leads have figures; the others are estimated by an average."""
 
 
 class DryRunAnswer(Answer):
-    """What a replay would come to. Nothing was changed."""
+    """What a replay would do. Nothing was changed."""
 
     dry_run: Literal[True] = True
     count: int
-    """How many leads would be judged."""
+    """How many leads would be scored."""
     counts: dict[str, int]
-    """Leads by outcome."""
+    """The number of leads by outcome."""
     complete: bool
-    """False: looking through all leads took too long, and the figures are of a part."""
+    """false: counting all leads took too long, and the figures are for a part of them."""
     forecast: Forecast | None
-    """None while no lead was ever judged."""
+    """null while no lead was ever scored."""
     sample: tuple[str, ...]
-    """The first ids of those that would be judged."""
+    """The first ids of the leads that would be scored."""
 
 
 @operation(
     "POST",
     "/replay",
+    tag="Replay",
     who="admin",
     body=ReplayRequest,
     largest_body=LARGEST_REPLAY,
@@ -232,9 +233,10 @@ class DryRunAnswer(Answer):
     problems={503: "The database could not take the replay."},
 )
 async def replay(call: Call[ReplayRequest]) -> ReplayAnswer | tuple[int, DryRunAnswer]:
-    """Judge leads again, compare, or only count.
+    """Score leads again, compare a prompt, or only count.
 
-    The earlier verdicts stay; the database decides lead by lead. 200 answers a dry run.
+    Give either `lead_ids` or `filter`. With `dry_run` nothing changes, and 200 reports the number of leads and the
+    estimated cost. Earlier results are kept.
     """
     wanted, state, actor = call.body, call.request.state, call.actor
     try:

@@ -26,70 +26,70 @@ register_url_convertor("replay", ReplayNumber())
 
 
 class PageQuery(BaseModel):
-    """Which leads to show."""
+    """The page of leads to show."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     after: Annotated[str, StringConstraints(max_length=1000)] = ""
-    """`next_after` of the page before."""
+    """`next_after` of the previous page."""
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    """How many."""
+    """The most leads to show."""
 
 
 class ProgressAnswer(Answer):
-    """How many leads are where."""
+    """The number of leads by state."""
 
     total: int
     waiting: int = 0
     leased: int = 0
-    """Being judged now."""
+    """Being processed now."""
     done: int = 0
     failed: int = 0
     dropped: int = 0
-    """Not eligible any more, or begun anew by a change of the application."""
+    """No longer eligible, or changed by the application and started over."""
     stopped: int = 0
 
 
 class UsageAnswer(Answer):
-    """What the model was asked for it so far."""
+    """Gemini usage so far."""
 
     calls: int
     input_tokens: int
     cached_tokens: int
     output_tokens: int
-    """With the thinking ones."""
+    """Including thinking tokens."""
     thinking_tokens: int
     cost_usd: float | None
-    """None where no price is known."""
+    """null if the price is unknown."""
 
 
 class ComparisonAnswer(Answer):
-    """What is compared so far, in sum."""
+    """The comparison so far, in total."""
 
     compared: int
-    """Leads with an old and a new score; the means are of those."""
+    """Leads with an old and a new score; the means are for those."""
     without_old_score: int
     old_mean: float | None
     new_mean: float | None
     mean_change: float | None
     up: int
-    """Leads that cross 50 upwards: they would be written to."""
+    """Leads whose score rises to 50 or more: they would get a message."""
     down: int
-    """Leads that cross 50 downwards."""
+    """Leads whose score falls below 50."""
 
 
 class LeadProgressAnswer(Answer):
-    """One lead; what is not known of it is left out."""
+    """One lead; unknown fields are left out."""
 
     lead_id: str
     state: str
     """`waiting`, `leased`, `done`, `failed`, `stopped` or `dropped`."""
     score: int | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Of a replay: the new score."""
+    """The new score, in the mode `replay`."""
     old_score: int | None = Field(default=None, exclude_if=lambda value: value is None)
     new_score: int | None = Field(default=None, exclude_if=lambda value: value is None)
     crosses: Literal["up", "down"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Whether it crosses 50."""
+    """Set if the score crosses 50."""
     old_subject: str | None = Field(default=None, exclude_if=lambda value: value is None)
     new_subject: str | None = Field(default=None, exclude_if=lambda value: value is None)
     new_should_contact: bool | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -100,42 +100,43 @@ class LeadProgressAnswer(Answer):
 
 
 class ReplayStatusAnswer(Answer):
-    """How far a replay is."""
+    """The progress of a replay."""
 
     replay_id: int
     mode: Literal["replay", "compare"]
     state: Literal["queueing", "running", "finished", "stopping", "stopped"]
-    """`queueing` and `stopping`: leads are still being put into the queue, or taken out of it."""
+    """`queueing` and `stopping`: leads are still being added to the queue, or removed from it."""
     actor: str
-    """Who asked for it: `admin:` and the beginning of the token's SHA-256."""
+    """Who started it: `admin:` and the first digits of the token's SHA-256."""
     reason: str | None
     created_at: datetime | None
     filter: dict[str, Any] | None
     limit: int | None
     prompts: bool
-    """Whether texts of its own stand in the place of the prompts row."""
+    """Whether it uses texts of its own instead of the `prompts` rows."""
     counts: dict[str, int]
-    """What queueing its leads came to."""
+    """The number of leads by the outcome of queueing."""
     progress: ProgressAnswer
     usage: UsageAnswer
     comparison: ComparisonAnswer | None
-    """Only of the mode compare."""
+    """Only in the mode `compare`."""
     leads: tuple[LeadProgressAnswer, ...]
-    """A page of them, in the order of their ids."""
+    """One page, in the order of the lead ids."""
     next_after: str | None
-    """`after` of the next page; None: this is the last."""
+    """`after` for the next page; null on the last page."""
 
 
 @operation(
     "GET",
     "/replays/{replay_id:replay}",
+    tag="Replay",
     who="admin",
     query=PageQuery,
     answers={200: ReplayStatusAnswer},
-    problems={404: "There is no replay of this id.", 503: "The database could not be asked."},
+    problems={404: "No replay has this id.", 503: "The database can't answer now."},
 )
 async def show_replay(call: Call[Any]) -> ReplayStatusAnswer:
-    """How far a replay is, in sum and by lead."""
+    """Show the progress of a replay, in total and by lead."""
     page: PageQuery = call.query
     replay_id: int = call.request.path_params["replay_id"]
     try:
@@ -148,14 +149,15 @@ async def show_replay(call: Call[Any]) -> ReplayStatusAnswer:
 @operation(
     "DELETE",
     "/replays/{replay_id:replay}",
+    tag="Replay",
     who="admin",
     answers={200: ReplayStatusAnswer},
-    problems={404: "There is no replay of this id.", 503: "The database could not be asked."},
+    problems={404: "No replay has this id.", 503: "The database can't answer now."},
 )
 async def stop_replay(call: Call[Any]) -> ReplayStatusAnswer:
     """Stop a replay.
 
-    What is not begun yet goes back to what it was; what is being judged now ends. Repeatable.
+    Leads that have not started go back to what they were; leads being processed finish. Stopping twice is harmless.
     """
     replay_id: int = call.request.path_params["replay_id"]
     try:

@@ -29,21 +29,21 @@ EITHER_FORM: Final[dict[str, Any]] = {
 """What `_dashboard_webhooks_name_their_table` demands, for the document."""
 
 
-class Ring(BaseModel):
-    """The body of `POST /webhooks/leads`; of the rows only the lead's id and `sent_to_llm` are read."""
+class WebhookBody(BaseModel):
+    """A change in the database. Of each row only `lead_id` and `sent_to_llm` are read."""
 
     model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True, json_schema_extra=EITHER_FORM)
 
     type: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
-    """INSERT, UPDATE, DELETE; from our own database also TRUNCATE or what else made work."""
+    """INSERT, UPDATE or DELETE; leadhook's own triggers also send TRUNCATE and other reasons to look for work."""
     table: Table | None = None
     database_schema: Literal["public"] | None = Field(default=None, alias="schema")
     record: dict[str, Any] | None = None
     records: tuple[str | dict[str, Any], ...] | None = None
-    """Only in our own form: lead ids, or rows."""
+    """Lead ids or rows; only leadhook's own triggers send it."""
 
     @model_validator(mode="after")
-    def _dashboard_webhooks_name_their_table(self) -> "Ring":
+    def _dashboard_webhooks_name_their_table(self) -> "WebhookBody":
         if self.records is None and (
             self.table is None or self.database_schema is None or self.type not in ("INSERT", "UPDATE", "DELETE")
         ):

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from leadhook.web.auth import Proof
+from leadhook.web.auth import UNPROVEN, Proof
 from leadhook.web.bodies import read_body, require_json
 from leadhook.web.canonical_line import SUMMED
 from leadhook.web.openapi import Answered, Call, Operation
@@ -89,9 +89,7 @@ def _prove(request: Request[State], body: bytes) -> Proof:
     except Refused as refused:
         request.state["ring_sum"].refused(refused.reason, skew_s=refused.skew_s, body_bytes=len(body))
         request.scope[SUMMED] = True
-        raise Problem(
-            401, "This webhook did not prove where it comes from.", headers={"WWW-Authenticate": "Webhook"}
-        ) from None
+        raise Problem(401, UNPROVEN, headers={"WWW-Authenticate": "Webhook"}) from None
 
 
 def _respond(operation: Operation, answered: Answered) -> Response:

@@ -18,6 +18,7 @@ MOST_ADDRESSES: Final = 1000
 MOST_HELD: Final = 50
 """Answers that are held back at once; further ones go out without delay."""
 RETRY_AFTER_S: Final = 5
+TOO_MANY: Final = "Too many requests came with a wrong admin token; a right one is let in at any time."
 
 
 class SignIns:
@@ -45,11 +46,7 @@ class SignIns:
                 await anyio.sleep(self._hold_s)
             finally:
                 self._held -= 1
-        raise Problem(
-            429,
-            "Too many requests came with a wrong admin token; a right one is let in at any time.",
-            headers={"Retry-After": f"{RETRY_AFTER_S}"},
-        )
+        raise Problem(429, TOO_MANY, headers={"Retry-After": f"{RETRY_AFTER_S}"})
 
     def _bucket(self, address: str) -> TokenBucket:
         bucket = self._by_address.pop(address, None) or TokenBucket(per_second=1 / RETRY_AFTER_S, burst=5)

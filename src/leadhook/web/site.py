@@ -18,20 +18,21 @@ from leadhook.web.processing import process_lead, process_leads
 from leadhook.web.replay import replay
 from leadhook.web.replays import show_replay, stop_replay
 from leadhook.web.serving import routes
-from leadhook.web.webhooks import take_ring
+from leadhook.web.webhooks import receive_webhook
 
 OPERATIONS: Final = (
-    take_ring,
-    replay,
-    show_replay,
-    stop_replay,
     explain_lead,
     process_lead,
     process_leads,
+    replay,
+    show_replay,
+    stop_replay,
     service,
     health,
     ready,
+    receive_webhook,
 )
+"""In the order of the documentation: what a person calls comes before what the database calls."""
 
 
 def build_site(lifespan: Lifespan[Starlette], *, cors_origins: Sequence[str] = ()) -> Starlette:
@@ -43,6 +44,6 @@ def build_site(lifespan: Lifespan[Starlette], *, cors_origins: Sequence[str] = (
         exception_handlers={HTTPException: answer_with_problem},
         lifespan=lifespan,
     )
-    # A redirect would send a ring to whatever the Host header names.
+    # A redirect would send a webhook to whatever the Host header names.
     site.router.redirect_slashes = False
     return site

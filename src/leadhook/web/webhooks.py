@@ -5,22 +5,31 @@ from typing import Final, Literal
 
 from leadhook.web.canonical_line import SUMMED
 from leadhook.web.openapi import Answer, Call, operation
-from leadhook.web.rings import Ring
+from leadhook.web.rings import WebhookBody
 
 LARGEST_RING: Final = 64 * 1024
 
 
-class RingAnswer(Answer):
-    """The ring was heard; whether there is work is for the worker to find out."""
+class WebhookAnswer(Answer):
+    """Received. The service checks afterwards whether there is work."""
 
     ok: Literal[True] = True
 
 
-@operation("POST", "/webhooks/leads", who="webhook", body=Ring, largest_body=LARGEST_RING, answers={202: RingAnswer})
-async def take_ring(call: Call[Ring]) -> RingAnswer:
-    """Take a ring of the database.
+@operation(
+    "POST",
+    "/webhooks/leads",
+    tag="Webhook",
+    who="webhook",
+    body=WebhookBody,
+    largest_body=LARGEST_RING,
+    answers={202: WebhookAnswer},
+)
+async def receive_webhook(call: Call[WebhookBody]) -> WebhookAnswer:
+    """Receive a webhook from the database.
 
-    Supabase's webhook body, or our own form of it with `records`.
+    The body is the one that Supabase's webhooks send, or the form with `records` that leadhook's own triggers send. A
+    signature is made per message, so the curl line uses the static header; `leadhook doctor` tests the signed way.
     """
     ring, proof, state = call.body, call.proof, call.request.state
     assert proof is not None, "only who proved itself gets here"  # noqa: S101 - for the type checker
@@ -39,4 +48,4 @@ async def take_ring(call: Call[Ring]) -> RingAnswer:
         seconds=time.perf_counter() - call.began_at,
     )
     call.request.scope[SUMMED] = True
-    return RingAnswer()
+    return WebhookAnswer()

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from leadhook.domain.dossier import Dossier, Touch
+from leadhook.domain.dossier import Dossier, OutboxEntry
 from leadhook.domain.moment import moment
 from leadhook.domain.standing.ring import INSTALL, delivered, failed, ring_step, ring_words
 from leadhook.domain.standing.words import Standing, Why, count_words
@@ -35,7 +35,7 @@ def touched(dossier: Dossier) -> Standing | None:
     )
 
 
-def _moves(dossier: Dossier, touch: Touch) -> bool:
+def _moves(dossier: Dossier, touch: OutboxEntry) -> bool:
     """Whether looking at this change makes the lead ready."""
     state = dossier.job.state if dossier.job else None
     if touch.kind == "leads":

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from leadhook.domain.dossier import Dossier, Ring
+from leadhook.domain.dossier import Dossier, WebhookDelivery
 from leadhook.domain.moment import moment
 from leadhook.domain.standing.words import clause
 
@@ -11,12 +11,12 @@ INSTALL: Final = "Run `leadhook webhooks install --url https://SERVICE/webhooks/
 _TAKEN: Final = range(200, 300)
 
 
-def delivered(ring: Ring) -> bool:
+def delivered(ring: WebhookDelivery) -> bool:
     """The service took it."""
     return ring.status_code in _TAKEN
 
 
-def failed(ring: Ring) -> bool:
+def failed(ring: WebhookDelivery) -> bool:
     """It is known not to have arrived."""
     return not ring.sent or ring.error is not None or ring.timed_out or (bool(ring.status_code) and not delivered(ring))
 
@@ -29,7 +29,7 @@ def ring_words(dossier: Dossier) -> str:
     return f"the ring of {moment(ring.rung_at, dossier.now)} {_fate(ring)}"
 
 
-def _fate(ring: Ring) -> str:
+def _fate(ring: WebhookDelivery) -> str:
     if not ring.sent:
         return f"could not be handed to pg_net: {clause(ring.error)}"
     if ring.queued:
