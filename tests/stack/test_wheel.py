@@ -121,6 +121,7 @@ def test_installed_program_serves_and_ends_on_sigterm(program: Path, tmp_path: P
         service = subprocess.Popen([str(program), "serve"], cwd=program.parent, env=env, stdout=log, stderr=log)
         try:
             assert get(f"http://127.0.0.1:{port}/health") == b'{"ok":true}'
+            assert b"swagger-ui-bundle.js" in get(f"http://127.0.0.1:{port}/docs")
         finally:
             service.send_signal(signal.SIGTERM)
             code = service.wait(DEADLINE_S)

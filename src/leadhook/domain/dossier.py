@@ -10,13 +10,13 @@ JobState = Literal["waiting", "ready", "leased", "done", "dead", "held"]
 
 
 class Facts(BaseModel):
-    """What comes from a database may be newer than this service: unknown fields are left out."""
+    """Read from the database, which may be newer than this service: unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class Eligibility(Facts):
-    """Each part of what makes a lead eligible, judged at this moment by the database's one function."""
+    """The conditions of eligibility, checked now by the database's one function."""
 
     known: bool
     """all_leads has a row with this id."""
@@ -29,17 +29,17 @@ class Eligibility(Facts):
     unsent: bool
     """lead_details.sent_to_llm is not true."""
     eligible: bool
-    """All of them."""
+    """All of these conditions hold."""
     user_id: UUID | None = None
     tag: str | None = None
 
 
 class Job(Facts):
-    """What leadhook has in mind with the lead."""
+    """The lead's job in the queue."""
 
     state: JobState
     slow: bool = False
-    """From a replay or the backlog: fresh leads go first."""
+    """Low priority, from a replay or the backlog: fresh leads go first."""
     run: int = 1
     attempts: int = 0
     """Spent in this run."""
@@ -50,19 +50,19 @@ class Job(Facts):
     """Not before this time."""
     eligible_at: datetime | None = None
     found_by: str | None = None
-    """What brought it: ring, sweep, start, due, hint, replay, release."""
+    """The source of the job: ring (a webhook), sweep, start, due, hint, replay or release."""
     replay_id: int | None = None
     replay_after: int | None = None
-    """A replay that begins once this run ends."""
+    """The replay that starts when this run ends."""
     paid: bool = False
-    """A model answer is bought and not yet written; it is not bought again."""
+    """A model answer is paid for but not saved yet; it is not paid for again."""
     error_code: str | None = None
     reason: str | None = None
     finished_at: datetime | None = None
 
 
 class OutboxEntry(Facts):
-    """A change in the application's tables that concerns the lead and has not been looked at."""
+    """A change in the application's tables that affects the lead and has not been applied yet."""
 
     kind: Literal["leads", "prompts", "everything"]
     prompts_inserted: bool = False
@@ -70,34 +70,34 @@ class OutboxEntry(Facts):
     """The oldest such change."""
     last_touched_at: datetime
     put_back: bool = False
-    """It was looked at while somebody held the lead's job, and comes again at once."""
+    """It was applied while the lead's job was leased, and is applied again at once."""
 
 
 class Outbox(Facts):
-    """Changes that are waiting to be looked at."""
+    """Changes waiting to be applied."""
 
     total: int = 0
-    """Of all leads, counted up to 1000."""
+    """For all leads, counted up to 1000."""
     of_lead: tuple[OutboxEntry, ...] = ()
-    """Those that concern this one, oldest first."""
+    """For this lead, oldest first."""
 
 
 class Queue(Facts):
-    """How far away its turn is; each number is counted up to 1000."""
+    """The lead's place in the queue; each number is counted up to 1000."""
 
     ahead: int = 0
-    """Became ready before it, whosever they are."""
+    """Leads of all users that became ready earlier."""
     ahead_in_lane: int = 0
-    """Those of them of the same user and tag; turns are dealt out fairly between users and tags."""
+    """Those with the same user and tag; users and tags take turns."""
     fresh_ahead: int = 0
-    """Fresh leads, where this one comes from a replay or the backlog."""
+    """Fresh leads ahead, if this lead comes from a replay or the backlog."""
     leased: int = 0
-    """Being worked on now."""
+    """Leads being processed now."""
     finished_last_minute: int = 0
 
 
 class RestingGeminiKey(Facts):
-    """A Gemini key that may not be used; `until` null: until its row in gemini_api changes."""
+    """A Gemini key that is not in use; `until` null means until its row in gemini_api changes."""
 
     fingerprint: str
     until: datetime | None = None
@@ -105,7 +105,7 @@ class RestingGeminiKey(Facts):
 
 
 class GeminiKeys(Facts):
-    """How the rows of gemini_api fare."""
+    """The state of the keys in gemini_api."""
 
     total: int = 0
     healthy: int = 0
@@ -116,7 +116,7 @@ class GeminiKeys(Facts):
 
 
 class Pause(Facts):
-    """Somebody's order to claim nothing; without a tag, of all the user's; without a user, of everything."""
+    """A pause: of one user and tag; without a tag, of the whole user; without a user, of everything."""
 
     user_id: UUID | None = None
     tag: str | None = None
@@ -126,18 +126,18 @@ class Pause(Facts):
 
 
 class Budget(Facts):
-    """Dollars a day (UTC); without a user: of all leads together."""
+    """Dollars a day (UTC); without a user, for all leads together."""
 
     user_id: UUID | None = None
     daily_usd: float
     left_usd: float
-    """Neither spent nor reserved by leads at work."""
+    """Not spent, and not reserved by leads being processed."""
     needed_usd: float | None = None
-    """The least that a lead needed which this budget turned away."""
+    """The smallest amount needed by a lead that this budget turned away."""
 
 
 class WebhookDelivery(Facts):
-    """The ring of a change, and what pg_net answered; once the change was looked at: those within 5 s of it."""
+    """A webhook sent for a change, with pg_net's response; once the change is applied, those within 5 s of it."""
 
     cause: str
     leads: int | None = None
@@ -145,16 +145,16 @@ class WebhookDelivery(Facts):
     sent: bool = True
     """It was handed to pg_net."""
     status_code: int | None = None
-    """What the service answered."""
+    """The status that the service answered."""
     error: str | None = None
-    """In pg_net's words, or why it was not handed to pg_net."""
+    """pg_net's error, or why the webhook was not handed to pg_net."""
     timed_out: bool = False
     queued: bool = False
     """pg_net has not sent it yet."""
 
 
 class WebhookSetup(Facts):
-    """Whether the database has what it needs to ring."""
+    """Whether the database has what it needs to send webhooks."""
 
     url_set: bool = False
     secret_set: bool = False
@@ -162,7 +162,7 @@ class WebhookSetup(Facts):
 
 
 class Attempt(Facts):
-    """What one lease came to, and its cost."""
+    """One attempt, and its cost."""
 
     run: int
     outcome: str
@@ -180,9 +180,9 @@ class Attempt(Facts):
     output_tokens: int | None = None
     thinking_tokens: int | None = None
     cost_usd: float | None = None
-    """Null where the price is unknown."""
+    """null if the price is unknown."""
     wasted: bool = False
-    """The money bought nothing."""
+    """The cost was wasted."""
     eligible_at: datetime | None = None
     leased_at: datetime | None = None
     first_call_ms: int | None = None
@@ -192,7 +192,7 @@ class Attempt(Facts):
 
 
 class PastResult(Facts):
-    """The answer of one run."""
+    """The result of one run."""
 
     run: int
     score: int
@@ -202,12 +202,12 @@ class PastResult(Facts):
     prompt_version: str | None = None
     input_version: str | None = None
     written: bool
-    """False: the application refused it or no longer wanted it."""
+    """false: the application rejected it or no longer wanted it."""
     created_at: datetime
 
 
 class Replay(Facts):
-    """Somebody's wish to have it judged again."""
+    """A request to score the lead again."""
 
     id: int
     actor: str
@@ -216,32 +216,32 @@ class Replay(Facts):
 
 
 class Dossier(Facts):
-    """The whole of it, at one moment."""
+    """All facts about the lead, at one moment."""
 
     lead_id: str
     now: datetime
     """By the database's clock."""
     eligibility: Eligibility | None = None
-    """Null where judging the lead raises; `failure` then has the database's words."""
+    """null if checking the lead raises an error; `failure` then has the database's message."""
     failure: str | None = None
     answered: bool = False
     """llm_response has a row for it."""
     tags_of_user: tuple[str | None, ...] = ()
-    """Where there is no prompts row for it: tags that its user has prompts for."""
+    """If the lead has no prompts row: the tags for which its user has prompts."""
     job: Job | None = None
     touches: Outbox = Outbox()
     queue: Queue = Queue()
     keys: GeminiKeys = GeminiKeys()
     pauses: tuple[Pause, ...] = ()
-    """Those that hold it back, the widest first."""
+    """The pauses that stop the lead, the widest first."""
     budgets: tuple[Budget, ...] = ()
-    """Those that it is paid from."""
+    """The budgets that pay for the lead."""
     rings: tuple[WebhookDelivery, ...] = ()
     """The nearest to its change first."""
     triggers: dict[str, bool] = Field(default_factory=dict)
-    """By table: whether enabled triggers of ours see all that matters."""
+    """By table: whether leadhook's triggers are present and enabled."""
     dashboard_webhooks: tuple[str, ...] = ()
-    """Tables with a plain webhook from Supabase's dashboard."""
+    """Tables with a webhook made in Supabase's dashboard."""
     ring: WebhookSetup = WebhookSetup()
     backlog: str = "hold"
     first_round_finished_at: datetime | None = None
@@ -251,7 +251,7 @@ class Dossier(Facts):
     verdicts: tuple[PastResult, ...] = ()
     """The last 20, newest first."""
     replays: tuple[Replay, ...] = ()
-    """Those that it belongs to, newest first."""
+    """The replays that include the lead, newest first."""
 
     @property
     def missing_triggers(self) -> tuple[str, ...]:

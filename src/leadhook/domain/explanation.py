@@ -22,29 +22,29 @@ _NEEDS_A_WORKER: Final = (Why.TOUCHED, Why.UNCLAIMED, Why.QUEUED, Why.REPLAY_QUE
 
 
 class Finding(Facts):
-    """The words."""
+    """Where the lead stands, in words."""
 
     lead_id: str
     state: State
-    """`unknown`: no such lead. `untracked`: leadhook has not looked at it yet. Else the state of its job."""
+    """The state of the lead's job; `unknown`: no lead has this id; `untracked`: leadhook has not seen the lead yet."""
     why: Why
-    """The kind of the sentence, for programs."""
+    """The kind of sentence, for programs."""
     sentence: str
     """What is missing, or what happens next and when."""
     next_step: str | None
-    """What a person can do, where there is something."""
+    """What you can do, if there is something to do."""
     remarks: tuple[str, ...]
-    """What else should be known, a sentence each."""
+    """Other things to know, one sentence each."""
 
 
 class ExplainedAttempt(Attempt):
-    """An attempt, in words too."""
+    """An attempt, with its outcome as a sentence."""
 
     words: str
 
 
 class Explanation(Dossier, Finding):
-    """One sentence, and the facts behind it."""
+    """One sentence that says where the lead stands, and the facts behind it."""
 
     attempts: tuple[ExplainedAttempt, ...] = ()
     """The last 20, newest first."""

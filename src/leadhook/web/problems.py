@@ -44,7 +44,7 @@ class ProblemAnswer(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] | None = None
-    """The first 20 faults of a body that has not the expected shape."""
+    """The first 20 errors in a body that does not have the expected shape."""
 
 
 class Problem(HTTPException):
