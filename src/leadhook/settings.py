@@ -2,7 +2,6 @@
 
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -24,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from leadhook import network
 from leadhook.credentials import (
     ADMIN_TOKEN_MIN_CHARS,
     StaticHeader,
@@ -46,6 +46,10 @@ SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY",
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
+_API_PATHS: Final = ("", "/rest", "/rest/v1", "/auth/v1", "/storage/v1", "/functions/v1", "/realtime/v1", "/graphql/v1")
+"""What the dashboard shows behind the project's address; the address alone is wanted."""
+
+
 class SettingsError(Exception):
     """The environment can't be used; the text names every problem, one a line, and no value."""
 
@@ -53,6 +57,14 @@ class SettingsError(Exception):
 def _http_url(text: str) -> str:
     TypeAdapter(HttpUrl).validate_python(text)
     return text.rstrip("/")
+
+
+def _project_url(text: str) -> str:
+    parts = urlsplit(_http_url(text))
+    path = parts.path.rstrip("/")
+    if parts.query or parts.fragment or path not in _API_PATHS:
+        raise ValueError("name the project's address alone, like https://abc.supabase.co, without a path")
+    return parts._replace(path="").geturl()
 
 
 def _webhook_secret(secret: SecretStr) -> SecretStr:
@@ -80,7 +92,7 @@ def _headers(given: SecretStr | None) -> SecretStr | None:
 
 def _certificate(path: Path) -> Path:
     try:
-        ssl.create_default_context(cafile=path)
+        network.trust({"SSL_CERT_FILE": str(path)})
     except OSError as error:
         raise ValueError(f"can't be used: {error.strerror or 'it holds no certificate'}") from None
     return path
@@ -88,6 +100,7 @@ def _certificate(path: Path) -> Path:
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Url = Annotated[Text, AfterValidator(_http_url)]
+ProjectUrl = Annotated[Text, AfterValidator(_project_url)]
 Words = BeforeValidator(lambda given: split_words(given) if isinstance(given, str) else given)
 
 
@@ -96,7 +109,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
-    supabase_url: Url
+    supabase_url: ProjectUrl
     """The project's URL, e.g. `https://abc.supabase.co`."""
     supabase_secret_key: SecretStr | None = None
     """The project's `sb_secret_…` key; needed, unless one of the two older ones is set."""
@@ -237,11 +250,19 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if env is None else env
     found = {field: _lookup(env, field) for field in Settings.model_fields}
     given = {field: text for field, text in found.items() if text}
+    unusable = [f"{name}: {reason}" for name, reason in network.problems(env)]
     try:
-        return Settings.model_validate(given)
+        settings = Settings.model_validate(given)
     except ValidationError as error:
         # `from None`: the chain would show what was given, and that may be a secret.
-        raise SettingsError("\n  ".join(["these settings are wrong:", *_problems(error)])) from None
+        raise _wrong([*_problems(error), *unusable]) from None
+    if unusable:
+        raise _wrong(unusable)
+    return settings
+
+
+def _wrong(problems: list[str]) -> SettingsError:
+    return SettingsError("\n  ".join(["these settings are wrong:", *problems]))
 
 
 def _lookup(env: Mapping[str, str], field: str) -> str:

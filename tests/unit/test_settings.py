@@ -107,6 +107,19 @@ def test_a_variable_set_to_nothing_counts_as_unset() -> None:
     assert settings(PORT="", GEMINI_BASE_URL="  ", ADMIN_TOKENS="").port == 8000
 
 
+@pytest.mark.parametrize("path", ["", "/", "//", "/rest/v1", "/rest/v1/", "/rest/", "/auth/v1", "/graphql/v1"])
+def test_what_the_dashboard_shows_behind_the_projects_address_is_left_out(path: str) -> None:
+    """The address is what people copy, and often more than it."""
+    assert settings(SUPABASE_URL=f"https://abc.supabase.co{path}").supabase_url == "https://abc.supabase.co"
+
+
+@pytest.mark.parametrize("rest", ["/dashboard/project/abc", "/rest/v1/all_leads", "?apikey=hunter2", "/#x"])
+def test_another_page_than_the_projects_address_is_refused(rest: str) -> None:
+    """By name, at the start, rather than by a puzzling answer later."""
+    with pytest.raises(SettingsError, match="SUPABASE_URL: name the project's address alone"):
+        settings(SUPABASE_URL=f"https://abc.supabase.co{rest}")
+
+
 def test_the_secret_key_wins_over_the_older_ones() -> None:
     """SUPABASE_SECRET_KEY, else SUPABASE_SERVICE_ROLE_KEY, else SUPABASE_ANON_KEY."""
     names = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"]

@@ -15,6 +15,7 @@ def body(code: str | None, message: str = "words of the database") -> str:
 @pytest.mark.parametrize(
     ("status", "text", "kind", "code", "words"),
     [
+        (300, body("PGRST203"), "misconfigured", "PGRST203", "run `leadhook migrate`"),
         (404, body("PGRST202"), "misconfigured", "PGRST202", "run `leadhook migrate`"),
         (404, body("42883"), "misconfigured", "42883", "public.leadhook_claim is missing"),
         (404, body("42P01"), "misconfigured", "42P01", "table or column"),
@@ -37,7 +38,7 @@ def body(code: str | None, message: str = "words of the database") -> str:
         (502, "<html>Bad gateway</html>", "unavailable", "http_502", "HTTP 502"),
         (403, "<html>blocked</html>", "unavailable", "http_403", "HTTP 403"),
         (429, body("over_rate"), "unavailable", "over_rate", "words of the database"),
-        (540, "project paused", "unavailable", "http_540", "HTTP 540"),
+        (540, "<html>Project paused</html>", "unavailable", "http_540", "project is paused"),
         (400, body("PT400"), "caller_bug", "PT400", "refuses what it was sent"),
         (400, body("22P05"), "caller_bug", "22P05", "refuses what it was sent"),
         (400, "[]", "unavailable", "http_400", "HTTP 400"),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from leadhook import network
 from leadhook.doctor.finding import Finding, fault, ok, warning
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
@@ -52,9 +53,11 @@ async def ask_google(keys: Sequence[dict[str, Any]], model: str, base_url: str |
 async def _ask(session: aiohttp.ClientSession, url: str, key: dict[str, Any], model: str) -> Finding:
     name = f"Key {key['fingerprint']}"
     try:
-        async with session.get(url, headers={"x-goog-api-key": key["api_key"]}) as reply:
+        async with session.get(
+            url, headers={"x-goog-api-key": key["api_key"]}, proxy=network.proxy_for(url), ssl=network.trust()
+        ) as reply:
             status = reply.status
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         return fault("keys", f"Google can't be asked about {name}: {type(error).__name__}.", "Is the network open?")
     match status:
         case 200:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from leadhook import network
 from leadhook.doctor.finding import Finding, fault, ok, warning
 from leadhook.settings import Settings
 from leadhook.store import Status, StoreError, open_store
@@ -41,10 +42,10 @@ async def ask_service(url: str) -> list[Finding]:
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE_S)) as session,
-            session.get(f"{url}/ready") as reply,
+            session.get(f"{url}/ready", proxy=network.proxy_for(url), ssl=network.trust()) as reply,
         ):
             date, body = reply.headers.get("Date"), await reply.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         words = f"No service answers at {url}/ready ({type(error).__name__})."
         return [fault("service", words, "leadhook serve; or name its address with --service.")]
     found = [fault("service", reason, "See what it says.") for reason in _strings(body, "reasons")]

@@ -13,11 +13,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+import aiohttp
 import anyio
+from google import genai
 from google.genai import types
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_google_genai import ChatGoogleGenerativeAI
 
+from leadhook import network
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.verdict import Usage
@@ -27,6 +30,13 @@ from leadhook.gemini.parameters import Step, model_parameters, step_parameters
 CALL_LIMIT_S: Final = 60.0
 LONGEST_KEY: Final = 500
 """Characters; Google's have 39 to some 60."""
+
+GOOGLE: Final = "https://generativelanguage.googleapis.com"
+_PLACEHOLDER: Final = "placeholder: every call brings its own key"
+_READ_BUFFER_BYTES: Final = 4 * 1024 * 1024
+"""As the SDK's own session has it."""
+_OTHERS_VARIABLES: Final = ("GOOGLE_", "GEMINI_", "CLOUDSDK_", "LANGCHAIN_", "LANGSMITH_")
+"""Variables of other programs for the libraries below; ours of these prefixes are read before."""
 
 _NO_FUNCTIONS = types.AutomaticFunctionCallingConfig(disable=True)
 
@@ -87,21 +97,49 @@ class GeminiClient:
 @asynccontextmanager
 async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[GeminiClient]:
     """The process's client; its connections are closed at the end."""
-    os.environ["LANGSMITH_TRACING"] = "false"
-    os.environ["LANGCHAIN_TRACING_V2"] = "false"
+    _forget_other_programs()
     # An answer that ends for a reason which the SDK does not know yet is no news to anybody but the judge.
     warnings.filterwarnings("ignore", message=".*is not a valid (FinishReason|BlockedReason)", category=UserWarning)
+    address = base_url or GOOGLE
+    trust = network.trust()
+    unasked = {"verify": trust, "trust_env": False}  # of the SDK's other clients, which are made and not used
+    way = {"proxy": network.proxy_for(address), "ssl": trust}
     chat = ChatGoogleGenerativeAI(
         model=model,
-        api_key="placeholder: every call brings its own key",
-        base_url=base_url,
+        api_key=_PLACEHOLDER,
+        vertexai=False,
+        base_url=address,
+        client_args=unasked,
         max_retries=1,
         **model_parameters(model),
     )
-    try:
-        yield GeminiClient(chat)
-    finally:
-        await chat.aclose()
+    # LangChain passes on neither the backend nor a session, and the SDK's own session reads proxies and ~/.netrc.
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_BUFFER_BYTES
+    ) as session:
+        chat.client = genai.Client(
+            vertexai=False,
+            api_key=_PLACEHOLDER,
+            http_options=types.HttpOptions(
+                base_url=address,
+                aiohttp_client=session,
+                client_args=unasked,
+                async_client_args=unasked | way,
+            ),
+        )
+        try:
+            yield GeminiClient(chat)
+        finally:
+            await chat.client.aio.aclose()
+            await chat.aclose()
+
+
+def _forget_other_programs() -> None:
+    """A variable set for another program must not turn our calls to its backend, key, replay or trace."""
+    for name in [name for name in os.environ if name.startswith(_OTHERS_VARIABLES)]:
+        del os.environ[name]
+    os.environ["LANGSMITH_TRACING"] = "false"
+    os.environ["LANGCHAIN_TRACING_V2"] = "false"
 
 
 def _header(key: ApiKey) -> str:

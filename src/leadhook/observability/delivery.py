@@ -1,7 +1,6 @@
 """One request to a log service over OTLP/HTTP, and what its answer means for the lines in it."""
 
 import gzip
-import ssl
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,8 @@ from typing import Final, Literal
 
 import httpx
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+
+from leadhook import network
 
 LONGEST_REPLY: Final = 64 * 1024
 LONGEST_RETRY_AFTER_S: Final = 300.0
@@ -53,8 +54,12 @@ class Delivery:
         self._headers = headers | {"content-type": "application/x-protobuf", "user-agent": "leadhook"}
         if compress:
             self._headers["content-encoding"] = "gzip"
-        trust = ssl.create_default_context(cafile=certificate) if certificate else True
-        self._client = httpx.Client(verify=trust, follow_redirects=False)
+        self._client = httpx.Client(
+            verify=network.trust({"SSL_CERT_FILE": str(certificate)} if certificate else None),
+            proxy=network.proxy_for(url),
+            trust_env=False,
+            follow_redirects=False,
+        )
 
     def send(self, request: ExportLogsServiceRequest, within_s: float) -> Answer:
         """Send it; never raises."""

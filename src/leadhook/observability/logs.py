@@ -17,7 +17,7 @@ from structlog.processors import JSONRenderer, TimeStamper
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
-from leadhook import __version__
+from leadhook import __version__, network
 from leadhook.observability import exceptions
 from leadhook.observability.events import Event
 from leadhook.observability.journal import journal
@@ -111,7 +111,7 @@ _handlers: list[_Handler] = []
 
 def configure(settings: Settings) -> None:
     """Send the whole process's log to stdout and where LOG_SHIP says; safe to call again."""
-    redactor.remember(settings.secrets())
+    redactor.remember([*settings.secrets(), *network.passwords()])
     close()
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     shared: list[Processor] = [

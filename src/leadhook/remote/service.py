@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import httpx
 
+from leadhook import network
 from leadhook.credentials import split_words
 from leadhook.remote.failure import AskedWrongError, RemoteError
 
@@ -54,10 +55,18 @@ def open_service(environment: Mapping[str, str] = os.environ) -> Iterator[Servic
     tokens = split_words(environment.get("ADMIN_TOKEN", "") or environment.get("ADMIN_TOKENS", ""))
     if not tokens:
         raise AskedWrongError("ADMIN_TOKEN is not set: one of the service's ADMIN_TOKENS")
+    for name, reason in network.problems(environment):
+        raise AskedWrongError(f"{name}: {reason}")
     try:
-        headers = {"Authorization": f"Bearer {tokens[0]}"}
-        client = httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_S)
-    except (httpx.InvalidURL, UnicodeEncodeError):
+        client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {tokens[0]}"},
+            timeout=PATIENCE_S,
+            proxy=network.proxy_for(url, environment),
+            verify=network.trust(environment),
+            trust_env=False,
+        )
+    except (httpx.InvalidURL, UnicodeEncodeError, ValueError):
         raise AskedWrongError("SERVICE_URL is not a URL, or ADMIN_TOKEN not a token") from None
     with client:
         yield Service(client)

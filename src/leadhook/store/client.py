@@ -147,7 +147,7 @@ async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Asy
     Raises:
         StoreError: the URL or the key is not one.
     """
-    async with open_transport() as transport:
+    async with open_transport(url) as transport:
         options = AsyncClientOptions(httpx_client=transport, auto_refresh_token=False, persist_session=False)
         try:
             client = await acreate_client(url, key, options)

@@ -10,6 +10,8 @@ _LONGEST_MESSAGE: Final = 200
 _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
 """SQLSTATE classes: connection, read-only, rollback, resources, limits, locks, operator, system, internal."""
 _PASSING_STATUSES: Final = (408, 425, 429)
+_PAUSED: Final = 540
+"""Supabase's own status, with a page of HTML."""
 _REFUSED_KEYS: Final = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 
 
@@ -39,7 +41,8 @@ def explain(function: str, status: int, body: str) -> StoreError:
     """
     code, message = _read(body)
     return (
-        _explain_key(status, code, message)
+        _explain_pause(status)
+        or _explain_key(status, code, message)
         or _explain_schema(function, code, message)
         or _explain_address(status, code)
         or _explain_rest(function, status, code, message)
@@ -56,6 +59,16 @@ def _read(body: str) -> tuple[str, str]:
         return "", ""
     message = error.get("message") or error.get("msg") or error.get("error") or ""
     return str(error.get("code") or ""), " ".join(str(message).split())[:_LONGEST_MESSAGE]
+
+
+def _explain_pause(status: int) -> StoreError | None:
+    if status != _PAUSED:
+        return None
+    reason = (
+        "the Supabase project is paused (HTTP 540): restore it in the dashboard; "
+        "leads wait until then and are processed afterwards"
+    )
+    return StoreError("unavailable", f"http_{status}", reason)
 
 
 def _explain_key(status: int, code: str, message: str) -> StoreError | None:
@@ -76,6 +89,11 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
     match code:
         case "PGRST202" | "42883":
             reason = f"the function public.{function} is missing or older than this service: run `leadhook migrate`"
+        case "PGRST203":
+            reason = (
+                f"the database has several functions public.{function}, of which only one is leadhook's: "
+                "run `leadhook migrate`, which drops the others"
+            )
         case "42P01" | "42703" | "3F000":
             reason = f"public.{function} misses a table or column ({message}): restore it, or run `leadhook migrate`"
         case "42501":

@@ -9,6 +9,7 @@ import anyio
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
+from leadhook import network
 from leadhook.store.errors import StoreError, explain
 
 TIMEOUT_S: Final = 10.0
@@ -18,10 +19,15 @@ _LIMITS: Final = httpx.Limits(max_connections=20, max_keepalive_connections=20, 
 
 
 @asynccontextmanager
-async def open_transport() -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client whose refusals are raised as `StoreError`."""
+async def open_transport(url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client for this address whose refusals are raised as `StoreError`."""
     async with HttpxAiohttpClient(
-        timeout=TIMEOUT_S, limits=_LIMITS, event_hooks={"response": [_raise_refusal]}
+        timeout=TIMEOUT_S,
+        limits=_LIMITS,
+        event_hooks={"response": [_raise_refusal]},
+        proxy=network.proxy_for(url),
+        verify=network.trust(),
+        trust_env=False,
     ) as transport:
         yield transport
 

@@ -1,0 +1,168 @@
+"""How the process reaches the outside: its proxy and the certificates it trusts, decided here for every HTTP client.
+
+HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY (upper or lower case), SSL_CERT_FILE and SSL_CERT_DIR are everybody's
+variables, and each HTTP library reads them in its own way: one stops at an IPv6 address in NO_PROXY, one ignores
+ALL_PROXY, one sends the passwords of ~/.netrc along. So no library reads them: every client is handed what is decided
+here, and has its own look at the environment turned off.
+"""
+
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import certifi
+
+_PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(r"[\w-][\w.-]*")
+_HASHED_CERTIFICATE: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+
+
+def proxy_for(url: str, env: Mapping[str, str] | None = None) -> str | None:
+    """The proxy through which this URL is reached; None is the direct way."""
+    env = os.environ if env is None else env
+    target = urlsplit(url)
+    name = _proxy_variable(target.scheme, env)
+    if name is None or _is_exempt(target, _lookup("NO_PROXY", env)[1]):
+        return None
+    return _spelled_out(env[name].strip())
+
+
+def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
+    """The certificates by which servers are trusted: those of SSL_CERT_FILE, else SSL_CERT_DIR, else Mozilla's.
+
+    Not `ssl.create_default_context`: that would write the keys of our connections into the file of SSLKEYLOGFILE.
+    """
+    env = os.environ if env is None else env
+    file, directory = (env.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(
+        cafile=file or (None if directory else certifi.where()), capath=directory or None if not file else None
+    )
+    return context
+
+
+def problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The variables that can't be used, with the reason in words; no value is repeated, as it may hold a password."""
+    if "*" not in _words(_lookup("NO_PROXY", env)[1]):
+        for name in sorted({name for scheme in _PORTS if (name := _proxy_variable(scheme, env))}):
+            if reason := _why_no_proxy(_spelled_out(env[name].strip())):
+                yield name, f"{reason}; unset it for leadhook, or name an HTTP proxy such as http://proxy.example:3128"
+    yield from _certificate_problems(env)
+
+
+def passwords(env: Mapping[str, str] | None = None) -> list[str]:
+    """Those in the proxies' addresses, for the log to hide."""
+    env = os.environ if env is None else env
+    found = []
+    for scheme in _PORTS:
+        if name := _proxy_variable(scheme, env):
+            address = _spelled_out(env[name].strip())
+            password = address.partition("://")[2].rpartition("@")[0].partition(":")[2]
+            found += [password, unquote(password)] if password else []
+    return found
+
+
+def _lookup(name: str, env: Mapping[str, str]) -> tuple[str, str]:
+    """The variable in force and its value: in lower case it wins, and there it may be empty to undo the other."""
+    spelled = next((spelled for spelled in (name.lower(), name) if spelled in env), name)
+    return spelled, env.get(spelled, "").strip()
+
+
+def _proxy_variable(scheme: str, env: Mapping[str, str]) -> str | None:
+    for name in (f"{scheme.upper()}_PROXY", "ALL_PROXY"):
+        spelled, value = _lookup(name, env)
+        if value:
+            return spelled
+    return None
+
+
+def _spelled_out(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _why_no_proxy(proxy: str) -> str | None:
+    try:
+        parts = urlsplit(proxy)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "is not an address with a port from 1 to 65535"
+    if parts.scheme.lower() not in _PORTS:
+        kind = "SOCKS proxies are" if parts.scheme.lower().startswith("socks") else "a proxy of this kind is"
+        return f"{kind} not supported"
+    strange = any(character.isspace() or not character.isprintable() for character in proxy)
+    if strange or parts.query or parts.fragment or "@" in parts.path:
+        return "is not an address; in user name and password, characters such as @ : / # ? must be percent-encoded"
+    if port == 0 or not (_HOST.fullmatch(host) or _address(host)):
+        return "is not an address of a host with a port from 1 to 65535"
+    return None
+
+
+def _words(no_proxy: str) -> list[str]:
+    return no_proxy.replace(",", " ").lower().split()
+
+
+def _is_exempt(target: SplitResult, no_proxy: str) -> bool:
+    """As curl reads NO_PROXY: names with all below them, addresses, networks, each perhaps with a port; * is all."""
+    host = (target.hostname or "").rstrip(".")
+    address, port = _address(host), target.port or _PORTS.get(target.scheme)
+    for word in _words(no_proxy):
+        scheme, _, entry = word.rpartition("://")
+        name, only_port = _split_port(entry)
+        if (scheme and scheme != target.scheme) or (only_port and only_port != str(port)):
+            continue
+        if name == "*" or (_holds(name, address) if address else _is_under(host, name)):
+            return True
+    return False
+
+
+def _split_port(entry: str) -> tuple[str, str]:
+    if bracketed := re.fullmatch(r"\[([^\]]*)\](?::(\d+))?", entry):
+        return bracketed[1], bracketed[2] or ""
+    named = re.fullmatch(r"([^:]*):(\d+)", entry)
+    return (named[1], named[2]) if named else (entry, "")
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _holds(network: str, address: IPv4Address | IPv6Address) -> bool:
+    try:
+        return address in ip_network(network.replace("[", "").replace("]", ""), strict=False)
+    except ValueError:
+        return False
+
+
+def _is_under(host: str, name: str) -> bool:
+    name = name.removeprefix("*").strip(".")
+    return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+def _certificate_problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    file, directory = (env.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    if file:
+        try:
+            trust({"SSL_CERT_FILE": file})
+        except (OSError, ValueError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or "it holds no certificate"
+            yield "SSL_CERT_FILE", f"the file of certificates can't be used ({reason}); correct the path or unset it"
+    elif directory and not any(map(_holds_certificates, directory.split(os.pathsep))):
+        yield (
+            "SSL_CERT_DIR",
+            "the folder is missing or holds no certificates under their hashes (`openssl rehash`); correct or unset it",
+        )
+
+
+def _holds_certificates(directory: str) -> bool:
+    try:
+        return any(_HASHED_CERTIFICATE.fullmatch(each.name) for each in Path(directory).iterdir())
+    except (OSError, ValueError):
+        return False
