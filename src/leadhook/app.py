@@ -16,9 +16,15 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from leadhook import advice
-from leadhook.domain.spend import BYTES_A_CHARACTER, CallLimits, Tariff
-from leadhook.lifecycle import logging_to_the_end, running
+from leadhook import advice, network
+from leadhook.domain.spend import BYTES_A_CHARACTER, CallLimits, Price, Tariff
+from leadhook.lifecycle import (
+    START_FAILED,
+    logging_to_the_end,
+    report_failed_start,
+    reporting_a_failed_start,
+    running,
+)
 from leadhook.observability import logs, metrics
 from leadhook.observability.events import Event
 from leadhook.observability.ring_sum import RingSum
@@ -56,35 +62,43 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
-        # Imported only now, as they take seconds: wrong settings are to be told at once.
-        from leadhook.engine import Engine
-        from leadhook.gemini import open_judge
-        from leadhook.store import open_store
-
         ring_sum = RingSum()
-        async with (
-            logging_to_the_end(ring_sum),
-            open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,
-            open_judge(model=settings.gemini_model, base_url=settings.gemini_base_url) as judge,
-        ):
-            engine = Engine(
-                store=store,
-                judge=judge,
-                max_concurrency=settings.max_concurrency,
-                sweep_interval_s=settings.sweep_interval_sec,
-                worker_name=_worker_name(),
-                tariff=Tariff(price, _call_limits()) if price else None,
-            )
-            metrics.watch(claiming=lambda: engine.health().claiming, in_flight=lambda: engine.health().in_flight)
-            with serving_metrics(settings.host, settings.metrics_port) as no_metrics:
-                async with running(engine, drain_s=settings.drain_sec):
-                    _introduce(settings)
-                    # What was imported stays; the garbage collector would look through all of it again and again.
-                    gc.collect()
-                    gc.freeze()
-                    yield _state(settings, engine, store, ring_sum, no_metrics)
+        async with logging_to_the_end(ring_sum):
+            with reporting_a_failed_start() as started:
+                async with _working(settings, price, ring_sum) as state:
+                    started()
+                    yield state
 
     return build_site(lifespan, cors_origins=settings.cors_origins)
+
+
+@asynccontextmanager
+async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -> AsyncIterator[State]:
+    # Imported only now, as they take seconds: wrong settings are to be told at once.
+    from leadhook.engine import Engine
+    from leadhook.gemini import open_judge
+    from leadhook.store import open_store
+
+    async with (
+        open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,
+        open_judge(model=settings.gemini_model, base_url=settings.gemini_base_url) as judge,
+    ):
+        engine = Engine(
+            store=store,
+            judge=judge,
+            max_concurrency=settings.max_concurrency,
+            sweep_interval_s=settings.sweep_interval_sec,
+            worker_name=_worker_name(),
+            tariff=Tariff(price, _call_limits()) if price else None,
+        )
+        metrics.watch(claiming=lambda: engine.health().claiming, in_flight=lambda: engine.health().in_flight)
+        with serving_metrics(settings.host, settings.metrics_port) as no_metrics:
+            async with running(engine, drain_s=settings.drain_sec):
+                _introduce(settings)
+                # What was imported stays; the garbage collector would look through all of it again and again.
+                gc.collect()
+                gc.freeze()
+                yield _state(settings, engine, store, ring_sum, no_metrics)
 
 
 def serve(settings: Settings) -> None:
@@ -116,6 +130,7 @@ def __getattr__(name: str) -> Starlette:
     """`app`, made when an ASGI server asks for it."""
     if name != "app":
         raise AttributeError(name)
+    network.forget_key_log()
     try:
         settings = load_settings()
         app = globals()[name] = create_app(settings)
@@ -179,8 +194,10 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        _give_up(f"can't listen on {host}, port {port}: {error.strerror}", 1)
+    except (OSError, ValueError) as error:  # a host may be no host's name
+        report_failed_start(error)
+        logs.finish()
+        _give_up(f"can't listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}", START_FAILED)
 
 
 def _worker_name() -> str:

@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 from leadhook import __version__
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
+from leadhook.network import forget_key_log
 from leadhook.remote.failure import AskedWrongError, RemoteError
 from leadhook.settings import SettingsError, load_settings
 from leadhook.terminal.failure import TerminalError
@@ -313,6 +314,7 @@ def _scope(user: UUID | None, tag: str | None) -> "Scope":
 
 def main() -> None:
     """Run one command; exit 2 says that the arguments or settings are wrong, 1 that the work failed, 130 Ctrl-C."""
+    forget_key_log()
     try:
         sys.exit(app(sys.argv[1:]))
     except KeyboardInterrupt:

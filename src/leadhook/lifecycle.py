@@ -2,20 +2,24 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, Protocol
 
 import anyio
 import structlog
 
 from leadhook.observability import logs
 from leadhook.observability.events import Event
+from leadhook.observability.journal import journal
 from leadhook.observability.ring_sum import RingSum
 from leadhook.settings import GIVE_BACK_SEC
 from leadhook.signals import stop_on_signal
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+START_FAILED: Final = 3
+"""The exit code; uvicorn has the same one."""
 
 
 class Runnable(Protocol):
@@ -58,6 +62,39 @@ async def logging_to_the_end(ring_sum: RingSum) -> AsyncIterator[None]:
     finally:
         ring_sum.tell()
         logs.finish()
+
+
+@contextmanager
+def reporting_a_failed_start() -> Iterator[Callable[[], None]]:
+    """Log what keeps the service from starting.
+
+    Yields:
+        To be called once the service has started: what is raised afterwards is a defect.
+    """
+    has_started = False
+
+    def started() -> None:
+        nonlocal has_started
+        has_started = True
+
+    try:
+        yield started
+    except Exception as error:
+        if has_started:
+            log.critical(Event.EXCEPTION_UNCAUGHT, exc_info=error)
+        else:
+            report_failed_start(error)
+        raise
+
+
+def report_failed_start(error: BaseException) -> None:
+    """One line with the kind of the failure and its message; no lead was read yet that the message could quote."""
+    innermost = error
+    while isinstance(innermost, BaseExceptionGroup):
+        innermost = innermost.exceptions[0]
+    kind, reason = type(innermost).__name__, " ".join(str(innermost).split())
+    log.critical(Event.SERVICE_START_FAILED, error=kind, reason=reason, exc_info=error)
+    journal.start_failed(kind, reason)
 
 
 async def _work(engine: Runnable, stopping: anyio.Event, drain_s: float, give_back_s: float) -> None:

@@ -46,6 +46,11 @@ def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
     return context
 
 
+def forget_key_log() -> None:
+    """Call before HTTP libraries are imported: each makes contexts that open the file of SSLKEYLOGFILE, or can't."""
+    os.environ.pop("SSLKEYLOGFILE", None)
+
+
 def problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The variables that can't be used, with the reason in words; no value is repeated, as it may hold a password."""
     if "*" not in _words(_lookup("NO_PROXY", env)[1]):

@@ -7,10 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +145,93 @@ def test_wrong_settings_are_all_told_and_the_exit_code_is_2(start: Start, comman
 
 
 def test_an_occupied_port_is_told_before_any_lead_is_claimed(start: Start) -> None:
-    """Exit code 1, and which port."""
+    """Exit code 3, as for whatever else keeps the service from starting, and which port."""
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         port = occupied.getsockname()[1]
         service = start(SERVE, **{**ENV, "PORT": str(port)})
 
-        assert service.end(within_s=60) == 1
+        assert service.end(within_s=60) == 3
+    (failed,) = service.lines("service.start_failed")
+    assert (failed["error"], failed["level"]) == ("OSError", "critical")
     assert f"can't listen on 127.0.0.1, port {port}" in service.err
     assert "service.started" not in service.out
+
+
+@pytest.mark.parametrize("command", [SERVE, UVICORN], ids=["leadhook serve", "uvicorn"])
+def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
+    start: Start, command: list[str], tmp_path: Path
+) -> None:
+    """Whatever breaks, here an import; a password in the message is hidden; exit code 3."""
+    (tmp_path / "langchain_google_genai.py").write_text("raise KeyError('no way to http://user:hunter2@proxy.test')")
+    shipped: list[bytes] = []
+
+    class LogService(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            shipped.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), LogService) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        service = start(
+            command,
+            **ENV,
+            PYTHONPATH=str(tmp_path),
+            LOG_FILE=str(tmp_path / "operator.log"),
+            LOG_SHIP="otlp",
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
+            OTEL_EXPORTER_OTLP_COMPRESSION="none",
+        )
+        assert service.end(within_s=60) == 3
+        server.shutdown()
+
+    (failed,) = service.lines("service.start_failed")
+    assert (failed["level"], failed["error"]) == ("critical", "KeyError")
+    assert "no way to http://[hidden]@proxy.test" in failed["reason"]
+    assert failed["exception"][0]["exc_type"] == "KeyError"
+    assert not service.lines("Traceback")
+    assert b"service.start_failed" in b"".join(shipped)
+    operator = (tmp_path / "operator.log").read_text()
+    assert "| ERROR | event=service.start_failed | error=KeyError | reason=" in operator
+    assert "hunter2" not in service.out + service.err + operator + str(shipped)
+
+
+@pytest.mark.parametrize("command", [SERVE, UVICORN], ids=["leadhook serve", "uvicorn"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://user:hunter2@127.0.0.1:1080"),
+        ("https_proxy", "ftp://hunter2"),
+        ("SSL_CERT_FILE", "/nonexistent/hunter2"),
+    ],
+)
+def test_a_setting_of_the_network_that_cannot_work_ends_the_start(
+    start: Start, command: list[str], name: str, value: str
+) -> None:
+    """Exit code 2, by name and without the value."""
+    service = start(command, **ENV, **{name: value})
+
+    assert service.end(within_s=60) == 2
+    assert f"{name}: " in service.err
+    assert "hunter2" not in service.err + service.out
+    assert "Traceback" not in service.err
+
+
+def test_the_service_starts_with_every_form_of_no_proxy_and_an_unusable_key_log(start: Start) -> None:
+    """Addresses of IPv6, networks and nonsense stop some HTTP libraries."""
+    service = start(
+        SERVE,
+        **ENV,
+        ALL_PROXY="http://127.0.0.1:9",
+        NO_PROXY="localhost, fd00:b5::/64,[::1],10.0.0.0/8 ::::,*.test",
+        SSLKEYLOGFILE="/nonexistent/keys",
+    )
+    service.wait_for("service.started")
+    service.signal()
+    assert service.end(within_s=10) == -signal.SIGTERM
 
 
 def fake(start: Start, manner: str, drain_s: float) -> Process:

@@ -22,6 +22,10 @@ class Event(StrEnum):
     SERVICE_STARTED = "service.started", "the service is up and claims leads"
     SERVICE_LISTENING = "service.listening", "the port is taken; requests are answered from service.started on"
     SERVICE_WARNED = "service.warned", "a setting works but deserves a second look"
+    SERVICE_START_FAILED = (
+        "service.start_failed",
+        "the service could not start: `error` is the kind, `reason` the message; no lead was claimed, exit code 3",
+    )
     SERVICE_STOPPING = "service.stopping", "a signal came: no new lead is taken, those at work may end within DRAIN_SEC"
     SERVICE_STOPPED = "service.stopped", "every lead was saved or given back"
     SERVICE_FAILED = "service.failed", "the engine broke off; the process ends so that its supervisor starts it anew"

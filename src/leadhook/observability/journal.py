@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from leadhook.observability.events import Event
 from leadhook.observability.outlets import RotatingFile
 from leadhook.observability.redaction import redactor
 from leadhook.observability.sink import Sink
@@ -89,6 +90,10 @@ class Journal:
                 f"total={self._total}, processed={self._processed}, skipped={self._skipped}, errors={self._errors}, "
                 f"duration={seconds:.2f}s",
             )
+
+    def start_failed(self, error: str, reason: str) -> None:
+        """The service could not start."""
+        self._write("ERROR", event=Event.SERVICE_START_FAILED, error=error, reason=reason)
 
     def _forget_cycle(self) -> None:
         self._total = self._processed = self._skipped = self._errors = 0

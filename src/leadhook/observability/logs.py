@@ -204,6 +204,12 @@ def _tame_libraries() -> None:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = name != "uvicorn.access"
+    # A failed start or end: the event of ours says more than a traceback of which only the first line may be shown.
+    logging.getLogger("uvicorn.error").addFilter(_not_a_traceback)
+
+
+def _not_a_traceback(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Traceback ")
 
 
 def _catch_the_uncaught() -> None:
