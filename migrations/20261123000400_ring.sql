@@ -11,7 +11,7 @@
 -- first, and a temporary domain named text with a check of its own would run that check as the owner, here or inside net.http_post().
 --
 -- Nothing here may abort, delay or lock the statement that fired it: every write sits in an exception block, every wait has an end.
--- `when others` leaves query_canceled alone, so a statement that is cancelled is cancelled.
+-- `when assert_failure or others` leaves query_canceled alone, so a statement that is cancelled is cancelled.
 
 create or replace function leadhook.warn(p_words text)
 returns void
@@ -66,7 +66,7 @@ declare
 begin
   begin
     v_key := decode(v_base64 || repeat('=', (4 - length(v_base64) % 4) % 4), 'base64');
-  exception when others then
+  exception when assert_failure or others then
     -- decode()'s own words would quote a character of the secret
     raise exception 'a webhook secret is not whsec_ and base64' using errcode = 'PT400';
   end;
@@ -144,7 +144,7 @@ begin
     ),
     timeout_milliseconds := 5000
   );
-exception when others then
+exception when assert_failure or others then
   -- The address may carry a password.
   raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_ring_url') else sqlerrm end using errcode = sqlstate;
 end
@@ -195,13 +195,13 @@ begin
         'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
         'total', p_leads
       ));
-    exception when others then
+    exception when assert_failure or others then
       v_error := sqlerrm;
     end;
     begin
       insert into leadhook.rings (request_id, message_id, cause, leads, error)
       values (v_request, v_id, concat_ws(' ', lower(p_cause), p_table), p_leads, v_error);
-    exception when others then
+    exception when assert_failure or others then
       perform leadhook.warn('a ring could not be noted: ' || sqlerrm);
     end;
   end loop;
@@ -242,7 +242,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into leadhook.touches (kind, n) values ('everything', 0);
-exception when others then
+exception when assert_failure or others then
   perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
 end
 $$;
@@ -309,7 +309,7 @@ begin
       return null;
     end if;
     perform leadhook.append_touches(v_lead_ids);
-  exception when others then
+  exception when assert_failure or others then
     perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
     begin
       v_lead_ids := null;
@@ -324,7 +324,7 @@ begin
       else
         perform leadhook.append_everything();
       end if;
-    exception when others then
+    exception when assert_failure or others then
       perform leadhook.append_everything();
     end;
   end;
@@ -371,7 +371,7 @@ begin
     if not found then
       return null;
     end if;
-  exception when others then
+  exception when assert_failure or others then
     perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all leads are to be looked at: ' || sqlerrm);
     perform leadhook.append_everything();
   end;

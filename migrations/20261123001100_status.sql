@@ -8,7 +8,8 @@
 create index if not exists jobs_asleep_by_state on leadhook.jobs (state) where state in ('waiting', 'held', 'dead');
 
 -- security definer: service_role may not read Vault. It learns whether a value is there, never the value.
-create or replace function leadhook.ring_settings(out url_set boolean, out secret_set boolean)
+-- Vault and pg_net are optional: whatever they raise must not keep anybody from the rest of the status.
+create or replace function leadhook.ring_settings(out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text)
 language plpgsql
 stable
 security definer
@@ -17,6 +18,9 @@ as $$
 begin
   url_set := false;
   secret_set := false;
+  pg_net := exists (
+    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+  );
   if to_regclass('vault.decrypted_secrets') is null then
     return;
   end if;
@@ -26,11 +30,13 @@ begin
   into url_set, secret_set
   from vault.decrypted_secrets as s
   where s.name in ('leadhook_ring_url', 'leadhook_ring_secret') and btrim(s.decrypted_secret, E' \t\r\n') <> '';
-exception when insufficient_privilege then
-  return;
+exception when assert_failure or others then
+  -- Not the message, which may quote what could not be decrypted.
+  vault_error := sqlstate;
 end
 $$;
-comment on function leadhook.ring_settings() is 'Whether Vault holds the ring''s URL and secret.';
+comment on function leadhook.ring_settings() is
+  'Whether pg_net is there and Vault holds the ring''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
 revoke all on function leadhook.ring_settings() from public, anon, authenticated;
 grant execute on function leadhook.ring_settings() to service_role;
 
@@ -191,7 +197,7 @@ begin
       'keys', v_keys,
       'parked_keys', v_parked_keys,
       'triggers', leadhook.trigger_states(),
-      'ring', to_jsonb(r) || jsonb_build_object('pg_net', to_regproc('net.http_post') is not null),
+      'ring', to_jsonb(r),
       'oldest_ready_ms', (
         select floor(extract(epoch from clock_timestamp() - o.available_at) * 1000)::bigint
         from (select j.available_at from leadhook.jobs as j where j.state = 'ready' and not j.slow order by j.available_at limit 1) as o

@@ -227,7 +227,7 @@ begin
       from net.http_request_queue as q
       where q.id = any (p_request_ids);
   end if;
-exception when insufficient_privilege or undefined_column or undefined_table or datatype_mismatch then
+exception when assert_failure or others then
   return;
 end
 $$;
@@ -357,7 +357,7 @@ begin
       ),
       'triggers', leadhook.trigger_states(),
       'dashboard_webhooks', leadhook.dashboard_webhooks(),
-      'ring', to_jsonb(s) || jsonb_build_object('pg_net', to_regproc('net.http_post') is not null),
+      'ring', to_jsonb(s),
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
       'max_attempts', c.max_attempts,

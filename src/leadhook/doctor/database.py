@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from leadhook.doctor.finding import Finding, fault, ok, warning
-from leadhook.install.connection import Connection, fetch_one
+from leadhook.install.connection import Connection, fetch_one, fetch_optional
 from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations
 from leadhook.install.sql import question as installer_question
@@ -27,6 +27,8 @@ class Facts:
 
     row: dict[str, Any]
     vault: dict[str, str]
+    vault_error: str | None
+    """The SQLSTATE with which Vault could not be read."""
     keys: list[dict[str, Any]]
     leads: dict[str, Any]
     doors: list[dict[str, Any]]
@@ -54,12 +56,14 @@ async def collect(connection: Connection) -> Facts:
     """Ask everything, each question with five seconds of patience."""
     await connection.execute("select set_config('statement_timeout', '5s', false)")
     row = await fetch_one(connection, sql("facts"), ALL)
-    extensions = row["extensions"]
+    vault: list[dict[str, Any]] = []
+    vault_error = None
+    if "supabase_vault" in row["extensions"]:
+        vault, vault_error = await fetch_optional(connection, sql("vault"))
     return Facts(
         row=row,
-        vault={r["name"]: r["value"] for r in await _all(connection, "vault")}
-        if "supabase_vault" in extensions
-        else {},
+        vault={r["name"]: r["value"] or "" for r in vault},
+        vault_error=vault_error,
         keys=await _all(connection, "keys"),
         leads=await fetch_one(connection, sql("leads")),
         doors=await (await connection.execute(installer_question("open_doors"), ALL)).fetchall(),
@@ -163,7 +167,8 @@ def _count(n: int) -> str:
 
 async def rings(connection: Connection) -> list[dict[str, Any]]:
     """What became of the rings of the last hour, newest first. Needs pg_net."""
-    return await _all(connection, "rings")
+    found, unreadable = await fetch_optional(connection, sql("rings"))
+    return found if unreadable is None else await _all(connection, "rings_alone")
 
 
 async def _all(connection: Connection, name: str) -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ async def examine_database(
     facts = await database.collect(connection)
     ring_url = facts.vault.get(URL_NAME)
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets] if settings else []
-    stood = ringing.judge_vault(facts.vault, secrets)
+    stood = ringing.judge_vault(facts.vault, secrets, facts.vault_error)
     pg_net = ringing.judge_pg_net(facts)
     for finding in (
         *database.judge_schema(facts.row),

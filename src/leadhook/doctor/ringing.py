@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from leadhook.credentials import webhook_key
 from leadhook.doctor.database import WEBHOOKS, Facts, sql
 from leadhook.doctor.finding import Finding, fault, ok, warning
-from leadhook.install.connection import Connection, fetch_one
+from leadhook.install.connection import Connection, fetch_one, fetch_optional
 from leadhook.install.ringing import SECRET_NAME, URL_NAME, check_url, hint
 
 ROUND_TRIP_S: Final = 15.0
@@ -25,8 +25,17 @@ _HOW = {
 }
 
 
-def judge_vault(vault: dict[str, str], secrets: Sequence[str]) -> list[Finding]:
-    """The address and the secret; `secrets` are those of the service's environment, if they are known here."""
+def judge_vault(vault: dict[str, str], secrets: Sequence[str], unreadable: str | None = None) -> list[Finding]:
+    """The address and the secret.
+
+    Args:
+        vault: what it holds of ours.
+        secrets: those of the service's environment, if they are known here.
+        unreadable: the SQLSTATE with which Vault could not be read.
+    """
+    if unreadable is not None:
+        words = f"Vault can't be read (SQLSTATE {unreadable}): rings can't be signed, and leads wait for the sweep."
+        return [fault("ring", words, f"{WEBHOOKS}  replaces what can't be decrypted, and prints the line to set")]
     found = []
     url, kept = vault.get(URL_NAME, "").strip(), vault.get(SECRET_NAME, "").split()
     if not url:
@@ -138,9 +147,12 @@ async def make_round_trip(connection: Connection, tell_of_waiting: float = ROUND
     if ring["error"]:
         return [fault("round trip", f"The database could not ring: {ring['error']}.", WEBHOOKS)]
     while time.monotonic() - began_at < tell_of_waiting:
-        answer = await (await connection.execute(sql("answer"), ring)).fetchone()
-        if answer is not None:
-            if why := _why(answer):
+        answers, unreadable = await fetch_optional(connection, sql("answer"), ring)
+        if unreadable is not None:
+            words = f"A ring was queued, but pg_net's answers can't be read (SQLSTATE {unreadable})."
+            return [warning("round trip", words, "The service's log says whether it came: webhook.accepted.")]
+        if answers:
+            if why := _why(answers[0]):
                 return [fault("round trip", f"A ring was sent, but {why[0]}.", why[1])]
             took = time.monotonic() - began_at
             return [ok("round trip", f"A ring reached the service and was accepted, in {took:.1f} s.")]

@@ -159,6 +159,8 @@ class WebhookSetup(Facts):
     url_set: bool = False
     secret_set: bool = False
     pg_net: bool = False
+    vault_error: str | None = None
+    """The SQLSTATE with which Vault could not be read."""
 
 
 class Attempt(Facts):

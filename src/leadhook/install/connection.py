@@ -1,5 +1,6 @@
 """One connection to the database with its owner's rights, and what is wrong with it in words."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +17,8 @@ Connection: TypeAlias = psycopg.AsyncConnection[dict[str, Any]]
 
 _EXAMPLE = "postgresql://postgres:PASSWORD@db.PROJECT.supabase.co:5432/postgres"
 _SESSION_POOLER = "the session pooler (port 5432 of the pooler's host, user postgres.PROJECT)"
-_TRANSACTION_POOLER_PORT = "6543"
+_PID = b"select pg_backend_pid() as pid"
+_POOLER_PATIENCE_S = 5
 _OLDEST_VERSION = 150000
 _CONNECT_TIMEOUT_S = 10
 _IN_WORDS = {
@@ -47,6 +49,7 @@ async def connect(database_url: str) -> AsyncIterator[Connection]:
     """
     connection = await _open(database_url)
     async with connection:
+        await _refuse_transaction_pooler(connection, database_url)
         await connection.execute(
             "select set_config('lock_timeout', '1s', false), set_config('statement_timeout', '0', false)"
         )
@@ -73,11 +76,6 @@ def say(error: psycopg.Error) -> str:
 
 async def _open(database_url: str) -> Connection:
     place = _read(database_url)
-    if place["port"] == _TRANSACTION_POOLER_PORT:
-        raise InstallError(
-            f"DATABASE_URL names the pooler in transaction mode (port {_TRANSACTION_POOLER_PORT}), which can't hold "
-            f"a lock or a setting between statements. Use the direct connection ({_EXAMPLE}) or {_SESSION_POOLER}."
-        )
     try:
         return await psycopg.AsyncConnection.connect(
             database_url,
@@ -91,6 +89,32 @@ async def _open(database_url: str) -> Connection:
         raise InstallError(
             f"can't connect to the database at {place['host']}:{place['port']}: {_explain(str(error))}"
         ) from None
+
+
+async def _refuse_transaction_pooler(connection: Connection, database_url: str) -> None:
+    """Asks before anything is set or locked: in a pooler, that would be left behind on somebody else's connection.
+
+    A pooler greets its clients with a process id of its own making. In session mode each client keeps its server
+    process; in transaction mode two clients get the same one, or one client gets another one, when they take turns:
+    whether the pooler hands out the server that was used last, or longest ago.
+    """
+    if (await fetch_one(connection, _PID))["pid"] == connection.info.backend_pid:
+        return
+    seen: dict[Connection, int] = {}
+    try:
+        async with asyncio.timeout(_POOLER_PATIENCE_S), await _open(database_url) as other:
+            for client in (connection, other, other, connection, connection, other) * 2:
+                pid = (await fetch_one(client, _PID))["pid"]
+                seen.setdefault(client, pid)
+                if seen[client] != pid or len(set(seen.values())) < len(seen):
+                    raise InstallError(
+                        "DATABASE_URL leads to a pooler in transaction mode, which can't hold a lock or setting between "
+                        "statements; nothing was changed. Use the direct connection "
+                        f"({_EXAMPLE}) or {_SESSION_POOLER}."
+                    )
+    except TimeoutError:
+        # The other one waits for a server: this one keeps the only one that is free, as in session mode.
+        return
 
 
 def _read(database_url: str) -> dict[str, str]:
@@ -139,6 +163,18 @@ async def fetch_one(
     if row is None:
         raise InstallError("the database gave no answer to a question about itself")
     return row
+
+
+async def fetch_optional(
+    connection: Connection, query: bytes, parameters: Mapping[str, object] | None = None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The rows, or the SQLSTATE with which a part that leadhook can do without (Vault, pg_net) refuses them."""
+    try:
+        return await (await connection.execute(query, parameters)).fetchall(), None
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        return [], error.sqlstate or type(error).__name__
 
 
 def bullets(lines: Iterable[str]) -> str:

@@ -4,6 +4,8 @@ import secrets
 from base64 import b64encode
 from urllib.parse import urlsplit
 
+import psycopg
+
 from leadhook.install.connection import Connection
 
 URL_NAME = "leadhook_ring_url"
@@ -43,10 +45,24 @@ async def keep_url(connection: Connection, url: str) -> None:
     await _keep(connection, URL_NAME, url, "where leadhook rings; set by leadhook webhooks install")
 
 
+async def drop_unreadable(connection: Connection) -> list[str]:
+    """Deletes entries of ours that Vault can't decrypt, as after the loss of its key; what was deleted."""
+    gone = []
+    for name in (URL_NAME, SECRET_NAME):
+        try:
+            await _find(connection, name)
+        except psycopg.Error:
+            if connection.broken:
+                raise
+            await connection.execute("delete from vault.secrets where name = %s", (name,))
+            gone.append(name)
+    return gone
+
+
 async def keep_secret(connection: Connection) -> tuple[str, bool]:
     """The secret of the rings (several with commas between while it is exchanged), and whether it was made just now."""
     kept = await _find(connection, SECRET_NAME)
-    if kept is not None and (words := kept[1].split()):
+    if kept is not None and (words := (kept[1] or "").split()):
         return ",".join(words), False
     secret = "whsec_" + b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
     await _keep(connection, SECRET_NAME, secret, "what leadhook signs rings with; set by leadhook webhooks install")

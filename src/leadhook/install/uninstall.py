@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from leadhook.install.connection import Connection, bullets, connect, fetch_one, say
 from leadhook.install.failure import InstallError
@@ -73,7 +74,13 @@ async def _drop_functions(connection: Connection) -> list[str]:
 async def _empty_vault(connection: Connection) -> list[str]:
     if not (await fetch_one(connection, _VAULT_EXISTS))["there"]:
         return []
-    deleted = (await connection.execute(question("forget_vault"))).rowcount
+    try:
+        async with connection.transaction():
+            deleted = (await connection.execute(question("forget_vault"))).rowcount
+    except psycopg.Error as error:
+        if connection.broken or isinstance(error, LockNotAvailable | DeadlockDetected):
+            raise
+        return [f"Vault keeps the entries leadhook_ring_url and leadhook_ring_secret (SQLSTATE {error.sqlstate})"]
     return [f"deleted {deleted} Vault entries"] if deleted else []
 
 

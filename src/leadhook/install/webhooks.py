@@ -10,7 +10,7 @@ from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration, Step
 from leadhook.install.history import read_history
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
-from leadhook.install.ringing import hint, keep_secret, keep_url
+from leadhook.install.ringing import drop_unreadable, hint, keep_secret, keep_url
 from leadhook.install.sql import question
 from leadhook.install.tables import describe_difference, footprint, missing_tables
 from leadhook.install.turn import take_turn
@@ -46,8 +46,7 @@ async def install_webhooks(
             await _take(change, step)
             tell(f"{step.words}  {(perf_counter() - started) * 1000:.0f} ms")
         await _check_enabled(connection)
-        await keep_url(connection, url)
-        secret, is_new = await keep_secret(connection)
+        secret, is_new = await _keep_in_vault(connection, url, tell)
         for line in [
             *describe_difference(before, await footprint(connection)),
             f"the database rings at {url}",
@@ -57,6 +56,21 @@ async def install_webhooks(
                 tell(line)
         tell(f"the secret {'was made' if is_new else 'was there and stays'}; the service needs it as WEBHOOK_SECRETS")
         return secret
+
+
+async def _keep_in_vault(connection: Connection, url: str, tell: Tell) -> tuple[str, bool]:
+    try:
+        for name in await drop_unreadable(connection):
+            tell(f"Vault could not decrypt {name}: it was deleted and is made again")
+        await keep_url(connection, url)
+        return await keep_secret(connection)
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        raise InstallError(
+            f"the triggers are there, but Vault keeps no secrets (SQLSTATE {error.sqlstate}): rings can't be signed "
+            "and leads wait for the sweep. Repair Vault (dashboard: Integrations > Vault), then run this again"
+        ) from error
 
 
 async def _take(change: Change, step: Step) -> None:

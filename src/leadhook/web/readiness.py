@@ -103,6 +103,11 @@ def judge_database(status: Status) -> Findings:
             f"Changes of {', '.join(missing)} are not told of by our triggers; leads wait for the sweep or a dashboard "
             "webhook. Run `leadhook webhooks install`."
         )
+    elif status.ring.vault_error is not None:
+        warnings.append(
+            f"Vault can't be read (SQLSTATE {status.ring.vault_error}), so the database can't ring and leads wait for "
+            "the sweep. Run `leadhook webhooks install`, which replaces what can't be decrypted."
+        )
     elif not (status.ring.url_set and status.ring.secret_set and status.ring.pg_net):
         warnings.append(
             "The database can't ring: pg_net, the URL or the secret is missing. Run `leadhook webhooks install`."

@@ -44,6 +44,8 @@ def _fate(ring: WebhookDelivery) -> str:
 def ring_step(dossier: Dossier) -> str:
     """What to do so that the next ring arrives."""
     setup, ring = dossier.ring, dossier.rings[0] if dossier.rings else None
+    if setup.vault_error is not None:
+        return f"{INSTALL}, which replaces what Vault can't decrypt (SQLSTATE {setup.vault_error})."
     if not (setup.pg_net and setup.url_set and setup.secret_set):
         return f"{INSTALL}: pg_net, the ring's URL or its secret is missing."
     if ring is not None and ring.queued:
