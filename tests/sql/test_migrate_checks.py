@@ -100,13 +100,6 @@ async def test_migrate_says_that_nobody_listens() -> None:
     assert SECRET not in words
 
 
-async def test_migrate_refuses_the_pooler_in_transaction_mode() -> None:
-    """Its port tells; the words say what to use."""
-    words = await refusal(f"postgresql://postgres.abc:{SECRET}@pooler.example.com:6543/postgres")
-    assert "transaction mode" in words
-    assert "session pooler" in words
-
-
 @pytest.mark.parametrize(
     "password", [f"a@{SECRET}", f"a/{SECRET}", f"a?{SECRET}", f"a%{SECRET}", f"{SECRET}#@b", f"a:{SECRET}@"]
 )

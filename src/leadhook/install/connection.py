@@ -108,8 +108,8 @@ async def _refuse_transaction_pooler(connection: Connection, database_url: str) 
                 seen.setdefault(client, pid)
                 if seen[client] != pid or len(set(seen.values())) < len(seen):
                     raise InstallError(
-                        "DATABASE_URL leads to a pooler in transaction mode, which can't hold a lock or setting between "
-                        "statements; nothing was changed. Use the direct connection "
+                        "DATABASE_URL leads to a pooler in transaction mode, which can't hold a lock or a setting "
+                        "between statements; nothing was changed. Use the direct connection "
                         f"({_EXAMPLE}) or {_SESSION_POOLER}."
                     )
     except TimeoutError:
