@@ -93,7 +93,7 @@ def report_failed_start(error: BaseException) -> None:
     while isinstance(innermost, BaseExceptionGroup):
         innermost = innermost.exceptions[0]
     kind, reason = type(innermost).__name__, " ".join(str(innermost).split())
-    log.critical(Event.SERVICE_START_FAILED, error=kind, reason=reason, exc_info=error)
+    log.critical(Event.START_FAILED, error=kind, reason=reason, exc_info=error)
     journal.start_failed(kind, reason)
 
 

@@ -151,7 +151,7 @@ def test_an_occupied_port_is_told_before_any_lead_is_claimed(start: Start) -> No
         service = start(SERVE, **{**ENV, "PORT": str(port)})
 
         assert service.end(within_s=60) == 3
-    (failed,) = service.lines("service.start_failed")
+    (failed,) = service.lines("start.failed")
     assert (failed["error"], failed["level"]) == ("OSError", "critical")
     assert f"can't listen on 127.0.0.1, port {port}" in service.err
     assert "service.started" not in service.out
@@ -188,14 +188,14 @@ def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
         assert service.end(within_s=60) == 3
         server.shutdown()
 
-    (failed,) = service.lines("service.start_failed")
+    (failed,) = service.lines("start.failed")
     assert (failed["level"], failed["error"]) == ("critical", "KeyError")
     assert "no way to http://[hidden]@proxy.test" in failed["reason"]
     assert failed["exception"][0]["exc_type"] == "KeyError"
     assert not service.lines("Traceback")
-    assert b"service.start_failed" in b"".join(shipped)
+    assert b"start.failed" in b"".join(shipped)
     operator = (tmp_path / "operator.log").read_text()
-    assert "| ERROR | event=service.start_failed | error=KeyError | reason=" in operator
+    assert "| ERROR | event=start.failed | error=KeyError | reason=" in operator
     assert "hunter2" not in service.out + service.err + operator + str(shipped)
 
 

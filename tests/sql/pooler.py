@@ -5,7 +5,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 import psycopg
@@ -75,7 +75,14 @@ class Pooler:
         finally:
             if server is not None:
                 await self.give_back(server)
-            writer.close()
+            await closed(writer)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close it, and wait until it is."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def packet(reader: asyncio.StreamReader) -> bytes:
@@ -95,21 +102,18 @@ async def pooling(
 ) -> AsyncIterator[tuple[str, list[int]]]:
     """The way through it, and the process ids of its servers. They log in as psycopg does, which then lets go."""
     pooler = Pooler(mode, order)
-    logins = [
-        await psycopg.AsyncConnection.connect(conninfo, autocommit=True, sslmode="disable") for _ in range(servers)
-    ]
+    plain = make_conninfo(conninfo, sslmode="disable")
+    logins = [await psycopg.AsyncConnection.connect(plain, autocommit=True) for _ in range(servers)]
     for login in logins:
         pooler.idle.append(await asyncio.open_connection(sock=socket.socket(fileno=os.dup(login.pgconn.socket))))
     server = await asyncio.start_server(pooler.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        yield (
-            make_conninfo(conninfo, port=port, host="127.0.0.1", sslmode="disable"),
-            [c.info.backend_pid for c in logins],
-        )
+        yield make_conninfo(plain, port=port, host="127.0.0.1"), [login.info.backend_pid for login in logins]
     finally:
         server.close()
+        await asyncio.gather(*pooler.clients)
         for _, writer in pooler.idle:
-            writer.close()
+            await closed(writer)
         for login in logins:
             await login.close()

@@ -107,3 +107,18 @@ async def test_migrate_never_repeats_a_password_that_breaks_the_url(password: st
     """A character that was not encoded moves the rest into the host, the port or the database's name."""
     words = await refusal(f"postgresql://postgres:{password}@127.0.0.1:1/postgres")
     assert SECRET not in words
+
+
+async def test_migrate_drops_a_function_that_only_has_the_name_of_ours(bare_database: Database) -> None:
+    """PostgREST refuses to choose between two, and the service names `leadhook migrate` as the remedy."""
+    await migrate(bare_database.conninfo, EVERY, silent)
+    with bare_database.connect() as connection:
+        query = (
+            "select proname, count(*) from pg_proc where pronamespace = 'public'::regnamespace group by 1 order by 1"
+        )
+        before = connection.execute(query).fetchall()
+        connection.execute("create function public.leadhook_sweep(p_worker int) returns int return 1")
+        said: list[str] = []
+        await migrate(bare_database.conninfo, EVERY, said.append)
+        assert connection.execute(query).fetchall() == before
+    assert "dropped the function leadhook_sweep(integer), which was in the way of leadhook's own function" in said

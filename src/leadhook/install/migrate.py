@@ -16,6 +16,8 @@ from leadhook.install.statements import split
 from leadhook.install.tables import advise, check_tables, describe_difference, footprint
 from leadhook.install.turn import take_turn
 
+_GRANTED = re.compile(r"grant execute on function (public\.leadhook_\w+\([^)]*\)) to service_role")
+"""Each of our functions, by the grant that stands under it."""
 _CONCURRENT_INDEX = re.compile(
     r"create\s+(?:unique\s+)?index\s+concurrently\s+(?:if\s+not\s+exists\s+)?(\w+)\s+on\s+(\w+)\.", re.IGNORECASE
 )
@@ -40,6 +42,8 @@ async def migrate(
             started = perf_counter()
             await _apply(change, migration, pending[:count])
             tell(f"{migration.name}  {(perf_counter() - started) * 1000:.0f} ms")
+        if not history.keys() - {migration.name for migration in migrations}:
+            await _drop_strangers(change, migrations)
         for line in [*describe_difference(before, await footprint(connection)), *await advise(connection)]:
             tell(line)
         tell(_summary(migrations, pending, history))
@@ -65,6 +69,18 @@ async def _apply(change: Change, migration: Migration, done: Sequence[Migration]
         raise InstallError(
             f"{migration.name}: {say(error)} ({kept}, and so were the files before it; run it again)"
         ) from error
+
+
+async def _drop_strangers(change: Change, migrations: Sequence[Migration]) -> None:
+    """Functions with the name of one of ours and other parameters: PostgREST could not choose between them."""
+    ours = sorted({signature for migration in migrations for signature in _GRANTED.findall(migration.sql)})
+    rows = await change.connection.execute(question("strangers"), {"ours": ours})
+    for row in await rows.fetchall():
+        try:
+            await change.connection.execute(row["statement"].encode())
+        except psycopg.Error as error:
+            raise InstallError(f"{row['words']} is in the way of leadhook's own function: {say(error)}") from error
+        change.tell(f"dropped {row['words']}, which was in the way of leadhook's own function")
 
 
 async def _drop_leftover(connection: Connection, statement: str) -> None:

@@ -22,8 +22,8 @@ class Event(StrEnum):
     SERVICE_STARTED = "service.started", "the service is up and claims leads"
     SERVICE_LISTENING = "service.listening", "the port is taken; requests are answered from service.started on"
     SERVICE_WARNED = "service.warned", "a setting works but deserves a second look"
-    SERVICE_START_FAILED = (
-        "service.start_failed",
+    START_FAILED = (
+        "start.failed",
         "the service could not start: `error` is the kind, `reason` the message; no lead was claimed, exit code 3",
     )
     SERVICE_STOPPING = "service.stopping", "a signal came: no new lead is taken, those at work may end within DRAIN_SEC"

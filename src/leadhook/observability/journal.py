@@ -93,7 +93,7 @@ class Journal:
 
     def start_failed(self, error: str, reason: str) -> None:
         """The service could not start."""
-        self._write("ERROR", event=Event.SERVICE_START_FAILED, error=error, reason=reason)
+        self._write("ERROR", event=Event.START_FAILED, error=error, reason=reason)
 
     def _forget_cycle(self) -> None:
         self._total = self._processed = self._skipped = self._errors = 0
