@@ -1,5 +1,7 @@
 """What can't work is said in words before anything is changed, and no password is ever repeated."""
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from psycopg.conninfo import make_conninfo
 
@@ -7,8 +9,12 @@ from leadhook.install import connection as connections
 from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations
 from leadhook.install.migrate import migrate
+from leadhook.install.tables import COLUMNS
 from leadhook.local.database import Database
 from leadhook.local.ports import free_port
+
+if TYPE_CHECKING:
+    import psycopg
 
 EVERY = read_migrations()
 APPLICATION = EVERY[0].sql
@@ -49,13 +55,122 @@ async def test_migrate_names_every_column_that_does_not_fit(bare_database: Datab
     with bare_database.connect() as connection:
         connection.execute("create table public.all_leads (lead_id bigint, scrapped text)")
     words = await refusal(bare_database.conninfo)
-    assert words.splitlines()[1:] == [
+    assert [line for line in words.splitlines() if line.startswith("  - ")] == [
         "  - public.all_leads has no column linkedin_url",
         "  - public.all_leads has no column tag",
         "  - public.all_leads has no column user_id",
         "  - public.all_leads.lead_id is bigint, not text",
         "  - public.all_leads.scrapped is text, not boolean",
     ]
+
+
+def statements_in(words: str) -> list[str]:
+    """What the refusal says to run."""
+    return [line.strip() for line in words.splitlines() if line.startswith("  alter table ")]
+
+
+UNFIT = {
+    "no table has more than an id": """
+        create table public.all_leads (id int);
+        create table public.lead_details (id int);
+        create table public.prompts (id int);
+        create table public.gemini_api (id int);
+        create table public.llm_response (id int)""",
+    "ids are numbers that the table counts, and are referred to": """
+        create table public.all_leads (lead_id bigint generated always as identity primary key,
+          user_id uuid, tag text, scrapped boolean, linkedin_url text);
+        create table public.lead_details (lead_id bigint primary key references public.all_leads on delete cascade,
+          name text, title text, location text, company_name text, experience text, skills text, bio text,
+          profile_url text, company_page_url text, sent_to_llm boolean);
+        create table public."Notes" (lead int references public.all_leads (lead_id), note text);
+        insert into public.all_leads (user_id, tag, scrapped) values (gen_random_uuid(), 'founders', true);
+        insert into public.lead_details (lead_id) select lead_id from public.all_leads""",
+    "ids count by a sequence": "create table public.llm_response (lead_id bigserial primary key, tag text, name text,"
+    " linkedin_url text, location text, score int, response text, should_contact int, subject text, message text)",
+    "ids are uuids": "create table public.all_leads (lead_id uuid primary key default gen_random_uuid(), user_id uuid,"
+    " tag text, scrapped boolean, linkedin_url text); insert into public.all_leads default values",
+    "ids are bounded": "create table public.all_leads (lead_id varchar(40) primary key, user_id uuid,"
+    " tag text, scrapped boolean, linkedin_url text); insert into public.all_leads (lead_id) values ('a')",
+    "flags are words, with a default": "create table public.all_leads (lead_id text, user_id uuid, tag text,"
+    " scrapped text not null default 'false', linkedin_url text); insert into public.all_leads (lead_id, scrapped)"
+    " values ('a', 'TRUE'), ('b', '0')",
+    "flags are numbers": "create table public.all_leads (lead_id text, user_id uuid, tag text,"
+    " scrapped smallint default 0, linkedin_url text); insert into public.all_leads values ('a', null, null, 1)",
+    "users are texts": "create table public.prompts (user_id text, tag text, wildnet_data text,"
+    " scoring_criteria_and_icp text, message_prompt text, created_at timestamptz);"
+    " insert into public.prompts (user_id) values (gen_random_uuid()::text)",
+    "should_contact is a flag": "create table public.llm_response (lead_id text, tag text, name text,"
+    " linkedin_url text, location text, score int, response text,"
+    " should_contact boolean default false, subject text, message text);"
+    " insert into public.llm_response (lead_id, should_contact) values ('a', true)",
+}
+
+
+@pytest.mark.parametrize("tables", UNFIT.values(), ids=UNFIT)
+async def test_the_statements_that_migrate_prints_help(bare_database: Database, tables: str) -> None:
+    """They are run as they are printed; then the migration goes through, and every row is still there."""
+    with bare_database.connect() as connection:
+        connection.execute(tables.encode())
+        before = counted(connection)
+        statements = statements_in(await refusal(bare_database.conninfo))
+        assert statements
+        for statement in statements:
+            connection.execute(statement.encode())
+        await migrate(bare_database.conninfo, EVERY, silent)
+        assert {**counted(connection), **before} == counted(connection)
+
+
+def counted(connection: "psycopg.Connection[Any]") -> dict[str, int]:
+    """Rows by table, of those that are there."""
+    found = connection.execute(
+        "select c.relname::text, (xpath('/row/n/text()', query_to_xml('select count(*) as n from ' || c.oid::regclass,"
+        " false, true, '')))[1]::text::int from pg_class c where c.relnamespace = 'public'::regnamespace"
+        " and c.relname = any (%s)",
+        [list(COLUMNS)],
+    )
+    return dict(found.fetchall())
+
+
+async def test_values_are_kept_when_a_type_is_changed(bare_database: Database) -> None:
+    """A number that is an id, a word that is a flag, and the default for rows to come."""
+    with bare_database.connect() as connection:
+        connection.execute(
+            "create table public.all_leads (lead_id bigint generated always as identity primary key, user_id text,"
+            " tag text, scrapped text default 'no', linkedin_url text)"
+        )
+        connection.execute("insert into public.all_leads (scrapped) values ('t'), ('false')")
+        for statement in statements_in(await refusal(bare_database.conninfo)):
+            connection.execute(statement.encode())
+        connection.execute("insert into public.all_leads default values")
+        rows = connection.execute("select lead_id, scrapped from public.all_leads order by length(lead_id), lead_id")
+        assert [(len(lead_id) > 1 or lead_id, scrapped) for lead_id, scrapped in rows.fetchall()] == [
+            ("1", True),
+            ("2", False),
+            (True, False),
+        ]
+
+
+@pytest.mark.parametrize("change", ["user_id type bigint using 1", "scrapped type date using '2026-01-01'"])
+async def test_no_statement_is_printed_that_would_lose_values(bare_database: Database, change: str) -> None:
+    """A number is no user, a day no flag: the owner decides what becomes of them."""
+    with bare_database.connect() as connection:
+        connection.execute(APPLICATION.encode())
+        connection.execute(f"alter table public.all_leads alter scrapped drop default, alter {change}".encode())
+    words = await refusal(bare_database.conninfo)
+    assert statements_in(words) == []
+    assert "add a new column, fill it, and rename both" in words
+
+
+async def test_a_table_that_leadhook_makes_has_the_columns_that_it_asks_for(database: Database) -> None:
+    """The migration and the check agree on names and types."""
+    with database.connect() as connection:
+        for table, columns in COLUMNS.items():
+            made = connection.execute(
+                "select attname::text, format_type(atttypid, atttypmod) from pg_attribute"
+                " where attrelid = %s::regclass and attnum > 0",
+                [f"public.{table}"],
+            ).fetchall()
+            assert {(column.name, column.type) for column in columns} == set(made) - {("id", "bigint")}
 
 
 async def test_migrate_accepts_columns_that_it_does_not_know(bare_database: Database) -> None:

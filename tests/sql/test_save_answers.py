@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, LiteralString
 
 import pytest
+from psycopg import sql
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Row, Sql
@@ -211,3 +212,22 @@ def scans(db: "Sql") -> "list[Row]":
         "select relname, seq_scan from pg_stat_xact_user_tables"
         " where relname in ('all_leads', 'lead_details', 'llm_response', 'jobs', 'attempts', 'verdicts') order by 1"
     )
+
+
+def test_save_works_with_the_other_types_that_docs_tables_names(db: "Sql") -> None:
+    """A lead is claimed and answered where columns are varchar, jsonb, timestamp, or numbers of other kinds."""
+    db.run("drop index public.prompts_by_user_and_tag")
+    for table, changes in {
+        "all_leads": "alter tag type varchar(40), alter linkedin_url type varchar",
+        "lead_details": "alter name type varchar(80), alter skills type jsonb using to_jsonb(skills),"
+        " alter experience type jsonb using to_jsonb(experience)",
+        "prompts": "alter tag type varchar, alter created_at type timestamp",
+        "llm_response": "alter score type numeric, alter should_contact type smallint, alter message type varchar",
+    }.items():
+        db.run(sql.SQL(f"alter table public.{table} {changes}"))  # type: ignore[arg-type]
+    db.eligible_lead("a")
+    db.touch("a")
+    db.key()
+    (lease,) = db.claim()["leads"]
+    assert db.outcomes(db.save(db.result_of(lease, 80))) == {"a": "saved"}
+    assert (db.answer("a")["score"], db.answer("a")["should_contact"]) == (80, 1)

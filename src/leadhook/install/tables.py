@@ -1,23 +1,92 @@
 """The application's tables: what leadhook relies on, what stands on them, and what would do them good."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from leadhook.install.connection import Connection, bullets, fetch_one
 from leadhook.install.failure import InstallError
 from leadhook.install.sql import question
 
-_COLUMNS = {
-    "all_leads": "lead_id user_id tag scrapped linkedin_url",
-    "lead_details": (
-        "lead_id name title location company_name experience skills bio profile_url company_page_url sent_to_llm"
+
+class Column(NamedTuple):
+    """A column that leadhook reads or writes.
+
+    Attributes:
+        type: what it has in a table that leadhook makes.
+        use: what leadhook does with it.
+        is_fixed: no other type will do.
+        default: what an added column starts with; empty for NULL.
+    """
+
+    name: str
+    type: str
+    use: str
+    is_fixed: bool = False
+    default: str = ""
+
+    def fits(self, found: str) -> bool:
+        """Whether leadhook can work with a column of this type."""
+        return found == self.type or not (self.is_fixed or (self.type == "integer" and found in _NOT_FOR_NUMBERS))
+
+
+_NOT_FOR_NUMBERS: Final = {"boolean", "json", "jsonb", "uuid", "date"}
+"""Types that Postgres refuses to store a number in."""
+_TEXTS: Final = {"text", "character varying", "character"}
+_WHOLE_NUMBERS: Final = {"smallint", "integer", "bigint"}
+
+COLUMNS: Final = {
+    "all_leads": (
+        Column("lead_id", "text", "the lead; the same id in all tables", is_fixed=True),
+        Column("user_id", "uuid", "whose lead it is; finds its `prompts` row", is_fixed=True),
+        Column("tag", "text", "the user's campaign; finds its `prompts` row"),
+        Column("scrapped", "boolean", "the lead is scored only while this is true", is_fixed=True, default="false"),
+        Column("linkedin_url", "text", "sent to the model, and copied to `llm_response`"),
     ),
-    "prompts": "user_id tag wildnet_data scoring_criteria_and_icp message_prompt created_at",
-    "gemini_api": "api_key",
-    "llm_response": "lead_id tag name linkedin_url location score response should_contact subject message",
+    "lead_details": (
+        Column("lead_id", "text", "the lead", is_fixed=True),
+        Column("name", "text", "sent to the model, and copied to `llm_response`"),
+        Column("title", "text", "sent to the model"),
+        Column("location", "text", "sent to the model, and copied to `llm_response`"),
+        Column("company_name", "text", "sent to the model"),
+        Column("experience", "text", "sent to the model; `jsonb` will do"),
+        Column("skills", "text", "sent to the model; `jsonb` will do"),
+        Column("bio", "text", "sent to the model"),
+        Column("profile_url", "text", "used where `all_leads.linkedin_url` is NULL"),
+        Column("company_page_url", "text", "sent to the model"),
+        Column(
+            "sent_to_llm",
+            "boolean",
+            "the lead is scored while this is false or NULL; leadhook sets it to true with the answer",
+            is_fixed=True,
+            default="false",
+        ),
+    ),
+    "prompts": (
+        Column("user_id", "uuid", "whose prompts these are", is_fixed=True),
+        Column("tag", "text", "for which campaign"),
+        Column("wildnet_data", "text", "what the user's company sells; sent to the model"),
+        Column("scoring_criteria_and_icp", "text", "whom the user looks for; sent to the model"),
+        Column("message_prompt", "text", "how to write the message; sent to the model from a score of 50 up"),
+        Column("created_at", "timestamp with time zone", "the newest row of a user and tag counts", default="now()"),
+    ),
+    "gemini_api": (Column("api_key", "text", "a Gemini key; one of the healthy ones pays for each lead"),),
+    "llm_response": (
+        Column("lead_id", "text", "the lead", is_fixed=True),
+        Column("tag", "text", "written: the lead's tag"),
+        Column("name", "text", "written: the lead's name"),
+        Column("linkedin_url", "text", "written: the lead's address"),
+        Column("location", "text", "written: the lead's place"),
+        Column("score", "integer", "written: 0 to 100"),
+        Column("response", "text", "written: the reasoning behind the score"),
+        Column("should_contact", "integer", "written: 1 or 0"),
+        Column("subject", "text", "written: of the message; `ineligible` below a score of 50"),
+        Column("message", "text", "written: the message; `ineligible` below a score of 50"),
+    ),
 }
-_TYPES = {"lead_id": "text", "user_id": "uuid", "scrapped": "boolean", "sent_to_llm": "boolean"}
+"""The source of docs/tables.md, too."""
 _TABLE_KINDS = {"r", "p"}
-ALL = {"tables": list(_COLUMNS)}
+ALL = {"tables": list(COLUMNS)}
 """The parameter of every question about the application's tables."""
 
 
@@ -30,22 +99,50 @@ class Thing:
     table: str
 
 
+class Fault(NamedTuple):
+    """Why a table does not fit, and the statement that helps; empty where none does by itself."""
+
+    words: str
+    remedy: str
+
+
 async def check_tables(connection: Connection) -> None:
     """Refuses tables that leadhook can't work with; a missing one is fine, the migrations make it.
 
     Raises:
-        InstallError: names every column that is missing or has another type.
+        InstallError: names every column that is missing or has another type, and the statements that help.
     """
     rows = await (await connection.execute(question("columns"), ALL)).fetchall()
     kinds = {row["table_name"]: row["kind"] for row in rows}
-    faults = [f"public.{table} is not a table" for table, kind in kinds.items() if kind not in _TABLE_KINDS]
-    for table in kinds.keys() - {fault.split()[0].removeprefix("public.") for fault in faults}:
-        types = {row["column_name"]: row["type"] for row in rows if row["table_name"] == table}
-        faults += _column_faults(table, types)
+    faults: list[Fault] = []
+    for table, kind in kinds.items():
+        if kind in _TABLE_KINDS:
+            found = {row["column_name"]: row for row in rows if row["table_name"] == table}
+            faults += _column_faults(table, found)
+        else:
+            faults.append(Fault(f"public.{table} is not a table; rename it, and a table is made in its place", ""))
     if faults:
-        raise InstallError(
-            "the tables are not as leadhook needs them, and nothing was changed:" + bullets(sorted(faults))
-        )
+        references = await (await connection.execute(question("lead_references"), ALL)).fetchall()
+        raise InstallError(_refusal(sorted(faults), references))
+
+
+def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -> str:
+    told = "the tables are not as leadhook needs them, and nothing was changed:" + bullets(
+        fault.words for fault in faults
+    )
+    statements = [
+        *(f"alter table {key['table_name']} drop constraint {key['name']};" for key in references),
+        *(fault.remedy for fault in faults if fault.remedy),
+        *(
+            f"alter table {key['table_name']} alter {key['column_name']} type text using {key['column_name']}::text;"
+            for key in references
+            if not key["is_ours"] and key["type"] != "text"
+        ),
+        *(f"alter table {key['table_name']} add constraint {key['name']} {key['definition']};" for key in references),
+    ]
+    if not statements:
+        return told
+    return "\n  ".join([f"{told}\nthese statements help; docs/tables.md says what each column is for:", *statements])
 
 
 async def describe_columns(connection: Connection) -> list[str]:
@@ -54,11 +151,11 @@ async def describe_columns(connection: Connection) -> list[str]:
     found: dict[str, dict[str, str]] = {}
     for row in rows:
         found.setdefault(row["table_name"], {})[row["column_name"]] = row["type"]
-    return [_describe_table(table, found[table]) for table in _COLUMNS if table in found]
+    return [_describe_table(table, found[table]) for table in COLUMNS if table in found]
 
 
 def _describe_table(table: str, types: dict[str, str]) -> str:
-    used = _COLUMNS[table].split()
+    used = [column.name for column in COLUMNS[table]]
     more = len(types.keys() - set(used))
     return f"public.{table}: {', '.join(f'{column} {types[column]}' for column in used)}" + (
         f", and {more} more" if more else ""
@@ -68,7 +165,7 @@ def _describe_table(table: str, types: dict[str, str]) -> str:
 async def missing_tables(connection: Connection) -> list[str]:
     """The tables of the application that do not exist."""
     found = {thing.name for thing in await footprint(connection)}
-    return [table for table in _COLUMNS if table not in found]
+    return [table for table in COLUMNS if table not in found]
 
 
 async def footprint(connection: Connection) -> set[Thing]:
@@ -102,12 +199,46 @@ async def advise(connection: Connection) -> list[str]:
     return [sentence for sentence, is_due in advice.items() if is_due]
 
 
-def _column_faults(table: str, types: dict[str, str]) -> list[str]:
-    columns = _COLUMNS[table].split()
-    missing = [f"public.{table} has no column {column}" for column in columns if column not in types]
-    foreign = [
-        f"public.{table}.{column} is {types[column]}, not {_TYPES[column]}"
-        for column in columns
-        if column in types and types[column] != _TYPES.get(column, types[column])
+def add_column(table: str, column: Column) -> str:
+    """The statement that adds a column where it is missing."""
+    default = f" not null default {column.default}" if column.default else ""
+    return f"alter table public.{table} add column {column.name} {column.type}{default};"
+
+
+def change_type(table: str, column: Column, found: str, *, is_identity: bool = False) -> str:
+    """The statement that gives a column the type it needs and keeps its values; empty where they can't be kept."""
+    family = found.partition("(")[0]
+    convertible = {"uuid": _TEXTS, "boolean": _TEXTS | _WHOLE_NUMBERS, "integer": {"boolean"}}
+    if family not in convertible.get(column.type, {family}):
+        return ""
+    alter = f"alter table public.{table}"
+    first, before, after = "", "", ""
+    if is_identity:
+        # An identity column can't be text, and looks at it before the same statement could drop the identity.
+        first = f"{alter} alter {column.name} drop identity; "
+        after = f", alter {column.name} set default gen_random_uuid()"
+    elif column.type != "text":
+        # A default of the old type can't become one of the new.
+        before = f"alter {column.name} drop default, "
+        after = f", alter {column.name} set default {column.default}" if column.default else ""
+    value = f"{column.name}::text" if column.type == "boolean" and family not in _TEXTS else column.name
+    return f"{first}{alter} {before}alter {column.name} type {column.type} using {value}::{column.type}{after};"
+
+
+def _column_faults(table: str, found: Mapping[str, Mapping[str, Any]]) -> list[Fault]:
+    missing = [
+        Fault(f"public.{table} has no column {column.name}", add_column(table, column))
+        for column in COLUMNS[table]
+        if column.name not in found
     ]
-    return missing + foreign
+    return missing + [
+        _type_fault(table, column, found[column.name])
+        for column in COLUMNS[table]
+        if column.name in found and not column.fits(found[column.name]["type"])
+    ]
+
+
+def _type_fault(table: str, column: Column, found: Mapping[str, Any]) -> Fault:
+    remedy = change_type(table, column, found["type"], is_identity=found["is_identity"])
+    words = f"public.{table}.{column.name} is {found['type']}, not {column.type}"
+    return Fault(words if remedy else f"{words}: add a new column, fill it, and rename both", remedy)

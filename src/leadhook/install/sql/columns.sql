@@ -1,5 +1,7 @@
 -- The application's tables as they are: a row for each column; a row without a column for a table that has none.
-select c.relname::text as table_name, c.relkind::text as kind, a.attname::text as column_name, format_type(a.atttypid, a.atttypmod) as type
+select
+  c.relname::text as table_name, c.relkind::text as kind, a.attname::text as column_name, format_type(a.atttypid, a.atttypmod) as type,
+  a.attidentity <> '' as is_identity
 from pg_catalog.pg_class as c
 left join pg_catalog.pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 where c.relnamespace = 'public'::regnamespace and c.relname = any (%(tables)s)
