@@ -164,3 +164,24 @@ async def test_bodies_of_any_size_pass_in_both_directions(size: int, chunked: bo
 
     assert (body["bytes"], len(body["padding"])) == (size, size)
     assert answer.headers["Content-Range"] == "0-1/2"
+
+
+async def test_a_page_of_any_origin_may_ask(supabase: "Supabase") -> None:
+    """The browser's preflight has no key; PostgREST's answer and the gateway's refusals may be read, with the count."""
+    url = f"{supabase.url}/rest/v1/llm_response"
+    page = {"Origin": "https://app.example.com"}
+    preflight = page | {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "apikey,authorization,content-type,prefer,x-client-info",
+    }
+    async with httpx.AsyncClient() as session:
+        allowed = await session.options(url, headers=preflight)
+        found = await session.get(url, headers=page | {"apikey": supabase.secret_key, "Prefer": "count=exact"})
+        refused = await session.get(url, headers=page)
+
+    assert allowed.status_code == HTTPStatus.OK
+    assert allowed.headers["access-control-allow-headers"] == preflight["Access-Control-Request-Headers"]
+    assert "POST" in allowed.headers["access-control-allow-methods"]
+    assert {reply.headers["access-control-allow-origin"] for reply in (allowed, found, refused)} == {"*"}
+    assert "Content-Range" in found.headers["access-control-expose-headers"]
+    assert refused.status_code == HTTPStatus.UNAUTHORIZED

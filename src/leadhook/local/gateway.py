@@ -2,6 +2,7 @@
 
 A hosted project answers no request without a key that it knows. `sb_secret_` and `sb_publishable_` are no JWTs: the
 gateway puts the JWT of their role in their place. Anything else in Authorization is the caller's own and passes.
+Pages of any origin may ask: a browser's preflight carries no key and is answered first, and a page can read refusals.
 """
 
 import argparse
@@ -35,6 +36,8 @@ HOP_BY_HOP = frozenset(
     }
 )
 NO_KEY = ("No API key found in request", "No `apikey` request header or url param was found.")
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
+ANY_METHOD = {"Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE", "Access-Control-Max-Age": "3600"}
 WRONG_KEY = ("Invalid API key", "Double check your Supabase `anon` or `service_role` API key.")
 
 
@@ -48,6 +51,8 @@ class Gateway:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
+        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+            return preflight(request)
         if not request.path.startswith(f"{PREFIX}/"):
             return refusal(HTTPStatus.NOT_FOUND, "no Route matched with those values")
         key = request.headers.get("apikey") or request.query.get("apikey")
@@ -106,10 +111,16 @@ def end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP)
 
 
+def preflight(request: web.BaseRequest) -> web.Response:
+    """Allow a page what its browser asks for."""
+    asked = request.headers.get("access-control-request-headers", "")
+    return web.Response(headers=ANY_ORIGIN | ANY_METHOD | {"Access-Control-Allow-Headers": asked})
+
+
 def refusal(status: HTTPStatus, message: str, hint: str | None = None) -> web.Response:
     """An answer of the gateway's own, in Kong's words."""
     body = {"message": message} | ({"hint": hint} if hint else {})
-    return web.json_response(body, status=status)
+    return web.json_response(body, status=status, headers=ANY_ORIGIN)
 
 
 @asynccontextmanager
