@@ -1,0 +1,221 @@
+"""The page of docs/answers.md, taken from the page, runs in a browser: a user presses run and reads the answers.
+
+Chromium, supabase-js, PostgREST, the gateway and the service are the real ones; sign-in is not there, so the client is
+given a signed-in user's token.
+"""
+
+import fcntl
+import json
+import os
+import queue
+import shutil
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import jwt
+import pytest
+from tests.docs_blocks import block
+
+from leadhook.local.binaries import _run_npm, stack_directory
+from leadhook.local.keys import keys_of
+
+if TYPE_CHECKING:
+    from tests.stack.conftest import Stack, StartStack
+
+CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="NO CHROMIUM: the code of docs/answers.md is not run. `apt-get install chromium`, or put Chrome on PATH.",
+)
+
+PACKAGES: Final = Path(__file__).parents[1] / "supabase_js"
+BUNDLE: Final = Path("node_modules/@supabase/supabase-js/dist/umd/supabase.js")
+PAGE: Final = "docs/answers.md"
+BROWSER_S: Final = 90
+REFUSED: Final = "42501"
+TEXTS: Final = {"company": "We make pumps.", "criteria": "Directors of pump makers", "message": "Be brief."}
+
+HTML: Final = """<!doctype html><title>answers</title>
+<script type="importmap">{"imports": {"@supabase/supabase-js": "/supabase-js.mjs"}}</script>
+<script src="/supabase.js"></script><script type="module" src="/test.mjs"></script>"""
+SUPABASE_JS: Final = "export const { createClient } = globalThis.supabase;"
+"""As a bundler resolves the package: the real bundle from npm."""
+# A local stack that has no schema `auth`; the function's text is Supabase's own.
+AUTH: Final = """
+create schema if not exists auth;
+grant usage on schema auth to anon, authenticated, service_role;
+do $$ begin
+  if to_regprocedure('auth.uid()') is null then
+    create function auth.uid() returns uuid language sql stable as $f$
+      select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')::uuid
+    $f$;
+  end if;
+end $$;
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(start_stack: "StartStack") -> "Iterator[Stack]":
+    """A stack whose tables the page's policies open to signed-in users."""
+    with start_stack("--no-sample", SWEEP_INTERVAL_SEC="3600") as stack:
+        stack.run(AUTH)
+        stack.run(block(PAGE, "What is safe in a browser", "sql"))
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def bundle() -> str:
+    """supabase-js for browsers, from npm, fetched once."""
+    directory = stack_directory().with_name("supabase-js")
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = (PACKAGES / "package-lock.json").read_text()
+        have = directory / "package-lock.json"
+        if not (have.is_file() and have.read_text() == wanted and (directory / BUNDLE).is_file()):
+            for name in ("package.json", "package-lock.json"):
+                shutil.copyfile(PACKAGES / name, directory / name)
+            _run_npm(directory)
+    return (directory / BUNDLE).read_text()
+
+
+class Site(BaseHTTPRequestHandler):
+    """Serves the page's files, and takes what its script reports."""
+
+    def __init__(self, files: dict[str, str], reports: "queue.Queue[Any]", *args: Any) -> None:
+        self.files = files
+        self.reports = reports
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        """A file, or 404."""
+        text = self.files.get(self.path)
+        kind = "text/html" if self.path == "/" else "text/javascript"
+        self._answer(404 if text is None else 200, kind, text or "")
+
+    def do_POST(self) -> None:
+        """What the script found."""
+        self.reports.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._answer(200, "text/plain", "")
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+    def _answer(self, status: int, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def site(files: dict[str, str], reports: "queue.Queue[Any]") -> Iterator[str]:
+    """A web server on this machine, until the block ends; its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, files, reports))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def browse(script: str, bundle: str, home: Path) -> Any:
+    """Open a page with this script in Chromium; what the script returns."""
+    test = (
+        "const report = (body) => fetch('/report', {method: 'POST', body: JSON.stringify(body)});\n"
+        "try { const page = await import('/page.mjs');\n"
+        f"await report({{found: await (async () => {{ {script} }})()}});\n"
+        "} catch (error) { await report({error: `${error.name} ${error.code} ${error.message}`}); }"
+    )
+    files = {
+        "/": HTML,
+        "/supabase.js": bundle,
+        "/supabase-js.mjs": SUPABASE_JS,
+        "/page.mjs": block(PAGE, "The page's code", "js"),
+        "/test.mjs": test,
+    }
+    reports: queue.Queue[Any] = queue.Queue()
+    said = home / "chromium.log"
+    with site(files, reports) as url, said.open("w") as log:
+        # Its sandbox needs namespaces that root and most containers lack.
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
+        command = [CHROMIUM or "", *options, f"--user-data-dir={home / 'profile'}", url]
+        browser = subprocess.Popen(command, env=os.environ | {"HOME": str(home)}, stdout=log, stderr=log)
+        try:
+            report = reports.get(timeout=BROWSER_S)
+        except queue.Empty:
+            pytest.fail(f"the page reported nothing in {BROWSER_S} s:\n{said.read_text()}")
+        finally:
+            browser.terminate()
+            browser.wait()
+    assert "error" not in report, report["error"]
+    return report["found"]
+
+
+def connection(stack: "Stack", user: uuid.UUID | None) -> str:
+    """JavaScript that makes the client `supabase`: of a signed-in user, or of a stranger with the publishable key."""
+    keys = keys_of(stack.directory / "secrets.json")
+    given = f"{json.dumps(stack.facts['supabase_url'])}, {json.dumps(keys.publishable_key)}"
+    if user is None:
+        return f"const supabase = page.connect({given});"
+    claims = {"sub": str(user), "role": "authenticated", "exp": int(time.time()) + 3600}
+    token = jwt.encode(claims, keys.jwt_secret, "HS256")
+    return f"const supabase = page.connect({given}, {{accessToken: async () => {json.dumps(token)}}});"
+
+
+def test_a_user_presses_run_and_reads_the_answers(stack: "Stack", bundle: str, tmp_path: Path) -> None:
+    """Two leads wait; the page inserts a prompts row, counts until both are answered, and lists them."""
+    user, tag = uuid.uuid4(), "pumps"
+    leads = [f"lead-{uuid.uuid4().hex[:12]}" for _ in range(2)]
+    stack.bring(leads, (user, tag))
+    found = browse(
+        f"""{connection(stack, user)}
+        const before = await page.progress(supabase, {json.dumps(tag)});
+        await page.run(supabase, {json.dumps(str(user))}, {json.dumps(tag)}, {json.dumps(TEXTS)});
+        let now;
+        do {{
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          now = await page.progress(supabase, {json.dumps(tag)});
+        }} while (now.answered < now.leads);
+        return {{before, now, answers: await page.answers(supabase, {json.dumps(tag)})}};""",
+        bundle,
+        tmp_path,
+    )
+    assert (found["before"], found["now"]) == ({"answered": 0, "leads": 2}, {"answered": 2, "leads": 2})
+    assert {answer["lead_id"] for answer in found["answers"]} == set(leads)
+    assert all(answer["response"] and answer["subject"] and answer["message"] for answer in found["answers"])
+
+
+def test_a_user_sees_and_starts_nothing_of_another(stack: "Stack", bundle: str, tmp_path: Path) -> None:
+    """The policies: a stranger and another user read no row, and nobody presses run for someone else."""
+    user, tag = uuid.uuid4(), "private"
+    lead = f"lead-{uuid.uuid4().hex[:12]}"
+    stack.bring([lead], (user, tag))
+    stack.run("insert into public.llm_response (lead_id, tag, name, score) values (%s, %s, 'Jane Doe', 90)", lead, tag)
+    look = f"""
+        const code = (error) => error.code;
+        const read = await page.answers(supabase, {json.dumps(tag)}).then((rows) => rows.length, code);
+        const run = await page.run(supabase, {json.dumps(str(user))}, {json.dumps(tag)}, {{}}).then(() => "done", code);
+        return {{read, run}};"""
+    found = {}
+    for name, who in {"owner": user, "other": uuid.uuid4(), "stranger": None}.items():
+        (tmp_path / name).mkdir()
+        found[name] = browse(connection(stack, who) + look, bundle, tmp_path / name)
+    assert found == {
+        "owner": {"read": 1, "run": "done"},
+        "other": {"read": 0, "run": REFUSED},
+        "stranger": {"read": REFUSED, "run": REFUSED},
+    }
