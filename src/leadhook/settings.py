@@ -241,6 +241,22 @@ class Row(NamedTuple):
     meaning: str
 
 
+COMMANDS_TABLE: Final = (
+    Row("SERVICE_URL", "http://127.0.0.1:8000", "Where the running service is, for `leadhook replay`."),
+    Row(
+        "ADMIN_TOKEN", "", "One of the service's ADMIN_TOKENS, for `leadhook replay`; else the first of ADMIN_TOKENS."
+    ),
+    Row("GEMINI_API_KEY", "", "For the local stack: a Gemini key, with which the real Gemini answers; it costs money."),
+    Row(
+        "GEMINI_STANDIN_LATENCY_MS",
+        "0",
+        "For the local stack: the latency of the Gemini stand-in, e.g. `300-900`.",
+    ),
+    Row("LEADHOOK_STACK_DIR", "", "For the local stack: where its programs are kept, instead of beside Python."),
+)
+"""What only commands read, never the service."""
+
+
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment; a variable that is set to nothing counts as unset.
 

@@ -5,19 +5,38 @@ from pathlib import Path
 
 import pytest
 
-from leadhook.settings import Row, settings_table
+from leadhook.settings import COMMANDS_TABLE, OTLP, Row, settings_table
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
 
 
-@pytest.mark.parametrize("setting", settings_table(), ids=lambda setting: setting.name)
+SETTINGS = (*settings_table(), *COMMANDS_TABLE)
+OTHERS = {"PATH", "COLUMNS", "PYTHONUNBUFFERED", "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"}
+"""Variables of other programs, which are passed on, obeyed or turned off, and are no settings of ours."""
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_each_setting_is_told_as_the_code_has_it(setting: Row) -> None:
     """Name, default and meaning, in the table and in the example."""
     default = f"`{setting.default}`" if setting.default else ""
     assert f"| `{setting.name}` | {default} | {setting.meaning} |" in README
     assert f"# {setting.meaning}\n#{setting.name}={setting.default}\n" in EXAMPLE
+
+
+def test_the_example_has_every_setting_and_no_other() -> None:
+    """A person who looks for a variable finds it there."""
+    assert re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE) == [setting.name for setting in SETTINGS]
+
+
+def test_every_variable_that_the_code_reads_is_a_setting() -> None:
+    """Wherever it is read: by name, from the environment."""
+    read = re.compile(r"\benviron(?:ment)?(?:\.get\(|\[)\s*\"([A-Z][A-Z0-9_]*)\"|\benv\.get\(\s*\"([A-Z][A-Z0-9_]*)\"")
+    sources = (file.read_text() for file in (ROOT / "src").rglob("*.py"))
+    found = {name for text in sources for names in read.findall(text) for name in names if name}
+    assert {"DATABASE_URL", "SERVICE_URL"} <= found
+    assert {name for name in found if not name.startswith(OTLP)} <= {setting.name for setting in SETTINGS} | OTHERS
 
 
 def test_every_target_that_the_readme_names_exists() -> None:
