@@ -243,9 +243,7 @@ class Row(NamedTuple):
 
 COMMANDS_TABLE: Final = (
     Row("SERVICE_URL", "http://127.0.0.1:8000", "Where the running service is, for `leadhook replay`."),
-    Row(
-        "ADMIN_TOKEN", "", "One of the service's ADMIN_TOKENS, for `leadhook replay`; else the first of ADMIN_TOKENS."
-    ),
+    Row("ADMIN_TOKEN", "", "One of the service's ADMIN_TOKENS, for `leadhook replay`; else the first of ADMIN_TOKENS."),
     Row("GEMINI_API_KEY", "", "For the local stack: a Gemini key, with which the real Gemini answers; it costs money."),
     Row(
         "GEMINI_STANDIN_LATENCY_MS",
