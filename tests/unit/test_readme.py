@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.docs_blocks import pages
 
 from leadhook.settings import COMMANDS_TABLE, OTLP, Row, settings_table
 
@@ -50,3 +51,25 @@ def test_every_file_that_the_readme_names_exists() -> None:
     named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"\b(?:tests|src|migrations)/[\w/.]*", README)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What a heading is called in a link, by GitHub's rule."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    """Files, and headings in them."""
+    for target, anchor in re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", page.read_text()):
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def test_the_index_of_the_readme_names_every_page() -> None:
+    """A page that nobody links to is not found."""
+    index = README.partition("\n## Documentation\n")[2].partition("\n## ")[0]
+    named = set(re.findall(r"\(docs/([a-z]+\.md)\)", index))
+    assert named == {page.name for page in pages()} - {"README.md"}

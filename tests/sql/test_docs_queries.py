@@ -1,0 +1,25 @@
+"""Every query of README and docs/ is one that the database takes."""
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from psycopg import sql
+from tests.docs_blocks import blocks, pages
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Sql
+
+QUERIES: Final = {
+    f"{page.name}, block {place}": text
+    for page in pages()
+    for place, (language, text) in enumerate(blocks(page.read_text()), 1)
+    if language == "sql" and text.startswith(("select", "with"))
+}
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_the_query_runs(db: "Sql", query: str) -> None:
+    """As a reader copies it."""
+    db.eligible_lead("a")
+    db.key()
+    assert isinstance(db.rows(sql.SQL(query)), list)  # type: ignore[arg-type]

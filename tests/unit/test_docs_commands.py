@@ -1,0 +1,64 @@
+"""docs/commands.md has every command, and the exit codes that they end with."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from cyclopts import App
+
+from leadhook.cli import app
+from leadhook.local.ports import free_port
+
+PAGE: Final = (Path(__file__).parents[2] / "docs/commands.md").read_text()
+CODES: Final = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
+NOWHERE: Final = f"postgresql://postgres:visibly-fake@127.0.0.1:{free_port()}/postgres"
+ENDS: Final[dict[int, list[tuple[tuple[str, ...], dict[str, str]]]]] = {
+    0: [(("--version",), {}), (("backlog", "release", "--help"), {})],
+    1: [
+        (("migrate",), {"DATABASE_URL": NOWHERE}),
+        (("status",), {"SUPABASE_URL": f"http://127.0.0.1:{free_port()}", "SUPABASE_SECRET_KEY": "visibly-fake"}),
+        (("replay", "follow", "1"), {"SERVICE_URL": f"http://127.0.0.1:{free_port()}", "ADMIN_TOKEN": "visibly-fake"}),
+    ],
+    2: [
+        (("nope",), {}),
+        (("status", "--nope"), {}),
+        (("serve",), {}),
+        (("explain", "a"), {}),
+        (("replay", "--all"), {}),
+        (("pause", "--tag", "a"), {"DATABASE_URL": NOWHERE}),
+    ],
+}
+
+
+def paths(command: App, prefix: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every command that can be called, with the words before it."""
+    if prefix and command.default_command is not None:
+        yield " ".join(prefix)
+    for name in command.resolved_commands():
+        if not name.startswith("-"):
+            yield from paths(command[name], (*prefix, name))
+
+
+def test_the_page_has_every_command_once() -> None:
+    """And none that does not exist."""
+    told = re.findall(r"^\| `leadhook ([a-z ]+)` \|", PAGE, re.MULTILINE)
+    assert sorted(told) == sorted(paths(app))
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "settings"),
+    [(code, *call) for code, calls in ENDS.items() for call in calls],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_command_ends_with_the_code_of_the_page(
+    code: int, arguments: tuple[str, ...], settings: dict[str, str], tmp_path: Path
+) -> None:
+    """The real program, with no other setting."""
+    assert code in CODES
+    command = [sys.executable, "-m", "leadhook", *arguments]
+    done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
