@@ -1,9 +1,68 @@
 -- Purpose: the one definition of "eligible", asked by drain, claim, save, sweep, replay and explain, and the predecessor's RPC on top of it.
 -- Touches: functions in schema leadhook; public.rpc_get_eligible_llm_jobs() only where no function of that name exists.
--- Undo:    drop function leadhook.judge_eligibility(text[]); drop function public.rpc_get_eligible_llm_jobs();
+-- Undo:    drop function public.rpc_get_eligible_llm_jobs(); drop function leadhook.judge_eligibility(text[]),
+--          leadhook.find_answered(text[]), leadhook.find_prompted_lanes(uuid[], text[], timestamptz);
 -- No view, no %rowtype, no begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
 
--- Planned anew each time, with the ids: a table that has no index on lead_id is then read once and hashed, and not compared id by id.
+-- Correct and bounded on any table of the application, with its indexes or without.
+-- Planned with the values each time: the planner then knows how many ids and lanes there are, and hashes a long list where it has no index.
+-- enable_nestloop = off, enable_material = off: no plan reads a table once for each lead or lane, however wrong the statistics are.
+-- seq_page_cost: an index is used where there is one. enable_seqscan = off, which callers set, would choose any index over a scan, even one in
+-- which lead_id is not the first column and which is walked once for each id.
+-- row_security = off: an error where rows would be hidden from us. A hidden lead would look as if it were deleted.
+
+create or replace function leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamptz default null)
+returns table (user_id uuid, tag text)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = on
+set enable_nestloop = on
+set enable_material = off
+set seq_page_cost = 100
+set row_security = off
+as $$
+#variable_conflict use_column
+begin
+  if cardinality(p_user_ids) = 0 then
+    return;
+  end if;
+  return query
+  select l.user_id, l.tag
+  from unnest(p_user_ids, p_tags) as l (user_id, tag)
+  where exists (
+    select from public.prompts as p
+    where p.user_id = l.user_id and p.tag = l.tag and (p_since is null or p.created_at >= p_since)
+  );
+end
+$$;
+comment on function leadhook.find_prompted_lanes(uuid[], text[], timestamptz) is
+  'Those of these lanes that have a prompts row, or with p_since one that is not older.';
+revoke all on function leadhook.find_prompted_lanes(uuid[], text[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.find_prompted_lanes(uuid[], text[], timestamptz) to service_role;
+
+create or replace function leadhook.find_answered(p_lead_ids text[])
+returns text[]
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = on
+set seq_page_cost = 100
+as $$
+begin
+  return array(select distinct r.lead_id from public.llm_response as r where r.lead_id = any (p_lead_ids));
+end
+$$;
+comment on function leadhook.find_answered(text[]) is 'Those of these leads that have a row in llm_response.';
+revoke all on function leadhook.find_answered(text[]) from public, anon, authenticated;
+grant execute on function leadhook.find_answered(text[]) to service_role;
+
 create or replace function leadhook.judge_eligibility(lead_ids text[])
 returns table (
   lead_id text,
@@ -22,6 +81,10 @@ security invoker
 set search_path = ''
 set jit = off
 set plan_cache_mode = force_custom_plan
+set enable_seqscan = on
+set enable_nestloop = off
+set seq_page_cost = 100
+set row_security = off
 as $$
 #variable_conflict use_column
 begin
@@ -35,24 +98,30 @@ begin
     where d.lead_id = any (judge_eligibility.lead_ids)
     group by d.lead_id
   ),
-  leads as (
-    select a.lead_id, a.user_id, a.tag, a.scrapped is true as scrapped,
-      -- `limit 1` and not `exists`, which the planner may turn into a scan of all prompts.
-      (select true from public.prompts as p where p.user_id = a.user_id and p.tag = a.tag limit 1) is not null as has_prompts,
-      a::text as row_text
+  leads as materialized (
+    select a.lead_id, (a.user_id)::uuid as user_id, (a.tag)::text as tag, a.scrapped is true as scrapped
     from public.all_leads as a
     where a.lead_id = any (judge_eligibility.lead_ids)
   ),
+  lanes as materialized (
+    select distinct l.user_id, l.tag from leads as l where l.user_id is not null and l.tag is not null
+  ),
+  prompted as materialized (
+    select p.user_id, p.tag
+    from leadhook.find_prompted_lanes(array(select l.user_id from lanes as l), array(select l.tag from lanes as l)) as p
+  ),
+  -- Of several rows: an eligible one, then the first by user and tag. Rows that are equal so far differ in scrapped alone.
   chosen as (
-    select distinct on (l.lead_id) l.lead_id, l.user_id, l.tag, l.scrapped, l.has_prompts
+    select distinct on (l.lead_id) l.lead_id, l.user_id, l.tag, l.scrapped, p.tag is not null as has_prompts
     from leads as l
-    order by l.lead_id, (l.scrapped and l.has_prompts) desc, l.user_id, l.tag, l.row_text
+    left join prompted as p on p.user_id = l.user_id and p.tag = l.tag
+    order by l.lead_id, (l.scrapped and p.tag is not null) desc, l.user_id, l.tag, l.scrapped desc
   )
   select
     i.lead_id,
     c.lead_id is not null,
-    (c.user_id)::uuid,
-    (c.tag)::text,
+    c.user_id,
+    c.tag,
     coalesce(c.scrapped, false),
     d.lead_id is not null,
     coalesce(d.unsent, false),

@@ -80,7 +80,7 @@ begin
     delete from leadhook.comparisons as c where c.lead_id = any (array(select g.lead_id from gone as g))
   ),
   answered as materialized (
-    select r.lead_id from public.llm_response as r where p_mode = 'wake_all' and r.lead_id = any (p_lead_ids)
+    select r.lead_id from unnest(case when p_mode = 'wake_all' then leadhook.find_answered(p_lead_ids) end) as r (lead_id)
   ),
   decided as materialized (
     select
@@ -355,6 +355,7 @@ security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
+set row_security = off
 set lock_timeout = '2s'
 as $$
 declare

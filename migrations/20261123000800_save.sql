@@ -6,6 +6,7 @@
 --          leadhook.judge_results(jsonb, jsonb, text[]), leadhook.lock_application_rows(text[]),
 --          leadhook.read_results(jsonb), leadhook.forget_leads(text[]);
 -- Locks: first the application's rows, without waiting (busy), then the jobs, waiting. Never the claim's advisory lock.
+-- Planner flags: the application's tables are asked as in judge_eligibility. Its triggers run under them too: they cost them no index.
 
 create or replace function leadhook.forget_leads(p_lead_ids text[])
 returns int
@@ -85,6 +86,9 @@ language plpgsql
 security invoker
 set search_path = ''
 set jit = off
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = on
+set seq_page_cost = 100
 as $$
 begin
   return (
@@ -196,6 +200,9 @@ language plpgsql
 security invoker
 set search_path = public, extensions
 set jit = off
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = on
+set seq_page_cost = 100
 as $$
 declare
   v_lead_ids text[] := array(select a.lead_id from jsonb_to_recordset(p_answers) as a (lead_id text));
@@ -220,9 +227,13 @@ begin
     set tag = a.tag, name = a.name, linkedin_url = a.linkedin_url, location = a.location, score = a.score, response = a.response,
       should_contact = a.should_contact, subject = a.subject, message = a.message
     from answers as a
-    join present as p on p.lead_id = a.lead_id
     where l.lead_id = any (v_lead_ids) and l.lead_id = a.lead_id
-      and case when p.rows_of_tag > 0 then l.tag is not distinct from a.tag else p.rows = 1 end
+      -- A subquery and not a join: with wrong statistics llm_response would be read once for each row of present.
+      and (
+        select case when p.rows_of_tag > 0 then l.tag is not distinct from a.tag else p.rows = 1 end
+        from present as p
+        where p.lead_id = a.lead_id
+      )
     returning a.lead_id
   ),
   added as (
@@ -387,7 +398,6 @@ security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
-set plan_cache_mode = force_generic_plan
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$

@@ -19,14 +19,15 @@ begin
     from leadhook.judge_eligibility(p_lead_ids) as e
     where e.known and e.has_details
   ),
+  lanes as materialized (
+    select distinct g.user_id, g.tag from judged as g where p_hold and g.eligible
+  ),
   -- Somebody asked for these leads after the installation, so they are no backlog.
   asked_for as materialized (
-    select l.user_id, l.tag
-    from (select distinct g.user_id, g.tag from judged as g where p_hold and g.eligible) as l
-    cross join leadhook.controls as c
-    where exists (
-      select from public.prompts as p where p.user_id = l.user_id and p.tag = l.tag and p.created_at >= c.installed_at
-    )
+    select a.user_id, a.tag
+    from leadhook.find_prompted_lanes(
+      array(select l.user_id from lanes as l), array(select l.tag from lanes as l), (select c.installed_at from leadhook.controls as c)
+    ) as a
   ),
   decided as materialized (
     select
@@ -118,7 +119,7 @@ comment on function leadhook.settle_swept(text[], boolean) is
 revoke all on function leadhook.settle_swept(text[], boolean) from public, anon, authenticated;
 grant execute on function leadhook.settle_swept(text[], boolean) to service_role;
 
--- The planner flags: in a window of the keyset every table is to be read by its index, whatever the statistics say.
+-- The planner flags: the window is read by its index, whatever the statistics say.
 create or replace function leadhook.sweep_leads(
   p_after_lead text, out last_lead text, out looked_at int, out made_ready int, out held int
 )
@@ -166,21 +167,33 @@ declare
   v_window text[] := array(
     select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id limit 500
   );
-  v_ready text[];
+  v_gone text[];
+  v_changed text[];
 begin
   looked_at := cardinality(v_window);
   last_lead := v_window[500];
-  removed := leadhook.forget_leads(array(
-    select j.lead_id
-    from leadhook.jobs as j
-    where j.lead_id = any (v_window) and j.errand is null and (
-      not exists (select from public.all_leads as a where a.lead_id = j.lead_id)
-      or not exists (select from public.lead_details as d where d.lead_id = j.lead_id)
+  select
+    coalesce(array_agg(j.lead_id) filter (where e.gone and j.errand is null), '{}'),
+    coalesce(array_agg(j.lead_id) filter (where j.state = 'ready' and e.gone is not true and (
+      e.failed
+      or not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts)
+      or (j.user_id, j.tag) is distinct from (e.user_id, e.tag)
+    )), '{}')
+  into v_gone, v_changed
+  from leadhook.jobs as j
+  join (
+    select e.*, not (e.known and e.has_details) as gone
+    from jsonb_to_recordset(leadhook.judge_each(v_window)) as e (
+      lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, eligible boolean,
+      failed boolean
     )
-    for update of j skip locked
+  ) as e using (lead_id)
+  where j.lead_id = any (v_window);
+
+  removed := leadhook.forget_leads(array(
+    select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
-  v_ready := array(select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_window) and j.state = 'ready');
-  perform leadhook.settle(v_ready, array_fill(clock_timestamp(), array[cardinality(v_ready)]), 'sweep', 'check');
+  perform leadhook.settle(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
 end
 $$;
 comment on function leadhook.sweep_jobs(text) is
@@ -263,6 +276,7 @@ language plpgsql
 security invoker
 set search_path = ''
 set jit = off
+set row_security = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$

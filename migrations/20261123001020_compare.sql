@@ -334,12 +334,16 @@ grant execute on function public.leadhook_compare_claim(uuid, text, int, jsonb) 
 
 create or replace function leadhook.old_answers(p_lead_ids text[])
 returns table (lead_id text, score int, subject text, prompt_version text)
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 set jit = off
+set plan_cache_mode = force_custom_plan
 as $$
+#variable_conflict use_column
+begin
+  return query
   with judged as (
     select distinct on (v.lead_id) v.lead_id, v.score, v.subject, v.prompt_version
     from leadhook.verdicts as v
@@ -351,11 +355,12 @@ as $$
       r.lead_id, case when r.score::text ~ '^\s*[0-9]{1,3}(\.[0-9]*)?\s*$' then r.score::text::numeric::int end as score, r.subject::text as subject
     from public.llm_response as r
     where r.lead_id = any (old_answers.p_lead_ids)
-    order by r.lead_id, r::text desc
+    order by r.lead_id, case when count(*) over (partition by r.lead_id) > 1 then r::text end desc
   )
   select coalesce(a.lead_id, j.lead_id), coalesce(a.score, j.score), coalesce(a.subject, j.subject), j.prompt_version
   from judged as j
-  full join answers as a using (lead_id)
+  full join answers as a using (lead_id);
+end
 $$;
 comment on function leadhook.old_answers(text[]) is
   'What the application has of these leads, else our last verdict; the prompt version is the last verdict''s.';

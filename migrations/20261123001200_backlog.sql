@@ -74,6 +74,7 @@ set lock_timeout = '2s'
 as $$
 declare
   v_lead_ids text[];
+  v_answered text[];
   v_now timestamptz;
 begin
   -- The drain's lock: what is judged here is judged by nobody else.
@@ -88,12 +89,11 @@ begin
   perform from leadhook.jobs as j where j.lead_id = any (v_lead_ids) order by j.lead_id for no key update;
   -- held -> waiting, or forgotten, where a lead is not eligible any more.
   perform leadhook.settle(v_lead_ids, array_fill(clock_timestamp(), array[cardinality(v_lead_ids)]), 'release', 'check');
+  v_answered := case when p_redo then '{}' else leadhook.find_answered(v_lead_ids) end;
   v_now := clock_timestamp();
 
   with still_held as materialized (
-    select
-      j.lead_id,
-      not p_redo and exists (select from public.llm_response as r where r.lead_id = j.lead_id) as answered
+    select j.lead_id, j.lead_id = any (v_answered) as answered
     from leadhook.jobs as j
     where j.lead_id = any (v_lead_ids) and j.state = 'held'
   ),

@@ -146,7 +146,7 @@ begin
     select distinct on (f.lead_id) f.lead_id, jsonb_build_object('name', f.name, 'linkedin_url', f.profile_url, 'location', f.location) as lead
     from public.lead_details as f
     where f.lead_id = any (v_lead_ids)
-    order by f.lead_id, (f.sent_to_llm is not true) desc, f::text desc
+    order by f.lead_id, (f.sent_to_llm is not true) desc, case when count(*) over (partition by f.lead_id) > 1 then f::text end desc
   )
   update leadhook.jobs as j
   set

@@ -1,23 +1,19 @@
 """The hot calls touch few rows and go by their indexes, however large the tables are and whatever was known of them."""
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, LiteralString
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
+from tests.sql.explained import Plans
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
 
     from leadhook.local.database import Database
-
-FEW = {"controls", "figures", "gemini_api", "api_keys", "pauses", "budgets"}
-"""Tables of a handful of rows, which are best read whole."""
 
 # 20,000 done, 2,500 ready in one lane, 1,000 lanes with one fresh and one slow each, 1,500 waiting in one lane.
 FILL: LiteralString = """
@@ -39,61 +35,11 @@ select 'leads', 100, array_agg(lead_id) from shape where g <= 10000 group by (g 
 """
 
 
-@dataclass
-class Plans:
-    """The plans of every statement that ran, within functions too."""
-
-    db: "Sql"
-    scans: list[dict[str, Any]] = field(default_factory=list)
-
-    def note(self, notice: psycopg.errors.Diagnostic) -> None:
-        """Take the scans out of what auto_explain tells."""
-        _, brace, plan = (notice.message_primary or "").partition("{")
-        if brace:
-            self._collect(json.loads(brace + plan)["Plan"])
-
-    def _collect(self, node: dict[str, Any]) -> None:
-        if "Relation Name" in node and node["Node Type"] != "ModifyTable":
-            self.scans.append(node)
-        for child in node.get("Plans", ()):
-            self._collect(child)
-
-    def start(self) -> None:
-        """Forget what was seen, and look from now on."""
-        self.scans.clear()
-        for name, value in {
-            "log_min_duration": "0", "log_nested_statements": "on", "log_analyze": "on", "log_timing": "off",
-            "log_format": "json", "log_level": "notice",
-        }.items():  # fmt: skip
-            self.db.run("select set_config('auto_explain.' || %(n)s, %(v)s, false)", n=name, v=value)
-        self.db.run("set client_min_messages = notice")
-
-    def sequential(self) -> set[str]:
-        """Large tables that were read from end to end."""
-        return {scan["Relation Name"] for scan in self.scans if scan["Node Type"] == "Seq Scan"} - FEW
-
-    def rows(self, table: str) -> float:
-        """How many rows of a table all scans together looked at."""
-        looked_at: float = sum(
-            scan["Actual Loops"] * (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0))
-            for scan in self.scans
-            if scan["Relation Name"] == table
-        )
-        return looked_at
-
-    def loops(self, table: str) -> float:
-        """How often one scan of a table was repeated, at the most."""
-        return max((scan["Actual Loops"] for scan in self.scans if scan["Relation Name"] == table), default=0)
-
-
 @pytest.fixture
 def plans(database: "Database", db: "Sql") -> Iterator[Plans]:
-    """A session whose statements explain themselves. Only a superuser may load auto_explain."""
+    """A session whose statements explain themselves."""
     with type(db)(psycopg.connect(database.admin_conninfo, autocommit=True, row_factory=dict_row)) as explained:
-        explained.run("load 'auto_explain'")
-        seen = Plans(explained)
-        explained.connection.add_notice_handler(seen.note)
-        yield seen
+        yield Plans(explained)
 
 
 @pytest.fixture(params=["planned on empty tables", "planned with statistics"])
