@@ -119,6 +119,9 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     ("database", "warning", "ahead of this"): "insert into leadhook.migrations values ('29990101000000_x.sql', '')",
     ("database", "warning", "leadhook_unsent"): "drop index public.leadhook_unsent",
     ("database", "fault", "has no column bio"): "alter table public.lead_details rename column bio to biography",
+    ("database", "warning", "public.all_leads has no index on lead_id"): "alter table public.all_leads"
+    " drop constraint all_leads_pkey",
+    ("database", "warning", "public.prompts has no index on user_id, tag"): "drop index public.prompts_by_user_and_tag",
     ("grants", "fault", "leadhook_status()"): "grant execute on function public.leadhook_status() to anon",
     (
         "grants",

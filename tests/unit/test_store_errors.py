@@ -21,6 +21,13 @@ def body(code: str | None, message: str = "words of the database") -> str:
         (404, body("42P01"), "misconfigured", "42P01", "table or column"),
         (400, body("42703"), "misconfigured", "42703", "table or column"),
         (403, body("42501"), "misconfigured", "42501", "secret (service role) key"),
+        (
+            403,
+            body("42501", 'query would be affected by row-level security policy for table "all_leads"'),
+            "misconfigured",
+            "42501",
+            "alter role service_role bypassrls",
+        ),
         (401, body("42501"), "misconfigured", "key_refused", "SUPABASE_SECRET_KEY"),
         (401, body("PGRST301", "JWT expired"), "misconfigured", "key_refused", "JWT expired"),
         (401, body("PGRST301", "Expected 3 parts in JWT; got 1"), "misconfigured", "key_not_translated", "API address"),

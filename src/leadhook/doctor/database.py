@@ -11,7 +11,7 @@ from leadhook.install.connection import Connection, fetch_one, fetch_optional
 from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations
 from leadhook.install.sql import question as installer_question
-from leadhook.install.tables import ALL, check_tables
+from leadhook.install.tables import ALL, MissingIndex, check_tables, find_missing_indexes
 
 MIGRATE: Final = "leadhook migrate"
 WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads"
@@ -32,6 +32,7 @@ class Facts:
     keys: list[dict[str, Any]]
     leads: dict[str, Any]
     doors: list[dict[str, Any]]
+    missing_indexes: list[MissingIndex]
 
     @property
     def now(self) -> datetime:
@@ -67,6 +68,7 @@ async def collect(connection: Connection) -> Facts:
         keys=await _all(connection, "keys"),
         leads=await fetch_one(connection, sql("leads")),
         doors=await (await connection.execute(installer_question("open_doors"), ALL)).fetchall(),
+        missing_indexes=await find_missing_indexes(connection),
     )
 
 
@@ -86,6 +88,9 @@ def judge_schema(row: dict[str, Any]) -> list[Finding]:
     if opened := row["open_functions"]:
         words = f"anon or authenticated may execute {_some(opened)}."
         found.append(fault("grants", words, f"{MIGRATE} (it takes these rights away again)"))
+    if row["service_role_under_row_security"]:
+        words = "Row level security hides rows from service_role: claims and sweeps fail, as leads would look deleted."
+        found.append(fault("grants", words, "alter role service_role bypassrls;"))
     if closed := row["closed_functions"]:
         found.append(fault("grants", f"service_role may not execute {_some(closed)}.", MIGRATE))
     if closed := row["closed_tables"]:
@@ -96,7 +101,7 @@ def judge_schema(row: dict[str, Any]) -> list[Finding]:
         *found,
         *(
             []
-            if opened or row["closed_functions"] or closed
+            if opened or row["closed_functions"] or closed or row["service_role_under_row_security"]
             else [ok("grants", "Only service_role may call leadhook.")]
         ),
     ]
@@ -112,6 +117,11 @@ def judge_doors(doors: Iterable[dict[str, Any]]) -> list[Finding]:
         )
         for door in doors
     ]
+
+
+def judge_indexes(missing: Iterable[MissingIndex]) -> list[Finding]:
+    """Indexes that the application's tables lack."""
+    return [warning("database", index.sentence, index.statement) for index in missing]
 
 
 def judge_triggers(row: dict[str, Any]) -> list[Finding]:

@@ -101,6 +101,7 @@ async def examine_database(
     pg_net = ringing.judge_pg_net(facts)
     for finding in (
         *database.judge_schema(facts.row),
+        *database.judge_indexes(facts.missing_indexes),
         *database.judge_doors(facts.doors),
         *database.judge_triggers(facts.row),
         *stood,

@@ -32,6 +32,9 @@ select
       and not (has_table_privilege('service_role', c.oid, 'select') and (c.relname not in ('llm_response', 'lead_details') or has_table_privilege('service_role', c.oid, 'update')))
     order by 1
   ) as closed_tables,
+  not exists (
+    select from pg_catalog.pg_roles as r where r.rolname = 'service_role' and (r.rolbypassrls or r.rolsuper)
+  ) as service_role_under_row_security,
   coalesce((
     select x.indisvalid from pg_catalog.pg_index as x where x.indexrelid = to_regclass('public.leadhook_unsent')
   ), false) as has_unsent_index,

@@ -186,17 +186,35 @@ def describe_difference(before: set[Thing], after: set[Thing]) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class MissingIndex:
+    """An index that a table of the application lacks: what that costs, and the statement that makes it."""
+
+    sentence: str
+    statement: str
+
+
+async def find_missing_indexes(connection: Connection) -> list[MissingIndex]:
+    """Everything works without them, but slower the larger the tables are. The owner decides; leadhook makes none."""
+    rows = await (await connection.execute(question("missing_indexes"))).fetchall()
+    return [
+        MissingIndex(
+            f"public.{row['table_name']} has no index on {', '.join(sorted(row['columns'], reverse=True))}: "
+            f"{row['asked_by']} the whole table. With it only the rows of the leads in question are read; it takes "
+            "disk space and a little time at each INSERT.",
+            f"{row['statement']};",
+        )
+        for row in rows
+    ]
+
+
 async def advise(connection: Connection) -> list[str]:
     """What the owner may want to know or to add; leadhook does not do it by itself."""
-    found = await fetch_one(connection, question("advice"))
-    advice = {
-        "advice: public.all_leads has no index on lead_id, so each lookup reads the whole table; "
-        "create index concurrently on public.all_leads (lead_id);": not found["has_lead_index"],
-        "note: public.rpc_get_eligible_llm_jobs() was there before leadhook and stays as it is": found[
-            "has_foreign_function"
-        ],
-    }
-    return [sentence for sentence, is_due in advice.items() if is_due]
+    advice = [f"advice: {index.sentence} {index.statement}" for index in await find_missing_indexes(connection)]
+    found = await fetch_one(connection, question("foreign_function"))
+    if found["has_foreign_function"]:
+        advice.append("note: public.rpc_get_eligible_llm_jobs() was there before leadhook and stays as it is")
+    return advice
 
 
 def add_column(table: str, column: Column) -> str:

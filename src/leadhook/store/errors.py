@@ -96,6 +96,11 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
             )
         case "42P01" | "42703" | "3F000":
             reason = f"public.{function} misses a table or column ({message}): restore it, or run `leadhook migrate`"
+        case "42501" if "affected by row-level security" in message:
+            reason = (
+                f"row level security hides rows from service_role ({message}), and public.{function} would take those "
+                "leads for deleted: no lead is claimed until you run `alter role service_role bypassrls;`"
+            )
         case "42501":
             reason = f"no permission for public.{function} ({message}): use the secret (service role) key"
         case "PGRST106":

@@ -1,0 +1,7 @@
+-- Whether the predecessor's function is one that was there before ours.
+select exists (
+  select
+  from pg_catalog.pg_proc as f
+  where f.pronamespace = 'public'::regnamespace and f.proname = 'rpc_get_eligible_llm_jobs'
+    and f.prosrc not like '%leadhook.judge_eligibility%'
+) as has_foreign_function

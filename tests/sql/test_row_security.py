@@ -1,0 +1,109 @@
+"""Rows that row level security hides are an error, never leads that look deleted."""
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from leadhook.doctor.examination import examine_database
+from leadhook.install.connection import connect
+from leadhook.install.files import read_migrations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.sql.conftest import Sql
+
+    from leadhook.doctor.finding import Finding
+    from leadhook.local.database import Database
+
+ERROR = "affected by row-level security"
+
+
+@pytest.fixture
+def bound(database: "Database", db: "Sql") -> "Iterator[Sql]":
+    """service_role is bound by row level security. leadhook's own tables let it in, those of the application do not."""
+    for table in db.rows("select tablename from pg_tables where schemaname = 'leadhook'"):
+        policy = sql.SQL("create policy ours on leadhook.{} to service_role using (true) with check (true)")
+        db.run(policy.format(sql.Identifier(table["tablename"])))
+    with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
+        admin.execute("alter role service_role nobypassrls")
+        try:
+            yield db
+        finally:
+            admin.execute("alter role service_role bypassrls")
+
+
+def history(db: "Sql") -> list[int]:
+    """What is known of leads."""
+    return [db.count(f"leadhook.{table}") for table in ("jobs", "attempts", "verdicts", "api_keys")]
+
+
+def fill(db: "Sql") -> None:
+    """Two finished leads, one at work and one ready, and a parked key."""
+    db.key()
+    for lead_id, state in {"a": "done", "b": "done", "c": "leased", "d": "ready"}.items():
+        db.ready_job(lead_id, state=state)
+        db.run("insert into leadhook.attempts (lead_id, run, fence, outcome) values (%(id)s, 1, 1, '')", id=lead_id)
+    db.run(
+        "insert into leadhook.api_keys (fingerprint, state, changed_at)"
+        " values ('f', 'disabled', now() - interval '1 year')"
+    )
+
+
+@pytest.mark.parametrize("phase", ["leads", "jobs"])
+def test_a_sweep_deletes_nothing_of_leads_that_are_hidden(bound: "Sql", phase: str) -> None:
+    """It stops with an error that says so."""
+    fill(bound)
+    bound.control(sweep_phase=phase)
+    before = history(bound)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
+        bound.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)
+    assert history(bound) == before
+
+
+def test_a_claim_deletes_nothing_of_leads_that_are_hidden(bound: "Sql") -> None:
+    """Their touches stay until they can be seen again."""
+    fill(bound)
+    bound.touch("a", "b", "c", "d")
+    before = history(bound)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
+        bound.claim()
+    assert (history(bound), bound.count("leadhook.touches")) == (before, 1)
+
+
+def test_a_save_deletes_nothing_of_leads_that_are_hidden(bound: "Sql") -> None:
+    """A paid answer is not taken for that of a lead that is gone."""
+    fill(bound)
+    before = history(bound)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
+        bound.save(bound.result_of(bound.lease_of(bound.job("c"))))
+    assert history(bound) == before
+
+
+def test_a_queue_that_is_hidden_is_not_an_empty_queue(bound: "Sql") -> None:
+    """Without a policy on leadhook's own tables nothing would ever be claimed, and nobody told."""
+    fill(bound)
+    bound.run("drop policy ours on leadhook.touches")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
+        bound.claim()
+
+
+def test_policies_bind_nobody_who_may_bypass_them(db: "Sql") -> None:
+    """service_role as Supabase makes it, and the owner."""
+    fill(db)
+    db.touch("d")
+    assert db.ids_of(db.claim()) == ["d"]
+    assert db.value("select eligible from leadhook.judge_eligibility('{d}')") is True
+    assert db.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)["removed"] == 0
+
+
+async def test_doctor_names_a_role_that_is_bound_by_row_level_security(database: "Database", bound: "Sql") -> None:
+    """With the statement that frees it."""
+    for migration in read_migrations():
+        bound.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
+    found: list[Finding] = []
+    async with connect(database.conninfo) as connection:
+        await examine_database(connection, found.append, None, live=False, at=None)
+    assert "alter role service_role bypassrls;" in [finding.mend for finding in found if finding.level == "fault"]
