@@ -160,3 +160,11 @@ def test_an_explanation_looks_at_one_lead_and_counts_up_to_a_bound(large: Plans)
     large.scans.clear()
     assert large.db.rpc("leadhook_explain", p_lead_id="lead-1")["job"]["state"] == "done"
     assert large.rows("jobs") <= 10
+
+
+def test_a_status_counts_by_indexes(large: Plans, db: "Sql") -> None:
+    """Each state up to its bound; among many jobs of which none is done, too."""
+    db.run("update leadhook.jobs set state = 'waiting' where state = 'done'")
+    large.scans.clear()
+    assert large.db.rpc("leadhook_status")["jobs"]["done"] == 0
+    assert large.rows("jobs") <= 6 * 1000
