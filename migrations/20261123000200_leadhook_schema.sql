@@ -265,6 +265,7 @@ create table if not exists leadhook.pauses (
 
 -- How much may be spent in a day (UTC). user_id null: by all users together.
 create table if not exists leadhook.budgets (
+  id bigint generated always as identity primary key,
   user_id uuid,
   daily_usd numeric not null check (daily_usd >= 0 and daily_usd < 'Infinity'),
   needed_usd numeric,

@@ -36,6 +36,7 @@ set enable_nestloop = off
 as $$
 declare
   v_held_elsewhere text[];
+  v_gone text[];
   v_now timestamptz := clock_timestamp();
 begin
   -- Lock first, judge in a later statement: else a save that commits in between would be judged by rows from before it.
@@ -60,24 +61,6 @@ begin
       a.touched_at
     from leadhook.judge_eligibility(array(select a.lead_id from asked as a)) as e
     join asked as a using (lead_id)
-  ),
-  gone as materialized (
-    select g.lead_id from judged as g where not g.registered and p_mode <> 'hint'
-  ),
-  no_job as (
-    delete from leadhook.jobs as j where j.lead_id = any (array(select g.lead_id from gone as g))
-  ),
-  no_attempts as (
-    delete from leadhook.attempts as t where t.lead_id = any (array(select g.lead_id from gone as g))
-  ),
-  no_verdicts as (
-    delete from leadhook.verdicts as v where v.lead_id = any (array(select g.lead_id from gone as g))
-  ),
-  no_replays as (
-    delete from leadhook.replay_leads as r where r.lead_id = any (array(select g.lead_id from gone as g))
-  ),
-  no_comparisons as (
-    delete from leadhook.comparisons as c where c.lead_id = any (array(select g.lead_id from gone as g))
   ),
   answered as materialized (
     select r.lead_id from unnest(case when p_mode = 'wake_all' then leadhook.find_answered(p_lead_ids) end) as r (lead_id)
@@ -124,16 +107,23 @@ begin
     from known as d
     where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id
       and (d.wakes or d.sleeps or p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
+  ),
+  added as (
+    insert into leadhook.jobs as j (lead_id, user_id, tag, state, available_at, eligible_at, found_by)
+    select g.lead_id, g.user_id, g.tag, case when g.eligible then 'ready' else 'waiting' end, v_now, g.touched_at, p_found_by
+    from judged as g
+    where g.registered
+      and not exists (select from leadhook.jobs as k where k.lead_id = any (p_lead_ids) and k.lead_id = g.lead_id)
+    on conflict (lead_id) do update set
+      state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, available_at = excluded.available_at,
+      eligible_at = excluded.eligible_at, found_by = excluded.found_by
+    where j.state = 'waiting' and excluded.state = 'ready'
   )
-  insert into leadhook.jobs as j (lead_id, user_id, tag, state, available_at, eligible_at, found_by)
-  select g.lead_id, g.user_id, g.tag, case when g.eligible then 'ready' else 'waiting' end, v_now, g.touched_at, p_found_by
-  from judged as g
-  where g.registered
-    and not exists (select from leadhook.jobs as k where k.lead_id = any (p_lead_ids) and k.lead_id = g.lead_id)
-  on conflict (lead_id) do update set
-    state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, available_at = excluded.available_at,
-    eligible_at = excluded.eligible_at, found_by = excluded.found_by
-  where j.state = 'waiting' and excluded.state = 'ready';
+  select array_agg(g.lead_id) into v_gone from judged as g where not g.registered and p_mode <> 'hint';
+
+  if v_gone is not null then
+    perform leadhook.forget_leads(v_gone);
+  end if;
 
   if cardinality(v_held_elsewhere) = 0 then
     return '{}';

@@ -1,6 +1,20 @@
 -- Purpose: when a claim could hand something out, and with which keys.
 -- Touches: functions in schema leadhook.
--- Undo:    drop function leadhook.next_due_ms(timestamptz), leadhook.first_due(boolean, timestamptz, uuid[], text[]), leadhook.has_touches(timestamptz), leadhook.healthy_keys();
+-- Undo:    drop function leadhook.next_due_ms(timestamptz), leadhook.first_due(boolean, timestamptz, uuid[], text[]), leadhook.has_touches(timestamptz), leadhook.healthy_keys(), leadhook.key_fingerprint(text);
+
+create or replace function leadhook.key_fingerprint(p_api_key text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select left(encode(sha256(convert_to(btrim(key_fingerprint.p_api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16)
+$$;
+comment on function leadhook.key_fingerprint(text) is
+  'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
+revoke all on function leadhook.key_fingerprint(text) from public, anon, authenticated;
+grant execute on function leadhook.key_fingerprint(text) to service_role;
 
 -- A parked state counts only for the row that it was said of: a changed row is a new chance.
 create or replace function leadhook.healthy_keys()
@@ -13,7 +27,7 @@ set jit = off
 as $$
   with keys as (
     select
-      left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) as fingerprint,
+      leadhook.key_fingerprint(g.api_key) as fingerprint,
       btrim(g.api_key, E' \t\r\n') as api_key,
       g.xmin::text as row_version
     from public.gemini_api as g
@@ -139,7 +153,7 @@ begin
       select min(greatest(s.until, v_next))
       from leadhook.api_keys as s
       where s.state = 'cooling' and s.fingerprint in (
-        select left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) from public.gemini_api as g
+        select leadhook.key_fingerprint(g.api_key) from public.gemini_api as g
       )
     );
   end if;

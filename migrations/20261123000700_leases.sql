@@ -213,7 +213,7 @@ as $$
     clock_timestamp()
   from jsonb_to_recordset(park_keys.p_keys) as p (fingerprint text, reason text, for_ms bigint)
   join (
-    select left(encode(sha256(convert_to(btrim(r.api_key), 'UTF8')), 'hex'), 16) as fingerprint, max(r.xmin::text) as row_version
+    select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
     from public.gemini_api as r
     group by 1
   ) as g using (fingerprint)
@@ -240,7 +240,7 @@ as $$
   select g.fingerprint, 'healthy', g.row_version, clock_timestamp()
   from (
     select
-      left(encode(sha256(convert_to(btrim(r.api_key), 'UTF8')), 'hex'), 16) as fingerprint,
+      leadhook.key_fingerprint(r.api_key) as fingerprint,
       max(r.xmin::text) as row_version,
       array_agg(r.xmin::text) as row_versions
     from public.gemini_api as r

@@ -2,7 +2,7 @@
 -- Touches: functions in schema leadhook; public.leadhook_save.
 -- Undo:    drop function public.leadhook_save(text, jsonb), leadhook.keep_verdicts(jsonb, timestamptz),
 --          leadhook.text_items(jsonb),
---          leadhook.write_each_answer(jsonb), leadhook.write_answers(jsonb), leadhook.judge_each_result(jsonb, jsonb, text[]),
+--          leadhook.write_each_answer(jsonb), leadhook.ends_the_call(text, text, text), leadhook.write_answers(jsonb), leadhook.judge_each_result(jsonb, jsonb, text[]),
 --          leadhook.judge_results(jsonb, jsonb, text[]), leadhook.lock_application_rows(text[]),
 --          leadhook.read_results(jsonb), leadhook.forget_leads(text[]);
 -- Locks: first the application's rows, without waiting (busy), then the jobs, waiting. Never the claim's advisory lock.
@@ -18,20 +18,22 @@ as $$
   with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
   verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
   replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
-  comparisons as (delete from leadhook.comparisons as c where c.lead_id = any (forget_leads.p_lead_ids)),
+  comparisons as (
+    delete from leadhook.comparisons as c where c.lead_id = any (forget_leads.p_lead_ids) returning c.user_id, c.state, c.reserved_usd
+  ),
   jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
   booked as materialized (
     select leadhook.book_costs(
-      jsonb_agg(jsonb_build_object('user_id', j.user_id, 'usd', j.reserved_usd, 'wasted', true)), clock_timestamp()
+      jsonb_agg(jsonb_build_object('user_id', g.user_id, 'usd', g.reserved_usd, 'wasted', true)), clock_timestamp()
     )
-    from jobs as j
-    where j.state = 'leased' and j.reserved_usd > 0
+    from (select j.* from jobs as j union all select c.* from comparisons as c) as g
+    where g.state = 'leased' and g.reserved_usd > 0
     having count(*) > 0
   )
   select (select count(*) from jobs)::int + 0 * (select count(*) from booked)::int
 $$;
 comment on function leadhook.forget_leads(text[]) is
-  'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work counts as spent in vain.';
+  'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work, or its comparison, counts as wasted.';
 revoke all on function leadhook.forget_leads(text[]) from public, anon, authenticated;
 grant execute on function leadhook.forget_leads(text[]) to service_role;
 
@@ -63,7 +65,7 @@ begin
       case when s.score < 50 then 'ineligible' else i.paid #>> '{message,subject}' end as subject,
       case when s.score < 50 then 'ineligible' else i.paid #>> '{message,message}' end as message
     from jsonb_to_recordset(p_results) as i (
-      lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb
+      lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, refusal jsonb
     )
     cross join lateral (select (i.paid #>> '{score,score}')::int) as s (score)
   ) as r;
@@ -262,6 +264,22 @@ comment on function leadhook.write_answers(jsonb) is
 revoke all on function leadhook.write_answers(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.write_answers(jsonb) to service_role;
 
+-- The statement's timer fires once. A call that it has stopped must end: whatever it went on with could not be stopped again.
+create or replace function leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select p_schema = 'leadhook' or p_sqlstate = '57014' and p_context !~ '^[^\n]* RAISE(\n|$)'
+$$;
+comment on function leadhook.ends_the_call(text, text, text) is
+  'Whether an error, with its context and schema, is about the whole call and no lead: the statement was stopped (and 57014 not raised by '
+  'code of the application), or a table of leadhook refuses a row.';
+revoke all on function leadhook.ends_the_call(text, text, text) from public, anon, authenticated;
+grant execute on function leadhook.ends_the_call(text, text, text) to service_role;
+
 -- 50 leads that each wait for 50 ms still end within the statement's 5 s.
 create or replace function leadhook.write_each_answer(p_answers jsonb)
 returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
@@ -270,44 +288,79 @@ security invoker
 set search_path = ''
 set lock_timeout = '50ms'
 as $$
+#variable_conflict use_column
 declare
+  v_until timestamptz := least(clock_timestamp() + interval '3 s', statement_timestamp() + interval '4 s');
   v_answer jsonb;
-  v_until timestamptz := clock_timestamp() + interval '3 s';
+  v_tried jsonb := '[]';
+  v_outcome text;
+  v_reason text;
+  v_sqlstate text;
+  v_raised boolean;
   v_constraint text;
+  v_schema text;
+  v_context text;
 begin
   for v_answer in select a.answer from jsonb_array_elements(p_answers) as a (answer) loop
-    lead_id := v_answer ->> 'lead_id';
-    fence := v_answer ->> 'fence';
-    outcome := 'saved';
-    error_code := null;
-    reason := null;
-    note := null;
+    v_outcome := 'saved';
+    v_sqlstate := null;
+    v_reason := null;
+    v_constraint := null;
+    v_raised := false;
     begin
       if clock_timestamp() > v_until then
-        outcome := 'busy';
+        v_outcome := 'busy';
+        v_sqlstate := 'out_of_time';
       else
         perform leadhook.write_answers(jsonb_build_array(v_answer));
       end if;
-    exception when others then
-      if sqlstate = '55P03' or left(sqlstate, 2) = '40' then
-        outcome := 'busy';
-      elsif not leadhook.blames_the_lead(sqlstate) then
+    exception when query_canceled or assert_failure or others then
+      get stacked diagnostics v_constraint = constraint_name, v_schema = schema_name, v_context = pg_exception_context;
+      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
         raise;
-      else
-        get stacked diagnostics v_constraint = constraint_name;
-        outcome := 'refused';
-        error_code := 'refused';
-        reason := left(sqlerrm, 500);
-        note := concat_ws(' ', 'SQLSTATE', sqlstate, nullif(v_constraint, ''));
       end if;
+      v_sqlstate := sqlstate;
+      v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
+      v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
+      v_outcome := case
+        when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
+        when leadhook.blames_the_lead(sqlstate) then 'refused'
+        else 'failed'
+      end;
     end;
-    return next;
+    v_tried := v_tried || jsonb_build_object(
+      'lead_id', v_answer ->> 'lead_id', 'fence', (v_answer ->> 'fence')::bigint, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
+      'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, nullif(v_constraint, ''))
+    );
   end loop;
+
+  -- What befalls every lead is the installation's fault. What befalls one while others are written is about that one, unless it may pass.
+  if not jsonb_path_exists(v_tried, '$[*] ? (@.outcome != "failed" && @.sqlstate != "out_of_time")')
+    and jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "failed")') then
+    v_tried := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "failed")');
+    raise exception using errcode = v_tried ->> 'sqlstate', message = v_tried ->> 'reason';
+  end if;
+  return query
+  select
+    t.lead_id, t.fence, o.outcome,
+    case o.outcome when 'refused' then 'refused' when 'busy' then t.sqlstate end,
+    t.reason,
+    case when o.outcome = 'refused' then t.note end
+  from jsonb_to_recordset(v_tried) as t (lead_id text, fence bigint, outcome text, sqlstate text, reason text, raised boolean, note text)
+  cross join lateral (
+    select case
+      when t.outcome <> 'failed' then t.outcome
+      when not jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "saved")') then 'busy'
+      when left(t.sqlstate, 2) in ('08', '53', '55', '57', '58') and not t.raised then 'busy'
+      else 'refused'
+    end
+  ) as o (outcome);
 end
 $$;
 comment on function leadhook.write_each_answer(jsonb) is
-  'As write_answers, each lead for itself: saved, busy (a lock was not to be had) or refused, with the database''s words as reason and, without '
-  'what may be personal in them, as note.';
+  'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as '
+  'note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises '
+  'where every lead failed with what does not speak of a lead.';
 revoke all on function leadhook.write_each_answer(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.write_each_answer(jsonb) to service_role;
 
@@ -409,6 +462,8 @@ declare
   v_wanted jsonb;
   v_failed jsonb;
   v_ended jsonb;
+  v_context text;
+  v_schema text;
   v_unwanted text[];
   v_erased text[];
   v_now timestamptz;
@@ -427,13 +482,26 @@ begin
     v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
   end;
 
+  -- The service has found out, over several calls, which one can't be written: it is not tried again.
+  v_results := (
+    select coalesce(jsonb_agg(case
+      when r.result @> '{"outcome": "saved", "ends": true}' and r.result #>> '{refusal,reason}' is not null then r.result || jsonb_build_object(
+        'outcome', 'refused', 'error_code', 'refused', 'reason', left(r.result #>> '{refusal,reason}', 500),
+        'note', concat_ws(' ', 'SQLSTATE', r.result #>> '{refusal,code}')
+      )
+      else r.result
+    end), '[]')
+    from jsonb_array_elements(v_results) as r (result)
+  );
+
   v_wanted := jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
   if v_wanted <> '[]' then
     begin
       perform set_config('lock_timeout', '500ms', true);
       perform leadhook.write_answers(v_wanted);
-    exception when others then
-      if not leadhook.blames_the_lead(sqlstate) and sqlstate <> '55P03' and left(sqlstate, 2) <> '40' then
+    exception when query_canceled or assert_failure or others then
+      get stacked diagnostics v_context = pg_exception_context, v_schema = schema_name;
+      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
         raise;
       end if;
       v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
@@ -472,8 +540,11 @@ begin
   perform set_config('leadhook.internal', v_internal, true);
   return jsonb_build_object(
     'leases', (
-      select coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(r))), '[]')
-      from jsonb_to_recordset(v_results) as r (lead_id text, fence bigint, outcome text, reason text)
+      select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+        'lead_id', r.lead_id, 'fence', r.fence, 'outcome', r.outcome, 'reason', r.reason,
+        'error_code', case when r.outcome = 'busy' then r.error_code end
+      ))), '[]')
+      from jsonb_to_recordset(v_results) as r (lead_id text, fence bigint, outcome text, reason text, error_code text)
     ),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
@@ -481,7 +552,8 @@ end
 $$;
 comment on function public.leadhook_save(text, jsonb) is
   'Writes judgements and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the '
-  'application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (the application holds a row: again soon), '
-  'lease_lost, gone. A fault of the installation raises and writes nothing.';
+  'application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, '
+  'with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: '
+  'refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
 revoke all on function public.leadhook_save(text, jsonb) from public, anon, authenticated;
 grant execute on function public.leadhook_save(text, jsonb) to service_role;

@@ -260,7 +260,7 @@ begin
   delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (
-    select from public.gemini_api as g where left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) = k.fingerprint
+    select from public.gemini_api as g where leadhook.key_fingerprint(g.api_key) = k.fingerprint
   );
 end
 $$;

@@ -52,7 +52,7 @@ set jit = off
 as $$
   with keys as (
     select
-      left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) as fingerprint,
+      leadhook.key_fingerprint(g.api_key) as fingerprint,
       array_agg(g.xmin::text) as row_versions
     from public.gemini_api as g
     where btrim(g.api_key, E' \t\r\n') <> ''
@@ -94,7 +94,7 @@ as $$
     where (s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp())
       and exists (
         select from public.gemini_api as g
-        where left(encode(sha256(convert_to(btrim(g.api_key), 'UTF8')), 'hex'), 16) = s.fingerprint
+        where leadhook.key_fingerprint(g.api_key) = s.fingerprint
           and (s.row_version is null or s.row_version = g.xmin::text)
       )
     order by s.until nulls last, s.fingerprint

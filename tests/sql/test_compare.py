@@ -285,6 +285,26 @@ def test_a_budget_holds_for_comparisons_too(keyed: "Sql") -> None:
     assert keyed.ids_of(claim(keyed, price=PRICE)) == ["c"]
 
 
+@pytest.mark.parametrize("way", ["drain", "sweep"])
+def test_what_an_erased_lead_reserved_for_its_comparison_counts_as_wasted(keyed: "Sql", way: str) -> None:
+    """As for a lead that is erased at work."""
+    keyed.ready_job("a", state="done")
+    keyed.rpc("leadhook_set_budget", p_user_id=keyed.USER, p_daily_usd=Decimal(1), p_actor="ann")
+    begin(keyed, "a")
+    (lead,) = claim(keyed, price=PRICE)["leads"]
+    keyed.run("delete from public.lead_details")
+    if way == "sweep":
+        for _ in range(4):
+            keyed.rpc("leadhook_sweep", p_worker="worker-1")
+    else:
+        keyed.touch("a")
+        keyed.drain()
+    assert keyed.count("leadhook.comparisons") == 0
+    assert float(keyed.value("select wasted_usd from leadhook.costs")) == pytest.approx(0.4)
+    assert float(keyed.value("select leadhook.budget_left(%(u)s)", u=keyed.USER)) == pytest.approx(0.6)
+    assert keyed.outcomes(save(keyed, keyed.result_of(lead, cost_usd=0.1))) == {"a": "gone"}
+
+
 @pytest.mark.parametrize(("of_all", "own"), [(1, 10), (10, 1)])
 def test_a_comparison_needs_money_in_both_budgets(keyed: "Sql", of_all: int, own: int) -> None:
     """In that of all and in its user's, whichever is the smaller."""

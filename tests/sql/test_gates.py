@@ -6,6 +6,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from leadhook.install import gates
 from leadhook.install.gates import Scope
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.sql.conftest import Row, Sql
+
+    from leadhook.local.database import Database
 
 USER = UUID("00000000-0000-4000-8000-000000000001")
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
@@ -296,12 +299,55 @@ def test_what_a_lease_cost_is_booked_when_it_ends(lanes: "Sql") -> None:
     assert [float(spend[OTHER_USER][name]) for name in figures] == [1, 1, 0]
 
 
-def test_a_lead_erased_at_work_counts_as_spent_in_vain(lanes: "Sql") -> None:
-    """What it may have bought is gone with it."""
-    claim(lanes, 1)
-    (lead_id,) = lanes.value("select array_agg(lead_id) from leadhook.jobs where state = 'leased'")
-    lanes.call("leadhook.forget_leads", p_lead_ids=[lead_id])
-    assert float(lanes.value("select wasted_usd from leadhook.costs")) == 1
+@pytest.mark.parametrize("way", ["drain", "save", "sweep"])
+def test_a_lead_erased_at_work_counts_as_wasted(lanes: "Sql", way: str) -> None:
+    """What it may have bought is gone with it; whoever notices first books it, once."""
+    budget(lanes, 10, lanes.USER)
+    budget(lanes, 10, OTHER_USER)
+    (lead,) = claim(lanes, 1)["leads"]
+    user = lanes.job(lead["lead_id"])["user_id"]
+    assert left(lanes, user) == 9
+    for table in ("all_leads", "lead_details"):
+        lanes.run(
+            sql.SQL("delete from public.{} where lead_id = %(id)s").format(sql.Identifier(table)), id=lead["lead_id"]
+        )
+    if way == "drain":
+        lanes.touch(lead["lead_id"])
+        lanes.drain()
+    elif way == "save":
+        assert lanes.outcomes(lanes.save(lanes.result_of(lead))) == {lead["lead_id"]: "gone"}
+    else:
+        for _ in range(4):
+            lanes.rpc("leadhook_sweep", p_worker="worker-1")
+    assert lanes.count("leadhook.jobs", "lead_id = %(id)s", id=lead["lead_id"]) == 0
+    assert float(lanes.value("select sum(wasted_usd) from leadhook.costs")) == 1
+    assert left(lanes, user) == 9
+    assert lanes.outcomes(lanes.save(lanes.result_of(lead))) == {lead["lead_id"]: "gone"}
+    assert float(lanes.value("select sum(spent_usd) from leadhook.costs")) == 1
+
+
+def test_budgets_and_claims_work_with_a_publication_of_all_tables(lanes: "Sql", database: "Database") -> None:
+    """As change data capture makes it: an update of a table without a key would be refused."""
+    budget(lanes, 1.5)
+    with psycopg.connect(database.admin_conninfo) as admin:
+        admin.execute("create publication everything for all tables")
+    assert len(claim(lanes)["leads"]) == 1
+    assert claim(lanes)["leads"] == [], "they are turned away, which the budget notes"
+    assert lanes.value("select needed_usd from leadhook.budgets") is not None
+    budget(lanes, 5)
+    budget(lanes, None)
+    assert claim(lanes)["leads"]
+
+
+def test_every_table_of_ours_has_a_primary_key(db: "Sql") -> None:
+    """Replication, and tools that compare databases, need it."""
+    without = db.rows(
+        """select c.relname from pg_class as c
+        where c.relnamespace = 'leadhook'::regnamespace and c.relkind in ('r', 'p') and not exists (
+          select from pg_index as x where x.indrelid = c.oid and x.indisprimary
+        )"""
+    )
+    assert without == []
 
 
 def test_an_older_service_reserves_nothing_and_goes_on(lanes: "Sql") -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from leadhook.doctor.database import sql as doctors_question
+
 if TYPE_CHECKING:
     from tests.sql.conftest import Row, Sql
 
@@ -42,6 +44,22 @@ def test_park_without_end_lasts_until_the_row_changes(db: "Sql") -> None:
     assert (state(db), healthy(db)) == ("disabled", [])
     db.run("update public.gemini_api set api_key = api_key")
     assert healthy(db) == ["fake-one"]
+
+
+@pytest.mark.parametrize("around", ["\n", "\r\n", "\t", " "])
+def test_a_key_with_blanks_around_it_has_one_fingerprint_everywhere(db: "Sql", around: str) -> None:
+    """As pasted; the service, the database and the doctor mean the same key."""
+    db.key(f"{around}fake-one{around}")
+    db.key("fake-one")
+    fingerprint = parked("fake-one", 60_000)["fingerprint"]
+    assert [row["fingerprint"] for row in db.rows("select fingerprint from leadhook.healthy_keys()")] == [fingerprint]
+    question = doctors_question("keys").replace(b"%%", b"%")
+    asked = db.connection.execute(question).fetchall()
+    assert {row["fingerprint"] for row in asked} == {fingerprint}
+    db.release(keys=[parked("fake-one", 60_000)])
+    assert healthy(db) == []
+    keys = db.rpc("leadhook_status")["keys"]
+    assert (keys["total"], keys["cooling"]) == (1, 1)
 
 
 def test_park_holds_for_every_row_of_the_same_key(db: "Sql") -> None:

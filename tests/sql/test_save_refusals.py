@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import pytest
+from psycopg import sql
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
@@ -13,6 +14,22 @@ def trigger(db: "Sql", table: LiteralString, when: LiteralString, body: LiteralS
     """A row trigger of the application."""
     db.connection.execute(f"create function public.theirs() returns trigger language plpgsql as $$ begin {body} end $$")
     db.connection.execute(f"create trigger theirs {when} on public.{table} for each row execute function theirs()")
+
+
+def define(db: "Sql", body: str) -> None:
+    """The function of a trigger of the application."""
+    statement = f"create function public.theirs() returns trigger language plpgsql as $$ begin {body} end $$"
+    db.connection.execute(statement.encode())
+
+
+def refuse_bad(db: "Sql", statement: str, table: LiteralString = "llm_response") -> None:
+    """A trigger that does this for the lead `bad`."""
+    define(db, f"if new.lead_id = 'bad' then {statement}; end if; return new;")
+    db.run(
+        sql.SQL("create trigger theirs before {} on public.{} for each row execute function public.theirs()").format(
+            sql.SQL("insert" if table == "llm_response" else "update"), sql.Identifier(table)
+        )
+    )
 
 
 def save_two(db: "Sql") -> dict[str, str]:
@@ -132,6 +149,131 @@ def test_save_raises_where_the_installation_is_at_fault(db: "Sql", change: Liter
     assert raised.value.sqlstate == sqlstate
     assert set(db.states().values()) == {"leased"}
     assert db.count("leadhook.attempts") == 0
+
+
+REFUSALS = [
+    "42501",
+    "42P01",
+    "XX000",
+    "0A000",
+    "57014",
+    "53100",
+    "P0002",
+    "P0004",
+    "08006",
+    "22023",
+    "23505",
+    "25006",
+    "PT409",
+]
+
+
+@pytest.mark.parametrize("sqlstate", REFUSALS)
+def test_save_of_what_the_application_refuses_saves_the_others_whatever_the_sqlstate(db: "Sql", sqlstate: str) -> None:
+    """Others are written in the same call, so the grants and tables are sound."""
+    refuse_bad(db, f"raise exception 'locked' using errcode = '{sqlstate}'")
+    assert save_two(db) == {"bad": "refused", "good": "saved"}
+    job = db.job("bad")
+    assert (job["state"], job["error_code"], job["reason"], job["paid"]) == ("dead", "refused", "locked", db.paid())
+    assert db.value("select reason from leadhook.attempts where lead_id = 'bad'") == f"SQLSTATE {sqlstate}"
+    assert db.value("select written from leadhook.verdicts where lead_id = 'bad'") is False
+
+
+@pytest.mark.parametrize("table", ["llm_response", "lead_details"])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "assert false, 'never'",
+        "raise exception using message = ''",
+        "raise exception '%', null::text",
+        "raise exception '%', repeat('x', 1000000) using errcode = '42501'",
+        "raise exception E'\\x01\\r\\n\\t\\x1b[31m' using errcode = 'XX000'",
+        "perform 1 from nothing_of_this_name",
+        "perform 1 / 0",
+    ],
+)
+def test_save_survives_whatever_a_trigger_says(db: "Sql", table: LiteralString, refusal: str) -> None:
+    """A failed assertion, no words, a megabyte of them, control characters, a mistake in the trigger."""
+    refuse_bad(db, refusal, table)
+    assert save_two(db) == {"bad": "refused", "good": "saved"}
+    assert 0 < len(db.job("bad")["reason"]) <= 500
+
+
+@pytest.mark.parametrize("refusal", ["assert false", "raise exception 'no' using errcode = '42501'"])
+def test_save_of_what_a_deferred_trigger_refuses_saves_the_others(db: "Sql", refusal: str) -> None:
+    """Whatever its SQLSTATE."""
+    define(db, f"if new.lead_id = 'bad' then {refusal}; end if; return null;")
+    db.run(
+        "create constraint trigger theirs after insert on public.llm_response deferrable initially deferred"
+        " for each row execute function public.theirs()"
+    )
+    assert save_two(db) == {"bad": "refused", "good": "saved"}
+
+
+@pytest.mark.parametrize("sqlstate", ["42501", "57014", "53100"])
+def test_save_raises_where_every_lead_is_refused_with_what_speaks_of_the_installation(db: "Sql", sqlstate: str) -> None:
+    """Nobody is burned for what befalls all of them, and nothing is written."""
+    define(db, f"raise exception 'nobody may' using errcode = '{sqlstate}';")
+    db.run("create trigger theirs before insert on public.llm_response for each row execute function public.theirs()")
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b")]
+    with pytest.raises(psycopg.Error) as raised:
+        db.save(*results)
+    assert raised.value.sqlstate == sqlstate
+    assert set(db.states().values()) == {"leased"}
+    assert db.count("leadhook.attempts") == 0
+
+
+def test_save_ends_at_once_when_the_statement_is_stopped(db: "Sql") -> None:
+    """The timer fires once: whatever came after it could run for ever."""
+    refuse_bad(db, "loop perform pg_sleep(0.01); end loop")
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("bad", "good")]
+    db.run("set statement_timeout = '300ms'")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        db.save(*results)
+    assert set(db.states().values()) == {"leased"}
+
+
+def test_save_of_a_lead_with_a_refusal_keeps_its_answer_and_does_not_try(db: "Sql") -> None:
+    """The service found out by itself that it can't be written: it is dead with that reason, and replayable."""
+    refuse_bad(db, "perform pg_sleep(60)")
+    refusal = {"code": "57014", "reason": "took too long"}
+    lease = db.leased_lead("bad")
+    assert db.outcomes(db.save(db.result_of(lease, refusal=refusal))) == {"bad": "refused"}
+    job = db.job("bad")
+    assert (job["state"], job["error_code"], job["reason"], job["paid"]) == (
+        "dead",
+        "refused",
+        "took too long",
+        db.paid(),
+    )
+    assert db.value("select written from leadhook.verdicts") is False
+    assert db.value("select reason from leadhook.attempts") == "SQLSTATE 57014"
+    assert db.outcomes(db.save(db.result_of(lease, refusal=refusal))) == {"bad": "refused"}
+
+
+def test_save_hands_back_what_it_has_no_time_for(db: "Sql") -> None:
+    """A slow trigger, and a refusal: the statement ends before its timer does."""
+    define(db, "perform pg_sleep(1.1); if new.lead_id = 'bad' then raise exception 'no'; end if; return new;")
+    db.run("create trigger theirs before insert on public.llm_response for each row execute function public.theirs()")
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("bad", *"cdefgh")]
+    db.run("set statement_timeout = '5s'")
+    reply = db.save(*results)
+    outcomes = list(db.outcomes(reply).values())
+    assert outcomes.count("refused") == 1
+    assert outcomes.count("saved") >= 1
+    assert {lease["error_code"] for lease in reply["leases"] if lease["outcome"] == "busy"} == {"out_of_time"}
+
+
+def test_save_leaves_all_as_it_was_where_a_table_of_ours_refuses(db: "Sql") -> None:
+    """A sequence behind its rows: no lead is to blame, and nothing that was paid is lost."""
+    db.save(db.result_of(db.leased_lead("before")))
+    db.run("alter table leadhook.attempts alter column id restart with 1")
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b")]
+    with pytest.raises(psycopg.errors.UniqueViolation) as raised:
+        db.save(*results)
+    assert raised.value.diag.schema_name == "leadhook"
+    assert db.count("leadhook.jobs", "state = 'leased'") == 2
+    assert db.count("public.llm_response") == 1
 
 
 def test_save_never_passes_on_a_serialization_failure(db: "Sql") -> None:

@@ -1,6 +1,6 @@
 """What the database itself says, looked at with its owner's rights."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -10,6 +10,7 @@ from leadhook.doctor.finding import Finding, fault, ok, warning
 from leadhook.install.connection import Connection, fetch_one, fetch_optional
 from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations
+from leadhook.install.sequences import Behind, find_behind
 from leadhook.install.sql import question as installer_question
 from leadhook.install.tables import ALL, MissingIndex, check_tables, find_missing_indexes
 
@@ -33,6 +34,7 @@ class Facts:
     leads: dict[str, Any]
     doors: list[dict[str, Any]]
     missing_indexes: list[MissingIndex]
+    sequences: list[Behind]
 
     @property
     def now(self) -> datetime:
@@ -69,6 +71,7 @@ async def collect(connection: Connection) -> Facts:
         leads=await fetch_one(connection, sql("leads")),
         doors=await (await connection.execute(installer_question("open_doors"), ALL)).fetchall(),
         missing_indexes=await find_missing_indexes(connection),
+        sequences=await find_behind(connection),
     )
 
 
@@ -105,6 +108,26 @@ def judge_schema(row: dict[str, Any]) -> list[Finding]:
             else [ok("grants", "Only service_role may call leadhook.")]
         ),
     ]
+
+
+def judge_sequences(sequences: Sequence[Behind]) -> list[Finding]:
+    """Sequences that give out numbers which are taken, as after a restore."""
+    found = []
+    if ours := [each for each in sequences if each.counter.ours]:
+        named = _some(f"{each.counter.sequence} (next {each.next_value}, in use up to {each.highest})" for each in ours)
+        words = f"Behind their rows: {named}. Leads can't be claimed or saved; paid answers are kept until they can."
+        found.append(fault("database", words, MIGRATE))
+    found += [
+        fault(
+            "database",
+            f"{each.counter.sequence} is behind its rows (next {each.next_value}, in use up to {each.highest}): "
+            "the table refuses new rows, and with them answers of leads.",
+            each.remedy,
+        )
+        for each in sequences
+        if not each.counter.ours
+    ]
+    return found
 
 
 def judge_doors(doors: Iterable[dict[str, Any]]) -> list[Finding]:

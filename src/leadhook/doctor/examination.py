@@ -102,6 +102,7 @@ async def examine_database(
     for finding in (
         *database.judge_schema(facts.row),
         *database.judge_indexes(facts.missing_indexes),
+        *database.judge_sequences(facts.sequences),
         *database.judge_doors(facts.doors),
         *database.judge_triggers(facts.row),
         *stood,

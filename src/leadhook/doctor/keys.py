@@ -23,7 +23,7 @@ def judge_format(keys: Sequence[dict[str, Any]]) -> list[Finding]:
         return [fault("keys", "public.gemini_api holds no API key: no lead is claimed.", ADD)]
     found = []
     if blank := sum(key["rows"] for key in keys if not key["api_key"]):
-        mend = "delete from public.gemini_api where btrim(coalesce(api_key, '')) = '';"
+        mend = r"delete from public.gemini_api where btrim(coalesce(api_key, ''), E' \t\r\n') = '';"
         found.append(warning("keys", f"{blank} rows of gemini_api are blank.", mend))
     for key in usable:
         if not _LOOKS_LIKE_A_KEY.fullmatch(key["api_key"]):

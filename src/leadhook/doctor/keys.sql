@@ -1,6 +1,6 @@
 -- The Gemini keys by fingerprint, as they are stored.
 select
-  left(encode(sha256(convert_to(btrim(g.api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16) as fingerprint,
+  leadhook.key_fingerprint(g.api_key) as fingerprint,
   btrim(g.api_key, E' \t\r\n') as api_key,
   count(*) as rows
 from public.gemini_api as g

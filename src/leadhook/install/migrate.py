@@ -11,6 +11,7 @@ from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration
 from leadhook.install.history import read_history, refuse_changed, remember
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
+from leadhook.install.sequences import put_right
 from leadhook.install.sql import question
 from leadhook.install.statements import split
 from leadhook.install.tables import advise, check_tables, describe_difference, footprint
@@ -44,6 +45,7 @@ async def migrate(
             tell(f"{migration.name}  {(perf_counter() - started) * 1000:.0f} ms")
         if not history.keys() - {migration.name for migration in migrations}:
             await _drop_strangers(change, migrations)
+        await put_right(change)
         for line in [*describe_difference(before, await footprint(connection)), *await advise(connection)]:
             tell(line)
         tell(_summary(migrations, pending, history))

@@ -1,0 +1,121 @@
+"""Sequences that a restore left behind their rows are put right, and named until they are."""
+
+from typing import TYPE_CHECKING, LiteralString
+
+import pytest
+from psycopg import sql
+
+from leadhook.doctor.database import judge_sequences
+from leadhook.install.connection import connect
+from leadhook.install.files import read_migrations
+from leadhook.install.migrate import migrate
+from leadhook.install.sequences import find_behind
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Sql
+
+    from leadhook.doctor.finding import Finding
+    from leadhook.local.database import Database
+
+ROWS: dict[str, LiteralString] = {
+    "leadhook.attempts": "(lead_id, run, fence, outcome) select 'x', 1, g, 'saved' from generate_series(1, 3000) as g",
+    "leadhook.touches": "(kind, n) select 'everything', 0 from generate_series(1, 5)",
+    "leadhook.rings": "(message_id, cause) select g::text, 'x' from generate_series(1, 5) as g",
+    "leadhook.replays": "(actor) select 'x' from generate_series(1, 5)",
+    "leadhook.pauses": "(user_id, actor) select gen_random_uuid(), 'x' from generate_series(1, 5)",
+    "leadhook.budgets": "(user_id, daily_usd) select gen_random_uuid(), 1 from generate_series(1, 5)",
+}
+
+
+def insert(db: "Sql", table: str) -> None:
+    """Rows that take their numbers from the sequence."""
+    db.run(sql.SQL("insert into {} ").format(sql.Identifier(*table.split("."))) + sql.SQL(ROWS[table]))
+
+
+def remember_all(db: "Sql") -> None:
+    """The template's migrations were applied without the installer."""
+    for migration in read_migrations():
+        db.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
+
+
+def rewind(db: "Sql", table: str) -> None:
+    """As a restore or a switch-over of logical replication does."""
+    db.run(sql.SQL("alter table {} alter column id restart with 1").format(sql.Identifier(*table.split("."))))
+
+
+async def findings(database: "Database") -> "list[Finding]":
+    """What the doctor says of sequences."""
+    async with connect(database.conninfo) as connection:
+        return judge_sequences(await find_behind(connection))
+
+
+async def migrated(database: "Database") -> str:
+    """What `leadhook migrate` tells."""
+    told: list[str] = []
+    await migrate(database.conninfo, read_migrations(), told.append)
+    return "\n".join(told)
+
+
+def test_the_rows_stand_for_every_numbered_table(db: "Sql") -> None:
+    """A new one is tested too."""
+    numbered = db.rows(
+        """select distinct format('leadhook.%%s', t.relname) as name
+        from pg_class as t join pg_attribute as a on a.attrelid = t.oid
+        where t.relnamespace = 'leadhook'::regnamespace and t.relkind = 'r' and a.attidentity <> ''"""
+    )
+    assert {row["name"] for row in numbered} == ROWS.keys()
+
+
+@pytest.mark.parametrize("table", ROWS)
+async def test_migrate_puts_a_sequence_before_its_rows_right(db: "Sql", database: "Database", table: str) -> None:
+    """Also when no file is pending; the doctor names it and the remedy until then."""
+    remember_all(db)
+    insert(db, table)
+    rewind(db, table)
+    (finding,) = await findings(database)
+    assert f"{table}_id_seq" in finding.sentence
+    assert (finding.level, finding.mend) == ("fault", "leadhook migrate")
+    assert f"{table}_id_seq" in await migrated(database)
+    insert(db, table)
+    assert await findings(database) == []
+    assert "_id_seq" not in await migrated(database), "it is not touched again"
+
+
+async def test_migrate_puts_the_fences_beyond_every_lease(db: "Sql", database: "Database") -> None:
+    """A fence that comes again would let an outdated worker write."""
+    remember_all(db)
+    db.key()
+    db.make_job("a", state="done", fence=700)
+    db.run("alter sequence leadhook.fences restart with 1")
+    (finding,) = await findings(database)
+    assert "leadhook.fences" in finding.sentence
+    await migrated(database)
+    db.ready_job("b")
+    (lead,) = db.claim()["leads"]
+    assert lead["fence"] == 701
+    assert await findings(database) == []
+
+
+async def test_migrate_leaves_a_sequence_that_is_right_alone(db: "Sql", database: "Database") -> None:
+    """It may be far ahead."""
+    remember_all(db)
+    db.run("alter table leadhook.attempts alter column id restart with 5000")
+    await migrated(database)
+    insert(db, "leadhook.attempts")
+    assert db.value("select min(id) from leadhook.attempts") == 5000
+
+
+async def test_doctor_names_a_sequence_of_the_application_with_the_statement_that_helps(
+    db: "Sql", database: "Database"
+) -> None:
+    """It is the application's own: migrate changes nothing there."""
+    db.run("create sequence public.answers_id owned by public.llm_response.score")
+    db.run("alter table public.llm_response alter column score set default nextval('public.answers_id')")
+    db.run("insert into public.llm_response (lead_id, score) values ('a', 50)")
+    (finding,) = await findings(database)
+    assert finding.mend is not None
+    remember_all(db)
+    await migrated(database)
+    assert await findings(database) == [finding]
+    db.connection.execute(finding.mend.encode())
+    assert await findings(database) == []
