@@ -137,6 +137,15 @@ class Timing(BaseModel):
     """Spent in model calls."""
 
 
+class Refusal(BaseModel):
+    """Why a result can't be written: an SQLSTATE or a code of ours, and a sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    reason: str
+
+
 class Result(LeaseRef):
     """A finished judgement on its way to the database."""
 
@@ -147,6 +156,8 @@ class Result(LeaseRef):
     cost_usd: float | None = None
     """What this lease spent; None where the price is not known, or when nobody can tell: all that was reserved."""
     timing: Timing
+    refusal: Refusal | None = None
+    """It is not to be written: the lead is refused with this reason, and the answer is kept."""
 
 
 class Release(LeaseRef):
@@ -187,7 +198,7 @@ class LeaseOutcome(StrEnum):
     DEAD = "dead"
     LEASE_LOST = "lease_lost"
     BUSY = "busy"
-    """The application holds the row: again soon."""
+    """The application holds the row, or it could not be written this time: again soon."""
     UNWANTED = "unwanted"
     """Not eligible any more; nothing was written."""
     REFUSED = "refused"
@@ -200,6 +211,8 @@ class LeaseReply(LeaseRef):
 
     outcome: LeaseOutcome
     reason: str | None = None
+    error_code: str | None = None
+    """Busy: the SQLSTATE of what failed, or `out_of_time`; None: somebody has the row."""
 
 
 class LeaseReplies(BaseModel):

@@ -32,6 +32,7 @@ class Batches:
     ) -> None:
         self._send = send
         self._gather_s = gather_s
+        self._most = largest
         self._largest = largest
         self._none_will_join = none_will_join
         self._waiting: list[_Entry] = []
@@ -48,6 +49,16 @@ class Batches:
         at = anyio.current_time() + after_s
         self._waiting.append(_Entry(held, at, at))
         self._wakeup.set()
+
+    def shrink(self, sent: int) -> int:
+        """A call with so many leads took too long: from now on a quarter of them at the most, which is returned."""
+        self._largest = max(1, sent // 4)
+        return self._largest
+
+    def enlarge(self, sent: int) -> None:
+        """A call with so many leads was quick: twice as many may go."""
+        if sent >= self._largest:
+            self._largest = min(self._most, self._largest * 2)
 
     async def run(self) -> None:
         """Send batches until cancelled."""

@@ -158,16 +158,27 @@ class Comparer:
         try:
             replies = await self._store.save_comparisons(self._worker, results, releases)
         except StoreError as error:
-            self._note_failure(error)
-            if error.kind != "caller_bug":
-                await anyio.sleep(growing(self._pace.after(error.kind), self._failures))
-            self._save_again(batch, lost=error.kind == "caller_bug")
+            await self._repeat(batch, error)
             return
         self._clear_failure()
+        self._batches.enlarge(len(batch))
         outcomes = {(reply.lead_id, reply.fence): reply.outcome for reply in replies.leases}
         for held in batch:
             self._let_go(held, outcomes.get(held.name, LeaseOutcome.LEASE_LOST))
         self.hear(replies.next_due_ms)
+
+    async def _repeat(self, batch: list[HeldLead], error: StoreError) -> None:
+        """One that can't be saved must not cost the others their answers."""
+        if error.kind == "caller_bug" and len(batch) > 1:
+            for held in batch:
+                await self._save([held])
+            return
+        self._note_failure(error)
+        if error.timed_out and len(batch) > 1:
+            self._batches.shrink(len(batch))
+        elif error.kind != "caller_bug":
+            await anyio.sleep(growing(self._pace.after(error.kind), self._failures))
+        self._save_again(batch, lost=error.kind == "caller_bug")
 
     def _save_again(self, batch: list[HeldLead], *, lost: bool) -> None:
         for held in batch:

@@ -139,6 +139,9 @@ class Errands:
         try:
             begun = await self._ask(named) if named else Begun()
         except StoreError as error:
+            if error.kind == "caller_bug" and len(errands) > 1:
+                # One that the database can't read must not stop the others.
+                return [held for errand in errands for held in await self._begin([errand])]
             log.warning(Event.PROCESS_FAILED, leads=len(named), code=error.code, reason=error.reason)
             begun, trouble = Begun(), (error.code, f"The lead could not be begun: {error.reason}.")
         else:

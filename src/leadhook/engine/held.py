@@ -6,7 +6,7 @@ from typing import Literal
 
 import anyio
 
-from leadhook.domain.job import ClaimedLead, LeaseOutcome, Release, Renewal, Result, Timing
+from leadhook.domain.job import ClaimedLead, LeaseOutcome, Refusal, Release, Renewal, Result, Timing
 from leadhook.domain.verdict import Paid, Usage
 from leadhook.engine.wakeup import Wakeup
 
@@ -48,6 +48,14 @@ class HeldLead:
     written: bool = False
     """A save or release of it was sent, and its outcome is not known yet."""
     lost: bool = False
+    failures: int = 0
+    """How often writing it failed by itself."""
+    failed_at: float | None = None
+    """When that first happened, or a call with it first took too long."""
+    strikes: int = 0
+    """How many of these failures came while other leads could be written."""
+    refusal: Refusal | None = None
+    """Why it is not to be written any more."""
     errand: bool = False
     """A person asked for it."""
     ended: anyio.Event = field(default_factory=anyio.Event)
@@ -86,6 +94,7 @@ class HeldLead:
             usage=self.usage,
             cost_usd=self.cost_usd,
             timing=self._timing(),
+            refusal=self.refusal,
         )
 
     def give_back(

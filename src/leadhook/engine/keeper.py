@@ -1,6 +1,7 @@
 """Keeps every lease that this process holds, in one call, until its lead has left."""
 
 import math
+from collections.abc import Sequence
 
 import anyio
 import structlog
@@ -47,12 +48,21 @@ class Keeper:
         return max(due_at, self._not_before) - anyio.current_time()
 
     async def _renew(self) -> None:
+        self._not_before = anyio.current_time() + self._pace.renew_again_s
+        await self._renew_these(list(self._book))
+
+    async def _renew_these(self, leads: Sequence[HeldLead]) -> None:
+        """One that the database can't read must not cost the others their leases."""
         sent_at = anyio.current_time()
-        self._not_before = sent_at + self._pace.renew_again_s
-        told = {held.name: held.paid for held in self._book}
+        told = {held.name: held.paid for held in leads}
         try:
-            replies = await self._store.renew(self._worker, [held.renewal() for held in self._book])
+            replies = await self._store.renew(self._worker, [held.renewal() for held in leads])
         except StoreError as error:
+            if error.kind == "caller_bug" and len(leads) > 1:
+                middle = len(leads) // 2
+                await self._renew_these(leads[:middle])
+                await self._renew_these(leads[middle:])
+                return
             self._not_before = anyio.current_time() + self._pace.renew_again_s
             if self._faults.add("renew", error):
                 log.warning(Event.RENEW_FAILED, leads=len(told), code=error.code, reason=error.reason)

@@ -35,6 +35,12 @@ class Pace:
     """The first and the longest pause while the database can't be reached."""
     misconfigured_s: Range = (5.0, 60.0)
     """The first and the longest pause while the database refuses."""
+    quick_write_s: float = 1.0
+    """A call that was quicker may be followed by one with more leads, where a slow one had made them fewer."""
+    strikes: int = 3
+    """So often a lead may fail to be written while others can, before it is refused."""
+    lock_patience_s: float = 600.0
+    """How long a lead that fails by locks alone is tried; the application's transactions end some day."""
     renew_again_s: float = 1.0
     """Until a failed renewal is repeated."""
     soonest_due_ms: int = 250

@@ -1,18 +1,24 @@
-"""Brings leads to the database and keeps at it until the database has had its last word about each."""
+"""Brings leads to the database and keeps at it until the database has had its last word about each.
 
-from collections.abc import Awaitable, Callable
+One lead that can't be written never stops the others. A call that takes too long is repeated in smaller calls, down to
+one lead. A lead that fails by itself is tried again beside the others, alone. While nothing else can be written either,
+that is the installation's fault, and the lead is tried until it is put right; once others are written and it still
+fails, the fault is the lead's: it is refused with the reason, and its answer is kept.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 import anyio
 import structlog
 
-from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply
+from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply, Refusal
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.batches import Batches
 from leadhook.engine.book import Book
 from leadhook.engine.faults import Faults
 from leadhook.engine.held import HeldLead
-from leadhook.engine.pace import Pace, drawn, growing
+from leadhook.engine.pace import Pace, Range, drawn, growing
 from leadhook.engine.report import report_finished
 from leadhook.observability.events import Event
 from leadhook.store import StoreError
@@ -20,6 +26,10 @@ from leadhook.store import StoreError
 log = structlog.get_logger()
 
 FAILED = {"save": Event.SAVE_FAILED, "release": Event.RELEASE_FAILED}
+OUT_OF_TIME = "out_of_time"
+"""The database's word for a lead that it did not try, as the others had taken too long."""
+LOCKS = ("40", "55P03")
+"""SQLSTATEs of waiting for somebody else, which can last as long as a transaction of the application."""
 
 
 class Writer:
@@ -44,14 +54,21 @@ class Writer:
         self._faults = faults
         self._pace = pace
         self._failures = 0
+        self._written_at = float("-inf")
         self._batches = Batches(
             self._write,
             gather_s=pace.gather_writes_s,
             largest=pace.largest_write,
             none_will_join=lambda: book.working == 0,
         )
+        self._alone = Batches(self._write, gather_s=0, largest=1, none_will_join=lambda: True)
         self.put = self._batches.put
-        self.run = self._batches.run
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._batches.run)
+            tasks.start_soon(self._alone.run)
 
     async def _write(self, batch: list[HeldLead]) -> None:
         batch = [held for held in batch if not held.lost]
@@ -59,37 +76,97 @@ class Writer:
             return
         for held in batch:
             held.written = True
+        sent_at = anyio.current_time()
         try:
             replies = await self._send(batch)
         except StoreError as error:
             await self._repeat(batch, error)
             return
+        if anyio.current_time() - sent_at < self._pace.quick_write_s:
+            self._batches.enlarge(len(batch))
         self._failures = 0
         self._faults.clear(self._operation)
         self._agenda.hear(replies.next_due_ms)
-        answered = {(reply.lead_id, reply.fence): reply for reply in replies.leases}
-        for held in batch:
-            self._settle(held, answered.get(held.name))
+        self._settle(batch, replies)
 
-    def _settle(self, held: HeldLead, reply: LeaseReply | None) -> None:
-        if reply is None or reply.outcome == LeaseOutcome.BUSY:
-            held.written = False
+    def _settle(self, batch: Sequence[HeldLead], replies: LeaseReplies) -> None:
+        answered = {(reply.lead_id, reply.fence): reply for reply in replies.leases}
+        unwritten = []
+        for held in batch:
+            reply = answered.get(held.name)
+            if reply is None or reply.outcome == LeaseOutcome.BUSY:
+                held.written = False
+                unwritten.append((held, reply))
+                continue
+            if reply.outcome == LeaseOutcome.SAVED:
+                self._written_at = anyio.current_time()
+            self._book.remove(held)
+            held.end(reply.outcome, reply.reason)
+            report_finished(held, reply.outcome, reply.reason)
+        if any(reply and reply.error_code == OUT_OF_TIME for _, reply in unwritten):
+            self._batches.shrink(len(batch))
+        for held, reply in unwritten:
+            self._put_back(held, reply)
+
+    def _put_back(self, held: HeldLead, reply: LeaseReply | None) -> None:
+        code = reply.error_code if reply else None
+        if code is None or reply is None:
             self._batches.put_back(held, drawn(self._pace.busy_write_s))
-            return
-        self._book.remove(held)
-        held.end(reply.outcome, reply.reason)
-        report_finished(held, reply.outcome, reply.reason)
+        elif code == OUT_OF_TIME:
+            self._batches.put_back(held)
+        else:
+            reason = reply.reason or code
+            pause = self._pace.busy_write_s if code.startswith(LOCKS) else self._pace.unavailable_s
+            self._try_alone(held, Refusal(code=code, reason=reason), pause)
 
     async def _repeat(self, batch: list[HeldLead], error: StoreError) -> None:
         if error.kind == "caller_bug":
             await self._single_out(batch, error)
             return
-        self._failures += 1
         if self._faults.add(self._operation, error):
             log.warning(FAILED[self._operation], leads=len(batch), code=error.code, reason=error.reason)
-        await anyio.sleep(growing(self._pace.after(error.kind), self._failures))
+        if error.timed_out and len(batch) > 1:
+            self._divide(batch)
+        elif error.may_concern_one_lead:
+            refusal = Refusal(code=error.code, reason=error.reason)
+            for held in batch:
+                self._try_alone(held, refusal, self._pace.after(error.kind))
+        else:
+            await self._pause(error)
+            for held in batch:
+                self._batches.put_back(held)
+
+    def _divide(self, batch: list[HeldLead]) -> None:
+        """One of them may be at fault, or all of them take their time."""
+        lane = self._alone if self._batches.shrink(len(batch)) == 1 else self._batches
         for held in batch:
-            self._batches.put_back(held)
+            held.failed_at = held.failed_at or anyio.current_time()
+            lane.put_back(held)
+
+    async def _pause(self, error: StoreError) -> None:
+        self._failures += 1
+        pause_s = growing(self._pace.after(error.kind), self._failures)
+        if error.kind == "misconfigured":
+            # Whatever is bought now could not be written either.
+            self._agenda.postpone(pause_s + self._pace.renew_again_s)
+        await anyio.sleep(pause_s)
+
+    def _try_alone(self, held: HeldLead, refusal: Refusal, pause: Range) -> None:
+        """Again beside the others; at last it is the lead that is at fault."""
+        now = anyio.current_time()
+        held.failures += 1
+        held.failed_at = held.failed_at or now
+        if self._written_at >= held.failed_at:
+            held.strikes += 1
+        is_lock = refusal.code.startswith(LOCKS)
+        patient = is_lock and now - held.failed_at < self._pace.lock_patience_s
+        if self._operation == "save" and held.strikes >= self._pace.strikes and not patient:
+            held.refusal = refusal
+        if held.refusal is None or held.failures > self._pace.strikes + 1:
+            after_s = growing(pause, held.failures)
+        else:
+            after_s = 0.0
+        self._alone.put_back(held, after_s)
 
     async def _single_out(self, batch: list[HeldLead], error: StoreError) -> None:
         if len(batch) == 1:

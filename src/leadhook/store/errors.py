@@ -1,6 +1,7 @@
 """What a failed RPC means for the caller, in words for a person."""
 
 import json
+import re
 from typing import Any, Final, Literal
 
 Kind = Literal["unavailable", "misconfigured", "caller_bug"]
@@ -12,6 +13,10 @@ _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
 _PASSING_STATUSES: Final = (408, 425, 429)
 _PAUSED: Final = 540
 """Supabase's own status, with a page of HTML."""
+_TIMEOUTS: Final = ("57014", "timeout", "http_504")
+_SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
+_MISCONFIGURED_CLASSES: Final = ("0A", "28", "3D", "3F", "42")
+"""Unsupported, authorisation, catalog, schema, and whatever is missing, misspelt or forbidden."""
 _REFUSED_KEYS: Final = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 
 
@@ -29,6 +34,19 @@ class StoreError(Exception):
         self.kind: Final = kind
         self.code: Final = code
         self.reason: Final = reason
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it took too long; fewer leads in a call may help."""
+        return self.code in _TIMEOUTS
+
+    @property
+    def may_concern_one_lead(self) -> bool:
+        """Whether code of the application that runs with a write may have raised it for one lead alone.
+
+        Everything else befalls all leads: the network, the gateway, the key, a table of leadhook's own.
+        """
+        return self.timed_out or (bool(_SQLSTATE.fullmatch(self.code)) and not _is_ours(self.code))
 
 
 def explain(function: str, status: int, body: str) -> StoreError:
@@ -105,6 +123,13 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
             reason = f"no permission for public.{function} ({message}): use the secret (service role) key"
         case "PGRST106":
             reason = "the schema public is not exposed: add it to the exposed schemas of the project's API"
+        case _ if _is_ours(code):
+            reason = (
+                f"a table of leadhook refuses a row of public.{function} ({message}): no lead can be claimed or saved, "
+                "answers that are paid for are kept; run `leadhook migrate`, which moves sequences beyond their rows"
+            )
+        case _ if code.startswith(_MISCONFIGURED_CLASSES):
+            reason = f"public.{function} can't work ({message}): `leadhook doctor` says what is missing"
         case _:
             return None
     return StoreError("misconfigured", code, reason)
@@ -124,3 +149,11 @@ def _explain_rest(function: str, status: int, code: str, message: str) -> StoreE
     if not code or status >= 500 or status in _PASSING_STATUSES or code.startswith(_PASSING_CLASSES):  # noqa: PLR2004 - HTTP's server errors
         return StoreError("unavailable", code or f"http_{status}", f"Supabase can't answer now: {detail}")
     return StoreError("caller_bug", code, f"public.{function} refuses what it was sent: {detail}")
+
+
+def _is_ours(code: str) -> bool:
+    """A violated constraint, or a sequence at its end.
+
+    What the application's tables refuse never gets here: it is the outcome of its lead.
+    """
+    return code.startswith("23") or code == "2200H"

@@ -1,0 +1,158 @@
+"""One lead that the application refuses, or that takes for ever to write, never stops the others."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.conftest import poll
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Arena
+    from tests.faults.process import Service
+    from tests.faults.project import Project
+
+SQLSTATES = ("42501", "57014", "42P01", "XX000", "0A000", "53100", "40001", "55P03", "P0002", "23514")
+
+
+@contextmanager
+def trigger(project: "Project", body: str) -> Iterator[None]:
+    """A row trigger of the application on llm_response, while the block runs."""
+    project.run(
+        f"create function public.theirs() returns trigger language plpgsql as $$ begin {body} return new; end $$"
+    )
+    project.run(
+        "create trigger theirs before insert or update on public.llm_response"
+        " for each row execute function public.theirs()"
+    )
+    try:
+        yield
+    finally:
+        project.run("drop function public.theirs() cascade")
+
+
+def spoil(project: "Project", lead_id: str, name: str) -> None:
+    """What the trigger knows it by."""
+    project.run("update public.lead_details set name = %s where lead_id = %s", name, lead_id)
+
+
+def verdicts_not_written(project: "Project") -> set[str]:
+    """The leads whose answer is kept with us alone."""
+    return {row[0] for row in project.run("select lead_id from leadhook.verdicts where not written")}
+
+
+def refused(project: "Project") -> set[str]:
+    """The leads that are dead as the application refuses them."""
+    rows = project.run("select lead_id from leadhook.jobs where state = 'dead' and error_code = 'refused'")
+    return {row[0] for row in rows}
+
+
+def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") -> None:
+    """40 leads, one of them refused, by each of ten SQLSTATEs and by a failed assertion: 39 are saved within 10 s."""
+    project = arena.project
+    project.model.behave(latency_ms=20)
+    cases = {sqlstate: f"raise exception 'locked' using errcode = '{sqlstate}'" for sqlstate in SQLSTATES}
+    cases["assert"] = "assert false, 'never'"
+    body = " ".join(f"if new.name = 'bad {name}' then {statement}; end if;" for name, statement in cases.items())
+    with trigger(project, body):
+        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        bad = {}
+        for name in cases:
+            with project.transaction():
+                leads = project.bring(40)
+                bad[name] = leads[17]
+                spoil(project, bad[name], f"bad {name}")
+            good = [lead for lead in leads if lead != bad[name]]
+            arena.wait_for_answers(good, 10)
+        dead = set(bad.values()) - {bad["40001"], bad["55P03"]}
+        poll(lambda: refused(project) == dead, service.tail, 30)
+        assert verdicts_not_written(project) == dead
+        assert project.held_by(service.worker_like) == {bad["40001"], bad["55P03"]}, "locks end some day"
+    arena.wait_for_answers([bad["40001"], bad["55P03"]], 30)
+    assert project.model.repeated() == 0
+
+
+def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: "Arena") -> None:
+    """Its trigger never ends: the others are saved, and it is refused with its answer kept."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    project.model.behave(latency_ms=20)
+    with trigger(project, "if new.name = 'bad' then loop perform pg_sleep(0.1); end loop; end if;"):
+        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        with project.transaction():
+            bad, *good = project.bring(40)
+            spoil(project, bad, "bad")
+        arena.wait_for_answers(good, 60)
+        poll(lambda: refused(project) == {bad}, service.tail, 60)
+        assert verdicts_not_written(project) == {bad}
+        assert project.model.repeated() == 0
+
+
+@pytest.mark.parametrize("seconds", [0.4, pytest.param(1.5, marks=pytest.mark.long)])
+def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: "Arena", seconds: float) -> None:
+    """More of them than a call has time for."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    project.model.behave(latency_ms=20)
+    with trigger(project, f"perform pg_sleep({seconds});"):
+        arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        arena.wait_for_answers(project.bring(20), 20 + 30 * seconds)
+    assert project.model.repeated() == 0
+
+
+def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
+    """Nobody is refused for it; /ready says what is missing, and once it is there nothing is bought again."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    project.model.behave(latency_ms=20)
+    project.run("revoke insert on public.llm_response from service_role")
+    try:
+        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        leads = project.bring(4)
+        wait_for_reason(service, "no permission")
+        assert refused(project) == set()
+    finally:
+        project.run("grant insert on public.llm_response to service_role")
+    arena.wait_for_answers(leads, 60)
+    assert project.model.repeated() == 0
+
+
+def test_a_sequence_behind_its_rows_costs_no_answer(arena: "Arena") -> None:
+    """What is paid for is kept until `leadhook migrate` has put the sequence right, and is then saved as it is."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    project.model.behave(latency_ms=20)
+    project.run(
+        "insert into leadhook.attempts (lead_id, run, fence, outcome)"
+        " select 'x', 1, g, 'saved' from generate_series(1, 3000) as g"
+    )
+    project.run("alter table leadhook.attempts alter column id restart with 1")
+    service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+    leads = project.bring(4)
+    wait_for_reason(service, "leadhook migrate")
+    later = project.bring(4)
+    assert "moved beyond" in migrate(project)
+    assert project.held_by(service.worker_like) == set(leads), "nothing more is bought meanwhile"
+    assert refused(project) == set()
+    arena.wait_for_answers([*leads, *later], 60)
+    assert project.model.repeated() == 0
+
+
+def wait_for_reason(service: "Service", words: str) -> None:
+    """Until /ready says it."""
+    poll(lambda: words in str(service.ready()["reasons"]), service.tail, 30)
+
+
+def migrate(project: "Project") -> str:
+    """What `leadhook migrate` tells."""
+    done = subprocess.run(
+        [sys.executable, "-m", "leadhook", "migrate"],
+        env=os.environ | {"DATABASE_URL": project.facts["database_url"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout + done.stderr
