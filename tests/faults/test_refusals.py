@@ -112,7 +112,7 @@ def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
     try:
         service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
         leads = project.bring(4)
-        wait_for_reason(service, "no permission")
+        wait_for_reason(service, "permission")
         assert refused(project) == set()
     finally:
         project.run("grant insert on public.llm_response to service_role")
@@ -129,7 +129,8 @@ def test_a_sequence_behind_its_rows_costs_no_answer(arena: "Arena") -> None:
         "insert into leadhook.attempts (lead_id, run, fence, outcome)"
         " select 'x', 1, g, 'saved' from generate_series(1, 3000) as g"
     )
-    project.run("alter table leadhook.attempts alter column id restart with 1")
+    first = project.value("select min(id) from leadhook.attempts")
+    project.run(f"alter table leadhook.attempts alter column id restart with {first}")
     service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
     leads = project.bring(4)
     wait_for_reason(service, "leadhook migrate")

@@ -46,6 +46,11 @@ def body(code: str | None, message: str = "words of the database") -> str:
         (403, "<html>blocked</html>", "unavailable", "http_403", "HTTP 403"),
         (429, body("over_rate"), "unavailable", "over_rate", "words of the database"),
         (540, "<html>Project paused</html>", "unavailable", "http_540", "project is paused"),
+        (409, body("23505", "duplicate key"), "misconfigured", "23505", "run `leadhook migrate`"),
+        (400, body("23514"), "misconfigured", "23514", "table of leadhook refuses a row"),
+        (400, body("2200H"), "misconfigured", "2200H", "run `leadhook migrate`"),
+        (400, body("0A000"), "misconfigured", "0A000", "leadhook doctor"),
+        (400, body("42601"), "misconfigured", "42601", "leadhook doctor"),
         (400, body("PT400"), "caller_bug", "PT400", "refuses what it was sent"),
         (400, body("22P05"), "caller_bug", "22P05", "refuses what it was sent"),
         (400, "[]", "unavailable", "http_400", "HTTP 400"),
@@ -65,3 +70,23 @@ def test_message_is_cut() -> None:
     error = explain("leadhook_claim", 400, body("22023", "long\nwords " * 1000))
     assert len(error.reason) < 300
     assert "\n" not in error.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "may"),
+    [
+        (403, body("42501"), True),
+        (400, body("XX000"), True),
+        (500, body("57014"), True),
+        (504, "", True),
+        (409, body("23505"), False),
+        (400, body("2200H"), False),
+        (502, "", False),
+        (503, body("PGRST002"), False),
+        (404, body("PGRST202"), False),
+        (401, body("PGRST301"), False),
+    ],
+)
+def test_only_what_runs_with_a_write_may_concern_one_lead(status: int, text: str, may: bool) -> None:  # noqa: FBT001 - a parameter
+    """The network, the gateway, the key and our own tables befall every lead."""
+    assert explain("leadhook_save", status, text).may_concern_one_lead is may

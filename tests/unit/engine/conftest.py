@@ -297,9 +297,9 @@ class World:
         await anyio.sleep(seconds)
         return reply
 
-    def trouble(self, kind: Any = "unavailable") -> StoreError:
+    def trouble(self, kind: Any = "unavailable", code: str | None = None) -> StoreError:
         """What the database may raise."""
-        return StoreError(kind, f"{kind}_code", f"{kind} reason")
+        return StoreError(kind, code or f"{kind}_code", f"{kind} reason")
 
 
 def replies(items: Sequence[LeaseRef | ClaimedLead], outcome: LeaseOutcome, **fields: Any) -> LeaseReplies:

@@ -204,3 +204,14 @@ async def test_a_replay_that_waits_is_gone_on_with_in_slices(world: World) -> No
     assert len(times) == 4
     assert times[1] - times[0] >= 0.05
     assert len(world.store.of("claim_comparisons")) == 1
+
+
+async def test_a_comparison_that_can_not_be_saved_costs_no_other_its_answer(world: World) -> None:
+    """Refused as a whole, they are saved one by one."""
+    offer(world, comparisons(world, 2))
+    bug = world.trouble("caller_bug")
+    world.store.script["save_comparisons"] += [bug, bug, None]
+    async with world.engine(slots=8):
+        await anyio.sleep(5)
+    assert [len(call.results) for call in world.store.of("save_comparisons")] == [2, 1, 1]
+    assert sorted(finished(world)) == [("lease_lost", None), ("saved", None)]

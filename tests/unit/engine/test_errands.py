@@ -257,3 +257,15 @@ async def test_too_many_are_sent_away(world: World) -> None:
         with pytest.raises(TooManyErrandsError):
             await engine.process([world.errand(f"late-{n}") for n in range(100)])
         tasks.cancel_scope.cancel()
+
+
+async def test_an_errand_that_can_not_be_read_stops_no_other(world: World) -> None:
+    """Refused as a whole, they are begun one by one."""
+    errands = [world.errand("bad"), world.errand("good")]
+    bug = world.trouble("caller_bug")
+    world.store.script["begin_errands"] += [bug, bug, None]
+    async with world.engine(slots=4) as engine:
+        await engine.process(errands)
+    assert errands[0].trouble is not None
+    assert errands[0].trouble[0] == "caller_bug_code"
+    assert errands[1].trouble is None

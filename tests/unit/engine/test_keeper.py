@@ -158,3 +158,20 @@ async def test_renewal_says_nothing_of_a_lead_that_is_being_saved(world: World) 
         await anyio.sleep(20)
         assert world.store.of("renew")[0].at == 10
         assert [line["outcome"] for line in world.finished] == ["saved"]
+
+
+async def test_a_renewal_that_can_not_be_read_costs_no_other_lead_its_lease(world: World) -> None:
+    """They are renewed in halves, down to the one at fault."""
+    world.hand_out(world.lead("bad"), *world.leads(3))
+    world.judge.seconds = 100
+
+    def reply() -> object:
+        items = world.store.of("renew")[-1].items
+        return world.trouble("caller_bug") if any(item.lead_id == "bad" for item in items) else None
+
+    world.store.script["renew"] += [reply] * 20
+    async with world.engine():
+        await anyio.sleep(11)
+        renewed = [[item.lead_id for item in call.items] for call in world.store.of("renew")]
+        assert renewed[:4] == [["bad", "lead-0", "lead-1", "lead-2"], ["bad", "lead-0"], ["bad"], ["lead-0"]]
+        assert ["lead-1", "lead-2"] in renewed

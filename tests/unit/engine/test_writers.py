@@ -9,10 +9,14 @@ import anyio
 import pytest
 
 from leadhook.domain.failure import FailureClass
-from leadhook.domain.job import LeaseOutcome, LeaseReplies
+from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unit.engine.conftest import World
+
+    from leadhook.store import StoreError
 
 
 async def test_lone_result_is_saved_at_once(world: World) -> None:
@@ -160,6 +164,113 @@ async def test_batch_that_is_refused_as_a_whole_is_saved_one_by_one(world: World
         release = world.store.of("release")[0].items[0]
         assert (release.lead_id, release.outcome, release.error_code) == ("a", "dead", "result_refused")
         assert release.paid.message is not None
+
+
+def unless_bad(world: World, trouble: StoreError) -> Callable[[], LeaseReplies | StoreError | None]:
+    """A save that fails with `bad` in it, unless `bad` comes with its refusal."""
+
+    def reply() -> LeaseReplies | StoreError | None:
+        items = world.store.of("save")[-1].items
+        if any(item.lead_id == "bad" and item.refusal is None for item in items):
+            return trouble
+        refused = [item for item in items if item.refusal]
+        saved = [item for item in items if not item.refusal]
+        leases = world.replies(refused, LeaseOutcome.REFUSED).leases + world.replies(saved, LeaseOutcome.SAVED).leases
+        return LeaseReplies(leases=leases)
+
+    return reply
+
+
+async def test_save_that_takes_too_long_is_divided_down_to_the_lead_at_fault(world: World) -> None:
+    """The others are saved; after three failures while they are, it is refused with the reason."""
+    world.hand_out(world.lead("bad"), *world.leads(15))
+    world.store.script["save"] += [unless_bad(world, world.trouble(code="57014"))] * 50
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(60)
+        outcomes = {line["lead_id"]: line["outcome"] for line in world.finished}
+        assert outcomes == {"bad": "refused", **{f"lead-{n}": "saved" for n in range(15)}}
+        (refusal,) = [item.refusal for call in world.store.of("save") for item in call.items if item.refusal]
+        assert (refusal.code, refusal.reason) == ("57014", "unavailable reason")
+        assert [len(call.items) for call in world.store.of("save")][:2] == [16, 4]
+        assert world.store.of("release") == []
+        assert engine.health().held == 0
+
+
+async def test_a_lead_that_fails_alone_is_not_refused_while_no_other_is_saved(world: World) -> None:
+    """Nobody knows whether it is its own fault: its answer is kept and tried on, until another lead tells."""
+    world.hand_out(world.lead("bad"))
+    world.store.script["save"] += [unless_bad(world, world.trouble("misconfigured", "42501"))] * 500
+    async with world.engine() as engine:
+        await anyio.sleep(3600)
+        assert world.finished == []
+        assert engine.health().fault_code == "42501"
+        world.hand_out(world.lead("good"))
+        engine.ring()
+        await anyio.sleep(600)
+        assert [(line["lead_id"], line["outcome"]) for line in world.finished] == [
+            ("good", "saved"),
+            ("bad", "refused"),
+        ]
+        assert engine.health().fault is None
+
+
+async def test_other_leads_do_not_wait_behind_one_that_fails(world: World) -> None:
+    """It is tried again beside them."""
+    world.hand_out(world.lead("bad"))
+    world.store.script["save"] += [unless_bad(world, world.trouble("misconfigured", "42501"))] * 500
+    async with world.engine() as engine:
+        await anyio.sleep(100)
+        world.hand_out(world.lead("good"))
+        engine.ring()
+        await anyio.sleep(3)
+        assert [line["lead_id"] for line in world.finished] == ["good"]
+
+
+async def test_a_lead_that_fails_by_locks_is_tried_for_longer(world: World) -> None:
+    """The application's transaction ends some day; not before that is the lead at fault."""
+    world.hand_out(world.lead("bad"), world.lead("good"))
+
+    def reply() -> LeaseReplies:
+        items = world.store.of("save")[-1].items
+        outcomes = {"bad": LeaseOutcome.REFUSED if items[0].refusal else LeaseOutcome.BUSY, "good": LeaseOutcome.SAVED}
+        return LeaseReplies(
+            leases=tuple(
+                LeaseReply(lead_id=i.lead_id, fence=i.fence, outcome=outcomes[i.lead_id], error_code="55P03")
+                for i in items
+            )
+        )
+
+    world.store.script["save"] += [reply] * 5000
+    async with world.engine():
+        await anyio.sleep(500)
+        assert [line["lead_id"] for line in world.finished] == ["good"]
+        await anyio.sleep(200)
+        assert [line["outcome"] for line in world.finished] == ["saved", "refused"]
+
+
+async def test_claims_stop_while_a_table_of_ours_refuses_rows(world: World) -> None:
+    """What would be bought could not be kept; what is bought is saved once it can be."""
+    world.hand_out(world.lead())
+    world.store.script["save"] += [world.trouble("misconfigured", "23505")] * 4
+    async with world.engine() as engine:
+        await anyio.sleep(3)
+        claims = len(world.store.of("claim"))
+        for _ in range(10):
+            engine.ring()
+            await anyio.sleep(1)
+        assert len(world.store.of("claim")) == claims
+        await anyio.sleep(300)
+        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert len(world.store.of("claim")) > claims
+
+
+async def test_calls_grow_again_once_they_are_quick(world: World) -> None:
+    """One slow call does not make the service slow for ever."""
+    world.hand_out(*world.leads(32), cut=True)
+    world.store.script["save"].append(world.trouble(code="timeout"))
+    async with world.engine(slots=32):
+        await anyio.sleep(30)
+        assert [len(call.items) for call in world.store.of("save")] == [32, 8, 16, 8]
 
 
 async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World) -> None:
