@@ -48,7 +48,9 @@ as $$
     limit 20
   ),
   verdicts as (
-    select v.run, v.score, v.should_contact, v.subject, v.model, v.prompt_version, v.input_version, v.written, v.created_at
+    select
+      v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags, v.model, v.prompt_version,
+      v.input_version, v.written, v.created_at
     from leadhook.verdicts as v
     where v.lead_id = describe_history.p_lead_id
     order by v.run desc
@@ -340,7 +342,8 @@ begin
       'now', v_now,
       'eligibility', case when v_failure is null then to_jsonb(v_judged) end,
       'failure', v_failure,
-      'answered', exists (select from public.llm_response as r where r.lead_id = p_lead_id),
+      'answered', r.answer is not null,
+      'answer', r.answer,
       'tags_of_user', case when v_judged.has_prompts is false then (
         select coalesce(jsonb_agg(distinct p.tag), '[]')
         from (select p.tag from public.prompts as p where p.user_id = v_judged.user_id limit 20) as p
@@ -369,6 +372,16 @@ begin
     cross join leadhook.ring_settings() as s
     cross join leadhook.describe_history(p_lead_id) as h (history)
     cross join leadhook.describe_gates(v_judged.user_id, v_judged.tag, v_now) as g (gates)
+    left join lateral (
+      select jsonb_build_object(
+        'score', l.score, 'should_contact', l.should_contact, 'response', left(l.response::text, 20000), 'subject', left(l.subject::text, 2000),
+        'message', left(l.message::text, 20000)
+      ) as answer
+      from public.llm_response as l
+      where l.lead_id = p_lead_id
+      order by l.tag is not distinct from v_judged.tag desc, l::text
+      limit 1
+    ) as r on true
   );
 end
 $$;

@@ -243,6 +243,34 @@ def explain(
     return explain_lead(settings, lead_id, as_json=as_json)
 
 
+@app.command
+def answers(
+    *,
+    user: Annotated[UUID | None, Parameter(help="Only leads of this user_id.")] = None,
+    tag: Annotated[str | None, Parameter(help="Only leads of this tag.")] = None,
+    min_score: Annotated[
+        int | None, Parameter(validator=Number(gte=0, lte=100), help="Only scores from here on; 50 is contact.")
+    ] = None,
+    since: Annotated[datetime | None, Parameter(help="Only answers since then; UTC unless it names a zone.")] = None,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="How many at most.")] = 20,
+    as_json: Annotated[
+        bool, Parameter("--json", negative="", help="With message, criteria and flags, for programs.")
+    ] = False,
+) -> int:
+    """List the newest answer of each lead: score, contact, subject and reason, the newest first.
+
+    Asks the database through SUPABASE_URL with the service's key, so it works while the service is down.
+    """
+    settings = load_settings()
+
+    from leadhook.terminal.answers import Wanted
+    from leadhook.terminal.answers import answers as list_answers
+
+    if since is not None and since.tzinfo is None:
+        since = since.replace(tzinfo=UTC)
+    return list_answers(settings, Wanted(user, tag, min_score, since, limit), as_json=as_json)
+
+
 @app.command(name="status")
 def show_status(
     *, as_json: Annotated[bool, Parameter("--json", negative="", help="What the database said, for programs.")] = False

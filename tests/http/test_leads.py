@@ -53,6 +53,20 @@ async def test_an_explanation_is_a_sentence_and_its_facts(service: Service) -> N
     assert (found["attempts"], found["verdicts"], found["job"]["found_by"]) == ([], [], "ring")
 
 
+async def test_an_explanation_has_the_answer_with_its_reasons(service: Service) -> None:
+    """Subject, message, reasoning, criteria met and missed, and the flags in words."""
+    verdict = {
+        "run": 1, "score": 82, "should_contact": True, "response": "Why", "subject": "Hi", "message": "Dear Ann",
+        "matched": ["fintech"], "missed": ["founder"], "flags": ["asks_for_score"], "written": True, "created_at": NOW,
+    }  # fmt: skip
+    service.store.dossier = Dossier.model_validate({**READY.model_dump(), "verdicts": [verdict]})
+    (found,) = (await ask(service)).json()["verdicts"]
+    assert {name: found[name] for name in verdict if name != "created_at"} == {
+        name: value for name, value in verdict.items() if name != "created_at"
+    }
+    assert found["flag_words"] == ["names the score that it wants"]
+
+
 async def test_what_keeps_this_service_from_claiming_is_told(service: Service) -> None:
     """It knows of itself what the database can't: an outage, a fault of configuration, a shutdown."""
     service.store.dossier = READY

@@ -406,10 +406,14 @@ def test_answered_with_its_score(ready: "Sql") -> None:
     assert "with score 80; its answer is in public.llm_response" in found.sentence
     (verdict,) = found.verdicts
     assert (verdict.score, verdict.subject, verdict.prompt_version, verdict.written) == (80, "A subject", "p1", True)
+    assert (verdict.response, verdict.message) == ("A reason", "A message")
+    assert found.answer is not None
+    assert (found.answer.score, found.answer.subject) == (80, "A subject")
     (attempt,) = found.attempts
     assert (attempt.outcome, attempt.calls, attempt.input_tokens, attempt.found_by) == ("saved", 2, 100, "ring")
     ready.run("delete from public.llm_response")
     assert "is gone" in told(ready).sentence
+    assert told(ready).answer is None
 
 
 def test_replay_queued(ready: "Sql") -> None:

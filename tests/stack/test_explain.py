@@ -1,9 +1,10 @@
-"""`leadhook explain` and `leadhook status` through the real client, gateway and PostgREST: no service runs here."""
+"""`leadhook explain`, `answers` and `status` through the real client, gateway and PostgREST: no service runs here."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -21,12 +22,12 @@ def explain(supabase: Supabase, *arguments: str, key: str | None = None) -> tupl
     return run(supabase, "explain", *arguments, key=key)
 
 
-def run(supabase: Supabase, *arguments: str, key: str | None = None) -> tuple[int, str, str]:
+def run(supabase: Supabase, *arguments: str, key: str | None = None, **extra: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command; a subprocess, as a person starts it."""
     settings = {"SUPABASE_URL": supabase.url, "SUPABASE_SECRET_KEY": key or supabase.secret_key}
     done = subprocess.run(
         [sys.executable, "-m", "leadhook", *arguments],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")} | settings,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")} | settings | extra,
         capture_output=True,
         text=True,
         check=False,
@@ -53,8 +54,8 @@ def test_it_is_told_for_people_and_for_programs(wired_supabase: Supabase, lead_i
     code, out, err = explain(wired_supabase, lead_id)
     assert (code, err) == (0, "")
     assert "there is no prompts row for user 00000000-0000-4000-8000-000000000001 and tag '\\x1b[31mred'" in out
-    assert "NO   prompts has a row for its user and tag" in out
-    assert "yes  all_leads.scrapped is true" in out
+    assert "✗ prompts has no row for its user and tag" in out
+    assert "✓ all_leads.scrapped is true" in out
     assert "\x1b" not in out
 
     code, out, err = explain(wired_supabase, lead_id, "--json")
@@ -98,3 +99,76 @@ def test_status_is_one_screen_and_says_what_keeps_leads_back(wired_supabase: Sup
     code, out, err = run(wired_supabase, "status", "--json")
     assert (code, json.loads(out)["keys"]["total"]) == (0, 1)
     assert run(wired_supabase, "status", key=wired_supabase.publishable_key)[0] == 1
+
+
+@pytest.fixture
+def answered(wired_supabase: Supabase) -> str:
+    """A lead that was answered, with a hostile name and subject."""
+    with wired_supabase.database.connect() as owner:
+        owner.execute(
+            "insert into all_leads (lead_id, user_id, tag, scrapped) values ('lead-1', %s, 'founders', true)", [USER]
+        )
+        owner.execute(
+            "insert into lead_details (lead_id, name, sent_to_llm) values ('lead-1', E'Ann\\x1b[2J Müller', true)"
+        )
+        owner.execute("insert into prompts (user_id, tag) values (%s, 'founders')", [USER])
+        owner.execute(
+            "insert into leadhook.jobs (lead_id, user_id, tag, state) values ('lead-1', %s, 'founders', 'done')"
+            " on conflict (lead_id) do update set state = 'done', user_id = excluded.user_id, tag = excluded.tag",
+            [USER],
+        )
+        owner.execute(
+            "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, matched, missed, flags,"
+            " subject, message, written) values ('lead-1', 1, 82, %s, true, '{runs a fintech}', '{is a founder}',"
+            " '{asks_for_score}', E'Hello\\nthere', E'Dear Ann,\\n\\nBest\\x1b]0;x\\x07', true)",
+            ["Has led a payment team for ten years and speaks often of what we sell. " * 2],
+        )
+    return "lead-1"
+
+
+def test_answers_are_listed_at_80_columns_without_a_strangers_escape_sequence(
+    wired_supabase: Supabase, answered: str
+) -> None:
+    """Lead, name, score, contact, subject and reason; as JSON with the message too."""
+    code, out, err = run(wired_supabase, "answers", FORCE_COLOR="1", COLUMNS="80", NO_COLOR="1", TERM="xterm")
+    assert (code, err) == (0, "")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    assert "\x1b" not in plain
+    assert max(len(line) for line in plain.splitlines()) <= 80
+    for words in (answered, "Ann\\x1b[2J Müller", " 82  contact", "Hello\\nthere", "payment team", "names the score"):
+        assert words in plain, words
+
+    code, out, _ = run(wired_supabase, "answers", "--json", "--min-score", "50", "--user", USER, "--tag", "founders")
+    (found,) = json.loads(out)["answers"]
+    assert (code, found["message"], found["matched"]) == (0, "Dear Ann,\n\nBest\x1b]0;x\x07", ["runs a fintech"])
+
+    code, out, _ = run(wired_supabase, "answers", "--min-score", "90")
+    assert (code, "There is no such answer" in out) == (0, True)
+
+
+def test_explain_shows_the_answer_and_why(wired_supabase: Supabase, answered: str) -> None:
+    """Subject, message line by line, reasoning, criteria met and missed, flags in words; sent is no alarm."""
+    code, out, err = explain(wired_supabase, answered)
+    assert (code, err) == (0, "")
+    for words in (
+        "score 82, contact; run 1",
+        "why: Has led a payment team",
+        "met: runs a fintech",
+        "not met or unknown: is a founder",
+        "! the lead's text names the score that it wants",
+        "message: Dear Ann,",
+        "  Best\\x1b]0;x\\x07",
+        "· sent already: lead_details.sent_to_llm is true",
+    ):
+        assert words in out, words
+    assert "\x1b" not in out
+    assert "✗" not in out
+
+
+def test_answers_say_what_to_run_when_the_function_is_missing(wired_supabase: Supabase) -> None:
+    """A database that is older than this program."""
+    with wired_supabase.database.connect() as owner:
+        owner.execute("drop function public.leadhook_answers")
+    code, out, err = run(wired_supabase, "answers")
+    assert (code, out) == (1, "")
+    assert "public.leadhook_answers is missing or older than this service: run `leadhook migrate`" in err

@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+from leadhook.domain.flags import flag_words
 
 JobState = Literal["waiting", "ready", "leased", "done", "dead", "held"]
 
@@ -199,13 +201,37 @@ class PastResult(Facts):
     run: int
     score: int
     should_contact: bool
+    response: str = ""
+    """Why, in the model's words."""
     subject: str
+    message: str = ""
+    matched: tuple[str, ...] = ()
+    """The criteria that are met, in the model's words."""
+    missed: tuple[str, ...] = ()
+    """Those that are not, or of which nothing is known."""
+    flags: tuple[str, ...] = ()
+    """Codes of what in the lead's text looks like an attempt to steer the model."""
     model: str | None = None
     prompt_version: str | None = None
     input_version: str | None = None
     written: bool
     """false: the application rejected it or no longer wanted it."""
     created_at: datetime
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def flag_words(self) -> tuple[str, ...]:
+        """The flags in words, each the end of a sentence that begins with "the lead's text"."""
+        return flag_words(self.flags)
+
+
+class WrittenAnswer(Facts):
+    """The lead's row in llm_response, whoever wrote it."""
+
+    score: int | str | None = None
+    response: str | None = None
+    subject: str | None = None
+    message: str | None = None
 
 
 class Replay(Facts):
@@ -228,6 +254,8 @@ class Dossier(Facts):
     failure: str | None = None
     answered: bool = False
     """llm_response has a row for it."""
+    answer: WrittenAnswer | None = None
+    """That row."""
     tags_of_user: tuple[str | None, ...] = ()
     """If the lead has no prompts row: the tags for which its user has prompts."""
     job: Job | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from postgrest.exceptions import APIError
 from pydantic import BaseModel, ValidationError
 from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
 
+from leadhook.domain.answers import Answers
 from leadhook.domain.dossier import Dossier
 from leadhook.domain.job import Batch, Begun, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
 from leadhook.domain.lead import Lead
@@ -103,6 +105,25 @@ class Store(ReplayCalls):
     async def explain(self, lead_id: str) -> Dossier:
         """All that is known of one lead; an id that nobody has is no error."""
         return await self._ask("leadhook_explain", Dossier, {"p_lead_id": lead_id})
+
+    async def answers(
+        self,
+        *,
+        user_id: UUID | None = None,
+        tag: str | None = None,
+        min_score: int | None = None,
+        since: datetime | None = None,
+        limit: int = 20,
+    ) -> Answers:
+        """The newest answer of each lead, the newest first; up to `limit`, 1 to 1000."""
+        parameters = {
+            "p_user_id": None if user_id is None else str(user_id),
+            "p_tag": tag,
+            "p_min_score": min_score,
+            "p_since": None if since is None else since.isoformat(),
+            "p_limit": limit,
+        }
+        return await self._ask("leadhook_answers", Answers, parameters)
 
     async def status(self) -> Status:
         """What the database says of itself."""

@@ -1,19 +1,12 @@
 """`leadhook explain`: where a lead stands, asked of the database itself, so that it works while the service is down."""
 
 import json
-import os
 import sys
-from typing import Final
 
-from rich.console import Console
-
-from leadhook.domain.explanation import Explanation
 from leadhook.domain.explanation import explain as put_into_words
 from leadhook.settings import Settings
 from leadhook.terminal.asking import ask
-from leadhook.terminal.page import show
-
-_PLAIN_WIDTH: Final = 150
+from leadhook.terminal.page import open_console, show
 
 
 def explain(settings: Settings, lead_id: str, *, as_json: bool) -> int:
@@ -22,12 +15,5 @@ def explain(settings: Settings, lead_id: str, *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(f"{json.dumps(found.model_dump(mode='json'), indent=2)}\n")
     else:
-        _print(found)
+        show(found, open_console())
     return 1 if found.state == "unknown" else 0
-
-
-def _print(found: Explanation) -> None:
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, markup=False, emoji=False, width=_PLAIN_WIDTH)
-    show(found, console)

@@ -1,67 +1,50 @@
-"""An explanation on a terminal: the sentence first, the facts below."""
+"""An explanation on a terminal: the sentence first, the facts below, at any width."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
-from leadhook.domain.dossier import Eligibility, WebhookDelivery
-from leadhook.domain.explanation import ExplainedAttempt, Explanation
-from leadhook.domain.moment import moment
+from leadhook.domain.dossier import Eligibility, PastResult, WebhookDelivery
+from leadhook.domain.explanation import Explanation, ExplainedAttempt
+from leadhook.domain.moment import distance
 
 _PARTS: Final = (
-    ("known", "public.all_leads has a row"),
-    ("has_details", "public.lead_details has a row"),
-    ("scrapped", "all_leads.scrapped is true"),
-    ("has_prompts", "prompts has a row for its user and tag"),
-    ("unsent", "sent_to_llm is not true"),
+    ("known", "public.all_leads has a row", "public.all_leads has no row"),
+    ("has_details", "public.lead_details has a row", "public.lead_details has no row"),
+    ("scrapped", "all_leads.scrapped is true", "all_leads.scrapped is not true"),
+    ("has_prompts", "prompts has a row for its user and tag", "prompts has no row for its user and tag"),
 )
+INDENT: Final = 2
+
+
+def open_console() -> Console:
+    """Standard output; what strangers wrote is never taken for markup."""
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def show(found: Explanation, console: Console) -> None:
     """Print it all; what there is none of is left out."""
-    _line(console, f"{printable(found.lead_id)}: {found.state}", "bold")
-    _line(console, found.sentence)
+    line(console, f"{found.lead_id}: {found.state}", "bold")
+    line(console, found.sentence)
     if found.next_step:
-        _line(console, f"→ {found.next_step}")
+        line(console, f"→ {found.next_step}")
     for remark in found.remarks:
-        _line(console, f"! {remark}", "yellow")
+        line(console, f"! {remark}", "yellow")
     if found.eligibility is not None:
         _show_parts(found.eligibility, console)
-    _table(
-        console, "rings near its change", ("when", "cause", "answer"), ((*_ring(found, ring),) for ring in found.rings)
-    )
-    _table(
-        console,
-        "attempts",
-        ("when", "run", "found by", "what became of it", "calls", "tokens in/out", "cost"),
-        (_attempt(found, attempt) for attempt in found.attempts),
-    )
-    _table(
-        console,
-        "verdicts",
-        ("when", "run", "score", "subject", "prompts", "written"),
-        (
-            (
-                moment(verdict.created_at, found.now),
-                f"{verdict.run}",
-                f"{verdict.score}",
-                verdict.subject,
-                verdict.prompt_version or "-",
-                "yes" if verdict.written else "no",
-            )
-            for verdict in found.verdicts
-        ),
-    )
-    _table(
+    _show_answer(found, console)
+    _section(console, "earlier answers", (_verdict(found, verdict) for verdict in found.verdicts[1:]))
+    _section(console, "attempts", (_attempt(found, attempt) for attempt in found.attempts))
+    _section(console, "rings near its change", (_ring(found, ring) for ring in found.rings))
+    _section(
         console,
         "replays",
-        ("no.", "when", "by", "why"),
         (
-            (f"{replay.id}", moment(replay.created_at, found.now), replay.actor, replay.reason or "-")
+            f"no. {replay.id}, {distance(replay.created_at, found.now)}, by {replay.actor}"
+            + (f": {replay.reason}" if replay.reason else "")
             for replay in found.replays
         ),
     )
@@ -72,43 +55,98 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(printable(text), style=style), soft_wrap=True)
+def line(console: Console, text: str, style: str = "", indent: int = 0) -> None:
+    """One line, broken between words on a terminal, and not at all for a program that reads it."""
+    if console.is_terminal:
+        console.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
+    else:
+        console.print(Text(" " * indent + printable(text), style=style), soft_wrap=True)
+
+
+def paragraph(console: Console, text: str, style: str = "") -> None:
+    """Indented; line breaks in it stay."""
+    for part in text.splitlines() or [""]:
+        line(console, part, style, indent=INDENT)
 
 
 def _show_parts(eligibility: Eligibility, console: Console) -> None:
     console.print()
-    for name, words in _PARTS:
+    for name, words, otherwise in _PARTS:
         there = getattr(eligibility, name)
-        _line(console, f"  {'yes' if there else 'NO ':3}  {words}", "" if there else "red")
+        line(console, f"✓ {words}" if there else f"✗ {otherwise}", "" if there else "red", indent=INDENT)
+    # Neither is a fault: every lead that was answered is sent.
+    words = "not sent yet" if eligibility.unsent else "sent already"
+    if eligibility.has_details:
+        value = "not true" if eligibility.unsent else "true"
+        line(console, f"· {words}: lead_details.sent_to_llm is {value}", indent=INDENT)
 
 
-def _ring(found: Explanation, ring: WebhookDelivery) -> Sequence[str]:
+def _show_answer(found: Explanation, console: Console) -> None:
+    if found.verdicts:
+        newest = found.verdicts[0]
+        _title(console, "answer")
+        paragraph(console, _verdict(found, newest))
+        _text(console, "why", newest.response)
+        _list(console, "met", newest.matched)
+        _list(console, "not met or unknown", newest.missed)
+        for words in newest.flag_words:
+            paragraph(console, f"! the lead's text {words}", "yellow")
+        if newest.should_contact:
+            line(console, f"subject: {newest.subject}", indent=INDENT)
+            _text(console, "message", newest.message)
+    elif found.answer is not None:
+        _title(console, "answer in llm_response, which leadhook did not write")
+        paragraph(console, f"score {found.answer.score}")
+        _text(console, "why", found.answer.response)
+        _text(console, "subject", found.answer.subject)
+        _text(console, "message", found.answer.message)
+
+
+def _verdict(found: Explanation, verdict: PastResult) -> str:
+    contact = "contact" if verdict.should_contact else "no contact"
+    written = "" if verdict.written else ", not written to llm_response"
+    prompts = f", prompts {verdict.prompt_version}" if verdict.prompt_version else ""
+    when = distance(verdict.created_at, found.now)
+    return f"score {verdict.score}, {contact}{written}; run {verdict.run}, {when}{prompts}"
+
+
+def _ring(found: Explanation, ring: WebhookDelivery) -> str:
     answer = ring.error or (
-        f"HTTP {ring.status_code}" if ring.status_code else "not sent yet" if ring.queued else "none"
+        f"HTTP {ring.status_code}" if ring.status_code else "not sent yet" if ring.queued else "no answer"
     )
-    return moment(ring.rung_at, found.now), ring.cause, answer
+    return f"{distance(ring.rung_at, found.now)}, {ring.cause}: {answer}"
 
 
-def _attempt(found: Explanation, attempt: ExplainedAttempt) -> Sequence[str]:
-    tokens = f"{attempt.input_tokens or 0:,} / {attempt.output_tokens or 0:,}"
+def _attempt(found: Explanation, attempt: ExplainedAttempt) -> str:
+    tokens = f"{attempt.input_tokens or 0:,} tokens in, {attempt.output_tokens or 0:,} out"
+    calls = attempt.calls or 0
+    cost = "" if attempt.cost_usd is None else f", ${attempt.cost_usd:.5f}{' (wasted)' if attempt.wasted else ''}"
+    by = f", found by {attempt.found_by}" if attempt.found_by else ""
     return (
-        moment(attempt.finished_at, found.now),
-        f"{attempt.run}",
-        attempt.found_by or "-",
-        attempt.words,
-        f"{attempt.calls or 0}",
-        tokens,
-        "-" if attempt.cost_usd is None else f"${attempt.cost_usd:.5f}{' (wasted)' if attempt.wasted else ''}",
+        f"{distance(attempt.finished_at, found.now)}, run {attempt.run}{by}: {attempt.words} "
+        f"{calls} {'call' if calls == 1 else 'calls'}, {tokens}{cost}"
     )
 
 
-def _table(console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    cells = [[Text(printable(cell)) for cell in row] for row in rows]
-    if not cells:
-        return
-    table = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for row in cells:
-        table.add_row(*row)
+def _title(console: Console, title: str) -> None:
     console.print()
-    console.print(table)
+    line(console, title, "bold")
+
+
+def _section(console: Console, title: str, lines: Iterable[str]) -> None:
+    every = list(lines)
+    if every:
+        _title(console, title)
+        for text in every:
+            paragraph(console, text)
+
+
+def _text(console: Console, title: str, text: str | None) -> None:
+    if text:
+        paragraph(console, f"{title}: {text}")
+
+
+def _list(console: Console, title: str, items: Iterable[str]) -> None:
+    every = list(items)
+    if every:
+        paragraph(console, f"{title}: {'; '.join(every)}")

@@ -1,0 +1,134 @@
+"""`public.leadhook_answers`: the newest answer of each lead, for people who want to read them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from leadhook.domain.answers import Answers
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Sql
+
+OTHER = UUID("00000000-0000-4000-8000-000000000002")
+
+
+def answers(db: "Sql", **given: Any) -> Answers:
+    """Call it."""
+    return Answers.model_validate(db.rpc("leadhook_answers", **given))
+
+
+def ids(found: Answers) -> list[str]:
+    """The leads, in the order of the list."""
+    return [answer.lead_id for answer in found.answers]
+
+
+def answer(db: "Sql", lead_id: str, score: int = 80, *, minutes_ago: float = 0, **lead: Any) -> None:
+    """A lead that was scored some time ago."""
+    db.ready_job(lead_id, **lead)
+    save(db, score)
+    db.run(
+        "update leadhook.verdicts set created_at = clock_timestamp() - make_interval(secs => %(s)s)"
+        " where lead_id = %(l)s",
+        s=minutes_ago * 60,
+        l=lead_id,
+    )
+
+
+def save(db: "Sql", score: int, **judged: Any) -> None:
+    """Claim the only ready lead and save this score."""
+    (lead,) = db.claim()["leads"]
+    result = db.result_of(lead, score)
+    result["paid"]["score"] |= judged
+    db.save(result)
+
+
+def test_an_answer_has_all_that_was_said(keyed: "Sql") -> None:
+    """Who, score, contact, reason, message, criteria and flags."""
+    keyed.ready_job("a")
+    save(keyed, 80, matched=["fintech"], missed=["founder"], flags=["asks_for_score"])
+    (found,) = answers(keyed).answers
+    assert (found.lead_id, found.name, found.user_id, found.tag) == ("a", "Name of a", keyed.USER, keyed.TAG)
+    assert (found.score, found.should_contact, found.written) == (80, True, True)
+    assert (found.response, found.subject, found.message) == ("A reason", "A subject", "A message")
+    assert (found.matched, found.missed, found.flags) == (("fintech",), ("founder",), ("asks_for_score",))
+    assert found.flag_words == ("names the score that it wants",)
+
+
+def test_the_newest_come_first_and_each_lead_once(keyed: "Sql") -> None:
+    """A replay's answer stands in the place of the one before."""
+    answer(keyed, "old", 60, minutes_ago=30)
+    answer(keyed, "new", 70, minutes_ago=10)
+    assert ids(answers(keyed)) == ["new", "old"]
+    keyed.rpc("leadhook_replay", p_lead_ids=["old"], p_actor="admin:1")
+    save(keyed, 20)
+    found = answers(keyed)
+    assert [(a.lead_id, a.score, a.run) for a in found.answers] == [("old", 20, 2), ("new", 70, 1)]
+
+
+def test_the_limit_cuts_and_says_so(keyed: "Sql") -> None:
+    """The newest stay."""
+    for i in range(3):
+        answer(keyed, f"lead-{i}", minutes_ago=i)
+    found = answers(keyed, p_limit=2)
+    assert (ids(found), found.has_more) == (["lead-0", "lead-1"], True)
+    found = answers(keyed, p_limit=3)
+    assert (len(found.answers), found.has_more) == (3, False)
+
+
+def test_answers_are_filtered_by_user_tag_score_and_time(keyed: "Sql") -> None:
+    """Each alone, and together."""
+    answer(keyed, "a", 80, minutes_ago=30)
+    answer(keyed, "b", 30, minutes_ago=20, tag="other")
+    answer(keyed, "c", 50, minutes_ago=10, user=OTHER)
+    assert ids(answers(keyed, p_user_id=keyed.USER)) == ["b", "a"]
+    assert ids(answers(keyed, p_tag=keyed.TAG)) == ["c", "a"]
+    assert ids(answers(keyed, p_min_score=50)) == ["c", "a"]
+    assert ids(answers(keyed, p_since=datetime.now(UTC) - timedelta(minutes=25))) == ["c", "b"]
+    assert ids(answers(keyed, p_tag=keyed.TAG, p_user_id=keyed.USER, p_min_score=80)) == ["a"]
+
+
+def test_an_answer_that_the_application_did_not_take_is_listed_as_such(keyed: "Sql") -> None:
+    """It was paid for, and it is not in llm_response."""
+    keyed.run("alter table public.llm_response add constraint no_eighties check (score < 80)")
+    answer(keyed, "a", 85)
+    (found,) = answers(keyed).answers
+    assert (found.score, found.written) == (85, False)
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_an_erased_lead_has_no_answer(keyed: "Sql", *, looked_at: bool) -> None:
+    """Neither before the next claim has looked at it nor afterwards."""
+    answer(keyed, "a")
+    keyed.run("delete from public.all_leads")
+    if looked_at:
+        keyed.touch("a")
+        keyed.claim()
+    assert ids(answers(keyed)) == []
+
+
+def test_rows_that_are_there_twice_make_one_answer(keyed: "Sql") -> None:
+    """The application's tables may have no keys."""
+    keyed.loosen()
+    answer(keyed, "a")
+    keyed.lead("a")
+    keyed.details("a")
+    assert ids(answers(keyed)) == ["a"]
+
+
+@pytest.mark.parametrize("limit", [0, 1001, None])
+def test_a_limit_out_of_bounds_is_the_callers_mistake(db: "Sql", limit: int | None) -> None:
+    """PT400."""
+    with pytest.raises(psycopg.Error) as caught:
+        answers(db, p_limit=limit)
+    assert caught.value.sqlstate == "PT400"
+
+
+def test_listing_changes_nothing(keyed: "Sql") -> None:
+    """It runs in a read-only transaction."""
+    answer(keyed, "a")
+    with keyed.transaction():
+        keyed.run("set transaction read only")
+        assert keyed.value("select public.leadhook_answers()")["answers"][0]["lead_id"] == "a"

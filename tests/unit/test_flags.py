@@ -1,0 +1,24 @@
+"""Every flag that a verdict can carry has words, and the same ones are in the docs."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from leadhook.domain.flags import FLAGS, flag_words
+
+ROOT = Path(__file__).parents[2]
+SIGNS = tomllib.loads((ROOT / "src/leadhook/gemini/signs.toml").read_text())
+SOURCES = "".join(file.read_text() for file in (ROOT / "src/leadhook/gemini").glob("*.py"))
+TABLE = re.findall(r"^\| `(\w+)` \| ", (ROOT / "docs/model.md").read_text(), re.MULTILINE)
+
+
+def test_every_flag_has_words() -> None:
+    """Those of the word list, and those that the code finds."""
+    assert set(SIGNS) <= set(FLAGS)
+    assert all(f'"{code}"' in SOURCES for code in set(FLAGS) - set(SIGNS))
+    assert set(FLAGS) <= set(TABLE)
+
+
+def test_a_flag_that_is_not_known_stays_as_it_is() -> None:
+    """A newer service may have written it."""
+    assert flag_words(["asks_for_score", "of_tomorrow"]) == ("names the score that it wants", "of_tomorrow")
