@@ -406,6 +406,7 @@ begin
       v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
   end;
 
+  perform leadhook.note_worker(p_worker, 'claim');
   v_touched := leadhook.has_touches(v_now);
   v_shut := leadhook.shut_gates(v_now);
   v_cut := v_touched or v_keys is not null and v_gate is distinct from 'unpriced' and v_shut.everything is null and (

@@ -335,6 +335,7 @@ begin
       sweep_round_started_at = case when not v_finished then coalesce(c.sweep_round_started_at, v_now) end,
       first_round_finished_at = case when v_finished then coalesce(c.first_round_finished_at, clock_timestamp()) else c.first_round_finished_at end
     where c.id; -- through the API, hosted projects refuse an UPDATE without WHERE
+    perform leadhook.note_worker(p_worker, 'sweep');
   end if;
 
   return jsonb_build_object(

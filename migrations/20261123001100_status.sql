@@ -200,11 +200,6 @@ begin
       'parked_keys', v_parked_keys,
       'triggers', leadhook.trigger_states(),
       'ring', to_jsonb(r),
-      'oldest_ready_ms', (
-        select floor(extract(epoch from clock_timestamp() - o.available_at) * 1000)::bigint
-        from (select j.available_at from leadhook.jobs as j where j.state = 'ready' and not j.slow order by j.available_at limit 1) as o
-        where o.available_at <= clock_timestamp() and isfinite(o.available_at)
-      ),
       'jobs', jsonb_build_object(
         'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),
         'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 1000) as n),
@@ -213,7 +208,7 @@ begin
         'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
         'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
       )
-    ) || leadhook.gate_states()
+    ) || leadhook.gate_states() || leadhook.waiting_work(clock_timestamp())
     from leadhook.controls as c
     cross join leadhook.ring_settings() as r
   );

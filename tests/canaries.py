@@ -21,6 +21,7 @@ TOLD = {
     "leadhook.rings": "to_jsonb(t)",
     "leadhook.replays": "to_jsonb(t)",
     "leadhook.figures": "to_jsonb(t)",
+    "leadhook.workers": "to_jsonb(t)",
 }
 """What the database keeps besides answers, which are personal data by their nature."""
 

@@ -17,18 +17,29 @@ def key_problem(settings: Settings) -> str | None:
     )
 
 
+def webhook_problem(settings: Settings) -> str | None:
+    """Why every webhook will be refused, in words; None when there is a secret to prove them by."""
+    if settings.webhook_secrets or settings.webhook_static_header:
+        return None
+    return (
+        "Neither WEBHOOK_SECRETS nor WEBHOOK_STATIC_HEADER is set: every webhook is refused, and leads wait for the "
+        "sweep. `leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads` prints the line to set; then "
+        "restart the service."
+    )
+
+
+def problems(settings: Settings) -> list[str]:
+    """What keeps the service from being ready, a sentence each."""
+    return [problem for problem in (key_problem(settings), webhook_problem(settings)) if problem]
+
+
 def warnings(settings: Settings) -> list[str]:
     """What works but deserves a second look, a sentence each."""
-    found = [key_problem(settings)]
+    found = problems(settings)
     if settings.poll_interval_sec:
         found.append(
             "POLL_INTERVAL_SEC is ignored, as nothing is polled: SWEEP_INTERVAL_SEC "
             f"({settings.sweep_interval_sec:g} s) says how often leads are searched for that no ring told of."
-        )
-    if not settings.webhook_secrets and not settings.webhook_static_header:
-        found.append(
-            "Neither WEBHOOK_SECRETS nor WEBHOOK_STATIC_HEADER is set: every ring is refused and leads wait for the "
-            "sweep. `leadhook webhooks install` prints the line to set."
         )
     if settings.webhook_static_header:
         found.append(
@@ -37,4 +48,4 @@ def warnings(settings: Settings) -> list[str]:
         )
     if settings.log_file and find_zone(settings.log_timezone) is None:
         found.append("LOG_TIMEZONE names no time zone that is known here: the times in LOG_FILE are India's (IST).")
-    return [sentence for sentence in found if sentence]
+    return found

@@ -155,7 +155,7 @@ def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingS
         readiness=Readiness(
             status=store.status,
             engine=engine.health,
-            key_problem=advice.key_problem(settings),
+            problems=advice.problems(settings),
             warnings=[*advice.warnings(settings), *([no_metrics] if no_metrics else [])],
             more_warnings=logs.troubles,
         ),

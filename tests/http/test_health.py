@@ -83,7 +83,7 @@ async def test_what_the_database_lacks_is_a_reason(service: Service, status: Sta
         (GOOD_STATUS.model_copy(update={"triggers": {"all_leads": True, "prompts": False}}), "Changes of prompts"),
         (GOOD_STATUS.model_copy(update={"ring": RingSettings(url_set=True, pg_net=True)}), "can't ring"),
         (GOOD_STATUS.model_copy(update={"jobs": {"held": 12}}), "12 leads"),
-        (GOOD_STATUS.model_copy(update={"jobs": {"held": 1000}}), "1000 or more leads"),
+        (GOOD_STATUS.model_copy(update={"jobs": {"held": 1000}}), "1,000 or more leads"),
     ],
     ids=["trigger", "ring", "held", "many held"],
 )
@@ -133,7 +133,7 @@ async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Servic
     service.state["readiness"] = Readiness(
         status=service.store.status,
         engine=lambda: service.engine.health,
-        key_problem="anon may not",
+        problems=["anon may not"],
         warnings=["anon may not", "another"],
     )
     answer = await service.client.get("/ready")

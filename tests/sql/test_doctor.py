@@ -115,7 +115,7 @@ async def test_doctor_finds_nothing_in_a_sound_installation(wired_database: "Dat
 
 ADDRESS = "from vault.decrypted_secrets where name = 'leadhook_ring_url'"
 PLANTED: dict[tuple[str, str, str], LiteralString] = {
-    ("database", "fault", "1 migrations are missing"): "delete from leadhook.migrations where name like '%%due.sql'",
+    ("database", "fault", "lacks 1 migration,"): "delete from leadhook.migrations where name like '%%due.sql'",
     ("database", "warning", "ahead of this"): "insert into leadhook.migrations values ('29990101000000_x.sql', '')",
     ("database", "warning", "leadhook_unsent"): "drop index public.leadhook_unsent",
     ("database", "fault", "has no column bio"): "alter table public.lead_details rename column bio to biography",
@@ -141,7 +141,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     ("ring", "fault", "can't be rung"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
     ("ring", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
     ("keys", "fault", "holds no API key"): "delete from public.gemini_api",
-    ("keys", "warning", "1 rows of gemini_api are blank"): "insert into public.gemini_api (api_key) values ('  ')",
+    ("keys", "warning", "has 1 blank row."): "insert into public.gemini_api (api_key) values ('  ')",
     ("keys", "fault", "does not look like"): "insert into public.gemini_api (api_key) values (E'visibly\\nfake')",
     (
         "keys",
@@ -150,7 +150,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     ): "insert into public.gemini_api (api_key) select api_key from public.gemini_api",
     ("leads", "fault", "no service claims"): "insert into leadhook.touches (kind, n, lead_ids, touched_at)"
     " values ('leads', 1, '{a}', now() - interval '1 hour')",
-    ("leads", "warning", "are held"): "insert into leadhook.jobs (lead_id, state) values ('a', 'held')",
+    ("leads", "warning", "is held"): "insert into leadhook.jobs (lead_id, state) values ('a', 'held')",
     ("leads", "warning", "for good"): "insert into leadhook.jobs (lead_id, state, error_code, reason)"
     " values ('a', 'dead', 'x', 'y')",
     (
@@ -158,7 +158,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
         "warning",
         "3.0 h ago",
     ): "update leadhook.controls set sweep_round_started_at = now() - interval '3 hours'",
-    ("leads", "warning", "1 are not scrapped"): "insert into public.lead_details (lead_id) values ('a');"
+    ("leads", "warning", "1 not scrapped"): "insert into public.lead_details (lead_id) values ('a');"
     " insert into public.all_leads (lead_id, user_id, tag, scrapped) values ('a', gen_random_uuid(), 't', false)",
 }
 """What is planted, by the finding that it must lead to."""
@@ -286,6 +286,9 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
         assert wired_supabase.secret_key not in str(found)
         return complaints(found)
 
+    ((about, level, words),) = await wrong()
+    assert (about, level, "No service has claimed or swept" in words) == ("supabase", "fault", True)
+    sound.claim()
     assert await wrong() == []
     ((about, level, words),) = await wrong(WEBHOOK_SECRETS="whsec_" + "A" * 40)
     assert (about, level) == ("ring", "fault")
@@ -297,7 +300,19 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     assert "SUPABASE_ANON_KEY" in words
     ((about, level, words),) = await wrong(GEMINI_MODEL="gemini-2.0-flash")
     assert (about, level, words) == ("model", "fault", "Google ended gemini-2.0-flash on 2026-06-01.")
+    ((about, level, words),) = await wrong(GEMINI_MODEL="gemini-9")
+    assert (about, level) == ("model", "warning")
     assert [about for about, _, _ in await wrong(WEBHOOK_SECRETS="", ADMIN_TOKENS="")] == ["settings", "settings"]
+    sound.make_job("held", state="held")
+    sound.run("delete from public.gemini_api")
+    door.reasons = [
+        (
+            "public.gemini_api holds no API key, or can't be read: no lead is claimed. "
+            "Add one: `insert into public.gemini_api (api_key) values ('…');`."
+        )
+    ]
+    told = await wrong()
+    assert [(about, level) for about, level, _ in told] == [("supabase", "fault"), ("supabase", "warning")]
 
 
 @pytest.mark.parametrize(

@@ -385,7 +385,7 @@ def test_ready_behind_others(keyed: "Sql") -> None:
     keyed.drain()
     found = told(keyed)
     assert (found.why, found.state) == ("queued", "ready")
-    assert "at most 4 leads are before it, 3 of its own user and tag" in found.sentence
+    assert "at most 4 leads are ahead of it, 3 of its own user and tag" in found.sentence
     assert "it is the next" in told(keyed, "x").sentence
 
 

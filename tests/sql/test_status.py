@@ -34,6 +34,9 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
         "ring": {"url_set": False, "secret_set": False, "pg_net": True, "vault_error": None},
         "jobs": NO_JOBS,
         "oldest_ready_ms": None,
+        "unclaimed_ms": None,
+        "working": False,
+        "workers": [],
         "pauses": [],
         "budgets": [],
         "spend": {"spent_usd": 0, "wasted_usd": 0, "reserved_usd": 0},
@@ -135,10 +138,92 @@ def test_status_tells_of_pauses_budgets_and_dollars(db: "Sql") -> None:
     assert (found.spend.spent_usd, found.spend.reserved_usd) == (0, 2)
 
 
-def test_status_tells_how_long_the_oldest_ready_lead_waits(db: "Sql") -> None:
-    """Not one that is to be tried again later."""
-    db.ready_job("a", available_at="2099-01-01T00:00:00Z")
-    assert status(db)["oldest_ready_ms"] is None
-    db.ready_job("b")
+@pytest.mark.parametrize("slow", [False, True])
+def test_status_tells_how_long_the_oldest_ready_lead_waits(db: "Sql", *, slow: bool) -> None:
+    """Of either priority; not one that is to be tried again later."""
+    db.ready_job("a", available_at="2099-01-01T00:00:00Z", slow=slow)
+    assert (status(db)["oldest_ready_ms"], status(db)["unclaimed_ms"]) == (None, None)
+    db.ready_job("b", slow=slow)
     db.age_job("b", 90)
     assert 90_000 <= status(db)["oldest_ready_ms"] < 150_000
+    assert 90_000 <= status(db)["unclaimed_ms"] < 150_000
+
+
+def test_what_is_paused_or_over_budget_is_not_unclaimed(db: "Sql") -> None:
+    """Nobody may claim it, so its age says nothing of the service."""
+    db.ready_job("a")
+    db.age_job("a", 90)
+    db.rpc("leadhook_pause", p_user_id=db.USER, p_tag=db.TAG, p_actor="ada")
+    assert (status(db)["unclaimed_ms"], status(db)["oldest_ready_ms"] >= 90_000) == (None, True)
+    db.rpc("leadhook_resume", p_user_id=db.USER, p_tag=db.TAG, p_actor="ada")
+    db.rpc("leadhook_pause", p_actor="ada")
+    assert status(db)["unclaimed_ms"] is None
+    db.rpc("leadhook_resume", p_actor="ada")
+    assert status(db)["unclaimed_ms"] >= 90_000
+
+
+def test_a_change_that_no_claim_has_looked_at_is_unclaimed(db: "Sql") -> None:
+    """Its lead may be eligible since."""
+    db.touch("a")
+    db.run("update leadhook.touches set touched_at = touched_at - interval '90 s'")
+    assert 90_000 <= status(db)["unclaimed_ms"] < 150_000
+
+
+def test_a_lease_that_ran_out_is_unclaimed_and_is_no_work(db: "Sql") -> None:
+    """Its worker is gone; one that lasts is work."""
+    db.make_job("a", state="leased")
+    assert (status(db)["working"], status(db)["unclaimed_ms"]) == (True, None)
+    db.age_job("a", 120)
+    assert (status(db)["working"], status(db)["unclaimed_ms"] >= 90_000) == (False, True)
+
+
+def test_status_names_the_workers_that_claimed_or_swept(db: "Sql") -> None:
+    """The last seen first; the installer's own sweep is none."""
+    db.claim(worker="idle")
+    db.run("update leadhook.workers set claimed_at = claimed_at - interval '400 s'")
+    db.rpc("leadhook_sweep", p_worker="idle")
+    db.claim(worker="busy")
+    db.rpc("leadhook_sweep", p_worker="leadhook install")
+    db.rpc("leadhook_sweep", p_worker=None)
+    busy, idle = status(db)["workers"]
+    assert (busy["worker"], busy["claimed_ms"] < 60_000, busy["swept_ms"]) == ("busy", True, None)
+    assert (idle["worker"], idle["claimed_ms"] >= 400_000, idle["swept_ms"] < 60_000) == ("idle", True, True)
+
+
+def test_a_claim_that_fails_is_not_noted(db: "Sql") -> None:
+    """Its rollback takes the note back."""
+    db.claim()
+    db.run("update leadhook.workers set claimed_at = claimed_at - interval '400 s'")
+    db.run("alter table leadhook.figures rename to gone")
+    with pytest.raises(psycopg.Error):
+        db.claim()
+    assert status(db)["workers"][0]["claimed_ms"] >= 400_000
+
+
+def test_a_busy_worker_is_noted_every_5_seconds_at_most(db: "Sql") -> None:
+    """A claim is no place for a write that nobody needs."""
+    db.claim()
+    row = db.value("select w.ctid::text || w.xmin::text from leadhook.workers as w")
+    db.claim()
+    assert db.value("select w.ctid::text || w.xmin::text from leadhook.workers as w") == row
+    db.run("update leadhook.workers set claimed_at = claimed_at - interval '6 s'")
+    db.claim()
+    assert status(db)["workers"][0]["claimed_ms"] < 5_000
+
+
+def test_a_worker_that_is_gone_is_forgotten_after_a_day(db: "Sql") -> None:
+    """Each process has a name of its own."""
+    db.claim(worker="old")
+    db.run("update leadhook.workers set claimed_at = claimed_at - interval '25 hours'")
+    db.claim(worker="new")
+    assert [worker["worker"] for worker in status(db)["workers"]] == ["new"]
+
+
+def test_counts_that_were_cut_are_named(db: "Sql") -> None:
+    """So that a program does not take them for exact ones."""
+    db.run("insert into leadhook.jobs (lead_id, state) select i::text, 'held' from generate_series(1, 1500) as i")
+    assert Status.model_validate(status(db)).capped == ("held",)
+    db.run("insert into leadhook.touches (kind, n) select 'everything', 0 from generate_series(1, 1500)")
+    found = Status.model_validate(status(db))
+    assert found.capped == ("held", "touches")
+    assert found.model_dump(mode="json")["capped"] == ["held", "touches"]

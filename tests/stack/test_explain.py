@@ -64,13 +64,13 @@ def test_it_is_told_for_people_and_for_programs(wired_supabase: Supabase, lead_i
 
 
 def test_what_it_can_not_tell_is_said_in_words(wired_supabase: Supabase) -> None:
-    """An unknown lead; a key that may not ask; a database that is not migrated: exit 1, and what to do."""
+    """An unknown lead; a key that may not ask; a database that is not migrated: what to do, and exit 2 for the key."""
     code, out, _ = explain(wired_supabase, "nobody")
     assert code == 1
     assert "public.all_leads has no row with this lead_id" in out
 
     code, _, err = explain(wired_supabase, "nobody", key=wired_supabase.publishable_key)
-    assert code == 1
+    assert code == 2
     assert err.startswith("leadhook: SUPABASE_SECRET_KEY holds a key of the role anon")
 
     with wired_supabase.database.connect() as owner:
@@ -87,18 +87,39 @@ def test_status_is_one_screen_and_says_what_keeps_leads_back(wired_supabase: Sup
     code, out, err = run(wired_supabase, "status")
     assert (code, err) == (1, "")
     assert "public.gemini_api holds no API key" in out
+    assert "No service has claimed or swept here yet" in out
 
     with wired_supabase.database.connect() as owner:
         owner.execute("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
+        owner.execute("select public.leadhook_sweep('worker-1')")
     code, out, err = run(wired_supabase, "status")
     assert (code, err, len(out.splitlines()) < 24) == (0, "", True)
     assert "Nothing keeps leads from being worked on." in out
     assert "1 of 1 usable, 1 of them untried" in out
     assert "0 waiting, 0 held, 0 ready" in out
+    assert "worker-1: no claim yet, swept" in out
 
     code, out, err = run(wired_supabase, "status", "--json")
-    assert (code, json.loads(out)["keys"]["total"]) == (0, 1)
-    assert run(wired_supabase, "status", key=wired_supabase.publishable_key)[0] == 1
+    found = json.loads(out)
+    assert (code, found["keys"]["total"], found["capped"], found["reasons"]) == (0, 1, [], [])
+    assert run(wired_supabase, "status", key=wired_supabase.publishable_key)[0] == 2
+
+
+def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(wired_supabase: Supabase) -> None:
+    """Exit 1, and the command that ends exactly this pause."""
+    with wired_supabase.database.connect() as owner:
+        owner.execute("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
+        owner.execute("select public.leadhook_sweep('worker-1')")
+        owner.execute("select public.leadhook_pause(%s, 'it''s', 'ada')", [USER])
+        owner.execute(
+            "insert into leadhook.jobs (lead_id, state) select i::text, 'held' from generate_series(1, 1001) as i"
+        )
+    code, out, _ = run(wired_supabase, "status")
+    assert code == 1
+    assert "Leads are kept from being worked on:" in out
+    assert f"""`leadhook resume --user {USER} --tag 'it'"'"'s'`.""" in out
+    assert "1,000 or more held" in out
+    assert json.loads(run(wired_supabase, "status", "--json")[1])["capped"] == ["held"]
 
 
 @pytest.fixture

@@ -21,12 +21,19 @@ ENDING, ENDS_ON = "gemini-2.5-flash", date(2026, 12, 1)
 )
 def test_end_of_a_model_is_told_before_it_comes(model: str, today: date, level: str) -> None:
     """With the day and what to set instead."""
-    (finding,) = judge_model(model, today)
+    (finding,) = judge_model(model, today=today)
     assert finding.level == level
     assert model in finding.sentence
     if level != "ok":
         assert str(ENDS_ON) in finding.sentence
         assert finding.mend == "GEMINI_MODEL=gemini-3.5-flash-lite"
+
+
+def test_a_model_that_nobody_knows_is_not_ok() -> None:
+    """Most often a slip of the finger: the first lead would tell."""
+    (finding,) = judge_model("gemini-9", priced=False)
+    assert finding.level == "warning"
+    assert "--live" in str(finding.mend)
 
 
 def test_default_model_is_not_one_that_ends() -> None:

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
+
 from leadhook.store import Status
-from leadhook.web.readiness import judge_gates
+from leadhook.web.readiness import judge_all, judge_gates, judge_work
 
 USER = UUID("00000000-0000-4000-8000-000000000001")
 AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -24,10 +26,15 @@ def test_pause_of_everything_is_a_reason_and_one_of_a_user_a_warning() -> None:
         {"user_id": USER, "actor": "bo", "paused_at": AT},
     ]
     found = judge_gates(Status.model_validate({"pauses": pauses}))
-    assert found.reasons == ("Everything is paused since 2026-11-23 08:00:00 UTC by ada: spring cleaning.",)
-    assert found.warnings == (
-        f"User {USER}, tag a, is paused since 2026-11-23 08:00:00 UTC by bo.",
-        f"User {USER} is paused since 2026-11-23 08:00:00 UTC by bo.",
+    assert tuple(map(str, found.reasons)) == (
+        "Everything is paused since 2026-11-23 08:00:00 UTC by ada: spring cleaning. To end it: `leadhook resume`.",
+    )
+    assert tuple(map(str, found.warnings)) == (
+        (
+            f"User {USER}, tag a, is paused since 2026-11-23 08:00:00 UTC by bo. "
+            f"To end it: `leadhook resume --user {USER} --tag a`."
+        ),
+        f"User {USER} is paused since 2026-11-23 08:00:00 UTC by bo. To end it: `leadhook resume --user {USER}`.",
     )
 
 
@@ -39,10 +46,63 @@ def test_spent_budget_of_all_is_a_reason_and_one_of_a_user_a_warning() -> None:
         {"user_id": USER, "daily_usd": 0.01, "left_usd": 0.01, "spent": True, "too_small": True},
     ]
     found = judge_gates(Status.model_validate({"budgets": budgets}))
-    assert found.reasons == (
-        "The budget of all users, $5 a day, is spent: leads wait for midnight UTC or a higher budget.",
+    assert tuple(map(str, found.reasons)) == (
+        (
+            "The budget of all users, $5 a day, is spent: leads wait for midnight UTC. "
+            "Raise it: `leadhook budget set DOLLARS`."
+        ),
     )
-    assert found.warnings == (
-        f"The budget of user {USER}, $0.5 a day, is spent: leads wait for midnight UTC or a higher budget.",
-        f"The budget of user {USER}, $0.01 a day, is less than one lead may cost: raise it.",
+    assert tuple(map(str, found.warnings)) == (
+        (
+            f"The budget of user {USER}, $0.5 a day, is spent: leads wait for midnight UTC. "
+            f"Raise it: `leadhook budget set DOLLARS --user {USER}`."
+        ),
+        (
+            f"The budget of user {USER}, $0.01 a day, is less than one lead may cost. "
+            f"Raise it: `leadhook budget set DOLLARS --user {USER}`."
+        ),
     )
+
+
+SEEN = {"worker": "host/1/ab", "claimed_ms": 1_000_000, "swept_ms": 200_000}
+KEYS = {"total": 1, "healthy": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ({}, "No service has claimed or swept here yet"),
+        ({"workers": [SEEN]}, None),
+        ({"workers": [SEEN | {"swept_ms": 361_000}]}, "No service has claimed or swept for 6 minutes"),
+        ({"workers": [SEEN | {"swept_ms": 361_000, "claimed_ms": 5}]}, None),
+        ({"workers": [SEEN | {"swept_ms": None}]}, "No service has claimed or swept for 17 minutes"),
+        ({"workers": [SEEN], "unclaimed_ms": 9_000}, None),
+        (
+            {"workers": [SEEN], "unclaimed_ms": 300_000},
+            "Leads have waited for 5 minutes, and the last",
+        ),
+        ({"workers": [SEEN], "unclaimed_ms": 300_000, "working": True}, None),
+        ({"workers": [SEEN | {"claimed_ms": 200}], "unclaimed_ms": 300_000}, None),
+        ({"workers": [SEEN | {"claimed_ms": None}], "unclaimed_ms": 30_000}, "no claim has succeeded"),
+        ({"workers": [SEEN], "unclaimed_ms": 300_000, "keys": {"total": 1}}, None),
+    ],
+)
+def test_a_service_that_does_not_work_is_found_by_what_it_left(status: dict[str, object], words: str | None) -> None:
+    """An idle one sweeps each SWEEP_INTERVAL_SEC; one with a free slot claims what is ready at once."""
+    found = [str(trouble) for trouble in judge_work(Status.model_validate({"keys": KEYS} | status), 300)]
+    assert [words in trouble for trouble in found if words] == ([True] if words else [])
+    assert bool(found) == bool(words)
+
+
+def test_an_operator_is_told_of_every_pause_and_budget_as_a_reason() -> None:
+    """The service is ready while one user is paused, but his leads are kept back."""
+    status = {
+        "keys": KEYS,
+        "workers": [SEEN],
+        "pauses": [{"user_id": USER, "actor": "bo", "paused_at": AT}],
+        "budgets": [{"user_id": USER, "daily_usd": 0.5, "left_usd": 0, "spent": True}],
+        "jobs": {"held": 1},
+    }
+    found = judge_all(Status.model_validate(status), 300)
+    assert [trouble.cause for trouble in found.reasons] == ["pause", "budget"]
+    assert [trouble.cause for trouble in found.warnings] == ["ring", "held"]

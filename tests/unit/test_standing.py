@@ -182,7 +182,7 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "queued behind many": (
         {"job": job("ready"), "queue": {"ahead": 1000, "ahead_in_lane": 7, "finished_last_minute": 30}},
         "queued",
-        "at most 1000 or more leads are before it, 7 of its own user and tag, and 30 leads ended in the last minute.",
+        "1,000 or more leads are ahead of it, 7 of its own user and tag, and 30 leads ended in the last minute.",
     ),
     "queued by a replay": (
         {

@@ -7,17 +7,16 @@ from importlib.resources import files
 from typing import Any, Final
 
 from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.domain.standing.words import amount, count_words
 from leadhook.install.connection import Connection, fetch_one, fetch_optional
-from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations
 from leadhook.install.sequences import Behind, find_behind
 from leadhook.install.sql import question as installer_question
-from leadhook.install.tables import ALL, MissingIndex, check_tables, find_missing_indexes
+from leadhook.install.tables import ALL, MissingIndex, find_missing_indexes, find_table_faults
+from leadhook.web.readiness import UNCLAIMED_S
 
 MIGRATE: Final = "leadhook migrate"
 WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads"
-LATE_S: Final = 60.0
-"""A touch or ready lead that is older waits for something; a claim takes milliseconds."""
 ROUND_S: Final = 3600.0
 """A round of the sweep begins every SWEEP_INTERVAL_SEC, 300 by default."""
 
@@ -45,10 +44,9 @@ class Facts:
 
 async def judge_ground(connection: Connection) -> list[Finding]:
     """Whether the application's tables fit, and whether the schema is there; the rest can be asked only then."""
-    try:
-        await check_tables(connection)
-    except InstallError as error:
-        return [fault("database", str(error), "Rename or alter the columns named, or ask the application's owner.")]
+    if faults := await find_table_faults(connection):
+        words = f"The application's tables are not as leadhook needs them: {'; '.join(each.words for each in faults)}."
+        return [fault("database", words, "`leadhook install --plan` prints the statements that help.")]
     there = await fetch_one(connection, b"select to_regclass('leadhook.migrations') is not null as migrated")
     if not there["migrated"]:
         return [fault("database", "leadhook is not in this database: the schema leadhook does not exist.", MIGRATE)]
@@ -79,10 +77,12 @@ def judge_schema(row: dict[str, Any]) -> list[Finding]:
     """The migrations, and who may call what."""
     ours, applied = {migration.name for migration in read_migrations()}, set(row["migrations"])
     if missing := sorted(ours - applied):
-        return [fault("database", f"{len(missing)} migrations are missing, from {missing[0]} on.", MIGRATE)]
+        return [
+            fault("database", f"The database lacks {amount(len(missing), 'migration')}, from {missing[0]} on.", MIGRATE)
+        ]
     found = [ok("database", f"The schema is that of this version ({max(ours)}).")]
     if newer := sorted(applied - ours):
-        words = f"The database is {len(newer)} migrations ahead of this program, up to {newer[-1]}."
+        words = f"The database is {amount(len(newer), 'migration')} ahead of this program, up to {newer[-1]}."
         found = [warning("database", words, "Use the version that migrated it.")]
     if not row["has_unsent_index"]:
         found.append(
@@ -163,28 +163,34 @@ def judge_work(facts: Facts) -> list[Finding]:
     """Whether somebody works, and why leads wait."""
     row, leads = facts.row, facts.leads
     found = []
-    late = max(row["oldest_touch_s"] or 0, row["oldest_ready_s"] or 0)
-    if late > LATE_S:
-        words = f"Work has waited for {late:.0f} s: no service claims leads here, or none has a free slot."
-        found.append(fault("leads", words, "curl https://YOUR-SERVICE/ready says what keeps it from them."))
+    waiting = row["waiting"]
+    late = (waiting["unclaimed_ms"] or 0) / 1000
+    if late > UNCLAIMED_S and not waiting["working"]:
+        words = f"Work has waited for {late:.0f} s: no service claims leads here."
+        mend = "curl https://YOUR-SERVICE/ready says what keeps it from them; if no service runs: leadhook serve"
+        found.append(fault("leads", words, mend, cause="worker"))
     if (row["sweep_age_s"] or 0) > ROUND_S:
         found.append(warning("leads", f"The last sweep began {row['sweep_age_s'] / 3600:.1f} h ago.", "leadhook serve"))
     if row["held"]:
-        words = f"{_count(row['held'])} leads from before the installation are held."
-        found.append(warning("leads", words, "leadhook backlog status; leadhook backlog release --limit 100"))
+        words = f"{count_words(row['held'], 'lead')} from before the installation {_be(row['held'])} held."
+        mend = "leadhook backlog status; leadhook backlog release --limit 100"
+        found.append(warning("leads", words, mend, cause="held"))
     if row["dead"]:
-        words = f"{_count(row['dead'])} leads failed for good."
-        mend = "select lead_id, error_code, reason from leadhook.jobs where state = 'dead'; then replay them"
+        words = f"{count_words(row['dead'], 'lead')} failed for good."
+        mend = (
+            "select lead_id, error_code, reason from leadhook.jobs where state = 'dead'; fix the cause, then: "
+            "leadhook replay --state dead"
+        )
         found.append(warning("leads", words, mend))
     unsent, eligible = leads["unsent"], leads["eligible"]
     if unsent and not eligible:
         lacks = {
-            "are not scrapped": leads["not_scrapped"],
-            "have no row in all_leads": leads["unknown"],
-            "have no prompts row of the same user and tag": leads["without_prompts"],
+            "not scrapped": leads["not_scrapped"],
+            "without a row in all_leads": leads["unknown"],
+            "without a prompts row of the same user and tag": leads["without_prompts"],
         }
         said = ", ".join(f"{n} {words}" for words, n in lacks.items() if n)
-        words = f"None of {_count(unsent)} unsent leads is eligible: {said}."
+        words = f"{count_words(unsent, 'unsent lead')}, none of them eligible: {said}."
         found.append(warning("leads", words, "leadhook explain LEAD_ID says it of one."))
     return found or [ok("leads", "No work is left lying.")]
 
@@ -194,8 +200,8 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")  # noqa: PLR2004 - as many as a sentence bears
 
 
-def _count(n: int) -> str:
-    return f"{n} or more" if n >= 1000 else f"{n}"  # noqa: PLR2004 - where the question stops counting
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 async def rings(connection: Connection) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from leadhook import advice
 from leadhook.doctor import database, keys, ringing, service
-from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.doctor.finding import Finding, Level, fault, ok, warning
 from leadhook.doctor.model import judge_model
 from leadhook.doctor.shipping import try_log
 from leadhook.install.connection import Connection, connect
@@ -15,6 +15,10 @@ from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
 
 Tell = Callable[[Finding], None]
+CONNECT = (
+    "DATABASE_URL is the direct connection of the database's owner: dashboard, Connect > Direct connection "
+    "(or Session pooler where there is no IPv6)."
+)
 TABLE = "The README's table has every setting; .env.example too."
 
 
@@ -30,10 +34,12 @@ async def examine(
         env: the environment; None is this process's.
     """
     env = os.environ if env is None else env
+    tell = _once(tell)
     settings = _settings(tell, env)
     if settings is not None:
         _, found = await service.ask_supabase(settings)
-        for finding in [*found, *judge_model(settings.gemini_model), *await try_log(settings)]:
+        model = judge_model(settings.gemini_model, priced=_priced(settings))
+        for finding in [*found, *model, *await try_log(settings)]:
             tell(finding)
     url = env.get("DATABASE_URL", "").strip()
     ring_url = None
@@ -42,7 +48,7 @@ async def examine(
             async with connect(url) as connection:
                 ring_url = await examine_database(connection, tell, settings, live=live, at=at)
         except InstallError as error:
-            tell(fault("database", str(error), "Correct DATABASE_URL, or see what it says."))
+            tell(fault("database", str(error), CONNECT))
     else:
         words = "DATABASE_URL is not set: triggers, grants, pg_net, Vault and the round trip were not looked at."
         tell(
@@ -53,6 +59,26 @@ async def examine(
     if ring_url is None:
         for finding in await service.ask_service(at or service.service_url(None, settings)):
             tell(finding)
+
+
+def _once(tell: Tell) -> Tell:
+    """Each cause once, though settings, database, keys and service may all speak of it."""
+    seen: set[str] = set()
+
+    def tell_once(finding: Finding) -> None:
+        names = {name for name in (finding.cause, f"{finding.sentence} {finding.mend}") if name}
+        if finding.level is Level.OK or not names & seen:
+            seen.update(names)
+            tell(finding)
+
+    return tell_once
+
+
+def _priced(settings: Settings) -> bool:
+    try:
+        return read_prices(settings.gemini_price_file).price_of(settings.gemini_model) is not None
+    except SettingsError:
+        return True  # told already
 
 
 def _settings(tell: Tell, env: Mapping[str, str]) -> Settings | None:

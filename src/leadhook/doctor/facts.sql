@@ -43,11 +43,7 @@ select
     select from pg_catalog.pg_stat_activity as a
     where a.datname = current_database() and (a.backend_type ilike 'pg_net%%' or a.application_name ilike 'pg_net%%')
   ) as pg_net_lives,
-  (select extract(epoch from clock_timestamp() - min(t.touched_at))::float8 from leadhook.touches as t) as oldest_touch_s,
-  (
-    select extract(epoch from clock_timestamp() - min(j.available_at))::float8
-    from leadhook.jobs as j where j.state = 'ready' and not j.slow
-  ) as oldest_ready_s,
+  leadhook.waiting_work(clock_timestamp()) as waiting,
   extract(epoch from clock_timestamp() - c.sweep_round_started_at)::float8 as sweep_age_s,
   (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n) as held,
   (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n) as dead

@@ -27,6 +27,8 @@ class Finding(BaseModel):
     sentence: str
     mend: str | None = None
     """A command, SQL, or what to do."""
+    cause: str | None = None
+    """What is behind it: two findings of one cause are shown once."""
 
 
 def ok(about: str, sentence: str) -> Finding:
@@ -34,11 +36,11 @@ def ok(about: str, sentence: str) -> Finding:
     return Finding(about=about, level=Level.OK, sentence=sentence)
 
 
-def warning(about: str, sentence: str, mend: str) -> Finding:
+def warning(about: str, sentence: str, mend: str, cause: str | None = None) -> Finding:
     """It could be better."""
-    return Finding(about=about, level=Level.WARNING, sentence=sentence, mend=mend)
+    return Finding(about=about, level=Level.WARNING, sentence=sentence, mend=mend, cause=cause)
 
 
-def fault(about: str, sentence: str, mend: str) -> Finding:
+def fault(about: str, sentence: str, mend: str, cause: str | None = None) -> Finding:
     """It must be mended."""
-    return Finding(about=about, level=Level.FAULT, sentence=sentence, mend=mend)
+    return Finding(about=about, level=Level.FAULT, sentence=sentence, mend=mend, cause=cause)

@@ -8,6 +8,7 @@ import aiohttp
 
 from leadhook import network
 from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.domain.standing.words import amount
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
 LIVE_S: Final = 15.0
@@ -20,11 +21,11 @@ def judge_format(keys: Sequence[dict[str, Any]]) -> list[Finding]:
     """Blank, doubled and strange ones."""
     usable = [key for key in keys if key["api_key"]]
     if not usable:
-        return [fault("keys", "public.gemini_api holds no API key: no lead is claimed.", ADD)]
+        return [fault("keys", "public.gemini_api holds no API key: no lead is claimed.", ADD, cause="keys")]
     found = []
     if blank := sum(key["rows"] for key in keys if not key["api_key"]):
         mend = r"delete from public.gemini_api where btrim(coalesce(api_key, ''), E' \t\r\n') = '';"
-        found.append(warning("keys", f"{blank} rows of gemini_api are blank.", mend))
+        found.append(warning("keys", f"public.gemini_api has {amount(blank, 'blank row')}.", mend))
     for key in usable:
         if not _LOOKS_LIKE_A_KEY.fullmatch(key["api_key"]):
             found.append(
@@ -40,7 +41,7 @@ def judge_format(keys: Sequence[dict[str, Any]]) -> list[Finding]:
                     "Delete the others.",
                 )
             )
-    return found or [ok("keys", f"{len(usable)} keys, all of a key's form.")]
+    return found or [ok("keys", f"{amount(len(usable), 'key')}, {'' if len(usable) == 1 else 'all '}of a key's form.")]
 
 
 async def ask_google(keys: Sequence[dict[str, Any]], model: str, base_url: str | None) -> list[Finding]:

@@ -15,11 +15,24 @@ ENDS: Final = {
 NEXT: Final = "GEMINI_MODEL=gemini-3.5-flash-lite"
 
 
-def judge_model(model: str, today: date | None = None) -> list[Finding]:
-    """What is known of it without asking Google."""
-    ends = ENDS.get(model)
+def judge_model(model: str, *, priced: bool = True, today: date | None = None) -> list[Finding]:
+    """What is known of it without asking Google.
+
+    Args:
+        model: its name.
+        priced: the price file has it.
+        today: None is now.
+    """
+    ends = ENDS.get(model.removeprefix("models/"))
+    if ends is None and not priced:
+        words = f"{model} is not a model that leadhook knows: neither its price nor its shutdown date."
+        mend = (
+            f"leadhook doctor --live asks Google whether there is such a model; {NEXT} is known; "
+            "GEMINI_PRICE_FILE may have its price (docs/spend.md)."
+        )
+        return [warning("model", words, mend)]
     if ends is None:
-        return [ok("model", f"{model} is used; no end of it is known here.")]
+        return [ok("model", f"{model} is used; no shutdown date is known for it.")]
     if ends <= (today or datetime.now(UTC).date()):
         return [fault("model", f"Google ended {model} on {ends}.", NEXT)]
     return [warning("model", f"Google ends {model} on {ends}.", NEXT)]

@@ -5,10 +5,11 @@ import json
 import sys
 
 from rich.console import Console
-from rich.text import Text
 
 from leadhook.doctor.examination import examine
 from leadhook.doctor.finding import Finding, Level
+from leadhook.domain.standing.words import amount
+from leadhook.terminal.page import line, open_console
 
 _SIGNS = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level.FAULT: ("fault", "red")}
 
@@ -17,15 +18,15 @@ def run(*, live: bool, at: str | None, as_json: bool) -> int:
     """`leadhook doctor`.
 
     Returns:
-        0 when nothing is at fault (warnings may be), else 1.
+        0 when nothing is at fault (warnings may be), 2 when a setting is, else 1.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console()
     found: list[Finding] = []
 
     def tell(finding: Finding) -> None:
         found.append(finding)
         if not as_json:
-            console.print(_line(finding))
+            _show(finding, console)
 
     asyncio.run(examine(tell, live=live, at=at))
     counts = {level: sum(finding.level is level for finding in found) for level in Level}
@@ -33,11 +34,15 @@ def run(*, live: bool, at: str | None, as_json: bool) -> int:
         told = {"counts": counts, "findings": [finding.model_dump() for finding in found]}
         sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
     else:
-        console.print(f"\n{counts[Level.FAULT]} faults, {counts[Level.WARNING]} warnings, {counts[Level.OK]} ok")
+        faults, warnings = amount(counts[Level.FAULT], "fault"), amount(counts[Level.WARNING], "warning")
+        line(console, f"{faults}, {warnings}, {counts[Level.OK]} ok")
+    if any(finding.level is Level.FAULT and finding.about == "settings" for finding in found):
+        return 2
     return 1 if counts[Level.FAULT] else 0
 
 
-def _line(finding: Finding) -> Text:
+def _show(finding: Finding, console: Console) -> None:
     word, colour = _SIGNS[finding.level]
-    line = Text.assemble((f"{word:8}", colour), (f"{finding.about:11}", "bold"), finding.sentence)
-    return line.append(f"\n{'':19}→ {finding.mend}", "dim") if finding.mend else line
+    line(console, f"{word:8}{finding.about:11}{finding.sentence}", colour if finding.level is not Level.OK else "")
+    if finding.mend:
+        line(console, f"→ {finding.mend}", indent=8)

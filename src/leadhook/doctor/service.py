@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from leadhook import network
+from leadhook.advice import key_problem
 from leadhook.doctor.finding import Finding, fault, ok, warning
 from leadhook.settings import Settings
 from leadhook.store import Status, StoreError, open_store
-from leadhook.web.readiness import judge_database
+from leadhook.web.readiness import judge_database, judge_work
 
 PATIENCE_S: Final = 10.0
+LOG: Final = "The service's log says since when, and names the leads; `leadhook status` shows what waits."
 SKEW_S: Final = 5.0
 """Signatures are good for minutes, and leases are the database's: a few seconds do no harm."""
 
@@ -27,13 +29,13 @@ async def ask_supabase(settings: Settings) -> tuple[Status | None, list[Finding]
         async with open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store:
             status = await store.status()
     except StoreError as error:
-        return None, [
-            fault("supabase", f"{error.reason[:1].upper()}{error.reason[1:].rstrip('.')}.", "See what it says.")
-        ]
+        words = f"{error.reason[:1].upper()}{error.reason[1:].rstrip('.')}."
+        return None, [fault("supabase", words, _remedy(error, settings))]
     told = judge_database(status)
     found = [ok("supabase", f"{settings.supabase_url} answers, and {settings.supabase_key_name} may do the work.")]
-    found += [fault("supabase", reason, "See what it says.") for reason in told.reasons]
-    found += [warning("supabase", words, "See what it says.") for words in told.warnings]
+    reasons = (*told.reasons, *judge_work(status, settings.sweep_interval_sec))
+    found += [fault("supabase", trouble.sentence, trouble.remedy, trouble.cause) for trouble in reasons]
+    found += [warning("supabase", trouble.sentence, trouble.remedy, trouble.cause) for trouble in told.warnings]
     return status, found
 
 
@@ -48,7 +50,7 @@ async def ask_service(url: str) -> list[Finding]:
     except (aiohttp.ClientError, OSError, ValueError) as error:
         words = f"No service answers at {url}/ready ({type(error).__name__})."
         return [fault("service", words, "leadhook serve; or name its address with --service.")]
-    found = [fault("service", reason, "See what it says.") for reason in _strings(body, "reasons")]
+    found = [fault("service", reason, LOG, cause=reason) for reason in _strings(body, "reasons")]
     found = found or [ok("service", f"The service at {url} is ready.")]
     return found + (judge_clock("the service", parsedate_to_datetime(date)) if date else [])
 
@@ -68,6 +70,18 @@ def service_url(ring_url: str | None, settings: Settings | None) -> str:
         parts = urlsplit(ring_url.strip())
         return f"{parts.scheme}://{parts.netloc}"
     return f"http://127.0.0.1:{settings.port if settings else 8000}"
+
+
+def _remedy(error: StoreError, settings: Settings) -> str:
+    if problem := key_problem(settings) if error.kind == "misconfigured" else None:
+        return problem
+    if error.code == "PGRST106":
+        return "Dashboard: Project Settings > Data API > Exposed schemas, add public."
+    if error.wrong_settings:
+        return "Copy URL and secret key again from the dashboard: Project Settings > API Keys."
+    if error.kind == "unavailable":
+        return f"Check that {settings.supabase_url} is the project's address and that the project runs, then repeat."
+    return "leadhook migrate"
 
 
 def _strings(body: Any, name: str) -> list[str]:

@@ -17,6 +17,15 @@ def distance(time: datetime, now: datetime) -> str:
     seconds = (time - now).total_seconds()
     if abs(seconds) < 1:
         return "now"
-    count, name = next((round(abs(seconds) / unit), name) for unit, name, most in _UNITS if abs(seconds) / unit < most)
-    words = f"{count} {name}{'' if count == 1 else 's'}"
+    words = _length(abs(seconds))
     return f"in {words}" if seconds > 0 else f"{words} ago"
+
+
+def duration_words(ms: float) -> str:
+    """`40 seconds`, `3 minutes`."""
+    return _length(max(ms / 1000, 1))
+
+
+def _length(seconds: float) -> str:
+    count, name = next((round(seconds / unit), name) for unit, name, most in _UNITS if seconds / unit < most)
+    return f"{count} {name}{'' if count == 1 else 's'}"

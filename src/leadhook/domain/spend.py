@@ -17,6 +17,14 @@ DIGITS: Final = 9
 """Of a dollar: a billionth is less than a token of any model costs."""
 
 
+def dollars(usd: float) -> str:
+    """`$12.50`, `$0.0142`, `$0.00108`: at least two figures of whatever it is, and `$0.00` for nothing."""
+    if abs(usd) >= 1 or abs(usd) < 10**-DIGITS:
+        return f"${usd:,.2f}"
+    places = next((places for places in range(2, DIGITS) if abs(usd) >= 10 ** (1 - places)), DIGITS)
+    return f"${usd:.{places}f}"
+
+
 class Price(BaseModel):
     """Dollars for a million tokens of one model."""
 

@@ -112,6 +112,13 @@ async def check_tables(connection: Connection) -> None:
     Raises:
         InstallError: names every column that is missing or has another type, and the statements that help.
     """
+    if faults := await find_table_faults(connection):
+        references = await (await connection.execute(question("lead_references"), ALL)).fetchall()
+        raise InstallError(_refusal(faults, references))
+
+
+async def find_table_faults(connection: Connection) -> list[Fault]:
+    """Every column that is missing or has another type."""
     rows = await (await connection.execute(question("columns"), ALL)).fetchall()
     kinds = {row["table_name"]: row["kind"] for row in rows}
     faults: list[Fault] = []
@@ -121,9 +128,7 @@ async def check_tables(connection: Connection) -> None:
             faults += _column_faults(table, found)
         else:
             faults.append(Fault(f"public.{table} is not a table; rename it, and a table is made in its place", ""))
-    if faults:
-        references = await (await connection.execute(question("lead_references"), ALL)).fetchall()
-        raise InstallError(_refusal(sorted(faults), references))
+    return sorted(faults)
 
 
 def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -> str:

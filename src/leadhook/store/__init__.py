@@ -3,7 +3,7 @@
 from leadhook.store.client import Store, open_store
 from leadhook.store.errors import StoreError
 from leadhook.store.replays import ComparisonSum, DryRun, LeadProgress, ReplaySlice, ReplayStatus
-from leadhook.store.replies import KeyCounts, ReplayedLead, ReplayReply, RestingKey, RingSettings, Status
+from leadhook.store.replies import KeyCounts, ReplayedLead, ReplayReply, RestingKey, RingSettings, SeenWorker, Status
 from leadhook.store.text import cleaned
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ReplayedLead",
     "RestingKey",
     "RingSettings",
+    "SeenWorker",
     "Status",
     "Store",
     "StoreError",

@@ -17,6 +17,7 @@ _TIMEOUTS: Final = ("57014", "timeout", "http_504")
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 _MISCONFIGURED_CLASSES: Final = ("0A", "28", "3D", "3F", "42")
 """Unsupported, authorisation, catalog, schema, and whatever is missing, misspelt or forbidden."""
+_WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "bad_settings", "not_supabase")
 _REFUSED_KEYS: Final = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 
 
@@ -47,6 +48,11 @@ class StoreError(Exception):
         Everything else befalls all leads: the network, the gateway, the key, a table of leadhook's own.
         """
         return self.timed_out or (bool(_SQLSTATE.fullmatch(self.code)) and not _is_ours(self.code))
+
+    @property
+    def wrong_settings(self) -> bool:
+        """SUPABASE_URL or its key is wrong; nothing else helps."""
+        return self.code in _WRONG_SETTINGS
 
 
 def explain(function: str, status: int, body: str) -> StoreError:

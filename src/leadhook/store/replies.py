@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from leadhook.domain.job import Batch
 from leadhook.domain.lead import Prompts
+from leadhook.domain.standing.words import COUNTED_UP_TO
 
 
 class ReplayedLead(BaseModel):
@@ -110,6 +111,22 @@ class Spend(BaseModel):
     """What leads at work may still spend."""
 
 
+class SeenWorker(BaseModel):
+    """A process that claims and sweeps, known to 5 s; None: it never did within a day."""
+
+    model_config = ConfigDict(frozen=True)
+
+    worker: str
+    claimed_ms: int | None = None
+    """Since its last claim that succeeded."""
+    swept_ms: int | None = None
+
+    @property
+    def seen_ms(self) -> int:
+        """Since either."""
+        return min(ms for ms in (self.claimed_ms, self.swept_ms, 2**53) if ms is not None)
+
+
 class Status(BaseModel):
     """What the database says of itself."""
 
@@ -127,14 +144,27 @@ class Status(BaseModel):
     """By table: whether our triggers are there."""
     ring: RingSettings = RingSettings()
     jobs: dict[str, int] = Field(default_factory=dict)
-    """By state; counted up to a bound."""
+    """By state; counted up to 1,000, see `capped`."""
     oldest_ready_ms: int | None = None
-    """For how long the fresh lead that is due longest has been due; None: none is due."""
+    """How long the oldest ready lead of either priority has been due; None: none is due."""
+    unclaimed_ms: int | None = None
+    """How long a claim could have taken something: paused leads and those over their budget don't count."""
+    working: bool = False
+    """A lead is leased, and its lease lasts."""
+    workers: tuple[SeenWorker, ...] = ()
+    """The last 20 seen, the newest first."""
     pauses: tuple[Pause, ...] = ()
     """The first 20, that of everything first."""
     budgets: tuple[Budget, ...] = ()
     """The first 20, that of all users first."""
     spend: Spend = Spend()
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def capped(self) -> tuple[str, ...]:
+        """The counts that mean "this many or more": states of `jobs`, and `touches`."""
+        counts = {**self.jobs, "touches": self.touches}
+        return tuple(name for name, count in counts.items() if count >= COUNTED_UP_TO)
 
 
 def to_batch(reply: Mapping[str, Any]) -> Batch:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from leadhook import advice
-from leadhook.settings import Settings
+from leadhook.settings import Settings, SettingsError
 from leadhook.store import Store, StoreError, open_store
 from leadhook.terminal.failure import TerminalError
 
@@ -16,6 +16,7 @@ def ask(settings: Settings, question: Callable[[Store], Awaitable[Answer]]) -> A
     """Open the store, ask, close it.
 
     Raises:
+        SettingsError: SUPABASE_URL or the key is wrong.
         TerminalError: it was refused or could not be asked; in words.
     """
 
@@ -28,4 +29,6 @@ def ask(settings: Settings, question: Callable[[Store], Awaitable[Answer]]) -> A
     except StoreError as error:
         # Refused for the key's sake, the key's own words say more.
         problem = advice.key_problem(settings) if error.kind == "misconfigured" else None
-        raise TerminalError(f"{problem or error.reason}") from None
+        if problem or error.wrong_settings:
+            raise SettingsError(problem or error.reason) from None
+        raise TerminalError(error.reason) from None

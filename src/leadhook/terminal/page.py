@@ -5,10 +5,11 @@ from typing import Final
 
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from leadhook.domain.dossier import Eligibility, PastResult, WebhookDelivery
-from leadhook.domain.explanation import Explanation, ExplainedAttempt
+from leadhook.domain.explanation import ExplainedAttempt, Explanation
 from leadhook.domain.moment import distance
 
 _PARTS: Final = (
@@ -18,6 +19,7 @@ _PARTS: Final = (
     ("has_prompts", "prompts has a row for its user and tag", "prompts has no row for its user and tag"),
 )
 INDENT: Final = 2
+_NAME_WIDTH: Final = 8
 
 
 def open_console() -> Console:
@@ -61,6 +63,17 @@ def line(console: Console, text: str, style: str = "", indent: int = 0) -> None:
         console.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
     else:
         console.print(Text(" " * indent + printable(text), style=style), soft_wrap=True)
+
+
+def entry(console: Console, name: str, words: str) -> None:
+    """A name and what there is to say of it, in two columns."""
+    if console.is_terminal:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=_NAME_WIDTH)
+        grid.add_row(Text(name, style="bold"), Text(printable(words)))
+        console.print(grid)
+    else:
+        console.print(Text(f"{name:{_NAME_WIDTH}} {printable(words)}"), soft_wrap=True)
 
 
 def paragraph(console: Console, text: str, style: str = "") -> None:

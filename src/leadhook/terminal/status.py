@@ -1,17 +1,18 @@
 """`leadhook status`: one screen, asked of the database itself, so that it works while the service is down."""
 
+import json
 import sys
 from collections.abc import Iterable
 from typing import Final
 
-from rich.console import Console
-from rich.text import Text
-
+from leadhook.domain.moment import duration_words
+from leadhook.domain.spend import dollars
+from leadhook.domain.standing.words import count
 from leadhook.settings import Settings
 from leadhook.store import Status
 from leadhook.terminal.asking import ask
-from leadhook.terminal.page import printable
-from leadhook.web.readiness import COUNTED_UP_TO, Findings, judge_database
+from leadhook.terminal.page import INDENT, entry, line, open_console
+from leadhook.web.readiness import Troubles, judge_all
 
 _FUNNEL: Final = ("waiting", "held", "ready", "leased", "done", "dead")
 
@@ -19,47 +20,60 @@ _FUNNEL: Final = ("waiting", "held", "ready", "leased", "done", "dead")
 def status(settings: Settings, *, as_json: bool) -> int:
     """Ask and print; the exit code: 1 when something keeps leads from being worked on."""
     found = ask(settings, lambda store: store.status())
-    findings = judge_database(found)
+    troubles = judge_all(found, settings.sweep_interval_sec)
     if as_json:
-        sys.stdout.write(f"{found.model_dump_json(by_alias=True, indent=2)}\n")
+        told = {
+            **found.model_dump(mode="json", by_alias=True),
+            "reasons": [str(trouble) for trouble in troubles.reasons],
+            "warnings": [str(trouble) for trouble in troubles.warnings],
+        }
+        sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
     else:
-        _print(found, findings)
-    return 1 if findings.reasons else 0
+        _print(found, troubles)
+    return 1 if troubles.reasons else 0
 
 
-def _print(found: Status, findings: Findings) -> None:
-    console = Console(highlight=False, markup=False, emoji=False)
-    health = "Leads are kept from being worked on:" if findings.reasons else "Nothing keeps leads from being worked on."
-    console.print(Text(health, style="bold"))
-    for style, sentences in (("red", findings.reasons), ("yellow", findings.warnings)):
-        for sentence in sentences:
-            console.print(Text(f"  {printable(sentence)}", style=style), soft_wrap=True)
+def _print(found: Status, troubles: Troubles) -> None:
+    console = open_console()
+    health = "Leads are kept from being worked on:" if troubles.reasons else "Nothing keeps leads from being worked on."
+    line(console, health, "bold")
+    for style, every in (("red", troubles.reasons), ("yellow", troubles.warnings)):
+        for trouble in every:
+            line(console, trouble.sentence, style, indent=INDENT)
+            line(console, f"→ {trouble.remedy}", indent=2 * INDENT)
     console.print()
     for name, words in _lines(found):
-        console.print(Text.assemble((f"{name:9}", "bold"), words), soft_wrap=True)
+        entry(console, name, words)
 
 
 def _lines(found: Status) -> Iterable[tuple[str, str]]:
     keys, spend = found.keys, found.spend
-    yield "leads", ", ".join(f"{_count(found.jobs.get(state, 0))} {state}" for state in _FUNNEL)
+    yield "leads", ", ".join(f"{count(found.jobs.get(state, 0))} {state}" for state in _FUNNEL)
     yield "oldest", _wait(found)
-    yield "touches", f"{_count(found.touches)} not looked at yet"
+    yield "workers", _workers(found)
+    yield "changes", f"{count(found.touches)} not looked at yet"
     parked = f"{keys.cooling} resting, {keys.disabled} refused"
     yield "keys", f"{keys.healthy} of {keys.total} usable, {keys.untried} of them untried; {parked}"
-    yield (
-        "today",
-        f"${spend.spent_usd:.4f} spent, ${spend.wasted_usd:.4f} of it in vain, ${spend.reserved_usd:.4f} reserved",
-    )
+    spent = f"{dollars(spend.spent_usd)} spent, {dollars(spend.wasted_usd)} of it wasted"
+    yield "today", f"{spent}, {dollars(spend.reserved_usd)} reserved"
     for budget in found.budgets:
-        yield "budget", f"${budget.left_usd:.4f} left of ${budget.daily_usd:g} for {budget.user_id or 'all users'}"
+        whose = budget.user_id or "all users"
+        yield "budget", f"{dollars(max(budget.left_usd, 0))} left of ${budget.daily_usd:g} for {whose}"
     yield "schema", found.migration or "not migrated by `leadhook migrate`"
 
 
 def _wait(found: Status) -> str:
     if found.oldest_ready_ms is None:
         return "no lead is ready"
-    return f"the longest ready lead waits for {found.oldest_ready_ms / 1000:,.1f} s"
+    return f"the oldest ready lead has waited {found.oldest_ready_ms / 1000:,.1f} s"
 
 
-def _count(n: int) -> str:
-    return f"{n} or more" if n >= COUNTED_UP_TO else f"{n}"
+def _workers(found: Status) -> str:
+    if not found.workers:
+        return "none was seen yet"
+    newest = found.workers[0]
+    claimed = "no claim yet" if newest.claimed_ms is None else f"claimed {duration_words(newest.claimed_ms)} ago"
+    swept = "no sweep yet" if newest.swept_ms is None else f"swept {duration_words(newest.swept_ms)} ago"
+    others = len(found.workers) - 1
+    more = f"; {others} more {'was' if others == 1 else 'were'} seen within a day" if others else ""
+    return f"{newest.worker}: {claimed}, {swept}{more}"

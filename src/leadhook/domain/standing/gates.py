@@ -1,11 +1,10 @@
 """What keeps a ready lead from being claimed, though nothing is wrong with it."""
 
 from datetime import UTC, datetime, time, timedelta
-from shlex import quote
 
 from leadhook.domain.dossier import Dossier
 from leadhook.domain.moment import moment
-from leadhook.domain.standing.words import Standing, Why, clause, lane_words
+from leadhook.domain.standing.words import Standing, Why, clause, lane_words, resume_command
 
 
 def paused(dossier: Dossier) -> Standing | None:
@@ -14,17 +13,17 @@ def paused(dossier: Dossier) -> Standing | None:
         return None
     pause = dossier.pauses[0]
     if pause.user_id is None:
-        what, arguments = "all work", ""
+        what = "all work"
     elif pause.tag is None:
-        what, arguments = f"user {pause.user_id}", f" --user {pause.user_id}"
+        what = f"user {pause.user_id}"
     else:
-        what, arguments = lane_words(pause.user_id, pause.tag), f" --user {pause.user_id} --tag {quote(pause.tag)}"
+        what = lane_words(pause.user_id, pause.tag)
     since = moment(pause.paused_at, dossier.now)
     reason = f": {clause(pause.reason)}" if pause.reason else ""
     return Standing(
         Why.PAUSED,
         f"The lead is ready, but {what} is paused since {since} by {pause.actor}{reason}.",
-        f"`leadhook resume{arguments}` lets it go on.",
+        f"`{resume_command(pause.user_id, pause.tag)}` lets it go on.",
     )
 
 
@@ -61,7 +60,8 @@ def without_a_key(dossier: Dossier) -> Standing | None:
         return Standing(
             Why.KEYS_REFUSED,
             f"The lead is ready, but Google refuses every Gemini key, {keys.total} in all{told}.",
-            "Replace the keys in public.gemini_api; a changed row is tried at once.",
+            "Fix what Google says, then `update public.gemini_api set api_key = api_key;` has every key tried again; "
+            "or insert another key.",
         )
     if dossier.job is not None and dossier.job.available_at > keys.next_return_at:
         return None

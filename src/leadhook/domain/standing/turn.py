@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from leadhook.domain.dossier import Dossier, Job
 from leadhook.domain.moment import moment
-from leadhook.domain.standing.words import Standing, Why, clause, count_words
+from leadhook.domain.standing.words import COUNTED_UP_TO, Standing, Why, clause, count_words
 
 PATIENCE = timedelta(minutes=1)
 """A free worker claims within a second; one that has all its slots taken finishes a lead within a minute."""
@@ -45,10 +45,12 @@ def unclaimed(dossier: Dossier) -> Standing | None:
 def queued(dossier: Dossier) -> Standing | None:
     """The next free slot, or the one after."""
     job, queue = _ready(dossier), dossier.queue
-    before = count_words(queue.ahead + queue.fresh_ahead, "lead")
+    ahead = queue.ahead + queue.fresh_ahead
+    before = count_words(ahead, "lead")
+    most = "" if ahead >= COUNTED_UP_TO else "at most "
     own = f"{queue.ahead_in_lane} of its own user and tag"
-    verb = "is" if queue.ahead + queue.fresh_ahead == 1 else "are"
-    place = f"at most {before} {verb} before it, {own}" if queue.ahead + queue.fresh_ahead else "it is the next"
+    verb = "is" if ahead == 1 else "are"
+    place = f"{most}{before} {verb} ahead of it, {own}" if ahead else "it is the next"
     pace = f", and {count_words(queue.finished_last_minute, 'lead')} ended in the last minute" * bool(queue.ahead)
     replay = next((replay for replay in dossier.replays if replay.id == job.replay_id), None)
     if job.replay_id is not None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from shlex import quote
 
 COUNTED_UP_TO = 1000
 """The database stops counting there."""
@@ -49,9 +50,25 @@ def lane_words(user_id: object, tag: str | None) -> str:
     return f"user {user_id} and tag {tag!r}"
 
 
-def count_words(count: int, noun: str) -> str:
-    """`3 leads`, `1 lead`, `1000 or more leads`."""
-    return f"{count}{' or more' if count >= COUNTED_UP_TO else ''} {noun}{'' if count == 1 else 's'}"
+def resume_command(user_id: object, tag: str | None) -> str:
+    """The command that ends the pause of exactly this scope."""
+    user = "" if user_id is None else f" --user {user_id}"
+    return f"leadhook resume{user}" + ("" if tag is None else f" --tag {quote(tag)}")
+
+
+def count(number: int) -> str:
+    """`3`, `1,000 or more`."""
+    return f"{number:,}{' or more' if number >= COUNTED_UP_TO else ''}"
+
+
+def count_words(number: int, noun: str) -> str:
+    """`3 leads`, `1 lead`, `1,000 or more leads`."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def amount(number: int, noun: str) -> str:
+    """`1 key`, `2 keys`: an exact number."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def clause(reason: str | None) -> str:
