@@ -266,12 +266,21 @@ begin
   return jsonb_build_object('resumed', v_ended, 'still_paused', exists (
     select from leadhook.pauses as p
     where p.user_id is null or (p.user_id = p_user_id and (p.tag is null or p.tag is not distinct from p_tag))
+  ), 'pauses', (
+    select coalesce(jsonb_agg(to_jsonb(o)), '[]')
+    from (
+      select p.user_id, p.tag
+      from leadhook.pauses as p
+      where (p_user_id is null or p.user_id is null or p.user_id = p_user_id) and (p_tag is null or p.tag is null or p.tag = p_tag)
+      order by p.user_id nulls first, p.tag nulls first
+      limit 20
+    ) as o
   ));
 end
 $$;
 comment on function public.leadhook_resume(uuid, text, text) is
   'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and rings. still_paused: '
-  'a wider pause holds all of it back all the same.';
+  'a wider pause holds all of it back all the same. pauses: the first 20, wider or narrower, that still hold back some of it.';
 revoke all on function public.leadhook_resume(uuid, text, text) from public, anon, authenticated;
 grant execute on function public.leadhook_resume(uuid, text, text) to service_role;
 

@@ -397,7 +397,14 @@ set jit = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
+declare
+  v_status jsonb := public.leadhook_replay_status(p_replay_id, '', 1);
 begin
+  -- What has ended stays as it ended: its phase is what people read of it later.
+  if v_status ->> 'phase' = 'stopped' or v_status ->> 'phase' = 'queued'
+    and v_status #> '{progress,waiting}' is null and v_status #> '{progress,leased}' is null then
+    return v_status || '{"changed": false}';
+  end if;
   update leadhook.replays as r
   set phase = 'stopping', after_lead = ''
   where r.id = p_replay_id and r.phase <> 'stopping';
@@ -407,7 +414,7 @@ end
 $$;
 comment on function public.leadhook_replay_stop(bigint) is
   'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: '
-  'leadhook_replay_slice goes on. Repeatable.';
+  'leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
 revoke all on function public.leadhook_replay_stop(bigint) from public, anon, authenticated;
 grant execute on function public.leadhook_replay_stop(bigint) to service_role;
 

@@ -54,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background by a shell; the processes that tests interrupt would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if Path(".env").exists():
+        # The developer's own settings are no part of a test: commands read that file where they are started.
+        os.chdir(tempfile.gettempdir())
     if not hasattr(config, "workerinput"):
         directory = Path(tempfile.mkdtemp(prefix="leadhook-tests-", dir=fastest_directory()))
         directory.chmod(0o755)

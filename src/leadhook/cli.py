@@ -1,21 +1,24 @@
 """The command line. Each command imports what it needs when it runs: `serve` loads no installer, no local stack."""
 
 import os
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 from uuid import UUID
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 from cyclopts.validators import Number
+from rich.text import Text
 
 from leadhook import __version__
+from leadhook.confirmation import NobodyToAskError, NotConfirmedError
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
 from leadhook.network import forget_key_log
 from leadhook.remote.failure import AskedWrongError, RemoteError
-from leadhook.settings import SettingsError, load_settings
+from leadhook.settings import SettingsError, load_settings, read_env_file
 from leadhook.terminal.failure import TerminalError
 
 if TYPE_CHECKING:
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 app = App(
     name="leadhook",
     help="Scores a Supabase project's sales leads with Gemini the moment they become eligible.",
-    help_epilogue="Settings are environment variables; secrets are never arguments. The README has the table of them.",
+    help_epilogue=(
+        "Settings are environment variables, or lines of a .env file in the working directory; secrets are never "
+        "arguments. The README has the table of them, and of the exit codes."
+    ),
     version=__version__,
     suppress_keyboard_interrupt=False,
     result_action="return_int_as_exit_code_else_zero",
@@ -58,7 +64,9 @@ ForTag = Annotated[str | None, Parameter(help="Only those of this tag; needs --u
 def serve(
     *,
     host: Annotated[str | None, Parameter(help="Address to listen on; else HOST, else 127.0.0.1.")] = None,
-    port: Annotated[int | None, Parameter(help="Port to listen on; else PORT, else 8000.")] = None,
+    port: Annotated[
+        int | None, Parameter(validator=Number(gte=0, lte=65535), help="Port to listen on; else PORT, else 8000.")
+    ] = None,
 ) -> None:
     """Run the service: it takes webhooks, claims leads, asks Gemini and saves the answers."""
     given = {"HOST": host, "PORT": None if port is None else str(port)}
@@ -180,16 +188,17 @@ def uninstall(
     purge: Annotated[
         bool, Parameter(negative="", help="Drop the schema leadhook too: jobs, attempts, verdicts, settings.")
     ] = False,
+    yes: Annotated[bool, Parameter(negative="", help="Do not ask before a purge.")] = False,
 ) -> None:
     """Take leadhook out of the database of DATABASE_URL: triggers, index, functions and Vault entries; repeatable.
 
     The application's tables stay as they are. Stop the service first: it can do nothing without the functions. Without
     --purge the schema leadhook stays, so that a later install finds what is known of each lead; what was still to be
-    done is held then.
+    done is held then. --purge shows what would be dropped, and asks.
     """
     from leadhook.install import commands
 
-    commands.uninstall(purge=purge)
+    commands.uninstall(purge=purge, yes=yes)
 
 
 @backlog.command
@@ -340,16 +349,34 @@ def _scope(user: UUID | None, tag: str | None) -> "Scope":
     return Scope(user, tag)
 
 
+def _explain_misuse(error: CycloptsError) -> Text:
+    """What was wrong with the command line, and where to read on; `--json status` is a habit of other programs."""
+    words = " ".join(["leadhook", *(error.command_chain or ())])
+    text = f"leadhook: {error}"
+    option, *rest = error.unused_tokens or [""]
+    if isinstance(error, UnknownCommandError) and option.startswith("-") and rest:
+        text = f"leadhook: options stand behind the command: {shlex.join([*words.split(), rest[0], option, *rest[1:]])}"
+    return Text(f"{text}\nTry `{words} --help`.")
+
+
+app.error_formatter = _explain_misuse
+
+
 def main() -> None:
-    """Run one command; exit 2 says that the arguments or settings are wrong, 1 that the work failed, 130 Ctrl-C."""
-    forget_key_log()
+    """Run one command. The exit codes are in docs/commands.md.
+
+    0: done, and nothing keeps leads back. 1: something does, or the work failed. 2: the arguments or settings are
+    wrong. 130: Ctrl-C.
+    """
     try:
+        read_env_file(Path(".env"))
+        forget_key_log()
         sys.exit(app(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
-    except (MisuseError, SettingsError, AskedWrongError) as error:
+    except (MisuseError, SettingsError, AskedWrongError, NobodyToAskError) as error:
         _fail(error, 2)
-    except (InstallError, LocalStackError, RemoteError, TerminalError) as error:
+    except (InstallError, LocalStackError, RemoteError, TerminalError, NotConfirmedError) as error:
         _fail(error, 1)
 
 

@@ -1,5 +1,6 @@
 """What a model costs, from a dated file: ours, or the one that GEMINI_PRICE_FILE names."""
 
+from collections.abc import Mapping
 from datetime import date
 from importlib import resources
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leadhook.domain.spend import Price
-from leadhook.settings import SettingsError
+from leadhook.settings import Settings, SettingsError
 
 
 class PriceList(BaseModel):
@@ -28,6 +29,17 @@ class PriceList(BaseModel):
     def price_of(self, model: str) -> Price | None:
         """The price of a model, with or without the prefix `models/`; None when it is not known."""
         return self.usd_per_million_tokens.get(model.removeprefix("models/"))
+
+
+def price_here(env: Mapping[str, str]) -> tuple[str, Price | None]:
+    """The model that this environment names, and its price, for a command that needs no other setting.
+
+    Raises:
+        SettingsError: GEMINI_PRICE_FILE can't be used.
+    """
+    model = env.get("GEMINI_MODEL", "").strip() or str(Settings.model_fields["gemini_model"].default)
+    path = env.get("GEMINI_PRICE_FILE", "").strip()
+    return model, read_prices(Path(path) if path else None).price_of(model)
 
 
 def read_prices(path: Path | None) -> PriceList:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from dotenv import load_dotenv
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -277,6 +278,22 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
 
 def _wrong(problems: list[str]) -> SettingsError:
     return SettingsError("\n  ".join(["these settings are wrong:", *problems]))
+
+
+def read_env_file(file: Path) -> None:
+    """Add to the environment what this file sets and the environment does not; a missing file is none.
+
+    Raises:
+        SettingsError: it can't be read.
+    """
+    if not file.is_file():
+        return
+    try:
+        # Not interpolated: a `$` in a password is a `$`, as for Docker and systemd.
+        load_dotenv(file, override=False, interpolate=False)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise SettingsError(f"{file} beside you can't be read: {reason}") from None
 
 
 def _lookup(env: Mapping[str, str], field: str) -> str:

@@ -105,7 +105,7 @@ def test_an_existing_project_is_served_and_given_back_as_it_was(project: Living,
     project.run("delete from public.gemini_api where api_key = 'visibly-fake-key'")
     for name, last in numbers:
         project.run("select setval(%s, %s, %s)", name, last or 1, last is not None)
-    project.leadhook("uninstall", "--purge")
+    project.leadhook("uninstall", "--purge", "--yes")
     assert dump(project.database, "public") == before
 
 

@@ -139,7 +139,8 @@ async def test_status_tells_what_is_held_and_whose(database: "Database", db: "Sq
     assert said[0] == "the first sweep round is not finished yet: what it finds eligible is held"
     assert said[1].startswith("3 leads are held; 0 released")
     assert said[2].startswith(f"  user {db.USER}, tag {db.TAG}: 3 held, 1 of them answered before, last asked for at ")
-    assert len(said) == 3
+    assert said[3].startswith("estimate for 2 leads, from the lengths of the texts")
+    assert len(said) == 4
 
 
 async def test_status_notices_a_predecessor_among_held_leads(database: "Database", db: "Sql") -> None:

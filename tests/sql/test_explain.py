@@ -218,7 +218,7 @@ def test_budget_spent(ready: "Sql", whose: str) -> None:
     found = told(ready, "b")
     assert (found.why, found.state) == ("budget_spent", "ready")
     owner = f"user {ready.USER}" if whose == "user" else "all leads together"
-    assert f"budget of $0.5 for {owner} is spent: $0.1000 is left and a lead needs up to $0.4000" in found.sentence
+    assert f"budget of $0.5 for {owner} is spent: $0.10 is left and a lead needs up to $0.40" in found.sentence
     assert "it goes on at " in found.sentence
     assert (found.next_step or "").startswith("`leadhook budget set DOLLARS" + (f" --user {user}`" if user else "`"))
     assert "T00:00:00Z (in " in found.sentence

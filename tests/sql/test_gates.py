@@ -75,7 +75,7 @@ def test_a_pause_shuts_what_it_names(lanes: "Sql", user: UUID | None, tag: str |
     assert lanes.count("leadhook.jobs", "state = 'ready'") == 6 - len(batch["leads"])
     for lane, owner in (("a", lanes.USER), ("b", lanes.USER), ("c", OTHER_USER)):
         assert lanes.call("leadhook.is_paused", p_user_id=owner, p_tag=lane) is (lane not in open_lanes)
-    assert lanes.rpc("leadhook_resume", **scope) == {"resumed": True, "still_paused": False}
+    assert lanes.rpc("leadhook_resume", **scope) == {"resumed": True, "still_paused": False, "pauses": []}
     assert len(claim(lanes)["leads"]) == 6 - len(batch["leads"])
 
 
@@ -96,7 +96,8 @@ def test_a_wider_pause_stays_when_a_narrower_one_ends(lanes: "Sql") -> None:
     lanes.rpc("leadhook_pause", p_user_id=lanes.USER, p_actor="tester")
     lanes.rpc("leadhook_pause", p_user_id=lanes.USER, p_tag="a", p_actor="tester")
     reply = lanes.rpc("leadhook_resume", p_user_id=lanes.USER, p_tag="a", p_actor="tester")
-    assert reply == {"resumed": True, "still_paused": True}
+    wider = [{"user_id": str(lanes.USER), "tag": None}]
+    assert reply == {"resumed": True, "still_paused": True, "pauses": wider}
     assert {lead_id[0] for lead_id in lanes.ids_of(claim(lanes))} == {"c"}
 
 
@@ -396,27 +397,64 @@ def test_a_pause_waits_for_the_claim_under_way(lanes: "Sql", connect: "Callable[
 async def test_the_command_line_pauses_and_budgets(lanes: "Sql", database: Any) -> None:
     """In words, and as somebody."""
     said: list[str] = []
+    await gates.pause(database.conninfo, Scope(lanes.USER, "it's"), None, said.append)
     await gates.pause(database.conninfo, Scope(lanes.USER, "a"), "spring cleaning", said.append)
-    assert lanes.value("select reason || length(actor) from leadhook.pauses") > "spring cleaning0"
+    await gates.pause(database.conninfo, Scope(lanes.USER, "a"), "again", said.append)
+    assert lanes.value("select reason || length(actor) from leadhook.pauses where tag = 'a'") > "spring cleaning0"
+    await gates.resume(database.conninfo, Scope(), said.append)
     await gates.resume(database.conninfo, Scope(lanes.USER, "b"), said.append)
     await gates.resume(database.conninfo, Scope(lanes.USER, "a"), said.append)
+    await gates.resume(database.conninfo, Scope(lanes.USER, "it's"), said.append)
     await gates.set_budget(database.conninfo, None, 2.5, said.append)
     claim(lanes)
     await gates.show_budgets(database.conninfo, said.append)
+    lanes.run("update leadhook.jobs set reserved_usd = 3 where state = 'leased'")
+    await gates.show_budgets(database.conninfo, said.append)
     await gates.set_budget(database.conninfo, None, None, said.append)
     await gates.show_budgets(database.conninfo, said.append)
-    user = f"user {lanes.USER}, tag"
-    assert said == [
-        f"{user} a is paused: leads wait, those at work are finished; `leadhook resume` ends it",
-        f"there was no pause of {user} b itself",
-        f"{user} a goes on",
-        "everything may cost $2.5 a day (UTC); $2.5000 are left of today",
-        "everything: $2.5 a day, $0.5000 left",
-        "today (UTC): $0.0000 spent, $0.0000 of it in vain, $2.0000 reserved for leads at work",
+    user, resume = f"user {lanes.USER}, tag", f"`leadhook resume --user {lanes.USER} --tag"
+    quoted = """'it'"'"'s'"""
+    assert said[:-3] == [
+        f"{user} it's is paused: leads wait, those at work are finished; {resume} {quoted}` ends it",
+        f"{user} a is paused: leads wait, those at work are finished; {resume} a` ends it",
+        f"{user} a was paused already; that pause stays as it was, and {resume} a` ends it",
+        "there is no pause of exactly everything: nothing was changed",
+        f"still paused: {user} a; {resume} a` ends it",
+        f"still paused: {user} it's; {resume} {quoted}` ends it",
+        f"there is no pause of exactly {user} b: nothing was changed",
+        f"{user} a is resumed",
+        f"{user} it's is resumed",
+        "budget for everything: $2.50 a day (UTC); $2.50 left today",
+        "everything: $2.50 a day, $0.50 left",
+        "today (UTC): $0.00 spent, $0.00 of it wasted, $2.00 reserved for leads at work",
+        said[12],
+        said[13],
+    ]
+    assert said[12].startswith("everything: $2.50 a day, $0.00 left")
+    assert said[-3:-1] == [
         "everything has no budget: leads cost what they cost",
         "there is no budget: leads cost what they cost",
-        "today (UTC): $0.0000 spent, $0.0000 of it in vain, $2.0000 reserved for leads at work",
     ]
+
+
+@pytest.mark.parametrize("scope", ["everything", "user"])
+async def test_resume_names_every_pause_that_still_holds(lanes: "Sql", database: Any, scope: str) -> None:
+    """The wider ones and the narrower ones, with the command that ends each."""
+    said: list[str] = []
+    for paused in (Scope(), Scope(lanes.USER), Scope(lanes.USER, "a")):
+        await gates.pause(database.conninfo, paused, None, silent)
+    await gates.resume(database.conninfo, Scope() if scope == "everything" else Scope(lanes.USER), said.append)
+    wider = f"still paused: user {lanes.USER}; `leadhook resume --user {lanes.USER}` ends it"
+    if scope == "user":
+        wider = "still paused: everything; `leadhook resume` ends it"
+    assert said[1:] == [
+        wider,
+        f"still paused: user {lanes.USER}, tag a; `leadhook resume --user {lanes.USER} --tag a` ends it",
+    ]
+
+
+def silent(_: str) -> None:
+    """Takes what a command says."""
 
 
 def test_a_key_is_healthy_for_all_once_a_call_succeeded(keyed: "Sql") -> None:

@@ -139,9 +139,25 @@ async def test_install_may_be_repeated(bare_database: "Database", bare: "Sql") -
     await put_in(bare_database)
     before = picture(bare_database, bare)
     said = await put_in(bare_database, Order(ORDER.url, backlog="run"))
-    assert "the first sweep round was over before; `leadhook backlog status` tells what is held" in said
+    assert "the first sweep round was over before; 0 leads are held" in said
     assert bare.value("select backlog from leadhook.controls") == "hold"
     assert picture(bare_database, bare) == before
+
+
+async def test_a_repeat_with_backlog_run_says_why_it_is_too_late_and_what_to_run(
+    bare_database: "Database", bare: "Sql"
+) -> None:
+    """It was asked for, so it is not passed over in silence."""
+    run_script(bare, EVERY[0].sql)
+    bare.eligible_leads(3)
+    bare.run("update public.prompts set created_at = now() - interval '1 day'")
+    await put_in(bare_database)
+    assert "the first sweep round was over before; 3 leads are held; `leadhook backlog status` shows them" in (
+        await put_in(bare_database)
+    )
+    said = "\n".join(await put_in(bare_database, Order(ORDER.url, backlog="run")))
+    assert "--backlog run came too late: the first sweep round was over before, and 3 leads are held" in said
+    assert "`leadhook backlog release` has them processed" in said
 
 
 async def test_the_plan_tells_what_is_there_and_changes_nothing(bare_database: "Database", bare: "Sql") -> None:

@@ -337,6 +337,22 @@ def test_stop_does_not_lose_what_the_application_wants_meanwhile(db: "Sql") -> N
     assert (db.job("a")["state"], db.job("a")["slow"], db.job("a")["replay_id"]) == ("ready", False, None)
 
 
+def test_stop_leaves_a_replay_that_has_ended_as_it_ended(keyed: "Sql") -> None:
+    """Finished or stopped: what is read of it later stays true."""
+    keyed.ready_job("a", state="done")
+    replay_id = begin(keyed, all=True)["replay_id"]
+    keyed.save(keyed.result_of(keyed.claim()["leads"][0]))
+    before = keyed.rows("select * from leadhook.replays")
+    told = stop(keyed, replay_id)
+    assert (told["phase"], told["progress"], told["changed"]) == ("queued", {"done": 1}, False)
+    assert keyed.rows("select * from leadhook.replays") == before
+    second = begin(keyed, all=True)["replay_id"]
+    stop(keyed, second)
+    before = keyed.rows("select * from leadhook.replays")
+    assert stop(keyed, second)["phase"] == "stopped"
+    assert keyed.rows("select * from leadhook.replays") == before
+
+
 def test_stop_ends_a_replay_that_is_still_being_made(db: "Sql") -> None:
     """In slices; nothing more is queued."""
     done_leads(db, 600)

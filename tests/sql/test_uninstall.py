@@ -13,7 +13,7 @@ from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.patience import Patience
-from leadhook.install.uninstall import uninstall
+from leadhook.install.uninstall import describe_purge, uninstall
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
 
@@ -211,3 +211,18 @@ async def test_applications_write_while_leadhook_is_taken_out(installed: Databas
             written += 1
     await task
     assert written > 10
+
+
+async def test_a_purge_says_before_what_would_be_lost(with_jobs: Database) -> None:
+    """With counts; and nothing is changed by saying it."""
+    before = fingerprint(with_jobs)
+    said = "\n".join(await describe_purge(with_jobs.conninfo))
+    assert "4 jobs, 1 attempt, 0 verdicts, 0 replays: they can't be brought back" in said
+    assert "would drop the trigger leadhook_insert on all_leads" in said
+    assert "the application's tables stay" in said
+    assert fingerprint(with_jobs) == before
+
+
+async def test_a_purge_of_nothing_says_so(bare_database: Database) -> None:
+    """Where leadhook never was."""
+    assert "nothing of leadhook is there" in await describe_purge(bare_database.conninfo)

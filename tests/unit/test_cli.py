@@ -1,10 +1,12 @@
 """The command line: exit codes, words instead of tracebacks, and nothing imported that a command does not need."""
 
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -70,11 +72,11 @@ def test_explain_asks_for_its_settings(leadhook: Run) -> None:
 
 
 def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong one shows which was read."""
+    """A wrong one is blamed by the option's name."""
     monkeypatch.setenv("PORT", "8000")
     code, _, err = leadhook("serve", "--port", "70000")
     assert code == 2
-    assert "PORT" in err
+    assert "--port" in err
 
 
 @pytest.mark.parametrize(
@@ -89,10 +91,10 @@ def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch
         ("uninstall", "--purge"),
     ],
 )
-def test_installers_say_that_database_url_is_missing_and_exit_1(leadhook: Run, command: tuple[str, ...]) -> None:
+def test_installers_say_that_database_url_is_missing_and_exit_2(leadhook: Run, command: tuple[str, ...]) -> None:
     """They read nothing else from the environment."""
     code, out, err = leadhook(*command)
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert err.startswith("leadhook: DATABASE_URL is not set")
 
 
@@ -243,6 +245,81 @@ def test_an_unknown_command_exits_2(leadhook: Run) -> None:
     code, _, err = leadhook("serves")
     assert code == 2
     assert "migrate" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--json", "status"), ("leadhook status --json",)),
+        (("serves",), ('Did you mean "serve"?', "Try `leadhook --help`.")),
+        (("serve", "--port", "99999"), ("--port", "<= 65535", "Try `leadhook serve --help`.")),
+        (("budget", "set"), ("Try `leadhook budget set --help`.",)),
+        (("replay", "--what"), ("--what", "Try `leadhook replay --help`.")),
+    ],
+)
+def test_a_command_that_can_not_be_read_says_where_to_read_on(
+    leadhook: Run, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    """In plain lines, exit 2."""
+    code, out, err = leadhook(*arguments)
+    assert (code, out) == (2, "")
+    assert [word in err for word in words] == [True] * len(words), err
+
+
+@pytest.mark.parametrize(("typed", "asked", "purged"), [("y\n", True, True), ("n\n", True, False), ("", False, False)])
+@pytest.mark.parametrize("yes", [False, True])
+def test_a_purge_is_asked_about(
+    leadhook: Run, monkeypatch: pytest.MonkeyPatch, typed: str, *, asked: bool, purged: bool, yes: bool
+) -> None:
+    """After what would be lost is shown; without a terminal --yes is needed, and exit 2 says so."""
+    done: list[object] = []
+
+    async def describe(_: str) -> list[str]:
+        return ["would drop everything"]
+
+    async def uninstall(_: str, **given: object) -> None:
+        done.append(given["purge"])
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere")
+    monkeypatch.setattr(commands, "describe_purge", describe)
+    monkeypatch.setattr(commands, "uninstall_from_database", uninstall)
+    answer(monkeypatch, typed)
+    if not asked:
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+    code, _, err = leadhook("uninstall", "--purge", *(["--yes"] if yes else []))
+    assert (done == [True]) == (purged or yes)
+    assert code == (0 if purged or yes else 1 if asked else 2)
+    assert ("would drop everything" in err) == (not yes)
+    assert leadhook("uninstall")[0] == 0
+    assert done[-1] is False
+
+
+def test_a_dotenv_file_is_read_and_the_environment_wins(
+    leadhook: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What it holds is never printed."""
+    (tmp_path / ".env").write_text("# a comment\nMAX_CONCURRENCY=hunter2\nexport PORT='hunter2'\nDRAIN_SEC=${HOME}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setenv("PORT", "8000")
+    code, out, err = leadhook("serve")
+    assert (code, out) == (2, "")
+    assert "MAX_CONCURRENCY:" in err
+    assert "DRAIN_SEC:" in err
+    assert "PORT:" not in err
+    assert "hunter2" not in err
+
+
+def test_a_dotenv_file_that_can_not_be_read_is_a_wrong_setting(
+    leadhook: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Exit 2; a folder of that name is none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"A=\xff")
+    assert leadhook("migrate") == (2, "", "leadhook: .env beside you can't be read: it is not text in UTF-8\n")
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").mkdir()
+    assert leadhook("migrate")[2].startswith("leadhook: DATABASE_URL is not set")
 
 
 @pytest.mark.parametrize(

@@ -152,12 +152,12 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "budget spent": (
         {"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 0}]},
         "budget_spent",
-        "budget of $5 for all leads together is spent: $0.0000 is left; it goes on at 2026-11-24T00:00:00Z (in 12",
+        "budget of $5 for all leads together is spent: $0.00 is left; it goes on at 2026-11-24T00:00:00Z (in 12",
     ),
     "budget too small for a lead": (
         {"job": job("ready"), "budgets": [{"user_id": USER, "daily_usd": 5, "left_usd": 0.01, "needed_usd": 0.02}]},
         "budget_spent",
-        "$0.0100 is left and a lead needs up to $0.0200",
+        "$0.010 is left and a lead needs up to $0.020",
     ),
     "budget left": ({"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 1}]}, "queued", "is ready"),
     "no key": ({"job": job("ready"), "keys": {}}, "no_key", "gemini_api holds no API key"),

@@ -1,6 +1,7 @@
 """What model calls cost, and the most that one lead can cost: known before the first call, hence it can be reserved."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,8 +18,9 @@ DIGITS: Final = 9
 """Of a dollar: a billionth is less than a token of any model costs."""
 
 
-def dollars(usd: float) -> str:
+def dollars(usd: float | Decimal) -> str:
     """`$12.50`, `$0.0142`, `$0.00108`: at least two figures of whatever it is, and `$0.00` for nothing."""
+    usd = float(usd)
     if abs(usd) >= 1 or abs(usd) < 10**-DIGITS:
         return f"${usd:,.2f}"
     places = next((places for places in range(2, DIGITS) if abs(usd) >= 10 ** (1 - places)), DIGITS)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from leadhook.install.connection import Connection, connect, fetch_one
 from leadhook.install.failure import InstallError
-from leadhook.install.forecast import forecast
+from leadhook.install.forecast import UNPRICED, Priced, forecast
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
 from leadhook.install.sql import question
 
@@ -37,17 +37,22 @@ class Wish:
     redo: bool = False
 
 
-async def show_backlog(database_url: str, tell: Tell) -> None:
+async def show_backlog(database_url: str, tell: Tell, priced: Priced = UNPRICED) -> None:
     """Tells how many leads are held, whose they are, and whether something else processes leads too."""
     async with connect(database_url) as connection:
         await _check_installed(connection)
         standing = await fetch_one(connection, question("standing_of_backlog"))
         lanes = await _lanes(connection, Wish())
-        for line in [*_describe_round(standing), *_describe_lanes(lanes), *describe_others(standing, lanes)]:
+        for line in [*_describe_round(standing), *_describe_lanes(lanes)]:
+            tell(line)
+        if lanes:
+            size = await fetch_one(connection, question("held_size"), _asked(Wish()))
+            tell(forecast(size, sum(_releasable(lane, Wish()) for lane in lanes), priced=priced))
+        for line in describe_others(standing, lanes):
             tell(line)
 
 
-async def count_releasable(database_url: str, wish: Wish, tell: Tell) -> int:
+async def count_releasable(database_url: str, wish: Wish, tell: Tell, priced: Priced = UNPRICED) -> int:
     """How many leads a release of this wish would let go; changes nothing."""
     async with connect(database_url) as connection:
         await _check_installed(connection)
@@ -55,11 +60,13 @@ async def count_releasable(database_url: str, wish: Wish, tell: Tell) -> int:
         size = await fetch_one(connection, question("held_size"), _asked(wish))
     count = min(sum(_releasable(lane, wish) for lane in lanes), wish.limit or _NO_LIMIT)
     tell(f"{count} leads would be released{_left_out(sum(lane['answered'] for lane in lanes), wish)}")
-    tell(forecast(size, count))
+    tell(forecast(size, count, priced=priced))
     return count
 
 
-async def release_backlog(database_url: str, wish: Wish, tell: Tell, patience: Patience = TWO_MINUTES) -> int:
+async def release_backlog(
+    database_url: str, wish: Wish, tell: Tell, priced: Priced = UNPRICED, patience: Patience = TWO_MINUTES
+) -> int:
     """Lets held leads go, those whose user asked last first; the number of them.
 
     A slice of 500 is a transaction, so that what was released before an error stays so, and nobody waits long.
@@ -70,6 +77,7 @@ async def release_backlog(database_url: str, wish: Wish, tell: Tell, patience: P
         change = Change(connection, database_url, patience, tell)
         lanes = await _lanes(connection, wish)
         total = min(sum(_releasable(lane, wish) for lane in lanes), wish.limit or _NO_LIMIT)
+        tell(forecast(await fetch_one(connection, question("held_size"), _asked(wish)), total, priced=priced))
         for lane in lanes:
             after: str | None = ""
             while after is not None and released < (wish.limit or _NO_LIMIT):

@@ -7,19 +7,23 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+from leadhook.confirmation import confirm
 from leadhook.install import gates
 from leadhook.install.backlog import Wish, count_releasable, show_backlog
 from leadhook.install.backlog import release_backlog as release_in_database
 from leadhook.install.copies import copy_migrations as copy_into
-from leadhook.install.failure import InstallError, MisuseError
+from leadhook.install.failure import MisuseError
 from leadhook.install.files import read_migrations, read_webhook_steps
+from leadhook.install.forecast import Priced
 from leadhook.install.gates import Scope
 from leadhook.install.install import Order
 from leadhook.install.install import install as install_everything
 from leadhook.install.migrate import migrate as migrate_database
 from leadhook.install.plan import make_plan
+from leadhook.install.uninstall import describe_purge
 from leadhook.install.uninstall import uninstall as uninstall_from_database
 from leadhook.install.webhooks import install_webhooks as install_into_database
+from leadhook.prices import price_here
 
 
 def migrate() -> None:
@@ -41,7 +45,7 @@ def install_webhooks(url: str) -> None:
 
 def show_plan() -> None:
     """`leadhook install --plan`."""
-    for line in asyncio.run(make_plan(_database_url(), read_migrations(), read_webhook_steps())):
+    for line in asyncio.run(make_plan(_database_url(), read_migrations(), read_webhook_steps(), _priced())):
         sys.stdout.write(f"{line}\n")
 
 
@@ -49,37 +53,33 @@ def install(order: Order, *, yes: bool) -> None:
     """`leadhook install`: only the line for the service's environment goes to stdout."""
     tell = partial(print, file=sys.stderr, flush=True)
     migrations, steps = read_migrations(), read_webhook_steps()
-    for line in asyncio.run(make_plan(_database_url(), migrations, steps)):
+    for line in asyncio.run(make_plan(_database_url(), migrations, steps, _priced())):
         tell(line)
     if not yes:
-        _confirm()
+        confirm("Install?", "--yes installs what the plan says.")
     secret = asyncio.run(install_everything(_database_url(), order, migrations, steps, tell))
     sys.stdout.write(f"WEBHOOK_SECRETS={secret}\n")
 
 
-def _confirm() -> None:
-    if not sys.stdin.isatty():
-        raise MisuseError("nothing was changed: there is no terminal to ask at. --yes installs what the plan says.")
-    sys.stderr.write("Install? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise InstallError("nothing was changed")
-
-
-def uninstall(*, purge: bool) -> None:
-    """`leadhook uninstall`."""
-    asyncio.run(uninstall_from_database(_database_url(), purge=purge, tell=partial(print, flush=True)))
+def uninstall(*, purge: bool, yes: bool) -> None:
+    """`leadhook uninstall`; what is lost for good is shown and asked about."""
+    url = _database_url()
+    if purge and not yes:
+        for line in asyncio.run(describe_purge(url)):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - the words are for the terminal
+        confirm("Drop all of it?", "--yes drops it.")
+    asyncio.run(uninstall_from_database(url, purge=purge, tell=partial(print, flush=True)))
 
 
 def show_the_backlog() -> None:
     """`leadhook backlog status`."""
-    asyncio.run(show_backlog(_database_url(), partial(print, flush=True)))
+    asyncio.run(show_backlog(_database_url(), partial(print, flush=True), _priced()))
 
 
 def release_the_backlog(wish: Wish, *, dry_run: bool) -> None:
     """`leadhook backlog release`."""
     work = count_releasable if dry_run else release_in_database
-    asyncio.run(work(_database_url(), wish, partial(print, flush=True)))
+    asyncio.run(work(_database_url(), wish, partial(print, flush=True), _priced()))
 
 
 def pause(scope: Scope, reason: str | None) -> None:
@@ -102,10 +102,14 @@ def show_budgets() -> None:
     asyncio.run(gates.show_budgets(_database_url(), partial(print, flush=True)))
 
 
+def _priced() -> Priced:
+    return Priced(*price_here(os.environ))
+
+
 def _database_url() -> str:
     url = os.environ.get("DATABASE_URL", "").strip()
     if not url:
-        raise InstallError(
+        raise MisuseError(
             "DATABASE_URL is not set: the direct connection of the database's owner, "
             "like postgresql://postgres:PASSWORD@db.PROJECT.supabase.co:5432/postgres"
         )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from leadhook.domain.spend import dollars
+from leadhook.domain.standing.words import resume_command
 from leadhook.install.connection import Connection, connect, fetch_one
 from leadhook.install.failure import InstallError
 from leadhook.install.patience import TWO_MINUTES, Change, Tell
@@ -35,18 +37,20 @@ class Scope:
 async def pause(database_url: str, scope: Scope, reason: str | None, tell: Tell) -> None:
     """From now on these leads are not claimed; those at work are finished."""
     reply = await _ask(database_url, "pause", tell, user=scope.user, tag=scope.tag, reason=reason)
+    end = f"`{resume_command(scope.user, scope.tag)}` ends it"
     if reply["already"]:
-        tell(f"{scope} was paused already; that pause stays as it was")
+        tell(f"{scope} was paused already; that pause stays as it was, and {end}")
     else:
-        tell(f"{scope} is paused: leads wait, those at work are finished; `leadhook resume` ends it")
+        tell(f"{scope} is paused: leads wait, those at work are finished; {end}")
 
 
 async def resume(database_url: str, scope: Scope, tell: Tell) -> None:
-    """Ends the pause of exactly this scope."""
+    """Ends the pause of exactly this scope, and names the others that hold back some of it."""
     reply = await _ask(database_url, "resume", tell, user=scope.user, tag=scope.tag)
-    tell(f"{scope} goes on" if reply["resumed"] else f"there was no pause of {scope} itself")
-    if reply["still_paused"]:
-        tell("a wider pause still holds it back: of the user, or of everything")
+    tell(f"{scope} is resumed" if reply["resumed"] else f"there is no pause of exactly {scope}: nothing was changed")
+    for other in reply["pauses"]:
+        what = Scope(other["user_id"], other["tag"])
+        tell(f"still paused: {what}; `{resume_command(what.user, what.tag)}` ends it")
 
 
 async def set_budget(database_url: str, user: UUID | None, daily_usd: float | None, tell: Tell) -> None:
@@ -55,7 +59,8 @@ async def set_budget(database_url: str, user: UUID | None, daily_usd: float | No
     if daily_usd is None:
         tell(f"{Scope(user)} has no budget: leads cost what they cost")
     else:
-        tell(f"{Scope(user)} may cost ${daily_usd:g} a day (UTC); ${reply['left_usd']:.4f} are left of today")
+        left = dollars(max(reply["left_usd"], 0))
+        tell(f"budget for {Scope(user)}: {dollars(daily_usd)} a day (UTC); {left} left today")
 
 
 async def show_budgets(database_url: str, tell: Tell) -> None:
@@ -69,15 +74,16 @@ async def show_budgets(database_url: str, tell: Tell) -> None:
     if not budgets:
         tell("there is no budget: leads cost what they cost")
     tell(
-        f"today (UTC): ${today['spent_usd']:.4f} spent, ${today['wasted_usd']:.4f} of it in vain, "
-        f"${today['reserved_usd']:.4f} reserved for leads at work"
+        f"today (UTC): {dollars(today['spent_usd'])} spent, {dollars(today['wasted_usd'])} of it wasted, "
+        f"{dollars(today['reserved_usd'])} reserved for leads at work"
     )
 
 
 def _describe(budget: dict[str, Any]) -> str:
-    line = f"{Scope(budget['user_id'])}: ${budget['daily_usd']} a day, ${budget['left_usd']:.4f} left"
+    left = dollars(max(budget["left_usd"], 0))
+    line = f"{Scope(budget['user_id'])}: {dollars(budget['daily_usd'])} a day, {left} left"
     if budget["too_small"]:
-        return f"{line}; too small: a waiting lead may cost up to ${budget['needed_usd']:.4f}"
+        return f"{line}; too small: a waiting lead may cost up to {dollars(budget['needed_usd'])}"
     return f"{line}; spent: leads wait for the next day in UTC or a higher budget" if budget["spent"] else line
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 import psycopg
 
-from leadhook.install.connection import connect, say
+from leadhook.domain.standing.words import amount
+from leadhook.install.connection import connect, fetch_one, say
 from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration, Step
 from leadhook.install.first_round import is_first_round_over, sweep_first_round
@@ -79,7 +80,18 @@ async def _close(change: Change, door: Door) -> None:
 
 async def _hold_backlog(change: Change, order: Order) -> None:
     if await is_first_round_over(change.connection):
-        change.tell("the first sweep round was over before; `leadhook backlog status` tells what is held")
+        standing = await fetch_one(change.connection, question("standing_of_backlog"))
+        held = standing["held"]
+        if order.backlog == "run" and held:
+            change.tell(
+                f"--backlog run came too late: the first sweep round was over before, and {amount(held, 'lead')} "
+                f"{'is' if held == 1 else 'are'} held. `leadhook backlog release --dry-run` says what they cost, "
+                "`leadhook backlog release` has them processed"
+            )
+        else:
+            rest = "; `leadhook backlog status` shows them" if held else ""
+            words = f"the first sweep round was over before; {amount(held, 'lead')} {'is' if held == 1 else 'are'} held"
+            change.tell(f"{words}{rest}")
     elif order.backlog == "run":
         change.tell("the backlog is not held: the service begins with it when it starts")
     else:

@@ -7,7 +7,7 @@ from typing import Any
 from leadhook.install.connection import Connection, connect, fetch_one
 from leadhook.install.files import Migration, Step
 from leadhook.install.first_round import is_first_round_over
-from leadhook.install.forecast import forecast
+from leadhook.install.forecast import UNPRICED, Priced, forecast
 from leadhook.install.history import read_history
 from leadhook.install.sql import question
 from leadhook.install.tables import ALL, advise, check_tables, describe_columns, missing_tables
@@ -21,7 +21,9 @@ class Door:
     statement: str
 
 
-async def make_plan(database_url: str, migrations: Sequence[Migration], steps: Sequence[Step]) -> list[str]:
+async def make_plan(
+    database_url: str, migrations: Sequence[Migration], steps: Sequence[Step], priced: Priced = UNPRICED
+) -> list[str]:
     """What is there, what would be made, and what would be found eligible, a line each.
 
     Raises:
@@ -35,7 +37,8 @@ async def make_plan(database_url: str, migrations: Sequence[Migration], steps: S
         # Tables that are missing are made for the questions, and never committed.
         async with connection.transaction(force_rollback=True):
             await connection.execute(migrations[0].sql.encode())
-            eligible = await _describe_eligible(connection, will_be_held=not await is_first_round_over(connection))
+            will_be_held = not await is_first_round_over(connection)
+            eligible = await _describe_eligible(connection, will_be_held=will_be_held, priced=priced)
             found = [*await _describe_duplicates(connection), *eligible]
             advice = await advise(connection)
     return [
@@ -85,14 +88,14 @@ async def _describe_duplicates(connection: Connection) -> list[str]:
     ]
 
 
-async def _describe_eligible(connection: Connection, *, will_be_held: bool) -> list[str]:
+async def _describe_eligible(connection: Connection, *, will_be_held: bool, priced: Priced) -> list[str]:
     size: dict[str, Any] = await fetch_one(connection, question("eligible_now"))
     if not size["leads"]:
         return ["no lead is eligible now"]
     counted = f"{size['leads']} leads are eligible now, {size['answered']} of them have an answer in llm_response"
     held = "they will be held until `leadhook backlog release`, unless --backlog run"
     known = "`leadhook backlog status` tells which of them are held"
-    return [f"{counted}; {held if will_be_held else known}", forecast(size)]
+    return [f"{counted}; {held if will_be_held else known}", forecast(size, priced=priced)]
 
 
 def _describe_doors(doors: Sequence[Door]) -> list[str]:

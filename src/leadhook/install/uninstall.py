@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
+from leadhook.domain.standing.words import amount
 from leadhook.install.connection import Connection, bullets, connect, fetch_one, say
 from leadhook.install.failure import InstallError
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
@@ -15,6 +16,21 @@ from leadhook.install.turn import take_turn
 _SCHEMA_EXISTS = b"select to_regnamespace('leadhook') is not null as there"
 _VAULT_EXISTS = b"select to_regclass('vault.secrets') is not null as there"
 _THE_LAST_STEP = "functions, Vault entries and schema"
+
+
+async def describe_purge(database_url: str) -> list[str]:
+    """What `--purge` would drop for good, a line each; changes nothing."""
+    async with connect(database_url) as connection:
+        steps = await _standing(connection)
+        lines = [f"would drop {step['words']}" for step in steps if not step["is_function"]]
+        functions = sum(step["is_function"] for step in steps)
+        if functions:
+            lines.append(f"would drop {amount(functions, 'function')} public.leadhook_*")
+        if (await fetch_one(connection, _SCHEMA_EXISTS))["there"]:
+            rows = await (await connection.execute(question("purged_rows"))).fetchall()
+            kept = ", ".join(amount(row["rows"], row["noun"]) for row in rows)
+            lines.append(f"would drop the schema leadhook, with {kept}: they can't be brought back")
+        return [*(lines or ["nothing of leadhook is there"]), "the application's tables stay"]
 
 
 async def uninstall(database_url: str, *, purge: bool, tell: Tell, patience: Patience = TWO_MINUTES) -> None:

@@ -56,7 +56,7 @@ def demo() -> int:
 
 @app.command
 def env(state_dir: Path, /) -> None:
-    """Print the environment that `leadhook serve` needs on a running stack: eval "$(leadhook local env DIR)".
+    """Print the environment that the other commands need on a running stack: eval "$(leadhook local env DIR)".
 
     Args:
         state_dir: the stack's --state-dir.

@@ -92,14 +92,27 @@ class State:
         Raises:
             LocalStackError: none runs.
         """
-        try:
-            facts: dict[str, object] = json.loads(self.facts_file.read_text())
-        except FileNotFoundError:
+        # A supervisor that was killed left its facts behind, but not its lock.
+        if not self._is_held():
             raise LocalStackError(
                 f"no local stack runs on {self.directory}: "
                 f"start one with `leadhook local up --state-dir {self.directory}`"
-            ) from None
+            )
+        try:
+            facts: dict[str, object] = json.loads(self.facts_file.read_text())
+        except FileNotFoundError:
+            raise LocalStackError(f"the local stack on {self.directory} is still starting: try again soon") from None
         return facts
+
+    def _is_held(self) -> bool:
+        try:
+            with (self.directory / "lock").open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
 
 def end_orphan(data: Path) -> None:

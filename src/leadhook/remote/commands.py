@@ -2,6 +2,7 @@
 
 from cyclopts import App
 
+from leadhook.confirmation import confirm
 from leadhook.remote import replay as work
 from leadhook.remote.order import Manner, Selection
 from leadhook.remote.service import open_service
@@ -16,6 +17,8 @@ AS_EVER = Manner()
 def begin(*, selection: Selection = EVERYTHING, manner: Manner = AS_EVER) -> int:
     """Have leads judged again, behind fresh ones, and watch; Ctrl-C leaves it running.
 
+    --all shows what it would cost, and asks. The exit code is 1 when a lead failed or could not be replayed.
+
     Asks the service at SERVICE_URL, which is http://127.0.0.1:8000 unless it is set; ADMIN_TOKEN lets in.
     """
     order = {**selection.fields(), "mode": "compare" if manner.compare else "replay"}
@@ -27,6 +30,9 @@ def begin(*, selection: Selection = EVERYTHING, manner: Manner = AS_EVER) -> int
         if manner.dry_run:
             work.dry_run(service, order, work.terminal())
             return 0
+        if selection.all and not manner.yes:
+            work.dry_run(service, order, work.terminal())
+            confirm("Score all of them again?", "--yes does it; --dry-run only counts.")
         return work.begin(service, order, work.terminal())
 
 

@@ -68,6 +68,7 @@ class Manner:
     ] = None
     reason: Annotated[str | None, Parameter(help="Why; it is kept.")] = None
     dry_run: Annotated[bool, Parameter(negative="", help="Only count and forecast.")] = False
+    yes: Annotated[bool, Parameter(negative="", help="Do not ask before --all.")] = False
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

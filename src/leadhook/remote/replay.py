@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from leadhook.domain.spend import dollars
+from leadhook.domain.standing.words import amount
 from leadhook.remote.failure import AskedWrongError
 from leadhook.remote.service import Service
 
@@ -40,7 +42,9 @@ def read_prompts(file: Path) -> dict[str, Any]:
 def dry_run(service: Service, order: Mapping[str, Any], console: Console) -> None:
     """Tell what it would come to."""
     answer = service.ask("POST", "/replay", {**order, "dry_run": True})
-    console.print(f"would judge {answer['count']} leads ({_counts(answer['counts']) or 'none'}); nothing was changed")
+    console.print(
+        f"would judge {amount(answer['count'], 'lead')} ({_counts(answer['counts']) or 'none'}); nothing was changed"
+    )
     if not answer["complete"]:
         console.print("looking through all leads took too long: these are the figures of a part")
     forecast = answer["forecast"]
@@ -63,7 +67,7 @@ def begin(service: Service, order: Mapping[str, Any], console: Console) -> int:
         console.print(f"  {lead['lead_id']}: {lead['outcome']}{lacks}")
     if len(odd) > SHOWN:
         console.print(f"  and {len(odd) - SHOWN} more like these")
-    return follow(service, replay_id, console)
+    return max(follow(service, replay_id, console), 1 if odd else 0)
 
 
 def follow(service: Service, replay_id: int, console: Console) -> int:
@@ -85,6 +89,9 @@ def follow(service: Service, replay_id: int, console: Console) -> int:
 def stop(service: Service, replay_id: int, console: Console) -> int:
     """Stop it; what is being judged at the moment ends."""
     status = service.ask("DELETE", f"/replays/{replay_id}")
+    if status["state"] == "finished":
+        console.print(f"replay {replay_id} has finished already: there is nothing to stop, and nothing was changed")
+        return 0
     while status["state"] == "stopping":
         time.sleep(LOOK_EACH_S)
         status = service.ask("GET", f"/replays/{replay_id}?limit=1")
@@ -110,7 +117,9 @@ def _tell(status: Mapping[str, Any], console: Console) -> None:
     progress = status["progress"]
     parts = {name: count for name, count in progress.items() if name != "total" and count}
     name = f"replay {status['replay_id']} {status['state']}"
-    console.print(f"{name}: {progress['total']} leads ({_counts(parts) or 'none'}), {_usage(status['usage'])}")
+    console.print(
+        f"{name}: {amount(progress['total'], 'lead')} ({_counts(parts) or 'none'}), {_usage(status['usage'])}"
+    )
     found = status["comparison"]
     if found:
         change = "no old scores" if found["mean_change"] is None else f"mean change {found['mean_change']:+.1f}"
@@ -142,8 +151,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _usage(usage: Mapping[str, Any]) -> str:
-    cost = "" if usage["cost_usd"] is None else f", {usage['cost_usd']:.2f} USD"
-    return f"{usage['calls']} calls, {usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out{cost}"
+    cost = "cost unknown, as the model has no known price" if usage["cost_usd"] is None else dollars(usage["cost_usd"])
+    return f"{usage['calls']} calls, {usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out, {cost}"
 
 
 def _duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from leadhook.credentials import split_words
 from leadhook.remote.failure import AskedWrongError, RemoteError
 
 HERE: Final = "http://127.0.0.1:8000"
+_ASKED_WRONG: Final = (401, 403, 422)
 PATIENCE_S: Final = 40.0
 """Longer than a dry run may take."""
 
@@ -26,6 +27,7 @@ class Service:
         """The answer's JSON object.
 
         Raises:
+            AskedWrongError: ADMIN_TOKEN is not one of the service's, or it refuses what it was given.
             RemoteError: there is none.
         """
         try:
@@ -39,6 +41,8 @@ class Service:
             answer = None
         if not isinstance(answer, dict):
             raise RemoteError(f"what answers at SERVICE_URL is not leadhook (HTTP {response.status_code})")
+        if response.status_code in _ASKED_WRONG:
+            raise AskedWrongError(_words(response.status_code, answer))
         if not response.is_success:
             raise RemoteError(_words(response.status_code, answer))
         return answer
@@ -54,7 +58,7 @@ def open_service(environment: Mapping[str, str] = os.environ) -> Iterator[Servic
     url = environment.get("SERVICE_URL", "").strip() or HERE
     tokens = split_words(environment.get("ADMIN_TOKEN", "") or environment.get("ADMIN_TOKENS", ""))
     if not tokens:
-        raise AskedWrongError("ADMIN_TOKEN is not set: one of the service's ADMIN_TOKENS")
+        raise AskedWrongError("ADMIN_TOKEN is not set: give one of the service's ADMIN_TOKENS")
     for name, reason in network.problems(environment):
         raise AskedWrongError(f"{name}: {reason}")
     try:

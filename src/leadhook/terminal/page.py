@@ -11,6 +11,7 @@ from rich.text import Text
 from leadhook.domain.dossier import Eligibility, PastResult, WebhookDelivery
 from leadhook.domain.explanation import ExplainedAttempt, Explanation
 from leadhook.domain.moment import distance
+from leadhook.domain.spend import dollars
 
 _PARTS: Final = (
     ("known", "public.all_leads has a row", "public.all_leads has no row"),
@@ -133,7 +134,7 @@ def _ring(found: Explanation, ring: WebhookDelivery) -> str:
 def _attempt(found: Explanation, attempt: ExplainedAttempt) -> str:
     tokens = f"{attempt.input_tokens or 0:,} tokens in, {attempt.output_tokens or 0:,} out"
     calls = attempt.calls or 0
-    cost = "" if attempt.cost_usd is None else f", ${attempt.cost_usd:.5f}{' (wasted)' if attempt.wasted else ''}"
+    cost = "" if attempt.cost_usd is None else f", {dollars(attempt.cost_usd)}{' (wasted)' if attempt.wasted else ''}"
     by = f", found by {attempt.found_by}" if attempt.found_by else ""
     return (
         f"{distance(attempt.finished_at, found.now)}, run {attempt.run}{by}: {attempt.words} "

@@ -157,7 +157,8 @@ async def show_replay(call: Call[Any]) -> ReplayStatusAnswer:
 async def stop_replay(call: Call[Any]) -> ReplayStatusAnswer:
     """Stop a replay.
 
-    Leads that have not started go back to what they were; leads being processed finish. Stopping twice is harmless.
+    Leads that have not started go back to what they were; leads being processed finish. Stopping twice is harmless; a
+    replay that has finished stays `finished`.
     """
     replay_id: int = call.request.path_params["replay_id"]
     try:
@@ -165,6 +166,8 @@ async def stop_replay(call: Call[Any]) -> ReplayStatusAnswer:
     except StoreError as error:
         raise unanswered(error) from None
     answer = _answer(status, replay_id)
+    if answer.state == "finished":
+        return answer
     call.request.state["bell"].ring()
     log.info(Event.REPLAY_STOPPED, actor=call.actor, replay_id=replay_id, progress=answer.progress.model_dump())
     return answer

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from leadhook.domain.dossier import Dossier
 from leadhook.domain.moment import moment
+from leadhook.domain.spend import dollars
 from leadhook.domain.standing.words import Standing, Why, clause, lane_words, resume_command
 
 
@@ -34,12 +35,12 @@ def out_of_budget(dossier: Dossier) -> Standing | None:
         return None
     of_user = f" --user {budget.user_id}" if budget.user_id else ""
     whose = f"user {budget.user_id}" if budget.user_id else "all leads together"
-    needs = f" and a lead needs up to ${budget.needed_usd:.4f}" if budget.needed_usd and budget.left_usd > 0 else ""
+    needs = f" and a lead needs up to {dollars(budget.needed_usd)}" if budget.needed_usd and budget.left_usd > 0 else ""
     midnight = datetime.combine(dossier.now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
     return Standing(
         Why.BUDGET_SPENT,
         f"The lead is ready, but the daily budget of ${budget.daily_usd:g} for {whose} is spent: "
-        f"${max(budget.left_usd, 0):.4f} is left{needs}; it goes on at {moment(midnight, dossier.now)}.",
+        f"{dollars(max(budget.left_usd, 0))} is left{needs}; it goes on at {moment(midnight, dossier.now)}.",
         f"`leadhook budget set DOLLARS{of_user}` raises it, and the lead goes on at once.",
     )
 
