@@ -205,3 +205,10 @@ async def test_a_database_that_cannot_answer_is_503(service: Service, method: st
     answer = await service.client.request(method, "/replays/7", headers=HEADERS)
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+
+
+async def test_a_finished_replay_is_not_stopped(service: Service) -> None:
+    """It answers as it ended, and nobody is woken for it."""
+    service.store.on_replay_status = ReplayStatus(found=True, replay_id=7, phase="queued", progress={"done": 2})
+    answer = await service.client.delete("/replays/7", headers=HEADERS)
+    assert (answer.status_code, answer.json()["state"]) == (200, "finished")

@@ -222,22 +222,39 @@ def test_a_second_start_on_the_same_directory_says_who_runs_there(running: tuple
 
 
 def test_the_environment_is_for_a_shell_to_eval(running: tuple[Stacks, dict[str, Any]]) -> None:
-    """`eval "$(leadhook local env DIR)"` is all that `leadhook serve` needs."""
+    """`eval "$(leadhook local env DIR)"` is all that `leadhook serve` and `leadhook replay` need."""
     stacks, facts = running
     script = (
-        'eval "$("$0" -m leadhook local env "$1")" && printf "%s\\n" "$SUPABASE_URL" "$SUPABASE_SECRET_KEY" "$PORT"'
+        'eval "$("$0" -m leadhook local env "$1")" && '
+        'printf "%s\\n" "$SUPABASE_URL" "$SUPABASE_SECRET_KEY" "$PORT" "$SERVICE_URL" "$ADMIN_TOKEN"'
     )
     done = subprocess.run(
         ["/bin/sh", "-c", script, sys.executable, stacks.directory], capture_output=True, text=True, check=True
     )
 
-    assert done.stdout.split() == [facts["supabase_url"], facts["secret_key"], facts["service_url"].rpartition(":")[2]]
+    url = facts["service_url"]
+    assert done.stdout.split() == [
+        *(facts["supabase_url"], facts["secret_key"], url.rpartition(":")[2], url, facts["admin_token"])
+    ]
 
 
 def test_env_without_a_running_stack_says_how_to_start_one(tmp_path: Path) -> None:
     """In words."""
     with pytest.raises(LocalStackError, match="leadhook local up --state-dir"):
         State(tmp_path).facts()
+
+
+def test_env_of_a_stack_that_was_killed_is_refused(tmp_path: Path) -> None:
+    """It left its facts behind, but nobody holds the directory; a running one does."""
+    state = State(tmp_path)
+    with state.held():
+        with pytest.raises(LocalStackError, match="still starting"):
+            state.facts()
+        state.write_facts({"service_url": "http://127.0.0.1:1"})
+        assert state.facts() == {"service_url": "http://127.0.0.1:1"}
+    state.write_facts({"service_url": "http://127.0.0.1:1"})
+    with pytest.raises(LocalStackError, match="no local stack runs on"):
+        state.facts()
 
 
 def test_a_lock_file_whose_process_is_somebody_else_now_is_removed(tmp_path: Path) -> None:

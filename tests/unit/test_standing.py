@@ -292,3 +292,13 @@ def test_each_attempt_is_told_in_words(outcome: str, reason: str | None, words: 
 def test_a_moment_is_exact_and_near(seconds: float, words: str) -> None:
     """ISO in UTC, and how far away."""
     assert moment(at(seconds), NOW).endswith(f"Z ({words})")
+
+
+def test_the_next_step_has_a_remedy_for_each_part_that_is_missing() -> None:
+    """One of two would leave the lead where it is."""
+    standing = find_standing(dossier(eligibility=NO_PROMPTS | {"scrapped": False}))
+    assert standing.next_step is not None
+    assert "scrapped to true" in standing.next_step
+    assert "Insert a prompts row" in standing.next_step
+    standing = find_standing(dossier(eligibility=NO_PROMPTS | {"tag": None}))
+    assert standing.next_step == "Set all_leads.tag."

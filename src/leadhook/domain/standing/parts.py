@@ -19,7 +19,13 @@ def not_eligible(dossier: Dossier) -> Standing | None:
     if not missing:
         return None
     why = next(iter(missing))
-    return Standing(why, f"The lead is not eligible: {', and '.join(missing.values())}.", _STEPS[why])
+    steps = [_step(part, dossier.eligibility) for part in missing]
+    return Standing(why, f"The lead is not eligible: {', and '.join(missing.values())}.", " ".join(steps))
+
+
+def _step(part: Why, eligibility: Eligibility) -> str:
+    column = _empty_column(eligibility) if part is Why.NO_PROMPTS else None
+    return f"Set all_leads.{column}." if column else _STEPS[part]
 
 
 def _missing(dossier: Dossier, eligibility: Eligibility) -> dict[Why, str]:
@@ -39,9 +45,14 @@ def _missing(dossier: Dossier, eligibility: Eligibility) -> dict[Why, str]:
 
 
 def _no_prompts(dossier: Dossier, eligibility: Eligibility) -> str:
-    if eligibility.user_id is None or eligibility.tag is None:
-        column = "user_id" if eligibility.user_id is None else "tag"
+    if column := _empty_column(eligibility):
         return f"all_leads.{column} is empty, so no prompts row can belong to it"
     others = ", ".join(repr(tag) for tag in dossier.tags_of_user[:5])
     hint = f" (that user has prompts for {others})" if others else ""
     return f"there is no prompts row for {lane_words(eligibility.user_id, eligibility.tag)}{hint}"
+
+
+def _empty_column(eligibility: Eligibility) -> str | None:
+    if eligibility.user_id is None:
+        return "user_id"
+    return "tag" if eligibility.tag is None else None
