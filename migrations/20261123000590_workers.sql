@@ -19,6 +19,7 @@ language plpgsql
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
 declare
   v_now timestamptz := clock_timestamp();
@@ -30,7 +31,9 @@ begin
   ) then
     return;
   end if;
-  delete from leadhook.workers as w where greatest(w.claimed_at, w.swept_at) < v_now - interval '1 day';
+  if p_what = 'sweep' then
+    delete from leadhook.workers as w where greatest(w.claimed_at, w.swept_at) < v_now - interval '1 day';
+  end if;
   insert into leadhook.workers as w (worker, claimed_at, swept_at)
   values (p_worker, case p_what when 'claim' then v_now end, case p_what when 'sweep' then v_now end)
   on conflict (worker) do update

@@ -17,6 +17,7 @@ from leadhook.confirmation import NobodyToAskError, NotConfirmedError
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
 from leadhook.network import forget_key_log
+from leadhook.printing import tell
 from leadhook.remote.failure import AskedWrongError, RemoteError
 from leadhook.settings import SettingsError, load_settings, read_env_file
 from leadhook.terminal.failure import TerminalError
@@ -381,5 +382,5 @@ def main() -> None:
 
 
 def _fail(error: Exception, code: int) -> NoReturn:
-    print(f"leadhook: {error}", file=sys.stderr)  # noqa: T201 - the words are for the terminal
+    tell(f"leadhook: {error}", file=sys.stderr)
     sys.exit(code)

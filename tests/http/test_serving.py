@@ -121,7 +121,9 @@ def test_the_service_starts_without_a_database_says_so_and_ends(start: Start, co
     assert get(f"{url}/health") == (200, {"ok": True})
     status, answer = get(f"{url}/ready")
     assert status == 503
-    assert answer["reasons"][0].startswith("No connection to SUPABASE_URL")
+    without_secret, without_database = answer["reasons"]
+    assert without_secret.startswith("Neither WEBHOOK_SECRETS nor WEBHOOK_STATIC_HEADER is set")
+    assert without_database.startswith("No connection to SUPABASE_URL")
     assert get(f"{url}/replay")[0] == 405
 
     service.signal()

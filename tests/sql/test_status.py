@@ -215,7 +215,7 @@ def test_a_worker_that_is_gone_is_forgotten_after_a_day(db: "Sql") -> None:
     """Each process has a name of its own."""
     db.claim(worker="old")
     db.run("update leadhook.workers set claimed_at = claimed_at - interval '25 hours'")
-    db.claim(worker="new")
+    db.rpc("leadhook_sweep", p_worker="new")
     assert [worker["worker"] for worker in status(db)["workers"]] == ["new"]
 
 

@@ -204,6 +204,14 @@ def test_polling_is_ignored_with_one_warning_that_names_the_sweep() -> None:
     assert "SWEEP_INTERVAL_SEC" in warnings[0]
 
 
+def test_without_a_webhook_secret_the_service_is_not_ready() -> None:
+    """Every webhook would be refused; a static header is one, too."""
+    (problem,) = advice.problems(settings())
+    assert "leadhook webhooks install" in problem
+    assert advice.problems(settings(WEBHOOK_SECRETS=whsec())) == []
+    assert advice.problems(settings(WEBHOOK_STATIC_HEADER="x-ring: visibly-fake")) == []
+
+
 def test_settings_never_show_a_secret() -> None:
     """Neither printed nor dumped."""
     env = {

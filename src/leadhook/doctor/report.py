@@ -9,9 +9,11 @@ from rich.console import Console
 from leadhook.doctor.examination import examine
 from leadhook.doctor.finding import Finding, Level
 from leadhook.domain.standing.words import amount
-from leadhook.terminal.page import line, open_console
+from leadhook.terminal.page import entry, line, open_console
 
 _SIGNS = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level.FAULT: ("fault", "red")}
+
+_NAMES_WIDTH = 18
 
 
 def run(*, live: bool, at: str | None, as_json: bool) -> int:
@@ -43,6 +45,6 @@ def run(*, live: bool, at: str | None, as_json: bool) -> int:
 
 def _show(finding: Finding, console: Console) -> None:
     word, colour = _SIGNS[finding.level]
-    line(console, f"{word:8}{finding.about:11}{finding.sentence}", colour if finding.level is not Level.OK else "")
+    entry(console, f"{word:8}{finding.about}", finding.sentence, width=_NAMES_WIDTH, style=colour)
     if finding.mend:
-        line(console, f"→ {finding.mend}", indent=8)
+        entry(console, "", f"→ {finding.mend}", width=_NAMES_WIDTH)

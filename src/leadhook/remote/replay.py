@@ -151,8 +151,9 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _usage(usage: Mapping[str, Any]) -> str:
-    cost = "cost unknown, as the model has no known price" if usage["cost_usd"] is None else dollars(usage["cost_usd"])
-    return f"{usage['calls']} calls, {usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out, {cost}"
+    cost = usage["cost_usd"] if usage["calls"] else 0
+    words = "cost unknown, as the model has no known price" if cost is None else dollars(cost)
+    return f"{usage['calls']} calls, {usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out, {words}"
 
 
 def _duration(seconds: float) -> str:

@@ -66,15 +66,15 @@ def line(console: Console, text: str, style: str = "", indent: int = 0) -> None:
         console.print(Text(" " * indent + printable(text), style=style), soft_wrap=True)
 
 
-def entry(console: Console, name: str, words: str) -> None:
+def entry(console: Console, name: str, words: str, *, width: int = _NAME_WIDTH, style: str = "bold") -> None:
     """A name and what there is to say of it, in two columns."""
     if console.is_terminal:
         grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=_NAME_WIDTH)
-        grid.add_row(Text(name, style="bold"), Text(printable(words)))
+        grid.add_column(width=width)
+        grid.add_row(Text(name, style=style), Text(printable(words)))
         console.print(grid)
     else:
-        console.print(Text(f"{name:{_NAME_WIDTH}} {printable(words)}"), soft_wrap=True)
+        console.print(Text(f"{name:{width}} {printable(words)}"), soft_wrap=True)
 
 
 def paragraph(console: Console, text: str, style: str = "") -> None:
