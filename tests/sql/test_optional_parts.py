@@ -88,7 +88,7 @@ def test_a_vault_that_raises_keeps_nobody_from_status_writing_or_explaining(
     assert status.ring.vault_error == sqlstate
     judged = judge_database(status)
     assert not judged.reasons
-    assert any(f"Vault can't be read (SQLSTATE {sqlstate})" in warning for warning in judged.warnings)
+    assert any(f"Vault can't be read (SQLSTATE {sqlstate})" in str(warning) for warning in judged.warnings)
     before = wired.value("select count(*) from leadhook.touches")
     wired.run(WRITE)
     assert wired.value("select count(*) from leadhook.touches") == before + 1
