@@ -126,7 +126,10 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
                 "leads for deleted: no lead is claimed until you run `alter role service_role bypassrls;`"
             )
         case "42501":
-            reason = f"no permission for public.{function} ({message}): use the secret (service role) key"
+            reason = (
+                f"no permission for public.{function} ({message}): use the secret (service role) key, or grant what is "
+                "missing (`leadhook doctor` names it)"
+            )
         case "PGRST106":
             reason = "the schema public is not exposed: add it to the exposed schemas of the project's API"
         case _ if _is_ours(code):
