@@ -14,6 +14,8 @@ create table if not exists leadhook.controls (
   renew_s numeric not null default 10 check (renew_s > 0),
   start_limit_s numeric not null default 15 check (start_limit_s > 0),
   max_attempts int not null default 5 check (max_attempts > 0),
+  max_deaths int not null default 3 check (max_deaths > 0),
+  claim_bytes int not null default 4000000 check (claim_bytes > 0),
   installed_at timestamptz not null default clock_timestamp(),
   first_round_finished_at timestamptz,
   sweep_phase text not null default 'leads' check (sweep_phase in ('leads', 'jobs')),
@@ -23,6 +25,8 @@ create table if not exists leadhook.controls (
 );
 comment on column leadhook.controls.backlog is 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
 comment on column leadhook.controls.start_limit_s is 'a model call starts only while the last confirmation of its lease is younger than this';
+comment on column leadhook.controls.max_deaths is 'a lead whose worker was lost so often is set aside: it may be what ends the process';
+comment on column leadhook.controls.claim_bytes is 'a claim hands out no more leads than fit, with their prompts, but one at least';
 insert into leadhook.controls default values on conflict do nothing;
 
 -- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.drain.
@@ -57,8 +61,10 @@ create table if not exists leadhook.jobs (
   slow boolean not null default false,
   run int not null default 1,
   attempts int not null default 0,
+  deaths int not null default 0,
   fence bigint not null default 0,
   claim_token uuid,
+  called boolean not null default false,
   worker text,
   leased_at timestamptz,
   lease_until timestamptz,
@@ -80,6 +86,9 @@ create table if not exists leadhook.jobs (
 comment on column leadhook.jobs.slow is 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
 comment on column leadhook.jobs.run is 'grows with every replay or reopening; one verdict a run';
 comment on column leadhook.jobs.attempts is 'attempts spent in this run';
+comment on column leadhook.jobs.deaths is
+  'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
+comment on column leadhook.jobs.called is 'its worker said that a model call of this lease had begun';
 comment on column leadhook.jobs.fence is 'from leadhook.fences with every lease; every later write must carry it';
 comment on column leadhook.jobs.eligible_at is 'when the touch, sweep, replay or release made it ready';
 comment on column leadhook.jobs.found_by is 'what brought it: ring, sweep, start, due, hint, replay, release';
@@ -90,6 +99,7 @@ create index if not exists jobs_ready on leadhook.jobs (slow, user_id, tag, avai
 create index if not exists jobs_due on leadhook.jobs (slow, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
 create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
+create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at) where deaths > 0;
 create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead');
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);

@@ -1,7 +1,7 @@
 -- Purpose: the one definition of "eligible", asked by drain, claim, save, sweep, replay and explain, and the predecessor's RPC on top of it.
 -- Touches: functions in schema leadhook; public.rpc_get_eligible_llm_jobs() only where no function of that name exists.
--- Undo:    drop function public.rpc_get_eligible_llm_jobs(); drop function leadhook.judge_eligibility(text[]),
---          leadhook.find_answered(text[]), leadhook.find_prompted_lanes(uuid[], text[], timestamptz);
+-- Undo:    drop function public.rpc_get_eligible_llm_jobs(), leadhook.describe_leads(text[], uuid[], text[], int), leadhook.unquote(text),
+--          leadhook.judge_eligibility(text[]), leadhook.find_answered(text[]), leadhook.find_prompted_lanes(uuid[], text[], timestamptz);
 -- No view, no %rowtype, no begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
 
 -- Correct and bounded on any table of the application, with its indexes or without.
@@ -137,9 +137,38 @@ comment on function leadhook.judge_eligibility(text[]) is
 revoke all on function leadhook.judge_eligibility(text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_eligibility(text[]) to service_role;
 
+-- The text of a JSON value: what a string holds, else the JSON itself. A json column may hold what no text can, NUL and half a surrogate pair: they
+-- are left out, as the service leaves them out of a text column's JSON. What was cut in its middle keeps its quotes.
+create or replace function leadhook.unquote(p_json text)
+returns text
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_json = 'null' then
+    return null;
+  elsif p_json not like '"%' then
+    return p_json;
+  end if;
+  -- A pair of backslashes and a whole surrogate pair are matched first and kept.
+  return regexp_replace(
+    p_json, '(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '\1', 'g'
+  )::jsonb #>> '{}';
+exception when data_exception then
+  return p_json;
+end
+$$;
+revoke all on function leadhook.unquote(text) from public, anon, authenticated;
+grant execute on function leadhook.unquote(text) to service_role;
+
 -- What a judgement needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
 -- The details row: the unsent one with the greatest row text. linkedin_url: that of all_leads, else profile_url.
-create or replace function leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[])
+-- Each value is cut where it is read, so that a long text stays where it is stored, and a row's text is made of duplicates alone. The cuts lie far
+-- above what the service sends, and one character above what it takes of a prompts row, which it must see to be too long.
+-- experience and skills are text, or {"json": text} where the column is not one of text: the application's JSON is never part of ours.
+create or replace function leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters int default null)
 returns table (lead_id text, lead jsonb, prompts jsonb)
 language sql
 stable
@@ -151,53 +180,93 @@ as $$
     select i.lead_id, i.user_id, i.tag
     from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
   ),
-  details as (
-    select distinct on (d.lead_id) d.lead_id, to_jsonb(d) as fields
+  limits as (
+    select
+      '{text,varchar,bpchar}'::regtype[] as texts,
+      coalesce(describe_leads.most_characters, 10000) as short,
+      coalesce(describe_leads.most_characters, 20000) as bio,
+      coalesce(describe_leads.most_characters, 100000) as long,
+      coalesce(describe_leads.most_characters, 100001) as prompt
+  ),
+  chosen as (
+    select distinct on (d.lead_id)
+      d.lead_id, d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
     from public.lead_details as d
     where d.lead_id = any (describe_leads.lead_ids)
     order by d.lead_id, (d.sent_to_llm is not true) desc, case when count(*) over (partition by d.lead_id) > 1 then d::text end desc
   ),
+  details as (
+    select
+      d.lead_id,
+      case when pg_typeof(d.name) = any (l.texts) then left(d.name::text, l.short) else leadhook.unquote(left(to_json(d.name)::text, l.short)) end as name,
+      case when pg_typeof(d.title) = any (l.texts) then left(d.title::text, l.short) else leadhook.unquote(left(to_json(d.title)::text, l.short)) end as title,
+      case when pg_typeof(d.location) = any (l.texts) then left(d.location::text, l.short) else leadhook.unquote(left(to_json(d.location)::text, l.short)) end as location,
+      case when pg_typeof(d.company_name) = any (l.texts) then left(d.company_name::text, l.short) else leadhook.unquote(left(to_json(d.company_name)::text, l.short)) end as company_name,
+      case when pg_typeof(d.experience) = any (l.texts) then to_jsonb(left(d.experience::text, l.long)) when d.experience is not null then jsonb_build_object('json', left(to_json(d.experience)::text, l.long)) end as experience,
+      case when pg_typeof(d.skills) = any (l.texts) then to_jsonb(left(d.skills::text, l.long)) when d.skills is not null then jsonb_build_object('json', left(to_json(d.skills)::text, l.long)) end as skills,
+      case when pg_typeof(d.bio) = any (l.texts) then left(d.bio::text, l.bio) else leadhook.unquote(left(to_json(d.bio)::text, l.bio)) end as bio,
+      case when pg_typeof(d.profile_url) = any (l.texts) then left(d.profile_url::text, l.short) else leadhook.unquote(left(to_json(d.profile_url)::text, l.short)) end as profile_url,
+      case when pg_typeof(d.company_page_url) = any (l.texts) then left(d.company_page_url::text, l.short) else leadhook.unquote(left(to_json(d.company_page_url)::text, l.short)) end as company_page_url
+    from chosen as d
+    cross join limits as l
+  ),
   urls as (
-    select distinct on (a.lead_id) a.lead_id, a.linkedin_url
-    from public.all_leads as a
-    join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
-    order by a.lead_id, (a.scrapped is true) desc, a::text
+    select
+      d.lead_id,
+      case when pg_typeof(d.linkedin_url) = any (l.texts) then left(d.linkedin_url::text, l.short) else leadhook.unquote(left(to_json(d.linkedin_url)::text, l.short)) end as linkedin_url
+    from (
+      select distinct on (a.lead_id) a.lead_id, a.linkedin_url
+      from public.all_leads as a
+      join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
+      order by a.lead_id, (a.scrapped is true) desc, case when count(*) over (partition by a.lead_id) > 1 then a::text end
+    ) as d
+    cross join limits as l
   ),
   lanes as (
     select distinct i.user_id, i.tag from asked as i
   ),
   newest as materialized (
-    select l.user_id, l.tag, p.prompts
-    from lanes as l
+    select n.user_id, n.tag, d.prompts
+    from lanes as n
     cross join lateral (
       select jsonb_build_object(
-        'wildnet_data', p.wildnet_data,
-        'scoring_criteria_and_icp', p.scoring_criteria_and_icp,
-        'message_prompt', p.message_prompt
+        'wildnet_data', d.wildnet_data,
+        'scoring_criteria_and_icp', d.scoring_criteria_and_icp,
+        'message_prompt', d.message_prompt
       ) as prompts
-      from public.prompts as p
-      where p.user_id = l.user_id and p.tag = l.tag and p.created_at is not distinct from (
-        select max(q.created_at) from public.prompts as q where q.user_id = l.user_id and q.tag = l.tag
-      )
-      order by p::text desc
-      limit 1
-    ) as p
+      from (
+        select
+          case when pg_typeof(d.wildnet_data) = any (l.texts) then left(d.wildnet_data::text, l.prompt) else leadhook.unquote(left(to_json(d.wildnet_data)::text, l.prompt)) end as wildnet_data,
+          case when pg_typeof(d.scoring_criteria_and_icp) = any (l.texts) then left(d.scoring_criteria_and_icp::text, l.prompt) else leadhook.unquote(left(to_json(d.scoring_criteria_and_icp)::text, l.prompt)) end as scoring_criteria_and_icp,
+          case when pg_typeof(d.message_prompt) = any (l.texts) then left(d.message_prompt::text, l.prompt) else leadhook.unquote(left(to_json(d.message_prompt)::text, l.prompt)) end as message_prompt
+        from (
+          select p.wildnet_data, p.scoring_criteria_and_icp, p.message_prompt
+          from public.prompts as p
+          where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
+            select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
+          )
+          order by case when count(*) over () > 1 then p::text end desc
+          limit 1
+        ) as d
+        cross join limits as l
+      ) as d
+    ) as d
   )
   select
     i.lead_id,
     jsonb_build_object(
       'lead_id', i.lead_id,
       'tag', i.tag,
-      'name', d.fields ->> 'name',
-      'title', d.fields ->> 'title',
-      'location', d.fields ->> 'location',
-      'company_name', d.fields ->> 'company_name',
-      'experience', d.fields -> 'experience',
-      'skills', d.fields -> 'skills',
-      'bio', d.fields ->> 'bio',
-      'profile_url', d.fields ->> 'profile_url',
-      'linkedin_url', coalesce(u.linkedin_url, d.fields ->> 'profile_url'),
-      'company_page_url', d.fields ->> 'company_page_url'
+      'name', d.name,
+      'title', d.title,
+      'location', d.location,
+      'company_name', d.company_name,
+      'experience', d.experience,
+      'skills', d.skills,
+      'bio', d.bio,
+      'profile_url', d.profile_url,
+      'linkedin_url', coalesce(u.linkedin_url, d.profile_url),
+      'company_page_url', d.company_page_url
     ),
     n.prompts
   from asked as i
@@ -205,10 +274,13 @@ as $$
   left join urls as u using (lead_id)
   join newest as n using (user_id, tag)
 $$;
-revoke all on function leadhook.describe_leads(text[], uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.describe_leads(text[], uuid[], text[]) to service_role;
+comment on function leadhook.describe_leads(text[], uuid[], text[], int) is
+  'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
+revoke all on function leadhook.describe_leads(text[], uuid[], text[], int) from public, anon, authenticated;
+grant execute on function leadhook.describe_leads(text[], uuid[], text[], int) to service_role;
 
--- The predecessor's RPC, for its callers. An existing one is theirs: it stays, with its own grants.
+-- The predecessor's RPC, for its callers. An existing one is theirs: it stays, with its own grants. Values are cut at a million characters, so that
+-- all of them fit into the JSON that they pass through.
 do $do$
 begin
   if exists (
@@ -238,13 +310,14 @@ begin
     )
     select
       x.lead_id, (x.user_id)::uuid, x.tag,
-      x.lead ->> 'name', x.lead ->> 'title', x.lead ->> 'location', x.lead ->> 'company_name', x.lead ->> 'experience',
-      x.lead ->> 'skills', x.lead ->> 'bio', x.lead ->> 'profile_url', x.lead ->> 'linkedin_url', x.lead ->> 'company_page_url',
+      x.lead ->> 'name', x.lead ->> 'title', x.lead ->> 'location', x.lead ->> 'company_name',
+      case jsonb_typeof(x.lead -> 'experience') when 'object' then leadhook.unquote(x.lead #>> '{experience,json}') else x.lead ->> 'experience' end,
+      case jsonb_typeof(x.lead -> 'skills') when 'object' then leadhook.unquote(x.lead #>> '{skills,json}') else x.lead ->> 'skills' end, x.lead ->> 'bio', x.lead ->> 'profile_url', x.lead ->> 'linkedin_url', x.lead ->> 'company_page_url',
       x.prompts ->> 'wildnet_data', x.prompts ->> 'scoring_criteria_and_icp', x.prompts ->> 'message_prompt'
     from (
       select s.lead_id, i.user_id, i.tag, s.lead, s.prompts
       from ready as r
-      cross join lateral leadhook.describe_leads(r.lead_ids, r.user_ids, r.tags) as s
+      cross join lateral leadhook.describe_leads(r.lead_ids, r.user_ids, r.tags, 1000000) as s
       join unnest(r.lead_ids, r.user_ids, r.tags) as i (lead_id, user_id, tag) using (lead_id)
     ) as x
   $$;

@@ -84,14 +84,14 @@ declare
   v_lane record;
 begin
   if p_shut_user_ids = '{}' and p_shut_lanes = '{}' then
-    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.slow = p_slow order by j.available_at limit 1);
+    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow order by j.available_at limit 1);
   end if;
   v_first := (
     select f.available_at
     from (
       select j.available_at, j.user_id, j.tag
       from leadhook.jobs as j
-      where j.state = 'ready' and j.slow = p_slow
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
       order by j.available_at
       limit 20
     ) as f
@@ -137,7 +137,8 @@ begin
   v_shut := leadhook.shut_gates(p_now);
   if v_shut.everything is null then
     v_next := least(
-      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes), leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes)
+      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes), leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
+      (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s)
     );
   end if;
   if v_shut.budget_spent and v_shut.everything is distinct from 'paused'

@@ -1,6 +1,6 @@
 -- Purpose: which leads are next, fairly between the lanes (user_id, tag).
 -- Touches: functions in schema leadhook.
--- Undo:    drop function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]),
+-- Undo:    drop function leadhook.next_suspect(uuid[], text[]), leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]),
 --          leadhook.next_open_lane(boolean, uuid, text, uuid[], text[]);
 -- Planner flags: see the drain. `limit` takes constants only: with an expression the planner reckons with a tenth of the table.
 
@@ -21,19 +21,19 @@ begin
     if p_user_id is null then
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.slow = p_slow
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
       order by j.user_id, j.tag, j.available_at
       limit 1;
     elsif v_whole_user then
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.slow = p_slow and j.user_id > p_user_id
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id > p_user_id
       order by j.user_id, j.tag, j.available_at
       limit 1;
     else
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.slow = p_slow and (j.user_id, j.tag) > (p_user_id, p_tag)
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and (j.user_id, j.tag) > (p_user_id, p_tag)
       order by j.user_id, j.tag, j.available_at
       limit 1;
     end if;
@@ -105,7 +105,7 @@ begin
       from (
         select j.lead_id, j.available_at
         from leadhook.jobs as j
-        where j.state = 'ready' and j.slow = p_slow and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
+        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
         order by j.available_at, j.lead_id
         limit 50
       ) as w
@@ -121,7 +121,7 @@ begin
       from (
         select j.lead_id, j.user_id, j.tag, j.available_at
         from leadhook.jobs as j
-        where j.state = 'ready' and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
+        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
         order by j.available_at
         limit 2000
       ) as w
@@ -137,3 +137,35 @@ end
 $$;
 revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) to service_role;
+
+-- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect at work,
+-- so that it answers for itself alone.
+create or replace function leadhook.next_suspect(
+  p_shut_user_ids uuid[], p_shut_lanes text[], out lead_id text, out available_at timestamptz
+)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_worst int := (select j.deaths from leadhook.jobs as j where j.deaths > 0 and j.state = 'leased' order by j.deaths desc, j.available_at desc limit 1);
+begin
+  if v_worst > 1 then
+    return;
+  end if;
+  select j.lead_id, j.available_at into lead_id, available_at
+  from leadhook.jobs as j
+  where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
+    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_shut_lanes)
+  order by j.deaths, j.available_at
+  limit 1;
+end
+$$;
+comment on function leadhook.next_suspect(uuid[], text[]) is
+  'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
+revoke all on function leadhook.next_suspect(uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.next_suspect(uuid[], text[]) to service_role;

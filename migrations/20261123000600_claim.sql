@@ -1,12 +1,18 @@
 -- Purpose: public.leadhook_claim: one call that folds touches into jobs and leases a fair batch with all that its judgement needs.
 -- Touches: functions only.
--- Undo:    drop function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb), leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb),
+-- Undo:    drop function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean), leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean),
 --          leadhook.set_aside_unreadable(uuid, text), leadhook.reserve_leads(uuid, text[], numeric[], timestamptz),
 --          leadhook.describe_claim(uuid, timestamptz, json, jsonb),
 --          leadhook.lease_leads(text[], uuid, text, timestamptz), leadhook.check_leads(text[], text, timestamptz), leadhook.expire_leases(timestamptz);
 -- Planner flags: see the drain.
 
--- A lease that ran out cost an attempt. Rows that somebody holds are skipped: they are being saved or renewed.
+-- A lease that ran out spends no attempt, as nothing is known against its lead; it may have ended its worker, though, hence the suspicion:
+-- each lead that the lost worker held is suspected, but where it held suspects already, the one that was handed out last, alone. With max_deaths
+-- the lead is dead.
+-- What the lease cost is all that was reserved, if its worker said that a model call had begun: with a renewal (a second after the first call at the
+-- latest, while nothing else speaks for it), or by having claimed more since, which it does once it works on what it has. Else it cost nothing. A
+-- worker that is lost within that second may have begun a call that is not booked.
+-- Rows that somebody holds are skipped: they are being saved or renewed.
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
 language plpgsql
@@ -19,14 +25,18 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_max_attempts int := (select c.max_attempts from leadhook.controls as c);
+  v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
 begin
   perform leadhook.expire_errands(p_now);
-  with expired as materialized (
+  with leased as materialized (
+    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.errand is null
+  ),
+  workers as materialized (
+    select l.worker, max(l.leased_at) as claimed_at, max(l.fence) filter (where l.deaths > 0) as suspect from leased as l group by l.worker
+  ),
+  expired as materialized (
     select
-      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.reserved_usd,
-      j.attempts + 1 as attempts,
-      j.attempts + 1 >= v_max_attempts as is_last,
+      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
       j.replay_after is not null as runs_again
     from leadhook.jobs as j
     where j.state = 'leased' and j.lease_until <= p_now and j.errand is null
@@ -34,12 +44,27 @@ begin
     limit 500
     for no key update skip locked
   ),
+  blamed as materialized (
+    select
+      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.found_by, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
+      e.deaths + (w.suspect is null or w.suspect = e.fence)::int as deaths,
+      case when e.called or w.claimed_at > e.leased_at then e.reserved_usd when e.reserved_usd is not null then 0 end as cost_usd
+    from expired as e
+    join workers as w on w.worker is not distinct from e.worker
+  ),
   told as materialized (
     select
-      e.*,
-      case when e.is_last then 'attempts_exhausted' else 'lease_expired' end as error_code,
-      format('the lease of worker %s ran out, attempt %s of %s', coalesce(e.worker, 'unknown'), e.attempts, v_max_attempts) as reason
-    from expired as e
+      b.*,
+      b.deaths >= v_max_deaths as is_last,
+      case when b.deaths >= v_max_deaths then 'worker_lost' else 'lease_expired' end as error_code,
+      format('the lease of worker %s ran out', coalesce(b.worker, 'unknown')) || case
+        when b.deaths >= v_max_deaths then format(
+          ', as %s leases of this lead did in a row: it may be what ends the process; look at the service''s log, then correct the row or replay it',
+          b.deaths
+        )
+        else '; no attempt is spent'
+      end as reason
+    from blamed as b
   ),
   noted as (
     insert into leadhook.attempts (
@@ -47,20 +72,20 @@ begin
       finished_at
     )
     select
-      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.reserved_usd,
-      coalesce(t.reserved_usd > 0, false), t.eligible_at, t.leased_at, p_now
+      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.cost_usd,
+      coalesce(t.cost_usd > 0, false), t.eligible_at, t.leased_at, p_now
     from told as t
   ),
-  -- Nobody knows what its worker bought before it died: all that it might have.
   booked as materialized (
-    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', t.user_id, 'usd', t.reserved_usd, 'wasted', true)), p_now)
+    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', t.user_id, 'usd', t.cost_usd, 'wasted', true)), p_now)
     from told as t
-    where t.reserved_usd > 0
+    where t.cost_usd > 0
     having count(*) > 0
   )
   update leadhook.jobs as j set
     state = case when t.is_last and not t.runs_again then 'dead' else 'ready' end,
-    attempts = case when t.is_last and t.runs_again then 0 else t.attempts end,
+    deaths = case when t.is_last then 0 else t.deaths end,
+    attempts = case when t.is_last and t.runs_again then 0 else j.attempts end,
     run = j.run + (t.is_last and t.runs_again)::int,
     slow = j.slow or t.is_last and t.runs_again,
     replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
@@ -144,6 +169,7 @@ begin
     claim_token = p_token,
     worker = p_worker,
     leased_at = p_now,
+    called = false,
     reserved_usd = null,
     lease_until = p_now + make_interval(secs => c.lease_s::float8)
   from fenced as f
@@ -233,9 +259,12 @@ declare
   v_lead_ids text[];
   v_leads json[];
   v_prompts json[];
+  v_lead_bytes int[];
+  v_prompts_bytes int[];
+  v_too_many text[];
 begin
-  select array_agg(d.lead_id), array_agg(d.lead), array_agg(d.prompts)
-  into v_lead_ids, v_leads, v_prompts
+  select array_agg(d.lead_id), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead::text)), array_agg(octet_length(d.prompts::text))
+  into v_lead_ids, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
   from (
     select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
     from leadhook.jobs as j
@@ -243,13 +272,36 @@ begin
   ) as a
   cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d;
 
+  -- The reply is bounded: what does not fit goes back as it came, and is the next claim's.
+  if (select sum(l.lead_bytes + l.prompts_bytes) from unnest(v_lead_bytes, v_prompts_bytes) as l (lead_bytes, prompts_bytes))
+    > (select c.claim_bytes from leadhook.controls as c) then
+    v_too_many := array(
+      select s.lead_id
+      from (
+        select d.lead_id, d.place, sum(d.bytes) over (order by d.place) as bytes
+        from (
+          select
+            l.lead_id,
+            row_number() over (order by j.fence) as place,
+            l.lead_bytes + case when row_number() over (partition by j.user_id, j.tag order by j.fence) = 1 then l.prompts_bytes else 0 end as bytes
+          from unnest(v_lead_ids, v_lead_bytes, v_prompts_bytes) as l (lead_id, lead_bytes, prompts_bytes)
+          join leadhook.jobs as j using (lead_id)
+          where j.lead_id = any (v_lead_ids)
+        ) as d
+      ) as s
+      where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
+    );
+    update leadhook.jobs as j
+    set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
+    where j.lead_id = any (v_too_many) and j.claim_token = p_token;
+  end if;
+
   if p_price ? 'lead_usd' and v_lead_ids is not null then
     perform leadhook.reserve_leads(p_token, v_lead_ids, array(
       select (p_price ->> 'lead_usd')::numeric + (p_price ->> 'byte_usd')::numeric * (
-        least(octet_length(l.lead::text), (p_price ->> 'most_lead_bytes')::int)
-        + least(octet_length(l.prompts::text), (p_price ->> 'most_prompts_bytes')::int)
+        least(l.lead_bytes, (p_price ->> 'most_lead_bytes')::int) + least(l.prompts_bytes, (p_price ->> 'most_prompts_bytes')::int)
       )
-      from unnest(v_leads, v_prompts) with ordinality as l (lead, prompts, place)
+      from unnest(v_lead_bytes, v_prompts_bytes) with ordinality as l (lead_bytes, prompts_bytes, place)
       order by l.place
     ), p_now);
   end if;
@@ -323,7 +375,8 @@ grant execute on function leadhook.set_aside_unreadable(uuid, text) to service_r
 
 -- The claim itself, under both locks: the drain's too, because it sends jobs to sleep, which must not cross a drain that wakes them.
 create or replace function leadhook.claim_batch(
-  p_token uuid, p_worker text, p_limit int, p_slow_limit int, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb
+  p_token uuid, p_worker text, p_limit int, p_slow_limit int, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb,
+  p_bare boolean
 )
 returns json
 language plpgsql
@@ -343,6 +396,7 @@ declare
   v_fresh record;
   v_slow record;
   v_lead_ids text[];
+  v_suspect text;
   v_batch record;
   v_touched boolean;
   v_cut boolean;
@@ -361,6 +415,9 @@ begin
     update leadhook.jobs as j set lease_until = v_now + make_interval(secs => c.lease_s::float8)
     from leadhook.controls as c
     where j.claim_token = p_token;
+    update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
+    where j.claim_token = p_token
+      and j.fence > (select max(f.fence) from (select k.fence from leadhook.jobs as k where k.claim_token = p_token order by k.fence limit p_limit) as f);
   else
     perform leadhook.expire_leases(v_now);
     v_shut := leadhook.shut_gates(v_now);
@@ -378,14 +435,19 @@ begin
         );
         v_limit := coalesce(v_limit, p_limit);
       end if;
-      -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
-      v_fresh := leadhook.pick_leads(false, v_limit, v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes);
-      v_slow := leadhook.pick_leads(
-        true, least(p_slow_limit, v_limit - cardinality(v_fresh.lead_ids)), v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes
-      );
-      v_lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
-      v_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
-      v_tag := case when v_slow.lead_ids <> '{}' then v_slow.p_tag else v_fresh.p_tag end;
+      v_suspect := (select s.lead_id from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s where s.available_at <= v_now);
+      if v_suspect is not null then
+        v_lead_ids := array[v_suspect];
+      else
+        -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
+        v_fresh := leadhook.pick_leads(false, v_limit, v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes);
+        v_slow := leadhook.pick_leads(
+          true, least(p_slow_limit, v_limit - cardinality(v_fresh.lead_ids)), v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes
+        );
+        v_lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
+        v_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
+        v_tag := case when v_slow.lead_ids <> '{}' then v_slow.p_tag else v_fresh.p_tag end;
+      end if;
       perform leadhook.check_leads(v_lead_ids, p_cause, v_now);
       perform leadhook.lease_leads(v_lead_ids, p_token, p_worker, v_now);
     end if;
@@ -395,16 +457,24 @@ begin
     update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null
     where j.claim_token = p_token;
   end if;
-  begin
-    v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
-  exception
-    when others then
-      if not leadhook.blames_the_lead(sqlstate) then
-        raise;
-      end if;
-      perform leadhook.set_aside_unreadable(p_token, p_cause);
+  if p_bare then
+    select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence) order by j.fence), '[]') as leads, '{}'::json as prompts,
+      '[]'::json as keys
+    into v_batch
+    from leadhook.jobs as j
+    where j.claim_token = p_token;
+  else
+    begin
       v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
-  end;
+    exception
+      when others then
+        if not leadhook.blames_the_lead(sqlstate) then
+          raise;
+        end if;
+        perform leadhook.set_aside_unreadable(p_token, p_cause);
+        v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
+    end;
+  end if;
 
   perform leadhook.note_worker(p_worker, 'claim');
   v_touched := leadhook.has_touches(v_now);
@@ -412,6 +482,7 @@ begin
   v_cut := v_touched or v_keys is not null and v_gate is distinct from 'unpriced' and v_shut.everything is null and (
     leadhook.first_due(false, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
     or p_slow_limit > 0 and leadhook.first_due(true, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
+    or (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s) <= v_now
   ) is true;
   return (
     select json_build_object(
@@ -435,8 +506,8 @@ begin
   );
 end
 $$;
-revoke all on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb) from public, anon, authenticated;
-grant execute on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb) to service_role;
+revoke all on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) from public, anon, authenticated;
+grant execute on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) to service_role;
 
 create or replace function public.leadhook_claim(
   p_token uuid,
@@ -446,7 +517,8 @@ create or replace function public.leadhook_claim(
   p_cursor jsonb default null,
   p_hints text[] default '{}',
   p_cause text default 'due',
-  p_price jsonb default null
+  p_price jsonb default null,
+  p_bare boolean default false
 )
 returns json
 language plpgsql
@@ -477,7 +549,7 @@ begin
   begin
     perform pg_catalog.pg_advisory_xact_lock(727201, 1);
     perform pg_catalog.pg_advisory_xact_lock(727201, 2);
-    return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause, p_price);
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause, p_price, coalesce(p_bare, false));
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
     when lock_not_available or deadlock_detected then
@@ -494,10 +566,10 @@ begin
   end;
 end
 $$;
-comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb) is
+comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) is
   'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same '
-  'leases. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
+  'leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
   'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
   'gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
-revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb) to service_role;
+revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) from public, anon, authenticated;
+grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) to service_role;

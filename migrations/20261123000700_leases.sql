@@ -158,6 +158,7 @@ begin
       state = case when e.again then 'ready' else e.state end,
       claim_token = null,
       lease_until = null,
+      deaths = 0,
       reserved_usd = null,
       slow = e.again or (j.slow and e.state = 'ready'),
       run = j.run + e.again::int,
@@ -279,9 +280,10 @@ begin
   v_now := clock_timestamp();
 
   update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float), paid = coalesce(i.paid, j.paid), worker = coalesce(p_worker, j.worker)
+  set lease_until = v_now + make_interval(secs => c.lease_s::float), paid = coalesce(i.paid, j.paid), worker = coalesce(p_worker, j.worker),
+    called = j.called or coalesce(i.called, true)
   from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
-  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, paid jsonb) on i.lead_id = l.lead_id and i.fence = l.fence
+  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, paid jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
   cross join leadhook.controls as c
   where l.standing = 'locked' and j.lead_id = l.lead_id;
 
@@ -297,7 +299,7 @@ begin
 end
 $$;
 comment on function public.leadhook_renew(text, jsonb) is
-  'Prolongs leases, expired ones too unless they were claimed anew, and keeps what was bought meanwhile. '
+  'Prolongs leases, expired ones too unless they were claimed anew, and keeps what was bought meanwhile; called: whether a model call began. '
   'Outcomes: renewed, lease_lost, gone; busy: somebody has the row, so this lease is not prolonged now.';
 revoke all on function public.leadhook_renew(text, jsonb) from public, anon, authenticated;
 grant execute on function public.leadhook_renew(text, jsonb) to service_role;

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 MAX_ATTEMPTS = 2  # so that it is reached often
+MAX_DEATHS = 2
 
 
 @dataclass
@@ -10,6 +11,7 @@ class Job:
     state: str = "waiting"
     run: int = 1
     attempts: int = 0
+    deaths: int = 0
     fence: int = 0
     token: str = ""
     expired: bool = False
@@ -69,7 +71,26 @@ class Model:
         """End a lease; too many failed attempts end the job."""
         job = self.jobs[lead]
         self.ended[lead, job.fence] = how
-        job.attempts += how in ("retry", "dead", "lease_expired")
-        last = state == "ready" and how != "returned" and job.attempts >= MAX_ATTEMPTS
+        job.attempts += how in ("retry", "dead")
+        last = state == "ready" and how == "retry" and job.attempts >= MAX_ATTEMPTS
+        job.deaths = 0
         job.go("dead" if last else state, replay=job.replay and state == "ready" and not last)
         return "dead" if last else how
+
+    def expire(self) -> None:
+        """End the leases that ran out: all of a worker's leads are suspected, or the last of its suspects."""
+        leased = [job for job in self.jobs.values() if job.state == "leased"]
+        suspects = [job.fence for job in leased if job.deaths]
+        for lead, job in self.jobs.items():
+            if job.state == "leased" and job.expired:
+                self.ended[lead, job.fence] = "lease_expired"
+                job.deaths += not suspects or job.fence == max(suspects)
+                dead = job.deaths >= MAX_DEATHS
+                job.deaths = 0 if dead else job.deaths
+                job.go("dead" if dead else "ready", replay=job.replay and not dead)
+
+    def due(self) -> tuple[set[str], bool]:
+        """What a claim may hand out: one of these suspects, or all of these leads."""
+        suspects = {lead for lead, job in self.jobs.items() if job.state == "ready" and job.deaths}
+        # Two deaths are the end here, so that no suspect waits for another.
+        return suspects or {lead for lead, job in self.jobs.items() if job.state == "ready"}, bool(suspects)

@@ -8,7 +8,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.sql.conftest import Sql
+    from tests.sql.conftest import Row, Sql
 
 
 def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: "Sql") -> None:
@@ -67,46 +67,136 @@ def test_a_lease_in_force_is_not_taken(keyed: "Sql") -> None:
     assert keyed.claim()["leads"] == []
 
 
-def test_an_expired_lease_costs_an_attempt_and_is_handed_out_again(keyed: "Sql") -> None:
+def test_an_expired_lease_spends_no_attempt_and_is_handed_out_again(keyed: "Sql") -> None:
     """Under a new fence, with what was paid for, and a line in attempts."""
     keyed.ready_job("lead-1", paid={"score": 1})
     (lost,) = keyed.claim(worker="dead-worker")["leads"]
     keyed.age_job("lead-1", 31)
     (lead,) = keyed.claim(worker="worker-2")["leads"]
     assert lead["fence"] > lost["fence"]
-    assert (lead["attempts"], lead["run"], lead["paid"]) == (1, 1, {"score": 1})
+    assert (lead["attempts"], lead["run"], lead["paid"]) == (0, 1, {"score": 1})
     (attempt,) = keyed.rows("select * from leadhook.attempts")
     expected = {
         "lead_id": "lead-1", "run": 1, "fence": lost["fence"], "outcome": "lease_expired",
         "error_code": "lease_expired", "worker": "dead-worker",
     }  # fmt: skip
     assert {name: attempt[name] for name in expected} == expected
-    assert attempt["reason"] == "the lease of worker dead-worker ran out, attempt 1 of 5"
     assert attempt["leased_at"] < attempt["finished_at"]
 
 
-def test_the_last_attempt_that_expires_is_the_end(keyed: "Sql") -> None:
+def test_the_third_lease_in_a_row_that_expires_is_the_end(keyed: "Sql") -> None:
     """A lead that kills its workers is dead, with the reason, and what was paid stays for a replay."""
-    keyed.control(max_attempts=3)
-    keyed.ready_job("lead-1", state="leased", attempts=2, paid={"score": 1})
-    keyed.age_job("lead-1", 31)
+    keyed.ready_job("lead-1", attempts=2, paid={"score": 1})
+    for _ in range(3):
+        assert keyed.ids_of(keyed.claim()) == ["lead-1"]
+        keyed.age_job("lead-1", 31)
     assert keyed.claim()["leads"] == []
     job = keyed.job("lead-1")
-    expected = {"state": "dead", "attempts": 3, "error_code": "attempts_exhausted", "paid": {"score": 1}}
+    expected = {"state": "dead", "attempts": 2, "error_code": "worker_lost", "paid": {"score": 1}}
     assert {name: job[name] for name in expected} == expected
-    assert job["reason"] == "the lease of worker worker-1 ran out, attempt 3 of 3"
+    assert "3 leases" in job["reason"]
     assert job["finished_at"] is not None
 
 
-def test_a_replay_asked_for_while_leased_runs_when_the_last_attempt_expired(keyed: "Sql") -> None:
+def test_a_lead_that_was_given_back_in_between_is_not_suspected_any_more(keyed: "Sql") -> None:
+    """Only leases that expire in a row count."""
+    keyed.ready_job("lead-1")
+    for _ in range(4):
+        (lead,) = keyed.claim()["leads"]
+        keyed.age_job("lead-1", 31)
+        (lead,) = keyed.claim()["leads"]
+        keyed.release(keyed.release_of(keyed.lease_of(lead), "returned"))
+    assert keyed.states() == {"lead-1": "ready"}
+
+
+def test_leads_of_a_lost_worker_are_handed_out_one_by_one(keyed: "Sql") -> None:
+    """Whichever of them it was that ended the process, it takes no neighbour along again; other leads come together."""
+    for number in range(4):
+        keyed.ready_job(f"lead-{number}")
+    keyed.claim()
+    for number in range(4):
+        keyed.age_job(f"lead-{number}", 31)
+        keyed.ready_job(f"fresh-{number}")
+    batches = [keyed.claim() for _ in range(5)]
+    assert [keyed.ids_of(batch) for batch in batches] == [
+        *([f"lead-{number}"] for number in range(4)), [f"fresh-{number}" for number in range(4)]
+    ]  # fmt: skip
+    assert [batch["cut"] for batch in batches] == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize("moment", ["when it is claimed", "when all are at work"])
+def test_one_lead_that_ends_every_process_is_found_and_its_neighbours_live(keyed: "Sql", moment: str) -> None:
+    """Sixteen were held with it; none of them spends an attempt or is given up."""
+    leads = [keyed.ready_job(f"lead-{number:02}") for number in range(16)]
+    for process in range(30):
+        claimed: list[Row] = []
+        while batch := keyed.claim(worker=f"process-{process}")["leads"]:
+            claimed += batch
+            if moment == "when it is claimed" and "lead-07" in [lead["lead_id"] for lead in batch]:
+                break
+        if "lead-07" in [lead["lead_id"] for lead in claimed]:
+            for lead in claimed:
+                keyed.age_job(lead["lead_id"], 31)
+        elif claimed:
+            keyed.save(*(keyed.result_of(keyed.lease_of(lead)) for lead in claimed))
+    jobs = [keyed.job(lead_id) for lead_id in leads]
+    assert [job["lead_id"] for job in jobs if job["state"] == "dead"] == ["lead-07"]
+    assert sum(job["state"] == "done" for job in jobs) == 15
+    assert {job["attempts"] for job in jobs} == {0}
+
+
+@pytest.mark.parametrize(("evidence", "booked"), [("none", 0), ("renewed", 0), ("called", 1), ("claimed more", 1)])
+def test_a_lease_that_expired_costs_what_was_reserved_once_a_call_began(
+    keyed: "Sql", evidence: str, booked: float
+) -> None:
+    """As far as its worker said, by a renewal or by claiming more."""
+    price = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
+    keyed.ready_job("lead-1")
+    rest = {"p_limit": 50, "p_slow_limit": 50, "p_price": price}
+    (lead,) = keyed.rpc("leadhook_claim", p_token=uuid4(), p_worker="worker-1", **rest)["leads"]
+    if evidence == "claimed more":
+        keyed.ready_job("lead-2")
+        keyed.rpc("leadhook_claim", p_token=uuid4(), p_worker="worker-1", **rest)
+    elif evidence != "none":
+        lease = keyed.lease_of(lead, called=evidence == "called")
+        keyed.rpc("leadhook_renew", p_worker="worker-1", p_leases=[lease])
+    keyed.age_job("lead-1", 31)
+    keyed.claim(worker="worker-2")
+    (attempt,) = keyed.rows("select cost_usd, wasted from leadhook.attempts")
+    assert (attempt["cost_usd"], attempt["wasted"]) == (booked, booked > 0)
+    assert keyed.value("select coalesce(sum(wasted_usd), 0) from leadhook.costs") == booked
+
+
+def test_a_repeated_claim_with_a_smaller_limit_gives_the_rest_back(keyed: "Sql") -> None:
+    """So that a reply which nobody understands can be asked for again in parts; no attempt is spent."""
+    for number in range(4):
+        keyed.ready_job(f"lead-{number}")
+    token = uuid4()
+    first = keyed.claim(token=token)["leads"]
+    assert keyed.ids_of(keyed.claim(2, token=token)) == [lead["lead_id"] for lead in first[:2]]
+    assert sorted(keyed.states().values()) == ["leased", "leased", "ready", "ready"]
+    assert {keyed.job(lead["lead_id"])["attempts"] for lead in first} == {0}
+
+
+def test_a_bare_claim_names_its_leases_and_reads_nothing_else(keyed: "Sql") -> None:
+    """The same token asks for the rest later."""
+    keyed.ready_job("lead-1")
+    token = uuid4()
+    arguments = {"p_token": token, "p_worker": "worker-1", "p_limit": 1, "p_slow_limit": 1}
+    (bare,) = keyed.rpc("leadhook_claim", **arguments, p_bare=True)["leads"]
+    (whole,) = keyed.rpc("leadhook_claim", **arguments)["leads"]
+    assert bare == keyed.lease_of(whole)
+
+
+def test_a_replay_asked_for_while_leased_runs_when_the_last_lease_expired(keyed: "Sql") -> None:
     """The run ends dead, and the next one begins."""
     replay_id = keyed.value("insert into leadhook.replays (actor) values ('test') returning id")
-    keyed.ready_job("lead-1", state="leased", attempts=4, replay_after=replay_id)
+    keyed.ready_job("lead-1", state="leased", deaths=2, replay_after=replay_id)
     keyed.age_job("lead-1", 31)
     (lead,) = keyed.claim()["leads"]
     assert (lead["run"], lead["attempts"], lead["slow"], lead["found_by"]) == (2, 0, True, "replay")
     job = keyed.job("lead-1")
-    assert (job["replay_id"], job["replay_after"]) == (replay_id, None)
+    assert (job["replay_id"], job["replay_after"], job["deaths"]) == (replay_id, None, 0)
 
 
 def test_an_expired_lease_goes_first_in_its_lane(keyed: "Sql") -> None:

@@ -138,17 +138,61 @@ def test_odd_lead_ids_are_handed_out(keyed: "Sql") -> None:
     assert sorted(keyed.ids_of(keyed.claim())) == sorted(ODD_IDS)
 
 
-def test_large_and_structured_fields_arrive_as_they_are(keyed: "Sql") -> None:
-    """100 kB of bio, JSON text in experience, and a jsonb column for skills."""
+def test_structured_columns_come_as_text(keyed: "Sql") -> None:
+    """JSON text in experience, and a jsonb column for skills: none of it is part of the reply's own JSON."""
     keyed.run("alter table public.lead_details alter column skills type jsonb using null")
     keyed.lead("lead-1")
-    keyed.details("lead-1", bio="ü" * 100_000, experience='[{"at": "Engines"}]', skills={"languages": ["Ada", "C"]})
+    keyed.details("lead-1", experience='[{"at": "Engines"}]', skills={"languages": ["Ada", "C"]})
     keyed.prompts()
     keyed.touch("lead-1")
     lead = keyed.claim()["leads"][0]["lead"]
-    assert (len(lead["bio"]), lead["experience"], lead["skills"]) == (
-        100_000, '[{"at": "Engines"}]', {"languages": ["Ada", "C"]}
-    )  # fmt: skip
+    assert (lead["experience"], lead["skills"]) == ('[{"at": "Engines"}]', {"json": '{"languages": ["Ada", "C"]}'})
+
+
+@pytest.mark.parametrize("kind", ["text", "json", "jsonb"])
+def test_every_field_is_cut(keyed: "Sql", kind: str) -> None:
+    """Far above what a model may see of it; a prompts row at one character above what is taken of it."""
+    structured = ("experience", "skills")
+    for column in structured:
+        keyed.run(f"alter table public.lead_details alter column {column} type {kind} using null")
+    keyed.ready_job("lead-1")
+    keyed.run("update public.all_leads set linkedin_url = repeat('ü', 300000)")
+    keyed.run("update public.prompts set message_prompt = repeat('ü', 300000)")
+    for column in ("name", "title", "location", "company_name", "bio", "profile_url", "company_page_url"):
+        keyed.run(f"update public.lead_details set {column} = repeat('ü', 300000)")  # noqa: S608 - names of ours
+    for column in structured:
+        quoted = "to_json(repeat('ü', 300000))::text" if kind != "text" else "repeat('ü', 300000)"
+        keyed.run(f"update public.lead_details set {column} = ({quoted})::{kind}")  # noqa: S608 - names of ours
+    batch = keyed.claim()
+    (lead,) = batch["leads"]
+    texts = {name: value["json"] if isinstance(value, dict) else value for name, value in lead["lead"].items()}
+    lengths = {name: len(value) for name, value in texts.items() if name not in ("lead_id", "tag")}
+    assert lengths.pop("bio") == 20_000
+    assert {lengths.pop(column) for column in structured} == {100_000}
+    assert set(lengths.values()) == {10_000}
+    assert len(batch["prompts"]["0"]["message_prompt"]) == 100_001
+
+
+def test_a_reply_is_bounded_and_holds_one_lead_at_least(keyed: "Sql") -> None:
+    """What does not fit is the next claim's; nothing of it is spent."""
+    keyed.control(claim_bytes=50_000)
+    for number in range(5):
+        keyed.ready_job(f"lead-{number}")
+    keyed.run("update public.lead_details set experience = repeat('x', 20000)")
+    batch = keyed.claim()
+    assert (keyed.ids_of(batch), batch["cut"]) == (["lead-0", "lead-1"], True)
+    keyed.control(claim_bytes=10_000)
+    assert keyed.ids_of(keyed.claim()) == ["lead-2"]
+    assert keyed.value("select count(*) from leadhook.attempts") == 0
+
+
+def test_prompts_count_once_against_the_bound(keyed: "Sql") -> None:
+    """Leads of one group share them."""
+    keyed.control(claim_bytes=50_000)
+    for number in range(5):
+        keyed.ready_job(f"lead-{number}")
+    keyed.run("update public.prompts set message_prompt = repeat('x', 20000)")
+    assert len(keyed.claim()["leads"]) == 5
 
 
 def test_duplicate_rows_of_a_lead_make_one_lead(keyed: "Sql") -> None:
@@ -163,17 +207,42 @@ def test_duplicate_rows_of_a_lead_make_one_lead(keyed: "Sql") -> None:
     assert keyed.claim()["leads"] == []
 
 
-def test_a_lead_that_can_not_be_described_is_set_aside(keyed: "Sql") -> None:
-    """Its row turns to text but not to jsonb; the others of the batch are handed out."""
-    keyed.run("alter table public.lead_details alter column experience type json using experience::json")
+NOT_TEXT = [
+    ('"\\u0000"', ""),
+    ('"a\\u0000b \\ud83d c \\ude00 d"', "ab  c  d"),
+    ('"\\ud83d\\ude00 \\\\u0000"', "😀 \\u0000"),
+    ('[{"at": "\\u0000"}]', None),
+    ("null", None),
+    ('"plain"', "plain"),
+]
+
+
+@pytest.mark.parametrize(("stored", "text"), NOT_TEXT)
+@pytest.mark.parametrize("column", ["experience", "name"])
+def test_what_no_text_can_hold_stops_neither_a_claim_nor_the_predecessors_function(
+    keyed: "Sql", stored: str, text: str | None, column: str
+) -> None:
+    """NUL and half a surrogate pair in a json column: the row is handed out, without them where it is a text."""
+    keyed.run(f"alter table public.lead_details alter column {column} type json using null")
     for lead_id in ("good-1", "bad", "good-2"):
-        keyed.touch(keyed.eligible_lead(lead_id))
-    keyed.run("""update public.lead_details set experience = '"\\u0000"' where lead_id = 'bad'""")
-    batch = keyed.claim()
-    assert sorted(keyed.ids_of(batch)) == ["good-1", "good-2"]
-    assert keyed.states() == {"good-1": "leased", "good-2": "leased", "bad": "dead"}
-    job = keyed.job("bad")
-    assert (job["error_code"], job["reason"]) == ("evaluation_failed", "unsupported Unicode escape sequence")
+        keyed.touch(bare_lead(keyed, lead_id))
+    keyed.run(f"update public.lead_details set {column} = %(v)s::json where lead_id = 'bad'", v=stored)  # noqa: S608 - names of ours
+    expected = stored if text is None and stored != "null" else text
+    listed = keyed.rows("select * from public.rpc_get_eligible_llm_jobs()")
+    assert {row["lead_id"]: row[column] for row in listed} == {"good-1": None, "good-2": None, "bad": expected}
+    leads = {lead["lead_id"]: lead["lead"][column] for lead in keyed.claim()["leads"]}
+    assert leads == {
+        "good-1": None, "good-2": None, "bad": {"json": stored} if column == "experience" else expected
+    }  # fmt: skip
+
+
+def bare_lead(db: "Sql", lead_id: str) -> str:
+    """An eligible lead of which nothing is known."""
+    db.lead(lead_id)
+    db.run("insert into public.lead_details (lead_id) values (%(id)s)", id=lead_id)
+    if not db.count("public.prompts"):
+        db.prompts()
+    return lead_id
 
 
 def test_without_a_usable_key_nothing_is_handed_out(db: "Sql") -> None:

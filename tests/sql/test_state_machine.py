@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from tests.sql.job_model import MAX_ATTEMPTS, Model
+from tests.sql.job_model import MAX_ATTEMPTS, MAX_DEATHS, Model
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Row, Sql
@@ -83,16 +83,20 @@ class Machine(RuleBasedStateMachine):
         self.tokens.append(token)
         batch = self.db.claim(token=token)
         self.model.drain()
-        mine = {lead for lead, job in self.model.jobs.items() if job.token == str(token)}
+        mine, alone = {lead for lead, job in self.model.jobs.items() if job.token == str(token)}, False
         if not mine:
-            self.expire()
-            for lead in [lead for lead, job in self.model.jobs.items() if job.state == "ready"]:
+            self.model.expire()
+            due, alone = self.model.due()
+            chosen = set(self.db.ids_of(batch)) if alone else due
+            assert chosen <= due
+            for lead in chosen if alone else due:
                 if lead not in self.model.leads:
                     self.model.forget(lead)
                 else:
                     self.model.settle(lead, reopens=())
-            mine = {lead for lead, job in self.model.jobs.items() if job.state == "ready"}
+            mine = {lead for lead in chosen if lead in self.model.jobs and self.model.jobs[lead].state == "ready"}
         assert set(self.db.ids_of(batch)) == mine
+        assert len(mine) <= 1 or not alone
         fences = [lease["fence"] for lease in self.leases]
         for lead in batch["leads"]:
             job = self.model.jobs[lead["lead_id"]]
@@ -103,12 +107,6 @@ class Machine(RuleBasedStateMachine):
             job.go("leased")
             assert (lead["fence"], lead["run"], lead["attempts"]) == (job.fence, job.run, job.attempts)
         return [self.db.lease_of(lead) for lead in batch["leads"]]
-
-    def expire(self) -> None:
-        """What a claim does first."""
-        for lead, job in self.model.jobs.items():
-            if job.expired:
-                self.model.end(lead, "lease_expired", "ready")
 
     @rule(lead=LEADS)
     def let_expire(self, lead: str) -> None:
@@ -234,7 +232,7 @@ def test_functions_do_what_the_model_says_in_any_order(wired: "Sql") -> None:
     """Claims, renewals, saves, releases, replays, sweeps, expired leases and the application's writes."""
     wired.key()
     wired.prompts()
-    wired.control(backlog="run", max_attempts=MAX_ATTEMPTS)
+    wired.control(backlog="run", max_attempts=MAX_ATTEMPTS, max_deaths=MAX_DEATHS)
     Machine.db = wired
     run_state_machine_as_test(
         Machine,

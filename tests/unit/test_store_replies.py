@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from leadhook.store.columns import DEEPEST, MOST_DIGITS
 from leadhook.store.replies import Status, to_batch
 
 
@@ -66,6 +67,58 @@ def test_lead_without_its_prompts_is_refused() -> None:
     """It could not be judged."""
     with pytest.raises(KeyError):
         to_batch({"leads": [lead("a", "1")], "prompts": {"0": {}}})
+
+
+READABLE: list[tuple[str, Any]] = [
+    ('[{"title": "CTO"}]', [{"title": "CTO"}]),
+    ('{"at": [1, 2.5, true, null]}', {"at": [1, 2.5, True, None]}),
+    ('"10 years"', "10 years"),
+    ("null", None),
+    ('["a\\u0000b", "\\ud83d", "\\ud83d\\ude00"]', ["ab", "\ufffd", "😀"]),
+    ("[" * DEEPEST + "]" * DEEPEST, ...),
+    ('["' + "[" * 5000 + '\\"[[["]', ["[" * 5000 + '"[[[']),
+    ('["' + "1" * 5000 + '"]', ["1" * 5000]),
+    ("[" + "1" * MOST_DIGITS + "]", ...),
+    ('[{"at": "cut in its mid', '[{"at": "cut in its mid'),
+]
+UNREADABLE = [
+    *("[" * levels + "]" * levels for levels in (DEEPEST + 1, 300, 1_200, 5_000, 50_000)),
+    '{"a":' * 300 + "1" + "}" * 300,
+    "[" * 100_000,
+    "[" + "1" * (MOST_DIGITS + 1) + "]",
+    "1" * 100_000,
+    '{"pi": 3.' + "1" * 100_000 + "}",
+]
+
+
+@pytest.mark.parametrize(("text", "value"), READABLE)
+def test_json_column_is_read_from_its_text(text: str, value: Any) -> None:
+    """Without what no text can hold; what was cut stays text."""
+    batch = to_batch({"leads": [described("a", text)], "prompts": {"0": {}}})
+    assert batch.leads[0].unreadable is None
+    assert value is ... or batch.leads[0].lead.experience == value
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_column_that_can_not_be_read_is_named_and_the_other_leads_are_read(text: str) -> None:
+    """Nested too deep, or too long a number: no parser sees it."""
+    batch = to_batch({"leads": [lead("a"), described("b", text), lead("c")], "prompts": {"0": {}}})
+    assert [bool(lead.unreadable) for lead in batch.leads] == [False, True, False]
+    assert "experience" in str(batch.leads[1].unreadable)
+    assert batch.leads[1].lead.experience is None
+
+
+def test_field_of_another_type_is_named() -> None:
+    """Whatever the reason may be."""
+    odd = lead("a") | {"lead": {"lead_id": "a", "bio": ["no text"]}}
+    batch = to_batch({"leads": [odd, lead("b")], "prompts": {"0": {}}})
+    assert "bio" in str(batch.leads[0].unreadable)
+    assert batch.leads[1].unreadable is None
+
+
+def described(lead_id: str, experience: str) -> dict[str, Any]:
+    """A lead whose experience is a JSON column."""
+    return lead(lead_id) | {"lead": {"lead_id": lead_id, "experience": {"json": experience}}}
 
 
 def test_status_tells_the_migration() -> None:

@@ -55,6 +55,8 @@ class ClaimedLead(BaseModel):
     paid: Paid | None = None
     reserved_usd: float | None = None
     """What this lease may spend at the most; None where the price is not known."""
+    unreadable: str | None = None
+    """Why the lead's row can't be read, and which column it is; `lead` then holds its id alone."""
 
 
 class Batch(BaseModel):

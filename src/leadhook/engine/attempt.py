@@ -85,6 +85,9 @@ class Attempts:
         """Buy what is missing of a lead's judgement."""
         if held.cost_usd is None and self._tariff:
             held.cost_usd = 0.0
+        if held.claimed.unreadable:
+            held.give_back("dead", "evaluation_failed", held.claimed.unreadable)
+            return
         try:
             await self._judge_lead(held)
         except Failure as failure:

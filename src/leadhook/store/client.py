@@ -149,7 +149,8 @@ class Store(ReplayCalls):
         with transport_errors(function, self._timeout_s):
             try:
                 response = await self._client.rpc(function, cleaned(parameters)).execute()
-            except APIError as error:  # refusals never get here: the transport raises them
+            except (APIError, ValueError, RecursionError, MemoryError) as error:
+                # Refusals never get here: the transport raises them. A reply that no parser takes must not end the process.
                 raise _not_understood(function, error) from None
         if not isinstance(response.data, dict):
             raise StoreError("unavailable", "not_json", "something between here and Supabase answers in its place")

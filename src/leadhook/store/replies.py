@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
-from leadhook.domain.job import Batch
-from leadhook.domain.lead import Prompts
+from leadhook.domain.job import Batch, ClaimedLead
+from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.standing.words import COUNTED_UP_TO
+from leadhook.store.columns import UnreadableColumnError, read_columns
 
 
 class ReplayedLead(BaseModel):
@@ -170,10 +171,28 @@ class Status(BaseModel):
 def to_batch(reply: Mapping[str, Any]) -> Batch:
     """Read a claim's reply; leads with the same `prompts` row share one object.
 
+    Each lead is read by itself: one that can't be is `unreadable`, and the others are as they are.
+
     Raises:
         ValueError: the reply has another shape (pydantic's ValidationError is one).
         KeyError: a lead refers to prompts that did not come along.
     """
     prompts = {ref: Prompts.model_validate(row) for ref, row in (reply.get("prompts") or {}).items()}
-    leads = [{**lead, "prompts": prompts[str(lead["prompts_ref"])]} for lead in reply.get("leads") or ()]
+    leads = [_to_lead(lead, prompts[str(lead["prompts_ref"])]) for lead in reply.get("leads") or ()]
     return Batch.model_validate({**reply, "leads": leads, "keys": reply.get("keys") or ()})
+
+
+def _to_lead(claimed: Mapping[str, Any], prompts: Prompts) -> ClaimedLead:
+    try:
+        lead = Lead.model_validate(read_columns(claimed["lead"]))
+        unreadable = None
+    except (UnreadableColumnError, ValidationError) as error:
+        lead, unreadable = Lead(lead_id=claimed["lead_id"]), _reason(error)
+    return ClaimedLead.model_validate({**claimed, "lead": lead, "prompts": prompts, "unreadable": unreadable})
+
+
+def _reason(error: UnreadableColumnError | ValidationError) -> str:
+    if isinstance(error, UnreadableColumnError):
+        return error.reason
+    columns = sorted({str(item["loc"][0]) for item in error.errors(include_input=False)})
+    return f"{', '.join(columns)} can't be read; correct the lead's row, and it goes on"

@@ -1,0 +1,66 @@
+"""The application's JSON columns, which may hold anything: bounded before a parser sees them.
+
+The database hands them over as text, so that none of it is part of a reply's own JSON.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from leadhook.store.text import cleaned
+
+DEEPEST: Final = 100
+"""Levels of brackets. People's profiles have five."""
+MOST_DIGITS: Final = 1000
+"""Of one number: a float needs 309, and Python refuses to read more than 4,300."""
+
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?')
+_LONG_NUMBER: Final = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
+_BRACKET: Final = re.compile(r"[\[\]{}]")
+
+
+class UnreadableColumnError(ValueError):
+    """A column of a lead can't be read.
+
+    Attributes:
+        reason: names the column, and what to do; it quotes nothing of it.
+    """
+
+    def __init__(self, column: str, what: str) -> None:
+        self.reason: Final = f"lead_details.{column} can't be read: {what}; correct the row, and the lead goes on"
+        super().__init__(self.reason)
+
+
+def read_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a lead, with the value of each column that came as `{"json": text}`.
+
+    Raises:
+        UnreadableColumnError: a value is nested too deep, or holds too long a number or what no JSON does.
+    """
+    return {name: _read(name, value) for name, value in fields.items()}
+
+
+def _read(column: str, value: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(text := value.get("json"), str):
+        return value
+    bare = _STRING.sub("", text)
+    if _LONG_NUMBER.search(bare):
+        raise UnreadableColumnError(column, f"it holds a number of more than {MOST_DIGITS} digits")
+    if _depth(bare) > DEEPEST:
+        raise UnreadableColumnError(column, f"its JSON is nested more than {DEEPEST} levels deep")
+    try:
+        return cleaned(json.loads(text))
+    except ValueError:
+        # It was cut, as it is longer than what the model may see: so much of it is a text.
+        return text
+
+
+def _depth(bare: str) -> int:
+    if bare.count("[") + bare.count("{") <= DEEPEST:
+        return 0
+    depth = deepest = 0
+    for found in _BRACKET.finditer(bare):
+        depth += 1 if found[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
