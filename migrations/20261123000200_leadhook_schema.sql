@@ -99,7 +99,7 @@ create index if not exists jobs_ready on leadhook.jobs (slow, user_id, tag, avai
 create index if not exists jobs_due on leadhook.jobs (slow, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
 create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
-create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at) where deaths > 0;
+create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at, lead_id) where deaths > 0;
 create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead');
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);

@@ -161,7 +161,7 @@ begin
   from leadhook.jobs as j
   where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
     and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_shut_lanes)
-  order by j.deaths, j.available_at
+  order by j.deaths, j.available_at, j.lead_id
   limit 1;
 end
 $$;

@@ -87,9 +87,8 @@ class Machine(RuleBasedStateMachine):
         if not mine:
             self.model.expire()
             due, alone = self.model.due()
-            chosen = set(self.db.ids_of(batch)) if alone else due
-            assert chosen <= due
-            for lead in chosen if alone else due:
+            chosen = {self.longest_due(due)} if alone else due
+            for lead in chosen:
                 if lead not in self.model.leads:
                     self.model.forget(lead)
                 else:
@@ -107,6 +106,12 @@ class Machine(RuleBasedStateMachine):
             job.go("leased")
             assert (lead["fence"], lead["run"], lead["attempts"]) == (job.fence, job.run, job.attempts)
         return [self.db.lease_of(lead) for lead in batch["leads"]]
+
+    def longest_due(self, leads: set[str]) -> str:
+        """The first of them; one that has no job any more was it."""
+        rows = self.db.rows("select lead_id from leadhook.jobs order by available_at, lead_id")
+        order = [row["lead_id"] for row in rows]
+        return min(leads, key=lambda lead: order.index(lead) if lead in order else -1)
 
     @rule(lead=LEADS)
     def let_expire(self, lead: str) -> None:

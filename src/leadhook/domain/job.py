@@ -123,6 +123,8 @@ class LeaseRef(BaseModel):
 class Renewal(LeaseRef):
     """A lease to keep, with what was bought meanwhile."""
 
+    called: bool = False
+    """A model call of this lease has begun: if the process dies now, the lease costs all that was reserved for it."""
     paid: Paid | None = None
 
 

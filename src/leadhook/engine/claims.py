@@ -1,16 +1,25 @@
-"""Sends claims; one whose outcome is unknown is sent again as it was, so that its leads are not lost for a lease."""
+"""Sends claims; one whose outcome is unknown is sent again under its token, so that its leads are not lost for a lease.
+
+One lead may be why a claim fails: reading its row takes too long, or nobody understands the reply. The database does
+not know which, as all that a cancelled claim did is undone. So the claim is sent again for half as many leads, which
+gives the others back, down to one. If that fails too, a bare claim leases the lead without reading it: now it has a
+name. When the whole claim fails once more for that very lead, the lead is set aside with the reason. If the bare claim
+fails as well, it is no lead's fault.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 import anyio
 import structlog
 
 from leadhook.domain.failure import Failure, FailureClass
-from leadhook.domain.job import Batch, Cause, Lane
+from leadhook.domain.job import Batch, Cause, Lane, LeaseRef, Release, Timing
 from leadhook.domain.spend import Tariff
+from leadhook.domain.verdict import Usage
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.faults import Faults
@@ -21,6 +30,11 @@ from leadhook.observability.events import Event
 from leadhook.store import StoreError
 
 log = structlog.get_logger()
+
+PERHAPS_A_LEAD: Final = frozenset(
+    {"57014", "53200", "53400", "54000", "XX000", "reply_not_understood", "timeout", "disconnected"}
+)
+"""Failures of a claim that one lead may cause: too slow, too big, not understood."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,9 @@ class Claims:
         self._unanswered: _Claim | None = None
         self._cursor: Lane | None = None
         self._failures = 0
+        self._most = pace.largest_claim
+        self._suspect: LeaseRef | None = None
+        self._set_aside_last = False
         self.last_ok_at: datetime | None = None
 
     @property
@@ -77,6 +94,8 @@ class Claims:
             limit: the most leads.
             slow_limit: the most of them from replays and backlog.
         """
+        limit = min(limit, self._most)
+        slow_limit = min(slow_limit, limit)
         claim = self._unanswered or _Claim(uuid4(), self._bell.take(), cause)
         self._unanswered = claim
         self._agenda.sending(claim.cause)
@@ -93,9 +112,14 @@ class Claims:
                 terms=self._terms,
             )
         except StoreError as error:
-            self._note_failure(claim, error)
+            self._note_failure(claim, error, limit)
+            if limit == 1 and error.code in PERHAPS_A_LEAD:
+                await self._isolate(claim, error, slow_limit)
             return None
         self._failures = 0
+        self._suspect = None
+        self._most = min(self._pace.largest_claim, 2 * self._most)
+        self._set_aside_last &= not batch.leads
         self._note_gate(batch)
         self.last_ok_at = datetime.now(UTC)
         metrics.CLAIMS.labels(claim.cause, "busy" if batch.busy else "answered").inc()
@@ -129,13 +153,61 @@ class Claims:
         if self._faults.add("claim", trouble):
             log.error(Event.CLAIM_FAILED, cause="gate", code=trouble.code, reason=trouble.reason)
 
-    def _note_failure(self, claim: _Claim, error: StoreError) -> None:
+    async def _isolate(self, claim: _Claim, error: StoreError, slow_limit: int) -> None:
+        """Find out which lead it is that can't be claimed, and set it aside when it fails again."""
+        try:
+            lease = await self._store.claim_bare(
+                worker=self._worker,
+                token=claim.token,
+                slow_limit=slow_limit,
+                cursor=self._cursor,
+                hints=claim.hints,
+                cause=claim.cause,
+                terms=self._terms,
+            )
+            if lease is not None and lease == self._suspect:
+                await self._set_aside(lease, error)
+                self._unanswered = _Claim(uuid4(), claim.hints, claim.cause)
+                lease = None
+            self._suspect = lease
+        except StoreError as trouble:
+            self._suspect = None
+            self._agenda.postpone(growing(self._pace.after(trouble.kind), self._failures))
+            if self._faults.add("claim", trouble):
+                log.warning(Event.CLAIM_FAILED, cause=claim.cause, code=trouble.code, reason=trouble.reason)
+        else:
+            self._failures = 0
+            self._agenda.postpone(drawn(self._pace.busy_s))
+
+    async def _set_aside(self, lease: LeaseRef, error: StoreError) -> None:
+        """Of several in a row, with no lead read in between, nobody knows that it is their fault: they wait instead."""
+        reason = f"this lead can't be handed out, even alone: {error.reason}; correct its row, and it goes on"
+        release = Release(
+            lead_id=lease.lead_id,
+            fence=lease.fence,
+            outcome="returned" if self._set_aside_last else "dead",
+            error_code="evaluation_failed",
+            reason=reason,
+            delay_ms=round(self._pace.set_aside_s * 1000) if self._set_aside_last else 0,
+            usage=Usage(),
+            cost_usd=0.0 if self._terms else None,
+            timing=Timing(),
+        )
+        await self._store.release(self._worker, [release])
+        self._set_aside_last = True
+        log.warning(Event.CLAIM_FAILED, cause="lead", lead_id=lease.lead_id, code=error.code, reason=reason)
+
+    def _note_failure(self, claim: _Claim, error: StoreError, limit: int) -> None:
         self._failures += 1
         metrics.CLAIMS.labels(claim.cause, "failed").inc()
         if error.kind == "caller_bug":
             # The same claim would be refused for ever; the next one goes without its hints.
             self._unanswered = None
             self._bell.ring()
-        self._agenda.postpone(growing(self._pace.after(error.kind), self._failures))
+        if limit > 1 and error.code in PERHAPS_A_LEAD:
+            self._most = limit // 2
+            self._agenda.postpone(drawn(self._pace.busy_s))
+        elif error.code not in PERHAPS_A_LEAD:
+            self._agenda.postpone(growing(self._pace.after(error.kind), self._failures))
         if self._faults.add("claim", error):
             log.warning(Event.CLAIM_FAILED, cause=claim.cause, code=error.code, reason=error.reason)

@@ -29,6 +29,8 @@ class HeldLead:
     """What was bought, by this lease or an earlier one."""
     stored_paid: Paid | None = None
     """What the database knows of it."""
+    stored_called: bool = False
+    """The database knows that a model call began."""
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None = None
     """What this lease spent so far; None where the price is not known."""
@@ -73,10 +75,15 @@ class HeldLead:
         """What every write carries."""
         return self.claimed.lead_id, self.claimed.fence
 
+    @property
+    def called(self) -> bool:
+        """Whether a model call has begun."""
+        return self.called_at > -math.inf
+
     def renewal(self) -> Renewal:
         """The request to keep it, with what the database does not know yet."""
         paid = self.paid if self.paid is not self.stored_paid else None
-        return Renewal(lead_id=self.claimed.lead_id, fence=self.claimed.fence, paid=paid)
+        return Renewal(lead_id=self.claimed.lead_id, fence=self.claimed.fence, paid=paid, called=self.called)
 
     def result(self) -> Result:
         """The finished judgement.

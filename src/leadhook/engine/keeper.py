@@ -44,8 +44,16 @@ class Keeper:
                 await self._renew()
 
     def _wait_s(self) -> float:
-        due_at = min((held.confirmed_at + held.renew_s for held in self._book), default=math.inf)
+        due_at = min((self._due_at(held) for held in self._book), default=math.inf)
         return max(due_at, self._not_before) - anyio.current_time()
+
+    def _due_at(self, held: HeldLead) -> float:
+        """A lease that costs money is confirmed soon after its first call: if this process dies, that is booked."""
+        due_at = held.confirmed_at + held.renew_s
+        if held.stored_called or not held.claimed.reserved_usd:
+            return due_at
+        called_at = held.called_at if held.called else anyio.current_time()
+        return min(due_at, called_at + self._pace.tell_call_s)
 
     async def _renew(self) -> None:
         self._not_before = anyio.current_time() + self._pace.renew_again_s
@@ -54,7 +62,7 @@ class Keeper:
     async def _renew_these(self, leads: Sequence[HeldLead]) -> None:
         """One that the database can't read must not cost the others their leases."""
         sent_at = anyio.current_time()
-        told = {held.name: held.paid for held in leads}
+        told = {held.name: (held.paid, held.called) for held in leads}
         try:
             replies = await self._store.renew(self._worker, [held.renewal() for held in leads])
         except StoreError as error:
@@ -76,7 +84,7 @@ class Keeper:
             if reply.outcome == LeaseOutcome.RENEWED:
                 # The database's clock starts no earlier than the request: dating from there errs on the safe side.
                 held.confirmed_at = sent_at
-                held.stored_paid = told[held.name]
+                held.stored_paid, held.stored_called = told[held.name]
                 held.news.set()
             elif reply.outcome in LOST and not held.written:
                 self._lose(held, reply.outcome)

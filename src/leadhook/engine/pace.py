@@ -43,6 +43,10 @@ class Pace:
     """How long a lead that fails by locks alone is tried; the application's transactions end some day."""
     renew_again_s: float = 1.0
     """Until a failed renewal is repeated."""
+    set_aside_s: float = 60.0
+    """Until a lead is handed out again that can't be, while no other one can be either."""
+    tell_call_s: float = 1.0
+    """After a lead's first model call, until a renewal tells of it, where no later claim does."""
     soonest_due_ms: int = 250
     """What the database names at the least when nothing is left to drain."""
     model_fault_s: float = 60.0

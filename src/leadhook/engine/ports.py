@@ -10,6 +10,7 @@ from leadhook.domain.job import (
     Begun,
     Cause,
     Lane,
+    LeaseRef,
     LeaseReplies,
     ParkedKey,
     Release,
@@ -59,6 +60,19 @@ class Store(Protocol):
         terms: Terms | None = None,
     ) -> Batch:
         """Lease leads."""
+
+    async def claim_bare(
+        self,
+        *,
+        worker: str,
+        token: UUID,
+        slow_limit: int,
+        cursor: Lane | None,
+        hints: Sequence[str],
+        cause: Cause,
+        terms: Terms | None = None,
+    ) -> LeaseRef | None:
+        """Lease one lead, or name the one that is leased, without reading its row."""
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
         """Keep leases."""

@@ -95,6 +95,9 @@ class Worker:
     def _take(self, batch: Batch, sent_at: float, *, tried: int) -> None:
         if batch.leads:
             self._keyring.learn(batch.keys, sent_at)
+            for held in self._book:
+                # The database sees that this process claims more, hence works on what it has.
+                held.stored_called = True
         # A claim that is repeated may bring more leads than one.
         for place, lead in enumerate(batch.leads):
             held = HeldLead(

@@ -12,7 +12,19 @@ from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, ac
 
 from leadhook.domain.answers import Answers
 from leadhook.domain.dossier import Dossier
-from leadhook.domain.job import Batch, Begun, Cause, Lane, LeaseReplies, ParkedKey, Release, Renewal, Result, SweepSlice
+from leadhook.domain.job import (
+    Batch,
+    Begun,
+    Cause,
+    Lane,
+    LeaseRef,
+    LeaseReplies,
+    ParkedKey,
+    Release,
+    Renewal,
+    Result,
+    SweepSlice,
+)
 from leadhook.domain.lead import Lead
 from leadhook.domain.spend import Terms
 from leadhook.observability.redaction import redactor
@@ -59,19 +71,24 @@ class Store(ReplayCalls):
             cause: what made the caller claim; becomes `found_by` of what this claim makes ready.
             terms: what a lead may cost at the most; None: the model has no known price.
         """
-        return await self._ask_for_batch(
-            "leadhook_claim",
-            {
-                "p_token": str(token),
-                "p_worker": worker,
-                "p_limit": limit,
-                "p_slow_limit": slow_limit,
-                "p_cursor": cursor.model_dump(mode="json") if cursor else None,
-                "p_hints": list(hints),
-                "p_cause": cause,
-                "p_price": terms.model_dump() if terms else {},
-            },
-        )
+        parameters = _claim(worker, token, limit, slow_limit, cursor, hints, cause, terms)
+        return await self._ask_for_batch("leadhook_claim", parameters)
+
+    async def claim_bare(
+        self,
+        *,
+        worker: str,
+        token: UUID,
+        slow_limit: int,
+        cursor: Lane | None,
+        hints: Sequence[str],
+        cause: Cause,
+        terms: Terms | None = None,
+    ) -> LeaseRef | None:
+        """Lease one lead without reading its row: that of a claim whose reply fails. Arguments are a claim's."""
+        parameters = _claim(worker, token, 1, slow_limit, cursor, hints, cause, terms) | {"p_bare": True}
+        leases = (await self._ask("leadhook_claim", _BareClaim, parameters)).leads
+        return leases[0] if leases else None
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
         """Keep leases, and hand over what was bought meanwhile."""
@@ -133,7 +150,7 @@ class Store(ReplayCalls):
         reply = await self._call(function, parameters)
         try:
             batch = to_batch(reply)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
             raise _not_understood(function, error) from None
         redactor.remember_keys(key.api_key.get_secret_value() for key in batch.keys)
         return batch
@@ -150,7 +167,7 @@ class Store(ReplayCalls):
             try:
                 response = await self._client.rpc(function, cleaned(parameters)).execute()
             except (APIError, ValueError, RecursionError, MemoryError) as error:
-                # Refusals never get here: the transport raises them. A reply that no parser takes must not end the process.
+                # Refusals never get here: the transport raises them. What no parser takes must not end the process.
                 raise _not_understood(function, error) from None
         if not isinstance(response.data, dict):
             raise StoreError("unavailable", "not_json", "something between here and Supabase answers in its place")
@@ -177,6 +194,32 @@ async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Asy
             reason = f"SUPABASE_URL or the key can't be used: {error.message}"
             raise StoreError("misconfigured", "bad_settings", reason) from None
         yield Store(client, timeout_s)
+
+
+class _BareClaim(BaseModel):
+    leads: tuple[LeaseRef, ...] = ()
+
+
+def _claim(
+    worker: str,
+    token: UUID,
+    limit: int,
+    slow_limit: int,
+    cursor: Lane | None,
+    hints: Sequence[str],
+    cause: Cause,
+    terms: Terms | None,
+) -> dict[str, Any]:
+    return {
+        "p_token": str(token),
+        "p_worker": worker,
+        "p_limit": limit,
+        "p_slow_limit": slow_limit,
+        "p_cursor": cursor.model_dump(mode="json") if cursor else None,
+        "p_hints": list(hints),
+        "p_cause": cause,
+        "p_price": terms.model_dump() if terms else {},
+    }
 
 
 def _dump(items: Sequence[BaseModel]) -> list[dict[str, Any]]:

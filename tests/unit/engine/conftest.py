@@ -108,6 +108,10 @@ class FakeStore:
         assert len(arguments["hints"]) <= MOST_HINTS
         return await self._reply("claim", Batch(), **arguments)
 
+    async def claim_bare(self, **arguments: Any) -> LeaseRef | None:
+        """There is none."""
+        return await self._reply("claim_bare", None, **arguments)
+
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
         """Renew all."""
         return await self._reply("renew", replies(renewals, LeaseOutcome.RENEWED), worker=worker, items=renewals)

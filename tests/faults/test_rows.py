@@ -1,0 +1,121 @@
+"""Rows that can't be read, are too big or too slow: they stop nobody else's lead."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.conftest import poll
+
+if TYPE_CHECKING:
+    from tests.faults.conftest import Arena
+
+UNREADABLE = {
+    "300 levels": "[" * 300 + "]" * 300,
+    "1,200 levels": "[" * 1200 + "]" * 1200,
+    "5,000 levels": '{"a":' * 5000 + "1" + "}" * 5000,
+    "100,000 digits": '{"salary": ' + "9" * 100_000 + "}",
+}
+CLEANED = {
+    "NUL": '["be\\u0000fore"]',
+    "half a pair": '["be\\ud83dfore"]',
+    "1e400": '{"salary": 1e400}',
+}
+
+
+@contextmanager
+def experience_of_type(arena: "Arena", kind: str) -> Iterator[None]:
+    """The application's column is of another type for a while."""
+    alter = "alter table public.lead_details alter column experience type"
+    arena.project.run(f"{alter} {kind} using experience::text::{kind}")
+    try:
+        yield
+    finally:
+        arena.project.run("update public.lead_details set experience = null")
+        arena.project.run(f"{alter} text using experience::text")
+
+
+def bring_with(arena: "Arena", count: int, **columns: object) -> list[str]:
+    """Leads of one transaction; the first of them has these columns too."""
+    project = arena.project
+    with project.transaction():
+        leads = project.bring(count)
+        for column, value in columns.items():
+            project.run(f"update public.lead_details set {column} = %s where lead_id = %s", value, leads[0])  # noqa: S608 - names of ours
+    return leads
+
+
+@pytest.mark.parametrize("row", UNREADABLE)
+def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(arena: "Arena", row: str) -> None:
+    """The reason names the column; another user's leads are not delayed; the process lives."""
+    with experience_of_type(arena, "json" if "digits" not in row else "jsonb"):
+        service = arena.serve(rung=True).wait_until_up()
+        bad, *good = bring_with(arena, 16, experience=UNREADABLE[row])
+        good += arena.project.bring(1)
+        arena.wait_for_answers(good, 15)
+        end = "select state, error_code, reason, attempts from leadhook.jobs where lead_id = %s"
+        poll(lambda: arena.project.run(end, bad)[0][0] == "dead", service.tail)
+        assert arena.project.run(end, bad)[0][1] == "evaluation_failed"
+        assert "experience" in arena.project.run(end, bad)[0][2]
+        assert service.running
+        assert (
+            arena.project.value("select coalesce(max(cost_usd), 0) from leadhook.attempts where lead_id = %s", bad) == 0
+        )
+        arena.wait_for_rest()
+
+
+@pytest.mark.parametrize("row", CLEANED)
+def test_row_with_what_no_text_holds_is_answered(arena: "Arena", row: str) -> None:
+    """As in a column of text."""
+    with experience_of_type(arena, "json"):
+        arena.serve(rung=True)
+        leads = bring_with(arena, 4, experience=CLEANED[row])
+        arena.wait_for_answers(leads, 15)
+        arena.wait_for_rest()
+
+
+@pytest.mark.parametrize(("count", "megabytes"), [(16, 6), (4, 25)])
+@pytest.mark.parametrize("kind", ["text", "jsonb"])
+def test_big_rows_do_not_delay_another_users_lead(arena: "Arena", count: int, megabytes: int, kind: str) -> None:
+    """100 MB in one claim: the lead that comes right behind them starts within two seconds."""
+    project = arena.project
+    with experience_of_type(arena, kind):
+        service = arena.serve(rung=True).wait_until_up()
+        column = "bio" if kind == "text" else "experience"
+        # Random text, which nothing compresses away.
+        text = "(select string_agg(md5(random()::text || lead_id), '') from generate_series(1, %s))"
+        value = text if kind == "text" else f"to_jsonb(array[{text}])"
+        project.run("alter table public.lead_details disable trigger user")
+        with project.transaction():
+            big = project.bring(count)
+            project.run(f"update public.lead_details set {column} = {value}", megabytes * 2**20 // 32)  # noqa: S608 - ours
+        project.run("alter table public.lead_details enable trigger user")
+        (control,) = project.bring(1)
+        arena.wait_for_answers([control], 20)
+        started = "select min(first_call_ms) from leadhook.attempts where lead_id = %s"
+        assert project.value(started, control) < 2000, service.tail()
+        arena.wait_for_answers(big, 60)
+        arena.wait_for_rest()
+
+
+def test_row_that_takes_too_long_is_found_and_set_aside(arena: "Arena") -> None:
+    """Reading it outlasts every claim, whatever its size; the others wait no longer than until it is found."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    with project.transaction():
+        project.run("create type public.pace as enum ('quick', 'slow')")
+        project.run(
+            "create function public.pace_to_json(value public.pace) returns json language plpgsql volatile as $$ begin"
+            " perform pg_sleep(case when value = 'slow' then 60 else 0 end); return to_json(value::text); end $$"
+        )
+        project.run("create cast (public.pace as json) with function public.pace_to_json(public.pace)")
+    with experience_of_type(arena, "public.pace"):
+        slow, *others = bring_with(arena, 2, experience="slow")
+        others += project.bring(1)
+        service = arena.serve(MAX_CONCURRENCY="2")
+        arena.wait_for_answers(others, 90)
+        end = "select state, error_code, reason from leadhook.jobs where lead_id = %s"
+        poll(lambda: project.run(end, slow)[0][0] == "dead", service.tail, 60)
+        assert project.run(end, slow)[0][1] == "evaluation_failed"
+        assert service.running
+    project.run("drop type public.pace cascade")
