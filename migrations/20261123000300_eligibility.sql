@@ -1,6 +1,7 @@
 -- Purpose: the one definition of "eligible", asked by drain, claim, save, sweep, replay and explain, and the predecessor's RPC on top of it.
 -- Touches: functions in schema leadhook; public.rpc_get_eligible_llm_jobs() only where no function of that name exists.
--- Undo:    drop function public.rpc_get_eligible_llm_jobs(), leadhook.describe_leads(text[], uuid[], text[], int), leadhook.unquote(text),
+-- Undo:    drop function public.rpc_get_eligible_llm_jobs(), leadhook.describe_leads(text[], uuid[], text[], int),
+--          leadhook.wrap_value(anyelement, int, int), leadhook.read_value(anyelement, int, int), leadhook.is_too_big(anyelement, int), leadhook.unquote(text),
 --          leadhook.judge_eligibility(text[]), leadhook.find_answered(text[]), leadhook.find_prompted_lanes(uuid[], text[], timestamptz);
 -- No view, no %rowtype, no begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
 
@@ -163,6 +164,61 @@ $$;
 revoke all on function leadhook.unquote(text) from public, anon, authenticated;
 grant execute on function leadhook.unquote(text) to service_role;
 
+-- A value that is not text can only be turned into it as a whole. Hence none of more than a million bytes is: as it is stored, or as it is unpacked,
+-- which an array does. p_most: of another caller than the service, who may take longer.
+create or replace function leadhook.is_too_big(p_value anyelement, p_most int)
+returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_most is not null then
+    return false;
+  elsif pg_column_size(p_value) > 1000000 then
+    return true;
+  end if;
+  return pg_column_size(array[p_value]) > 1000000;
+end
+$$;
+revoke all on function leadhook.is_too_big(anyelement, int) from public, anon, authenticated;
+grant execute on function leadhook.is_too_big(anyelement, int) to service_role;
+
+create or replace function leadhook.read_value(p_value anyelement, p_characters int, p_most int)
+returns text
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if leadhook.is_too_big(p_value, p_most) then
+    return '(too big to be read)';
+  end if;
+  return leadhook.unquote(left(to_json(p_value)::text, p_characters));
+end
+$$;
+revoke all on function leadhook.read_value(anyelement, int, int) from public, anon, authenticated;
+grant execute on function leadhook.read_value(anyelement, int, int) to service_role;
+
+create or replace function leadhook.wrap_value(p_value anyelement, p_characters int, p_most int)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  if leadhook.is_too_big(p_value, p_most) then
+    return to_jsonb('(too big to be read)'::text);
+  end if;
+  return jsonb_build_object('json', left(to_json(p_value)::text, p_characters));
+end
+$$;
+revoke all on function leadhook.wrap_value(anyelement, int, int) from public, anon, authenticated;
+grant execute on function leadhook.wrap_value(anyelement, int, int) to service_role;
+
 -- What a judgement needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
 -- The details row: the unsent one with the greatest row text. linkedin_url: that of all_leads, else profile_url.
 -- Each value is cut where it is read, so that a long text stays where it is stored, and a row's text is made of duplicates alone. The cuts lie far
@@ -180,14 +236,6 @@ as $$
     select i.lead_id, i.user_id, i.tag
     from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
   ),
-  limits as (
-    select
-      '{text,varchar,bpchar}'::regtype[] as texts,
-      coalesce(describe_leads.most_characters, 10000) as short,
-      coalesce(describe_leads.most_characters, 20000) as bio,
-      coalesce(describe_leads.most_characters, 100000) as long,
-      coalesce(describe_leads.most_characters, 100001) as prompt
-  ),
   chosen as (
     select distinct on (d.lead_id)
       d.lead_id, d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
@@ -198,29 +246,57 @@ as $$
   details as (
     select
       d.lead_id,
-      case when pg_typeof(d.name) = any (l.texts) then left(d.name::text, l.short) else leadhook.unquote(left(to_json(d.name)::text, l.short)) end as name,
-      case when pg_typeof(d.title) = any (l.texts) then left(d.title::text, l.short) else leadhook.unquote(left(to_json(d.title)::text, l.short)) end as title,
-      case when pg_typeof(d.location) = any (l.texts) then left(d.location::text, l.short) else leadhook.unquote(left(to_json(d.location)::text, l.short)) end as location,
-      case when pg_typeof(d.company_name) = any (l.texts) then left(d.company_name::text, l.short) else leadhook.unquote(left(to_json(d.company_name)::text, l.short)) end as company_name,
-      case when pg_typeof(d.experience) = any (l.texts) then to_jsonb(left(d.experience::text, l.long)) when d.experience is not null then jsonb_build_object('json', left(to_json(d.experience)::text, l.long)) end as experience,
-      case when pg_typeof(d.skills) = any (l.texts) then to_jsonb(left(d.skills::text, l.long)) when d.skills is not null then jsonb_build_object('json', left(to_json(d.skills)::text, l.long)) end as skills,
-      case when pg_typeof(d.bio) = any (l.texts) then left(d.bio::text, l.bio) else leadhook.unquote(left(to_json(d.bio)::text, l.bio)) end as bio,
-      case when pg_typeof(d.profile_url) = any (l.texts) then left(d.profile_url::text, l.short) else leadhook.unquote(left(to_json(d.profile_url)::text, l.short)) end as profile_url,
-      case when pg_typeof(d.company_page_url) = any (l.texts) then left(d.company_page_url::text, l.short) else leadhook.unquote(left(to_json(d.company_page_url)::text, l.short)) end as company_page_url
+      case
+        when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as name,
+      case
+        when pg_typeof(d.title) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.title::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.title, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as title,
+      case
+        when pg_typeof(d.location) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.location::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.location, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as location,
+      case
+        when pg_typeof(d.company_name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_name::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.company_name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as company_name,
+      case
+        when pg_typeof(d.experience) = any ('{text,varchar,bpchar}'::regtype[]) then to_jsonb(left(d.experience::text, coalesce(describe_leads.most_characters, 100000)))
+        when d.experience is not null then leadhook.wrap_value(d.experience, coalesce(describe_leads.most_characters, 100000), describe_leads.most_characters)
+      end as experience,
+      case
+        when pg_typeof(d.skills) = any ('{text,varchar,bpchar}'::regtype[]) then to_jsonb(left(d.skills::text, coalesce(describe_leads.most_characters, 100000)))
+        when d.skills is not null then leadhook.wrap_value(d.skills, coalesce(describe_leads.most_characters, 100000), describe_leads.most_characters)
+      end as skills,
+      case
+        when pg_typeof(d.bio) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.bio::text, coalesce(describe_leads.most_characters, 20000))
+        else leadhook.read_value(d.bio, coalesce(describe_leads.most_characters, 20000), describe_leads.most_characters)
+      end as bio,
+      case
+        when pg_typeof(d.profile_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.profile_url::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.profile_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as profile_url,
+      case
+        when pg_typeof(d.company_page_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_page_url::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.company_page_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as company_page_url
     from chosen as d
-    cross join limits as l
   ),
   urls as (
     select
       d.lead_id,
-      case when pg_typeof(d.linkedin_url) = any (l.texts) then left(d.linkedin_url::text, l.short) else leadhook.unquote(left(to_json(d.linkedin_url)::text, l.short)) end as linkedin_url
+      case
+        when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.linkedin_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as linkedin_url
     from (
       select distinct on (a.lead_id) a.lead_id, a.linkedin_url
       from public.all_leads as a
       join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
       order by a.lead_id, (a.scrapped is true) desc, case when count(*) over (partition by a.lead_id) > 1 then a::text end
     ) as d
-    cross join limits as l
   ),
   lanes as (
     select distinct i.user_id, i.tag from asked as i
@@ -236,9 +312,18 @@ as $$
       ) as prompts
       from (
         select
-          case when pg_typeof(d.wildnet_data) = any (l.texts) then left(d.wildnet_data::text, l.prompt) else leadhook.unquote(left(to_json(d.wildnet_data)::text, l.prompt)) end as wildnet_data,
-          case when pg_typeof(d.scoring_criteria_and_icp) = any (l.texts) then left(d.scoring_criteria_and_icp::text, l.prompt) else leadhook.unquote(left(to_json(d.scoring_criteria_and_icp)::text, l.prompt)) end as scoring_criteria_and_icp,
-          case when pg_typeof(d.message_prompt) = any (l.texts) then left(d.message_prompt::text, l.prompt) else leadhook.unquote(left(to_json(d.message_prompt)::text, l.prompt)) end as message_prompt
+          case
+        when pg_typeof(d.wildnet_data) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.wildnet_data::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(d.wildnet_data, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+      end as wildnet_data,
+          case
+        when pg_typeof(d.scoring_criteria_and_icp) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.scoring_criteria_and_icp::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(d.scoring_criteria_and_icp, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+      end as scoring_criteria_and_icp,
+          case
+        when pg_typeof(d.message_prompt) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.message_prompt::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(d.message_prompt, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+      end as message_prompt
         from (
           select p.wildnet_data, p.scoring_criteria_and_icp, p.message_prompt
           from public.prompts as p
@@ -248,7 +333,6 @@ as $$
           order by case when count(*) over () > 1 then p::text end desc
           limit 1
         ) as d
-        cross join limits as l
       ) as d
     ) as d
   )

@@ -101,13 +101,14 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
 
 
 def test_lease_that_dies_costs_what_was_reserved_for_it(arena: "Arena") -> None:
-    """Nobody knows what it bought: it counts as spent in vain, and the budget holds all the same."""
+    """Once its worker said that a call began: nobody knows what it bought, so it counts as spent in vain."""
     project = arena.project
     project.run("select public.leadhook_set_budget(null, 100, 'tester')")
     project.model.behave(latency_ms=2000)
     leads = project.bring(4, title="Chief pumps director")
     victim = arena.serve(MAX_CONCURRENCY="4").wait_until_up()
-    poll(lambda: len(project.model.calls()) > 0 and bool(project.held_by(victim.worker_like)), victim.tail)
+    called = "select count(*) from leadhook.jobs where state = 'leased' and called"
+    poll(lambda: project.value(called) == len(leads), victim.tail)
     victim.kill()
     reserved = project.value("select sum(reserved_usd)::float8 from leadhook.jobs where state = 'leased'")
     assert reserved > 0
