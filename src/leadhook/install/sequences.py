@@ -12,7 +12,8 @@ from leadhook.install.patience import Change
 from leadhook.install.sql import question
 from leadhook.install.tables import ALL
 
-_FENCES = ("leadhook.fences", (("leadhook.jobs", "fence"), ("leadhook.comparisons", "fence")))
+_FENCES = "leadhook.fences"
+_FENCED = ("leadhook.jobs", "leadhook.comparisons")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,20 @@ class Behind:
 async def find_behind(connection: Connection) -> list[Behind]:
     """Every sequence that is behind its rows, of leadhook's tables and of the application's; takes no lock."""
     rows = await (await connection.execute(question("sequences"), ALL)).fetchall()
-    counters = [Counter(*_FENCES)] + [
+    counters = await _fences(connection) + [
         Counter(row["sequence"], ((row["table_name"], row["column_name"]),), row["ours"]) for row in rows
     ]
     found = [await _try_examine(connection, counter) for counter in counters]
     return [behind for behind in found if behind is not None]
+
+
+async def _fences(connection: Connection) -> list[Counter]:
+    """The sequence of the fences, which no column owns, as far as the migrations have come."""
+    query = b"select name from unnest(%(names)s::text[]) as name where to_regclass(name) is not null"
+    rows = await (await connection.execute(query, {"names": [_FENCES, *_FENCED]})).fetchall()
+    there = {row["name"] for row in rows}
+    columns = tuple((table, "fence") for table in _FENCED if table in there)
+    return [Counter(_FENCES, columns)] if _FENCES in there and columns else []
 
 
 async def put_right(change: Change) -> None:
