@@ -87,7 +87,7 @@ def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(t
                 if line.endswith("New answers:\n"):
                     break
             facts = json.loads((state / "local.json").read_text())
-            lines = said.partition("from another terminal")[2].partition("\n")[2]
+            lines = said.partition("from another terminal")[2].partition("\n")[2].partition("\n\n")[0]
             done = subprocess.run(
                 ["/bin/sh", "-c", lines], env=environment, capture_output=True, text=True, check=False
             )
