@@ -220,8 +220,8 @@ revoke all on function leadhook.wrap_value(anyelement, int, int) from public, an
 grant execute on function leadhook.wrap_value(anyelement, int, int) to service_role;
 
 -- What a judgement needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
--- The details row: the unsent one with the greatest row text. linkedin_url: that of all_leads, else profile_url.
--- Each value is cut where it is read, so that a long text stays where it is stored, and a row's text is made of duplicates alone. The cuts lie far
+-- The details row: the unsent one with the greatest text of what is read of it. linkedin_url: that of all_leads, else profile_url.
+-- Each value is cut where it is read, so that a long text stays where it is stored, in duplicates too. The cuts lie far
 -- above what the service sends, and one character above what it takes of a prompts row, which it must see to be too long.
 -- experience and skills are text, or {"json": text} where the column is not one of text: the application's JSON is never part of ours.
 create or replace function leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters int default null)
@@ -236,16 +236,10 @@ as $$
     select i.lead_id, i.user_id, i.tag
     from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
   ),
-  chosen as (
-    select distinct on (d.lead_id)
-      d.lead_id, d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
-    from public.lead_details as d
-    where d.lead_id = any (describe_leads.lead_ids)
-    order by d.lead_id, (d.sent_to_llm is not true) desc, case when count(*) over (partition by d.lead_id) > 1 then d::text end desc
-  ),
-  details as (
+  read as materialized (
     select
       d.lead_id,
+      d.sent_to_llm is not true as unsent,
       case
         when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, coalesce(describe_leads.most_characters, 10000))
         else leadhook.read_value(d.name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
@@ -282,21 +276,27 @@ as $$
         when pg_typeof(d.company_page_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_page_url::text, coalesce(describe_leads.most_characters, 10000))
         else leadhook.read_value(d.company_page_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
       end as company_page_url
-    from chosen as d
+    from public.lead_details as d
+    where d.lead_id = any (describe_leads.lead_ids)
+  ),
+  details as (
+    select distinct on (d.lead_id) d.*
+    from read as d
+    order by d.lead_id, d.unsent desc, case when count(*) over (partition by d.lead_id) > 1 then d::text end desc
   ),
   urls as (
-    select
+    select distinct on (d.lead_id)
       d.lead_id,
       case
         when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, coalesce(describe_leads.most_characters, 10000))
         else leadhook.read_value(d.linkedin_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
       end as linkedin_url
     from (
-      select distinct on (a.lead_id) a.lead_id, a.linkedin_url
+      select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
       join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
-      order by a.lead_id, (a.scrapped is true) desc, case when count(*) over (partition by a.lead_id) > 1 then a::text end
     ) as d
+    order by d.lead_id, d.scrapped desc, linkedin_url
   ),
   lanes as (
     select distinct i.user_id, i.tag from asked as i
@@ -313,27 +313,24 @@ as $$
       from (
         select
           case
-        when pg_typeof(d.wildnet_data) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.wildnet_data::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(d.wildnet_data, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+        when pg_typeof(p.wildnet_data) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.wildnet_data::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(p.wildnet_data, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
       end as wildnet_data,
           case
-        when pg_typeof(d.scoring_criteria_and_icp) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.scoring_criteria_and_icp::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(d.scoring_criteria_and_icp, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+        when pg_typeof(p.scoring_criteria_and_icp) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.scoring_criteria_and_icp::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(p.scoring_criteria_and_icp, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
       end as scoring_criteria_and_icp,
           case
-        when pg_typeof(d.message_prompt) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.message_prompt::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(d.message_prompt, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+        when pg_typeof(p.message_prompt) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.message_prompt::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(p.message_prompt, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
       end as message_prompt
-        from (
-          select p.wildnet_data, p.scoring_criteria_and_icp, p.message_prompt
-          from public.prompts as p
-          where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
-            select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
-          )
-          order by case when count(*) over () > 1 then p::text end desc
-          limit 1
-        ) as d
+        from public.prompts as p
+        where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
+          select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
+        )
       ) as d
+      order by case when count(*) over () > 1 then d::text end desc
+      limit 1
     ) as d
   )
   select

@@ -355,7 +355,7 @@ begin
       r.lead_id, case when r.score::text ~ '^\s*[0-9]{1,3}(\.[0-9]*)?\s*$' then r.score::text::numeric::int end as score, r.subject::text as subject
     from public.llm_response as r
     where r.lead_id = any (old_answers.p_lead_ids)
-    order by r.lead_id, case when count(*) over (partition by r.lead_id) > 1 then r::text end desc
+    order by r.lead_id, score desc nulls last, subject desc nulls last
   )
   select coalesce(a.lead_id, j.lead_id), coalesce(a.score, j.score), coalesce(a.subject, j.subject), j.prompt_version
   from judged as j

@@ -48,6 +48,7 @@ def test_prompts_row_beyond_the_bound_is_refused_before_anything_is_bought() -> 
         system_instruction("score", Prompts(wildnet_data="x" * (limits.PROMPTS_CHARACTERS + 1)))
 
     assert (caught.value.kind, caught.value.code) == (FailureClass.CONTENT, "prompts_too_long")
+    assert "more than 100000 characters" in caught.value.reason
 
 
 def test_every_call_carries_a_fence_of_its_own() -> None:

@@ -34,8 +34,12 @@ def system_instruction(step: Step, prompts: Prompts) -> str:
         Failure: the row is longer than a lead may cost.
     """
     values = {name: _storable(value) for name, value in prompts.model_dump().items()}
-    if (length := sum(map(len, values.values()))) > PROMPTS_CHARACTERS:
-        reason = f"The prompts row has {length} characters; {PROMPTS_CHARACTERS} is the most."
+    if sum(map(len, values.values())) > PROMPTS_CHARACTERS:
+        # How many more nobody knows here: a claim cuts each text.
+        reason = (
+            f"The three texts of the prompts row have more than {PROMPTS_CHARACTERS} characters together: "
+            "shorten them, and its leads go on."
+        )
         raise Failure(FailureClass.CONTENT, "prompts_too_long", reason)
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]].strip() or NOT_GIVEN, TEMPLATES[step])
 
