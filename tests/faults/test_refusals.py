@@ -91,6 +91,32 @@ def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: "Arena")
         assert project.model.repeated() == 0
 
 
+def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: "Arena") -> None:
+    """As a crash in an extension does: the others are saved; once others are saved after each try, it is refused."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    project.model.behave(latency_ms=20)
+    project.run(
+        "create function public.end_it() returns void security definer language plpgsql as"
+        " $$ begin perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(10); end $$"
+    )
+    with trigger(project, "if new.name = 'bad' then perform public.end_it(); end if;"):
+        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        with project.transaction():
+            bad, *good = project.bring(20)
+            spoil(project, bad, "bad")
+        arena.wait_for_answers(good, 30)
+
+        def is_refused() -> bool:
+            arena.wait_for_answers(project.bring(1), 30)
+            return refused(project) == {bad}
+
+        poll(is_refused, service.tail, 60)
+        assert verdicts_not_written(project) == {bad}
+        assert project.model.repeated() == 0
+    project.run("drop function public.end_it()")
+
+
 @pytest.mark.parametrize("seconds", [0.4, pytest.param(1.5, marks=pytest.mark.long)])
 def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: "Arena", seconds: float) -> None:
     """More of them than a call has time for."""

@@ -82,6 +82,7 @@ def test_message_is_cut() -> None:
         (409, body("23505"), False),
         (400, body("2200H"), False),
         (502, "", False),
+        (503, body("PGRST001"), True),
         (503, body("PGRST002"), False),
         (404, body("PGRST202"), False),
         (401, body("PGRST301"), False),

@@ -131,6 +131,9 @@ class Writer:
             refusal = Refusal(code=error.code, reason=error.reason)
             for held in batch:
                 self._try_alone(held, refusal, self._pace.after(error.kind))
+                if error.connection_lost:
+                    # A database may restart several times: others must be saved after each failure for it to count.
+                    held.failed_at = anyio.current_time()
         else:
             await self._pause(error)
             for held in batch:

@@ -14,6 +14,7 @@ _PASSING_STATUSES: Final = (408, 425, 429)
 _PAUSED: Final = 540
 """Supabase's own status, with a page of HTML."""
 _TIMEOUTS: Final = ("57014", "timeout", "http_504")
+_LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 _MISCONFIGURED_CLASSES: Final = ("0A", "28", "3D", "3F", "42")
 """Unsupported, authorisation, catalog, schema, and whatever is missing, misspelt or forbidden."""
@@ -47,7 +48,14 @@ class StoreError(Exception):
 
         Everything else befalls all leads: the network, the gateway, the key, a table of leadhook's own.
         """
-        return self.timed_out or (bool(_SQLSTATE.fullmatch(self.code)) and not _is_ours(self.code))
+        return (
+            self.timed_out or self.connection_lost or (bool(_SQLSTATE.fullmatch(self.code)) and not _is_ours(self.code))
+        )
+
+    @property
+    def connection_lost(self) -> bool:
+        """Whether the database's process ended under the call: by a restart, or by what the call made it do."""
+        return self.code.startswith(_LOST_CONNECTIONS)
 
     @property
     def wrong_settings(self) -> bool:
@@ -154,6 +162,12 @@ def _explain_address(status: int, code: str) -> StoreError | None:
 def _explain_rest(function: str, status: int, code: str, message: str) -> StoreError:
     if code == "57014":
         return StoreError("unavailable", code, f"public.{function} took too long and was stopped by the database")
+    if code == "PGRST001":
+        reason = (
+            f"the database's process ended during public.{function}: it restarts, or a trigger or function of the "
+            "application ends it (Postgres's log says which)"
+        )
+        return StoreError("unavailable", code, reason)
     detail = message or f"HTTP {status} without a message"
     if not code or status >= 500 or status in _PASSING_STATUSES or code.startswith(_PASSING_CLASSES):  # noqa: PLR2004 - HTTP's server errors
         return StoreError("unavailable", code or f"http_{status}", f"Supabase can't answer now: {detail}")

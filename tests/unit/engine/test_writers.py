@@ -214,6 +214,31 @@ async def test_a_lead_that_fails_alone_is_not_refused_while_no_other_is_saved(wo
         assert engine.health().fault is None
 
 
+@pytest.mark.parametrize("code", ["PGRST001", "57P01", "disconnected"])
+async def test_a_lead_that_ends_the_databases_process_is_found(world: World, code: str) -> None:
+    """Its trigger may crash it: the others are saved, and it is refused when others were saved after each failure."""
+    world.hand_out(world.lead("bad"), *world.leads(15))
+    world.store.script["save"] += [unless_bad(world, world.trouble(code=code))] * 500
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(60)
+        assert {line["lead_id"] for line in world.finished} == {f"lead-{n}" for n in range(15)}
+        for number in range(5):
+            world.hand_out(world.lead(f"later-{number}"))
+            engine.ring()
+            await anyio.sleep(10)
+        assert {line["lead_id"]: line["outcome"] for line in world.finished}["bad"] == "refused"
+
+
+async def test_a_database_that_restarts_again_and_again_costs_no_lead_its_answer(world: World) -> None:
+    """Between two restarts some are saved, which says nothing of the others."""
+    world.hand_out(*world.leads(8))
+    lost = world.trouble(code="PGRST001")
+    world.store.script["save"] += [*[lost] * 9, None, *[lost] * 21, None, *[lost] * 21]
+    async with world.engine(slots=8):
+        await anyio.sleep(300)
+        assert [line["outcome"] for line in world.finished] == ["saved"] * 8
+
+
 async def test_other_leads_do_not_wait_behind_one_that_fails(world: World) -> None:
     """It is tried again beside them."""
     world.hand_out(world.lead("bad"))
