@@ -34,6 +34,7 @@ language plpgsql
 security invoker
 set search_path = ''
 set jit = off
+set row_security = off -- a lease that is hidden would look as if it were gone
 as $$
 #variable_conflict use_column
 begin

@@ -457,6 +457,7 @@ language plpgsql
 security invoker
 set search_path = ''
 set jit = off
+set row_security = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
