@@ -38,6 +38,9 @@ class Keeper:
         """Renew until cancelled."""
         while True:
             wait_s = self._wait_s()
+            if wait_s == math.inf:
+                # Nothing is held: what kept it from being renewed keeps nobody from anything.
+                self._faults.clear("renew")
             if wait_s > 0:
                 await self._book.taken.wait(wait_s)
             else:

@@ -34,6 +34,19 @@ async def test_nothing_is_renewed_while_nothing_is_held(world: World) -> None:
         assert world.store.of("renew") == []
 
 
+async def test_fault_of_a_renewal_ends_with_its_leads(world: World) -> None:
+    """Once they are saved nothing is left to renew, so that no success could ever end it."""
+    world.judge.seconds = 8
+    world.hand_out(world.lead(), renew_ms=10_000)
+    world.store.script["renew"] += [world.trouble()] * 20
+    async with world.engine() as engine:
+        await anyio.sleep(12)
+        assert engine.health().fault_code == "unavailable_code"
+        await anyio.sleep(20)
+        assert [line["outcome"] for line in world.finished] == ["saved"]
+        assert engine.health().fault is None
+
+
 async def test_what_was_bought_travels_with_the_next_renewal_once(world: World) -> None:
     """The database knows it from then on."""
     world.judge.seconds = 8
