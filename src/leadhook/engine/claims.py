@@ -32,9 +32,20 @@ from leadhook.store import StoreError
 log = structlog.get_logger()
 
 PERHAPS_A_LEAD: Final = frozenset(
-    {"57014", "53200", "53400", "54000", "XX000", "reply_not_understood", "timeout", "disconnected"}
+    {
+        "57014",
+        "57P01",
+        "PGRST001",
+        "53200",
+        "53400",
+        "54000",
+        "XX000",
+        "reply_not_understood",
+        "timeout",
+        "disconnected",
+    }
 )
-"""Failures of a claim that one lead may cause: too slow, too big, not understood."""
+"""Failures of a claim that one lead may cause: too slow, too big, not understood, the end of the database's process."""
 
 
 @dataclass(frozen=True)

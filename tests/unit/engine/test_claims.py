@@ -13,7 +13,7 @@ from leadhook.store import StoreError
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
 
-CODES = ["57014", "reply_not_understood", "timeout", "disconnected"]
+CODES = ["57014", "reply_not_understood", "timeout", "disconnected", "PGRST001", "57P01"]
 
 
 class Database:
