@@ -119,7 +119,7 @@ def _explain_key(status: int, code: str, message: str) -> StoreError | None:
 
 def _explain_schema(function: str, code: str, message: str) -> StoreError | None:
     match code:
-        case "PGRST202" | "42883":
+        case "PGRST202" | "42883" if "operator does not exist" not in message:
             reason = f"the function public.{function} is missing or older than this service: run `leadhook migrate`"
         case "PGRST203":
             reason = (
