@@ -300,6 +300,7 @@ declare
   v_constraint text;
   v_schema text;
   v_context text;
+  v_note text;
 begin
   for v_answer in select a.answer from jsonb_array_elements(p_answers) as a (answer) loop
     v_outcome := 'saved';
@@ -340,6 +341,16 @@ begin
     v_tried := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "failed")');
     raise exception using errcode = v_tried ->> 'sqlstate', message = v_tried ->> 'reason';
   end if;
+  -- So does what three leads in a row are refused with: a column, constraint or trigger that no answer passes. Nothing is lost until it is put right.
+  v_note := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "refused")') ->> 'note';
+  if not jsonb_path_exists(v_tried, '$[*] ? (@.sqlstate != "out_of_time" && !(@.outcome == "refused" && @.note == $note))', jsonb_build_object('note', v_note))
+    and v_note is not null
+    and jsonb_array_length(jsonb_path_query_array(v_tried, '$[*] ? (@.outcome == "refused")')) + (
+      select count(*) from (select a.outcome, a.reason from leadhook.attempts as a order by a.id desc limit 2) as last
+      where last.outcome = 'refused' and last.reason = v_note
+    ) >= 3 then
+    raise exception using errcode = 'PT409', message = format('every answer is refused with %s', v_note);
+  end if;
   return query
   select
     t.lead_id, t.fence, o.outcome,
@@ -360,7 +371,7 @@ $$;
 comment on function leadhook.write_each_answer(jsonb) is
   'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as '
   'note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises '
-  'where every lead failed with what does not speak of a lead.';
+  'where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
 revoke all on function leadhook.write_each_answer(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.write_each_answer(jsonb) to service_role;
 

@@ -52,6 +52,33 @@ def test_save_of_what_a_constraint_refuses_saves_the_others(db: "Sql") -> None:
     assert db.value("select sent_to_llm from public.lead_details where lead_id = 'bad'") is False
 
 
+@pytest.mark.parametrize("calls", [[3], [1, 1, 1], [2, 1], [1, 2]])
+def test_what_three_leads_in_a_row_are_refused_with_is_the_installations_fault(db: "Sql", calls: list[int]) -> None:
+    """Not of the lead: the third is neither dead nor without its answer, and is saved once the table is right again."""
+    db.run("alter table public.llm_response add column theirs text not null default ''")
+    db.run("alter table public.llm_response alter theirs drop default")
+    leads = iter("abc")
+    *before, last = [[db.result_of(db.leased_lead(next(leads))) for _ in range(count)] for count in calls]
+    for results in before:
+        assert set(db.outcomes(db.save(*results)).values()) == {"refused"}
+    with pytest.raises(psycopg.Error, match="every answer is refused with SQLSTATE 23502") as error:
+        db.save(*last)
+    assert error.value.sqlstate == "PT409"
+    assert db.job("c")["state"] == "leased"
+    db.run("alter table public.llm_response drop column theirs")
+    assert set(db.outcomes(db.save(*last)).values()) == {"saved"}
+
+
+def test_leads_refused_for_different_reasons_or_beside_a_saved_one_are_refused(db: "Sql") -> None:
+    """Several bad leads of one import are their own fault while a good one is saved."""
+    db.run("alter table public.llm_response add constraint no_b check (lead_id !~ '^b')")
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("b1", "b2", "b3", "good")]
+    assert db.outcomes(db.save(*results)) == {"b1": "refused", "b2": "refused", "b3": "refused", "good": "saved"}
+    db.run("alter table public.llm_response add constraint no_c check (lead_id !~ '^c')")
+    results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("b4", "c1", "c2")]
+    assert set(db.outcomes(db.save(*results)).values()) == {"refused"}
+
+
 def test_save_notes_a_refusal_without_personal_data(db: "Sql") -> None:
     """The application's words may name the person: they stay with the job; the attempt has the code alone."""
     trigger(db, "llm_response", "before insert", "raise exception 'not this one: %', new.name;")

@@ -15,6 +15,8 @@ _PAUSED: Final = 540
 """Supabase's own status, with a page of HTML."""
 _TIMEOUTS: Final = ("57014", "timeout", "http_504")
 _LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
+_ALL_REFUSED: Final = "PT409"
+"""Of leadhook_save: the application's tables refuse every answer, three in a row, with the same words."""
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 _MISCONFIGURED_CLASSES: Final = ("0A", "28", "3D", "3F", "42")
 """Unsupported, authorisation, catalog, schema, and whatever is missing, misspelt or forbidden."""
@@ -48,9 +50,9 @@ class StoreError(Exception):
 
         Everything else befalls all leads: the network, the gateway, the key, a table of leadhook's own.
         """
-        return (
-            self.timed_out or self.connection_lost or (bool(_SQLSTATE.fullmatch(self.code)) and not _is_ours(self.code))
-        )
+        if self.code == _ALL_REFUSED or _is_ours(self.code):
+            return False
+        return self.timed_out or self.connection_lost or bool(_SQLSTATE.fullmatch(self.code))
 
     @property
     def connection_lost(self) -> bool:
@@ -140,6 +142,11 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
             )
         case "PGRST106":
             reason = "the schema public is not exposed: add it to the exposed schemas of the project's API"
+        case _ if code == _ALL_REFUSED:
+            reason = (
+                f"the application's own tables refuse every answer ({message}): no lead is lost; claims stop until the "
+                "column, constraint or trigger of llm_response or lead_details is corrected, and then go on by themselves"
+            )
         case _ if _is_ours(code):
             reason = (
                 f"a table of leadhook refuses a row of public.{function} ({message}): no lead can be claimed or saved, "
