@@ -17,7 +17,7 @@ from leadhook.confirmation import NobodyToAskError, NotConfirmedError
 from leadhook.install.failure import InstallError, MisuseError
 from leadhook.local.failure import LocalStackError
 from leadhook.network import forget_key_log
-from leadhook.printing import tell
+from leadhook.printing import make_writable, tell
 from leadhook.remote.failure import AskedWrongError, RemoteError
 from leadhook.settings import SettingsError, load_settings, read_env_file
 from leadhook.terminal.failure import TerminalError
@@ -369,12 +369,17 @@ def main() -> None:
     0: done, and nothing keeps leads back. 1: something does, or the work failed. 2: the arguments or settings are
     wrong. 130: Ctrl-C.
     """
+    make_writable()
     try:
         read_env_file(Path(".env"))
         forget_key_log()
         sys.exit(app(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # Who reads has seen enough, as in `leadhook status | head -1`; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (MisuseError, SettingsError, AskedWrongError, NobodyToAskError) as error:
         _fail(error, 2)
     except (InstallError, LocalStackError, RemoteError, TerminalError, NotConfirmedError) as error:

@@ -1,9 +1,27 @@
 """A line of a command's output: broken between words on a terminal, and whole for a program that reads it."""
 
+import os
 import shutil
 import sys
 import textwrap
+from io import TextIOWrapper
+from pathlib import Path
 from typing import TextIO
+
+
+def make_writable() -> None:
+    """Let whatever a command says be printed: where an output is closed, in any encoding, at any width.
+
+    A sign that the encoding does not have is shown as its escape, e.g. under LC_ALL=en_US.ISO-8859-1.
+    """
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - lives as long as the process
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")
+    if not os.environ.get("COLUMNS", "").strip("0"):
+        # Rich would take it by its word, and print nothing.
+        os.environ.pop("COLUMNS", None)
 
 
 def tell(line: str, file: TextIO | None = None) -> None:

@@ -44,6 +44,8 @@ OTLP: Final = "OTEL_EXPORTER_OTLP_"
 SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY")
 """In the order in which they are looked for."""
 
+_KEY: Final = re.compile(r"[!-~]+")
+"""What a header can carry, without blanks."""
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -71,6 +73,12 @@ def _project_url(text: str) -> str:
 def _webhook_secret(secret: SecretStr) -> SecretStr:
     webhook_key(secret.get_secret_value())
     return secret
+
+
+def _supabase_key(key: SecretStr) -> SecretStr:
+    if not _KEY.fullmatch(key.get_secret_value()):
+        raise ValueError("it has characters that no key has: copy it again from the dashboard")
+    return key
 
 
 def _admin_token(token: SecretStr) -> SecretStr:
@@ -105,6 +113,9 @@ ProjectUrl = Annotated[Text, AfterValidator(_project_url)]
 Words = BeforeValidator(lambda given: split_words(given) if isinstance(given, str) else given)
 
 
+SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
+
+
 class Settings(BaseModel):
     """Every setting of the service. A field's upper case name is its variable, its docstring its meaning."""
 
@@ -112,11 +123,11 @@ class Settings(BaseModel):
 
     supabase_url: ProjectUrl
     """The project's URL, e.g. `https://abc.supabase.co`."""
-    supabase_secret_key: SecretStr | None = None
+    supabase_secret_key: SupabaseKey | None = None
     """The project's `sb_secret_…` key; needed, unless one of the two older ones is set."""
-    supabase_service_role_key: SecretStr | None = None
+    supabase_service_role_key: SupabaseKey | None = None
     """The older `service_role` key; used when SUPABASE_SECRET_KEY is unset."""
-    supabase_anon_key: SecretStr | None = Field(default=None, validate_default=True)
+    supabase_anon_key: SupabaseKey | None = Field(default=None, validate_default=True)
     """Used when neither of the above is set. The service starts with it, but the database will refuse its work."""
     webhook_secrets: Annotated[tuple[Annotated[SecretStr, AfterValidator(_webhook_secret)], ...], Words] = ()
     """The secrets that rings are signed with (`whsec_…`), separated by blanks or commas; several during an exchange."""
@@ -180,6 +191,8 @@ class Settings(BaseModel):
     @field_validator("supabase_anon_key")
     @classmethod
     def _some_supabase_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if not {"supabase_secret_key", "supabase_service_role_key"} <= info.data.keys():
+            return key  # one is set, and reported as wrong
         if key or info.data.get("supabase_secret_key") or info.data.get("supabase_service_role_key"):
             return key
         raise PydanticCustomError("missing", "{name} is missing", {"name": "SUPABASE_SECRET_KEY"})

@@ -1,6 +1,9 @@
 """Lines of the commands: whole for programs, broken between words for people."""
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -28,3 +31,33 @@ def test_a_terminal_gets_no_broken_word(monkeypatch: pytest.MonkeyPatch) -> None
         "    text",
         "https://leads.example.com/webhooks/leads?a=much-too-long-for-it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "environment"),
+    [
+        (">&-", {}),
+        ("2>&- >&-", {}),
+        ("| true", {}),
+        ("| cat", {"PYTHONIOENCODING": "ascii"}),
+        ("| cat", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+        ("| cat", {"COLUMNS": "0"}),
+    ],
+)
+def test_no_output_makes_a_traceback(redirection: str, environment: dict[str, str]) -> None:
+    """Closed, broken off, in an encoding without the sign, or without any width."""
+    script = (
+        "from leadhook import cli, printing\n"
+        "from leadhook.terminal.page import line, open_console\n"
+        "def say(words):\n"
+        "    [printing.tell('\\u738b said') for _ in range(20_000)]\n"
+        "    line(open_console(), '\\u738b said')\n"
+        "cli.app = say\n"
+        "cli.main()"
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -c "$1" {redirection}', sys.executable, script],
+        env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert "cat" not in redirection or " said" in done.stdout.splitlines()[-1]

@@ -34,6 +34,7 @@ class Answers:
     )
     status: dict[str, Any] = field(default_factory=lambda: dict(STATUS))
     code: int = 200
+    refusal: dict[str, str] = field(default_factory=lambda: {"detail": "refused"})
     asked: list[str] = field(default_factory=list)
 
 
@@ -56,7 +57,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 
         def answer(self, what: str, body: dict[str, Any]) -> None:
             answers.asked.append(what)
-            text = json.dumps(body if answers.code == 200 else {"detail": "refused"}).encode()
+            text = json.dumps(body if answers.code == 200 else answers.refusal).encode()
             self.send_response(answers.code)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -142,3 +143,20 @@ def test_what_the_service_refuses_has_its_exit_code(leadhook: Any, answers: Answ
     """2: the token or the arguments are wrong; 1: the rest."""
     answers.code = status
     assert leadhook("replay", "follow", "7")[0] == code
+
+
+@pytest.mark.parametrize("url", ["foo", "localhost:8000", "http://", "ftp://127.0.0.1", "…"])
+def test_an_address_that_is_none_is_a_wrong_setting(leadhook: Any, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Exit 2: no service can answer there."""
+    monkeypatch.setenv("SERVICE_URL", url)
+    monkeypatch.setenv("ADMIN_TOKEN", "visibly-fake-admin-token")
+    code, _, err = leadhook("replay", "follow", "7")
+    assert (code, err.startswith("leadhook: SERVICE_URL is not an address")) == (2, True)
+
+
+@pytest.mark.parametrize("code", [401, 404, 422, 503])
+def test_a_refusal_of_another_program_is_not_taken_for_leadhooks(leadhook: Any, answers: Answers, code: int) -> None:
+    """As where SERVICE_URL holds SUPABASE_URL, which answers JSON as well."""
+    answers.code, answers.refusal = code, {"message": "no such route"}
+    left, _, err = leadhook("replay", "follow", "7")
+    assert (left, "is not leadhook" in err, "SERVICE_URL" in err) == (1, True, True)

@@ -120,6 +120,16 @@ def test_another_page_than_the_projects_address_is_refused(rest: str) -> None:
         settings(SUPABASE_URL=f"https://abc.supabase.co{rest}")
 
 
+@pytest.mark.parametrize("name", ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"])
+@pytest.mark.parametrize("key", ["…", "sb_secret_hunter2…", "sb_secret hunter2", "sb_secret\nhunter2", "hünter2"])
+def test_a_key_that_no_header_carries_is_a_wrong_setting(name: str, key: str) -> None:
+    """The example's `…` among them; told once, and never as a database that is too old."""
+    with pytest.raises(SettingsError, match=f"{name}: it has characters that no key has") as caught:
+        load_settings({"SUPABASE_URL": "http://x", name: key})
+    assert "hunter2" not in str(caught.value)
+    assert "missing" not in str(caught.value)
+
+
 def test_the_secret_key_wins_over_the_older_ones() -> None:
     """SUPABASE_SECRET_KEY, else SUPABASE_SERVICE_ROLE_KEY, else SUPABASE_ANON_KEY."""
     names = ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"]

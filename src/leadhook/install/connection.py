@@ -1,6 +1,7 @@
 """One connection to the database with its owner's rights, and what is wrong with it in words."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -8,9 +9,10 @@ from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 from psycopg.rows import dict_row
 
-from leadhook.install.failure import InstallError
+from leadhook.install.failure import InstallError, MisuseError
 from leadhook.install.sql import question
 
 Connection: TypeAlias = psycopg.AsyncConnection[dict[str, Any]]
@@ -88,6 +90,7 @@ async def _open(database_url: str) -> Connection:
     except psycopg.Error as error:
         raise InstallError(
             f"can't connect to the database at {place['host']}:{place['port']}: {_explain(str(error))}"
+            f"{_others_variables(database_url)}"
         ) from None
 
 
@@ -125,7 +128,7 @@ def _read(database_url: str) -> dict[str, str]:
         given = {"host": "@"}
     place = {"host": str(given.get("host") or "localhost"), "port": str(given.get("port") or 5432)}
     if "@" in place["host"] or "@" in str(given.get("dbname")) or not re.fullmatch(r"[\d,]+", place["port"]):
-        raise InstallError(
+        raise MisuseError(
             f"DATABASE_URL is not a connection string like {_EXAMPLE}; "
             "in the password, characters such as @ : / # % ? must be percent-encoded"
         )
@@ -136,6 +139,17 @@ def _explain(libpq: str) -> str:
     said = " ".join(libpq.split())
     reasons = [words for sign, words in _IN_WORDS.items() if sign in said.lower()]
     return f"{reasons[0]} ({said})" if reasons else said
+
+
+def _others_variables(database_url: str) -> str:
+    """Which of libpq's variables (PGOPTIONS, PGSSLMODE …) add to DATABASE_URL: set for others, they can keep us out."""
+    given = conninfo_to_dict(database_url)
+    found = sorted(
+        option.envvar.decode()
+        for option in Conninfo.get_defaults()
+        if option.envvar and option.keyword.decode() not in given and os.environ.get(option.envvar.decode())
+    )
+    return f". The environment adds {', '.join(found)}: unset what is not meant for this database" if found else ""
 
 
 async def _check_server(connection: Connection) -> None:

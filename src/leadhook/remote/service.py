@@ -1,6 +1,7 @@
 """A running service as the command line sees it: SERVICE_URL, and ADMIN_TOKEN to be let in."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -32,15 +33,21 @@ class Service:
         """
         try:
             response = self._client.request(method, path, json=body)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except httpx.HTTPError as error:
             address = self._client.base_url
-            raise RemoteError(f"no service answers at SERVICE_URL, {address} ({type(error).__name__})") from None
+            raise RemoteError(
+                f"no service answers at SERVICE_URL, {address} ({type(error).__name__}): start it with "
+                "`leadhook serve`, or set SERVICE_URL to where it runs"
+            ) from None
         try:
             answer = response.json()
         except ValueError:
             answer = None
-        if not isinstance(answer, dict):
-            raise RemoteError(f"what answers at SERVICE_URL is not leadhook (HTTP {response.status_code})")
+        if not isinstance(answer, dict) or (not response.is_success and "detail" not in answer):
+            raise RemoteError(
+                f"what answers at SERVICE_URL, {self._client.base_url}, is not leadhook (HTTP {response.status_code}): "
+                "set SERVICE_URL to where the service runs"
+            )
         if response.status_code in _ASKED_WRONG:
             raise AskedWrongError(_words(response.status_code, answer))
         if not response.is_success:
@@ -61,6 +68,8 @@ def open_service(environment: Mapping[str, str] = os.environ) -> Iterator[Servic
         raise AskedWrongError("ADMIN_TOKEN is not set: give one of the service's ADMIN_TOKENS")
     for name, reason in network.problems(environment):
         raise AskedWrongError(f"{name}: {reason}")
+    if not re.match(r"https?://[^/]", url, re.IGNORECASE):
+        raise AskedWrongError(f"SERVICE_URL is not an address like {HERE}")
     try:
         client = httpx.Client(
             base_url=url,
@@ -71,11 +80,13 @@ def open_service(environment: Mapping[str, str] = os.environ) -> Iterator[Servic
             trust_env=False,
         )
     except (httpx.InvalidURL, UnicodeEncodeError, ValueError):
-        raise AskedWrongError("SERVICE_URL is not a URL, or ADMIN_TOKEN not a token") from None
+        raise AskedWrongError(
+            f"SERVICE_URL is not an address like {HERE}, or ADMIN_TOKEN has characters that no token has"
+        ) from None
     with client:
         yield Service(client)
 
 
 def _words(status: int, answer: Mapping[str, Any]) -> str:
     faults = [f"{fault.get('pointer', '')}: {fault.get('detail', '')}" for fault in answer.get("errors") or ()]
-    return "\n  ".join([f"HTTP {status}: {answer.get('detail', 'refused')}", *faults])
+    return "\n  ".join([f"HTTP {status}: {answer.get('detail')}", *faults])
