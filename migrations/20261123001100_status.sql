@@ -147,7 +147,7 @@ begin
       from (
         select
           l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
-          coalesce(l.needed_usd > l.daily_usd, false) as too_small
+          l.daily_usd = 0 or coalesce(l.needed_usd > l.daily_usd, false) as too_small
         from leadhook.budgets_left(clock_timestamp()) as l
         order by l.user_id nulls first
         limit 20

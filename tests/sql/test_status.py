@@ -149,6 +149,13 @@ def test_status_tells_how_long_the_oldest_ready_lead_waits(db: "Sql", *, slow: b
     assert 90_000 <= status(db)["unclaimed_ms"] < 150_000
 
 
+def test_a_budget_of_nothing_is_too_small_for_any_lead(db: "Sql") -> None:
+    """It does not go on at midnight."""
+    db.rpc("leadhook_set_budget", p_user_id=None, p_daily_usd=0, p_actor="ada")
+    (budget,) = db.rpc("leadhook_status")["budgets"]
+    assert (budget["spent"], budget["too_small"]) == (True, True)
+
+
 def test_what_is_paused_or_over_budget_is_not_unclaimed(db: "Sql") -> None:
     """Nobody may claim it, so its age says nothing of the service."""
     db.ready_job("a")

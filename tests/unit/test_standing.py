@@ -159,6 +159,16 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
         "budget_spent",
         "$0.010 is left and a lead needs up to $0.020",
     ),
+    "budget whose whole day is too little for a lead": (
+        {"job": job("ready"), "budgets": [{"daily_usd": 0.01, "left_usd": 0.01, "needed_usd": 0.02}]},
+        "budget_spent",
+        "a whole day's is too little for it, so it waits until the budget is raised",
+    ),
+    "budget of nothing": (
+        {"job": job("ready"), "budgets": [{"daily_usd": 0, "left_usd": 0}]},
+        "budget_spent",
+        "it waits until the budget is raised",
+    ),
     "budget left": ({"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 1}]}, "queued", "is ready"),
     "no key": ({"job": job("ready"), "keys": {}}, "no_key", "gemini_api holds no API key"),
     "keys refused": (

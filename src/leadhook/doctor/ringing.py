@@ -106,12 +106,15 @@ def judge_rings(rings: Sequence[dict[str, Any]]) -> list[Finding]:
         rings: newest first.
     """
     answered = [ring for ring in rings if _arrived(ring) or _why(ring)]
-    say = warning if answered and _arrived(answered[0]) else fault
     failed = Counter(why for ring in rings if (why := _why(ring)) is not None)
-    return [
-        say("pg_net", f"{n} of the last {len(rings)} rings failed: {words}.", mend)
+    found = [
+        fault("pg_net", f"{n} of the last {len(rings)} rings failed: {words}.", mend)
         for (words, mend), n in failed.most_common()
-    ] or [ok("pg_net", "pg_net is alive, and no ring of the last hour failed.")]
+    ]
+    if answered and _arrived(answered[0]):
+        over = "Nothing, as newer ones arrive, and the sweep finds the leads of these. If it goes on: "
+        found = [warning(each.about, each.sentence, f"{over}{each.mend}") for each in found]
+    return found or [ok("pg_net", "pg_net is alive, and no ring of the last hour failed.")]
 
 
 def _arrived(ring: dict[str, Any]) -> bool:

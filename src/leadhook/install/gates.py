@@ -82,9 +82,13 @@ async def show_budgets(database_url: str, tell: Tell) -> None:
 def _describe(budget: dict[str, Any]) -> str:
     left = dollars(max(budget["left_usd"], 0))
     line = f"{Scope(budget['user_id'])}: {dollars(budget['daily_usd'])} a day, {left} left"
+    if not (budget["spent"] or budget["too_small"]):
+        return line
+    need = "" if budget["needed_usd"] is None else f": a waiting lead may cost up to {dollars(budget['needed_usd'])}"
     if budget["too_small"]:
-        return f"{line}; too small: a waiting lead may cost up to {dollars(budget['needed_usd'])}"
-    return f"{line}; spent: leads wait for the next day in UTC or a higher budget" if budget["spent"] else line
+        return f"{line}; too small{need or ' for any lead'}"
+    what = f"too little is left{need}" if budget["left_usd"] > 0 else "spent"
+    return f"{line}; {what}; leads wait for midnight UTC or a higher budget"
 
 
 async def _ask(database_url: str, name: str, tell: Tell, **given: object) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _print(found: Answers, console: Console) -> None:
     for answer in found.answers:
         _print_answer(answer, found.now, console)
     if found.has_more:
-        line(console, f"The {len(found.answers)} newest are shown; --limit shows more.")
+        line(console, f"There are more than these {len(found.answers)}; --limit shows more.")
     line(console, "`leadhook explain LEAD_ID` shows the message and the criteria.")
 
 

@@ -84,7 +84,10 @@ def unreadable(error: ValidationError) -> Problem:
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     if any(fault["type"] == "json_invalid" for fault in faults):
         return Problem(400, NO_JSON)
-    errors = [FieldError(pointer=_pointer(fault["loc"]), detail=fault["msg"]) for fault in faults[:MOST_ERRORS]]
+    errors = [
+        FieldError(pointer=_pointer(fault["loc"]), detail=fault["msg"].removeprefix("Value error, "))
+        for fault in faults[:MOST_ERRORS]
+    ]
     return Problem(422, OTHER_SHAPE, errors=errors)
 
 

@@ -37,10 +37,13 @@ def out_of_budget(dossier: Dossier) -> Standing | None:
     whose = f"user {budget.user_id}" if budget.user_id else "all leads together"
     needs = f" and a lead needs up to {dollars(budget.needed_usd)}" if budget.needed_usd and budget.left_usd > 0 else ""
     midnight = datetime.combine(dossier.now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+    ends = f"it goes on at {moment(midnight, dossier.now)}"
+    if budget.daily_usd <= 0 or budget.daily_usd < (budget.needed_usd or 0):
+        ends = "a whole day's is too little for it, so it waits until the budget is raised"
     return Standing(
         Why.BUDGET_SPENT,
         f"The lead is ready, but the daily budget of ${budget.daily_usd:g} for {whose} is spent: "
-        f"{dollars(max(budget.left_usd, 0))} is left{needs}; it goes on at {moment(midnight, dossier.now)}.",
+        f"{dollars(max(budget.left_usd, 0))} is left{needs}; {ends}.",
         f"`leadhook budget set DOLLARS{of_user}` raises it, and the lead goes on at once.",
     )
 
