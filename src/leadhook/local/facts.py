@@ -1,5 +1,7 @@
 """What local.json tells of a stack, as the environment that `leadhook serve` and the other commands need."""
 
+from collections.abc import Mapping
+
 GOOGLE = "https://generativelanguage.googleapis.com"
 
 
@@ -20,3 +22,9 @@ def service_environment(facts: dict[str, object]) -> dict[str, str]:
     if facts["gemini_url"] != GOOGLE:
         env["GEMINI_BASE_URL"] = facts["gemini_url"]
     return {name: str(value) for name, value in env.items()}
+
+
+def is_of_a_stack(env: Mapping[str, str]) -> bool:
+    """Whether this shell has taken over a stack's environment; its stand-in for Gemini ends with that stack."""
+    names = ("SUPABASE_URL", "SERVICE_URL", "GEMINI_BASE_URL")
+    return all(env.get(name, "").startswith("http://127.0.0.1:") for name in names)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from leadhook.local import project
 from leadhook.local.binaries import locate
 from leadhook.local.database import Database
-from leadhook.local.facts import GOOGLE, service_environment
+from leadhook.local.facts import GOOGLE, is_of_a_stack, service_environment
 from leadhook.local.failure import LocalStackError
 from leadhook.local.health import answers
 from leadhook.local.postgrest import PostgrestPorts, start_postgrest
@@ -60,7 +60,10 @@ def start_supabase(stack: Stack) -> Database:
 
 def start_gemini(stack: Stack) -> str:
     """The Gemini stand-in, unless the environment names a real one; returns the address of the one in use."""
-    if named := os.environ.get("GEMINI_BASE_URL"):
+    named = os.environ.get("GEMINI_BASE_URL")
+    if named and is_of_a_stack(os.environ):
+        stack.say("gemini      GEMINI_BASE_URL is left out: it is from `leadhook local env` of a stack")
+    elif named:
         stack.say(f"gemini      {named}, as GEMINI_BASE_URL says")
         return named
     if os.environ.get("GEMINI_API_KEY"):

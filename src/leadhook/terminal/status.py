@@ -64,7 +64,7 @@ def _lines(found: Status) -> Iterable[tuple[str, str]]:
 
 def _wait(found: Status) -> str:
     if found.oldest_ready_ms is None:
-        return "no lead is ready"
+        return "no lead waits to be claimed"
     return f"the oldest ready lead has waited {found.oldest_ready_ms / 1000:,.1f} s"
 
 
