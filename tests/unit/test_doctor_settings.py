@@ -65,3 +65,12 @@ async def test_doctor_names_the_setting_that_is_wrong(name: str, tmp_path: Path)
     assert complaints[0].mend
     assert "hunter2" not in str(found)
     assert any(finding.about == "service" for finding in found)
+
+
+async def test_a_database_url_that_is_none_is_a_wrong_setting() -> None:
+    """Exit code 2, as for the other commands."""
+    found: list[Finding] = []
+    await examine(found.append, at="http://127.0.0.1:9", env=ENV | {"DATABASE_URL": "hunter2@"})
+    (about,) = (each for each in found if each.about == "settings" and each.level is Level.FAULT)
+    assert "DATABASE_URL" in about.sentence
+    assert "hunter2" not in about.sentence

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from leadhook import advice
 from leadhook.doctor import database, keys, ringing, service
@@ -9,7 +10,7 @@ from leadhook.doctor.finding import Finding, Level, fault, ok, warning
 from leadhook.doctor.model import judge_model
 from leadhook.doctor.shipping import try_log
 from leadhook.install.connection import Connection, connect
-from leadhook.install.failure import InstallError
+from leadhook.install.failure import InstallError, MisuseError
 from leadhook.install.ringing import URL_NAME
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
@@ -19,6 +20,8 @@ CONNECT = (
     "DATABASE_URL is the direct connection of the database's owner: dashboard, Connect > Direct connection "
     "(or Session pooler where there is no IPv6)."
 )
+OWNERS: Final = {"triggers", "ring"}
+"""Causes that the database's side, where it can be looked at, names more exactly: shown once."""
 TABLE = "The README's table has every setting; .env.example too."
 
 
@@ -36,19 +39,21 @@ async def examine(
     env = os.environ if env is None else env
     tell = _once(tell)
     settings = _settings(tell, env)
+    url = env.get("DATABASE_URL", "").strip()
     if settings is not None:
         _, found = await service.ask_supabase(settings)
+        if url:
+            found = [finding for finding in found if finding.cause not in OWNERS]
         model = judge_model(settings.gemini_model, priced=_priced(settings))
         for finding in [*found, *model, *await try_log(settings)]:
             tell(finding)
-    url = env.get("DATABASE_URL", "").strip()
     ring_url = None
     if url:
         try:
             async with connect(url) as connection:
                 ring_url = await examine_database(connection, tell, settings, live=live, at=at)
         except InstallError as error:
-            tell(fault("database", str(error), CONNECT))
+            tell(fault("settings" if isinstance(error, MisuseError) else "database", str(error), CONNECT))
     else:
         words = "DATABASE_URL is not set: triggers, grants, pg_net, Vault and the round trip were not looked at."
         tell(
