@@ -8,8 +8,9 @@ _BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE |
 
 
 def pages() -> list[Path]:
-    """The README and all of docs/."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """README, CONTRIBUTING and SECURITY, and all of docs/."""
+    beside = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+    return [*beside, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def section(page: str, title: str) -> str:
