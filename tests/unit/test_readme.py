@@ -40,15 +40,20 @@ def test_every_variable_that_the_code_reads_is_a_setting() -> None:
     assert {name for name in found if not name.startswith(OTLP)} <= {setting.name for setting in SETTINGS} | OTHERS
 
 
-def test_every_target_that_the_readme_names_exists() -> None:
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_target_that_a_page_names_exists(page: str) -> None:
     """`make <target>`."""
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z]+)\b", " ".join(re.findall(r"`+[^`]*`+", README)))) <= targets
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b", " ".join(re.findall(r"`+[^`]*`+", (ROOT / page).read_text()))))
+    assert named
+    assert named <= targets
 
 
-def test_every_file_that_the_readme_names_exists() -> None:
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_every_file_that_a_page_names_exists(page: str) -> None:
     """Links, tests and folders."""
-    named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"\b(?:tests|src|migrations)/[\w/.]*", README)
+    text = (ROOT / page).read_text()
+    named = re.findall(r"\]\(([^)#:]+)[#)]", text) + re.findall(r"\b(?:tests|src|migrations)/[\w/.]*", text)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
 

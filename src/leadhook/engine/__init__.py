@@ -24,8 +24,8 @@ while the last confirmation of its lease, dated from when that request was *sent
 Local time never decides that a lease is ours or over. Only the database's clock does: a lead that could not be
 renewed for an hour is still saved if nobody else has claimed it.
 
-What happens on a crash: nothing is lost. The leases run out, and the next claim of anybody hands the leads out again,
-one attempt poorer. What was bought and had reached the database with a renewal is not bought again; what had not is
+What happens on a crash: nothing is lost. The leases run out, and the next claim of anybody hands the leads out again;
+no attempt is spent. What was bought and had reached the database with a renewal is not bought again; what had not is
 the price of a crash. A request whose outcome is unknown is repeated as it was: a claim with the same token returns the
 same leads; renewals, saves and releases carry the fence.
 
