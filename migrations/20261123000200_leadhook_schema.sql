@@ -320,3 +320,61 @@ begin
   grant usage on sequence leadhook.fences to service_role;
 end
 $$;
+
+-- Advisory locks, all of them. The functions hold theirs until the transaction ends, and may be called again within it.
+--
+--   lock_claims()     (727201, 1)  What may be handed out: ready jobs, pauses, what is left of the budgets.
+--                                  Held by leadhook_claim and leadhook_process_begin, by leadhook_compare_claim where there is a budget,
+--                                  and by every change of a pause or a budget.
+--   lock_drain()      (727201, 2)  Which leads are eligible: they are judged by one transaction at a time.
+--                                  Held by every drain, claim, on-demand request, sweep, replay, stop of a replay and release of a backlog.
+--   try_lock_sweep()  (727201, 3)  The sweep's position in leadhook.controls. Held by leadhook_sweep, which never waits for it: without
+--                                  the lock it sweeps nothing.
+--   install/turn.py   (727201, 4)  The definition of the database. Held by the session of an installer, which tries again and again;
+--                                  there is no function, because the installer takes it before this schema exists.
+--
+-- Order: lock_claims or try_lock_sweep, then lock_drain, then rows of jobs. A transaction that holds lock_drain takes no other advisory
+-- lock, so that these never deadlock. The caller's lock_timeout bounds each wait (55P03).
+create or replace function leadhook.lock_claims()
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(727201, 1);
+end
+$$;
+comment on function leadhook.lock_claims() is
+  'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
+revoke all on function leadhook.lock_claims() from public, anon, authenticated;
+grant execute on function leadhook.lock_claims() to service_role;
+
+create or replace function leadhook.lock_drain()
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(727201, 2);
+end
+$$;
+comment on function leadhook.lock_drain() is
+  'Waits until no other transaction judges which leads are eligible, and keeps others waiting until this one ends.';
+revoke all on function leadhook.lock_drain() from public, anon, authenticated;
+grant execute on function leadhook.lock_drain() to service_role;
+
+create or replace function leadhook.try_lock_sweep()
+returns boolean
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  return pg_catalog.pg_try_advisory_xact_lock(727201, 3);
+end
+$$;
+comment on function leadhook.try_lock_sweep() is 'False while another transaction sweeps; true keeps others from sweeping until this one ends.';
+revoke all on function leadhook.try_lock_sweep() from public, anon, authenticated;
+grant execute on function leadhook.try_lock_sweep() to service_role;

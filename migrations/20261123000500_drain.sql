@@ -356,7 +356,7 @@ begin
   if not exists (select from leadhook.touches) then
     return 0;
   end if;
-  perform pg_catalog.pg_advisory_xact_lock(727201, 2);
+  perform leadhook.lock_drain();
   v_deadline := clock_timestamp() + p_budget;
   v_looked_at := coalesce(leadhook.drain_walk(p_found_by), 0);
   loop

@@ -193,7 +193,7 @@ begin
     raise exception 'a tag belongs to a user, who is missing' using errcode = 'PT400';
   end if;
   -- The claim's lock: once this has returned, no claim hands out what it forbids.
-  perform pg_catalog.pg_advisory_xact_lock(727201, 1);
+  perform leadhook.lock_claims();
 end
 $$;
 revoke all on function leadhook.check_gate(uuid, text, text) from public, anon, authenticated;

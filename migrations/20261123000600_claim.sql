@@ -547,8 +547,8 @@ begin
     raise exception using errcode = 'PT400', message = v_wrong;
   end if;
   begin
-    perform pg_catalog.pg_advisory_xact_lock(727201, 1);
-    perform pg_catalog.pg_advisory_xact_lock(727201, 2);
+    perform leadhook.lock_claims();
+    perform leadhook.lock_drain();
     return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause, p_price, coalesce(p_bare, false));
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.

@@ -3,8 +3,8 @@
 -- Undo:    drop function public.leadhook_sweep(text, int), leadhook.sweep_records(timestamptz), leadhook.harvest_rings(timestamptz),
 --          leadhook.sweep_jobs(text), leadhook.sweep_leads(text), leadhook.settle_swept(text[], boolean),
 --          leadhook.settle_swept_at_once(text[], boolean);
--- A round walks over the unsent leads, then over the jobs; its position is in leadhook.controls. Locks: the sweep's own (727201, 3) is only
--- tried; the drain's (727201, 2) is held, so that nothing is judged twice at once.
+-- A round walks over the unsent leads, then over the jobs; its position is in leadhook.controls. Locks: that of the sweep is only
+-- tried; that of the drain is waited for, so that nothing is judged twice at once.
 
 -- One statement, hence one snapshot: what changes later leaves a touch that is drained later. A dead or held job is not reopened here.
 create or replace function leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
@@ -284,7 +284,7 @@ declare
   v_budget interval := make_interval(secs => least(greatest(coalesce(p_budget_ms, 50), 1), 2000) / 1000.0);
   v_now timestamptz := clock_timestamp();
   v_deadline timestamptz;
-  v_busy boolean := not pg_try_advisory_xact_lock(727201, 3);
+  v_busy boolean := not leadhook.try_lock_sweep();
   v_finished boolean := false;
   v_looked_at int := 0;
   v_made_ready int := 0;
@@ -296,7 +296,7 @@ declare
 begin
   if not v_busy then
     begin
-      perform pg_advisory_xact_lock(727201, 2);
+      perform leadhook.lock_drain();
     exception when lock_not_available then
       v_busy := true;
     end;

@@ -223,7 +223,7 @@ begin
   perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
 
   -- The drain's lock: what is judged here is judged by nobody else.
-  perform pg_advisory_xact_lock(727201, 2);
+  perform leadhook.lock_drain();
   perform leadhook.drain('ring');
   insert into leadhook.replays (actor, reason, mode, prompts)
   values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_prompts)

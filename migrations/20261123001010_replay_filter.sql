@@ -135,7 +135,7 @@ begin
   v_next := leadhook.next_leads(v_replay.filter, v_replay.mode, v_replay.after_lead, v_most);
 
   -- The drain's lock: what is judged here is judged by nobody else.
-  perform pg_advisory_xact_lock(727201, 2);
+  perform leadhook.lock_drain();
   v_added := (
     select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
     from (
@@ -278,7 +278,7 @@ begin
   );
   if cardinality(v_lead_ids) > 0 then
     -- The drain's lock: what is judged here is judged by nobody else.
-    perform pg_advisory_xact_lock(727201, 2);
+    perform leadhook.lock_drain();
     perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
   end if;
   update leadhook.comparisons as c

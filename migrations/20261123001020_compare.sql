@@ -289,7 +289,7 @@ begin
   end if;
   if v_has_budgets then
     -- The claim's lock: what is left of a budget is counted by one at a time.
-    perform pg_catalog.pg_advisory_xact_lock(727201, 1);
+    perform leadhook.lock_claims();
   end if;
   v_now := clock_timestamp();
   v_keys := (

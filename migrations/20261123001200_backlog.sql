@@ -78,7 +78,7 @@ declare
   v_now timestamptz;
 begin
   -- The drain's lock: what is judged here is judged by nobody else.
-  perform pg_advisory_xact_lock(727201, 2);
+  perform leadhook.lock_drain();
   v_lead_ids := array(
     select j.lead_id
     from leadhook.jobs as j

@@ -226,8 +226,8 @@ begin
   end if;
   begin
     -- Both locks of the claim: what is looked at here is looked at by no claim, drain, sweep or replay.
-    perform pg_advisory_xact_lock(727201, 1);
-    perform pg_advisory_xact_lock(727201, 2);
+    perform leadhook.lock_claims();
+    perform leadhook.lock_drain();
     return leadhook.begin_errands(p_token, p_worker, p_leads);
   exception when lock_not_available or deadlock_detected then
     return (

@@ -56,7 +56,7 @@ comment on function leadhook.count_figures(timestamptz) is 'Counts what operator
 revoke all on function leadhook.count_figures(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.count_figures(timestamptz) to service_role;
 
--- Its callers hold the drain's lock (727201, 2), so that two never count at once.
+-- Its callers hold leadhook.lock_drain(), so that two never count at once.
 create or replace function leadhook.recent_figures(p_now timestamptz)
 returns jsonb
 language plpgsql

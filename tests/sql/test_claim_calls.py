@@ -1,7 +1,7 @@
 """Claims at the same time, wrong arguments, and hints."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 import pytest
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     Connect = Callable[[], Sql]
 
 
-@pytest.mark.parametrize("lock", [1, 2], ids=["another claim", "a drain"])
-def test_a_claim_that_waits_too_long_says_busy(keyed: "Sql", connect: "Connect", lock: int) -> None:
+@pytest.mark.parametrize("lock", ["lock_claims", "lock_drain"])
+def test_a_claim_that_waits_too_long_says_busy(keyed: "Sql", connect: "Connect", lock: LiteralString) -> None:
     """A normal reply with the caller's cursor; nothing is leased, and the lock is not kept."""
     keyed.ready_job("lead-1")
     cursor = {"user_id": str(keyed.USER), "tag": "t"}
     other = connect()
     with other.transaction():
-        other.run("select pg_advisory_xact_lock(727201, %(lock)s)", lock=lock)
+        other.run("select leadhook." + lock + "()")
         batch = keyed.claim(cursor=cursor)
     assert (batch["busy"], batch["leads"], batch["cursor"], batch["cut"]) == (True, [], cursor, False)
     assert (keyed.states(), batch["lease_ms"]) == ({"lead-1": "ready"}, 30_000)

@@ -90,7 +90,7 @@ def test_a_drain_that_waits_too_long_gives_up(db: "Sql", connect: "Connect") -> 
     db.touch(db.eligible_lead("lead-1"))
     other = connect()
     with other.transaction():
-        other.run("select pg_advisory_xact_lock(727201, 2)")
+        other.run("select leadhook.lock_drain()")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             db.drain()
     assert db.count("leadhook.touches") == 1

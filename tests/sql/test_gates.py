@@ -388,7 +388,7 @@ def test_a_pause_waits_for_the_claim_under_way(lanes: "Sql", connect: "Callable[
     """Once it has returned, nothing that it forbids is handed out."""
     other = connect()
     with other.transaction():
-        other.run("select pg_advisory_xact_lock(727201, 1)")
+        other.run("select leadhook.lock_claims()")
         lanes.run("set statement_timeout = '200ms'")
         with pytest.raises((psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)):
             lanes.run("select public.leadhook_pause(null, null, 'tester')")

@@ -1,6 +1,6 @@
 """Whoever judges leads, or counts what money is left, does it alone: each lock for itself holds the others off."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -9,7 +9,9 @@ import pytest
 if TYPE_CHECKING:
     from tests.sql.conftest import Connect, Sql
 
-CLAIM, DRAIN, SWEEP = 1, 2, 3
+CLAIM: LiteralString = "leadhook.lock_claims()"
+DRAIN: LiteralString = "leadhook.lock_drain()"
+SWEEP: LiteralString = "leadhook.try_lock_sweep()"
 
 
 def hurry(db: "Sql", function: str) -> None:
@@ -18,13 +20,15 @@ def hurry(db: "Sql", function: str) -> None:
     db.connection.execute(f"alter function {name} set lock_timeout = '50ms'".encode())
 
 
-def hold(other: "Sql", lock: int) -> None:
+def hold(other: "Sql", lock: LiteralString) -> None:
     """Until the transaction ends."""
-    other.run("select pg_advisory_xact_lock(727201, %(l)s)", l=lock)
+    assert other.value("select " + lock) in {"", True}
 
 
 @pytest.mark.parametrize("lock", [DRAIN, SWEEP])
-def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(db: "Sql", connect: "Connect", lock: int) -> None:
+def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(
+    db: "Sql", connect: "Connect", lock: LiteralString
+) -> None:
     """It hears busy."""
     hurry(db, "public.leadhook_sweep")
     db.eligible_lead("a")
@@ -39,7 +43,7 @@ def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(db: "Sql", co
 
 @pytest.mark.parametrize("lock", [CLAIM, DRAIN])
 def test_a_claim_and_a_request_do_nothing_while_somebody_else_claims_or_drains(
-    keyed: "Sql", connect: "Connect", lock: int
+    keyed: "Sql", connect: "Connect", lock: LiteralString
 ) -> None:
     """They hear busy."""
     for function in ("public.leadhook_claim", "public.leadhook_process_begin"):

@@ -226,7 +226,7 @@ def test_who_holds_the_claims_lock_makes_it_busy(db: "Sql", connect: "Connect") 
     other = connect()
     db.run("alter function public.leadhook_process_begin(uuid, text, jsonb) set lock_timeout = '50ms'")
     with other.transaction():
-        other.run("select pg_advisory_xact_lock(727201, 1)")
+        other.run("select leadhook.lock_claims()")
         reply = begin(db, "a")
     assert (reply["busy"], reply["leads"]) == (True, [])
     assert db.count("leadhook.jobs") == 0

@@ -108,7 +108,7 @@ def test_save_does_not_wait_for_a_claim(db: "Sql", connect: "Connect") -> None:
     result = db.result_of(db.leased_lead("a"))
     claimer = connect()
     with claimer.transaction():
-        claimer.run("select pg_advisory_xact_lock(727201, 1), pg_advisory_xact_lock(727201, 2)")
+        claimer.run("select leadhook.lock_claims(), leadhook.lock_drain()")
         assert db.outcomes(db.save(result)) == {"a": "saved"}
 
 

@@ -9,6 +9,9 @@ from leadhook.install.connection import Connection, fetch_one
 from leadhook.install.failure import InstallError
 from leadhook.install.patience import Tell
 
+# Listed with the other advisory locks in the migration that makes the schema.
+_TRY_LOCK = b"select pg_try_advisory_lock(727201, 4) as got"
+_UNLOCK = b"select pg_advisory_unlock(727201, 4)"
 _LOOK_EACH_S = 0.2
 _WAIT_S = 600
 
@@ -24,7 +27,7 @@ async def take_turn(connection: Connection, tell: Tell) -> AsyncIterator[None]:
         InstallError: another one was at work for ten minutes.
     """
     give_up_at: float | None = None
-    while not (await fetch_one(connection, b"select pg_try_advisory_lock(727201, 4) as got"))["got"]:
+    while not (await fetch_one(connection, _TRY_LOCK))["got"]:
         if give_up_at is None:
             give_up_at = monotonic() + _WAIT_S
             tell("another leadhook changes this database; waits for it")
@@ -37,4 +40,4 @@ async def take_turn(connection: Connection, tell: Tell) -> AsyncIterator[None]:
         yield
     finally:
         if not connection.broken:
-            await connection.execute("select pg_advisory_unlock(727201, 4)")
+            await connection.execute(_UNLOCK)
