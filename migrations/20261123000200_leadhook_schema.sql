@@ -20,7 +20,6 @@ create table if not exists leadhook.controls (
   first_round_finished_at timestamptz,
   sweep_phase text not null default 'leads' check (sweep_phase in ('leads', 'jobs')),
   sweep_after_lead text not null default '',
-  sweep_round bigint not null default 1,
   sweep_round_started_at timestamptz
 );
 comment on column leadhook.controls.backlog is 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';

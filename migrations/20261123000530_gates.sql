@@ -2,7 +2,7 @@
 -- Touches: one view and functions in schema leadhook; public.leadhook_pause, public.leadhook_resume, public.leadhook_set_budget.
 -- Undo:    drop function public.leadhook_set_budget(uuid, numeric, text), public.leadhook_resume(uuid, text, text),
 --          public.leadhook_pause(uuid, text, text, text), leadhook.check_gate(uuid, text, text), leadhook.ring_if_ready(text, uuid, text),
---          leadhook.budget_left(uuid), leadhook.find_pauses(uuid[], text[]), leadhook.is_paused(uuid, text), leadhook.shut_gates(timestamptz),
+--          leadhook.budget_left(uuid), leadhook.shut_gates(timestamptz),
 --          leadhook.budgets_left(timestamptz), leadhook.book_costs(jsonb, timestamptz), leadhook.next_day(timestamptz);
 --          drop view leadhook.spend;
 -- A reservation is a column of the leased job (or comparison), so that no account of it can go wrong, and a save never waits for a claim to count it. Jobs and
@@ -135,36 +135,6 @@ comment on function leadhook.shut_gates(timestamptz) is
 revoke all on function leadhook.shut_gates(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.shut_gates(timestamptz) to service_role;
 
-create or replace function leadhook.find_pauses(p_user_ids uuid[], p_tags text[])
-returns table (user_id uuid, tag text, pause_id bigint)
-language sql
-stable
-security invoker
-set search_path = ''
-set jit = off
-as $$
-  select l.user_id, l.tag, min(p.id)
-  from unnest(find_pauses.p_user_ids, find_pauses.p_tags) as l (user_id, tag)
-  join leadhook.pauses as p on p.user_id is null or (p.user_id = l.user_id and (p.tag is null or p.tag = l.tag))
-  group by l.user_id, l.tag
-$$;
-comment on function leadhook.find_pauses(uuid[], text[]) is 'Those of these lanes (two arrays, in step) that are paused, and by which pause.';
-revoke all on function leadhook.find_pauses(uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.find_pauses(uuid[], text[]) to service_role;
-
-create or replace function leadhook.is_paused(p_user_id uuid, p_tag text)
-returns boolean
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select exists (select from leadhook.find_pauses(array[is_paused.p_user_id], array[is_paused.p_tag]))
-$$;
-comment on function leadhook.is_paused(uuid, text) is 'Whether leads of this user and tag are held back by a pause: of everything, of the user or of the tag.';
-revoke all on function leadhook.is_paused(uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.is_paused(uuid, text) to service_role;
-
 create or replace function leadhook.budget_left(p_user_id uuid)
 returns numeric
 language sql
@@ -263,10 +233,7 @@ begin
   if v_ended then
     perform leadhook.ring_if_ready('resume', p_user_id, p_tag);
   end if;
-  return jsonb_build_object('resumed', v_ended, 'still_paused', exists (
-    select from leadhook.pauses as p
-    where p.user_id is null or (p.user_id = p_user_id and (p.tag is null or p.tag is not distinct from p_tag))
-  ), 'pauses', (
+  return jsonb_build_object('resumed', v_ended, 'pauses', (
     select coalesce(jsonb_agg(to_jsonb(o)), '[]')
     from (
       select p.user_id, p.tag
@@ -279,8 +246,8 @@ begin
 end
 $$;
 comment on function public.leadhook_resume(uuid, text, text) is
-  'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and rings. still_paused: '
-  'a wider pause holds all of it back all the same. pauses: the first 20, wider or narrower, that still hold back some of it.';
+  'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and rings. '
+  'pauses: the first 20, wider or narrower, that still hold back some of it.';
 revoke all on function public.leadhook_resume(uuid, text, text) from public, anon, authenticated;
 grant execute on function public.leadhook_resume(uuid, text, text) to service_role;
 

@@ -491,7 +491,6 @@ begin
       'leads', v_batch.leads,
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
-      'no_key', v_keys is null,
       'gate', coalesce(v_gate, v_shut.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
@@ -555,7 +554,7 @@ begin
     when lock_not_available or deadlock_detected then
       return (
         select json_build_object(
-          'busy', true, 'cut', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json, 'no_key', false,
+          'busy', true, 'cut', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json,
           'cursor', p_cursor, 'next_due_ms', 250,
           'lease_ms', round(c.lease_s * 1000)::int,
           'renew_ms', round(c.renew_s * 1000)::int,

@@ -331,7 +331,6 @@ begin
     update leadhook.controls as c
     set sweep_phase = v_phase,
       sweep_after_lead = v_after,
-      sweep_round = c.sweep_round + v_finished::int,
       sweep_round_started_at = case when not v_finished then coalesce(c.sweep_round_started_at, v_now) end,
       first_round_finished_at = case when v_finished then coalesce(c.first_round_finished_at, clock_timestamp()) else c.first_round_finished_at end
     where c.id; -- through the API, hosted projects refuse an UPDATE without WHERE

@@ -92,7 +92,7 @@ as $$
     limit 20000
   ),
   concerned as (
-    select o.kind, o.prompts_inserted, min(o.touched_at) as touched_at, max(o.touched_at) as last_touched_at,
+    select o.kind, o.prompts_inserted, min(o.touched_at) as touched_at,
       bool_and(o.not_before is not null) as put_back, (array_agg(o.xact order by o.touched_at))[1] as xact
     from oldest as o
     where case o.kind

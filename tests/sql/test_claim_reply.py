@@ -60,9 +60,9 @@ def test_the_reply_is_what_the_domain_says(keyed: "Sql") -> None:
     assert len(TypeAdapter(list[ClaimedLead]).validate_python(leads)) == 1
     assert len(TypeAdapter(list[ApiKey]).validate_python(batch["keys"])) == 1
     assert Lane.model_validate(batch["cursor"]) == Lane(user_id=keyed.USER, tag=keyed.TAG)
-    rest = {name: batch[name] for name in ("busy", "cut", "no_key", "lease_ms", "renew_ms", "start_limit_ms")}
+    rest = {name: batch[name] for name in ("busy", "cut", "lease_ms", "renew_ms", "start_limit_ms")}
     assert rest == {
-        "busy": False, "cut": False, "no_key": False, "lease_ms": 30_000, "renew_ms": 10_000, "start_limit_ms": 15_000
+        "busy": False, "cut": False, "lease_ms": 30_000, "renew_ms": 10_000, "start_limit_ms": 15_000
     }  # fmt: skip
 
 
@@ -272,14 +272,14 @@ def bare_lead(db: "Sql", lead_id: str) -> str:
 
 
 def test_without_a_usable_key_nothing_is_handed_out(db: "Sql") -> None:
-    """Touches are drained all the same, and the reply says why it is empty."""
+    """Touches are drained all the same."""
     db.loosen()
     for blank in ("", "  ", "\n"):
         db.key(blank)
     db.run("insert into public.gemini_api (api_key) values (null)")
     db.touch(db.eligible_lead("lead-1"))
     batch = db.claim()
-    assert (batch["leads"], batch["keys"], batch["no_key"], batch["cut"]) == ([], [], True, False)
+    assert (batch["leads"], batch["keys"], batch["cut"]) == ([], [], False)
     assert (db.states(), batch["next_due_ms"]) == ({"lead-1": "ready"}, None)
     db.key()
     assert db.ids_of(db.claim()) == ["lead-1"]
@@ -329,7 +329,7 @@ def test_a_key_is_parked_in_all_its_rows(keyed: "Sql") -> None:
         " from public.gemini_api limit 1"
     )
     keyed.ready_job("lead-1")
-    assert keyed.claim()["no_key"] is True
+    assert keyed.claim()["leads"] == []
 
 
 def test_a_lead_that_turned_bad_since_it_was_made_ready_stops_no_claim(keyed: "Sql") -> None:

@@ -126,8 +126,8 @@ def test_sweep_needs_no_pg_net(db: "Sql", database: "Database") -> None:
 
 
 def test_sweep_begins_anew_after_a_round(db: "Sql") -> None:
-    """The round is counted, its position is the start."""
+    """Its position is the start."""
     sweep(db)
     (controls,) = db.rows("select * from leadhook.controls")
-    assert (controls["sweep_phase"], controls["sweep_after_lead"], controls["sweep_round"]) == ("leads", "", 2)
+    assert (controls["sweep_phase"], controls["sweep_after_lead"]) == ("leads", "")
     assert controls["sweep_round_started_at"] is None

@@ -122,4 +122,3 @@ def test_no_call_sends_or_buys_more_than_the_limits_say() -> None:
     assert max(map(len, TEMPLATES.values())) <= limits.TEMPLATE_CHARACTERS
     assert len(system_instruction("score", prompts)) <= limits.TEMPLATE_CHARACTERS + limits.PROMPTS_CHARACTERS
     assert rooms == {limits.OUTPUT_TOKENS_FIRST, limits.OUTPUT_TOKENS_MORE_ROOM}
-    assert limits.input_characters(500) == limits.input_characters() - limits.PROMPTS_CHARACTERS + 500

@@ -44,7 +44,7 @@ def touch(kind: str = "leads", age: float = 1, **changes: object) -> Facts:
     """A change that nobody has looked at."""
     return {
         "total": 1,
-        "of_lead": [{"kind": kind, "touched_at": at(-age), "last_touched_at": at(-age), **changes}],
+        "of_lead": [{"kind": kind, "touched_at": at(-age), **changes}],
     }
 
 

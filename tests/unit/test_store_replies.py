@@ -46,7 +46,6 @@ def test_reply_is_read_whole() -> None:
             "lease_ms": 3000,
             "renew_ms": 1000,
             "start_limit_ms": 1500,
-            "no_key": False,
             "a_later_field": 1,
         }
     )

@@ -70,7 +70,6 @@ class OutboxEntry(Facts):
     prompts_inserted: bool = False
     touched_at: datetime
     """The oldest such change."""
-    last_touched_at: datetime
     put_back: bool = False
     """It was applied while the lead's job was leased, and is applied again at once."""
 

@@ -21,19 +21,6 @@ PROMPTS_CHARACTERS: Final = 100_000
 """The three texts of a `prompts` row together; a longer row is refused before anything is bought."""
 LEAD_CHARACTERS: Final = 12_000
 """A lead as it is sent, its fence included; what is longer is cut, and the text says so."""
-REPAIR_CHARACTERS: Final = 10_000
-"""The first answer and what was wrong with it, as a repair sends them back."""
-
-
-def input_characters(prompts_characters: int = PROMPTS_CHARACTERS) -> int:
-    """The most characters that one call sends, whatever the lead holds.
-
-    A token is one to four characters in most scripts, and never more than one for each UTF-8 byte.
-
-    Args:
-        prompts_characters: the length of the `prompts` row's three texts together, where it is known.
-    """
-    return TEMPLATE_CHARACTERS + min(prompts_characters, PROMPTS_CHARACTERS) + LEAD_CHARACTERS + REPAIR_CHARACTERS
 
 
 def output_tokens_a_step() -> int:
