@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SUPABASE_CLI := $(VENV)/share/leadhook/supabase-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-cli test-install faults check format bench lock wheel clean
+.PHONY: help setup demo up test test-postgres test-cli test-install faults check format schema bench lock wheel clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ check: $(READY) ## lint, format, types, layers
 format: $(READY) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+schema: $(READY) ## renew tests/sql/schema.sql from the migrations; read its diff afterwards
+	LEADHOOK_RENEW=1 $(BIN)/pytest -q tests/sql/test_schema_dump.py
 
 bench: $(READY) ## measure everything, 22 minutes on a quiet machine; one: .venv/bin/python -m bench --help
 	$(BIN)/python -m bench

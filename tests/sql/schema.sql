@@ -1,0 +1,6625 @@
+-- Made by `make schema` from the migrations and webhooks.sql, on Postgres 17. To read, not to run.
+
+CREATE SCHEMA leadhook;
+
+CREATE FUNCTION leadhook.append_everything() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  insert into leadhook.touches (kind, n) values ('everything', 0);
+exception when assert_failure or others then
+  perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.append_everything() IS 'Notes that any lead may have changed. Never raises.';
+
+CREATE FUNCTION leadhook.append_touches(p_lead_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if cardinality(p_lead_ids) <= 500 then
+    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(p_lead_ids), p_lead_ids);
+  else
+    insert into leadhook.touches (kind, n, lead_ids)
+    select 'leads', count(*), array_agg(l.lead_id)
+    from unnest(p_lead_ids) with ordinality as l (lead_id, place)
+    group by (l.place - 1) / 500;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.append_touches(p_lead_ids text[]) IS 'Notes that these leads changed, 500 to a row.';
+
+CREATE FUNCTION leadhook.average_usage() RETURNS TABLE(calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric, model_ms numeric)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  select
+    avg(t.calls), avg(t.input_tokens), avg(t.cached_tokens), avg(t.output_tokens), avg(t.thinking_tokens),
+    avg(t.cost_usd), avg(t.model_ms)
+  from (
+    select r.* from (select a.* from leadhook.attempts as a order by a.id desc limit 5000) as r
+    where r.outcome in ('saved', 'compared') and r.calls > 0
+    limit 1000
+  ) as t
+$$;
+
+COMMENT ON FUNCTION leadhook.average_usage() IS 'Of one of the last 1000 leads that were judged; nulls where none was lately.';
+
+CREATE FUNCTION leadhook.begin_errands(p_token uuid, p_worker text, p_leads jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(select l.lead_id from jsonb_to_recordset(p_leads) as l (lead_id text));
+  v_now timestamptz := clock_timestamp();
+  v_judged jsonb;
+begin
+  perform leadhook.expire_leases(v_now);
+  v_judged := leadhook.judge_each(v_lead_ids);
+  insert into leadhook.jobs (lead_id, user_id, tag, state, found_by)
+  select e.lead_id, e.user_id, e.tag, 'waiting', 'process'
+  from jsonb_to_recordset(v_judged) as e (lead_id text, user_id uuid, tag text)
+  on conflict (lead_id) do nothing;
+
+  with due as materialized (
+    select j.lead_id, to_jsonb(j) - 'errand' as before, nextval('leadhook.fences') as fence
+    from leadhook.jobs as j
+    where j.lead_id = any (v_lead_ids) and j.state <> 'leased'
+    order by j.lead_id
+    for no key update
+  ),
+  stored as (
+    select distinct on (f.lead_id) f.lead_id, jsonb_build_object('name', f.name, 'linkedin_url', f.profile_url, 'location', f.location) as lead
+    from public.lead_details as f
+    where f.lead_id = any (v_lead_ids)
+    order by f.lead_id, (f.sent_to_llm is not true) desc, case when count(*) over (partition by f.lead_id) > 1 then f::text end desc
+  )
+  update leadhook.jobs as j
+  set
+    state = 'leased',
+    run = j.run + (j.state in ('done', 'dead'))::int,
+    attempts = 0,
+    fence = d.fence,
+    claim_token = p_token,
+    worker = p_worker,
+    leased_at = v_now,
+    lease_until = v_now,
+    eligible_at = v_now,
+    found_by = 'process',
+    replay_id = null,
+    errand = jsonb_build_object(
+      'before', d.before,
+      'lead', coalesce(s.lead, '{}') || jsonb_strip_nulls(l.lead),
+      'registered', coalesce(e.known and e.has_details, false)
+    )
+  from due as d
+  join jsonb_to_recordset(v_judged) as e (lead_id text, known boolean, has_details boolean) using (lead_id)
+  join (select i.lead, i.lead ->> 'lead_id' as lead_id from jsonb_array_elements(p_leads) as i (lead)) as l using (lead_id)
+  left join stored as s using (lead_id)
+  where j.lead_id = any (v_lead_ids) and j.lead_id = d.lead_id;
+
+  update leadhook.jobs as j
+  set lease_until = v_now + make_interval(secs => c.lease_s::float8)
+  from leadhook.controls as c
+  where j.lead_id = any (v_lead_ids) and j.claim_token = p_token;
+
+  return (
+    select jsonb_build_object(
+      'busy', false,
+      'leads', (
+        select jsonb_agg(case
+          when j.claim_token = p_token
+            then jsonb_build_object('lead_id', j.lead_id, 'fence', j.fence, 'run', j.run, 'paid', j.paid)
+          else jsonb_build_object('lead_id', j.lead_id, 'leased_by', j.worker, 'leased_until', j.lease_until)
+        end order by j.lead_id)
+        from leadhook.jobs as j
+        where j.lead_id = any (v_lead_ids)
+      ),
+      'renew_ms', round(c.renew_s * 1000)::int,
+      'start_limit_ms', round(c.start_limit_s * 1000)::int
+    )
+    from leadhook.controls as c
+  );
+end
+$$;
+
+CREATE FUNCTION leadhook.blames_the_lead(p_sqlstate text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select left(p_sqlstate, 2) not in ('08', '0A', '25', '28', '3D', '3F', '40', '42', '53', '55', '57', '58') and p_sqlstate <> 'XX000'
+$$;
+
+CREATE FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  insert into leadhook.costs as c (day, user_id, spent_usd, wasted_usd)
+  select
+    (book_costs.p_now at time zone 'UTC')::date,
+    coalesce(b.user_id, '00000000-0000-0000-0000-000000000000'),
+    sum(b.usd),
+    coalesce(sum(b.usd) filter (where b.wasted), 0)
+  from jsonb_to_recordset(book_costs.p_costs) as b (user_id uuid, usd numeric, wasted boolean)
+  where b.usd > 0
+  group by 2
+  order by 2
+  on conflict (day, user_id) do update
+  set spent_usd = c.spent_usd + excluded.spent_usd, wasted_usd = c.wasted_usd + excluded.wasted_usd
+$$;
+
+COMMENT ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) IS 'Adds costs [{user_id, usd, wasted}] to the day.';
+
+CREATE FUNCTION leadhook.budget_left(p_user_id uuid) RETURNS numeric
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select min(b.left_usd) from leadhook.budgets_left(clock_timestamp()) as b where b.user_id is null or b.user_id = budget_left.p_user_id
+$$;
+
+COMMENT ON FUNCTION leadhook.budget_left(p_user_id uuid) IS 'Dollars that leads of this user may still reserve today, by the user''s own budget and that of all; null: there is no budget.';
+
+CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone) RETURNS TABLE(user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with used as materialized (
+    select c.user_id, c.spent_usd as usd from leadhook.costs as c where c.day = (budgets_left.p_now at time zone 'UTC')::date
+    union all
+    select j.user_id, j.reserved_usd from leadhook.jobs as j where j.state = 'leased' and j.reserved_usd > 0
+    union all
+    select c.user_id, c.reserved_usd from leadhook.comparisons as c where c.state = 'leased' and c.reserved_usd > 0
+  ),
+  by_user as materialized (
+    select u.user_id, sum(u.usd) as usd from used as u group by u.user_id
+  )
+  select b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(u.usd, 0)
+  from leadhook.budgets as b
+  left join by_user as u on u.user_id = b.user_id
+  where b.user_id is not null
+  union all
+  select b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from by_user as u), 0)
+  from leadhook.budgets as b
+  where b.user_id is null
+$$;
+
+COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) IS 'Every budget with what is left of it today: neither spent nor reserved by leads at work. user_id null: of all users together.';
+
+CREATE FUNCTION leadhook.check_gate(p_user_id uuid, p_tag text, p_actor text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if coalesce(btrim(p_actor), '') = '' then
+    raise exception 'who asks for it is missing' using errcode = 'PT400';
+  end if;
+  if p_tag is not null and p_user_id is null then
+    raise exception 'a tag belongs to a user, who is missing' using errcode = 'PT400';
+  end if;
+  -- The claim's lock: once this has returned, no claim hands out what it forbids.
+  perform leadhook.lock_claims();
+end
+$$;
+
+CREATE FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+declare
+  v_changed text[];
+begin
+  begin
+    v_changed := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      join leadhook.judge_eligibility(p_lead_ids) as e using (lead_id)
+      where j.lead_id = any (p_lead_ids)
+        and (
+          not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts and e.has_details)
+          or (j.user_id, j.tag) is distinct from (e.user_id, e.tag)
+        )
+    );
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_changed := p_lead_ids;
+  end;
+  perform leadhook.settle(v_changed, array_fill(p_now, array[cardinality(v_changed)]), p_found_by, 'check');
+end
+$$;
+
+CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) RETURNS json
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_user_id uuid := (p_cursor ->> 'user_id')::uuid;
+  v_tag text := p_cursor ->> 'tag';
+  v_now timestamptz;
+  v_keys json;
+  v_shut record;
+  v_gate text;
+  v_limit int := p_limit;
+  v_fresh record;
+  v_slow record;
+  v_lead_ids text[];
+  v_suspect text;
+  v_batch record;
+  v_touched boolean;
+  v_cut boolean;
+begin
+  perform leadhook.drain(p_cause);
+  if cardinality(p_hints) > 0 then
+    perform leadhook.settle(p_hints, array_fill(clock_timestamp(), array[cardinality(p_hints)]), 'hint', 'hint');
+  end if;
+  v_now := clock_timestamp();
+  v_keys := (
+    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried))
+    from leadhook.healthy_keys() as k
+  );
+
+  if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
+    update leadhook.jobs as j set lease_until = v_now + make_interval(secs => c.lease_s::float8)
+    from leadhook.controls as c
+    where j.claim_token = p_token;
+    update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
+    where j.claim_token = p_token
+      and j.fence > (select max(f.fence) from (select k.fence from leadhook.jobs as k where k.claim_token = p_token order by k.fence limit p_limit) as f);
+  else
+    perform leadhook.expire_leases(v_now);
+    v_shut := leadhook.shut_gates(v_now);
+    -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
+    v_gate := case
+      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_shut.everything
+    end;
+    if v_keys is not null and v_gate is null then
+      if (p_price ->> 'lead_usd')::numeric > 0 then
+        -- No more than the budget of all can pay for: those that it turned away would be leased in vain.
+        v_limit := (
+          select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, v_limit)))
+          from leadhook.budgets_left(v_now) as b
+          where b.user_id is null
+        );
+        v_limit := coalesce(v_limit, p_limit);
+      end if;
+      v_suspect := (select s.lead_id from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s where s.available_at <= v_now);
+      if v_suspect is not null then
+        v_lead_ids := array[v_suspect];
+      else
+        -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
+        v_fresh := leadhook.pick_leads(false, v_limit, v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes);
+        v_slow := leadhook.pick_leads(
+          true, least(p_slow_limit, v_limit - cardinality(v_fresh.lead_ids)), v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes
+        );
+        v_lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
+        v_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
+        v_tag := case when v_slow.lead_ids <> '{}' then v_slow.p_tag else v_fresh.p_tag end;
+      end if;
+      perform leadhook.check_leads(v_lead_ids, p_cause, v_now);
+      perform leadhook.lease_leads(v_lead_ids, p_token, p_worker, v_now);
+    end if;
+  end if;
+
+  if v_keys is null then
+    update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null
+    where j.claim_token = p_token;
+  end if;
+  if p_bare then
+    select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence) order by j.fence), '[]') as leads, '{}'::json as prompts,
+      '[]'::json as keys
+    into v_batch
+    from leadhook.jobs as j
+    where j.claim_token = p_token;
+  else
+    begin
+      v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
+    exception
+      when others then
+        if not leadhook.blames_the_lead(sqlstate) then
+          raise;
+        end if;
+        perform leadhook.set_aside_unreadable(p_token, p_cause);
+        v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
+    end;
+  end if;
+
+  perform leadhook.note_worker(p_worker, 'claim');
+  v_touched := leadhook.has_touches(v_now);
+  v_shut := leadhook.shut_gates(v_now);
+  v_cut := v_touched or v_keys is not null and v_gate is distinct from 'unpriced' and v_shut.everything is null and (
+    leadhook.first_due(false, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
+    or p_slow_limit > 0 and leadhook.first_due(true, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
+    or (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s) <= v_now
+  ) is true;
+  return (
+    select json_build_object(
+      'busy', false,
+      'cut', v_cut,
+      'leads', v_batch.leads,
+      'prompts', v_batch.prompts,
+      'keys', v_batch.keys,
+      'gate', coalesce(v_gate, v_shut.everything),
+      'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
+      'figures', leadhook.recent_figures(v_now),
+      'next_due_ms', case when v_cut then 0 when v_gate = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
+      'comparisons_due_ms', leadhook.comparisons_due_ms(v_now),
+      'lease_ms', round(c.lease_s * 1000)::int,
+      'renew_ms', round(c.renew_s * 1000)::int,
+      'start_limit_ms', round(c.start_limit_s * 1000)::int
+    )
+    from leadhook.controls as c
+  );
+end
+$$;
+
+CREATE FUNCTION leadhook.comparisons_due_ms(p_now timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_next timestamptz := least(
+    (select c.available_at from leadhook.comparisons as c where c.state = 'ready' order by c.available_at limit 1),
+    (select c.lease_until from leadhook.comparisons as c where c.state = 'leased' order by c.lease_until limit 1)
+  );
+begin
+  if exists (select from leadhook.pauses as p where p.user_id is null) then
+    v_next := greatest(v_next, p_now + interval '5 minutes');
+  end if;
+  if v_next is not null and not exists (select from leadhook.healthy_keys()) then
+    v_next := (select greatest(v_next, k.next_return_at) from leadhook.key_states() as k where k.next_return_at is not null);
+  end if;
+  return case when v_next is not null then greatest(0, least(86400000, ceil(extract(epoch from v_next - p_now) * 1000))) end;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.comparisons_due_ms(p_now timestamp with time zone) IS 'Milliseconds until leadhook_compare_claim could hand something out; null when nothing is due, or no key is known to come back.';
+
+CREATE FUNCTION leadhook.comparisons_page(p_replay_id bigint, p_after_lead text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+    'lead_id', p.lead_id,
+    'state', case p.state when 'ready' then 'waiting' else p.state end,
+    'old_score', p.old_score,
+    'new_score', p.new_score,
+    'crosses', case when p.old_score < 50 and p.new_score >= 50 then 'up' when p.old_score >= 50 and p.new_score < 50 then 'down' end,
+    'old_subject', p.old_subject,
+    'new_subject', p.new_subject,
+    'new_should_contact', p.new_should_contact,
+    'old_prompt_version', p.old_prompt_version,
+    'new_prompt_version', p.new_prompt_version,
+    'error_code', p.error_code,
+    'reason', p.reason
+  )) order by p.lead_id), '[]')
+  from (
+    select c.*
+    from leadhook.comparisons as c
+    where c.replay_id = comparisons_page.p_replay_id and c.lead_id > comparisons_page.p_after_lead
+    order by c.lead_id
+    limit 1001
+  ) as p
+$$;
+
+COMMENT ON FUNCTION leadhook.comparisons_page(p_replay_id bigint, p_after_lead text) IS 'The next 1001 leads of a comparison behind p_after_lead.';
+
+CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  insert into leadhook.api_keys as k (fingerprint, state, row_version, changed_at)
+  select g.fingerprint, 'healthy', g.row_version, clock_timestamp()
+  from (
+    select
+      leadhook.key_fingerprint(r.api_key) as fingerprint,
+      max(r.xmin::text) as row_version,
+      array_agg(r.xmin::text) as row_versions
+    from public.gemini_api as r
+    group by 1
+  ) as g
+  where g.fingerprint = any (confirm_keys.p_fingerprints) and not exists (
+    select from leadhook.api_keys as s
+    where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions))
+      and (s.state <> 'cooling' or s.until > clock_timestamp())
+  )
+  on conflict (fingerprint) do update
+  set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, changed_at = excluded.changed_at
+  where k.row_version is distinct from excluded.row_version and k.row_version is not null
+    or k.state = 'cooling' and k.until <= clock_timestamp()
+$$;
+
+COMMENT ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) IS 'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. Writes nothing where nothing is news.';
+
+CREATE FUNCTION leadhook.count_figures(p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_keys jsonb;
+begin
+  begin
+    v_keys := (
+      select jsonb_build_object('healthy', k.healthy, 'cooling', k.cooling, 'disabled', k.disabled) from leadhook.key_states() as k
+    );
+  exception when undefined_table or undefined_column or insufficient_privilege then
+    v_keys := '{"healthy": 0, "cooling": 0, "disabled": 0}';
+  end;
+  return jsonb_build_object(
+    'jobs', jsonb_build_object(
+      'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 10000) as n),
+      'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 10000) as n),
+      'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 10000) as n),
+      'leased', (select count(*) from (select from leadhook.jobs as j where j.state = 'leased' limit 10000) as n),
+      'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 10000) as n)
+    ),
+    'oldest_ready_ms', (
+      select jsonb_object_agg(o.lane, coalesce(greatest(0, floor(extract(epoch from p_now - o.since) * 1000)), 0)::bigint)
+      from (values
+        ('fresh', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and not j.slow and isfinite(j.available_at))),
+        ('slow', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and j.slow and isfinite(j.available_at)))
+      ) as o (lane, since)
+    ),
+    'touches', (select count(*) from (select from leadhook.touches as t limit 10000) as n),
+    'keys', v_keys
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) IS 'Counts what operators watch; some milliseconds.';
+
+CREATE FUNCTION leadhook.dashboard_webhooks() RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(array_agg(distinct c.relname::text order by c.relname::text), '{}')
+  from pg_catalog.pg_trigger as t
+  join pg_catalog.pg_class as c on c.oid = t.tgrelid
+  join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+  join pg_catalog.pg_namespace as s on s.oid = f.pronamespace
+  where c.relnamespace = 'public'::regnamespace and c.relname in ('all_leads', 'lead_details', 'prompts')
+    and t.tgenabled in ('O', 'A') and s.nspname = 'supabase_functions' and f.proname = 'http_request'
+$$;
+
+COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
+
+CREATE FUNCTION leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, user_id uuid, tag text, outcome text, missing text[])
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select
+    e.lead_id, e.user_id, e.tag, d.outcome, case when d.outcome = 'not_eligible' then m.missing end
+  from jsonb_to_recordset(leadhook.judge_each(p_lead_ids)) as e (
+    lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, failed boolean
+  )
+  cross join lateral (
+    select array_remove(array[
+      case when e.failed then 'evaluation' end,
+      case when not e.scrapped then 'scrapped' end,
+      case when not e.has_details then 'details' end,
+      case when not e.has_prompts then 'prompts' end
+    ], null)
+  ) as m (missing)
+  left join leadhook.jobs as j on j.lead_id = e.lead_id
+  cross join lateral (
+    select case
+      when p_mode = 'replay' and j.state = 'leased' then 'queued_after'
+      when e.known is false then 'unknown'
+      when m.missing <> '{}' then 'not_eligible'
+      when p_mode = 'compare' then 'queued'
+      when j.state = 'ready' then 'already_queued'
+      when j.state = 'held' and not p_named then 'held'
+      else 'queued'
+    end
+  ) as d (outcome);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean) IS 'What a replay or comparison of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
+
+CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) RETURNS TABLE(leads json, prompts json, keys json)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_lead_ids text[];
+  v_leads json[];
+  v_prompts json[];
+  v_lead_bytes int[];
+  v_prompts_bytes int[];
+  v_too_many text[];
+begin
+  select array_agg(d.lead_id), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead::text)), array_agg(octet_length(d.prompts::text))
+  into v_lead_ids, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
+  from (
+    select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
+    from leadhook.jobs as j
+    where j.claim_token = p_token
+  ) as a
+  cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d;
+
+  -- The reply is bounded: what does not fit goes back as it came, and is the next claim's.
+  if (select sum(l.lead_bytes + l.prompts_bytes) from unnest(v_lead_bytes, v_prompts_bytes) as l (lead_bytes, prompts_bytes))
+    > (select c.claim_bytes from leadhook.controls as c) then
+    v_too_many := array(
+      select s.lead_id
+      from (
+        select d.lead_id, d.place, sum(d.bytes) over (order by d.place) as bytes
+        from (
+          select
+            l.lead_id,
+            row_number() over (order by j.fence) as place,
+            l.lead_bytes + case when row_number() over (partition by j.user_id, j.tag order by j.fence) = 1 then l.prompts_bytes else 0 end as bytes
+          from unnest(v_lead_ids, v_lead_bytes, v_prompts_bytes) as l (lead_id, lead_bytes, prompts_bytes)
+          join leadhook.jobs as j using (lead_id)
+          where j.lead_id = any (v_lead_ids)
+        ) as d
+      ) as s
+      where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
+    );
+    update leadhook.jobs as j
+    set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
+    where j.lead_id = any (v_too_many) and j.claim_token = p_token;
+  end if;
+
+  if p_price ? 'lead_usd' and v_lead_ids is not null then
+    perform leadhook.reserve_leads(p_token, v_lead_ids, array(
+      select (p_price ->> 'lead_usd')::numeric + (p_price ->> 'byte_usd')::numeric * (
+        least(l.lead_bytes, (p_price ->> 'most_lead_bytes')::int) + least(l.prompts_bytes, (p_price ->> 'most_prompts_bytes')::int)
+      )
+      from unnest(v_lead_bytes, v_prompts_bytes) with ordinality as l (lead_bytes, prompts_bytes, place)
+      order by l.place
+    ), p_now);
+  end if;
+
+  return query
+  with leased as materialized (
+    select
+      j.lead_id, j.fence, j.run, j.attempts, j.slow, j.found_by, j.paid, j.reserved_usd,
+      coalesce(j.eligible_at, j.available_at) as eligible_at,
+      dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
+    from leadhook.jobs as j
+    where j.claim_token = p_token
+  ),
+  claimed as (
+    select l.*, d.lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
+    from leased as l
+    join unnest(v_lead_ids, v_leads, v_prompts) as d (lead_id, lead, prompts) using (lead_id)
+  )
+  select
+    coalesce(json_agg(json_build_object(
+      'lead_id', c.lead_id,
+      'fence', c.fence,
+      'run', c.run,
+      'attempts', c.attempts,
+      'slow', c.slow,
+      'found_by', c.found_by,
+      'eligible_at', c.eligible_at,
+      'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
+      'lead', c.lead,
+      'prompts_ref', c.prompts_ref::text,
+      'paid', c.paid,
+      'reserved_usd', c.reserved_usd
+    ) order by c.fence), '[]'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens_lane), '{}'),
+    case when count(*) > 0 then p_keys else '[]' end
+  from claimed as c;
+end
+$$;
+
+CREATE FUNCTION leadhook.describe_comparisons(p_token uuid) RETURNS TABLE(leads json, prompts json)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  return query
+  with leased as materialized (
+    select
+      c.lead_id, c.user_id, c.tag, c.fence, c.attempts, c.paid, c.reserved_usd, r.prompts as given,
+      dense_rank() over (order by c.user_id, c.tag, case when r.prompts is not null then r.id end) - 1 as prompts_ref,
+      r.created_at
+    from leadhook.comparisons as c
+    join leadhook.replays as r on r.id = c.replay_id
+    where c.claim_token = p_token
+  ),
+  asked as (
+    select array_agg(l.lead_id) as lead_ids, array_agg(l.user_id) as user_ids, array_agg(l.tag) as tags
+    from (select distinct l.lead_id, l.user_id, l.tag from leased as l) as l
+  ),
+  described as materialized (
+    select d.lead_id, d.lead ->> 'tag' as tag, d.lead, d.prompts
+    from asked as a
+    cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d
+  ),
+  claimed as (
+    select l.*, d.lead, d.prompts || coalesce(l.given, '{}') as prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens
+    from leased as l
+    join described as d on d.lead_id = l.lead_id and d.tag = l.tag
+  )
+  select
+    coalesce(json_agg(json_build_object(
+      'lead_id', c.lead_id,
+      'fence', c.fence,
+      'run', 0,
+      'attempts', c.attempts,
+      'slow', true,
+      'found_by', 'compare',
+      'eligible_at', c.created_at,
+      'waited_ms', 0,
+      'lead', c.lead,
+      'prompts_ref', c.prompts_ref::text,
+      'paid', c.paid,
+      'reserved_usd', c.reserved_usd
+    ) order by c.fence), '[]'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens), '{}')
+  from claimed as c;
+end
+$$;
+
+CREATE FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  select jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'user_id', p.user_id, 'tag', p.tag, 'actor', p.actor, 'reason', p.reason, 'paused_at', p.paused_at
+      ) order by p.user_id nulls first, p.tag nulls first), '[]')
+      from leadhook.pauses as p
+      where p.user_id is null or p.user_id = describe_gates.p_user_id and (p.tag is null or p.tag = describe_gates.p_tag)
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
+      from leadhook.budgets_left(describe_gates.p_now) as b
+      where b.user_id is null or b.user_id = describe_gates.p_user_id
+    )
+  )
+$$;
+
+COMMENT ON FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
+
+CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  with attempts as materialized (
+    select
+      t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.model, t.prompt_version, t.calls,
+      t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
+      t.first_call_ms, t.model_ms, t.finished_at
+    from leadhook.attempts as t
+    where t.lead_id = describe_history.p_lead_id
+    order by t.id desc
+    limit 20
+  ),
+  verdicts as (
+    select
+      v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags, v.model, v.prompt_version,
+      v.input_version, v.written, v.created_at
+    from leadhook.verdicts as v
+    where v.lead_id = describe_history.p_lead_id
+    order by v.run desc
+    limit 20
+  ),
+  replays as (
+    select r.id, r.actor, r.reason, r.created_at
+    from leadhook.replays as r
+    where r.id in (
+      select a.replay_id from attempts as a
+      union all
+      select unnest(array[j.replay_id, j.replay_after]) from leadhook.jobs as j where j.lead_id = describe_history.p_lead_id
+    )
+  )
+  select jsonb_build_object(
+    'attempts', (select coalesce(jsonb_agg(to_jsonb(a) - 'id' order by a.id desc), '[]') from attempts as a),
+    'verdicts', (select coalesce(jsonb_agg(to_jsonb(v) order by v.run desc), '[]') from verdicts as v),
+    'replays', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id desc), '[]') from replays as r)
+  )
+$$;
+
+COMMENT ON FUNCTION leadhook.describe_history(p_lead_id text) IS 'The last 20 attempts and verdicts of a lead, newest first, and the replays that it belongs to.';
+
+CREATE FUNCTION leadhook.describe_job(p_lead_id text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  select jsonb_build_object(
+    'state', j.state, 'slow', j.slow, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
+    'lease_until', j.lease_until, 'available_at', j.available_at, 'eligible_at', j.eligible_at, 'found_by', j.found_by,
+    'replay_id', j.replay_id, 'replay_after', j.replay_after, 'paid', j.paid is not null, 'error_code', j.error_code,
+    'reason', j.reason, 'finished_at', j.finished_at
+  )
+  from leadhook.jobs as j
+  where j.lead_id = describe_job.p_lead_id
+$$;
+
+COMMENT ON FUNCTION leadhook.describe_job(p_lead_id text) IS 'The lead''s job without its claim token; null where there is none.';
+
+CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer DEFAULT NULL::integer) RETURNS TABLE(lead_id text, lead jsonb, prompts jsonb)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with asked as (
+    select i.lead_id, i.user_id, i.tag
+    from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
+  ),
+  chosen as (
+    select distinct on (d.lead_id)
+      d.lead_id, d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
+    from public.lead_details as d
+    where d.lead_id = any (describe_leads.lead_ids)
+    order by d.lead_id, (d.sent_to_llm is not true) desc, case when count(*) over (partition by d.lead_id) > 1 then d::text end desc
+  ),
+  details as (
+    select
+      d.lead_id,
+      case
+        when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as name,
+      case
+        when pg_typeof(d.title) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.title::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.title, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as title,
+      case
+        when pg_typeof(d.location) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.location::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.location, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as location,
+      case
+        when pg_typeof(d.company_name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_name::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.company_name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as company_name,
+      case
+        when pg_typeof(d.experience) = any ('{text,varchar,bpchar}'::regtype[]) then to_jsonb(left(d.experience::text, coalesce(describe_leads.most_characters, 100000)))
+        when d.experience is not null then leadhook.wrap_value(d.experience, coalesce(describe_leads.most_characters, 100000), describe_leads.most_characters)
+      end as experience,
+      case
+        when pg_typeof(d.skills) = any ('{text,varchar,bpchar}'::regtype[]) then to_jsonb(left(d.skills::text, coalesce(describe_leads.most_characters, 100000)))
+        when d.skills is not null then leadhook.wrap_value(d.skills, coalesce(describe_leads.most_characters, 100000), describe_leads.most_characters)
+      end as skills,
+      case
+        when pg_typeof(d.bio) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.bio::text, coalesce(describe_leads.most_characters, 20000))
+        else leadhook.read_value(d.bio, coalesce(describe_leads.most_characters, 20000), describe_leads.most_characters)
+      end as bio,
+      case
+        when pg_typeof(d.profile_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.profile_url::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.profile_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as profile_url,
+      case
+        when pg_typeof(d.company_page_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_page_url::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.company_page_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as company_page_url
+    from chosen as d
+  ),
+  urls as (
+    select
+      d.lead_id,
+      case
+        when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, coalesce(describe_leads.most_characters, 10000))
+        else leadhook.read_value(d.linkedin_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
+      end as linkedin_url
+    from (
+      select distinct on (a.lead_id) a.lead_id, a.linkedin_url
+      from public.all_leads as a
+      join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
+      order by a.lead_id, (a.scrapped is true) desc, case when count(*) over (partition by a.lead_id) > 1 then a::text end
+    ) as d
+  ),
+  lanes as (
+    select distinct i.user_id, i.tag from asked as i
+  ),
+  newest as materialized (
+    select n.user_id, n.tag, d.prompts
+    from lanes as n
+    cross join lateral (
+      select jsonb_build_object(
+        'wildnet_data', d.wildnet_data,
+        'scoring_criteria_and_icp', d.scoring_criteria_and_icp,
+        'message_prompt', d.message_prompt
+      ) as prompts
+      from (
+        select
+          case
+        when pg_typeof(d.wildnet_data) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.wildnet_data::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(d.wildnet_data, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+      end as wildnet_data,
+          case
+        when pg_typeof(d.scoring_criteria_and_icp) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.scoring_criteria_and_icp::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(d.scoring_criteria_and_icp, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+      end as scoring_criteria_and_icp,
+          case
+        when pg_typeof(d.message_prompt) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.message_prompt::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(d.message_prompt, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+      end as message_prompt
+        from (
+          select p.wildnet_data, p.scoring_criteria_and_icp, p.message_prompt
+          from public.prompts as p
+          where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
+            select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
+          )
+          order by case when count(*) over () > 1 then p::text end desc
+          limit 1
+        ) as d
+      ) as d
+    ) as d
+  )
+  select
+    i.lead_id,
+    jsonb_build_object(
+      'lead_id', i.lead_id,
+      'tag', i.tag,
+      'name', d.name,
+      'title', d.title,
+      'location', d.location,
+      'company_name', d.company_name,
+      'experience', d.experience,
+      'skills', d.skills,
+      'bio', d.bio,
+      'profile_url', d.profile_url,
+      'linkedin_url', coalesce(u.linkedin_url, d.profile_url),
+      'company_page_url', d.company_page_url
+    ),
+    n.prompts
+  from asked as i
+  join details as d using (lead_id)
+  left join urls as u using (lead_id)
+  join newest as n using (user_id, tag)
+$$;
+
+COMMENT ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) IS 'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
+
+CREATE FUNCTION leadhook.drain(p_found_by text, p_budget interval DEFAULT '00:00:00.1'::interval) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET row_security TO 'off'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_deadline timestamptz;
+  v_looked_at int;
+  v_slice int;
+begin
+  if not exists (select from leadhook.touches) then
+    return 0;
+  end if;
+  perform leadhook.lock_drain();
+  v_deadline := clock_timestamp() + p_budget;
+  v_looked_at := coalesce(leadhook.drain_walk(p_found_by), 0);
+  loop
+    v_slice := leadhook.drain_leads(p_found_by);
+    if v_slice is null and clock_timestamp() < v_deadline then
+      v_slice := leadhook.drain_walk(p_found_by);
+    end if;
+    exit when v_slice is null;
+    v_looked_at := v_looked_at + v_slice;
+    exit when clock_timestamp() >= v_deadline;
+  end loop;
+  return v_looked_at;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.drain(p_found_by text, p_budget interval) IS 'Folds touches into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
+
+CREATE FUNCTION leadhook.drain_leads(p_found_by text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_touches int;
+  v_lead_ids text[];
+  v_touched_at timestamptz[];
+begin
+  with smallest as (
+    select t.id, t.n
+    from leadhook.touches as t
+    where t.kind = 'leads' and (t.not_before is null or t.not_before <= clock_timestamp())
+    order by t.n, t.id
+    limit 500
+  ),
+  fitting as (
+    select s.id
+    from (
+      select s.id, sum(s.n) over by_size as total, row_number() over by_size as place
+      from smallest as s
+      window by_size as (order by s.n, s.id)
+    ) as s
+    where s.total <= 500 or s.place = 1
+  ),
+  taken as (
+    delete from leadhook.touches as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.touched_at
+  ),
+  named as (
+    select i.lead_id, max(t.touched_at) as touched_at
+    from taken as t
+    cross join lateral unnest(t.lead_ids) as i (lead_id)
+    where i.lead_id is not null
+    group by i.lead_id
+  )
+  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.touched_at), '{}')
+  into v_touches, v_lead_ids, v_touched_at
+  from named as n;
+
+  if v_touches = 0 then
+    return null;
+  end if;
+  perform leadhook.put_back(leadhook.settle(v_lead_ids, v_touched_at, p_found_by, 'change'), v_touched_at);
+  return cardinality(v_lead_ids);
+end
+$$;
+
+CREATE FUNCTION leadhook.drain_walk(p_found_by text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_touch record;
+  v_lead_ids text[];
+  v_touched_at timestamptz[];
+begin
+  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at
+  into v_touch
+  from leadhook.touches as t
+  where t.kind <> 'leads'
+  order by t.id
+  limit 1;
+  if not found then
+    return null;
+  end if;
+
+  if v_touch.kind = 'prompts' then
+    v_lead_ids := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.state in ('waiting', 'held', 'dead')
+        and j.user_id = v_touch.user_id and j.tag = v_touch.tag and j.lead_id > v_touch.after_lead
+      order by j.lead_id
+      limit 500
+    );
+  else
+    v_lead_ids := array(
+      select j.lead_id from leadhook.jobs as j where j.lead_id > v_touch.after_lead order by j.lead_id limit 500
+    );
+  end if;
+
+  if cardinality(v_lead_ids) < 500 then
+    delete from leadhook.touches as t where t.id = v_touch.id;
+  else
+    update leadhook.touches as t set after_lead = v_lead_ids[500] where t.id = v_touch.id;
+  end if;
+  v_touched_at := array_fill(v_touch.touched_at, array[cardinality(v_lead_ids)]);
+  perform leadhook.put_back(
+    leadhook.settle(
+      v_lead_ids, v_touched_at, p_found_by,
+      case when v_touch.kind = 'everything' then 'check' when v_touch.prompts_inserted then 'wake_all' else 'wake' end
+    ),
+    v_touched_at
+  );
+  return cardinality(v_lead_ids);
+end
+$$;
+
+CREATE FUNCTION leadhook.end_comparisons(p_worker text, p_endings jsonb, p_now timestamp with time zone) RETURNS TABLE(lead_id text, fence bigint, outcome text)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with endings as materialized (
+    select
+      e.*, c.replay_id, c.user_id,
+      coalesce(e.cost_usd, c.reserved_usd) as cost,
+      coalesce(e.paid, c.paid) as bought,
+      c.attempts + (e.outcome = 'retry')::int as attempts,
+      case
+        when e.outcome = 'done' then 'done'
+        when r.phase in ('stopping', 'stopped') then 'stopped'
+        when e.outcome = 'returned' or e.outcome = 'retry' and c.attempts + 1 < o.max_attempts then 'ready'
+        else 'failed'
+      end as state
+    from jsonb_to_recordset(p_endings) as e (
+      lead_id text, fence bigint, outcome text, error_code text, reason text, delay_ms bigint, paid jsonb, key_fingerprint text, usage jsonb,
+      cost_usd numeric, timing jsonb
+    )
+    join leadhook.comparisons as c on c.lead_id = e.lead_id and c.fence = e.fence and c.state = 'leased'
+    join leadhook.replays as r on r.id = c.replay_id
+    cross join leadhook.controls as o
+  ),
+  recorded as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
+      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, model_ms, finished_at
+    )
+    select
+      e.lead_id, 0, e.fence, 'compared', e.error_code, left(e.reason, 500), p_worker, 'compare', e.replay_id,
+      e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
+      (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
+      (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int, e.cost, (e.timing ->> 'model_ms')::int, p_now
+    from endings as e
+  ),
+  booked as materialized (
+    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.cost, 'wasted', false)), p_now)
+    from endings as e
+    where e.cost > 0
+    having count(*) > 0
+  ),
+  old as materialized (
+    select a.* from leadhook.old_answers(array(select e.lead_id from endings as e)) as a
+  ),
+  ended as (
+    update leadhook.comparisons as c
+    set
+      state = e.state,
+      attempts = e.attempts,
+      claim_token = null,
+      lease_until = null,
+      reserved_usd = null,
+      available_at = p_now + make_interval(secs => least(greatest(coalesce(e.delay_ms, 0), 0), 86400000) / 1000.0),
+      paid = case when e.state = 'ready' then e.bought end,
+      old_score = o.score,
+      old_subject = o.subject,
+      old_prompt_version = o.prompt_version,
+      new_score = n.score,
+      new_subject = case when n.score < 50 then 'ineligible' else e.bought #>> '{message,subject}' end,
+      new_should_contact = case when n.score is not null then (e.bought #>> '{score,should_contact}')::boolean end,
+      new_prompt_version = case when n.score is not null then e.bought ->> 'prompt_version' end,
+      error_code = case when e.state <> 'done' then e.error_code end,
+      reason = case when e.state <> 'done' then left(e.reason, 500) end,
+      finished_at = case when e.state <> 'ready' then p_now end
+    from endings as e
+    left join old as o on o.lead_id = e.lead_id
+    cross join lateral (select case when e.state = 'done' then (e.bought #>> '{score,score}')::int end) as n (score)
+    where c.replay_id = e.replay_id and c.lead_id = e.lead_id and (select count(*) from booked as b) >= 0
+  )
+  select e.lead_id, e.fence, case e.state when 'done' then 'saved' when 'failed' then 'dead' else 'released' end from endings as e;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.end_comparisons(p_worker text, p_endings jsonb, p_now timestamp with time zone) IS 'Ends leases of comparisons: done, retry (an attempt is spent), returned or dead; what was bought is kept until it is done.';
+
+CREATE FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(
+    select j.lead_id
+    from leadhook.jobs as j
+    where j.lead_id = any (array(select e.lead_id from jsonb_to_recordset(p_endings) as e (lead_id text))) and j.errand is not null
+  );
+  v_unsettled text[];
+begin
+  if v_lead_ids = '{}' then
+    return;
+  end if;
+  with over as materialized (
+    select
+      j.lead_id, b.*,
+      coalesce(e.paid, j.paid, b.paid) as bought,
+      j.replay_after is not null and j.user_id is not null and j.tag is not null as replayed
+    from jsonb_to_recordset(p_endings) as e (lead_id text, outcome text, paid jsonb)
+    join leadhook.jobs as j on j.lead_id = e.lead_id
+    cross join lateral jsonb_to_record(j.errand -> 'before') as b (
+      state text, slow boolean, run int, attempts int, available_at timestamptz, eligible_at timestamptz, found_by text, worker text,
+      leased_at timestamptz, replay_id bigint, paid jsonb, error_code text, reason text, finished_at timestamptz
+    )
+    where j.lead_id = any (v_lead_ids) and e.outcome not in ('saved', 'refused')
+  ),
+  restored as (
+    update leadhook.jobs as j
+    set
+      state = case when o.replayed then 'ready' else o.state end,
+      slow = o.slow or o.replayed,
+      run = o.run + (o.replayed and o.state in ('done', 'dead'))::int,
+      attempts = case when o.replayed then 0 else o.attempts end,
+      available_at = case when o.replayed then p_now else o.available_at end,
+      eligible_at = case when o.replayed then p_now else o.eligible_at end,
+      found_by = case when o.replayed then 'replay' else o.found_by end,
+      worker = o.worker,
+      leased_at = o.leased_at,
+      replay_id = case when o.replayed then j.replay_after else o.replay_id end,
+      replay_after = null,
+      paid = o.bought,
+      error_code = case when not o.replayed then o.error_code end,
+      reason = case when not o.replayed then o.reason end,
+      finished_at = case when not o.replayed then o.finished_at end,
+      claim_token = null,
+      lease_until = null,
+      errand = null
+    from over as o
+    where j.lead_id = any (v_lead_ids) and j.lead_id = o.lead_id
+    returning j.lead_id, o.state
+  )
+  select array_agg(r.lead_id) into v_unsettled from restored as r where r.state in ('waiting', 'ready');
+
+  update leadhook.jobs as j set errand = null where j.lead_id = any (v_lead_ids) and j.errand is not null;
+
+  if v_unsettled is not null then
+    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(v_unsettled), v_unsettled);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) IS 'Part of leadhook.end_leases. An errand that was saved or refused leaves its job as that left it; any other leaves it as it was before, except that what was bought is kept, and that a replay asked for meanwhile begins.';
+
+CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) RETURNS TABLE(lead_id text, fence bigint, outcome text)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with endings as materialized (
+    select
+      e.*,
+      j.user_id,
+      coalesce(e.cost_usd, j.reserved_usd) as cost,
+      j.run,
+      j.replay_id,
+      j.found_by,
+      j.eligible_at,
+      j.leased_at,
+      coalesce(e.paid, j.paid) as bought,
+      n.state,
+      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again,
+      j.errand is not null and e.outcome not in ('saved', 'refused') as is_fruitless_errand
+    from jsonb_to_recordset(p_endings) as e (
+      lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, paid jsonb,
+      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb
+    )
+    join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
+    cross join leadhook.controls as c
+    cross join lateral (
+      select case
+        when e.outcome = 'saved' then 'done'
+        when e.outcome = 'unwanted' then 'waiting'
+        when e.outcome = 'returned' or (e.outcome = 'retry' and j.attempts + 1 < c.max_attempts) then 'ready'
+        else 'dead'
+      end
+    ) as n (state)
+  ),
+  recorded as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
+      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
+    )
+    select
+      e.lead_id, e.run, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
+      e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.found_by, e.replay_id,
+      e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
+      (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
+      (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int,
+      e.cost, coalesce(e.outcome = 'refused' and e.cost > 0, false),
+      e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int, (e.timing ->> 'key_wait_ms')::int,
+      (e.timing ->> 'model_ms')::int, p_now
+    from endings as e
+  ),
+  booked as materialized (
+    select leadhook.book_costs(
+      jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.cost, 'wasted', e.outcome = 'refused')), p_now
+    )
+    from endings as e
+    where e.cost > 0
+    having count(*) > 0
+  ),
+  ended as (
+    update leadhook.jobs as j
+    set
+      state = case when e.again then 'ready' else e.state end,
+      claim_token = null,
+      lease_until = null,
+      deaths = 0,
+      reserved_usd = null,
+      slow = e.again or (j.slow and e.state = 'ready'),
+      run = j.run + e.again::int,
+      attempts = case when e.again then 0 when e.outcome in ('retry', 'dead') then j.attempts + 1 else j.attempts end,
+      available_at = case
+        when e.state = 'ready' then p_now + make_interval(secs => least(greatest(e.delay_ms, 0), 86400000) / 1000.0)
+        else p_now
+      end,
+      eligible_at = case when e.again then p_now else j.eligible_at end,
+      found_by = case when e.again then 'replay' else j.found_by end,
+      replay_id = case when e.again then j.replay_after when e.state = 'ready' then j.replay_id end,
+      replay_after = case when e.state = 'ready' then j.replay_after end,
+      paid = case when e.outcome <> 'saved' then e.bought end,
+      error_code = case
+        when e.again or e.outcome = 'saved' then null
+        when e.outcome = 'retry' and e.state = 'dead' then 'attempts_exhausted'
+        else coalesce(e.error_code, e.outcome)
+      end,
+      reason = case
+        when e.again or e.outcome = 'saved' then null
+        when e.outcome = 'retry' and e.state = 'dead' then left(concat_ws(': ', e.error_code, e.reason), 500)
+        else left(coalesce(e.reason, e.error_code, e.outcome), 500)
+      end,
+      finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
+    from endings as e
+    where j.lead_id = e.lead_id and not e.is_fruitless_errand and (select count(*) from booked as b) >= 0
+  )
+  select e.lead_id, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end from endings as e;
+  perform leadhook.end_errands(p_endings, p_now);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt, books what it cost (cost_usd, else what was reserved) and moves the job on. A replay that was asked for meanwhile begins once the run is over. outcome: saved, unwanted, refused, retry, returned, dead; note stands in the attempt in place of reason.';
+
+CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $_$
+  select p_schema = 'leadhook' or p_sqlstate = '57014' and p_context !~ '^[^\n]* RAISE(\n|$)'
+$_$;
+
+COMMENT ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) IS 'Whether an error, with its context and schema, is about the whole call and no lead: the statement was stopped (and 57014 not raised by code of the application), or a table of leadhook refuses a row.';
+
+CREATE FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not exists (
+    select
+    from pg_catalog.pg_trigger as t
+    where t.tgrelid = p_table and t.tgenabled in ('O', 'A') and pg_catalog.pg_get_triggerdef(t.oid) = p_definition
+  ) then
+    execute regexp_replace(p_definition, '^CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER');
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) IS 'Creates or replaces a trigger unless it is there, enabled and the same. The definition is spelt as pg_get_triggerdef() spells it.';
+
+CREATE FUNCTION leadhook.expire_errands(p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_expired record;
+begin
+  for v_expired in
+    select j.lead_id, j.fence, coalesce(j.worker, 'unknown') as worker
+    from leadhook.jobs as j
+    where j.state = 'leased' and j.lease_until <= p_now and j.errand is not null
+    order by j.lease_until
+    limit 500
+    for no key update skip locked
+  loop
+    perform from leadhook.end_leases(v_expired.worker, jsonb_build_array(jsonb_build_object(
+      'lead_id', v_expired.lead_id, 'fence', v_expired.fence, 'outcome', 'lease_expired', 'error_code', 'lease_expired',
+      'reason', format('the lease of worker %s ran out during a request', v_expired.worker)
+    )), p_now);
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.expire_errands(p_now timestamp with time zone) IS 'Part of leadhook.expire_leases: an errand whose lease ran out costs its job nothing.';
+
+CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
+begin
+  perform leadhook.expire_errands(p_now);
+  with leased as materialized (
+    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.errand is null
+  ),
+  workers as materialized (
+    select l.worker, max(l.leased_at) as claimed_at, max(l.fence) filter (where l.deaths > 0) as suspect from leased as l group by l.worker
+  ),
+  expired as materialized (
+    select
+      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
+      j.replay_after is not null as runs_again
+    from leadhook.jobs as j
+    where j.state = 'leased' and j.lease_until <= p_now and j.errand is null
+    order by j.lease_until
+    limit 500
+    for no key update skip locked
+  ),
+  blamed as materialized (
+    select
+      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.found_by, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
+      e.deaths + (w.suspect is null or w.suspect = e.fence)::int as deaths,
+      case when e.called or w.claimed_at > e.leased_at then e.reserved_usd when e.reserved_usd is not null then 0 end as cost_usd
+    from expired as e
+    join workers as w on w.worker is not distinct from e.worker
+  ),
+  told as materialized (
+    select
+      b.*,
+      b.deaths >= v_max_deaths as is_last,
+      case when b.deaths >= v_max_deaths then 'worker_lost' else 'lease_expired' end as error_code,
+      format('the lease of worker %s ran out', coalesce(b.worker, 'unknown')) || case
+        when b.deaths >= v_max_deaths then format(
+          ', as %s leases of this lead did in a row: it may be what ends the process; look at the service''s log, then correct the row or replay it',
+          b.deaths
+        )
+        else '; no attempt is spent'
+      end as reason
+    from blamed as b
+  ),
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at,
+      finished_at
+    )
+    select
+      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.cost_usd,
+      coalesce(t.cost_usd > 0, false), t.eligible_at, t.leased_at, p_now
+    from told as t
+  ),
+  booked as materialized (
+    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', t.user_id, 'usd', t.cost_usd, 'wasted', true)), p_now)
+    from told as t
+    where t.cost_usd > 0
+    having count(*) > 0
+  )
+  update leadhook.jobs as j set
+    state = case when t.is_last and not t.runs_again then 'dead' else 'ready' end,
+    deaths = case when t.is_last then 0 else t.deaths end,
+    attempts = case when t.is_last and t.runs_again then 0 else j.attempts end,
+    run = j.run + (t.is_last and t.runs_again)::int,
+    slow = j.slow or t.is_last and t.runs_again,
+    replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
+    replay_after = case when t.is_last then null else j.replay_after end,
+    found_by = case when t.is_last and t.runs_again then 'replay' else j.found_by end,
+    eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
+    error_code = t.error_code,
+    reason = t.reason,
+    finished_at = case when t.is_last and not t.runs_again then p_now end,
+    claim_token = null,
+    lease_until = null,
+    reserved_usd = null
+  from told as t
+  where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = t.lead_id
+    and (select count(*) from booked as b) >= 0;
+end
+$$;
+
+CREATE FUNCTION leadhook.find_answered(p_lead_ids text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'on'
+    SET seq_page_cost TO '100'
+    AS $$
+begin
+  return array(select distinct r.lead_id from public.llm_response as r where r.lead_id = any (p_lead_ids));
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.find_answered(p_lead_ids text[]) IS 'Those of these leads that have a row in llm_response.';
+
+CREATE FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'on'
+    SET enable_nestloop TO 'on'
+    SET enable_material TO 'off'
+    SET seq_page_cost TO '100'
+    SET row_security TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  if cardinality(p_user_ids) = 0 then
+    return;
+  end if;
+  return query
+  select l.user_id, l.tag
+  from unnest(p_user_ids, p_tags) as l (user_id, tag)
+  where exists (
+    select from public.prompts as p
+    where p.user_id = l.user_id and p.tag = l.tag and (p_since is null or p.created_at >= p_since)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) IS 'Those of these lanes that have a prompts row, or with p_since one that is not older.';
+
+CREATE FUNCTION leadhook.find_rings(p_at timestamp with time zone, p_xact xid8) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  with near as materialized (
+    select r.id, r.request_id, r.cause, r.leads, r.rung_at, r.status_code, r.error
+    from leadhook.rings as r
+    where case
+      when find_rings.p_xact is not null then r.xact = find_rings.p_xact
+      else r.rung_at > find_rings.p_at - interval '5 s'
+    end and r.rung_at between find_rings.p_at - interval '1 hour' and find_rings.p_at + interval '5 s'
+    order by abs(extract(epoch from r.rung_at - find_rings.p_at)), r.id
+    limit 5
+  )
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'cause', n.cause,
+      'leads', n.leads,
+      'rung_at', n.rung_at,
+      'sent', n.request_id is not null,
+      'status_code', coalesce(n.status_code, h.status_code),
+      'error', coalesce(n.error, h.error),
+      'timed_out', coalesce(h.timed_out, n.error = 'timed out', false),
+      'queued', coalesce(h.queued, false)
+    )
+    order by abs(extract(epoch from n.rung_at - find_rings.p_at)), n.id
+  ), '[]')
+  from near as n
+  left join leadhook.ring_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
+    on h.request_id = n.request_id and (h.queued or h.created > n.rung_at - interval '1 minute')
+$$;
+
+COMMENT ON FUNCTION leadhook.find_rings(p_at timestamp with time zone, p_xact xid8) IS 'Up to five rings of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
+
+CREATE FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_shut_lanes text[]) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_first timestamptz;
+  v_lane record;
+begin
+  if p_shut_user_ids = '{}' and p_shut_lanes = '{}' then
+    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow order by j.available_at limit 1);
+  end if;
+  v_first := (
+    select f.available_at
+    from (
+      select j.available_at, j.user_id, j.tag
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
+      order by j.available_at
+      limit 20
+    ) as f
+    where f.user_id <> all (p_shut_user_ids) and f.user_id::text || ' ' || f.tag <> all (p_shut_lanes)
+    order by f.available_at
+    limit 1
+  );
+  if v_first is not null then
+    return v_first;
+  end if;
+  v_lane := leadhook.next_open_lane(p_slow, null, null, p_shut_user_ids, p_shut_lanes);
+  for v_visit in 1..5000 loop
+    exit when v_lane.p_user_id is null;
+    v_first := least(v_first, v_lane.available_at);
+    exit when v_first <= p_now;
+    v_lane := leadhook.next_open_lane(p_slow, v_lane.p_user_id, v_lane.p_tag, p_shut_user_ids, p_shut_lanes);
+  end loop;
+  return v_first;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_shut_lanes text[]) IS 'When the first ready lead is due that is neither of these users nor of these lanes, as leadhook.shut_gates names them.';
+
+CREATE FUNCTION leadhook.forget_leads(p_lead_ids text[]) RETURNS integer
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
+  verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
+  replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
+  comparisons as (
+    delete from leadhook.comparisons as c where c.lead_id = any (forget_leads.p_lead_ids) returning c.user_id, c.state, c.reserved_usd
+  ),
+  jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
+  booked as materialized (
+    select leadhook.book_costs(
+      jsonb_agg(jsonb_build_object('user_id', g.user_id, 'usd', g.reserved_usd, 'wasted', true)), clock_timestamp()
+    )
+    from (select j.* from jobs as j union all select c.* from comparisons as c) as g
+    where g.state = 'leased' and g.reserved_usd > 0
+    having count(*) > 0
+  )
+  select (select count(*) from jobs)::int + 0 * (select count(*) from booked)::int
+$$;
+
+COMMENT ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) IS 'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work, or its comparison, counts as wasted.';
+
+CREATE FUNCTION leadhook.gate_states() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  return jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(to_jsonb(p)), '[]')
+      from (
+        select a.user_id, a.tag, a.actor, a.reason, a.paused_at from leadhook.pauses as a order by a.user_id nulls first, a.tag nulls first limit 20
+      ) as p
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+      from (
+        select
+          l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
+          coalesce(l.needed_usd > l.daily_usd, false) as too_small
+        from leadhook.budgets_left(clock_timestamp()) as l
+        order by l.user_id nulls first
+        limit 20
+      ) as b
+    ),
+    'spend', (
+      select jsonb_build_object(
+        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
+        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
+      )
+      from leadhook.spend as s
+      where s.day = (now() at time zone 'UTC')::date
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.gate_states() IS 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
+
+CREATE FUNCTION leadhook.harvest_rings(p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  if to_regclass('net._http_response') is null then
+    return;
+  end if;
+  update leadhook.rings as r
+  set status_code = h.status_code,
+    error = left(coalesce(h.error_msg, case when h.timed_out then 'timed out' end), 500)
+  from net._http_response as h
+  where h.id = r.request_id and h.created >= r.rung_at - interval '1 minute'
+    and r.rung_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
+    and (h.status_code is not null or h.error_msg is not null or h.timed_out);
+exception when assert_failure or others then
+  raise log 'leadhook: the answers to rings can''t be read: % %', sqlstate, sqlerrm;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.harvest_rings(p_now timestamp with time zone) IS 'Notes what became of each ring, before pg_net forgets it.';
+
+CREATE FUNCTION leadhook.has_touches(p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+begin
+  -- Ordered, so that it goes by the index: the table's first pages may hold nothing but what was drained.
+  return exists (
+    select from (
+      select from leadhook.touches as t where t.not_before is null or t.not_before <= p_now order by t.id limit 1
+    ) as t
+  );
+end
+$$;
+
+CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with keys as (
+    select
+      leadhook.key_fingerprint(g.api_key) as fingerprint,
+      btrim(g.api_key, E' \t\r\n') as api_key,
+      g.xmin::text as row_version
+    from public.gemini_api as g
+    where btrim(g.api_key, E' \t\r\n') <> ''
+  )
+  select k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false)
+  from keys as k
+  left join leadhook.api_keys as s
+    on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
+  group by k.fingerprint
+  having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true
+$$;
+
+COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked.';
+
+CREATE FUNCTION leadhook.held_lanes(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with jobs as materialized (
+    select j.lead_id, j.user_id, j.tag
+    from leadhook.jobs as j
+    where j.state = 'held' and (p_user_id is null or j.user_id = p_user_id) and (p_tag is null or j.tag = p_tag)
+  ),
+  answers as materialized (
+    select distinct r.lead_id from public.llm_response as r
+  ),
+  unsent as materialized (
+    select distinct d.lead_id
+    from public.lead_details as d
+    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
+  ),
+  lanes as materialized (
+    select
+      j.user_id, j.tag,
+      count(*) as held,
+      count(*) filter (where r.lead_id is not null and u.lead_id is not null) as answered,
+      count(*) filter (where u.lead_id is null) as sent
+    from jobs as j
+    left join answers as r on r.lead_id = j.lead_id
+    left join unsent as u on u.lead_id = j.lead_id
+    group by j.user_id, j.tag
+  ),
+  asked as (
+    select l.user_id, l.tag, max(p.created_at) as asked_at
+    from lanes as l
+    left join public.prompts as p on p.user_id = l.user_id and p.tag = l.tag
+    group by l.user_id, l.tag
+  )
+  select l.user_id, l.tag, a.asked_at, l.held, l.answered, l.sent
+  from lanes as l
+  join asked as a on a.user_id = l.user_id and a.tag = l.tag
+  where p_since is null or a.asked_at >= p_since
+  order by a.asked_at desc nulls last, l.user_id, l.tag;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) IS 'The users and tags with held leads, those with the newest prompts row first: how many are held, how many of them have an answer already, and how many were marked as sent by something else since. p_since: only those whose newest prompts row is not older.';
+
+CREATE FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) RETURNS bytea
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  v_key bytea := case when length(p_key) > 64 then sha256(p_key) else p_key end;
+  v_inner bytea := decode(repeat('36', 64), 'hex');
+  v_outer bytea := decode(repeat('5c', 64), 'hex');
+begin
+  for i in 0 .. length(v_key) - 1 loop
+    v_inner := set_byte(v_inner, i, get_byte(v_inner, i) # get_byte(v_key, i));
+    v_outer := set_byte(v_outer, i, get_byte(v_outer, i) # get_byte(v_key, i));
+  end loop;
+  return sha256(v_outer || sha256(v_inner || p_message));
+end
+$$;
+
+CREATE FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_most is not null then
+    return false;
+  elsif pg_column_size(p_value) > 1000000 then
+    return true;
+  end if;
+  return pg_column_size(array[p_value]) > 1000000;
+end
+$$;
+
+CREATE FUNCTION leadhook.judge_each(p_lead_ids text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+begin
+  begin
+    return (select coalesce(jsonb_agg(to_jsonb(e)), '[]') from leadhook.judge_eligibility(p_lead_ids) as e);
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+  end;
+  if v_middle = 0 then
+    return jsonb_build_array(jsonb_build_object('lead_id', p_lead_ids[1], 'failed', true));
+  end if;
+  return leadhook.judge_each(p_lead_ids[:v_middle]) || leadhook.judge_each(p_lead_ids[v_middle + 1:]);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.judge_each(p_lead_ids text[]) IS 'judge_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are judged.';
+
+CREATE FUNCTION leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_result jsonb;
+  v_judged jsonb := '[]';
+begin
+  for v_result in select r.result from jsonb_array_elements(p_results) as r (result) loop
+    begin
+      v_judged := v_judged || leadhook.judge_results(jsonb_build_array(v_result), p_leases, p_busy);
+    exception when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_judged := v_judged || (v_result || jsonb_build_object(
+        'outcome', 'refused',
+        'error_code', 'evaluation_failed',
+        'reason', left(sqlerrm, 500),
+        'note', 'SQLSTATE ' || sqlstate,
+        'ends', v_result ->> 'lead_id' <> all (p_busy)
+      ));
+    end;
+  end loop;
+  return v_judged;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'As judge_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
+
+CREATE FUNCTION leadhook.judge_eligibility(lead_ids text[]) RETURNS TABLE(lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, unsent boolean, has_prompts boolean, eligible boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'on'
+    SET enable_nestloop TO 'off'
+    SET seq_page_cost TO '100'
+    SET row_security TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with asked as (
+    select distinct i.lead_id from unnest(judge_eligibility.lead_ids) as i (lead_id) where i.lead_id is not null
+  ),
+  details as (
+    select d.lead_id, bool_or(d.sent_to_llm is not true) as unsent
+    from public.lead_details as d
+    where d.lead_id = any (judge_eligibility.lead_ids)
+    group by d.lead_id
+  ),
+  leads as materialized (
+    select a.lead_id, (a.user_id)::uuid as user_id, (a.tag)::text as tag, a.scrapped is true as scrapped
+    from public.all_leads as a
+    where a.lead_id = any (judge_eligibility.lead_ids)
+  ),
+  lanes as materialized (
+    select distinct l.user_id, l.tag from leads as l where l.user_id is not null and l.tag is not null
+  ),
+  prompted as materialized (
+    select p.user_id, p.tag
+    from leadhook.find_prompted_lanes(array(select l.user_id from lanes as l), array(select l.tag from lanes as l)) as p
+  ),
+  -- Of several rows: an eligible one, then the first by user and tag. Rows that are equal so far differ in scrapped alone.
+  chosen as (
+    select distinct on (l.lead_id) l.lead_id, l.user_id, l.tag, l.scrapped, p.tag is not null as has_prompts
+    from leads as l
+    left join prompted as p on p.user_id = l.user_id and p.tag = l.tag
+    order by l.lead_id, (l.scrapped and p.tag is not null) desc, l.user_id, l.tag, l.scrapped desc
+  )
+  select
+    i.lead_id,
+    c.lead_id is not null,
+    c.user_id,
+    c.tag,
+    coalesce(c.scrapped, false),
+    d.lead_id is not null,
+    coalesce(d.unsent, false),
+    coalesce(c.has_prompts, false),
+    coalesce(c.scrapped and c.has_prompts and d.unsent, false)
+  from asked as i
+  left join chosen as c using (lead_id)
+  left join details as d using (lead_id);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.judge_eligibility(lead_ids text[]) IS 'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
+
+CREATE FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(
+    select l.lead_id
+    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text)
+    join jsonb_to_recordset(p_results) as r (lead_id text, fence bigint) using (lead_id, fence)
+    where l.standing = 'locked'
+  );
+begin
+  return (
+    with decided as materialized (
+      select
+        r.result, l.lead_id, l.fence, coalesce(j.errand #>> '{lead,tag}', j.tag) as judged_tag, e.user_id, e.tag,
+        j.errand -> 'lead' as given,
+        case
+          when l.standing in ('gone', 'busy') then l.standing
+          when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
+          when l.lead_id = any (p_busy) then 'busy'
+          when not (e.known and e.has_details) and j.errand ->> 'registered' is distinct from 'false' then 'gone'
+          when j.errand is not null then 'saved'
+          when e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null) then 'saved'
+          else 'unwanted'
+        end as outcome,
+        case when l.standing = 'past' then l.reason when l.standing = 'locked' and j.errand is null then nullif(concat_ws(', ',
+          case when not e.scrapped then 'not scrapped' end,
+          case when not e.has_prompts then 'no prompts' end,
+          case when not e.unsent and j.replay_id is null then 'already sent' end
+        ), '') end as reason,
+        l.standing = 'locked' and l.lead_id <> all (p_busy) as ends
+      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text, outcome text, reason text)
+      join (
+        select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
+        from jsonb_array_elements(p_results) as i (result)
+      ) as r using (lead_id, fence)
+      left join leadhook.judge_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
+      left join leadhook.jobs as j on j.lead_id = l.lead_id
+    ),
+    described as materialized (
+      select s.lead_id, s.lead
+      from (
+        select array_agg(d.lead_id) as lead_ids, array_agg(d.user_id) as user_ids, array_agg(d.tag) as tags
+        from decided as d
+        where d.ends and d.outcome = 'saved'
+      ) as w
+      cross join lateral leadhook.describe_leads(w.lead_ids, w.user_ids, w.tags) as s
+    )
+    select coalesce(jsonb_agg(d.result || jsonb_build_object(
+      'outcome', d.outcome,
+      'reason', d.reason,
+      'ends', d.ends,
+      'tag', d.judged_tag,
+      'name', coalesce(d.given ->> 'name', s.lead ->> 'name'),
+      'linkedin_url', coalesce(d.given ->> 'linkedin_url', s.lead ->> 'linkedin_url'),
+      'location', coalesce(d.given ->> 'location', s.lead ->> 'location')
+    )), '[]')
+    from decided as d
+    left join described as s using (lead_id)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before, an errand every condition. ends: this call ends the lease. The tag is that of the prompts which it was judged by; what an errand was given goes before the tables.';
+
+CREATE FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into leadhook.verdicts (
+    lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, model, prompt_version, input_version,
+    written, created_at
+  )
+  select
+    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.paid #> '{score,matched}'),
+    leadhook.text_items(r.paid #> '{score,missed}'), leadhook.text_items(r.paid #> '{score,flags}'), r.subject, r.message,
+    r.paid ->> 'model', r.paid ->> 'prompt_version', r.paid ->> 'input_version', r.outcome = 'saved', p_now
+  from jsonb_to_recordset(p_results) as r (
+    lead_id text, fence bigint, outcome text, paid jsonb, score int, response text, should_contact int, subject text, message text
+  )
+  join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
+  on conflict (lead_id, run) do update
+  set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
+    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
+    input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) IS 'Keeps the answer of each run, written to the application or not.';
+
+CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select left(encode(sha256(convert_to(btrim(key_fingerprint.p_api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16)
+$$;
+
+COMMENT ON FUNCTION leadhook.key_fingerprint(p_api_key text) IS 'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
+
+CREATE FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) RETURNS record
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with keys as (
+    select
+      leadhook.key_fingerprint(g.api_key) as fingerprint,
+      array_agg(g.xmin::text) as row_versions
+    from public.gemini_api as g
+    where btrim(g.api_key, E' \t\r\n') <> ''
+    group by 1
+  ),
+  parked as (
+    select s.state, s.until
+    from keys as k
+    join leadhook.api_keys as s on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = any (k.row_versions))
+    where s.state = 'disabled' or (s.state = 'cooling' and s.until > clock_timestamp())
+  )
+  select
+    (select count(*) from keys),
+    (select count(*) from leadhook.healthy_keys()),
+    (select count(*) from leadhook.healthy_keys() as h where not h.tried),
+    count(*) filter (where p.state = 'cooling'),
+    count(*) filter (where p.state = 'disabled'),
+    min(p.until) filter (where p.state = 'cooling')
+  from parked as p
+$$;
+
+COMMENT ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) IS 'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call has succeeded with yet.';
+
+CREATE FUNCTION leadhook.lease_comparisons(p_token uuid, p_limit integer, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_shut record := leadhook.shut_gates(p_now);
+begin
+  with expired as materialized (
+    select c.replay_id, c.lead_id, c.user_id, c.reserved_usd
+    from leadhook.comparisons as c
+    where c.state = 'leased' and c.lease_until <= p_now and c.claim_token <> p_token
+    for no key update skip locked
+  ),
+  -- Nobody knows what its worker bought before it died: all that it might have.
+  booked as materialized (
+    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.reserved_usd, 'wasted', true)), p_now)
+    from expired as e
+    where e.reserved_usd > 0
+    having count(*) > 0
+  )
+  update leadhook.comparisons as c
+  set
+    state = case when c.attempts + 1 >= o.max_attempts then 'failed' else 'ready' end,
+    attempts = c.attempts + 1,
+    claim_token = null,
+    lease_until = null,
+    reserved_usd = null,
+    error_code = 'lease_expired',
+    reason = 'the process that judged it did not say what became of it',
+    finished_at = case when c.attempts + 1 >= o.max_attempts then p_now end
+  from leadhook.controls as o
+  cross join expired as e
+  where c.replay_id = e.replay_id and c.lead_id = e.lead_id and (select count(*) from booked as b) >= 0;
+
+  if v_shut.everything = 'paused' then
+    return;
+  end if;
+  if v_shut.everything is not null or v_shut.user_ids <> '{}' or v_shut.lanes <> '{}' then
+    update leadhook.comparisons as c
+    set available_at = p_now + interval '5 minutes'
+    from (
+      select r.replay_id, r.lead_id
+      from leadhook.comparisons as r
+      where r.state = 'ready' and r.available_at <= p_now
+        and (v_shut.everything is not null or r.user_id = any (v_shut.user_ids) or r.user_id::text || ' ' || r.tag = any (v_shut.lanes))
+      order by r.available_at, r.replay_id, r.lead_id
+      limit 200
+      for no key update skip locked
+    ) as d
+    where c.replay_id = d.replay_id and c.lead_id = d.lead_id;
+  end if;
+  update leadhook.comparisons as c
+  set state = 'leased', claim_token = p_token, lease_until = p_now + interval '300 s', fence = nextval('leadhook.fences'), reserved_usd = null
+  from (
+    select r.replay_id, r.lead_id
+    from leadhook.comparisons as r
+    where r.state = 'ready' and r.available_at <= p_now and v_shut.everything is null
+      and r.user_id <> all (v_shut.user_ids) and r.user_id::text || ' ' || r.tag <> all (v_shut.lanes)
+    order by r.available_at, r.replay_id, r.lead_id
+    limit p_limit
+    for no key update skip locked
+  ) as d
+  where c.replay_id = d.replay_id and c.lead_id = d.lead_id;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.lease_comparisons(p_token uuid, p_limit integer, p_now timestamp with time zone) IS 'Ends leases that ran out, then leases up to p_limit; up to 200 that a pause or a budget forbids are postponed.';
+
+CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+begin
+  with due as materialized (
+    select i.lead_id, i.place
+    from unnest(p_lead_ids) with ordinality as i (lead_id, place)
+    join leadhook.jobs as j using (lead_id)
+    where j.lead_id = any (p_lead_ids) and j.state = 'ready'
+    for no key update of j skip locked
+  ),
+  fenced as materialized (
+    select d.lead_id, nextval('leadhook.fences') as fence from (select d.lead_id from due as d order by d.place) as d
+  )
+  update leadhook.jobs as j set
+    state = 'leased',
+    fence = f.fence,
+    claim_token = p_token,
+    worker = p_worker,
+    leased_at = p_now,
+    called = false,
+    reserved_usd = null,
+    lease_until = p_now + make_interval(secs => c.lease_s::float8)
+  from fenced as f
+  cross join leadhook.controls as c
+  where j.lead_id = any (p_lead_ids) and j.lead_id = f.lead_id;
+end
+$$;
+
+CREATE FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'on'
+    SET seq_page_cost TO '100'
+    AS $$
+begin
+  return (
+    with details as materialized (
+      select d.lead_id from public.lead_details as d where d.lead_id = any (p_lead_ids) order by d.lead_id for no key update skip locked
+    ),
+    answers as materialized (
+      select l.lead_id from public.llm_response as l where l.lead_id = any (p_lead_ids) order by l.lead_id for no key update skip locked
+    ),
+    seen as (
+      select d.lead_id, 1 as rows from public.lead_details as d where d.lead_id = any (p_lead_ids)
+      union all
+      select l.lead_id, 1 from public.llm_response as l where l.lead_id = any (p_lead_ids)
+      union all
+      select d.lead_id, -1 from details as d
+      union all
+      select l.lead_id, -1 from answers as l
+    ),
+    missed as (
+      select s.lead_id from seen as s group by s.lead_id having sum(s.rows) > 0
+    )
+    select coalesce(array_agg(m.lead_id), '{}') from missed as m
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) IS 'Locks the details and answers of these leads without waiting; returns the leads of which the application holds a row.';
+
+CREATE FUNCTION leadhook.lock_claims() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(727201, 1);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.lock_claims() IS 'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
+
+CREATE FUNCTION leadhook.lock_drain() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(727201, 2);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.lock_drain() IS 'Waits until no other transaction judges which leads are eligible, and keeps others waiting until this one ends.';
+
+CREATE FUNCTION leadhook.lock_leases(p_items jsonb) RETURNS TABLE(lead_id text, fence bigint, standing text, outcome text, reason text)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  -- Waits for whoever has a row. One that has it for too long must not cost the others their leases: then without waiting.
+  begin
+    perform
+    from leadhook.jobs as j
+    join jsonb_to_recordset(p_items) as i (lead_id text, fence bigint) on i.lead_id = j.lead_id and i.fence = j.fence
+    where j.state = 'leased'
+    order by j.lead_id
+    for no key update of j;
+  exception when lock_not_available or deadlock_detected then
+    null;
+  end;
+  return query
+  with asked as (
+    select distinct i.lead_id, i.fence from jsonb_to_recordset(p_items) as i (lead_id text, fence bigint)
+  ),
+  locked as materialized (
+    select j.lead_id, j.fence
+    from leadhook.jobs as j
+    join asked as a on a.lead_id = j.lead_id and a.fence = j.fence
+    where j.state = 'leased'
+    order by j.lead_id
+    for no key update of j skip locked
+  )
+  select
+    a.lead_id,
+    a.fence,
+    case
+      when l.lead_id is not null then 'locked'
+      when j.lead_id is null then 'gone'
+      when j.state = 'leased' and j.fence = a.fence then 'busy'
+      else 'past'
+    end,
+    p.outcome,
+    p.reason
+  from asked as a
+  left join locked as l on l.lead_id = a.lead_id and l.fence = a.fence
+  left join leadhook.jobs as j on j.lead_id = a.lead_id
+  left join lateral (
+    select t.outcome, t.reason
+    from leadhook.attempts as t
+    where l.lead_id is null and t.lead_id = a.lead_id and t.fence = a.fence
+    order by t.id desc
+    limit 1
+  ) as p on true;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.lock_leases(p_items jsonb) IS 'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (somebody has the row), past (ended; outcome says how, null: taken by another claim), gone (no job).';
+
+CREATE FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  v_user_id uuid := (p_filter ->> 'user_id')::uuid;
+  v_tag text := p_filter ->> 'tag';
+  v_state text := p_filter ->> 'state';
+  v_outcome text := p_filter ->> 'outcome';
+  v_error_code text := p_filter ->> 'error_code';
+  v_score_min int := (p_filter ->> 'score_min')::int;
+  v_score_max int := (p_filter ->> 'score_max')::int;
+  v_prompt_version text := p_filter ->> 'prompt_version';
+  v_since timestamptz := (p_filter ->> 'since')::timestamptz;
+  v_until timestamptz := (p_filter ->> 'until')::timestamptz;
+begin
+  select coalesce(array_agg(m.lead_id order by m.lead_id), '{}')
+  into lead_ids
+  from (
+    select s.lead_id
+    from (
+      select j.lead_id, j.user_id, j.tag, j.state, j.error_code, j.finished_at
+      from leadhook.jobs as j
+      where j.lead_id > p_after_lead
+      order by j.lead_id
+      limit 5000
+    ) as s
+    left join lateral (
+      select v.score, v.prompt_version
+      from leadhook.verdicts as v
+      where v.lead_id = s.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version) is not null
+      order by v.run desc
+      limit 1
+    ) as v on true
+    where (v_user_id is null or s.user_id = v_user_id)
+      and (v_tag is null or s.tag = v_tag)
+      and (v_state is null or s.state = v_state)
+      and (v_error_code is null or s.error_code = v_error_code)
+      and (v_since is null or s.finished_at >= v_since)
+      and (v_until is null or s.finished_at < v_until)
+      and (v_score_min is null or v.score >= v_score_min)
+      and (v_score_max is null or v.score <= v_score_max)
+      and (v_prompt_version is null or v.prompt_version = v_prompt_version)
+      and (v_outcome is null or v_outcome = (
+        select t.outcome from leadhook.attempts as t where t.lead_id = s.lead_id and t.run > 0 order by t.id desc limit 1
+      ))
+    limit 250
+  ) as m;
+  if cardinality(lead_ids) = 250 then
+    last_lead := lead_ids[250];
+  else
+    last_lead := (select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id offset 4999 limit 1);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) IS 'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
+
+CREATE FUNCTION leadhook.next_day(p_now timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
+$$;
+
+COMMENT ON FUNCTION leadhook.next_day(p_now timestamp with time zone) IS 'The next midnight in UTC, when every budget begins anew.';
+
+CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_shut record;
+  v_next timestamptz;
+begin
+  if leadhook.has_touches(p_now) then
+    return 0;
+  end if;
+  v_shut := leadhook.shut_gates(p_now);
+  if v_shut.everything is null then
+    v_next := least(
+      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes), leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
+      (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s)
+    );
+  end if;
+  if v_shut.budget_spent and v_shut.everything is distinct from 'paused'
+    and (leadhook.first_due(false, p_now, '{}', '{}') is not null or leadhook.first_due(true, p_now, '{}', '{}') is not null) then
+    v_next := least(v_next, leadhook.next_day(p_now));
+  end if;
+  v_next := least(
+    v_next,
+    (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
+  );
+  if v_next is not null and not exists (select from leadhook.healthy_keys()) then
+    v_next := (
+      select min(greatest(s.until, v_next))
+      from leadhook.api_keys as s
+      where s.state = 'cooling' and s.fingerprint in (
+        select leadhook.key_fingerprint(g.api_key) from public.gemini_api as g
+      )
+    );
+  end if;
+  v_next := least(v_next, (select t.not_before from leadhook.touches as t order by t.id limit 1));
+  if v_next is null then
+    return null;
+  end if;
+  return greatest(250, least(86400000, ceil(extract(epoch from v_next - p_now) * 1000)));
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) IS 'Milliseconds until a claim could hand something out: 0 when touches are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC.';
+
+CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_mode text, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_cut text;
+begin
+  select m.lead_ids, m.last_lead into lead_ids, last_lead from leadhook.match_leads(p_filter, p_after_lead) as m;
+  if cardinality(lead_ids) <= p_most is not false then
+    return;
+  end if;
+  v_cut := (
+    select d.lead_id
+    from leadhook.decide_replay(p_mode, lead_ids, false) as d
+    where d.outcome in ('queued', 'queued_after')
+    order by d.lead_id
+    offset p_most - 1
+    limit 1
+  );
+  if v_cut is not null then
+    lead_ids := lead_ids[:array_position(lead_ids, v_cut)];
+    last_lead := v_cut;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.next_leads(p_filter jsonb, p_mode text, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) IS 'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
+
+CREATE FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_next record;
+  v_whole_user boolean := false;
+begin
+  for v_visit in 1..5000 loop
+    if p_user_id is null then
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    elsif v_whole_user then
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id > p_user_id
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    else
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and (j.user_id, j.tag) > (p_user_id, p_tag)
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    end if;
+    exit when not found;
+    v_whole_user := v_next.user_id = any (p_shut_user_ids);
+    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_shut_lanes) then
+      available_at := v_next.available_at;
+      p_user_id := v_next.user_id;
+      p_tag := v_next.tag;
+      return;
+    end if;
+    p_user_id := v_next.user_id;
+    p_tag := v_next.tag;
+  end loop;
+  p_user_id := null;
+  p_tag := null;
+end
+$$;
+
+CREATE FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_worst int := (select j.deaths from leadhook.jobs as j where j.deaths > 0 and j.state = 'leased' order by j.deaths desc, j.available_at desc limit 1);
+begin
+  if v_worst > 1 then
+    return;
+  end if;
+  select j.lead_id, j.available_at into lead_id, available_at
+  from leadhook.jobs as j
+  where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
+    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_shut_lanes)
+  order by j.deaths, j.available_at, j.lead_id
+  limit 1;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
+
+CREATE FUNCTION leadhook.note_worker(p_worker text, p_what text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_now timestamptz := clock_timestamp();
+begin
+  -- The installer sweeps once and is no service.
+  if coalesce(p_worker, '') in ('', 'leadhook install') or exists (
+    select from leadhook.workers as w
+    where w.worker = p_worker and case p_what when 'claim' then w.claimed_at else w.swept_at end between v_now - interval '5 seconds' and v_now
+  ) then
+    return;
+  end if;
+  if p_what = 'sweep' then
+    delete from leadhook.workers as w where greatest(w.claimed_at, w.swept_at) < v_now - interval '1 day';
+  end if;
+  insert into leadhook.workers as w (worker, claimed_at, swept_at)
+  values (p_worker, case p_what when 'claim' then v_now end, case p_what when 'sweep' then v_now end)
+  on conflict (worker) do update
+  set claimed_at = coalesce(excluded.claimed_at, w.claimed_at), swept_at = coalesce(excluded.swept_at, w.swept_at);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_worker(p_worker text, p_what text) IS 'Notes that this process has claimed or swept (p_what: claim, sweep), at most every 5 s.';
+
+CREATE FUNCTION leadhook.old_answers(p_lead_ids text[]) RETURNS TABLE(lead_id text, score integer, subject text, prompt_version text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $_$
+#variable_conflict use_column
+begin
+  return query
+  with judged as (
+    select distinct on (v.lead_id) v.lead_id, v.score, v.subject, v.prompt_version
+    from leadhook.verdicts as v
+    where v.lead_id = any (old_answers.p_lead_ids) and v.written
+    order by v.lead_id, v.run desc
+  ),
+  answers as (
+    select distinct on (r.lead_id)
+      r.lead_id, case when r.score::text ~ '^\s*[0-9]{1,3}(\.[0-9]*)?\s*$' then r.score::text::numeric::int end as score, r.subject::text as subject
+    from public.llm_response as r
+    where r.lead_id = any (old_answers.p_lead_ids)
+    order by r.lead_id, case when count(*) over (partition by r.lead_id) > 1 then r::text end desc
+  )
+  select coalesce(a.lead_id, j.lead_id), coalesce(a.score, j.score), coalesce(a.subject, j.subject), j.prompt_version
+  from judged as j
+  full join answers as a using (lead_id);
+end
+$_$;
+
+COMMENT ON FUNCTION leadhook.old_answers(p_lead_ids text[]) IS 'What the application has of these leads, else our last verdict; the prompt version is the last verdict''s.';
+
+CREATE FUNCTION leadhook.park_keys(p_keys jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
+  select distinct on (p.fingerprint)
+    p.fingerprint,
+    case when p.for_ms is null then 'disabled' else 'cooling' end,
+    clock_timestamp() + make_interval(secs => greatest(p.for_ms, 0) / 1000.0),
+    g.row_version,
+    left(p.reason, 500),
+    clock_timestamp()
+  from jsonb_to_recordset(park_keys.p_keys) as p (fingerprint text, reason text, for_ms bigint)
+  join (
+    select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
+    from public.gemini_api as r
+    group by 1
+  ) as g using (fingerprint)
+  order by p.fingerprint, (p.for_ms is null) desc, p.for_ms desc
+  on conflict (fingerprint) do update
+  set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
+    changed_at = excluded.changed_at
+  where k.row_version is distinct from excluded.row_version
+    or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until))
+$$;
+
+COMMENT ON FUNCTION leadhook.park_keys(p_keys jsonb) IS 'Lets keys rest for for_ms, or, where that is null, until their row in gemini_api changes. Fingerprints that nobody has any more are ignored.';
+
+CREATE FUNCTION leadhook.parked_keys() RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  select coalesce(jsonb_agg(to_jsonb(p) order by p.until nulls last, p.fingerprint), '[]')
+  from (
+    select s.fingerprint, case when s.state = 'cooling' then s.until end as until, s.reason
+    from leadhook.api_keys as s
+    where (s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp())
+      and exists (
+        select from public.gemini_api as g
+        where leadhook.key_fingerprint(g.api_key) = s.fingerprint
+          and (s.row_version is null or s.row_version = g.xmin::text)
+      )
+    order by s.until nulls last, s.fingerprint
+    limit 20
+  ) as p
+$$;
+
+COMMENT ON FUNCTION leadhook.parked_keys() IS 'The first 20 keys that may not be used, by fingerprint: until when (null: until its row changes) and why.';
+
+CREATE FUNCTION leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  with oldest as materialized (
+    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at, t.not_before, t.xact
+    from leadhook.touches as t
+    order by t.id
+    limit 20000
+  ),
+  concerned as (
+    select o.kind, o.prompts_inserted, min(o.touched_at) as touched_at,
+      bool_and(o.not_before is not null) as put_back, (array_agg(o.xact order by o.touched_at))[1] as xact
+    from oldest as o
+    where case o.kind
+      when 'leads' then pending_touches.p_lead_id = any (o.lead_ids)
+      when 'prompts' then o.user_id = pending_touches.p_user_id and o.tag = pending_touches.p_tag and o.after_lead < pending_touches.p_lead_id
+      else o.after_lead < pending_touches.p_lead_id
+    end
+    group by o.kind, o.prompts_inserted
+  )
+  select jsonb_build_object(
+    'total', (select count(*) from (select from oldest as o limit 1000) as n),
+    'of_lead', (select coalesce(jsonb_agg(to_jsonb(c) order by c.touched_at), '[]') from concerned as c)
+  )
+$$;
+
+COMMENT ON FUNCTION leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text) IS 'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
+
+CREATE FUNCTION leadhook.pick_leads(p_slow boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_user_id uuid := p_user_id;
+  v_tag text := p_tag;
+  v_wrapped boolean := p_user_id is null;
+  v_through boolean := false;
+  v_next record;
+  v_user_ids uuid[] := '{}';
+  v_tags text[] := '{}';
+  v_last int;
+begin
+  for v_visit in 1..200 loop
+    exit when cardinality(v_user_ids) >= p_limit;
+    v_next := leadhook.next_open_lane(p_slow, v_user_id, v_tag, p_shut_user_ids, p_shut_lanes);
+    v_user_id := v_next.p_user_id;
+    v_tag := v_next.p_tag;
+    v_through := v_wrapped and (v_user_id is null or coalesce((v_user_id, v_tag) > (p_user_id, p_tag), false));
+    exit when v_through;
+    v_wrapped := v_wrapped or v_user_id is null;
+    if v_next.available_at <= p_now then
+      v_user_ids := v_user_ids || v_user_id;
+      v_tags := v_tags || v_tag;
+    end if;
+  end loop;
+
+  select
+    coalesce(array_agg(d.lead_id order by d.slot), '{}'),
+    (array_agg(d.place order by d.slot desc))[1]
+  into lead_ids, v_last
+  from (
+    select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
+    from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
+    cross join lateral (
+      select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
+      from (
+        select j.lead_id, j.available_at
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
+        order by j.available_at, j.lead_id
+        limit 50
+      ) as w
+    ) as w
+  ) as d
+  where d.slot <= p_limit;
+
+  if not v_through and cardinality(v_user_ids) < p_limit then
+    p_user_id := v_user_id;
+    p_tag := v_tag;
+    lead_ids := lead_ids || (array(
+      select w.lead_id
+      from (
+        select j.lead_id, j.user_id, j.tag, j.available_at
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
+        order by j.available_at
+        limit 2000
+      ) as w
+      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_shut_lanes)
+      order by w.available_at
+      limit 50
+    ))[:p_limit - cardinality(lead_ids)];
+  elsif v_last is not null then
+    p_user_id := v_user_ids[v_last];
+    p_tag := v_tags[v_last];
+  end if;
+end
+$$;
+
+CREATE FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_job record;
+begin
+  select j.slow, j.user_id, j.tag, j.available_at into v_job from leadhook.jobs as j where j.lead_id = p_lead_id and j.state = 'ready';
+  return jsonb_build_object(
+    'ahead', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.available_at < least(v_job.available_at, p_now)
+        order by j.available_at
+        limit 1000
+      ) as n
+    ),
+    'ahead_in_lane', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.user_id = v_job.user_id and j.tag = v_job.tag
+          and j.available_at <= p_now and (j.available_at, j.lead_id) < (v_job.available_at, p_lead_id)
+        order by j.available_at, j.lead_id
+        limit 1000
+      ) as n
+    ),
+    'fresh_ahead', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.slow and j.state = 'ready' and not j.slow and j.available_at <= p_now
+        order by j.available_at
+        limit 1000
+      ) as n
+    ),
+    'leased', (
+      select count(*)
+      from (select from leadhook.jobs as j where j.state = 'leased' and j.lease_until > p_now order by j.lease_until limit 1000) as n
+    ),
+    'finished_last_minute', (
+      select count(*)
+      from (
+        select from leadhook.attempts as t
+        where t.finished_at > p_now - interval '1 minute' and t.outcome <> 'lease_expired'
+        order by t.finished_at
+        limit 1000
+      ) as n
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) IS 'How many are ready before this lead in all, in its own lane (user_id, tag), and, where it is slow, among the fresh; whether anybody works.';
+
+CREATE FUNCTION leadhook.post_ring(p_id text, p_body jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  v_url text;
+  v_secrets text;
+begin
+  if to_regclass('vault.decrypted_secrets') is null then
+    raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+  ) then
+    raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
+  end if;
+  select
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_ring_url'),
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_ring_secret')
+  into v_url, v_secrets
+  from vault.decrypted_secrets as s
+  where s.name in ('leadhook_ring_url', 'leadhook_ring_secret');
+  if coalesce(v_url, '') = '' or coalesce(v_secrets, '') = '' then
+    raise exception 'Vault holds no leadhook_ring_url and leadhook_ring_secret' using errcode = 'PT503';
+  end if;
+  return net.http_post(
+    url := v_url,
+    body := p_body,
+    headers := leadhook.ring_headers(
+      p_id, floor(extract(epoch from clock_timestamp()))::bigint, p_body::text, v_secrets
+    ),
+    timeout_milliseconds := 5000
+  );
+exception when assert_failure or others then
+  -- The address may carry a password.
+  raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_ring_url') else sqlerrm end using errcode = sqlstate;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.post_ring(p_id text, p_body jsonb) IS 'Queues one signed request with pg_net, to be sent after the commit; its request id. Raises when it can''t, without naming the address.';
+
+CREATE FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with time zone[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into leadhook.touches (kind, n, lead_ids, touched_at, not_before)
+  select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.touched_at), clock_timestamp() + interval '250 ms'
+  from unnest(p_touched_at) as t (touched_at)
+  where cardinality(p_lead_ids) > 0
+  having count(*) > 0
+$$;
+
+CREATE FUNCTION leadhook.queue_comparisons(p_replay_id bigint, p_lead_ids text[]) RETURNS TABLE(lead_id text, outcome text, missing text[])
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with decided as materialized (
+    select d.* from leadhook.decide_replay('compare', p_lead_ids, true) as d
+  ),
+  added as (
+    insert into leadhook.comparisons (replay_id, lead_id, user_id, tag)
+    select p_replay_id, d.lead_id, d.user_id, d.tag from decided as d where d.outcome = 'queued'
+    on conflict (replay_id, lead_id) do nothing
+  )
+  select d.lead_id, d.outcome, d.missing from decided as d;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.queue_comparisons(p_replay_id bigint, p_lead_ids text[]) IS 'queued, not_eligible or unknown: whatever state its job is in.';
+
+CREATE FUNCTION leadhook.queue_leads(p_replay_id bigint, p_mode text, p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, outcome text, missing text[])
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if p_mode = 'compare' then
+    return query select q.lead_id, q.outcome, q.missing from leadhook.queue_comparisons(p_replay_id, p_lead_ids) as q;
+  else
+    return query select q.lead_id, q.outcome, q.missing from leadhook.queue_replay(p_replay_id, p_lead_ids, p_named) as q;
+  end if;
+end
+$$;
+
+CREATE FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, outcome text, missing text[])
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+#variable_conflict use_column
+declare
+  v_decided jsonb;
+  v_now timestamptz;
+begin
+  -- Locked before they are judged: else a save that commits in between would be judged by rows from before it.
+  perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
+  v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay('replay', p_lead_ids, p_named) as d);
+  v_now := clock_timestamp();
+
+  return query
+  with decided as materialized (
+    select
+      d.lead_id, d.user_id, d.tag, d.outcome, d.missing, j.state,
+      coalesce(j.run + (j.state = 'leased' or d.outcome = 'queued' and j.state in ('done', 'dead'))::int, 1) as run,
+      case when d.outcome = 'queued' and j.lead_id is not null then jsonb_build_object(
+        'state', j.state, 'run', j.run, 'attempts', j.attempts, 'slow', j.slow, 'available_at', j.available_at,
+        'eligible_at', j.eligible_at, 'found_by', j.found_by, 'error_code', j.error_code, 'reason', j.reason,
+        'finished_at', j.finished_at
+      ) end as before
+    from jsonb_to_recordset(v_decided) as d (lead_id text, user_id uuid, tag text, outcome text, missing text[])
+    left join leadhook.jobs as j on j.lead_id = d.lead_id
+  ),
+  noted as (
+    insert into leadhook.replay_leads (replay_id, lead_id, run, outcome, before)
+    select p_replay_id, d.lead_id, d.run, d.outcome, d.before
+    from decided as d
+    where d.outcome in ('queued', 'queued_after', 'already_queued')
+    on conflict (replay_id, lead_id) do nothing
+  ),
+  moved as (
+    update leadhook.jobs as j
+    set
+      state = 'ready',
+      user_id = d.user_id,
+      tag = d.tag,
+      slow = true,
+      run = d.run,
+      attempts = 0,
+      available_at = v_now,
+      eligible_at = v_now,
+      found_by = 'replay',
+      replay_id = p_replay_id,
+      paid = case when d.state <> 'done' then j.paid end,
+      error_code = null,
+      reason = null,
+      finished_at = null
+    from decided as d
+    where j.lead_id = d.lead_id and d.outcome = 'queued'
+  ),
+  after_this_run as (
+    update leadhook.jobs as j set replay_after = p_replay_id from decided as d where j.lead_id = d.lead_id and d.outcome = 'queued_after'
+  ),
+  -- A claim would put it to sleep if the application had marked it as sent meanwhile.
+  kept as (
+    update leadhook.jobs as j
+    set replay_id = coalesce(j.replay_id, p_replay_id)
+    from decided as d
+    where j.lead_id = d.lead_id and d.outcome = 'already_queued'
+  ),
+  added as (
+    insert into leadhook.jobs (lead_id, user_id, tag, state, slow, available_at, eligible_at, found_by, replay_id)
+    select d.lead_id, d.user_id, d.tag, 'ready', true, v_now, v_now, 'replay', p_replay_id
+    from decided as d
+    where d.outcome = 'queued' and d.state is null
+    on conflict (lead_id) do nothing
+  )
+  select d.lead_id, d.outcome, d.missing from decided as d;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) IS 'Makes ready what leadhook.decide_replay says; what was paid for and not written is kept.';
+
+CREATE FUNCTION leadhook.queue_slice(p_replay_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_replay record;
+  v_next record;
+  v_most int;
+  v_added jsonb;
+begin
+  select
+    r.mode, r.filter, r.after_lead, r.counts, r.lead_limit,
+    coalesce((r.counts ->> 'queued')::int, 0) + coalesce((r.counts ->> 'queued_after')::int, 0) as queued
+  into v_replay
+  from leadhook.replays as r
+  where r.id = p_replay_id;
+  v_most := v_replay.lead_limit - v_replay.queued;
+  v_next := leadhook.next_leads(v_replay.filter, v_replay.mode, v_replay.after_lead, v_most);
+
+  -- The drain's lock: what is judged here is judged by nobody else.
+  perform leadhook.lock_drain();
+  v_added := (
+    select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
+    from (
+      select q.outcome, count(*) as n
+      from leadhook.queue_leads(p_replay_id, v_replay.mode, v_next.lead_ids, false) as q
+      group by q.outcome
+    ) as c
+  );
+  update leadhook.replays as r
+  set
+    after_lead = coalesce(v_next.last_lead, ''),
+    counts = r.counts || (
+      select coalesce(jsonb_object_agg(a.key, a.value::int + coalesce((r.counts ->> a.key)::int, 0)), '{}') from jsonb_each_text(v_added) as a
+    )
+  where r.id = p_replay_id;
+  v_most := v_most - coalesce((v_added ->> 'queued')::int, 0) - coalesce((v_added ->> 'queued_after')::int, 0);
+  if v_next.last_lead is null or v_most <= 0 then
+    update leadhook.replays as r set phase = 'queued', after_lead = '' where r.id = p_replay_id;
+  end if;
+  if v_added ? 'queued' and (v_replay.queued = 0 or v_next.last_lead is null or v_most <= 0) then
+    perform leadhook.ring(v_replay.mode, (v_added ->> 'queued')::int);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.queue_slice(p_replay_id bigint) IS 'Queues the next leads of a replay; rings with the first and with the last of them.';
+
+CREATE FUNCTION leadhook.read_results(p_results jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_results jsonb;
+  v_whole boolean;
+begin
+  perform leadhook.require_leases(p_results);
+  select
+    coalesce(jsonb_agg(to_jsonb(r)), '[]'),
+    bool_and(
+      r.score between 0 and 100 and r.response is not null and r.should_contact is not null and r.subject is not null
+      and r.message is not null
+    )
+  into v_results, v_whole
+  from (
+    select distinct on (i.lead_id, i.fence)
+      i.*,
+      s.score,
+      i.paid #>> '{score,response}' as response,
+      ((i.paid #>> '{score,should_contact}')::boolean)::int as should_contact,
+      case when s.score < 50 then 'ineligible' else i.paid #>> '{message,subject}' end as subject,
+      case when s.score < 50 then 'ineligible' else i.paid #>> '{message,message}' end as message
+    from jsonb_to_recordset(p_results) as i (
+      lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, refusal jsonb
+    )
+    cross join lateral (select (i.paid #>> '{score,score}')::int) as s (score)
+  ) as r;
+  if v_whole is not true and p_results <> '[]' then
+    raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message'
+      using errcode = 'PT400';
+  end if;
+  return v_results;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.read_results(p_results jsonb) IS 'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible). Raises PT400 unless each names a lease and has a whole judgement.';
+
+CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if leadhook.is_too_big(p_value, p_most) then
+    return '(too big to be read)';
+  end if;
+  return leadhook.unquote(left(to_json(p_value)::text, p_characters));
+end
+$$;
+
+CREATE FUNCTION leadhook.recent_figures(p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_last leadhook.figures;
+begin
+  select f.* into v_last from leadhook.figures as f;
+  if v_last.taken_at > p_now - interval '10 seconds' and v_last.taken_at <= p_now then
+    return v_last.figures || jsonb_build_object('age_ms', floor(extract(epoch from p_now - v_last.taken_at) * 1000)::int);
+  end if;
+  insert into leadhook.figures as f (taken_at, figures) values (p_now, leadhook.count_figures(p_now))
+  on conflict (id) do update set taken_at = excluded.taken_at, figures = excluded.figures
+  returning f.* into v_last;
+  return v_last.figures || '{"age_ms": 0}';
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) IS 'The numbers that operators watch, at most 10 s old, with their age.';
+
+CREATE FUNCTION leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_mode is null or p_mode not in ('replay', 'compare') then
+    raise exception 'the mode of a replay is replay or compare' using errcode = 'PT400';
+  end if;
+  if coalesce(btrim(p_actor), '') = '' then
+    raise exception 'a replay names who asks for it' using errcode = 'PT400';
+  end if;
+  if p_prompts is not null and (p_mode <> 'compare' or jsonb_typeof(p_prompts) <> 'object') then
+    raise exception 'prompts are an object, and for comparisons alone' using errcode = 'PT400';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb) IS 'Raises PT400 unless what every replay is told makes sense.';
+
+CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_lead_ids text[];
+  v_answered text[];
+  v_now timestamptz;
+begin
+  -- The drain's lock: what is judged here is judged by nobody else.
+  perform leadhook.lock_drain();
+  v_lead_ids := array(
+    select j.lead_id
+    from leadhook.jobs as j
+    where j.state = 'held' and j.user_id = p_user_id and j.tag = p_tag and j.lead_id > p_after_lead
+    order by j.lead_id
+    limit 500
+  );
+  perform from leadhook.jobs as j where j.lead_id = any (v_lead_ids) order by j.lead_id for no key update;
+  -- held -> waiting, or forgotten, where a lead is not eligible any more.
+  perform leadhook.settle(v_lead_ids, array_fill(clock_timestamp(), array[cardinality(v_lead_ids)]), 'release', 'check');
+  v_answered := case when p_redo then '{}' else leadhook.find_answered(v_lead_ids) end;
+  v_now := clock_timestamp();
+
+  with still_held as materialized (
+    select j.lead_id, j.lead_id = any (v_answered) as answered
+    from leadhook.jobs as j
+    where j.lead_id = any (v_lead_ids) and j.state = 'held'
+  ),
+  chosen as materialized (
+    select s.lead_id from still_held as s where not s.answered order by s.lead_id limit greatest(p_limit, 0)
+  ),
+  moved as (
+    update leadhook.jobs as j
+    set state = 'ready', slow = true, attempts = 0, available_at = v_now, eligible_at = v_now, found_by = 'release',
+      error_code = null, reason = null, finished_at = null
+    where j.lead_id = any (array(select c.lead_id from chosen as c))
+    returning j.lead_id
+  )
+  select
+    (select count(*) from moved),
+    (select count(*) from still_held as s where s.answered),
+    cardinality(v_lead_ids) - (select count(*) from still_held)
+  into released, answered, unwanted;
+
+  last_lead := v_lead_ids[500];
+  if released > 0 then
+    perform leadhook.ring('backlog', released);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) IS 'Makes ready, behind fresh leads, up to p_limit of the next 500 held leads of a user and tag, in the order of their ids, and rings. Without p_redo those that have an answer in llm_response stay held; what is not eligible any more goes to sleep. last_lead: where to go on while the limit is not reached; null when these were the last.';
+
+CREATE FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(
+    select m.lead_id
+    from leadhook.replay_leads as m
+    where m.replay_id = p_replay_id and m.lead_id > p_after_lead
+    order by m.lead_id
+    limit 1001
+  );
+begin
+  return (select coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(s)) order by s.lead_id), '[]') from leadhook.replay_states(p_replay_id, v_lead_ids) as s);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) IS 'The next 1001 leads of a replay behind p_after_lead.';
+
+CREATE FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS TABLE(lead_id text, state text, score integer, error_code text, reason text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select
+    m.lead_id,
+    case
+      when m.stopped then 'stopped'
+      when j.state in ('ready', 'leased') and (j.run < m.run or j.run = m.run and j.state = 'ready') then 'waiting'
+      when j.run = m.run and j.state = 'leased' then 'leased'
+      when v.written then 'done'
+      when j.run = m.run and j.state = 'dead' or j.run > m.run and v.written is false then 'failed'
+      else 'dropped'
+    end,
+    case when not m.stopped then v.score end,
+    case when j.run = m.run and not m.stopped then j.error_code end,
+    case when j.run = m.run and not m.stopped then j.reason end
+  from leadhook.replay_leads as m
+  left join leadhook.jobs as j on j.lead_id = m.lead_id
+  left join leadhook.verdicts as v on v.lead_id = m.lead_id and v.run = m.run
+  where m.replay_id = p_replay_id and (p_lead_ids is null or m.lead_id = any (p_lead_ids));
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) IS 'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun anew by a change).';
+
+CREATE FUNCTION leadhook.replay_usage(p_replay_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  select jsonb_build_object(
+    'calls', coalesce(sum(t.calls), 0),
+    'input_tokens', coalesce(sum(t.input_tokens), 0),
+    'cached_tokens', coalesce(sum(t.cached_tokens), 0),
+    'output_tokens', coalesce(sum(t.output_tokens), 0),
+    'thinking_tokens', coalesce(sum(t.thinking_tokens), 0),
+    'cost_usd', sum(t.cost_usd)
+  )
+  from leadhook.attempts as t
+  where t.replay_id = replay_usage.p_replay_id
+$$;
+
+CREATE FUNCTION leadhook.require_leases(p_items jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if jsonb_typeof(p_items) is distinct from 'array' then
+    raise exception 'a JSON array of leases is wanted' using errcode = 'PT400';
+  end if;
+  if exists (
+    select from jsonb_array_elements(p_items) as i (item)
+    where jsonb_typeof(i.item -> 'lead_id') is distinct from 'string' or jsonb_typeof(i.item -> 'fence') is distinct from 'number'
+  ) then
+    raise exception 'each lease is named by lead_id (text) and fence (number)' using errcode = 'PT400';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.require_leases(p_items jsonb) IS 'Raises PT400 unless each item names a lease.';
+
+CREATE FUNCTION leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead record;
+  v_fits boolean;
+begin
+  for v_lead in
+    select
+      c.replay_id, c.lead_id, c.user_id,
+      (p_price ->> 'lead_usd')::numeric + (p_price ->> 'byte_usd')::numeric * (
+        least(octet_length((l.item -> 'lead')::text), (p_price ->> 'most_lead_bytes')::int)
+        + least(octet_length((p_prompts -> (l.item ->> 'prompts_ref'))::text), (p_price ->> 'most_prompts_bytes')::int)
+      ) as usd
+    from json_array_elements(p_leads) as l (item)
+    join leadhook.comparisons as c on c.claim_token = p_token and c.fence = (l.item ->> 'fence')::bigint
+    where c.reserved_usd is null
+    order by c.fence
+  loop
+    v_fits := coalesce(leadhook.budget_left(v_lead.user_id) >= v_lead.usd, true);
+    update leadhook.comparisons as c
+    set
+      reserved_usd = case when v_fits then v_lead.usd end,
+      state = case when v_fits then 'leased' else 'ready' end,
+      claim_token = case when v_fits then p_token end,
+      lease_until = case when v_fits then c.lease_until end,
+      available_at = case when v_fits then c.available_at else clock_timestamp() + interval '5 minutes' end
+    where c.replay_id = v_lead.replay_id and c.lead_id = v_lead.lead_id;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb) IS 'Reserves what each lead of this claim may cost, as far as the budgets allow; the others are postponed.';
+
+CREATE FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+declare
+  v_users uuid[];
+  v_left numeric[];
+  v_asked boolean[];
+  v_needed numeric[];
+  v_lead record;
+  v_place int;
+  v_fits boolean;
+  v_turned_away text[] := '{}';
+begin
+  select array_agg(b.user_id), array_agg(b.left_usd), array_agg(false), array_agg(null::numeric)
+  into v_users, v_left, v_asked, v_needed
+  from leadhook.budgets_left(p_now) as b;
+  if v_users is not null then
+    for v_lead in
+      select j.lead_id, j.user_id, l.usd
+      from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
+      join leadhook.jobs as j using (lead_id)
+      where j.lead_id = any (p_lead_ids) and j.claim_token = p_token and j.reserved_usd is null
+      order by j.fence
+    loop
+      v_fits := true;
+      foreach v_place in array array_remove(array[array_position(v_users, null), array_position(v_users, v_lead.user_id)], null) loop
+        v_asked[v_place] := true;
+        if v_left[v_place] < v_lead.usd then
+          v_fits := false;
+          v_needed[v_place] := least(v_needed[v_place], v_lead.usd);
+        end if;
+      end loop;
+      if v_fits then
+        foreach v_place in array array_remove(array[array_position(v_users, null), array_position(v_users, v_lead.user_id)], null) loop
+          v_left[v_place] := v_left[v_place] - v_lead.usd;
+        end loop;
+      else
+        v_turned_away := v_turned_away || v_lead.lead_id;
+      end if;
+    end loop;
+    update leadhook.budgets as b
+    set needed_usd = n.needed
+    from unnest(v_users, v_asked, v_needed) as n (user_id, asked, needed)
+    where n.asked and b.user_id is not distinct from n.user_id and b.needed_usd is distinct from n.needed;
+    update leadhook.jobs as j
+    set state = 'ready', claim_token = null, lease_until = null
+    where j.lead_id = any (v_turned_away) and j.claim_token = p_token;
+  end if;
+  update leadhook.jobs as j
+  set reserved_usd = l.usd
+  from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
+  where j.lead_id = any (p_lead_ids) and j.lead_id = l.lead_id and j.claim_token = p_token and j.reserved_usd is null;
+end
+$$;
+
+CREATE FUNCTION leadhook.ring(p_cause text, p_leads integer DEFAULT NULL::integer, p_table text DEFAULT NULL::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '500ms'
+    SET jit TO 'off'
+    AS $_$
+declare
+  v_transaction text := pg_current_xact_id();
+  v_mark text := current_setting('leadhook.rung', true);
+  v_rung int := 0;
+  v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
+  v_id text;
+  v_request bigint;
+  v_error text;
+begin
+  if v_mark ~ ('^' || v_transaction || ':[1-8]$') then
+    v_rung := split_part(v_mark, ':', 2);
+  end if;
+  if v_rung >= v_wanted then
+    return;
+  end if;
+  -- Set before the attempt and outside of its block: a ring that fails is not tried again by each of 5,000 statements. A rollback to a
+  -- savepoint takes back the mark together with the ring.
+  perform set_config('leadhook.rung', v_transaction || ':' || v_wanted, true);
+
+  for i in v_rung + 1 .. v_wanted loop
+    v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+    v_request := null;
+    v_error := null;
+    begin
+      v_request := leadhook.post_ring(v_id, jsonb_build_object(
+        'type', upper(p_cause),
+        'table', p_table,
+        'schema', case when p_table is not null then 'public' end,
+        'record', null,
+        'old_record', null,
+        'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
+        'total', p_leads
+      ));
+    exception when assert_failure or others then
+      v_error := sqlerrm;
+    end;
+    begin
+      insert into leadhook.rings (request_id, message_id, cause, leads, error)
+      values (v_request, v_id, concat_ws(' ', lower(p_cause), p_table), p_leads, v_error);
+    exception when assert_failure or others then
+      perform leadhook.warn('a ring could not be noted: ' || sqlerrm);
+    end;
+  end loop;
+end
+$_$;
+
+COMMENT ON FUNCTION leadhook.ring(p_cause text, p_leads integer, p_table text, p_lead_ids text[]) IS 'Tells the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.rings says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) and `total`.';
+
+CREATE FUNCTION leadhook.ring_answers(p_request_ids bigint[]) RETURNS TABLE(request_id bigint, created timestamp with time zone, status_code integer, error text, timed_out boolean, queued boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  if to_regclass('net._http_response') is not null then
+    return query
+      select h.id, h.created, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
+      from net._http_response as h
+      where h.id = any (p_request_ids);
+  end if;
+  if to_regclass('net.http_request_queue') is not null then
+    return query
+      select q.id, null::timestamptz, null::int, null::text, false, true
+      from net.http_request_queue as q
+      where q.id = any (p_request_ids);
+  end if;
+exception when assert_failure or others then
+  return;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.ring_answers(p_request_ids bigint[]) IS 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
+
+CREATE FUNCTION leadhook.ring_for_keys() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if current_setting('leadhook.internal', true) is distinct from 'on' then
+    perform leadhook.ring(tg_op, null, tg_table_name);
+  end if;
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.ring_for_keys() IS 'After a statement on gemini_api: rings, since leads may have waited for a key.';
+
+CREATE FUNCTION leadhook.ring_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return jsonb_build_object(
+    'Content-Type', 'application/json',
+    'webhook-id', p_id,
+    'webhook-timestamp', p_timestamp::text,
+    'webhook-signature', (
+      select string_agg(leadhook.sign(s.secret, p_id, p_timestamp, p_body), ' ' order by s.place)
+      from regexp_split_to_table(btrim(p_secrets, E' \t\r\n'), '\s+') with ordinality as s (secret, place)
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.ring_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) IS 'The headers of one ring; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
+
+CREATE FUNCTION leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  if exists (
+    select from leadhook.jobs as j
+    where j.state = 'ready' and (p_user_id is null or j.user_id = p_user_id) and (p_tag is null or j.tag = p_tag)
+  ) then
+    perform leadhook.ring(p_cause);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text) IS 'Rings when leads of this user and tag (null: any) wait.';
+
+CREATE FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  url_set := false;
+  secret_set := false;
+  pg_net := exists (
+    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+  );
+  if to_regclass('vault.decrypted_secrets') is null then
+    return;
+  end if;
+  select
+    coalesce(bool_or(s.name = 'leadhook_ring_url'), false),
+    coalesce(bool_or(s.name = 'leadhook_ring_secret'), false)
+  into url_set, secret_set
+  from vault.decrypted_secrets as s
+  where s.name in ('leadhook_ring_url', 'leadhook_ring_secret') and btrim(s.decrypted_secret, E' \t\r\n') <> '';
+exception when assert_failure or others then
+  -- Not the message, which may quote what could not be decrypted.
+  vault_error := sqlstate;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) IS 'Whether pg_net is there and Vault holds the ring''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
+
+CREATE FUNCTION leadhook.set_aside(p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamp with time zone, p_token uuid DEFAULT NULL::uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into leadhook.jobs as j (lead_id, state, error_code, reason, eligible_at, found_by, finished_at)
+  values (
+    p_lead_id, 'dead', 'evaluation_failed', left(coalesce(nullif(p_reason, ''), 'unknown'), 500), p_touched_at, p_found_by, clock_timestamp()
+  )
+  on conflict (lead_id) do update set
+    state = 'dead', error_code = excluded.error_code, reason = excluded.reason, finished_at = excluded.finished_at,
+    claim_token = null, lease_until = null
+  where j.state <> 'leased' or j.claim_token = p_token;
+exception
+  when others then
+    -- Not even a row for it fits (a lead id too long for an index): then only the log can tell.
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    raise warning 'leadhook: lead % can not be set aside: %', left(p_lead_id, 100), sqlerrm;
+end
+$$;
+
+CREATE FUNCTION leadhook.set_aside_comparisons(p_token uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_lead record;
+  v_reason text;
+begin
+  for v_lead in
+    select c.replay_id, c.lead_id, c.user_id, c.tag from leadhook.comparisons as c where c.claim_token = p_token
+  loop
+    v_reason := 'the lead, its details or its prompts row are gone';
+    begin
+      continue when (
+        select d.lead from leadhook.describe_leads(array[v_lead.lead_id], array[v_lead.user_id], array[v_lead.tag]) as d
+      ) is not null;
+    exception when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_reason := sqlerrm;
+    end;
+    update leadhook.comparisons as c
+    set state = 'failed', claim_token = null, lease_until = null, error_code = 'evaluation_failed', reason = left(v_reason, 500),
+      finished_at = clock_timestamp()
+    where c.replay_id = v_lead.replay_id and c.lead_id = v_lead.lead_id;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.set_aside_comparisons(p_token uuid) IS 'Of the leads of this claim, those that can''t be described have failed.';
+
+CREATE FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_lead record;
+begin
+  for v_lead in
+    select j.lead_id, j.user_id, j.tag, j.eligible_at
+    from leadhook.jobs as j
+    where j.claim_token = p_token
+  loop
+    begin
+      perform d.lead from leadhook.describe_leads(array[v_lead.lead_id], array[v_lead.user_id], array[v_lead.tag]) as d;
+    exception
+      when others then
+        if not leadhook.blames_the_lead(sqlstate) then
+          raise;
+        end if;
+        perform leadhook.set_aside(v_lead.lead_id, sqlerrm, p_found_by, v_lead.eligible_at, p_token);
+    end;
+  end loop;
+end
+$$;
+
+CREATE FUNCTION leadhook.settle(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+  v_reason text;
+begin
+  if cardinality(p_lead_ids) = 0 then
+    return '{}';
+  end if;
+  begin
+    return leadhook.settle_at_once(p_lead_ids, p_touched_at, p_found_by, p_mode);
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_reason := sqlerrm;
+  end;
+  if v_middle > 0 then
+    return leadhook.settle(p_lead_ids[:v_middle], p_touched_at[:v_middle], p_found_by, p_mode)
+      || leadhook.settle(p_lead_ids[v_middle + 1:], p_touched_at[v_middle + 1:], p_found_by, p_mode);
+  end if;
+  perform leadhook.set_aside(p_lead_ids[1], v_reason, p_found_by, p_touched_at[1]);
+  return '{}';
+end
+$$;
+
+CREATE FUNCTION leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+declare
+  v_held_elsewhere text[];
+  v_gone text[];
+  v_now timestamptz := clock_timestamp();
+begin
+  -- Lock first, judge in a later statement: else a save that commits in between would be judged by rows from before it.
+  with locked as materialized (
+    select j.lead_id from leadhook.jobs as j where j.lead_id = any (p_lead_ids) for no key update skip locked
+  )
+  select coalesce(array_agg(j.lead_id), '{}') into v_held_elsewhere
+  from leadhook.jobs as j
+  where j.lead_id = any (p_lead_ids) and not exists (select from locked as l where l.lead_id = j.lead_id);
+
+  with asked as materialized (
+    select i.lead_id, max(i.touched_at) as touched_at
+    from unnest(p_lead_ids, p_touched_at) as i (lead_id, touched_at)
+    where i.lead_id is not null and not i.lead_id = any (v_held_elsewhere)
+    group by i.lead_id
+  ),
+  judged as materialized (
+    select
+      e.lead_id, e.user_id, e.tag, e.eligible,
+      e.known and e.has_details as registered,
+      e.scrapped and e.has_prompts and e.has_details as replayable,
+      a.touched_at
+    from leadhook.judge_eligibility(array(select a.lead_id from asked as a)) as e
+    join asked as a using (lead_id)
+  ),
+  answered as materialized (
+    select r.lead_id from unnest(case when p_mode = 'wake_all' then leadhook.find_answered(p_lead_ids) end) as r (lead_id)
+  ),
+  decided as materialized (
+    select
+      g.lead_id, g.user_id, g.tag, g.touched_at, j.state,
+      g.eligible and (
+        j.state = 'waiting'
+        or j.state = 'held' and (
+          p_mode = 'change' or p_mode = 'wake_all' and not exists (select from answered as r where r.lead_id = g.lead_id)
+        )
+        or j.state = 'done' and p_mode = 'change'
+        or j.state = 'dead' and p_mode in ('change', 'wake_all') and g.touched_at >= coalesce(j.leased_at, '-infinity')
+      ) as wakes,
+      j.state in ('ready', 'held') and p_mode in ('change', 'check')
+        and not (g.eligible or g.replayable and j.replay_id is not null) as sleeps,
+      g.replayable and j.replay_after is not null as asked_again
+    from judged as g
+    join leadhook.jobs as j using (lead_id)
+    where j.lead_id = any (p_lead_ids) and g.registered and j.state <> 'leased'
+  ),
+  -- A replay that was asked for while it was leased, and then given back, begins when nothing else wants it any more.
+  known as materialized (
+    select d.*, d.sleeps and d.asked_again as replays from decided as d
+  ),
+  moved as (
+    update leadhook.jobs as j set
+      user_id = d.user_id,
+      tag = d.tag,
+      state = case when d.wakes or d.replays then 'ready' when d.sleeps then 'waiting' else j.state end,
+      slow = d.replays or j.slow and not (d.wakes or d.sleeps),
+      run = j.run + (d.replays or d.wakes and d.state in ('done', 'dead'))::int,
+      attempts = case when d.wakes or d.replays then 0 else j.attempts end,
+      available_at = case when d.wakes or d.replays then v_now else j.available_at end,
+      eligible_at = case when d.wakes then d.touched_at when d.replays then v_now else j.eligible_at end,
+      found_by = case when d.wakes then p_found_by when d.replays then 'replay' else j.found_by end,
+      replay_id = case when d.replays then j.replay_after when not (d.wakes or d.sleeps) then j.replay_id end,
+      replay_after = case when not d.sleeps then j.replay_after end,
+      paid = case when d.wakes and d.state = 'done' then null else j.paid end,
+      error_code = case when not (d.wakes or d.replays) then j.error_code end,
+      reason = case when not (d.wakes or d.replays) then j.reason end,
+      finished_at = case when not (d.wakes or d.replays) then j.finished_at end
+    from known as d
+    where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id
+      and (d.wakes or d.sleeps or p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
+  ),
+  added as (
+    insert into leadhook.jobs as j (lead_id, user_id, tag, state, available_at, eligible_at, found_by)
+    select g.lead_id, g.user_id, g.tag, case when g.eligible then 'ready' else 'waiting' end, v_now, g.touched_at, p_found_by
+    from judged as g
+    where g.registered
+      and not exists (select from leadhook.jobs as k where k.lead_id = any (p_lead_ids) and k.lead_id = g.lead_id)
+    on conflict (lead_id) do update set
+      state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, available_at = excluded.available_at,
+      eligible_at = excluded.eligible_at, found_by = excluded.found_by
+    where j.state = 'waiting' and excluded.state = 'ready'
+  )
+  select array_agg(g.lead_id) into v_gone from judged as g where not g.registered and p_mode <> 'hint';
+
+  if v_gone is not null then
+    perform leadhook.forget_leads(v_gone);
+  end if;
+
+  if cardinality(v_held_elsewhere) = 0 then
+    return '{}';
+  end if;
+  return array(
+    select j.lead_id
+    from leadhook.jobs as j
+    where j.lead_id = any (v_held_elsewhere)
+      and (p_mode in ('change', 'wake_all') or p_mode <> 'hint' and j.state in ('waiting', 'ready', 'leased'))
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) IS 'Brings the jobs of these leads in line with the application''s tables; returns those that are locked by somebody else.';
+
+CREATE FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+  v_reason text;
+begin
+  begin
+    select s.made_ready, s.held into made_ready, held from leadhook.settle_swept_at_once(p_lead_ids, p_hold) as s;
+    return;
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    v_reason := sqlerrm;
+  end;
+  if v_middle = 0 then
+    perform leadhook.set_aside(p_lead_ids[1], v_reason, 'sweep', clock_timestamp());
+    made_ready := 0;
+    held := 0;
+    return;
+  end if;
+  select l.made_ready + r.made_ready, l.held + r.held
+  into made_ready, held
+  from leadhook.settle_swept(p_lead_ids[:v_middle], p_hold) as l, leadhook.settle_swept(p_lead_ids[v_middle + 1:], p_hold) as r;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'As settle_swept_at_once; a lead whose evaluation raises is set aside, and the others go on.';
+
+CREATE FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  with judged as materialized (
+    select e.lead_id, e.user_id, e.tag, e.eligible
+    from leadhook.judge_eligibility(p_lead_ids) as e
+    where e.known and e.has_details
+  ),
+  lanes as materialized (
+    select distinct g.user_id, g.tag from judged as g where p_hold and g.eligible
+  ),
+  -- Somebody asked for these leads after the installation, so they are no backlog.
+  asked_for as materialized (
+    select a.user_id, a.tag
+    from leadhook.find_prompted_lanes(
+      array(select l.user_id from lanes as l), array(select l.tag from lanes as l), (select c.installed_at from leadhook.controls as c)
+    ) as a
+  ),
+  decided as materialized (
+    select
+      g.lead_id, g.user_id, g.tag, j.state as was,
+      case
+        when not g.eligible then 'waiting'
+        when j.state is distinct from 'done' and p_hold and not exists (
+          select from asked_for as a where a.user_id = g.user_id and a.tag = g.tag
+        ) then 'held'
+        else 'ready'
+      end as becomes
+    from judged as g
+    left join leadhook.jobs as j using (lead_id)
+    where j.lead_id is null or j.state = 'waiting' or (j.state = 'done' and g.eligible)
+  ),
+  moved as (
+    update leadhook.jobs as j
+    set
+      user_id = d.user_id,
+      tag = d.tag,
+      state = d.becomes,
+      slow = d.becomes = 'held',
+      run = j.run + (d.was = 'done')::int,
+      attempts = case when d.becomes <> 'waiting' then 0 else j.attempts end,
+      available_at = clock_timestamp(),
+      eligible_at = case when d.becomes <> 'waiting' then clock_timestamp() else j.eligible_at end,
+      found_by = case when d.becomes <> 'waiting' then 'sweep' else j.found_by end,
+      replay_id = null,
+      paid = case when d.was <> 'done' then j.paid end,
+      error_code = case when d.becomes = 'waiting' then j.error_code end,
+      reason = case when d.becomes = 'waiting' then j.reason end,
+      finished_at = case when d.becomes = 'waiting' then j.finished_at end
+    from decided as d
+    where j.lead_id = d.lead_id and j.state = d.was
+      and (d.becomes <> 'waiting' or (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
+    returning d.becomes
+  ),
+  added as (
+    insert into leadhook.jobs (lead_id, user_id, tag, state, slow, eligible_at, found_by)
+    select
+      d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held',
+      case when d.becomes <> 'waiting' then clock_timestamp() end, 'sweep'
+    from decided as d
+    where d.was is null
+    on conflict (lead_id) do nothing
+    returning state
+  )
+  select count(*) filter (where c.becomes = 'ready'), count(*) filter (where c.becomes = 'held')
+  into made_ready, held
+  from (select m.becomes from moved as m union all select a.state from added as a) as c (becomes);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'Makes ready, or with p_hold held, the eligible ones of these leads that are unknown, waiting or done; registers the others as waiting.';
+
+CREATE FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  user_ids := '{}';
+  lanes := '{}';
+  budget_spent := false;
+  if exists (select from leadhook.pauses) then
+    select
+      case when bool_or(p.user_id is null) then 'paused' end,
+      coalesce(array_agg(p.user_id) filter (where p.user_id is not null and p.tag is null), '{}'),
+      coalesce(array_agg(p.user_id::text || ' ' || p.tag) filter (where p.tag is not null), '{}')
+    into everything, user_ids, lanes
+    from leadhook.pauses as p;
+  end if;
+  if exists (select from leadhook.budgets) then
+    select
+      coalesce(everything, case when bool_or(b.user_id is null) then 'spent' end),
+      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null), '{}'),
+      count(*) > 0
+    into everything, user_ids, budget_spent
+    from leadhook.budgets_left(p_now) as b
+    where b.left_usd <= 0 or b.left_usd < b.needed_usd;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) IS 'What a claim may not hand out: everything (why: paused or spent; null: not everything), users, and lanes spelt "user_id tag". budget_spent: some of it only until the next day in UTC.';
+
+CREATE FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  v_base64 text := rtrim(regexp_replace(p_secret, '^whsec_', ''), '=');
+  v_key bytea;
+begin
+  begin
+    v_key := decode(v_base64 || repeat('=', (4 - length(v_base64) % 4) % 4), 'base64');
+  exception when assert_failure or others then
+    -- decode()'s own words would quote a character of the secret
+    raise exception 'a webhook secret is not whsec_ and base64' using errcode = 'PT400';
+  end;
+  if length(v_key) not between 24 and 64 then
+    raise exception 'a webhook secret has % bytes, and needs 24 to 64', length(v_key) using errcode = 'PT400';
+  end if;
+  if p_id = '' or strpos(p_id, '.') > 0 then
+    raise exception 'a webhook id is not empty and has no dot' using errcode = 'PT400';
+  end if;
+  return 'v1,' || translate(
+    encode(leadhook.hmac_sha256(v_key, convert_to(p_id || '.' || p_timestamp || '.' || p_body, 'UTF8')), 'base64'), E'\n', ''
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) IS 'One Standard Webhooks signature (v1, symmetric) of a body, for a secret with or without its prefix whsec_.';
+
+CREATE FUNCTION leadhook.stop_slice(p_replay_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_after text := (select r.after_lead from leadhook.replays as r where r.id = p_replay_id);
+  v_lead_ids text[];
+begin
+  v_lead_ids := array(
+    select m.lead_id
+    from leadhook.replay_leads as m
+    where m.replay_id = p_replay_id and m.lead_id > v_after and not m.stopped
+    order by m.lead_id
+    limit 250
+  );
+  if cardinality(v_lead_ids) > 0 then
+    -- The drain's lock: what is judged here is judged by nobody else.
+    perform leadhook.lock_drain();
+    perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
+  end if;
+  update leadhook.comparisons as c
+  set state = 'stopped', paid = null, finished_at = clock_timestamp()
+  where c.replay_id = p_replay_id and c.lead_id = any (array(
+    select w.lead_id
+    from leadhook.comparisons as w
+    where w.replay_id = p_replay_id and w.state = 'ready'
+    order by w.lead_id
+    limit 2500
+    for update skip locked
+  ));
+  update leadhook.replays as r
+  set
+    phase = case
+      when v_lead_ids[250] is not null
+        or exists (select from leadhook.comparisons as c where c.replay_id = p_replay_id and c.state = 'ready') then 'stopping'
+      else 'stopped'
+    end,
+    after_lead = coalesce(v_lead_ids[250], '')
+  where r.id = p_replay_id;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.stop_slice(p_replay_id bigint) IS 'Takes the next leads of a replay out of the queue.';
+
+CREATE FUNCTION leadhook.sum_comparisons(p_replay_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  select jsonb_build_object(
+    'compared', count(*) filter (where c.old_score is not null),
+    'without_old_score', count(*) filter (where c.old_score is null),
+    'old_mean', round(avg(c.old_score), 2),
+    'new_mean', round(avg(c.new_score) filter (where c.old_score is not null), 2),
+    'mean_change', round(avg(c.new_score - c.old_score), 2),
+    'up', count(*) filter (where c.old_score < 50 and c.new_score >= 50),
+    'down', count(*) filter (where c.old_score >= 50 and c.new_score < 50)
+  )
+  from leadhook.comparisons as c
+  where c.replay_id = sum_comparisons.p_replay_id and c.state = 'done'
+$$;
+
+COMMENT ON FUNCTION leadhook.sum_comparisons(p_replay_id bigint) IS 'Of what is compared so far: means, and how many cross 50 upwards and downwards; new_mean is of those with an old score.';
+
+CREATE FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  v_window text[] := array(
+    select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id limit 500
+  );
+  v_gone text[];
+  v_changed text[];
+begin
+  looked_at := cardinality(v_window);
+  last_lead := v_window[500];
+  select
+    coalesce(array_agg(j.lead_id) filter (where e.gone and j.errand is null), '{}'),
+    coalesce(array_agg(j.lead_id) filter (where j.state = 'ready' and e.gone is not true and (
+      e.failed
+      or not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts)
+      or (j.user_id, j.tag) is distinct from (e.user_id, e.tag)
+    )), '{}')
+  into v_gone, v_changed
+  from leadhook.jobs as j
+  join (
+    select e.*, not (e.known and e.has_details) as gone
+    from jsonb_to_recordset(leadhook.judge_each(v_window)) as e (
+      lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, eligible boolean,
+      failed boolean
+    )
+  ) as e using (lead_id)
+  where j.lead_id = any (v_window);
+
+  removed := leadhook.forget_leads(array(
+    select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
+  ));
+  perform leadhook.settle(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) IS 'Looks at the next jobs: forgets leads that are gone, puts what is no longer eligible to sleep; last_lead is null when these were the last.';
+
+CREATE FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT made_ready integer, OUT held integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  v_window text[] := array(
+    select d.lead_id from public.lead_details as d
+    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and d.lead_id > p_after_lead
+    order by d.lead_id
+    limit 500
+  );
+  v_hold boolean := (select c.backlog = 'hold' and c.first_round_finished_at is null from leadhook.controls as c);
+begin
+  looked_at := cardinality(v_window);
+  last_lead := v_window[500];
+  select s.made_ready, s.held
+  into made_ready, held
+  from leadhook.settle_swept(array(
+    select distinct w.lead_id
+    from unnest(v_window) as w (lead_id)
+    left join leadhook.jobs as j using (lead_id)
+    where j.lead_id is null or j.state in ('waiting', 'done')
+  ), v_hold) as s;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT made_ready integer, OUT held integer) IS 'Looks at the next unsent leads; last_lead is null when these were the last.';
+
+CREATE FUNCTION leadhook.sweep_records(p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_replay_ids bigint[];
+begin
+  delete from leadhook.attempts as t where t.id = any (array(
+    select o.id from leadhook.attempts as o where o.finished_at < p_now - interval '90 days' order by o.finished_at limit 5000
+  ));
+  delete from leadhook.rings as r where r.id = any (array(
+    select o.id from leadhook.rings as o where o.rung_at < p_now - interval '30 days' order by o.rung_at limit 5000
+  ));
+  v_replay_ids := array(
+    select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 100
+  );
+  delete from leadhook.replay_leads as m where (m.replay_id, m.lead_id) in (
+    select o.replay_id, o.lead_id from leadhook.replay_leads as o where o.replay_id = any (v_replay_ids) limit 5000
+  );
+  delete from leadhook.comparisons as c where (c.replay_id, c.lead_id) in (
+    select o.replay_id, o.lead_id from leadhook.comparisons as o where o.replay_id = any (v_replay_ids) limit 5000
+  );
+  delete from leadhook.replays as r
+  where r.id = any (v_replay_ids)
+    and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id)
+    and not exists (select from leadhook.comparisons as c where c.replay_id = r.id);
+  delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
+  delete from leadhook.api_keys as k
+  where k.changed_at < p_now - interval '30 days' and not exists (
+    select from public.gemini_api as g where leadhook.key_fingerprint(g.api_key) = k.fingerprint
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are gone, the costs of a day after 800.';
+
+CREATE FUNCTION leadhook.text_items(p_list jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select array(
+    select i.item
+    from jsonb_array_elements_text(case when jsonb_typeof(text_items.p_list) = 'array' then text_items.p_list else '[]' end) as i (item)
+  )
+$$;
+
+COMMENT ON FUNCTION leadhook.text_items(p_list jsonb) IS 'The items of a list as text; empty for anything that is no list.';
+
+CREATE FUNCTION leadhook.touch_leads() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '500ms'
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead_ids text[];
+begin
+  if current_setting('leadhook.internal', true) = 'on' then
+    return null;
+  end if;
+  if tg_op = 'TRUNCATE' then
+    perform leadhook.append_everything();
+    perform leadhook.ring(tg_op, null, tg_table_name);
+    return null;
+  end if;
+
+  begin
+    if tg_op = 'INSERT' then
+      select array_agg(c.lead_id) into v_lead_ids
+      from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
+    elsif tg_op = 'DELETE' then
+      select array_agg(c.lead_id) into v_lead_ids
+      from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
+    elsif tg_table_name = 'all_leads' then
+      -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
+      select array_agg(distinct c.lead_id) into v_lead_ids
+      from (
+        select r.lead_id::text
+        from (
+          select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
+          union all
+          select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
+        ) as r (lead_id, user_id, tag, scrapped, side)
+        where r.lead_id is not null
+        group by r.lead_id, r.user_id, r.tag, r.scrapped
+        having sum(r.side) <> 0
+      ) as c (lead_id);
+    else
+      select array_agg(c.lead_id) into v_lead_ids
+      from (
+        select r.lead_id::text
+        from (
+          select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
+          union all
+          select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
+        ) as r (lead_id, unsent, side)
+        where r.lead_id is not null
+        group by r.lead_id
+        having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
+      ) as c (lead_id);
+    end if;
+    if v_lead_ids is null then
+      return null;
+    end if;
+    perform leadhook.append_touches(v_lead_ids);
+  exception when assert_failure or others then
+    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
+    begin
+      v_lead_ids := null;
+      if tg_op = 'UPDATE' then
+        select array_agg(c.lead_id) into v_lead_ids
+        from (
+          select n.lead_id::text from new_rows as n where n.lead_id is not null
+          union
+          select o.lead_id::text from old_rows as o where o.lead_id is not null
+        ) as c (lead_id);
+        perform leadhook.append_touches(v_lead_ids);
+      else
+        perform leadhook.append_everything();
+      end if;
+    exception when assert_failure or others then
+      perform leadhook.append_everything();
+    end;
+  end;
+
+  perform leadhook.ring(tg_op, cardinality(v_lead_ids), tg_table_name, v_lead_ids[1:20]);
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.touch_leads() IS 'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and rings. Reads no table.';
+
+CREATE FUNCTION leadhook.touch_prompts() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '500ms'
+    SET jit TO 'off'
+    AS $$
+begin
+  if current_setting('leadhook.internal', true) = 'on' then
+    return null;
+  end if;
+  begin
+    if tg_op = 'INSERT' then
+      insert into leadhook.touches (kind, n, user_id, tag, prompts_inserted)
+      select distinct 'prompts', 0, n.user_id, n.tag, true
+      from new_rows as n
+      where n.user_id is not null and n.tag is not null;
+    else
+      insert into leadhook.touches (kind, n, user_id, tag)
+      select distinct 'prompts', 0, r.user_id, r.tag
+      from (
+        select n.user_id, n.tag, n::text, 1 from new_rows as n
+        union all
+        select o.user_id, o.tag, o::text, -1 from old_rows as o
+      ) as r (user_id, tag, row_text, side)
+      where r.user_id is not null and r.tag is not null
+      group by r.user_id, r.tag, r.row_text
+      having sum(r.side) > 0;
+    end if;
+    if not found then
+      return null;
+    end if;
+  exception when assert_failure or others then
+    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all leads are to be looked at: ' || sqlerrm);
+    perform leadhook.append_everything();
+  end;
+  perform leadhook.ring(tg_op, null, tg_table_name);
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.touch_prompts() IS 'After a statement on prompts: appends the users and tags that have a new or changed row, and rings. Reads no table.';
+
+CREATE FUNCTION leadhook.trigger_states() RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select jsonb_object_agg(w.relation, coalesce(h.events, 0) & w.events = w.events)
+  from (values ('all_leads', 60), ('lead_details', 60), ('prompts', 20), ('gemini_api', 20)) as w (relation, events)
+  left join lateral (
+    select bit_or(t.tgtype::int) as events
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+    where t.tgrelid = to_regclass('public.' || w.relation) and t.tgenabled in ('O', 'A') and f.pronamespace = 'leadhook'::regnamespace
+  ) as h on true
+$$;
+
+COMMENT ON FUNCTION leadhook.trigger_states() IS 'For each watched table, whether enabled triggers of ours see all that matters.';
+
+CREATE FUNCTION leadhook.try_lock_sweep() RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  return pg_catalog.pg_try_advisory_xact_lock(727201, 3);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.try_lock_sweep() IS 'False while another transaction sweeps; true keeps others from sweeping until this one ends.';
+
+CREATE FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_asleep text[];
+begin
+  perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
+
+  with waiting as materialized (
+    select
+      m.lead_id, m.run, m.outcome, j.run < m.run as is_after,
+      (
+        select max(o.replay_id)
+        from leadhook.replay_leads as o
+        where o.lead_id = m.lead_id and o.run = m.run and o.replay_id <> p_replay_id and not o.stopped
+      ) as heir,
+      coalesce(
+        m.before,
+        (
+          select jsonb_build_object(
+            'state', case t.outcome when 'saved' then 'done' when 'unwanted' then 'waiting' else 'dead' end,
+            'run', t.run, 'attempts', 0, 'slow', false, 'eligible_at', t.eligible_at, 'found_by', t.found_by,
+            'error_code', case when t.outcome <> 'saved' then coalesce(t.error_code, t.outcome) end,
+            'reason', case when t.outcome <> 'saved' then coalesce(t.reason, t.outcome) end,
+            'finished_at', t.finished_at
+          )
+          from leadhook.attempts as t
+          where m.outcome = 'queued_after' and t.lead_id = m.lead_id and t.run = m.run - 1
+          order by t.id desc
+          limit 1
+        ),
+        '{"state": "waiting", "run": 1, "attempts": 0, "slow": false}'
+      ) as before
+    from leadhook.replay_leads as m
+    join leadhook.jobs as j using (lead_id)
+    where m.replay_id = p_replay_id and m.lead_id = any (p_lead_ids) and not m.stopped
+      and (j.replay_id = p_replay_id and j.state = 'ready' and j.run = m.run or j.replay_after = p_replay_id and j.run < m.run)
+  ),
+  marked as (
+    update leadhook.replay_leads as m set stopped = true from waiting as w where m.replay_id = p_replay_id and m.lead_id = w.lead_id
+  ),
+  inherited as (
+    update leadhook.replay_leads as m
+    set outcome = w.outcome, before = w.before
+    from waiting as w
+    where m.replay_id = w.heir and m.lead_id = w.lead_id and m.outcome = 'already_queued' and w.outcome = 'queued'
+  ),
+  handed_over as (
+    update leadhook.jobs as j
+    set
+      replay_id = case when w.is_after then j.replay_id else w.heir end,
+      replay_after = case when w.is_after then w.heir else j.replay_after end
+    from waiting as w
+    where j.lead_id = w.lead_id and (w.is_after or w.heir is not null or w.outcome = 'already_queued')
+  ),
+  put_back as (
+    update leadhook.jobs as j
+    set
+      state = b.state,
+      run = b.run,
+      attempts = b.attempts,
+      slow = b.slow,
+      available_at = coalesce(b.available_at, j.available_at),
+      eligible_at = b.eligible_at,
+      found_by = b.found_by,
+      replay_id = null,
+      paid = case when b.state <> 'done' then j.paid end,
+      error_code = b.error_code,
+      reason = b.reason,
+      finished_at = b.finished_at
+    from waiting as w
+    cross join lateral jsonb_to_record(w.before) as b (
+      state text, run int, attempts int, slow boolean, available_at timestamptz, eligible_at timestamptz, found_by text,
+      error_code text, reason text, finished_at timestamptz
+    )
+    where j.lead_id = w.lead_id and not w.is_after and w.heir is null and w.outcome <> 'already_queued'
+    returning j.lead_id, b.state
+  )
+  select coalesce(array_agg(p.lead_id) filter (where p.state in ('waiting', 'done')), '{}') into v_asleep from put_back as p;
+
+  -- The application may have wanted them meanwhile, which changed nothing while they were queued.
+  perform leadhook.settle(v_asleep, array_fill(clock_timestamp(), array[cardinality(v_asleep)]), 'replay', 'change');
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) IS 'Makes the jobs of these leads what they were before this replay, where they are not leased yet.';
+
+CREATE FUNCTION leadhook.unquote(p_json text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_json = 'null' then
+    return null;
+  elsif p_json not like '"%' then
+    return p_json;
+  end if;
+  -- A pair of backslashes and a whole surrogate pair are matched first and kept.
+  return regexp_replace(
+    p_json, '(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u0000|\\u[dD][89a-fA-F][0-9a-fA-F]{2}', '\1', 'g'
+  )::jsonb #>> '{}';
+exception when data_exception then
+  return p_json;
+end
+$$;
+
+CREATE FUNCTION leadhook.usage_of(p_lead_ids text[]) RETURNS TABLE(known bigint, calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric, model_ms numeric)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  select
+    count(distinct t.lead_id), sum(t.calls), sum(t.input_tokens), sum(t.cached_tokens), sum(t.output_tokens), sum(t.thinking_tokens),
+    sum(t.cost_usd), sum(t.model_ms)
+  from (
+    select v.lead_id, max(v.run) as run from leadhook.verdicts as v where v.lead_id = any (usage_of.p_lead_ids) group by v.lead_id
+  ) as v
+  join leadhook.attempts as t on t.lead_id = v.lead_id and t.run = v.run and t.calls > 0
+$$;
+
+CREATE FUNCTION leadhook.waiting_work(p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_shut record := leadhook.shut_gates(p_now);
+  v_oldest timestamptz := least(leadhook.first_due(false, p_now, '{}', '{}'), leadhook.first_due(true, p_now, '{}', '{}'));
+  v_unclaimed timestamptz := (select t.touched_at from leadhook.touches as t order by t.id limit 1);
+begin
+  if v_shut.everything is null then
+    v_unclaimed := least(
+      v_unclaimed,
+      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes),
+      leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
+      (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
+    );
+  end if;
+  return jsonb_build_object(
+    'oldest_ready_ms', case when v_oldest <= p_now and isfinite(v_oldest) then floor(extract(epoch from p_now - v_oldest) * 1000)::bigint end,
+    'unclaimed_ms', case when v_unclaimed <= p_now and isfinite(v_unclaimed) then floor(extract(epoch from p_now - v_unclaimed) * 1000)::bigint end,
+    'working', exists (select from leadhook.jobs as j where j.state = 'leased' and j.lease_until > p_now),
+    'workers', (
+      select coalesce(jsonb_agg(to_jsonb(w) order by least(w.claimed_ms, w.swept_ms), w.worker), '[]')
+      from (
+        select
+          w.worker, floor(extract(epoch from p_now - w.claimed_at) * 1000)::bigint as claimed_ms,
+          floor(extract(epoch from p_now - w.swept_at) * 1000)::bigint as swept_ms
+        from leadhook.workers as w
+        order by greatest(w.claimed_at, w.swept_at) desc
+        limit 20
+      ) as w
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) IS 'What waits and who works: oldest_ready_ms, how long the oldest ready lead of either priority has been due; unclaimed_ms, how long a claim could have taken something (a change, a lead neither paused nor over budget, or one whose lease ran out); working, whether a lead is leased; workers, the last 20 seen.';
+
+CREATE FUNCTION leadhook.warn(p_words text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET client_min_messages TO 'error'
+    AS $$
+begin
+  raise warning 'leadhook: %', p_words;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.warn(p_words text) IS 'Writes to the server''s log and to nobody else. `raise log` would write the application''s whole statement beside it, leads and all.';
+
+CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_phase text := (
+    select r.phase from leadhook.replays as r where r.id = p_replay_id and r.phase in ('queueing', 'stopping') for update skip locked
+  );
+begin
+  if v_phase = 'queueing' then
+    perform leadhook.queue_slice(p_replay_id);
+  elsif v_phase = 'stopping' then
+    perform leadhook.stop_slice(p_replay_id);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) IS 'One slice of a replay that is being made or unmade, unless somebody else is at it.';
+
+CREATE FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if leadhook.is_too_big(p_value, p_most) then
+    return to_jsonb('(too big to be read)'::text);
+  end if;
+  return jsonb_build_object('json', left(to_json(p_value)::text, p_characters));
+end
+$$;
+
+CREATE FUNCTION leadhook.write_answers(p_answers jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'extensions'
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'on'
+    SET seq_page_cost TO '100'
+    AS $$
+declare
+  v_lead_ids text[] := array(select a.lead_id from jsonb_to_recordset(p_answers) as a (lead_id text));
+  v_written int;
+begin
+  with answers as materialized (
+    select a.*
+    from jsonb_to_recordset(p_answers) as a (
+      lead_id text, tag text, name text, linkedin_url text, location text, score int, response text, should_contact int, subject text,
+      message text
+    )
+  ),
+  present as materialized (
+    select l.lead_id, count(*) as rows, count(*) filter (where l.tag is not distinct from a.tag) as rows_of_tag
+    from public.llm_response as l
+    join answers as a on a.lead_id = l.lead_id
+    where l.lead_id = any (v_lead_ids)
+    group by l.lead_id
+  ),
+  replaced as (
+    update public.llm_response as l
+    set tag = a.tag, name = a.name, linkedin_url = a.linkedin_url, location = a.location, score = a.score, response = a.response,
+      should_contact = a.should_contact, subject = a.subject, message = a.message
+    from answers as a
+    where l.lead_id = any (v_lead_ids) and l.lead_id = a.lead_id
+      -- A subquery and not a join: with wrong statistics llm_response would be read once for each row of present.
+      and (
+        select case when p.rows_of_tag > 0 then l.tag is not distinct from a.tag else p.rows = 1 end
+        from present as p
+        where p.lead_id = a.lead_id
+      )
+    returning a.lead_id
+  ),
+  added as (
+    insert into public.llm_response (lead_id, tag, name, linkedin_url, location, score, response, should_contact, subject, message)
+    select a.lead_id, a.tag, a.name, a.linkedin_url, a.location, a.score, a.response, a.should_contact, a.subject, a.message
+    from answers as a
+    left join present as p on p.lead_id = a.lead_id
+    where coalesce(p.rows, 0) <> 1 and coalesce(p.rows_of_tag, 0) = 0
+    returning lead_id
+  )
+  select count(distinct w.lead_id) into v_written from (select r.lead_id from replaced as r union all select a.lead_id from added as a) as w;
+  if v_written < cardinality(v_lead_ids) then
+    raise exception 'a trigger on llm_response discards the row';
+  end if;
+
+  update public.lead_details as d set sent_to_llm = true where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true;
+  set constraints all immediate;
+  if exists (select from public.lead_details as d where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true) then
+    raise exception 'sent_to_llm does not stay true: a trigger on lead_details discards the update or takes it back';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.write_answers(p_answers jsonb) IS 'Writes answers into llm_response and marks their leads as sent: all or, by raising, none. An answer replaces the rows of its lead and tag; where there are none, the lead''s only row; else it is added.';
+
+CREATE FUNCTION leadhook.write_each_answer(p_answers jsonb) RETURNS TABLE(lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET lock_timeout TO '50ms'
+    AS $_$
+#variable_conflict use_column
+declare
+  v_until timestamptz := least(clock_timestamp() + interval '3 s', statement_timestamp() + interval '4 s');
+  v_answer jsonb;
+  v_tried jsonb := '[]';
+  v_outcome text;
+  v_reason text;
+  v_sqlstate text;
+  v_raised boolean;
+  v_constraint text;
+  v_schema text;
+  v_context text;
+begin
+  for v_answer in select a.answer from jsonb_array_elements(p_answers) as a (answer) loop
+    v_outcome := 'saved';
+    v_sqlstate := null;
+    v_reason := null;
+    v_constraint := null;
+    v_raised := false;
+    begin
+      if clock_timestamp() > v_until then
+        v_outcome := 'busy';
+        v_sqlstate := 'out_of_time';
+      else
+        perform leadhook.write_answers(jsonb_build_array(v_answer));
+      end if;
+    exception when query_canceled or assert_failure or others then
+      get stacked diagnostics v_constraint = constraint_name, v_schema = schema_name, v_context = pg_exception_context;
+      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
+        raise;
+      end if;
+      v_sqlstate := sqlstate;
+      v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
+      v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
+      v_outcome := case
+        when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
+        when leadhook.blames_the_lead(sqlstate) then 'refused'
+        else 'failed'
+      end;
+    end;
+    v_tried := v_tried || jsonb_build_object(
+      'lead_id', v_answer ->> 'lead_id', 'fence', (v_answer ->> 'fence')::bigint, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
+      'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, nullif(v_constraint, ''))
+    );
+  end loop;
+
+  -- What befalls every lead is the installation's fault. What befalls one while others are written is about that one, unless it may pass.
+  if not jsonb_path_exists(v_tried, '$[*] ? (@.outcome != "failed" && @.sqlstate != "out_of_time")')
+    and jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "failed")') then
+    v_tried := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "failed")');
+    raise exception using errcode = v_tried ->> 'sqlstate', message = v_tried ->> 'reason';
+  end if;
+  return query
+  select
+    t.lead_id, t.fence, o.outcome,
+    case o.outcome when 'refused' then 'refused' when 'busy' then t.sqlstate end,
+    t.reason,
+    case when o.outcome = 'refused' then t.note end
+  from jsonb_to_recordset(v_tried) as t (lead_id text, fence bigint, outcome text, sqlstate text, reason text, raised boolean, note text)
+  cross join lateral (
+    select case
+      when t.outcome <> 'failed' then t.outcome
+      when not jsonb_path_exists(v_tried, '$[*] ? (@.outcome == "saved")') then 'busy'
+      when left(t.sqlstate, 2) in ('08', '53', '55', '57', '58') and not t.raised then 'busy'
+      else 'refused'
+    end
+  ) as o (outcome);
+end
+$_$;
+
+COMMENT ON FUNCTION leadhook.write_each_answer(p_answers jsonb) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead.';
+
+CREATE FUNCTION public.leadhook_answers(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_min_score integer DEFAULT NULL::integer, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_limit integer DEFAULT 20) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_lead_ids text[];
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception using errcode = 'PT400', message = 'p_limit must be 1 to 1000';
+  end if;
+  -- One more than is asked for: whether there are more.
+  v_lead_ids := array(
+    select v.lead_id
+    from leadhook.verdicts as v
+    join leadhook.jobs as j on j.lead_id = v.lead_id
+    where (p_user_id is null or j.user_id = p_user_id)
+      and (p_tag is null or j.tag = p_tag)
+      and (p_min_score is null or v.score >= p_min_score)
+      and (p_since is null or v.created_at >= p_since)
+      and not exists (select from leadhook.verdicts as n where n.lead_id = v.lead_id and n.run > v.run)
+    order by v.created_at desc, v.lead_id
+    limit p_limit + 1
+  );
+  return (
+    with known as materialized (
+      select distinct a.lead_id from public.all_leads as a where a.lead_id = any (v_lead_ids)
+    ),
+    details as materialized (
+      select distinct on (d.lead_id) d.lead_id, left(d.name::text, 200) as name
+      from public.lead_details as d
+      where d.lead_id = any (v_lead_ids)
+      order by d.lead_id, (d.sent_to_llm is not true) desc, d::text desc
+    ),
+    newest as (
+      select distinct on (v.lead_id)
+        v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags,
+        v.model, v.prompt_version, v.written, v.created_at
+      from leadhook.verdicts as v
+      join leadhook.jobs as j on j.lead_id = v.lead_id
+      -- Who was deleted is gone from here before the next claim has looked at it.
+      join known as k on k.lead_id = v.lead_id
+      left join details as d on d.lead_id = v.lead_id
+      where v.lead_id = any (v_lead_ids[:p_limit])
+      order by v.lead_id, v.run desc
+    )
+    select json_build_object(
+      'now', clock_timestamp(),
+      'answers', coalesce(json_agg(to_jsonb(n) order by n.created_at desc, n.lead_id), '[]'),
+      'has_more', cardinality(v_lead_ids) > p_limit
+    )
+    from newest as n
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) IS 'The newest answer of each lead, the newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. written: whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
+
+CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_cause text DEFAULT 'due'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false) RETURNS json
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $_$
+declare
+  v_hints text[] := array(select distinct h from unnest(p_hints) as h where h is not null);
+  v_wrong text := case
+    when p_token is null then 'p_token is missing'
+    when coalesce(p_worker, '') = '' then 'p_worker is missing'
+    when p_limit is null or p_limit not between 1 and 50 then 'p_limit must be 1 to 50'
+    when p_slow_limit is null or p_slow_limit not between 0 and p_limit then 'p_slow_limit must be 0 to p_limit'
+    when coalesce(cardinality(p_hints), 0) > 500 then 'p_hints holds more than 500 ids'
+    when exists (select from unnest(v_hints) as h where length(h) > 200) then 'an id in p_hints is longer than 200 characters'
+    when p_cause is null or p_cause not in ('start', 'ring', 'due', 'sweep') then 'p_cause must be start, ring, due or sweep'
+    when jsonb_typeof(p_price) <> 'object' or p_price <> '{}' and (p_price @@ '
+      $.lead_usd >= 0 && $.byte_usd >= 0 && $.most_lead_bytes >= 0 && $.most_prompts_bytes >= 0') is not true
+      then 'p_price must be {} or hold lead_usd, byte_usd, most_lead_bytes and most_prompts_bytes, 0 or more'
+  end;
+begin
+  if v_wrong is not null then
+    raise exception using errcode = 'PT400', message = v_wrong;
+  end if;
+  begin
+    perform leadhook.lock_claims();
+    perform leadhook.lock_drain();
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause, p_price, coalesce(p_bare, false));
+  exception
+    -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
+    when lock_not_available or deadlock_detected then
+      return (
+        select json_build_object(
+          'busy', true, 'cut', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json,
+          'cursor', p_cursor, 'next_due_ms', 250,
+          'lease_ms', round(c.lease_s * 1000)::int,
+          'renew_ms', round(c.renew_s * 1000)::int,
+          'start_limit_ms', round(c.start_limit_s * 1000)::int
+        )
+        from leadhook.controls as c
+      );
+  end;
+end
+$_$;
+
+COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+
+CREATE FUNCTION public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit integer, p_price jsonb DEFAULT NULL::jsonb) RETURNS json
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_has_budgets boolean := exists (select from leadhook.budgets);
+  v_unpriced boolean := v_has_budgets and p_price is not null and not p_price ? 'lead_usd';
+  v_now timestamptz;
+  v_keys json;
+  v_leads json := '[]';
+  v_prompts json := '{}';
+begin
+  if p_token is null or p_limit is null or p_limit not between 1 and 50 then
+    raise exception 'p_token is wanted, and a p_limit of 1 to 50' using errcode = 'PT400';
+  end if;
+  if v_has_budgets then
+    -- The claim's lock: what is left of a budget is counted by one at a time.
+    perform leadhook.lock_claims();
+  end if;
+  v_now := clock_timestamp();
+  v_keys := (
+    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried))
+    from leadhook.healthy_keys() as k
+  );
+  if v_keys is not null and not v_unpriced then
+    if not exists (select from leadhook.comparisons as c where c.claim_token = p_token) then
+      perform leadhook.lease_comparisons(p_token, p_limit, v_now);
+    end if;
+    begin
+      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
+    exception when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+    end;
+    if json_array_length(v_leads) < (select count(*) from leadhook.comparisons as c where c.claim_token = p_token) then
+      perform leadhook.set_aside_comparisons(p_token);
+      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
+    end if;
+    if p_price ? 'lead_usd' then
+      perform leadhook.reserve_comparisons(p_token, v_leads, v_prompts, p_price);
+      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
+    end if;
+  end if;
+  return json_build_object(
+    'leads', v_leads,
+    'prompts', v_prompts,
+    'keys', coalesce(v_keys, '[]'),
+    'lease_ms', 300000,
+    'start_limit_ms', 150000,
+    'next_due_ms', case when not v_unpriced then leadhook.comparisons_due_ms(v_now) end
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit integer, p_price jsonb) IS 'Leases up to p_limit comparisons with all that their judgement needs; shaped like a claim''s reply. The same token again returns the same. p_price: as in a claim.';
+
+CREATE FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_items jsonb;
+  v_ended jsonb;
+  v_now timestamptz;
+begin
+  perform leadhook.read_results(p_results);
+  perform leadhook.require_leases(p_releases);
+  if exists (
+    select from jsonb_array_elements(p_releases) as i (item)
+    where (i.item ->> 'outcome') is null or (i.item ->> 'outcome') not in ('retry', 'returned', 'dead')
+  ) then
+    raise exception 'the outcome of a release is retry, returned or dead' using errcode = 'PT400';
+  end if;
+  v_items := p_releases || (select coalesce(jsonb_agg(i.item || '{"outcome": "done"}'), '[]') from jsonb_array_elements(p_results) as i (item));
+
+  perform
+  from leadhook.comparisons as c
+  join jsonb_to_recordset(v_items) as i (lead_id text, fence bigint) on i.lead_id = c.lead_id and i.fence = c.fence
+  order by c.replay_id, c.lead_id
+  for no key update of c;
+  v_now := clock_timestamp();
+  v_ended := (select jsonb_agg(to_jsonb(e)) from leadhook.end_comparisons(p_worker, v_items, v_now) as e);
+
+  return jsonb_build_object(
+    'leases', (
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', i.lead_id, 'fence', i.fence, 'outcome', coalesce(
+        e.outcome, case when c.lead_id is null then 'gone' when c.state = 'done' and c.fence = i.fence then 'saved' else 'lease_lost' end
+      ))), '[]')
+      from (select distinct i.lead_id, i.fence from jsonb_to_recordset(v_items) as i (lead_id text, fence bigint)) as i
+      left join jsonb_to_recordset(v_ended) as e (lead_id text, fence bigint, outcome text) using (lead_id, fence)
+      left join lateral (
+        select c.lead_id, c.state, c.fence from leadhook.comparisons as c where c.lead_id = i.lead_id order by c.fence = i.fence desc limit 1
+      ) as c on true
+    ),
+    'next_due_ms', leadhook.comparisons_due_ms(v_now)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb) IS 'Keeps finished comparisons, and takes back the others. Outcomes: saved, released, dead, lease_lost, gone. Writes nothing to the application''s tables.';
+
+CREATE FUNCTION public.leadhook_explain(p_lead_id text) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_judged record;
+  v_failure text;
+  v_job jsonb := leadhook.describe_job(p_lead_id);
+  v_touches jsonb;
+  v_keys jsonb;
+begin
+  if coalesce(p_lead_id, '') = '' then
+    raise exception 'p_lead_id is missing' using errcode = 'PT400';
+  end if;
+  begin
+    select e.* into v_judged from leadhook.judge_eligibility(array[p_lead_id]) as e;
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    v_failure := left(sqlerrm, 500);
+    select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_judged;
+  end;
+  v_touches := leadhook.pending_touches(p_lead_id, v_judged.user_id, v_judged.tag);
+  begin
+    v_keys := (select to_jsonb(k) from leadhook.key_states() as k) || jsonb_build_object('parked', leadhook.parked_keys());
+  exception when undefined_table or undefined_column or insufficient_privilege then
+    v_keys := '{}';
+  end;
+  return (
+    select json_build_object(
+      'lead_id', p_lead_id,
+      'now', v_now,
+      'eligibility', case when v_failure is null then to_jsonb(v_judged) end,
+      'failure', v_failure,
+      'answered', r.answer is not null,
+      'answer', r.answer,
+      'tags_of_user', case when v_judged.has_prompts is false then (
+        select coalesce(jsonb_agg(distinct p.tag), '[]')
+        from (select p.tag from public.prompts as p where p.user_id = v_judged.user_id limit 20) as p
+      ) else '[]' end,
+      'job', v_job,
+      'touches', v_touches,
+      'queue', leadhook.place_in_queue(p_lead_id, v_now),
+      'keys', v_keys,
+      'pauses', g.gates -> 'pauses',
+      'budgets', g.gates -> 'budgets',
+      'rings', leadhook.find_rings(
+        coalesce(v_touches #>> '{of_lead,0,touched_at}', v_job ->> 'eligible_at')::timestamptz,
+        (v_touches #>> '{of_lead,0,xact}')::xid8
+      ),
+      'triggers', leadhook.trigger_states(),
+      'dashboard_webhooks', leadhook.dashboard_webhooks(),
+      'ring', to_jsonb(s),
+      'backlog', c.backlog,
+      'first_round_finished_at', c.first_round_finished_at,
+      'max_attempts', c.max_attempts,
+      'attempts', h.history -> 'attempts',
+      'verdicts', h.history -> 'verdicts',
+      'replays', h.history -> 'replays'
+    )
+    from leadhook.controls as c
+    cross join leadhook.ring_settings() as s
+    cross join leadhook.describe_history(p_lead_id) as h (history)
+    cross join leadhook.describe_gates(v_judged.user_id, v_judged.tag, v_now) as g (gates)
+    left join lateral (
+      select jsonb_build_object(
+        'score', l.score, 'should_contact', l.should_contact, 'response', left(l.response::text, 20000), 'subject', left(l.subject::text, 2000),
+        'message', left(l.message::text, 20000)
+      ) as answer
+      from public.llm_response as l
+      where l.lead_id = p_lead_id
+      order by l.tag is not distinct from v_judged.tag desc, l::text
+      limit 1
+    ) as r on true
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_explain(p_lead_id text) IS 'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending touches, place in the queue, keys, the rings around its change with pg_net''s answers, triggers, attempts, verdicts, replays. Changes nothing.';
+
+CREATE FUNCTION public.leadhook_pause(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_new boolean;
+begin
+  perform leadhook.check_gate(p_user_id, p_tag, p_actor);
+  insert into leadhook.pauses (user_id, tag, actor, reason)
+  values (p_user_id, p_tag, left(btrim(p_actor), 200), left(p_reason, 500))
+  on conflict do nothing;
+  v_new := found;
+  return jsonb_build_object('paused', v_new, 'already', not v_new);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leads at work are finished. already: it was paused before, and stays as it was.';
+
+CREATE FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_lead_ids text[];
+begin
+  if jsonb_typeof(p_leads) is distinct from 'array' then
+    raise exception 'a JSON array of leads is wanted' using errcode = 'PT400';
+  end if;
+  v_lead_ids := array(select i.lead ->> 'lead_id' from jsonb_array_elements(p_leads) as i (lead));
+  if p_token is null or coalesce(p_worker, '') = '' then
+    raise exception 'p_token and p_worker are wanted' using errcode = 'PT400';
+  end if;
+  if cardinality(v_lead_ids) not between 1 and 100 or (select count(distinct i) from unnest(v_lead_ids) as i) < cardinality(v_lead_ids) then
+    raise exception '1 to 100 leads are wanted, each with its lead_id and each once' using errcode = 'PT400';
+  end if;
+  if exists (select from unnest(v_lead_ids) as i where length(i) not between 1 and 500) then
+    raise exception 'a lead_id has 1 to 500 characters' using errcode = 'PT400';
+  end if;
+  begin
+    -- Both locks of the claim: what is looked at here is looked at by no claim, drain, sweep or replay.
+    perform leadhook.lock_claims();
+    perform leadhook.lock_drain();
+    return leadhook.begin_errands(p_token, p_worker, p_leads);
+  exception when lock_not_available or deadlock_detected then
+    return (
+      select jsonb_build_object(
+        'busy', true, 'leads', '[]'::jsonb,
+        'renew_ms', round(c.renew_s * 1000)::int,
+        'start_limit_ms', round(c.start_limit_s * 1000)::int
+      )
+      from leadhook.controls as c
+    );
+  end;
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb) IS 'Leases up to 100 named leads for a person''s request, whatever their state: with fence, or with leased_by where somebody has them already. p_leads: objects with lead_id, tag, name, linkedin_url and location. The same token again returns the same leases. busy: again in 200 to 600 ms.';
+
+CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_leases jsonb;
+  v_ended jsonb;
+  v_now timestamptz;
+begin
+  perform leadhook.require_leases(p_releases);
+  if exists (
+    select from jsonb_array_elements(p_releases) as i (item)
+    where (i.item ->> 'outcome') is null or (i.item ->> 'outcome') not in ('retry', 'returned', 'dead')
+  ) then
+    raise exception 'the outcome of a release is retry, returned or dead' using errcode = 'PT400';
+  end if;
+  if jsonb_typeof(coalesce(p_keys, '[]')) <> 'array' then
+    raise exception 'a JSON array of parked keys is wanted' using errcode = 'PT400';
+  end if;
+
+  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_releases) as l);
+  v_now := clock_timestamp();
+  v_ended := (
+    select jsonb_agg(to_jsonb(e))
+    from leadhook.end_leases(p_worker, (
+      select coalesce(jsonb_agg(r.item), '[]')
+      from (
+        select distinct on (l.lead_id) i.item
+        from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+        join jsonb_array_elements(p_releases) as i (item)
+          on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
+        where l.standing = 'locked'
+        order by l.lead_id
+      ) as r
+    ), v_now) as e
+  );
+  perform leadhook.park_keys(coalesce(p_keys, '[]'));
+
+  return jsonb_build_object(
+    'leases', (
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case
+        when l.standing in ('busy', 'gone') then l.standing
+        when coalesce(e.outcome, l.outcome) in ('retry', 'returned') then 'released'
+        when coalesce(e.outcome, l.outcome) = 'dead' then 'dead'
+        else 'lease_lost'
+      end)), '[]')
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text, outcome text)
+      left join jsonb_to_recordset(v_ended) as e (lead_id text, fence bigint, outcome text)
+        on e.lead_id = l.lead_id and e.fence = l.fence
+    ),
+    'next_due_ms', leadhook.next_due_ms(v_now)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) IS 'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead; and parks keys. Outcomes: released, dead, lease_lost, gone; busy: somebody has the row, again soon. Repeating it after a lost reply gives the same answer.';
+
+CREATE FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_leases jsonb;
+  v_now timestamptz;
+begin
+  perform leadhook.require_leases(p_leases);
+  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_leases) as l);
+  v_now := clock_timestamp();
+
+  update leadhook.jobs as j
+  set lease_until = v_now + make_interval(secs => c.lease_s::float), paid = coalesce(i.paid, j.paid), worker = coalesce(p_worker, j.worker),
+    called = j.called or coalesce(i.called, true)
+  from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, paid jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
+  cross join leadhook.controls as c
+  where l.standing = 'locked' and j.lead_id = l.lead_id;
+
+  return jsonb_build_object(
+    'leases', (
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case l.standing
+        when 'locked' then 'renewed' when 'past' then 'lease_lost' else l.standing
+      end)), '[]')
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+    ),
+    'next_due_ms', leadhook.next_due_ms(v_now)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) IS 'Prolongs leases, expired ones too unless they were claimed anew, and keeps what was bought meanwhile; called: whether a model call began. Outcomes: renewed, lease_lost, gone; busy: somebody has the row, so this lease is not prolonged now.';
+
+CREATE FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text DEFAULT NULL::text, p_mode text DEFAULT 'replay'::text, p_prompts jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_replay_id bigint;
+  v_counts jsonb;
+  v_leads jsonb;
+begin
+  if p_lead_ids is null or cardinality(p_lead_ids) = 0 or cardinality(p_lead_ids) > 1000 or array_position(p_lead_ids, null) is not null then
+    raise exception 'a replay names 1 to 1000 leads' using errcode = 'PT400';
+  end if;
+  perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
+
+  -- The drain's lock: what is judged here is judged by nobody else.
+  perform leadhook.lock_drain();
+  perform leadhook.drain('ring');
+  insert into leadhook.replays (actor, reason, mode, prompts)
+  values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_prompts)
+  returning id into v_replay_id;
+
+  with asked as (
+    select i.lead_id, min(i.place) as place from unnest(p_lead_ids) with ordinality as i (lead_id, place) group by i.lead_id
+  ),
+  queued as materialized (
+    select q.lead_id, q.outcome, q.missing
+    from leadhook.queue_leads(v_replay_id, p_mode, array(select a.lead_id from asked as a), true) as q
+  )
+  select
+    jsonb_agg(jsonb_strip_nulls(jsonb_build_object('lead_id', q.lead_id, 'outcome', q.outcome, 'missing', q.missing)) order by a.place),
+    (select jsonb_object_agg(c.outcome, c.n) from (select q.outcome, count(*) as n from queued as q group by q.outcome) as c)
+  into v_leads, v_counts
+  from queued as q
+  join asked as a using (lead_id);
+
+  update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
+  if v_counts ? 'queued' then
+    perform leadhook.ring(p_mode, (v_counts ->> 'queued')::int);
+  end if;
+  return jsonb_build_object('replay_id', v_replay_id, 'counts', v_counts, 'leads', v_leads);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text, p_mode text, p_prompts jsonb) IS 'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once. p_mode compare: beside the application''s answers, with p_prompts in the place of the prompts row''s columns.';
+
+CREATE FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_mode text, p_after_lead text DEFAULT ''::text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_next record;
+  v_queued text[];
+  v_counts jsonb;
+begin
+  perform leadhook.refuse_replay(p_mode, 'dry run', null);
+  if p_lead_ids is not null then
+    select p_lead_ids as lead_ids, null::text as last_lead into v_next;
+  else
+    v_next := leadhook.next_leads(p_filter, p_mode, p_after_lead, p_limit);
+  end if;
+  with decided as materialized (
+    select d.lead_id, d.outcome from leadhook.decide_replay(p_mode, v_next.lead_ids, p_lead_ids is not null) as d
+  )
+  select
+    (select coalesce(jsonb_object_agg(c.outcome, c.n), '{}') from (select d.outcome, count(*) as n from decided as d group by d.outcome) as c),
+    array(select d.lead_id from decided as d where d.outcome in ('queued', 'queued_after') order by d.lead_id)
+  into v_counts, v_queued;
+  return jsonb_build_object(
+    'counts', v_counts,
+    'last_lead', v_next.last_lead,
+    'sample', to_jsonb(v_queued[:10]),
+    'usage', (select to_jsonb(u) from leadhook.usage_of(v_queued) as u),
+    'average', (select to_jsonb(a) from leadhook.average_usage() as a)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_mode text, p_after_lead text) IS 'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last judged. last_lead: where the next slice begins; null when this was the last. average: of any lead lately, for those that never were judged.';
+
+CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_mode text, p_actor text, p_reason text DEFAULT NULL::text, p_prompts jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_replay_id bigint;
+begin
+  perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
+  if jsonb_typeof(p_filter) is distinct from 'object' or p_limit < 1 then
+    raise exception 'a filter is an object, and its limit a positive number' using errcode = 'PT400';
+  end if;
+  insert into leadhook.replays (actor, reason, mode, filter, lead_limit, prompts, phase)
+  values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_filter, p_limit, p_prompts, 'queueing')
+  returning id into v_replay_id;
+  perform leadhook.work_on_replay(v_replay_id);
+  return (select jsonb_build_object('replay_id', r.id, 'counts', r.counts, 'phase', r.phase) from leadhook.replays as r where r.id = v_replay_id);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_mode text, p_actor text, p_reason text, p_prompts jsonb) IS 'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: leadhook_replay_slice goes on.';
+
+CREATE FUNCTION public.leadhook_replay_slice() RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_replay_id bigint := (select r.id from leadhook.replays as r where r.phase in ('queueing', 'stopping') order by r.id limit 1);
+  v_now timestamptz;
+begin
+  if v_replay_id is not null then
+    perform leadhook.work_on_replay(v_replay_id);
+  end if;
+  v_now := clock_timestamp();
+  return jsonb_build_object(
+    'left', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
+    'next_due_ms', leadhook.next_due_ms(v_now),
+    'comparisons_due_ms', leadhook.comparisons_due_ms(v_now)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_replay_slice() IS 'Goes on with the oldest replay that is being made or unmade, 250 leads at a time. left: there is more, again after a pause.';
+
+CREATE FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 100) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $_$
+declare
+  v_replay leadhook.replays := (select r from leadhook.replays as r where r.id = p_replay_id);
+  v_progress jsonb;
+  v_leads jsonb;
+begin
+  if v_replay.id is null then
+    return '{"found": false}';
+  end if;
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';
+  end if;
+  if v_replay.mode = 'compare' then
+    v_progress := (
+      select jsonb_object_agg(p.state, p.n) from (
+        select case c.state when 'ready' then 'waiting' else c.state end as state, count(*) as n
+        from leadhook.comparisons as c
+        where c.replay_id = p_replay_id
+        group by c.state
+      ) as p
+    );
+    v_leads := leadhook.comparisons_page(p_replay_id, p_after_lead);
+  else
+    v_progress := (
+      select jsonb_object_agg(p.state, p.n)
+      from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
+    );
+    v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
+  end if;
+  return jsonb_build_object(
+    'found', true,
+    'replay_id', v_replay.id,
+    'mode', v_replay.mode,
+    'phase', v_replay.phase,
+    'actor', v_replay.actor,
+    'reason', v_replay.reason,
+    'created_at', v_replay.created_at,
+    'filter', v_replay.filter,
+    'limit', v_replay.lead_limit,
+    'prompts', v_replay.prompts is not null,
+    'counts', v_replay.counts,
+    'progress', coalesce(v_progress, '{}'),
+    'usage', leadhook.replay_usage(p_replay_id),
+    'comparison', case when v_replay.mode = 'compare' then leadhook.sum_comparisons(p_replay_id) end,
+    'leads', jsonb_path_query_array(v_leads, '$[0 to $last]', jsonb_build_object('last', p_limit - 1)),
+    'more', jsonb_array_length(v_leads) > p_limit
+  );
+end
+$_$;
+
+COMMENT ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) IS 'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay.';
+
+CREATE FUNCTION public.leadhook_replay_stop(p_replay_id bigint) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_status jsonb := public.leadhook_replay_status(p_replay_id, '', 1);
+begin
+  -- What has ended stays as it ended: its phase is what people read of it later.
+  if v_status ->> 'phase' = 'stopped' or v_status ->> 'phase' = 'queued'
+    and v_status #> '{progress,waiting}' is null and v_status #> '{progress,leased}' is null then
+    return v_status || '{"changed": false}';
+  end if;
+  update leadhook.replays as r
+  set phase = 'stopping', after_lead = ''
+  where r.id = p_replay_id and r.phase <> 'stopping';
+  perform leadhook.work_on_replay(p_replay_id);
+  return public.leadhook_replay_status(p_replay_id, '', 1);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) IS 'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
+
+CREATE FUNCTION public.leadhook_resume(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_ended boolean;
+begin
+  perform leadhook.check_gate(p_user_id, p_tag, p_actor);
+  delete from leadhook.pauses as p where p.user_id is not distinct from p_user_id and p.tag is not distinct from p_tag;
+  v_ended := found;
+  if v_ended then
+    perform leadhook.ring_if_ready('resume', p_user_id, p_tag);
+  end if;
+  return jsonb_build_object('resumed', v_ended, 'pauses', (
+    select coalesce(jsonb_agg(to_jsonb(o)), '[]')
+    from (
+      select p.user_id, p.tag
+      from leadhook.pauses as p
+      where (p_user_id is null or p.user_id is null or p.user_id = p_user_id) and (p_tag is null or p.tag is null or p.tag = p_tag)
+      order by p.user_id nulls first, p.tag nulls first
+      limit 20
+    ) as o
+  ));
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) IS 'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and rings. pauses: the first 20, wider or narrower, that still hold back some of it.';
+
+CREATE FUNCTION public.leadhook_save(p_worker text, p_results jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $_$
+declare
+  v_internal text := coalesce(current_setting('leadhook.internal', true), '');
+  v_results jsonb := leadhook.read_results(p_results);
+  v_busy text[];
+  v_leases jsonb;
+  v_wanted jsonb;
+  v_failed jsonb;
+  v_ended jsonb;
+  v_context text;
+  v_schema text;
+  v_unwanted text[];
+  v_erased text[];
+  v_now timestamptz;
+begin
+  -- What we write ourselves is no news to us.
+  perform set_config('leadhook.internal', 'on', true);
+  v_busy := leadhook.lock_application_rows(array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text)));
+  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(v_results) as l);
+  v_now := clock_timestamp();
+  begin
+    v_results := leadhook.judge_results(v_results, v_leases, v_busy);
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
+  end;
+
+  -- The service has found out, over several calls, which one can't be written: it is not tried again.
+  v_results := (
+    select coalesce(jsonb_agg(case
+      when r.result @> '{"outcome": "saved", "ends": true}' and r.result #>> '{refusal,reason}' is not null then r.result || jsonb_build_object(
+        'outcome', 'refused', 'error_code', 'refused', 'reason', left(r.result #>> '{refusal,reason}', 500),
+        'note', concat_ws(' ', 'SQLSTATE', r.result #>> '{refusal,code}')
+      )
+      else r.result
+    end), '[]')
+    from jsonb_array_elements(v_results) as r (result)
+  );
+
+  v_wanted := jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
+  if v_wanted <> '[]' then
+    begin
+      perform set_config('lock_timeout', '500ms', true);
+      perform leadhook.write_answers(v_wanted);
+    exception when query_canceled or assert_failure or others then
+      get stacked diagnostics v_context = pg_exception_context, v_schema = schema_name;
+      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
+        raise;
+      end if;
+      v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
+      v_results := (
+        select jsonb_agg(r.result || coalesce(to_jsonb(w), '{}'))
+        from jsonb_array_elements(v_results) as r (result)
+        left join jsonb_to_recordset(v_failed) as w (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
+          on w.lead_id = r.result ->> 'lead_id' and w.fence = (r.result ->> 'fence')::bigint
+      );
+    end;
+  end if;
+
+  v_ended := jsonb_path_query_array(
+    v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
+  );
+  perform leadhook.keep_verdicts(v_ended, v_now);
+  perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.confirm_keys(array(
+    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+  ));
+
+  select
+    array_agg(r.lead_id) filter (where r.outcome = 'unwanted'),
+    array_agg(r.lead_id) filter (where r.outcome = 'gone')
+  into v_unwanted, v_erased
+  from jsonb_to_recordset(v_results) as r (lead_id text, outcome text, ends boolean)
+  where r.ends;
+  if v_erased is not null then
+    perform leadhook.forget_leads(v_erased);
+  end if;
+  if v_unwanted is not null then
+    -- A change may have made it wanted again while we looked; its touch was then drained while the lead was leased.
+    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
+  end if;
+
+  perform set_config('leadhook.internal', v_internal, true);
+  return jsonb_build_object(
+    'leases', (
+      select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+        'lead_id', r.lead_id, 'fence', r.fence, 'outcome', r.outcome, 'reason', r.reason,
+        'error_code', case when r.outcome = 'busy' then r.error_code end
+      ))), '[]')
+      from jsonb_to_recordset(v_results) as r (lead_id text, fence bigint, outcome text, reason text, error_code text)
+    ),
+    'next_due_ms', leadhook.next_due_ms(v_now)
+  );
+end
+$_$;
+
+COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes judgements and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
+
+CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_daily_usd numeric DEFAULT NULL::numeric, p_actor text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  if p_daily_usd < 0 or p_daily_usd >= 'Infinity' then
+    raise exception 'a budget is a number of dollars, 0 or more' using errcode = 'PT400';
+  end if;
+  perform leadhook.check_gate(p_user_id, null, p_actor);
+  if p_daily_usd is null then
+    delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id;
+  else
+    insert into leadhook.budgets as b (user_id, daily_usd, changed_by) values (p_user_id, p_daily_usd, left(btrim(p_actor), 200))
+    on conflict (user_id) do update
+    set daily_usd = excluded.daily_usd, needed_usd = null, changed_by = excluded.changed_by, changed_at = clock_timestamp();
+  end if;
+  perform leadhook.ring_if_ready('budget', p_user_id, null);
+  return jsonb_build_object('daily_usd', p_daily_usd, 'left_usd', (
+    select b.left_usd from leadhook.budgets_left(clock_timestamp()) as b where b.user_id is not distinct from p_user_id
+  ));
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) IS 'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. Rings, as leads may have waited for it.';
+
+CREATE FUNCTION public.leadhook_status() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_keys jsonb;
+  v_parked_keys jsonb;
+begin
+  begin
+    v_keys := (select to_jsonb(k) from leadhook.key_states() as k);
+    v_parked_keys := leadhook.parked_keys();
+  exception when undefined_table or undefined_column or insufficient_privilege then
+    v_keys := '{"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": null}';
+    v_parked_keys := '[]';
+  end;
+  return (
+    select jsonb_build_object(
+      'schema', (select max(m.name) from leadhook.migrations as m),
+      'backlog', c.backlog,
+      'first_round_finished_at', c.first_round_finished_at,
+      'touches', (select count(*) from (select from leadhook.touches as t limit 1000) as n),
+      'keys', v_keys,
+      'parked_keys', v_parked_keys,
+      'triggers', leadhook.trigger_states(),
+      'ring', to_jsonb(r),
+      'jobs', jsonb_build_object(
+        'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),
+        'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 1000) as n),
+        'leased', (select count(*) from (select from leadhook.jobs as j where j.state = 'leased' limit 1000) as n),
+        'done', (select count(*) from (select from leadhook.jobs as j where j.state = 'done' limit 1000) as n),
+        'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
+        'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
+      )
+    ) || leadhook.gate_states() || leadhook.waiting_work(clock_timestamp())
+    from leadhook.controls as c
+    cross join leadhook.ring_settings() as r
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_status() IS 'What /ready tells of the database. Needs neither pg_net nor Vault nor the application''s tables.';
+
+CREATE FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer DEFAULT 50) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET row_security TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_budget interval := make_interval(secs => least(greatest(coalesce(p_budget_ms, 50), 1), 2000) / 1000.0);
+  v_now timestamptz := clock_timestamp();
+  v_deadline timestamptz;
+  v_busy boolean := not leadhook.try_lock_sweep();
+  v_finished boolean := false;
+  v_looked_at int := 0;
+  v_made_ready int := 0;
+  v_held int := 0;
+  v_removed int := 0;
+  v_phase text;
+  v_after text;
+  v_slice record;
+begin
+  if not v_busy then
+    begin
+      perform leadhook.lock_drain();
+    exception when lock_not_available then
+      v_busy := true;
+    end;
+  end if;
+
+  if not v_busy then
+    v_deadline := clock_timestamp() + v_budget;
+    perform leadhook.drain('sweep', v_budget / 2);
+    v_now := clock_timestamp();
+    select c.sweep_phase, c.sweep_after_lead into v_phase, v_after from leadhook.controls as c;
+    loop
+      if v_phase = 'leads' then
+        select s.last_lead, s.looked_at, s.made_ready, s.held, 0 as removed into v_slice from leadhook.sweep_leads(v_after) as s;
+      else
+        select s.last_lead, s.looked_at, 0 as made_ready, 0 as held, s.removed into v_slice from leadhook.sweep_jobs(v_after) as s;
+      end if;
+      v_looked_at := v_looked_at + v_slice.looked_at;
+      v_made_ready := v_made_ready + v_slice.made_ready;
+      v_held := v_held + v_slice.held;
+      v_removed := v_removed + v_slice.removed;
+      v_after := coalesce(v_slice.last_lead, '');
+      if v_slice.last_lead is null then
+        v_finished := v_phase = 'jobs';
+        v_phase := case v_phase when 'leads' then 'jobs' else 'leads' end;
+      end if;
+      exit when v_finished or clock_timestamp() >= v_deadline;
+    end loop;
+    if v_finished then
+      perform leadhook.harvest_rings(v_now);
+      perform leadhook.sweep_records(v_now);
+    end if;
+    update leadhook.controls as c
+    set sweep_phase = v_phase,
+      sweep_after_lead = v_after,
+      sweep_round_started_at = case when not v_finished then coalesce(c.sweep_round_started_at, v_now) end,
+      first_round_finished_at = case when v_finished then coalesce(c.first_round_finished_at, clock_timestamp()) else c.first_round_finished_at end
+    where c.id; -- through the API, hosted projects refuse an UPDATE without WHERE
+    perform leadhook.note_worker(p_worker, 'sweep');
+  end if;
+
+  return jsonb_build_object(
+    'busy', v_busy, 'round_finished', v_finished, 'looked_at', v_looked_at, 'made_ready', v_made_ready, 'held', v_held,
+    'removed', v_removed, 'figures', case when not v_busy then leadhook.recent_figures(clock_timestamp()) end,
+    'next_due_ms', leadhook.next_due_ms(clock_timestamp())
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) IS 'One slice of the sweep: drains, then looks at the next leads or jobs for about p_budget_ms. busy: another process sweeps. A call after round_finished begins the next round.';
+
+CREATE FUNCTION public.rpc_get_eligible_llm_jobs() RETURNS TABLE(lead_id text, user_id uuid, tag text, name text, title text, location text, company_name text, experience text, skills text, bio text, profile_url text, linkedin_url text, company_page_url text, wildnet_data text, scoring_criteria_and_icp text, message_prompt text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+    with ready as materialized (
+      select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
+      from leadhook.judge_eligibility(array(
+        select distinct d.lead_id from public.lead_details as d where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
+      )) as j
+      where j.eligible
+    )
+    select
+      x.lead_id, (x.user_id)::uuid, x.tag,
+      x.lead ->> 'name', x.lead ->> 'title', x.lead ->> 'location', x.lead ->> 'company_name',
+      case jsonb_typeof(x.lead -> 'experience') when 'object' then leadhook.unquote(x.lead #>> '{experience,json}') else x.lead ->> 'experience' end,
+      case jsonb_typeof(x.lead -> 'skills') when 'object' then leadhook.unquote(x.lead #>> '{skills,json}') else x.lead ->> 'skills' end, x.lead ->> 'bio', x.lead ->> 'profile_url', x.lead ->> 'linkedin_url', x.lead ->> 'company_page_url',
+      x.prompts ->> 'wildnet_data', x.prompts ->> 'scoring_criteria_and_icp', x.prompts ->> 'message_prompt'
+    from (
+      select s.lead_id, i.user_id, i.tag, s.lead, s.prompts
+      from ready as r
+      cross join lateral leadhook.describe_leads(r.lead_ids, r.user_ids, r.tags, 1000000) as s
+      join unnest(r.lead_ids, r.user_ids, r.tags) as i (lead_id, user_id, tag) using (lead_id)
+    ) as x
+  $$;
+
+CREATE TABLE leadhook.api_keys (
+    fingerprint text NOT NULL,
+    state text NOT NULL,
+    until timestamp with time zone,
+    row_version text,
+    reason text,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT api_keys_state_check CHECK ((state = ANY (ARRAY['healthy'::text, 'cooling'::text, 'disabled'::text]))),
+    CONSTRAINT cooling_has_an_end CHECK (((state <> 'cooling'::text) OR (until IS NOT NULL)))
+);
+
+COMMENT ON COLUMN leadhook.api_keys.row_version IS 'xmin of the gemini_api row that was judged: a changed row is a new chance';
+
+CREATE TABLE leadhook.attempts (
+    id bigint NOT NULL,
+    lead_id text NOT NULL,
+    run integer NOT NULL,
+    fence bigint NOT NULL,
+    outcome text NOT NULL,
+    error_code text,
+    reason text,
+    worker text,
+    found_by text,
+    replay_id bigint,
+    model text,
+    prompt_version text,
+    key_fingerprint text,
+    calls integer,
+    input_tokens integer,
+    cached_tokens integer,
+    output_tokens integer,
+    thinking_tokens integer,
+    cost_usd numeric,
+    wasted boolean DEFAULT false NOT NULL,
+    eligible_at timestamp with time zone,
+    leased_at timestamp with time zone,
+    first_call_ms integer,
+    key_wait_ms integer,
+    model_ms integer,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON COLUMN leadhook.attempts.outcome IS 'saved, unwanted, refused, retry, dead, returned, lease_expired; compared: beside the job, run 0';
+
+COMMENT ON COLUMN leadhook.attempts.cost_usd IS 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
+
+COMMENT ON COLUMN leadhook.attempts.wasted IS 'the money bought nothing: the lease ran out, or the application refused the answer';
+
+COMMENT ON COLUMN leadhook.attempts.first_call_ms IS 'from eligible_at to the first model call of this lease';
+
+COMMENT ON COLUMN leadhook.attempts.key_wait_ms IS 'of first_call_ms, spent waiting for another lead''s call to prove a key';
+
+COMMENT ON COLUMN leadhook.attempts.model_ms IS 'spent in model calls';
+
+ALTER TABLE leadhook.attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.attempts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE leadhook.budgets (
+    id bigint NOT NULL,
+    user_id uuid,
+    daily_usd numeric NOT NULL,
+    needed_usd numeric,
+    changed_by text,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT budgets_daily_usd_check CHECK (((daily_usd >= (0)::numeric) AND (daily_usd < 'Infinity'::numeric)))
+);
+
+COMMENT ON COLUMN leadhook.budgets.needed_usd IS 'the least that a lead needed which was lately turned away by this budget: while less is left, nobody asks; null: nobody was turned away';
+
+ALTER TABLE leadhook.budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.budgets_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE leadhook.comparisons (
+    replay_id bigint NOT NULL,
+    lead_id text NOT NULL,
+    user_id uuid NOT NULL,
+    tag text NOT NULL,
+    state text DEFAULT 'ready'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    claim_token uuid,
+    lease_until timestamp with time zone,
+    available_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    reserved_usd numeric,
+    paid jsonb,
+    old_score integer,
+    old_subject text,
+    old_prompt_version text,
+    new_score integer,
+    new_subject text,
+    new_should_contact boolean,
+    new_prompt_version text,
+    error_code text,
+    reason text,
+    finished_at timestamp with time zone,
+    CONSTRAINT a_finished_comparison_has_a_score CHECK (((state <> 'done'::text) OR (new_score IS NOT NULL))),
+    CONSTRAINT comparisons_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'leased'::text, 'done'::text, 'failed'::text, 'stopped'::text]))),
+    CONSTRAINT only_a_leased_comparison_has_a_lease CHECK (((state = 'leased'::text) = (lease_until IS NOT NULL))),
+    CONSTRAINT only_a_leased_comparison_has_a_token CHECK (((state = 'leased'::text) = (claim_token IS NOT NULL)))
+);
+
+CREATE TABLE leadhook.controls (
+    id boolean DEFAULT true NOT NULL,
+    backlog text DEFAULT 'hold'::text NOT NULL,
+    lease_s numeric DEFAULT 30 NOT NULL,
+    renew_s numeric DEFAULT 10 NOT NULL,
+    start_limit_s numeric DEFAULT 15 NOT NULL,
+    max_attempts integer DEFAULT 5 NOT NULL,
+    max_deaths integer DEFAULT 3 NOT NULL,
+    claim_bytes integer DEFAULT 4000000 NOT NULL,
+    installed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    first_round_finished_at timestamp with time zone,
+    sweep_phase text DEFAULT 'leads'::text NOT NULL,
+    sweep_after_lead text DEFAULT ''::text NOT NULL,
+    sweep_round_started_at timestamp with time zone,
+    CONSTRAINT backlog_is_hold_or_run CHECK ((backlog = ANY (ARRAY['hold'::text, 'run'::text]))),
+    CONSTRAINT controls_claim_bytes_check CHECK ((claim_bytes > 0)),
+    CONSTRAINT controls_lease_s_check CHECK ((lease_s > (0)::numeric)),
+    CONSTRAINT controls_max_attempts_check CHECK ((max_attempts > 0)),
+    CONSTRAINT controls_max_deaths_check CHECK ((max_deaths > 0)),
+    CONSTRAINT controls_renew_s_check CHECK ((renew_s > (0)::numeric)),
+    CONSTRAINT controls_start_limit_s_check CHECK ((start_limit_s > (0)::numeric)),
+    CONSTRAINT controls_sweep_phase_check CHECK ((sweep_phase = ANY (ARRAY['leads'::text, 'jobs'::text]))),
+    CONSTRAINT there_is_one_row CHECK (id)
+);
+
+COMMENT ON COLUMN leadhook.controls.backlog IS 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
+
+COMMENT ON COLUMN leadhook.controls.start_limit_s IS 'a model call starts only while the last confirmation of its lease is younger than this';
+
+COMMENT ON COLUMN leadhook.controls.max_deaths IS 'a lead whose worker was lost so often is set aside: it may be what ends the process';
+
+COMMENT ON COLUMN leadhook.controls.claim_bytes IS 'a claim hands out no more leads than fit, with their prompts, but one at least';
+
+CREATE TABLE leadhook.costs (
+    day date NOT NULL,
+    user_id uuid NOT NULL,
+    spent_usd numeric DEFAULT 0 NOT NULL,
+    wasted_usd numeric DEFAULT 0 NOT NULL
+);
+
+COMMENT ON COLUMN leadhook.costs.day IS 'in UTC, of when the lease ended';
+
+COMMENT ON COLUMN leadhook.costs.spent_usd IS 'all that was paid, and of leases that ran out all that was reserved';
+
+COMMENT ON COLUMN leadhook.costs.wasted_usd IS 'the part of spent_usd that bought nothing: leases that ran out, answers that the application refused, leads erased at work';
+
+CREATE SEQUENCE leadhook.fences
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE UNLOGGED TABLE leadhook.figures (
+    id boolean DEFAULT true NOT NULL,
+    taken_at timestamp with time zone NOT NULL,
+    figures jsonb NOT NULL,
+    CONSTRAINT there_is_one_row CHECK (id)
+);
+
+COMMENT ON TABLE leadhook.figures IS 'the last count; unlogged, as it is worth nothing after a crash';
+
+CREATE TABLE leadhook.jobs (
+    lead_id text NOT NULL,
+    user_id uuid,
+    tag text,
+    state text NOT NULL,
+    slow boolean DEFAULT false NOT NULL,
+    run integer DEFAULT 1 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    deaths integer DEFAULT 0 NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    claim_token uuid,
+    called boolean DEFAULT false NOT NULL,
+    worker text,
+    leased_at timestamp with time zone,
+    lease_until timestamp with time zone,
+    available_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    eligible_at timestamp with time zone,
+    found_by text,
+    replay_id bigint,
+    replay_after bigint,
+    paid jsonb,
+    reserved_usd numeric,
+    error_code text,
+    reason text,
+    finished_at timestamp with time zone,
+    errand jsonb,
+    CONSTRAINT a_dead_job_has_a_reason CHECK (((state <> 'dead'::text) OR ((error_code IS NOT NULL) AND (reason IS NOT NULL)))),
+    CONSTRAINT a_ready_job_has_a_lane CHECK (((state <> 'ready'::text) OR ((user_id IS NOT NULL) AND (tag IS NOT NULL)))),
+    CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'leased'::text, 'done'::text, 'dead'::text, 'held'::text]))),
+    CONSTRAINT only_a_leased_job_has_a_lease CHECK (((state = 'leased'::text) = (lease_until IS NOT NULL))),
+    CONSTRAINT only_a_leased_job_has_a_token CHECK (((state = 'leased'::text) = (claim_token IS NOT NULL)))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='5000');
+
+COMMENT ON COLUMN leadhook.jobs.slow IS 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
+
+COMMENT ON COLUMN leadhook.jobs.run IS 'grows with every replay or reopening; one verdict a run';
+
+COMMENT ON COLUMN leadhook.jobs.attempts IS 'attempts spent in this run';
+
+COMMENT ON COLUMN leadhook.jobs.deaths IS 'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
+
+COMMENT ON COLUMN leadhook.jobs.fence IS 'from leadhook.fences with every lease; every later write must carry it';
+
+COMMENT ON COLUMN leadhook.jobs.called IS 'its worker said that a model call of this lease had begun';
+
+COMMENT ON COLUMN leadhook.jobs.eligible_at IS 'when the touch, sweep, replay or release made it ready';
+
+COMMENT ON COLUMN leadhook.jobs.found_by IS 'what brought it: ring, sweep, start, due, hint, replay, release';
+
+COMMENT ON COLUMN leadhook.jobs.replay_after IS 'a replay asked for while leased: it runs once this run ends';
+
+COMMENT ON COLUMN leadhook.jobs.paid IS 'model answers that were paid for and are not yet written; never bought twice';
+
+COMMENT ON COLUMN leadhook.jobs.reserved_usd IS 'leased: the most that this lease may spend; null where the claim named no price';
+
+COMMENT ON COLUMN leadhook.jobs.errand IS 'while a person''s request has leased it: lead (what is written beside the answer: as given, else as stored), registered (the application knows the lead), before (the job as it was)';
+
+CREATE TABLE leadhook.migrations (
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+CREATE TABLE leadhook.pauses (
+    id bigint NOT NULL,
+    user_id uuid,
+    tag text,
+    actor text NOT NULL,
+    reason text,
+    paused_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT a_tag_belongs_to_a_user CHECK (((tag IS NULL) OR (user_id IS NOT NULL)))
+);
+
+ALTER TABLE leadhook.pauses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.pauses_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE leadhook.replay_leads (
+    replay_id bigint NOT NULL,
+    lead_id text NOT NULL,
+    run integer NOT NULL,
+    outcome text NOT NULL,
+    before jsonb,
+    stopped boolean DEFAULT false NOT NULL,
+    CONSTRAINT replay_leads_outcome_check CHECK ((outcome = ANY (ARRAY['queued'::text, 'queued_after'::text, 'already_queued'::text])))
+);
+
+COMMENT ON COLUMN leadhook.replay_leads.run IS 'the run of the job that answers this replay';
+
+COMMENT ON COLUMN leadhook.replay_leads.before IS 'the job as it was, for a replay that is stopped; null: there was none';
+
+CREATE TABLE leadhook.replays (
+    id bigint NOT NULL,
+    actor text NOT NULL,
+    reason text,
+    mode text DEFAULT 'replay'::text NOT NULL,
+    filter jsonb,
+    lead_limit integer,
+    prompts jsonb,
+    phase text DEFAULT 'queued'::text NOT NULL,
+    after_lead text DEFAULT ''::text NOT NULL,
+    counts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT replays_lead_limit_check CHECK ((lead_limit > 0)),
+    CONSTRAINT replays_mode_check CHECK ((mode = ANY (ARRAY['replay'::text, 'compare'::text]))),
+    CONSTRAINT replays_phase_check CHECK ((phase = ANY (ARRAY['queueing'::text, 'queued'::text, 'stopping'::text, 'stopped'::text])))
+);
+
+COMMENT ON COLUMN leadhook.replays.mode IS 'compare: judged beside the application''s answers, which stay as they are';
+
+COMMENT ON COLUMN leadhook.replays.filter IS 'null: its leads were named';
+
+COMMENT ON COLUMN leadhook.replays.prompts IS 'compare: stand in the place of the prompts row''s columns of these names';
+
+COMMENT ON COLUMN leadhook.replays.after_lead IS 'queueing, stopping: the leads up to this lead_id have been looked at';
+
+COMMENT ON COLUMN leadhook.replays.counts IS 'what queueing its leads came to, by outcome';
+
+ALTER TABLE leadhook.replays ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.replays_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE leadhook.rings (
+    id bigint NOT NULL,
+    request_id bigint,
+    message_id text NOT NULL,
+    cause text NOT NULL,
+    leads integer,
+    rung_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    status_code integer,
+    error text
+);
+
+COMMENT ON TABLE leadhook.rings IS 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
+
+ALTER TABLE leadhook.rings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.rings_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
+ SELECT day,
+    user_id,
+    sum(reserved_usd) AS reserved_usd,
+    sum(spent_usd) AS spent_usd,
+    sum(wasted_usd) AS wasted_usd
+   FROM ( SELECT c.day,
+            c.user_id,
+            (0)::numeric AS reserved_usd,
+            c.spent_usd,
+            c.wasted_usd
+           FROM leadhook.costs c
+        UNION ALL
+         SELECT ((now() AT TIME ZONE 'UTC'::text))::date AS timezone,
+            j.user_id,
+            j.reserved_usd,
+            0,
+            0
+           FROM leadhook.jobs j
+          WHERE ((j.state = 'leased'::text) AND (j.reserved_usd IS NOT NULL))
+        UNION ALL
+         SELECT ((now() AT TIME ZONE 'UTC'::text))::date AS timezone,
+            c.user_id,
+            c.reserved_usd,
+            0,
+            0
+           FROM leadhook.comparisons c
+          WHERE ((c.state = 'leased'::text) AND (c.reserved_usd IS NOT NULL))) s
+  GROUP BY day, user_id;
+
+COMMENT ON VIEW leadhook.spend IS 'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leads at work may still spend (reserved_usd, today).';
+
+CREATE TABLE leadhook.touches (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    n integer NOT NULL,
+    lead_ids text[],
+    user_id uuid,
+    tag text,
+    prompts_inserted boolean DEFAULT false NOT NULL,
+    after_lead text DEFAULT ''::text NOT NULL,
+    touched_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    not_before timestamp with time zone,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT leads_have_ids CHECK (((kind = 'leads'::text) = (lead_ids IS NOT NULL))),
+    CONSTRAINT touches_kind_check CHECK ((kind = ANY (ARRAY['leads'::text, 'prompts'::text, 'everything'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
+
+COMMENT ON COLUMN leadhook.touches.n IS 'how many leads it names; small ones are drained first, so that three leads overtake an import';
+
+COMMENT ON COLUMN leadhook.touches.after_lead IS 'prompts, everything: the jobs up to this lead_id have been looked at';
+
+COMMENT ON COLUMN leadhook.touches.not_before IS 'put back by a drain because somebody else held the job; null: at once';
+
+COMMENT ON COLUMN leadhook.touches.xact IS 'the transaction that changed it; the same in leadhook.rings names the ring that told of it';
+
+ALTER TABLE leadhook.touches ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.touches_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE leadhook.verdicts (
+    lead_id text NOT NULL,
+    run integer NOT NULL,
+    score integer NOT NULL,
+    response text NOT NULL,
+    should_contact boolean NOT NULL,
+    matched text[] DEFAULT '{}'::text[] NOT NULL,
+    missed text[] DEFAULT '{}'::text[] NOT NULL,
+    flags text[] DEFAULT '{}'::text[] NOT NULL,
+    subject text NOT NULL,
+    message text NOT NULL,
+    model text,
+    prompt_version text,
+    input_version text,
+    written boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT verdicts_score_check CHECK (((score >= 0) AND (score <= 100)))
+);
+
+COMMENT ON COLUMN leadhook.verdicts.matched IS 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
+
+COMMENT ON COLUMN leadhook.verdicts.flags IS 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
+
+COMMENT ON COLUMN leadhook.verdicts.written IS 'false: the application refused or no longer wanted it';
+
+CREATE TABLE leadhook.workers (
+    worker text NOT NULL,
+    claimed_at timestamp with time zone,
+    swept_at timestamp with time zone
+);
+
+COMMENT ON TABLE leadhook.workers IS 'the last successful claim and sweep of each process, to 5 s; a process that is gone leaves it after a day';
+
+CREATE TABLE public.all_leads (
+    lead_id text NOT NULL,
+    user_id uuid NOT NULL,
+    tag text NOT NULL,
+    scrapped boolean DEFAULT false NOT NULL,
+    linkedin_url text
+);
+
+CREATE TABLE public.gemini_api (
+    id bigint NOT NULL,
+    api_key text NOT NULL
+);
+
+ALTER TABLE public.gemini_api ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.gemini_api_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.lead_details (
+    lead_id text NOT NULL,
+    name text,
+    title text,
+    location text,
+    company_name text,
+    experience text,
+    skills text,
+    bio text,
+    profile_url text,
+    company_page_url text,
+    sent_to_llm boolean DEFAULT false NOT NULL
+);
+
+CREATE TABLE public.llm_response (
+    lead_id text NOT NULL,
+    tag text,
+    name text,
+    linkedin_url text,
+    location text,
+    score integer,
+    response text,
+    should_contact integer,
+    subject text,
+    message text
+);
+
+CREATE TABLE public.prompts (
+    id bigint NOT NULL,
+    user_id uuid NOT NULL,
+    tag text NOT NULL,
+    wildnet_data text,
+    scoring_criteria_and_icp text,
+    message_prompt text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.prompts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.prompts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY leadhook.pauses
+    ADD CONSTRAINT a_pause_stands_once UNIQUE NULLS NOT DISTINCT (user_id, tag);
+
+ALTER TABLE ONLY leadhook.budgets
+    ADD CONSTRAINT a_user_has_one_budget UNIQUE NULLS NOT DISTINCT (user_id);
+
+ALTER TABLE ONLY leadhook.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (fingerprint);
+
+ALTER TABLE ONLY leadhook.attempts
+    ADD CONSTRAINT attempts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.budgets
+    ADD CONSTRAINT budgets_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.comparisons
+    ADD CONSTRAINT comparisons_pkey PRIMARY KEY (replay_id, lead_id);
+
+ALTER TABLE ONLY leadhook.controls
+    ADD CONSTRAINT controls_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.costs
+    ADD CONSTRAINT costs_pkey PRIMARY KEY (day, user_id);
+
+ALTER TABLE ONLY leadhook.figures
+    ADD CONSTRAINT figures_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.jobs
+    ADD CONSTRAINT jobs_pkey PRIMARY KEY (lead_id);
+
+ALTER TABLE ONLY leadhook.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY leadhook.pauses
+    ADD CONSTRAINT pauses_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.replay_leads
+    ADD CONSTRAINT replay_leads_pkey PRIMARY KEY (replay_id, lead_id);
+
+ALTER TABLE ONLY leadhook.replays
+    ADD CONSTRAINT replays_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.rings
+    ADD CONSTRAINT rings_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.touches
+    ADD CONSTRAINT touches_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.verdicts
+    ADD CONSTRAINT verdicts_pkey PRIMARY KEY (lead_id, run);
+
+ALTER TABLE ONLY leadhook.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (worker);
+
+ALTER TABLE ONLY public.all_leads
+    ADD CONSTRAINT all_leads_pkey PRIMARY KEY (lead_id);
+
+ALTER TABLE ONLY public.gemini_api
+    ADD CONSTRAINT gemini_api_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.lead_details
+    ADD CONSTRAINT lead_details_pkey PRIMARY KEY (lead_id);
+
+ALTER TABLE ONLY public.llm_response
+    ADD CONSTRAINT llm_response_pkey PRIMARY KEY (lead_id);
+
+ALTER TABLE ONLY public.prompts
+    ADD CONSTRAINT prompts_pkey PRIMARY KEY (id);
+
+CREATE INDEX attempts_by_age ON leadhook.attempts USING btree (finished_at);
+
+CREATE INDEX attempts_by_lead ON leadhook.attempts USING btree (lead_id, id);
+
+CREATE INDEX attempts_by_replay ON leadhook.attempts USING btree (replay_id) WHERE (replay_id IS NOT NULL);
+
+CREATE INDEX comparisons_by_lead ON leadhook.comparisons USING btree (lead_id);
+
+CREATE INDEX comparisons_claimed ON leadhook.comparisons USING btree (claim_token) WHERE (claim_token IS NOT NULL);
+
+CREATE INDEX comparisons_leased ON leadhook.comparisons USING btree (lease_until) WHERE (state = 'leased'::text);
+
+CREATE INDEX comparisons_ready ON leadhook.comparisons USING btree (available_at, replay_id, lead_id) WHERE (state = 'ready'::text);
+
+CREATE INDEX jobs_asleep ON leadhook.jobs USING btree (user_id, tag, lead_id) WHERE (state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text]));
+
+CREATE INDEX jobs_at_rest_by_state ON leadhook.jobs USING btree (state) WHERE (state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text, 'done'::text]));
+
+CREATE INDEX jobs_claimed ON leadhook.jobs USING btree (claim_token) WHERE (claim_token IS NOT NULL);
+
+CREATE INDEX jobs_due ON leadhook.jobs USING btree (slow, available_at) WHERE (state = 'ready'::text);
+
+CREATE INDEX jobs_leased ON leadhook.jobs USING btree (lease_until) WHERE (state = 'leased'::text);
+
+CREATE INDEX jobs_ready ON leadhook.jobs USING btree (slow, user_id, tag, available_at, lead_id) WHERE (state = 'ready'::text);
+
+CREATE INDEX jobs_suspected ON leadhook.jobs USING btree (deaths, available_at, lead_id) WHERE (deaths > 0);
+
+CREATE INDEX replay_leads_by_lead ON leadhook.replay_leads USING btree (lead_id);
+
+CREATE INDEX replays_under_way ON leadhook.replays USING btree (id) WHERE (phase = ANY (ARRAY['queueing'::text, 'stopping'::text]));
+
+CREATE INDEX rings_by_age ON leadhook.rings USING btree (rung_at);
+
+CREATE INDEX touches_by_size ON leadhook.touches USING btree (kind, n, id);
+
+CREATE INDEX touches_to_walk ON leadhook.touches USING btree (id) WHERE (kind <> 'leads'::text);
+
+CREATE INDEX verdicts_by_age ON leadhook.verdicts USING btree (created_at DESC, lead_id);
+
+CREATE INDEX leadhook_unsent ON public.lead_details USING btree (lead_id) WHERE ((sent_to_llm)::text IS DISTINCT FROM 'true'::text);
+
+CREATE INDEX prompts_by_user_and_tag ON public.prompts USING btree (user_id, tag, created_at DESC);
+
+CREATE TRIGGER leadhook_change AFTER INSERT OR UPDATE ON public.gemini_api FOR EACH STATEMENT EXECUTE FUNCTION leadhook.ring_for_keys();
+
+CREATE TRIGGER leadhook_delete AFTER DELETE ON public.all_leads REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+
+CREATE TRIGGER leadhook_delete AFTER DELETE ON public.lead_details REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+
+CREATE TRIGGER leadhook_insert AFTER INSERT ON public.all_leads REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+
+CREATE TRIGGER leadhook_insert AFTER INSERT ON public.lead_details REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+
+CREATE TRIGGER leadhook_insert AFTER INSERT ON public.prompts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_prompts();
+
+CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.all_leads FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+
+CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.lead_details FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+
+CREATE TRIGGER leadhook_update AFTER UPDATE ON public.all_leads REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+
+CREATE TRIGGER leadhook_update AFTER UPDATE ON public.lead_details REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+
+CREATE TRIGGER leadhook_update AFTER UPDATE ON public.prompts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_prompts();
+
+ALTER TABLE leadhook.api_keys ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.attempts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.budgets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.comparisons ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.controls ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.costs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.figures ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.jobs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.migrations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.pauses ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.replay_leads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.replays ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.rings ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.touches ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.verdicts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.workers ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.all_leads ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.gemini_api ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.lead_details ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.llm_response ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.prompts ENABLE ROW LEVEL SECURITY;
+
+GRANT USAGE ON SCHEMA leadhook TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.append_everything() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.append_touches(p_lead_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.average_usage() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.average_usage() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.begin_errands(p_token uuid, p_worker text, p_leads jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.begin_errands(p_token uuid, p_worker text, p_leads jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.blames_the_lead(p_sqlstate text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.blames_the_lead(p_sqlstate text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.budget_left(p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.budget_left(p_user_id uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.check_gate(p_user_id uuid, p_tag text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_gate(p_user_id uuid, p_tag text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.comparisons_due_ms(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.comparisons_due_ms(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.comparisons_page(p_replay_id bigint, p_after_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.comparisons_page(p_replay_id bigint, p_after_lead text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.describe_comparisons(p_token uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_comparisons(p_token uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.describe_history(p_lead_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_history(p_lead_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.describe_job(p_lead_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_job(p_lead_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.drain(p_found_by text, p_budget interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.drain(p_found_by text, p_budget interval) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.drain_leads(p_found_by text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.drain_leads(p_found_by text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.drain_walk(p_found_by text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.drain_walk(p_found_by text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.end_comparisons(p_worker text, p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.end_comparisons(p_worker text, p_endings jsonb, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.expire_errands(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.expire_errands(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_rings(p_at timestamp with time zone, p_xact xid8) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_rings(p_at timestamp with time zone, p_xact xid8) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_shut_lanes text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_shut_lanes text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.gate_states() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.gate_states() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.harvest_rings(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.harvest_rings(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.has_touches(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.has_touches(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.healthy_keys() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.healthy_keys() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.judge_each(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.judge_each(p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.judge_eligibility(lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.judge_eligibility(lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.lease_comparisons(p_token uuid, p_limit integer, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_comparisons(p_token uuid, p_limit integer, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.lock_claims() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lock_claims() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.lock_drain() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lock_drain() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_mode text, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_mode text, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.old_answers(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.old_answers(p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.park_keys(p_keys jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.park_keys(p_keys jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.parked_keys() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.parked_keys() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.pick_leads(p_slow boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.pick_leads(p_slow boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.post_ring(p_id text, p_body jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with time zone[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.queue_comparisons(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.queue_comparisons(p_replay_id bigint, p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.queue_leads(p_replay_id bigint, p_mode text, p_lead_ids text[], p_named boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.queue_leads(p_replay_id bigint, p_mode text, p_lead_ids text[], p_named boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.read_results(p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.read_results(p_results jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.replay_usage(p_replay_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.replay_usage(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.require_leases(p_items jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.require_leases(p_items jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.ring(p_cause text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.ring(p_cause text, p_leads integer, p_table text, p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.ring_answers(p_request_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.ring_answers(p_request_ids bigint[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.ring_for_keys() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.ring_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.set_aside(p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamp with time zone, p_token uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.set_aside(p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamp with time zone, p_token uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.set_aside_comparisons(p_token uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.set_aside_comparisons(p_token uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.settle(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.settle(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.stop_slice(p_replay_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.stop_slice(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.sum_comparisons(p_replay_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.sum_comparisons(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT made_ready integer, OUT held integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT made_ready integer, OUT held integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.text_items(p_list jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.text_items(p_list jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.touch_leads() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.touch_prompts() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.trigger_states() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.trigger_states() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.try_lock_sweep() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.try_lock_sweep() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.unquote(p_json text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.unquote(p_json text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.usage_of(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.usage_of(p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.warn(p_words text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.write_answers(p_answers jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.write_answers(p_answers jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit integer, p_price jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit integer, p_price jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_explain(p_lead_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_explain(p_lead_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text, p_mode text, p_prompts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text, p_mode text, p_prompts jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_mode text, p_after_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_mode text, p_after_lead text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_mode text, p_actor text, p_reason text, p_prompts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_mode text, p_actor text, p_reason text, p_prompts jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_replay_slice() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_slice() TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_status() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_status() TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.rpc_get_eligible_llm_jobs() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.rpc_get_eligible_llm_jobs() TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.api_keys TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.attempts TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.budgets TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.comparisons TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.controls TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.costs TO service_role;
+
+GRANT USAGE ON SEQUENCE leadhook.fences TO service_role;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE leadhook.figures TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.jobs TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.migrations TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.pauses TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replay_leads TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replays TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.rings TO service_role;
+
+GRANT SELECT ON TABLE leadhook.spend TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.touches TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.verdicts TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.workers TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.all_leads TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.gemini_api TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.lead_details TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.llm_response TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.prompts TO service_role;
