@@ -52,6 +52,32 @@ create index if not exists touches_to_walk on leadhook.touches (id) where kind <
 
 create sequence if not exists leadhook.fences;
 
+-- The state machine: every statement that moves a job. "none" is a lead without a job; "by" is a function of this schema, or the
+-- file src/leadhook/install/sql/rest.sql. tests/sql/test_job_states.py holds the functions to this table.
+--
+--   from                                      to                                by                    when
+--   none                                      waiting                           settle_at_once        a change names a lead that is not eligible
+--   none, waiting, held, done, dead           ready                             settle_at_once        it is eligible after a change or a new prompts row
+--   ready, held                               waiting                           settle_at_once        it is not eligible any more
+--   none                                      waiting                           settle_swept_at_once  the sweep finds a lead that no change named
+--   none, waiting                             held                              settle_swept_at_once  the sweep finds it eligible, and it is backlog
+--   none, waiting, done                       ready                             settle_swept_at_once  the sweep finds it eligible
+--   held                                      ready                             release_backlog       an operator releases the backlog
+--   none, waiting, held, done, dead           ready                             queue_replay          an operator replays it
+--   ready                                     waiting, held, done, dead         unqueue_replay        the replay is stopped: the state before it
+--   ready                                     leased                            lease_leads           a claim hands it out
+--   leased                                    ready                             reserve_leads         the same claim takes it back: no budget pays for it
+--   leased                                    ready                             describe_claim        the same claim takes it back: too large a reply
+--   leased                                    ready                             claim_batch           a repeated claim is smaller, or no key is left
+--   leased                                    done, waiting, dead               end_leases            saved; unwanted; refused, unusable, out of attempts
+--   leased                                    ready                             end_leases            returned, to be tried again, or replayed meanwhile
+--   leased                                    ready, dead                       expire_leases         its lease ran out; once too often
+--   none                                      waiting                           begin_errands         an on-demand request names it
+--   waiting, ready, held, done, dead          leased                            begin_errands         an on-demand request takes it
+--   leased                                    waiting, ready, held, done, dead  end_errands           the request saved nothing: as before, or replayed
+--   none, waiting, ready, leased, held, done  dead                              set_aside             SQL fails on its rows, in its own claim too
+--   waiting, ready, leased, held, done, dead  none                              forget_leads          the application deleted the lead
+--   ready, leased                             held                              rest.sql              leadhook is uninstalled
 create table if not exists leadhook.jobs (
   lead_id text primary key,
   user_id uuid,

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from tests.sql.job_model import MAX_ATTEMPTS, MAX_DEATHS, Model
+from tests.sql.job_states import watch, watched, written_down
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Row, Sql
@@ -238,6 +239,7 @@ def test_functions_do_what_the_model_says_in_any_order(wired: "Sql") -> None:
     wired.key()
     wired.prompts()
     wired.control(backlog="run", max_attempts=MAX_ATTEMPTS, max_deaths=MAX_DEATHS)
+    watch(wired)
     Machine.db = wired
     run_state_machine_as_test(
         Machine,
@@ -252,3 +254,4 @@ def test_functions_do_what_the_model_says_in_any_order(wired: "Sql") -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert watched(wired) - written_down() == set(), "the table of states beside leadhook.jobs lacks a move"
