@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+from tests.sql.job_states import watch, watched, written_down
 
 if TYPE_CHECKING:
     from leadhook.local.database import Database
@@ -369,6 +370,16 @@ def db(connect: Connect) -> Sql:
 def wired(wired_connect: Connect) -> Sql:
     """A connection to a database with the triggers: the application's writes leave touches."""
     return wired_connect()
+
+
+@pytest.fixture
+def known_moves(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For modules whose calls move jobs: they make no move that the table beside leadhook.jobs lacks."""
+    name = "wired_database" if "wired_database" in request.fixturenames else "database"
+    with connect_to(request.getfixturevalue(name)) as db:
+        watch(db)
+        yield
+        assert watched(db) - written_down() == set()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from leadhook.local.database import Database
 
+pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
 
 

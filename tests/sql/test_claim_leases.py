@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from tests.sql.conftest import Row, Sql
 
+pytestmark = pytest.mark.usefixtures("known_moves")
+
 
 def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: "Sql") -> None:
     """Its first reply was lost; the leases run from now."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tests.sql.conftest import Sql
 
+pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 ODD_IDS = ["it's", 'quo"ted', "sla/sh\\es", "{a,b}", "😀 emoji", "%s %(id)s", " blanks ", "new\nline", "null"]
 

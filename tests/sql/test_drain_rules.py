@@ -8,6 +8,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
 
+pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 NOT_ELIGIBLE: LiteralString = "update public.all_leads set scrapped = false"
 

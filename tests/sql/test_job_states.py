@@ -1,4 +1,4 @@
-"""The table of states beside `leadhook.jobs` is complete; test_state_machine.py watches the moves that are not rare."""
+"""The table of states beside `leadhook.jobs` is complete; modules that use `known_moves` watch what really moves."""
 
 import re
 from pathlib import Path

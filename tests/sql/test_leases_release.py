@@ -8,6 +8,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
 
+pytestmark = pytest.mark.usefixtures("known_moves")
+
 
 def test_release_for_a_retry_spends_an_attempt_and_waits(keyed: "Sql") -> None:
     """Ready again after the delay; the attempt is noted with what it cost."""

@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.sql.conftest import Connect, Row, Sql
 
+pytestmark = pytest.mark.usefixtures("known_moves")
 STATES = ["waiting", "ready", "held", "done", "dead"]
 NOT_KEPT = ("fence", "claim_token", "lease_until")
 

@@ -10,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.sql.conftest import Connect, Row, Sql
 
+pytestmark = pytest.mark.usefixtures("known_moves")
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 

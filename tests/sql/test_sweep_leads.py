@@ -7,6 +7,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.sql.conftest import Connect, Row, Sql
 
+pytestmark = pytest.mark.usefixtures("known_moves")
+
 
 def slice_of(db: "Sql", budget_ms: int = 50) -> "Row":
     """One slice."""
