@@ -50,7 +50,7 @@ app.command(
 app.command(
     "leadhook.local.commands:app",
     name="local",
-    help="A whole Supabase on this machine, without Docker and without an account.",
+    help="A Supabase project's database and REST API on this machine, without Docker and without an account.",
 )
 
 

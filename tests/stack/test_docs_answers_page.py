@@ -48,25 +48,12 @@ HTML: Final = """<!doctype html><title>answers</title>
 <script src="/supabase.js"></script><script type="module" src="/test.mjs"></script>"""
 SUPABASE_JS: Final = "export const { createClient } = globalThis.supabase;"
 """As a bundler resolves the package: the real bundle from npm."""
-# A local stack that has no schema `auth`; the function's text is Supabase's own.
-AUTH: Final = """
-create schema if not exists auth;
-grant usage on schema auth to anon, authenticated, service_role;
-do $$ begin
-  if to_regprocedure('auth.uid()') is null then
-    create function auth.uid() returns uuid language sql stable as $f$
-      select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')::uuid
-    $f$;
-  end if;
-end $$;
-"""
 
 
 @pytest.fixture(scope="module")
 def stack(start_stack: "StartStack") -> "Iterator[Stack]":
     """A stack whose tables the page's policies open to signed-in users."""
     with start_stack("--no-sample", SWEEP_INTERVAL_SEC="3600") as stack:
-        stack.run(AUTH)
         stack.run(block(PAGE, "What is safe in a browser", "sql"))
         yield stack
 

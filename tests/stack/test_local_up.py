@@ -191,7 +191,7 @@ def test_the_facts_are_complete_and_for_their_owner_alone(running: tuple[Stacks,
     assert stat.S_IMODE((stacks.directory / "secrets.json").stat().st_mode) == 0o600
     assert list(facts) == [
         "service_url", "supabase_url", "secret_key", "service_role_key", "anon_key", "database_url", "gemini_url",
-        "admin_token", "webhook_secret", "webhook_url", "pids",
+        "admin_token", "webhook_url", "webhook_secret", "pids",
     ]  # fmt: skip
     assert sorted(facts["pids"]) == ["gateway", "postgres", "postgrest", "supervisor"]
     assert facts["webhook_url"] == f"{facts['service_url']}/webhooks/leads"

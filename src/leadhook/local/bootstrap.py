@@ -41,6 +41,7 @@ def fill_database(superuser: str, *, old_regime: bool = False) -> None:
     """
     with psycopg.connect(superuser) as connection:
         connection.execute((SQL / "database.sql").read_bytes())
+        connection.execute((SQL / "auth.sql").read_bytes())
         if old_regime:
             connection.execute((SQL / "old_default_privileges.sql").read_bytes())
 

@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-app = App(name="local", help="A whole Supabase on this machine, without Docker and without an account.")
+app = App(
+    name="local",
+    help=(
+        "A Supabase project's database and REST API on this machine, without Docker and without an account. "
+        "There is no auth service, no storage, no realtime and no Studio."
+    ),
+)
+
+
+def _refuse_contradictions(*, bare: bool = False, sample: bool = False, service: bool = False, **_: object) -> None:
+    # Only arguments that were given arrive here.
+    if bare and (sample or service):
+        raise ValueError("--bare starts without sample leads and without the service: leave out --sample and --service")
 
 
 @app.command
@@ -21,7 +33,7 @@ def setup() -> None:
     say(f"the local stack's programs are in {install(say)}")
 
 
-@app.command
+@app.command(validator=_refuse_contradictions)
 def up(
     *,
     state_dir: Annotated[Path, Parameter(help="Where the stack keeps its data, keys and logs.")],
@@ -33,17 +45,31 @@ def up(
     service: Annotated[
         bool, Parameter(help="--no-service leaves the service to you: `leadhook local env DIR`.")
     ] = True,
+    bare: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Leave the database without anything of leadhook, to load a dump and rehearse an install."
+        ),
+    ] = False,
 ) -> None:
     """Start the whole stack, show the sample leads being answered and then every new answer, until Ctrl-C.
 
     The data stays in the state directory; the next start goes on with it.
     Without GEMINI_API_KEY a stand-in answers for Gemini; GEMINI_BASE_URL names another one. All other settings in the
-    environment reach the service.
+    environment reach the service. A state directory keeps its kind: with --bare, or without.
     """
     from leadhook.local.stack import Options
     from leadhook.local.up import up
 
-    up(Options(state_dir, port=port, sample=sample, rings=rings == "on", service=service), say)
+    options = Options(
+        state_dir,
+        port=port,
+        sample=sample and not bare,
+        rings=rings == "on",
+        service=service and not bare,
+        bare=bare,
+    )
+    up(options, say)
 
 
 @app.command

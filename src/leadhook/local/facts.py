@@ -6,12 +6,14 @@ GOOGLE = "https://generativelanguage.googleapis.com"
 
 
 def service_environment(facts: dict[str, object]) -> dict[str, str]:
-    """What the service needs to work on this stack, and `leadhook replay` to find and ask it."""
+    """What the service needs to work on this stack, and `leadhook replay` to find and ask it.
+
+    A bare stack has no webhook secret: `leadhook install` makes it.
+    """
     url = str(facts["service_url"])
     env = {
         "SUPABASE_URL": facts["supabase_url"],
         "SUPABASE_SECRET_KEY": facts["secret_key"],
-        "WEBHOOK_SECRETS": facts["webhook_secret"],
         "ADMIN_TOKENS": facts["admin_token"],
         "ADMIN_TOKEN": facts["admin_token"],
         "SERVICE_URL": url,
@@ -19,6 +21,8 @@ def service_environment(facts: dict[str, object]) -> dict[str, str]:
         "PORT": url.rpartition(":")[2],
         "DATABASE_URL": facts["database_url"],
     }
+    if "webhook_secret" in facts:
+        env["WEBHOOK_SECRETS"] = facts["webhook_secret"]
     if facts["gemini_url"] != GOOGLE:
         env["GEMINI_BASE_URL"] = facts["gemini_url"]
     return {name: str(value) for name, value in env.items()}

@@ -28,6 +28,8 @@ class Options:
     rings: bool = True
     """Whether the worker of pg_net runs; without it every ring is lost."""
     service: bool = True
+    bare: bool = False
+    """Whether the database is left without anything of leadhook."""
 
     @property
     def plays(self) -> bool:

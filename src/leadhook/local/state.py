@@ -27,6 +27,7 @@ class State:
         self.directory = directory.absolute()
         self.facts_file = self.directory / "local.json"
         self.keys_file = self.directory / "secrets.json"
+        self._bare_marker = self.directory / "bare"
         self._ports_file = self.directory / "ports.json"
         self._data_pointer = self.directory / "postgres.path"
 
@@ -55,6 +56,23 @@ class State:
                 yield
             finally:
                 self.facts_file.unlink(missing_ok=True)
+
+    def keep_kind(self, *, bare: bool) -> None:
+        """Note at the first start whether the database is bare; a later start must be of the same kind.
+
+        Raises:
+            LocalStackError: it is of the other kind.
+        """
+        if self.keys_file.exists() and bare != self._bare_marker.exists():
+            kind, remedy = ("without", "leave --bare out") if bare else ("with", "add --bare")
+            raise LocalStackError(
+                f"{self.directory} was made {kind} --bare, and nothing in it was changed: {remedy}, or name another "
+                "--state-dir"
+            )
+        if bare:
+            self._bare_marker.touch()
+        else:
+            self._bare_marker.unlink(missing_ok=True)
 
     def keys(self) -> Keys:
         """The project's keys, made at the first start."""

@@ -17,7 +17,7 @@ SERVICE_GRACE_S = 65
 
 
 def start_supabase(stack: Stack) -> Database:
-    """Postgres, PostgREST, the gateway and pg_net's worker, on a migrated database."""
+    """Postgres, PostgREST, the gateway and pg_net's worker; the database is migrated unless it is to be bare."""
     binaries = locate(stack.say)
     with stack.step("postgres"):
         cluster = project.start_cluster(stack.state, binaries, stack.say)
@@ -25,8 +25,10 @@ def start_supabase(stack: Stack) -> Database:
         stack.ports["postgres"] = cluster.port
         database = project.project_database(cluster, stack.keys)
     stack.say("vault       STAND-IN for Supabase Vault: it does not encrypt")
-    with stack.step("migrations"):
-        leadhook(stack, database, "migrate")
+    stack.say("auth        STAND-IN for Supabase Auth: auth.users and auth.uid(), but no service that signs anyone in")
+    if not stack.options.bare:
+        with stack.step("migrations"):
+            leadhook(stack, database, "migrate")
     ports = PostgrestPorts(server=stack.state.port("postgrest"), admin=stack.state.port("postgrest_admin"))
     stack.ports |= {"postgrest": ports.server, "gateway": stack.state.port("gateway")}
     with stack.step("postgrest"):

@@ -7,6 +7,7 @@ import psycopg
 
 from leadhook.local import project
 from leadhook.local.binaries import refuse_unsupported
+from leadhook.local.database import Database
 from leadhook.local.demo.follow import follow
 from leadhook.local.demo.play import console_of, play
 from leadhook.local.failure import LocalStackError
@@ -15,7 +16,7 @@ from leadhook.local.stack import Options, Stack, service_port
 from leadhook.local.state import State
 from leadhook.local.steps import install_webhooks, start_gemini, start_service, start_supabase
 from leadhook.local.supervisor import Stopped, Supervisor
-from leadhook.local.welcome import welcome
+from leadhook.local.welcome import bare_welcome, welcome
 
 
 def up(options: Options, say: Callable[[str], None] = print) -> None:
@@ -27,7 +28,9 @@ def up(options: Options, say: Callable[[str], None] = print) -> None:
     refuse_unsupported()
     with suppress(Stopped), running(options, say) as (stack, facts):
         say(f"ready       {stack.state.facts_file} has addresses and keys; Ctrl-C stops everything")
-        if options.service:
+        if options.bare:
+            say(bare_welcome(stack.state.directory))
+        elif options.service:
             try:
                 _show(stack, facts)
             except psycopg.Error as error:
@@ -54,6 +57,7 @@ def running(options: Options, say: Callable[[str], None] = print) -> Iterator[tu
     """
     state = State(options.state_dir)
     with state.held(), Supervisor(say) as supervisor:
+        state.keep_kind(bare=options.bare)
         stack = Stack(options, state, state.keys(), supervisor, say)
         yield stack, start(stack)
 
@@ -63,7 +67,6 @@ def start(stack: Stack) -> dict[str, object]:
     stack.ports["service"] = service_port(stack)
     database = start_supabase(stack)
     gemini_url = start_gemini(stack)
-    webhook_url = f"http://127.0.0.1:{stack.ports['service']}/webhooks/leads"
     facts: dict[str, object] = {
         "service_url": f"http://127.0.0.1:{stack.ports['service']}",
         "supabase_url": f"http://127.0.0.1:{stack.ports['gateway']}",
@@ -73,9 +76,17 @@ def start(stack: Stack) -> dict[str, object]:
         "database_url": database.conninfo,
         "gemini_url": gemini_url,
         "admin_token": stack.keys.admin_token,
-        "webhook_secret": install_webhooks(stack, database, webhook_url),
-        "webhook_url": webhook_url,
+        "webhook_url": f"http://127.0.0.1:{stack.ports['service']}/webhooks/leads",
     }
+    if not stack.options.bare:
+        _add_leadhook(stack, database, facts)
+    facts["pids"] = stack.supervisor.pids
+    stack.state.write_facts(facts)
+    return facts
+
+
+def _add_leadhook(stack: Stack, database: Database, facts: dict[str, object]) -> None:
+    facts["webhook_secret"] = install_webhooks(stack, database, str(facts["webhook_url"]))
     project.release_backlog(database)
     project.provide_keys(database)
     if stack.options.service:
@@ -83,6 +94,3 @@ def start(stack: Stack) -> dict[str, object]:
     if stack.options.sample and not stack.options.plays and not project.in_use(database.conninfo):
         insert_sample(database.conninfo)
         stack.say("sample      leads inserted")
-    facts["pids"] = stack.supervisor.pids
-    stack.state.write_facts(facts)
-    return facts

@@ -1,4 +1,4 @@
-"""What a person needs to know of a stack that runs: addresses, where keys are, how to insert a lead."""
+"""What a person needs to know of a stack that runs: addresses, where keys are, what to do with it."""
 
 import shlex
 from pathlib import Path
@@ -26,3 +26,21 @@ Insert a lead of your own from another terminal (leadhook is .venv/bin/leadhook)
   leadhook explain mine-1
 
 Ctrl-C stops everything; data is kept. New answers:"""
+
+
+def bare_welcome(state_dir: Path) -> str:
+    """The same for a stack without anything of leadhook."""
+    where = shlex.quote(str(state_dir))
+    return f"""
+The database has nothing of leadhook. Load the dump of your project and rehearse
+the install, from another terminal (leadhook is .venv/bin/leadhook):
+  eval "$(leadhook local env {where})"
+  psql "$DATABASE_URL" -f your-dump.sql
+  leadhook install --plan
+  leadhook install --url "$SERVICE_URL/webhooks/leads"
+  leadhook serve    # after setting the WEBHOOK_SECRETS that install prints
+
+Errors of psql about pg_graphql, storage, realtime or tables of auth other than
+auth.users are expected: this stack does not have them.
+
+Ctrl-C stops everything; data is kept."""

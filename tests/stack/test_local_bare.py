@@ -1,0 +1,156 @@
+"""`leadhook local up --bare`: the dump of a project whose users sign in loads, works, and takes leadhook in."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.request import Request, urlopen
+from uuid import UUID, uuid4
+
+import jwt
+import pytest
+
+from leadhook.local.failure import LocalStackError
+from leadhook.local.keys import keys_of
+from leadhook.local.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.stack.conftest import Stack, StartStack
+
+DUMP: Final = (Path(__file__).parents[1] / "sql/existing/dump_with_auth.sql").read_text()
+EVA: Final = UUID("00000000-0000-4000-8000-000000000001")
+OURS: Final = """
+select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname in ('public', 'leadhook')"""
+
+
+@pytest.fixture(scope="module")
+def stack(start_stack: "StartStack") -> "Iterator[Stack]":
+    """A bare stack."""
+    with start_stack("--bare") as stack:
+        yield stack
+
+
+def test_a_bare_database_takes_the_dump_and_then_leadhook(stack: "Stack") -> None:
+    """Nothing of ours at first; policies work; install finds the tables; a lead is claimed and a user's data erased."""
+    assert stack.run(OURS) == []
+    stack.connection.execute(DUMP.encode())
+    other = uuid4()
+    stack.run(
+        "insert into auth.users (id, email, raw_user_meta_data) values (%s, 'jo@example.com', %s::jsonb)",
+        other,
+        json.dumps({"full_name": "Jo"}),
+    )
+    assert stack.run("select full_name from public.profiles order by 1") == [("Eva Brandt",), ("Jo",)]
+
+    plan = leadhook(stack, "install", "--plan")
+    assert "public.all_leads" in plan
+    assert stack.run("select to_regnamespace('leadhook')") == [(None,)]
+    leadhook(stack, "install", "--yes", "--url", stack.facts["webhook_url"])
+
+    stack.run("insert into public.gemini_api (api_key) values ('visibly-fake-gemini-key')")
+    for user, lead in ((EVA, "of-eva"), (other, "of-jo")):
+        stack.run("insert into public.prompts (user_id, tag) values (%s, 'pumps')", user)
+        stack.bring([lead], (user, "pumps"))
+    assert read(stack, "all_leads", EVA) == [{"lead_id": "of-eva"}]
+    assert read(stack, "all_leads", other) == [{"lead_id": "of-jo"}]
+    assert read(stack, "all_leads", None) == []
+
+    claimed = call(
+        stack, "leadhook_claim", {"p_token": str(uuid4()), "p_worker": "test", "p_limit": 10, "p_slow_limit": 10}
+    )
+    assert {lead["lead_id"] for lead in claimed["leads"]} == {"of-eva", "of-jo"}
+    stack.run("insert into public.llm_response (lead_id, score) values ('of-eva', 80), ('of-jo', 20)")
+    assert read(stack, "my_answers", EVA) == [{"lead_id": "of-eva"}]
+
+    stack.run("delete from auth.users where id = %s", EVA)
+    call(stack, "leadhook_claim", {"p_token": str(uuid4()), "p_worker": "test", "p_limit": 10, "p_slow_limit": 10})
+    for table in ("public.all_leads", "public.lead_details", "public.llm_response", "leadhook.jobs"):
+        assert stack.run(f"select lead_id from {table}") == [("of-jo",)], table  # noqa: S608 - a name from above
+
+
+def test_the_functions_of_auth_read_either_kind_of_claims(stack: "Stack") -> None:
+    """One JSON of all claims, or the older setting for each; NULL without a request."""
+    asked = "select auth.uid()::text, auth.role(), auth.email(), auth.jwt()"
+    claims = {"sub": str(EVA), "role": "authenticated", "email": "eva@example.com"}
+    told = (str(EVA), "authenticated", "eva@example.com")
+    assert stack.run(asked) == [(None, None, None, None)]
+    with stack.connection.transaction():
+        stack.run("select set_config('request.jwt.claims', %s, true)", json.dumps(claims))
+        assert stack.run(asked) == [(*told, claims)]
+    with stack.connection.transaction():
+        for name, value in claims.items():
+            stack.run("select set_config(%s, %s, true)", f"request.jwt.claim.{name}", value)
+        assert stack.run(asked) == [(*told, None)]
+
+
+def test_local_env_works_and_names_no_webhook_secret(stack: "Stack") -> None:
+    """`leadhook install` makes the secret, so a bare stack has none to print."""
+    lines = leadhook(stack, "local", "env", str(stack.directory)).splitlines()
+    names = {line.removeprefix("export ").partition("=")[0] for line in lines}
+    assert {"DATABASE_URL", "SUPABASE_URL", "SUPABASE_SECRET_KEY", "SERVICE_URL"} <= names
+    assert "WEBHOOK_SECRETS" not in names
+
+
+@pytest.mark.parametrize("given", ["--sample", "--service"])
+def test_bare_with_what_contradicts_it_is_refused(tmp_path: Path, given: str) -> None:
+    """As wrong arguments, before anything is made."""
+    command = [sys.executable, "-m", "leadhook", "local", "up", f"--state-dir={tmp_path / 'stack'}", "--bare", given]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--bare starts without sample leads" in done.stderr
+    assert not (tmp_path / "stack").exists()
+
+
+@pytest.mark.parametrize(("first", "remedy"), [(True, "add --bare"), (False, "leave --bare out")])
+def test_a_state_directory_keeps_its_kind(tmp_path: Path, remedy: str, *, first: bool) -> None:
+    """A later start of the other kind would migrate a rehearsal, or leave leads of a used one without triggers."""
+    state = State(tmp_path)
+    state.keep_kind(bare=first)
+    state.keys()
+    state.keep_kind(bare=first)
+    with pytest.raises(LocalStackError, match=f"{remedy}, or name another --state-dir"):
+        state.keep_kind(bare=not first)
+    state.keep_kind(bare=first)
+
+
+def leadhook(stack: "Stack", *arguments: str) -> str:
+    """Run a command on the stack's database; what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "leadhook", *arguments],
+        env=os.environ | {"DATABASE_URL": stack.facts["database_url"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def read(stack: "Stack", table: str, user: UUID | None) -> Any:
+    """The lead ids that a signed-in user reads through the gateway; a stranger when None."""
+    keys = keys_of(stack.directory / "secrets.json")
+    claims = {"sub": str(user), "role": "authenticated", "exp": int(time.time()) + 3600}
+    token = keys.anon_key if user is None else jwt.encode(claims, keys.jwt_secret, "HS256")
+    return ask(stack, f"{table}?select=lead_id", keys.publishable_key, token)
+
+
+def call(stack: "Stack", function: str, arguments: dict[str, object]) -> Any:
+    """An RPC of the service."""
+    return ask(stack, f"rpc/{function}", stack.facts["secret_key"], None, arguments)
+
+
+def ask(stack: "Stack", path: str, key: str, token: str | None, body: object = None) -> Any:
+    """A request to the gateway."""
+    headers = {"apikey": key, "Content-Type": "application/json"} | (
+        {"Authorization": f"Bearer {token}"} if token else {}
+    )
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(f"{stack.facts['supabase_url']}/rest/v1/{path}", data=data, headers=headers)  # noqa: S310 - ours
+    with urlopen(request, timeout=10) as reply:  # noqa: S310 - ours
+        return json.loads(reply.read())
