@@ -146,6 +146,23 @@ def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
     assert project.model.repeated() == 0
 
 
+def test_leads_wait_where_the_application_refuses_every_answer(arena: "Arena") -> None:
+    """A column that must not be empty: /ready says so, none is refused or bought again, and all are saved later."""
+    project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
+    project.model.behave(latency_ms=20)
+    project.run("alter table public.llm_response add column theirs text check (theirs is not null)")
+    try:
+        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        leads = project.bring(14)
+        wait_for_reason(service, "refuse every answer")
+        assert refused(project) == set()
+    finally:
+        project.run("alter table public.llm_response drop column theirs")
+    arena.wait_for_answers(leads, 60)
+    assert project.model.repeated() == 0
+
+
 def test_a_sequence_behind_its_rows_costs_no_answer(arena: "Arena") -> None:
     """What is paid for is kept until `leadhook migrate` has put the sequence right, and is then saved as it is."""
     project = arena.project

@@ -782,16 +782,10 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
     select i.lead_id, i.user_id, i.tag
     from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
   ),
-  chosen as (
-    select distinct on (d.lead_id)
-      d.lead_id, d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
-    from public.lead_details as d
-    where d.lead_id = any (describe_leads.lead_ids)
-    order by d.lead_id, (d.sent_to_llm is not true) desc, case when count(*) over (partition by d.lead_id) > 1 then d::text end desc
-  ),
-  details as (
+  read as materialized (
     select
       d.lead_id,
+      d.sent_to_llm is not true as unsent,
       case
         when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, coalesce(describe_leads.most_characters, 10000))
         else leadhook.read_value(d.name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
@@ -828,21 +822,27 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
         when pg_typeof(d.company_page_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_page_url::text, coalesce(describe_leads.most_characters, 10000))
         else leadhook.read_value(d.company_page_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
       end as company_page_url
-    from chosen as d
+    from public.lead_details as d
+    where d.lead_id = any (describe_leads.lead_ids)
+  ),
+  details as (
+    select distinct on (d.lead_id) d.*
+    from read as d
+    order by d.lead_id, d.unsent desc, case when count(*) over (partition by d.lead_id) > 1 then d::text end desc
   ),
   urls as (
-    select
+    select distinct on (d.lead_id)
       d.lead_id,
       case
         when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, coalesce(describe_leads.most_characters, 10000))
         else leadhook.read_value(d.linkedin_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
       end as linkedin_url
     from (
-      select distinct on (a.lead_id) a.lead_id, a.linkedin_url
+      select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
       join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
-      order by a.lead_id, (a.scrapped is true) desc, case when count(*) over (partition by a.lead_id) > 1 then a::text end
     ) as d
+    order by d.lead_id, d.scrapped desc, linkedin_url
   ),
   lanes as (
     select distinct i.user_id, i.tag from asked as i
@@ -859,27 +859,24 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
       from (
         select
           case
-        when pg_typeof(d.wildnet_data) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.wildnet_data::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(d.wildnet_data, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+        when pg_typeof(p.wildnet_data) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.wildnet_data::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(p.wildnet_data, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
       end as wildnet_data,
           case
-        when pg_typeof(d.scoring_criteria_and_icp) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.scoring_criteria_and_icp::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(d.scoring_criteria_and_icp, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+        when pg_typeof(p.scoring_criteria_and_icp) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.scoring_criteria_and_icp::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(p.scoring_criteria_and_icp, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
       end as scoring_criteria_and_icp,
           case
-        when pg_typeof(d.message_prompt) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.message_prompt::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(d.message_prompt, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
+        when pg_typeof(p.message_prompt) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.message_prompt::text, coalesce(describe_leads.most_characters, 100001))
+        else leadhook.read_value(p.message_prompt, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
       end as message_prompt
-        from (
-          select p.wildnet_data, p.scoring_criteria_and_icp, p.message_prompt
-          from public.prompts as p
-          where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
-            select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
-          )
-          order by case when count(*) over () > 1 then p::text end desc
-          limit 1
-        ) as d
+        from public.prompts as p
+        where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
+          select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
+        )
       ) as d
+      order by case when count(*) over () > 1 then d::text end desc
+      limit 1
     ) as d
   )
   select
@@ -1603,7 +1600,7 @@ begin
       from (
         select
           l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
-          coalesce(l.needed_usd > l.daily_usd, false) as too_small
+          l.daily_usd = 0 or coalesce(l.needed_usd > l.daily_usd, false) as too_small
         from leadhook.budgets_left(clock_timestamp()) as l
         order by l.user_id nulls first
         limit 20
@@ -2176,6 +2173,7 @@ CREATE FUNCTION leadhook.lock_leases(p_items jsonb) RETURNS TABLE(lead_id text, 
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     AS $$
 #variable_conflict use_column
 begin
@@ -2492,7 +2490,7 @@ begin
       r.lead_id, case when r.score::text ~ '^\s*[0-9]{1,3}(\.[0-9]*)?\s*$' then r.score::text::numeric::int end as score, r.subject::text as subject
     from public.llm_response as r
     where r.lead_id = any (old_answers.p_lead_ids)
-    order by r.lead_id, case when count(*) over (partition by r.lead_id) > 1 then r::text end desc
+    order by r.lead_id, score desc nulls last, subject desc nulls last
   )
   select coalesce(a.lead_id, j.lead_id), coalesce(a.score, j.score), coalesce(a.subject, j.subject), j.prompt_version
   from judged as j
@@ -4432,6 +4430,7 @@ declare
   v_constraint text;
   v_schema text;
   v_context text;
+  v_note text;
 begin
   for v_answer in select a.answer from jsonb_array_elements(p_answers) as a (answer) loop
     v_outcome := 'saved';
@@ -4472,6 +4471,16 @@ begin
     v_tried := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "failed")');
     raise exception using errcode = v_tried ->> 'sqlstate', message = v_tried ->> 'reason';
   end if;
+  -- So does what three leads in a row are refused with: a column, constraint or trigger that no answer passes. Nothing is lost until it is put right.
+  v_note := jsonb_path_query_first(v_tried, '$[*] ? (@.outcome == "refused")') ->> 'note';
+  if not jsonb_path_exists(v_tried, '$[*] ? (@.sqlstate != "out_of_time" && !(@.outcome == "refused" && @.note == $note))', jsonb_build_object('note', v_note))
+    and v_note is not null
+    and jsonb_array_length(jsonb_path_query_array(v_tried, '$[*] ? (@.outcome == "refused")')) + (
+      select count(*) from (select a.outcome, a.reason from leadhook.attempts as a order by a.id desc limit 2) as last
+      where last.outcome = 'refused' and last.reason = v_note
+    ) >= 3 then
+    raise exception using errcode = 'PT409', message = format('every answer is refused with %s', v_note);
+  end if;
   return query
   select
     t.lead_id, t.fence, o.outcome,
@@ -4490,7 +4499,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION leadhook.write_each_answer(p_answers jsonb) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead.';
+COMMENT ON FUNCTION leadhook.write_each_answer(p_answers jsonb) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
 
 CREATE FUNCTION public.leadhook_answers(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_min_score integer DEFAULT NULL::integer, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_limit integer DEFAULT 20) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -4665,6 +4674,7 @@ CREATE FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_r
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET row_security TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
     AS $$

@@ -145,7 +145,7 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
         case _ if code == _ALL_REFUSED:
             reason = (
                 f"the application's own tables refuse every answer ({message}): no lead is lost; claims stop until the "
-                "column, constraint or trigger of llm_response or lead_details is corrected, and then go on by themselves"
+                "column, constraint or trigger of llm_response or lead_details is corrected, then go on by themselves"
             )
         case _ if _is_ours(code):
             reason = (
