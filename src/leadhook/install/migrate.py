@@ -6,10 +6,11 @@ from time import perf_counter
 
 import psycopg
 
-from leadhook.install.connection import Connection, connect, fetch_one, say
+from leadhook.install.connection import connect, say
 from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration
 from leadhook.install.history import read_history, refuse_changed, remember
+from leadhook.install.indexes import Index, build_index
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
 from leadhook.install.sequences import put_right
 from leadhook.install.sql import question
@@ -19,9 +20,6 @@ from leadhook.install.turn import take_turn
 
 _GRANTED = re.compile(r"grant execute on function (public\.leadhook_\w+\([^)]*\)) to service_role")
 """Each of our functions, by the grant that stands under it."""
-_CONCURRENT_INDEX = re.compile(
-    r"create\s+(?:unique\s+)?index\s+concurrently\s+(?:if\s+not\s+exists\s+)?(\w+)\s+on\s+(\w+)\.", re.IGNORECASE
-)
 
 
 async def migrate(
@@ -60,8 +58,10 @@ async def _apply(change: Change, migration: Migration, done: Sequence[Migration]
 
     async def one_by_one() -> None:
         for statement in split(migration.sql):
-            await _drop_leftover(change.connection, statement)
-            await change.connection.execute(statement.encode())
+            if index := Index.read(statement):
+                await build_index(change.connection, index)
+            else:
+                await change.connection.execute(statement.encode())
         await remember(change.connection, done)
 
     try:
@@ -83,17 +83,6 @@ async def _drop_strangers(change: Change, migrations: Sequence[Migration]) -> No
         except psycopg.Error as error:
             raise InstallError(f"{row['words']} is in the way of leadhook's own function: {say(error)}") from error
         change.tell(f"dropped {row['words']}, which was in the way of leadhook's own function")
-
-
-async def _drop_leftover(connection: Connection, statement: str) -> None:
-    """A build that failed leaves an invalid index behind, which `if not exists` would take for the index."""
-    if not (named := _CONCURRENT_INDEX.match(statement)):
-        return
-    index = f"{named[2]}.{named[1]}"
-    if (await fetch_one(connection, question("invalid_index"), {"index": index}))["exists"]:
-        await connection.execute(
-            psycopg.sql.SQL("drop index concurrently {}").format(psycopg.sql.Identifier(named[2], named[1]))
-        )
 
 
 def _summary(migrations: Sequence[Migration], pending: Sequence[Migration], history: dict[str, str]) -> str:

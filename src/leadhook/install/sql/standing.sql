@@ -8,9 +8,14 @@ with ours as (
   where f.pronamespace = to_regnamespace('leadhook') and not t.tgisinternal
   union all
   select 2, format('the index %s on %s', x.indexrelid::regclass, x.indrelid::regclass),
-    format('drop index concurrently if exists %s', x.indexrelid::regclass)
+    format('drop index %sif exists %s', case when i.relkind <> 'I' then 'concurrently ' end, x.indexrelid::regclass)
   from pg_catalog.pg_index as x
+  join pg_catalog.pg_class as i on i.oid = x.indexrelid
   where x.indexrelid = to_regclass('public.leadhook_unsent') and x.indrelid = to_regclass('public.lead_details')
+    -- Of a build that was interrupted; those of the other partitions go with the index of the partitioned table.
+    or i.relname like 'leadhook\_unsent\_%' and not i.relispartition and x.indrelid in (
+      select p.relid from pg_catalog.pg_partition_tree(to_regclass('public.lead_details')) as p where p.level > 0
+    )
   union all
   select 3, format('the function %s', f.oid::regprocedure), format('drop function if exists %s', f.oid::regprocedure)
   from pg_catalog.pg_proc as f
