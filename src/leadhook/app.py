@@ -147,6 +147,7 @@ def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingS
         replayer=store,
         explainer=store,
         slots=settings.max_concurrency,
+        sweep_interval_s=settings.sweep_interval_sec,
         ring_auth=RingAuth(settings.webhook_keys, settings.webhook_static_header),
         late_rings=TokenBucket(per_second=1, burst=10),
         ring_sum=ring_sum,

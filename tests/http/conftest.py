@@ -196,6 +196,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
         replayer=store,
         explainer=store,
         slots=16,
+        sweep_interval_s=300,
         ring_auth=RingAuth(
             [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
         ),

@@ -126,7 +126,10 @@ async def test_a_body_that_never_ends_is_cut_off_at_the_limit(wire: Wire) -> Non
         post(b"transfer-encoding: chunked\r\n" + GOOD, b"ffff\r\n" + b" " * 0xFFFF + b"\r\nffff\r\n" + b" " * 9)
     )
 
-    for answer in (announced, streamed):
+    by_header = b"transfer-encoding: chunked\r\n" + lines({"x-ring": STATIC})
+    large = await wire.send(post(by_header, (b"ffff\r\n" + b" " * 0xFFFF + b"\r\n") * 17))
+
+    for answer in (announced, streamed, large):
         assert answer.startswith(b"HTTP/1.1 413")
         assert b"application/problem+json" in answer
 

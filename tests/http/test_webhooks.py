@@ -1,6 +1,7 @@
 """`POST /webhooks/leads`: what rings, what does not, and what a stranger learns."""
 
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from leadhook.observability.metrics import REGISTRY
 from leadhook.observability.ring_sum import RingSum
 
 from .conftest import OLD_SECRET, STATIC, Service, signed
@@ -256,31 +258,98 @@ async def test_a_body_that_says_it_is_not_json_is_refused(service: Service) -> N
     assert (form.status_code, silent.status_code) == (415, 202)
 
 
+async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    """A body whose length is not declared."""
+    for start in range(0, len(body), 1000):
+        yield body[start : start + 1000]
+
+
 @pytest.mark.parametrize("declared", [True, False])
-@pytest.mark.parametrize("proven", [True, False])
-async def test_a_body_of_more_than_64_kb_is_refused(service: Service, *, declared: bool, proven: bool) -> None:
+@pytest.mark.parametrize("proof", ["signed", "none", "wrong header", "signed beside the header", "header twice"])
+async def test_a_body_of_more_than_64_kb_is_refused_where_the_header_proves_nothing(
+    service: Service, *, declared: bool, proof: str
+) -> None:
     """Whether its length is declared or not, and before anything else is looked at."""
     body = json.dumps({**OURS, "records": ["x" * 70_000]}).encode()
-
-    async def chunks() -> AsyncIterator[bytes]:
-        for start in range(0, len(body), 1000):
-            yield body[start : start + 1000]
-
-    headers = signed(body) if proven else {}
-    answer = await service.client.post("/webhooks/leads", content=body if declared else chunks(), headers=headers)
+    headers: dict[str, list[tuple[str, str]]] = {
+        "signed": list(signed(body).items()),
+        "none": [],
+        "wrong header": [("x-ring", STATIC[:-1])],
+        "signed beside the header": [*signed(body).items(), ("x-ring", STATIC)],
+        "header twice": [("x-ring", STATIC), ("x-ring", STATIC)],
+    }
+    content = body if declared else in_chunks(body)
+    answer = await service.client.post("/webhooks/leads", content=content, headers=headers[proof])
 
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
     assert service.engine.rings == []
 
 
-async def test_a_body_of_64_kb_is_read(service: Service) -> None:
+async def test_a_signed_body_of_64_kb_is_read(service: Service) -> None:
     """The limit itself is allowed."""
     body = json.dumps(OURS).encode()
     body += b" " * (64 * 1024 - len(body))
 
     assert (await service.ring(body)).status_code == 202
     assert (await service.ring(body + b" ")).status_code == 413
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_dashboard_webhook_may_carry_its_row_twice_up_to_1_mib(service: Service, *, declared: bool) -> None:
+    """Once the header proves it; of an UPDATE with a long text only the id is taken."""
+    row = {"lead_id": "a", "sent_to_llm": False, "bio": "é" * 70_000}
+    body = json.dumps(dashboard(type="UPDATE", record=row, old_record=row)).encode()
+    body += b" " * (1024 * 1024 - len(body))
+    content = body if declared else in_chunks(body)
+    answer = await service.client.post("/webhooks/leads", content=content, headers=BY_HEADER)
+
+    assert (answer.status_code, answer.json()) == (202, {"ok": True})
+    assert service.engine.rings == [["a"]]
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_beyond_1_mib_the_answer_says_that_the_sweep_finds_the_lead(service: Service, *, declared: bool) -> None:
+    """And when; it is counted and logged as a refused webhook."""
+    body = json.dumps(dashboard()).encode()
+    body += b" " * (1024 * 1024 + 1 - len(body))
+    service.state["sweep_interval_s"] = 45
+    before = REGISTRY.get_sample_value("leadhook_rings_total", {"result": "refused"}) or 0
+    with capture_logs() as logs:
+        content = body if declared else in_chunks(body)
+        answer = await service.client.post("/webhooks/leads", content=content, headers=BY_HEADER)
+        service.state["ring_sum"].tell()
+
+    assert answer.status_code == 413
+    assert "1 MiB" in answer.json()["detail"]
+    assert "sweep finds its lead within 45 seconds" in answer.json()["detail"]
+    assert [line["event"] for line in logs] == ["webhook.refused"], "no http.request"
+    assert logs[0]["reasons"] == {"body_too_large": 1}
+    assert logs[0]["body_bytes_max"] > 1024 * 1024
+    assert REGISTRY.get_sample_value("leadhook_rings_total", {"result": "refused"}) == before + 1
+    assert service.engine.rings == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 1_000_000,
+        json.dumps({**OURS, "records": [1] * 300_000}).encode(),
+        b'{"type": "INSERT", "table": "all_leads", "schema": "public", "record": {"a": %s}}' % (b"[" * 1_000_000),
+    ],
+    ids=["deep", "many errors", "deep record"],
+)
+async def test_a_large_body_of_another_shape_costs_little_memory(service: Service, body: bytes) -> None:
+    """A few times its size: neither its depth nor the number of its errors adds up."""
+    tracemalloc.start()
+    try:
+        answer = await service.ring(body, BY_HEADER)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert answer.status_code in (400, 422)
+    assert peak < 20 * len(body)
 
 
 async def test_only_post_is_allowed(service: Service) -> None:

@@ -37,7 +37,7 @@ class Event(StrEnum):
     )
     WEBHOOK_REFUSED = (
         "webhook.refused",
-        "`count` webhooks of the last second did not prove themselves; `reasons` are told here and nowhere else",
+        "`count` webhooks of the last second were unproven or too large; `reasons` are told here and nowhere else",
     )
     REPLAY_REQUESTED = "replay.requested", "an admin asked for leads to be judged again"
     LEAD_EXPLAINED = "lead.explained", "an admin asked where a lead stands; `why` is the kind of the answer"

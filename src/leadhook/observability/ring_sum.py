@@ -60,7 +60,7 @@ class RingSum:
         self._start_timer()
 
     def refused(self, reason: str, *, skew_s: int | None, body_bytes: int) -> None:
-        """A webhook did not prove itself."""
+        """A webhook did not prove itself, or was too large to be read."""
         RINGS.labels("refused").inc()
         window = self._window
         window.reasons[reason] += 1

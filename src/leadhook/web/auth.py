@@ -46,6 +46,17 @@ class RingAuth:
         self._name = static_header.name.encode() if static_header else None
         self._digest = sha256(static_header.value.get_secret_value().encode() if static_header else b"").digest()
 
+    def proven_by_header(self, headers: Headers) -> bool:
+        """Whether the static header proves it already, before the body is read."""
+        headers = list(headers)
+        if self._name is None or _is_signed(headers):
+            return False
+        try:
+            self.prove(headers, b"", now_s=0)
+        except Refused:
+            return False
+        return True
+
     def prove(self, headers: Headers, body: bytes, *, now_s: int) -> Proof:
         """Find the proof; a request that is signed at all must be signed well.
 
@@ -53,7 +64,7 @@ class RingAuth:
             Refused: there is none.
         """
         headers = list(headers)
-        if self._name is None or any(name == b"webhook-signature" for name, _ in headers):
+        if self._name is None or _is_signed(headers):
             age_s = verify(headers, body, keys=self._keys, now_s=now_s)
             if abs(age_s) > HINT_S:
                 raise Refused("timestamp_far_off", age_s)
@@ -61,6 +72,10 @@ class RingAuth:
         if not hmac.compare_digest(self._digest, sha256(only(headers, self._name)).digest()):
             raise Refused("wrong_static_header")
         return Proof("static_header")
+
+
+def _is_signed(headers: Headers) -> bool:
+    return any(name == b"webhook-signature" for name, _ in headers)
 
 
 class Admins:

@@ -6,20 +6,28 @@ from leadhook.web.problems import Problem
 from leadhook.web.state import State
 
 
+class TooLarge(Problem):
+    """413, with the bytes that were announced or have come."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(413)
+        self.size = size
+
+
 async def read_body(request: Request[State], limit: int) -> bytes:
     """The whole body.
 
     Raises:
-        Problem: 413 as soon as it is known to be longer than `limit` bytes.
+        TooLarge: as soon as it is known to be longer than `limit` bytes.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > limit:
-        raise Problem(413)
+        raise TooLarge(int(declared[:20]))
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise Problem(413)
+            raise TooLarge(len(body))
     return bytes(body)
 
 

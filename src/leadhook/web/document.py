@@ -129,7 +129,7 @@ def _describe(operation: Operation, template: str, schemas: Schemas) -> dict[str
         described["parameters"] = parameters
     if operation.body is not None:
         described["requestBody"] = {
-            "description": f"At most {operation.largest_body:,} bytes.",
+            "description": _size(operation),
             "required": True,
             "content": {
                 "application/json": {
@@ -139,6 +139,12 @@ def _describe(operation: Operation, template: str, schemas: Schemas) -> dict[str
             },
         }
     return described
+
+
+def _size(operation: Operation) -> str:
+    if operation.who != "webhook":
+        return f"At most {operation.largest_body:,} bytes."
+    return f"At most {operation.largest_body:,} bytes with the static header, {operation.largest_signed_body:,} signed."
 
 
 def _responses(operation: Operation, examples: Mapping[str, Any], schemas: Schemas) -> dict[str, Any]:

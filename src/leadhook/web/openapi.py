@@ -89,6 +89,8 @@ class Operation:
     """The parameters behind `?`; each has a default."""
     largest_body: int = LARGEST_BODY
     """In bytes."""
+    largest_signed_body: int = LARGEST_BODY
+    """In bytes, of a webhook that its headers alone don't prove: its body is read before it is known whose it is."""
     problems: Mapping[int, str] = field(default_factory=dict)
     """When this operation answers with a problem, beside those that follow from `who` and `body`."""
 

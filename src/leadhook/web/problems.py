@@ -74,6 +74,14 @@ def problem(error: HTTPException) -> Response:
     return Response(content.model_dump_json(exclude_none=True), error.status_code, error.headers, MEDIA_TYPE)
 
 
+def too_large_for_now(sweep_interval_s: float) -> str:
+    """What a dashboard webhook is told whose row is larger than is read, though its header is right."""
+    return (
+        "The webhook's body is larger than 1 MiB, so it was not read. Nothing is lost: the sweep finds its lead within "
+        f"{sweep_interval_s:g} seconds. leadhook's own triggers send ids only: `leadhook webhooks install`."
+    )
+
+
 async def answer_with_problem(_request: Request, error: Exception) -> Response:
     """Starlette's handler for its own and our HTTP errors."""
     return problem(error if isinstance(error, HTTPException) else HTTPException(500))

@@ -39,7 +39,8 @@ class WebhookBody(BaseModel):
     table: Table | None = None
     database_schema: Literal["public"] | None = Field(default=None, alias="schema")
     record: dict[str, Any] | None = None
-    records: tuple[str | dict[str, Any], ...] | None = None
+    # The first fault ends it: half a million of them would take more memory than the body.
+    records: tuple[str | dict[str, Any], ...] | None = Field(default=None, fail_fast=True)
     """Lead ids or rows; only leadhook's own triggers send it."""
 
     @model_validator(mode="after")

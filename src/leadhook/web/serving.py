@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from leadhook.web.auth import UNPROVEN, Proof
-from leadhook.web.bodies import read_body, require_json
+from leadhook.web.bodies import TooLarge, read_body, require_json
 from leadhook.web.canonical_line import SUMMED
 from leadhook.web.openapi import Answered, Call, Operation
-from leadhook.web.problems import Problem, unreadable
+from leadhook.web.problems import Problem, too_large_for_now, unreadable
 from leadhook.web.signature import Refused
 from leadhook.web.state import State
 
@@ -40,7 +40,7 @@ async def _admit(operation: Operation, request: Request[State]) -> Call[Any]:
     if operation.who == "webhook":
         # The signature is over the bytes, so they come first.
         began_at = time.perf_counter()
-        raw = await read_body(request, operation.largest_body)
+        raw = await _read_webhook(operation, request)
         proof = _prove(request, raw)
         require_json(request)
         return Call(request, _parse(operation, raw), proof=proof, began_at=began_at)
@@ -51,6 +51,19 @@ async def _admit(operation: Operation, request: Request[State]) -> Call[Any]:
     require_json(request)
     body = _parse(operation, await read_body(request, operation.largest_body))
     return Call(request, body, query=query, actor=actor)
+
+
+async def _read_webhook(operation: Operation, request: Request[State]) -> bytes:
+    """The body; only a static header that is right lets a large one in."""
+    proven = request.state["ring_auth"].proven_by_header(request.scope["headers"])
+    try:
+        return await read_body(request, operation.largest_body if proven else operation.largest_signed_body)
+    except TooLarge as error:
+        request.state["ring_sum"].refused("body_too_large", skew_s=None, body_bytes=error.size)
+        request.scope[SUMMED] = True
+        if proven:
+            raise Problem(413, too_large_for_now(request.state["sweep_interval_s"])) from None
+        raise
 
 
 def _read_query(operation: Operation, request: Request[State]) -> BaseModel | None:

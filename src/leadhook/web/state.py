@@ -86,6 +86,7 @@ class State(TypedDict):
     explainer: Explainer
     slots: int
     """MAX_CONCURRENCY, for forecasts."""
+    sweep_interval_s: float
     ring_auth: RingAuth
     late_rings: TokenBucket
     ring_sum: RingSum

@@ -3,11 +3,14 @@
 import time
 from typing import Final, Literal
 
+from leadhook.settings import Settings
 from leadhook.web.canonical_line import SUMMED
 from leadhook.web.openapi import Answer, Call, operation
+from leadhook.web.problems import too_large_for_now
 from leadhook.web.rings import WebhookBody
 
-LARGEST_RING: Final = 64 * 1024
+LARGEST_RING: Final = 1024 * 1024
+"""A dashboard webhook sends the whole row, and of an UPDATE the old one too."""
 
 
 class WebhookAnswer(Answer):
@@ -24,6 +27,7 @@ class WebhookAnswer(Answer):
     body=WebhookBody,
     largest_body=LARGEST_RING,
     answers={202: WebhookAnswer},
+    problems={413: too_large_for_now(Settings.model_fields["sweep_interval_sec"].default)},
 )
 async def receive_webhook(call: Call[WebhookBody]) -> WebhookAnswer:
     """Receive a webhook from the database.
