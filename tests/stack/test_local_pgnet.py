@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import psycopg
+import psycopg.sql
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -248,6 +249,81 @@ async def test_a_worker_that_lost_its_connection_comes_back(
             admin.execute(f"{query} and application_name like 'pg_net%'".encode())
         await post(connection, f"{receiver.url}/after")
         await receiver.until(2)
+
+
+OBSTACLES = {
+    "read only": ("default_transaction_read_only = on", "select 1"),
+    "lock timeout": ("lock_timeout = '20ms'", "lock table net.http_request_queue in access exclusive mode"),
+    "statement timeout": ("statement_timeout = '100ms'", "lock table net.http_request_queue in access exclusive mode"),
+}
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES)
+async def test_a_worker_waits_while_the_database_refuses_its_work(
+    bare_database: "Database",
+    connection: psycopg.AsyncConnection[Any],
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    obstacle: str,
+) -> None:
+    """It tells of it once, tries again until the database lets it, and would tell of the next time."""
+    tries = 0
+    send_batch = pgnet.send_batch
+
+    async def counted(*arguments: Any) -> bool:
+        nonlocal tries
+        tries += 1
+        return await send_batch(*arguments)
+
+    monkeypatch.setattr(pgnet, "send_batch", counted)
+    monkeypatch.setattr(pgnet, "RESTART_S", 0.01)
+    setting, statement = OBSTACLES[obstacle]
+    async with (
+        pgnet.working(bare_database.admin_conninfo, pause_s=0.02) as worker,
+        await psycopg.AsyncConnection.connect(bare_database.admin_conninfo, autocommit=True) as admin,
+    ):
+        database = psycopg.sql.Identifier(admin.info.dbname)
+        for time_of_trouble in (1, 2):
+            await admin.execute(psycopg.sql.SQL(f"alter database {{}} set {setting}").format(database))
+            async with admin.transaction():
+                await admin.execute(statement.encode())
+                await admin.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where datname = current_database() and application_name like 'pg_net%'"
+                )
+                before = tries
+                await until(lambda: tries > before + 3 or worker.done(), lambda: f"tried {tries - before} times")  # noqa: B023 - called at once
+                assert not worker.done()
+            await admin.execute(psycopg.sql.SQL(f"alter database {{}} reset {setting.split()[0]}").format(database))
+            await post(connection, f"{receiver.url}/{time_of_trouble}")
+            await responses(connection, time_of_trouble)
+
+    told = [line.getMessage() for line in caplog.records if line.name == "pg_net stand-in"]
+    refused = {"read only": "read-only", "lock timeout": "lock timeout", "statement timeout": "statement timeout"}
+    assert sum(refused[obstacle] in line for line in told) == 2, told
+
+
+async def test_a_worker_ends_when_it_is_to_though_its_last_batch_fails(
+    bare_database: "Database", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failure does not take the place of the end."""
+    begun, fails = asyncio.Event(), asyncio.Event()
+
+    async def refused(*_arguments: Any) -> bool:
+        begun.set()
+        await fails.wait()
+        raise psycopg.errors.ReadOnlySqlTransaction
+
+    monkeypatch.setattr(pgnet, "send_batch", refused)
+    async with asyncio.timeout(DEADLINE_S):
+        worker = asyncio.create_task(pgnet.work(bare_database.admin_conninfo))
+        await begun.wait()
+        worker.cancel()
+        asyncio.get_running_loop().call_later(0.05, fails.set)
+        await asyncio.wait({worker})
+
+    assert worker.cancelled()
 
 
 async def test_old_responses_are_deleted_after_six_hours(connection: psycopg.AsyncConnection[Any]) -> None:

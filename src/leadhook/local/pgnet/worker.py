@@ -24,7 +24,10 @@ log = logging.getLogger("pg_net stand-in")
 
 
 async def work(conninfo: str, *, pause_s: float = PAUSE_S) -> None:
-    """Send what is queued in this database until cancelled; a lost connection is made again after a second.
+    """Send what is queued in this database until cancelled.
+
+    As the real worker it begins anew after a second, whatever the database refuses: a connection, a lock, or a write
+    while it is read-only. Each kind of trouble is told once, until a batch succeeds.
 
     Args:
         conninfo: as superuser.
@@ -34,35 +37,48 @@ async def work(conninfo: str, *, pause_s: float = PAUSE_S) -> None:
     async with aiohttp.ClientSession(
         connector=connector, skip_auto_headers=["Accept-Encoding", "Content-Type"]
     ) as session:
+        troubles: set[str] = set()
         while True:
             try:
-                await _work_connected(conninfo, session, pause_s)
-            except psycopg.OperationalError as error:
-                log.warning("connection lost, again in a second: %s", str(error).strip())
+                await _work_connected(conninfo, session, pause_s, troubles)
+            except psycopg.Error as error:
+                trouble = error.sqlstate or type(error).__name__
+                if trouble not in troubles:
+                    log.warning("stopped; tries again each second until it works: %s", str(error).strip())
+                troubles.add(trouble)
                 await asyncio.sleep(RESTART_S)
 
 
-async def _work_connected(conninfo: str, session: aiohttp.ClientSession, pause_s: float) -> None:
+async def _work_connected(conninfo: str, session: aiohttp.ClientSession, pause_s: float, troubles: set[str]) -> None:
     wake = Wake()
     async with _listening(conninfo, wake) as listener, await _connect(conninfo) as connection:
-        sender = asyncio.create_task(_send_for_ever(connection, session, wake, pause_s))
+        sender = asyncio.create_task(_send_for_ever(connection, session, wake, pause_s, troubles))
         try:
             await asyncio.wait({listener, sender}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sender.cancel()
-            with suppress(asyncio.CancelledError):
-                await sender
+            # Whatever its last batch comes to must not take the place of our own end.
+            await asyncio.gather(sender, return_exceptions=True)
+        if not sender.cancelled():
+            await sender
         await listener
 
 
 async def _send_for_ever(
-    connection: psycopg.AsyncConnection[Any], session: aiohttp.ClientSession, wake: Wake, pause_s: float
+    connection: psycopg.AsyncConnection[Any],
+    session: aiohttp.ClientSession,
+    wake: Wake,
+    pause_s: float,
+    troubles: set[str],
 ) -> None:
     while True:
         await wake.cleared()
         busy = True
         while busy:
             busy = await _finished(send_batch(connection, session))
+            if troubles:
+                log.warning("at work again")
+                troubles.clear()
             await wake.pause(pause_s)
 
 
@@ -112,7 +128,7 @@ async def _listening(conninfo: str, wake: Wake) -> AsyncIterator[asyncio.Task[No
             yield task
         finally:
             task.cancel()
-            with suppress(asyncio.CancelledError, psycopg.OperationalError):
+            with suppress(asyncio.CancelledError, psycopg.Error):
                 await task
 
 
@@ -124,7 +140,7 @@ async def _connect(conninfo: str) -> psycopg.AsyncConnection[Any]:
     try:
         return await asyncio.shield(connecting)
     except asyncio.CancelledError:
-        with suppress(psycopg.OperationalError):
+        with suppress(psycopg.Error):
             await (await connecting).close()
         raise
 
