@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
@@ -106,7 +107,7 @@ def serve(settings: Settings) -> None:
     app = create_app(settings)
     logs.configure(settings)
     # Before anything is claimed: an occupied port must cost no lead a lease.
-    with closing(_listen(settings.host, settings.port)) as listener:
+    with closing(listen(settings.host, settings.port)) as listener:
         log.info(Event.SERVICE_LISTENING, host=settings.host, port=listener.getsockname()[1])
         uvicorn.Server(server_config(app)).run([listener])
 
@@ -191,10 +192,12 @@ def _introduce(settings: Settings) -> None:
         log.warning(Event.SERVICE_WARNED, warning=warning)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """The service's socket; `::` takes IPv4 too, as it does for the metrics."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        both = family == socket.AF_INET6 and IPv6Address(host).is_unspecified and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     except (OSError, ValueError) as error:  # a host may be no host's name
         report_failed_start(error)
         logs.finish()

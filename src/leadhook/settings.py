@@ -140,7 +140,7 @@ class Settings(BaseModel):
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], Words] = ()
     """Whose pages may send requests from a browser (`https://app.example.com`), separated by blanks or commas."""
     host: Text = "127.0.0.1"
-    """The address to listen on; `0.0.0.0` in a container."""
+    """The address to listen on; in a container `0.0.0.0`, or `::` for IPv4 and IPv6."""
     port: int = Field(default=8000, ge=0, le=65535)
     """The port to listen on; 0 takes a free one."""
     max_concurrency: int = Field(default=16, ge=1, le=1000)

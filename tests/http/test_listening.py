@@ -1,0 +1,66 @@
+"""What HOST means: who reaches the service at which address."""
+
+import socket
+from contextlib import closing
+
+import anyio
+import httpx
+import pytest
+import uvicorn
+
+from leadhook.app import listen, server_config
+
+from .conftest import FakeEngine, FakeStore, new_site, new_state
+
+IPV4, IPV6 = "127.0.0.1", "::1"
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 address of its own."""
+    try:
+        with socket.create_server((IPV6, 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+def of_ipv6(host: str) -> object:
+    """A case that needs IPv6."""
+    return pytest.param(host, marks=pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 (::1)"))
+
+
+async def reached(host: str) -> set[str]:
+    """The loopback addresses at which a service with this HOST answers."""
+    answered = set()
+    with closing(listen(host, 0)) as listener:
+        port = listener.getsockname()[1]
+        server = uvicorn.Server(server_config(new_site(new_state(FakeEngine(), FakeStore()))))
+        async with anyio.create_task_group() as tasks, httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            tasks.start_soon(server.serve, [listener])
+            for address, url in ((IPV4, f"http://{IPV4}:{port}"), (IPV6, f"http://[{IPV6}]:{port}")):
+                try:
+                    answer = await client.get(f"{url}/health")
+                except httpx.ConnectError:
+                    continue
+                assert answer.status_code == 200
+                answered.add(address)
+            server.should_exit = True
+    return answered
+
+
+@pytest.mark.parametrize("host", [of_ipv6("::"), of_ipv6("0:0:0:0:0:0:0:0")])
+async def test_all_addresses_of_ipv6_are_those_of_ipv4_too(host: str) -> None:
+    """As on the port for metrics; a platform's health check may come by either."""
+    assert await reached(host) == {IPV4, IPV6}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", IPV4, "localhost"])  # noqa: S104 - what is tested
+async def test_an_address_of_ipv4_is_reached_by_ipv4_alone(host: str) -> None:
+    """Nothing more is opened than HOST says."""
+    assert await reached(host) == {IPV4}
+
+
+@pytest.mark.parametrize("host", [of_ipv6(IPV6)])
+async def test_one_address_of_ipv6_is_reached_by_ipv6_alone(host: str) -> None:
+    """Nothing more is opened than HOST says."""
+    assert await reached(host) == {IPV6}
