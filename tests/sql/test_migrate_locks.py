@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -84,6 +85,26 @@ async def test_migrate_builds_an_index_again_whose_build_failed(database: Databa
     """What a failed `create index concurrently` leaves behind is invalid, and `if not exists` would keep it."""
     with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
         admin.execute("update pg_index set indisvalid = false where indexrelid = 'public.leadhook_unsent'::regclass")
+    await migrate(database.conninfo, EVERY, silent)
+    with database.connect() as connection:
+        valid = "select indisvalid from pg_index where indexrelid = 'public.leadhook_unsent'::regclass"
+        assert connection.execute(valid).fetchone() == (True,)
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "drop index public.leadhook_unsent",
+        "update pg_index set indisvalid = false where indexrelid = 'public.leadhook_unsent'::regclass",
+    ],
+)
+async def test_migrate_builds_an_index_that_was_lost_after_the_migration(
+    database: Database, lost: LiteralString
+) -> None:
+    """The file stands in the history; doctor says to run `leadhook migrate`, and it helps."""
+    await migrate(database.conninfo, EVERY, silent)
+    with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
+        admin.execute(lost)
     await migrate(database.conninfo, EVERY, silent)
     with database.connect() as connection:
         valid = "select indisvalid from pg_index where indexrelid = 'public.leadhook_unsent'::regclass"

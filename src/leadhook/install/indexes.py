@@ -35,6 +35,11 @@ class Index(NamedTuple):
         return cls(*found.groups()) if found else None
 
 
+async def is_built(connection: Connection, index: Index) -> bool:
+    """Whether it is there and valid; that of a partitioned table is once every partition has its own."""
+    return (await _state(connection, index)) is True
+
+
 async def build_index(connection: Connection, index: Index) -> None:
     """Builds it, or what is missing of it: what a failed build left behind is dropped and built again.
 
@@ -48,9 +53,16 @@ async def build_index(connection: Connection, index: Index) -> None:
         while row := await (await connection.execute(question("partition_without_index"), names)).fetchone():
             await _build_on_partition(connection, index, row)
         return
-    if (await fetch_one(connection, question("invalid_index"), names))["exists"]:
+    if await _state(connection, index) is False:
         await _drop(connection, index)
     await _create(connection, index)
+
+
+async def _state(connection: Connection, index: Index) -> bool | None:
+    """Whether it is valid; None: it is not there."""
+    found = await fetch_one(connection, question("index_state"), {"index": f"{index.schema}.{index.name}"})
+    valid: bool | None = found["is_valid"]
+    return valid
 
 
 async def _build_on_partition(connection: Connection, index: Index, row: dict[str, Any]) -> None:

@@ -6,11 +6,11 @@ from time import perf_counter
 
 import psycopg
 
-from leadhook.install.connection import connect, say
+from leadhook.install.connection import Connection, connect, say
 from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration
 from leadhook.install.history import read_history, refuse_changed, remember
-from leadhook.install.indexes import Index, build_index
+from leadhook.install.indexes import Index, build_index, is_built
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
 from leadhook.install.sequences import put_right
 from leadhook.install.sql import question
@@ -34,7 +34,11 @@ async def migrate(
         await check_tables(connection)
         history = await read_history(connection)
         refuse_changed(migrations, history)
-        pending = [migration for migration in migrations if migration.name not in history]
+        pending = [
+            migration
+            for migration in migrations
+            if migration.name not in history or await _has_lost_its_index(connection, migration)
+        ]
         before = await footprint(connection)
         change = Change(connection, database_url, patience, tell)
         for count, migration in enumerate(pending, 1):
@@ -71,6 +75,14 @@ async def _apply(change: Change, migration: Migration, done: Sequence[Migration]
         raise InstallError(
             f"{migration.name}: {say(error)} ({kept}, and so were the files before it; run it again)"
         ) from error
+
+
+async def _has_lost_its_index(connection: Connection, migration: Migration) -> bool:
+    """Whether an index that this file builds has been dropped since, or is invalid."""
+    if migration.in_transaction:
+        return False
+    indexes = [index for statement in split(migration.sql) if (index := Index.read(statement))]
+    return not all([await is_built(connection, index) for index in indexes])
 
 
 async def _drop_strangers(change: Change, migrations: Sequence[Migration]) -> None:
