@@ -1,6 +1,6 @@
 """Rows that row level security hides are an error, never leads that look deleted."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import pytest
@@ -61,6 +61,21 @@ def test_a_sweep_deletes_nothing_of_leads_that_are_hidden(bound: "Sql", phase: s
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
         bound.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)
     assert history(bound) == before
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "select * from leadhook.judge_eligibility('{a}')",
+        "select * from leadhook.find_prompted_lanes('{00000000-0000-4000-8000-000000000001}', '{demo}')",
+    ],
+)
+def test_eligibility_of_what_is_hidden_is_an_error(bound: "Sql", question: LiteralString) -> None:
+    """Whoever asks: a lead or prompts row that can't be seen is not taken for one that is not there."""
+    bound.run("set role service_role")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
+        bound.rows(question)
+    bound.run("reset role")
 
 
 def test_a_claim_deletes_nothing_of_leads_that_are_hidden(bound: "Sql") -> None:
