@@ -159,7 +159,7 @@ create table if not exists leadhook.attempts (
   model_ms int,
   finished_at timestamptz not null default clock_timestamp()
 );
-comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired; compared: beside the job, run 0';
+comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired';
 comment on column leadhook.attempts.first_call_ms is 'from eligible_at to the first model call of this lease';
 comment on column leadhook.attempts.key_wait_ms is 'of first_call_ms, spent waiting for another lead''s call to prove a key';
 comment on column leadhook.attempts.cost_usd is 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
@@ -223,18 +223,14 @@ create table if not exists leadhook.replays (
   id bigint generated always as identity primary key,
   actor text not null,
   reason text,
-  mode text not null default 'replay' check (mode in ('replay', 'compare')),
   filter jsonb,
   lead_limit int check (lead_limit > 0),
-  prompts jsonb,
   phase text not null default 'queued' check (phase in ('queueing', 'queued', 'stopping', 'stopped')),
   after_lead text not null default '',
   counts jsonb not null default '{}',
   created_at timestamptz not null default clock_timestamp()
 );
-comment on column leadhook.replays.mode is 'compare: judged beside the application''s answers, which stay as they are';
 comment on column leadhook.replays.filter is 'null: its leads were named';
-comment on column leadhook.replays.prompts is 'compare: stand in the place of the prompts row''s columns of these names';
 comment on column leadhook.replays.after_lead is 'queueing, stopping: the leads up to this lead_id have been looked at';
 comment on column leadhook.replays.counts is 'what queueing its leads came to, by outcome';
 create index if not exists replays_under_way on leadhook.replays (id) where phase in ('queueing', 'stopping');
@@ -251,40 +247,6 @@ create table if not exists leadhook.replay_leads (
 comment on column leadhook.replay_leads.run is 'the run of the job that answers this replay';
 comment on column leadhook.replay_leads.before is 'the job as it was, for a replay that is stopped; null: there was none';
 create index if not exists replay_leads_by_lead on leadhook.replay_leads (lead_id);
-
--- One judgement beside the application's answer. Personal data: it goes with the lead.
-create table if not exists leadhook.comparisons (
-  replay_id bigint not null,
-  lead_id text not null,
-  user_id uuid not null,
-  tag text not null,
-  state text not null default 'ready' check (state in ('ready', 'leased', 'done', 'failed', 'stopped')),
-  attempts int not null default 0,
-  fence bigint not null default 0,
-  claim_token uuid,
-  lease_until timestamptz,
-  available_at timestamptz not null default clock_timestamp(),
-  reserved_usd numeric,
-  paid jsonb,
-  old_score int,
-  old_subject text,
-  old_prompt_version text,
-  new_score int,
-  new_subject text,
-  new_should_contact boolean,
-  new_prompt_version text,
-  error_code text,
-  reason text,
-  finished_at timestamptz,
-  primary key (replay_id, lead_id),
-  constraint only_a_leased_comparison_has_a_lease check ((state = 'leased') = (lease_until is not null)),
-  constraint only_a_leased_comparison_has_a_token check ((state = 'leased') = (claim_token is not null)),
-  constraint a_finished_comparison_has_a_score check (state <> 'done' or new_score is not null)
-);
-create index if not exists comparisons_by_lead on leadhook.comparisons (lead_id);
-create index if not exists comparisons_ready on leadhook.comparisons (available_at, replay_id, lead_id) where state = 'ready';
-create index if not exists comparisons_leased on leadhook.comparisons (lease_until) where state = 'leased';
-create index if not exists comparisons_claimed on leadhook.comparisons (claim_token) where claim_token is not null;
 
 -- What is not to be claimed, by hand. user_id null: everything; tag null: all of the user.
 create table if not exists leadhook.pauses (
@@ -334,7 +296,7 @@ declare
   v_table text;
 begin
   foreach v_table in array array[
-    'controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'replay_leads', 'comparisons', 'pauses', 'budgets',
+    'controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'replay_leads', 'pauses', 'budgets',
     'costs', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
@@ -349,8 +311,7 @@ $$;
 -- Advisory locks, all of them. The functions hold theirs until the transaction ends, and may be called again within it.
 --
 --   lock_claims()     (727201, 1)  What may be handed out: ready jobs, pauses, what is left of the budgets.
---                                  Held by leadhook_claim and leadhook_process_begin, by leadhook_compare_claim where there is a budget,
---                                  and by every change of a pause or a budget.
+--                                  Held by leadhook_claim and leadhook_process_begin, and by every change of a pause or a budget.
 --   lock_drain()      (727201, 2)  Which leads are eligible: they are judged by one transaction at a time.
 --                                  Held by every drain, claim, on-demand request, sweep, replay, stop of a replay and release of a backlog.
 --   try_lock_sweep()  (727201, 3)  The sweep's position in leadhook.controls. Held by leadhook_sweep, which never waits for it: without

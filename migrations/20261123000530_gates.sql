@@ -5,7 +5,7 @@
 --          leadhook.budget_left(uuid), leadhook.shut_gates(timestamptz),
 --          leadhook.budgets_left(timestamptz), leadhook.book_costs(jsonb, timestamptz), leadhook.next_day(timestamptz);
 --          drop view leadhook.spend;
--- A reservation is a column of the leased job (or comparison), so that no account of it can go wrong, and a save never waits for a claim to count it. Jobs and
+-- A reservation is a column of the leased job, so that no account of it can go wrong, and a save never waits for a claim to count it. Jobs and
 -- costs are read in one statement: what a save moves from one to the other is seen exactly once.
 
 create or replace view leadhook.spend with (security_invoker = true) as
@@ -16,10 +16,6 @@ from (
   select (now() at time zone 'UTC')::date, j.user_id, j.reserved_usd, 0, 0
   from leadhook.jobs as j
   where j.state = 'leased' and j.reserved_usd is not null
-  union all
-  select (now() at time zone 'UTC')::date, c.user_id, c.reserved_usd, 0, 0
-  from leadhook.comparisons as c
-  where c.state = 'leased' and c.reserved_usd is not null
 ) as s
 group by s.day, s.user_id;
 comment on view leadhook.spend is
@@ -77,8 +73,6 @@ as $$
     select c.user_id, c.spent_usd as usd from leadhook.costs as c where c.day = (budgets_left.p_now at time zone 'UTC')::date
     union all
     select j.user_id, j.reserved_usd from leadhook.jobs as j where j.state = 'leased' and j.reserved_usd > 0
-    union all
-    select c.user_id, c.reserved_usd from leadhook.comparisons as c where c.state = 'leased' and c.reserved_usd > 0
   ),
   by_user as materialized (
     select u.user_id, sum(u.usd) as usd from used as u group by u.user_id

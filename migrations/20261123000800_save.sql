@@ -18,22 +18,19 @@ as $$
   with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
   verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
   replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
-  comparisons as (
-    delete from leadhook.comparisons as c where c.lead_id = any (forget_leads.p_lead_ids) returning c.user_id, c.state, c.reserved_usd
-  ),
   jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
   booked as materialized (
     select leadhook.book_costs(
       jsonb_agg(jsonb_build_object('user_id', g.user_id, 'usd', g.reserved_usd, 'wasted', true)), clock_timestamp()
     )
-    from (select j.* from jobs as j union all select c.* from comparisons as c) as g
+    from jobs as g
     where g.state = 'leased' and g.reserved_usd > 0
     having count(*) > 0
   )
   select (select count(*) from jobs)::int + 0 * (select count(*) from booked)::int
 $$;
 comment on function leadhook.forget_leads(text[]) is
-  'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work, or its comparison, counts as wasted.';
+  'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work counts as wasted.';
 revoke all on function leadhook.forget_leads(text[]) from public, anon, authenticated;
 grant execute on function leadhook.forget_leads(text[]) to service_role;
 

@@ -250,13 +250,8 @@ begin
   delete from leadhook.replay_leads as m where (m.replay_id, m.lead_id) in (
     select o.replay_id, o.lead_id from leadhook.replay_leads as o where o.replay_id = any (v_replay_ids) limit 5000
   );
-  delete from leadhook.comparisons as c where (c.replay_id, c.lead_id) in (
-    select o.replay_id, o.lead_id from leadhook.comparisons as o where o.replay_id = any (v_replay_ids) limit 5000
-  );
   delete from leadhook.replays as r
-  where r.id = any (v_replay_ids)
-    and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id)
-    and not exists (select from leadhook.comparisons as c where c.replay_id = r.id);
+  where r.id = any (v_replay_ids) and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id);
   delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (

@@ -1,8 +1,7 @@
 -- Purpose: judges leads again that somebody names, whatever became of them before.
 -- Touches: functions in schema leadhook; public.leadhook_replay.
--- Undo:    drop function public.leadhook_replay(text[], text, text, text, jsonb), leadhook.queue_leads(bigint, text, text[], boolean),
---          leadhook.queue_replay(bigint, text[], boolean), leadhook.decide_replay(text, text[], boolean), leadhook.judge_each(text[]),
---          leadhook.refuse_replay(text, text, jsonb);
+-- Undo:    drop function public.leadhook_replay(text[], text, text), leadhook.queue_replay(bigint, text[], boolean),
+--          leadhook.decide_replay(text[], boolean), leadhook.judge_each(text[]), leadhook.refuse_replay(text);
 -- sent_to_llm is never touched: a job that is queued here carries the replay's id, and is judged without that one condition. So do leads that
 -- were unsent anyway: who names a lead wants its answer, even if somebody else marks it as sent meanwhile, and the attempt tells why it ran.
 
@@ -34,7 +33,7 @@ comment on function leadhook.judge_each(text[]) is
 revoke all on function leadhook.judge_each(text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_each(text[]) to service_role;
 
-create or replace function leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean)
+create or replace function leadhook.decide_replay(p_lead_ids text[], p_named boolean)
 returns table (lead_id text, user_id uuid, tag text, outcome text, missing text[])
 language plpgsql
 security invoker
@@ -61,10 +60,9 @@ begin
   left join leadhook.jobs as j on j.lead_id = e.lead_id
   cross join lateral (
     select case
-      when p_mode = 'replay' and j.state = 'leased' then 'queued_after'
+      when j.state = 'leased' then 'queued_after'
       when e.known is false then 'unknown'
       when m.missing <> '{}' then 'not_eligible'
-      when p_mode = 'compare' then 'queued'
       when j.state = 'ready' then 'already_queued'
       when j.state = 'held' and not p_named then 'held'
       else 'queued'
@@ -72,11 +70,11 @@ begin
   ) as d (outcome);
 end
 $$;
-comment on function leadhook.decide_replay(text, text[], boolean) is
-  'What a replay or comparison of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, '
+comment on function leadhook.decide_replay(text[], boolean) is
+  'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, '
   'held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
-revoke all on function leadhook.decide_replay(text, text[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.decide_replay(text, text[], boolean) to service_role;
+revoke all on function leadhook.decide_replay(text[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.decide_replay(text[], boolean) to service_role;
 
 create or replace function leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean)
 returns table (lead_id text, outcome text, missing text[])
@@ -93,7 +91,7 @@ declare
 begin
   -- Locked before they are judged: else a save that commits in between would be judged by rows from before it.
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
-  v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay('replay', p_lead_ids, p_named) as d);
+  v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay(p_lead_ids, p_named) as d);
   v_now := clock_timestamp();
 
   return query
@@ -161,24 +159,7 @@ comment on function leadhook.queue_replay(bigint, text[], boolean) is
 revoke all on function leadhook.queue_replay(bigint, text[], boolean) from public, anon, authenticated;
 grant execute on function leadhook.queue_replay(bigint, text[], boolean) to service_role;
 
-create or replace function leadhook.queue_leads(p_replay_id bigint, p_mode text, p_lead_ids text[], p_named boolean)
-returns table (lead_id text, outcome text, missing text[])
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-begin
-  if p_mode = 'compare' then
-    return query select q.lead_id, q.outcome, q.missing from leadhook.queue_comparisons(p_replay_id, p_lead_ids) as q;
-  else
-    return query select q.lead_id, q.outcome, q.missing from leadhook.queue_replay(p_replay_id, p_lead_ids, p_named) as q;
-  end if;
-end
-$$;
-revoke all on function leadhook.queue_leads(bigint, text, text[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.queue_leads(bigint, text, text[], boolean) to service_role;
-
-create or replace function leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb)
+create or replace function leadhook.refuse_replay(p_actor text)
 returns void
 language plpgsql
 immutable
@@ -186,24 +167,16 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if p_mode is null or p_mode not in ('replay', 'compare') then
-    raise exception 'the mode of a replay is replay or compare' using errcode = 'PT400';
-  end if;
   if coalesce(btrim(p_actor), '') = '' then
     raise exception 'a replay names who asks for it' using errcode = 'PT400';
   end if;
-  if p_prompts is not null and (p_mode <> 'compare' or jsonb_typeof(p_prompts) <> 'object') then
-    raise exception 'prompts are an object, and for comparisons alone' using errcode = 'PT400';
-  end if;
 end
 $$;
-comment on function leadhook.refuse_replay(text, text, jsonb) is 'Raises PT400 unless what every replay is told makes sense.';
-revoke all on function leadhook.refuse_replay(text, text, jsonb) from public, anon, authenticated;
-grant execute on function leadhook.refuse_replay(text, text, jsonb) to service_role;
+comment on function leadhook.refuse_replay(text) is 'Raises PT400 unless what every replay is told makes sense.';
+revoke all on function leadhook.refuse_replay(text) from public, anon, authenticated;
+grant execute on function leadhook.refuse_replay(text) to service_role;
 
-create or replace function public.leadhook_replay(
-  p_lead_ids text[], p_actor text, p_reason text default null, p_mode text default 'replay', p_prompts jsonb default null
-)
+create or replace function public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text default null)
 returns jsonb
 language plpgsql
 security invoker
@@ -220,13 +193,13 @@ begin
   if p_lead_ids is null or cardinality(p_lead_ids) = 0 or cardinality(p_lead_ids) > 1000 or array_position(p_lead_ids, null) is not null then
     raise exception 'a replay names 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
+  perform leadhook.refuse_replay(p_actor);
 
   -- The drain's lock: what is judged here is judged by nobody else.
   perform leadhook.lock_drain();
   perform leadhook.drain('ring');
-  insert into leadhook.replays (actor, reason, mode, prompts)
-  values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_prompts)
+  insert into leadhook.replays (actor, reason)
+  values (left(btrim(p_actor), 200), left(p_reason, 500))
   returning id into v_replay_id;
 
   with asked as (
@@ -234,7 +207,7 @@ begin
   ),
   queued as materialized (
     select q.lead_id, q.outcome, q.missing
-    from leadhook.queue_leads(v_replay_id, p_mode, array(select a.lead_id from asked as a), true) as q
+    from leadhook.queue_replay(v_replay_id, array(select a.lead_id from asked as a), true) as q
   )
   select
     jsonb_agg(jsonb_strip_nulls(jsonb_build_object('lead_id', q.lead_id, 'outcome', q.outcome, 'missing', q.missing)) order by a.place),
@@ -245,13 +218,12 @@ begin
 
   update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
   if v_counts ? 'queued' then
-    perform leadhook.ring(p_mode, (v_counts ->> 'queued')::int);
+    perform leadhook.ring('replay', (v_counts ->> 'queued')::int);
   end if;
   return jsonb_build_object('replay_id', v_replay_id, 'counts', v_counts, 'leads', v_leads);
 end
 $$;
-comment on function public.leadhook_replay(text[], text, text, text, jsonb) is
-  'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once. '
-  'p_mode compare: beside the application''s answers, with p_prompts in the place of the prompts row''s columns.';
-revoke all on function public.leadhook_replay(text[], text, text, text, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_replay(text[], text, text, text, jsonb) to service_role;
+comment on function public.leadhook_replay(text[], text, text) is
+  'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
+revoke all on function public.leadhook_replay(text[], text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_replay(text[], text, text) to service_role;

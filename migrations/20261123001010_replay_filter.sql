@@ -1,12 +1,12 @@
 -- Purpose: replays by filter, made and unmade in slices; what one would cost; how far one is.
 -- Touches: functions in schema leadhook; public.leadhook_replay_filtered, leadhook_replay_slice, leadhook_replay_dry_run,
 --          leadhook_replay_status, leadhook_replay_stop.
--- Undo:    drop function public.leadhook_replay_filtered(jsonb, int, text, text, text, jsonb), public.leadhook_replay_slice(),
---          public.leadhook_replay_dry_run(text[], jsonb, int, text, text), public.leadhook_replay_status(bigint, text, int),
+-- Undo:    drop function public.leadhook_replay_filtered(jsonb, int, text, text), public.leadhook_replay_slice(),
+--          public.leadhook_replay_dry_run(text[], jsonb, int, text), public.leadhook_replay_status(bigint, text, int),
 --          public.leadhook_replay_stop(bigint), leadhook.replay_leads_page(bigint, text), leadhook.replay_states(bigint, text[]),
 --          leadhook.replay_usage(bigint), leadhook.average_usage(), leadhook.usage_of(text[]), leadhook.work_on_replay(bigint),
 --          leadhook.stop_slice(bigint), leadhook.unqueue_replay(bigint, text[]), leadhook.queue_slice(bigint),
---          leadhook.next_leads(jsonb, text, text, int), leadhook.match_leads(jsonb, text);
+--          leadhook.next_leads(jsonb, text, int), leadhook.match_leads(jsonb, text);
 -- A slice is small (250 leads, found among 5,000 jobs), because fresh leads wait while it holds the drain's lock. Whoever drives it calls
 -- leadhook_replay_slice with pauses, until nothing is left; a driver that dies is followed by the next claim's reader.
 
@@ -63,7 +63,7 @@ begin
       and (v_score_max is null or v.score <= v_score_max)
       and (v_prompt_version is null or v.prompt_version = v_prompt_version)
       and (v_outcome is null or v_outcome = (
-        select t.outcome from leadhook.attempts as t where t.lead_id = s.lead_id and t.run > 0 order by t.id desc limit 1
+        select t.outcome from leadhook.attempts as t where t.lead_id = s.lead_id order by t.id desc limit 1
       ))
     limit 250
   ) as m;
@@ -80,7 +80,7 @@ revoke all on function leadhook.match_leads(jsonb, text) from public, anon, auth
 grant execute on function leadhook.match_leads(jsonb, text) to service_role;
 
 create or replace function leadhook.next_leads(
-  p_filter jsonb, p_mode text, p_after_lead text, p_most int, out lead_ids text[], out last_lead text
+  p_filter jsonb, p_after_lead text, p_most int, out lead_ids text[], out last_lead text
 )
 language plpgsql
 stable
@@ -96,7 +96,7 @@ begin
   end if;
   v_cut := (
     select d.lead_id
-    from leadhook.decide_replay(p_mode, lead_ids, false) as d
+    from leadhook.decide_replay(lead_ids, false) as d
     where d.outcome in ('queued', 'queued_after')
     order by d.lead_id
     offset p_most - 1
@@ -108,10 +108,10 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.next_leads(jsonb, text, text, int) is
+comment on function leadhook.next_leads(jsonb, text, int) is
   'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
-revoke all on function leadhook.next_leads(jsonb, text, text, int) from public, anon, authenticated;
-grant execute on function leadhook.next_leads(jsonb, text, text, int) to service_role;
+revoke all on function leadhook.next_leads(jsonb, text, int) from public, anon, authenticated;
+grant execute on function leadhook.next_leads(jsonb, text, int) to service_role;
 
 create or replace function leadhook.queue_slice(p_replay_id bigint)
 returns void
@@ -126,13 +126,13 @@ declare
   v_added jsonb;
 begin
   select
-    r.mode, r.filter, r.after_lead, r.counts, r.lead_limit,
+    r.filter, r.after_lead, r.counts, r.lead_limit,
     coalesce((r.counts ->> 'queued')::int, 0) + coalesce((r.counts ->> 'queued_after')::int, 0) as queued
   into v_replay
   from leadhook.replays as r
   where r.id = p_replay_id;
   v_most := v_replay.lead_limit - v_replay.queued;
-  v_next := leadhook.next_leads(v_replay.filter, v_replay.mode, v_replay.after_lead, v_most);
+  v_next := leadhook.next_leads(v_replay.filter, v_replay.after_lead, v_most);
 
   -- The drain's lock: what is judged here is judged by nobody else.
   perform leadhook.lock_drain();
@@ -140,7 +140,7 @@ begin
     select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
     from (
       select q.outcome, count(*) as n
-      from leadhook.queue_leads(p_replay_id, v_replay.mode, v_next.lead_ids, false) as q
+      from leadhook.queue_replay(p_replay_id, v_next.lead_ids, false) as q
       group by q.outcome
     ) as c
   );
@@ -156,7 +156,7 @@ begin
     update leadhook.replays as r set phase = 'queued', after_lead = '' where r.id = p_replay_id;
   end if;
   if v_added ? 'queued' and (v_replay.queued = 0 or v_next.last_lead is null or v_most <= 0) then
-    perform leadhook.ring(v_replay.mode, (v_added ->> 'queued')::int);
+    perform leadhook.ring('replay', (v_added ->> 'queued')::int);
   end if;
 end
 $$;
@@ -281,23 +281,9 @@ begin
     perform leadhook.lock_drain();
     perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
   end if;
-  update leadhook.comparisons as c
-  set state = 'stopped', paid = null, finished_at = clock_timestamp()
-  where c.replay_id = p_replay_id and c.lead_id = any (array(
-    select w.lead_id
-    from leadhook.comparisons as w
-    where w.replay_id = p_replay_id and w.state = 'ready'
-    order by w.lead_id
-    limit 2500
-    for update skip locked
-  ));
   update leadhook.replays as r
   set
-    phase = case
-      when v_lead_ids[250] is not null
-        or exists (select from leadhook.comparisons as c where c.replay_id = p_replay_id and c.state = 'ready') then 'stopping'
-      else 'stopped'
-    end,
+    phase = case when v_lead_ids[250] is not null then 'stopping' else 'stopped' end,
     after_lead = coalesce(v_lead_ids[250], '')
   where r.id = p_replay_id;
 end
@@ -347,8 +333,7 @@ begin
   v_now := clock_timestamp();
   return jsonb_build_object(
     'left', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
-    'next_due_ms', leadhook.next_due_ms(v_now),
-    'comparisons_due_ms', leadhook.comparisons_due_ms(v_now)
+    'next_due_ms', leadhook.next_due_ms(v_now)
   );
 end
 $$;
@@ -357,9 +342,7 @@ comment on function public.leadhook_replay_slice() is
 revoke all on function public.leadhook_replay_slice() from public, anon, authenticated;
 grant execute on function public.leadhook_replay_slice() to service_role;
 
-create or replace function public.leadhook_replay_filtered(
-  p_filter jsonb, p_limit int, p_mode text, p_actor text, p_reason text default null, p_prompts jsonb default null
-)
+create or replace function public.leadhook_replay_filtered(p_filter jsonb, p_limit int, p_actor text, p_reason text default null)
 returns jsonb
 language plpgsql
 security invoker
@@ -371,22 +354,22 @@ as $$
 declare
   v_replay_id bigint;
 begin
-  perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
+  perform leadhook.refuse_replay(p_actor);
   if jsonb_typeof(p_filter) is distinct from 'object' or p_limit < 1 then
     raise exception 'a filter is an object, and its limit a positive number' using errcode = 'PT400';
   end if;
-  insert into leadhook.replays (actor, reason, mode, filter, lead_limit, prompts, phase)
-  values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_filter, p_limit, p_prompts, 'queueing')
+  insert into leadhook.replays (actor, reason, filter, lead_limit, phase)
+  values (left(btrim(p_actor), 200), left(p_reason, 500), p_filter, p_limit, 'queueing')
   returning id into v_replay_id;
   perform leadhook.work_on_replay(v_replay_id);
   return (select jsonb_build_object('replay_id', r.id, 'counts', r.counts, 'phase', r.phase) from leadhook.replays as r where r.id = v_replay_id);
 end
 $$;
-comment on function public.leadhook_replay_filtered(jsonb, int, text, text, text, jsonb) is
+comment on function public.leadhook_replay_filtered(jsonb, int, text, text) is
   'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: '
   'leadhook_replay_slice goes on.';
-revoke all on function public.leadhook_replay_filtered(jsonb, int, text, text, text, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_filtered(jsonb, int, text, text, text, jsonb) to service_role;
+revoke all on function public.leadhook_replay_filtered(jsonb, int, text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_filtered(jsonb, int, text, text) to service_role;
 
 create or replace function public.leadhook_replay_stop(p_replay_id bigint)
 returns jsonb
@@ -453,7 +436,7 @@ as $$
     avg(t.cost_usd), avg(t.model_ms)
   from (
     select r.* from (select a.* from leadhook.attempts as a order by a.id desc limit 5000) as r
-    where r.outcome in ('saved', 'compared') and r.calls > 0
+    where r.outcome = 'saved' and r.calls > 0
     limit 1000
   ) as t
 $$;
@@ -462,7 +445,7 @@ revoke all on function leadhook.average_usage() from public, anon, authenticated
 grant execute on function leadhook.average_usage() to service_role;
 
 create or replace function public.leadhook_replay_dry_run(
-  p_lead_ids text[], p_filter jsonb, p_limit int, p_mode text, p_after_lead text default ''
+  p_lead_ids text[], p_filter jsonb, p_limit int, p_after_lead text default ''
 )
 returns jsonb
 language plpgsql
@@ -478,14 +461,13 @@ declare
   v_queued text[];
   v_counts jsonb;
 begin
-  perform leadhook.refuse_replay(p_mode, 'dry run', null);
   if p_lead_ids is not null then
     select p_lead_ids as lead_ids, null::text as last_lead into v_next;
   else
-    v_next := leadhook.next_leads(p_filter, p_mode, p_after_lead, p_limit);
+    v_next := leadhook.next_leads(p_filter, p_after_lead, p_limit);
   end if;
   with decided as materialized (
-    select d.lead_id, d.outcome from leadhook.decide_replay(p_mode, v_next.lead_ids, p_lead_ids is not null) as d
+    select d.lead_id, d.outcome from leadhook.decide_replay(v_next.lead_ids, p_lead_ids is not null) as d
   )
   select
     (select coalesce(jsonb_object_agg(c.outcome, c.n), '{}') from (select d.outcome, count(*) as n from decided as d group by d.outcome) as c),
@@ -500,11 +482,11 @@ begin
   );
 end
 $$;
-comment on function public.leadhook_replay_dry_run(text[], jsonb, int, text, text) is
+comment on function public.leadhook_replay_dry_run(text[], jsonb, int, text) is
   'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last judged. last_lead: '
   'where the next slice begins; null when this was the last. average: of any lead lately, for those that never were judged.';
-revoke all on function public.leadhook_replay_dry_run(text[], jsonb, int, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_dry_run(text[], jsonb, int, text, text) to service_role;
+revoke all on function public.leadhook_replay_dry_run(text[], jsonb, int, text) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_dry_run(text[], jsonb, int, text) to service_role;
 
 create or replace function leadhook.replay_states(p_replay_id bigint, p_lead_ids text[] default null)
 returns table (lead_id text, state text, score int, error_code text, reason text)
@@ -608,38 +590,23 @@ begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  if v_replay.mode = 'compare' then
-    v_progress := (
-      select jsonb_object_agg(p.state, p.n) from (
-        select case c.state when 'ready' then 'waiting' else c.state end as state, count(*) as n
-        from leadhook.comparisons as c
-        where c.replay_id = p_replay_id
-        group by c.state
-      ) as p
-    );
-    v_leads := leadhook.comparisons_page(p_replay_id, p_after_lead);
-  else
-    v_progress := (
-      select jsonb_object_agg(p.state, p.n)
-      from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
-    );
-    v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
-  end if;
+  v_progress := (
+    select jsonb_object_agg(p.state, p.n)
+    from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
+  );
+  v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
   return jsonb_build_object(
     'found', true,
     'replay_id', v_replay.id,
-    'mode', v_replay.mode,
     'phase', v_replay.phase,
     'actor', v_replay.actor,
     'reason', v_replay.reason,
     'created_at', v_replay.created_at,
     'filter', v_replay.filter,
     'limit', v_replay.lead_limit,
-    'prompts', v_replay.prompts is not null,
     'counts', v_replay.counts,
     'progress', coalesce(v_progress, '{}'),
     'usage', leadhook.replay_usage(p_replay_id),
-    'comparison', case when v_replay.mode = 'compare' then leadhook.sum_comparisons(p_replay_id) end,
     'leads', jsonb_path_query_array(v_leads, '$[0 to $last]', jsonb_build_object('last', p_limit - 1)),
     'more', jsonb_array_length(v_leads) > p_limit
   );

@@ -45,7 +45,7 @@ app.command(budget)
 app.command(
     "leadhook.remote.commands:app",
     name="replay",
-    help="Has leads judged again, or compares prompts, by a running service (SERVICE_URL, ADMIN_TOKEN).",
+    help="Has leads judged again by a running service (SERVICE_URL, ADMIN_TOKEN).",
 )
 app.command(
     "leadhook.local.commands:app",

@@ -22,7 +22,7 @@ from leadhook.local.facts import service_environment
 NOT_THE_CALLERS = ("GEMINI_API_KEY", "SWEEP_INTERVAL_SEC", "WEBHOOK_STATIC_HEADER", "MAX_CONCURRENCY")
 KEYS = [f"visibly-fake-key-{n}" for n in range(3)]
 TITLES = ("Chief pumps director", "Student", "Head of pumps", "Pump engineer")
-OURS = "touches, jobs, attempts, verdicts, rings, replays, replay_leads, comparisons, api_keys, pauses, budgets, costs"
+OURS = "touches, jobs, attempts, verdicts, rings, replays, replay_leads, api_keys, pauses, budgets, costs"
 
 Lane = tuple[uuid.UUID, str]
 

@@ -1,4 +1,4 @@
-"""Replays of many leads on the whole product: counted before, compared, followed, and in nobody's way."""
+"""Replays of many leads on the whole product: counted before, followed, and in nobody's way."""
 
 import os
 import statistics
@@ -12,16 +12,11 @@ from tests.conftest import poll
 from tests.faults.process import ask
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.faults.conftest import Arena
     from tests.faults.process import Service
     from tests.faults.project import Lane, Project
 
 ANSWERS = "select string_agg(r::text, chr(10) order by r.lead_id) from public.llm_response as r"
-PROMPTS = """message_prompt = "Be bold."
-scoring_criteria_and_icp = "Students of pumps"
-"""
 
 
 def request(arena: "Arena", service: "Service", path: str, method: str = "GET", body: object = None) -> Any:
@@ -47,10 +42,8 @@ def tokens(calls: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def test_a_replay_of_200_is_what_was_forecast_and_a_comparison_changes_nothing(
-    arena: "Arena", tmp_path: "Path"
-) -> None:
-    """The count is exact, calls and tokens are within a quarter; compared, not a byte of an answer changes."""
+def test_a_replay_of_200_is_what_was_forecast(arena: "Arena") -> None:
+    """The count is exact, calls and tokens are within a quarter."""
     project = arena.project
     service = arena.serve(rung=True).wait_until_up()
     lane = project.new_lane()
@@ -63,19 +56,6 @@ def test_a_replay_of_200_is_what_was_forecast_and_a_comparison_changes_nothing(
     order = {"filter": {"user_id": str(lane[0]), "tag": lane[1], "state": "done"}}
     counted = request(arena, service, "/replay", "POST", {**order, "dry_run": True})
     assert (counted["count"], counted["complete"], len(counted["sample"])) == (200, True, 10)
-
-    before, since = project.value(ANSWERS), project.model.newest()
-    file = tmp_path / "prompts.toml"
-    file.write_text(PROMPTS)
-    done = command(arena, service, "--tag", lane[1], "--compare", "--prompts-file", str(file), "--reason", "bolder")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "compared 200: mean change" in done.stdout, done.stdout
-    assert project.value(ANSWERS) == before
-    assert len(project.model.calls(since)) >= 200
-    compared = project.value("select max(id) from leadhook.replays")
-    told = request(arena, service, f"/replays/{compared}?limit=1000")
-    assert (told["state"], told["progress"]["done"], told["prompts"]) == ("finished", 200, True)
-    assert {lead["old_prompt_version"] == lead["new_prompt_version"] for lead in told["leads"]} == {False}
 
     since = project.model.newest()
     begun = request(arena, service, "/replay", "POST", order)

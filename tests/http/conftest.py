@@ -107,40 +107,23 @@ class FakeStore:
         self.explained.append(lead_id)
         return told(self.dossier)
 
-    async def replay(
-        self,
-        lead_ids: Sequence[str],
-        actor: str,
-        reason: str | None = None,
-        *,
-        mode: str = "replay",
-        prompts: Any = None,
-    ) -> ReplayReply:
+    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Replay."""
         self.replays.append((list(lead_ids), actor, reason))
-        self.calls.append(("replay", mode, prompts))
+        self.calls.append(("replay",))
         return told(self.reply)
 
     async def replay_filtered(
-        self,
-        fields: Any,
-        limit: int | None,
-        actor: str,
-        reason: str | None = None,
-        *,
-        mode: str = "replay",
-        prompts: Any = None,
+        self, fields: Any, limit: int | None, actor: str, reason: str | None = None
     ) -> ReplayReply:
         """Replay."""
         self.replays.append(([], actor, reason))
-        self.calls.append(("replay_filtered", fields, limit, mode, prompts))
+        self.calls.append(("replay_filtered", fields, limit))
         return told(self.reply)
 
-    async def dry_run(
-        self, lead_ids: Sequence[str] | None, fields: Any, limit: int | None, mode: str, after: str = ""
-    ) -> DryRun:
+    async def dry_run(self, lead_ids: Sequence[str] | None, fields: Any, limit: int | None, after: str = "") -> DryRun:
         """Count."""
-        self.calls.append(("dry_run", lead_ids, fields, limit, mode, after))
+        self.calls.append(("dry_run", lead_ids, fields, limit, after))
         return self.on_dry_run.pop(0)
 
     async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:

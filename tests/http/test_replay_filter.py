@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from leadhook.domain.forecast import Spending
-from leadhook.store import ComparisonSum, DryRun, LeadProgress, ReplayReply, ReplayStatus, StoreError
+from leadhook.store import DryRun, LeadProgress, ReplayReply, ReplayStatus, StoreError
 
 from .conftest import ADMIN, Service
 
@@ -28,7 +28,7 @@ async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -
 
     assert answer.status_code == 202
     assert answer.json() == {"replay_id": 9, "state": "queueing", "counts": {"queued": 250}, "leads": []}
-    assert service.store.calls == [("replay_filtered", fields, 500, "replay", None)]
+    assert service.store.calls == [("replay_filtered", fields, 500)]
     assert service.store.replays == [([], f"admin:{hashlib.sha256(ADMIN.encode()).hexdigest()[:8]}", "new criteria")]
     assert service.engine.rings == [[]]
 
@@ -55,15 +55,6 @@ async def test_a_filter_that_matches_nothing_answers_0(service: Service) -> None
     assert (await ask(service, {"filter": {"tag": "x"}})).json()["counts"] == {}
     answer = (await ask(service, {"filter": {"tag": "x"}, "dry_run": True})).json()
     assert (answer["count"], answer["counts"], answer["sample"]) == (0, {}, [])
-
-
-@pytest.mark.parametrize("order", [{"lead_ids": ["a"]}, {"filter": {"all": True}}], ids=str)
-async def test_prompts_of_a_comparison_reach_the_database(service: Service, order: Any) -> None:
-    """Only the texts that are given; null empties one."""
-    await ask(service, {**order, "mode": "compare", "prompts": {"message_prompt": "Be brief.", "wildnet_data": None}})
-
-    [call] = service.store.calls
-    assert call[-2:] == ("compare", {"message_prompt": "Be brief.", "wildnet_data": None})
 
 
 async def test_a_dry_run_sums_its_slices_and_changes_nothing(service: Service) -> None:
@@ -95,7 +86,7 @@ async def test_a_dry_run_sums_its_slices_and_changes_nothing(service: Service) -
         },
         "sample": [f"a{n}" for n in range(10)],
     }
-    assert [call[3:] for call in service.store.calls] == [(40, "replay", ""), (15, "replay", "m")]
+    assert [call[3:] for call in service.store.calls] == [(40, ""), (15, "m")]
     assert service.engine.rings == []
 
 
@@ -105,22 +96,18 @@ async def test_a_dry_run_without_any_history_has_no_forecast(service: Service) -
     answer = await ask(service, {"lead_ids": ["a", "b", "c", "c"], "dry_run": True})
 
     assert (answer.json()["count"], answer.json()["forecast"]) == (3, None)
-    assert service.store.calls == [("dry_run", ["a", "b", "c"], None, None, "replay", "")]
+    assert service.store.calls == [("dry_run", ["a", "b", "c"], None, None, "")]
 
 
-COMPARED = ReplayStatus(
+HALF_DONE = ReplayStatus(
     found=True,
     replay_id=7,
-    mode="compare",
     actor="admin:1",
     counts={"queued": 3},
     progress={"done": 2, "waiting": 1},
     usage=Spending(calls=3, input_tokens=300),
-    comparison=ComparisonSum(
-        compared=2, without_old_score=0, old_mean=40, new_mean=55.5, mean_change=15.5, up=1, down=0
-    ),
     leads=(
-        LeadProgress(lead_id="a", state="done", old_score=40, new_score=60, crosses="up", new_subject="Hi"),
+        LeadProgress(lead_id="a", state="done", score=60),
         LeadProgress(lead_id="b", state="waiting"),
     ),
     more=True,
@@ -129,14 +116,16 @@ COMPARED = ReplayStatus(
 
 async def test_a_replay_is_followed(service: Service) -> None:
     """Its state in a word, sums, and a page of leads of which nothing unknown is told."""
-    service.store.on_replay_status = COMPARED
+    service.store.on_replay_status = HALF_DONE
     answer = await service.client.get("/replays/7?after=0&limit=2", headers=HEADERS)
 
     body = answer.json()
     assert (answer.status_code, body["state"], body["next_after"]) == (200, "running", "b")
     assert body["progress"]["total"] == 3
-    assert (body["comparison"]["up"], body["comparison"]["mean_change"]) == (1, 15.5)
-    assert body["leads"][1] == {"lead_id": "b", "state": "waiting"}
+    assert body["leads"] == [
+        {"lead_id": "a", "state": "done", "score": 60},
+        {"lead_id": "b", "state": "waiting"},
+    ]
     assert service.store.calls == [("replay_status", 7, "0", 2)]
 
 

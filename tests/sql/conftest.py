@@ -205,10 +205,8 @@ class Sql:
         return self.lease_of(self.job(lead_id))
 
     def replayed(self, lead_id: str) -> None:
-        """What a replay and a comparison leave of a lead."""
+        """What a replay leaves of a lead."""
         self._insert("replay_leads", {"replay_id": 1, "lead_id": lead_id, "run": 1, "outcome": "queued"}, "leadhook")
-        done = {"replay_id": 1, "lead_id": lead_id, "user_id": USER, "tag": TAG, "state": "done", "new_score": 1}
-        self._insert("comparisons", done, schema="leadhook")
 
     def save(self, *results: Row, worker: str = "worker-1") -> Row:
         """Call `leadhook_save`."""

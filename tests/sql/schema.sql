@@ -43,7 +43,7 @@ CREATE FUNCTION leadhook.average_usage() RETURNS TABLE(calls numeric, input_toke
     avg(t.cost_usd), avg(t.model_ms)
   from (
     select r.* from (select a.* from leadhook.attempts as a order by a.id desc limit 5000) as r
-    where r.outcome in ('saved', 'compared') and r.calls > 0
+    where r.outcome = 'saved' and r.calls > 0
     limit 1000
   ) as t
 $$;
@@ -176,8 +176,6 @@ CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone) RETURNS TA
     select c.user_id, c.spent_usd as usd from leadhook.costs as c where c.day = (budgets_left.p_now at time zone 'UTC')::date
     union all
     select j.user_id, j.reserved_usd from leadhook.jobs as j where j.state = 'leased' and j.reserved_usd > 0
-    union all
-    select c.user_id, c.reserved_usd from leadhook.comparisons as c where c.state = 'leased' and c.reserved_usd > 0
   ),
   by_user as materialized (
     select u.user_id, sum(u.usd) as usd from used as u group by u.user_id
@@ -359,7 +357,6 @@ begin
       'figures', leadhook.recent_figures(v_now),
       'next_due_ms', case when v_cut then 0 when v_gate = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
-      'comparisons_due_ms', leadhook.comparisons_due_ms(v_now),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
       'start_limit_ms', round(c.start_limit_s * 1000)::int
@@ -368,62 +365,6 @@ begin
   );
 end
 $$;
-
-CREATE FUNCTION leadhook.comparisons_due_ms(p_now timestamp with time zone) RETURNS integer
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    AS $$
-declare
-  v_next timestamptz := least(
-    (select c.available_at from leadhook.comparisons as c where c.state = 'ready' order by c.available_at limit 1),
-    (select c.lease_until from leadhook.comparisons as c where c.state = 'leased' order by c.lease_until limit 1)
-  );
-begin
-  if exists (select from leadhook.pauses as p where p.user_id is null) then
-    v_next := greatest(v_next, p_now + interval '5 minutes');
-  end if;
-  if v_next is not null and not exists (select from leadhook.healthy_keys()) then
-    v_next := (select greatest(v_next, k.next_return_at) from leadhook.key_states() as k where k.next_return_at is not null);
-  end if;
-  return case when v_next is not null then greatest(0, least(86400000, ceil(extract(epoch from v_next - p_now) * 1000))) end;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.comparisons_due_ms(p_now timestamp with time zone) IS 'Milliseconds until leadhook_compare_claim could hand something out; null when nothing is due, or no key is known to come back.';
-
-CREATE FUNCTION leadhook.comparisons_page(p_replay_id bigint, p_after_lead text) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-  select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-    'lead_id', p.lead_id,
-    'state', case p.state when 'ready' then 'waiting' else p.state end,
-    'old_score', p.old_score,
-    'new_score', p.new_score,
-    'crosses', case when p.old_score < 50 and p.new_score >= 50 then 'up' when p.old_score >= 50 and p.new_score < 50 then 'down' end,
-    'old_subject', p.old_subject,
-    'new_subject', p.new_subject,
-    'new_should_contact', p.new_should_contact,
-    'old_prompt_version', p.old_prompt_version,
-    'new_prompt_version', p.new_prompt_version,
-    'error_code', p.error_code,
-    'reason', p.reason
-  )) order by p.lead_id), '[]')
-  from (
-    select c.*
-    from leadhook.comparisons as c
-    where c.replay_id = comparisons_page.p_replay_id and c.lead_id > comparisons_page.p_after_lead
-    order by c.lead_id
-    limit 1001
-  ) as p
-$$;
-
-COMMENT ON FUNCTION leadhook.comparisons_page(p_replay_id bigint, p_after_lead text) IS 'The next 1001 leads of a comparison behind p_after_lead.';
 
 CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
     LANGUAGE sql
@@ -507,7 +448,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
 
-CREATE FUNCTION leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, user_id uuid, tag text, outcome text, missing text[])
+CREATE FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, user_id uuid, tag text, outcome text, missing text[])
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -532,10 +473,9 @@ begin
   left join leadhook.jobs as j on j.lead_id = e.lead_id
   cross join lateral (
     select case
-      when p_mode = 'replay' and j.state = 'leased' then 'queued_after'
+      when j.state = 'leased' then 'queued_after'
       when e.known is false then 'unknown'
       when m.missing <> '{}' then 'not_eligible'
-      when p_mode = 'compare' then 'queued'
       when j.state = 'ready' then 'already_queued'
       when j.state = 'held' and not p_named then 'held'
       else 'queued'
@@ -544,7 +484,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean) IS 'What a replay or comparison of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
+COMMENT ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) IS 'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
 
 CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) RETURNS TABLE(leads json, prompts json, keys json)
     LANGUAGE plpgsql
@@ -634,56 +574,6 @@ begin
     ) order by c.fence), '[]'),
     coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens_lane), '{}'),
     case when count(*) > 0 then p_keys else '[]' end
-  from claimed as c;
-end
-$$;
-
-CREATE FUNCTION leadhook.describe_comparisons(p_token uuid) RETURNS TABLE(leads json, prompts json)
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-begin
-  return query
-  with leased as materialized (
-    select
-      c.lead_id, c.user_id, c.tag, c.fence, c.attempts, c.paid, c.reserved_usd, r.prompts as given,
-      dense_rank() over (order by c.user_id, c.tag, case when r.prompts is not null then r.id end) - 1 as prompts_ref,
-      r.created_at
-    from leadhook.comparisons as c
-    join leadhook.replays as r on r.id = c.replay_id
-    where c.claim_token = p_token
-  ),
-  asked as (
-    select array_agg(l.lead_id) as lead_ids, array_agg(l.user_id) as user_ids, array_agg(l.tag) as tags
-    from (select distinct l.lead_id, l.user_id, l.tag from leased as l) as l
-  ),
-  described as materialized (
-    select d.lead_id, d.lead ->> 'tag' as tag, d.lead, d.prompts
-    from asked as a
-    cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d
-  ),
-  claimed as (
-    select l.*, d.lead, d.prompts || coalesce(l.given, '{}') as prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens
-    from leased as l
-    join described as d on d.lead_id = l.lead_id and d.tag = l.tag
-  )
-  select
-    coalesce(json_agg(json_build_object(
-      'lead_id', c.lead_id,
-      'fence', c.fence,
-      'run', 0,
-      'attempts', c.attempts,
-      'slow', true,
-      'found_by', 'compare',
-      'eligible_at', c.created_at,
-      'waited_ms', 0,
-      'lead', c.lead,
-      'prompts_ref', c.prompts_ref::text,
-      'paid', c.paid,
-      'reserved_usd', c.reserved_usd
-    ) order by c.fence), '[]'),
-    coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens), '{}')
   from claimed as c;
 end
 $$;
@@ -1041,86 +931,6 @@ begin
   return cardinality(v_lead_ids);
 end
 $$;
-
-CREATE FUNCTION leadhook.end_comparisons(p_worker text, p_endings jsonb, p_now timestamp with time zone) RETURNS TABLE(lead_id text, fence bigint, outcome text)
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-#variable_conflict use_column
-begin
-  return query
-  with endings as materialized (
-    select
-      e.*, c.replay_id, c.user_id,
-      coalesce(e.cost_usd, c.reserved_usd) as cost,
-      coalesce(e.paid, c.paid) as bought,
-      c.attempts + (e.outcome = 'retry')::int as attempts,
-      case
-        when e.outcome = 'done' then 'done'
-        when r.phase in ('stopping', 'stopped') then 'stopped'
-        when e.outcome = 'returned' or e.outcome = 'retry' and c.attempts + 1 < o.max_attempts then 'ready'
-        else 'failed'
-      end as state
-    from jsonb_to_recordset(p_endings) as e (
-      lead_id text, fence bigint, outcome text, error_code text, reason text, delay_ms bigint, paid jsonb, key_fingerprint text, usage jsonb,
-      cost_usd numeric, timing jsonb
-    )
-    join leadhook.comparisons as c on c.lead_id = e.lead_id and c.fence = e.fence and c.state = 'leased'
-    join leadhook.replays as r on r.id = c.replay_id
-    cross join leadhook.controls as o
-  ),
-  recorded as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
-      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, model_ms, finished_at
-    )
-    select
-      e.lead_id, 0, e.fence, 'compared', e.error_code, left(e.reason, 500), p_worker, 'compare', e.replay_id,
-      e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
-      (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
-      (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int, e.cost, (e.timing ->> 'model_ms')::int, p_now
-    from endings as e
-  ),
-  booked as materialized (
-    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.cost, 'wasted', false)), p_now)
-    from endings as e
-    where e.cost > 0
-    having count(*) > 0
-  ),
-  old as materialized (
-    select a.* from leadhook.old_answers(array(select e.lead_id from endings as e)) as a
-  ),
-  ended as (
-    update leadhook.comparisons as c
-    set
-      state = e.state,
-      attempts = e.attempts,
-      claim_token = null,
-      lease_until = null,
-      reserved_usd = null,
-      available_at = p_now + make_interval(secs => least(greatest(coalesce(e.delay_ms, 0), 0), 86400000) / 1000.0),
-      paid = case when e.state = 'ready' then e.bought end,
-      old_score = o.score,
-      old_subject = o.subject,
-      old_prompt_version = o.prompt_version,
-      new_score = n.score,
-      new_subject = case when n.score < 50 then 'ineligible' else e.bought #>> '{message,subject}' end,
-      new_should_contact = case when n.score is not null then (e.bought #>> '{score,should_contact}')::boolean end,
-      new_prompt_version = case when n.score is not null then e.bought ->> 'prompt_version' end,
-      error_code = case when e.state <> 'done' then e.error_code end,
-      reason = case when e.state <> 'done' then left(e.reason, 500) end,
-      finished_at = case when e.state <> 'ready' then p_now end
-    from endings as e
-    left join old as o on o.lead_id = e.lead_id
-    cross join lateral (select case when e.state = 'done' then (e.bought #>> '{score,score}')::int end) as n (score)
-    where c.replay_id = e.replay_id and c.lead_id = e.lead_id and (select count(*) from booked as b) >= 0
-  )
-  select e.lead_id, e.fence, case e.state when 'done' then 'saved' when 'failed' then 'dead' else 'released' end from endings as e;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.end_comparisons(p_worker text, p_endings jsonb, p_now timestamp with time zone) IS 'Ends leases of comparisons: done, retry (an attempt is spent), returned or dead; what was bought is kept until it is done.';
 
 CREATE FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -1565,22 +1375,19 @@ CREATE FUNCTION leadhook.forget_leads(p_lead_ids text[]) RETURNS integer
   with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
   verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
   replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
-  comparisons as (
-    delete from leadhook.comparisons as c where c.lead_id = any (forget_leads.p_lead_ids) returning c.user_id, c.state, c.reserved_usd
-  ),
   jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
   booked as materialized (
     select leadhook.book_costs(
       jsonb_agg(jsonb_build_object('user_id', g.user_id, 'usd', g.reserved_usd, 'wasted', true)), clock_timestamp()
     )
-    from (select j.* from jobs as j union all select c.* from comparisons as c) as g
+    from jobs as g
     where g.state = 'leased' and g.reserved_usd > 0
     having count(*) > 0
   )
   select (select count(*) from jobs)::int + 0 * (select count(*) from booked)::int
 $$;
 
-COMMENT ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) IS 'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work, or its comparison, counts as wasted.';
+COMMENT ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) IS 'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work counts as wasted.';
 
 CREATE FUNCTION leadhook.gate_states() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -2009,76 +1816,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) IS 'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call has succeeded with yet.';
 
-CREATE FUNCTION leadhook.lease_comparisons(p_token uuid, p_limit integer, p_now timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-declare
-  v_shut record := leadhook.shut_gates(p_now);
-begin
-  with expired as materialized (
-    select c.replay_id, c.lead_id, c.user_id, c.reserved_usd
-    from leadhook.comparisons as c
-    where c.state = 'leased' and c.lease_until <= p_now and c.claim_token <> p_token
-    for no key update skip locked
-  ),
-  -- Nobody knows what its worker bought before it died: all that it might have.
-  booked as materialized (
-    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.reserved_usd, 'wasted', true)), p_now)
-    from expired as e
-    where e.reserved_usd > 0
-    having count(*) > 0
-  )
-  update leadhook.comparisons as c
-  set
-    state = case when c.attempts + 1 >= o.max_attempts then 'failed' else 'ready' end,
-    attempts = c.attempts + 1,
-    claim_token = null,
-    lease_until = null,
-    reserved_usd = null,
-    error_code = 'lease_expired',
-    reason = 'the process that judged it did not say what became of it',
-    finished_at = case when c.attempts + 1 >= o.max_attempts then p_now end
-  from leadhook.controls as o
-  cross join expired as e
-  where c.replay_id = e.replay_id and c.lead_id = e.lead_id and (select count(*) from booked as b) >= 0;
-
-  if v_shut.everything = 'paused' then
-    return;
-  end if;
-  if v_shut.everything is not null or v_shut.user_ids <> '{}' or v_shut.lanes <> '{}' then
-    update leadhook.comparisons as c
-    set available_at = p_now + interval '5 minutes'
-    from (
-      select r.replay_id, r.lead_id
-      from leadhook.comparisons as r
-      where r.state = 'ready' and r.available_at <= p_now
-        and (v_shut.everything is not null or r.user_id = any (v_shut.user_ids) or r.user_id::text || ' ' || r.tag = any (v_shut.lanes))
-      order by r.available_at, r.replay_id, r.lead_id
-      limit 200
-      for no key update skip locked
-    ) as d
-    where c.replay_id = d.replay_id and c.lead_id = d.lead_id;
-  end if;
-  update leadhook.comparisons as c
-  set state = 'leased', claim_token = p_token, lease_until = p_now + interval '300 s', fence = nextval('leadhook.fences'), reserved_usd = null
-  from (
-    select r.replay_id, r.lead_id
-    from leadhook.comparisons as r
-    where r.state = 'ready' and r.available_at <= p_now and v_shut.everything is null
-      and r.user_id <> all (v_shut.user_ids) and r.user_id::text || ' ' || r.tag <> all (v_shut.lanes)
-    order by r.available_at, r.replay_id, r.lead_id
-    limit p_limit
-    for no key update skip locked
-  ) as d
-  where c.replay_id = d.replay_id and c.lead_id = d.lead_id;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.lease_comparisons(p_token uuid, p_limit integer, p_now timestamp with time zone) IS 'Ends leases that ran out, then leases up to p_limit; up to 200 that a pause or a budget forbids are postponed.';
-
 CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2273,7 +2010,7 @@ begin
       and (v_score_max is null or v.score <= v_score_max)
       and (v_prompt_version is null or v.prompt_version = v_prompt_version)
       and (v_outcome is null or v_outcome = (
-        select t.outcome from leadhook.attempts as t where t.lead_id = s.lead_id and t.run > 0 order by t.id desc limit 1
+        select t.outcome from leadhook.attempts as t where t.lead_id = s.lead_id order by t.id desc limit 1
       ))
     limit 250
   ) as m;
@@ -2345,7 +2082,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) IS 'Milliseconds until a claim could hand something out: 0 when touches are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC.';
 
-CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_mode text, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
+CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
@@ -2358,7 +2095,7 @@ begin
   end if;
   v_cut := (
     select d.lead_id
-    from leadhook.decide_replay(p_mode, lead_ids, false) as d
+    from leadhook.decide_replay(lead_ids, false) as d
     where d.outcome in ('queued', 'queued_after')
     order by d.lead_id
     offset p_most - 1
@@ -2371,7 +2108,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.next_leads(p_filter jsonb, p_mode text, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) IS 'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
+COMMENT ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) IS 'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
 
 CREATE FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
@@ -2469,36 +2206,6 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.note_worker(p_worker text, p_what text) IS 'Notes that this process has claimed or swept (p_what: claim, sweep), at most every 5 s.';
-
-CREATE FUNCTION leadhook.old_answers(p_lead_ids text[]) RETURNS TABLE(lead_id text, score integer, subject text, prompt_version text)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET plan_cache_mode TO 'force_custom_plan'
-    AS $_$
-#variable_conflict use_column
-begin
-  return query
-  with judged as (
-    select distinct on (v.lead_id) v.lead_id, v.score, v.subject, v.prompt_version
-    from leadhook.verdicts as v
-    where v.lead_id = any (old_answers.p_lead_ids) and v.written
-    order by v.lead_id, v.run desc
-  ),
-  answers as (
-    select distinct on (r.lead_id)
-      r.lead_id, case when r.score::text ~ '^\s*[0-9]{1,3}(\.[0-9]*)?\s*$' then r.score::text::numeric::int end as score, r.subject::text as subject
-    from public.llm_response as r
-    where r.lead_id = any (old_answers.p_lead_ids)
-    order by r.lead_id, score desc nulls last, subject desc nulls last
-  )
-  select coalesce(a.lead_id, j.lead_id), coalesce(a.score, j.score), coalesce(a.subject, j.subject), j.prompt_version
-  from judged as j
-  full join answers as a using (lead_id);
-end
-$_$;
-
-COMMENT ON FUNCTION leadhook.old_answers(p_lead_ids text[]) IS 'What the application has of these leads, else our last verdict; the prompt version is the last verdict''s.';
 
 CREATE FUNCTION leadhook.park_keys(p_keys jsonb) RETURNS void
     LANGUAGE sql
@@ -2769,41 +2476,6 @@ CREATE FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with
   having count(*) > 0
 $$;
 
-CREATE FUNCTION leadhook.queue_comparisons(p_replay_id bigint, p_lead_ids text[]) RETURNS TABLE(lead_id text, outcome text, missing text[])
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-#variable_conflict use_column
-begin
-  return query
-  with decided as materialized (
-    select d.* from leadhook.decide_replay('compare', p_lead_ids, true) as d
-  ),
-  added as (
-    insert into leadhook.comparisons (replay_id, lead_id, user_id, tag)
-    select p_replay_id, d.lead_id, d.user_id, d.tag from decided as d where d.outcome = 'queued'
-    on conflict (replay_id, lead_id) do nothing
-  )
-  select d.lead_id, d.outcome, d.missing from decided as d;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.queue_comparisons(p_replay_id bigint, p_lead_ids text[]) IS 'queued, not_eligible or unknown: whatever state its job is in.';
-
-CREATE FUNCTION leadhook.queue_leads(p_replay_id bigint, p_mode text, p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, outcome text, missing text[])
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-  if p_mode = 'compare' then
-    return query select q.lead_id, q.outcome, q.missing from leadhook.queue_comparisons(p_replay_id, p_lead_ids) as q;
-  else
-    return query select q.lead_id, q.outcome, q.missing from leadhook.queue_replay(p_replay_id, p_lead_ids, p_named) as q;
-  end if;
-end
-$$;
-
 CREATE FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, outcome text, missing text[])
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2817,7 +2489,7 @@ declare
 begin
   -- Locked before they are judged: else a save that commits in between would be judged by rows from before it.
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
-  v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay('replay', p_lead_ids, p_named) as d);
+  v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay(p_lead_ids, p_named) as d);
   v_now := clock_timestamp();
 
   return query
@@ -2894,13 +2566,13 @@ declare
   v_added jsonb;
 begin
   select
-    r.mode, r.filter, r.after_lead, r.counts, r.lead_limit,
+    r.filter, r.after_lead, r.counts, r.lead_limit,
     coalesce((r.counts ->> 'queued')::int, 0) + coalesce((r.counts ->> 'queued_after')::int, 0) as queued
   into v_replay
   from leadhook.replays as r
   where r.id = p_replay_id;
   v_most := v_replay.lead_limit - v_replay.queued;
-  v_next := leadhook.next_leads(v_replay.filter, v_replay.mode, v_replay.after_lead, v_most);
+  v_next := leadhook.next_leads(v_replay.filter, v_replay.after_lead, v_most);
 
   -- The drain's lock: what is judged here is judged by nobody else.
   perform leadhook.lock_drain();
@@ -2908,7 +2580,7 @@ begin
     select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
     from (
       select q.outcome, count(*) as n
-      from leadhook.queue_leads(p_replay_id, v_replay.mode, v_next.lead_ids, false) as q
+      from leadhook.queue_replay(p_replay_id, v_next.lead_ids, false) as q
       group by q.outcome
     ) as c
   );
@@ -2924,7 +2596,7 @@ begin
     update leadhook.replays as r set phase = 'queued', after_lead = '' where r.id = p_replay_id;
   end if;
   if v_added ? 'queued' and (v_replay.queued = 0 or v_next.last_lead is null or v_most <= 0) then
-    perform leadhook.ring(v_replay.mode, (v_added ->> 'queued')::int);
+    perform leadhook.ring('replay', (v_added ->> 'queued')::int);
   end if;
 end
 $$;
@@ -3003,24 +2675,18 @@ $$;
 
 COMMENT ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) IS 'The numbers that operators watch, at most 10 s old, with their age.';
 
-CREATE FUNCTION leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb) RETURNS void
+CREATE FUNCTION leadhook.refuse_replay(p_actor text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $$
 begin
-  if p_mode is null or p_mode not in ('replay', 'compare') then
-    raise exception 'the mode of a replay is replay or compare' using errcode = 'PT400';
-  end if;
   if coalesce(btrim(p_actor), '') = '' then
     raise exception 'a replay names who asks for it' using errcode = 'PT400';
-  end if;
-  if p_prompts is not null and (p_mode <> 'compare' or jsonb_typeof(p_prompts) <> 'object') then
-    raise exception 'prompts are an object, and for comparisons alone' using errcode = 'PT400';
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb) IS 'Raises PT400 unless what every replay is told makes sense.';
+COMMENT ON FUNCTION leadhook.refuse_replay(p_actor text) IS 'Raises PT400 unless what every replay is told makes sense.';
 
 CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) RETURNS record
     LANGUAGE plpgsql
@@ -3164,42 +2830,6 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.require_leases(p_items jsonb) IS 'Raises PT400 unless each item names a lease.';
-
-CREATE FUNCTION leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-declare
-  v_lead record;
-  v_fits boolean;
-begin
-  for v_lead in
-    select
-      c.replay_id, c.lead_id, c.user_id,
-      (p_price ->> 'lead_usd')::numeric + (p_price ->> 'byte_usd')::numeric * (
-        least(octet_length((l.item -> 'lead')::text), (p_price ->> 'most_lead_bytes')::int)
-        + least(octet_length((p_prompts -> (l.item ->> 'prompts_ref'))::text), (p_price ->> 'most_prompts_bytes')::int)
-      ) as usd
-    from json_array_elements(p_leads) as l (item)
-    join leadhook.comparisons as c on c.claim_token = p_token and c.fence = (l.item ->> 'fence')::bigint
-    where c.reserved_usd is null
-    order by c.fence
-  loop
-    v_fits := coalesce(leadhook.budget_left(v_lead.user_id) >= v_lead.usd, true);
-    update leadhook.comparisons as c
-    set
-      reserved_usd = case when v_fits then v_lead.usd end,
-      state = case when v_fits then 'leased' else 'ready' end,
-      claim_token = case when v_fits then p_token end,
-      lease_until = case when v_fits then c.lease_until end,
-      available_at = case when v_fits then c.available_at else clock_timestamp() + interval '5 minutes' end
-    where c.replay_id = v_lead.replay_id and c.lead_id = v_lead.lead_id;
-  end loop;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb) IS 'Reserves what each lead of this claim may cost, as far as the budgets allow; the others are postponed.';
 
 CREATE FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -3440,38 +3070,6 @@ exception
     raise warning 'leadhook: lead % can not be set aside: %', left(p_lead_id, 100), sqlerrm;
 end
 $$;
-
-CREATE FUNCTION leadhook.set_aside_comparisons(p_token uuid) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_lead record;
-  v_reason text;
-begin
-  for v_lead in
-    select c.replay_id, c.lead_id, c.user_id, c.tag from leadhook.comparisons as c where c.claim_token = p_token
-  loop
-    v_reason := 'the lead, its details or its prompts row are gone';
-    begin
-      continue when (
-        select d.lead from leadhook.describe_leads(array[v_lead.lead_id], array[v_lead.user_id], array[v_lead.tag]) as d
-      ) is not null;
-    exception when others then
-      if not leadhook.blames_the_lead(sqlstate) then
-        raise;
-      end if;
-      v_reason := sqlerrm;
-    end;
-    update leadhook.comparisons as c
-    set state = 'failed', claim_token = null, lease_until = null, error_code = 'evaluation_failed', reason = left(v_reason, 500),
-      finished_at = clock_timestamp()
-    where c.replay_id = v_lead.replay_id and c.lead_id = v_lead.lead_id;
-  end loop;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.set_aside_comparisons(p_token uuid) IS 'Of the leads of this claim, those that can''t be described have failed.';
 
 CREATE FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) RETURNS void
     LANGUAGE plpgsql
@@ -3825,49 +3423,15 @@ begin
     perform leadhook.lock_drain();
     perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
   end if;
-  update leadhook.comparisons as c
-  set state = 'stopped', paid = null, finished_at = clock_timestamp()
-  where c.replay_id = p_replay_id and c.lead_id = any (array(
-    select w.lead_id
-    from leadhook.comparisons as w
-    where w.replay_id = p_replay_id and w.state = 'ready'
-    order by w.lead_id
-    limit 2500
-    for update skip locked
-  ));
   update leadhook.replays as r
   set
-    phase = case
-      when v_lead_ids[250] is not null
-        or exists (select from leadhook.comparisons as c where c.replay_id = p_replay_id and c.state = 'ready') then 'stopping'
-      else 'stopped'
-    end,
+    phase = case when v_lead_ids[250] is not null then 'stopping' else 'stopped' end,
     after_lead = coalesce(v_lead_ids[250], '')
   where r.id = p_replay_id;
 end
 $$;
 
 COMMENT ON FUNCTION leadhook.stop_slice(p_replay_id bigint) IS 'Takes the next leads of a replay out of the queue.';
-
-CREATE FUNCTION leadhook.sum_comparisons(p_replay_id bigint) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-  select jsonb_build_object(
-    'compared', count(*) filter (where c.old_score is not null),
-    'without_old_score', count(*) filter (where c.old_score is null),
-    'old_mean', round(avg(c.old_score), 2),
-    'new_mean', round(avg(c.new_score) filter (where c.old_score is not null), 2),
-    'mean_change', round(avg(c.new_score - c.old_score), 2),
-    'up', count(*) filter (where c.old_score < 50 and c.new_score >= 50),
-    'down', count(*) filter (where c.old_score >= 50 and c.new_score < 50)
-  )
-  from leadhook.comparisons as c
-  where c.replay_id = sum_comparisons.p_replay_id and c.state = 'done'
-$$;
-
-COMMENT ON FUNCTION leadhook.sum_comparisons(p_replay_id bigint) IS 'Of what is compared so far: means, and how many cross 50 upwards and downwards; new_mean is of those with an old score.';
 
 CREATE FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) RETURNS record
     LANGUAGE plpgsql
@@ -3963,13 +3527,8 @@ begin
   delete from leadhook.replay_leads as m where (m.replay_id, m.lead_id) in (
     select o.replay_id, o.lead_id from leadhook.replay_leads as o where o.replay_id = any (v_replay_ids) limit 5000
   );
-  delete from leadhook.comparisons as c where (c.replay_id, c.lead_id) in (
-    select o.replay_id, o.lead_id from leadhook.comparisons as o where o.replay_id = any (v_replay_ids) limit 5000
-  );
   delete from leadhook.replays as r
-  where r.id = any (v_replay_ids)
-    and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id)
-    and not exists (select from leadhook.comparisons as c where c.replay_id = r.id);
+  where r.id = any (v_replay_ids) and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id);
   delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (
@@ -4610,115 +4169,6 @@ $_$;
 
 COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
 
-CREATE FUNCTION public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit integer, p_price jsonb DEFAULT NULL::jsonb) RETURNS json
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET statement_timeout TO '5s'
-    SET lock_timeout TO '2s'
-    AS $$
-declare
-  v_has_budgets boolean := exists (select from leadhook.budgets);
-  v_unpriced boolean := v_has_budgets and p_price is not null and not p_price ? 'lead_usd';
-  v_now timestamptz;
-  v_keys json;
-  v_leads json := '[]';
-  v_prompts json := '{}';
-begin
-  if p_token is null or p_limit is null or p_limit not between 1 and 50 then
-    raise exception 'p_token is wanted, and a p_limit of 1 to 50' using errcode = 'PT400';
-  end if;
-  if v_has_budgets then
-    -- The claim's lock: what is left of a budget is counted by one at a time.
-    perform leadhook.lock_claims();
-  end if;
-  v_now := clock_timestamp();
-  v_keys := (
-    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried))
-    from leadhook.healthy_keys() as k
-  );
-  if v_keys is not null and not v_unpriced then
-    if not exists (select from leadhook.comparisons as c where c.claim_token = p_token) then
-      perform leadhook.lease_comparisons(p_token, p_limit, v_now);
-    end if;
-    begin
-      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
-    exception when others then
-      if not leadhook.blames_the_lead(sqlstate) then
-        raise;
-      end if;
-    end;
-    if json_array_length(v_leads) < (select count(*) from leadhook.comparisons as c where c.claim_token = p_token) then
-      perform leadhook.set_aside_comparisons(p_token);
-      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
-    end if;
-    if p_price ? 'lead_usd' then
-      perform leadhook.reserve_comparisons(p_token, v_leads, v_prompts, p_price);
-      select d.leads, d.prompts into v_leads, v_prompts from leadhook.describe_comparisons(p_token) as d;
-    end if;
-  end if;
-  return json_build_object(
-    'leads', v_leads,
-    'prompts', v_prompts,
-    'keys', coalesce(v_keys, '[]'),
-    'lease_ms', 300000,
-    'start_limit_ms', 150000,
-    'next_due_ms', case when not v_unpriced then leadhook.comparisons_due_ms(v_now) end
-  );
-end
-$$;
-
-COMMENT ON FUNCTION public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit integer, p_price jsonb) IS 'Leases up to p_limit comparisons with all that their judgement needs; shaped like a claim''s reply. The same token again returns the same. p_price: as in a claim.';
-
-CREATE FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET row_security TO 'off'
-    SET statement_timeout TO '5s'
-    SET lock_timeout TO '2s'
-    AS $$
-declare
-  v_items jsonb;
-  v_ended jsonb;
-  v_now timestamptz;
-begin
-  perform leadhook.read_results(p_results);
-  perform leadhook.require_leases(p_releases);
-  if exists (
-    select from jsonb_array_elements(p_releases) as i (item)
-    where (i.item ->> 'outcome') is null or (i.item ->> 'outcome') not in ('retry', 'returned', 'dead')
-  ) then
-    raise exception 'the outcome of a release is retry, returned or dead' using errcode = 'PT400';
-  end if;
-  v_items := p_releases || (select coalesce(jsonb_agg(i.item || '{"outcome": "done"}'), '[]') from jsonb_array_elements(p_results) as i (item));
-
-  perform
-  from leadhook.comparisons as c
-  join jsonb_to_recordset(v_items) as i (lead_id text, fence bigint) on i.lead_id = c.lead_id and i.fence = c.fence
-  order by c.replay_id, c.lead_id
-  for no key update of c;
-  v_now := clock_timestamp();
-  v_ended := (select jsonb_agg(to_jsonb(e)) from leadhook.end_comparisons(p_worker, v_items, v_now) as e);
-
-  return jsonb_build_object(
-    'leases', (
-      select coalesce(jsonb_agg(jsonb_build_object('lead_id', i.lead_id, 'fence', i.fence, 'outcome', coalesce(
-        e.outcome, case when c.lead_id is null then 'gone' when c.state = 'done' and c.fence = i.fence then 'saved' else 'lease_lost' end
-      ))), '[]')
-      from (select distinct i.lead_id, i.fence from jsonb_to_recordset(v_items) as i (lead_id text, fence bigint)) as i
-      left join jsonb_to_recordset(v_ended) as e (lead_id text, fence bigint, outcome text) using (lead_id, fence)
-      left join lateral (
-        select c.lead_id, c.state, c.fence from leadhook.comparisons as c where c.lead_id = i.lead_id order by c.fence = i.fence desc limit 1
-      ) as c on true
-    ),
-    'next_due_ms', leadhook.comparisons_due_ms(v_now)
-  );
-end
-$$;
-
-COMMENT ON FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb) IS 'Keeps finished comparisons, and takes back the others. Outcomes: saved, released, dead, lease_lost, gone. Writes nothing to the application''s tables.';
-
 CREATE FUNCTION public.leadhook_explain(p_lead_id text) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -4965,7 +4415,7 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) IS 'Prolongs leases, expired ones too unless they were claimed anew, and keeps what was bought meanwhile; called: whether a model call began. Outcomes: renewed, lease_lost, gone; busy: somebody has the row, so this lease is not prolonged now.';
 
-CREATE FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text DEFAULT NULL::text, p_mode text DEFAULT 'replay'::text, p_prompts jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+CREATE FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -4980,13 +4430,13 @@ begin
   if p_lead_ids is null or cardinality(p_lead_ids) = 0 or cardinality(p_lead_ids) > 1000 or array_position(p_lead_ids, null) is not null then
     raise exception 'a replay names 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
+  perform leadhook.refuse_replay(p_actor);
 
   -- The drain's lock: what is judged here is judged by nobody else.
   perform leadhook.lock_drain();
   perform leadhook.drain('ring');
-  insert into leadhook.replays (actor, reason, mode, prompts)
-  values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_prompts)
+  insert into leadhook.replays (actor, reason)
+  values (left(btrim(p_actor), 200), left(p_reason, 500))
   returning id into v_replay_id;
 
   with asked as (
@@ -4994,7 +4444,7 @@ begin
   ),
   queued as materialized (
     select q.lead_id, q.outcome, q.missing
-    from leadhook.queue_leads(v_replay_id, p_mode, array(select a.lead_id from asked as a), true) as q
+    from leadhook.queue_replay(v_replay_id, array(select a.lead_id from asked as a), true) as q
   )
   select
     jsonb_agg(jsonb_strip_nulls(jsonb_build_object('lead_id', q.lead_id, 'outcome', q.outcome, 'missing', q.missing)) order by a.place),
@@ -5005,15 +4455,15 @@ begin
 
   update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
   if v_counts ? 'queued' then
-    perform leadhook.ring(p_mode, (v_counts ->> 'queued')::int);
+    perform leadhook.ring('replay', (v_counts ->> 'queued')::int);
   end if;
   return jsonb_build_object('replay_id', v_replay_id, 'counts', v_counts, 'leads', v_leads);
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text, p_mode text, p_prompts jsonb) IS 'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once. p_mode compare: beside the application''s answers, with p_prompts in the place of the prompts row''s columns.';
+COMMENT ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text) IS 'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
 
-CREATE FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_mode text, p_after_lead text DEFAULT ''::text) RETURNS jsonb
+CREATE FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text DEFAULT ''::text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -5025,14 +4475,13 @@ declare
   v_queued text[];
   v_counts jsonb;
 begin
-  perform leadhook.refuse_replay(p_mode, 'dry run', null);
   if p_lead_ids is not null then
     select p_lead_ids as lead_ids, null::text as last_lead into v_next;
   else
-    v_next := leadhook.next_leads(p_filter, p_mode, p_after_lead, p_limit);
+    v_next := leadhook.next_leads(p_filter, p_after_lead, p_limit);
   end if;
   with decided as materialized (
-    select d.lead_id, d.outcome from leadhook.decide_replay(p_mode, v_next.lead_ids, p_lead_ids is not null) as d
+    select d.lead_id, d.outcome from leadhook.decide_replay(v_next.lead_ids, p_lead_ids is not null) as d
   )
   select
     (select coalesce(jsonb_object_agg(c.outcome, c.n), '{}') from (select d.outcome, count(*) as n from decided as d group by d.outcome) as c),
@@ -5048,9 +4497,9 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_mode text, p_after_lead text) IS 'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last judged. last_lead: where the next slice begins; null when this was the last. average: of any lead lately, for those that never were judged.';
+COMMENT ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) IS 'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last judged. last_lead: where the next slice begins; null when this was the last. average: of any lead lately, for those that never were judged.';
 
-CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_mode text, p_actor text, p_reason text DEFAULT NULL::text, p_prompts jsonb DEFAULT NULL::jsonb) RETURNS jsonb
+CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -5060,19 +4509,19 @@ CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer,
 declare
   v_replay_id bigint;
 begin
-  perform leadhook.refuse_replay(p_mode, p_actor, p_prompts);
+  perform leadhook.refuse_replay(p_actor);
   if jsonb_typeof(p_filter) is distinct from 'object' or p_limit < 1 then
     raise exception 'a filter is an object, and its limit a positive number' using errcode = 'PT400';
   end if;
-  insert into leadhook.replays (actor, reason, mode, filter, lead_limit, prompts, phase)
-  values (left(btrim(p_actor), 200), left(p_reason, 500), p_mode, p_filter, p_limit, p_prompts, 'queueing')
+  insert into leadhook.replays (actor, reason, filter, lead_limit, phase)
+  values (left(btrim(p_actor), 200), left(p_reason, 500), p_filter, p_limit, 'queueing')
   returning id into v_replay_id;
   perform leadhook.work_on_replay(v_replay_id);
   return (select jsonb_build_object('replay_id', r.id, 'counts', r.counts, 'phase', r.phase) from leadhook.replays as r where r.id = v_replay_id);
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_mode text, p_actor text, p_reason text, p_prompts jsonb) IS 'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: leadhook_replay_slice goes on.';
+COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) IS 'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: leadhook_replay_slice goes on.';
 
 CREATE FUNCTION public.leadhook_replay_slice() RETURNS jsonb
     LANGUAGE plpgsql
@@ -5091,8 +4540,7 @@ begin
   v_now := clock_timestamp();
   return jsonb_build_object(
     'left', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
-    'next_due_ms', leadhook.next_due_ms(v_now),
-    'comparisons_due_ms', leadhook.comparisons_due_ms(v_now)
+    'next_due_ms', leadhook.next_due_ms(v_now)
   );
 end
 $$;
@@ -5117,38 +4565,23 @@ begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  if v_replay.mode = 'compare' then
-    v_progress := (
-      select jsonb_object_agg(p.state, p.n) from (
-        select case c.state when 'ready' then 'waiting' else c.state end as state, count(*) as n
-        from leadhook.comparisons as c
-        where c.replay_id = p_replay_id
-        group by c.state
-      ) as p
-    );
-    v_leads := leadhook.comparisons_page(p_replay_id, p_after_lead);
-  else
-    v_progress := (
-      select jsonb_object_agg(p.state, p.n)
-      from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
-    );
-    v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
-  end if;
+  v_progress := (
+    select jsonb_object_agg(p.state, p.n)
+    from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
+  );
+  v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
   return jsonb_build_object(
     'found', true,
     'replay_id', v_replay.id,
-    'mode', v_replay.mode,
     'phase', v_replay.phase,
     'actor', v_replay.actor,
     'reason', v_replay.reason,
     'created_at', v_replay.created_at,
     'filter', v_replay.filter,
     'limit', v_replay.lead_limit,
-    'prompts', v_replay.prompts is not null,
     'counts', v_replay.counts,
     'progress', coalesce(v_progress, '{}'),
     'usage', leadhook.replay_usage(p_replay_id),
-    'comparison', case when v_replay.mode = 'compare' then leadhook.sum_comparisons(p_replay_id) end,
     'leads', jsonb_path_query_array(v_leads, '$[0 to $last]', jsonb_build_object('last', p_limit - 1)),
     'more', jsonb_array_length(v_leads) > p_limit
   );
@@ -5535,7 +4968,7 @@ CREATE TABLE leadhook.attempts (
     finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
-COMMENT ON COLUMN leadhook.attempts.outcome IS 'saved, unwanted, refused, retry, dead, returned, lease_expired; compared: beside the job, run 0';
+COMMENT ON COLUMN leadhook.attempts.outcome IS 'saved, unwanted, refused, retry, dead, returned, lease_expired';
 
 COMMENT ON COLUMN leadhook.attempts.cost_usd IS 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
 
@@ -5575,35 +5008,6 @@ ALTER TABLE leadhook.budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
-);
-
-CREATE TABLE leadhook.comparisons (
-    replay_id bigint NOT NULL,
-    lead_id text NOT NULL,
-    user_id uuid NOT NULL,
-    tag text NOT NULL,
-    state text DEFAULT 'ready'::text NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    fence bigint DEFAULT 0 NOT NULL,
-    claim_token uuid,
-    lease_until timestamp with time zone,
-    available_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    reserved_usd numeric,
-    paid jsonb,
-    old_score integer,
-    old_subject text,
-    old_prompt_version text,
-    new_score integer,
-    new_subject text,
-    new_should_contact boolean,
-    new_prompt_version text,
-    error_code text,
-    reason text,
-    finished_at timestamp with time zone,
-    CONSTRAINT a_finished_comparison_has_a_score CHECK (((state <> 'done'::text) OR (new_score IS NOT NULL))),
-    CONSTRAINT comparisons_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'leased'::text, 'done'::text, 'failed'::text, 'stopped'::text]))),
-    CONSTRAINT only_a_leased_comparison_has_a_lease CHECK (((state = 'leased'::text) = (lease_until IS NOT NULL))),
-    CONSTRAINT only_a_leased_comparison_has_a_token CHECK (((state = 'leased'::text) = (claim_token IS NOT NULL)))
 );
 
 CREATE TABLE leadhook.controls (
@@ -5769,24 +5173,17 @@ CREATE TABLE leadhook.replays (
     id bigint NOT NULL,
     actor text NOT NULL,
     reason text,
-    mode text DEFAULT 'replay'::text NOT NULL,
     filter jsonb,
     lead_limit integer,
-    prompts jsonb,
     phase text DEFAULT 'queued'::text NOT NULL,
     after_lead text DEFAULT ''::text NOT NULL,
     counts jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT replays_lead_limit_check CHECK ((lead_limit > 0)),
-    CONSTRAINT replays_mode_check CHECK ((mode = ANY (ARRAY['replay'::text, 'compare'::text]))),
     CONSTRAINT replays_phase_check CHECK ((phase = ANY (ARRAY['queueing'::text, 'queued'::text, 'stopping'::text, 'stopped'::text])))
 );
 
-COMMENT ON COLUMN leadhook.replays.mode IS 'compare: judged beside the application''s answers, which stay as they are';
-
 COMMENT ON COLUMN leadhook.replays.filter IS 'null: its leads were named';
-
-COMMENT ON COLUMN leadhook.replays.prompts IS 'compare: stand in the place of the prompts row''s columns of these names';
 
 COMMENT ON COLUMN leadhook.replays.after_lead IS 'queueing, stopping: the leads up to this lead_id have been looked at';
 
@@ -5843,15 +5240,7 @@ CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
             0,
             0
            FROM leadhook.jobs j
-          WHERE ((j.state = 'leased'::text) AND (j.reserved_usd IS NOT NULL))
-        UNION ALL
-         SELECT ((now() AT TIME ZONE 'UTC'::text))::date AS timezone,
-            c.user_id,
-            c.reserved_usd,
-            0,
-            0
-           FROM leadhook.comparisons c
-          WHERE ((c.state = 'leased'::text) AND (c.reserved_usd IS NOT NULL))) s
+          WHERE ((j.state = 'leased'::text) AND (j.reserved_usd IS NOT NULL))) s
   GROUP BY day, user_id;
 
 COMMENT ON VIEW leadhook.spend IS 'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leads at work may still spend (reserved_usd, today).';
@@ -6006,9 +5395,6 @@ ALTER TABLE ONLY leadhook.attempts
 ALTER TABLE ONLY leadhook.budgets
     ADD CONSTRAINT budgets_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY leadhook.comparisons
-    ADD CONSTRAINT comparisons_pkey PRIMARY KEY (replay_id, lead_id);
-
 ALTER TABLE ONLY leadhook.controls
     ADD CONSTRAINT controls_pkey PRIMARY KEY (id);
 
@@ -6065,14 +5451,6 @@ CREATE INDEX attempts_by_age ON leadhook.attempts USING btree (finished_at);
 CREATE INDEX attempts_by_lead ON leadhook.attempts USING btree (lead_id, id);
 
 CREATE INDEX attempts_by_replay ON leadhook.attempts USING btree (replay_id) WHERE (replay_id IS NOT NULL);
-
-CREATE INDEX comparisons_by_lead ON leadhook.comparisons USING btree (lead_id);
-
-CREATE INDEX comparisons_claimed ON leadhook.comparisons USING btree (claim_token) WHERE (claim_token IS NOT NULL);
-
-CREATE INDEX comparisons_leased ON leadhook.comparisons USING btree (lease_until) WHERE (state = 'leased'::text);
-
-CREATE INDEX comparisons_ready ON leadhook.comparisons USING btree (available_at, replay_id, lead_id) WHERE (state = 'ready'::text);
 
 CREATE INDEX jobs_asleep ON leadhook.jobs USING btree (user_id, tag, lead_id) WHERE (state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text]));
 
@@ -6131,8 +5509,6 @@ ALTER TABLE leadhook.api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadhook.attempts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.budgets ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE leadhook.comparisons ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.controls ENABLE ROW LEVEL SECURITY;
 
@@ -6201,12 +5577,6 @@ GRANT ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p
 REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.comparisons_due_ms(p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.comparisons_due_ms(p_now timestamp with time zone) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.comparisons_page(p_replay_id bigint, p_after_lead text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.comparisons_page(p_replay_id bigint, p_after_lead text) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) TO service_role;
 
@@ -6216,14 +5586,11 @@ GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO 
 REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.decide_replay(p_mode text, p_lead_ids text[], p_named boolean) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.describe_comparisons(p_token uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.describe_comparisons(p_token uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) TO service_role;
@@ -6245,9 +5612,6 @@ GRANT ALL ON FUNCTION leadhook.drain_leads(p_found_by text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.drain_walk(p_found_by text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.drain_walk(p_found_by text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.end_comparisons(p_worker text, p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.end_comparisons(p_worker text, p_endings jsonb, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) TO service_role;
@@ -6322,9 +5686,6 @@ GRANT ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lease_comparisons(p_token uuid, p_limit integer, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lease_comparisons(p_token uuid, p_limit integer, p_now timestamp with time zone) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) TO service_role;
 
@@ -6349,8 +5710,8 @@ GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO servi
 REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_mode text, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_mode text, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) TO service_role;
@@ -6360,9 +5721,6 @@ GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes
 
 REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.old_answers(p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.old_answers(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.park_keys(p_keys jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.park_keys(p_keys jsonb) TO service_role;
@@ -6384,12 +5742,6 @@ REVOKE ALL ON FUNCTION leadhook.post_ring(p_id text, p_body jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with time zone[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.queue_comparisons(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.queue_comparisons(p_replay_id bigint, p_lead_ids text[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.queue_leads(p_replay_id bigint, p_mode text, p_lead_ids text[], p_named boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.queue_leads(p_replay_id bigint, p_mode text, p_lead_ids text[], p_named boolean) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) TO service_role;
 
@@ -6405,8 +5757,8 @@ GRANT ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integ
 REVOKE ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.refuse_replay(p_mode text, p_actor text, p_prompts jsonb) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.refuse_replay(p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.refuse_replay(p_actor text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) TO service_role;
@@ -6422,9 +5774,6 @@ GRANT ALL ON FUNCTION leadhook.replay_usage(p_replay_id bigint) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.require_leases(p_items jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.require_leases(p_items jsonb) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.reserve_comparisons(p_token uuid, p_leads json, p_prompts json, p_price jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) TO service_role;
@@ -6448,9 +5797,6 @@ GRANT ALL ON FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set
 REVOKE ALL ON FUNCTION leadhook.set_aside(p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamp with time zone, p_token uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.set_aside(p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamp with time zone, p_token uuid) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.set_aside_comparisons(p_token uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.set_aside_comparisons(p_token uuid) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) TO service_role;
 
@@ -6473,9 +5819,6 @@ REVOKE ALL ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigin
 
 REVOKE ALL ON FUNCTION leadhook.stop_slice(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.stop_slice(p_replay_id bigint) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.sum_comparisons(p_replay_id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.sum_comparisons(p_replay_id bigint) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) TO service_role;
@@ -6531,12 +5874,6 @@ GRANT ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_
 REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit integer, p_price jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_compare_claim(p_token uuid, p_worker text, p_limit integer, p_price jsonb) TO service_role;
-
-REVOKE ALL ON FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_compare_save(p_worker text, p_results jsonb, p_releases jsonb) TO service_role;
-
 REVOKE ALL ON FUNCTION public.leadhook_explain(p_lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_explain(p_lead_id text) TO service_role;
 
@@ -6552,14 +5889,14 @@ GRANT ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p
 REVOKE ALL ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text, p_mode text, p_prompts jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text, p_mode text, p_prompts jsonb) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_mode text, p_after_lead text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_mode text, p_after_lead text) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_mode text, p_actor text, p_reason text, p_prompts jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_mode text, p_actor text, p_reason text, p_prompts jsonb) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_replay_slice() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replay_slice() TO service_role;
@@ -6593,8 +5930,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.api_keys TO service_role;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.attempts TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.budgets TO service_role;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.comparisons TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.controls TO service_role;
 

@@ -64,7 +64,7 @@ def test_a_claim_and_a_request_do_nothing_while_somebody_else_claims_or_drains(
         ("public.leadhook_replay", {"p_lead_ids": ["a"], "p_actor": "ann"}),
         (
             "public.leadhook_replay_filtered",
-            {"p_filter": {"all": True}, "p_limit": 5, "p_mode": "replay", "p_actor": "ann"},
+            {"p_filter": {"all": True}, "p_limit": 5, "p_actor": "ann"},
         ),
     ],
 )
@@ -106,19 +106,3 @@ def test_a_released_backlog_waits_for_the_drain(db: "Sql", connect: "Connect") -
     assert db.states() == {"a": "held"}
     db.call("leadhook.release_backlog", **slice_of)
     assert db.states() == {"a": "ready"}
-
-
-def test_comparisons_wait_for_the_claim_where_there_is_a_budget(keyed: "Sql", connect: "Connect") -> None:
-    """Two that count what is left would spend it twice."""
-    hurry(keyed, "public.leadhook_compare_claim")
-    keyed.ready_job("a", state="done")
-    keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann", p_mode="compare")
-    keyed.rpc("leadhook_set_budget", p_daily_usd=1, p_actor="ann")
-    price = {"lead_usd": 0.1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
-    arguments: dict[str, Any] = {"p_token": uuid4(), "p_worker": "w", "p_limit": 1, "p_price": price}
-    other = connect()
-    with other.transaction():
-        hold(other, CLAIM)
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            keyed.rpc("leadhook_compare_claim", **arguments)
-    assert keyed.ids_of(keyed.rpc("leadhook_compare_claim", **arguments)) == ["a"]

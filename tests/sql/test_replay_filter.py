@@ -15,15 +15,15 @@ OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def begin(db: "Sql", *, limit: int | None = None, mode: str = "replay", **fields: Any) -> "Row":
+def begin(db: "Sql", *, limit: int | None = None, **fields: Any) -> "Row":
     """Call `leadhook_replay_filtered`."""
-    reply: Row = db.rpc("leadhook_replay_filtered", p_filter=fields, p_limit=limit, p_mode=mode, p_actor="ann")
+    reply: Row = db.rpc("leadhook_replay_filtered", p_filter=fields, p_limit=limit, p_actor="ann")
     return reply
 
 
 def test_a_replay_by_filter_is_written_down(db: "Sql") -> None:
     """Who asked for what, and why."""
-    arguments: dict[str, Any] = {"p_filter": {"tag": "x"}, "p_limit": 5, "p_mode": "replay"}
+    arguments: dict[str, Any] = {"p_filter": {"tag": "x"}, "p_limit": 5}
     replay_id = db.rpc("leadhook_replay_filtered", **arguments, p_actor="ann", p_reason="new prompt")["replay_id"]
     (row,) = db.rows("select id, actor, reason, filter, lead_limit from leadhook.replays")
     assert list(row.values()) == [replay_id, "ann", "new prompt", {"tag": "x"}, 5]
@@ -49,15 +49,13 @@ def stop(db: "Sql", replay_id: int) -> "Row":
     return reply
 
 
-def dry_run(db: "Sql", *, limit: int | None = None, mode: str = "replay", **fields: Any) -> dict[str, int]:
+def dry_run(db: "Sql", *, limit: int | None = None, **fields: Any) -> dict[str, int]:
     """The counts of all slices of a dry run."""
     counts: dict[str, int] = {}
     after: str | None = ""
     while after is not None:
         most = None if limit is None else limit - counts.get("queued", 0)
-        piece = db.rpc(
-            "leadhook_replay_dry_run", p_lead_ids=None, p_filter=fields, p_limit=most, p_mode=mode, p_after_lead=after
-        )
+        piece = db.rpc("leadhook_replay_dry_run", p_lead_ids=None, p_filter=fields, p_limit=most, p_after_lead=after)
         counts = {name: counts.get(name, 0) + piece["counts"].get(name, 0) for name in {*counts, *piece["counts"]}}
         after = None if counts.get("queued", 0) == limit else piece["last_lead"]
     return counts
@@ -107,7 +105,6 @@ def mixed(db: "Sql") -> "Sql":
     db.run("update public.all_leads set scrapped = false where lead_id = 'waiting-1'")
     attempt(db, "dead-2", "saved")
     attempt(db, "dead-2", "refused")
-    attempt(db, "dead-2", "compared", run=0)
     attempt(db, "done-1", "saved")
     verdict(db, "done-1", 10, version="old")
     verdict(db, "done-1", 60, run=2, version="new")
@@ -375,9 +372,7 @@ def test_a_dry_run_tells_what_the_leads_cost_before(keyed: "Sql") -> None:
     keyed.save(keyed.result_of(leases["b"]))
     (again,) = (lead for lead in keyed.claim()["leads"] if lead["lead_id"] == "a")
     keyed.save(keyed.result_of(again))
-    reply = keyed.rpc(
-        "leadhook_replay_dry_run", p_lead_ids=None, p_filter={"state": "done"}, p_limit=None, p_mode="replay"
-    )
+    reply = keyed.rpc("leadhook_replay_dry_run", p_lead_ids=None, p_filter={"state": "done"}, p_limit=None)
     assert reply["sample"] == ["a", "b"]
     assert (reply["usage"]["known"], reply["usage"]["calls"], reply["usage"]["input_tokens"]) == (2, 5, 300)
     assert reply["average"]["input_tokens"] == 100
@@ -387,21 +382,20 @@ def test_a_dry_run_tells_what_the_leads_cost_before(keyed: "Sql") -> None:
 def test_a_dry_run_of_named_leads_decides_as_the_replay_does(mixed: "Sql") -> None:
     """Held ones are named here, so they count."""
     ids = ["dead-1", "held-1", "nobody", "waiting-1", "ready-1"]
-    reply = mixed.rpc("leadhook_replay_dry_run", p_lead_ids=ids, p_filter=None, p_limit=None, p_mode="replay")
+    reply = mixed.rpc("leadhook_replay_dry_run", p_lead_ids=ids, p_filter=None, p_limit=None)
     assert reply["counts"] == mixed.rpc("leadhook_replay", p_lead_ids=ids, p_actor="ann")["counts"]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"p_mode": "other"}, {"p_mode": None}, {"p_actor": " "}, {"p_limit": 0}, {"p_filter": [1]}, {"p_filter": None},
-        {"p_prompts": {"message_prompt": "x"}}, {"p_mode": "compare", "p_prompts": ["x"]},
+        {"p_actor": " "}, {"p_limit": 0}, {"p_filter": [1]}, {"p_filter": None},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_call_that_makes_no_sense_is_refused(db: "Sql", changes: Any) -> None:
     """A bug of the caller is PT400, and leaves no trace."""
-    call = {"p_filter": {}, "p_limit": None, "p_mode": "replay", "p_actor": "ann", **changes}
+    call = {"p_filter": {}, "p_limit": None, "p_actor": "ann", **changes}
     with pytest.raises(psycopg.Error) as refused:
         db.rpc("leadhook_replay_filtered", **call)
     assert refused.value.sqlstate == "PT400"
@@ -412,19 +406,17 @@ def test_a_deleted_lead_leaves_its_replays(db: "Sql") -> None:
     """What is kept of it to follow and stop them goes with it."""
     db.ready_job("a", state="done")
     begin(db, all=True)
-    begin(db, mode="compare", all=True)
     db.run("delete from public.all_leads")
     db.touch("a")
     db.drain()
-    assert (db.count("leadhook.replay_leads"), db.count("leadhook.comparisons")) == (0, 0)
+    assert db.count("leadhook.replay_leads") == 0
 
 
 def test_old_replays_go_with_their_leads(db: "Sql") -> None:
     """After 90 days, by the sweep."""
     db.ready_job("a", state="done")
     begin(db, all=True)
-    begin(db, mode="compare", all=True)
     db.run("update leadhook.replays set created_at = now() - interval '91 days'")
     while not db.rpc("leadhook_sweep", p_worker="w")["round_finished"]:
         pass
-    assert [db.count(f"leadhook.{table}") for table in ("replays", "replay_leads", "comparisons")] == [0, 0, 0]
+    assert [db.count(f"leadhook.{table}") for table in ("replays", "replay_leads")] == [0, 0]

@@ -105,7 +105,7 @@ def test_a_queue_that_is_hidden_is_not_an_empty_queue(bound: "Sql") -> None:
         bound.claim()
 
 
-@pytest.mark.parametrize("call", ["leadhook_save", "leadhook_renew", "leadhook_release", "leadhook_compare_save"])
+@pytest.mark.parametrize("call", ["leadhook_save", "leadhook_renew", "leadhook_release"])
 def test_a_lease_that_is_hidden_is_not_lost(bound: "Sql", call: str) -> None:
     """Its worker would drop the paid answer, and buy it again."""
     fill(bound)
@@ -114,10 +114,8 @@ def test_a_lease_that_is_hidden_is_not_lost(bound: "Sql", call: str) -> None:
         "leadhook_save": {"p_results": [bound.result_of(lease)]},
         "leadhook_renew": {"p_leases": [lease]},
         "leadhook_release": {"p_releases": [{**lease, "outcome": "returned"}]},
-        "leadhook_compare_save": {"p_results": [], "p_releases": [{**lease, "outcome": "returned"}]},
     }[call]
     bound.run("drop policy ours on leadhook.jobs")
-    bound.run("drop policy ours on leadhook.comparisons")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
         bound.rpc(call, p_worker="worker-1", **items)
 

@@ -76,7 +76,7 @@ def test_save_forgets_a_lead_that_was_deleted_while_leased(db: "Sql", table: str
     db.replayed("a")
     db.run(f"delete from public.{table}")  # noqa: S608 - the parameters above
     assert db.outcomes(db.save(db.result_of(lease))) == {"a": "gone"}
-    ours = ("jobs", "attempts", "verdicts", "replay_leads", "comparisons")
+    ours = ("jobs", "attempts", "verdicts", "replay_leads")
     for left in (*(f"leadhook.{table}" for table in ours), "public.llm_response"):
         assert db.count(left) == 0, left
 

@@ -40,7 +40,7 @@ def test_sweep_forgets_leads_that_are_gone(db: "Sql", delete: LiteralString, sta
     db.run(delete)
     assert sweep(db)["removed"] == 1
     assert list(db.states()) == ["here"]
-    for ours in ("attempts", "verdicts", "replay_leads", "comparisons"):
+    for ours in ("attempts", "verdicts", "replay_leads"):
         assert db.count(f"leadhook.{ours}") == 1, ours
 
 

@@ -87,12 +87,12 @@ def test_without_a_file_nothing_happens() -> None:
 
 
 def test_what_nobody_took_is_not_written(tmp_path: Path) -> None:
-    """A comparison judges leads beside their work; a cycle does not end with it."""
+    """A cycle ends with the leads that were taken in it."""
     journal = Journal()
     journal.open(tmp_path / "log", "UTC")
     journal.taken("work")
-    journal.started("comparison", "b", "Jane Doe", "AIza...XYZ")
-    journal.finished("comparison", "b", "Jane Doe", "saved", key=None, reason=None)
+    journal.started("other", "b", "Jane Doe", "AIza...XYZ")
+    journal.finished("other", "b", "Jane Doe", "saved", key=None, reason=None)
     journal.finished("work", "", None, "answered", key=None, reason=None)
     journal.close(10)
     kinds = [line.split(" | ")[1].strip() for line in (tmp_path / "log").read_text().splitlines()]

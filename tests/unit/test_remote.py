@@ -15,7 +15,7 @@ from leadhook import cli
 
 USAGE = {"calls": 2, "input_tokens": 1000, "output_tokens": 50, "cost_usd": 0.00108}
 PROGRESS = {"total": 1, "waiting": 0, "leased": 0, "done": 1, "failed": 0}
-STATUS = {"replay_id": 7, "state": "finished", "progress": PROGRESS, "usage": USAGE, "comparison": None}
+STATUS = {"replay_id": 7, "state": "finished", "progress": PROGRESS, "usage": USAGE}
 DRY = {
     "count": 1, "counts": {"queued": 1}, "complete": True, "sample": ["a"], "forecast": USAGE | {"duration_s": 3},
 }  # fmt: skip

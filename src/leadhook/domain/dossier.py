@@ -169,7 +169,7 @@ class Attempt(Facts):
 
     run: int
     outcome: str
-    """saved, unwanted, refused, retry, dead, returned, lease_expired, compared."""
+    """saved, unwanted, refused, retry, dead, returned, lease_expired."""
     error_code: str | None = None
     reason: str | None = None
     worker: str | None = None

@@ -15,7 +15,6 @@ _OUTCOMES: Final = {
     "retry": "failed, to be tried again",
     "dead": "failed for good",
     "returned": "given back, no attempt spent",
-    "compared": "judged beside the application's answer, which stays as it is",
     "lease_expired": "the worker was not heard of again",
 }
 _NEEDS_A_WORKER: Final = (Why.TOUCHED, Why.UNCLAIMED, Why.QUEUED, Why.REPLAY_QUEUED)

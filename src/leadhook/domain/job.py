@@ -79,8 +79,6 @@ class Batch(BaseModel):
     """When a claim could hand something out; None: nothing is due that the database knows of."""
     replays_wait: bool = False
     """A replay is only partly made or unmade."""
-    comparisons_due_ms: int | None = None
-    """When a comparison could be handed out; None: none is due."""
     lease_ms: int = Field(default=30_000)
     renew_ms: int = Field(default=10_000)
     start_limit_ms: int = Field(default=15_000)

@@ -6,7 +6,6 @@ is free, enters it in the `book` and starts an `attempt` for each lead. The `kee
 fails. The `sweeper` walks through everything now and then, for what no touch told of. The `drain` ends it all in
 bounded time. What a person wants judged at once are `errands`: they take the same way, but begin with their names.
 Beside all this, and only when a claim's reply tells of work for them, the `filler` goes on with large replays, and the
-`comparer` judges leads without touching their answers, on slots that it borrows from the book.
 
 States of a lead here (the database's own are in its migrations):
 

@@ -16,16 +16,12 @@ class Book:
         slots: how many leads may be judged at once.
         taken: set when a lead comes in.
         freed: set when a slot becomes free or a lead has left.
-        spare: the same for whoever borrows slots.
-        lent: how many slots comparisons have.
     """
 
     def __init__(self, slots: int, freed: Wakeup) -> None:
         self.slots = slots
         self.freed = freed
         self.taken = Wakeup()
-        self.spare = Wakeup()
-        self.lent = 0
         self._held: dict[LeaseName, HeldLead] = {}
         self._working = 0
         self._working_slow = 0
@@ -53,20 +49,12 @@ class Book:
         kept for an errand that waits.
         """
         kept = self._turn.locked() and self._working_errands < self._most_errands
-        return max(0, min(self.slots - self._working - self.lent - kept, 2 * self.slots - len(self._held)))
+        return max(0, min(self.slots - self._working - kept, 2 * self.slots - len(self._held)))
 
     @property
     def slow_room(self) -> int:
-        """How many of them may come from replays and backlog: at most three quarters of all slots, and at least one.
-
-        What is lent counts as those do.
-        """
-        return max(0, max(1, self.slots * 3 // 4) - self._working_slow - self.lent)
-
-    @property
-    def compare_room(self) -> int:
-        """How many of them comparisons may borrow: at most a quarter of all slots, and at least one."""
-        return max(0, min(max(1, self.slots // 4) - self.lent, self.slow_room, self.free - self._promised))
+        """How many of them may come from replays and backlog: at most three quarters of all slots, and at least one."""
+        return max(0, max(1, self.slots * 3 // 4) - self._working_slow)
 
     @property
     def _most_errands(self) -> int:
@@ -74,7 +62,7 @@ class Book:
 
     @property
     def _errand_room(self) -> int:
-        return min(self.slots - self._working - self.lent - self._promised, self._most_errands - self._working_errands)
+        return min(self.slots - self._working - self._promised, self._most_errands - self._working_errands)
 
     @contextmanager
     def promised(self, slots: int) -> Iterator[None]:
@@ -141,18 +129,7 @@ class Book:
         """The database has had its last word about this lease."""
         self._held.pop(held.name, None)
         self.freed.set()
-        self.spare.set()
-
-    def lend(self, slots: int) -> None:
-        """Comparisons take so many slots."""
-        self.lent += slots
-
-    def give_back(self, slots: int) -> None:
-        """They need so many less; a negative number: more."""
-        self.lent -= slots
-        self._note_freed()
 
     def _note_freed(self) -> None:
         self.freed.set()
-        self.spare.set()
         self._errand_freed.set()

@@ -13,7 +13,6 @@ from leadhook.engine.attempt import Attempts
 from leadhook.engine.book import Book
 from leadhook.engine.brake import Brake
 from leadhook.engine.claims import Claims
-from leadhook.engine.comparer import Comparer
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.drain import Drain
 from leadhook.engine.errands import Errand, Errands
@@ -72,20 +71,7 @@ class Engine:
             interval_s=sweep_interval_s,
             pace=pace,
         )
-        self._comparer = Comparer(
-            store=store,
-            worker=worker_name,
-            tariff=tariff,
-            keyring=keyring,
-            attempts=self._attempts,
-            book=book,
-            agenda=agenda,
-            brake=brake,
-            drain=self._drain,
-            faults=faults,
-            pace=pace,
-        )
-        self._filler = Filler(store=store, agenda=agenda, comparisons_due=self._comparer.hear, faults=faults, pace=pace)
+        self._filler = Filler(store=store, agenda=agenda, faults=faults, pace=pace)
         self._claims = Claims(
             store=store,
             worker=worker_name,
@@ -175,7 +161,6 @@ class Engine:
                     # The sweep is the inner group: to cancel it must not reach the attempts.
                     async with anyio.create_task_group() as self._attempt_tasks, anyio.create_task_group() as sweeping:
                         self._started.set()
-                        self._attempt_tasks.start_soon(self._comparer.run)
                         sweeping.start_soon(self._sweeper.run)
                         sweeping.start_soon(self._filler.run)
                         await self._worker.run()
@@ -197,7 +182,6 @@ class Engine:
         if self._attempt_tasks is None:
             return
         self._wakeup.set()
-        self._book.spare.set()
         for held in self._book:
             held.news.set()
         with anyio.move_on_after(drain_s):
@@ -210,7 +194,6 @@ class Engine:
     def _hear_aside(self, batch: Batch) -> None:
         if batch.replays_wait:
             self._filler.wake()
-        self._comparer.hear(batch.comparisons_due_ms)
 
     def _start_attempt(self, held: HeldLead) -> None:
         assert self._attempt_tasks is not None, "leads come only while the engine runs"  # noqa: S101 - for the type checker

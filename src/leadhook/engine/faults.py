@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-Part = Literal["model", "claim", "renew", "save", "release", "sweep", "replay", "compare"]
+Part = Literal["model", "claim", "renew", "save", "release", "sweep", "replay"]
 
 
 class Trouble(Protocol):

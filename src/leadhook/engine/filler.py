@@ -1,7 +1,5 @@
 """Goes on with replays that are made or unmade in slices, when a claim's reply tells of one."""
 
-from collections.abc import Callable
-
 import anyio
 import structlog
 
@@ -19,12 +17,9 @@ log = structlog.get_logger()
 class Filler:
     """Slice by slice with pauses, as fresh leads wait while a slice is made; several processes may be at it."""
 
-    def __init__(
-        self, *, store: Store, agenda: Agenda, comparisons_due: Callable[[int | None], None], faults: Faults, pace: Pace
-    ) -> None:
+    def __init__(self, *, store: Store, agenda: Agenda, faults: Faults, pace: Pace) -> None:
         self._store = store
         self._agenda = agenda
-        self._comparisons_due = comparisons_due
         self._faults = faults
         self._pace = pace
         self._wakeup = Wakeup()
@@ -51,6 +46,5 @@ class Filler:
             failures = 0
             self._faults.clear("replay")
             self._agenda.hear(piece.next_due_ms)
-            self._comparisons_due(piece.comparisons_due_ms)
             left = piece.left
             await anyio.sleep(drawn(self._pace.sweep_pause_s))

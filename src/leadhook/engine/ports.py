@@ -91,11 +91,3 @@ class Store(Protocol):
 
     async def replay_slice(self) -> ReplaySlice:
         """Go on with a replay that is being made or unmade."""
-
-    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
-        """Lease comparisons."""
-
-    async def save_comparisons(
-        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
-    ) -> LeaseReplies:
-        """Keep finished comparisons, and give the others back."""

@@ -13,7 +13,6 @@ from leadhook.install.sql import question
 from leadhook.install.tables import ALL
 
 _FENCES = "leadhook.fences"
-_FENCED = ("leadhook.jobs", "leadhook.comparisons")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,10 @@ async def find_behind(connection: Connection) -> list[Behind]:
 
 
 async def _fences(connection: Connection) -> list[Counter]:
-    """The sequence of the fences, which no column owns, as far as the migrations have come."""
-    query = b"select name from unnest(%(names)s::text[]) as name where to_regclass(name) is not null"
-    rows = await (await connection.execute(query, {"names": [_FENCES, *_FENCED]})).fetchall()
-    there = {row["name"] for row in rows}
-    columns = tuple((table, "fence") for table in _FENCED if table in there)
-    return [Counter(_FENCES, columns)] if _FENCES in there and columns else []
+    """The sequence of the fences, which no column owns, once the migrations have made it."""
+    query = b"select to_regclass(%s) is not null and to_regclass('leadhook.jobs') is not null as there"
+    there = (await (await connection.execute(query, [_FENCES])).fetchall())[0]["there"]
+    return [Counter(_FENCES, (("leadhook.jobs", "fence"),))] if there else []
 
 
 async def put_right(change: Change) -> None:

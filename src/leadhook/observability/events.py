@@ -45,14 +45,6 @@ class Event(StrEnum):
     PROCESS_FAILED = "process.failed", "leads of a request could not be begun; the answer says why"
     REPLAY_STOPPED = "replay.stopped", "an admin stopped a replay; what was not begun goes back to what it was"
     REPLAY_FAILED = "replay.failed", "a slice of a replay failed; it is tried again"
-    COMPARISON_FINISHED = (
-        "comparison.finished",
-        "one lead was judged beside the application's answer; `outcome` says how",
-    )
-    COMPARE_FAILED = (
-        "compare.failed",
-        "comparisons could not be had or saved; it is tried again while their leases last",
-    )
 
     CLAIM_FINISHED = "claim.finished", "the database answered a claim"
     CLAIM_FAILED = "claim.failed", "the database did not answer a claim, or not as it should"

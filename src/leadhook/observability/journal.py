@@ -47,7 +47,7 @@ class Journal:
             self.sink = None
 
     def taken(self, work: Hashable) -> None:
-        """A lead was claimed; what is not told of here is not written below: comparisons, for one."""
+        """A lead was claimed; what is not told of here is not written below."""
         if not self._at_work:
             self._forget_cycle()
         self._at_work.add(work)

@@ -21,9 +21,7 @@ def begin(*, selection: Selection = EVERYTHING, manner: Manner = AS_EVER) -> int
 
     Asks the service at SERVICE_URL, which is http://127.0.0.1:8000 unless it is set; ADMIN_TOKEN lets in.
     """
-    order = {**selection.fields(), "mode": "compare" if manner.compare else "replay"}
-    if manner.prompts_file is not None:
-        order["prompts"] = work.read_prompts(manner.prompts_file)
+    order = selection.fields()
     if manner.reason is not None:
         order["reason"] = manner.reason
     with open_service() as service:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -60,12 +59,6 @@ class Selection:
 class Manner:
     """What is to be done with them."""
 
-    compare: Annotated[
-        bool, Parameter(negative="", help="Judge beside the answers, which stay as they are, and show what changes.")
-    ] = False
-    prompts_file: Annotated[
-        Path | None, Parameter(help="TOML with texts in the place of the prompts row's columns; only to compare.")
-    ] = None
     reason: Annotated[str | None, Parameter(help="Why; it is kept.")] = None
     dry_run: Annotated[bool, Parameter(negative="", help="Only count and forecast.")] = False
     yes: Annotated[bool, Parameter(negative="", help="Do not ask before --all.")] = False

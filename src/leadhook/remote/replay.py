@@ -2,41 +2,24 @@
 
 import sys
 import time
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from leadhook.domain.spend import dollars
 from leadhook.domain.standing.words import amount
-from leadhook.remote.failure import AskedWrongError
 from leadhook.remote.service import Service
 
 LOOK_EACH_S: Final = 1.0
 SHOWN: Final = 20
-"""Leads in the table of a comparison, and ids in other lists."""
+"""The most ids in a list."""
 
 
 def terminal() -> Console:
     """Where it is told; a reader of a pipe gets plain lines."""
     return Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
-
-
-def read_prompts(file: Path) -> dict[str, Any]:
-    """The texts of a TOML file; the service says which names it takes.
-
-    Raises:
-        AskedWrongError: it can't be read.
-    """
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AskedWrongError(f"{file} can't be read as TOML: {error}") from None
 
 
 def dry_run(service: Service, order: Mapping[str, Any], console: Console) -> None:
@@ -81,8 +64,6 @@ def follow(service: Service, replay_id: int, console: Console) -> int:
         )
         raise
     _tell(status, console)
-    if status["comparison"]:
-        _show_changes(service, replay_id, console)
     return 1 if status["progress"]["failed"] else 0
 
 
@@ -120,30 +101,6 @@ def _tell(status: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"{name}: {amount(progress['total'], 'lead')} ({_counts(parts) or 'none'}), {_usage(status['usage'])}"
     )
-    found = status["comparison"]
-    if found:
-        change = "no old scores" if found["mean_change"] is None else f"mean change {found['mean_change']:+.1f}"
-        console.print(
-            f"compared {found['compared']}: {change}; {found['up']} cross 50 upwards, {found['down']} downwards"
-        )
-
-
-def _show_changes(service: Service, replay_id: int, console: Console) -> None:
-    page = service.ask("GET", f"/replays/{replay_id}?limit=1000")
-    both = [lead for lead in page["leads"] if "old_score" in lead and "new_score" in lead]
-    both.sort(key=lambda lead: ("crosses" not in lead, -abs(lead["new_score"] - lead["old_score"])))
-    if not both:
-        return
-    table = Table("lead", "old", "new", "old subject", "new subject")
-    for lead in both[:SHOWN]:
-        crosses = {"up": " ↑", "down": " ↓"}.get(lead.get("crosses", ""), "")
-        scores = (str(lead["old_score"]), f"{lead['new_score']}{crosses}")
-        subjects = (lead.get("old_subject", ""), lead.get("new_subject", ""))
-        # Subjects may hold what a terminal would obey.
-        table.add_row(*(Text("".join(filter(str.isprintable, text))) for text in (lead["lead_id"], *scores, *subjects)))
-    console.print(table)
-    if len(both) > SHOWN or page["next_after"] is not None:
-        console.print(f"the others: GET /replays/{replay_id}")
 
 
 def _counts(counts: Mapping[str, int]) -> str:

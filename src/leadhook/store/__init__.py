@@ -2,12 +2,11 @@
 
 from leadhook.store.client import Store, open_store
 from leadhook.store.errors import StoreError
-from leadhook.store.replays import ComparisonSum, DryRun, LeadProgress, ReplaySlice, ReplayStatus
+from leadhook.store.replays import DryRun, LeadProgress, ReplaySlice, ReplayStatus
 from leadhook.store.replies import KeyCounts, ReplayedLead, ReplayReply, RestingKey, RingSettings, SeenWorker, Status
 from leadhook.store.text import cleaned
 
 __all__ = [
-    "ComparisonSum",
     "DryRun",
     "KeyCounts",
     "LeadProgress",

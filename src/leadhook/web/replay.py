@@ -33,7 +33,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 LeadId = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(max_length=50_000)]
 Whole = BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given)
 """JSON knows one kind of number: 77.0 is 77."""
 
@@ -114,39 +113,18 @@ class ReplayFilter(_Optional):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-class ReplayPrompts(Body):
-    """Texts to use instead of those in the lead's `prompts` row."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
-
-    wildnet_data: Text | None = None
-    scoring_criteria_and_icp: Text | None = None
-    message_prompt: Text | None = None
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("no text is given")
-        return self
-
-
 class ReplayRequest(_Optional):
     """The leads, by id or by filter."""
 
     model_config = _documented(
         oneOf=[{"required": ["lead_ids"]}, {"required": ["filter"]}],
         dependentRequired={"limit": ["filter"]},
-        dependentSchemas={"prompts": {"required": ["mode"], "properties": {"mode": {"const": "compare"}}}},
     )
 
     lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=1000)] | None = None
     filter: ReplayFilter | None = None
     limit: Annotated[int, Field(ge=1, le=2_147_483_647), Whole] | None = None
     """With a filter: the most leads to queue, in the order of their ids."""
-    mode: Literal["replay", "compare"] = "replay"
-    """`compare` scores the leads without changing the saved answers."""
-    prompts: ReplayPrompts | None = None
-    """Only with the mode `compare`."""
     dry_run: bool = False
     """Count and estimate the cost; change nothing."""
     reason: Annotated[str, StringConstraints(max_length=500)] | None = None
@@ -158,8 +136,6 @@ class ReplayRequest(_Optional):
             raise ValueError("either lead_ids or filter is needed, and not both")
         if self.limit is not None and self.filter is None:
             raise ValueError("limit belongs to a filter")
-        if self.prompts is not None and self.mode != "compare":
-            raise ValueError("prompts belong to the mode compare")
         return self
 
     def named(self) -> list[str]:
@@ -233,7 +209,7 @@ class DryRunAnswer(Answer):
     problems={503: "The database could not take the replay."},
 )
 async def replay(call: Call[ReplayRequest]) -> ReplayAnswer | tuple[int, DryRunAnswer]:
-    """Score leads again, compare a prompt, or only count.
+    """Score leads again, or only count.
 
     Give either `lead_ids` or `filter`. With `dry_run` nothing changes, and 200 reports the number of leads and the
     estimated cost. Earlier results are kept.
@@ -244,14 +220,13 @@ async def replay(call: Call[ReplayRequest]) -> ReplayAnswer | tuple[int, DryRunA
             return 200, await _count(state, wanted)
         reply = await _begin(state, wanted, actor)
     except StoreError as error:
-        log.warning(Event.REPLAY_REQUESTED, actor=actor, mode=wanted.mode, error_code=error.code, reason=error.reason)
+        log.warning(Event.REPLAY_REQUESTED, actor=actor, error_code=error.code, reason=error.reason)
         raise unanswered(error) from None
     # The database rings, too; that ring may be lost.
     state["bell"].ring()
     log.info(
         Event.REPLAY_REQUESTED,
         actor=actor,
-        mode=wanted.mode,
         named=len(wanted.named()),
         replay_id=reply.replay_id,
         counts=reply.counts,
@@ -275,12 +250,9 @@ def unanswered(error: StoreError) -> Problem:
 
 
 async def _begin(state: State, wanted: ReplayRequest, actor: str) -> ReplayReply:
-    prompts = wanted.prompts.model_dump(exclude_unset=True) if wanted.prompts else None
     if wanted.filter is None:
-        return await state["replayer"].replay(wanted.named(), actor, wanted.reason, mode=wanted.mode, prompts=prompts)
-    return await state["replayer"].replay_filtered(
-        wanted.filter.fields(), wanted.limit, actor, wanted.reason, mode=wanted.mode, prompts=prompts
-    )
+        return await state["replayer"].replay(wanted.named(), actor, wanted.reason)
+    return await state["replayer"].replay_filtered(wanted.filter.fields(), wanted.limit, actor, wanted.reason)
 
 
 async def _count(state: State, wanted: ReplayRequest) -> DryRunAnswer:
@@ -293,17 +265,16 @@ async def _count(state: State, wanted: ReplayRequest) -> DryRunAnswer:
     piece = DryRun()
     while after is not None and anyio.current_time() < deadline:
         most = None if wanted.limit is None else wanted.limit - _judged(counts)
-        piece = await state["replayer"].dry_run(wanted.named() or None, fields, most, wanted.mode, after)
+        piece = await state["replayer"].dry_run(wanted.named() or None, fields, most, after)
         counts = {name: counts.get(name, 0) + piece.counts.get(name, 0) for name in counts | piece.counts}
         sample = (sample + list(piece.sample))[:SAMPLE]
         usage += piece.usage
         after = None if wanted.limit is not None and _judged(counts) >= wanted.limit else piece.last_lead
-    share = 4 if wanted.mode == "compare" else 4 / 3
     return DryRunAnswer(
         count=_judged(counts),
         counts=counts,
         complete=after is None,
-        forecast=_forecast(_judged(counts), usage, piece.average, max(1, state["slots"] // share)),
+        forecast=_forecast(_judged(counts), usage, piece.average, max(1, state["slots"] * 3 // 4)),
         sample=tuple(sample),
     )
 

@@ -63,21 +63,6 @@ class UsageAnswer(Answer):
     """null if the price is unknown."""
 
 
-class ComparisonAnswer(Answer):
-    """The comparison so far, in total."""
-
-    compared: int
-    """Leads with an old and a new score; the means are for those."""
-    without_old_score: int
-    old_mean: float | None
-    new_mean: float | None
-    mean_change: float | None
-    up: int
-    """Leads whose score rises to 50 or more: they would get a message."""
-    down: int
-    """Leads whose score falls below 50."""
-
-
 class LeadProgressAnswer(Answer):
     """One lead; unknown fields are left out."""
 
@@ -85,16 +70,7 @@ class LeadProgressAnswer(Answer):
     state: str
     """`waiting`, `leased`, `done`, `failed`, `stopped` or `dropped`."""
     score: int | None = Field(default=None, exclude_if=lambda value: value is None)
-    """The new score, in the mode `replay`."""
-    old_score: int | None = Field(default=None, exclude_if=lambda value: value is None)
-    new_score: int | None = Field(default=None, exclude_if=lambda value: value is None)
-    crosses: Literal["up", "down"] | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Set if the score crosses 50."""
-    old_subject: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    new_subject: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    new_should_contact: bool | None = Field(default=None, exclude_if=lambda value: value is None)
-    old_prompt_version: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    new_prompt_version: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The new score."""
     error_code: str | None = Field(default=None, exclude_if=lambda value: value is None)
     reason: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
@@ -103,7 +79,6 @@ class ReplayStatusAnswer(Answer):
     """The progress of a replay."""
 
     replay_id: int
-    mode: Literal["replay", "compare"]
     state: Literal["queueing", "running", "finished", "stopping", "stopped"]
     """`queueing` and `stopping`: leads are still being added to the queue, or removed from it."""
     actor: str
@@ -112,14 +87,10 @@ class ReplayStatusAnswer(Answer):
     created_at: datetime | None
     filter: dict[str, Any] | None
     limit: int | None
-    prompts: bool
-    """Whether it uses texts of its own instead of the `prompts` rows."""
     counts: dict[str, int]
     """The number of leads by the outcome of queueing."""
     progress: ProgressAnswer
     usage: UsageAnswer
-    comparison: ComparisonAnswer | None
-    """Only in the mode `compare`."""
     leads: tuple[LeadProgressAnswer, ...]
     """One page, in the order of the lead ids."""
     next_after: str | None
@@ -178,21 +149,17 @@ def _answer(status: ReplayStatus, replay_id: int) -> ReplayStatusAnswer:
         raise Problem(404, f"There is no replay {replay_id}.")
     progress = ProgressAnswer(total=sum(status.progress.values()), **status.progress)
     usage = {name: round(getattr(status.usage, name)) for name in UsageAnswer.model_fields if name != "cost_usd"}
-    comparison = status.comparison
     return ReplayStatusAnswer(
         replay_id=status.replay_id,
-        mode=status.mode,
         state=_state(status.phase, progress),
         actor=status.actor,
         reason=status.reason,
         created_at=status.created_at,
         filter=status.filter,
         limit=status.limit,
-        prompts=status.prompts,
         counts=status.counts,
         progress=progress,
         usage=UsageAnswer(**usage, cost_usd=status.usage.cost_usd),
-        comparison=ComparisonAnswer(**comparison.model_dump()) if comparison else None,
         leads=tuple(_lead(lead) for lead in status.leads),
         next_after=status.leads[-1].lead_id if status.more else None,
     )

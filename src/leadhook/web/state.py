@@ -1,7 +1,7 @@
 """What a request finds: built once by the application's lifespan, typed, instead of globals."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from leadhook.domain.dossier import Dossier
 from leadhook.engine import Errand
@@ -30,26 +30,11 @@ class Processor(Protocol):
 class Replayer(Protocol):
     """The part of the store that a replay needs."""
 
-    async def replay(
-        self,
-        lead_ids: Sequence[str],
-        actor: str,
-        reason: str | None = None,
-        *,
-        mode: Literal["replay", "compare"] = "replay",
-        prompts: Mapping[str, Any] | None = None,
-    ) -> ReplayReply:
+    async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Have leads judged again."""
 
     async def replay_filtered(
-        self,
-        fields: Mapping[str, Any],
-        limit: int | None,
-        actor: str,
-        reason: str | None = None,
-        *,
-        mode: Literal["replay", "compare"] = "replay",
-        prompts: Mapping[str, Any] | None = None,
+        self, fields: Mapping[str, Any], limit: int | None, actor: str, reason: str | None = None
     ) -> ReplayReply:
         """Begin to have judged again what fits a filter."""
 
@@ -58,7 +43,6 @@ class Replayer(Protocol):
         lead_ids: Sequence[str] | None,
         fields: Mapping[str, Any] | None,
         limit: int | None,
-        mode: Literal["replay", "compare"],
         after: str = "",
     ) -> DryRun:
         """What it would come to."""

@@ -37,7 +37,7 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.spend import Tariff, Terms
+from leadhook.domain.spend import Tariff
 from leadhook.domain.verdict import Message, Paid, Score, Usage
 from leadhook.engine import Engine, Errand, Pace
 from leadhook.store import ReplaySlice, StoreError
@@ -140,18 +140,6 @@ class FakeStore:
     async def replay_slice(self) -> ReplaySlice:
         """Nothing is left."""
         return await self._reply("replay_slice", ReplaySlice())
-
-    async def claim_comparisons(self, worker: str, token: UUID, limit: int, terms: Terms | None = None) -> Batch:
-        """Hand out nothing."""
-        assert 1 <= limit <= MOST_CLAIMED
-        return await self._reply("claim_comparisons", Batch(), worker=worker, token=token, limit=limit, terms=terms)
-
-    async def save_comparisons(
-        self, worker: str, results: Sequence[Result], releases: Sequence[Release]
-    ) -> LeaseReplies:
-        """Keep them all."""
-        friendly = replies([*results, *releases], LeaseOutcome.SAVED)
-        return await self._reply("save_comparisons", friendly, worker=worker, results=results, releases=releases)
 
     async def _reply(self, operation: str, friendly: Reply, **arguments: Any) -> Reply:
         self.calls.append(Call(operation, anyio.current_time(), arguments))
