@@ -120,7 +120,7 @@ def _sample() -> tuple[Prompts, list[Lead]]:
 
 @contextmanager
 def _stand_in() -> Iterator[str]:
-    command = [sys.executable, "-m", "leadhook.local.gemini"]
+    command = [sys.executable, "-m", "leadhook.local.gemini_standin"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:  # noqa: S603 - our own program
         try:
             found = re.search(r"http://\S+", process.stdout.readline() if process.stdout else "")

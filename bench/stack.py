@@ -116,7 +116,11 @@ def running_stack(say: Callable[[str], None]) -> Iterator[Stack]:
     # Postgres may have to run as another user, who must get through here; what is secret has its own mode.
     directory.chmod(0o711)
     try:
-        with _started(directory, say) as facts, psycopg.connect(facts["database_url"], autocommit=True) as connection:
+        with (
+            _model(directory) as url,
+            _started(directory, url, say) as facts,
+            psycopg.connect(facts["database_url"], autocommit=True) as connection,
+        ):
             log = AccessLog(directory / "postgrest.log")
             yield Stack(directory, facts, connection, Model(facts["gemini_url"]), log)
     finally:
@@ -124,14 +128,31 @@ def running_stack(say: Callable[[str], None]) -> Iterator[Stack]:
 
 
 @contextmanager
-def _started(directory: Path, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+def _model(directory: Path) -> Iterator[str]:
+    port = free_port()
+    child = Child(
+        "model",
+        [sys.executable, "-m", "tests.support.misbehaving_gemini", "--port", str(port)],
+        log=directory / "model.log",
+        env=environment(),
+        cwd=Path(__file__).parent.parent,
+    )
+    try:
+        wait_until(answers(port, "/health"), "the Gemini stand-in", child)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.stop()
+
+
+@contextmanager
+def _started(directory: Path, model_url: str, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     say(f"starting Postgres, PostgREST and the stand-ins in {directory}")
     facts_file = directory / "local.json"
     stack = Child(
         "stack",
         [sys.executable, "-m", "leadhook", "local", "up", f"--state-dir={directory}", "--no-sample", "--no-service"],
         log=directory / "up.log",
-        env=environment() | {"PGRST_LOG_LEVEL": "info"},
+        env=environment() | {"PGRST_LOG_LEVEL": "info", "GEMINI_BASE_URL": model_url},
         orphan_signal=SIGTERM,
         grace_s=30,
     )

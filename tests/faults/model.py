@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import poll
+from tests.conftest import ROOT, poll
 from tests.faults.process import START_S, Process, ask
 
 from leadhook.local.health import answers
@@ -22,8 +22,8 @@ class Model:
 
     def start(self) -> None:
         """Answer, on the same port as before."""
-        arguments = ["leadhook.local.gemini", "--port", str(self._port)]
-        self._process = Process(arguments, log=self._directory / "gemini.log")
+        arguments = ["tests.support.misbehaving_gemini", "--port", str(self._port)]
+        self._process = Process(arguments, log=self._directory / "gemini.log", cwd=ROOT)
         poll(answers(self._port, "/health"), self._process.tail, START_S)
 
     def stop(self) -> None:

@@ -16,7 +16,7 @@ from leadhook.doctor.finding import Finding, Level
 from leadhook.doctor.keys import ask_google
 from leadhook.install.connection import connect
 from leadhook.install.files import read_migrations
-from leadhook.local.gemini.server import StandIn
+from leadhook.local.gemini_standin import GeminiStandIn
 from leadhook.local.ports import free_port
 
 if TYPE_CHECKING:
@@ -325,7 +325,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
 )
 async def test_doctor_asks_google_about_each_key(key: str, model: str, about: str, level: str, words: str) -> None:
     """One request that costs nothing; the key is never told."""
-    runner = AppRunner(StandIn().app())
+    runner = AppRunner(GeminiStandIn().app())
     await runner.setup()
     try:
         await TCPSite(runner, "127.0.0.1", port := free_port()).start()

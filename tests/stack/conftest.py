@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 from tests.canaries import BIO, assert_untold, records, secrets_of
+from tests.faults.model import Model
 
 if TYPE_CHECKING:
     from tests.conftest import WaitUntil
@@ -108,6 +109,14 @@ class Stack:
     def log_tail(self) -> str:
         """The end of the service's log, for the words of a failure."""
         return "\n".join((self.directory / "service.log").read_text().splitlines()[-20:])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """A Gemini that misbehaves on order, for a stack whose GEMINI_BASE_URL names it."""
+    model = Model(tmp_path_factory.mktemp("model"))
+    yield model
+    model.stop()
 
 
 StartStack = Callable[..., AbstractContextManager[Stack]]

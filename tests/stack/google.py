@@ -7,10 +7,10 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from tests.support.misbehaving_gemini import MisbehavingGemini
 
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.local.gemini.server import StandIn
 
 SECRET = "visibly-fake-key"
 KEY = ApiKey.model_validate({"fingerprint": "f", "api_key": SECRET})
@@ -44,8 +44,8 @@ class Google:
 
     async def body(self, number: int) -> dict[str, Any]:
         """What one call brought."""
-        async with self.http.get(f"{self.url}/calls/{number}") as reply:
-            body: dict[str, Any] = (await reply.json())["body"]
+        async with self.http.get(f"{self.url}/bodies/{number}") as reply:
+            body: dict[str, Any] = await reply.json()
         return body
 
     async def bodies(self) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ class Google:
 @asynccontextmanager
 async def standing_in() -> AsyncIterator[Google]:
     """A stand-in on a port of its own."""
-    runner = web.AppRunner(StandIn().app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(MisbehavingGemini().app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:

@@ -17,15 +17,16 @@ from leadhook.local.facts import service_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.faults.model import Model
     from tests.stack.conftest import Stack, StartStack
 
 STATIC_HEADER = "X-Webhook-Secret: visibly-fake-static-secret"
 
 
 @pytest.fixture(scope="module")
-def stack(start_stack: "StartStack") -> "Iterator[Stack]":
+def stack(start_stack: "StartStack", model: "Model") -> "Iterator[Stack]":
     """One stack for the tests of this file; each has users, tags and leads of its own."""
-    settings = {"SWEEP_INTERVAL_SEC": "3600", "WEBHOOK_STATIC_HEADER": STATIC_HEADER}
+    settings = {"SWEEP_INTERVAL_SEC": "3600", "WEBHOOK_STATIC_HEADER": STATIC_HEADER, "GEMINI_BASE_URL": model.url}
     with start_stack("--no-sample", **settings) as stack:
         yield stack
 
@@ -98,20 +99,19 @@ def test_strange_leads_are_answered_like_others(stack: "Stack") -> None:
     stack.wait_for_answers([empty, long, json_text, emoji, quoted])
 
 
-def test_a_model_answer_that_postgres_cannot_store_is_cleaned(stack: "Stack") -> None:
+def test_a_model_answer_that_postgres_cannot_store_is_cleaned(stack: "Stack", model: "Model") -> None:
     """A NUL and half a surrogate pair in what the model wrote; both leads are answered."""
     nul, surrogate = (f"Unstorable {lead}" for lead in ids(2))
-    orders = [
+    model.order(
         {"match": {"lead": nul}, "do": {"answer": "nul"}},
         {"match": {"lead": surrogate}, "do": {"answer": "surrogate"}},
-    ]
-    stack.get(f"{stack.facts['gemini_url']}/orders", method="PUT", body=orders)
+    )
     lane, leads = stack.new_lane(), ids(2)
     stack.bring(leads[:1], lane, name=nul, title="Chief pumps director")
     stack.bring(leads[1:], lane, name=surrogate, title="Chief pumps director")
 
     stack.wait_for_answers(leads)
-    stack.get(f"{stack.facts['gemini_url']}/orders", method="DELETE")
+    model.behave()
 
 
 def test_what_the_application_refuses_is_told_and_the_others_are_saved(stack: "Stack") -> None:

@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.faults.model import Model
     from tests.stack.conftest import Stack, StartStack
 
 KEY = "visibly-fake-key-of-a-caller"
@@ -34,9 +35,10 @@ SHAPE = [
 
 
 @pytest.fixture(scope="module")
-def stack(start_stack: "StartStack") -> "Iterator[Stack]":
+def stack(start_stack: "StartStack", model: "Model") -> "Iterator[Stack]":
     """One stack for the tests of this file; each has leads of its own."""
-    with start_stack("--no-sample", SWEEP_INTERVAL_SEC="3600", LOG_LEVEL="debug") as stack:
+    settings = {"SWEEP_INTERVAL_SEC": "3600", "LOG_LEVEL": "debug", "GEMINI_BASE_URL": model.url}
+    with start_stack("--no-sample", **settings) as stack:
         yield stack
 
 
@@ -49,11 +51,6 @@ def process(stack: "Stack", path: str, **body: object) -> Any:
     """Ask as an admin."""
     url, token = stack.facts["service_url"], stack.facts["admin_token"]
     return stack.get(f"{url}/{path}", method="POST", body=TERMS | body, token=token)
-
-
-def order(stack: "Stack", *orders: dict[str, Any]) -> None:
-    """Have the model misbehave."""
-    stack.get(f"{stack.facts['gemini_url']}/orders", method="PUT", body=list(orders))
 
 
 def test_a_lead_of_the_database_is_answered_and_written(stack: "Stack") -> None:
@@ -114,15 +111,15 @@ def test_many_leads_are_answered_in_their_order(stack: "Stack") -> None:
     assert rows == [("A",), ("B",)], "as the predecessor did, though no other table knows them"
 
 
-def test_what_fails_of_one_lead_fails_it_alone(stack: "Stack") -> None:
+def test_what_fails_of_one_lead_fails_it_alone(stack: "Stack", model: "Model") -> None:
     """A blocked answer; the others are answered, and the failed one's job is as it was."""
     names = [f"Lead {n} {uuid.uuid4().hex[:6]}" for n in range(3)]
     leads = [{"lead_id": new_id(), "name": name, **GOOD} for name in names]
-    order(stack, {"match": {"lead": names[1]}, "do": {"answer": "blocked_safety"}})
+    model.order({"match": {"lead": names[1]}, "do": {"answer": "blocked_safety"}})
     try:
         answer = process(stack, "process-leads", leads=leads)
     finally:
-        order(stack)
+        model.order()
 
     assert [result["name"] for result in answer["results"]] == [names[0], names[2]]
     [error] = answer["errors"]
@@ -130,16 +127,16 @@ def test_what_fails_of_one_lead_fails_it_alone(stack: "Stack") -> None:
     assert "blocked" in error["error"]
 
 
-def test_a_lead_that_a_worker_judges_is_not_judged_twice(stack: "Stack") -> None:
+def test_a_lead_that_a_worker_judges_is_not_judged_twice(stack: "Stack", model: "Model") -> None:
     """It is told who has it; the worker's answer comes."""
     lead_id, name = new_id(), f"Slow {uuid.uuid4().hex[:6]}"
-    order(stack, {"match": {"lead": name}, "do": {"latency_ms": 3000}})
+    model.order({"match": {"lead": name}, "do": {"latency_ms": 3000}})
     try:
         stack.bring([lead_id], stack.new_lane(), name=name, title="Student")
         stack.wait_until(lambda: stack.jobs([lead_id]).get(lead_id, ("",))[0] == "leased")
         answer = process(stack, "process-lead", lead={"lead_id": lead_id, "name": name})
     finally:
-        order(stack)
+        model.order()
 
     assert answer["result"] is None
     [error] = answer["errors"]

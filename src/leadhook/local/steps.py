@@ -73,7 +73,7 @@ def start_gemini(stack: Stack) -> str:
         return GOOGLE
     stack.ports["gemini"] = stack.state.port("gemini")
     with stack.step("gemini"):
-        child = stack.python("gemini", "leadhook.local.gemini", "--port", str(stack.ports["gemini"]))
+        child = stack.python("gemini", "leadhook.local.gemini_standin", "--port", str(stack.ports["gemini"]))
         stack.supervisor.wait_for(child, answers(stack.ports["gemini"], "/health"))
     stack.say("gemini      STAND-IN, because GEMINI_API_KEY is not set: simple visible rules answer, not a model")
     return f"http://127.0.0.1:{stack.ports['gemini']}"

@@ -1,7 +1,32 @@
-"""Orders: rules by which the stand-in is told to misbehave; the package's docstring has the list."""
+r"""Orders: rules by which the Gemini stand-in misbehaves, a JSON list: [{"match": {…}, "do": {…}}, …].
+
+match, all optional, all must hold:
+  key    the key itself (only its fingerprint is kept), its fingerprint, or its last four characters
+  lead   a part of the request's text
+  step   "score", "message" or "text"
+  first  only the first n calls that match otherwise
+do:
+  latency_ms  a number, or [low, high]; alone, later rules still decide the rest. The first rule that matches and says
+              more decides
+  one of
+    error   a status, or {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 7}; "retry_s": null names no delay.
+            `KNOWN` of refusals.py has all; reason HTML is a proxy's page instead of Google's JSON
+    answer  one of `Manner`
+    text    this text instead of the answer's JSON
+    block   the prompt is blocked for this reason: SAFETY, BLOCKLIST, … or one that Google does not have yet
+    raw     {"status": 200, "body": "[]", "content_type": "application/json"}: these bytes
+    hang    true: never answers
+    reset   true: resets the connection before the headers
+    close   true: closes the connection before the headers
+  and, with a proper answer or `text`,
+    finish  this finish reason instead: SPII, LANGUAGE, OTHER, … or one that Google does not have yet
+  and, to how it is sent,
+    cut     true or "in_body": closes the connection in the middle of the body; "after_headers": before the body
+    stall   the same places, but the connection stays open and nothing more comes
+    drip    {"bytes": 20, "every_ms": 500}: sends slowly
+"""
 
 import hashlib
-import random
 import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, Self
@@ -16,14 +41,36 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from tests.support.refusals import KNOWN
 
-from leadhook.local.gemini.answers import Manner
-from leadhook.local.gemini.reading import Reading, Step
-from leadhook.local.gemini.refusals import KNOWN
+from leadhook.local.gemini_rules import Question, Step
 
 _TAIL: Final = 4
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{16}")
 
+Manner = Literal[
+    "malformed",
+    "truncated",
+    "truncated_but_stop",
+    "fenced",
+    "out_of_range",
+    "missing_field",
+    "too_long",
+    "empty",
+    "no_parts",
+    "no_candidates",
+    "nothing",
+    "blocked_prompt",
+    "blocked_safety",
+    "blocked_recitation",
+    "thinking_only",
+    "thought_parts",
+    "non_json_200",
+    "nul",
+    "surrogate",
+    "html_in_message",
+]
+"""How a model's answer can be no good."""
 Place = Literal["after_headers", "in_body"]
 """Where a reply breaks off."""
 Milliseconds = Annotated[float, Field(ge=0, le=3_600_000)]
@@ -48,8 +95,6 @@ class Match(_Strict):
     key: Annotated[str, Field(min_length=_TAIL)] | None = None
     lead: str | None = None
     step: Step | None = None
-    share: Annotated[float, Field(ge=0, le=1)] | None = None
-    seed: int | None = None
     first: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("key")
@@ -69,7 +114,7 @@ class Error(_Strict):
     @model_validator(mode="after")
     def _is_known(self) -> Self:
         if (self.status, self.reason) not in KNOWN:
-            raise ValueError(f"status {self.status} with reason {self.reason} can't be ordered; GET / has the list")
+            raise ValueError(f"status {self.status} with reason {self.reason} can't be ordered")
         return self
 
 
@@ -96,10 +141,6 @@ def _cut(value: Any) -> Any:
     return "in_body" if value is True else value
 
 
-def _drip(value: Any) -> Any:
-    return {} if value is True else value
-
-
 class Do(_Strict):
     """What to do with a call; an empty one means to answer properly."""
 
@@ -115,7 +156,7 @@ class Do(_Strict):
     close: Literal[True] | None = None
     cut: Annotated[Place, BeforeValidator(_cut)] | None = None
     stall: Annotated[Place, BeforeValidator(_cut)] | None = None
-    drip: Annotated[Drip, BeforeValidator(_drip)] | None = None
+    drip: Drip | None = None
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> Self:
@@ -148,20 +189,17 @@ _RULES: Final = TypeAdapter(list[Rule])
 @dataclass(slots=True)
 class _Standing:
     rule: Rule
-    chance: random.Random
     matched: int = 0
 
-    def takes(self, key: str, print_: str, reading: Reading) -> bool:
+    def takes(self, key: str, print_: str, question: Question) -> bool:
         match = self.rule.match
         if match.first is not None and self.matched >= match.first:
             return False
         if match.key is not None and match.key != print_ and match.key != key[-_TAIL:]:
             return False
-        if match.step is not None and match.step != reading.step:
+        if match.step is not None and match.step != question.step:
             return False
-        if match.lead is not None and match.lead not in reading.text:
-            return False
-        if match.share is not None and self.chance.random() >= match.share:
+        if match.lead is not None and match.lead not in question.text:
             return False
         self.matched += 1
         return True
@@ -180,7 +218,7 @@ class Orders:
             pydantic.ValidationError: names every fault; the old rules stay.
         """
         rules = _RULES.validate_json(body)
-        self._standing = [_Standing(rule, random.Random(rule.match.seed)) for rule in rules]  # noqa: S311 - a die
+        self._standing = [_Standing(rule) for rule in rules]
 
     def cancel(self) -> None:
         """Behave again."""
@@ -193,11 +231,11 @@ class Orders:
             for standing in self._standing
         ]
 
-    def decide(self, key: str, print_: str, reading: Reading) -> Do:
+    def decide(self, key: str, print_: str, question: Question) -> Do:
         """Find what to do with this call, and count it."""
         latency = None
         for standing in self._standing:
-            if standing.takes(key, print_, reading):
+            if standing.takes(key, print_, question):
                 do = standing.rule.do
                 latency = do.latency_ms if latency is None else latency
                 if not do.is_only_latency:

@@ -1,25 +1,16 @@
 """Errors in the shapes that Google answers with."""
 
-import json
-from dataclasses import dataclass
 from typing import Any, Final
 
+from leadhook.local.gemini_standin import WireReply, google_error, unknown_model
+
 _TYPE: Final = "type.googleapis.com/google.rpc."
-_HTML: Final = (
+HTML: Final = (
     b"<!DOCTYPE html>\n<html lang=en>\n<title>Error 502 (Server Error)!!1</title>\n"
     b"<p><b>502.</b> <ins>That&#8217;s an error.</ins>\n<p>The server encountered a temporary error."
 )
 _DAY: Final = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
 _MINUTE: Final = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What goes over the wire."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json; charset=UTF-8"
 
 
 PLAIN: Final[dict[tuple[int, str | None], tuple[str, str]]] = {
@@ -78,48 +69,22 @@ KNOWN: Final = frozenset(
 """Every (status, reason) that can be ordered."""
 
 
-def refusal(status: int, reason: str | None, *, model: str, retry_s: float | None) -> Reply:
+def refusal(status: int, reason: str | None, *, model: str, retry_s: float | None) -> WireReply:
     """Build the error that Google answers with in this case; one of `KNOWN`. No delay: it does not name one."""
     case = (status, reason)
-    if reason == "HTML" or status == 502:  # noqa: PLR2004 - an HTTP status
-        return Reply(status, _HTML.replace(b"502", str(status).encode()), "text/html; charset=UTF-8")
-    if status == 404:  # noqa: PLR2004 - an HTTP status
+    if reason == "HTML" or status == 502:
+        return WireReply(status, HTML.replace(b"502", str(status).encode()), "text/html; charset=UTF-8")
+    if status == 404:
         return unknown_model(model)
     if case in _EXPLAINED:
         name, text, why = _EXPLAINED[case]
-        return error(status, name, text, _error_info(why, text))
+        return google_error(status, name, text, _error_info(why, text))
     if reason == "RETRY_ONLY":
-        return error(429, *PLAIN[429, None], _retry_info(retry_s))
+        return google_error(429, *PLAIN[429, None], _retry_info(retry_s))
     if reason in {"MINUTE_QUOTA", "DAY_QUOTA"}:
         return _quota(_DAY if reason == "DAY_QUOTA" else _MINUTE, model, retry_s)
     name, text = PLAIN[case]
-    return error(status, name, text)
-
-
-def error(status: int, name: str, text: str, details: list[dict[str, Any]] | None = None) -> Reply:
-    """Google's envelope around an error."""
-    content: dict[str, Any] = {"code": status, "message": text, "status": name}
-    if details:
-        content["details"] = details
-    return Reply(status, json.dumps({"error": content}, indent=2).encode())
-
-
-def no_key() -> Reply:
-    """No key was sent."""
-    text = (
-        "Method doesn't allow unregistered callers (callers without established identity). "
-        "Please use API Key or other form of API consumer identity to call this API."
-    )
-    return error(403, "PERMISSION_DENIED", text)
-
-
-def unknown_model(model: str) -> Reply:
-    """No such model."""
-    text = (
-        f"models/{model} is not found for API version v1beta, or is not supported for generateContent. "
-        "Call ListModels to see the list of available models and their supported methods."
-    )
-    return error(404, "NOT_FOUND", text)
+    return google_error(status, name, text)
 
 
 def _error_info(reason: str, text: str) -> list[dict[str, Any]]:
@@ -138,7 +103,7 @@ def _retry_info(retry_s: float | None) -> list[dict[str, Any]]:
     return [] if retry_s is None else [{"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{retry_s:g}s"}]
 
 
-def _quota(quota_id: str, model: str, retry_s: float | None) -> Reply:
+def _quota(quota_id: str, model: str, retry_s: float | None) -> WireReply:
     metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
     value = "500" if quota_id == _DAY else "15"
     text = (
@@ -159,7 +124,7 @@ def _quota(quota_id: str, model: str, retry_s: float | None) -> Reply:
             "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
         }
     ]
-    return error(
+    return google_error(
         429,
         "RESOURCE_EXHAUSTED",
         text,
