@@ -4800,7 +4800,7 @@ begin
   end;
   return (
     select jsonb_build_object(
-      'schema', (select max(m.name) from leadhook.migrations as m),
+      'schema', (select max(m.name) from leadhook.migrations as m where m.name not like 'functions/%'),
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
       'touches', (select count(*) from (select from leadhook.touches as t limit 1000) as n),

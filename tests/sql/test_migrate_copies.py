@@ -1,12 +1,13 @@
 """`leadhook migrate --copy-to`: for the Supabase CLI, which runs each file in one transaction."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from leadhook.install.copies import WEBHOOKS_NAME, copy_migrations
 from leadhook.install.failure import InstallError
-from leadhook.install.files import read_migrations, read_webhook_steps
+from leadhook.install.files import Migration, read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
@@ -74,7 +75,10 @@ def test_the_index_is_built_without_concurrently_and_says_so(tmp_path: Path) -> 
     assert text.startswith("-- COPY FOR THE SUPABASE CLI")
     assert "\ncreate index if not exists leadhook_unsent on public.lead_details" in text
     copied = {path.name for path in tmp_path.iterdir()}
-    assert copied == {migration.name for migration in EVERY} | {WEBHOOKS_NAME}
+    versioned = {migration.name for migration in EVERY if not migration.repeatable}
+    functions = {Path(migration.name).name for migration in EVERY if migration.repeatable}
+    assert versioned | {WEBHOOKS_NAME} <= copied
+    assert {name.partition("_leadhook_")[2] for name in copied - versioned - {WEBHOOKS_NAME}} == functions
 
 
 def test_copies_may_be_repeated_and_never_overwrite_another_text(tmp_path: Path) -> None:
@@ -96,3 +100,15 @@ def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """It is more likely a slip."""
     with pytest.raises(InstallError, match="is not a directory"):
         copy_migrations(EVERY, tmp_path / "nowhere", silent)
+
+
+def test_changed_functions_are_copied_again_after_everything_else(tmp_path: Path) -> None:
+    """The CLI has run the first copy, and runs each file once."""
+    function = Migration("functions/topic.sql", "select 1;")
+    copy_migrations([*EVERY, function], tmp_path, silent)
+    before = {path.name for path in tmp_path.iterdir()}
+    copy_migrations([*EVERY, replace(function, sql="select 2;")], tmp_path, silent)
+    [added] = {path.name for path in tmp_path.iterdir()} - before
+    assert added.endswith("_leadhook_topic.sql")
+    assert added > max(name for name in before if name[0].isdigit())
+    assert "select 2;" in (tmp_path / added).read_text()

@@ -142,3 +142,55 @@ async def test_migrate_says_that_it_left_the_predecessors_function(bare_database
     assert "note: public.rpc_get_eligible_llm_jobs() was there before leadhook and stays as it is" in said
     with bare_database.connect() as connection:
         assert connection.execute("select public.rpc_get_eligible_llm_jobs()").fetchone() == (42,)
+
+
+FUNCTION = Migration(
+    "functions/zzz.sql",
+    "create or replace function leadhook.answer() returns int language sql as 'select 41';\n"
+    "revoke all on function leadhook.answer() from public, anon, authenticated;\n",
+)
+
+
+async def test_a_changed_function_is_live_after_migrate_and_an_unchanged_one_is_not_applied(database: Database) -> None:
+    """Its file is repeatable: its checksum says whether to apply it again."""
+    said: list[str] = []
+    await migrate(database.conninfo, [*EVERY, FUNCTION], silent)
+    edited = replace(FUNCTION, sql=FUNCTION.sql.replace("41", "42"))
+    await migrate(database.conninfo, [*EVERY, edited], said.append)
+    assert next(line for line in said if line.startswith("functions/")).startswith(FUNCTION.name)
+    assert applied(database)[FUNCTION.name] == edited.sha256
+    with database.connect() as connection:
+        assert connection.execute("select leadhook.answer()").fetchone() == (42,)
+    said.clear()
+    await migrate(database.conninfo, [*EVERY, edited], said.append)
+    assert said == [f"up to date: all {len(EVERY) + 1} migrations are applied"]
+
+
+async def test_nothing_of_a_function_file_that_fails_is_kept(database: Database) -> None:
+    """One file is one transaction, so that no half of it is live."""
+    await migrate(database.conninfo, [*EVERY, FUNCTION], silent)
+    broken = replace(FUNCTION, sql=FUNCTION.sql.replace("41", "42") + "select 1 / 0;")
+    with pytest.raises(InstallError, match=r"functions/zzz\.sql: division by zero"):
+        await migrate(database.conninfo, [*EVERY, broken], silent)
+    assert applied(database)[FUNCTION.name] == FUNCTION.sha256
+    with database.connect() as connection:
+        assert connection.execute("select leadhook.answer()").fetchone() == (41,)
+
+
+async def test_no_function_of_an_older_version_is_left_in_the_schema(database: Database) -> None:
+    """A function that is gone, and one whose parameters have changed."""
+    query = "select oid::regprocedure::text from pg_proc where pronamespace = 'leadhook'::regnamespace"
+    await migrate(database.conninfo, EVERY, silent)
+    with database.connect() as connection:
+        before = set(connection.execute(query).fetchall())
+        connection.execute("create function leadhook.retired() returns int language sql as 'select 1'")
+        connection.execute("create function leadhook.lock_claims(p_wait int) returns int language sql as 'select 1'")
+        await migrate(database.conninfo, EVERY, silent)
+        assert set(connection.execute(query).fetchall()) == before
+
+
+async def test_migrate_of_an_older_version_leaves_newer_functions(database: Database) -> None:
+    """The database is ahead by a versioned file, which the functions may need."""
+    await migrate(database.conninfo, [*EVERY, Migration(LAST, "select 1"), FUNCTION], silent)
+    await migrate(database.conninfo, [*EVERY, replace(FUNCTION, sql="select 1 / 0")], silent)
+    assert applied(database)[FUNCTION.name] == FUNCTION.sha256

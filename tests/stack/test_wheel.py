@@ -82,8 +82,8 @@ def get(url: str) -> bytes:
 def test_wheel_holds_the_files_that_are_not_python(wheel: Path) -> None:
     """What the program reads at run time lies inside the package."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    for file in (ROOT / "migrations").glob("*.sql"):
-        assert f"leadhook/migrations/{file.name}" in names
+    for file in (ROOT / "migrations").rglob("*.sql"):
+        assert f"leadhook/{file.relative_to(ROOT)}" in names
     kept = [file for file in (ROOT / "src/leadhook").rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     assert {f"leadhook/{file.relative_to(ROOT / 'src/leadhook').as_posix()}" for file in kept} <= names
     assert {"leadhook/webhooks.sql", "leadhook/py.typed", "leadhook/local/npm/package-lock.json"} <= names

@@ -75,12 +75,14 @@ async def collect(connection: Connection) -> Facts:
 
 def judge_schema(row: dict[str, Any]) -> list[Finding]:
     """The migrations, and who may call what."""
-    ours, applied = {migration.name for migration in read_migrations()}, set(row["migrations"])
+    migrations = read_migrations()
+    ours, applied = {migration.name for migration in migrations}, set(row["migrations"])
+    version = max(migration.name for migration in migrations if not migration.repeatable)
     if missing := sorted(ours - applied):
         return [
             fault("database", f"The database lacks {amount(len(missing), 'migration')}, from {missing[0]} on.", MIGRATE)
         ]
-    found = [ok("database", f"The schema is that of this version ({max(ours)}).")]
+    found = [ok("database", f"The schema is that of this version ({version}).")]
     if newer := sorted(applied - ours):
         words = f"The database is {amount(len(newer), 'migration')} ahead of this program, up to {newer[-1]}."
         found = [warning("database", words, "Use the version that migrated it.")]

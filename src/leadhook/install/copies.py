@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from leadhook.install.connection import bullets
@@ -11,11 +12,14 @@ from leadhook.install.patience import Tell
 from leadhook.install.sql import question
 
 WEBHOOKS_NAME = "leadhook_webhooks.sql"
+_TIMESTAMP = "%Y%m%d%H%M%S"
 _CONCURRENTLY = re.compile(r"^(create(?: unique)? index) concurrently ", re.MULTILINE)
 
 
 def copy_migrations(migrations: Sequence[Migration], directory: Path, tell: Tell) -> None:
     """Writes the migrations into `supabase/migrations`, and webhooks.sql beside them.
+
+    The CLI runs a file once, so functions that have changed are written again, under a later timestamp.
 
     Raises:
         InstallError: a file of that name with another text is there already; nothing was written.
@@ -24,7 +28,9 @@ def copy_migrations(migrations: Sequence[Migration], directory: Path, tell: Tell
         raise InstallError(
             f"{directory} is not a directory; it is supabase/migrations in a project of the Supabase CLI"
         )
-    files = {migration.name: for_cli(migrations[: place + 1]) for place, migration in enumerate(migrations)}
+    versioned = [migration for migration in migrations if not migration.repeatable]
+    files = {migration.name: for_cli(versioned[: place + 1]) for place, migration in enumerate(versioned)}
+    files |= _copy_functions([migration for migration in migrations if migration.repeatable], versioned, directory)
     files[WEBHOOKS_NAME] = read_webhooks()
     _refuse_others(files, directory)
     for name, text in files.items():
@@ -48,6 +54,29 @@ def for_cli(migrations: Sequence[Migration]) -> str:
         text = question("copy_without_concurrently").decode() + _CONCURRENTLY.sub(r"\1 ", text)
     entries = ",\n    ".join(f"('{each.name}', '{each.sha256}')" for each in migrations)
     return text + question("copy_history").decode().replace(":entries", entries)
+
+
+def _copy_functions(functions: Sequence[Migration], versioned: Sequence[Migration], directory: Path) -> dict[str, str]:
+    """Names and texts of the copies: the newest copy's name where its text is the same, else one after all others."""
+    last = max([datetime.now(UTC).strftime(_TIMESTAMP), *(name[:14] for name in _timestamped(directory))])
+    last = max(last, *(migration.name[:14] for migration in versioned))
+    files = {}
+    for migration in functions:
+        topic = Path(migration.name).name
+        text = for_cli([migration])
+        copies = sorted(
+            path for path in directory.glob(f"*_leadhook_{topic}") if re.match(r"\d{14}_leadhook_", path.name)
+        )
+        if copies and copies[-1].read_text("utf-8", "replace") == text:
+            files[copies[-1].name] = text
+        else:
+            last = (datetime.strptime(last, _TIMESTAMP).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(_TIMESTAMP)
+            files[f"{last}_leadhook_{topic}"] = text
+    return files
+
+
+def _timestamped(directory: Path) -> list[str]:
+    return [path.name for path in directory.glob("*_leadhook_*.sql") if re.match(r"\d{14}_", path.name)]
 
 
 def _refuse_others(files: dict[str, str], directory: Path) -> None:

@@ -8,16 +8,18 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 _NAME = re.compile(r"\d{14}_\w+\.sql")
+_FUNCTIONS = "functions/"
 _NO_TRANSACTION = re.compile(r"^-- leadhook: no transaction$", re.MULTILINE)
 _STEP = re.compile(r"^-- step: (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One file of `migrations/`.
+    """One file of `migrations/`, versioned or repeatable.
 
     Attributes:
-        name: its file name; the order of the names is the order of the migrations.
+        name: its path below `migrations/`. Versioned files come first, in the order of their timestamps; then
+            `functions/`, in alphabetical order.
         sql: its text.
     """
 
@@ -28,6 +30,11 @@ class Migration:
     def sha256(self) -> str:
         """What the history remembers of the text."""
         return sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def repeatable(self) -> bool:
+        """True for a file of functions, which is applied again whenever its text changes."""
+        return self.name.startswith(_FUNCTIONS)
 
     @property
     def in_transaction(self) -> bool:
@@ -45,9 +52,12 @@ class Step:
 
 def read_migrations() -> list[Migration]:
     """All migrations of this version, in order."""
-    entries = (_root() / "migrations").iterdir()
-    named = [entry for entry in entries if _NAME.fullmatch(entry.name)]
-    return [Migration(entry.name, entry.read_text("utf-8")) for entry in sorted(named, key=lambda entry: entry.name)]
+    root = _root() / "migrations"
+    texts = {entry.name: entry.read_text("utf-8") for entry in root.iterdir() if _NAME.fullmatch(entry.name)}
+    functions = root / "functions"
+    if functions.is_dir():
+        texts |= {f"{_FUNCTIONS}{entry.name}": entry.read_text("utf-8") for entry in functions.iterdir()}
+    return [Migration(name, texts[name]) for name in sorted(texts)]
 
 
 def read_webhooks() -> str:

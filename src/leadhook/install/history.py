@@ -18,27 +18,51 @@ async def read_history(connection: Connection) -> dict[str, str]:
 
 
 async def remember(connection: Connection, migrations: Sequence[Migration]) -> None:
-    """Writes the files down; those before the one that makes the history are written with it."""
+    """Records the files and their checksums; those before the one that makes the history are recorded with it."""
     if not (await fetch_one(connection, _EXISTS))["there"]:
         return
     await connection.execute(
         """
         insert into leadhook.migrations (name, sha256)
         select * from unnest(%s::text[], %s::text[])
-        on conflict (name) do nothing
+        on conflict (name) do update set sha256 = excluded.sha256, applied_at = excluded.applied_at
+        where migrations.sha256 <> excluded.sha256
         """,
         ([migration.name for migration in migrations], [migration.sha256 for migration in migrations]),
     )
 
 
+def find_pending(migrations: Sequence[Migration], history: dict[str, str]) -> list[Migration]:
+    """The files to apply: versioned ones that are new, and repeatable ones that are new or changed.
+
+    A database that is ahead of this version keeps its functions.
+    """
+    versioned = [migration for migration in migrations if not migration.repeatable and migration.name not in history]
+    if find_newer(migrations, history):
+        return versioned
+    return versioned + [
+        migration
+        for migration in migrations
+        if migration.repeatable and history.get(migration.name) != migration.sha256
+    ]
+
+
+def find_newer(migrations: Sequence[Migration], history: dict[str, str]) -> list[str]:
+    """The versioned files that the database has had and this version does not know."""
+    known = {migration.name for migration in migrations}
+    return sorted(name for name in history.keys() - known if not Migration(name, "").repeatable)
+
+
 def refuse_changed(migrations: Sequence[Migration], history: dict[str, str]) -> None:
-    """A file is final once it was applied.
+    """A versioned file is final once it was applied.
 
     Raises:
         InstallError: names the files whose text is another one now.
     """
     changed = [
-        migration.name for migration in migrations if history.get(migration.name, migration.sha256) != migration.sha256
+        migration.name
+        for migration in migrations
+        if not migration.repeatable and history.get(migration.name, migration.sha256) != migration.sha256
     ]
     if changed:
         raise InstallError(

@@ -9,7 +9,7 @@ import psycopg
 from leadhook.install.connection import Connection, connect, say
 from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration
-from leadhook.install.history import read_history, refuse_changed, remember
+from leadhook.install.history import find_newer, find_pending, read_history, refuse_changed, remember
 from leadhook.install.indexes import Index, build_index, is_built
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
 from leadhook.install.sequences import put_right
@@ -18,8 +18,8 @@ from leadhook.install.statements import split
 from leadhook.install.tables import advise, check_tables, describe_difference, footprint
 from leadhook.install.turn import take_turn
 
-_GRANTED = re.compile(r"grant execute on function (public\.leadhook_\w+\([^)]*\)) to service_role")
-"""Each of our functions, by the grant that stands under it."""
+_OURS = re.compile(r"^revoke all on function ((?:leadhook\.|public\.leadhook_)\w+\([^)]*\)) from public", re.MULTILINE)
+"""Each of our functions, by the revoke that stands under it."""
 
 
 async def migrate(
@@ -35,9 +35,8 @@ async def migrate(
         history = await read_history(connection)
         refuse_changed(migrations, history)
         pending = [
-            migration
-            for migration in migrations
-            if migration.name not in history or await _has_lost_its_index(connection, migration)
+            *[each for each in migrations if each.name in history and await _has_lost_its_index(connection, each)],
+            *find_pending(migrations, history),
         ]
         before = await footprint(connection)
         change = Change(connection, database_url, patience, tell)
@@ -45,7 +44,7 @@ async def migrate(
             started = perf_counter()
             await _apply(change, migration, pending[:count])
             tell(f"{migration.name}  {(perf_counter() - started) * 1000:.0f} ms")
-        if not history.keys() - {migration.name for migration in migrations}:
+        if not find_newer(migrations, history):
             await _drop_strangers(change, migrations)
         await put_right(change)
         for line in [*describe_difference(before, await footprint(connection)), *await advise(connection)]:
@@ -86,8 +85,11 @@ async def _has_lost_its_index(connection: Connection, migration: Migration) -> b
 
 
 async def _drop_strangers(change: Change, migrations: Sequence[Migration]) -> None:
-    """Functions with the name of one of ours and other parameters: PostgREST could not choose between them."""
-    ours = sorted({signature for migration in migrations for signature in _GRANTED.findall(migration.sql)})
+    """Functions of an older version, and in `public` those with the name of one of ours and other parameters.
+
+    PostgREST could not choose between two functions of one name.
+    """
+    ours = sorted({signature for migration in migrations for signature in _OURS.findall(migration.sql)})
     rows = await change.connection.execute(question("strangers"), {"ours": ours})
     for row in await rows.fetchall():
         try:
@@ -98,8 +100,7 @@ async def _drop_strangers(change: Change, migrations: Sequence[Migration]) -> No
 
 
 def _summary(migrations: Sequence[Migration], pending: Sequence[Migration], history: dict[str, str]) -> str:
-    newer = sorted(history.keys() - {migration.name for migration in migrations})
-    if newer:
+    if newer := find_newer(migrations, history):
         return f"the database is newer than this leadhook: it has had {', '.join(newer)}"
     if pending:
         return f"{len(pending)} of {len(migrations)} migrations applied"

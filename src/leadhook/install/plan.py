@@ -8,7 +8,7 @@ from leadhook.install.connection import Connection, connect, fetch_one
 from leadhook.install.files import Migration, Step
 from leadhook.install.first_round import is_first_round_over
 from leadhook.install.forecast import UNPRICED, Priced, forecast
-from leadhook.install.history import read_history
+from leadhook.install.history import find_pending, read_history
 from leadhook.install.sql import question
 from leadhook.install.tables import ALL, advise, check_tables, describe_columns, missing_tables
 
@@ -64,7 +64,7 @@ async def find_open_doors(connection: Connection) -> list[Door]:
 
 async def _describe_making(connection: Connection, migrations: Sequence[Migration], steps: Sequence[Step]) -> list[str]:
     history = await read_history(connection)
-    pending = sum(migration.name not in history for migration in migrations)
+    pending = len(find_pending(migrations, history))
     triggers = sum("CREATE TRIGGER" in step.sql for step in steps)
     tables = [f"the table public.{table}, closed to the outside" for table in await missing_tables(connection)]
     return [

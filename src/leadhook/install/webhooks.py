@@ -8,7 +8,7 @@ import psycopg
 from leadhook.install.connection import Connection, bullets, connect, say
 from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration, Step
-from leadhook.install.history import read_history
+from leadhook.install.history import find_pending, read_history
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
 from leadhook.install.ringing import drop_unreadable, hint, keep_secret, keep_url
 from leadhook.install.sql import question
@@ -86,7 +86,7 @@ async def _take(change: Change, step: Step) -> None:
 
 async def _check_ground(connection: Connection, migrations: Sequence[Migration]) -> None:
     history = await read_history(connection)
-    pending = [migration.name for migration in migrations if migration.name not in history]
+    pending = find_pending(migrations, history)
     faults = await _missing_extensions(connection)
     if pending:
         faults.append(f"run `leadhook migrate` first: {len(pending)} of {len(migrations)} migrations are missing")

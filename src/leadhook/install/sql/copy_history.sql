@@ -5,7 +5,7 @@ begin
   if to_regclass('leadhook.migrations') is not null then
     insert into leadhook.migrations (name, sha256) values
     :entries
-    on conflict (name) do nothing;
+    on conflict (name) do update set sha256 = excluded.sha256 where migrations.sha256 <> excluded.sha256;
   end if;
 end
 $$;
