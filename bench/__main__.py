@@ -13,7 +13,7 @@ from bench.report import keep, show
 from bench.stack import BrokenRunError
 from cyclopts import App, Parameter
 
-from leadhook.local.failure import LocalStackError
+from leadhook.command_error import CommandError
 
 Name = Literal["latency", "throughput", "idle", "triggers", "judge"]
 NAMES: Final[tuple[Name, ...]] = ("latency", "throughput", "idle", "triggers", "judge")
@@ -55,7 +55,7 @@ def main(
     except KeyboardInterrupt:
         say("interrupted; everything is stopped and removed")
         return INTERRUPTED
-    except (BrokenRunError, LocalStackError) as error:
+    except (BrokenRunError, CommandError) as error:
         say(f"the run broke: {error}")
         return 1
     return 0

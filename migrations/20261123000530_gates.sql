@@ -1,6 +1,7 @@
 -- Purpose: what may not be claimed: pauses by hand, and budgets in dollars a day that are spent.
--- Touches: one view and functions in schema leadhook; public.leadhook_pause, public.leadhook_resume, public.leadhook_set_budget.
--- Undo:    drop function public.leadhook_set_budget(uuid, numeric, text), public.leadhook_resume(uuid, text, text),
+-- Touches: one view and functions in schema leadhook; public.leadhook_pause, public.leadhook_resume, public.leadhook_set_budget,
+--          public.leadhook_admission.
+-- Undo:    drop function public.leadhook_admission(), public.leadhook_set_budget(uuid, numeric, text), public.leadhook_resume(uuid, text, text),
 --          public.leadhook_pause(uuid, text, text, text), leadhook.check_gate(uuid, text, text), leadhook.ring_if_ready(text, uuid, text),
 --          leadhook.budget_left(uuid), leadhook.shut_gates(timestamptz),
 --          leadhook.budgets_left(timestamptz), leadhook.book_costs(jsonb, timestamptz), leadhook.next_day(timestamptz);
@@ -276,3 +277,49 @@ comment on function public.leadhook_set_budget(uuid, numeric, text) is
   'Rings, as leads may have waited for it.';
 revoke all on function public.leadhook_set_budget(uuid, numeric, text) from public, anon, authenticated;
 grant execute on function public.leadhook_set_budget(uuid, numeric, text) to service_role;
+
+create or replace function public.leadhook_admission()
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  return jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(to_jsonb(a)), '[]')
+      from (
+        select p.user_id, p.tag, p.actor, p.reason, p.paused_at from leadhook.pauses as p order by p.user_id nulls first, p.tag nulls first limit 1000
+      ) as a
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(a)), '[]')
+      from (
+        select
+          b.user_id, b.daily_usd, b.left_usd, b.needed_usd, b.left_usd <= 0 or coalesce(b.left_usd < b.needed_usd, false) as spent,
+          b.daily_usd = 0 or coalesce(b.needed_usd > b.daily_usd, false) as too_small
+        from leadhook.budgets_left(clock_timestamp()) as b
+        order by b.user_id nulls first
+        limit 1000
+      ) as a
+    ),
+    'spend', (
+      select jsonb_build_object(
+        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
+        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
+      )
+      from leadhook.spend as s
+      where s.day = (now() at time zone 'UTC')::date
+    )
+  );
+end
+$$;
+comment on function public.leadhook_admission() is
+  'The first 1,000 pauses and budgets, those of all users first, with what is left of each budget, and what was spent today (UTC). needed_usd: the '
+  'least that a waiting lead may cost and the budget does not have.';
+revoke all on function public.leadhook_admission() from public, anon, authenticated;
+grant execute on function public.leadhook_admission() to service_role;

@@ -1,6 +1,6 @@
 -- Purpose: replays by filter, made and unmade in slices; what one would cost; how far one is.
 -- Touches: functions in schema leadhook; public.leadhook_replay_filtered, leadhook_replay_slice, leadhook_replay_dry_run,
---          leadhook_replay_status, leadhook_replay_stop.
+--          leadhook_replay_status, leadhook_replay_stop, leadhook_replays.
 -- Undo:    drop function public.leadhook_replay_filtered(jsonb, int, text, text), public.leadhook_replay_slice(),
 --          public.leadhook_replay_dry_run(text[], jsonb, int, text), public.leadhook_replay_status(bigint, text, int),
 --          public.leadhook_replay_stop(bigint), leadhook.replay_leads_page(bigint, text), leadhook.replay_states(bigint, text[]),
@@ -616,3 +616,29 @@ comment on function public.leadhook_replay_status(bigint, text, int) is
   'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay.';
 revoke all on function public.leadhook_replay_status(bigint, text, int) from public, anon, authenticated;
 grant execute on function public.leadhook_replay_status(bigint, text, int) to service_role;
+
+create or replace function public.leadhook_replays(p_limit int default 20)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  return jsonb_build_object('replays', (
+    select coalesce(jsonb_agg(to_jsonb(l)), '[]')
+    from (
+      select r.id as replay_id, r.phase, r.actor, r.reason, r.created_at, r.filter, r.lead_limit as limit, r.counts
+      from leadhook.replays as r
+      order by r.id desc
+      limit least(greatest(p_limit, 1), 1000)
+    ) as l
+  ));
+end
+$$;
+comment on function public.leadhook_replays(int) is 'The newest replays, up to 1,000; leadhook_replay_status says how far one is.';
+revoke all on function public.leadhook_replays(int) from public, anon, authenticated;
+grant execute on function public.leadhook_replays(int) to service_role;

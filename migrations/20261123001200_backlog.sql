@@ -1,6 +1,8 @@
 -- Purpose: what was eligible before leadhook came, and how it is let go: on request, lane by lane, a slice at a time.
--- Touches: functions in schema leadhook. Where leadhook was taken out and comes back, the backlog begins anew.
--- Undo:    drop function leadhook.release_backlog(uuid, text, text, int, boolean), leadhook.held_lanes(uuid, text, timestamptz);
+-- Touches: functions in schema leadhook; public.leadhook_backlog, public.leadhook_release_backlog. Where leadhook was taken out and comes back, the backlog begins anew.
+-- Undo:    drop function public.leadhook_release_backlog(uuid, text, text, int, boolean),
+--          public.leadhook_backlog(uuid, text, timestamptz, boolean), leadhook.held_size(uuid, text, timestamptz, boolean),
+--          leadhook.release_backlog(uuid, text, text, int, boolean), leadhook.held_lanes(uuid, text, timestamptz);
 
 -- `leadhook uninstall` leaves 'infinity' behind: until leadhook is back, nobody can have asked it for anything.
 update leadhook.controls as c set installed_at = clock_timestamp() where c.installed_at = 'infinity';
@@ -125,3 +127,104 @@ comment on function leadhook.release_backlog(uuid, text, text, int, boolean) is
   'while the limit is not reached; null when these were the last.';
 revoke all on function leadhook.release_backlog(uuid, text, text, int, boolean) from public, anon, authenticated;
 grant execute on function leadhook.release_backlog(uuid, text, text, int, boolean) to service_role;
+
+-- 1100 and 800 are the fixed parts of the two requests: the instructions, and the names of a lead's fields.
+create or replace function leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamptz, p_redo boolean)
+returns table (leads bigint, score_chars bigint, message_chars bigint)
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  with held as materialized (
+    select j.lead_id, j.user_id, j.tag
+    from leadhook.jobs as j
+    where j.state = 'held'
+      and (held_size.p_user_id is null or j.user_id = held_size.p_user_id)
+      and (held_size.p_tag is null or j.tag = held_size.p_tag)
+      and (held_size.p_redo or not exists (select from public.llm_response as r where r.lead_id = j.lead_id))
+  ),
+  details as materialized (
+    select d.lead_id, max(length(concat(
+      d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
+    ))) as chars
+    from public.lead_details as d
+    where d.sent_to_llm is not true
+    group by d.lead_id
+  ),
+  newest as materialized (
+    select distinct on (p.user_id, p.tag) p.user_id, p.tag, p.created_at,
+      length(concat(p.wildnet_data, p.scoring_criteria_and_icp)) as score_chars,
+      length(concat(p.wildnet_data, p.message_prompt)) as message_chars
+    from public.prompts as p
+    order by p.user_id, p.tag, p.created_at desc nulls last
+  )
+  select
+    count(*), coalesce(sum(d.chars + n.score_chars + 1100), 0)::bigint, coalesce(sum(d.chars + n.message_chars + 800), 0)::bigint
+  from held as h
+  join details as d on d.lead_id = h.lead_id
+  join newest as n on n.user_id = h.user_id and n.tag = h.tag
+  where held_size.p_since is null or n.created_at >= held_size.p_since
+$$;
+comment on function leadhook.held_size(uuid, text, timestamptz, boolean) is
+  'How many held leads a release would queue, and how many characters the model would be sent for them.';
+revoke all on function leadhook.held_size(uuid, text, timestamptz, boolean) from public, anon, authenticated;
+grant execute on function leadhook.held_size(uuid, text, timestamptz, boolean) to service_role;
+
+-- The whole backlog is counted; for a person who waits, hence the long limit.
+create or replace function public.leadhook_backlog(
+  p_user_id uuid default null, p_tag text default null, p_since timestamptz default null, p_redo boolean default false
+)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '30s'
+set lock_timeout = '2s'
+as $$
+begin
+  return (
+    select jsonb_build_object(
+      'backlog', c.backlog,
+      'first_round_finished_at', c.first_round_finished_at,
+      'released', (select count(*) from leadhook.jobs as j where j.state = 'ready' and j.slow),
+      'leased', (select count(*) from leadhook.jobs as j where j.state = 'leased' and j.slow),
+      'sent_while_leased', (
+        select count(distinct t.lead_id)
+        from leadhook.attempts as t
+        where t.outcome = 'unwanted' and t.reason like '%already sent%' and t.finished_at > clock_timestamp() - interval '24 hours'
+      ),
+      'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_lanes(p_user_id, p_tag, p_since) as l),
+      'size', (select to_jsonb(s) from leadhook.held_size(p_user_id, p_tag, p_since, p_redo) as s)
+    )
+    from leadhook.controls as c
+  );
+end
+$$;
+comment on function public.leadhook_backlog(uuid, text, timestamptz, boolean) is
+  'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_lanes has them, the size of '
+  'what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
+revoke all on function public.leadhook_backlog(uuid, text, timestamptz, boolean) from public, anon, authenticated;
+grant execute on function public.leadhook_backlog(uuid, text, timestamptz, boolean) to service_role;
+
+create or replace function public.leadhook_release_backlog(
+  p_user_id uuid, p_tag text, p_after_lead text default '', p_limit int default 500, p_redo boolean default false
+)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  return (select to_jsonb(r) from leadhook.release_backlog(p_user_id, p_tag, p_after_lead, p_limit, p_redo) as r);
+end
+$$;
+comment on function public.leadhook_release_backlog(uuid, text, text, int, boolean) is 'One slice of leadhook.release_backlog.';
+revoke all on function public.leadhook_release_backlog(uuid, text, text, int, boolean) from public, anon, authenticated;
+grant execute on function public.leadhook_release_backlog(uuid, text, text, int, boolean) to service_role;

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from leadhook.domain.forecast import PricedModel
 from leadhook.domain.spend import Price
 from leadhook.settings import Settings, SettingsError
 
@@ -31,7 +32,7 @@ class PriceList(BaseModel):
         return self.usd_per_million_tokens.get(model.removeprefix("models/"))
 
 
-def price_here(env: Mapping[str, str]) -> tuple[str, Price | None]:
+def price_here(env: Mapping[str, str]) -> PricedModel:
     """The model that this environment names, and its price, for a command that needs no other setting.
 
     Raises:
@@ -39,7 +40,7 @@ def price_here(env: Mapping[str, str]) -> tuple[str, Price | None]:
     """
     model = env.get("GEMINI_MODEL", "").strip() or str(Settings.model_fields["gemini_model"].default)
     path = env.get("GEMINI_PRICE_FILE", "").strip()
-    return model, read_prices(Path(path) if path else None).price_of(model)
+    return PricedModel(model, read_prices(Path(path) if path else None).price_of(model))
 
 
 def read_prices(path: Path | None) -> PriceList:

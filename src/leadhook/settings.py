@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from leadhook import network
+from leadhook.command_error import MisuseError
 from leadhook.credentials import (
     ADMIN_TOKEN_MIN_CHARS,
     StaticHeader,
@@ -53,7 +54,7 @@ _API_PATHS: Final = ("", "/rest", "/rest/v1", "/auth/v1", "/storage/v1", "/funct
 """What the dashboard shows behind the project's address; the address alone is wanted."""
 
 
-class SettingsError(Exception):
+class SettingsError(MisuseError):
     """The environment can't be used; the text names every problem, one a line, and no value."""
 
 
@@ -256,8 +257,6 @@ class Row(NamedTuple):
 
 
 COMMANDS_TABLE: Final = (
-    Row("SERVICE_URL", "http://127.0.0.1:8000", "Where the running service is, for `leadhook replay`."),
-    Row("ADMIN_TOKEN", "", "One of the service's ADMIN_TOKENS, for `leadhook replay`; else the first of ADMIN_TOKENS."),
     Row("GEMINI_API_KEY", "", "For the local stack: a Gemini key, with which the real Gemini answers; it costs money."),
     Row(
         "GEMINI_STANDIN_LATENCY_MS",

@@ -59,7 +59,12 @@ class Living:
         """A command of the program, as a user runs it; its standard output."""
         done = subprocess.run(
             [sys.executable, "-m", "leadhook", *words],
-            env=os.environ | {"DATABASE_URL": self.database.conninfo},
+            env=os.environ
+            | {
+                "DATABASE_URL": self.database.conninfo,
+                "SUPABASE_URL": self.supabase.url,
+                "SUPABASE_SECRET_KEY": self.supabase.secret_key,
+            },
             capture_output=True,
             text=True,
             check=False,

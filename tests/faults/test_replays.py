@@ -24,9 +24,14 @@ def request(arena: "Arena", service: "Service", path: str, method: str = "GET", 
     return ask(f"{service.url}{path}", method=method, body=body, token=arena.project.facts["admin_token"])
 
 
-def command(arena: "Arena", service: "Service", *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(arena: "Arena", *arguments: str) -> subprocess.CompletedProcess[str]:
     """`leadhook replay …` as an operator runs it."""
-    environment = {"SERVICE_URL": service.url, "ADMIN_TOKEN": arena.project.facts["admin_token"], "COLUMNS": "200"}
+    facts = arena.project.facts
+    environment = {
+        "SUPABASE_URL": facts["supabase_url"],
+        "SUPABASE_SECRET_KEY": facts["secret_key"],
+        "COLUMNS": "200",
+    }
     return subprocess.run(
         [sys.executable, "-m", "leadhook", "replay", *arguments],
         env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False,
@@ -59,7 +64,7 @@ def test_a_replay_of_200_is_what_was_forecast(arena: "Arena") -> None:
 
     since = project.model.newest()
     begun = request(arena, service, "/replay", "POST", order)
-    done = command(arena, service, "follow", str(begun["replay_id"]))
+    done = command(arena, "follow", str(begun["replay_id"]))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"replay {begun['replay_id']} finished: 200 leads (200 done)" in done.stdout
     counts = tokens(project.model.calls(since))
@@ -120,7 +125,7 @@ def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
     if arena.long:
         assert busy[int(len(busy) * 0.95) - 1] <= 250
 
-    stopped = command(arena, service, "stop", str(begun["replay_id"]))
+    stopped = command(arena, "stop", str(begun["replay_id"]))
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     arena.wait_for_rest()
     status = request(arena, service, f"/replays/{begun['replay_id']}?limit=1")
@@ -131,14 +136,14 @@ def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
     assert project.value("select count(*) from public.lead_details where sent_to_llm is not true") == 0
 
 
-@pytest.mark.parametrize("arguments", [("--tag", "x"), ("follow", "1"), ("stop", "1")])
-def test_a_service_that_is_not_there_is_told(arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("--tag", "x", "--yes"), ("follow", "1"), ("stop", "1")])
+def test_a_project_that_is_not_there_is_reported(arguments: tuple[str, ...]) -> None:
     """In one line, without a traceback; exit 1."""
     done = subprocess.run(
         [sys.executable, "-m", "leadhook", "replay", *arguments],
-        env=os.environ | {"SERVICE_URL": "http://127.0.0.1:9", "ADMIN_TOKEN": "visibly-fake-token"},
+        env=os.environ | {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SECRET_KEY": "visibly-fake-key"},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("leadhook: no service answers at SERVICE_URL, http://127.0.0.1:9 (ConnectError): ")
+    assert done.stderr.startswith("leadhook: no connection to SUPABASE_URL (")
     assert done.stderr.count("\n") == 1

@@ -128,7 +128,7 @@ def test_a_backlog_is_held_until_it_is_released(project: Living, road: Road) -> 
 
         project.model.forget()
         project.model.behave(latency_ms=200)
-        project.leadhook("backlog", "release", "--limit", str(RELEASED))
+        project.leadhook("backlog", "release", "--limit", str(RELEASED), "--yes")
         amid = time_of_first_call(project, "amid-the-release")
         called = set(names(project))
         assert len(called) < RELEASED, "the release was over before a fresh lead came"

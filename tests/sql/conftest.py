@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
+from tests.commands import Run, SqlStore, runner, use_store
 from tests.sql.job_states import watch, watched, written_down
 
 if TYPE_CHECKING:
@@ -392,3 +393,11 @@ def keyed(db: Sql) -> Sql:
     """`db` with one Gemini key."""
     db.key()
     return db
+
+
+@pytest.fixture
+def leadhook(db: Sql, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs an operator's command on the test's database."""
+    run = runner(monkeypatch, capsys)
+    use_store(monkeypatch, SqlStore(db))
+    return run

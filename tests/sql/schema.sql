@@ -1539,6 +1539,44 @@ $$;
 
 COMMENT ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) IS 'The users and tags with held leads, those with the newest prompts row first: how many are held, how many of them have an answer already, and how many were marked as sent by something else since. p_since: only those whose newest prompts row is not older.';
 
+CREATE FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) RETURNS TABLE(leads bigint, score_chars bigint, message_chars bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with held as materialized (
+    select j.lead_id, j.user_id, j.tag
+    from leadhook.jobs as j
+    where j.state = 'held'
+      and (held_size.p_user_id is null or j.user_id = held_size.p_user_id)
+      and (held_size.p_tag is null or j.tag = held_size.p_tag)
+      and (held_size.p_redo or not exists (select from public.llm_response as r where r.lead_id = j.lead_id))
+  ),
+  details as materialized (
+    select d.lead_id, max(length(concat(
+      d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
+    ))) as chars
+    from public.lead_details as d
+    where d.sent_to_llm is not true
+    group by d.lead_id
+  ),
+  newest as materialized (
+    select distinct on (p.user_id, p.tag) p.user_id, p.tag, p.created_at,
+      length(concat(p.wildnet_data, p.scoring_criteria_and_icp)) as score_chars,
+      length(concat(p.wildnet_data, p.message_prompt)) as message_chars
+    from public.prompts as p
+    order by p.user_id, p.tag, p.created_at desc nulls last
+  )
+  select
+    count(*), coalesce(sum(d.chars + n.score_chars + 1100), 0)::bigint, coalesce(sum(d.chars + n.message_chars + 800), 0)::bigint
+  from held as h
+  join details as d on d.lead_id = h.lead_id
+  join newest as n on n.user_id = h.user_id and n.tag = h.tag
+  where held_size.p_since is null or n.created_at >= held_size.p_since
+$$;
+
+COMMENT ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'How many held leads a release would queue, and how many characters the model would be sent for them.';
+
 CREATE FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4060,6 +4098,46 @@ $_$;
 
 COMMENT ON FUNCTION leadhook.write_each_answer(p_answers jsonb) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
 
+CREATE FUNCTION public.leadhook_admission() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  return jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(to_jsonb(a)), '[]')
+      from (
+        select p.user_id, p.tag, p.actor, p.reason, p.paused_at from leadhook.pauses as p order by p.user_id nulls first, p.tag nulls first limit 1000
+      ) as a
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(a)), '[]')
+      from (
+        select
+          b.user_id, b.daily_usd, b.left_usd, b.needed_usd, b.left_usd <= 0 or coalesce(b.left_usd < b.needed_usd, false) as spent,
+          b.daily_usd = 0 or coalesce(b.needed_usd > b.daily_usd, false) as too_small
+        from leadhook.budgets_left(clock_timestamp()) as b
+        order by b.user_id nulls first
+        limit 1000
+      ) as a
+    ),
+    'spend', (
+      select jsonb_build_object(
+        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
+        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
+      )
+      from leadhook.spend as s
+      where s.day = (now() at time zone 'UTC')::date
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_admission() IS 'The first 1,000 pauses and budgets, those of all users first, with what is left of each budget, and what was spent today (UTC). needed_usd: the least that a waiting lead may cost and the budget does not have.';
+
 CREATE FUNCTION public.leadhook_answers(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_min_score integer DEFAULT NULL::integer, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_limit integer DEFAULT 20) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -4120,6 +4198,35 @@ end
 $$;
 
 COMMENT ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) IS 'The newest answer of each lead, the newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. written: whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
+
+CREATE FUNCTION public.leadhook_backlog(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_redo boolean DEFAULT false) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '30s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  return (
+    select jsonb_build_object(
+      'backlog', c.backlog,
+      'first_round_finished_at', c.first_round_finished_at,
+      'released', (select count(*) from leadhook.jobs as j where j.state = 'ready' and j.slow),
+      'leased', (select count(*) from leadhook.jobs as j where j.state = 'leased' and j.slow),
+      'sent_while_leased', (
+        select count(distinct t.lead_id)
+        from leadhook.attempts as t
+        where t.outcome = 'unwanted' and t.reason like '%already sent%' and t.finished_at > clock_timestamp() - interval '24 hours'
+      ),
+      'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_lanes(p_user_id, p_tag, p_since) as l),
+      'size', (select to_jsonb(s) from leadhook.held_size(p_user_id, p_tag, p_since, p_redo) as s)
+    )
+    from leadhook.controls as c
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_lanes has them, the size of what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
 
 CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_cause text DEFAULT 'due'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false) RETURNS json
     LANGUAGE plpgsql
@@ -4378,6 +4485,20 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) IS 'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead; and parks keys. Outcomes: released, dead, lease_lost, gone; busy: somebody has the row, again soon. Repeating it after a lost reply gives the same answer.';
 
+CREATE FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 500, p_redo boolean DEFAULT false) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  return (select to_jsonb(r) from leadhook.release_backlog(p_user_id, p_tag, p_after_lead, p_limit, p_redo) as r);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean) IS 'One slice of leadhook.release_backlog.';
+
 CREATE FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4614,6 +4735,28 @@ end
 $$;
 
 COMMENT ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) IS 'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
+
+CREATE FUNCTION public.leadhook_replays(p_limit integer DEFAULT 20) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  return jsonb_build_object('replays', (
+    select coalesce(jsonb_agg(to_jsonb(l)), '[]')
+    from (
+      select r.id as replay_id, r.phase, r.actor, r.reason, r.created_at, r.filter, r.lead_limit as limit, r.counts
+      from leadhook.replays as r
+      order by r.id desc
+      limit least(greatest(p_limit, 1), 1000)
+    ) as l
+  ));
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_replays(p_limit integer) IS 'The newest replays, up to 1,000; leadhook_replay_status says how far one is.';
 
 CREATE FUNCTION public.leadhook_resume(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5660,6 +5803,9 @@ GRANT ALL ON FUNCTION leadhook.healthy_keys() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) FROM PUBLIC;
@@ -5868,8 +6014,14 @@ GRANT ALL ON FUNCTION leadhook.write_answers(p_answers jsonb) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION public.leadhook_admission() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_admission() TO service_role;
+
 REVOKE ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
@@ -5885,6 +6037,9 @@ GRANT ALL ON FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text,
 
 REVOKE ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) TO service_role;
@@ -5906,6 +6061,9 @@ GRANT ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_
 
 REVOKE ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_replays(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replays(p_limit integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) TO service_role;

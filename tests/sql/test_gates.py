@@ -8,12 +8,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from leadhook.install import gates
-from leadhook.install.gates import Scope
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.commands import Run
     from tests.sql.conftest import Row, Sql
 
     from leadhook.local.database import Database
@@ -393,29 +391,28 @@ def test_a_pause_waits_for_the_claim_under_way(lanes: "Sql", connect: "Callable[
             lanes.run("select public.leadhook_pause(null, null, 'tester')")
 
 
-async def test_the_command_line_pauses_and_budgets(lanes: "Sql", database: Any) -> None:
-    """In words, and as somebody."""
-    said: list[str] = []
-    await gates.pause(database.conninfo, Scope(lanes.USER, "it's"), None, said.append)
-    await gates.pause(database.conninfo, Scope(lanes.USER, "a"), "spring cleaning", said.append)
-    await gates.pause(database.conninfo, Scope(lanes.USER, "a"), "again", said.append)
-    assert lanes.value("select reason || length(actor) from leadhook.pauses where tag = 'a'") > "spring cleaning0"
-    await gates.resume(database.conninfo, Scope(), said.append)
-    await gates.resume(database.conninfo, Scope(lanes.USER, "b"), said.append)
-    await gates.resume(database.conninfo, Scope(lanes.USER, "a"), said.append)
-    await gates.resume(database.conninfo, Scope(lanes.USER, "it's"), said.append)
-    await gates.set_budget(database.conninfo, None, 2.5, said.append)
-    claim(lanes)
-    await gates.show_budgets(database.conninfo, said.append)
-    lanes.run("update leadhook.jobs set reserved_usd = 3 where state = 'leased'")
-    await gates.show_budgets(database.conninfo, said.append)
-    await gates.set_budget(database.conninfo, None, None, said.append)
-    await gates.show_budgets(database.conninfo, said.append)
+def test_the_command_line_pauses_and_budgets(lanes: "Sql", leadhook: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words, and with the name of the account."""
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+
+    def lines(*arguments: str) -> list[str]:
+        code, out, err = leadhook(*arguments)
+        assert code == 0, err
+        return out.splitlines()
+
+    own = ("--user", str(lanes.USER), "--tag")
+    said = lines("pause", *own, "it's") + lines("pause", *own, "a", "--reason", "spring cleaning")
+    said += lines("pause", *own, "a", "--reason", "again")
+    assert lanes.value("select reason || ' by ' || actor from leadhook.pauses where tag = 'a'") == (
+        "spring cleaning by cli:ada"
+    )
+    listed = lines("pause", "list")
+    said += lines("resume") + lines("resume", *own, "b") + lines("resume", *own, "a") + lines("resume", *own, "it's")
     user, resume = f"user {lanes.USER}, tag", f"`leadhook resume --user {lanes.USER} --tag"
     quoted = """'it'"'"'s'"""
-    assert said[:-3] == [
-        f"{user} it's is paused: leads wait, those at work are finished; {resume} {quoted}` ends it",
-        f"{user} a is paused: leads wait, those at work are finished; {resume} a` ends it",
+    assert said == [
+        f"{user} it's is paused: leads wait, those in progress are finished; {resume} {quoted}` ends it",
+        f"{user} a is paused: leads wait, those in progress are finished; {resume} a` ends it",
         f"{user} a was paused already; that pause stays as it was, and {resume} a` ends it",
         "there is no pause of exactly everything: nothing was changed",
         f"still paused: {user} a; {resume} a` ends it",
@@ -423,26 +420,50 @@ async def test_the_command_line_pauses_and_budgets(lanes: "Sql", database: Any) 
         f"there is no pause of exactly {user} b: nothing was changed",
         f"{user} a is resumed",
         f"{user} it's is resumed",
+    ]
+    assert [line.partition(" since ")[0] for line in listed[::2]] == [f"{user} a is paused", f"{user} it's is paused"]
+    assert listed[0].endswith("by cli:ada: spring cleaning")
+    assert listed[1] == f"  → {resume} a` ends it"
+
+    said = lines("budget", "set", "2.5")
+    claim(lanes)
+    said += lines("budget", "show")
+    lanes.run("update leadhook.jobs set reserved_usd = 3 where state = 'leased'")
+    overdrawn = lines("budget", "show")[0]
+    said += lines("budget", "clear", "--yes") + lines("budget", "show")[:1]
+    assert said == [
         "budget for everything: $2.50 a day (UTC); $2.50 left today",
         "everything: $2.50 a day, $0.50 left",
-        "today (UTC): $0.00 spent, $0.00 of it wasted, $2.00 reserved for leads at work",
-        said[12],
-        said[13],
+        "today (UTC): $0.00 spent, $0.00 of it wasted, $2.00 reserved for leads in progress",
+        "everything has no budget: what its leads cost is not limited",
+        "there is no budget: what leads cost is not limited",
     ]
-    assert said[12].startswith("everything: $2.50 a day, $0.00 left")
-    assert said[-3:-1] == [
-        "everything has no budget: leads cost what they cost",
-        "there is no budget: leads cost what they cost",
-    ]
+    assert overdrawn.startswith("everything: $2.50 a day, $0.00 left")
+
+
+def test_a_budget_that_stops_leads_or_lets_them_go_on_is_asked_about(lanes: "Sql", leadhook: "Run") -> None:
+    """It says what is spent; without a terminal it refuses. Any other change is made at once."""
+    code, out, err = leadhook("budget", "set", "0")
+    assert (code, "its leads wait for midnight UTC or a higher budget" in out) == (2, True)
+    assert "--yes changes it" in err
+    assert leadhook("budget", "set", "0", typed="n\n")[0] == 1
+    assert lanes.count("leadhook.budgets") == 0
+    assert leadhook("budget", "set", "0", typed="y\n")[0] == 0
+    code, out, _ = leadhook("budget", "set", "5")
+    assert (code, "its waiting leads go on at once, for up to $5.00 today" in out) == (2, True)
+    assert leadhook("budget", "set", "5", "--yes")[0] == 0
+    assert leadhook("budget", "set", "6")[0] == 0
+    assert leadhook("budget", "clear")[0] == 2
+    assert lanes.value("select daily_usd from leadhook.budgets") == 6
 
 
 @pytest.mark.parametrize("scope", ["everything", "user"])
-async def test_resume_names_every_pause_that_still_holds(lanes: "Sql", database: Any, scope: str) -> None:
+def test_resume_names_every_pause_that_still_holds(lanes: "Sql", leadhook: "Run", scope: str) -> None:
     """The wider ones and the narrower ones, with the command that ends each."""
-    said: list[str] = []
-    for paused in (Scope(), Scope(lanes.USER), Scope(lanes.USER, "a")):
-        await gates.pause(database.conninfo, paused, None, silent)
-    await gates.resume(database.conninfo, Scope() if scope == "everything" else Scope(lanes.USER), said.append)
+    user = ("--user", str(lanes.USER))
+    for paused in ((), user, (*user, "--tag", "a")):
+        assert leadhook("pause", *paused)[0] == 0
+    said = leadhook("resume", *(user if scope == "user" else ()))[1].splitlines()
     wider = f"still paused: user {lanes.USER}; `leadhook resume --user {lanes.USER}` ends it"
     if scope == "user":
         wider = "still paused: everything; `leadhook resume` ends it"
@@ -450,10 +471,6 @@ async def test_resume_names_every_pause_that_still_holds(lanes: "Sql", database:
         wider,
         f"still paused: user {lanes.USER}, tag a; `leadhook resume --user {lanes.USER} --tag a` ends it",
     ]
-
-
-def silent(_: str) -> None:
-    """Takes what a command says."""
 
 
 def test_a_key_is_healthy_for_all_once_a_call_succeeded(keyed: "Sql") -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.commands import SqlStore
 from tests.dump import dump
 
-from leadhook.install.backlog import Wish, release_backlog
-from leadhook.install.failure import InstallError
+from leadhook.cli.backlog import Wanted, release_all
+from leadhook.cli.output import open_console
+from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.install import Order, install
 from leadhook.install.plan import make_plan
@@ -86,9 +88,9 @@ async def test_a_project_with_uuid_ids_is_refused_and_stays_as_it_is(bare_databa
     run_script(bare, script.replace("lead_id text primary key", "lead_id uuid primary key"))
     before = picture(bare_database, bare)
     words = "public.all_leads.lead_id is uuid, not text"
-    with pytest.raises(InstallError, match=words):
+    with pytest.raises(CommandError, match=words):
         await make_plan(bare_database.conninfo, EVERY, STEPS)
-    with pytest.raises(InstallError, match=words):
+    with pytest.raises(CommandError, match=words):
         await put_in(bare_database)
     assert picture(bare_database, bare) == before
 
@@ -104,7 +106,8 @@ async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: "Datab
     assert bare.ids_of(bare.claim()) == []
     bare.eligible_lead("fresh")
     assert bare.ids_of(bare.claim()) == ["fresh"]
-    assert await release_backlog(bare_database.conninfo, Wish(limit=100), silent) == 100
+    released = await release_all(SqlStore(bare), Wanted(limit=100), open_console())
+    assert released.released == 100
     assert bare.ids_of(bare.claim()) == old[:50]
 
 

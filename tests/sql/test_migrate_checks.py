@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from leadhook.command_error import CommandError
 from leadhook.install import connection as connections
-from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations
 from leadhook.install.migrate import migrate
 from leadhook.install.tables import COLUMNS
@@ -27,7 +27,7 @@ def silent(_: str) -> None:
 
 async def refusal(database_url: str) -> str:
     """Why this database is not migrated."""
-    with pytest.raises(InstallError) as caught:
+    with pytest.raises(CommandError) as caught:
         await migrate(database_url, EVERY, silent)
     return str(caught.value)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from leadhook.command_error import CommandError
 from leadhook.install.copies import WEBHOOKS_NAME, copy_migrations
-from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration, read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.webhooks import install_webhooks
@@ -90,7 +90,7 @@ def test_copies_may_be_repeated_and_never_overwrite_another_text(tmp_path: Path)
     edited, gone = tmp_path / EVERY[3].name, tmp_path / EVERY[0].name
     edited.write_text("-- edited")
     gone.unlink()
-    with pytest.raises(InstallError, match=f"another text.*\n.*{EVERY[3].name}$"):
+    with pytest.raises(CommandError, match=f"another text.*\n.*{EVERY[3].name}$"):
         copy_migrations(EVERY, tmp_path, silent)
     assert edited.read_text() == "-- edited"
     assert not gone.exists()
@@ -98,7 +98,7 @@ def test_copies_may_be_repeated_and_never_overwrite_another_text(tmp_path: Path)
 
 def test_a_directory_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     """It is more likely a slip."""
-    with pytest.raises(InstallError, match="is not a directory"):
+    with pytest.raises(CommandError, match="is not a directory"):
         copy_migrations(EVERY, tmp_path / "nowhere", silent)
 
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from leadhook.install.failure import InstallError
+from leadhook.command_error import CommandError
 from leadhook.install.files import Migration, read_migrations
 from leadhook.install.migrate import migrate
 from leadhook.local.database import Database
@@ -77,7 +77,7 @@ async def test_migrate_goes_on_after_a_stop_before_the_history_was_there(bare_da
 async def test_migrate_keeps_nothing_of_a_file_that_fails(database: Database) -> None:
     """The file is one transaction, and its name is in the error."""
     broken = Migration(LAST, "create table public.left_behind (); select 1 / 0;")
-    with pytest.raises(InstallError, match=rf"{LAST}: division by zero \(nothing of this file was kept"):
+    with pytest.raises(CommandError, match=rf"{LAST}: division by zero \(nothing of this file was kept"):
         await migrate(database.conninfo, [*EVERY, broken], silent)
     assert not count_tables(database, "left_behind")
     assert applied(database).keys() == {file.name for file in EVERY}
@@ -91,7 +91,7 @@ async def test_migrate_refuses_a_file_that_was_edited_after_it_was_applied(bare_
         *EVERY[1:],
         Migration(LAST, "create table public.t ();"),
     ]
-    with pytest.raises(InstallError, match=rf"^{EVERY[0].name}: not the text that was applied"):
+    with pytest.raises(CommandError, match=rf"^{EVERY[0].name}: not the text that was applied"):
         await migrate(bare_database.conninfo, edited, silent)
     assert not count_tables(bare_database, "t")
 
@@ -111,7 +111,7 @@ async def test_migrate_applies_statement_by_statement_where_a_file_says_so(datab
     create index concurrently kept_by_a on public.kept (a);
     select $body$ ; $body$ / 0;
     """
-    with pytest.raises(InstallError, match="the statements before were kept"):
+    with pytest.raises(CommandError, match="the statements before were kept"):
         await migrate(database.conninfo, [*EVERY, Migration(LAST, sql)], silent)
     assert count_tables(database, "kept") == 1
     assert LAST not in applied(database)
@@ -170,7 +170,7 @@ async def test_nothing_of_a_function_file_that_fails_is_kept(database: Database)
     """One file is one transaction, so that no half of it is live."""
     await migrate(database.conninfo, [*EVERY, FUNCTION], silent)
     broken = replace(FUNCTION, sql=FUNCTION.sql.replace("41", "42") + "select 1 / 0;")
-    with pytest.raises(InstallError, match=r"functions/zzz\.sql: division by zero"):
+    with pytest.raises(CommandError, match=r"functions/zzz\.sql: division by zero"):
         await migrate(database.conninfo, [*EVERY, broken], silent)
     assert applied(database)[FUNCTION.name] == FUNCTION.sha256
     with database.connect() as connection:

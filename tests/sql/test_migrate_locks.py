@@ -9,7 +9,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from leadhook.install.failure import InstallError
+from leadhook.command_error import CommandError
 from leadhook.install.files import Migration, read_migrations
 from leadhook.install.migrate import migrate
 from leadhook.install.patience import Patience
@@ -38,7 +38,7 @@ async def test_migrate_gives_up_and_names_the_query_in_its_way(database: Databas
     with busy_application(database) as application:
         said: list[str] = []
         pid = application.info.backend_pid
-        with pytest.raises(InstallError) as caught:
+        with pytest.raises(CommandError) as caught:
             await migrate(database.conninfo, [*EVERY, CHANGE], said.append, Patience(total_s=2.5, pause_s=0.1))
     assert f"{CHANGE.name}: waits for a lock" in said
     assert f"in the way is pid {pid} (nightly import, idle in transaction, for" in str(caught.value)
@@ -76,7 +76,7 @@ async def test_a_waiting_migrate_is_in_nobodys_way_for_long(database: Database) 
             longest = max(longest, monotonic() - started)
             await asyncio.sleep(0.01)
         await writer.close()
-        with pytest.raises(InstallError, match="gave up"):
+        with pytest.raises(CommandError, match="gave up"):
             await task
     assert 0.2 < longest < 4
 
@@ -119,7 +119,7 @@ async def test_migrate_waits_for_a_reader_that_an_index_has_to_wait_for(database
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select count(*) from public.prompts")
         with pytest.raises(
-            InstallError, match=f"unsent_index.sql: gave up after 2 s; in the way is pid {reader.info.backend_pid} "
+            CommandError, match=f"unsent_index.sql: gave up after 2 s; in the way is pid {reader.info.backend_pid} "
         ):
             await migrate(database.conninfo, EVERY, silent, Patience(total_s=2.5, pause_s=0.1))
     await migrate(database.conninfo, EVERY, silent)

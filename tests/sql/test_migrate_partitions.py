@@ -7,8 +7,8 @@ import pytest
 from tests.dump import dump
 from tests.sql.conftest import connect_to
 
+from leadhook.command_error import CommandError
 from leadhook.install.copies import for_cli
-from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.patience import Patience
@@ -137,7 +137,7 @@ async def test_migrate_goes_on_where_the_partitions_were_left(bare_database: Dat
     with bare_database.connect(autocommit=False) as reader:
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select count(*) from public.prompts")
-        with pytest.raises(InstallError, match=r"unsent_index\.sql: gave up"):
+        with pytest.raises(CommandError, match=r"unsent_index\.sql: gave up"):
             await migrate(bare_database.conninfo, EVERY, silent, Patience(total_s=1, pause_s=0.1))
     assert ask(bare_database, IS_VALID) == [False]
     for leaf in ("deeper_sent", "deeper_unsent"):

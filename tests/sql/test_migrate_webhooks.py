@@ -6,7 +6,7 @@ import re
 import psycopg
 import pytest
 
-from leadhook.install.failure import InstallError
+from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.patience import Patience
@@ -93,7 +93,7 @@ async def test_install_notes_a_path_that_the_service_does_not_serve(migrated: Da
 
 async def test_install_wants_the_migrations_first(bare_database: Database) -> None:
     """The triggers call functions of theirs."""
-    with pytest.raises(InstallError, match="run `leadhook migrate` first"):
+    with pytest.raises(CommandError, match="run `leadhook migrate` first"):
         await install_webhooks(bare_database.conninfo, URL, EVERY, STEPS, silent)
 
 
@@ -101,7 +101,7 @@ async def test_install_names_a_table_that_was_dropped(migrated: Database) -> Non
     """The history says that it was made."""
     with migrated.connect() as connection:
         connection.execute("drop table public.prompts")
-    with pytest.raises(InstallError, match="the tables prompts were dropped"):
+    with pytest.raises(CommandError, match="the tables prompts were dropped"):
         await install_webhooks(migrated.conninfo, URL, EVERY, STEPS, silent)
     assert triggers(migrated) == set()
 
@@ -113,7 +113,7 @@ async def test_install_says_which_extension_to_enable(migrated: Database, extens
     """Where the steps could not enable it; the triggers are made all the same, and touches are written."""
     with psycopg.connect(migrated.admin_conninfo, autocommit=True) as admin:
         admin.execute(f"drop extension {extension}".encode())
-    with pytest.raises(InstallError, match=rf"{words}; enable it in the project's dashboard"):
+    with pytest.raises(CommandError, match=rf"{words}; enable it in the project's dashboard"):
         await install_webhooks(migrated.conninfo, URL, EVERY, STEPS[2:], silent)
     assert triggers(migrated) == {"all_leads", "lead_details", "prompts", "gemini_api"}
 
@@ -122,7 +122,7 @@ async def test_install_gives_up_at_a_lock_and_names_the_step(migrated: Database)
     """The steps before it stay; a repetition makes the rest."""
     with migrated.connect(autocommit=False) as application:
         application.execute("delete from public.prompts")
-        with pytest.raises(InstallError, match=r"^note rows inserted into prompts: gave up .* pid \d+"):
+        with pytest.raises(CommandError, match=r"^note rows inserted into prompts: gave up .* pid \d+"):
             await install_webhooks(migrated.conninfo, URL, EVERY, STEPS, silent, Patience(total_s=2.5, pause_s=0.1))
     await install_webhooks(migrated.conninfo, URL, EVERY, STEPS, silent)
     assert "prompts" in triggers(migrated)

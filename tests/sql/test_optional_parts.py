@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 import pytest
 
+from leadhook.command_error import CommandError
 from leadhook.doctor.examination import examine_database
 from leadhook.doctor.finding import Finding, Level
 from leadhook.install.connection import connect
-from leadhook.install.failure import InstallError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.uninstall import uninstall
@@ -151,7 +151,7 @@ async def test_install_says_when_vault_keeps_nothing_at_all(wired: "Sql", wired_
         " as $$ begin raise exception 'no key' using errcode = 'XX000'; end $$; delete from vault.secrets",
     )
     await migrate(wired_database.conninfo, EVERY, silent)
-    with pytest.raises(InstallError, match=r"Vault keeps no secrets \(SQLSTATE XX000\)"):
+    with pytest.raises(CommandError, match=r"Vault keeps no secrets \(SQLSTATE XX000\)"):
         await install_webhooks(wired_database.conninfo, URL, EVERY, STEPS, silent)
     assert wired.value("select count(*) from pg_trigger where tgname like 'leadhook%%'") > 0
 

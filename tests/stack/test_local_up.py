@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from leadhook.command_error import CommandError
 from leadhook.local import account, postgres
-from leadhook.local.failure import LocalStackError
 from leadhook.local.postgres import data_directory
 from leadhook.local.state import State, end_orphan
 
@@ -240,7 +240,7 @@ def test_the_environment_is_for_a_shell_to_eval(running: tuple[Stacks, dict[str,
 
 def test_env_without_a_running_stack_says_how_to_start_one(tmp_path: Path) -> None:
     """In words."""
-    with pytest.raises(LocalStackError, match="leadhook local up --state-dir"):
+    with pytest.raises(CommandError, match="leadhook local up --state-dir"):
         State(tmp_path).facts()
 
 
@@ -248,12 +248,12 @@ def test_env_of_a_stack_that_was_killed_is_refused(tmp_path: Path) -> None:
     """It left its facts behind, but nobody holds the directory; a running one does."""
     state = State(tmp_path)
     with state.held():
-        with pytest.raises(LocalStackError, match="still starting"):
+        with pytest.raises(CommandError, match="still starting"):
             state.facts()
         state.write_facts({"service_url": "http://127.0.0.1:1"})
         assert state.facts() == {"service_url": "http://127.0.0.1:1"}
     state.write_facts({"service_url": "http://127.0.0.1:1"})
-    with pytest.raises(LocalStackError, match="no local stack runs on"):
+    with pytest.raises(CommandError, match="no local stack runs on"):
         state.facts()
 
 

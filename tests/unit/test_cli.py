@@ -1,42 +1,30 @@
 """The command line: exit codes, words instead of tracebacks, and nothing imported that a command does not need."""
 
-import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from tests.commands import Run, runner, use_store
 
-from leadhook import __version__, cli
-from leadhook.install import commands
-from leadhook.install.backlog import Wish
-from leadhook.install.failure import InstallError
-from leadhook.install.gates import Scope
+from leadhook import __version__
+from leadhook.cli import database
+from leadhook.command_error import CommandError
+from leadhook.domain.forecast import TextSize
 from leadhook.install.install import Order
-from leadhook.local.failure import LocalStackError
-from leadhook.settings import Settings, SettingsError
+from leadhook.settings import SettingsError
+from leadhook.store import Admission, Backlog, BudgetSet, Paused, Resumed, Scope
 
 URL = "https://example.com/webhooks/leads"
-Run = Callable[..., tuple[object, str, str]]
 
 
 @pytest.fixture
 def leadhook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command without any setting in the environment; answers exit code, stdout and stderr."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-
-    def run(*arguments: str) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["leadhook", *arguments])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return left.value.code or 0, *capsys.readouterr()
-
-    return run
+    return runner(monkeypatch, capsys)
 
 
 def test_help_names_every_command(leadhook: Run) -> None:
@@ -64,9 +52,19 @@ def test_serve_names_every_setting_that_is_missing_and_exits_2(leadhook: Run, mo
     assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY", "MAX_CONCURRENCY"))
 
 
-def test_explain_asks_for_its_settings(leadhook: Run) -> None:
-    """It goes by the API, and needs no DATABASE_URL."""
-    code, out, err = leadhook("explain", "a")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("explain", "a"),
+        ("backlog", "status"),
+        ("backlog", "release", "--limit", "100", "--dry-run"),
+        ("replay", "--all"),
+        ("pause",),
+    ],
+)
+def test_operators_commands_ask_for_their_settings(leadhook: Run, command: tuple[str, ...]) -> None:
+    """They go by the API, and need no DATABASE_URL."""
+    code, out, err = leadhook(*command)
     assert (code, out) == (2, "")
     assert all(name in err for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY"))
 
@@ -86,8 +84,6 @@ def test_serve_takes_the_port_from_its_argument_first(leadhook: Run, monkeypatch
         ("webhooks", "install", "--url", URL),
         ("install", "--yes", "--url", URL),
         ("install", "--plan"),
-        ("backlog", "status"),
-        ("backlog", "release", "--limit", "100", "--dry-run"),
         ("uninstall", "--purge"),
     ],
 )
@@ -111,44 +107,30 @@ def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         return "whsec_visibly_fake"
 
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere")
-    monkeypatch.setattr(commands, "make_plan", plan)
-    monkeypatch.setattr(commands, "install_everything", install)
+    monkeypatch.setattr(database, "make_plan", plan)
+    monkeypatch.setattr(database, "install_everything", install)
     return orders
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
-    """A person at a terminal."""
-    terminal = io.StringIO(typed)
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stdin", terminal)
-
-
-def test_install_asks_on_a_terminal(leadhook: Run, asked_for: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_install_asks_on_a_terminal(leadhook: Run, asked_for: list[object]) -> None:
     """After the plan; only the service's line goes to stdout."""
-    answer(monkeypatch, "y\n")
-    code, out, err = leadhook("install", "--url", URL)
+    code, out, err = leadhook("install", "--url", URL, typed="y\n")
     assert (code, out) == (0, "WEBHOOK_SECRETS=whsec_visibly_fake\n")
     assert err == "the plan\nInstall? [y/N] "
     assert len(asked_for) == 1
 
 
 @pytest.mark.parametrize("typed", ["n\n", "\n", "", "yeah\n"])
-def test_install_takes_no_for_no(
-    leadhook: Run, asked_for: list[object], monkeypatch: pytest.MonkeyPatch, typed: str
-) -> None:
+def test_install_takes_no_for_no(leadhook: Run, asked_for: list[object], typed: str) -> None:
     """And whatever is not yes."""
-    answer(monkeypatch, typed)
-    code, out, err = leadhook("install", "--url", URL)
+    code, out, err = leadhook("install", "--url", URL, typed=typed)
     assert (code, out) == (1, "")
     assert err.endswith("leadhook: nothing was changed\n")
     assert asked_for == []
 
 
-def test_install_without_a_terminal_wants_a_yes(
-    leadhook: Run, asked_for: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_install_without_a_terminal_wants_a_yes(leadhook: Run, asked_for: list[object]) -> None:
     """In a script nobody could answer: it says so and exits 2."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
     code, _, err = leadhook("install", "--url", URL)
     assert code == 2
     assert "nothing was changed: there is no terminal to ask at. --yes" in err
@@ -161,7 +143,7 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
     """Before it looks at the database."""
     code, _, err = leadhook("install", "--yes")
     assert code == 2
-    assert "--url says where the database rings" in err
+    assert "--url says where the database sends webhooks to" in err
     assert leadhook("install", "--plan") == (0, "the plan\n", "")
     assert asked_for == []
 
@@ -186,22 +168,55 @@ def test_gates_refuse_what_they_can_not_read(leadhook: Run, arguments: tuple[str
     assert (code, told in err) == (2, True), err
 
 
-def test_gates_hand_on_what_was_asked_for(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+class _Recorder:
+    """A store that notes what it is asked, and has no backlog and no budget."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+
+    async def pause(self, scope: Scope, actor: str, reason: str | None) -> Paused:
+        self.asked.append(("pause", scope, actor, reason))
+        return Paused(paused=True, already=False)
+
+    async def resume(self, scope: Scope, actor: str) -> Resumed:
+        self.asked.append(("resume", scope, actor))
+        return Resumed(resumed=True)
+
+    async def admission(self) -> Admission:
+        return Admission()
+
+    async def set_budget(self, user_id: UUID | None, daily_usd: float | None, actor: str) -> BudgetSet:
+        self.asked.append(("budget", user_id, daily_usd, actor))
+        return BudgetSet(daily_usd=daily_usd, left_usd=daily_usd)
+
+    async def backlog(self, *given: object, redo: bool) -> Backlog:
+        self.asked.append(("backlog", *given, redo))
+        nothing = TextSize(leads=0, score_chars=0, message_chars=0)
+        return Backlog(backlog="hold", released=0, leased=0, sent_while_leased=0, size=nothing)
+
+
+@pytest.fixture
+def recorder(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> _Recorder:
+    """The store that commands ask."""
+    del leadhook
+    recorder = _Recorder()
+    use_store(monkeypatch, recorder)
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    return recorder
+
+
+def test_admission_hands_on_what_was_asked_for_and_by_whom(leadhook: Run, recorder: _Recorder) -> None:
     """Without a user they mean everything."""
-    handed: list[object] = []
-    monkeypatch.setattr(commands, "pause", lambda *given: handed.append(("pause", *given)))
-    monkeypatch.setattr(commands, "resume", lambda *given: handed.append(("resume", *given)))
-    monkeypatch.setattr(commands, "set_budget", lambda *given: handed.append(("budget", *given)))
     user = "00000000-0000-4000-8000-000000000001"
     assert leadhook("pause", "--user", user, "--tag", "a", "--reason", "why")[0] == 0
     assert leadhook("resume")[0] == 0
     assert leadhook("budget", "set", "2.50", "--user", user)[0] == 0
     assert leadhook("budget", "clear")[0] == 0
-    assert handed == [
-        ("pause", Scope(UUID(user), "a"), "why"),
-        ("resume", Scope()),
-        ("budget", UUID(user), 2.5),
-        ("budget", None, None),
+    assert recorder.asked == [
+        ("pause", Scope(user_id=UUID(user), tag="a"), "cli:ada", "why"),
+        ("resume", Scope(), "cli:ada"),
+        ("budget", UUID(user), 2.5, "cli:ada"),
+        ("budget", None, None, "cli:ada"),
     ]
 
 
@@ -211,14 +226,22 @@ def test_release_refuses_what_it_can_not_read(leadhook: Run, arguments: tuple[st
     assert leadhook("backlog", "release", *arguments)[0] == 2
 
 
-def test_release_hands_on_what_was_asked_for(leadhook: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_release_hands_on_what_was_asked_for(leadhook: Run, recorder: _Recorder) -> None:
     """A time without a zone is UTC."""
-    handed: list[object] = []
-    monkeypatch.setattr(commands, "release_the_backlog", lambda wish, *, dry_run: handed.append((wish, dry_run)))
     user = "00000000-0000-4000-8000-000000000001"
-    arguments = ("--user", user, "--tag", "a", "--limit", "5", "--since", "2026-11-01", "--redo")
+    arguments = ("--user", user, "--tag", "a", "--limit", "5", "--since", "2026-11-01", "--redo", "--yes")
     assert leadhook("backlog", "release", *arguments)[0] == 0
-    assert handed == [(Wish(UUID(user), "a", datetime(2026, 11, 1, tzinfo=UTC), 5, redo=True), False)]
+    assert recorder.asked == [("backlog", UUID(user), "a", datetime(2026, 11, 1, tzinfo=UTC), True)]
+
+
+def test_release_without_a_terminal_wants_a_yes(leadhook: Run, recorder: _Recorder) -> None:
+    """It costs money: it says how much, and asks."""
+    code, out, err = leadhook("backlog", "release")
+    assert (code, "0 leads would be released" in out) == (2, True)
+    assert "there is no terminal to ask at. --yes releases them" in err
+    code, _, err = leadhook("backlog", "release", typed="n\n")
+    assert (code, err.endswith("leadhook: nothing was changed\n")) == (1, True)
+    assert len(recorder.asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -281,12 +304,9 @@ def test_a_purge_is_asked_about(
         done.append(given["purge"])
 
     monkeypatch.setenv("DATABASE_URL", "postgresql://nowhere")
-    monkeypatch.setattr(commands, "describe_purge", describe)
-    monkeypatch.setattr(commands, "uninstall_from_database", uninstall)
-    answer(monkeypatch, typed)
-    if not asked:
-        monkeypatch.setattr(sys, "stdin", io.StringIO())
-    code, _, err = leadhook("uninstall", "--purge", *(["--yes"] if yes else []))
+    monkeypatch.setattr(database, "describe_purge", describe)
+    monkeypatch.setattr(database, "uninstall_from_database", uninstall)
+    code, _, err = leadhook("uninstall", "--purge", *(["--yes"] if yes else []), typed=typed if asked else None)
     assert (done == [True]) == (purged or yes)
     assert code == (0 if purged or yes else 1 if asked else 2)
     assert ("would drop everything" in err) == (not yes)
@@ -325,8 +345,7 @@ def test_a_dotenv_file_that_can_not_be_read_is_a_wrong_setting(
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (InstallError("words"), 1),
-        (LocalStackError("words"), 1),
+        (CommandError("words"), 1),
         (SettingsError("words"), 2),
         (KeyboardInterrupt(), 130),
     ],
@@ -336,11 +355,11 @@ def test_each_kind_of_failure_has_its_exit_code(
 ) -> None:
     """The words stand alone, without a traceback; Ctrl-C needs none."""
 
-    def fail() -> None:
+    def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(commands, "migrate", fail)
-    assert leadhook("migrate") == (code, "", "" if code == 130 else "leadhook: words\n")
+    monkeypatch.setattr(database, "copy_migrations", fail)
+    assert leadhook("migrate", "--copy-to", "x") == (code, "", "" if code == 130 else "leadhook: words\n")
 
 
 def test_the_program_starts_without_what_its_commands_need() -> None:

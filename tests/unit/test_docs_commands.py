@@ -3,12 +3,11 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
-from cyclopts import App
+from tests.commands import command_paths
 
 from leadhook.cli import app
 from leadhook.local.ports import free_port
@@ -21,7 +20,10 @@ ENDS: Final[dict[int, list[tuple[tuple[str, ...], dict[str, str]]]]] = {
     1: [
         (("migrate",), {"DATABASE_URL": NOWHERE}),
         (("status",), {"SUPABASE_URL": f"http://127.0.0.1:{free_port()}", "SUPABASE_SECRET_KEY": "visibly-fake"}),
-        (("replay", "follow", "1"), {"SERVICE_URL": f"http://127.0.0.1:{free_port()}", "ADMIN_TOKEN": "visibly-fake"}),
+        (
+            ("replay", "follow", "1"),
+            {"SUPABASE_URL": f"http://127.0.0.1:{free_port()}", "SUPABASE_SECRET_KEY": "visibly-fake"},
+        ),
     ],
     2: [
         (("nope",), {}),
@@ -29,24 +31,15 @@ ENDS: Final[dict[int, list[tuple[tuple[str, ...], dict[str, str]]]]] = {
         (("serve",), {}),
         (("explain", "a"), {}),
         (("replay", "--all"), {}),
-        (("pause", "--tag", "a"), {"DATABASE_URL": NOWHERE}),
+        (("pause", "--tag", "a"), {}),
     ],
 }
-
-
-def paths(command: App, prefix: tuple[str, ...] = ()) -> Iterator[str]:
-    """Every command that can be called, with the words before it."""
-    if prefix and command.default_command is not None:
-        yield " ".join(prefix)
-    for name in command.resolved_commands():
-        if not name.startswith("-"):
-            yield from paths(command[name], (*prefix, name))
 
 
 def test_the_page_has_every_command_once() -> None:
     """And none that does not exist."""
     told = re.findall(r"^\| `leadhook ([a-z ]+)` \|", PAGE, re.MULTILINE)
-    assert sorted(told) == sorted(paths(app))
+    assert sorted(told) == sorted(command_paths(app))
 
 
 @pytest.mark.parametrize(

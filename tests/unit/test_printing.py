@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from leadhook.printing import tell
+from leadhook.cli.printing import tell
 
 LINE = "  - public.prompts: user_id uuid, tag text\nhttps://leads.example.com/webhooks/leads?a=much-too-long-for-it"
 
@@ -47,8 +47,9 @@ def test_a_terminal_gets_no_broken_word(monkeypatch: pytest.MonkeyPatch) -> None
 def test_no_output_makes_a_traceback(redirection: str, environment: dict[str, str]) -> None:
     """Closed, broken off, in an encoding without the sign, or without any width."""
     script = (
-        "from leadhook import cli, printing\n"
-        "from leadhook.terminal.page import line, open_console\n"
+        "from leadhook import cli\n"
+        "from leadhook.cli import printing\n"
+        "from leadhook.cli.output import line, open_console\n"
         "def say(words):\n"
         "    [printing.tell('\\u738b said') for _ in range(20_000)]\n"
         "    line(open_console(), '\\u738b said')\n"

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from leadhook import advice
+from leadhook.command_error import CommandError, MisuseError
 from leadhook.doctor import database, keys, ringing, service
 from leadhook.doctor.finding import Finding, Level, fault, ok, warning
 from leadhook.doctor.model import judge_model
 from leadhook.doctor.shipping import try_log
 from leadhook.install.connection import Connection, connect
-from leadhook.install.failure import InstallError, MisuseError
 from leadhook.install.ringing import URL_NAME
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
@@ -52,7 +52,7 @@ async def examine(
         try:
             async with connect(url) as connection:
                 ring_url = await examine_database(connection, tell, settings, live=live, at=at)
-        except InstallError as error:
+        except CommandError as error:
             tell(fault("settings" if isinstance(error, MisuseError) else "database", str(error), CONNECT))
     else:
         words = "DATABASE_URL is not set: triggers, grants, pg_net, Vault and the round trip were not looked at."

@@ -1,12 +1,18 @@
-"""What a replay would cost, from what its leads cost when they were last judged."""
+"""What model calls will probably cost: from what the leads cost before, or else from the lengths of their texts."""
 
+from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, computed_field, field_validator
+
+from leadhook.domain.spend import MILLION, Price, dollars
 
 ENOUGH: Final = 20
 """From so many leads on their own average stands for those that were never judged; below, that of any lead lately."""
 
+_CHARACTERS_PER_TOKEN: Final = 4
+_SCORE_TOKENS_OUT: Final = 250
+_MESSAGE_TOKENS_OUT: Final = 200
 _SUMMED: Final = ("calls", "input_tokens", "cached_tokens", "output_tokens", "thinking_tokens", "model_ms")
 
 
@@ -62,3 +68,79 @@ def forecast(leads: int, history: Spending, average: Spending) -> Spending | Non
     if unknown > 0 and not average.calls:
         return None if not history.known else history * (leads / history.known)
     return history + average * unknown if unknown > 0 else history
+
+
+@dataclass(frozen=True)
+class PricedModel:
+    """The model that would be asked; `price` None where it is not known."""
+
+    name: str
+    price: Price | None = None
+
+
+class TextSize(BaseModel):
+    """How many leads were measured, and the characters that their scores and messages would send."""
+
+    model_config = ConfigDict(frozen=True)
+
+    leads: int
+    score_chars: int
+    message_chars: int
+
+
+class Estimate(BaseModel):
+    """The most that a score and a message for each lead may need, from the lengths of the texts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    leads: int
+    model: str
+    score_input_tokens: float
+    message_input_tokens: float
+    cost_usd: float | None
+    """None where the model's price is not known."""
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def score_output_tokens(self) -> int:
+        """With a fixed number for each lead."""
+        return self.leads * _SCORE_TOKENS_OUT
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def message_output_tokens(self) -> int:
+        """With a fixed number for each lead."""
+        return self.leads * _MESSAGE_TOKENS_OUT
+
+    def __str__(self) -> str:
+        """One sentence."""
+        cost = (
+            f"in dollars: unknown, as no price of {self.model} is known (docs/spend.md)"
+            if self.cost_usd is None
+            else f"about {dollars(self.cost_usd)} at most with {self.model}"
+        )
+        return (
+            f"estimate for {self.leads} leads, from the lengths of the texts: {self.leads} scores of "
+            f"{_words(self.score_input_tokens)} tokens in and {_words(self.score_output_tokens)} out, and as many "
+            f"messages at most of {_words(self.message_input_tokens)} in and {_words(self.message_output_tokens)} out; "
+            f"{cost}"
+        )
+
+
+def estimate(size: TextSize, model: PricedModel, leads: int | None = None) -> Estimate:
+    """Estimate the calls for so many of the measured leads, by default all; each counts by their average."""
+    count = size.leads if leads is None else leads
+    share = count / size.leads / _CHARACTERS_PER_TOKEN if size.leads else 0.0
+    score, message = size.score_chars * share, size.message_chars * share
+    tokens_out = count * (_SCORE_TOKENS_OUT + _MESSAGE_TOKENS_OUT)
+    price = model.price
+    cost = None if price is None else ((score + message) * price.input + tokens_out * price.output) / MILLION
+    return Estimate(
+        leads=count, model=model.name, score_input_tokens=score, message_input_tokens=message, cost_usd=cost
+    )
+
+
+def _words(tokens: float) -> str:
+    if tokens >= MILLION:
+        return f"{tokens / MILLION:.1f} million"
+    return f"{max(round(tokens, -2), 100):,.0f}" if tokens else "0"

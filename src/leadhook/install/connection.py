@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 from psycopg.rows import dict_row
 
-from leadhook.install.failure import InstallError, MisuseError
+from leadhook.command_error import CommandError, MisuseError
 from leadhook.install.sql import question
 
 Connection: TypeAlias = psycopg.AsyncConnection[dict[str, Any]]
@@ -47,7 +47,7 @@ async def connect(database_url: str) -> AsyncIterator[Connection]:
         database_url: a libpq URL or `key=value` string; it is never shown.
 
     Raises:
-        InstallError: it can't be reached, or it is not a database that can be migrated.
+        CommandError: it can't be reached, or it is not a database that can be migrated.
     """
     connection = await _open(database_url)
     async with connection:
@@ -60,7 +60,7 @@ async def connect(database_url: str) -> AsyncIterator[Connection]:
             yield connection
         except psycopg.Error as error:
             what = "the connection to the database was lost" if connection.broken else "the database refused"
-            raise InstallError(f"{what}: {say(error)}. Run it again.") from error
+            raise CommandError(f"{what}: {say(error)}. Run it again.") from error
 
 
 @asynccontextmanager
@@ -88,7 +88,7 @@ async def _open(database_url: str) -> Connection:
             application_name="leadhook",
         )
     except psycopg.Error as error:
-        raise InstallError(
+        raise CommandError(
             f"can't connect to the database at {place['host']}:{place['port']}: {_explain(str(error))}"
             f"{_others_variables(database_url)}"
         ) from None
@@ -110,7 +110,7 @@ async def _refuse_transaction_pooler(connection: Connection, database_url: str) 
                 pid = (await fetch_one(client, _PID))["pid"]
                 seen.setdefault(client, pid)
                 if seen[client] != pid or len(set(seen.values())) < len(seen):
-                    raise InstallError(
+                    raise CommandError(
                         "DATABASE_URL leads to a pooler in transaction mode, which can't hold a lock or a setting "
                         "between statements; nothing was changed. Use the direct connection "
                         f"({_EXAMPLE}) or {_SESSION_POOLER}."
@@ -166,7 +166,7 @@ async def _check_server(connection: Connection) -> None:
     }
     found = [words for words, is_so in faults.items() if is_so]
     if found:
-        raise InstallError("this database can't be migrated, and nothing was changed:" + bullets(found))
+        raise CommandError("this database can't be migrated, and nothing was changed:" + bullets(found))
 
 
 async def fetch_one(
@@ -175,7 +175,7 @@ async def fetch_one(
     """The first row of an answer that always has one."""
     row = await (await connection.execute(query, parameters)).fetchone()
     if row is None:
-        raise InstallError("the database gave no answer to a question about itself")
+        raise CommandError("the database gave no answer to a question about itself")
     return row
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import bullets
-from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration, read_webhooks
 from leadhook.install.patience import Tell
 from leadhook.install.sql import question
@@ -22,10 +22,10 @@ def copy_migrations(migrations: Sequence[Migration], directory: Path, tell: Tell
     The CLI runs a file once, so functions that have changed are written again, under a later timestamp.
 
     Raises:
-        InstallError: a file of that name with another text is there already; nothing was written.
+        CommandError: a file of that name with another text is there already; nothing was written.
     """
     if not directory.is_dir():
-        raise InstallError(
+        raise CommandError(
             f"{directory} is not a directory; it is supabase/migrations in a project of the Supabase CLI"
         )
     versioned = [migration for migration in migrations if not migration.repeatable]
@@ -86,7 +86,7 @@ def _refuse_others(files: dict[str, str], directory: Path) -> None:
         if (path := directory / name).exists() and path.read_text("utf-8", "replace") != text
     ]
     if others:
-        raise InstallError(
+        raise CommandError(
             "these files are there with another text, and nothing was written; what was pushed before is not to be "
             "edited, so look at what differs:" + bullets(str(directory / name) for name in others)
         )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, fetch_one
-from leadhook.install.failure import InstallError
 from leadhook.install.patience import Change
 from leadhook.install.sql import question
 
@@ -38,7 +38,7 @@ async def sweep_first_round(change: Change) -> None:
     """Sweeps until the round is over, or until somebody else who sweeps has finished it.
 
     Raises:
-        InstallError: somebody else swept for ten minutes and did not finish.
+        CommandError: somebody else swept for ten minutes and did not finish.
     """
     started = told_at = moved_at = monotonic()
     count = _Count()
@@ -47,7 +47,7 @@ async def sweep_first_round(change: Change) -> None:
         now = monotonic()
         moved_at = moved_at if busy else now
         if now - moved_at > _GIVE_UP_S:
-            raise InstallError(
+            raise CommandError(
                 f"the first sweep round: another process has been at it for {_GIVE_UP_S} s; run it again"
             )
         if now - told_at >= _TELL_EACH_S:

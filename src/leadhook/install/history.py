@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, fetch_one
-from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration
 
 _EXISTS = b"select to_regclass('leadhook.migrations') is not null as there"
@@ -57,7 +57,7 @@ def refuse_changed(migrations: Sequence[Migration], history: dict[str, str]) -> 
     """A versioned file is final once it was applied.
 
     Raises:
-        InstallError: names the files whose text is another one now.
+        CommandError: names the files whose text is another one now.
     """
     changed = [
         migration.name
@@ -65,7 +65,7 @@ def refuse_changed(migrations: Sequence[Migration], history: dict[str, str]) -> 
         if not migration.repeatable and history.get(migration.name, migration.sha256) != migration.sha256
     ]
     if changed:
-        raise InstallError(
+        raise CommandError(
             f"{', '.join(changed)}: not the text that was applied to this database, and nothing was changed. What "
             "was applied is not edited: restore the file and write a new one (a local stack is thrown away with its "
             "directory)."

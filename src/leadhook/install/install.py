@@ -6,9 +6,9 @@ from typing import Literal
 
 import psycopg
 
+from leadhook.command_error import CommandError
 from leadhook.domain.standing.words import amount
 from leadhook.install.connection import connect, fetch_one, say
-from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration, Step
 from leadhook.install.first_round import is_first_round_over, sweep_first_round
 from leadhook.install.migrate import migrate
@@ -17,6 +17,7 @@ from leadhook.install.plan import Door, find_open_doors
 from leadhook.install.sql import question
 from leadhook.install.webhooks import install_webhooks
 
+_HELD = b"select count(*) as held from leadhook.jobs as j where j.state = 'held'"
 _LAST_WORDS = (
     "a predecessor that still polls would pay for the same leads: stop it before the service starts "
     "(docs/takeover.md); `leadhook backlog status` tells whether something else still marks leads as sent"
@@ -52,7 +53,7 @@ async def install(
         The secret of the rings, `whsec_…`.
 
     Raises:
-        InstallError: what could not be done; what was done before it stays, and a repetition goes on from there.
+        CommandError: what could not be done; what was done before it stays, and a repetition goes on from there.
     """
     await migrate(database_url, migrations, tell, patience)
     async with connect(database_url) as connection:
@@ -74,14 +75,13 @@ async def _close(change: Change, door: Door) -> None:
     try:
         await change.make(door.statement, close)
     except psycopg.Error as error:
-        raise InstallError(f"{door.statement}: {say(error)} (run it again)") from error
+        raise CommandError(f"{door.statement}: {say(error)} (run it again)") from error
     change.tell(f"closed: {door.statement}")
 
 
 async def _hold_backlog(change: Change, order: Order) -> None:
     if await is_first_round_over(change.connection):
-        standing = await fetch_one(change.connection, question("standing_of_backlog"))
-        held = standing["held"]
+        held = (await fetch_one(change.connection, _HELD))["held"]
         if order.backlog == "run" and held:
             change.tell(
                 f"--backlog run came too late: the first sweep round was over before, and {amount(held, 'lead')} "

@@ -6,8 +6,8 @@ from time import perf_counter
 
 import psycopg
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, connect, say
-from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration
 from leadhook.install.history import find_newer, find_pending, read_history, refuse_changed, remember
 from leadhook.install.indexes import Index, build_index, is_built
@@ -28,7 +28,7 @@ async def migrate(
     """Applies what the database has not had yet, and tells what that did.
 
     Raises:
-        InstallError: nothing was changed, or all files before the named one were; a repetition goes on from there.
+        CommandError: nothing was changed, or all files before the named one were; a repetition goes on from there.
     """
     async with connect(database_url) as connection, take_turn(connection, tell):
         await check_tables(connection)
@@ -71,7 +71,7 @@ async def _apply(change: Change, migration: Migration, done: Sequence[Migration]
         await change.make(migration.name, in_one_transaction if migration.in_transaction else one_by_one)
     except psycopg.Error as error:
         kept = "nothing of this file was kept" if migration.in_transaction else "the statements before were kept"
-        raise InstallError(
+        raise CommandError(
             f"{migration.name}: {say(error)} ({kept}, and so were the files before it; run it again)"
         ) from error
 
@@ -95,7 +95,7 @@ async def _drop_strangers(change: Change, migrations: Sequence[Migration]) -> No
         try:
             await change.connection.execute(row["statement"].encode())
         except psycopg.Error as error:
-            raise InstallError(f"{row['words']} is in the way of leadhook's own function: {say(error)}") from error
+            raise CommandError(f"{row['words']} is in the way of leadhook's own function: {say(error)}") from error
         change.tell(f"dropped {row['words']}, which was in the way of leadhook's own function")
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, connect_as_witness, fetch_one
-from leadhook.install.failure import InstallError
 from leadhook.install.sql import question
 
 Tell = Callable[[str], None]
@@ -58,7 +58,7 @@ class Change:
         """Calls `work` until no lock is in its way.
 
         Raises:
-            InstallError: somebody held the lock for the whole time; names the query and its pid.
+            CommandError: somebody held the lock for the whole time; names the query and its pid.
         """
         give_up_at: float | None = None
         async with AsyncExitStack() as stack:
@@ -71,7 +71,7 @@ class Change:
                         self.tell(f"{what}: waits for a lock")
                         await stack.enter_async_context(self._looking())
                     if monotonic() >= give_up_at:
-                        raise InstallError(
+                        raise CommandError(
                             f"{what}: gave up after {self.patience.total_s:.0f} s; in the way is {self.blocker}"
                         ) from None
                     await asyncio.sleep(self.patience.pause_s * random.uniform(1, 1.5))  # noqa: S311 - jitter, not a secret
@@ -85,7 +85,7 @@ class Change:
             yield
         finally:
             looking.cancel()
-            with suppress(asyncio.CancelledError, psycopg.Error, InstallError):
+            with suppress(asyncio.CancelledError, psycopg.Error, CommandError):
                 await looking
 
     async def _look(self, pid: int) -> None:

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from leadhook.domain.forecast import PricedModel, TextSize, estimate
 from leadhook.install.connection import Connection, connect, fetch_one
 from leadhook.install.files import Migration, Step
 from leadhook.install.first_round import is_first_round_over
-from leadhook.install.forecast import UNPRICED, Priced, forecast
 from leadhook.install.history import find_pending, read_history
 from leadhook.install.sql import question
 from leadhook.install.tables import ALL, advise, check_tables, describe_columns, missing_tables
+
+UNPRICED = PricedModel("the model")
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,12 @@ class Door:
 
 
 async def make_plan(
-    database_url: str, migrations: Sequence[Migration], steps: Sequence[Step], priced: Priced = UNPRICED
+    database_url: str, migrations: Sequence[Migration], steps: Sequence[Step], model: PricedModel = UNPRICED
 ) -> list[str]:
     """What is there, what would be made, and what would be found eligible, a line each.
 
     Raises:
-        InstallError: it can't be installed there; says what stops it.
+        CommandError: it can't be installed there; says what stops it.
     """
     async with connect(database_url) as connection:
         await check_tables(connection)
@@ -38,7 +40,7 @@ async def make_plan(
         async with connection.transaction(force_rollback=True):
             await connection.execute(migrations[0].sql.encode())
             will_be_held = not await is_first_round_over(connection)
-            eligible = await _describe_eligible(connection, will_be_held=will_be_held, priced=priced)
+            eligible = await _describe_eligible(connection, will_be_held=will_be_held, model=model)
             found = [*await _describe_duplicates(connection), *eligible]
             advice = await advise(connection)
     return [
@@ -88,14 +90,14 @@ async def _describe_duplicates(connection: Connection) -> list[str]:
     ]
 
 
-async def _describe_eligible(connection: Connection, *, will_be_held: bool, priced: Priced) -> list[str]:
+async def _describe_eligible(connection: Connection, *, will_be_held: bool, model: PricedModel) -> list[str]:
     size: dict[str, Any] = await fetch_one(connection, question("eligible_now"))
     if not size["leads"]:
         return ["no lead is eligible now"]
     counted = f"{size['leads']} leads are eligible now, {size['answered']} of them have an answer in llm_response"
     held = "they will be held until `leadhook backlog release`, unless --backlog run"
     known = "`leadhook backlog status` tells which of them are held"
-    return [f"{counted}; {held if will_be_held else known}", forecast(size, priced=priced)]
+    return [f"{counted}; {held if will_be_held else known}", str(estimate(TextSize.model_validate(size), model))]
 
 
 def _describe_doors(doors: Sequence[Door]) -> list[str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.errors import QueryCanceled
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, fetch_one, say
-from leadhook.install.failure import InstallError
 from leadhook.install.patience import Change
 from leadhook.install.sql import question
 from leadhook.install.tables import ALL
@@ -70,7 +70,7 @@ async def put_right(change: Change) -> None:
     """Move leadhook's own sequences beyond their rows. Repeatable; a sequence that is right is not touched.
 
     Raises:
-        InstallError: it could not be done.
+        CommandError: it could not be done.
     """
     behind = [each.counter for each in await find_behind(change.connection) if each.counter.ours]
 
@@ -84,7 +84,7 @@ async def put_right(change: Change) -> None:
     try:
         await change.make(names, advance)
     except psycopg.Error as error:
-        raise InstallError(f"{names}: {say(error)} (not moved beyond their rows; run it again)") from error
+        raise CommandError(f"{names}: {say(error)} (not moved beyond their rows; run it again)") from error
     change.tell(f"behind their rows, and moved beyond them: {names}")
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, bullets, fetch_one
-from leadhook.install.failure import InstallError
 from leadhook.install.sql import question
 
 
@@ -110,11 +110,11 @@ async def check_tables(connection: Connection) -> None:
     """Refuses tables that leadhook can't work with; a missing one is fine, the migrations make it.
 
     Raises:
-        InstallError: names every column that is missing or has another type, and the statements that help.
+        CommandError: names every column that is missing or has another type, and the statements that help.
     """
     if faults := await find_table_faults(connection):
         references = await (await connection.execute(question("lead_references"), ALL)).fetchall()
-        raise InstallError(_refusal(faults, references))
+        raise CommandError(_refusal(faults, references))
 
 
 async def find_table_faults(connection: Connection) -> list[Fault]:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, fetch_one
-from leadhook.install.failure import InstallError
 from leadhook.install.patience import Tell
 
 # Listed with the other advisory locks in the migration that makes the schema.
@@ -24,7 +24,7 @@ async def take_turn(connection: Connection, tell: Tell) -> AsyncIterator[None]:
     concurrently` of whoever holds the lock would wait for that in its turn.
 
     Raises:
-        InstallError: another one was at work for ten minutes.
+        CommandError: another one was at work for ten minutes.
     """
     give_up_at: float | None = None
     while not (await fetch_one(connection, _TRY_LOCK))["got"]:
@@ -32,7 +32,7 @@ async def take_turn(connection: Connection, tell: Tell) -> AsyncIterator[None]:
             give_up_at = monotonic() + _WAIT_S
             tell("another leadhook changes this database; waits for it")
         if monotonic() >= give_up_at:
-            raise InstallError(
+            raise CommandError(
                 f"another leadhook has been changing this database for {_WAIT_S} s; nothing was changed by this one"
             )
         await asyncio.sleep(_LOOK_EACH_S)

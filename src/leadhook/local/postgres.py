@@ -11,10 +11,10 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from leadhook.command_error import CommandError
 from leadhook.local.account import Account, server_account
 from leadhook.local.binaries import Binaries
 from leadhook.local.child import Child
-from leadhook.local.failure import LocalStackError
 
 SUPERUSER = "supabase_admin"
 START_TIMEOUT_S = 60
@@ -49,11 +49,11 @@ def create_cluster(binaries: Binaries, data: Path, password: str) -> None:
     """Make an empty cluster with one superuser, `supabase_admin`, who needs this password.
 
     Raises:
-        LocalStackError: the binaries are out of reach for the server's account, or initdb failed.
+        CommandError: the binaries are out of reach for the server's account, or initdb failed.
     """
     account = server_account()
     if not account.can_enter(binaries.postgres.parent):
-        raise LocalStackError(
+        raise CommandError(
             f"Postgres does not run as root, and nobody cannot reach it in {binaries.postgres.parent}: "
             "set LEADHOOK_STACK_DIR to a directory that everybody can enter, for example /var/tmp/leadhook-stack"
         )
@@ -82,7 +82,7 @@ def _initdb(account: Account, command: list[str | Path]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise LocalStackError(f"initdb failed:\n{done.stderr.strip()}")
+        raise CommandError(f"initdb failed:\n{done.stderr.strip()}")
 
 
 class Cluster:
@@ -102,7 +102,7 @@ class Cluster:
             careless: for tests: forgets what it said it kept when the machine dies, and is faster for it.
 
         Raises:
-            LocalStackError: it did not start.
+            CommandError: it did not start.
         """
         settings = SETTINGS | (CARELESS if careless else {}) | {"port": str(port)}
         command = [str(binaries.postgres), "-D", str(data)]
@@ -139,7 +139,7 @@ class Cluster:
             except psycopg.OperationalError:
                 if self.child.returncode() is not None or time.monotonic() > deadline:
                     self.child.kill()
-                    raise LocalStackError(f"Postgres did not start; the end of its log:\n{self.child.tail()}") from None
+                    raise CommandError(f"Postgres did not start; the end of its log:\n{self.child.tail()}") from None
                 time.sleep(0.02)
             else:
                 return

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from leadhook.command_error import CommandError
 from leadhook.local.child import Child
 from leadhook.local.database import Database
-from leadhook.local.failure import LocalStackError
 from leadhook.local.keys import Keys
 from leadhook.local.ports import is_free
 from leadhook.local.state import State
@@ -75,7 +75,7 @@ def service_port(stack: Stack) -> int:
     if asked is None:
         return stack.state.port("service")
     if not is_free(asked):
-        raise LocalStackError(f"port {asked} is taken: name another --port")
+        raise CommandError(f"port {asked} is taken: name another --port")
     return asked
 
 

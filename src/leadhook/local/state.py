@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from leadhook.command_error import CommandError
 from leadhook.local.account import server_account
-from leadhook.local.failure import LocalStackError
 from leadhook.local.keys import Keys, keys_of, write_private
 from leadhook.local.ports import free_port
 from leadhook.local.postgres import data_directory
@@ -36,7 +36,7 @@ class State:
         """Have it to ourselves while the block runs; the facts are gone afterwards.
 
         Raises:
-            LocalStackError: somebody else has it.
+            CommandError: somebody else has it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("a+") as lock:
@@ -44,7 +44,7 @@ class State:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise LocalStackError(
+                raise CommandError(
                     f"a local stack runs on {self.directory} already (process {lock.read().strip() or 'unknown'}): "
                     "stop it first, or name another --state-dir"
                 ) from None
@@ -61,11 +61,11 @@ class State:
         """Note at the first start whether the database is bare; a later start must be of the same kind.
 
         Raises:
-            LocalStackError: it is of the other kind.
+            CommandError: it is of the other kind.
         """
         if self.keys_file.exists() and bare != self._bare_marker.exists():
             kind, remedy = ("without", "leave --bare out") if bare else ("with", "add --bare")
-            raise LocalStackError(
+            raise CommandError(
                 f"{self.directory} was made {kind} --bare, and nothing in it was changed: {remedy}, or name another "
                 "--state-dir"
             )
@@ -95,7 +95,7 @@ class State:
         if data.parent != self.directory:
             if not self._data_pointer.exists() and data.exists():
                 if data.is_symlink() or data.stat().st_uid != server_account().uid:
-                    raise LocalStackError(f"{data} is not ours: remove it, or name another --state-dir")
+                    raise CommandError(f"{data} is not ours: remove it, or name another --state-dir")
                 shutil.rmtree(data)
             self._data_pointer.write_text(str(data))
         return data
@@ -108,18 +108,18 @@ class State:
         """What the running stack tells.
 
         Raises:
-            LocalStackError: none runs.
+            CommandError: none runs.
         """
         # A supervisor that was killed left its facts behind, but not its lock.
         if not self._is_held():
-            raise LocalStackError(
+            raise CommandError(
                 f"no local stack runs on {self.directory}: "
                 f"start one with `leadhook local up --state-dir {self.directory}`"
             )
         try:
             facts: dict[str, object] = json.loads(self.facts_file.read_text())
         except FileNotFoundError:
-            raise LocalStackError(f"the local stack on {self.directory} is still starting: try again soon") from None
+            raise CommandError(f"the local stack on {self.directory} is still starting: try again soon") from None
         return facts
 
     def _is_held(self) -> bool:
@@ -145,7 +145,7 @@ def end_orphan(data: Path) -> None:
     deadline = time.monotonic() + ORPHAN_STOP_S
     while _runs_on(pid, data):
         if time.monotonic() > deadline:
-            raise LocalStackError(f"a Postgres of an earlier start does not end: process {pid} on {data}")
+            raise CommandError(f"a Postgres of an earlier start does not end: process {pid} on {data}")
         os.kill(pid, signal.SIGINT)
         time.sleep(0.1)
     lock.unlink(missing_ok=True)

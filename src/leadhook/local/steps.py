@@ -4,11 +4,11 @@ import os
 import re
 from http import HTTPStatus
 
+from leadhook.command_error import CommandError
 from leadhook.local import project
 from leadhook.local.binaries import locate
 from leadhook.local.database import Database
 from leadhook.local.facts import GOOGLE, is_of_a_stack, service_environment
-from leadhook.local.failure import LocalStackError
 from leadhook.local.health import answers
 from leadhook.local.postgrest import PostgrestPorts, start_postgrest
 from leadhook.local.stack import Stack, leadhook
@@ -84,7 +84,7 @@ def install_webhooks(stack: Stack, database: Database, url: str) -> str:
     with stack.step("webhooks"):
         output = leadhook(stack, database, "webhooks", "install", "--url", url)
     if not (found := re.search(r"\bWEBHOOK_SECRETS=['\"]?(whsec_[A-Za-z0-9+/=]+)", output)):
-        raise LocalStackError("`leadhook webhooks install` did not print WEBHOOK_SECRETS")
+        raise CommandError("`leadhook webhooks install` did not print WEBHOOK_SECRETS")
     return found[1]
 
 

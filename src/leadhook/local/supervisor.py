@@ -9,8 +9,8 @@ from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import Self
 
+from leadhook.command_error import CommandError
 from leadhook.local.child import Child
-from leadhook.local.failure import LocalStackError
 
 POLL_S = 0.05
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -70,13 +70,13 @@ class Supervisor:
 
         Raises:
             Stopped: we were asked to stop meanwhile.
-            LocalStackError: a child died, or this one took too long.
+            CommandError: a child died, or this one took too long.
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise LocalStackError(f"{child.name} was not ready within {timeout_s:.0f} s; {last_words(child)}")
+                raise CommandError(f"{child.name} was not ready within {timeout_s:.0f} s; {last_words(child)}")
             time.sleep(POLL_S)
 
     def run(self, command: Sequence[str], env: Mapping[str, str]) -> str:
@@ -84,7 +84,7 @@ class Supervisor:
 
         Raises:
             Stopped: we were asked to stop meanwhile.
-            LocalStackError: a child died, or the program failed.
+            CommandError: a child died, or the program failed.
         """
         with subprocess.Popen(
             command, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
@@ -101,7 +101,7 @@ class Supervisor:
                 else:
                     break
         if process.returncode != 0:
-            raise LocalStackError(
+            raise CommandError(
                 f"`{' '.join(command)}` ended with code {process.returncode}:\n{(errors or output).strip()}"
             )
         return output
@@ -110,7 +110,7 @@ class Supervisor:
         """Sleep until somebody asks us to stop.
 
         Raises:
-            LocalStackError: a child died.
+            CommandError: a child died.
         """
         while not self._asked:
             self._check_children()
@@ -144,7 +144,7 @@ class Supervisor:
 
         Raises:
             Stopped: we were asked to stop.
-            LocalStackError: a child died.
+            CommandError: a child died.
         """
         if self._asked:
             raise Stopped
@@ -153,7 +153,7 @@ class Supervisor:
     def _check_children(self) -> None:
         for child in self.children:
             if child.returncode() is not None:
-                raise LocalStackError(f"{child.name} {ending(child)}; {last_words(child)}")
+                raise CommandError(f"{child.name} {ending(child)}; {last_words(child)}")
 
 
 def ending(child: Child) -> str:

@@ -5,12 +5,12 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 
+from leadhook.command_error import CommandError
 from leadhook.local import project
 from leadhook.local.binaries import refuse_unsupported
 from leadhook.local.database import Database
 from leadhook.local.demo.follow import follow
 from leadhook.local.demo.play import console_of, play
-from leadhook.local.failure import LocalStackError
 from leadhook.local.sample import insert_sample
 from leadhook.local.stack import Options, Stack, service_port
 from leadhook.local.state import State
@@ -23,7 +23,7 @@ def up(options: Options, say: Callable[[str], None] = print) -> None:
     """Start everything, play the demo on an empty database, and show new answers until a signal comes.
 
     Raises:
-        LocalStackError: something could not start, or died.
+        CommandError: something could not start, or died.
     """
     refuse_unsupported()
     with suppress(Stopped), running(options, say) as (stack, facts):
@@ -35,7 +35,7 @@ def up(options: Options, say: Callable[[str], None] = print) -> None:
                 _show(stack, facts)
             except psycopg.Error as error:
                 stack.supervisor.check()
-                raise LocalStackError(f"the database of the local stack failed: {error}") from error
+                raise CommandError(f"the database of the local stack failed: {error}") from error
         stack.supervisor.watch()
 
 
@@ -53,7 +53,7 @@ def running(options: Options, say: Callable[[str], None] = print) -> Iterator[tu
 
     Raises:
         Stopped: a signal came while it started.
-        LocalStackError: something could not start, or died.
+        CommandError: something could not start, or died.
     """
     state = State(options.state_dir)
     with state.held(), Supervisor(say) as supervisor:

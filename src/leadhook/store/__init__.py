@@ -2,24 +2,57 @@
 
 from leadhook.store.client import Store, open_store
 from leadhook.store.errors import StoreError
-from leadhook.store.replays import DryRun, LeadProgress, ReplaySlice, ReplayStatus
+from leadhook.store.operators import (
+    Admission,
+    Backlog,
+    BudgetSet,
+    HeldGroup,
+    NeededBudget,
+    Paused,
+    ReleasedSlice,
+    Resumed,
+    Scope,
+)
+from leadhook.store.replays import (
+    DryRun,
+    LeadProgress,
+    ReplayCount,
+    Replays,
+    ReplaySlice,
+    ReplayStatus,
+    ReplaySummary,
+    count_replay,
+)
 from leadhook.store.replies import KeyCounts, ReplayedLead, ReplayReply, RestingKey, RingSettings, SeenWorker, Status
 from leadhook.store.text import cleaned
 
 __all__ = [
+    "Admission",
+    "Backlog",
+    "BudgetSet",
     "DryRun",
+    "HeldGroup",
     "KeyCounts",
     "LeadProgress",
+    "NeededBudget",
+    "Paused",
+    "ReleasedSlice",
+    "ReplayCount",
     "ReplayReply",
     "ReplaySlice",
     "ReplayStatus",
+    "ReplaySummary",
     "ReplayedLead",
+    "Replays",
     "RestingKey",
+    "Resumed",
     "RingSettings",
+    "Scope",
     "SeenWorker",
     "Status",
     "Store",
     "StoreError",
     "cleaned",
+    "count_replay",
     "open_store",
 ]

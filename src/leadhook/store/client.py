@@ -29,6 +29,7 @@ from leadhook.domain.lead import Lead
 from leadhook.domain.spend import Terms
 from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
+from leadhook.store.operators import OperatorCalls
 from leadhook.store.replays import ReplayCalls
 from leadhook.store.replies import Status, to_batch
 from leadhook.store.text import cleaned
@@ -37,7 +38,7 @@ from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class Store(ReplayCalls):
+class Store(ReplayCalls, OperatorCalls):
     """The functions `public.leadhook_*`. Every method raises `StoreError`, and nothing else, when it fails.
 
     All of them may be repeated when their outcome is unknown.
@@ -186,7 +187,7 @@ async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Asy
     Raises:
         StoreError: the URL or the key is not one.
     """
-    async with open_transport(url) as transport:
+    async with open_transport(url, timeout_s) as transport:
         options = AsyncClientOptions(httpx_client=transport, auto_refresh_token=False, persist_session=False)
         try:
             client = await acreate_client(url, key, options)

@@ -19,10 +19,10 @@ _LIMITS: Final = httpx.Limits(max_connections=20, max_keepalive_connections=20, 
 
 
 @asynccontextmanager
-async def open_transport(url: str) -> AsyncIterator[httpx.AsyncClient]:
+async def open_transport(url: str, timeout_s: float = TIMEOUT_S) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client for this address whose refusals are raised as `StoreError`."""
     async with HttpxAiohttpClient(
-        timeout=TIMEOUT_S,
+        timeout=timeout_s,
         limits=_LIMITS,
         event_hooks={"response": [_raise_refusal]},
         proxy=network.proxy_for(url),

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-import anyio
 import structlog
 from pydantic import (
     AfterValidator,
@@ -16,9 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from leadhook.domain.forecast import Spending, forecast
 from leadhook.observability.events import Event
-from leadhook.store import DryRun, ReplayReply, StoreError
+from leadhook.store import ReplayCount, ReplayReply, StoreError, count_replay
 from leadhook.web.openapi import Answer, Body, Call, operation
 from leadhook.web.problems import Problem
 from leadhook.web.state import State
@@ -27,7 +25,6 @@ LARGEST_REPLAY: Final = 256 * 1024
 RETRY_AFTER_S: Final = "10"
 DRY_RUN_S: Final = 20.0
 """A dry run that takes longer answers what it has counted so far."""
-SAMPLE: Final = 10
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -257,34 +254,18 @@ async def _begin(state: State, wanted: ReplayRequest, actor: str) -> ReplayReply
 
 async def _count(state: State, wanted: ReplayRequest) -> DryRunAnswer:
     fields = wanted.filter.fields() if wanted.filter else None
-    counts: dict[str, int] = {}
-    sample: list[str] = []
-    usage = Spending()
-    after: str | None = ""
-    deadline = anyio.current_time() + DRY_RUN_S
-    piece = DryRun()
-    while after is not None and anyio.current_time() < deadline:
-        most = None if wanted.limit is None else wanted.limit - _judged(counts)
-        piece = await state["replayer"].dry_run(wanted.named() or None, fields, most, after)
-        counts = {name: counts.get(name, 0) + piece.counts.get(name, 0) for name in counts | piece.counts}
-        sample = (sample + list(piece.sample))[:SAMPLE]
-        usage += piece.usage
-        after = None if wanted.limit is not None and _judged(counts) >= wanted.limit else piece.last_lead
+    found = await count_replay(state["replayer"], wanted.named() or None, fields, wanted.limit, within_s=DRY_RUN_S)
     return DryRunAnswer(
-        count=_judged(counts),
-        counts=counts,
-        complete=after is None,
-        forecast=_forecast(_judged(counts), usage, piece.average, max(1, state["slots"] * 3 // 4)),
-        sample=tuple(sample),
+        count=found.count,
+        counts=found.counts,
+        complete=found.complete,
+        forecast=_forecast(found, max(1, int(state["slots"] * 3 / 4))),
+        sample=found.sample,
     )
 
 
-def _judged(counts: dict[str, int]) -> int:
-    return counts.get("queued", 0) + counts.get("queued_after", 0)
-
-
-def _forecast(leads: int, usage: Spending, average: Spending, slots: float) -> Forecast | None:
-    found = forecast(leads, usage, average)
+def _forecast(count: ReplayCount, slots: float) -> Forecast | None:
+    found = count.forecast()
     if found is None:
         return None
     tokens = {name: round(getattr(found, name)) for name in Forecast.model_fields if name.endswith("_tokens")}
@@ -292,6 +273,6 @@ def _forecast(leads: int, usage: Spending, average: Spending, slots: float) -> F
         calls=round(found.calls),
         **tokens,
         cost_usd=found.cost_usd,
-        duration_s=round(found.model_ms / 1000 / min(slots, max(1, leads)), 1),
-        judged_before=usage.known,
+        duration_s=round(found.model_ms / 1000 / min(slots, max(1, count.count)), 1),
+        judged_before=count.usage.known,
     )

@@ -147,11 +147,11 @@ async def stop_replay(call: Call[Any]) -> ReplayStatusAnswer:
 def _answer(status: ReplayStatus, replay_id: int) -> ReplayStatusAnswer:
     if not status.found:
         raise Problem(404, f"There is no replay {replay_id}.")
-    progress = ProgressAnswer(total=sum(status.progress.values()), **status.progress)
+    progress = ProgressAnswer(total=status.total, **status.progress)
     usage = {name: round(getattr(status.usage, name)) for name in UsageAnswer.model_fields if name != "cost_usd"}
     return ReplayStatusAnswer(
         replay_id=status.replay_id,
-        state=_state(status.phase, progress),
+        state=status.state,
         actor=status.actor,
         reason=status.reason,
         created_at=status.created_at,
@@ -163,14 +163,6 @@ def _answer(status: ReplayStatus, replay_id: int) -> ReplayStatusAnswer:
         leads=tuple(_lead(lead) for lead in status.leads),
         next_after=status.leads[-1].lead_id if status.more else None,
     )
-
-
-def _state(phase: str, progress: ProgressAnswer) -> Literal["queueing", "running", "finished", "stopping", "stopped"]:
-    match phase:
-        case "queueing" | "stopping" | "stopped":
-            return phase
-        case _:
-            return "running" if progress.waiting or progress.leased else "finished"
 
 
 def _lead(lead: LeadProgress) -> LeadProgressAnswer:

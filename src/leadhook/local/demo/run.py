@@ -9,9 +9,9 @@ from typing import Final
 
 import psycopg
 
+from leadhook.command_error import CommandError
 from leadhook.local.binaries import refuse_unsupported
 from leadhook.local.demo.play import console_of, play
-from leadhook.local.failure import LocalStackError
 from leadhook.local.postgres import data_directory
 from leadhook.local.stack import Options
 from leadhook.local.supervisor import Stopped
@@ -36,7 +36,7 @@ def run(say: Callable[[str], None]) -> int:
     failed, 130 when interrupted. After a failure the directory stays, for its logs.
 
     Raises:
-        LocalStackError: the local stack can't run on this machine.
+        CommandError: the local stack can't run on this machine.
     """
     refuse_unsupported()
     for name, value in _SETTINGS.items():
@@ -69,7 +69,7 @@ def _run_in(directory: Path, say: Callable[[str], None]) -> int:
     except Stopped:
         say("interrupted; everything is stopped")
         return INTERRUPTED
-    except (LocalStackError, psycopg.Error) as error:
+    except (CommandError, psycopg.Error) as error:
         say(f"The demo failed: {error}\nThe logs are in {directory}.")
         return 1
     return 1 if found else 0

@@ -1,33 +1,35 @@
 """`leadhook status`: one screen, asked of the database itself, so that it works while the service is down."""
 
-import json
-import sys
 from collections.abc import Iterable
 from typing import Final
 
+from leadhook.cli.asking import ask
+from leadhook.cli.options import AsJson
+from leadhook.cli.output import INDENT, entry, line, open_console, print_json
 from leadhook.domain.moment import duration_words
 from leadhook.domain.spend import dollars
 from leadhook.domain.standing.words import count
-from leadhook.settings import Settings
+from leadhook.settings import load_settings
 from leadhook.store import Status
-from leadhook.terminal.asking import ask
-from leadhook.terminal.page import INDENT, entry, line, open_console
 from leadhook.web.readiness import Troubles, judge_all
 
 _FUNNEL: Final = ("waiting", "held", "ready", "leased", "done", "dead")
 
 
-def status(settings: Settings, *, as_json: bool) -> int:
-    """Ask and print; the exit code: 1 when something keeps leads from being worked on."""
+def status(*, as_json: AsJson = False) -> int:
+    """Show how everything stands on one screen: what keeps leads back, the funnel, keys, spend, the longest wait.
+
+    The exit code is 1 when something keeps leads back.
+
+    For example: `leadhook status --json`
+    """
+    settings = load_settings()
     found = ask(settings, lambda store: store.status())
     troubles = judge_all(found, settings.sweep_interval_sec)
     if as_json:
-        told = {
-            **found.model_dump(mode="json", by_alias=True),
-            "reasons": [str(trouble) for trouble in troubles.reasons],
-            "warnings": [str(trouble) for trouble in troubles.warnings],
-        }
-        sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
+        reasons = {"reasons": [str(trouble) for trouble in troubles.reasons]}
+        warnings = {"warnings": [str(trouble) for trouble in troubles.warnings]}
+        print_json({**found.model_dump(mode="json", by_alias=True), **reasons, **warnings})
     else:
         _print(found, troubles)
     return 1 if troubles.reasons else 0

@@ -43,3 +43,8 @@ def _wrap(line: str) -> str:
             break_on_hyphens=False,
         )
     )
+
+
+def printable(text: str) -> str:
+    """Without what would move the cursor or turn the writing round: ids, tags and subjects are strangers' text."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

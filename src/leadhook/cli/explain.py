@@ -1,17 +1,20 @@
-"""An explanation on a terminal: the sentence first, the facts below, at any width."""
+"""`leadhook explain`: where a lead stands and why; the sentence first, the facts below, at any width."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Annotated, Final
 
+from cyclopts import Parameter
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
+from leadhook.cli.asking import ask
+from leadhook.cli.options import AsJson
+from leadhook.cli.output import INDENT, line, open_console, paragraph, print_json
 from leadhook.domain.dossier import Eligibility, PastResult, WebhookDelivery
 from leadhook.domain.explanation import ExplainedAttempt, Explanation
+from leadhook.domain.explanation import explain as put_into_words
 from leadhook.domain.moment import distance
 from leadhook.domain.spend import dollars
+from leadhook.settings import load_settings
 
 _PARTS: Final = (
     ("known", "public.all_leads has a row", "public.all_leads has no row"),
@@ -19,16 +22,22 @@ _PARTS: Final = (
     ("scrapped", "all_leads.scrapped is true", "all_leads.scrapped is not true"),
     ("has_prompts", "prompts has a row for its user and tag", "prompts has no row for its user and tag"),
 )
-INDENT: Final = 2
-_NAME_WIDTH: Final = 8
 
 
-def open_console() -> Console:
-    """Standard output; what strangers wrote is never taken for markup."""
-    return Console(highlight=False, markup=False, emoji=False)
+def explain(lead_id: Annotated[str, Parameter(help="As all_leads has it.")], *, as_json: AsJson = False) -> int:
+    """Show where a lead stands: what is missing, or what happens next and when; exit 1 when there is no such lead.
+
+    For example: `leadhook explain lead-17`
+    """
+    found = put_into_words(ask(load_settings(), lambda store: store.explain(lead_id)))
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        _show(found, open_console())
+    return 1 if found.state == "unknown" else 0
 
 
-def show(found: Explanation, console: Console) -> None:
+def _show(found: Explanation, console: Console) -> None:
     """Print it all; what there is none of is left out."""
     line(console, f"{found.lead_id}: {found.state}", "bold")
     line(console, found.sentence)
@@ -51,36 +60,6 @@ def show(found: Explanation, console: Console) -> None:
             for replay in found.replays
         ),
     )
-
-
-def printable(text: str) -> str:
-    """Without what would move the cursor or turn the writing round: ids, tags and subjects are strangers' text."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-
-
-def line(console: Console, text: str, style: str = "", indent: int = 0) -> None:
-    """One line, broken between words on a terminal, and not at all for a program that reads it."""
-    if console.is_terminal:
-        console.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
-    else:
-        console.print(Text(" " * indent + printable(text), style=style), soft_wrap=True)
-
-
-def entry(console: Console, name: str, words: str, *, width: int = _NAME_WIDTH, style: str = "bold") -> None:
-    """A name and what there is to say of it, in two columns."""
-    if console.is_terminal:
-        grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=width)
-        grid.add_row(Text(name, style=style), Text(printable(words)))
-        console.print(grid)
-    else:
-        console.print(Text(f"{name:{width}} {printable(words)}"), soft_wrap=True)
-
-
-def paragraph(console: Console, text: str, style: str = "") -> None:
-    """Indented; line breaks in it stay."""
-    for part in text.splitlines() or [""]:
-        line(console, part, style, indent=INDENT)
 
 
 def _show_parts(eligibility: Eligibility, console: Console) -> None:

@@ -1,47 +1,45 @@
-"""`leadhook answers`: what the model said of the leads, asked of the database itself."""
+"""`leadhook answers`: what the model said about the leads."""
 
-import sys
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from typing import Annotated
 
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 
+from leadhook.cli.asking import ask
+from leadhook.cli.options import AsJson, ForTag, ForUser, in_utc
+from leadhook.cli.output import INDENT, line, open_console, paragraph, print_json
 from leadhook.domain.answers import Answers, LeadAnswer
 from leadhook.domain.moment import distance
-from leadhook.settings import Settings
-from leadhook.terminal.asking import ask
-from leadhook.terminal.page import INDENT, line, open_console, paragraph
+from leadhook.settings import load_settings
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which answers are listed."""
+def answers(
+    *,
+    user: ForUser = None,
+    tag: ForTag = None,
+    min_score: Annotated[
+        int | None, Parameter(validator=Number(gte=0, lte=100), help="Only scores from here on; 50 is contact.")
+    ] = None,
+    since: Annotated[datetime | None, Parameter(help="Only answers since then; UTC unless it names a zone.")] = None,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="How many at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest answer of each lead, the newest first: score, contact, subject and reason.
 
-    user_id: UUID | None = None
-    tag: str | None = None
-    min_score: int | None = None
-    since: datetime | None = None
-    limit: int = 20
+    With --json also message, criteria and flags.
 
-
-def answers(settings: Settings, wanted: Wanted, *, as_json: bool) -> int:
-    """Ask and print; an empty list is no failure."""
+    For example: `leadhook answers --min-score 50 --limit 5`
+    """
     found = ask(
-        settings,
-        lambda store: store.answers(
-            user_id=wanted.user_id,
-            tag=wanted.tag,
-            min_score=wanted.min_score,
-            since=wanted.since,
-            limit=wanted.limit,
-        ),
+        load_settings(),
+        lambda store: store.answers(user_id=user, tag=tag, min_score=min_score, since=in_utc(since), limit=limit),
     )
     if as_json:
-        sys.stdout.write(f"{found.model_dump_json(indent=2)}\n")
+        print_json(found.model_dump(mode="json"))
     else:
         _print(found, open_console())
-    return 0
 
 
 def _print(found: Answers, console: Console) -> None:

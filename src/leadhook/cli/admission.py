@@ -1,0 +1,175 @@
+"""`leadhook pause`, `leadhook resume` and `leadhook budget`: what may not be claimed now."""
+
+from typing import Annotated
+from uuid import UUID
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from leadhook.cli.asking import actor, ask, when_free
+from leadhook.cli.options import AsJson, ForTag, ForUser, Yes, scope
+from leadhook.cli.output import confirm, line, open_console, print_json
+from leadhook.domain.spend import dollars
+from leadhook.domain.standing.words import resume_command
+from leadhook.settings import load_settings
+from leadhook.store import Admission, NeededBudget, Scope
+
+pause_app = App(name="pause")
+budget_app = App(name="budget")
+
+MOST_USD = 1_000_000
+"""A day. More is a slip of the finger."""
+Dollars = Annotated[float, Parameter(validator=Number(gte=0, lte=MOST_USD), help="Dollars a day.")]
+
+
+@pause_app.default
+def pause(
+    *,
+    user: ForUser = None,
+    tag: ForTag = None,
+    reason: Annotated[str | None, Parameter(help="Why; it is kept.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop claiming leads: of a user and tag, of a user, or all. Leads in progress are finished; the others wait.
+
+    For example: `leadhook pause --user 00000000-0000-4000-8000-000000000001 --reason "wrong prompt"`
+    """
+    whose = scope(user, tag)
+    reply = ask(load_settings(), lambda store: when_free(lambda: store.pause(whose, actor(), reason)))
+    if as_json:
+        print_json({**whose.model_dump(mode="json"), **reply.model_dump()})
+        return
+    end = f"`{resume_command(user, tag)}` ends it"
+    if reply.already:
+        line(open_console(), f"{whose} was paused already; that pause stays as it was, and {end}")
+    else:
+        line(open_console(), f"{whose} is paused: leads wait, those in progress are finished; {end}")
+
+
+@pause_app.command(name="list")
+def list_pauses(*, as_json: AsJson = False) -> None:
+    """List all pauses, with the command that ends each.
+
+    For example: `leadhook pause list`
+    """
+    pauses = ask(load_settings(), lambda store: store.admission()).pauses
+    if as_json:
+        print_json({"pauses": [pause.model_dump(mode="json") for pause in pauses]})
+        return
+    console = open_console()
+    for found in pauses:
+        why = f": {found.reason}" if found.reason else ""
+        whose = Scope(user_id=found.user_id, tag=found.tag)
+        line(console, f"{whose} is paused since {found.paused_at:%Y-%m-%d %H:%M %Z} by {found.actor}{why}")
+        line(console, f"→ `{resume_command(found.user_id, found.tag)}` ends it", indent=2)
+    if not pauses:
+        line(console, "nothing is paused")
+
+
+def resume(*, user: ForUser = None, tag: ForTag = None, as_json: AsJson = False) -> None:
+    """End the pause of exactly this user and tag, of this user, or of everything.
+
+    For example: `leadhook resume --user 00000000-0000-4000-8000-000000000001`
+    """
+    whose = scope(user, tag)
+    reply = ask(load_settings(), lambda store: when_free(lambda: store.resume(whose, actor())))
+    if as_json:
+        print_json({**whose.model_dump(mode="json"), **reply.model_dump(mode="json")})
+        return
+    console = open_console()
+    line(
+        console,
+        f"{whose} is resumed" if reply.resumed else f"there is no pause of exactly {whose}: nothing was changed",
+    )
+    for other in reply.pauses:
+        line(console, f"still paused: {other}; `{resume_command(other.user_id, other.tag)}` ends it")
+
+
+@budget_app.command(name="set")
+def set_budget(daily_usd: Dollars, *, user: ForUser = None, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Limit what the leads of a user, or all leads together, may cost in a day of UTC; all of today counts.
+
+    Asks first where this stops leads or lets waiting ones go on.
+
+    For example: `leadhook budget set 5`
+    """
+    _change_budget(user, daily_usd, yes=yes, as_json=as_json)
+
+
+@budget_app.command(name="clear")
+def clear_budget(*, user: ForUser = None, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Remove the budget: what its leads cost is not limited any more. Asks first where there is one.
+
+    For example: `leadhook budget clear --user 00000000-0000-4000-8000-000000000001`
+    """
+    _change_budget(user, None, yes=yes, as_json=as_json)
+
+
+@budget_app.command(name="show")
+def show_budgets(*, as_json: AsJson = False) -> None:
+    """Show what is left of each budget, and what was spent, reserved and wasted today.
+
+    For example: `leadhook budget show --json`
+    """
+    found = ask(load_settings(), lambda store: store.admission())
+    if as_json:
+        print_json(found.model_dump(mode="json", include={"budgets", "spend"}))
+        return
+    console = open_console()
+    for budget in found.budgets:
+        line(console, _describe(budget))
+    if not found.budgets:
+        line(console, "there is no budget: what leads cost is not limited")
+    spend = found.spend
+    line(
+        console,
+        f"today (UTC): {dollars(spend.spent_usd)} spent, {dollars(spend.wasted_usd)} of it wasted, "
+        f"{dollars(spend.reserved_usd)} reserved for leads in progress",
+    )
+
+
+def _change_budget(user: UUID | None, daily_usd: float | None, *, yes: bool, as_json: bool) -> None:
+    settings = load_settings()
+    if not yes:
+        consequence = _consequence(ask(settings, lambda store: store.admission()), user, daily_usd)
+        if consequence:
+            line(open_console(to_stderr=as_json), consequence)
+            confirm("Change the budget?", "--yes changes it.")
+    reply = ask(settings, lambda store: when_free(lambda: store.set_budget(user, daily_usd, actor())))
+    whose = Scope(user_id=user)
+    if as_json:
+        print_json({"user_id": whose.model_dump(mode="json")["user_id"], **reply.model_dump()})
+    elif daily_usd is None:
+        line(open_console(), f"{whose} has no budget: what its leads cost is not limited")
+    else:
+        left = dollars(max(reply.left_usd or 0, 0))
+        line(open_console(), f"budget for {whose}: {dollars(daily_usd)} a day (UTC); {left} left today")
+
+
+def _consequence(found: Admission, user: UUID | None, daily_usd: float | None) -> str | None:
+    """What the change does at once, where it stops leads or lets waiting ones go on; None where it does neither."""
+    before = next((budget for budget in found.budgets if budget.user_id == user), None)
+    whose = Scope(user_id=user)
+    if daily_usd is None:
+        return None if before is None else f"{_describe(before)}. Without it, what {whose} costs is not limited."
+    used = found.spend.spent_usd + found.spend.reserved_usd if user is None else 0
+    used = used if before is None else before.daily_usd - before.left_usd
+    spent = f"{dollars(used)} of {dollars(daily_usd)} a day {'is' if used else 'are'} spent or reserved today"
+    if daily_usd <= used:
+        return f"{whose}: {spent}: its leads wait for midnight UTC or a higher budget."
+    if before is not None and before.spent:
+        return f"{whose}: {spent}: its waiting leads go on at once, for up to {dollars(daily_usd - used)} today."
+    return None
+
+
+def _describe(budget: NeededBudget) -> str:
+    words = (
+        f"{Scope(user_id=budget.user_id)}: {dollars(budget.daily_usd)} a day, {dollars(max(budget.left_usd, 0))} left"
+    )
+    if not (budget.spent or budget.too_small):
+        return words
+    need = "" if budget.needed_usd is None else f": a waiting lead may cost up to {dollars(budget.needed_usd)}"
+    if budget.too_small:
+        return f"{words}; too small{need or ' for any lead'}"
+    what = f"too little is left{need}" if budget.left_usd > 0 else "spent"
+    return f"{words}; {what}; leads wait for midnight UTC or a higher budget"

@@ -1,0 +1,63 @@
+"""Operator commands ask the project's API as the service does, with SUPABASE_URL and its key; they need no service."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Final, TypeVar
+
+from leadhook import advice
+from leadhook.command_error import CommandError
+from leadhook.settings import Settings, SettingsError
+from leadhook.store import Store, StoreError, open_store
+
+Answer = TypeVar("Answer")
+
+TIMEOUT_S: Final = 40.0
+"""Longer than the slowest function for operators may take."""
+LOCK_NOT_AVAILABLE: Final = "55P03"
+PATIENCE_S: Final = 60.0
+PAUSE_S: Final = 0.5
+
+
+def ask(settings: Settings, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
+    """Open the store, ask, close it.
+
+    Raises:
+        SettingsError: SUPABASE_URL or the key is wrong.
+        CommandError: the database refused or could not be asked.
+    """
+
+    async def asked() -> Answer:
+        key = settings.supabase_key.get_secret_value()
+        async with open_store(settings.supabase_url, key, timeout_s=TIMEOUT_S) as store:
+            return await question(store)
+
+    try:
+        return asyncio.run(asked())
+    except StoreError as error:
+        # Where the key is refused, the key itself says more.
+        problem = advice.key_problem(settings) if error.kind == "misconfigured" else None
+        if problem or error.wrong_settings:
+            raise SettingsError(problem or error.reason) from None
+        raise CommandError(error.reason, exit_code=2 if error.kind == "caller_bug" else 1) from None
+
+
+async def when_free(call: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Repeat a call that changed nothing because another transaction holds a lock, for a minute at most."""
+    give_up_at = monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await call()
+        except StoreError as error:
+            if error.code != LOCK_NOT_AVAILABLE or monotonic() >= give_up_at:
+                raise
+        await asyncio.sleep(PAUSE_S)
+
+
+def actor() -> str:
+    """Who is recorded as having asked: `cli:` and the name of the account on this machine."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "cli:unknown"

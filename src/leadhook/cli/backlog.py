@@ -1,0 +1,189 @@
+"""`leadhook backlog`: the leads that were eligible before leadhook came; they are held until released."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Final
+from uuid import UUID
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+
+from leadhook.cli.asking import ask, when_free
+from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, in_utc
+from leadhook.cli.output import confirm, line, open_console, print_json
+from leadhook.domain.forecast import Estimate, estimate
+from leadhook.prices import price_here
+from leadhook.settings import load_settings
+from leadhook.store import Backlog, Store
+
+app = App(name="backlog")
+
+_NO_LIMIT: Final = 2**31 - 1
+_GROUPS_SHOWN: Final = 20
+_REPORT_EACH: Final = 5_000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which held leads a release means; `redo` includes those with a row in `llm_response`, which is replaced."""
+
+    user: UUID | None = None
+    tag: str | None = None
+    since: datetime | None = None
+    limit: int | None = None
+    redo: bool = False
+
+    async def find(self, store: Store) -> Backlog:
+        """The part of the backlog that is meant."""
+        return await store.backlog(self.user, self.tag, self.since, redo=self.redo)
+
+    def count(self, found: Backlog) -> int:
+        """How many leads a release would queue."""
+        return min(found.releasable(redo=self.redo), self.limit or _NO_LIMIT)
+
+    def estimate(self, found: Backlog) -> Estimate:
+        """What they would cost."""
+        return estimate(found.size, price_here(os.environ), self.count(found))
+
+    def left_out(self, answered: int) -> str:
+        """The leads that stay held because they have an answer."""
+        if self.redo or not answered:
+            return ""
+        return f"; {answered} have an answer in llm_response and stay held (--redo releases them too)"
+
+
+@dataclass
+class Released:
+    """What a release came to."""
+
+    released: int = 0
+    answered: int = 0
+    unwanted: int = 0
+
+
+@app.command
+def status(*, as_json: AsJson = False) -> None:
+    """Show how many leads are held, whose they are, and whether something else processes leads too.
+
+    For example: `leadhook backlog status`
+    """
+    found = ask(load_settings(), lambda store: Wanted().find(store))
+    if as_json:
+        size = Wanted().estimate(found).model_dump(mode="json")
+        held = sum(group.held for group in found.groups)
+        print_json({**found.model_dump(mode="json", exclude={"size"}), "held": held, "estimate": size})
+        return
+    console = open_console()
+    for words in [*_describe_round(found), *_describe_groups(found)]:
+        line(console, words)
+    if found.groups:
+        line(console, str(Wanted().estimate(found)))
+    for words in describe_others(found):
+        line(console, words)
+
+
+@app.command
+def release(
+    *,
+    user: ForUser = None,
+    tag: ForTag = None,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=1), help="How many at most.")] = None,
+    since: Annotated[
+        datetime | None,
+        Parameter(help="Only groups whose newest prompts row is not older; UTC unless it names a zone."),
+    ] = None,
+    redo: Annotated[
+        bool, Parameter(negative="", help="Also leads that have an answer in llm_response; it is replaced.")
+    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Queue held leads behind fresh ones: groups with the newest prompts row first, then by lead_id.
+
+    Shows how many leads that is and what they may cost, and asks. Works in slices of 500; Ctrl-C ends it between two of
+    them. A lead that is no longer eligible is not released.
+
+    For example: `leadhook backlog release --limit 100 --dry-run`
+    """
+    settings = load_settings()
+    wanted = Wanted(user, tag, in_utc(since), limit, redo)
+    console = open_console(to_stderr=as_json and not dry_run)
+    if dry_run or not yes:
+        found = ask(settings, wanted.find)
+        _preview(wanted, found, console, as_json=as_json and dry_run)
+        if dry_run:
+            return
+        confirm("Release them?", "--yes releases them; --dry-run only counts.")
+    done = ask(settings, lambda store: release_all(store, wanted, console))
+    if as_json:
+        print_json(vars(done))
+        return
+    line(console, f"{done.released} leads released; fresh leads go first{wanted.left_out(done.answered)}")
+    if done.unwanted:
+        line(console, f"{done.unwanted} leads were no longer eligible, and wait")
+
+
+async def release_all(store: Store, wanted: Wanted, console: Console) -> Released:
+    """Release slice by slice; each is a transaction, so what was released before an error stays released."""
+    found = await wanted.find(store)
+    total, done, reported = wanted.count(found), Released(), 0
+    for group in found.groups:
+        after: str | None = ""
+        while after is not None and (left := (wanted.limit or _NO_LIMIT) - done.released) > 0:
+            piece = await when_free(partial(store.release_backlog, group, after, left, redo=wanted.redo))
+            done.released += piece.released
+            done.answered += piece.answered
+            done.unwanted += piece.unwanted
+            after = piece.last_lead
+            if done.released - reported >= _REPORT_EACH:
+                reported = done.released
+                line(console, f"{reported} of about {total} released")
+    return done
+
+
+def _preview(wanted: Wanted, found: Backlog, console: Console, *, as_json: bool) -> None:
+    count, answered = wanted.count(found), sum(group.answered for group in found.groups)
+    size = wanted.estimate(found)
+    if as_json:
+        print_json({"dry_run": True, "count": count, "answered": answered, "estimate": size.model_dump(mode="json")})
+        return
+    line(console, f"{count} leads would be released{wanted.left_out(answered)}")
+    line(console, str(size))
+
+
+def describe_others(found: Backlog) -> list[str]:
+    """Whether something else marks leads as sent: a predecessor that was not stopped, or someone by hand."""
+    seen = {
+        "held leads were marked as sent by something else": sum(group.sent for group in found.groups),
+        "leads were marked as sent by something else in the last 24 hours while leadhook had leased them": (
+            found.sent_while_leased
+        ),
+    }
+    lines = [f"{count} {words}" for words, count in seen.items() if count]
+    advice = "is the predecessor still running? Each such lead may be paid for twice; docs/takeover.md has the cutover"
+    return [*lines, advice] if lines else []
+
+
+def _describe_round(found: Backlog) -> Iterator[str]:
+    if found.first_round_finished_at is None:
+        fate = "held" if found.backlog == "hold" else "processed at once (backlog = run)"
+        yield f"the first sweep round is not finished yet: what it finds eligible is {fate}"
+    else:
+        yield f"the first sweep round was finished at {found.first_round_finished_at:%Y-%m-%d %H:%M:%S %Z}"
+    held = sum(group.held for group in found.groups)
+    released = f"{found.released} released or replayed ones wait for a free slot, {found.leased} are in progress"
+    yield f"{held} leads are held; {released}"
+
+
+def _describe_groups(found: Backlog) -> Iterator[str]:
+    for group in found.groups[:_GROUPS_SHOWN]:
+        asked = f", last asked for at {group.asked_at:%Y-%m-%d %H:%M}" if group.asked_at else ""
+        name = f"user {group.user_id}, tag {group.tag}"
+        yield f"  {name}: {group.held} held, {group.answered} of them answered before{asked}"
+    if len(found.groups) > _GROUPS_SHOWN:
+        yield f"  and {len(found.groups) - _GROUPS_SHOWN} more users and tags"

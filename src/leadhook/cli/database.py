@@ -1,0 +1,138 @@
+"""The commands that change the database with its owner's rights: they need DATABASE_URL, and nothing else does."""
+
+import asyncio
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from leadhook.cli.options import Yes
+from leadhook.cli.output import confirm
+from leadhook.cli.printing import tell
+from leadhook.command_error import MisuseError
+from leadhook.install.copies import copy_migrations
+from leadhook.install.files import read_migrations, read_webhook_steps
+from leadhook.install.install import Order
+from leadhook.install.install import install as install_everything
+from leadhook.install.migrate import migrate as migrate_database
+from leadhook.install.plan import make_plan
+from leadhook.install.ringing import check_url
+from leadhook.install.uninstall import describe_purge
+from leadhook.install.uninstall import uninstall as uninstall_from_database
+from leadhook.install.webhooks import install_webhooks as install_into_database
+from leadhook.prices import price_here
+
+webhooks_app = App(name="webhooks")
+
+
+def _is_reachable(_: object, url: str | None) -> None:
+    if url is not None:
+        check_url(url)
+
+
+_URL_HELP = "Where the database reaches the service, e.g. https://leads.example.com/webhooks/leads."
+WebhookUrl = Annotated[str, Parameter(validator=_is_reachable, help=_URL_HELP)]
+OptionalUrl = Annotated[str | None, Parameter(validator=_is_reachable, help=_URL_HELP)]
+
+
+def migrate(
+    *,
+    copy_to: Annotated[
+        Path | None,
+        Parameter(help="Write the files into this directory (supabase/migrations) instead, for the Supabase CLI."),
+    ] = None,
+) -> None:
+    """Bring the database of DATABASE_URL to this version; repeatable, and harmless while the application writes.
+
+    DATABASE_URL is the direct connection (or the session pooler) of a role that may create tables; on a hosted project
+    that is `postgres`. With --copy-to no database is touched.
+
+    For example: `leadhook migrate --copy-to supabase/migrations`
+    """
+    if copy_to is None:
+        asyncio.run(migrate_database(_database_url(), read_migrations(), tell))
+    else:
+        copy_migrations(read_migrations(), copy_to, tell)
+
+
+@webhooks_app.command(name="install")
+def install_webhooks(*, url: WebhookUrl) -> None:
+    """Create the triggers on the application's tables and store where they send webhooks to; repeatable.
+
+    Works on the database of DATABASE_URL, after `leadhook migrate`. URL and secret are kept in Supabase Vault. The
+    secret is made once; the line that sets WEBHOOK_SECRETS for the service is the only output on stdout.
+
+    For example: `leadhook webhooks install --url https://leads.example.com/webhooks/leads`
+    """
+    say = partial(tell, file=sys.stderr)
+    secret = asyncio.run(install_into_database(_database_url(), url, read_migrations(), read_webhook_steps(), say))
+    sys.stdout.write(f"WEBHOOK_SECRETS={secret}\n")
+
+
+def install(
+    *,
+    url: OptionalUrl = None,
+    plan: Annotated[bool, Parameter(negative="", help="Only show what would be done.")] = False,
+    yes: Yes = False,
+    lock_down: Annotated[
+        bool, Parameter(negative="", help="Enable row level security on the five tables where outsiders get in.")
+    ] = False,
+    backlog: Annotated[
+        Literal["hold", "run"], Parameter(help="Leads that are eligible already: hold until released, or run at once.")
+    ] = "hold",
+) -> None:
+    """Install leadhook in the database of DATABASE_URL: shows a plan, asks, then does all of it; repeatable.
+
+    That is `migrate`, `webhooks install`, and the first sweep round, which holds the backlog. The line that sets
+    WEBHOOK_SECRETS for the service is the only output on stdout.
+
+    For example: `leadhook install --url https://leads.example.com/webhooks/leads`
+    """
+    if url is None and not plan:
+        raise MisuseError("nothing was changed: --url says where the database sends webhooks to; --plan needs none")
+    say = tell if plan else partial(tell, file=sys.stderr)
+    database_url, migrations, steps = _database_url(), read_migrations(), read_webhook_steps()
+    for line in asyncio.run(make_plan(database_url, migrations, steps, price_here(os.environ))):
+        say(line)
+    if plan or url is None:
+        return
+    if not yes:
+        confirm("Install?", "--yes installs what the plan says.")
+    secret = asyncio.run(install_everything(database_url, Order(url, backlog, lock_down), migrations, steps, say))
+    sys.stdout.write(f"WEBHOOK_SECRETS={secret}\n")
+
+
+def uninstall(
+    *,
+    purge: Annotated[
+        bool, Parameter(negative="", help="Drop the schema leadhook too: jobs, attempts, verdicts, settings.")
+    ] = False,
+    yes: Annotated[bool, Parameter(negative="", help="Do not ask before a purge.")] = False,
+) -> None:
+    """Remove leadhook from the database of DATABASE_URL: triggers, index, functions and Vault entries; repeatable.
+
+    The application's tables stay as they are. Stop the service first: it can do nothing without the functions. Without
+    --purge the schema leadhook stays, so that a later install finds what is known of each lead; what was still to be
+    done is held then. --purge shows what would be dropped, and asks.
+
+    For example: `leadhook uninstall --purge`
+    """
+    database_url = _database_url()
+    if purge and not yes:
+        for line in asyncio.run(describe_purge(database_url)):
+            tell(line, file=sys.stderr)
+        confirm("Drop all of it?", "--yes drops it.")
+    asyncio.run(uninstall_from_database(database_url, purge=purge, tell=tell))
+
+
+def _database_url() -> str:
+    url = os.environ.get("DATABASE_URL", "").strip()
+    if not url:
+        raise MisuseError(
+            "DATABASE_URL is not set: the direct connection of the database's owner, "
+            "like postgresql://postgres:PASSWORD@db.PROJECT.supabase.co:5432/postgres"
+        )
+    return url

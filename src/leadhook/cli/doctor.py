@@ -1,0 +1,60 @@
+"""`leadhook doctor`: the findings as they are made; what is looked at is in `leadhook.doctor`."""
+
+import asyncio
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from leadhook.cli.options import AsJson
+from leadhook.cli.output import entry, line, open_console, print_json
+from leadhook.doctor import Finding, Level, examine
+from leadhook.domain.standing.words import amount
+
+_SIGNS: Final = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level.FAULT: ("fault", "red")}
+_NAMES_WIDTH: Final = 18
+
+
+def doctor(
+    *,
+    live: Annotated[
+        bool, Parameter(negative="", help="Ask Google about every key; the question costs nothing.")
+    ] = False,
+    service: Annotated[
+        str | None,
+        Parameter(help="Where the service is, e.g. https://leads.example.com; else where the database rings."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Check everything that can be wrong: settings, database, webhooks, keys, service; explain how to fix it.
+
+    Uses what is set: SUPABASE_URL and its key, DATABASE_URL for the database's own side. Nothing is changed; one
+    webhook that names no lead is sent. The exit code is 1 when something is at fault, 2 when a setting is.
+
+    For example: `leadhook doctor --live`
+    """
+    console = open_console()
+    found: list[Finding] = []
+
+    def report(finding: Finding) -> None:
+        found.append(finding)
+        if not as_json:
+            _show(finding, console)
+
+    asyncio.run(examine(report, live=live, at=service.rstrip("/") if service else None))
+    counts = {level: sum(finding.level is level for finding in found) for level in Level}
+    if as_json:
+        print_json({"counts": counts, "findings": [finding.model_dump() for finding in found]})
+    else:
+        faults, warnings = amount(counts[Level.FAULT], "fault"), amount(counts[Level.WARNING], "warning")
+        line(console, f"{faults}, {warnings}, {counts[Level.OK]} ok")
+    if any(finding.level is Level.FAULT and finding.about == "settings" for finding in found):
+        return 2
+    return 1 if counts[Level.FAULT] else 0
+
+
+def _show(finding: Finding, console: Console) -> None:
+    word, colour = _SIGNS[finding.level]
+    entry(console, f"{word:8}{finding.about}", finding.sentence, width=_NAMES_WIDTH, style=colour)
+    if finding.mend:
+        entry(console, "", f"→ {finding.mend}", width=_NAMES_WIDTH)

@@ -1,0 +1,32 @@
+"""Options that several commands share."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from cyclopts import Parameter
+
+from leadhook.command_error import MisuseError
+from leadhook.store import Scope
+
+ForUser = Annotated[UUID | None, Parameter(help="Only leads of this user_id.")]
+ForTag = Annotated[str | None, Parameter(help="Only leads of this tag.")]
+AsJson = Annotated[bool, Parameter("--json", negative="", help="Print one JSON object, for programs.")]
+Yes = Annotated[bool, Parameter(negative="", help="Do not ask.")]
+DryRun = Annotated[bool, Parameter(negative="", help="Only count and estimate the cost; change nothing.")]
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """A time without a zone is UTC."""
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def scope(user: UUID | None, tag: str | None) -> Scope:
+    """Whose leads are meant.
+
+    Raises:
+        MisuseError: a tag without a user.
+    """
+    if tag is not None and user is None:
+        raise MisuseError("--tag needs --user: two users may have the same tag")
+    return Scope(user_id=user, tag=tag)

@@ -1,0 +1,79 @@
+"""What commands print: text for people, one JSON object for programs, and a question before a costly step."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from leadhook.cli.printing import printable
+from leadhook.command_error import CommandError, MisuseError
+
+INDENT: Final = 2
+_NAME_WIDTH: Final = 8
+
+
+def open_console(*, to_stderr: bool = False) -> Console:
+    """Standard output, or standard error where that belongs to a program; strangers' text is never taken for markup."""
+    return Console(highlight=False, markup=False, emoji=False, stderr=to_stderr)
+
+
+def line(console: Console, text: str, style: str = "", indent: int = 0) -> None:
+    """One line, broken between words on a terminal, and not at all for a program that reads it."""
+    if console.is_terminal:
+        console.print(Padding(Text(printable(text), style=style), (0, 0, 0, indent), expand=False))
+    else:
+        console.print(Text(" " * indent + printable(text), style=style), soft_wrap=True)
+
+
+def entry(console: Console, name: str, words: str, *, width: int = _NAME_WIDTH, style: str = "bold") -> None:
+    """A name and what there is to say about it, in two columns."""
+    if console.is_terminal:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=width)
+        grid.add_row(Text(name, style=style), Text(printable(words)))
+        console.print(grid)
+    else:
+        console.print(Text(f"{name:{width}} {printable(words)}"), soft_wrap=True)
+
+
+def paragraph(console: Console, text: str, style: str = "") -> None:
+    """Indented; line breaks in it stay."""
+    for part in text.splitlines() or [""]:
+        line(console, part, style, indent=INDENT)
+
+
+def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows under a heading."""
+    grid = Table(*columns)
+    for row in rows:
+        grid.add_row(*(Text(printable(cell)) for cell in row))
+    console.print(grid)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object."""
+    sys.stdout.write(f"{json.dumps(value, indent=2)}\n")
+
+
+def confirm(question: str, remedy: str) -> None:
+    """Ask on the terminal; returns when the answer is yes.
+
+    Args:
+        question: what is asked.
+        remedy: a sentence with the option that answers yes.
+
+    Raises:
+        CommandError: any other answer.
+        MisuseError: there is no terminal to ask at.
+    """
+    if not sys.stdin.isatty():
+        raise MisuseError(f"nothing was changed: there is no terminal to ask at. {remedy}")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise CommandError("nothing was changed")

@@ -1,0 +1,361 @@
+"""`leadhook replay`: score leads again. The command queues them and watches; the service scores them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from leadhook.cli.asking import actor, ask, when_free
+from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, in_utc
+from leadhook.cli.output import confirm, line, open_console, print_json, table
+from leadhook.command_error import CommandError, MisuseError
+from leadhook.domain.forecast import Spending
+from leadhook.domain.spend import dollars
+from leadhook.domain.standing.words import amount
+from leadhook.settings import load_settings
+from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, Store, count_replay
+from leadhook.web.readiness import judge_all
+
+app = App(name="replay")
+
+LOOK_EACH_S: Final = 1.0
+SLICE_EACH_S: Final = 0.1
+"""Fresh leads wait while a slice is queued; so there is a pause between two of them."""
+COUNT_S: Final = 60.0
+SHOWN: Final = 20
+LARGEST_REPLAY: Final = 1000
+LOW_PRIORITY_SHARE: Final = 3 / 4
+"""Of the service's slots."""
+_FIGURES: Final = ("calls", "input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")
+
+Score = Annotated[int | None, Parameter(validator=Number(gte=0, lte=100))]
+ReplayId = Annotated[int, Parameter(validator=Number(gte=0, lte=2**63 - 1), help="The number of the replay.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Selection:
+    """Which leads."""
+
+    lead_id: Annotated[tuple[str, ...], Parameter(negative="", help="This lead; may be given several times.")] = ()
+    all: Annotated[bool, Parameter(negative="", help="Every lead that leadhook knows.")] = False
+    user: ForUser = None
+    tag: ForTag = None
+    state: Annotated[
+        Literal["waiting", "ready", "leased", "done", "dead", "held"] | None,
+        Parameter(help="Only where the job is in this state."),
+    ] = None
+    outcome: Annotated[
+        Literal["saved", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"] | None,
+        Parameter(help="Only where the last attempt ended like this."),
+    ] = None
+    error_code: Annotated[str | None, Parameter(help="Only where the job has this error code.")] = None
+    score_min: Annotated[Score, Parameter(help="Only where the last score is not lower.")] = None
+    score_max: Annotated[Score, Parameter(help="Only where the last score is not higher.")] = None
+    prompt_version: Annotated[str | None, Parameter(help="Only where the last result came from this prompt.")] = None
+    since: Annotated[datetime | None, Parameter(help="Only what ended then or later; UTC unless it names a zone.")] = (
+        None
+    )
+    until: Annotated[datetime | None, Parameter(help="Only what ended before; UTC unless it names a zone.")] = None
+    limit: Annotated[
+        int | None,
+        Parameter(validator=Number(gte=1, lte=2**31 - 1), help="With a filter: how many at most, by lead_id."),
+    ] = None
+
+    @property
+    def lead_ids(self) -> list[str] | None:
+        """The ids, each once; None with a filter."""
+        return list(dict.fromkeys(self.lead_id)) or None
+
+    def filter(self) -> dict[str, Any] | None:
+        """The filter for the database; None where leads are named.
+
+        Raises:
+            MisuseError: no lead is asked for, or in two ways.
+        """
+        fields = {
+            "all": self.all or None,
+            "user_id": None if self.user is None else str(self.user),
+            "tag": self.tag,
+            "state": self.state,
+            "outcome": self.outcome,
+            "error_code": self.error_code,
+            "score_min": self.score_min,
+            "score_max": self.score_max,
+            "prompt_version": self.prompt_version,
+            "since": _as_text(self.since),
+            "until": _as_text(self.until),
+        }
+        given = {name: value for name, value in fields.items() if value is not None}
+        if bool(self.lead_id) == bool(given):
+            raise MisuseError("say which leads: by --lead-id, or by --user, --tag, --state … or --all")
+        if self.all and len(given) > 1:
+            raise MisuseError("--all stands alone: leave out the other filters, or --all")
+        if self.lead_id and (self.limit is not None or len(self.lead_id) > LARGEST_REPLAY):
+            raise MisuseError(f"--lead-id may be given {LARGEST_REPLAY:,} times, and without --limit")
+        return given or None
+
+
+EVERYTHING = Selection()
+
+
+@app.default
+def begin(
+    *,
+    selection: Selection = EVERYTHING,
+    reason: Annotated[str | None, Parameter(help="Why; it is kept.")] = None,
+    follow: Annotated[bool, Parameter(help="Watch until every lead is scored.")] = True,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> int:
+    """Score leads again, behind fresh ones, and watch; Ctrl-C leaves the replay running.
+
+    A filter shows how many leads that is and what they may cost, and asks; leads named by --lead-id are queued at once.
+    The exit code is 1 when a lead failed or could not be replayed.
+
+    For example: `leadhook replay --tag founders --score-max 49 --limit 200 --dry-run`
+    """
+    settings, fields = load_settings(), selection.filter()
+    if dry_run or (fields and not yes):
+        slots = max(1, settings.max_concurrency * LOW_PRIORITY_SHARE)
+        count = ask(
+            settings,
+            lambda store: count_replay(store, selection.lead_ids, fields, selection.limit, within_s=COUNT_S),
+        )
+        _show_count(count, slots, as_json=as_json and dry_run, console=open_console(to_stderr=as_json and not dry_run))
+        if dry_run:
+            return 0
+        confirm("Score them again?", "--yes does it; --dry-run only counts.")
+    reply = ask(settings, lambda store: when_free(lambda: _queue(store, selection, fields, reason)))
+    if reply.replay_id is None:
+        raise CommandError("the database began no replay")
+    refused = [lead for lead in reply.leads if lead.outcome in ("unknown", "not_eligible")]
+    console = open_console(to_stderr=as_json)
+    _show_start(reply, console)
+    status = _watch(reply.replay_id, console, until_scored=follow)
+    _show_status(status, as_json=as_json, refused=[lead.model_dump() for lead in refused])
+    return 1 if refused or status.progress.get("failed") else 0
+
+
+@app.command(name="list")
+def list_replays(
+    *,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="How many at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest replays: who asked for them, when, why, and what was queued.
+
+    For example: `leadhook replay list --limit 5`
+    """
+    found = ask(load_settings(), lambda store: store.replays(limit))
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    rows = [
+        (
+            str(replay.replay_id),
+            f"{replay.created_at:%Y-%m-%d %H:%M}",
+            replay.actor,
+            replay.phase,
+            _counts(replay.counts),
+            replay.reason or "",
+        )
+        for replay in found.replays
+    ]
+    if rows:
+        table(open_console(), ("id", "begun", "by", "state", "leads", "reason"), rows)
+    else:
+        line(open_console(), "there is no replay yet")
+
+
+@app.command(name="status")
+def show(
+    replay_id: ReplayId,
+    /,
+    *,
+    after: Annotated[str, Parameter(help="Only leads behind this lead_id.")] = "",
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="How many leads at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far a replay is, in all and by lead.
+
+    For example: `leadhook replay status 12`
+    """
+    status = _existing(
+        ask(load_settings(), lambda store: store.replay_status(replay_id, after=after, limit=limit)), replay_id
+    )
+    _show_status(status, as_json=as_json)
+    if as_json:
+        return
+    rows = [
+        (lead.lead_id, lead.state, "" if lead.score is None else str(lead.score), lead.reason or "")
+        for lead in status.leads
+    ]
+    if rows:
+        table(open_console(), ("lead", "state", "score", "reason"), rows)
+    if status.more:
+        line(open_console(), f"There are more leads: --after {status.leads[-1].lead_id} shows the next ones.")
+
+
+@app.command(name="follow")
+def follow_replay(replay_id: ReplayId, /, *, as_json: AsJson = False) -> int:
+    """Watch a replay until it has ended; exit 1 when a lead failed.
+
+    For example: `leadhook replay follow 12`
+    """
+    status = _watch(replay_id, open_console(to_stderr=as_json))
+    _show_status(status, as_json=as_json)
+    return 1 if status.progress.get("failed") else 0
+
+
+@app.command
+def stop(replay_id: ReplayId, /, *, as_json: AsJson = False) -> None:
+    """Stop a replay: leads that have not started go back to what they were, leads in progress are finished.
+
+    For example: `leadhook replay stop 12`
+    """
+    status = ask(load_settings(), lambda store: _stop(store, replay_id))
+    if status.state == "finished" and not as_json:
+        words = f"replay {replay_id} has finished already: there is nothing to stop, and nothing was changed"
+        line(open_console(), words)
+    else:
+        _show_status(status, as_json=as_json)
+
+
+async def _queue(
+    store: Store, selection: Selection, fields: Mapping[str, Any] | None, reason: str | None
+) -> ReplayReply:
+    if fields is None:
+        return await store.replay(selection.lead_ids or (), actor(), reason)
+    return await store.replay_filtered(fields, selection.limit, actor(), reason)
+
+
+async def _stop(store: Store, replay_id: int) -> ReplayStatus:
+    status = _existing(await when_free(lambda: store.stop_replay(replay_id)), replay_id)
+    while status.state == "stopping":
+        status = await _next_slice(store, replay_id)
+    return status
+
+
+def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> ReplayStatus:
+    """Queue what is still to be queued, and wait for the last lead unless only queueing is asked for."""
+    settings = load_settings()
+
+    async def watch(store: Store) -> ReplayStatus:
+        status = _existing(await store.replay_status(replay_id), replay_id)
+        if until_scored and status.unfinished:
+            for trouble in judge_all(await store.status(), settings.sweep_interval_sec).reasons:
+                line(console, f"! {trouble}", "yellow")
+        columns = (TextColumn("scored"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+            task = bar.add_task("", total=None)
+            while True:
+                bar.update(task, total=status.total or 1, completed=status.total - status.unfinished)
+                if status.state in ("queueing", "stopping"):
+                    status = await _next_slice(store, replay_id)
+                elif until_scored and status.unfinished:
+                    await asyncio.sleep(LOOK_EACH_S)
+                    status = await store.replay_status(replay_id)
+                else:
+                    return status
+
+    try:
+        return ask(settings, watch)
+    except KeyboardInterrupt:
+        line(
+            console,
+            f"replay {replay_id} goes on. To follow it: `leadhook replay follow {replay_id}`. "
+            f"To stop it: `leadhook replay stop {replay_id}`",
+        )
+        raise
+
+
+async def _next_slice(store: Store, replay_id: int) -> ReplayStatus:
+    """Queue or unqueue the next leads; the service does the same, and whoever comes first does it."""
+    await asyncio.sleep(SLICE_EACH_S)
+    await when_free(store.replay_slice)
+    return await store.replay_status(replay_id)
+
+
+def _existing(status: ReplayStatus, replay_id: int) -> ReplayStatus:
+    if not status.found:
+        raise CommandError(f"there is no replay {replay_id}; `leadhook replay list` shows the newest")
+    return status
+
+
+def _show_count(count: ReplayCount, slots: float, *, as_json: bool, console: Console) -> None:
+    found = count.forecast()
+    duration_s = None if found is None else round(found.model_ms / 1000 / min(slots, max(1, count.count)), 1)
+    if as_json:
+        figures = {} if found is None else _usage(found)
+        forecast = figures and {**figures, "duration_s": duration_s, "judged_before": count.usage.known}
+        fields = {"counts", "complete", "sample"}
+        shown = count.model_dump(mode="json", include=fields)
+        print_json({"dry_run": True, "count": count.count, **shown, "forecast": forecast or None})
+        return
+    words = f"would score {amount(count.count, 'lead')} ({_counts(count.counts) or 'none'}); nothing was changed"
+    line(console, words)
+    if not count.complete:
+        line(console, "counting all leads took too long: these are the figures of a part")
+    if found is None:
+        line(console, "no forecast: no lead was scored yet")
+    elif count.count:
+        line(console, f"forecast: {_usage_words(found)}, {_duration(duration_s or 0)}")
+    for lead_id in count.sample:
+        line(console, lead_id, indent=2)
+
+
+def _show_start(reply: ReplayReply, console: Console) -> None:
+    line(console, f"replay {reply.replay_id}: {_counts(reply.counts) or 'nothing to be done'}")
+    refused = [lead for lead in reply.leads if lead.outcome in ("unknown", "not_eligible")]
+    for lead in refused[:SHOWN]:
+        lacks = f", lacks {', '.join(lead.missing)}" if lead.missing else ""
+        line(console, f"{lead.lead_id}: {lead.outcome}{lacks}", indent=2)
+    if len(refused) > SHOWN:
+        line(console, f"and {len(refused) - SHOWN} more like these", indent=2)
+
+
+def _show_status(status: ReplayStatus, *, as_json: bool, refused: Sequence[Mapping[str, Any]] | None = None) -> None:
+    if not as_json:
+        name = f"replay {status.replay_id} {status.state}"
+        parts = _counts(status.progress) or "none"
+        line(open_console(), f"{name}: {amount(status.total, 'lead')} ({parts}), {_usage_words(status.usage)}")
+        return
+    fields = {"replay_id", "actor", "reason", "created_at", "filter", "limit", "counts", "leads"}
+    shown = status.model_dump(mode="json", include=fields)
+    shown["state"] = status.state
+    shown["progress"] = {"total": status.total, **status.progress}
+    shown["usage"] = _usage(status.usage)
+    shown["next_after"] = status.leads[-1].lead_id if status.more else None
+    print_json(shown if refused is None else {**shown, "refused": list(refused)})
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+
+
+def _usage(usage: Spending) -> dict[str, Any]:
+    return {**{name: round(getattr(usage, name)) for name in _FIGURES}, "cost_usd": usage.cost_usd}
+
+
+def _usage_words(usage: Spending) -> str:
+    cost = usage.cost_usd if usage.calls else 0
+    words = "cost unknown, as the model has no known price" if cost is None else dollars(cost)
+    tokens = f"{round(usage.input_tokens):,} tokens in, {round(usage.output_tokens):,} out"
+    return f"{round(usage.calls)} calls, {tokens}, {words}"
+
+
+def _duration(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"  # noqa: PLR2004 - readable
+
+
+def _as_text(moment: datetime | None) -> str | None:
+    found = in_utc(moment)
+    return None if found is None else found.isoformat()

@@ -1,0 +1,169 @@
+"""The calls of an operator's commands, and their replies: pauses, budgets, and the backlog."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from leadhook.domain.forecast import TextSize
+from leadhook.store.replies import Budget, Pause, Spend
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Scope(_Reply):
+    """Whose leads are meant: without a tag all of the user's, without a user everyone's."""
+
+    user_id: UUID | None = None
+    tag: str | None = None
+
+    def __str__(self) -> str:
+        """In words."""
+        if self.user_id is None:
+            return "everything"
+        return f"user {self.user_id}" + (f", tag {self.tag}" if self.tag is not None else "")
+
+
+class Paused(_Reply):
+    """The reply to a pause."""
+
+    paused: bool
+    already: bool
+
+
+class Resumed(_Reply):
+    """The reply to a resume."""
+
+    resumed: bool
+    pauses: tuple[Scope, ...] = ()
+    """The first 20 pauses, wider or narrower, that still hold back some of it."""
+
+
+class BudgetSet(_Reply):
+    """The reply to a change of a budget."""
+
+    daily_usd: float | None
+    left_usd: float | None
+
+
+class NeededBudget(Budget):
+    """A budget with the least that a waiting lead may cost, where the budget does not have it."""
+
+    needed_usd: float | None = None
+
+
+class Admission(_Reply):
+    """Everything that may keep leads from being claimed on purpose."""
+
+    pauses: tuple[Pause, ...] = ()
+    budgets: tuple[NeededBudget, ...] = ()
+    spend: Spend = Spend()
+
+
+class HeldGroup(_Reply):
+    """The held leads of a user and tag."""
+
+    user_id: UUID
+    tag: str
+    asked_at: datetime | None = None
+    """When its newest `prompts` row was written."""
+    held: int
+    answered: int
+    """Held leads with a row in `llm_response`."""
+    sent: int
+    """Held leads that something else marked as sent."""
+
+
+class Backlog(_Reply):
+    """The leads that were eligible before leadhook came."""
+
+    backlog: str
+    """What the first sweep round does with eligible leads: `hold` or `run`."""
+    first_round_finished_at: datetime | None = None
+    released: int
+    """Ready leads of low priority."""
+    leased: int
+    """Leased leads of low priority."""
+    sent_while_leased: int
+    """Leads that something else marked as sent in the last 24 hours while leadhook had leased them."""
+    groups: tuple[HeldGroup, ...] = ()
+    """The group with the newest `prompts` row first."""
+    size: TextSize
+
+    def releasable(self, *, redo: bool) -> int:
+        """How many leads a release would queue."""
+        return sum(group.held - group.sent - (0 if redo else group.answered) for group in self.groups)
+
+
+class ReleasedSlice(_Reply):
+    """One slice of a release."""
+
+    last_lead: str | None = None
+    """Where to continue; None after the last slice of the group."""
+    released: int
+    answered: int
+    unwanted: int
+
+
+class OperatorCalls(ABC):
+    """A part of `Store`; every method raises `StoreError`, and nothing else, when it fails."""
+
+    @abstractmethod
+    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
+        """Call, and read the reply."""
+
+    async def pause(self, scope: Scope, actor: str, reason: str | None = None) -> Paused:
+        """Stop claiming these leads; leads in progress are finished."""
+        parameters = {**_scope(scope), "p_actor": actor, "p_reason": reason}
+        return await self._ask("leadhook_pause", Paused, parameters)
+
+    async def resume(self, scope: Scope, actor: str) -> Resumed:
+        """End the pause of exactly this scope."""
+        return await self._ask("leadhook_resume", Resumed, {**_scope(scope), "p_actor": actor})
+
+    async def set_budget(self, user_id: UUID | None, daily_usd: float | None, actor: str) -> BudgetSet:
+        """Set the dollars of a day (UTC) for a user, or for all users together; None removes the budget."""
+        parameters = {"p_user_id": _text(user_id), "p_daily_usd": daily_usd, "p_actor": actor}
+        return await self._ask("leadhook_set_budget", BudgetSet, parameters)
+
+    async def admission(self) -> Admission:
+        """All pauses and budgets, and what was spent today."""
+        return await self._ask("leadhook_admission", Admission, {})
+
+    async def backlog(
+        self, user_id: UUID | None = None, tag: str | None = None, since: datetime | None = None, *, redo: bool = False
+    ) -> Backlog:
+        """The backlog, or the part of it that a release with these arguments would queue."""
+        parameters = {
+            "p_user_id": _text(user_id),
+            "p_tag": tag,
+            "p_since": None if since is None else since.isoformat(),
+            "p_redo": redo,
+        }
+        return await self._ask("leadhook_backlog", Backlog, parameters)
+
+    async def release_backlog(self, group: HeldGroup, after: str, limit: int, *, redo: bool) -> ReleasedSlice:
+        """Queue up to `limit` of the next 500 held leads of a group."""
+        parameters = {
+            "p_user_id": _text(group.user_id),
+            "p_tag": group.tag,
+            "p_after_lead": after,
+            "p_limit": limit,
+            "p_redo": redo,
+        }
+        return await self._ask("leadhook_release_backlog", ReleasedSlice, parameters)
+
+
+def _scope(scope: Scope) -> dict[str, Any]:
+    return {"p_user_id": _text(scope.user_id), "p_tag": scope.tag}
+
+
+def _text(user_id: UUID | None) -> str | None:
+    return None if user_id is None else str(user_id)

@@ -1,0 +1,135 @@
+"""Every operator's command works with SUPABASE_URL and its key alone, while no service runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from tests.commands import command_paths
+from tests.conftest import serving_supabase
+
+from leadhook.cli import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Databases, Supabase
+
+    from leadhook.local.database import Database
+
+USER: Final = "00000000-0000-4000-8000-000000000001"
+NOT_OPERATORS: Final = {"serve", "migrate", "install", "uninstall", "webhooks install"}
+"""The service itself, and what installs with DATABASE_URL; beside them the local stack."""
+CASES: Final[dict[str, tuple[tuple[str, ...], int]]] = {
+    "status": ((), 1),
+    "doctor": ((), 1),
+    "explain": (("lead-1",), 0),
+    "answers": (("--limit", "5"), 0),
+    "replay": (("--tag", "founders", "--yes", "--no-follow"), 0),
+    "replay list": ((), 0),
+    "replay status": (("1",), 0),
+    "replay follow": (("1",), 0),
+    "replay stop": (("1",), 0),
+    "backlog status": ((), 0),
+    "backlog release": (("--limit", "1", "--yes"), 0),
+    "pause": (("--user", USER), 0),
+    "pause list": ((), 0),
+    "resume": (("--user", USER), 0),
+    "budget set": (("5",), 0),
+    "budget clear": (("--yes",), 0),
+    "budget show": ((), 0),
+}
+"""What follows each command, and its exit code on the project below; `status` and `doctor` say that no service runs."""
+
+
+@pytest.fixture(scope="module")
+def project(
+    databases: Databases, wired_template: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Supabase]:
+    """A lead that was answered, one that is held, and a replay that was stopped."""
+    for database in databases.copies(wired_template):
+        with serving_supabase(database, tmp_path_factory.mktemp("postgrest")) as supabase:
+            with database.connect() as owner:
+                owner.execute(
+                    "insert into all_leads (lead_id, user_id, tag, scrapped)"
+                    " select 'lead-' || n, %s, 'founders', true from generate_series(1, 2) as n",
+                    [USER],
+                )
+                owner.execute("insert into lead_details (lead_id, name) values ('lead-1', 'Ann'), ('lead-2', 'Bo')")
+                owner.execute("insert into prompts (user_id, tag) values (%s, 'founders')", [USER])
+                owner.execute(
+                    "insert into leadhook.jobs (lead_id, user_id, tag, state)"
+                    " values ('lead-1', %s, 'founders', 'done'), ('lead-2', %s, 'founders', 'held')"
+                    " on conflict (lead_id) do update set state = excluded.state",
+                    [USER, USER],
+                )
+                owner.execute(
+                    "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, matched, missed,"
+                    " flags, subject, message, written)"
+                    " values ('lead-1', 1, 40, 'A reason', false, '{}', '{}', '{}', '', '', true)"
+                )
+                owner.execute("insert into leadhook.replays (actor, phase) values ('cli:ada', 'stopped')")
+            yield supabase
+
+
+def run(supabase: Supabase, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The real program, with two settings and no terminal."""
+    settings = {"SUPABASE_URL": supabase.url, "SUPABASE_SECRET_KEY": supabase.secret_key}
+    return subprocess.run(
+        [sys.executable, "-m", "leadhook", *arguments],
+        env={"PATH": os.environ["PATH"]} | settings,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_every_command_has_a_case() -> None:
+    """A new one is an operator's, unless it is named here."""
+    operators = {path for path in command_paths(app) if not path.startswith("local ")} - NOT_OPERATORS
+    assert operators == set(CASES)
+
+
+@pytest.mark.parametrize("command", CASES)
+def test_a_command_works_without_a_service(project: Supabase, command: str, tmp_path: Path) -> None:
+    """As text, and as one JSON object; neither ends in a traceback."""
+    arguments, code = CASES[command]
+    shown = run(project, tmp_path, *command.split(), *arguments)
+    assert (shown.returncode, shown.stdout != "", "Traceback" in shown.stderr) == (code, True, False), shown.stderr
+    printed = run(project, tmp_path, *command.split(), *arguments, "--json")
+    assert (printed.returncode, "Traceback" in printed.stderr) == (code, False), printed.stderr
+    assert isinstance(json.loads(printed.stdout), dict)
+
+
+def test_a_replay_records_who_asked(project: Supabase, tmp_path: Path) -> None:
+    """`cli:` and the account, as the API records the token."""
+    begun = json.loads(run(project, tmp_path, "replay", "--lead-id", "lead-1", "--no-follow", "--json").stdout)
+    assert begun["actor"].startswith("cli:")
+    listed = json.loads(run(project, tmp_path, "replay", "list", "--limit", "1", "--json").stdout)
+    assert listed["replays"][0]["replay_id"] == begun["replay_id"]
+
+
+def test_a_command_that_costs_money_refuses_without_a_terminal(project: Supabase, tmp_path: Path) -> None:
+    """It says what it would do, that nothing was changed, and which option answers."""
+    for words in ("replay --tag founders", "backlog release", "budget set 0"):
+        done = run(project, tmp_path, *words.split())
+        assert (done.returncode, "there is no terminal to ask at. --yes" in done.stderr) == (2, True), done.stderr
+
+
+def test_every_command_has_an_example(tmp_path: Path) -> None:
+    """In its --help."""
+    del tmp_path
+    for path in command_paths(app):
+        if not path.startswith("local "):
+            command = app
+            for name in path.split():
+                command = command[name]
+            assert f"For example: `leadhook {path}" in (command.default_command.__doc__ or ""), path
