@@ -1,4 +1,4 @@
-"""What our judge costs beside the bare client: CPU a model call of both, by turns, in one process, on one stand-in.
+"""what our scorer costs beside the bare client: CPU a model call of both, by turns, in one process, on one stand-in.
 
 The bare loop calls the very same model object with the same settings, prompts and schemas, sends leads that were
 rendered before, and reads the answers with the same shapes. What it lacks is our own work: rendering, fencing and
@@ -24,7 +24,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.gemini import GeminiJudge, open_judge
+from leadhook.gemini import GeminiScorer, open_scorer
 from leadhook.gemini.parameters import SHAPES, Step, step_parameters
 from leadhook.gemini.prompts import fenced, system_instruction
 from leadhook.gemini.rendering import render
@@ -48,7 +48,7 @@ def measure(*, short: bool) -> Measurement:
     spread = (min(mine for _, mine in pairs), max(mine for _, mine in pairs))
     figures = {
         "cpu_ms": Figure(
-            "CPU of a model call in our judge",
+            "CPU of a model call in our scorer",
             ours,
             "ms",
             spread,
@@ -68,22 +68,22 @@ async def _pairs(url: str, count: int) -> list[tuple[float, float]]:
     prompts, leads = _sample()
     key = ApiKey.model_validate({"fingerprint": "bench", "api_key": KEY})
     texts = [render(lead).text for lead in leads]
-    async with open_judge(model="gemini-3.5-flash-lite", base_url=url) as judge:
+    async with open_scorer(model="gemini-3.5-flash-lite", base_url=url) as scorer:
 
         async def ours(place: int) -> None:
-            await judge.score(leads[place], prompts, key)
-            await judge.write(leads[place], prompts, key)
+            await scorer.score(leads[place], prompts, key)
+            await scorer.write(leads[place], prompts, key)
 
         async def bare(place: int) -> None:
             for step in STEPS:
-                await _ask(judge, step, prompts, texts[place])
+                await _ask(scorer, step, prompts, texts[place])
 
         await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))  # a first round of each has caches to fill
         return [(await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))) for _ in range(count)]
 
 
-async def _ask(judge: GeminiJudge, step: Step, prompts: Prompts, text: str) -> None:
-    answer = await judge._client._chat.ainvoke(  # noqa: SLF001 - the same model object is the point
+async def _ask(scorer: GeminiScorer, step: Step, prompts: Prompts, text: str) -> None:
+    answer = await scorer._client._chat.ainvoke(  # noqa: SLF001 - the same model object is the point
         [SystemMessage(system_instruction(step, prompts)), HumanMessage(fenced(text))],
         http_options=types.HttpOptions(headers={"x-goog-api-key": KEY}),
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
@@ -92,13 +92,13 @@ async def _ask(judge: GeminiJudge, step: Step, prompts: Prompts, text: str) -> N
     SHAPES[step].model_validate_json(answer.text)
 
 
-async def _cpu_ms(judge_one: Callable[[int], Awaitable[None]], count: int) -> float:
+async def _cpu_ms(score_one: Callable[[int], Awaitable[None]], count: int) -> float:
     """CPU of this process, a call."""
     waiting = iter(range(count))
 
     async def work() -> None:
         for place in waiting:
-            await judge_one(place)
+            await score_one(place)
 
     began_at = time.process_time()
     async with asyncio.TaskGroup() as group:

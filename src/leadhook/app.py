@@ -1,4 +1,4 @@
-"""Wires the service together, here and nowhere else: settings, store, judge, engine, web.
+"""Wires the service together, here and nowhere else: settings, store, scorer, engine, web.
 
 `leadhook serve` runs it; so does any ASGI server by the name `leadhook.app:app`.
 """
@@ -77,16 +77,16 @@ def create_app(settings: Settings) -> Starlette:
 async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -> AsyncIterator[State]:
     # Imported only now, as they take seconds: wrong settings are to be told at once.
     from leadhook.engine import Engine
-    from leadhook.gemini import open_judge
+    from leadhook.gemini import open_scorer
     from leadhook.store import open_store
 
     async with (
         open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,
-        open_judge(model=settings.gemini_model, base_url=settings.gemini_base_url) as judge,
+        open_scorer(model=settings.gemini_model, base_url=settings.gemini_base_url) as scorer,
     ):
         engine = Engine(
             store=store,
-            judge=judge,
+            scorer=scorer,
             max_concurrency=settings.max_concurrency,
             sweep_interval_s=settings.sweep_interval_sec,
             worker_name=_worker_name(),

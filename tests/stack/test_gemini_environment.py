@@ -17,10 +17,10 @@ from tests.stack.google import SECRET, Google, standing_in
 ASK = """
 import asyncio, sys
 from tests.stack.google import KEY, LEAD, PROMPTS
-from leadhook.gemini import open_judge
+from leadhook.gemini import open_scorer
 async def main():
-    async with open_judge(model="gemini-3.5-flash-lite", base_url=sys.argv[1]) as judge:
-        await judge.score(LEAD, PROMPTS, KEY)
+    async with open_scorer(model="gemini-3.5-flash-lite", base_url=sys.argv[1]) as scorer:
+        await scorer.score(LEAD, PROMPTS, KEY)
 asyncio.run(main())
 """
 ROOT = Path(__file__).parents[2]

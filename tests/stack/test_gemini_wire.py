@@ -12,7 +12,7 @@ import pytest
 from tests.stack.google import KEY, LEAD, PROMPTS, SECRET, Google, standing_in
 
 from leadhook.domain.failure import Failure
-from leadhook.gemini import GeminiJudge, open_judge
+from leadhook.gemini import GeminiScorer, open_scorer
 from leadhook.gemini.failures import LONGEST_REST_S
 from leadhook.local.ports import free_port
 
@@ -176,7 +176,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
-    """One loop for the module's stand-in and judge."""
+    """One loop for the module's stand-in and scorer."""
     return "asyncio"
 
 
@@ -188,10 +188,10 @@ async def google() -> AsyncIterator[Google]:
 
 
 @pytest.fixture(scope="module")
-async def judge(google: Google) -> AsyncIterator[GeminiJudge]:
-    """One judge for all cases: a failed call must leave nothing behind that the next one feels."""
-    async with open_judge(model="gemini-3.5-flash-lite", base_url=google.url) as judge:
-        yield judge
+async def scorer(google: Google) -> AsyncIterator[GeminiScorer]:
+    """One scorer for all cases: a failed call must leave nothing behind that the next one feels."""
+    async with open_scorer(model="gemini-3.5-flash-lite", base_url=google.url) as scorer:
+        yield scorer
 
 
 def assert_says_nothing(failure: Failure) -> None:
@@ -206,7 +206,7 @@ def assert_says_nothing(failure: Failure) -> None:
 @pytest.mark.parametrize("step", ["score", "message"])
 @pytest.mark.parametrize("name", CASES)
 async def test_every_answer_has_its_code_and_its_class(
-    judge: GeminiJudge, google: Google, name: str, step: str
+    scorer: GeminiScorer, google: Google, name: str, step: str
 ) -> None:
     """And its number of calls, and what it says of the key."""
     case = CASES[name]
@@ -214,7 +214,7 @@ async def test_every_answer_has_its_code_and_its_class(
     before = len(await google.calls())
 
     with pytest.raises(Failure) as caught:
-        await (judge.score if step == "score" else judge.write)(LEAD, PROMPTS, KEY)
+        await (scorer.score if step == "score" else scorer.write)(LEAD, PROMPTS, KEY)
 
     failure = caught.value
     assert (failure.kind.value, failure.code) == (case.kind, case.code)
@@ -232,13 +232,13 @@ async def test_every_answer_has_its_code_and_its_class(
         ("<p>Hello Jane</p>", "message_markup"),
     ],
 )
-async def test_a_message_that_insists_is_refused(judge: GeminiJudge, google: Google, text: str, code: str) -> None:
+async def test_a_message_that_insists_is_refused(scorer: GeminiScorer, google: Google, text: str, code: str) -> None:
     """Repaired once, then the end of the lead, without a word of it."""
     await google.order(text=json.dumps({"SUBJECT": "Hi", "MESSAGE": text}))
     before = len(await google.calls())
 
     with pytest.raises(Failure) as caught:
-        await judge.write(LEAD, PROMPTS, KEY)
+        await scorer.write(LEAD, PROMPTS, KEY)
 
     assert (caught.value.kind.value, caught.value.code) == ("content", code)
     assert caught.value.usage.calls == len(await google.calls()) - before == 2
@@ -248,9 +248,9 @@ async def test_a_message_that_insists_is_refused(judge: GeminiJudge, google: Goo
 
 async def test_a_service_that_is_not_there_is_unreachable() -> None:
     """Nobody listens."""
-    async with open_judge(model="gemini-3.5-flash-lite", base_url=f"http://127.0.0.1:{free_port()}") as judge:
+    async with open_scorer(model="gemini-3.5-flash-lite", base_url=f"http://127.0.0.1:{free_port()}") as scorer:
         with pytest.raises(Failure) as caught:
-            await judge.score(LEAD, PROMPTS, KEY)
+            await scorer.score(LEAD, PROMPTS, KEY)
 
     assert (caught.value.kind.value, caught.value.code) == ("transient", "model_unreachable")
     assert caught.value.usage.calls == 1

@@ -15,7 +15,7 @@ from leadhook.engine.decision import decide
 from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keyring import Keyring
-from leadhook.engine.ports import Judge
+from leadhook.engine.ports import Scorer
 from leadhook.observability import metrics
 from leadhook.observability.journal import journal, shortened
 
@@ -67,14 +67,14 @@ class Attempts:
     def __init__(
         self,
         *,
-        judge: Judge,
+        scorer: Scorer,
         drain: Drain,
         brake: Brake,
         keyring: Keyring,
         park: Callable[[ParkedKey], None],
         tariff: Tariff | None,
     ) -> None:
-        self._judge = judge
+        self._scorer = scorer
         self._drain = drain
         self._brake = brake
         self._keyring = keyring
@@ -108,23 +108,23 @@ class Attempts:
 
     async def _judge_lead(self, held: HeldLead) -> None:
         lead, prompts = held.claimed.lead, held.claimed.prompts
-        prompt_version, input_version = self._judge.prompt_version(prompts), self._judge.input_version(lead)
+        prompt_version, input_version = self._scorer.prompt_version(prompts), self._scorer.input_version(lead)
         if held.paid and not _holds(held.paid, prompts, prompt_version, input_version):
             held.paid = None
         if held.paid is None:
-            score = await self._call(held, self._judge.score)
+            score = await self._call(held, self._scorer.score)
             held.paid = Paid(
                 prompt_version=prompt_version,
                 input_version=input_version,
                 prompts_digest=prompts.digest,
-                model=self._judge.model,
+                model=self._scorer.model,
                 score=score,
             )
         if held.paid.message is None:
             if held.paid.score.score < CONTACT_FROM:
                 message = Message(subject=INELIGIBLE, message=INELIGIBLE)
             else:
-                message = await self._call(held, self._judge.write)
+                message = await self._call(held, self._scorer.write)
             held.paid = held.paid.model_copy(update={"message": message})
 
     async def _call(self, held: HeldLead, call: Call[Answer]) -> Answer:

@@ -24,7 +24,7 @@ from leadhook.engine.keeper import Keeper
 from leadhook.engine.key_reports import KeyReports
 from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace
-from leadhook.engine.ports import Judge, Store
+from leadhook.engine.ports import Scorer, Store
 from leadhook.engine.sweeper import Sweeper
 from leadhook.engine.wakeup import Wakeup
 from leadhook.engine.worker import Worker
@@ -41,7 +41,7 @@ class Engine:
         self,
         *,
         store: Store,
-        judge: Judge,
+        scorer: Scorer,
         max_concurrency: int,
         sweep_interval_s: float,
         worker_name: str,
@@ -59,7 +59,7 @@ class Engine:
         keyring = Keyring()
         self._key_reports = KeyReports(store=store, worker=worker_name, keyring=keyring, faults=faults, pace=pace)
         self._attempts = Attempts(
-            judge=judge, drain=self._drain, brake=brake, keyring=keyring, park=self._key_reports.park, tariff=tariff
+            scorer=scorer, drain=self._drain, brake=brake, keyring=keyring, park=self._key_reports.park, tariff=tariff
         )
         self._writers = Writers(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
         self._keeper = Keeper(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
@@ -75,7 +75,7 @@ class Engine:
         self._claims = Claims(
             store=store,
             worker=worker_name,
-            model=judge.model,
+            model=scorer.model,
             tariff=tariff,
             bell=self._bell,
             agenda=agenda,
@@ -97,7 +97,7 @@ class Engine:
         )
         self._errands = Errands(
             store=store,
-            judge=judge,
+            scorer=scorer,
             worker=worker_name,
             book=book,
             writers=self._writers,

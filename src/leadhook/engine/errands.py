@@ -26,7 +26,7 @@ from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace, drawn
-from leadhook.engine.ports import Judge, Store
+from leadhook.engine.ports import Scorer, Store
 from leadhook.engine.report import report_finished
 from leadhook.engine.writers import Writers
 from leadhook.observability.events import Event
@@ -79,7 +79,7 @@ class Errands:
         self,
         *,
         store: Store,
-        judge: Judge,
+        scorer: Scorer,
         worker: str,
         book: Book,
         writers: Writers,
@@ -93,7 +93,7 @@ class Errands:
         self._writers = writers
         self._drain = drain
         self._pace = pace
-        self._judge = judge
+        self._scorer = scorer
         self._tariff = tariff
         self._waiting = 0
 
@@ -196,7 +196,7 @@ class Errands:
             keyring.park(parked.fingerprint)
 
         return Attempts(
-            judge=self._judge,
+            scorer=self._scorer,
             drain=self._drain,
             brake=_Unbraked(),
             keyring=keyring,

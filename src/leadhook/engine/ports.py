@@ -24,7 +24,7 @@ from leadhook.domain.verdict import Message, Score, Usage
 from leadhook.store import ReplaySlice
 
 
-class Judge(Protocol):
+class Scorer(Protocol):
     """Asks the model; raises `Failure`. Every call ends by itself."""
 
     @property

@@ -1,5 +1,5 @@
 """The judgement: what Gemini is asked about a lead and what counts as an answer; the only door to langchain."""
 
-from leadhook.gemini.judge import GeminiJudge, open_judge
+from leadhook.gemini.scorer import GeminiScorer, open_scorer
 
-__all__ = ["GeminiJudge", "open_judge"]
+__all__ = ["GeminiScorer", "open_scorer"]

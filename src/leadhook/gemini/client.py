@@ -98,7 +98,7 @@ class GeminiClient:
 async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[GeminiClient]:
     """The process's client; its connections are closed at the end."""
     _forget_other_programs()
-    # An answer that ends for a reason which the SDK does not know yet is no news to anybody but the judge.
+    # An answer that ends for a reason which the SDK does not know yet is no news to anybody but the scorer.
     warnings.filterwarnings("ignore", message=".*is not a valid (FinishReason|BlockedReason)", category=UserWarning)
     address = base_url or GOOGLE
     trust = network.trust()

@@ -153,7 +153,7 @@ class FakeStore:
         return friendly if reply is None else cast("Reply", reply)
 
 
-class FakeJudge:
+class FakeScorer:
     """Scores 80 and writes, one second each, unless its script has another answer for the lead."""
 
     model = "fake-model"
@@ -201,7 +201,7 @@ class World:
 
     log: list[Any]
     store: FakeStore = field(default_factory=FakeStore)
-    judge: FakeJudge = field(default_factory=FakeJudge)
+    scorer: FakeScorer = field(default_factory=FakeScorer)
 
     @property
     def finished(self) -> list[Any]:
@@ -215,7 +215,7 @@ class World:
         """A running engine; it is cancelled when the block ends."""
         engine = Engine(
             store=self.store,
-            judge=self.judge,
+            scorer=self.scorer,
             max_concurrency=slots,
             sweep_interval_s=sweep_interval_s,
             worker_name="tester",
@@ -273,7 +273,7 @@ class World:
         return Message(subject="Earlier", message="Earlier words")
 
     def failure(self, kind: Any, **fields: Any) -> Failure:
-        """What the judge may raise."""
+        """What the scorer may raise."""
         return Failure(kind, f"{kind}_code", f"{kind} reason", **fields)
 
     def replies(self, items: Sequence[LeaseRef | ClaimedLead], outcome: LeaseOutcome, **fields: Any) -> LeaseReplies:

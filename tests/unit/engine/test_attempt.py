@@ -21,9 +21,9 @@ async def test_good_lead_is_scored_written_to_and_saved(world: World) -> None:
     async with world.engine():
         await anyio.sleep(3)
         result = world.store.of("save")[0].items[0]
-        assert [step for step, *_ in world.judge.calls] == ["score", "write"]
-        assert len(set(world.judge.keys)) == 1
-        assert (result.lead_id, result.fence, result.key_fingerprint) == ("a", 1, world.judge.keys[0])
+        assert [step for step, *_ in world.scorer.calls] == ["score", "write"]
+        assert len(set(world.scorer.keys)) == 1
+        assert (result.lead_id, result.fence, result.key_fingerprint) == ("a", 1, world.scorer.keys[0])
         assert (result.paid.score.score, result.paid.message.message) == (80, "Dear Ada")
         assert (result.paid.prompt_version, result.paid.input_version) == ("prompts 1", "input Ada")
         assert result.usage == Usage(calls=2, input_tokens=100, output_tokens=10)
@@ -34,11 +34,11 @@ async def test_good_lead_is_scored_written_to_and_saved(world: World) -> None:
 async def test_message_is_bought_from_fifty_up(world: World, score: int, calls: int) -> None:
     """Below, both texts are the word that front ends look for."""
     world.hand_out(world.lead())
-    world.judge.script = {"a": [Score(score=score, response="so", should_contact=score >= 50)]}
+    world.scorer.script = {"a": [Score(score=score, response="so", should_contact=score >= 50)]}
     async with world.engine():
         await anyio.sleep(3)
         message = world.store.of("save")[0].items[0].paid.message
-        assert len(world.judge.calls) == calls
+        assert len(world.scorer.calls) == calls
         assert (message.subject, message.message) == (
             ("ineligible", "ineligible") if score < 50 else ("Hello", "Dear Ada")
         )
@@ -50,7 +50,7 @@ async def test_paid_score_is_not_bought_again(world: World) -> None:
     async with world.engine():
         await anyio.sleep(3)
         result = world.store.of("save")[0].items[0]
-        assert [step for step, *_ in world.judge.calls] == ["write"]
+        assert [step for step, *_ in world.scorer.calls] == ["write"]
         assert (result.paid.score.score, result.paid.model, result.usage.calls) == (90, "earlier-model", 1)
 
 
@@ -60,7 +60,7 @@ async def test_lead_that_is_paid_in_full_is_saved_without_a_call(world: World) -
     async with world.engine():
         await anyio.sleep(1)
         result = world.store.of("save")[0].items[0]
-        assert world.judge.calls == []
+        assert world.scorer.calls == []
         assert (result.paid.message, result.usage, result.timing.first_call_ms) == (world.message(), Usage(), None)
 
 
@@ -69,7 +69,7 @@ async def test_answer_to_an_older_question_is_bought_anew(world: World) -> None:
     world.hand_out(world.lead(paid=world.paid(prompt_version="prompts 0", message=world.message())))
     async with world.engine():
         await anyio.sleep(3)
-        assert [step for step, *_ in world.judge.calls] == ["score", "write"]
+        assert [step for step, *_ in world.scorer.calls] == ["score", "write"]
         assert world.store.of("save")[0].items[0].paid.prompt_version == "prompts 1"
 
 
@@ -80,7 +80,7 @@ async def test_answer_that_another_version_of_the_program_bought_is_not_bought_a
     world.hand_out(lead.model_copy(update={"paid": earlier}))
     async with world.engine():
         await anyio.sleep(3)
-        assert [step for step, *_ in world.judge.calls] == ["write"]
+        assert [step for step, *_ in world.scorer.calls] == ["write"]
         assert world.store.of("save")[0].items[0].paid.prompt_version == "older templates"
 
 
@@ -89,32 +89,32 @@ async def test_lead_whose_key_failed_goes_on_with_another_and_keeps_its_score(wo
     good = Score(score=80, response="good", should_contact=True)
     spent = Usage(calls=1, input_tokens=7)
     world.hand_out(world.lead())
-    world.judge.script = {"a": [good, world.failure(FailureClass.KEY, park_s=30, usage=spent)]}
+    world.scorer.script = {"a": [good, world.failure(FailureClass.KEY, park_s=30, usage=spent)]}
     async with world.engine():
         await anyio.sleep(5)
         [call] = world.store.of("release")
         [parked] = call.parked
-        assert (call.items, parked.fingerprint, parked.for_ms) == ([], world.judge.keys[0], 30_000)
+        assert (call.items, parked.fingerprint, parked.for_ms) == ([], world.scorer.keys[0], 30_000)
         assert call.at == 2
         assert [line["fingerprint"] for line in world.log if line["event"] == "key.parked"] == [parked.fingerprint]
-        assert [step for step, *_ in world.judge.calls] == ["score", "write", "write"]
+        assert [step for step, *_ in world.scorer.calls] == ["score", "write", "write"]
         result = world.store.of("save")[0].items[0]
-        assert result.key_fingerprint == world.judge.keys[2] != parked.fingerprint
+        assert result.key_fingerprint == world.scorer.keys[2] != parked.fingerprint
         assert result.usage == Usage(calls=3, input_tokens=107, output_tokens=10)
 
 
 async def test_key_that_failed_one_lead_is_not_tried_by_the_others_of_its_batch(world: World) -> None:
     """A lead that begins its second call takes another key."""
     world.hand_out(world.lead("a"), world.lead("b"), keys=1)
-    world.judge.delays = {"a": 0.5}
-    world.judge.script = {"a": [world.failure(FailureClass.KEY)]}
+    world.scorer.delays = {"a": 0.5}
+    world.scorer.script = {"a": [world.failure(FailureClass.KEY)]}
     async with world.engine():
         await anyio.sleep(5)
         releases = {item.lead_id: item for call in world.store.of("release") for item in call.items}
         assert releases["b"].error_code == "no_healthy_key"
         assert releases["b"].outcome == "returned"
         assert releases["b"].paid.score.score == 80
-        assert world.judge.keys == ["key-0", "key-0"]
+        assert world.scorer.keys == ["key-0", "key-0"]
 
 
 @pytest.mark.parametrize(("attempts", "most_s"), [(0, 2), (3, 16), (20, 600)])
@@ -124,7 +124,7 @@ async def test_transient_failure_spends_an_attempt_and_waits(
     """The delay is drawn evenly up to twice as much as after the attempt before, ten minutes at the most."""
     monkeypatch.setattr("leadhook.domain.backoff.random.uniform", lambda least, most: least + 0.75 * (most - least))
     world.hand_out(world.lead(attempts=attempts))
-    world.judge.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
+    world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     async with world.engine():
         await anyio.sleep(2)
         release = world.store.of("release")[0].items[0]
@@ -133,9 +133,9 @@ async def test_transient_failure_spends_an_attempt_and_waits(
 
 
 async def test_defect_costs_an_attempt_and_tells_no_text_of_the_lead(world: World) -> None:
-    """Whatever the judge raises, the engine lives on."""
+    """Whatever the scorer raises, the engine lives on."""
     world.hand_out(world.lead())
-    world.judge.script = {"a": [ValueError("Ada's secret")]}
+    world.scorer.script = {"a": [ValueError("Ada's secret")]}
     async with world.engine() as engine:
         await anyio.sleep(2)
         release = world.store.of("release")[0].items[0]
@@ -185,7 +185,7 @@ async def test_attempt_leaves_one_canonical_line(world: World) -> None:
                 "output_tokens": 10,
                 "thinking_tokens": 0,
                 "cost_usd": None,
-                "key": world.judge.keys[0],
+                "key": world.scorer.keys[0],
                 "error_code": None,
                 "reason": None,
             }
@@ -195,7 +195,7 @@ async def test_attempt_leaves_one_canonical_line(world: World) -> None:
 async def test_failed_attempt_tells_code_and_reason(world: World) -> None:
     """What was asked for is the outcome, as the database accepted it."""
     world.hand_out(world.lead())
-    world.judge.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
+    world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     async with world.engine():
         await anyio.sleep(2)
         line = world.finished[0]

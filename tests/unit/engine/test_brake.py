@@ -19,7 +19,7 @@ NEVER = 1000
 def fail(world: World, *lead_ids: str, kind: FailureClass = FailureClass.TRANSIENT, times: int = NEVER) -> None:
     """Every call for these leads fails so often."""
     for lead_id in lead_ids:
-        world.judge.script[lead_id] = [world.failure(kind) for _ in range(times)]
+        world.scorer.script[lead_id] = [world.failure(kind) for _ in range(times)]
 
 
 def names(count: int) -> list[str]:
@@ -49,7 +49,7 @@ async def test_one_success_begins_the_count_anew(world: World) -> None:
     """Nine failures, an answer, nine failures: leads are to blame, not the model."""
     fail(world, *names(9))
     fail(world, *(f"later-{n}" for n in range(9)))
-    world.judge.delays = {f"later-{n}": 3.0 for n in range(9)}
+    world.scorer.delays = {f"later-{n}": 3.0 for n in range(9)}
     world.hand_out(*world.leads(9))
     world.hand_out(world.lead("good"), *(world.lead(f"later-{n}") for n in range(9)))
     async with world.engine(slots=19) as engine:
@@ -65,7 +65,7 @@ async def test_answer_to_a_call_from_before_the_failures_is_no_sign_of_life(worl
     """Refusals are quick and answers slow: six of before come between the failures and after them."""
     fail(world, *names(16))
     late = [world.lead(f"late-{n}", paid=world.paid()) for n in range(6)]
-    world.judge.delays = {f"lead-{n}": 1 + n / 10 for n in range(16)} | {f"late-{n}": 1.15 + n / 5 for n in range(6)}
+    world.scorer.delays = {f"lead-{n}": 1 + n / 10 for n in range(16)} | {f"late-{n}": 1.15 + n / 5 for n in range(6)}
     world.hand_out(*world.leads(16), *late, cut=True, next_due_ms=0)
     async with world.engine(slots=22) as engine:
         await anyio.sleep(4)
@@ -86,7 +86,7 @@ async def test_failures_of_keys_and_leads_do_not_count(world: World, kind: Failu
 
 async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) -> None:
     """One lead after 5, 10, 20, 40, 60, 60 s, whatever rings meanwhile; each goes back unspent."""
-    world.judge.seconds = 0
+    world.scorer.seconds = 0
     fail(world, *names(16))
     world.hand_out(*world.leads(16), cut=True, next_due_ms=0)
     for fence in range(2, 20):
@@ -99,7 +99,7 @@ async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) 
         assert [round(call.at) for call in claims] == [0, 5, 15, 35, 75, 135, 195]
         assert [call.limit for call in claims[1:]] == [1] * 6
         assert releases(world)["lead-0"] == "returned"
-        assert len(world.judge.calls) == 16 + 6
+        assert len(world.scorer.calls) == 16 + 6
 
 
 async def test_first_answer_releases_it_at_once(world: World) -> None:
@@ -128,7 +128,7 @@ async def test_leads_that_arrive_under_it_go_back_with_what_they_have(world: Wor
     for lead in late:
         assert (given_back[lead.lead_id].outcome, given_back[lead.lead_id].error_code) == ("returned", "model_outage")
         assert given_back[lead.lead_id].paid == world.paid()
-    assert len(world.judge.calls) == 12
+    assert len(world.scorer.calls) == 12
 
 
 async def test_since_is_when_the_first_of_the_failures_came(world: World) -> None:

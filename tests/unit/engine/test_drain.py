@@ -44,8 +44,8 @@ async def test_no_lead_is_claimed_after_stop(world: World) -> None:
 async def test_model_call_in_flight_may_finish(world: World) -> None:
     """The lead that needs no second call is saved."""
     world.hand_out(world.lead())
-    world.judge.seconds = 18
-    world.judge.script = {"a": [Score(score=10, response="no", should_contact=False)]}
+    world.scorer.seconds = 18
+    world.scorer.script = {"a": [Score(score=10, response="no", should_contact=False)]}
     async with world.engine() as engine:
         await anyio.sleep(5)
         assert await stop(engine, 45) == 13
@@ -62,7 +62,7 @@ async def test_lead_between_score_and_message_is_given_back_with_its_score(world
         release = world.store.of("release")[0].items[0]
         assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "shutting_down")
         assert release.paid.score.score == 80
-        assert [step for step, *_ in world.judge.calls] == ["score"]
+        assert [step for step, *_ in world.scorer.calls] == ["score"]
 
 
 async def test_message_is_bought_when_the_time_allows(world: World) -> None:
@@ -77,7 +77,7 @@ async def test_message_is_bought_when_the_time_allows(world: World) -> None:
 async def test_model_call_that_lasts_too_long_is_cut_off_and_its_lead_given_back(world: World) -> None:
     """Five seconds before the end, so that the release still gets through."""
     world.hand_out(world.lead())
-    world.judge.seconds = 60
+    world.scorer.seconds = 60
     async with world.engine() as engine:
         await anyio.sleep(1)
         assert await stop(engine, 45) == 40
@@ -103,7 +103,7 @@ async def test_leads_of_a_claim_that_was_under_way_are_given_back(world: World) 
         await anyio.sleep(1)
         assert await stop(engine, 45) == 2
         assert [len(call.items) for call in world.store.of("release")] == [4]
-        assert world.judge.calls == []
+        assert world.scorer.calls == []
 
 
 async def test_saves_and_renewals_go_on_until_the_last_lead_is_given_back(world: World) -> None:

@@ -27,7 +27,7 @@ async def test_errand_is_begun_judged_and_saved(world: World) -> None:
     [begun], [saved] = world.store.of("begin_errands"), world.store.of("save")
     assert [lead.lead_id for lead in begun.leads] == ["e"]
     assert [(result.lead_id, result.fence) for result in saved.items] == [("e", 1001)]
-    assert set(world.judge.keys) == {"persons-key"}
+    assert set(world.scorer.keys) == {"persons-key"}
     [line] = world.finished
     assert (line["outcome"], line["found_by"], line["calls"]) == ("saved", "process", 2)
 
@@ -48,7 +48,7 @@ async def test_errands_take_three_quarters_of_the_slots_in_batches(world: World)
     async with world.engine(slots=8) as engine:
         await engine.process([world.errand(f"e{n}") for n in range(20)])
 
-    starts = [at for step, _, at in world.judge.calls if step == "score"]
+    starts = [at for step, _, at in world.scorer.calls if step == "score"]
     assert max(sum(at - 2 < other <= at for other in starts) for at in starts) == 6
     begun = [len(call.leads) for call in world.store.of("begin_errands")]
     assert sum(begun) == 20
@@ -59,8 +59,8 @@ async def test_errands_take_three_quarters_of_the_slots_in_batches(world: World)
 async def test_errands_and_claimed_leads_share_the_slots(world: World) -> None:
     """Neither oversteps MAX_CONCURRENCY, and an errand does not wait for the end of the backlog."""
     # No two slots become free at once, which would hand one to each.
-    world.judge.seconds = 1.1
-    world.judge.delays = {f"0-{place}": 1 + place * 0.333 for place in range(4)}
+    world.scorer.seconds = 1.1
+    world.scorer.delays = {f"0-{place}": 1 + place * 0.333 for place in range(4)}
     for n in range(40):
         world.hand_out(*(world.lead(f"{n}-{place}") for place in range(4 if n == 0 else 1)), cut=True, next_due_ms=0)
     async with world.engine(slots=4) as engine:
@@ -71,7 +71,7 @@ async def test_errands_and_claimed_leads_share_the_slots(world: World) -> None:
 
     limits = [call.limit for call in world.store.of("claim")]
     assert max(limits) == 4
-    spans = [(at, at + 0.999 * world.judge.delays.get(lead, 1.1)) for _, lead, at in world.judge.calls]
+    spans = [(at, at + 0.999 * world.scorer.delays.get(lead, 1.1)) for _, lead, at in world.scorer.calls]
     assert max(sum(begin <= at < end for begin, end in spans) for at, _ in spans) == 4
 
 
@@ -95,7 +95,7 @@ async def test_person_who_leaves_loses_nothing(world: World) -> None:
 
 async def test_passing_failure_is_tried_again_and_then_told(world: World) -> None:
     """Three tries; a person waits, so not for long."""
-    world.judge.script = {
+    world.scorer.script = {
         "a": [world.failure(FailureClass.TRANSIENT)],
         "b": [world.failure(FailureClass.TRANSIENT) for _ in range(9)],
     }
@@ -106,7 +106,7 @@ async def test_passing_failure_is_tried_again_and_then_told(world: World) -> Non
 
     assert (a.trouble, bool(a.answer)) == (None, True)
     assert (b.trouble, b.answer) == (("transient_code", "transient reason"), None)
-    assert len([lead for _, lead, _ in world.judge.calls if lead == "b"]) == 3
+    assert len([lead for _, lead, _ in world.scorer.calls if lead == "b"]) == 3
     [released] = world.store.of("release")
     assert [(item.lead_id, item.outcome) for item in released.items] == [("b", "retry")]
 
@@ -114,7 +114,7 @@ async def test_passing_failure_is_tried_again_and_then_told(world: World) -> Non
 @pytest.mark.parametrize("kind", [FailureClass.KEY, FailureClass.CONFIGURATION, FailureClass.CONTENT])
 async def test_what_fails_with_a_persons_key_is_their_trouble_alone(world: World, kind: FailureClass) -> None:
     """No key is parked, no claim stops, and the other leads go on."""
-    world.judge.script["bad"] = [world.failure(kind)]
+    world.scorer.script["bad"] = [world.failure(kind)]
     bad, good = world.errand("bad"), world.errand("good")
     async with world.engine() as engine:
         await engine.process([bad, good])
@@ -127,7 +127,7 @@ async def test_what_fails_with_a_persons_key_is_their_trouble_alone(world: World
 
 async def test_outage_does_not_stop_errands(world: World) -> None:
     """Another key may do."""
-    world.judge.script["a"] = [world.failure(FailureClass.CONFIGURATION)]
+    world.scorer.script["a"] = [world.failure(FailureClass.CONFIGURATION)]
     world.hand_out(world.lead("a"))
     errand = world.errand()
     async with world.engine() as engine:
@@ -149,7 +149,7 @@ async def test_lead_that_somebody_has_is_told_and_costs_nothing(world: World) ->
     assert a.trouble is not None
     assert (a.trouble[0], "worker-7" in a.trouble[1]) == ("leased", True)
     assert b.answer is not None
-    assert {lead for _, lead, _ in world.judge.calls} == {"b"}
+    assert {lead for _, lead, _ in world.scorer.calls} == {"b"}
 
 
 async def test_busy_database_is_asked_again_with_the_same_token(world: World) -> None:
@@ -218,7 +218,7 @@ async def test_nobody_waits_for_ever_for_a_save(world: World) -> None:
 
 async def test_lost_lease_ends_the_errand(world: World) -> None:
     """While it is judged; nothing is written."""
-    world.judge.seconds = 15
+    world.scorer.seconds = 15
     world.store.script["renew"].append(
         lambda: world.after(0, world.replies(world.store.of("renew")[-1].items, LeaseOutcome.LEASE_LOST))
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 async def test_all_leases_are_renewed_in_one_call(world: World) -> None:
     """Those in a model call and those that wait to be saved, every renewal time."""
-    world.judge.delays = {"b": 40}
+    world.scorer.delays = {"b": 40}
     world.hand_out(world.lead("a"), world.lead("b"), renew_ms=10_000)
     world.store.script["save"].append(lambda: world.after(15))
     async with world.engine():
@@ -36,7 +36,7 @@ async def test_nothing_is_renewed_while_nothing_is_held(world: World) -> None:
 
 async def test_fault_of_a_renewal_ends_with_its_leads(world: World) -> None:
     """Once they are saved nothing is left to renew, so that no success could ever end it."""
-    world.judge.seconds = 8
+    world.scorer.seconds = 8
     world.hand_out(world.lead(), renew_ms=10_000)
     world.store.script["renew"] += [world.trouble()] * 20
     async with world.engine() as engine:
@@ -49,8 +49,8 @@ async def test_fault_of_a_renewal_ends_with_its_leads(world: World) -> None:
 
 async def test_what_was_bought_travels_with_the_next_renewal_once(world: World) -> None:
     """The database knows it from then on."""
-    world.judge.seconds = 8
-    world.judge.delays = {"b": 50}
+    world.scorer.seconds = 8
+    world.scorer.delays = {"b": 50}
     world.hand_out(world.lead("a"), world.lead("b"), renew_ms=3_000)
     async with world.engine():
         await anyio.sleep(15.5)
@@ -65,7 +65,7 @@ async def test_what_was_bought_travels_with_the_next_renewal_once(world: World) 
 
 async def test_paid_answer_is_sent_again_when_the_renewal_failed(world: World) -> None:
     """Until the database has taken it."""
-    world.judge.seconds = 8
+    world.scorer.seconds = 8
     world.hand_out(world.lead("a"), renew_ms=10_000)
     world.store.script["renew"].append(world.trouble())
     async with world.engine():
@@ -76,7 +76,7 @@ async def test_paid_answer_is_sent_again_when_the_renewal_failed(world: World) -
 
 async def test_failed_renewal_is_repeated_a_second_after_it_failed(world: World) -> None:
     """However long that took."""
-    world.judge.seconds = 60
+    world.scorer.seconds = 60
     world.hand_out(world.lead(), renew_ms=10_000)
     world.store.script["renew"].append(lambda: world.after(9.5, world.trouble()))
     async with world.engine():
@@ -86,25 +86,25 @@ async def test_failed_renewal_is_repeated_a_second_after_it_failed(world: World)
 
 async def test_model_call_starts_only_on_a_young_lease(world: World) -> None:
     """After 15 s without a confirmation the lead waits for the next renewal; then it goes on."""
-    world.judge.seconds = 16
+    world.scorer.seconds = 16
     world.hand_out(world.lead(), start_limit_ms=15_000, renew_ms=10_000)
     world.store.script["renew"] += [world.trouble()] * 10
     async with world.engine():
         await anyio.sleep(40)
-        assert [call[0] for call in world.judge.calls] == ["score", "write"]
-        assert world.judge.calls[1][2] == world.store.of("renew")[10].at > 16
+        assert [call[0] for call in world.scorer.calls] == ["score", "write"]
+        assert world.scorer.calls[1][2] == world.store.of("renew")[10].at > 16
 
 
 async def test_confirmation_dates_from_when_the_request_was_sent(world: World) -> None:
     """A renewal that took 9 s is 9 s old when it arrives."""
-    world.judge.seconds = 20
+    world.scorer.seconds = 20
     world.hand_out(world.lead(), start_limit_ms=8_000, renew_ms=10_000)
     world.store.script["renew"].append(lambda: world.after(9, None))
     async with world.engine():
         await anyio.sleep(60)
         # Sent at 10, answered at 19: at 20 it is older than 8 s, so the call waits for the renewal of 20.
         assert [call.at for call in world.store.of("renew")][:2] == [10, 20]
-        assert world.judge.calls[1][2] == 20
+        assert world.scorer.calls[1][2] == 20
         assert len(world.store.of("save")) == 1
 
 
@@ -116,14 +116,14 @@ async def test_slow_claim_makes_the_first_call_wait_for_a_renewal(world: World) 
     async with world.engine():
         await anyio.sleep(30)
         assert world.store.of("renew")[0].at == 6
-        assert world.judge.calls[0][2] == 7
+        assert world.scorer.calls[0][2] == 7
         assert world.store.of("save")[0].items[0].timing.first_call_ms == 7 + 1000
 
 
 @pytest.mark.parametrize("outcome", [LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE])
 async def test_lost_lease_drops_its_lead_without_a_write(world: World, outcome: LeaseOutcome) -> None:
     """The model call is cancelled, the slot is free, the line says so."""
-    world.judge.seconds = 60
+    world.scorer.seconds = 60
     lead = world.lead()
     world.hand_out(lead)
     world.store.script["renew"].append(world.replies([lead], outcome))
@@ -144,13 +144,13 @@ async def test_lost_lease_ends_the_wait_for_a_young_lease(world: World) -> None:
     world.store.script["renew"].append(world.replies([lead], LeaseOutcome.LEASE_LOST))
     async with world.engine() as engine:
         await anyio.sleep(7)
-        assert world.judge.calls == []
+        assert world.scorer.calls == []
         assert engine.health().in_flight == 0
 
 
 async def test_lease_whose_row_is_busy_is_neither_lost_nor_confirmed(world: World) -> None:
     """It is asked for again a second later."""
-    world.judge.seconds = 14
+    world.scorer.seconds = 14
     lead = world.lead()
     world.hand_out(lead)
     world.store.script["renew"].append(world.replies([lead], LeaseOutcome.BUSY))
@@ -162,7 +162,7 @@ async def test_lease_whose_row_is_busy_is_neither_lost_nor_confirmed(world: Worl
 
 async def test_renewal_says_nothing_of_a_lead_that_is_being_saved(world: World) -> None:
     """The save may have come first; its own reply is the last word."""
-    world.judge.seconds = 4.9
+    world.scorer.seconds = 4.9
     lead = world.lead()
     world.hand_out(lead)
     world.store.script["save"].append(lambda: world.after(5))
@@ -176,7 +176,7 @@ async def test_renewal_says_nothing_of_a_lead_that_is_being_saved(world: World) 
 async def test_a_renewal_that_can_not_be_read_costs_no_other_lead_its_lease(world: World) -> None:
     """They are renewed in halves, down to the one at fault."""
     world.hand_out(world.lead("bad"), *world.leads(3))
-    world.judge.seconds = 100
+    world.scorer.seconds = 100
 
     def reply() -> object:
         items = world.store.of("renew")[-1].items

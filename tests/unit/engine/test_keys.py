@@ -22,7 +22,7 @@ async def test_untried_key_is_tried_by_one_call_and_the_others_wait(world: World
     world.hand_out(*world.leads(4), keys=1, tried=False)
     async with world.engine() as engine:
         await anyio.sleep(5)
-        begun = [at for step, _, at in world.judge.calls if step == "score"]
+        begun = [at for step, _, at in world.scorer.calls if step == "score"]
         assert begun == [0, 1, 1, 1]
         assert len(world.finished) == 4
         assert [line["key_wait_ms"] for line in world.finished] == [0, 1000, 1000, 1000]
@@ -30,17 +30,17 @@ async def test_untried_key_is_tried_by_one_call_and_the_others_wait(world: World
         now = anyio.current_time()
         engine.ring()
         await anyio.sleep(5)
-        assert [at >= now for *_, at in world.judge.calls[8:12]] == [True] * 4
-        assert len({at for *_, at in world.judge.calls[8:12]}) == 1
+        assert [at >= now for *_, at in world.scorer.calls[8:12]] == [True] * 4
+        assert len({at for *_, at in world.scorer.calls[8:12]}) == 1
 
 
 async def test_bad_untried_key_gets_one_call_and_fails_no_lead(world: World) -> None:
     """Whoever tried it goes on with another key in the same lease."""
     world.hand_out(*world.leads(4), keys=1, tried=False)
-    world.judge.script = {f"lead-{n}": [key_failure(world)] for n in range(4)}
+    world.scorer.script = {f"lead-{n}": [key_failure(world)] for n in range(4)}
     async with world.engine():
         await anyio.sleep(5)
-        assert len(world.judge.calls) == 1
+        assert len(world.scorer.calls) == 1
         released = [item for call in world.store.of("release") for item in call.items]
         assert {item.outcome for item in released} == {"returned"}
         assert sorted(item.error_code for item in released) == ["key_code"] + ["no_healthy_key"] * 3
@@ -49,29 +49,29 @@ async def test_bad_untried_key_gets_one_call_and_fails_no_lead(world: World) -> 
 async def test_trial_that_proves_nothing_lets_the_next_lead_try(world: World) -> None:
     """The model was overloaded: the key is as good or bad as before."""
     world.hand_out(*world.leads(3), keys=1, tried=False)
-    world.judge.script = {f"lead-{n}": [world.failure(FailureClass.TRANSIENT)] for n in range(2)}
+    world.scorer.script = {f"lead-{n}": [world.failure(FailureClass.TRANSIENT)] for n in range(2)}
     async with world.engine():
         await anyio.sleep(8)
-        assert [at for step, _, at in world.judge.calls if step == "score"] == [0, 1, 2]
+        assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 1, 2]
         assert [line["outcome"] for line in world.finished].count("saved") == 1
 
 
 async def test_leads_that_wait_for_a_trial_go_back_when_the_service_ends(world: World) -> None:
     """At once, not when the trial is over."""
     world.hand_out(*world.leads(3), keys=1, tried=False)
-    world.judge.seconds = 40
+    world.scorer.seconds = 40
     async with world.engine() as engine:
         await anyio.sleep(1)
         await engine.stop(45)
         codes = [item.error_code for call in world.store.of("release") for item in call.items]
         assert codes.count("shutting_down") >= 2
-        assert len(world.judge.calls) == 1
+        assert len(world.scorer.calls) == 1
 
 
 async def test_parked_key_stays_parked_until_the_database_knows_and_offers_it(world: World) -> None:
     """A claim that was on its way when the key failed can't bring it back."""
     world.hand_out(world.lead("a"), keys=1)
-    world.judge.script = {"a": [key_failure(world, 30)]}
+    world.scorer.script = {"a": [key_failure(world, 30)]}
     world.store.script["release"].append(lambda: world.after(5))
     stale = world.batch(world.lead("b"), keys=1)
     world.store.script["claim"].append(lambda: world.after(3, stale))
@@ -79,17 +79,17 @@ async def test_parked_key_stays_parked_until_the_database_knows_and_offers_it(wo
         await anyio.sleep(0.5)
         engine.ring()
         await anyio.sleep(10)
-        assert [lead for _, lead, _ in world.judge.calls] == ["a"]
+        assert [lead for _, lead, _ in world.scorer.calls] == ["a"]
         world.hand_out(world.lead("c"), keys=1, tried=False)
         engine.ring()
         await anyio.sleep(5)
-        assert "c" in [lead for _, lead, _ in world.judge.calls]
+        assert "c" in [lead for _, lead, _ in world.scorer.calls]
 
 
 async def test_what_was_said_against_a_key_is_told_until_the_database_has_heard_it(world: World) -> None:
     """It was down for a moment."""
     world.hand_out(world.lead(), keys=2)
-    world.judge.script = {"a": [key_failure(world)]}
+    world.scorer.script = {"a": [key_failure(world)]}
     world.store.script["release"].extend([world.trouble(), world.trouble(), None])
     async with world.engine():
         await anyio.sleep(30)

@@ -56,7 +56,7 @@ async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) 
     world.hand_out(world.lead(reserved_usd=step + 0.9))
     async with world.engine(tariff=TARIFF):
         await anyio.sleep(3)
-        assert [name for name, *_ in world.judge.calls] == ["score"]
+        assert [name for name, *_ in world.scorer.calls] == ["score"]
         release = world.store.of("release")[0].items[0]
         assert (release.outcome, release.error_code) == ("retry", "reservation_used_up")
         assert release.cost_usd == pytest.approx(1)
@@ -67,7 +67,7 @@ async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -
     """Google may bill it all the same."""
     world.hand_out(world.lead(reserved_usd=20))
     timeout = Failure(FailureClass.TRANSIENT, "model_timeout", "late", usage=Usage(calls=1))
-    world.judge.script = {"a": [timeout]}
+    world.scorer.script = {"a": [timeout]}
     async with world.engine(tariff=TARIFF):
         await anyio.sleep(3)
         release = world.store.of("release")[0].items[0]

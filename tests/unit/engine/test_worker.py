@@ -63,7 +63,7 @@ async def test_ring_during_a_claim_causes_another_claim(world: World) -> None:
 @pytest.mark.parametrize("operation", ["claim", "sweep", "save"])
 async def test_due_time_of_a_reply_wakes_the_worker_with_jitter(world: World, operation: str) -> None:
     """Due in 2 s means a claim after 2 to 3 s, called due."""
-    world.judge.seconds = 0
+    world.scorer.seconds = 0
     lead = world.lead(paid=world.paid(message=world.message()))
     world.hand_out(lead, next_due_ms=2000 if operation == "claim" else None)
     if operation == "save":
@@ -124,7 +124,7 @@ async def test_free_slot_is_a_reason_after_a_cut_batch(world: World) -> None:
 async def test_few_free_slots_are_gathered_until_a_quarter_is_free(world: World) -> None:
     """Of 8 slots the first alone waits; with the second it is a quarter."""
     world.hand_out(*world.leads(8), cut=True)
-    world.judge.delays = {"lead-0": 0.1, "lead-1": 0.2}
+    world.scorer.delays = {"lead-0": 0.1, "lead-1": 0.2}
     async with world.engine(slots=8):
         await anyio.sleep(0.41)
         assert times(world) == [0, pytest.approx(0.4)]
@@ -134,7 +134,7 @@ async def test_few_free_slots_are_gathered_until_a_quarter_is_free(world: World)
 async def test_five_free_slots_are_enough_for_a_claim(world: World) -> None:
     """Of 40 a quarter would be ten; the more slots, the longer each would stay empty for the others."""
     world.hand_out(*world.leads(40), cut=True)
-    world.judge.delays = {f"lead-{n}": 0.5 + n / 100 for n in range(8)}
+    world.scorer.delays = {f"lead-{n}": 0.5 + n / 100 for n in range(8)}
     async with world.engine(slots=40):
         await anyio.sleep(1.1)
         assert times(world) == [0, pytest.approx(1.08)]
@@ -144,7 +144,7 @@ async def test_five_free_slots_are_enough_for_a_claim(world: World) -> None:
 async def test_few_free_slots_are_gathered_for_a_quarter_second_at_most(world: World) -> None:
     """One slot of 8 is claimed for after 250 ms, for a ring too."""
     world.hand_out(*world.leads(8))
-    world.judge.delays = {"lead-0": 0.1}
+    world.scorer.delays = {"lead-0": 0.1}
     async with world.engine(slots=8) as engine:
         await anyio.sleep(0.05)
         engine.ring()
@@ -276,7 +276,7 @@ async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(w
     world.hand_out(world.lead("a"))
     world.hand_out(world.lead("b"), cut=True)
     world.hand_out(world.lead("c"), cut=True)
-    world.judge.script = {"a": [broken], "b": [broken]}
+    world.scorer.script = {"a": [broken], "b": [broken]}
     async with world.engine() as engine:
         await anyio.sleep(30)
         engine.ring()
@@ -303,7 +303,7 @@ async def test_lead_that_is_held_already_is_not_started_twice(world: World) -> N
         await anyio.sleep(0.1)
         engine.ring()
         await anyio.sleep(10)
-        assert [step for step, *_ in world.judge.calls] == ["score", "write"]
+        assert [step for step, *_ in world.scorer.calls] == ["score", "write"]
 
 
 async def test_leads_that_wait_to_be_written_do_not_grow_without_bound(world: World) -> None:

@@ -30,7 +30,7 @@ async def test_lone_result_is_saved_at_once(world: World) -> None:
 async def test_results_are_gathered_for_300_ms(world: World) -> None:
     """While others are in flight; what comes later goes with the next call."""
     world.hand_out(*world.leads(4))
-    world.judge.delays = {"lead-0": 0.5, "lead-1": 0.6, "lead-2": 0.7}
+    world.scorer.delays = {"lead-0": 0.5, "lead-1": 0.6, "lead-2": 0.7}
     async with world.engine():
         await anyio.sleep(1.9)
         saves = world.store.of("save")
@@ -41,7 +41,7 @@ async def test_results_are_gathered_for_300_ms(world: World) -> None:
 async def test_one_save_is_in_flight_and_the_rest_goes_next(world: World) -> None:
     """Results that gather behind a slow save leave together, right after it."""
     world.hand_out(*world.leads(4))
-    world.judge.delays = {"lead-0": 0.5, "lead-1": 0.8, "lead-2": 0.9}
+    world.scorer.delays = {"lead-0": 0.5, "lead-1": 0.8, "lead-2": 0.9}
     world.store.script["save"].append(lambda: world.after(1.6))
     async with world.engine():
         await anyio.sleep(5)
@@ -54,7 +54,7 @@ async def test_no_save_holds_more_than_fifty(world: World) -> None:
     """The database's bound, however much has gathered behind a slow save."""
     world.hand_out(world.lead("first"), *world.leads(49), cut=True)
     world.hand_out(*[world.lead(f"more-{n}") for n in range(30)])
-    world.judge.delays = {"first": 0.5}
+    world.scorer.delays = {"first": 0.5}
     world.store.script["save"].append(lambda: world.after(5))
     async with world.engine(slots=80):
         await anyio.sleep(10)
@@ -65,7 +65,7 @@ async def test_busy_result_does_not_go_with_a_batch_before_its_time(world: World
     """Another result that is ready at once leaves without it."""
     busy, other, late = world.lead("busy"), world.lead("other"), world.lead("late")
     world.hand_out(busy, other, late)
-    world.judge.delays = {"late": 1.2}
+    world.scorer.delays = {"late": 1.2}
     refused = world.replies([busy], LeaseOutcome.BUSY).leases + world.replies([other], LeaseOutcome.SAVED).leases
     world.store.script["save"].append(LeaseReplies(leases=refused))
     async with world.engine():
@@ -78,7 +78,7 @@ async def test_result_whose_lease_was_lost_while_it_waited_is_not_saved(world: W
     """The application held its row; meanwhile somebody else has the lead."""
     lead = world.lead()
     world.hand_out(lead)
-    world.judge.seconds = 4.95
+    world.scorer.seconds = 4.95
     world.store.script["save"].append(world.replies([lead], LeaseOutcome.BUSY))
     world.store.script["renew"].append(world.replies([lead], LeaseOutcome.LEASE_LOST))
     async with world.engine():
@@ -301,7 +301,7 @@ async def test_calls_grow_again_once_they_are_quick(world: World) -> None:
 async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World) -> None:
     """Nothing is left to try."""
     world.hand_out(world.lead())
-    world.judge.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
+    world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT)]}
     world.store.script["release"].append(world.trouble("caller_bug"))
     async with world.engine() as engine:
         await anyio.sleep(30)
@@ -312,7 +312,7 @@ async def test_release_that_can_not_be_read_lets_the_lease_run_out(world: World)
 async def test_releases_are_gathered_and_a_key_is_told_of_once(world: World) -> None:
     """Four leads that failed with their only key."""
     world.hand_out(*world.leads(4), keys=1)
-    world.judge.script = {f"lead-{n}": [world.failure(FailureClass.KEY)] for n in range(4)}
+    world.scorer.script = {f"lead-{n}": [world.failure(FailureClass.KEY)] for n in range(4)}
     async with world.engine():
         await anyio.sleep(5)
         told, released = world.store.of("release")
@@ -330,7 +330,7 @@ async def test_lead_costs_less_than_a_third_of_a_call(world: World) -> None:
     def more() -> object:
         asked = world.store.of("claim")[-1].limit
         leads = [world.lead(f"lead-{next(numbers)}") for _ in range(asked)]
-        world.judge.delays.update({lead.lead_id: chance.uniform(0.5, 1.5) for lead in leads})
+        world.scorer.delays.update({lead.lead_id: chance.uniform(0.5, 1.5) for lead in leads})
         return world.after(0.02, world.batch(*leads, cut=True, next_due_ms=0))
 
     world.store.script = {"claim": [more] * 2000, "save": [lambda: world.after(0.02)] * 2000, "renew": [], "sweep": []}

@@ -25,7 +25,7 @@ REPEATED_CHARACTERS: Final = 9_000
 """Of an answer that is shown to the model again."""
 
 
-class GeminiJudge:
+class GeminiScorer:
     """The judgement of one lead, in the two steps that it is paid for."""
 
     def __init__(self, client: GeminiClient) -> None:
@@ -99,15 +99,15 @@ class GeminiJudge:
 
 
 @asynccontextmanager
-async def open_judge(*, model: str, base_url: str | None = None) -> AsyncIterator[GeminiJudge]:
-    """The process's judge.
+async def open_scorer(*, model: str, base_url: str | None = None) -> AsyncIterator[GeminiScorer]:
+    """The process's scorer.
 
     Args:
         model: Gemini's name of the model.
         base_url: another address of the API; None is Google's.
     """
     async with open_client(model=model, base_url=base_url) as client:
-        yield GeminiJudge(client)
+        yield GeminiScorer(client)
 
 
 def _repair(reply: Reply, unusable: Unusable) -> list[BaseMessage]:
