@@ -8,7 +8,7 @@ from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 from tests.faults.process import ask
 
-from leadhook.domain.verdict import Usage
+from leadhook.domain.results import Usage
 from leadhook.prices import read_prices
 
 if TYPE_CHECKING:

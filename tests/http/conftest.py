@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.domain.dossier import Dossier
-from leadhook.domain.verdict import Message, Score
+from leadhook.domain.results import Message, Score
 from leadhook.engine import Errand
 from leadhook.engine.health import Health
 from leadhook.observability.ring_sum import RingSum

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from leadhook.domain.verdict import Message, Score, Usage
+from leadhook.domain.results import Message, Score, Usage
 from leadhook.engine import Engine
 from leadhook.store import open_store
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from leadhook.domain.job import Batch, ClaimedLead, LeaseRef, ParkedKey, Release, Renewal, Result, Timing
-from leadhook.domain.verdict import Message, Paid, Score, Usage
+from leadhook.domain.job import Batch, ClaimedLead, LeaseRef, ParkedKey, Release, Renewal, Result, Timings
+from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def claim(store: Store, token: UUID | None = None) -> Batch:
     )
 
 
-def returned(lead: ClaimedLead, answer: Paid | None = None) -> Release:
+def returned(lead: ClaimedLead, answer: Checkpoint | None = None) -> Release:
     """Given back unspent."""
     return Release(
         lead_id=lead.lead_id,
@@ -54,13 +54,13 @@ def returned(lead: ClaimedLead, answer: Paid | None = None) -> Release:
         reason="the service was shutting down",
         paid=answer,
         usage=Usage(),
-        timing=Timing(),
+        timing=Timings(),
     )
 
 
-def paid(text: str = "Hello") -> Paid:
+def paid(text: str = "Hello") -> Checkpoint:
     """A whole judgement."""
-    return Paid(
+    return Checkpoint(
         prompt_version="p",
         input_version="i",
         model="m",
@@ -77,7 +77,7 @@ def result(lease: LeaseRef, text: str = "Hello") -> Result:
         paid=paid(text),
         key_fingerprint="0123456789abcdef",
         usage=Usage(calls=2, input_tokens=10, output_tokens=5),
-        timing=Timing(first_call_ms=12, model_ms=34),
+        timing=Timings(first_call_ms=12, model_ms=34),
     )
 
 

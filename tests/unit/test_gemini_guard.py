@@ -3,7 +3,7 @@
 import pytest
 
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.verdict import Message
+from leadhook.domain.results import Message
 from leadhook.gemini.guard import FOREIGN_ADDRESS, FOREIGN_KEY, FOREIGN_LINK, MARKUP, WORDS, foreign
 
 PROMPTS = Prompts(

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from leadhook.domain.figures import Figures
-from leadhook.domain.verdict import Usage
+from leadhook.domain.results import Usage
 from leadhook.observability import metrics
 from leadhook.observability.metrics import REGISTRY
 from leadhook.observability.scrapes import serving_metrics

@@ -16,8 +16,8 @@ import pytest
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from leadhook.domain.job import Batch, Release, Timing
-from leadhook.domain.verdict import Usage
+from leadhook.domain.job import Batch, Release, Timings
+from leadhook.domain.results import Usage
 from leadhook.observability.redaction import redactor
 from leadhook.store import Store, StoreError, open_store
 
@@ -120,7 +120,7 @@ async def test_release_sends_what_the_database_reads() -> None:
         reason="y\x00",
         delay_ms=5,
         usage=Usage(),
-        timing=Timing(),
+        timing=Timings(),
     )
     async with asked(server) as store:
         replies = await store.release("w", [release])

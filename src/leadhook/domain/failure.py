@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from leadhook.domain.verdict import Usage
+from leadhook.domain.results import Usage
 
 
 class FailureClass(StrEnum):

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from leadhook.domain.figures import Figures
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.verdict import Paid, Usage
+from leadhook.domain.results import Checkpoint, Usage
 
-Cause = Literal["start", "ring", "due", "sweep"]
+Source = Literal["start", "ring", "due", "sweep"]
 """What woke the worker: its own start, a ring, a time that the database named, or the sweep."""
 
 
@@ -26,7 +26,7 @@ class ApiKey(BaseModel):
     """A call with it has succeeded, here or elsewhere, since it was added, changed or rested."""
 
 
-class Lane(BaseModel):
+class Group(BaseModel):
     """The `(user_id, tag)` that a claim stopped at; the next one goes on behind it."""
 
     model_config = ConfigDict(frozen=True)
@@ -52,7 +52,7 @@ class ClaimedLead(BaseModel):
     """From `eligible_at` to this claim, by the database's clock."""
     lead: Lead
     prompts: Prompts
-    paid: Paid | None = None
+    paid: Checkpoint | None = None
     reserved_usd: float | None = None
     """What this lease may spend at the most; None where the price is not known."""
     unreadable: str | None = None
@@ -67,7 +67,7 @@ class Batch(BaseModel):
     leads: tuple[ClaimedLead, ...] = ()
     keys: tuple[ApiKey, ...] = ()
     """The healthy ones; empty only when no lead was handed out."""
-    cursor: Lane | None = None
+    cursor: Group | None = None
     cut: bool = False
     """More is ready, or touches are left: a free slot is a reason to claim again."""
     busy: bool = False
@@ -93,7 +93,7 @@ class BegunLead(BaseModel):
     fence: int | None = None
     """None: somebody else has it."""
     run: int = 1
-    paid: Paid | None = None
+    paid: Checkpoint | None = None
     leased_by: str | None = None
     leased_until: datetime | None = None
 
@@ -123,10 +123,10 @@ class Renewal(LeaseRef):
 
     called: bool = False
     """A model call of this lease has begun: if the process dies now, the lease costs all that was reserved for it."""
-    paid: Paid | None = None
+    paid: Checkpoint | None = None
 
 
-class Timing(BaseModel):
+class Timings(BaseModel):
     """Measured by this process, in milliseconds."""
 
     model_config = ConfigDict(frozen=True)
@@ -151,13 +151,13 @@ class Refusal(BaseModel):
 class Result(LeaseRef):
     """A finished judgement on its way to the database."""
 
-    paid: Paid
+    paid: Checkpoint
     """With its message: `ineligible` twice below 50."""
     key_fingerprint: str | None
     usage: Usage
     cost_usd: float | None = None
     """What this lease spent; None where the price is not known, or when nobody can tell: all that was reserved."""
-    timing: Timing
+    timing: Timings
     refusal: Refusal | None = None
     """It is not to be written: the lead is refused with this reason, and the answer is kept."""
 
@@ -173,12 +173,12 @@ class Release(LeaseRef):
     error_code: str
     reason: str
     delay_ms: int = 0
-    paid: Paid | None = None
+    paid: Checkpoint | None = None
     key_fingerprint: str | None = None
     usage: Usage
     cost_usd: float | None = None
     """As a result's."""
-    timing: Timing
+    timing: Timings
 
 
 class ParkedKey(BaseModel):

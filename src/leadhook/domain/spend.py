@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.verdict import Usage
+from leadhook.domain.results import Usage
 
 MILLION: Final = 1_000_000
 STEPS: Final = 2
@@ -66,7 +66,7 @@ class CallLimits:
     prompts_bytes: int
 
 
-class Terms(BaseModel):
+class ReservationTerms(BaseModel):
     """What the database needs to reserve for a lead: a part that is fixed, and one for each byte of its texts."""
 
     model_config = ConfigDict(frozen=True)
@@ -88,16 +88,16 @@ class Tariff:
         """Dollars for these calls."""
         return self.price.cost(usage)
 
-    def terms(self) -> Terms:
+    def terms(self) -> ReservationTerms:
         """For a lead: all its steps, all their calls, at the dearest price."""
-        return Terms(
+        return ReservationTerms(
             lead_usd=STEPS * self._fixed_usd,
             byte_usd=STEPS * self._byte_usd,
             most_lead_bytes=self.limits.lead_bytes,
             most_prompts_bytes=self.limits.prompts_bytes,
         )
 
-    def dearest_step(self, lead: Lead, prompts: Prompts) -> float:
+    def max_step_cost(self, lead: Lead, prompts: Prompts) -> float:
         """The most that the next step of this lead can cost."""
         lead_bytes = min(_bytes(lead), self.limits.lead_bytes)
         return self._fixed_usd + self._byte_usd * (lead_bytes + min(_bytes(prompts), self.limits.prompts_bytes))

@@ -6,7 +6,7 @@ from typing import Final
 
 import anyio
 
-from leadhook.domain.job import Batch, Cause
+from leadhook.domain.job import Batch, Source
 from leadhook.engine.pace import Pace, drawn
 from leadhook.engine.wakeup import Wakeup
 
@@ -17,7 +17,7 @@ class Occasion:
 
     at: float
     """By the event loop's clock; may be past."""
-    cause: Cause
+    cause: Source
     slots: int
     """How many free slots it could fill."""
 
@@ -34,9 +34,9 @@ class Agenda:
         self._interval_s: Final = interval_s
         self._pace: Final = pace
         self._started = False
-        self._cause: Cause = "start"
+        self._cause: Source = "start"
         self._due_at = math.inf
-        self._due_cause: Cause = "due"
+        self._due_cause: Source = "due"
         self._swept = False
         self._slow_waits = False
         self.fresh_waits = False
@@ -104,7 +104,7 @@ class Agenda:
         self._swept = True
         self._wakeup.set()
 
-    def sending(self, cause: Cause) -> None:
+    def sending(self, cause: Source) -> None:
         """A claim goes out: what was known until now is its business."""
         self._started = True
         self._cause, self._due_cause = cause, "due"
@@ -116,7 +116,7 @@ class Agenda:
         """No claim for so long."""
         self._not_before = max(self._not_before, anyio.current_time() + seconds)
 
-    def _note(self, wait_s: float, cause: Cause) -> None:
+    def _note(self, wait_s: float, cause: Source) -> None:
         at = anyio.current_time() + wait_s
         if at < self._due_at:
             self._due_at, self._due_cause = at, cause

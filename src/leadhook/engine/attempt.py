@@ -9,8 +9,8 @@ import anyio
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, Usage
 from leadhook.domain.spend import Tariff
-from leadhook.domain.verdict import CONTACT_FROM, INELIGIBLE, Message, Paid, Usage
 from leadhook.engine.decision import decide
 from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
@@ -113,7 +113,7 @@ class Attempts:
             held.paid = None
         if held.paid is None:
             score = await self._call(held, self._scorer.score)
-            held.paid = Paid(
+            held.paid = Checkpoint(
                 prompt_version=prompt_version,
                 input_version=input_version,
                 prompts_digest=prompts.digest,
@@ -142,7 +142,7 @@ class Attempts:
                 last = failure
                 self._charge(held, failure.usage)
                 if failure.code in POSSIBLY_BILLED:
-                    self._charge_dearest_step(held)
+                    self._charge_max_step_cost(held)
                 if failure.kind == FailureClass.CONTENT:
                     self._keyring.prove(key)
                 if failure.kind != FailureClass.KEY:
@@ -166,7 +166,7 @@ class Attempts:
             held.model_ms += took_s * 1000
             metrics.MODEL_CALLS.labels("score" if held.paid is None else "message").observe(took_s)
         if scope.cancelled_caught:
-            self._charge_dearest_step(held)
+            self._charge_max_step_cost(held)
             raise _ShuttingDownError
         self._charge(held, usage)
         return answer
@@ -191,10 +191,10 @@ class Attempts:
         if self._tariff and held.cost_usd is not None:
             held.cost_usd += self._tariff.cost(usage)
 
-    def _charge_dearest_step(self, held: HeldLead) -> None:
+    def _charge_max_step_cost(self, held: HeldLead) -> None:
         """Google may bill a call that nobody waited for; what it cost nobody tells."""
         if self._tariff and held.cost_usd is not None:
-            held.cost_usd += self._tariff.dearest_step(held.claimed.lead, held.claimed.prompts)
+            held.cost_usd += self._tariff.max_step_cost(held.claimed.lead, held.claimed.prompts)
 
     async def _wait_for_permission(self, held: HeldLead) -> None:
         """A call starts only on a lease that was confirmed lately; a lost lease cancels the wait from outside."""
@@ -213,7 +213,7 @@ class Attempts:
         reserved = held.claimed.reserved_usd
         if reserved is None or self._tariff is None or held.cost_usd is None:
             return False
-        next_usd = self._tariff.dearest_step(held.claimed.lead, held.claimed.prompts)
+        next_usd = self._tariff.max_step_cost(held.claimed.lead, held.claimed.prompts)
         return held.cost_usd + next_usd > reserved + ROUNDING_USD
 
     def _give_back(self, held: HeldLead, failure: Failure) -> None:
@@ -225,7 +225,7 @@ class Attempts:
         held.give_back(decision.outcome, failure.code, failure.reason, decision.delay_ms)
 
 
-def _holds(paid: Paid, prompts: Prompts, prompt_version: str, input_version: str) -> bool:
+def _holds(paid: Checkpoint, prompts: Prompts, prompt_version: str, input_version: str) -> bool:
     if paid.prompts_digest is None:
         return (paid.prompt_version, paid.input_version) == (prompt_version, input_version)
     return (paid.prompts_digest, paid.input_version) == (prompts.digest, input_version)

@@ -17,9 +17,9 @@ import anyio
 import structlog
 
 from leadhook.domain.failure import Failure, FailureClass
-from leadhook.domain.job import Batch, Cause, Lane, LeaseRef, Release, Timing
+from leadhook.domain.job import Batch, Group, LeaseRef, Release, Source, Timings
+from leadhook.domain.results import Usage
 from leadhook.domain.spend import Tariff
-from leadhook.domain.verdict import Usage
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.faults import Faults
@@ -52,7 +52,7 @@ PERHAPS_A_LEAD: Final = frozenset(
 class _Claim:
     token: UUID
     hints: tuple[str, ...]
-    cause: Cause
+    cause: Source
 
 
 class Claims:
@@ -85,7 +85,7 @@ class Claims:
         self._faults = faults
         self._pace = pace
         self._unanswered: _Claim | None = None
-        self._cursor: Lane | None = None
+        self._cursor: Group | None = None
         self._failures = 0
         self._most = pace.largest_claim
         self._suspect: LeaseRef | None = None
@@ -93,11 +93,11 @@ class Claims:
         self.last_ok_at: datetime | None = None
 
     @property
-    def unanswered(self) -> Cause | None:
+    def unanswered(self) -> Source | None:
         """The cause of a claim that must be sent again."""
         return self._unanswered.cause if self._unanswered else None
 
-    async def send(self, cause: Cause, *, limit: int, slow_limit: int) -> Batch | None:
+    async def send(self, cause: Source, *, limit: int, slow_limit: int) -> Batch | None:
         """Claim; None when it is to be sent again, or failed.
 
         Args:
@@ -202,7 +202,7 @@ class Claims:
             delay_ms=round(self._pace.set_aside_s * 1000) if self._set_aside_last else 0,
             usage=Usage(),
             cost_usd=0.0 if self._terms else None,
-            timing=Timing(),
+            timing=Timings(),
         )
         await self._store.release(self._worker, [release])
         self._set_aside_last = True

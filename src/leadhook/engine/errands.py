@@ -18,8 +18,8 @@ from leadhook.domain.backoff import backoff
 from leadhook.domain.failure import Failure
 from leadhook.domain.job import ApiKey, Begun, BegunLead, ClaimedLead, LeaseOutcome, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.results import Message, Score
 from leadhook.domain.spend import Tariff
-from leadhook.domain.verdict import Message, Score
 from leadhook.engine.attempt import Attempts
 from leadhook.engine.book import Book
 from leadhook.engine.drain import Drain

@@ -6,8 +6,8 @@ from typing import Literal
 
 import anyio
 
-from leadhook.domain.job import ClaimedLead, LeaseOutcome, Refusal, Release, Renewal, Result, Timing
-from leadhook.domain.verdict import Paid, Usage
+from leadhook.domain.job import ClaimedLead, LeaseOutcome, Refusal, Release, Renewal, Result, Timings
+from leadhook.domain.results import Checkpoint, Usage
 from leadhook.engine.wakeup import Wakeup
 
 LeaseName = tuple[str, int]
@@ -25,9 +25,9 @@ class HeldLead:
     """When the request was sent that last confirmed the lease."""
     start_limit_s: float
     renew_s: float
-    paid: Paid | None = None
+    paid: Checkpoint | None = None
     """What was bought, by this lease or an earlier one."""
-    stored_paid: Paid | None = None
+    stored_paid: Checkpoint | None = None
     """What the database knows of it."""
     stored_called: bool = False
     """The database knows that a model call began."""
@@ -127,7 +127,7 @@ class HeldLead:
         self.outcome, self.outcome_reason = outcome, reason
         self.ended.set()
 
-    def _timing(self) -> Timing:
-        return Timing(
+    def _timing(self) -> Timings:
+        return Timings(
             first_call_ms=self.first_call_ms, key_wait_ms=round(self.key_wait_ms), model_ms=round(self.model_ms)
         )

@@ -8,19 +8,19 @@ from leadhook.domain.job import (
     ApiKey,
     Batch,
     Begun,
-    Cause,
-    Lane,
+    Group,
     LeaseRef,
     LeaseReplies,
     ParkedKey,
     Release,
     Renewal,
     Result,
+    Source,
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.spend import Terms
-from leadhook.domain.verdict import Message, Score, Usage
+from leadhook.domain.results import Message, Score, Usage
+from leadhook.domain.spend import ReservationTerms
 from leadhook.store import ReplaySlice
 
 
@@ -54,10 +54,10 @@ class Store(Protocol):
         token: UUID,
         limit: int,
         slow_limit: int,
-        cursor: Lane | None,
+        cursor: Group | None,
         hints: Sequence[str],
-        cause: Cause,
-        terms: Terms | None = None,
+        cause: Source,
+        terms: ReservationTerms | None = None,
     ) -> Batch:
         """Lease leads."""
 
@@ -67,10 +67,10 @@ class Store(Protocol):
         worker: str,
         token: UUID,
         slow_limit: int,
-        cursor: Lane | None,
+        cursor: Group | None,
         hints: Sequence[str],
-        cause: Cause,
-        terms: Terms | None = None,
+        cause: Source,
+        terms: ReservationTerms | None = None,
     ) -> LeaseRef | None:
         """Lease one lead, or name the one that is leased, without reading its row."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from leadhook.domain.verdict import INELIGIBLE, Message, Score
+from leadhook.domain.results import INELIGIBLE, Message, Score
 from leadhook.gemini.cleaning import clean
 
 Answer = TypeVar("Answer", bound=BaseModel)

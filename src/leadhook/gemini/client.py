@@ -23,7 +23,7 @@ from langchain_google_genai import ChatGoogleGenerativeAI
 from leadhook import network
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
-from leadhook.domain.verdict import Usage
+from leadhook.domain.results import Usage
 from leadhook.gemini.failures import classify, timed_out
 from leadhook.gemini.parameters import Step, model_parameters, step_parameters
 

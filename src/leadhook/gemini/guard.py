@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Final
 
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.verdict import Message
+from leadhook.domain.results import Message
 
 FOREIGN_LINK: Final = "message_foreign_link"
 FOREIGN_ADDRESS: Final = "message_foreign_address"

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from leadhook.domain.failure import Failure, FailureClass
-from leadhook.domain.verdict import Usage
+from leadhook.domain.results import Usage
 from leadhook.gemini.answers import TOO_LONG, parse
 from leadhook.gemini.client import Reply
 

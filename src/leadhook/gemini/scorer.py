@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from leadhook.domain.failure import Failure
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.verdict import Message, Score, Usage
+from leadhook.domain.results import Message, Score, Usage
 from leadhook.gemini import guard
 from leadhook.gemini import prompts as texts
 from leadhook.gemini.answers import MessageAnswer, ScoreAnswer

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from leadhook import __version__
 from leadhook.domain.figures import Figures
-from leadhook.domain.verdict import Usage
+from leadhook.domain.results import Usage
 from leadhook.observability import logs
 
 WAIT_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)

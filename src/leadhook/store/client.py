@@ -15,18 +15,18 @@ from leadhook.domain.dossier import Dossier
 from leadhook.domain.job import (
     Batch,
     Begun,
-    Cause,
-    Lane,
+    Group,
     LeaseRef,
     LeaseReplies,
     ParkedKey,
     Release,
     Renewal,
     Result,
+    Source,
     SweepSlice,
 )
 from leadhook.domain.lead import Lead
-from leadhook.domain.spend import Terms
+from leadhook.domain.spend import ReservationTerms
 from leadhook.observability.redaction import redactor
 from leadhook.store.errors import StoreError
 from leadhook.store.operators import OperatorCalls
@@ -55,10 +55,10 @@ class Store(ReplayCalls, OperatorCalls):
         token: UUID,
         limit: int,
         slow_limit: int,
-        cursor: Lane | None,
+        cursor: Group | None,
         hints: Sequence[str],
-        cause: Cause,
-        terms: Terms | None = None,
+        cause: Source,
+        terms: ReservationTerms | None = None,
     ) -> Batch:
         """Lease up to `limit` leads, at most `slow_limit` of them from replays and backlog.
 
@@ -81,10 +81,10 @@ class Store(ReplayCalls, OperatorCalls):
         worker: str,
         token: UUID,
         slow_limit: int,
-        cursor: Lane | None,
+        cursor: Group | None,
         hints: Sequence[str],
-        cause: Cause,
-        terms: Terms | None = None,
+        cause: Source,
+        terms: ReservationTerms | None = None,
     ) -> LeaseRef | None:
         """Lease one lead without reading its row: that of a claim whose reply fails. Arguments are a claim's."""
         parameters = _claim(worker, token, 1, slow_limit, cursor, hints, cause, terms) | {"p_bare": True}
@@ -206,10 +206,10 @@ def _claim(
     token: UUID,
     limit: int,
     slow_limit: int,
-    cursor: Lane | None,
+    cursor: Group | None,
     hints: Sequence[str],
-    cause: Cause,
-    terms: Terms | None,
+    cause: Source,
+    terms: ReservationTerms | None,
 ) -> dict[str, Any]:
     return {
         "p_token": str(token),

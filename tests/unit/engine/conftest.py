@@ -37,8 +37,8 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.domain.spend import Tariff
-from leadhook.domain.verdict import Message, Paid, Score, Usage
 from leadhook.engine import Engine, Errand, Pace
 from leadhook.store import ReplaySlice, StoreError
 
@@ -258,9 +258,9 @@ class World:
         """Several of them."""
         return [self.lead(f"lead-{n}", **fields) for n in range(count)]
 
-    def paid(self, *, score: int = 80, message: Message | None = None, prompt_version: str = "prompts 1") -> Paid:
+    def paid(self, *, score: int = 80, message: Message | None = None, prompt_version: str = "prompts 1") -> Checkpoint:
         """Answers that an earlier lease bought."""
-        return Paid(
+        return Checkpoint(
             prompt_version=prompt_version,
             input_version="input Ada",
             model="earlier-model",

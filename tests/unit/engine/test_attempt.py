@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from leadhook.domain.failure import FailureClass
-from leadhook.domain.verdict import Score, Usage
+from leadhook.domain.results import Score, Usage
 from leadhook.engine.decision import Decision, decide
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from leadhook.domain.verdict import Score
+from leadhook.domain.results import Score
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World

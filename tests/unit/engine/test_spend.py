@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.results import Usage
 from leadhook.domain.spend import CallLimits, Price, Tariff
-from leadhook.domain.verdict import Usage
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
@@ -34,9 +34,9 @@ def test_terms_are_the_dearest_that_a_lead_can_cost(world: World) -> None:
     assert terms.byte_usd == pytest.approx(2 * 2 * 0.01)
     lead = world.lead().lead
     size = len(lead.model_dump_json(exclude_none=True))
-    step = TARIFF.dearest_step(lead, world.lead().prompts)
+    step = TARIFF.max_step_cost(lead, world.lead().prompts)
     assert step == pytest.approx((terms.lead_usd + terms.byte_usd * size) / 2)
-    large = TARIFF.dearest_step(lead.model_copy(update={"bio": "é" * 9_000}), world.lead().prompts)
+    large = TARIFF.max_step_cost(lead.model_copy(update={"bio": "é" * 9_000}), world.lead().prompts)
     assert large == pytest.approx((terms.lead_usd + terms.byte_usd * 100) / 2)
 
 
@@ -52,7 +52,7 @@ async def test_claims_name_the_terms_and_results_their_cost(world: World) -> Non
 
 async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) -> None:
     """The score was dearer than it should be: an attempt is spent, its cost is told."""
-    step = TARIFF.dearest_step(world.lead().lead, world.lead().prompts)
+    step = TARIFF.max_step_cost(world.lead().lead, world.lead().prompts)
     world.hand_out(world.lead(reserved_usd=step + 0.9))
     async with world.engine(tariff=TARIFF):
         await anyio.sleep(3)
@@ -71,7 +71,7 @@ async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -
     async with world.engine(tariff=TARIFF):
         await anyio.sleep(3)
         release = world.store.of("release")[0].items[0]
-        assert release.cost_usd == TARIFF.dearest_step(world.lead().lead, world.lead().prompts)
+        assert release.cost_usd == TARIFF.max_step_cost(world.lead().lead, world.lead().prompts)
 
 
 async def test_without_a_price_nothing_is_reckoned(world: World) -> None:

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from leadhook.domain.failure import FailureClass
-from leadhook.domain.job import Lane, LeaseReplies
+from leadhook.domain.job import Group, LeaseReplies
 from leadhook.engine.pace import Pace
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ async def test_busy_claim_is_repeated_soon(world: World) -> None:
 
 async def test_claim_goes_on_behind_the_last_lane(world: World) -> None:
     """The cursor of a reply goes with the next claim."""
-    lane = Lane(user_id="00000000-0000-0000-0000-000000000001", tag="t")  # type: ignore[arg-type]  # read from JSON as the reply is
+    lane = Group(user_id="00000000-0000-0000-0000-000000000001", tag="t")  # type: ignore[arg-type]  # read from JSON as the reply is
     world.hand_out(cursor=lane)
     async with world.engine() as engine:
         await anyio.sleep(1)

@@ -52,7 +52,7 @@ class Usage(BaseModel):
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
 
 
-class Paid(BaseModel):
+class Checkpoint(BaseModel):
     """Model answers that were paid for and are not yet written; they travel with renewal, release and refusal.
 
     They hold only for the lead and the `prompts` row that they were bought with. Another version of this program, with
