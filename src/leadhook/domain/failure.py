@@ -1,32 +1,44 @@
-"""What went wrong decides what happens next: to the lead, to the key and to the service."""
+"""Failures of the model (`Failure`) and of the database (`StoreError`), classified by what to do about them."""
 
+import re
 from enum import StrEnum
+from typing import Final, Literal
 
 from leadhook.domain.results import Usage
 
+StoreErrorKind = Literal["unavailable", "misconfigured", "caller_bug"]
+"""`unavailable`: retry. `misconfigured`: a person must change something. `caller_bug`: the same call never succeeds."""
+
+ALL_REFUSED: Final = "PT409"
+"""Of leadhook_save: the application's tables refuse every answer, three in a row, with the same words."""
+_TIMEOUTS: Final = ("57014", "timeout", "http_504")
+_LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
+_WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "bad_settings", "not_supabase")
+_SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
+
 
 class FailureClass(StrEnum):
-    """Who is to blame for a failed step."""
+    """The cause of a failed step."""
 
     KEY = "key"
-    """The Gemini key: park it, the lead goes back at once, no attempt is spent."""
+    """The Gemini key: it is parked, the lead is returned at once, and no attempt is spent."""
     TRANSIENT = "transient"
-    """Nobody: again later, an attempt is spent."""
+    """Temporary: retried later, an attempt is spent."""
     CONTENT = "content"
-    """This lead's text or the answer to it: dead, with the reason."""
+    """This lead's text or the answer to it: the lead is dead, with the reason."""
     CONFIGURATION = "configuration"
-    """The installation: stop claiming, say so, burn no lead."""
+    """The installation: claiming stops, and no attempt is spent."""
 
 
-class Failure(Exception):  # noqa: N818 - the domain's word; it is not always an error of ours
+class Failure(Exception):  # noqa: N818 - the domain's word; not always an error in our code
     """A step of a lead failed.
 
     Attributes:
-        kind: who is to blame.
-        code: stable and low in cardinality, `snake_case`, for logs, attempts and filters.
-        reason: one sentence for a person. Never holds a secret or text of a lead.
-        park_s: class `key` only: how long the key rests, in seconds; None means until its row changes.
-        usage: what the step cost all the same.
+        kind: the cause.
+        code: stable, `snake_case`, low in cardinality; for logs, attempts and filters.
+        reason: one sentence for a person, without secrets or text of a lead.
+        park_s: class `key` only: for how long the key is parked, in seconds; None: until its row changes.
+        usage: what the failed step used.
     """
 
     def __init__(
@@ -44,3 +56,52 @@ class Failure(Exception):  # noqa: N818 - the domain's word; it is not always an
         self.reason = reason
         self.park_s = park_s
         self.usage = usage if usage is not None else Usage()
+
+
+class StoreError(Exception):
+    """The database could not be asked, or refused.
+
+    Attributes:
+        kind: what to do about it.
+        code: the SQLSTATE, PostgREST's code, or a word of ours in `snake_case`.
+        reason: one sentence for a person, without secrets.
+    """
+
+    def __init__(self, kind: StoreErrorKind, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.kind: Final = kind
+        self.code: Final = code
+        self.reason: Final = reason
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it took too long; fewer leads in a call may help."""
+        return self.code in _TIMEOUTS
+
+    @property
+    def may_concern_one_lead(self) -> bool:
+        """Whether code of the application that runs with a write may have raised it for one lead alone.
+
+        Everything else affects all leads: the network, the gateway, the key, a table of leadhook's own.
+        """
+        if self.code == ALL_REFUSED or breaks_own_constraint(self.code):
+            return False
+        return self.timed_out or self.connection_lost or bool(_SQLSTATE.fullmatch(self.code))
+
+    @property
+    def connection_lost(self) -> bool:
+        """Whether the database's process ended under the call: by a restart, or by what the call made it do."""
+        return self.code.startswith(_LOST_CONNECTIONS)
+
+    @property
+    def wrong_settings(self) -> bool:
+        """SUPABASE_URL or its key is wrong; nothing else helps."""
+        return self.code in _WRONG_SETTINGS
+
+
+def breaks_own_constraint(code: str) -> bool:
+    """A violated constraint, or a sequence at its end.
+
+    What the application's tables refuse never gets here: it is the outcome of its lead.
+    """
+    return code.startswith("23") or code == "2200H"

@@ -240,3 +240,13 @@ class SweepSlice(BaseModel):
     removed: int = 0
     figures: Figures | None = None
     next_due_ms: int | None = None
+
+
+class ReplaySlice(BaseModel):
+    """The reply of one slice of a replay that is being queued or stopped."""
+
+    model_config = ConfigDict(frozen=True)
+
+    left: bool = False
+    """Another slice is needed."""
+    next_due_ms: int | None = None

@@ -44,6 +44,5 @@ from leadhook.engine.engine import Engine
 from leadhook.engine.errands import Errand, TooManyErrandsError
 from leadhook.engine.health import Health
 from leadhook.engine.pace import Pace
-from leadhook.engine.ports import Scorer, Store
 
-__all__ = ["Doorbell", "Engine", "Errand", "Health", "Pace", "Scorer", "Store", "TooManyErrandsError"]
+__all__ = ["Doorbell", "Engine", "Errand", "Health", "Pace", "TooManyErrandsError"]

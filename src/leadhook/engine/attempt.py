@@ -9,13 +9,13 @@ import anyio
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.ports import Scorer
 from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, Usage
 from leadhook.domain.spend import Tariff
 from leadhook.engine.decision import decide
 from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keyring import Keyring
-from leadhook.engine.ports import Scorer
 from leadhook.observability import metrics
 from leadhook.observability.journal import journal, shortened
 

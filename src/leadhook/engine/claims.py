@@ -16,18 +16,17 @@ from uuid import UUID, uuid4
 import anyio
 import structlog
 
-from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.failure import Failure, FailureClass, StoreError
 from leadhook.domain.job import Batch, Group, LeaseRef, Release, Source, Timings
+from leadhook.domain.ports import Store
 from leadhook.domain.results import Usage
 from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.faults import Faults
 from leadhook.engine.pace import Pace, drawn, growing
-from leadhook.engine.ports import Store
 from leadhook.observability import metrics
 from leadhook.observability.events import Event
-from leadhook.store import StoreError
 
 log = structlog.get_logger()
 

@@ -7,6 +7,7 @@ import anyio.abc
 import structlog
 
 from leadhook.domain.job import Batch
+from leadhook.domain.ports import Scorer, Store
 from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.attempt import Attempts
@@ -24,7 +25,6 @@ from leadhook.engine.keeper import Keeper
 from leadhook.engine.key_reports import KeyReports
 from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace
-from leadhook.engine.ports import Scorer, Store
 from leadhook.engine.sweeper import Sweeper
 from leadhook.engine.wakeup import Wakeup
 from leadhook.engine.worker import Worker

@@ -15,9 +15,10 @@ import anyio
 import structlog
 
 from leadhook.domain.backoff import backoff
-from leadhook.domain.failure import Failure
+from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.job import ApiKey, Begun, BegunLead, ClaimedLead, LeaseOutcome, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.ports import Scorer, Store
 from leadhook.domain.results import Message, Score
 from leadhook.domain.spend import Tariff
 from leadhook.engine.attempt import Attempts
@@ -26,12 +27,10 @@ from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace, drawn
-from leadhook.engine.ports import Scorer, Store
 from leadhook.engine.report import report_finished
 from leadhook.engine.writers import Writers
 from leadhook.observability.events import Event
 from leadhook.observability.journal import journal
-from leadhook.store import StoreError
 
 MOST_WAITING: Final = 1000
 """Leads of all requests together; more are refused."""

@@ -3,13 +3,13 @@
 import anyio
 import structlog
 
+from leadhook.domain.failure import StoreError
+from leadhook.domain.ports import Store
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.faults import Faults
 from leadhook.engine.pace import Pace, drawn, growing
-from leadhook.engine.ports import Store
 from leadhook.engine.wakeup import Wakeup
 from leadhook.observability.events import Event
-from leadhook.store import StoreError
 
 log = structlog.get_logger()
 

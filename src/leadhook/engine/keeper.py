@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import anyio
 import structlog
 
+from leadhook.domain.failure import StoreError
 from leadhook.domain.job import LeaseOutcome
+from leadhook.domain.ports import Store
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.book import Book
 from leadhook.engine.faults import Faults
 from leadhook.engine.held import HeldLead
 from leadhook.engine.pace import Pace
-from leadhook.engine.ports import Store
 from leadhook.engine.report import report_finished
 from leadhook.observability.events import Event
-from leadhook.store import StoreError
 
 log = structlog.get_logger()
 

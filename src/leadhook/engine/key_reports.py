@@ -5,14 +5,14 @@ import math
 import anyio
 import structlog
 
+from leadhook.domain.failure import StoreError
 from leadhook.domain.job import ParkedKey
+from leadhook.domain.ports import Store
 from leadhook.engine.faults import Faults
 from leadhook.engine.keyring import Keyring
 from leadhook.engine.pace import Pace, growing
-from leadhook.engine.ports import Store
 from leadhook.engine.wakeup import Wakeup
 from leadhook.observability.events import Event
-from leadhook.store import StoreError
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from leadhook.store.errors import Kind
+from leadhook.domain.failure import StoreErrorKind
 
 Range = tuple[float, float]
 """The least and the most, in seconds; the value is drawn evenly."""
@@ -66,7 +66,7 @@ class Pace:
     give_back_s: float = 5.0
     """Kept at the end of a shutdown for giving leads back; at most a quarter of it."""
 
-    def after(self, kind: Kind) -> Range:
+    def after(self, kind: StoreErrorKind) -> Range:
         """The pauses after a `StoreError` of this kind."""
         return self.unavailable_s if kind == "unavailable" else self.misconfigured_s
 

@@ -12,6 +12,7 @@ from typing import Literal
 import anyio
 import structlog
 
+from leadhook.domain.failure import StoreError
 from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply, Refusal
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.batches import Batches
@@ -21,7 +22,6 @@ from leadhook.engine.held import HeldLead
 from leadhook.engine.pace import Pace, Range, drawn, growing
 from leadhook.engine.report import report_finished
 from leadhook.observability.events import Event
-from leadhook.store import StoreError
 
 log = structlog.get_logger()
 

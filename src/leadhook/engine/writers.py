@@ -1,15 +1,15 @@
 """The two roads back to the database: results are saved, everything else is released."""
 
+from leadhook.domain.failure import StoreError
 from leadhook.domain.job import LeaseOutcome, LeaseReplies
+from leadhook.domain.ports import Store
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.book import Book
 from leadhook.engine.faults import Faults
 from leadhook.engine.held import HeldLead
 from leadhook.engine.pace import Pace
-from leadhook.engine.ports import Store
 from leadhook.engine.report import report_finished
 from leadhook.engine.writer import Writer
-from leadhook.store import StoreError
 
 
 class Writers:

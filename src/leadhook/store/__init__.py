@@ -1,7 +1,7 @@
 """The only door to Supabase: RPC in, domain types out, and every failure in words."""
 
+from leadhook.domain.failure import StoreError
 from leadhook.store.client import Store, open_store
-from leadhook.store.errors import StoreError
 from leadhook.store.operators import (
     Admission,
     Backlog,
@@ -18,7 +18,6 @@ from leadhook.store.replays import (
     LeadProgress,
     ReplayCount,
     Replays,
-    ReplaySlice,
     ReplayStatus,
     ReplaySummary,
     count_replay,
@@ -39,7 +38,6 @@ __all__ = [
     "ReleasedSlice",
     "ReplayCount",
     "ReplayReply",
-    "ReplaySlice",
     "ReplayStatus",
     "ReplaySummary",
     "ReplayedLead",

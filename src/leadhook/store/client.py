@@ -12,6 +12,7 @@ from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, ac
 
 from leadhook.domain.answers import Answers
 from leadhook.domain.dossier import Dossier
+from leadhook.domain.failure import StoreError
 from leadhook.domain.job import (
     Batch,
     Begun,
@@ -28,7 +29,6 @@ from leadhook.domain.job import (
 from leadhook.domain.lead import Lead
 from leadhook.domain.spend import ReservationTerms
 from leadhook.observability.redaction import redactor
-from leadhook.store.errors import StoreError
 from leadhook.store.operators import OperatorCalls
 from leadhook.store.replays import ReplayCalls
 from leadhook.store.replies import Status, to_batch

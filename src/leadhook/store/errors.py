@@ -1,11 +1,9 @@
 """What a failed RPC means for the caller, in words for a person."""
 
 import json
-import re
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-Kind = Literal["unavailable", "misconfigured", "caller_bug"]
-"""`unavailable`: again later. `misconfigured`: somebody must change something. `caller_bug`: never like this."""
+from leadhook.domain.failure import ALL_REFUSED, StoreError, breaks_own_constraint
 
 _LONGEST_MESSAGE: Final = 200
 _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
@@ -13,56 +11,9 @@ _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
 _PASSING_STATUSES: Final = (408, 425, 429)
 _PAUSED: Final = 540
 """Supabase's own status, with a page of HTML."""
-_TIMEOUTS: Final = ("57014", "timeout", "http_504")
-_LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
-_ALL_REFUSED: Final = "PT409"
-"""Of leadhook_save: the application's tables refuse every answer, three in a row, with the same words."""
-_SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 _MISCONFIGURED_CLASSES: Final = ("0A", "28", "3D", "3F", "42")
 """Unsupported, authorisation, catalog, schema, and whatever is missing, misspelt or forbidden."""
-_WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "bad_settings", "not_supabase")
 _REFUSED_KEYS: Final = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
-
-
-class StoreError(Exception):
-    """The database could not be asked, or refused.
-
-    Attributes:
-        kind: what to do about it.
-        code: the SQLSTATE, PostgREST's code, or a word of ours in `snake_case`.
-        reason: one sentence for a person, without secrets.
-    """
-
-    def __init__(self, kind: Kind, code: str, reason: str) -> None:
-        super().__init__(f"{code}: {reason}")
-        self.kind: Final = kind
-        self.code: Final = code
-        self.reason: Final = reason
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether it took too long; fewer leads in a call may help."""
-        return self.code in _TIMEOUTS
-
-    @property
-    def may_concern_one_lead(self) -> bool:
-        """Whether code of the application that runs with a write may have raised it for one lead alone.
-
-        Everything else befalls all leads: the network, the gateway, the key, a table of leadhook's own.
-        """
-        if self.code == _ALL_REFUSED or _is_ours(self.code):
-            return False
-        return self.timed_out or self.connection_lost or bool(_SQLSTATE.fullmatch(self.code))
-
-    @property
-    def connection_lost(self) -> bool:
-        """Whether the database's process ended under the call: by a restart, or by what the call made it do."""
-        return self.code.startswith(_LOST_CONNECTIONS)
-
-    @property
-    def wrong_settings(self) -> bool:
-        """SUPABASE_URL or its key is wrong; nothing else helps."""
-        return self.code in _WRONG_SETTINGS
 
 
 def explain(function: str, status: int, body: str) -> StoreError:
@@ -142,12 +93,12 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
             )
         case "PGRST106":
             reason = "the schema public is not exposed: add it to the exposed schemas of the project's API"
-        case _ if code == _ALL_REFUSED:
+        case _ if code == ALL_REFUSED:
             reason = (
                 f"the application's own tables refuse every answer ({message}): no lead is lost; claims stop until the "
                 "column, constraint or trigger of llm_response or lead_details is corrected, then go on by themselves"
             )
-        case _ if _is_ours(code):
+        case _ if breaks_own_constraint(code):
             reason = (
                 f"a table of leadhook refuses a row of public.{function} ({message}): no lead can be claimed or saved, "
                 "answers that are paid for are kept; run `leadhook migrate`, which moves sequences beyond their rows"
@@ -179,11 +130,3 @@ def _explain_rest(function: str, status: int, code: str, message: str) -> StoreE
     if not code or status >= 500 or status in _PASSING_STATUSES or code.startswith(_PASSING_CLASSES):  # noqa: PLR2004 - HTTP's server errors
         return StoreError("unavailable", code or f"http_{status}", f"Supabase can't answer now: {detail}")
     return StoreError("caller_bug", code, f"public.{function} refuses what it was sent: {detail}")
-
-
-def _is_ours(code: str) -> bool:
-    """A violated constraint, or a sequence at its end.
-
-    What the application's tables refuse never gets here: it is the outcome of its lead.
-    """
-    return code.startswith("23") or code == "2200H"

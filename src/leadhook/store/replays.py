@@ -9,6 +9,7 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadhook.domain.forecast import Spending, forecast
+from leadhook.domain.job import ReplaySlice
 from leadhook.store.replies import ReplayReply
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -19,13 +20,6 @@ SAMPLE: Final = 10
 
 class _Reply(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class ReplaySlice(_Reply):
-    """The reply of a slice of a replay that is being made or unmade."""
-
-    left: bool = False
-    next_due_ms: int | None = None
 
 
 class DryRun(_Reply):

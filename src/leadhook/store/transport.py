@@ -10,7 +10,8 @@ import httpx
 from httpx_aiohttp import HttpxAiohttpClient
 
 from leadhook import network
-from leadhook.store.errors import StoreError, explain
+from leadhook.domain.failure import StoreError
+from leadhook.store.errors import explain
 
 TIMEOUT_S: Final = 10.0
 """Longer than any statement timeout of ours, so that the database's own word arrives first."""

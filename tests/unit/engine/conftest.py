@@ -19,7 +19,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from leadhook.domain.failure import Failure
+from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.job import (
     ApiKey,
     Batch,
@@ -33,6 +33,7 @@ from leadhook.domain.job import (
     ParkedKey,
     Release,
     Renewal,
+    ReplaySlice,
     Result,
     SweepSlice,
 )
@@ -40,7 +41,6 @@ from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.domain.spend import Tariff
 from leadhook.engine import Engine, Errand, Pace
-from leadhook.store import ReplaySlice, StoreError
 
 Reply = TypeVar("Reply")
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from leadhook.domain.failure import StoreError
 from leadhook.domain.job import Batch, LeaseRef
-from leadhook.store import StoreError
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World

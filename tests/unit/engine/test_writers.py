@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.unit.engine.conftest import World
 
-    from leadhook.store import StoreError
+    from leadhook.domain.failure import StoreError
 
 
 async def test_lone_result_is_saved_at_once(world: World) -> None:

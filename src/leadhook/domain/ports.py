@@ -1,4 +1,4 @@
-"""What the engine needs of the parts below it."""
+"""The interfaces between the engine and its adapters: the database and the model."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,6 +14,7 @@ from leadhook.domain.job import (
     ParkedKey,
     Release,
     Renewal,
+    ReplaySlice,
     Result,
     Source,
     SweepSlice,
@@ -21,31 +22,30 @@ from leadhook.domain.job import (
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message, Score, Usage
 from leadhook.domain.spend import ReservationTerms
-from leadhook.store import ReplaySlice
 
 
 class Scorer(Protocol):
-    """Asks the model; raises `Failure`. Every call ends by itself."""
+    """The model. Raises `Failure`; every call ends in bounded time."""
 
     @property
     def model(self) -> str:
-        """The model's name."""
+        """Name of the model, as the API takes it."""
 
     def prompt_version(self, prompts: Prompts) -> str:
-        """Changes whenever the question would."""
+        """Changes when the instructions to the model change."""
 
     def input_version(self, lead: Lead) -> str:
-        """Changes whenever what a model may see of the lead does."""
+        """Changes when a field that the model sees changes."""
 
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
-        """The first answer, and what it cost."""
+        """Score the lead: the first step, and what it used."""
 
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
-        """The second answer, and what it cost."""
+        """Write the message: the second step, and what it used."""
 
 
 class Store(Protocol):
-    """The database's functions; raises `StoreError`. Every call may be repeated."""
+    """The database functions. Raises `StoreError`; every call may be repeated."""
 
     async def claim(
         self,
@@ -72,22 +72,22 @@ class Store(Protocol):
         cause: Source,
         terms: ReservationTerms | None = None,
     ) -> LeaseRef | None:
-        """Lease one lead, or name the one that is leased, without reading its row."""
+        """Lease one lead, or return the one leased under this token, without reading its row."""
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
-        """Keep leases."""
+        """Extend leases and store their checkpoints."""
 
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
-        """Write judgements."""
+        """Write results."""
 
     async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
-        """Give leads back, and park keys."""
+        """End leases without a result, and park keys."""
 
     async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
-        """Lease named leads for a person's request, whatever their state."""
+        """Lease the leads of an on-demand request, whatever their state."""
 
     async def sweep(self, worker: str) -> SweepSlice:
-        """Take the next slice of the sweep."""
+        """Run the next slice of the sweep."""
 
     async def replay_slice(self) -> ReplaySlice:
-        """Go on with a replay that is being made or unmade."""
+        """Run the next slice of the oldest replay that is being queued or stopped."""
