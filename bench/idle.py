@@ -11,12 +11,12 @@ from bench.measurement import Figure, Measurement
 from bench.process import cpu_ms, resident_mb
 from bench.stack import Stack, running_stack, wait_until
 
-from leadhook.engine.pace import Pace
+from leadhook.engine.timing import Timing
 
 LOOK_EACH_S = 15
 LEASE_S = 30
 """The lease was the next thing due when the lead was claimed: one claim looks after it, though the lead was saved."""
-TIMER_S = Pace.timer_jitter_s + 0.5
+TIMER_S = Timing.timer_jitter_s + 0.5
 """How much later than that the claim comes at most."""
 
 

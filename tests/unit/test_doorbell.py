@@ -3,7 +3,7 @@
 import pytest
 
 from leadhook.engine.doorbell import Doorbell
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.timing import Wakeup
 
 
 @pytest.fixture

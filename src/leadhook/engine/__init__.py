@@ -2,8 +2,8 @@
 
 The parts: a webhook rings the `doorbell`. The `worker` claims a batch whenever the `agenda` names a reason and a slot
 is free, enters it in the `book` and starts an `attempt` for each lead. The `keeper` renews the leases meanwhile. The
-`writers` save what was answered and release what was not. The `brake` stops the claims while it is the model that
-fails. The `sweeper` walks through everything now and then, for what no touch told of. The `drain` ends it all in
+`writers` save what was answered and release what was not. The `circuit_breaker` stops the claims while the model
+fails. The `sweeper` walks through everything now and then, for what no touch told of. The `shutdown` ends it all in
 bounded time. What a person wants judged at once are `errands`: they take the same way, but begin with their names.
 Beside all this, and only when a claim's reply tells of work for them, the `filler` goes on with large replays, and the
 
@@ -43,6 +43,5 @@ from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.engine import Engine
 from leadhook.engine.errands import Errand, TooManyErrandsError
 from leadhook.engine.health import Health
-from leadhook.engine.pace import Pace
 
-__all__ = ["Doorbell", "Engine", "Errand", "Health", "Pace", "TooManyErrandsError"]
+__all__ = ["Doorbell", "Engine", "Errand", "Health", "TooManyErrandsError"]

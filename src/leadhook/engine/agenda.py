@@ -7,8 +7,7 @@ from typing import Final
 import anyio
 
 from leadhook.domain.job import Batch, Source
-from leadhook.engine.pace import Pace, drawn
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.timing import Timing, Wakeup, jitter
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,10 @@ class Agenda:
     load there is always another reply, which would put the claim off for ever. The price is a claim too many.
     """
 
-    def __init__(self, *, wakeup: Wakeup, interval_s: float, pace: Pace) -> None:
+    def __init__(self, *, wakeup: Wakeup, interval_s: float, timing: Timing) -> None:
         self._wakeup: Final = wakeup
         self._interval_s: Final = interval_s
-        self._pace: Final = pace
+        self._timing: Final = timing
         self._started = False
         self._cause: Source = "start"
         self._due_at = math.inf
@@ -82,7 +81,7 @@ class Agenda:
             self._note(0.0, "due")
         elif next_due_ms is not None:
             wait_s = min(next_due_ms / 1000, self._interval_s)
-            self._note(wait_s + drawn((0.0, self._pace.timer_jitter_s)), "due")
+            self._note(wait_s + jitter((0.0, self._timing.timer_jitter_s)), "due")
 
     def hear_batch(self, batch: Batch, *, limit: int, slow_limit: int) -> None:
         """Learn from a claim's reply; the limits are those that it was asked for with."""
@@ -93,7 +92,7 @@ class Agenda:
             self._slow_waits = batch.cut and slow_limit_held
         if self._slow_waits and slow_limit_held:
             # Nothing but slow leads is left, and perhaps touches: the slot that becomes free is worth waiting for.
-            self.hear(self._pace.soonest_due_ms if batch.next_due_ms == 0 else batch.next_due_ms)
+            self.hear(self._timing.soonest_due_ms if batch.next_due_ms == 0 else batch.next_due_ms)
         elif batch.cut or batch.next_due_ms == 0:
             self._note(0.0, self._cause)
         else:
@@ -110,7 +109,7 @@ class Agenda:
         self._cause, self._due_cause = cause, "due"
         self._due_at = math.inf
         self._swept = False
-        self._not_before = anyio.current_time() + self._pace.claim_gap_s
+        self._not_before = anyio.current_time() + self._timing.claim_gap_s
 
     def postpone(self, seconds: float) -> None:
         """No claim for so long."""

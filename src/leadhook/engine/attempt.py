@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import anyio
 
@@ -12,10 +12,11 @@ from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.ports import Scorer
 from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, Usage
 from leadhook.domain.spend import Tariff
+from leadhook.engine.api_keys import KeyPool
+from leadhook.engine.circuit_breaker import ClosedBreaker
 from leadhook.engine.decision import decide
-from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
-from leadhook.engine.keyring import Keyring
+from leadhook.engine.shutdown import Shutdown
 from leadhook.observability import metrics
 from leadhook.observability.journal import journal, shortened
 
@@ -47,20 +48,6 @@ class _BrakeError(Exception):
     """The model fails, and another lead tries it."""
 
 
-class Brake(Protocol):
-    """Hears how the model fares, and may forbid its calls."""
-
-    @property
-    def applied(self) -> bool:
-        """No call but for a lead that is tried."""
-
-    def failed(self, failure: Failure) -> None:
-        """A call failed."""
-
-    def answered(self, called_at: float) -> None:
-        """A call was answered that began then."""
-
-
 class Attempts:
     """Judges leads. Afterwards `held.paid` is complete, or `held.release` says why not."""
 
@@ -68,17 +55,15 @@ class Attempts:
         self,
         *,
         scorer: Scorer,
-        drain: Drain,
-        brake: Brake,
-        keyring: Keyring,
-        park: Callable[[ParkedKey], None],
+        shutdown: Shutdown,
+        breaker: ClosedBreaker,
+        keys: KeyPool,
         tariff: Tariff | None,
     ) -> None:
         self._scorer = scorer
-        self._drain = drain
-        self._brake = brake
-        self._keyring = keyring
-        self._park = park
+        self._shutdown = shutdown
+        self._breaker = breaker
+        self._keys = keys
         self._tariff = tariff
 
     async def run(self, held: HeldLead) -> None:
@@ -135,22 +120,22 @@ class Attempts:
             held.key_fingerprint = key.fingerprint
             held.key_shown = shortened(key.api_key.get_secret_value())
             try:
-                with self._keyring.using(key):
+                with self._keys.using(key):
                     answer = await self._call_with(held, call, key)
-                    self._keyring.prove(key)
+                    self._keys.prove(key)
             except Failure as failure:
                 last = failure
                 self._charge(held, failure.usage)
                 if failure.code in POSSIBLY_BILLED:
                     self._charge_max_step_cost(held)
                 if failure.kind == FailureClass.CONTENT:
-                    self._keyring.prove(key)
+                    self._keys.prove(key)
                 if failure.kind != FailureClass.KEY:
                     raise
                 for_ms = None if failure.park_s is None else round(failure.park_s * 1000)
-                self._park(ParkedKey(fingerprint=key.fingerprint, reason=failure.reason, for_ms=for_ms))
+                self._keys.park(ParkedKey(fingerprint=key.fingerprint, reason=failure.reason, for_ms=for_ms))
             else:
-                self._brake.answered(held.called_at)
+                self._breaker.answered(held.called_at)
                 return answer
 
     async def _call_with(self, held: HeldLead, call: Call[Answer], key: ApiKey) -> Answer:
@@ -159,7 +144,7 @@ class Attempts:
             held.first_call_ms = held.claimed.waited_ms + round((started_at - held.received_at) * 1000)
             journal.started(held, held.claimed.lead_id, held.claimed.lead.name, held.key_shown or "")
         try:
-            with self._drain.call() as scope:
+            with self._shutdown.call() as scope:
                 answer, usage = await call(held.claimed.lead, held.claimed.prompts, key)
         finally:
             took_s = anyio.current_time() - started_at
@@ -173,13 +158,13 @@ class Attempts:
 
     async def _wait_for_key(self, held: HeldLead, last: Failure | None) -> ApiKey:
         """A key for a call that may begin now; while the only ones are on trial, the verdict is waited for."""
-        with self._keyring.watched(held.news):
+        with self._keys.watched(held.news):
             while True:
                 await self._wait_for_permission(held)
-                key = self._keyring.pick(held.key_fingerprint)
+                key = self._keys.pick(held.key_fingerprint)
                 if key is not None:
                     return key
-                if not self._keyring.on_trial:
+                if not self._keys.on_trial:
                     raise _NoKeyError(last)
                 waits_since = anyio.current_time()
                 await held.news.wait()
@@ -199,9 +184,9 @@ class Attempts:
     async def _wait_for_permission(self, held: HeldLead) -> None:
         """A call starts only on a lease that was confirmed lately; a lost lease cancels the wait from outside."""
         while True:
-            if not self._drain.allows_call():
+            if not self._shutdown.allows_call():
                 raise _ShuttingDownError
-            if self._brake.applied and not held.tried:
+            if self._breaker.open and not held.tried:
                 raise _BrakeError
             if self._exceeds_reservation(held):
                 raise _ReservedUsedUpError
@@ -218,10 +203,10 @@ class Attempts:
 
     def _give_back(self, held: HeldLead, failure: Failure) -> None:
         if failure.kind == FailureClass.CONTENT:
-            self._brake.answered(held.called_at)
+            self._breaker.answered(held.called_at)
         else:
-            self._brake.failed(failure)
-        decision = decide(failure, held.claimed.attempts, outage=self._brake.applied)
+            self._breaker.failed(failure)
+        decision = decide(failure, held.claimed.attempts, outage=self._breaker.open)
         held.give_back(decision.outcome, failure.code, failure.reason, decision.delay_ms)
 
 

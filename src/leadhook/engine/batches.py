@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import anyio
 
 from leadhook.engine.held import HeldLead
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.timing import Wakeup
 
 
 @dataclass(frozen=True)

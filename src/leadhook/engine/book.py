@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import anyio
 
 from leadhook.engine.held import HeldLead, LeaseName
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.timing import Wakeup
 
 
 class Book:

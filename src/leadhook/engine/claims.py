@@ -23,8 +23,8 @@ from leadhook.domain.results import Usage
 from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.doorbell import Doorbell
-from leadhook.engine.faults import Faults
-from leadhook.engine.pace import Pace, drawn, growing
+from leadhook.engine.health import Faults
+from leadhook.engine.timing import Timing, jitter
 from leadhook.observability import metrics
 from leadhook.observability.events import Event
 
@@ -72,7 +72,7 @@ class Claims:
         agenda: Agenda,
         heard: Callable[[Batch], None],
         faults: Faults,
-        pace: Pace,
+        timing: Timing,
     ) -> None:
         self._store = store
         self._worker = worker
@@ -82,11 +82,11 @@ class Claims:
         self._agenda = agenda
         self._heard = heard
         self._faults = faults
-        self._pace = pace
+        self._timing = timing
         self._unanswered: _Claim | None = None
         self._cursor: Group | None = None
         self._failures = 0
-        self._most = pace.largest_claim
+        self._most = timing.largest_claim
         self._suspect: LeaseRef | None = None
         self._set_aside_last = False
         self.last_ok_at: datetime | None = None
@@ -128,14 +128,14 @@ class Claims:
             return None
         self._failures = 0
         self._suspect = None
-        self._most = min(self._pace.largest_claim, 2 * self._most)
+        self._most = min(self._timing.largest_claim, 2 * self._most)
         self._set_aside_last &= not batch.leads
         self._note_gate(batch)
         self.last_ok_at = datetime.now(UTC)
         metrics.CLAIMS.labels(claim.cause, "busy" if batch.busy else "answered").inc()
         metrics.hear_figures(batch.figures)
         if batch.busy:
-            self._agenda.postpone(drawn(self._pace.busy_s))
+            self._agenda.postpone(jitter(self._timing.busy_s))
             return None
         self._unanswered = None
         self._cursor = batch.cursor
@@ -182,12 +182,12 @@ class Claims:
             self._suspect = lease
         except StoreError as trouble:
             self._suspect = None
-            self._agenda.postpone(growing(self._pace.after(trouble.kind), self._failures))
+            self._agenda.postpone(self._timing.retry_s(trouble.kind, self._failures))
             if self._faults.add("claim", trouble):
                 log.warning(Event.CLAIM_FAILED, cause=claim.cause, code=trouble.code, reason=trouble.reason)
         else:
             self._failures = 0
-            self._agenda.postpone(drawn(self._pace.busy_s))
+            self._agenda.postpone(jitter(self._timing.busy_s))
 
     async def _set_aside(self, lease: LeaseRef, error: StoreError) -> None:
         """Of several in a row, with no lead read in between, nobody knows that it is their fault: they wait instead."""
@@ -198,7 +198,7 @@ class Claims:
             outcome="returned" if self._set_aside_last else "dead",
             error_code="evaluation_failed",
             reason=reason,
-            delay_ms=round(self._pace.set_aside_s * 1000) if self._set_aside_last else 0,
+            delay_ms=round(self._timing.quarantine_s * 1000) if self._set_aside_last else 0,
             usage=Usage(),
             cost_usd=0.0 if self._terms else None,
             timing=Timings(),
@@ -216,8 +216,8 @@ class Claims:
             self._bell.ring()
         if limit > 1 and error.code in PERHAPS_A_LEAD:
             self._most = limit // 2
-            self._agenda.postpone(drawn(self._pace.busy_s))
+            self._agenda.postpone(jitter(self._timing.busy_s))
         elif error.code not in PERHAPS_A_LEAD:
-            self._agenda.postpone(growing(self._pace.after(error.kind), self._failures))
+            self._agenda.postpone(self._timing.retry_s(error.kind, self._failures))
         if self._faults.add("claim", error):
             log.warning(Event.CLAIM_FAILED, cause=claim.cause, code=error.code, reason=error.reason)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.timing import Wakeup
 
 MOST_HINTS: Final = 500
 LONGEST_HINT: Final = 200

@@ -10,23 +10,21 @@ from leadhook.domain.job import Batch
 from leadhook.domain.ports import Scorer, Store
 from leadhook.domain.spend import Tariff
 from leadhook.engine.agenda import Agenda
+from leadhook.engine.api_keys import SharedKeyPool
 from leadhook.engine.attempt import Attempts
 from leadhook.engine.book import Book
-from leadhook.engine.brake import Brake
+from leadhook.engine.circuit_breaker import CircuitBreaker
 from leadhook.engine.claims import Claims
+from leadhook.engine.context import EngineContext
 from leadhook.engine.doorbell import Doorbell
-from leadhook.engine.drain import Drain
 from leadhook.engine.errands import Errand, Errands
-from leadhook.engine.faults import Faults
 from leadhook.engine.filler import Filler
 from leadhook.engine.health import Health
 from leadhook.engine.held import HeldLead
 from leadhook.engine.keeper import Keeper
-from leadhook.engine.key_reports import KeyReports
-from leadhook.engine.keyring import Keyring
-from leadhook.engine.pace import Pace
+from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.sweeper import Sweeper
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.timing import Wakeup
 from leadhook.engine.worker import Worker
 from leadhook.engine.writers import Writers
 from leadhook.observability.events import Event
@@ -46,32 +44,31 @@ class Engine:
         sweep_interval_s: float,
         worker_name: str,
         tariff: Tariff | None = None,
-        pace: Pace | None = None,
     ) -> None:
-        pace = pace or Pace()
+        context = EngineContext(store=store, scorer=scorer, worker_name=worker_name, tariff=tariff)
+        self._faults = faults = context.faults
+        timing = context.timing
         wakeup = Wakeup()
         self._bell = Doorbell(wakeup)
         self._book = book = Book(max_concurrency, freed=wakeup)
-        self._drain = Drain(model_call_s=pace.model_call_s, give_back_s=pace.give_back_s)
-        self._faults = faults = Faults()
-        brake = Brake(faults=faults, wakeup=wakeup, pace=pace)
-        agenda = Agenda(wakeup=wakeup, interval_s=sweep_interval_s, pace=pace)
-        keyring = Keyring()
-        self._key_reports = KeyReports(store=store, worker=worker_name, keyring=keyring, faults=faults, pace=pace)
+        self._shutdown = Shutdown(timing)
+        breaker = CircuitBreaker(context, wakeup)
+        agenda = Agenda(wakeup=wakeup, interval_s=sweep_interval_s, timing=timing)
+        self._keys = SharedKeyPool(context)
         self._attempts = Attempts(
-            scorer=scorer, drain=self._drain, brake=brake, keyring=keyring, park=self._key_reports.park, tariff=tariff
+            scorer=scorer, shutdown=self._shutdown, breaker=breaker, keys=self._keys, tariff=tariff
         )
-        self._writers = Writers(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
-        self._keeper = Keeper(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, pace=pace)
+        self._writers = Writers(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, timing=timing)
+        self._keeper = Keeper(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, timing=timing)
         self._sweeper = Sweeper(
             store=store,
             worker=worker_name,
             agenda=agenda,
             faults=faults,
             interval_s=sweep_interval_s,
-            pace=pace,
+            timing=timing,
         )
-        self._filler = Filler(store=store, agenda=agenda, faults=faults, pace=pace)
+        self._filler = Filler(store=store, agenda=agenda, faults=faults, timing=timing)
         self._claims = Claims(
             store=store,
             worker=worker_name,
@@ -81,7 +78,7 @@ class Engine:
             agenda=agenda,
             heard=self._hear_aside,
             faults=faults,
-            pace=pace,
+            timing=timing,
         )
         self._worker = Worker(
             claims=self._claims,
@@ -90,10 +87,10 @@ class Engine:
             bell=self._bell,
             book=book,
             agenda=agenda,
-            drain=self._drain,
-            brake=brake,
-            keyring=keyring,
-            pace=pace,
+            shutdown=self._shutdown,
+            breaker=breaker,
+            keys=self._keys,
+            timing=timing,
         )
         self._errands = Errands(
             store=store,
@@ -101,8 +98,8 @@ class Engine:
             worker=worker_name,
             book=book,
             writers=self._writers,
-            drain=self._drain,
-            pace=pace,
+            shutdown=self._shutdown,
+            timing=timing,
             tariff=tariff,
         )
         self._wakeup = wakeup
@@ -124,7 +121,7 @@ class Engine:
             TooManyErrandsError: too many wait already.
         """
         await self._started.wait()
-        if self._attempt_tasks is None or self._drain.under_way or self._ended.is_set():
+        if self._attempt_tasks is None or self._shutdown.begun or self._ended.is_set():
             return
         request = self._errands.admit(errands)
         self._attempt_tasks.start_soon(self._errands.run, request)
@@ -136,8 +133,8 @@ class Engine:
         running = self._attempt_tasks is not None and not self._ended.is_set()
         return Health(
             running=running,
-            claiming=running and not self._drain.under_way and not self._faults.claims_fail,
-            draining=self._drain.under_way,
+            claiming=running and not self._shutdown.begun and not self._faults.stop_claims,
+            draining=self._shutdown.begun,
             last_claim_ok_at=self._claims.last_ok_at,
             fault=fault.reason if fault else None,
             fault_code=fault.code if fault else None,
@@ -149,13 +146,13 @@ class Engine:
 
     async def run(self) -> None:
         """Work until `stop` has had its way. Cancelled, it lets go at once: the leases run out by themselves."""
-        if self._drain.under_way:
+        if self._shutdown.begun:
             return
         try:
             with self._scope:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._keeper.run)
-                    writing.start_soon(self._key_reports.run)
+                    writing.start_soon(self._keys.run)
                     writing.start_soon(self._writers.saver.run)
                     writing.start_soon(self._writers.releaser.run)
                     # The sweep is the inner group: to cancel it must not reach the attempts.
@@ -178,7 +175,7 @@ class Engine:
         Args:
             drain_s: what is held afterwards is let go; its leases run out by themselves.
         """
-        self._drain.begin(drain_s)
+        self._shutdown.begin(drain_s)
         if self._attempt_tasks is None:
             return
         self._wakeup.set()

@@ -15,19 +15,20 @@ import anyio
 import structlog
 
 from leadhook.domain.backoff import backoff
-from leadhook.domain.failure import Failure, StoreError
-from leadhook.domain.job import ApiKey, Begun, BegunLead, ClaimedLead, LeaseOutcome, ParkedKey
+from leadhook.domain.failure import StoreError
+from leadhook.domain.job import ApiKey, Begun, BegunLead, ClaimedLead, LeaseOutcome
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.ports import Scorer, Store
 from leadhook.domain.results import Message, Score
 from leadhook.domain.spend import Tariff
+from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.attempt import Attempts
 from leadhook.engine.book import Book
-from leadhook.engine.drain import Drain
+from leadhook.engine.circuit_breaker import ClosedBreaker
 from leadhook.engine.held import HeldLead
-from leadhook.engine.keyring import Keyring
-from leadhook.engine.pace import Pace, drawn
 from leadhook.engine.report import report_finished
+from leadhook.engine.shutdown import Shutdown
+from leadhook.engine.timing import Timing, jitter
 from leadhook.engine.writers import Writers
 from leadhook.observability.events import Event
 from leadhook.observability.journal import journal
@@ -82,16 +83,16 @@ class Errands:
         worker: str,
         book: Book,
         writers: Writers,
-        drain: Drain,
-        pace: Pace,
+        shutdown: Shutdown,
+        timing: Timing,
         tariff: Tariff | None,
     ) -> None:
         self._store = store
         self._worker = worker
         self._book = book
         self._writers = writers
-        self._drain = drain
-        self._pace = pace
+        self._shutdown = shutdown
+        self._timing = timing
         self._scorer = scorer
         self._tariff = tariff
         self._waiting = 0
@@ -131,7 +132,7 @@ class Errands:
 
     async def _begin(self, errands: Sequence[Errand]) -> list[HeldLead | None]:
         """Lease them; None for those that can't begin, which know why."""
-        if self._drain.under_way:
+        if self._shutdown.begun:
             return [None for _ in errands]
         sent_at = anyio.current_time()
         named = [errand.lead for errand in errands if errand.lead.lead_id]
@@ -166,7 +167,7 @@ class Errands:
             begun = await self._store.begin_errands(worker=self._worker, token=token, leads=leads)
             if not begun.busy:
                 break
-            await anyio.sleep(drawn(self._pace.busy_s))
+            await anyio.sleep(jitter(self._timing.busy_s))
         return begun
 
     async def _run_one(self, errand: Errand, held: HeldLead) -> None:
@@ -182,24 +183,19 @@ class Errands:
             report_finished(held, LeaseOutcome.RELEASED if held.release else "answered")
         elif not held.lost:
             self._writers.put(held)
-        with anyio.move_on_after(self._pace.errand_write_s):
+        with anyio.move_on_after(self._timing.on_demand_write_s):
             await held.ended.wait()
         errand.trouble = _trouble(held)
 
     def _attempts(self, key: ApiKey) -> Attempts:
         """With this key alone; what Google says against it is told to the caller, as it is not one of ours."""
-        keyring = Keyring()
-        keyring.learn([key], asked_at=anyio.current_time())
-
-        def park(parked: ParkedKey) -> None:
-            keyring.park(parked.fingerprint)
-
+        keys = KeyPool()
+        keys.learn([key], asked_at=anyio.current_time())
         return Attempts(
             scorer=self._scorer,
-            drain=self._drain,
-            brake=_Unbraked(),
-            keyring=keyring,
-            park=park,
+            shutdown=self._shutdown,
+            breaker=ClosedBreaker(),
+            keys=keys,
             tariff=self._tariff,
         )
 
@@ -211,18 +207,6 @@ class Errands:
             await anyio.sleep(backoff(failures))
             held.release = None
             await attempts.run(held)
-
-
-class _Unbraked:
-    """Every lead is tried."""
-
-    applied = False
-
-    def failed(self, failure: Failure) -> None:
-        """Nobody else is concerned."""
-
-    def answered(self, called_at: float) -> None:
-        """Nobody else is concerned."""
 
 
 def _hold(errand: Errand, begun_lead: BegunLead | None, begun: Begun, sent_at: float) -> HeldLead:

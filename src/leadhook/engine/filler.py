@@ -6,9 +6,8 @@ import structlog
 from leadhook.domain.failure import StoreError
 from leadhook.domain.ports import Store
 from leadhook.engine.agenda import Agenda
-from leadhook.engine.faults import Faults
-from leadhook.engine.pace import Pace, drawn, growing
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.health import Faults
+from leadhook.engine.timing import Timing, Wakeup, jitter
 from leadhook.observability.events import Event
 
 log = structlog.get_logger()
@@ -17,11 +16,11 @@ log = structlog.get_logger()
 class Filler:
     """Slice by slice with pauses, as fresh leads wait while a slice is made; several processes may be at it."""
 
-    def __init__(self, *, store: Store, agenda: Agenda, faults: Faults, pace: Pace) -> None:
+    def __init__(self, *, store: Store, agenda: Agenda, faults: Faults, timing: Timing) -> None:
         self._store = store
         self._agenda = agenda
         self._faults = faults
-        self._pace = pace
+        self._timing = timing
         self._wakeup = Wakeup()
         self.wake = self._wakeup.set
 
@@ -41,10 +40,10 @@ class Filler:
                 failures += 1
                 if self._faults.add("replay", error):
                     log.warning(Event.REPLAY_FAILED, code=error.code, reason=error.reason)
-                await anyio.sleep(growing(self._pace.after(error.kind), failures))
+                await anyio.sleep(self._timing.retry_s(error.kind, failures))
                 continue
             failures = 0
             self._faults.clear("replay")
             self._agenda.hear(piece.next_due_ms)
             left = piece.left
-            await anyio.sleep(drawn(self._pace.sweep_pause_s))
+            await anyio.sleep(jitter(self._timing.sweep_pause_s))

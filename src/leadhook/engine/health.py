@@ -1,24 +1,27 @@
-"""What `/ready` may say of the engine."""
+"""What keeps the engine from working, since when, and the snapshot of it that `/ready` reports."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+Part = Literal["model", "claim", "renew", "save", "release", "sweep", "replay"]
 
 
 @dataclass(frozen=True)
 class Health:
-    """The engine at one moment.
+    """The state of the engine at one moment.
 
     Attributes:
-        running: between start and end.
-        claiming: leads are being claimed as they become due.
-        draining: the service is ending.
+        running: started and not ended.
+        claiming: leads are claimed as they become due.
+        draining: a shutdown has begun.
         last_claim_ok_at: when the database last answered a claim, by this machine's clock.
-        fault: what keeps it from its work, in words; the oldest where there are several.
-        fault_code: the same for machines.
-        since: from when on.
-        in_flight: leads that are being judged.
-        held: those and the ones that wait to be written.
-        hints_dropped: since the start; the sweep finds what they named.
+        fault: what keeps it from working, as a sentence; the oldest of several.
+        fault_code: the same as a code.
+        since: when that fault began.
+        in_flight: leads being scored.
+        held: leads in flight and leads waiting to be written.
+        hints_dropped: since the start; the sweep finds the leads they named.
     """
 
     running: bool
@@ -31,3 +34,60 @@ class Health:
     in_flight: int
     held: int
     hints_dropped: int
+
+
+class Problem(Protocol):
+    """A `Failure` or a `StoreError`."""
+
+    @property
+    def code(self) -> str: ...  # noqa: D102 - as in both of them
+
+    @property
+    def reason(self) -> str: ...  # noqa: D102 - as in both of them
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a part of the engine does not work."""
+
+    part: Part
+    code: str
+    reason: str
+    since: datetime
+
+
+class Faults:
+    """At most one fault per part; a success of the part clears it."""
+
+    def __init__(self) -> None:
+        self._faults: dict[Part, Fault] = {}
+
+    @property
+    def first(self) -> Fault | None:
+        """The oldest."""
+        return min(self._faults.values(), key=lambda fault: fault.since, default=None)
+
+    @property
+    def stop_claims(self) -> bool:
+        """No lead can be claimed, or none should be."""
+        return "model" in self._faults or "claim" in self._faults
+
+    def add(self, part: Part, problem: Problem, since: datetime | None = None) -> bool:
+        """Record a failure.
+
+        Args:
+            part: what failed.
+            problem: why.
+            since: when it began, if not now; ignored when the part has a fault already.
+
+        Returns:
+            True when it is new and should be logged.
+        """
+        known = self._faults.get(part)
+        since = known.since if known else since or datetime.now(UTC)
+        self._faults[part] = Fault(part, problem.code, problem.reason, since)
+        return known is None or known.code != problem.code
+
+    def clear(self, part: Part) -> None:
+        """Record a success."""
+        self._faults.pop(part, None)

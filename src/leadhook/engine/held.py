@@ -8,7 +8,7 @@ import anyio
 
 from leadhook.domain.job import ClaimedLead, LeaseOutcome, Refusal, Release, Renewal, Result, Timings
 from leadhook.domain.results import Checkpoint, Usage
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.timing import Wakeup
 
 LeaseName = tuple[str, int]
 """`(lead_id, fence)`."""

@@ -11,10 +11,10 @@ from leadhook.domain.job import LeaseOutcome
 from leadhook.domain.ports import Store
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.book import Book
-from leadhook.engine.faults import Faults
+from leadhook.engine.health import Faults
 from leadhook.engine.held import HeldLead
-from leadhook.engine.pace import Pace
 from leadhook.engine.report import report_finished
+from leadhook.engine.timing import Timing
 from leadhook.observability.events import Event
 
 log = structlog.get_logger()
@@ -25,13 +25,15 @@ LOST = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
 class Keeper:
     """Renews when the oldest confirmation is due, and makes no call while nothing is held."""
 
-    def __init__(self, *, store: Store, worker: str, book: Book, agenda: Agenda, faults: Faults, pace: Pace) -> None:
+    def __init__(
+        self, *, store: Store, worker: str, book: Book, agenda: Agenda, faults: Faults, timing: Timing
+    ) -> None:
         self._store = store
         self._worker = worker
         self._book = book
         self._agenda = agenda
         self._faults = faults
-        self._pace = pace
+        self._timing = timing
         self._not_before = -math.inf
 
     async def run(self) -> None:
@@ -56,10 +58,10 @@ class Keeper:
         if held.stored_called or not held.claimed.reserved_usd:
             return due_at
         called_at = held.called_at if held.called else anyio.current_time()
-        return min(due_at, called_at + self._pace.tell_call_s)
+        return min(due_at, called_at + self._timing.report_call_s)
 
     async def _renew(self) -> None:
-        self._not_before = anyio.current_time() + self._pace.renew_again_s
+        self._not_before = anyio.current_time() + self._timing.renew_again_s
         await self._renew_these(list(self._book))
 
     async def _renew_these(self, leads: Sequence[HeldLead]) -> None:
@@ -74,7 +76,7 @@ class Keeper:
                 await self._renew_these(leads[:middle])
                 await self._renew_these(leads[middle:])
                 return
-            self._not_before = anyio.current_time() + self._pace.renew_again_s
+            self._not_before = anyio.current_time() + self._timing.renew_again_s
             if self._faults.add("renew", error):
                 log.warning(Event.RENEW_FAILED, leads=len(told), code=error.code, reason=error.reason)
             return

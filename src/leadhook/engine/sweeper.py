@@ -6,8 +6,8 @@ import structlog
 from leadhook.domain.failure import StoreError
 from leadhook.domain.ports import Store
 from leadhook.engine.agenda import Agenda
-from leadhook.engine.faults import Faults
-from leadhook.engine.pace import Pace, drawn, growing
+from leadhook.engine.health import Faults
+from leadhook.engine.timing import Timing, jitter
 from leadhook.observability import metrics
 from leadhook.observability.events import Event
 
@@ -18,14 +18,14 @@ class Sweeper:
     """A full round at the start and then each interval, slice by slice; what it finds is for the worker to claim."""
 
     def __init__(
-        self, *, store: Store, worker: str, agenda: Agenda, faults: Faults, interval_s: float, pace: Pace
+        self, *, store: Store, worker: str, agenda: Agenda, faults: Faults, interval_s: float, timing: Timing
     ) -> None:
         self._store = store
         self._worker = worker
         self._agenda = agenda
         self._faults = faults
         self._interval_s = interval_s
-        self._pace = pace
+        self._timing = timing
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -48,7 +48,7 @@ class Sweeper:
             self._faults.clear("sweep")
             if piece.busy:
                 # The position is shared, so its round is ours; it may also have died in the middle.
-                await anyio.sleep(drawn(self._pace.sweep_busy_s))
+                await anyio.sleep(jitter(self._timing.sweep_busy_s))
                 continue
             slices, looked_at, made_ready = slices + 1, looked_at + piece.looked_at, made_ready + piece.made_ready
             held, removed = held + piece.held, removed + piece.removed
@@ -59,7 +59,7 @@ class Sweeper:
                 self._agenda.wake_for_sweep()
             if piece.round_finished:
                 break
-            await anyio.sleep(drawn(self._pace.sweep_pause_s))
+            await anyio.sleep(jitter(self._timing.sweep_pause_s))
         metrics.SWEEPS.inc()
         log.info(
             Event.SWEEP_FINISHED,
@@ -74,4 +74,4 @@ class Sweeper:
     async def _pause_after(self, error: StoreError, failures: int) -> None:
         if self._faults.add("sweep", error):
             log.warning(Event.SWEEP_FAILED, code=error.code, reason=error.reason)
-        await anyio.sleep(growing(self._pace.after(error.kind), failures))
+        await anyio.sleep(self._timing.retry_s(error.kind, failures))

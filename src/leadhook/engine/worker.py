@@ -7,15 +7,14 @@ import anyio
 
 from leadhook.domain.job import Batch
 from leadhook.engine.agenda import Agenda, Occasion
+from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.book import Book
-from leadhook.engine.brake import Brake
+from leadhook.engine.circuit_breaker import CircuitBreaker
 from leadhook.engine.claims import Claims
 from leadhook.engine.doorbell import Doorbell
-from leadhook.engine.drain import Drain
 from leadhook.engine.held import HeldLead
-from leadhook.engine.keyring import Keyring
-from leadhook.engine.pace import Pace
-from leadhook.engine.wakeup import Wakeup
+from leadhook.engine.shutdown import Shutdown
+from leadhook.engine.timing import Timing, Wakeup
 from leadhook.observability import metrics
 from leadhook.observability.journal import journal
 
@@ -32,10 +31,10 @@ class Worker:
         bell: Doorbell,
         book: Book,
         agenda: Agenda,
-        drain: Drain,
-        brake: Brake,
-        keyring: Keyring,
-        pace: Pace,
+        shutdown: Shutdown,
+        breaker: CircuitBreaker,
+        keys: KeyPool,
+        timing: Timing,
     ) -> None:
         self._claims = claims
         self._start = start
@@ -43,15 +42,15 @@ class Worker:
         self._bell = bell
         self._book = book
         self._agenda = agenda
-        self._drain = drain
-        self._brake = brake
-        self._keyring = keyring
-        self._pace = pace
+        self._shutdown = shutdown
+        self._breaker = breaker
+        self._keys = keys
+        self._timing = timing
         self._gathered_at: float | None = None
 
     async def run(self) -> None:
         """Claim until a shutdown begins."""
-        while not self._drain.under_way:
+        while not self._shutdown.begun:
             occasion = self._next_occasion()
             wait_s = self._wait_s(occasion)
             if wait_s > 0:
@@ -69,32 +68,32 @@ class Worker:
     def _wait_s(self, occasion: Occasion) -> float:
         """How long to wait for the time, for a slot, and for more slots to share the call."""
         now = anyio.current_time()
-        at = max(occasion.at, self._brake.next_try_at) if self._brake.applied else occasion.at
+        at = max(occasion.at, self._breaker.next_probe_at) if self._breaker.open else occasion.at
         if occasion.slots <= 0 or at > now:
             self._gathered_at = None
             return math.inf if occasion.slots <= 0 else at - now
-        if occasion.slots >= min(math.ceil(self._book.slots / 4), self._pace.enough_slots):
+        if occasion.slots >= min(math.ceil(self._book.slots / 4), self._timing.enough_slots):
             return 0.0
         if self._gathered_at is None:
-            self._gathered_at = now + self._pace.gather_slots_s
+            self._gathered_at = now + self._timing.gather_slots_s
         return self._gathered_at - now
 
     async def _claim(self, occasion: Occasion) -> None:
         self._gathered_at = None
-        trying = self._brake.applied
-        limit = 1 if trying else min(self._book.free, self._pace.largest_claim)
+        trying = self._breaker.open
+        limit = 1 if trying else min(self._book.free, self._timing.largest_claim)
         sent_at = anyio.current_time()
         with self._book.promised(limit):
             batch = await self._claims.send(occasion.cause, limit=limit, slow_limit=min(limit, self._book.slow_room))
         if batch is None:
             return
         if trying and batch.leads:
-            self._brake.tried()
+            self._breaker.probed()
         self._take(batch, sent_at, tried=1 if trying else 0)
 
     def _take(self, batch: Batch, sent_at: float, *, tried: int) -> None:
         if batch.leads:
-            self._keyring.learn(batch.keys, sent_at)
+            self._keys.learn(batch.keys, sent_at)
             for held in self._book:
                 # The database sees that this process claims more, hence works on what it has.
                 held.stored_called = True

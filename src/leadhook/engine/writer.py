@@ -17,10 +17,10 @@ from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply, Refusal
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.batches import Batches
 from leadhook.engine.book import Book
-from leadhook.engine.faults import Faults
+from leadhook.engine.health import Faults
 from leadhook.engine.held import HeldLead
-from leadhook.engine.pace import Pace, Range, drawn, growing
 from leadhook.engine.report import report_finished
+from leadhook.engine.timing import Range, Timing, backoff_s, jitter
 from leadhook.observability.events import Event
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Writer:
         book: Book,
         agenda: Agenda,
         faults: Faults,
-        pace: Pace,
+        timing: Timing,
     ) -> None:
         self._operation: Literal["save", "release"] = operation
         self._send = send
@@ -52,13 +52,13 @@ class Writer:
         self._book = book
         self._agenda = agenda
         self._faults = faults
-        self._pace = pace
+        self._timing = timing
         self._failures = 0
         self._written_at = float("-inf")
         self._batches = Batches(
             self._write,
-            gather_s=pace.gather_writes_s,
-            largest=pace.largest_write,
+            gather_s=timing.gather_writes_s,
+            largest=timing.largest_write,
             none_will_join=lambda: book.working == 0,
         )
         self._alone = Batches(self._write, gather_s=0, largest=1, none_will_join=lambda: True)
@@ -82,7 +82,7 @@ class Writer:
         except StoreError as error:
             await self._repeat(batch, error)
             return
-        if anyio.current_time() - sent_at < self._pace.quick_write_s:
+        if anyio.current_time() - sent_at < self._timing.quick_write_s:
             self._batches.enlarge(len(batch))
         self._failures = 0
         self._faults.clear(self._operation)
@@ -111,12 +111,12 @@ class Writer:
     def _put_back(self, held: HeldLead, reply: LeaseReply | None) -> None:
         code = reply.error_code if reply else None
         if code is None or reply is None:
-            self._batches.put_back(held, drawn(self._pace.busy_write_s))
+            self._batches.put_back(held, jitter(self._timing.busy_write_s))
         elif code == OUT_OF_TIME:
             self._batches.put_back(held)
         else:
             reason = reply.reason or code
-            pause = self._pace.busy_write_s if code.startswith(LOCKS) else self._pace.unavailable_s
+            pause = self._timing.busy_write_s if code.startswith(LOCKS) else self._timing.unavailable_s
             self._try_alone(held, Refusal(code=code, reason=reason), pause)
 
     async def _repeat(self, batch: list[HeldLead], error: StoreError) -> None:
@@ -130,7 +130,7 @@ class Writer:
         elif error.may_concern_one_lead:
             refusal = Refusal(code=error.code, reason=error.reason)
             for held in batch:
-                self._try_alone(held, refusal, self._pace.after(error.kind))
+                self._try_alone(held, refusal, self._timing.retry_range(error.kind))
                 if error.connection_lost:
                     # A database may restart several times: others must be saved after each failure for it to count.
                     held.failed_at = anyio.current_time()
@@ -148,10 +148,10 @@ class Writer:
 
     async def _pause(self, error: StoreError) -> None:
         self._failures += 1
-        pause_s = growing(self._pace.after(error.kind), self._failures)
+        pause_s = self._timing.retry_s(error.kind, self._failures)
         if error.kind == "misconfigured":
             # Whatever is bought now could not be written either.
-            self._agenda.postpone(pause_s + self._pace.renew_again_s)
+            self._agenda.postpone(pause_s + self._timing.renew_again_s)
         await anyio.sleep(pause_s)
 
     def _try_alone(self, held: HeldLead, refusal: Refusal, pause: Range) -> None:
@@ -162,11 +162,11 @@ class Writer:
         if self._written_at >= held.failed_at:
             held.strikes += 1
         is_lock = refusal.code.startswith(LOCKS)
-        patient = is_lock and now - held.failed_at < self._pace.lock_patience_s
-        if self._operation == "save" and held.strikes >= self._pace.strikes and not patient:
+        patient = is_lock and now - held.failed_at < self._timing.lock_patience_s
+        if self._operation == "save" and held.strikes >= self._timing.strikes and not patient:
             held.refusal = refusal
-        if held.refusal is None or held.failures > self._pace.strikes + 1:
-            after_s = growing(pause, held.failures)
+        if held.refusal is None or held.failures > self._timing.strikes + 1:
+            after_s = backoff_s(pause, held.failures)
         else:
             after_s = 0.0
         self._alone.put_back(held, after_s)

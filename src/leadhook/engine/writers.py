@@ -5,17 +5,19 @@ from leadhook.domain.job import LeaseOutcome, LeaseReplies
 from leadhook.domain.ports import Store
 from leadhook.engine.agenda import Agenda
 from leadhook.engine.book import Book
-from leadhook.engine.faults import Faults
+from leadhook.engine.health import Faults
 from leadhook.engine.held import HeldLead
-from leadhook.engine.pace import Pace
 from leadhook.engine.report import report_finished
+from leadhook.engine.timing import Timing
 from leadhook.engine.writer import Writer
 
 
 class Writers:
     """Takes leads whose judgement is over."""
 
-    def __init__(self, *, store: Store, worker: str, book: Book, agenda: Agenda, faults: Faults, pace: Pace) -> None:
+    def __init__(
+        self, *, store: Store, worker: str, book: Book, agenda: Agenda, faults: Faults, timing: Timing
+    ) -> None:
         self._store = store
         self._worker = worker
         self._book = book
@@ -26,7 +28,7 @@ class Writers:
             book=book,
             agenda=agenda,
             faults=faults,
-            pace=pace,
+            timing=timing,
         )
         self.releaser = Writer(
             "release",
@@ -35,7 +37,7 @@ class Writers:
             book=book,
             agenda=agenda,
             faults=faults,
-            pace=pace,
+            timing=timing,
         )
 
     def put(self, held: HeldLead) -> None:

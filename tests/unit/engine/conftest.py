@@ -40,7 +40,7 @@ from leadhook.domain.job import (
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.domain.spend import Tariff
-from leadhook.engine import Engine, Errand, Pace
+from leadhook.engine import Engine, Errand
 
 Reply = TypeVar("Reply")
 
@@ -210,7 +210,7 @@ class World:
 
     @asynccontextmanager
     async def engine(
-        self, *, slots: int = 4, sweep_interval_s: float = 300, pace: Pace | None = None, tariff: Tariff | None = None
+        self, *, slots: int = 4, sweep_interval_s: float = 300, tariff: Tariff | None = None
     ) -> AsyncIterator[Engine]:
         """A running engine; it is cancelled when the block ends."""
         engine = Engine(
@@ -220,7 +220,6 @@ class World:
             sweep_interval_s=sweep_interval_s,
             worker_name="tester",
             tariff=tariff,
-            pace=pace,
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(engine.run)

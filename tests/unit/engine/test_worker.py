@@ -9,7 +9,7 @@ import pytest
 
 from leadhook.domain.failure import FailureClass
 from leadhook.domain.job import Group, LeaseReplies
-from leadhook.engine.pace import Pace
+from leadhook.engine.timing import Timing
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
@@ -193,7 +193,7 @@ async def test_slow_leads_that_wait_are_claimed_when_a_slow_slot_is_free(world: 
         in_vain = [call for call in world.store.of("claim")[1:] if call.at < 2]
         assert len(in_vain) <= 7, "the database names 250 ms, which is all that is asked for meanwhile"
         first_with_room = next(call for call in world.store.of("claim") if call.at >= 2)
-        assert first_with_room.at <= 2 + Pace.claim_gap_s
+        assert first_with_room.at <= 2 + Timing.claim_gap_s
         assert first_with_room.slow_limit == 3
 
 

@@ -1,0 +1,104 @@
+"""Stops claims while the model is failing for every lead, so that an outage spends no attempts and little money."""
+
+import math
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+import structlog
+
+from leadhook.domain.failure import Failure, FailureClass
+from leadhook.engine.context import EngineContext
+from leadhook.engine.timing import Range, Wakeup
+from leadhook.observability.events import Event
+
+log = structlog.get_logger()
+
+
+class ClosedBreaker:
+    """Never opens: calls with a caller's own key say nothing about the service's access to the model."""
+
+    open = False
+
+    def failed(self, failure: Failure) -> None:
+        """Record a failed model call."""
+
+    def answered(self, called_at: float) -> None:
+        """Record that the model answered, whatever it said.
+
+        Args:
+            called_at: when the call began, by the event loop's clock.
+        """
+
+
+class CircuitBreaker(ClosedBreaker):
+    """Opens on a configuration failure, or on too many transient failures without an answer in between.
+
+    While it is open, no model call begins except a probe's: one lead is claimed now and then, and the first answer
+    closes the breaker.
+    """
+
+    def __init__(self, context: EngineContext, wake: Wakeup) -> None:
+        self._faults: Final = context.faults
+        self._timing: Final = context.timing
+        self._wake: Final = wake
+        self._pauses: Range = context.timing.outage_s
+        self._failures = 0
+        self._failing_since: datetime | None = None
+        self._failing_from = -math.inf
+        self._probes = 0
+        self.open = False
+        self.next_probe_at = -math.inf
+        """By the event loop's clock: no claim earlier, and then one lead."""
+
+    def failed(self, failure: Failure) -> None:
+        """Only failures count that are neither the key's nor the lead's fault."""
+        if failure.kind == FailureClass.CONFIGURATION:
+            self._note_beginning()
+            self._open(failure, (self._timing.model_fault_s, self._timing.model_fault_s), datetime.now(UTC))
+        elif failure.kind == FailureClass.TRANSIENT:
+            self._failures += 1
+            since = self._note_beginning()
+            if self.open or self._failures >= self._timing.outage_after:
+                self._open(_outage(failure), self._timing.outage_s, since)
+
+    def answered(self, called_at: float) -> None:
+        """Only a call that began after the failures did counts.
+
+        Refusals are quick and answers slow, so at the beginning of an outage answers to earlier calls still arrive.
+        """
+        if called_at < self._failing_from:
+            return
+        self._failures, self._failing_since, self._failing_from = 0, None, -math.inf
+        if self.open:
+            self.open = False
+            self._probes = 0
+            self._faults.clear("model")
+            self._wake.set()
+            log.info(Event.BRAKE_RELEASED)
+
+    def probed(self) -> None:
+        """A lead was claimed although it is open."""
+        self._probes += 1
+        self._postpone()
+
+    def _note_beginning(self) -> datetime:
+        if self._failing_since is None:
+            self._failing_since, self._failing_from = datetime.now(UTC), anyio.current_time()
+        return self._failing_since
+
+    def _open(self, failure: Failure, pauses: Range, since: datetime) -> None:
+        self._pauses = pauses
+        self.open = True
+        self._postpone()
+        if self._faults.add("model", failure, since):
+            log.error(Event.BRAKE_APPLIED, code=failure.code, reason=failure.reason)
+
+    def _postpone(self) -> None:
+        first, longest = self._pauses
+        self.next_probe_at = anyio.current_time() + min(longest, first * 2.0 ** min(self._probes, 32))
+
+
+def _outage(failure: Failure) -> Failure:
+    reason = f"no call of the model succeeds, so leads wait and one is tried now and then: {failure.reason}"
+    return Failure(FailureClass.TRANSIENT, "model_outage", reason)

@@ -1,0 +1,49 @@
+"""A shutdown in bounded time: which model calls may still begin, and when running ones are cancelled."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from leadhook.engine.timing import Timing
+
+
+class Shutdown:
+    """Does nothing until `begin`."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._cut_off_at = math.inf
+        self._calls: set[anyio.CancelScope] = set()
+
+    @property
+    def begun(self) -> bool:
+        """The service is ending."""
+        return self._cut_off_at < math.inf
+
+    def begin(self, seconds: float) -> None:
+        """From now on no lead is claimed, and model calls that take too long for the time left are cancelled.
+
+        Args:
+            seconds: until the last lead must have been released.
+        """
+        if self.begun:
+            return
+        self._cut_off_at = anyio.current_time() + seconds - min(self._timing.give_back_s, seconds / 4)
+        for call in self._calls:
+            call.deadline = self._cut_off_at
+
+    def allows_call(self) -> bool:
+        """A model call that begins now ends in time."""
+        return anyio.current_time() + self._timing.model_call_s <= self._cut_off_at
+
+    @contextmanager
+    def call(self) -> Iterator[anyio.CancelScope]:
+        """Wrap a model call; the scope's `cancelled_caught` says that the shutdown cancelled it."""
+        with anyio.CancelScope(deadline=self._cut_off_at) as scope:
+            self._calls.add(scope)
+            try:
+                yield scope
+            finally:
+                self._calls.discard(scope)
