@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import anyio
 
-from leadhook.engine.held import HeldLead
+from leadhook.engine.leases import Lease
 from leadhook.engine.timing import Wakeup
 
 
 @dataclass(frozen=True)
 class _Entry:
-    held: HeldLead
+    lease: Lease
     ready_at: float
     """Not sent earlier."""
     flush_at: float
@@ -24,7 +24,7 @@ class Batches:
 
     def __init__(
         self,
-        send: Callable[[list[HeldLead]], Awaitable[None]],
+        send: Callable[[list[Lease]], Awaitable[None]],
         *,
         gather_s: float,
         largest: int,
@@ -38,16 +38,16 @@ class Batches:
         self._waiting: list[_Entry] = []
         self._wakeup = Wakeup()
 
-    def put(self, held: HeldLead) -> None:
+    def put(self, lease: Lease) -> None:
         """Send it with the next batch."""
         now = anyio.current_time()
-        self._waiting.append(_Entry(held, now, now + self._gather_s))
+        self._waiting.append(_Entry(lease, now, now + self._gather_s))
         self._wakeup.set()
 
-    def put_back(self, held: HeldLead, after_s: float = 0.0) -> None:
+    def put_back(self, lease: Lease, after_s: float = 0.0) -> None:
         """Send it again, no sooner than that, and then at once."""
         at = anyio.current_time() + after_s
-        self._waiting.append(_Entry(held, at, at))
+        self._waiting.append(_Entry(lease, at, at))
         self._wakeup.set()
 
     def shrink(self, sent: int) -> int:
@@ -76,8 +76,8 @@ class Batches:
             return 0.0
         return min((entry.flush_at for entry in self._waiting), default=math.inf) - now
 
-    def _take(self) -> list[HeldLead]:
+    def _take(self) -> list[Lease]:
         now = anyio.current_time()
         taken = [entry for entry in self._waiting if entry.ready_at <= now][: self._largest]
         self._waiting = [entry for entry in self._waiting if entry not in taken]
-        return [entry.held for entry in taken]
+        return [entry.lease for entry in taken]

@@ -21,9 +21,9 @@ from leadhook.domain.job import Batch, Group, LeaseRef, Release, Source, Timings
 from leadhook.domain.ports import Store
 from leadhook.domain.results import Usage
 from leadhook.domain.spend import Tariff
-from leadhook.engine.agenda import Agenda
 from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.health import Faults
+from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Timing, jitter
 from leadhook.observability import metrics
 from leadhook.observability.events import Event
@@ -69,7 +69,7 @@ class Claims:
         model: str,
         tariff: Tariff | None,
         bell: Doorbell,
-        agenda: Agenda,
+        schedule: Schedule,
         heard: Callable[[Batch], None],
         faults: Faults,
         timing: Timing,
@@ -79,7 +79,7 @@ class Claims:
         self._model = model
         self._terms = tariff.terms() if tariff else None
         self._bell = bell
-        self._agenda = agenda
+        self._schedule = schedule
         self._heard = heard
         self._faults = faults
         self._timing = timing
@@ -108,7 +108,7 @@ class Claims:
         slow_limit = min(slow_limit, limit)
         claim = self._unanswered or _Claim(uuid4(), self._bell.take(), cause)
         self._unanswered = claim
-        self._agenda.sending(claim.cause)
+        self._schedule.sending(claim.cause)
         sent_at = anyio.current_time()
         try:
             batch = await self._store.claim(
@@ -135,11 +135,11 @@ class Claims:
         metrics.CLAIMS.labels(claim.cause, "busy" if batch.busy else "answered").inc()
         metrics.hear_figures(batch.figures)
         if batch.busy:
-            self._agenda.postpone(jitter(self._timing.busy_s))
+            self._schedule.postpone(jitter(self._timing.busy_s))
             return None
         self._unanswered = None
         self._cursor = batch.cursor
-        self._agenda.hear_batch(batch, limit=limit, slow_limit=slow_limit)
+        self._schedule.hear_batch(batch, limit=limit, slow_limit=slow_limit)
         self._heard(batch)
         log.debug(
             Event.CLAIM_FINISHED,
@@ -182,12 +182,12 @@ class Claims:
             self._suspect = lease
         except StoreError as trouble:
             self._suspect = None
-            self._agenda.postpone(self._timing.retry_s(trouble.kind, self._failures))
+            self._schedule.postpone(self._timing.retry_s(trouble.kind, self._failures))
             if self._faults.add("claim", trouble):
                 log.warning(Event.CLAIM_FAILED, cause=claim.cause, code=trouble.code, reason=trouble.reason)
         else:
             self._failures = 0
-            self._agenda.postpone(jitter(self._timing.busy_s))
+            self._schedule.postpone(jitter(self._timing.busy_s))
 
     async def _set_aside(self, lease: LeaseRef, error: StoreError) -> None:
         """Of several in a row, with no lead read in between, nobody knows that it is their fault: they wait instead."""
@@ -216,8 +216,8 @@ class Claims:
             self._bell.ring()
         if limit > 1 and error.code in PERHAPS_A_LEAD:
             self._most = limit // 2
-            self._agenda.postpone(jitter(self._timing.busy_s))
+            self._schedule.postpone(jitter(self._timing.busy_s))
         elif error.code not in PERHAPS_A_LEAD:
-            self._agenda.postpone(self._timing.retry_s(error.kind, self._failures))
+            self._schedule.postpone(self._timing.retry_s(error.kind, self._failures))
         if self._faults.add("claim", error):
             log.warning(Event.CLAIM_FAILED, cause=claim.cause, code=error.code, reason=error.reason)

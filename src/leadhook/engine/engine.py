@@ -9,10 +9,8 @@ import structlog
 from leadhook.domain.job import Batch
 from leadhook.domain.ports import Scorer, Store
 from leadhook.domain.spend import Tariff
-from leadhook.engine.agenda import Agenda
 from leadhook.engine.api_keys import SharedKeyPool
 from leadhook.engine.attempt import Attempts
-from leadhook.engine.book import Book
 from leadhook.engine.circuit_breaker import CircuitBreaker
 from leadhook.engine.claims import Claims
 from leadhook.engine.context import EngineContext
@@ -20,11 +18,10 @@ from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.errands import Errand, Errands
 from leadhook.engine.filler import Filler
 from leadhook.engine.health import Health
-from leadhook.engine.held import HeldLead
-from leadhook.engine.keeper import Keeper
+from leadhook.engine.leases import Lease, Leases
+from leadhook.engine.schedule import Schedule
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.sweeper import Sweeper
-from leadhook.engine.timing import Wakeup
 from leadhook.engine.worker import Worker
 from leadhook.engine.writers import Writers
 from leadhook.observability.events import Event
@@ -48,34 +45,34 @@ class Engine:
         context = EngineContext(store=store, scorer=scorer, worker_name=worker_name, tariff=tariff)
         self._faults = faults = context.faults
         timing = context.timing
-        wakeup = Wakeup()
-        self._bell = Doorbell(wakeup)
-        self._book = book = Book(max_concurrency, freed=wakeup)
+        self._schedule = schedule = Schedule(timing, sweep_interval_s)
+        self._bell = Doorbell(schedule.wake)
+        self._leases = leases = Leases(context, schedule, max_concurrency)
         self._shutdown = Shutdown(timing)
-        breaker = CircuitBreaker(context, wakeup)
-        agenda = Agenda(wakeup=wakeup, interval_s=sweep_interval_s, timing=timing)
+        breaker = CircuitBreaker(context, schedule.wake)
         self._keys = SharedKeyPool(context)
         self._attempts = Attempts(
             scorer=scorer, shutdown=self._shutdown, breaker=breaker, keys=self._keys, tariff=tariff
         )
-        self._writers = Writers(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, timing=timing)
-        self._keeper = Keeper(store=store, worker=worker_name, book=book, agenda=agenda, faults=faults, timing=timing)
+        self._writers = Writers(
+            store=store, worker=worker_name, leases=leases, schedule=schedule, faults=faults, timing=timing
+        )
         self._sweeper = Sweeper(
             store=store,
             worker=worker_name,
-            agenda=agenda,
+            schedule=schedule,
             faults=faults,
             interval_s=sweep_interval_s,
             timing=timing,
         )
-        self._filler = Filler(store=store, agenda=agenda, faults=faults, timing=timing)
+        self._filler = Filler(store=store, schedule=schedule, faults=faults, timing=timing)
         self._claims = Claims(
             store=store,
             worker=worker_name,
             model=scorer.model,
             tariff=tariff,
             bell=self._bell,
-            agenda=agenda,
+            schedule=schedule,
             heard=self._hear_aside,
             faults=faults,
             timing=timing,
@@ -83,10 +80,10 @@ class Engine:
         self._worker = Worker(
             claims=self._claims,
             start=self._start_attempt,
-            wakeup=wakeup,
+            wakeup=schedule.wake,
             bell=self._bell,
-            book=book,
-            agenda=agenda,
+            leases=leases,
+            schedule=schedule,
             shutdown=self._shutdown,
             breaker=breaker,
             keys=self._keys,
@@ -96,13 +93,12 @@ class Engine:
             store=store,
             scorer=scorer,
             worker=worker_name,
-            book=book,
+            leases=leases,
             writers=self._writers,
             shutdown=self._shutdown,
             timing=timing,
             tariff=tariff,
         )
-        self._wakeup = wakeup
         self._scope = anyio.CancelScope()
         self._attempt_tasks: anyio.abc.TaskGroup | None = None
         self._started = anyio.Event()
@@ -139,8 +135,8 @@ class Engine:
             fault=fault.reason if fault else None,
             fault_code=fault.code if fault else None,
             since=fault.since if fault else None,
-            in_flight=self._book.working,
-            held=len(self._book),
+            in_flight=self._leases.working,
+            held=len(self._leases),
             hints_dropped=self._bell.dropped,
         )
 
@@ -151,7 +147,7 @@ class Engine:
         try:
             with self._scope:
                 async with anyio.create_task_group() as writing:
-                    writing.start_soon(self._keeper.run)
+                    writing.start_soon(self._leases.run)
                     writing.start_soon(self._keys.run)
                     writing.start_soon(self._writers.saver.run)
                     writing.start_soon(self._writers.releaser.run)
@@ -162,8 +158,8 @@ class Engine:
                         sweeping.start_soon(self._filler.run)
                         await self._worker.run()
                         sweeping.cancel_scope.cancel()
-                    while len(self._book):
-                        await self._wakeup.wait()
+                    while len(self._leases):
+                        await self._schedule.wake.wait()
                     writing.cancel_scope.cancel()
         finally:
             self._started.set()
@@ -173,18 +169,18 @@ class Engine:
         """End within this time: model calls in flight may finish if they can, the other leads are given back.
 
         Args:
-            drain_s: what is held afterwards is let go; its leases run out by themselves.
+            drain_s: what is lease afterwards is let go; its leases run out by themselves.
         """
         self._shutdown.begin(drain_s)
         if self._attempt_tasks is None:
             return
-        self._wakeup.set()
-        for held in self._book:
-            held.news.set()
+        self._schedule.wake.set()
+        for lease in self._leases:
+            lease.news.set()
         with anyio.move_on_after(drain_s):
             await self._ended.wait()
         if not self._ended.is_set():
-            log.warning(Event.DRAIN_OVERRUN, leads=len(self._book))
+            log.warning(Event.DRAIN_OVERRUN, leads=len(self._leases))
             self._scope.cancel()
             await self._ended.wait()
 
@@ -192,14 +188,14 @@ class Engine:
         if batch.replays_wait:
             self._filler.wake()
 
-    def _start_attempt(self, held: HeldLead) -> None:
+    def _start_attempt(self, lease: Lease) -> None:
         assert self._attempt_tasks is not None, "leads come only while the engine runs"  # noqa: S101 - for the type checker
-        self._attempt_tasks.start_soon(self._attend, held)
+        self._attempt_tasks.start_soon(self._attend, lease)
 
-    async def _attend(self, held: HeldLead) -> None:
+    async def _attend(self, lease: Lease) -> None:
         try:
-            with held.scope:
-                await self._attempts.run(held)
-                self._writers.put(held)
+            with lease.scope:
+                await self._attempts.run(lease)
+                self._writers.put(lease)
         finally:
-            self._book.free_slot(held)
+            self._leases.free_slot(lease)

@@ -23,15 +23,12 @@ from leadhook.domain.results import Message, Score
 from leadhook.domain.spend import Tariff
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.attempt import Attempts
-from leadhook.engine.book import Book
 from leadhook.engine.circuit_breaker import ClosedBreaker
-from leadhook.engine.held import HeldLead
-from leadhook.engine.report import report_finished
+from leadhook.engine.leases import Lease, Leases
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.timing import Timing, jitter
 from leadhook.engine.writers import Writers
 from leadhook.observability.events import Event
-from leadhook.observability.journal import journal
 
 MOST_WAITING: Final = 1000
 """Leads of all requests together; more are refused."""
@@ -81,7 +78,7 @@ class Errands:
         store: Store,
         scorer: Scorer,
         worker: str,
-        book: Book,
+        leases: Leases,
         writers: Writers,
         shutdown: Shutdown,
         timing: Timing,
@@ -89,7 +86,7 @@ class Errands:
     ) -> None:
         self._store = store
         self._worker = worker
-        self._book = book
+        self._leases = leases
         self._writers = writers
         self._shutdown = shutdown
         self._timing = timing
@@ -114,7 +111,7 @@ class Errands:
         try:
             async with anyio.create_task_group() as tasks:
                 while rest:
-                    slots = await self._book.take_errand_slots(len(rest))
+                    slots = await self._leases.take_on_demand_slots(len(rest))
                     self._waiting -= slots
                     tasks.start_soon(self._run_some, rest[:slots])
                     del rest[:slots]
@@ -124,13 +121,13 @@ class Errands:
 
     async def _run_some(self, errands: Sequence[Errand]) -> None:
         async with anyio.create_task_group() as tasks:
-            for errand, held in zip(errands, await self._begin(errands), strict=True):
-                if held is None:
-                    self._book.free_errand_slot()
+            for errand, lease in zip(errands, await self._begin(errands), strict=True):
+                if lease is None:
+                    self._leases.free_on_demand_slot()
                 else:
-                    tasks.start_soon(self._run_one, errand, held)
+                    tasks.start_soon(self._run_one, errand, lease)
 
-    async def _begin(self, errands: Sequence[Errand]) -> list[HeldLead | None]:
+    async def _begin(self, errands: Sequence[Errand]) -> list[Lease | None]:
         """Lease them; None for those that can't begin, which know why."""
         if self._shutdown.begun:
             return [None for _ in errands]
@@ -141,25 +138,23 @@ class Errands:
         except StoreError as error:
             if error.kind == "caller_bug" and len(errands) > 1:
                 # One that the database can't read must not stop the others.
-                return [held for errand in errands for held in await self._begin([errand])]
+                return [lease for errand in errands for lease in await self._begin([errand])]
             log.warning(Event.PROCESS_FAILED, leads=len(named), code=error.code, reason=error.reason)
             begun, trouble = Begun(), (error.code, f"The lead could not be begun: {error.reason}.")
         else:
             trouble = ("busy", "The database is too busy to begin; try again.")
         leads = {lead.lead_id: lead for lead in begun.leads}
-        held: list[HeldLead | None] = []
+        begun_leases: list[Lease | None] = []
         for errand in errands:
             lead = leads.get(errand.lead.lead_id)
             if errand.lead.lead_id and (lead is None or lead.fence is None):
                 errand.trouble = _taken(lead) if lead else trouble
-                held.append(None)
+                begun_leases.append(None)
                 continue
             one = _hold(errand, lead, begun, sent_at)
-            journal.taken(one)
-            held.append(one)
-            if one.claimed.lead_id:
-                self._book.enter(one)
-        return held
+            begun_leases.append(one)
+            self._leases.hold(one)
+        return begun_leases
 
     async def _ask(self, leads: Sequence[Lead]) -> Begun:
         token = uuid4()
@@ -170,22 +165,21 @@ class Errands:
             await anyio.sleep(jitter(self._timing.busy_s))
         return begun
 
-    async def _run_one(self, errand: Errand, held: HeldLead) -> None:
+    async def _run_one(self, errand: Errand, lease: Lease) -> None:
         try:
-            with held.scope:
-                await self._try(held, self._attempts(errand.key))
+            with lease.scope:
+                await self._try(lease, self._attempts(errand.key))
         finally:
-            self._book.free_slot(held)
-        if held.release is None and held.paid is not None and held.paid.message is not None:
-            errand.answer = held.paid.score, held.paid.message
-        if not held.claimed.lead_id:
-            held.end(LeaseOutcome.RELEASED)
-            report_finished(held, LeaseOutcome.RELEASED if held.release else "answered")
-        elif not held.lost:
-            self._writers.put(held)
+            self._leases.free_slot(lease)
+        if lease.release is None and lease.checkpoint is not None and lease.checkpoint.message is not None:
+            errand.answer = lease.checkpoint.score, lease.checkpoint.message
+        if not lease.claimed.lead_id:
+            self._leases.finish(lease, LeaseOutcome.RELEASED)
+        elif not lease.lost:
+            self._writers.put(lease)
         with anyio.move_on_after(self._timing.on_demand_write_s):
-            await held.ended.wait()
-        errand.trouble = _trouble(held)
+            await lease.ended.wait()
+        errand.trouble = _trouble(lease)
 
     def _attempts(self, key: ApiKey) -> Attempts:
         """With this key alone; what Google says against it is told to the caller, as it is not one of ours."""
@@ -199,17 +193,17 @@ class Errands:
             tariff=self._tariff,
         )
 
-    async def _try(self, held: HeldLead, attempts: Attempts) -> None:
-        await attempts.run(held)
+    async def _try(self, lease: Lease, attempts: Attempts) -> None:
+        await attempts.run(lease)
         for failures in range(AGAIN):
-            if held.release is None or held.release.outcome != "retry":
+            if lease.release is None or lease.release.outcome != "retry":
                 return
             await anyio.sleep(backoff(failures))
-            held.release = None
-            await attempts.run(held)
+            lease.release = None
+            await attempts.run(lease)
 
 
-def _hold(errand: Errand, begun_lead: BegunLead | None, begun: Begun, sent_at: float) -> HeldLead:
+def _hold(errand: Errand, begun_lead: BegunLead | None, begun: Begun, sent_at: float) -> Lease:
     """Without a lease where it has no id: then nothing is to be confirmed."""
     claimed = ClaimedLead(
         lead_id=errand.lead.lead_id,
@@ -224,15 +218,15 @@ def _hold(errand: Errand, begun_lead: BegunLead | None, begun: Begun, sent_at: f
         prompts=errand.prompts,
         paid=begun_lead.paid if begun_lead else None,
     )
-    return HeldLead(
+    return Lease(
         claimed=claimed,
         received_at=anyio.current_time(),
         confirmed_at=sent_at,
         start_limit_s=begun.start_limit_ms / 1000 if begun_lead else float("inf"),
         renew_s=begun.renew_ms / 1000,
-        paid=claimed.paid,
-        stored_paid=claimed.paid,
-        errand=True,
+        checkpoint=claimed.paid,
+        stored_checkpoint=claimed.paid,
+        on_demand=True,
     )
 
 
@@ -241,17 +235,20 @@ def _taken(lead: BegunLead) -> tuple[str, str]:
     return "leased", f"{lead.leased_by or 'A worker'} is judging this lead already{until}; it is not judged twice."
 
 
-def _trouble(held: HeldLead) -> tuple[str, str] | None:
-    if held.release is not None:
-        return held.release.error_code, held.release.reason
-    if not held.claimed.lead_id or held.outcome == LeaseOutcome.SAVED:
+def _trouble(lease: Lease) -> tuple[str, str] | None:
+    if lease.release is not None:
+        return lease.release.error_code, lease.release.reason
+    if not lease.claimed.lead_id or lease.outcome == LeaseOutcome.SAVED:
         return None
-    if held.outcome is None:
+    if lease.outcome is None:
         return "not_written_yet", "The answer is not written yet, as the database does not take it now; it is tried on."
     words = {
         LeaseOutcome.GONE: "the lead was deleted meanwhile",
         LeaseOutcome.LEASE_LOST: "its lease was lost, so somebody else may judge it now",
         LeaseOutcome.REFUSED: "the database refuses it",
     }
-    reason = f": {held.outcome_reason}" if held.outcome_reason else ""
-    return held.outcome.value, f"The answer is not written, as {words.get(held.outcome, held.outcome.value)}{reason}."
+    reason = f": {lease.outcome_reason}" if lease.outcome_reason else ""
+    return (
+        lease.outcome.value,
+        f"The answer is not written, as {words.get(lease.outcome, lease.outcome.value)}{reason}.",
+    )

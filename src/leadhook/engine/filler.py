@@ -5,8 +5,8 @@ import structlog
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.ports import Store
-from leadhook.engine.agenda import Agenda
 from leadhook.engine.health import Faults
+from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Timing, Wakeup, jitter
 from leadhook.observability.events import Event
 
@@ -16,9 +16,9 @@ log = structlog.get_logger()
 class Filler:
     """Slice by slice with pauses, as fresh leads wait while a slice is made; several processes may be at it."""
 
-    def __init__(self, *, store: Store, agenda: Agenda, faults: Faults, timing: Timing) -> None:
+    def __init__(self, *, store: Store, schedule: Schedule, faults: Faults, timing: Timing) -> None:
         self._store = store
-        self._agenda = agenda
+        self._schedule = schedule
         self._faults = faults
         self._timing = timing
         self._wakeup = Wakeup()
@@ -44,6 +44,6 @@ class Filler:
                 continue
             failures = 0
             self._faults.clear("replay")
-            self._agenda.hear(piece.next_due_ms)
+            self._schedule.hear(piece.next_due_ms)
             left = piece.left
             await anyio.sleep(jitter(self._timing.sweep_pause_s))

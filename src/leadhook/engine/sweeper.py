@@ -5,8 +5,8 @@ import structlog
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.ports import Store
-from leadhook.engine.agenda import Agenda
 from leadhook.engine.health import Faults
+from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Timing, jitter
 from leadhook.observability import metrics
 from leadhook.observability.events import Event
@@ -18,11 +18,11 @@ class Sweeper:
     """A full round at the start and then each interval, slice by slice; what it finds is for the worker to claim."""
 
     def __init__(
-        self, *, store: Store, worker: str, agenda: Agenda, faults: Faults, interval_s: float, timing: Timing
+        self, *, store: Store, worker: str, schedule: Schedule, faults: Faults, interval_s: float, timing: Timing
     ) -> None:
         self._store = store
         self._worker = worker
-        self._agenda = agenda
+        self._schedule = schedule
         self._faults = faults
         self._interval_s = interval_s
         self._timing = timing
@@ -54,9 +54,9 @@ class Sweeper:
             held, removed = held + piece.held, removed + piece.removed
             metrics.SWEPT.inc(piece.made_ready)
             metrics.hear_figures(piece.figures)
-            self._agenda.hear(piece.next_due_ms)
+            self._schedule.hear(piece.next_due_ms)
             if piece.made_ready or piece.next_due_ms == 0:
-                self._agenda.wake_for_sweep()
+                self._schedule.wake_for_sweep()
             if piece.round_finished:
                 break
             await anyio.sleep(jitter(self._timing.sweep_pause_s))

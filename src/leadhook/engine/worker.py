@@ -6,17 +6,15 @@ from collections.abc import Callable
 import anyio
 
 from leadhook.domain.job import Batch
-from leadhook.engine.agenda import Agenda, Occasion
 from leadhook.engine.api_keys import KeyPool
-from leadhook.engine.book import Book
 from leadhook.engine.circuit_breaker import CircuitBreaker
 from leadhook.engine.claims import Claims
 from leadhook.engine.doorbell import Doorbell
-from leadhook.engine.held import HeldLead
+from leadhook.engine.leases import Lease, Leases
+from leadhook.engine.schedule import NextClaim, Schedule
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.timing import Timing, Wakeup
 from leadhook.observability import metrics
-from leadhook.observability.journal import journal
 
 
 class Worker:
@@ -26,11 +24,11 @@ class Worker:
         self,
         *,
         claims: Claims,
-        start: Callable[[HeldLead], None],
+        start: Callable[[Lease], None],
         wakeup: Wakeup,
         bell: Doorbell,
-        book: Book,
-        agenda: Agenda,
+        leases: Leases,
+        schedule: Schedule,
         shutdown: Shutdown,
         breaker: CircuitBreaker,
         keys: KeyPool,
@@ -40,8 +38,8 @@ class Worker:
         self._start = start
         self._wakeup = wakeup
         self._bell = bell
-        self._book = book
-        self._agenda = agenda
+        self._leases = leases
+        self._schedule = schedule
         self._shutdown = shutdown
         self._breaker = breaker
         self._keys = keys
@@ -58,33 +56,33 @@ class Worker:
             else:
                 await self._claim(occasion)
 
-    def _next_occasion(self) -> Occasion:
-        free = self._book.free
+    def _next_occasion(self) -> NextClaim:
+        free = self._leases.free
         unanswered = self._claims.unanswered
         if unanswered:
-            return Occasion(self._agenda.not_before, unanswered, free)
-        return self._agenda.next(rung=self._bell.rung, free=free, slow_room=self._book.slow_room)
+            return NextClaim(self._schedule.not_before, unanswered, free)
+        return self._schedule.next(rung=self._bell.rung, free=free, slow_room=self._leases.slow_room)
 
-    def _wait_s(self, occasion: Occasion) -> float:
+    def _wait_s(self, occasion: NextClaim) -> float:
         """How long to wait for the time, for a slot, and for more slots to share the call."""
         now = anyio.current_time()
         at = max(occasion.at, self._breaker.next_probe_at) if self._breaker.open else occasion.at
         if occasion.slots <= 0 or at > now:
             self._gathered_at = None
             return math.inf if occasion.slots <= 0 else at - now
-        if occasion.slots >= min(math.ceil(self._book.slots / 4), self._timing.enough_slots):
+        if occasion.slots >= min(math.ceil(self._leases.slots / 4), self._timing.enough_slots):
             return 0.0
         if self._gathered_at is None:
             self._gathered_at = now + self._timing.gather_slots_s
         return self._gathered_at - now
 
-    async def _claim(self, occasion: Occasion) -> None:
+    async def _claim(self, occasion: NextClaim) -> None:
         self._gathered_at = None
         trying = self._breaker.open
-        limit = 1 if trying else min(self._book.free, self._timing.largest_claim)
+        limit = 1 if trying else min(self._leases.free, self._timing.largest_claim)
         sent_at = anyio.current_time()
-        with self._book.promised(limit):
-            batch = await self._claims.send(occasion.cause, limit=limit, slow_limit=min(limit, self._book.slow_room))
+        with self._leases.promised(limit):
+            batch = await self._claims.send(occasion.cause, limit=limit, slow_limit=min(limit, self._leases.slow_room))
         if batch is None:
             return
         if trying and batch.leads:
@@ -94,22 +92,21 @@ class Worker:
     def _take(self, batch: Batch, sent_at: float, *, tried: int) -> None:
         if batch.leads:
             self._keys.learn(batch.keys, sent_at)
-            for held in self._book:
+            for lease in self._leases:
                 # The database sees that this process claims more, hence works on what it has.
-                held.stored_called = True
+                lease.stored_called = True
         # A claim that is repeated may bring more leads than one.
         for place, lead in enumerate(batch.leads):
-            held = HeldLead(
+            lease = Lease(
                 claimed=lead,
                 received_at=anyio.current_time(),
                 confirmed_at=sent_at,
                 start_limit_s=batch.start_limit_ms / 1000,
                 renew_s=batch.renew_ms / 1000,
-                paid=lead.paid,
-                stored_paid=lead.paid,
-                tried=place < tried,
+                checkpoint=lead.paid,
+                stored_checkpoint=lead.paid,
+                probe=place < tried,
             )
-            if self._book.take(held):
+            if self._leases.take(lease):
                 metrics.CLAIMED.labels(lead.found_by or "unknown").inc()
-                journal.taken(held)
-                self._start(held)
+                self._start(lease)

@@ -14,12 +14,10 @@ import structlog
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply, Refusal
-from leadhook.engine.agenda import Agenda
 from leadhook.engine.batches import Batches
-from leadhook.engine.book import Book
 from leadhook.engine.health import Faults
-from leadhook.engine.held import HeldLead
-from leadhook.engine.report import report_finished
+from leadhook.engine.leases import Lease, Leases
+from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Range, Timing, backoff_s, jitter
 from leadhook.observability.events import Event
 
@@ -39,18 +37,18 @@ class Writer:
         self,
         operation: Literal["save", "release"],
         *,
-        send: Callable[[list[HeldLead]], Awaitable[LeaseReplies]],
-        refused: Callable[[HeldLead, StoreError], None],
-        book: Book,
-        agenda: Agenda,
+        send: Callable[[list[Lease]], Awaitable[LeaseReplies]],
+        refused: Callable[[Lease, StoreError], None],
+        leases: Leases,
+        schedule: Schedule,
         faults: Faults,
         timing: Timing,
     ) -> None:
         self._operation: Literal["save", "release"] = operation
         self._send = send
         self._refused = refused
-        self._book = book
-        self._agenda = agenda
+        self._leases = leases
+        self._schedule = schedule
         self._faults = faults
         self._timing = timing
         self._failures = 0
@@ -59,7 +57,7 @@ class Writer:
             self._write,
             gather_s=timing.gather_writes_s,
             largest=timing.largest_write,
-            none_will_join=lambda: book.working == 0,
+            none_will_join=lambda: leases.working == 0,
         )
         self._alone = Batches(self._write, gather_s=0, largest=1, none_will_join=lambda: True)
         self.put = self._batches.put
@@ -70,12 +68,12 @@ class Writer:
             tasks.start_soon(self._batches.run)
             tasks.start_soon(self._alone.run)
 
-    async def _write(self, batch: list[HeldLead]) -> None:
-        batch = [held for held in batch if not held.lost]
+    async def _write(self, batch: list[Lease]) -> None:
+        batch = [lease for lease in batch if not lease.lost]
         if not batch:
             return
-        for held in batch:
-            held.written = True
+        for lease in batch:
+            lease.writing = True
         sent_at = anyio.current_time()
         try:
             replies = await self._send(batch)
@@ -86,40 +84,38 @@ class Writer:
             self._batches.enlarge(len(batch))
         self._failures = 0
         self._faults.clear(self._operation)
-        self._agenda.hear(replies.next_due_ms)
+        self._schedule.hear(replies.next_due_ms)
         self._settle(batch, replies)
 
-    def _settle(self, batch: Sequence[HeldLead], replies: LeaseReplies) -> None:
+    def _settle(self, batch: Sequence[Lease], replies: LeaseReplies) -> None:
         answered = {(reply.lead_id, reply.fence): reply for reply in replies.leases}
         unwritten = []
-        for held in batch:
-            reply = answered.get(held.name)
+        for lease in batch:
+            reply = answered.get(lease.name)
             if reply is None or reply.outcome == LeaseOutcome.BUSY:
-                held.written = False
-                unwritten.append((held, reply))
+                lease.writing = False
+                unwritten.append((lease, reply))
                 continue
             if reply.outcome == LeaseOutcome.SAVED:
                 self._written_at = anyio.current_time()
-            self._book.remove(held)
-            held.end(reply.outcome, reply.reason)
-            report_finished(held, reply.outcome, reply.reason)
+            self._leases.finish(lease, reply.outcome, reply.reason)
         if any(reply and reply.error_code == OUT_OF_TIME for _, reply in unwritten):
             self._batches.shrink(len(batch))
-        for held, reply in unwritten:
-            self._put_back(held, reply)
+        for lease, reply in unwritten:
+            self._put_back(lease, reply)
 
-    def _put_back(self, held: HeldLead, reply: LeaseReply | None) -> None:
+    def _put_back(self, lease: Lease, reply: LeaseReply | None) -> None:
         code = reply.error_code if reply else None
         if code is None or reply is None:
-            self._batches.put_back(held, jitter(self._timing.busy_write_s))
+            self._batches.put_back(lease, jitter(self._timing.busy_write_s))
         elif code == OUT_OF_TIME:
-            self._batches.put_back(held)
+            self._batches.put_back(lease)
         else:
             reason = reply.reason or code
             pause = self._timing.busy_write_s if code.startswith(LOCKS) else self._timing.unavailable_s
-            self._try_alone(held, Refusal(code=code, reason=reason), pause)
+            self._try_alone(lease, Refusal(code=code, reason=reason), pause)
 
-    async def _repeat(self, batch: list[HeldLead], error: StoreError) -> None:
+    async def _repeat(self, batch: list[Lease], error: StoreError) -> None:
         if error.kind == "caller_bug":
             await self._single_out(batch, error)
             return
@@ -129,52 +125,52 @@ class Writer:
             self._divide(batch)
         elif error.may_concern_one_lead:
             refusal = Refusal(code=error.code, reason=error.reason)
-            for held in batch:
-                self._try_alone(held, refusal, self._timing.retry_range(error.kind))
+            for lease in batch:
+                self._try_alone(lease, refusal, self._timing.retry_range(error.kind))
                 if error.connection_lost:
                     # A database may restart several times: others must be saved after each failure for it to count.
-                    held.failed_at = anyio.current_time()
+                    lease.failed_at = anyio.current_time()
         else:
             await self._pause(error)
-            for held in batch:
-                self._batches.put_back(held)
+            for lease in batch:
+                self._batches.put_back(lease)
 
-    def _divide(self, batch: list[HeldLead]) -> None:
+    def _divide(self, batch: list[Lease]) -> None:
         """One of them may be at fault, or all of them take their time."""
         lane = self._alone if self._batches.shrink(len(batch)) == 1 else self._batches
-        for held in batch:
-            held.failed_at = held.failed_at or anyio.current_time()
-            lane.put_back(held)
+        for lease in batch:
+            lease.failed_at = lease.failed_at or anyio.current_time()
+            lane.put_back(lease)
 
     async def _pause(self, error: StoreError) -> None:
         self._failures += 1
         pause_s = self._timing.retry_s(error.kind, self._failures)
         if error.kind == "misconfigured":
             # Whatever is bought now could not be written either.
-            self._agenda.postpone(pause_s + self._timing.renew_again_s)
+            self._schedule.postpone(pause_s + self._timing.renew_again_s)
         await anyio.sleep(pause_s)
 
-    def _try_alone(self, held: HeldLead, refusal: Refusal, pause: Range) -> None:
+    def _try_alone(self, lease: Lease, refusal: Refusal, pause: Range) -> None:
         """Again beside the others; at last it is the lead that is at fault."""
         now = anyio.current_time()
-        held.failures += 1
-        held.failed_at = held.failed_at or now
-        if self._written_at >= held.failed_at:
-            held.strikes += 1
+        lease.failures += 1
+        lease.failed_at = lease.failed_at or now
+        if self._written_at >= lease.failed_at:
+            lease.strikes += 1
         is_lock = refusal.code.startswith(LOCKS)
-        patient = is_lock and now - held.failed_at < self._timing.lock_patience_s
-        if self._operation == "save" and held.strikes >= self._timing.strikes and not patient:
-            held.refusal = refusal
-        if held.refusal is None or held.failures > self._timing.strikes + 1:
-            after_s = backoff_s(pause, held.failures)
+        patient = is_lock and now - lease.failed_at < self._timing.lock_patience_s
+        if self._operation == "save" and lease.strikes >= self._timing.strikes and not patient:
+            lease.refusal = refusal
+        if lease.refusal is None or lease.failures > self._timing.strikes + 1:
+            after_s = backoff_s(pause, lease.failures)
         else:
             after_s = 0.0
-        self._alone.put_back(held, after_s)
+        self._alone.put_back(lease, after_s)
 
-    async def _single_out(self, batch: list[HeldLead], error: StoreError) -> None:
+    async def _single_out(self, batch: list[Lease], error: StoreError) -> None:
         if len(batch) == 1:
-            batch[0].written = False
+            batch[0].writing = False
             self._refused(batch[0], error)
             return
-        for held in batch:
-            await self._write([held])
+        for lease in batch:
+            await self._write([lease])

@@ -1,4 +1,4 @@
-"""When the next claim is due, from all that is known: the database's word, the last batch, the sweep, the bell."""
+"""When the next claim is due: what the replies of the database, the last batch, the sweep and a webhook say of it."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from leadhook.engine.timing import Timing, Wakeup, jitter
 
 
 @dataclass(frozen=True)
-class Occasion:
+class NextClaim:
     """A reason to claim."""
 
     at: float
@@ -21,25 +21,29 @@ class Occasion:
     """How many free slots it could fill."""
 
 
-class Agenda:
+class Schedule:
     """Keeps the earliest time that any reply named since the last claim was sent.
 
-    A later reply that names a later time does not move it: replies overlap, so nobody knows which is newer, and under
-    load there is always another reply, which would put the claim off for ever. The price is a claim too many.
+    A later reply that names a later time does not move it: replies overlap, so it is unknown which is newer, and under
+    load there is always another reply, which would postpone the claim forever. The price is an occasional needless
+    claim.
+
+    Attributes:
+        wake: the dispatcher sleeps on it.
+        replays: set when a claim's reply says that a replay is being queued or stopped.
     """
 
-    def __init__(self, *, wakeup: Wakeup, interval_s: float, timing: Timing) -> None:
-        self._wakeup: Final = wakeup
-        self._interval_s: Final = interval_s
+    def __init__(self, timing: Timing, sweep_interval_s: float) -> None:
         self._timing: Final = timing
+        self.sweep_interval_s: Final = sweep_interval_s
+        self.wake: Final = Wakeup()
+        self.replays: Final = Wakeup()
         self._started = False
         self._cause: Source = "start"
         self._due_at = math.inf
         self._due_cause: Source = "due"
         self._swept = False
         self._slow_waits = False
-        self.fresh_waits = False
-        """Fresh leads filled the last batch, and more is ready."""
         self._not_before = -math.inf
 
     @property
@@ -47,11 +51,11 @@ class Agenda:
         """No claim earlier, whatever the reason."""
         return self._not_before
 
-    def next(self, *, rung: bool, free: int, slow_room: int) -> Occasion:
+    def next(self, *, rung: bool, free: int, slow_room: int) -> NextClaim:
         """The earliest reason to claim.
 
         Args:
-            rung: whether a ring waits.
+            rung: a webhook has come.
             free: free slots.
             slow_room: how many of them may be filled from replays and backlog.
         """
@@ -68,30 +72,31 @@ class Agenda:
             slots = min(free, slow_room)
         else:
             at, cause = self._due_at, self._due_cause
-        return Occasion(max(at, self._not_before), cause, slots)
+        return NextClaim(max(at, self._not_before), cause, slots)
 
     def hear(self, next_due_ms: int | None) -> None:
-        """Take a reply's word for when a claim could hand something out.
+        """Note when a claim could hand something out.
 
         Args:
-            next_due_ms: 0 means that touches are left; None, that nothing is known to be due: then the sweep's next
-                reply is soon enough.
+            next_due_ms: from a reply. 0: the outbox is not empty. None: nothing is known to be due, so the next
+                reply of the sweep is soon enough.
         """
         if next_due_ms == 0:
             self._note(0.0, "due")
         elif next_due_ms is not None:
-            wait_s = min(next_due_ms / 1000, self._interval_s)
+            wait_s = min(next_due_ms / 1000, self.sweep_interval_s)
             self._note(wait_s + jitter((0.0, self._timing.timer_jitter_s)), "due")
 
     def hear_batch(self, batch: Batch, *, limit: int, slow_limit: int) -> None:
-        """Learn from a claim's reply; the limits are those that it was asked for with."""
-        self.fresh_waits = batch.cut and len(batch.leads) >= limit and not any(lead.slow for lead in batch.leads)
+        """Learn from a claim's reply; the limits are the ones it was sent with."""
+        if batch.replays_wait:
+            self.replays.set()
         slow_limit_held = slow_limit < limit and len(batch.leads) < limit
         slow_limit_held &= sum(lead.slow for lead in batch.leads) >= slow_limit
         if slow_limit > 0:
             self._slow_waits = batch.cut and slow_limit_held
         if self._slow_waits and slow_limit_held:
-            # Nothing but slow leads is left, and perhaps touches: the slot that becomes free is worth waiting for.
+            # Only low-priority leads are left, and perhaps outbox rows: wait for the slot that becomes free.
             self.hear(self._timing.soonest_due_ms if batch.next_due_ms == 0 else batch.next_due_ms)
         elif batch.cut or batch.next_due_ms == 0:
             self._note(0.0, self._cause)
@@ -99,12 +104,12 @@ class Agenda:
             self.hear(batch.next_due_ms)
 
     def wake_for_sweep(self) -> None:
-        """The sweep made something ready, or touches are left."""
+        """The sweep made something ready, or the outbox is not empty."""
         self._swept = True
-        self._wakeup.set()
+        self.wake.set()
 
     def sending(self, cause: Source) -> None:
-        """A claim goes out: what was known until now is its business."""
+        """A claim is being sent, which covers all that was known until now."""
         self._started = True
         self._cause, self._due_cause = cause, "due"
         self._due_at = math.inf
@@ -112,11 +117,11 @@ class Agenda:
         self._not_before = anyio.current_time() + self._timing.claim_gap_s
 
     def postpone(self, seconds: float) -> None:
-        """No claim for so long."""
+        """No claim for this long."""
         self._not_before = max(self._not_before, anyio.current_time() + seconds)
 
     def _note(self, wait_s: float, cause: Source) -> None:
         at = anyio.current_time() + wait_s
         if at < self._due_at:
             self._due_at, self._due_cause = at, cause
-            self._wakeup.set()
+            self.wake.set()

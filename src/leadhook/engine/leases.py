@@ -1,0 +1,381 @@
+"""The leases that this process holds: their slots, their renewal, and the line that an ended one leaves in the log."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import anyio
+import structlog
+
+from leadhook.domain.failure import StoreError
+from leadhook.domain.job import (
+    ClaimedLead,
+    LeaseOutcome,
+    Refusal,
+    Release,
+    Renewal,
+    Result,
+    Timings,
+)
+from leadhook.domain.results import Checkpoint, Usage
+from leadhook.engine.context import EngineContext
+from leadhook.engine.schedule import Schedule
+from leadhook.engine.timing import Wakeup
+from leadhook.observability import metrics
+from leadhook.observability.events import Event
+from leadhook.observability.journal import journal
+
+log = structlog.get_logger()
+
+LeaseName = tuple[str, int]
+"""`(lead_id, fence)`: the same lead under an older fence is another lease."""
+LOST: Final = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
+
+
+@dataclass(eq=False)
+class Lease:
+    """One lead, from the claim's reply to the database's final answer about the lease.
+
+    Times are of the event loop's clock, in seconds.
+    """
+
+    claimed: ClaimedLead
+    received_at: float
+    """When the claim's reply arrived."""
+    confirmed_at: float
+    """When the request was sent that last confirmed the lease."""
+    start_limit_s: float
+    renew_s: float
+    checkpoint: Checkpoint | None = None
+    """Paid model steps, by this lease or an earlier one."""
+    stored_checkpoint: Checkpoint | None = None
+    """The part that the database has."""
+    stored_called: bool = False
+    """The database knows that a model call began."""
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float | None = None
+    """Spent by this lease so far; None where the price is not known."""
+    first_call_ms: int | None = None
+    key_wait_ms: float = 0.0
+    """Part of `first_call_ms`: waiting for another lead's call to prove a key."""
+    called_at: float = -math.inf
+    """When its last model call began."""
+    model_ms: float = 0.0
+    key_fingerprint: str | None = None
+    key_shown: str | None = None
+    """The same key as the operator log shows it."""
+    probe: bool = False
+    """Claimed while the circuit breaker was open."""
+    on_demand: bool = False
+    """Part of an on-demand request."""
+    working: bool = True
+    """It has a slot; afterwards it only waits to be written."""
+    writing: bool = False
+    """A save or release of it was sent, and the outcome is not known yet."""
+    lost: bool = False
+    failures: int = 0
+    """How often writing it failed by itself."""
+    failed_at: float | None = None
+    """When that first happened, or a call with it first took too long."""
+    strikes: int = 0
+    """How many of these failures came while other leads could be written."""
+    refusal: Refusal | None = None
+    """Why the answer will not be written."""
+    release: Release | None = None
+    """How it ends without a result; None: it is to be saved."""
+    outcome: LeaseOutcome | None = None
+    """The database's final answer, with its reason; `ended` is set then."""
+    outcome_reason: str | None = None
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    news: Wakeup = field(default_factory=Wakeup)
+    """Set when the lease was confirmed, or a shutdown began."""
+
+    @property
+    def name(self) -> LeaseName:
+        """Sent with every write."""
+        return self.claimed.lead_id, self.claimed.fence
+
+    @property
+    def called(self) -> bool:
+        """A model call has begun."""
+        return self.called_at > -math.inf
+
+    def renewal(self) -> Renewal:
+        """The request to renew it, with what the database does not know yet."""
+        news = self.checkpoint if self.checkpoint is not self.stored_checkpoint else None
+        return Renewal(lead_id=self.claimed.lead_id, fence=self.claimed.fence, paid=news, called=self.called)
+
+    def result(self) -> Result:
+        """The finished answer.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.checkpoint is None:
+            raise ValueError("a lead without an answer can't be saved")
+        return Result(
+            lead_id=self.claimed.lead_id,
+            fence=self.claimed.fence,
+            paid=self.checkpoint,
+            key_fingerprint=self.key_fingerprint,
+            usage=self.usage,
+            cost_usd=self.cost_usd,
+            timing=self._timings(),
+            refusal=self.refusal,
+        )
+
+    def give_back(
+        self, outcome: Literal["retry", "returned", "dead"], code: str, reason: str, delay_ms: int = 0
+    ) -> None:
+        """Have it released instead of saved."""
+        self.release = Release(
+            lead_id=self.claimed.lead_id,
+            fence=self.claimed.fence,
+            outcome=outcome,
+            error_code=code,
+            reason=reason,
+            delay_ms=delay_ms,
+            paid=self.checkpoint,
+            key_fingerprint=self.key_fingerprint,
+            usage=self.usage,
+            cost_usd=self.cost_usd,
+            timing=self._timings(),
+        )
+
+    def _timings(self) -> Timings:
+        return Timings(
+            first_call_ms=self.first_call_ms, key_wait_ms=round(self.key_wait_ms), model_ms=round(self.model_ms)
+        )
+
+
+class Leases:
+    """All leases of this process, and the slots for leads being scored."""
+
+    def __init__(self, context: EngineContext, schedule: Schedule, slots: int) -> None:
+        self._context: Final = context
+        self._schedule: Final = schedule
+        self.slots: Final = slots
+        self._held: Final[dict[LeaseName, Lease]] = {}
+        self._taken: Final = Wakeup()
+        self._working = 0
+        self._working_slow = 0
+        self._working_on_demand = 0
+        self._promised = 0
+        self._on_demand_turn: Final = anyio.Lock()
+        self._on_demand_room_changed: Final = Wakeup()
+        self._renew_not_before = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(tuple(self._held.values()))
+
+    @property
+    def working(self) -> int:
+        """Leads that have a slot."""
+        return self._working
+
+    @property
+    def free(self) -> int:
+        """How many leads may be claimed.
+
+        Memory stays bounded: leads that wait to be written count once they would fill all slots again. One slot is
+        kept for an on-demand request that waits.
+        """
+        kept = self._on_demand_turn.locked() and self._working_on_demand < self._three_quarters
+        return max(0, min(self.slots - self._working - kept, 2 * self.slots - len(self._held)))
+
+    @property
+    def slow_room(self) -> int:
+        """How many of them may come from replays and backlog: at most three quarters of all slots, and at least one."""
+        return max(0, self._three_quarters - self._working_slow)
+
+    @property
+    def _three_quarters(self) -> int:
+        return max(1, self.slots * 3 // 4)
+
+    @property
+    def _on_demand_room(self) -> int:
+        return min(self.slots - self._working - self._promised, self._three_quarters - self._working_on_demand)
+
+    @contextmanager
+    def promised(self, slots: int) -> Iterator[None]:
+        """While a claim is under way, on-demand requests can't take its slots."""
+        self._promised = slots
+        try:
+            yield
+        finally:
+            self._promised = 0
+            self._on_demand_room_changed.set()
+
+    async def take_on_demand_slots(self, most: int) -> int:
+        """Wait, first come first served, for slots: on-demand requests get at most three quarters, and at least one.
+
+        Returns:
+            How many were taken, 1 to `most`; each is returned with `free_slot` or `free_on_demand_slot`.
+        """
+        async with self._on_demand_turn:
+            while self._on_demand_room <= 0:
+                await self._on_demand_room_changed.wait()
+            taken = min(self._on_demand_room, most)
+            self._working += taken
+            self._working_on_demand += taken
+        self._schedule.wake.set()
+        return taken
+
+    def free_on_demand_slot(self) -> None:
+        """Return a slot."""
+        self._working_on_demand -= 1
+        self._free_one()
+
+    def take(self, lease: Lease) -> bool:
+        """Hold a claimed lead and give it a slot; False when this very lease is held already."""
+        if lease.name in self._held:
+            return False
+        self.hold(lease)
+        self._working += 1
+        self._working_slow += lease.claimed.slow
+        return True
+
+    def hold(self, lease: Lease) -> None:
+        """Have it renewed; its slot is counted already. Without a lead id there is nothing to renew."""
+        journal.taken(lease)
+        if lease.claimed.lead_id:
+            self._held[lease.name] = lease
+            self._taken.set()
+
+    def free_slot(self, lease: Lease) -> None:
+        """Its attempt is over; it may still wait to be written."""
+        if not lease.working:
+            return
+        lease.working = False
+        if lease.on_demand:
+            self.free_on_demand_slot()
+            return
+        self._working_slow -= lease.claimed.slow
+        self._free_one()
+
+    def finish(self, lease: Lease, outcome: LeaseOutcome, reason: str | None = None) -> None:
+        """Let go of a lease after the database's final answer, and log it.
+
+        Args:
+            lease: released without a release it is a lead without an id, whose answer is written nowhere.
+            outcome: the database's answer.
+            reason: the database's reason, where it has one.
+        """
+        self._held.pop(lease.name, None)
+        self._schedule.wake.set()
+        lease.outcome, lease.outcome_reason = outcome, reason
+        lease.ended.set()
+        _log_finished(lease, outcome, reason)
+
+    async def run(self) -> None:
+        """Renew all leases in one call when the oldest confirmation is due, until cancelled."""
+        while True:
+            wait_s = self._renewal_wait_s()
+            if wait_s == math.inf:
+                # Nothing is held, so no success would ever clear the fault.
+                self._context.faults.clear("renew")
+            if wait_s > 0:
+                await self._taken.wait(wait_s)
+            else:
+                self._renew_not_before = anyio.current_time() + self._context.timing.renew_again_s
+                await self._renew(list(self))
+
+    def _free_one(self) -> None:
+        self._working -= 1
+        self._schedule.wake.set()
+        self._on_demand_room_changed.set()
+
+    def _renewal_wait_s(self) -> float:
+        due_at = min((self._renewal_due_at(lease) for lease in self), default=math.inf)
+        return max(due_at, self._renew_not_before) - anyio.current_time()
+
+    def _renewal_due_at(self, lease: Lease) -> float:
+        """A lease that costs money is renewed soon after its first call, so that its cost is booked if we die."""
+        due_at = lease.confirmed_at + lease.renew_s
+        if lease.stored_called or not lease.claimed.reserved_usd:
+            return due_at
+        called_at = lease.called_at if lease.called else anyio.current_time()
+        return min(due_at, called_at + self._context.timing.report_call_s)
+
+    async def _renew(self, leases: Sequence[Lease]) -> None:
+        sent_at = anyio.current_time()
+        sent = {lease.name: (lease.checkpoint, lease.called) for lease in leases}
+        try:
+            replies = await self._context.store.renew(self._context.worker_name, [lease.renewal() for lease in leases])
+        except StoreError as error:
+            if error.kind == "caller_bug" and len(leases) > 1:
+                # One that the database can't read must not cost the others their leases.
+                middle = len(leases) // 2
+                await self._renew(leases[:middle])
+                await self._renew(leases[middle:])
+                return
+            self._renew_not_before = anyio.current_time() + self._context.timing.renew_again_s
+            if self._context.faults.add("renew", error):
+                log.warning(Event.RENEW_FAILED, leads=len(leases), code=error.code, reason=error.reason)
+            return
+        self._context.faults.clear("renew")
+        self._schedule.hear(replies.next_due_ms)
+        for reply in replies.leases:
+            if (lease := self._held.get((reply.lead_id, reply.fence))) is None:
+                continue
+            if reply.outcome == LeaseOutcome.RENEWED:
+                # The database's clock starts no earlier than the request: dating from there errs on the safe side.
+                lease.confirmed_at = sent_at
+                lease.stored_checkpoint, lease.stored_called = sent[lease.name]
+                lease.news.set()
+            elif reply.outcome in LOST and not lease.writing:
+                # While it is being written, the reply to the write decides.
+                self._drop(lease, reply.outcome)
+
+    def _drop(self, lease: Lease, outcome: LeaseOutcome) -> None:
+        lease.lost = True
+        lease.scope.cancel()
+        log.warning(Event.LEASE_LOST, lead_id=lease.claimed.lead_id, fence=lease.claimed.fence, outcome=outcome.value)
+        self.finish(lease, outcome)
+
+
+def _log_finished(lease: Lease, outcome: LeaseOutcome, reason: str | None) -> None:
+    """The one line that every attempt leaves in the log, its metrics, and its line in the operator log."""
+    claimed, release, score = lease.claimed, lease.release, lease.checkpoint and lease.checkpoint.score
+    logged, code = outcome.value, release.error_code if release else None
+    if outcome == LeaseOutcome.RELEASED:
+        logged = release.outcome if release else "answered"
+    log.info(
+        Event.LEAD_FINISHED,
+        lead_id=claimed.lead_id,
+        run=claimed.run,
+        fence=claimed.fence,
+        attempt=claimed.attempts + 1,
+        outcome=logged,
+        score=score.score if score else None,
+        flags=list(score.flags) if score else None,
+        found_by=claimed.found_by,
+        waited_ms=claimed.waited_ms,
+        first_call_ms=lease.first_call_ms,
+        key_wait_ms=round(lease.key_wait_ms),
+        model_ms=round(lease.model_ms),
+        calls=lease.usage.calls,
+        input_tokens=lease.usage.input_tokens,
+        cached_tokens=lease.usage.cached_tokens,
+        output_tokens=lease.usage.output_tokens,
+        thinking_tokens=lease.usage.thinking_tokens,
+        cost_usd=lease.cost_usd,
+        key=lease.key_fingerprint,
+        error_code=code,
+        reason=reason or (release.reason if release else None),
+    )
+    metrics.count_attempt(
+        outcome=logged,
+        code=code,
+        first_call_ms=lease.first_call_ms,
+        age_s=claimed.waited_ms / 1000 + anyio.current_time() - lease.received_at,
+        usage=lease.usage,
+        cost_usd=lease.cost_usd,
+    )
+    journal.finished(lease, claimed.lead_id, claimed.lead.name, logged, key=lease.key_shown, reason=reason or code)
