@@ -23,7 +23,7 @@ from leadhook.engine.schedule import Schedule
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.sweeper import Sweeper
 from leadhook.engine.worker import Worker
-from leadhook.engine.writers import Writers
+from leadhook.engine.writeback import Writeback
 from leadhook.observability.events import Event
 
 log = structlog.get_logger()
@@ -54,9 +54,7 @@ class Engine:
         self._attempts = Attempts(
             scorer=scorer, shutdown=self._shutdown, breaker=breaker, keys=self._keys, tariff=tariff
         )
-        self._writers = Writers(
-            store=store, worker=worker_name, leases=leases, schedule=schedule, faults=faults, timing=timing
-        )
+        self._writeback = Writeback(context, leases, schedule)
         self._sweeper = Sweeper(
             store=store,
             worker=worker_name,
@@ -94,7 +92,7 @@ class Engine:
             scorer=scorer,
             worker=worker_name,
             leases=leases,
-            writers=self._writers,
+            writeback=self._writeback,
             shutdown=self._shutdown,
             timing=timing,
             tariff=tariff,
@@ -149,8 +147,7 @@ class Engine:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._leases.run)
                     writing.start_soon(self._keys.run)
-                    writing.start_soon(self._writers.saver.run)
-                    writing.start_soon(self._writers.releaser.run)
+                    writing.start_soon(self._writeback.run)
                     # The sweep is the inner group: to cancel it must not reach the attempts.
                     async with anyio.create_task_group() as self._attempt_tasks, anyio.create_task_group() as sweeping:
                         self._started.set()
@@ -196,6 +193,6 @@ class Engine:
         try:
             with lease.scope:
                 await self._attempts.run(lease)
-                self._writers.put(lease)
+                self._writeback.put(lease)
         finally:
             self._leases.free_slot(lease)

@@ -27,7 +27,7 @@ from leadhook.engine.circuit_breaker import ClosedBreaker
 from leadhook.engine.leases import Lease, Leases
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.timing import Timing, jitter
-from leadhook.engine.writers import Writers
+from leadhook.engine.writeback import Writeback
 from leadhook.observability.events import Event
 
 MOST_WAITING: Final = 1000
@@ -79,7 +79,7 @@ class Errands:
         scorer: Scorer,
         worker: str,
         leases: Leases,
-        writers: Writers,
+        writeback: Writeback,
         shutdown: Shutdown,
         timing: Timing,
         tariff: Tariff | None,
@@ -87,7 +87,7 @@ class Errands:
         self._store = store
         self._worker = worker
         self._leases = leases
-        self._writers = writers
+        self._writeback = writeback
         self._shutdown = shutdown
         self._timing = timing
         self._scorer = scorer
@@ -176,7 +176,7 @@ class Errands:
         if not lease.claimed.lead_id:
             self._leases.finish(lease, LeaseOutcome.RELEASED)
         elif not lease.lost:
-            self._writers.put(lease)
+            self._writeback.put(lease)
         with anyio.move_on_after(self._timing.on_demand_write_s):
             await lease.ended.wait()
         errand.trouble = _trouble(lease)
