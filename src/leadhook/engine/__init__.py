@@ -39,9 +39,8 @@ is ignored: it may only mean that the write came first. And a lead leaves the bo
 until the database has had its last word, in a shutdown too.
 """
 
-from leadhook.engine.doorbell import Doorbell
 from leadhook.engine.engine import Engine
 from leadhook.engine.errands import Errand, TooManyErrandsError
 from leadhook.engine.health import Health
 
-__all__ = ["Doorbell", "Engine", "Errand", "Health", "TooManyErrandsError"]
+__all__ = ["Engine", "Errand", "Health", "TooManyErrandsError"]

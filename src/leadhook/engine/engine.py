@@ -6,15 +6,13 @@ import anyio
 import anyio.abc
 import structlog
 
-from leadhook.domain.job import Batch
 from leadhook.domain.ports import Scorer, Store
 from leadhook.domain.spend import Tariff
 from leadhook.engine.api_keys import SharedKeyPool
 from leadhook.engine.attempt import Attempts
 from leadhook.engine.circuit_breaker import CircuitBreaker
-from leadhook.engine.claims import Claims
 from leadhook.engine.context import EngineContext
-from leadhook.engine.doorbell import Doorbell
+from leadhook.engine.dispatcher import Dispatcher
 from leadhook.engine.errands import Errand, Errands
 from leadhook.engine.filler import Filler
 from leadhook.engine.health import Health
@@ -22,7 +20,6 @@ from leadhook.engine.leases import Lease, Leases
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.sweeper import Sweeper
-from leadhook.engine.worker import Worker
 from leadhook.engine.writeback import Writeback
 from leadhook.observability.events import Event
 
@@ -46,7 +43,6 @@ class Engine:
         self._faults = faults = context.faults
         timing = context.timing
         self._schedule = schedule = Schedule(timing, sweep_interval_s)
-        self._bell = Doorbell(schedule.wake)
         self._leases = leases = Leases(context, schedule, max_concurrency)
         self._shutdown = Shutdown(timing)
         breaker = CircuitBreaker(context, schedule.wake)
@@ -64,29 +60,7 @@ class Engine:
             timing=timing,
         )
         self._filler = Filler(store=store, schedule=schedule, faults=faults, timing=timing)
-        self._claims = Claims(
-            store=store,
-            worker=worker_name,
-            model=scorer.model,
-            tariff=tariff,
-            bell=self._bell,
-            schedule=schedule,
-            heard=self._hear_aside,
-            faults=faults,
-            timing=timing,
-        )
-        self._worker = Worker(
-            claims=self._claims,
-            start=self._start_attempt,
-            wakeup=schedule.wake,
-            bell=self._bell,
-            leases=leases,
-            schedule=schedule,
-            shutdown=self._shutdown,
-            breaker=breaker,
-            keys=self._keys,
-            timing=timing,
-        )
+        self._dispatcher = Dispatcher(context, leases, schedule, breaker, self._keys)
         self._errands = Errands(
             store=store,
             scorer=scorer,
@@ -103,8 +77,8 @@ class Engine:
         self._ended = anyio.Event()
 
     def ring(self, hints: Iterable[str] = ()) -> None:
-        """Claim soon; see `Doorbell.ring`."""
-        self._bell.ring(hints)
+        """Claim soon; see `WakeSignal.set`."""
+        self._dispatcher.signal.set(hints)
 
     async def process(self, errands: Sequence[Errand]) -> None:
         """Judge these leads at once; afterwards each errand knows its answer or its trouble.
@@ -129,13 +103,13 @@ class Engine:
             running=running,
             claiming=running and not self._shutdown.begun and not self._faults.stop_claims,
             draining=self._shutdown.begun,
-            last_claim_ok_at=self._claims.last_ok_at,
+            last_claim_ok_at=self._dispatcher.claims.last_ok_at,
             fault=fault.reason if fault else None,
             fault_code=fault.code if fault else None,
             since=fault.since if fault else None,
             in_flight=self._leases.working,
             held=len(self._leases),
-            hints_dropped=self._bell.dropped,
+            hints_dropped=self._dispatcher.signal.dropped,
         )
 
     async def run(self) -> None:
@@ -153,7 +127,7 @@ class Engine:
                         self._started.set()
                         sweeping.start_soon(self._sweeper.run)
                         sweeping.start_soon(self._filler.run)
-                        await self._worker.run()
+                        await self._dispatch(self._attempt_tasks)
                         sweeping.cancel_scope.cancel()
                     while len(self._leases):
                         await self._schedule.wake.wait()
@@ -181,13 +155,10 @@ class Engine:
             self._scope.cancel()
             await self._ended.wait()
 
-    def _hear_aside(self, batch: Batch) -> None:
-        if batch.replays_wait:
-            self._filler.wake()
-
-    def _start_attempt(self, lease: Lease) -> None:
-        assert self._attempt_tasks is not None, "leads come only while the engine runs"  # noqa: S101 - for the type checker
-        self._attempt_tasks.start_soon(self._attend, lease)
+    async def _dispatch(self, tasks: anyio.abc.TaskGroup) -> None:
+        while not self._shutdown.begun:
+            for lease in await self._dispatcher.step():
+                tasks.start_soon(self._attend, lease)
 
     async def _attend(self, lease: Lease) -> None:
         try:

@@ -7,7 +7,7 @@ from leadhook.domain.failure import StoreError
 from leadhook.domain.ports import Store
 from leadhook.engine.health import Faults
 from leadhook.engine.schedule import Schedule
-from leadhook.engine.timing import Timing, Wakeup, jitter
+from leadhook.engine.timing import Timing, jitter
 from leadhook.observability.events import Event
 
 log = structlog.get_logger()
@@ -21,13 +21,11 @@ class Filler:
         self._schedule = schedule
         self._faults = faults
         self._timing = timing
-        self._wakeup = Wakeup()
-        self.wake = self._wakeup.set
 
     async def run(self) -> None:
         """Fill whenever woken, until cancelled."""
         while True:
-            await self._wakeup.wait()
+            await self._schedule.replays.wait()
             await self._fill()
 
     async def _fill(self) -> None:

@@ -51,18 +51,18 @@ class Schedule:
         """No claim earlier, whatever the reason."""
         return self._not_before
 
-    def next(self, *, rung: bool, free: int, slow_room: int) -> NextClaim:
+    def next(self, *, webhook_came: bool, free: int, slow_room: int) -> NextClaim:
         """The earliest reason to claim.
 
         Args:
-            rung: a webhook has come.
+            webhook_came: since the last claim was sent.
             free: free slots.
             slow_room: how many of them may be filled from replays and backlog.
         """
         at, cause, slots = anyio.current_time(), self._cause, free
         if not self._started:
             cause = "start"
-        elif rung:
+        elif webhook_came:
             cause = "ring"
         elif self._swept:
             cause = "sweep"

@@ -1,0 +1,345 @@
+"""Claims leads whenever there is a reason and a free slot.
+
+A claim whose outcome is unknown is sent again under its token, so that its leads are not lost for the time of a lease.
+
+One lead may be why a claim fails: reading its row takes too long, or its reply can't be parsed. The database does not
+know which lead it is, because a cancelled claim is rolled back. So the claim is sent again for half as many leads,
+which gives the others back, down to one. If that fails too, a bare claim leases the lead without reading it, and so
+finds out its id. If the whole claim fails once more for that very lead, the lead is put in quarantine with the reason.
+If the bare claim fails as well, it is no lead's fault.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID, uuid4
+
+import anyio
+import structlog
+
+from leadhook.domain.failure import Failure, FailureClass, StoreError
+from leadhook.domain.job import Batch, Group, LeaseRef, Release, Source, Timings
+from leadhook.domain.results import Usage
+from leadhook.engine.api_keys import KeyPool
+from leadhook.engine.circuit_breaker import CircuitBreaker
+from leadhook.engine.context import EngineContext
+from leadhook.engine.leases import Lease, Leases
+from leadhook.engine.schedule import NextClaim, Schedule
+from leadhook.engine.timing import Wakeup, jitter
+from leadhook.observability import metrics
+from leadhook.observability.events import Event
+
+log = structlog.get_logger()
+
+MOST_HINTS: Final = 500
+LONGEST_HINT: Final = 200
+PERHAPS_A_LEAD: Final = frozenset(
+    {
+        "57014",
+        "57P01",
+        "PGRST001",
+        "53200",
+        "53400",
+        "54000",
+        "XX000",
+        "reply_not_understood",
+        "timeout",
+        "disconnected",
+    }
+)
+"""Failures of a claim that one lead may cause: too slow, too big, not parsed, the end of the database's process."""
+
+
+class WakeSignal:
+    """Says that a webhook came, however many did, with a bounded number of hints.
+
+    The work is in the database; a webhook only says when to look.
+
+    Attributes:
+        dropped: hints that found no room or were too long; the sweep finds the leads they named.
+    """
+
+    def __init__(self, wake: Wakeup) -> None:
+        self._wake: Final = wake
+        self._hints: dict[str, None] = {}
+        self.is_set = False
+        self.dropped = 0
+
+    def set(self, hints: Iterable[str] = ()) -> None:
+        """Ask for a claim; costs no database work.
+
+        Args:
+            hints: lead ids from plain dashboard webhooks.
+        """
+        for hint in hints:
+            if hint in self._hints:
+                continue
+            if len(self._hints) < MOST_HINTS and 0 < len(hint) <= LONGEST_HINT:
+                self._hints[hint] = None
+            else:
+                self.dropped += 1
+        self.is_set = True
+        self._wake.set()
+
+    def take(self) -> tuple[str, ...]:
+        """Reset it and take the hints: before the claim is sent, never after its reply."""
+        hints = tuple(self._hints)
+        self._hints.clear()
+        self.is_set = False
+        return hints
+
+
+@dataclass(frozen=True)
+class _Claim:
+    token: UUID
+    hints: tuple[str, ...]
+    cause: Source
+
+
+class Claims:
+    """Sends claims, one at a time.
+
+    Attributes:
+        last_ok_at: when the database last answered one, by this machine's clock.
+    """
+
+    def __init__(self, context: EngineContext, schedule: Schedule, signal: WakeSignal) -> None:
+        self._context: Final = context
+        self._timing: Final = context.timing
+        self._terms: Final = context.tariff.terms() if context.tariff else None
+        self._schedule: Final = schedule
+        self._signal: Final = signal
+        self._unanswered: _Claim | None = None
+        self._cursor: Group | None = None
+        self._failures = 0
+        self._most = context.timing.largest_claim
+        self._suspect: LeaseRef | None = None
+        self._quarantined_last = False
+        self.last_ok_at: datetime | None = None
+
+    @property
+    def unanswered(self) -> Source | None:
+        """The cause of a claim that must be sent again."""
+        return self._unanswered.cause if self._unanswered else None
+
+    async def send(self, cause: Source, *, limit: int, slow_limit: int) -> Batch | None:
+        """Claim; None when it failed or must be sent again.
+
+        Args:
+            cause: of a new claim; one that is sent again keeps its own.
+            limit: the most leads.
+            slow_limit: the most of them from replays and backlog.
+        """
+        limit = min(limit, self._most)
+        slow_limit = min(slow_limit, limit)
+        claim = self._unanswered or _Claim(uuid4(), self._signal.take(), cause)
+        self._unanswered = claim
+        self._schedule.sending(claim.cause)
+        sent_at = anyio.current_time()
+        try:
+            batch = await self._context.store.claim(
+                worker=self._context.worker_name,
+                token=claim.token,
+                limit=limit,
+                slow_limit=slow_limit,
+                cursor=self._cursor,
+                hints=claim.hints,
+                cause=claim.cause,
+                terms=self._terms,
+            )
+        except StoreError as error:
+            self._note_failure(claim, error, limit)
+            if limit == 1 and error.code in PERHAPS_A_LEAD:
+                await self._isolate(claim, error, slow_limit)
+            return None
+        self._note_answer(claim, batch)
+        if batch.busy:
+            self._schedule.postpone(jitter(self._timing.busy_s))
+            return None
+        self._unanswered = None
+        self._cursor = batch.cursor
+        self._schedule.hear_batch(batch, limit=limit, slow_limit=slow_limit)
+        log.debug(
+            Event.CLAIM_FINISHED,
+            cause=claim.cause,
+            leads=len(batch.leads),
+            cut=batch.cut,
+            next_due_ms=batch.next_due_ms,
+            duration_ms=round((anyio.current_time() - sent_at) * 1000),
+        )
+        return batch
+
+    def _note_answer(self, claim: _Claim, batch: Batch) -> None:
+        self._failures = 0
+        self._suspect = None
+        self._most = min(self._timing.largest_claim, 2 * self._most)
+        self._quarantined_last &= not batch.leads
+        self._note_gate(batch)
+        self.last_ok_at = datetime.now(UTC)
+        metrics.CLAIMS.labels(claim.cause, "busy" if batch.busy else "answered").inc()
+        metrics.hear_figures(batch.figures)
+
+    def _note_gate(self, batch: Batch) -> None:
+        if batch.gate != "unpriced":
+            self._context.faults.clear("claim")
+            return
+        reason = (
+            f"a budget in dollars is set, but the price of the model {self._context.scorer.model} is not known: name "
+            "it in the file of GEMINI_PRICE_FILE, choose another GEMINI_MODEL, or clear the budget "
+            "(`leadhook budget clear`)"
+        )
+        failure = Failure(FailureClass.CONFIGURATION, "model_unpriced", reason)
+        if self._context.faults.add("claim", failure):
+            log.error(Event.CLAIM_FAILED, cause="gate", code=failure.code, reason=failure.reason)
+
+    def _note_failure(self, claim: _Claim, error: StoreError, limit: int) -> None:
+        self._failures += 1
+        metrics.CLAIMS.labels(claim.cause, "failed").inc()
+        if error.kind == "caller_bug":
+            # The same claim would be refused forever; the next one goes without its hints.
+            self._unanswered = None
+            self._signal.set()
+        if limit > 1 and error.code in PERHAPS_A_LEAD:
+            self._most = limit // 2
+            self._schedule.postpone(jitter(self._timing.busy_s))
+        elif error.code not in PERHAPS_A_LEAD:
+            self._schedule.postpone(self._timing.retry_s(error.kind, self._failures))
+        self._report(claim, error)
+
+    def _report(self, claim: _Claim, error: StoreError) -> None:
+        if self._context.faults.add("claim", error):
+            log.warning(Event.CLAIM_FAILED, cause=claim.cause, code=error.code, reason=error.reason)
+
+    async def _isolate(self, claim: _Claim, error: StoreError, slow_limit: int) -> None:
+        """Find out which lead can't be claimed, and put it in quarantine when it fails again."""
+        try:
+            lease = await self._context.store.claim_bare(
+                worker=self._context.worker_name,
+                token=claim.token,
+                slow_limit=slow_limit,
+                cursor=self._cursor,
+                hints=claim.hints,
+                cause=claim.cause,
+                terms=self._terms,
+            )
+            if lease is not None and lease == self._suspect:
+                await self._quarantine(lease, error)
+                self._unanswered = _Claim(uuid4(), claim.hints, claim.cause)
+                lease = None
+            self._suspect = lease
+        except StoreError as bare_error:
+            self._suspect = None
+            self._schedule.postpone(self._timing.retry_s(bare_error.kind, self._failures))
+            self._report(claim, bare_error)
+        else:
+            self._failures = 0
+            self._schedule.postpone(jitter(self._timing.busy_s))
+
+    async def _quarantine(self, lease: LeaseRef, error: StoreError) -> None:
+        """Of several in a row, with no lead read in between, it is unknown whether they are at fault: they wait."""
+        reason = f"this lead can't be handed out, even alone: {error.reason}; correct its row, and it goes on"
+        release = Release(
+            lead_id=lease.lead_id,
+            fence=lease.fence,
+            outcome="returned" if self._quarantined_last else "dead",
+            error_code="evaluation_failed",
+            reason=reason,
+            delay_ms=round(self._timing.quarantine_s * 1000) if self._quarantined_last else 0,
+            usage=Usage(),
+            cost_usd=0.0 if self._terms else None,
+            timing=Timings(),
+        )
+        await self._context.store.release(self._context.worker_name, [release])
+        self._quarantined_last = True
+        log.warning(Event.CLAIM_FAILED, cause="lead", lead_id=lease.lead_id, code=error.code, reason=reason)
+
+
+class Dispatcher:
+    """Decides when to claim and how much, and turns batches into leases.
+
+    Attributes:
+        signal: set by webhooks.
+        claims: how claims fare.
+    """
+
+    def __init__(
+        self, context: EngineContext, leases: Leases, schedule: Schedule, breaker: CircuitBreaker, keys: KeyPool
+    ) -> None:
+        self._timing: Final = context.timing
+        self._leases: Final = leases
+        self._schedule: Final = schedule
+        self._breaker: Final = breaker
+        self._keys: Final = keys
+        self.signal: Final = WakeSignal(schedule.wake)
+        self.claims: Final = Claims(context, schedule, self.signal)
+        self._gathered_at: float | None = None
+
+    async def step(self) -> list[Lease]:
+        """Wait until something changes, or claim if it is time.
+
+        Returns:
+            The new leases, each with a slot.
+        """
+        claim = self._next_claim()
+        wait_s = self._wait_s(claim)
+        if wait_s > 0:
+            await self._schedule.wake.wait(wait_s)
+            return []
+        return await self._claim(claim)
+
+    def _next_claim(self) -> NextClaim:
+        free = self._leases.free
+        if unanswered := self.claims.unanswered:
+            return NextClaim(self._schedule.not_before, unanswered, free)
+        return self._schedule.next(webhook_came=self.signal.is_set, free=free, slow_room=self._leases.slow_room)
+
+    def _wait_s(self, claim: NextClaim) -> float:
+        """How long to wait for the time, for a slot, and for more slots to share the call."""
+        now = anyio.current_time()
+        at = max(claim.at, self._breaker.next_probe_at) if self._breaker.open else claim.at
+        if claim.slots <= 0 or at > now:
+            self._gathered_at = None
+            return math.inf if claim.slots <= 0 else at - now
+        if claim.slots >= min(math.ceil(self._leases.slots / 4), self._timing.enough_slots):
+            return 0.0
+        if self._gathered_at is None:
+            self._gathered_at = now + self._timing.gather_slots_s
+        return self._gathered_at - now
+
+    async def _claim(self, claim: NextClaim) -> list[Lease]:
+        self._gathered_at = None
+        probing = self._breaker.open
+        limit = 1 if probing else min(self._leases.free, self._timing.largest_claim)
+        sent_at = anyio.current_time()
+        with self._leases.promised(limit):
+            batch = await self.claims.send(claim.cause, limit=limit, slow_limit=min(limit, self._leases.slow_room))
+        if batch is None or not batch.leads:
+            return []
+        if probing:
+            self._breaker.probed()
+        self._keys.learn(batch.keys, sent_at)
+        for lease in self._leases:
+            # The database sees that this process claims more, so it is working on what it has.
+            lease.stored_called = True
+        return self._take(batch, sent_at, probes=1 if probing else 0)
+
+    def _take(self, batch: Batch, sent_at: float, *, probes: int) -> list[Lease]:
+        """A claim that was sent again may bring more leads than the one probe."""
+        taken = []
+        for place, lead in enumerate(batch.leads):
+            lease = Lease(
+                claimed=lead,
+                received_at=anyio.current_time(),
+                confirmed_at=sent_at,
+                start_limit_s=batch.start_limit_ms / 1000,
+                renew_s=batch.renew_ms / 1000,
+                checkpoint=lead.paid,
+                stored_checkpoint=lead.paid,
+                probe=place < probes,
+            )
+            if self._leases.take(lease):
+                metrics.CLAIMED.labels(lead.found_by or "unknown").inc()
+                taken.append(lease)
+        return taken
