@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> Starlette:
 @asynccontextmanager
 async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -> AsyncIterator[State]:
     # Imported only now, as they take seconds: wrong settings are to be told at once.
-    from leadhook.engine import Engine
+    from leadhook.engine import Engine, EngineContext
     from leadhook.gemini import open_scorer
     from leadhook.store import open_store
 
@@ -84,13 +84,11 @@ async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -
         open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,
         open_scorer(model=settings.gemini_model, base_url=settings.gemini_base_url) as scorer,
     ):
+        tariff = Tariff(price, _call_limits()) if price else None
         engine = Engine(
-            store=store,
-            scorer=scorer,
+            EngineContext(store=store, scorer=scorer, worker_name=_worker_name(), tariff=tariff),
             max_concurrency=settings.max_concurrency,
             sweep_interval_s=settings.sweep_interval_sec,
-            worker_name=_worker_name(),
-            tariff=Tariff(price, _call_limits()) if price else None,
         )
         metrics.watch(claiming=lambda: engine.health().claiming, in_flight=lambda: engine.health().in_flight)
         with serving_metrics(settings.host, settings.metrics_port) as no_metrics:

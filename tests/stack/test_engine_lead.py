@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from leadhook.domain.results import Message, Score, Usage
-from leadhook.engine import Engine
+from leadhook.engine import Engine, EngineContext
 from leadhook.store import open_store
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ async def test_leads_that_a_ring_tells_of_are_answered(wired_supabase: Supabase)
     """More than there are slots: batch after batch, without another ring."""
     model = Model()
     async with open_store(wired_supabase.url, wired_supabase.secret_key) as store, anyio.create_task_group() as tasks:
-        engine = Engine(store=store, scorer=model, max_concurrency=16, sweep_interval_s=3600, worker_name="tester")
+        context = EngineContext(store=store, scorer=model, worker_name="tester")
+        engine = Engine(context, max_concurrency=16, sweep_interval_s=3600)
         tasks.start_soon(engine.run)
         await anyio.to_thread.run_sync(insert_leads, wired_supabase, 120)
         engine.ring()
@@ -95,7 +96,8 @@ async def test_stopped_engine_gives_its_leads_back(wired_supabase: Supabase) -> 
     model = Model()
     model.seconds = 60
     async with open_store(wired_supabase.url, wired_supabase.secret_key) as store, anyio.create_task_group() as tasks:
-        engine = Engine(store=store, scorer=model, max_concurrency=4, sweep_interval_s=3600, worker_name="tester")
+        context = EngineContext(store=store, scorer=model, worker_name="tester")
+        engine = Engine(context, max_concurrency=4, sweep_interval_s=3600)
         insert_leads(wired_supabase, 8)
         tasks.start_soon(engine.run)
         await until(wired_supabase, "select count(*) from leadhook.jobs where state = 'leased'", 4)

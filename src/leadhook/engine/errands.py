@@ -18,15 +18,14 @@ from leadhook.domain.backoff import backoff
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import ApiKey, Begun, BegunLead, ClaimedLead, LeaseOutcome
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.ports import Scorer, Store
 from leadhook.domain.results import Message, Score
-from leadhook.domain.spend import Tariff
 from leadhook.engine.api_keys import KeyPool
-from leadhook.engine.attempt import Attempts
 from leadhook.engine.circuit_breaker import ClosedBreaker
+from leadhook.engine.context import EngineContext
+from leadhook.engine.executor import Executor
 from leadhook.engine.leases import Lease, Leases
 from leadhook.engine.shutdown import Shutdown
-from leadhook.engine.timing import Timing, jitter
+from leadhook.engine.timing import jitter
 from leadhook.engine.writeback import Writeback
 from leadhook.observability.events import Event
 
@@ -72,26 +71,13 @@ class Request:
 class Errands:
     """Runs requests, in the order in which they come."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        scorer: Scorer,
-        worker: str,
-        leases: Leases,
-        writeback: Writeback,
-        shutdown: Shutdown,
-        timing: Timing,
-        tariff: Tariff | None,
-    ) -> None:
-        self._store = store
-        self._worker = worker
+    def __init__(self, context: EngineContext, leases: Leases, writeback: Writeback, shutdown: Shutdown) -> None:
+        self._context = context
+        self._store = context.store
+        self._timing = context.timing
         self._leases = leases
         self._writeback = writeback
         self._shutdown = shutdown
-        self._timing = timing
-        self._scorer = scorer
-        self._tariff = tariff
         self._waiting = 0
 
     def admit(self, errands: Sequence[Errand]) -> Request:
@@ -159,7 +145,7 @@ class Errands:
     async def _ask(self, leads: Sequence[Lead]) -> Begun:
         token = uuid4()
         for _ in range(TRIES):
-            begun = await self._store.begin_errands(worker=self._worker, token=token, leads=leads)
+            begun = await self._store.begin_errands(worker=self._context.worker_name, token=token, leads=leads)
             if not begun.busy:
                 break
             await anyio.sleep(jitter(self._timing.busy_s))
@@ -168,7 +154,7 @@ class Errands:
     async def _run_one(self, errand: Errand, lease: Lease) -> None:
         try:
             with lease.scope:
-                await self._try(lease, self._attempts(errand.key))
+                await self._try(lease, self._executor(errand.key))
         finally:
             self._leases.free_slot(lease)
         if lease.release is None and lease.checkpoint is not None and lease.checkpoint.message is not None:
@@ -181,26 +167,20 @@ class Errands:
             await lease.ended.wait()
         errand.trouble = _trouble(lease)
 
-    def _attempts(self, key: ApiKey) -> Attempts:
+    def _executor(self, key: ApiKey) -> Executor:
         """With this key alone; what Google says against it is told to the caller, as it is not one of ours."""
         keys = KeyPool()
         keys.learn([key], asked_at=anyio.current_time())
-        return Attempts(
-            scorer=self._scorer,
-            shutdown=self._shutdown,
-            breaker=ClosedBreaker(),
-            keys=keys,
-            tariff=self._tariff,
-        )
+        return Executor(self._context, self._shutdown, ClosedBreaker(), keys)
 
-    async def _try(self, lease: Lease, attempts: Attempts) -> None:
-        await attempts.run(lease)
+    async def _try(self, lease: Lease, executor: Executor) -> None:
+        await executor.run(lease)
         for failures in range(AGAIN):
             if lease.release is None or lease.release.outcome != "retry":
                 return
             await anyio.sleep(backoff(failures))
             lease.release = None
-            await attempts.run(lease)
+            await executor.run(lease)
 
 
 def _hold(errand: Errand, begun_lead: BegunLead | None, begun: Begun, sent_at: float) -> Lease:

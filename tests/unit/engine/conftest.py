@@ -40,7 +40,7 @@ from leadhook.domain.job import (
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.domain.spend import Tariff
-from leadhook.engine import Engine, Errand
+from leadhook.engine import Engine, EngineContext, Errand
 
 Reply = TypeVar("Reply")
 
@@ -214,12 +214,9 @@ class World:
     ) -> AsyncIterator[Engine]:
         """A running engine; it is cancelled when the block ends."""
         engine = Engine(
-            store=self.store,
-            scorer=self.scorer,
+            EngineContext(store=self.store, scorer=self.scorer, worker_name="tester", tariff=tariff),
             max_concurrency=slots,
             sweep_interval_s=sweep_interval_s,
-            worker_name="tester",
-            tariff=tariff,
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(engine.run)

@@ -1,10 +1,13 @@
-"""How the sweep walks."""
+"""How the sweep and the slices of replays go on."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import anyio
+
+from leadhook.domain.job import ReplaySlice
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
@@ -78,3 +81,23 @@ async def test_touches_that_a_slice_left_wake_the_worker(world: World) -> None:
     async with world.engine():
         await anyio.sleep(6)
         assert [(call.cause, call.at) for call in world.store.of("claim")] == [("start", 0), ("sweep", 5)]
+
+
+async def test_replay_slices_go_on_with_pauses_and_over_failures(world: World) -> None:
+    """Until none is left; a claim's reply starts them."""
+    world.hand_out(replays_wait=True)
+    world.store.script["replay_slice"] = [
+        ReplaySlice(left=True),
+        world.trouble(),
+        ReplaySlice(left=True),
+        ReplaySlice(),
+    ]
+    async with world.engine() as engine:
+        await anyio.sleep(0.2)
+        assert engine.health().fault == "unavailable reason"
+        await anyio.sleep(60)
+        assert engine.health().fault is None
+    asked = [call.at for call in world.store.of("replay_slice")]
+    assert len(asked) == 4
+    assert all(later - earlier >= 0.05 for earlier, later in pairwise(asked))
+    assert [line["code"] for line in world.log if line["event"] == "replay.failed"] == ["unavailable_code"]

@@ -9,7 +9,7 @@ import pytest
 
 from leadhook.domain.failure import FailureClass
 from leadhook.domain.results import Score, Usage
-from leadhook.engine.decision import Decision, decide
+from leadhook.engine.executor import Decision, decide
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World

@@ -1,119 +1,128 @@
-"""One lead's way from its claim to a result or a reason to give it back."""
+"""One attempt at one lead: buys what its checkpoint lacks, and decides what a failure does to the lead."""
 
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
 
 import anyio
 
+from leadhook.domain.backoff import backoff
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.ports import Scorer
 from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, Usage
-from leadhook.domain.spend import Tariff
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.circuit_breaker import ClosedBreaker
-from leadhook.engine.decision import decide
+from leadhook.engine.context import EngineContext
 from leadhook.engine.leases import Lease
 from leadhook.engine.shutdown import Shutdown
 from leadhook.observability import metrics
 from leadhook.observability.journal import journal, shortened
 
 Answer = TypeVar("Answer")
-Call = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
+Step = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
 
 POSSIBLY_BILLED: Final = frozenset({"model_timeout"})
-"""Failures of calls that the model may have gone on with after we stopped listening."""
+"""Failures of calls that the model may have finished after we stopped listening."""
 ROUNDING_USD: Final = 1e-9
 
 
-class _ShuttingDownError(Exception):
-    """The model call could not begin or end in time."""
+class _NoCallError(Exception):
+    """The next model call may not begin; the lead is returned, and no attempt is spent."""
+
+    def __init__(self, code: str, reason: str, delay_ms: int = 0) -> None:
+        super().__init__(code)
+        self.code = code
+        self.reason = reason
+        self.delay_ms = delay_ms
 
 
-class _NoKeyError(Exception):
-    """Every key has failed meanwhile."""
-
-    def __init__(self, last: Failure | None = None) -> None:
-        super().__init__()
-        self.last = last
-
-
-class _ReservedUsedUpError(Exception):
+class _ReservationUsedUpError(Exception):
     """The next call could cost more than is left of what was reserved."""
 
 
-class _BrakeError(Exception):
-    """The model fails, and another lead tries it."""
+@dataclass(frozen=True)
+class Decision:
+    """How a lead is given back."""
+
+    outcome: Literal["retry", "returned", "dead"]
+    delay_ms: int = 0
 
 
-class Attempts:
-    """Judges leads. Afterwards `lease.checkpoint` is complete, or `lease.release` says why not."""
+def decide(failure: Failure, attempts: int, *, outage: bool = False) -> Decision:
+    """The one place where a failure becomes a consequence.
 
-    def __init__(
-        self,
-        *,
-        scorer: Scorer,
-        shutdown: Shutdown,
-        breaker: ClosedBreaker,
-        keys: KeyPool,
-        tariff: Tariff | None,
-    ) -> None:
-        self._scorer = scorer
-        self._shutdown = shutdown
-        self._breaker = breaker
-        self._keys = keys
-        self._tariff = tariff
+    Args:
+        failure: what happened.
+        attempts: how many attempts of this run were spent before.
+        outage: calls fail for every lead, so the failure says nothing about this one.
+    """
+    match failure.kind:
+        case FailureClass.KEY:
+            return Decision("returned")
+        case FailureClass.TRANSIENT if outage:
+            return Decision("returned")
+        case FailureClass.TRANSIENT:
+            return Decision("retry", delay_ms=round(backoff(attempts) * 1000))
+        case FailureClass.CONTENT:
+            return Decision("dead")
+        case FailureClass.CONFIGURATION:
+            return Decision("returned")
+
+
+class Executor:
+    """Runs attempts. Afterwards `lease.checkpoint` is complete, or `lease.release` says why not."""
+
+    def __init__(self, context: EngineContext, shutdown: Shutdown, breaker: ClosedBreaker, keys: KeyPool) -> None:
+        self._scorer: Final = context.scorer
+        self._tariff: Final = context.tariff
+        self._shutdown: Final = shutdown
+        self._breaker: Final = breaker
+        self._keys: Final = keys
 
     async def run(self, lease: Lease) -> None:
-        """Buy what is missing of a lead's judgement."""
+        """Buy the model steps that the checkpoint lacks."""
         if lease.cost_usd is None and self._tariff:
             lease.cost_usd = 0.0
         if lease.claimed.unreadable:
             lease.give_back("dead", "evaluation_failed", lease.claimed.unreadable)
             return
         try:
-            await self._judge_lead(lease)
+            await self._complete(lease)
         except Failure as failure:
             self._give_back(lease, failure)
-        except _ShuttingDownError:
-            lease.give_back("returned", "shutting_down", "the service was shutting down")
-        except _NoKeyError as error:
-            why = error.last or Failure(FailureClass.KEY, "no_healthy_key", "every key failed while the lead waited")
-            lease.give_back("returned", why.code, why.reason, delay_ms=1000)
-        except _ReservedUsedUpError:
+        except _NoCallError as error:
+            lease.give_back("returned", error.code, error.reason, error.delay_ms)
+        except _ReservationUsedUpError:
             reason = "the next call could cost more than was reserved for this lead"
             decision = decide(Failure(FailureClass.TRANSIENT, "reservation_used_up", reason), lease.claimed.attempts)
             lease.give_back(decision.outcome, "reservation_used_up", reason, decision.delay_ms)
-        except _BrakeError:
-            lease.give_back("returned", "model_outage", "the model fails, so that no call was begun")
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life
             self._give_back(lease, Failure(FailureClass.TRANSIENT, "unexpected_error", _place(error)))
 
-    async def _judge_lead(self, lease: Lease) -> None:
+    async def _complete(self, lease: Lease) -> None:
         lead, prompts = lease.claimed.lead, lease.claimed.prompts
         prompt_version, input_version = self._scorer.prompt_version(prompts), self._scorer.input_version(lead)
-        if lease.checkpoint and not _holds(lease.checkpoint, prompts, prompt_version, input_version):
+        checkpoint = lease.checkpoint
+        if checkpoint is None or not _is_current(checkpoint, prompts, prompt_version, input_version):
             lease.checkpoint = None
-        if lease.checkpoint is None:
-            score = await self._call(lease, self._scorer.score)
-            lease.checkpoint = Checkpoint(
+            lease.checkpoint = checkpoint = Checkpoint(
                 prompt_version=prompt_version,
                 input_version=input_version,
                 prompts_digest=prompts.digest,
                 model=self._scorer.model,
-                score=score,
+                score=await self._buy(lease, self._scorer.score),
             )
-        if lease.checkpoint.message is None:
-            if lease.checkpoint.score.score < CONTACT_FROM:
+        if checkpoint.message is None:
+            if checkpoint.score.score < CONTACT_FROM:
                 message = Message(subject=INELIGIBLE, message=INELIGIBLE)
             else:
-                message = await self._call(lease, self._scorer.write)
-            lease.checkpoint = lease.checkpoint.model_copy(update={"message": message})
+                message = await self._buy(lease, self._scorer.write)
+            lease.checkpoint = checkpoint.model_copy(update={"message": message})
 
-    async def _call(self, lease: Lease, call: Call[Answer]) -> Answer:
-        """Take one step, with another key where one fails: that is never the lead's fault."""
+    async def _buy(self, lease: Lease, step: Step[Answer]) -> Answer:
+        """Take one step. Where a key fails, continue with another one: that is never the lead's fault."""
         last: Failure | None = None
         while True:
             key = await self._wait_for_key(lease, last)
@@ -121,7 +130,7 @@ class Attempts:
             lease.key_shown = shortened(key.api_key.get_secret_value())
             try:
                 with self._keys.using(key):
-                    answer = await self._call_with(lease, call, key)
+                    answer = await self._call(lease, step, key)
                     self._keys.prove(key)
             except Failure as failure:
                 last = failure
@@ -138,26 +147,26 @@ class Attempts:
                 self._breaker.answered(lease.called_at)
                 return answer
 
-    async def _call_with(self, lease: Lease, call: Call[Answer], key: ApiKey) -> Answer:
+    async def _call(self, lease: Lease, step: Step[Answer], key: ApiKey) -> Answer:
         lease.called_at = started_at = anyio.current_time()
         if lease.first_call_ms is None:
             lease.first_call_ms = lease.claimed.waited_ms + round((started_at - lease.received_at) * 1000)
             journal.started(lease, lease.claimed.lead_id, lease.claimed.lead.name, lease.key_shown or "")
         try:
             with self._shutdown.call() as scope:
-                answer, usage = await call(lease.claimed.lead, lease.claimed.prompts, key)
+                answer, usage = await step(lease.claimed.lead, lease.claimed.prompts, key)
         finally:
             took_s = anyio.current_time() - started_at
             lease.model_ms += took_s * 1000
             metrics.MODEL_CALLS.labels("score" if lease.checkpoint is None else "message").observe(took_s)
         if scope.cancelled_caught:
             self._charge_max_step_cost(lease)
-            raise _ShuttingDownError
+            raise _shutting_down()
         self._charge(lease, usage)
         return answer
 
     async def _wait_for_key(self, lease: Lease, last: Failure | None) -> ApiKey:
-        """A key for a call that may begin now; while the only ones are on trial, the verdict is waited for."""
+        """A key for a call that may begin now. While the only ones are on trial, wait for the result of the trial."""
         with self._keys.watched(lease.news):
             while True:
                 await self._wait_for_permission(lease)
@@ -165,31 +174,23 @@ class Attempts:
                 if key is not None:
                     return key
                 if not self._keys.on_trial:
-                    raise _NoKeyError(last)
+                    code = last.code if last else "no_healthy_key"
+                    reason = last.reason if last else "every key failed while the lead waited"
+                    raise _NoCallError(code, reason, delay_ms=1000)
                 waits_since = anyio.current_time()
                 await lease.news.wait()
                 if lease.first_call_ms is None:
                     lease.key_wait_ms += (anyio.current_time() - waits_since) * 1000
 
-    def _charge(self, lease: Lease, usage: Usage) -> None:
-        lease.usage += usage
-        if self._tariff and lease.cost_usd is not None:
-            lease.cost_usd += self._tariff.cost(usage)
-
-    def _charge_max_step_cost(self, lease: Lease) -> None:
-        """Google may bill a call that nobody waited for; what it cost nobody tells."""
-        if self._tariff and lease.cost_usd is not None:
-            lease.cost_usd += self._tariff.max_step_cost(lease.claimed.lead, lease.claimed.prompts)
-
     async def _wait_for_permission(self, lease: Lease) -> None:
-        """A call starts only on a lease that was confirmed lately; a lost lease cancels the wait from outside."""
+        """A call starts only on a lease that was confirmed recently; a lost lease cancels the wait from outside."""
         while True:
             if not self._shutdown.allows_call():
-                raise _ShuttingDownError
+                raise _shutting_down()
             if self._breaker.open and not lease.probe:
-                raise _BrakeError
+                raise _NoCallError("model_outage", "the model fails, so that no call was begun")
             if self._exceeds_reservation(lease):
-                raise _ReservedUsedUpError
+                raise _ReservationUsedUpError
             if anyio.current_time() - lease.confirmed_at < lease.start_limit_s:
                 return
             await lease.news.wait()
@@ -201,6 +202,16 @@ class Attempts:
         next_usd = self._tariff.max_step_cost(lease.claimed.lead, lease.claimed.prompts)
         return lease.cost_usd + next_usd > reserved + ROUNDING_USD
 
+    def _charge(self, lease: Lease, usage: Usage) -> None:
+        lease.usage += usage
+        if self._tariff and lease.cost_usd is not None:
+            lease.cost_usd += self._tariff.cost(usage)
+
+    def _charge_max_step_cost(self, lease: Lease) -> None:
+        """Google may bill a call that was abandoned, and its cost is unknown."""
+        if self._tariff and lease.cost_usd is not None:
+            lease.cost_usd += self._tariff.max_step_cost(lease.claimed.lead, lease.claimed.prompts)
+
     def _give_back(self, lease: Lease, failure: Failure) -> None:
         if failure.kind == FailureClass.CONTENT:
             self._breaker.answered(lease.called_at)
@@ -210,10 +221,14 @@ class Attempts:
         lease.give_back(decision.outcome, failure.code, failure.reason, decision.delay_ms)
 
 
-def _holds(paid: Checkpoint, prompts: Prompts, prompt_version: str, input_version: str) -> bool:
-    if paid.prompts_digest is None:
-        return (paid.prompt_version, paid.input_version) == (prompt_version, input_version)
-    return (paid.prompts_digest, paid.input_version) == (prompts.digest, input_version)
+def _shutting_down() -> _NoCallError:
+    return _NoCallError("shutting_down", "the service was shutting down")
+
+
+def _is_current(checkpoint: Checkpoint, prompts: Prompts, prompt_version: str, input_version: str) -> bool:
+    if checkpoint.prompts_digest is None:
+        return (checkpoint.prompt_version, checkpoint.input_version) == (prompt_version, input_version)
+    return (checkpoint.prompts_digest, checkpoint.input_version) == (prompts.digest, input_version)
 
 
 def _place(error: Exception) -> str:

@@ -1,0 +1,127 @@
+"""Work in slices beside the claims: the sweep, and replays that are queued or stopped.
+
+Slice by slice with pauses, because fresh leads wait while a slice runs. Several processes may take slices in turn.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import structlog
+
+from leadhook.domain.failure import StoreError
+from leadhook.domain.job import ReplaySlice, SweepSlice
+from leadhook.engine.context import EngineContext
+from leadhook.engine.schedule import Schedule
+from leadhook.engine.timing import jitter
+from leadhook.observability import metrics
+from leadhook.observability.events import Event
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Round:
+    """What one sweep of everything came to."""
+
+    started_at: float
+    slices: int = 0
+    looked_at: int = 0
+    made_ready: int = 0
+    held: int = 0
+    removed: int = 0
+
+    def add(self, piece: SweepSlice) -> None:
+        self.slices += 1
+        self.looked_at += piece.looked_at
+        self.made_ready += piece.made_ready
+        self.held += piece.held
+        self.removed += piece.removed
+
+    def log(self) -> None:
+        log.info(
+            Event.SWEEP_FINISHED,
+            slices=self.slices,
+            looked_at=self.looked_at,
+            made_ready=self.made_ready,
+            held=self.held,
+            removed=self.removed,
+            duration_ms=round((anyio.current_time() - self.started_at) * 1000),
+        )
+
+
+class Maintenance:
+    """Sweeps at the start and then each interval; runs replay slices whenever a claim's reply says that some wait."""
+
+    def __init__(self, context: EngineContext, schedule: Schedule) -> None:
+        self._context: Final = context
+        self._timing: Final = context.timing
+        self._schedule: Final = schedule
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._sweep_each_interval)
+            tasks.start_soon(self._replay_when_asked)
+
+    async def _sweep_each_interval(self) -> None:
+        while True:
+            started_at = anyio.current_time()
+            await self._sweep_round(_Round(started_at))
+            await anyio.sleep_until(started_at + self._schedule.sweep_interval_s)
+
+    async def _sweep_round(self, sweep: _Round) -> None:
+        while True:
+            piece = await self._sweep_slice()
+            if piece.busy:
+                # Another process sweeps, and the position is shared; but it may also have died in the middle.
+                await anyio.sleep(jitter(self._timing.sweep_busy_s))
+                continue
+            sweep.add(piece)
+            metrics.SWEPT.inc(piece.made_ready)
+            metrics.hear_figures(piece.figures)
+            self._schedule.hear(piece.next_due_ms)
+            if piece.made_ready or piece.next_due_ms == 0:
+                self._schedule.wake_for_sweep()
+            if piece.round_finished:
+                break
+            await anyio.sleep(jitter(self._timing.sweep_pause_s))
+        metrics.SWEEPS.inc()
+        sweep.log()
+
+    async def _sweep_slice(self) -> SweepSlice:
+        failures = 0
+        while True:
+            try:
+                piece = await self._context.store.sweep(self._context.worker_name)
+            except StoreError as error:
+                failures += 1
+                if self._context.faults.add("sweep", error):
+                    log.warning(Event.SWEEP_FAILED, code=error.code, reason=error.reason)
+                await anyio.sleep(self._timing.retry_s(error.kind, failures))
+            else:
+                self._context.faults.clear("sweep")
+                return piece
+
+    async def _replay_when_asked(self) -> None:
+        while True:
+            await self._schedule.replays.wait()
+            left = True
+            while left:
+                left = (await self._replay_slice()).left
+                await anyio.sleep(jitter(self._timing.sweep_pause_s))
+
+    async def _replay_slice(self) -> ReplaySlice:
+        failures = 0
+        while True:
+            try:
+                piece = await self._context.store.replay_slice()
+            except StoreError as error:
+                failures += 1
+                if self._context.faults.add("replay", error):
+                    log.warning(Event.REPLAY_FAILED, code=error.code, reason=error.reason)
+                await anyio.sleep(self._timing.retry_s(error.kind, failures))
+            else:
+                self._context.faults.clear("replay")
+                self._schedule.hear(piece.next_due_ms)
+                return piece
