@@ -9,6 +9,7 @@ import pytest
 from tests.commands import Run, runner, use_store
 
 from leadhook.domain.forecast import Spending
+from leadhook.domain.job import ReplaySlice
 from leadhook.store import (
     DryRun,
     ReplayedLead,
