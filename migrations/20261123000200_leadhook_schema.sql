@@ -27,6 +27,8 @@ comment on column leadhook.controls.start_limit_s is 'a model call starts only w
 comment on column leadhook.controls.max_deaths is 'a lead whose worker was lost so often is set aside: it may be what ends the process';
 comment on column leadhook.controls.claim_bytes is 'a claim hands out no more leads than fit, with their prompts, but one at least';
 insert into leadhook.controls default values on conflict do nothing;
+-- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, nobody can have asked it for anything.
+update leadhook.controls as c set installed_at = clock_timestamp() where c.installed_at = 'infinity';
 
 -- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.drain.
 create table if not exists leadhook.touches (
@@ -103,6 +105,7 @@ create table if not exists leadhook.jobs (
   error_code text,
   reason text,
   finished_at timestamptz,
+  errand jsonb,
   constraint only_a_leased_job_has_a_lease check ((state = 'leased') = (lease_until is not null)),
   constraint only_a_leased_job_has_a_token check ((state = 'leased') = (claim_token is not null)),
   constraint a_ready_job_has_a_lane check (state <> 'ready' or (user_id is not null and tag is not null)),
@@ -120,12 +123,15 @@ comment on column leadhook.jobs.found_by is 'what brought it: ring, sweep, start
 comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
 comment on column leadhook.jobs.paid is 'model answers that were paid for and are not yet written; never bought twice';
 comment on column leadhook.jobs.reserved_usd is 'leased: the most that this lease may spend; null where the claim named no price';
+comment on column leadhook.jobs.errand is
+  'while a person''s request has leased it: lead (what is written beside the answer: as given, else as stored), registered (the application knows the lead), before (the job as it was)';
 create index if not exists jobs_ready on leadhook.jobs (slow, user_id, tag, available_at, lead_id) where state = 'ready';
 create index if not exists jobs_due on leadhook.jobs (slow, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
 create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
 create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at, lead_id) where deaths > 0;
 create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead');
+create index if not exists jobs_at_rest_by_state on leadhook.jobs (state) where state in ('waiting', 'held', 'dead', 'done');
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 alter table leadhook.touches set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
@@ -191,6 +197,7 @@ create table if not exists leadhook.verdicts (
 comment on column leadhook.verdicts.matched is 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
 comment on column leadhook.verdicts.flags is 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
 comment on column leadhook.verdicts.written is 'false: the application refused or no longer wanted it';
+create index if not exists verdicts_by_age on leadhook.verdicts (created_at desc, lead_id);
 
 -- What Google said of a key, by the first 16 hex digits of its SHA-256; never the key.
 create table if not exists leadhook.api_keys (
@@ -285,6 +292,20 @@ comment on column leadhook.costs.day is 'in UTC, of when the lease ended';
 comment on column leadhook.costs.spent_usd is 'all that was paid, and of leases that ran out all that was reserved';
 comment on column leadhook.costs.wasted_usd is 'the part of spent_usd that bought nothing: leases that ran out, answers that the application refused, leads erased at work';
 
+create table if not exists leadhook.workers (
+  worker text primary key,
+  claimed_at timestamptz,
+  swept_at timestamptz
+);
+comment on table leadhook.workers is 'the last successful claim and sweep of each process, to 5 s; a process that is gone leaves it after a day';
+
+create unlogged table if not exists leadhook.figures (
+  id boolean primary key default true constraint there_is_one_row check (id),
+  taken_at timestamptz not null,
+  figures jsonb not null
+);
+comment on table leadhook.figures is 'the last count; unlogged, as it is worth nothing after a crash';
+
 create table if not exists leadhook.migrations (
   name text primary key,
   sha256 text not null,
@@ -297,7 +318,7 @@ declare
 begin
   foreach v_table in array array[
     'controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'replay_leads', 'pauses', 'budgets',
-    'costs', 'migrations'
+    'costs', 'workers', 'figures', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
     execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);
@@ -308,59 +329,17 @@ begin
 end
 $$;
 
--- Advisory locks, all of them. The functions hold theirs until the transaction ends, and may be called again within it.
---
---   lock_claims()     (727201, 1)  What may be handed out: ready jobs, pauses, what is left of the budgets.
---                                  Held by leadhook_claim and leadhook_process_begin, and by every change of a pause or a budget.
---   lock_drain()      (727201, 2)  Which leads are eligible: they are judged by one transaction at a time.
---                                  Held by every drain, claim, on-demand request, sweep, replay, stop of a replay and release of a backlog.
---   try_lock_sweep()  (727201, 3)  The sweep's position in leadhook.controls. Held by leadhook_sweep, which never waits for it: without
---                                  the lock it sweeps nothing.
---   install/turn.py   (727201, 4)  The definition of the database. Held by the session of an installer, which tries again and again;
---                                  there is no function, because the installer takes it before this schema exists.
---
--- Order: lock_claims or try_lock_sweep, then lock_drain, then rows of jobs. A transaction that holds lock_drain takes no other advisory
--- lock, so that these never deadlock. The caller's lock_timeout bounds each wait (55P03).
-create or replace function leadhook.lock_claims()
-returns void
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-begin
-  perform pg_catalog.pg_advisory_xact_lock(727201, 1);
-end
-$$;
-comment on function leadhook.lock_claims() is
-  'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
-revoke all on function leadhook.lock_claims() from public, anon, authenticated;
-grant execute on function leadhook.lock_claims() to service_role;
-
-create or replace function leadhook.lock_drain()
-returns void
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-begin
-  perform pg_catalog.pg_advisory_xact_lock(727201, 2);
-end
-$$;
-comment on function leadhook.lock_drain() is
-  'Waits until no other transaction judges which leads are eligible, and keeps others waiting until this one ends.';
-revoke all on function leadhook.lock_drain() from public, anon, authenticated;
-grant execute on function leadhook.lock_drain() to service_role;
-
-create or replace function leadhook.try_lock_sweep()
-returns boolean
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-begin
-  return pg_catalog.pg_try_advisory_xact_lock(727201, 3);
-end
-$$;
-comment on function leadhook.try_lock_sweep() is 'False while another transaction sweeps; true keeps others from sweeping until this one ends.';
-revoke all on function leadhook.try_lock_sweep() from public, anon, authenticated;
-grant execute on function leadhook.try_lock_sweep() to service_role;
+create or replace view leadhook.spend with (security_invoker = true) as
+select s.day, s.user_id, sum(s.reserved_usd) as reserved_usd, sum(s.spent_usd) as spent_usd, sum(s.wasted_usd) as wasted_usd
+from (
+  select c.day, c.user_id, 0::numeric as reserved_usd, c.spent_usd, c.wasted_usd from leadhook.costs as c
+  union all
+  select (now() at time zone 'UTC')::date, j.user_id, j.reserved_usd, 0, 0
+  from leadhook.jobs as j
+  where j.state = 'leased' and j.reserved_usd is not null
+) as s
+group by s.day, s.user_id;
+comment on view leadhook.spend is
+  'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leads at work may still spend (reserved_usd, today).';
+revoke all on table leadhook.spend from public, anon, authenticated;
+grant select on table leadhook.spend to service_role;

@@ -319,7 +319,7 @@ def serving_supabase(database: Database, directory: Path) -> Iterator[Supabase]:
 
 
 def migrate(database: Database) -> None:
-    """Apply migrations/*.sql in order, then the functions."""
+    """Apply the versioned migrations in order, then the functions."""
     for file in [*sorted((ROOT / "migrations").glob("*.sql")), *sorted((ROOT / "migrations/functions").glob("*.sql"))]:
         text = file.read_text()
         autocommit = "-- leadhook: no transaction" in text.splitlines()

@@ -54,7 +54,7 @@ HEALTHY = Health(
     hints_dropped=0,
 )
 GOOD_STATUS = Status(
-    schema="20261123001100_status",
+    schema="20261123000350_unsent_index",
     keys=KeyCounts(total=1, healthy=1),
     triggers={"all_leads": True},
     ring=RingSettings(url_set=True, secret_set=True, pg_net=True),

@@ -6095,7 +6095,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.costs TO service_role;
 
 GRANT USAGE ON SEQUENCE leadhook.fences TO service_role;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE leadhook.figures TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.figures TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.jobs TO service_role;
 

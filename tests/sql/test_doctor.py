@@ -115,7 +115,11 @@ async def test_doctor_finds_nothing_in_a_sound_installation(wired_database: "Dat
 
 ADDRESS = "from vault.decrypted_secrets where name = 'leadhook_ring_url'"
 PLANTED: dict[tuple[str, str, str], LiteralString] = {
-    ("database", "fault", "lacks 1 migration,"): "delete from leadhook.migrations where name like '%%due.sql'",
+    (
+        "database",
+        "fault",
+        "lacks 1 migration,",
+    ): "delete from leadhook.migrations where name like '%%claim.sql'",
     ("database", "warning", "ahead of this"): "insert into leadhook.migrations values ('29990101000000_x.sql', '')",
     ("database", "warning", "leadhook_unsent"): "drop index public.leadhook_unsent",
     ("database", "fault", "has no column bio"): "alter table public.lead_details rename column bio to biography",

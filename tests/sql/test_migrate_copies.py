@@ -87,10 +87,10 @@ def test_copies_may_be_repeated_and_never_overwrite_another_text(tmp_path: Path)
     copy_migrations(EVERY, tmp_path, said.append)
     assert "supabase db push" in said[-1]
     copy_migrations(EVERY, tmp_path, silent)
-    edited, gone = tmp_path / EVERY[3].name, tmp_path / EVERY[0].name
+    edited, gone = tmp_path / EVERY[2].name, tmp_path / EVERY[0].name
     edited.write_text("-- edited")
     gone.unlink()
-    with pytest.raises(CommandError, match=f"another text.*\n.*{EVERY[3].name}$"):
+    with pytest.raises(CommandError, match=f"another text.*\n.*{EVERY[2].name}$"):
         copy_migrations(EVERY, tmp_path, silent)
     assert edited.read_text() == "-- edited"
     assert not gone.exists()

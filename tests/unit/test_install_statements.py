@@ -24,7 +24,7 @@ def test_split_ends_a_statement_at_its_own_semicolon_alone(sql: str, statements:
 
 
 def test_migrations_are_in_the_order_of_their_names() -> None:
-    """The name begins with a timestamp, as the Supabase CLI wants it too."""
+    """Those with a timestamp, as the Supabase CLI wants it, then the functions."""
     names = [migration.name for migration in read_migrations()]
     assert names == sorted(names)
     assert names[0] == "20261123000100_application_tables.sql"

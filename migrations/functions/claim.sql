@@ -1,110 +1,174 @@
--- Purpose: public.leadhook_claim: one call that folds touches into jobs and leases a fair batch with all that its judgement needs.
--- Touches: functions only.
--- Undo:    drop function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean), leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean),
---          leadhook.set_aside_unreadable(uuid, text), leadhook.reserve_leads(uuid, text[], numeric[], timestamptz),
---          leadhook.describe_claim(uuid, timestamptz, json, jsonb),
---          leadhook.lease_leads(text[], uuid, text, timestamptz), leadhook.check_leads(text[], text, timestamptz), leadhook.expire_leases(timestamptz);
--- Planner flags: see the drain.
+-- Purpose: public.leadhook_claim: one call that folds touches into jobs and leases a batch, fairly between the lanes (user_id, tag), with
+--          all that its judgement needs.
+-- Planner flags: see apply_outbox.sql. `limit` takes constants only: with an expression the planner reckons with a tenth of the table.
 
--- A lease that ran out spends no attempt, as nothing is known against its lead; it may have ended its worker, though, hence the suspicion:
--- each lead that the lost worker held is suspected, but where it held suspects already, the one that was handed out last, alone. With max_deaths
--- the lead is dead.
--- What the lease cost is all that was reserved, if its worker said that a model call had begun: with a renewal (a second after the first call at the
--- latest, while nothing else speaks for it), or by having claimed more since, which it does once it works on what it has. Else it cost nothing. A
--- worker that is lost within that second may have begun a call that is not booked.
--- Rows that somebody holds are skipped: they are being saved or renewed.
-create or replace function leadhook.expire_leases(p_now timestamptz)
-returns void
+set local check_function_bodies = off;
+
+-- The first lane (user_id, tag) behind the given one, from the beginning where that is null, that is not shut; null when there is none. A user
+-- who is shut is passed in one step, however many tags there are.
+create or replace function leadhook.next_open_lane(
+  p_slow boolean, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], out available_at timestamptz
+)
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_next record;
+  v_whole_user boolean := false;
+begin
+  for v_visit in 1..5000 loop
+    if p_user_id is null then
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    elsif v_whole_user then
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id > p_user_id
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    else
+      select j.user_id, j.tag, j.available_at into v_next
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and (j.user_id, j.tag) > (p_user_id, p_tag)
+      order by j.user_id, j.tag, j.available_at
+      limit 1;
+    end if;
+    exit when not found;
+    v_whole_user := v_next.user_id = any (p_shut_user_ids);
+    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_shut_lanes) then
+      available_at := v_next.available_at;
+      p_user_id := v_next.user_id;
+      p_tag := v_next.tag;
+      return;
+    end if;
+    p_user_id := v_next.user_id;
+    p_tag := v_next.tag;
+  end loop;
+  p_user_id := null;
+  p_tag := null;
+end
+$$;
+revoke all on function leadhook.next_open_lane(boolean, uuid, text, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.next_open_lane(boolean, uuid, text, uuid[], text[]) to service_role;
+
+-- The ids of up to p_limit due jobs, dealt one by one to the open lanes (user_id, tag) behind the given one, wrapping round; and the lane that
+-- got the last one. At most 200 lanes are looked at, as most may hold only retries of the future; then the longest due fill the rest.
+create or replace function leadhook.pick_leads(
+  p_slow boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[],
+  out lead_ids text[]
+)
 language plpgsql
 security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
-set enable_nestloop = off
 set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
+  v_user_id uuid := p_user_id;
+  v_tag text := p_tag;
+  v_wrapped boolean := p_user_id is null;
+  v_through boolean := false;
+  v_next record;
+  v_user_ids uuid[] := '{}';
+  v_tags text[] := '{}';
+  v_last int;
 begin
-  perform leadhook.expire_errands(p_now);
-  with leased as materialized (
-    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.errand is null
-  ),
-  workers as materialized (
-    select l.worker, max(l.leased_at) as claimed_at, max(l.fence) filter (where l.deaths > 0) as suspect from leased as l group by l.worker
-  ),
-  expired as materialized (
-    select
-      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
-      j.replay_after is not null as runs_again
-    from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now and j.errand is null
-    order by j.lease_until
-    limit 500
-    for no key update skip locked
-  ),
-  blamed as materialized (
-    select
-      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.found_by, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
-      e.deaths + (w.suspect is null or w.suspect = e.fence)::int as deaths,
-      case when e.called or w.claimed_at > e.leased_at then e.reserved_usd when e.reserved_usd is not null then 0 end as cost_usd
-    from expired as e
-    join workers as w on w.worker is not distinct from e.worker
-  ),
-  told as materialized (
-    select
-      b.*,
-      b.deaths >= v_max_deaths as is_last,
-      case when b.deaths >= v_max_deaths then 'worker_lost' else 'lease_expired' end as error_code,
-      format('the lease of worker %s ran out', coalesce(b.worker, 'unknown')) || case
-        when b.deaths >= v_max_deaths then format(
-          ', as %s leases of this lead did in a row: it may be what ends the process; look at the service''s log, then correct the row or replay it',
-          b.deaths
-        )
-        else '; no attempt is spent'
-      end as reason
-    from blamed as b
-  ),
-  noted as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at,
-      finished_at
-    )
-    select
-      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.cost_usd,
-      coalesce(t.cost_usd > 0, false), t.eligible_at, t.leased_at, p_now
-    from told as t
-  ),
-  booked as materialized (
-    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', t.user_id, 'usd', t.cost_usd, 'wasted', true)), p_now)
-    from told as t
-    where t.cost_usd > 0
-    having count(*) > 0
-  )
-  update leadhook.jobs as j set
-    state = case when t.is_last and not t.runs_again then 'dead' else 'ready' end,
-    deaths = case when t.is_last then 0 else t.deaths end,
-    attempts = case when t.is_last and t.runs_again then 0 else j.attempts end,
-    run = j.run + (t.is_last and t.runs_again)::int,
-    slow = j.slow or t.is_last and t.runs_again,
-    replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
-    replay_after = case when t.is_last then null else j.replay_after end,
-    found_by = case when t.is_last and t.runs_again then 'replay' else j.found_by end,
-    eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
-    error_code = t.error_code,
-    reason = t.reason,
-    finished_at = case when t.is_last and not t.runs_again then p_now end,
-    claim_token = null,
-    lease_until = null,
-    reserved_usd = null
-  from told as t
-  where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = t.lead_id
-    and (select count(*) from booked as b) >= 0;
+  for v_visit in 1..200 loop
+    exit when cardinality(v_user_ids) >= p_limit;
+    v_next := leadhook.next_open_lane(p_slow, v_user_id, v_tag, p_shut_user_ids, p_shut_lanes);
+    v_user_id := v_next.p_user_id;
+    v_tag := v_next.p_tag;
+    v_through := v_wrapped and (v_user_id is null or coalesce((v_user_id, v_tag) > (p_user_id, p_tag), false));
+    exit when v_through;
+    v_wrapped := v_wrapped or v_user_id is null;
+    if v_next.available_at <= p_now then
+      v_user_ids := v_user_ids || v_user_id;
+      v_tags := v_tags || v_tag;
+    end if;
+  end loop;
+
+  select
+    coalesce(array_agg(d.lead_id order by d.slot), '{}'),
+    (array_agg(d.place order by d.slot desc))[1]
+  into lead_ids, v_last
+  from (
+    select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
+    from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
+    cross join lateral (
+      select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
+      from (
+        select j.lead_id, j.available_at
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
+        order by j.available_at, j.lead_id
+        limit 50
+      ) as w
+    ) as w
+  ) as d
+  where d.slot <= p_limit;
+
+  if not v_through and cardinality(v_user_ids) < p_limit then
+    p_user_id := v_user_id;
+    p_tag := v_tag;
+    lead_ids := lead_ids || (array(
+      select w.lead_id
+      from (
+        select j.lead_id, j.user_id, j.tag, j.available_at
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
+        order by j.available_at
+        limit 2000
+      ) as w
+      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_shut_lanes)
+      order by w.available_at
+      limit 50
+    ))[:p_limit - cardinality(lead_ids)];
+  elsif v_last is not null then
+    p_user_id := v_user_ids[v_last];
+    p_tag := v_tags[v_last];
+  end if;
 end
 $$;
-revoke all on function leadhook.expire_leases(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.expire_leases(timestamptz) to service_role;
+revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) to service_role;
+
+-- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect at work,
+-- so that it answers for itself alone.
+create or replace function leadhook.next_suspect(
+  p_shut_user_ids uuid[], p_shut_lanes text[], out lead_id text, out available_at timestamptz
+)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_worst int := (select j.deaths from leadhook.jobs as j where j.deaths > 0 and j.state = 'leased' order by j.deaths desc, j.available_at desc limit 1);
+begin
+  if v_worst > 1 then
+    return;
+  end if;
+  select j.lead_id, j.available_at into lead_id, available_at
+  from leadhook.jobs as j
+  where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
+    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_shut_lanes)
+  order by j.deaths, j.available_at, j.lead_id
+  limit 1;
+end
+$$;
+comment on function leadhook.next_suspect(uuid[], text[]) is
+  'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
+revoke all on function leadhook.next_suspect(uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.next_suspect(uuid[], text[]) to service_role;
 
 -- Sends those of these ready jobs to sleep that are no longer wanted. Most often all are, which costs one judgement.
 create or replace function leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamptz)

@@ -1,11 +1,4 @@
 -- Purpose: how a change in the application's tables is noted (touches) and told (ring). webhooks.sql attaches the triggers.
--- Touches: functions in schema leadhook only.
--- Undo:    drop the triggers as webhooks.sql says, then: drop function leadhook.ring_for_keys(), leadhook.touch_prompts(),
---          leadhook.touch_leads(), leadhook.append_everything(), leadhook.append_touches(text[]),
---          leadhook.ring(text, int, text, text[]), leadhook.post_ring(text, jsonb), leadhook.ring_headers(text, bigint, text, text),
---          leadhook.sign(text, text, bigint, text), leadhook.hmac_sha256(bytea, bytea), leadhook.warn(text),
---          leadhook.ensure_trigger(regclass, text);
---
 -- The writers of the application's tables have no rights here, so the trigger functions and ring() run with their owner's. Hence
 -- search_path = pg_catalog, pg_temp throughout this file, where '' would not do: with '' Postgres looks for types in the caller's pg_temp
 -- first, and a temporary domain named text with a check of its own would run that check as the owner, here or inside net.http_post().
@@ -13,20 +6,7 @@
 -- Nothing here may abort, delay or lock the statement that fired it: every write sits in an exception block, every wait has an end.
 -- `when assert_failure or others` leaves query_canceled alone, so a statement that is cancelled is cancelled.
 
-create or replace function leadhook.warn(p_words text)
-returns void
-language plpgsql
-security invoker
-set search_path = pg_catalog, pg_temp
-set client_min_messages = 'error'
-as $$
-begin
-  raise warning 'leadhook: %', p_words;
-end
-$$;
-comment on function leadhook.warn(text) is
-  'Writes to the server''s log and to nobody else. `raise log` would write the application''s whole statement beside it, leads and all.';
-revoke all on function leadhook.warn(text) from public, anon, authenticated;
+set local check_function_bodies = off;
 
 -- From sha256() of the core: pgcrypto lives in a schema of the project's own choice, or is missing.
 create or replace function leadhook.hmac_sha256(p_key bytea, p_message bytea)

@@ -1,23 +1,8 @@
 -- Purpose: folds touches into jobs, after the application's commit and in our own transaction.
--- Touches: functions in schema leadhook only.
--- Undo:    drop function leadhook.drain(text, interval), leadhook.drain_leads(text), leadhook.drain_walk(text), leadhook.settle(text[], timestamptz[], text, text),
---          leadhook.put_back(text[], timestamptz[]), leadhook.settle_at_once(text[], timestamptz[], text, text),
---          leadhook.set_aside(text, text, text, timestamptz, uuid), leadhook.blames_the_lead(text);
 -- Planner flags: plans are cached while the tables grow from nothing to millions of rows. So a table is read once, by `lead_id = any (…)` on
 --          its index, and hashed: a nested loop that was planned for an empty table would read it once a lead.
 
--- Errors of the installation, of concurrency, of resources and of the operator say nothing of a lead: they end the claim, and the touches stay.
-create or replace function leadhook.blames_the_lead(p_sqlstate text)
-returns boolean
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select left(p_sqlstate, 2) not in ('08', '0A', '25', '28', '3D', '3F', '40', '42', '53', '55', '57', '58') and p_sqlstate <> 'XX000'
-$$;
-revoke all on function leadhook.blames_the_lead(text) from public, anon, authenticated;
-grant execute on function leadhook.blames_the_lead(text) to service_role;
+set local check_function_bodies = off;
 
 -- Judges leads and brings their jobs in line. Returns those that somebody else holds at the moment (a save, a renewal): it never waits for a row.
 --   change  the lead's own rows changed: every transition, but nothing that is leased is disturbed

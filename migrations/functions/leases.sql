@@ -1,9 +1,108 @@
 -- Purpose: what a worker does with a lease besides saving: keep it (renew) and give it back (release), and what save shares with them.
--- Touches: functions in schema leadhook; public.leadhook_renew and public.leadhook_release.
--- Undo:    drop function public.leadhook_renew(text, jsonb), public.leadhook_release(text, jsonb, jsonb), leadhook.confirm_keys(text[]), leadhook.park_keys(jsonb),
---          leadhook.end_leases(text, jsonb, timestamptz), leadhook.lock_leases(jsonb), leadhook.require_leases(jsonb);
 -- Every write is fenced by (lead_id, fence); the same lead may stand in a list with several fences. Keys of an item that a function
 -- does not know are ignored: two versions of the service overlap in a deploy.
+
+set local check_function_bodies = off;
+
+-- A lease that ran out spends no attempt, as nothing is known against its lead; it may have ended its worker, though, hence the suspicion:
+-- each lead that the lost worker held is suspected, but where it held suspects already, the one that was handed out last, alone. With max_deaths
+-- the lead is dead.
+-- What the lease cost is all that was reserved, if its worker said that a model call had begun: with a renewal (a second after the first call at the
+-- latest, while nothing else speaks for it), or by having claimed more since, which it does once it works on what it has. Else it cost nothing. A
+-- worker that is lost within that second may have begun a call that is not booked.
+-- Rows that somebody holds are skipped: they are being saved or renewed.
+create or replace function leadhook.expire_leases(p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
+begin
+  perform leadhook.expire_errands(p_now);
+  with leased as materialized (
+    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.errand is null
+  ),
+  workers as materialized (
+    select l.worker, max(l.leased_at) as claimed_at, max(l.fence) filter (where l.deaths > 0) as suspect from leased as l group by l.worker
+  ),
+  expired as materialized (
+    select
+      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
+      j.replay_after is not null as runs_again
+    from leadhook.jobs as j
+    where j.state = 'leased' and j.lease_until <= p_now and j.errand is null
+    order by j.lease_until
+    limit 500
+    for no key update skip locked
+  ),
+  blamed as materialized (
+    select
+      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.found_by, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
+      e.deaths + (w.suspect is null or w.suspect = e.fence)::int as deaths,
+      case when e.called or w.claimed_at > e.leased_at then e.reserved_usd when e.reserved_usd is not null then 0 end as cost_usd
+    from expired as e
+    join workers as w on w.worker is not distinct from e.worker
+  ),
+  told as materialized (
+    select
+      b.*,
+      b.deaths >= v_max_deaths as is_last,
+      case when b.deaths >= v_max_deaths then 'worker_lost' else 'lease_expired' end as error_code,
+      format('the lease of worker %s ran out', coalesce(b.worker, 'unknown')) || case
+        when b.deaths >= v_max_deaths then format(
+          ', as %s leases of this lead did in a row: it may be what ends the process; look at the service''s log, then correct the row or replay it',
+          b.deaths
+        )
+        else '; no attempt is spent'
+      end as reason
+    from blamed as b
+  ),
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at,
+      finished_at
+    )
+    select
+      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.cost_usd,
+      coalesce(t.cost_usd > 0, false), t.eligible_at, t.leased_at, p_now
+    from told as t
+  ),
+  booked as materialized (
+    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', t.user_id, 'usd', t.cost_usd, 'wasted', true)), p_now)
+    from told as t
+    where t.cost_usd > 0
+    having count(*) > 0
+  )
+  update leadhook.jobs as j set
+    state = case when t.is_last and not t.runs_again then 'dead' else 'ready' end,
+    deaths = case when t.is_last then 0 else t.deaths end,
+    attempts = case when t.is_last and t.runs_again then 0 else j.attempts end,
+    run = j.run + (t.is_last and t.runs_again)::int,
+    slow = j.slow or t.is_last and t.runs_again,
+    replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
+    replay_after = case when t.is_last then null else j.replay_after end,
+    found_by = case when t.is_last and t.runs_again then 'replay' else j.found_by end,
+    eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
+    error_code = t.error_code,
+    reason = t.reason,
+    finished_at = case when t.is_last and not t.runs_again then p_now end,
+    claim_token = null,
+    lease_until = null,
+    reserved_usd = null
+  from told as t
+  where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = t.lead_id
+    and (select count(*) from booked as b) >= 0;
+end
+$$;
+revoke all on function leadhook.expire_leases(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.expire_leases(timestamptz) to service_role;
 
 create or replace function leadhook.require_leases(p_items jsonb)
 returns void
@@ -196,72 +295,6 @@ comment on function leadhook.end_leases(text, jsonb, timestamptz) is
   'run is over. outcome: saved, unwanted, refused, retry, returned, dead; note stands in the attempt in place of reason.';
 revoke all on function leadhook.end_leases(text, jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.end_leases(text, jsonb, timestamptz) to service_role;
-
--- Two leads may report one key at once, in any order: the harder word counts, as long as it is about the same row.
-create or replace function leadhook.park_keys(p_keys jsonb)
-returns void
-language sql
-security invoker
-set search_path = ''
-set jit = off
-as $$
-  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
-  select distinct on (p.fingerprint)
-    p.fingerprint,
-    case when p.for_ms is null then 'disabled' else 'cooling' end,
-    clock_timestamp() + make_interval(secs => greatest(p.for_ms, 0) / 1000.0),
-    g.row_version,
-    left(p.reason, 500),
-    clock_timestamp()
-  from jsonb_to_recordset(park_keys.p_keys) as p (fingerprint text, reason text, for_ms bigint)
-  join (
-    select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
-    from public.gemini_api as r
-    group by 1
-  ) as g using (fingerprint)
-  order by p.fingerprint, (p.for_ms is null) desc, p.for_ms desc
-  on conflict (fingerprint) do update
-  set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
-    changed_at = excluded.changed_at
-  where k.row_version is distinct from excluded.row_version
-    or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until))
-$$;
-comment on function leadhook.park_keys(jsonb) is
-  'Lets keys rest for for_ms, or, where that is null, until their row in gemini_api changes. Fingerprints that nobody has any more are ignored.';
-revoke all on function leadhook.park_keys(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.park_keys(jsonb) to service_role;
-
-create or replace function leadhook.confirm_keys(p_fingerprints text[])
-returns void
-language sql
-security invoker
-set search_path = ''
-set jit = off
-as $$
-  insert into leadhook.api_keys as k (fingerprint, state, row_version, changed_at)
-  select g.fingerprint, 'healthy', g.row_version, clock_timestamp()
-  from (
-    select
-      leadhook.key_fingerprint(r.api_key) as fingerprint,
-      max(r.xmin::text) as row_version,
-      array_agg(r.xmin::text) as row_versions
-    from public.gemini_api as r
-    group by 1
-  ) as g
-  where g.fingerprint = any (confirm_keys.p_fingerprints) and not exists (
-    select from leadhook.api_keys as s
-    where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions))
-      and (s.state <> 'cooling' or s.until > clock_timestamp())
-  )
-  on conflict (fingerprint) do update
-  set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, changed_at = excluded.changed_at
-  where k.row_version is distinct from excluded.row_version and k.row_version is not null
-    or k.state = 'cooling' and k.until <= clock_timestamp()
-$$;
-comment on function leadhook.confirm_keys(text[]) is
-  'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. Writes nothing where nothing is news.';
-revoke all on function leadhook.confirm_keys(text[]) from public, anon, authenticated;
-grant execute on function leadhook.confirm_keys(text[]) to service_role;
 
 create or replace function public.leadhook_renew(p_worker text, p_leases jsonb)
 returns jsonb

@@ -1,9 +1,7 @@
 -- Purpose: the one definition of "eligible", asked by drain, claim, save, sweep, replay and explain, and the predecessor's RPC on top of it.
--- Touches: functions in schema leadhook; public.rpc_get_eligible_llm_jobs() only where no function of that name exists.
--- Undo:    drop function public.rpc_get_eligible_llm_jobs(), leadhook.describe_leads(text[], uuid[], text[], int),
---          leadhook.wrap_value(anyelement, int, int), leadhook.read_value(anyelement, int, int), leadhook.is_too_big(anyelement, int), leadhook.unquote(text),
---          leadhook.judge_eligibility(text[]), leadhook.find_answered(text[]), leadhook.find_prompted_lanes(uuid[], text[], timestamptz);
 -- No view, no %rowtype, no begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
+
+set local check_function_bodies = off;
 
 -- Correct and bounded on any table of the application, with its indexes or without.
 -- Planned with the values each time: the planner then knows how many ids and lanes there are, and hashes a long list where it has no index.
@@ -406,3 +404,31 @@ begin
   grant execute on function public.rpc_get_eligible_llm_jobs() to service_role;
 end
 $do$;
+
+create or replace function leadhook.judge_each(p_lead_ids text[])
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+begin
+  begin
+    return (select coalesce(jsonb_agg(to_jsonb(e)), '[]') from leadhook.judge_eligibility(p_lead_ids) as e);
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+  end;
+  if v_middle = 0 then
+    return jsonb_build_array(jsonb_build_object('lead_id', p_lead_ids[1], 'failed', true));
+  end if;
+  return leadhook.judge_each(p_lead_ids[:v_middle]) || leadhook.judge_each(p_lead_ids[v_middle + 1:]);
+end
+$$;
+comment on function leadhook.judge_each(text[]) is
+  'judge_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are judged.';
+revoke all on function leadhook.judge_each(text[]) from public, anon, authenticated;
+grant execute on function leadhook.judge_each(text[]) to service_role;

@@ -1,12 +1,8 @@
 -- Purpose: a judgement reaches the application: its answer in llm_response, sent_to_llm, and the end of the lease, in one transaction.
--- Touches: functions in schema leadhook; public.leadhook_save.
--- Undo:    drop function public.leadhook_save(text, jsonb), leadhook.keep_verdicts(jsonb, timestamptz),
---          leadhook.text_items(jsonb),
---          leadhook.write_each_answer(jsonb), leadhook.ends_the_call(text, text, text), leadhook.write_answers(jsonb), leadhook.judge_each_result(jsonb, jsonb, text[]),
---          leadhook.judge_results(jsonb, jsonb, text[]), leadhook.lock_application_rows(text[]),
---          leadhook.read_results(jsonb), leadhook.forget_leads(text[]);
 -- Locks: first the application's rows, without waiting (busy), then the jobs, waiting. Never the claim's advisory lock.
 -- Planner flags: the application's tables are asked as in judge_eligibility. Its triggers run under them too: they cost them no index.
+
+set local check_function_bodies = off;
 
 create or replace function leadhook.forget_leads(p_lead_ids text[])
 returns int
@@ -261,22 +257,6 @@ comment on function leadhook.write_answers(jsonb) is
 revoke all on function leadhook.write_answers(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.write_answers(jsonb) to service_role;
 
--- The statement's timer fires once. A call that it has stopped must end: whatever it went on with could not be stopped again.
-create or replace function leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text)
-returns boolean
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select p_schema = 'leadhook' or p_sqlstate = '57014' and p_context !~ '^[^\n]* RAISE(\n|$)'
-$$;
-comment on function leadhook.ends_the_call(text, text, text) is
-  'Whether an error, with its context and schema, is about the whole call and no lead: the statement was stopped (and 57014 not raised by '
-  'code of the application), or a table of leadhook refuses a row.';
-revoke all on function leadhook.ends_the_call(text, text, text) from public, anon, authenticated;
-grant execute on function leadhook.ends_the_call(text, text, text) to service_role;
-
 -- 50 leads that each wait for 50 ms still end within the statement's 5 s.
 create or replace function leadhook.write_each_answer(p_answers jsonb)
 returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
@@ -405,22 +385,6 @@ comment on function leadhook.judge_each_result(jsonb, jsonb, text[]) is
   'As judge_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
 revoke all on function leadhook.judge_each_result(jsonb, jsonb, text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_each_result(jsonb, jsonb, text[]) to service_role;
-
-create or replace function leadhook.text_items(p_list jsonb)
-returns text[]
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select array(
-    select i.item
-    from jsonb_array_elements_text(case when jsonb_typeof(text_items.p_list) = 'array' then text_items.p_list else '[]' end) as i (item)
-  )
-$$;
-comment on function leadhook.text_items(jsonb) is 'The items of a list as text; empty for anything that is no list.';
-revoke all on function leadhook.text_items(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.text_items(jsonb) to service_role;
 
 create or replace function leadhook.keep_verdicts(p_results jsonb, p_now timestamptz)
 returns void

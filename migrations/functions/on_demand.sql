@@ -1,15 +1,9 @@
 -- Purpose: leads that a person has judged at once (POST /process-lead): their jobs are leased like any other, so that no worker judges them too.
--- Touches: a column of leadhook.jobs; functions in schema leadhook; public.leadhook_process_begin.
--- Undo:    drop function public.leadhook_process_begin(uuid, text, jsonb), leadhook.begin_errands(uuid, text, jsonb),
---          leadhook.expire_errands(timestamptz), leadhook.end_errands(jsonb, timestamptz);
---          alter table leadhook.jobs drop column errand;
 -- An errand is renewed, saved and released as every lease is. What it brings is written whatever the lead's eligibility; where it brings
 -- nothing, the job is again what it was. An errand may be about a lead that the application's tables don't know: the answer is written all
 -- the same, and the sweep forgets the job.
 
-alter table leadhook.jobs add column if not exists errand jsonb;
-comment on column leadhook.jobs.errand is
-  'while a person''s request has leased it: lead (what is written beside the answer: as given, else as stored), registered (the application knows the lead), before (the job as it was)';
+set local check_function_bodies = off;
 
 -- A change that came while the errand lasted was drained without effect, hence the touch for what may have become ready or stale by it.
 create or replace function leadhook.end_errands(p_endings jsonb, p_now timestamptz)

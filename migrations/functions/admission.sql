@@ -1,41 +1,9 @@
--- Purpose: what may not be claimed: pauses by hand, and budgets in dollars a day that are spent.
--- Touches: one view and functions in schema leadhook; public.leadhook_pause, public.leadhook_resume, public.leadhook_set_budget,
---          public.leadhook_admission.
--- Undo:    drop function public.leadhook_admission(), public.leadhook_set_budget(uuid, numeric, text), public.leadhook_resume(uuid, text, text),
---          public.leadhook_pause(uuid, text, text, text), leadhook.check_gate(uuid, text, text), leadhook.ring_if_ready(text, uuid, text),
---          leadhook.budget_left(uuid), leadhook.shut_gates(timestamptz),
---          leadhook.budgets_left(timestamptz), leadhook.book_costs(jsonb, timestamptz), leadhook.next_day(timestamptz);
---          drop view leadhook.spend;
+-- Purpose: what may not be claimed (pauses, and budgets in dollars a day that are spent), which Gemini keys may be used, and when a
+--          claim could hand something out.
 -- A reservation is a column of the leased job, so that no account of it can go wrong, and a save never waits for a claim to count it. Jobs and
 -- costs are read in one statement: what a save moves from one to the other is seen exactly once.
 
-create or replace view leadhook.spend with (security_invoker = true) as
-select s.day, s.user_id, sum(s.reserved_usd) as reserved_usd, sum(s.spent_usd) as spent_usd, sum(s.wasted_usd) as wasted_usd
-from (
-  select c.day, c.user_id, 0::numeric as reserved_usd, c.spent_usd, c.wasted_usd from leadhook.costs as c
-  union all
-  select (now() at time zone 'UTC')::date, j.user_id, j.reserved_usd, 0, 0
-  from leadhook.jobs as j
-  where j.state = 'leased' and j.reserved_usd is not null
-) as s
-group by s.day, s.user_id;
-comment on view leadhook.spend is
-  'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leads at work may still spend (reserved_usd, today).';
-revoke all on table leadhook.spend from public, anon, authenticated;
-grant select on table leadhook.spend to service_role;
-
-create or replace function leadhook.next_day(p_now timestamptz)
-returns timestamptz
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
-$$;
-comment on function leadhook.next_day(timestamptz) is 'The next midnight in UTC, when every budget begins anew.';
-revoke all on function leadhook.next_day(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.next_day(timestamptz) to service_role;
+set local check_function_bodies = off;
 
 -- In the order of the users, as every writer does: two saves can't wait for each other.
 create or replace function leadhook.book_costs(p_costs jsonb, p_now timestamptz)
@@ -277,6 +245,274 @@ comment on function public.leadhook_set_budget(uuid, numeric, text) is
   'Rings, as leads may have waited for it.';
 revoke all on function public.leadhook_set_budget(uuid, numeric, text) from public, anon, authenticated;
 grant execute on function public.leadhook_set_budget(uuid, numeric, text) to service_role;
+
+-- A parked state counts only for the row that it was said of: a changed row is a new chance.
+create or replace function leadhook.healthy_keys()
+returns table (fingerprint text, api_key text, tried boolean)
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  with keys as (
+    select
+      leadhook.key_fingerprint(g.api_key) as fingerprint,
+      btrim(g.api_key, E' \t\r\n') as api_key,
+      g.xmin::text as row_version
+    from public.gemini_api as g
+    where btrim(g.api_key, E' \t\r\n') <> ''
+  )
+  select k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false)
+  from keys as k
+  left join leadhook.api_keys as s
+    on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
+  group by k.fingerprint
+  having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true
+$$;
+comment on function leadhook.healthy_keys() is
+  'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or '
+  'rested; one that is not tried may be bad, so that no more than one call at a time is risked.';
+revoke all on function leadhook.healthy_keys() from public, anon, authenticated;
+grant execute on function leadhook.healthy_keys() to service_role;
+
+create or replace function leadhook.has_touches(p_now timestamptz)
+returns boolean
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+begin
+  -- Ordered, so that it goes by the index: the table's first pages may hold nothing but what was drained.
+  return exists (
+    select from (
+      select from leadhook.touches as t where t.not_before is null or t.not_before <= p_now order by t.id limit 1
+    ) as t
+  );
+end
+$$;
+revoke all on function leadhook.has_touches(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.has_touches(timestamptz) to service_role;
+
+-- When the first lead of an open lane is due. Most often it is the very first; else lane by lane, until one is due now.
+create or replace function leadhook.first_due(p_slow boolean, p_now timestamptz, p_shut_user_ids uuid[], p_shut_lanes text[])
+returns timestamptz
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_first timestamptz;
+  v_lane record;
+begin
+  if p_shut_user_ids = '{}' and p_shut_lanes = '{}' then
+    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow order by j.available_at limit 1);
+  end if;
+  v_first := (
+    select f.available_at
+    from (
+      select j.available_at, j.user_id, j.tag
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
+      order by j.available_at
+      limit 20
+    ) as f
+    where f.user_id <> all (p_shut_user_ids) and f.user_id::text || ' ' || f.tag <> all (p_shut_lanes)
+    order by f.available_at
+    limit 1
+  );
+  if v_first is not null then
+    return v_first;
+  end if;
+  v_lane := leadhook.next_open_lane(p_slow, null, null, p_shut_user_ids, p_shut_lanes);
+  for v_visit in 1..5000 loop
+    exit when v_lane.p_user_id is null;
+    v_first := least(v_first, v_lane.available_at);
+    exit when v_first <= p_now;
+    v_lane := leadhook.next_open_lane(p_slow, v_lane.p_user_id, v_lane.p_tag, p_shut_user_ids, p_shut_lanes);
+  end loop;
+  return v_first;
+end
+$$;
+comment on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) is
+  'When the first ready lead is due that is neither of these users nor of these lanes, as leadhook.shut_gates names them.';
+revoke all on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) to service_role;
+
+create or replace function leadhook.next_due_ms(p_now timestamptz)
+returns int
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_shut record;
+  v_next timestamptz;
+begin
+  if leadhook.has_touches(p_now) then
+    return 0;
+  end if;
+  v_shut := leadhook.shut_gates(p_now);
+  if v_shut.everything is null then
+    v_next := least(
+      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes), leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
+      (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s)
+    );
+  end if;
+  if v_shut.budget_spent and v_shut.everything is distinct from 'paused'
+    and (leadhook.first_due(false, p_now, '{}', '{}') is not null or leadhook.first_due(true, p_now, '{}', '{}') is not null) then
+    v_next := least(v_next, leadhook.next_day(p_now));
+  end if;
+  v_next := least(
+    v_next,
+    (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
+  );
+  if v_next is not null and not exists (select from leadhook.healthy_keys()) then
+    v_next := (
+      select min(greatest(s.until, v_next))
+      from leadhook.api_keys as s
+      where s.state = 'cooling' and s.fingerprint in (
+        select leadhook.key_fingerprint(g.api_key) from public.gemini_api as g
+      )
+    );
+  end if;
+  v_next := least(v_next, (select t.not_before from leadhook.touches as t order by t.id limit 1));
+  if v_next is null then
+    return null;
+  end if;
+  return greatest(250, least(86400000, ceil(extract(epoch from v_next - p_now) * 1000)));
+end
+$$;
+comment on function leadhook.next_due_ms(timestamptz) is
+  'Milliseconds until a claim could hand something out: 0 when touches are left, else at least 250; null when nothing is due. What is paused is '
+  'not due; what waits for a budget is due with the next day in UTC.';
+revoke all on function leadhook.next_due_ms(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.next_due_ms(timestamptz) to service_role;
+
+create or replace function leadhook.waiting_work(p_now timestamptz)
+returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+  v_shut record := leadhook.shut_gates(p_now);
+  v_oldest timestamptz := least(leadhook.first_due(false, p_now, '{}', '{}'), leadhook.first_due(true, p_now, '{}', '{}'));
+  v_unclaimed timestamptz := (select t.touched_at from leadhook.touches as t order by t.id limit 1);
+begin
+  if v_shut.everything is null then
+    v_unclaimed := least(
+      v_unclaimed,
+      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes),
+      leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
+      (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
+    );
+  end if;
+  return jsonb_build_object(
+    'oldest_ready_ms', case when v_oldest <= p_now and isfinite(v_oldest) then floor(extract(epoch from p_now - v_oldest) * 1000)::bigint end,
+    'unclaimed_ms', case when v_unclaimed <= p_now and isfinite(v_unclaimed) then floor(extract(epoch from p_now - v_unclaimed) * 1000)::bigint end,
+    'working', exists (select from leadhook.jobs as j where j.state = 'leased' and j.lease_until > p_now),
+    'workers', (
+      select coalesce(jsonb_agg(to_jsonb(w) order by least(w.claimed_ms, w.swept_ms), w.worker), '[]')
+      from (
+        select
+          w.worker, floor(extract(epoch from p_now - w.claimed_at) * 1000)::bigint as claimed_ms,
+          floor(extract(epoch from p_now - w.swept_at) * 1000)::bigint as swept_ms
+        from leadhook.workers as w
+        order by greatest(w.claimed_at, w.swept_at) desc
+        limit 20
+      ) as w
+    )
+  );
+end
+$$;
+comment on function leadhook.waiting_work(timestamptz) is
+  'What waits and who works: oldest_ready_ms, how long the oldest ready lead of either priority has been due; unclaimed_ms, how long a claim could '
+  'have taken something (a change, a lead neither paused nor over budget, or one whose lease ran out); working, whether a lead is leased; '
+  'workers, the last 20 seen.';
+revoke all on function leadhook.waiting_work(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.waiting_work(timestamptz) to service_role;
+
+-- Two leads may report one key at once, in any order: the harder word counts, as long as it is about the same row.
+create or replace function leadhook.park_keys(p_keys jsonb)
+returns void
+language sql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
+  select distinct on (p.fingerprint)
+    p.fingerprint,
+    case when p.for_ms is null then 'disabled' else 'cooling' end,
+    clock_timestamp() + make_interval(secs => greatest(p.for_ms, 0) / 1000.0),
+    g.row_version,
+    left(p.reason, 500),
+    clock_timestamp()
+  from jsonb_to_recordset(park_keys.p_keys) as p (fingerprint text, reason text, for_ms bigint)
+  join (
+    select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
+    from public.gemini_api as r
+    group by 1
+  ) as g using (fingerprint)
+  order by p.fingerprint, (p.for_ms is null) desc, p.for_ms desc
+  on conflict (fingerprint) do update
+  set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
+    changed_at = excluded.changed_at
+  where k.row_version is distinct from excluded.row_version
+    or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until))
+$$;
+comment on function leadhook.park_keys(jsonb) is
+  'Lets keys rest for for_ms, or, where that is null, until their row in gemini_api changes. Fingerprints that nobody has any more are ignored.';
+revoke all on function leadhook.park_keys(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.park_keys(jsonb) to service_role;
+
+create or replace function leadhook.confirm_keys(p_fingerprints text[])
+returns void
+language sql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  insert into leadhook.api_keys as k (fingerprint, state, row_version, changed_at)
+  select g.fingerprint, 'healthy', g.row_version, clock_timestamp()
+  from (
+    select
+      leadhook.key_fingerprint(r.api_key) as fingerprint,
+      max(r.xmin::text) as row_version,
+      array_agg(r.xmin::text) as row_versions
+    from public.gemini_api as r
+    group by 1
+  ) as g
+  where g.fingerprint = any (confirm_keys.p_fingerprints) and not exists (
+    select from leadhook.api_keys as s
+    where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions))
+      and (s.state <> 'cooling' or s.until > clock_timestamp())
+  )
+  on conflict (fingerprint) do update
+  set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, changed_at = excluded.changed_at
+  where k.row_version is distinct from excluded.row_version and k.row_version is not null
+    or k.state = 'cooling' and k.until <= clock_timestamp()
+$$;
+comment on function leadhook.confirm_keys(text[]) is
+  'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. Writes nothing where nothing is news.';
+revoke all on function leadhook.confirm_keys(text[]) from public, anon, authenticated;
+grant execute on function leadhook.confirm_keys(text[]) to service_role;
 
 create or replace function public.leadhook_admission()
 returns jsonb

@@ -1,0 +1,776 @@
+-- Purpose: what people and the service's own checks ask: is the database able to work (leadhook_status), where does a lead stand and why
+--          (leadhook_explain), what did the model answer (leadhook_answers), how much of everything is there (figures), who works (workers).
+-- Facts, not judgements: the words are the service's (leadhook.domain.standing). Every count ends at 1000: the question is whether there are
+-- any, and whether there are many. It goes by an index, as a scan of a million jobs of which none is in that state would not end sooner.
+-- Figures are counted now and then by whichever claim or sweep comes by, and handed out with every reply, so that no scrape asks the database.
+-- Planner flags: see apply_outbox.sql.
+
+set local check_function_bodies = off;
+
+-- Called at the end of a claim or sweep, whose rollback takes it back: what is noted has succeeded.
+create or replace function leadhook.note_worker(p_worker text, p_what text)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+begin
+  -- The installer sweeps once and is no service.
+  if coalesce(p_worker, '') in ('', 'leadhook install') or exists (
+    select from leadhook.workers as w
+    where w.worker = p_worker and case p_what when 'claim' then w.claimed_at else w.swept_at end between v_now - interval '5 seconds' and v_now
+  ) then
+    return;
+  end if;
+  if p_what = 'sweep' then
+    delete from leadhook.workers as w where greatest(w.claimed_at, w.swept_at) < v_now - interval '1 day';
+  end if;
+  insert into leadhook.workers as w (worker, claimed_at, swept_at)
+  values (p_worker, case p_what when 'claim' then v_now end, case p_what when 'sweep' then v_now end)
+  on conflict (worker) do update
+  set claimed_at = coalesce(excluded.claimed_at, w.claimed_at), swept_at = coalesce(excluded.swept_at, w.swept_at);
+end
+$$;
+comment on function leadhook.note_worker(text, text) is 'Notes that this process has claimed or swept (p_what: claim, sweep), at most every 5 s.';
+revoke all on function leadhook.note_worker(text, text) from public, anon, authenticated;
+grant execute on function leadhook.note_worker(text, text) to service_role;
+
+-- security definer: service_role may not read Vault. It learns whether a value is there, never the value.
+-- Vault and pg_net are optional: whatever they raise must not keep anybody from the rest of the status.
+create or replace function leadhook.ring_settings(out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  url_set := false;
+  secret_set := false;
+  pg_net := exists (
+    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+  );
+  if to_regclass('vault.decrypted_secrets') is null then
+    return;
+  end if;
+  select
+    coalesce(bool_or(s.name = 'leadhook_ring_url'), false),
+    coalesce(bool_or(s.name = 'leadhook_ring_secret'), false)
+  into url_set, secret_set
+  from vault.decrypted_secrets as s
+  where s.name in ('leadhook_ring_url', 'leadhook_ring_secret') and btrim(s.decrypted_secret, E' \t\r\n') <> '';
+exception when assert_failure or others then
+  -- Not the message, which may quote what could not be decrypted.
+  vault_error := sqlstate;
+end
+$$;
+comment on function leadhook.ring_settings() is
+  'Whether pg_net is there and Vault holds the ring''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
+revoke all on function leadhook.ring_settings() from public, anon, authenticated;
+grant execute on function leadhook.ring_settings() to service_role;
+
+create or replace function leadhook.key_states(
+  out total bigint, out healthy bigint, out untried bigint, out cooling bigint, out disabled bigint, out next_return_at timestamptz
+)
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  with keys as (
+    select
+      leadhook.key_fingerprint(g.api_key) as fingerprint,
+      array_agg(g.xmin::text) as row_versions
+    from public.gemini_api as g
+    where btrim(g.api_key, E' \t\r\n') <> ''
+    group by 1
+  ),
+  parked as (
+    select s.state, s.until
+    from keys as k
+    join leadhook.api_keys as s on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = any (k.row_versions))
+    where s.state = 'disabled' or (s.state = 'cooling' and s.until > clock_timestamp())
+  )
+  select
+    (select count(*) from keys),
+    (select count(*) from leadhook.healthy_keys()),
+    (select count(*) from leadhook.healthy_keys() as h where not h.tried),
+    count(*) filter (where p.state = 'cooling'),
+    count(*) filter (where p.state = 'disabled'),
+    min(p.until) filter (where p.state = 'cooling')
+  from parked as p
+$$;
+comment on function leadhook.key_states() is
+  'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call '
+  'has succeeded with yet.';
+revoke all on function leadhook.key_states() from public, anon, authenticated;
+grant execute on function leadhook.key_states() to service_role;
+
+create or replace function leadhook.parked_keys()
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  select coalesce(jsonb_agg(to_jsonb(p) order by p.until nulls last, p.fingerprint), '[]')
+  from (
+    select s.fingerprint, case when s.state = 'cooling' then s.until end as until, s.reason
+    from leadhook.api_keys as s
+    where (s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp())
+      and exists (
+        select from public.gemini_api as g
+        where leadhook.key_fingerprint(g.api_key) = s.fingerprint
+          and (s.row_version is null or s.row_version = g.xmin::text)
+      )
+    order by s.until nulls last, s.fingerprint
+    limit 20
+  ) as p
+$$;
+comment on function leadhook.parked_keys() is 'The first 20 keys that may not be used, by fingerprint: until when (null: until its row changes) and why.';
+revoke all on function leadhook.parked_keys() from public, anon, authenticated;
+grant execute on function leadhook.parked_keys() to service_role;
+
+-- tgtype: 4 insert, 8 delete, 16 update, 32 truncate.
+create or replace function leadhook.trigger_states()
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select jsonb_object_agg(w.relation, coalesce(h.events, 0) & w.events = w.events)
+  from (values ('all_leads', 60), ('lead_details', 60), ('prompts', 20), ('gemini_api', 20)) as w (relation, events)
+  left join lateral (
+    select bit_or(t.tgtype::int) as events
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+    where t.tgrelid = to_regclass('public.' || w.relation) and t.tgenabled in ('O', 'A') and f.pronamespace = 'leadhook'::regnamespace
+  ) as h on true
+$$;
+comment on function leadhook.trigger_states() is 'For each watched table, whether enabled triggers of ours see all that matters.';
+revoke all on function leadhook.trigger_states() from public, anon, authenticated;
+grant execute on function leadhook.trigger_states() to service_role;
+
+create or replace function leadhook.gate_states()
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  return jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(to_jsonb(p)), '[]')
+      from (
+        select a.user_id, a.tag, a.actor, a.reason, a.paused_at from leadhook.pauses as a order by a.user_id nulls first, a.tag nulls first limit 20
+      ) as p
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+      from (
+        select
+          l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
+          l.daily_usd = 0 or coalesce(l.needed_usd > l.daily_usd, false) as too_small
+        from leadhook.budgets_left(clock_timestamp()) as l
+        order by l.user_id nulls first
+        limit 20
+      ) as b
+    ),
+    'spend', (
+      select jsonb_build_object(
+        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
+        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
+      )
+      from leadhook.spend as s
+      where s.day = (now() at time zone 'UTC')::date
+    )
+  );
+end
+$$;
+comment on function leadhook.gate_states() is 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
+revoke all on function leadhook.gate_states() from public, anon, authenticated;
+grant execute on function leadhook.gate_states() to service_role;
+
+create or replace function public.leadhook_status()
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_keys jsonb;
+  v_parked_keys jsonb;
+begin
+  begin
+    v_keys := (select to_jsonb(k) from leadhook.key_states() as k);
+    v_parked_keys := leadhook.parked_keys();
+  exception when undefined_table or undefined_column or insufficient_privilege then
+    v_keys := '{"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": null}';
+    v_parked_keys := '[]';
+  end;
+  return (
+    select jsonb_build_object(
+      'schema', (select max(m.name) from leadhook.migrations as m where m.name not like 'functions/%'),
+      'backlog', c.backlog,
+      'first_round_finished_at', c.first_round_finished_at,
+      'touches', (select count(*) from (select from leadhook.touches as t limit 1000) as n),
+      'keys', v_keys,
+      'parked_keys', v_parked_keys,
+      'triggers', leadhook.trigger_states(),
+      'ring', to_jsonb(r),
+      'jobs', jsonb_build_object(
+        'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),
+        'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 1000) as n),
+        'leased', (select count(*) from (select from leadhook.jobs as j where j.state = 'leased' limit 1000) as n),
+        'done', (select count(*) from (select from leadhook.jobs as j where j.state = 'done' limit 1000) as n),
+        'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
+        'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
+      )
+    ) || leadhook.gate_states() || leadhook.waiting_work(clock_timestamp())
+    from leadhook.controls as c
+    cross join leadhook.ring_settings() as r
+  );
+end
+$$;
+comment on function public.leadhook_status() is 'What /ready tells of the database. Needs neither pg_net nor Vault nor the application''s tables.';
+revoke all on function public.leadhook_status() from public, anon, authenticated;
+grant execute on function public.leadhook_status() to service_role;
+
+create or replace function leadhook.describe_job(p_lead_id text)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  select jsonb_build_object(
+    'state', j.state, 'slow', j.slow, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
+    'lease_until', j.lease_until, 'available_at', j.available_at, 'eligible_at', j.eligible_at, 'found_by', j.found_by,
+    'replay_id', j.replay_id, 'replay_after', j.replay_after, 'paid', j.paid is not null, 'error_code', j.error_code,
+    'reason', j.reason, 'finished_at', j.finished_at
+  )
+  from leadhook.jobs as j
+  where j.lead_id = describe_job.p_lead_id
+$$;
+comment on function leadhook.describe_job(text) is 'The lead''s job without its claim token; null where there is none.';
+revoke all on function leadhook.describe_job(text) from public, anon, authenticated;
+grant execute on function leadhook.describe_job(text) to service_role;
+
+create or replace function leadhook.describe_history(p_lead_id text)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  with attempts as materialized (
+    select
+      t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.model, t.prompt_version, t.calls,
+      t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
+      t.first_call_ms, t.model_ms, t.finished_at
+    from leadhook.attempts as t
+    where t.lead_id = describe_history.p_lead_id
+    order by t.id desc
+    limit 20
+  ),
+  verdicts as (
+    select
+      v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags, v.model, v.prompt_version,
+      v.input_version, v.written, v.created_at
+    from leadhook.verdicts as v
+    where v.lead_id = describe_history.p_lead_id
+    order by v.run desc
+    limit 20
+  ),
+  replays as (
+    select r.id, r.actor, r.reason, r.created_at
+    from leadhook.replays as r
+    where r.id in (
+      select a.replay_id from attempts as a
+      union all
+      select unnest(array[j.replay_id, j.replay_after]) from leadhook.jobs as j where j.lead_id = describe_history.p_lead_id
+    )
+  )
+  select jsonb_build_object(
+    'attempts', (select coalesce(jsonb_agg(to_jsonb(a) - 'id' order by a.id desc), '[]') from attempts as a),
+    'verdicts', (select coalesce(jsonb_agg(to_jsonb(v) order by v.run desc), '[]') from verdicts as v),
+    'replays', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id desc), '[]') from replays as r)
+  )
+$$;
+comment on function leadhook.describe_history(text) is
+  'The last 20 attempts and verdicts of a lead, newest first, and the replays that it belongs to.';
+revoke all on function leadhook.describe_history(text) from public, anon, authenticated;
+grant execute on function leadhook.describe_history(text) to service_role;
+
+create or replace function leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  with oldest as materialized (
+    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at, t.not_before, t.xact
+    from leadhook.touches as t
+    order by t.id
+    limit 20000
+  ),
+  concerned as (
+    select o.kind, o.prompts_inserted, min(o.touched_at) as touched_at,
+      bool_and(o.not_before is not null) as put_back, (array_agg(o.xact order by o.touched_at))[1] as xact
+    from oldest as o
+    where case o.kind
+      when 'leads' then pending_touches.p_lead_id = any (o.lead_ids)
+      when 'prompts' then o.user_id = pending_touches.p_user_id and o.tag = pending_touches.p_tag and o.after_lead < pending_touches.p_lead_id
+      else o.after_lead < pending_touches.p_lead_id
+    end
+    group by o.kind, o.prompts_inserted
+  )
+  select jsonb_build_object(
+    'total', (select count(*) from (select from oldest as o limit 1000) as n),
+    'of_lead', (select coalesce(jsonb_agg(to_jsonb(c) order by c.touched_at), '[]') from concerned as c)
+  )
+$$;
+comment on function leadhook.pending_touches(text, uuid, text) is
+  'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
+revoke all on function leadhook.pending_touches(text, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.pending_touches(text, uuid, text) to service_role;
+
+create or replace function leadhook.place_in_queue(p_lead_id text, p_now timestamptz)
+returns jsonb
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_job record;
+begin
+  select j.slow, j.user_id, j.tag, j.available_at into v_job from leadhook.jobs as j where j.lead_id = p_lead_id and j.state = 'ready';
+  return jsonb_build_object(
+    'ahead', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.available_at < least(v_job.available_at, p_now)
+        order by j.available_at
+        limit 1000
+      ) as n
+    ),
+    'ahead_in_lane', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.user_id = v_job.user_id and j.tag = v_job.tag
+          and j.available_at <= p_now and (j.available_at, j.lead_id) < (v_job.available_at, p_lead_id)
+        order by j.available_at, j.lead_id
+        limit 1000
+      ) as n
+    ),
+    'fresh_ahead', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where v_job.slow and j.state = 'ready' and not j.slow and j.available_at <= p_now
+        order by j.available_at
+        limit 1000
+      ) as n
+    ),
+    'leased', (
+      select count(*)
+      from (select from leadhook.jobs as j where j.state = 'leased' and j.lease_until > p_now order by j.lease_until limit 1000) as n
+    ),
+    'finished_last_minute', (
+      select count(*)
+      from (
+        select from leadhook.attempts as t
+        where t.finished_at > p_now - interval '1 minute' and t.outcome <> 'lease_expired'
+        order by t.finished_at
+        limit 1000
+      ) as n
+    )
+  );
+end
+$$;
+comment on function leadhook.place_in_queue(text, timestamptz) is
+  'How many are ready before this lead in all, in its own lane (user_id, tag), and, where it is slow, among the fresh; whether anybody works.';
+revoke all on function leadhook.place_in_queue(text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.place_in_queue(text, timestamptz) to service_role;
+
+create or replace function leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamptz)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  select jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'user_id', p.user_id, 'tag', p.tag, 'actor', p.actor, 'reason', p.reason, 'paused_at', p.paused_at
+      ) order by p.user_id nulls first, p.tag nulls first), '[]')
+      from leadhook.pauses as p
+      where p.user_id is null or p.user_id = describe_gates.p_user_id and (p.tag is null or p.tag = describe_gates.p_tag)
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
+      from leadhook.budgets_left(describe_gates.p_now) as b
+      where b.user_id is null or b.user_id = describe_gates.p_user_id
+    )
+  )
+$$;
+comment on function leadhook.describe_gates(uuid, text, timestamptz) is
+  'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
+revoke all on function leadhook.describe_gates(uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.describe_gates(uuid, text, timestamptz) to service_role;
+
+-- Evidence only: its absence, or a pg_net that looks different, must not stop the explanation.
+create or replace function leadhook.ring_answers(p_request_ids bigint[])
+returns table (request_id bigint, created timestamptz, status_code int, error text, timed_out boolean, queued boolean)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  if to_regclass('net._http_response') is not null then
+    return query
+      select h.id, h.created, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
+      from net._http_response as h
+      where h.id = any (p_request_ids);
+  end if;
+  if to_regclass('net.http_request_queue') is not null then
+    return query
+      select q.id, null::timestamptz, null::int, null::text, false, true
+      from net.http_request_queue as q
+      where q.id = any (p_request_ids);
+  end if;
+exception when assert_failure or others then
+  return;
+end
+$$;
+comment on function leadhook.ring_answers(bigint[]) is 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
+revoke all on function leadhook.ring_answers(bigint[]) from public, anon, authenticated;
+grant execute on function leadhook.ring_answers(bigint[]) to service_role;
+
+-- A ring does not carry its leads. While the touch is there, the transaction that wrote both names its ring; later only the time is left.
+-- pg_net numbers its requests anew after a restart, and dates an answer from the begin of its own transaction: hence the minute.
+create or replace function leadhook.find_rings(p_at timestamptz, p_xact xid8)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  with near as materialized (
+    select r.id, r.request_id, r.cause, r.leads, r.rung_at, r.status_code, r.error
+    from leadhook.rings as r
+    where case
+      when find_rings.p_xact is not null then r.xact = find_rings.p_xact
+      else r.rung_at > find_rings.p_at - interval '5 s'
+    end and r.rung_at between find_rings.p_at - interval '1 hour' and find_rings.p_at + interval '5 s'
+    order by abs(extract(epoch from r.rung_at - find_rings.p_at)), r.id
+    limit 5
+  )
+  select coalesce(jsonb_agg(
+    jsonb_build_object(
+      'cause', n.cause,
+      'leads', n.leads,
+      'rung_at', n.rung_at,
+      'sent', n.request_id is not null,
+      'status_code', coalesce(n.status_code, h.status_code),
+      'error', coalesce(n.error, h.error),
+      'timed_out', coalesce(h.timed_out, n.error = 'timed out', false),
+      'queued', coalesce(h.queued, false)
+    )
+    order by abs(extract(epoch from n.rung_at - find_rings.p_at)), n.id
+  ), '[]')
+  from near as n
+  left join leadhook.ring_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
+    on h.request_id = n.request_id and (h.queued or h.created > n.rung_at - interval '1 minute')
+$$;
+comment on function leadhook.find_rings(timestamptz, xid8) is
+  'Up to five rings of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
+revoke all on function leadhook.find_rings(timestamptz, xid8) from public, anon, authenticated;
+grant execute on function leadhook.find_rings(timestamptz, xid8) to service_role;
+
+create or replace function leadhook.dashboard_webhooks()
+returns text[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(distinct c.relname::text order by c.relname::text), '{}')
+  from pg_catalog.pg_trigger as t
+  join pg_catalog.pg_class as c on c.oid = t.tgrelid
+  join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+  join pg_catalog.pg_namespace as s on s.oid = f.pronamespace
+  where c.relnamespace = 'public'::regnamespace and c.relname in ('all_leads', 'lead_details', 'prompts')
+    and t.tgenabled in ('O', 'A') and s.nspname = 'supabase_functions' and f.proname = 'http_request'
+$$;
+comment on function leadhook.dashboard_webhooks() is 'The watched tables that have a plain webhook from Supabase''s dashboard.';
+revoke all on function leadhook.dashboard_webhooks() from public, anon, authenticated;
+grant execute on function leadhook.dashboard_webhooks() to service_role;
+
+create or replace function public.leadhook_explain(p_lead_id text)
+returns json
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_judged record;
+  v_failure text;
+  v_job jsonb := leadhook.describe_job(p_lead_id);
+  v_touches jsonb;
+  v_keys jsonb;
+begin
+  if coalesce(p_lead_id, '') = '' then
+    raise exception 'p_lead_id is missing' using errcode = 'PT400';
+  end if;
+  begin
+    select e.* into v_judged from leadhook.judge_eligibility(array[p_lead_id]) as e;
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    v_failure := left(sqlerrm, 500);
+    select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_judged;
+  end;
+  v_touches := leadhook.pending_touches(p_lead_id, v_judged.user_id, v_judged.tag);
+  begin
+    v_keys := (select to_jsonb(k) from leadhook.key_states() as k) || jsonb_build_object('parked', leadhook.parked_keys());
+  exception when undefined_table or undefined_column or insufficient_privilege then
+    v_keys := '{}';
+  end;
+  return (
+    select json_build_object(
+      'lead_id', p_lead_id,
+      'now', v_now,
+      'eligibility', case when v_failure is null then to_jsonb(v_judged) end,
+      'failure', v_failure,
+      'answered', r.answer is not null,
+      'answer', r.answer,
+      'tags_of_user', case when v_judged.has_prompts is false then (
+        select coalesce(jsonb_agg(distinct p.tag), '[]')
+        from (select p.tag from public.prompts as p where p.user_id = v_judged.user_id limit 20) as p
+      ) else '[]' end,
+      'job', v_job,
+      'touches', v_touches,
+      'queue', leadhook.place_in_queue(p_lead_id, v_now),
+      'keys', v_keys,
+      'pauses', g.gates -> 'pauses',
+      'budgets', g.gates -> 'budgets',
+      'rings', leadhook.find_rings(
+        coalesce(v_touches #>> '{of_lead,0,touched_at}', v_job ->> 'eligible_at')::timestamptz,
+        (v_touches #>> '{of_lead,0,xact}')::xid8
+      ),
+      'triggers', leadhook.trigger_states(),
+      'dashboard_webhooks', leadhook.dashboard_webhooks(),
+      'ring', to_jsonb(s),
+      'backlog', c.backlog,
+      'first_round_finished_at', c.first_round_finished_at,
+      'max_attempts', c.max_attempts,
+      'attempts', h.history -> 'attempts',
+      'verdicts', h.history -> 'verdicts',
+      'replays', h.history -> 'replays'
+    )
+    from leadhook.controls as c
+    cross join leadhook.ring_settings() as s
+    cross join leadhook.describe_history(p_lead_id) as h (history)
+    cross join leadhook.describe_gates(v_judged.user_id, v_judged.tag, v_now) as g (gates)
+    left join lateral (
+      select jsonb_build_object(
+        'score', l.score, 'should_contact', l.should_contact, 'response', left(l.response::text, 20000), 'subject', left(l.subject::text, 2000),
+        'message', left(l.message::text, 20000)
+      ) as answer
+      from public.llm_response as l
+      where l.lead_id = p_lead_id
+      order by l.tag is not distinct from v_judged.tag desc, l::text
+      limit 1
+    ) as r on true
+  );
+end
+$$;
+comment on function public.leadhook_explain(text) is
+  'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending touches, place in the '
+  'queue, keys, the rings around its change with pg_net''s answers, triggers, attempts, verdicts, replays. Changes nothing.';
+revoke all on function public.leadhook_explain(text) from public, anon, authenticated;
+grant execute on function public.leadhook_explain(text) to service_role;
+
+create or replace function public.leadhook_answers(
+  p_user_id uuid default null,
+  p_tag text default null,
+  p_min_score int default null,
+  p_since timestamptz default null,
+  p_limit int default 20
+)
+returns json
+language plpgsql
+stable
+security invoker
+set search_path = ''
+set jit = off
+set plan_cache_mode = force_custom_plan
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_lead_ids text[];
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception using errcode = 'PT400', message = 'p_limit must be 1 to 1000';
+  end if;
+  -- One more than is asked for: whether there are more.
+  v_lead_ids := array(
+    select v.lead_id
+    from leadhook.verdicts as v
+    join leadhook.jobs as j on j.lead_id = v.lead_id
+    where (p_user_id is null or j.user_id = p_user_id)
+      and (p_tag is null or j.tag = p_tag)
+      and (p_min_score is null or v.score >= p_min_score)
+      and (p_since is null or v.created_at >= p_since)
+      and not exists (select from leadhook.verdicts as n where n.lead_id = v.lead_id and n.run > v.run)
+    order by v.created_at desc, v.lead_id
+    limit p_limit + 1
+  );
+  return (
+    with known as materialized (
+      select distinct a.lead_id from public.all_leads as a where a.lead_id = any (v_lead_ids)
+    ),
+    details as materialized (
+      select distinct on (d.lead_id) d.lead_id, left(d.name::text, 200) as name
+      from public.lead_details as d
+      where d.lead_id = any (v_lead_ids)
+      order by d.lead_id, (d.sent_to_llm is not true) desc, d::text desc
+    ),
+    newest as (
+      select distinct on (v.lead_id)
+        v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags,
+        v.model, v.prompt_version, v.written, v.created_at
+      from leadhook.verdicts as v
+      join leadhook.jobs as j on j.lead_id = v.lead_id
+      -- Who was deleted is gone from here before the next claim has looked at it.
+      join known as k on k.lead_id = v.lead_id
+      left join details as d on d.lead_id = v.lead_id
+      where v.lead_id = any (v_lead_ids[:p_limit])
+      order by v.lead_id, v.run desc
+    )
+    select json_build_object(
+      'now', clock_timestamp(),
+      'answers', coalesce(json_agg(to_jsonb(n) order by n.created_at desc, n.lead_id), '[]'),
+      'has_more', cardinality(v_lead_ids) > p_limit
+    )
+    from newest as n
+  );
+end
+$$;
+comment on function public.leadhook_answers(uuid, text, int, timestamptz, int) is
+  'The newest answer of each lead, the newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. written: '
+  'whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
+revoke all on function public.leadhook_answers(uuid, text, int, timestamptz, int) from public, anon, authenticated;
+grant execute on function public.leadhook_answers(uuid, text, int, timestamptz, int) to service_role;
+
+-- Every count ends at 10,000 and goes by an index: beyond that the question is for a person with a query.
+create or replace function leadhook.count_figures(p_now timestamptz)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+  v_keys jsonb;
+begin
+  begin
+    v_keys := (
+      select jsonb_build_object('healthy', k.healthy, 'cooling', k.cooling, 'disabled', k.disabled) from leadhook.key_states() as k
+    );
+  exception when undefined_table or undefined_column or insufficient_privilege then
+    v_keys := '{"healthy": 0, "cooling": 0, "disabled": 0}';
+  end;
+  return jsonb_build_object(
+    'jobs', jsonb_build_object(
+      'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 10000) as n),
+      'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 10000) as n),
+      'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 10000) as n),
+      'leased', (select count(*) from (select from leadhook.jobs as j where j.state = 'leased' limit 10000) as n),
+      'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 10000) as n)
+    ),
+    'oldest_ready_ms', (
+      select jsonb_object_agg(o.lane, coalesce(greatest(0, floor(extract(epoch from p_now - o.since) * 1000)), 0)::bigint)
+      from (values
+        ('fresh', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and not j.slow and isfinite(j.available_at))),
+        ('slow', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and j.slow and isfinite(j.available_at)))
+      ) as o (lane, since)
+    ),
+    'touches', (select count(*) from (select from leadhook.touches as t limit 10000) as n),
+    'keys', v_keys
+  );
+end
+$$;
+comment on function leadhook.count_figures(timestamptz) is 'Counts what operators watch; some milliseconds.';
+revoke all on function leadhook.count_figures(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.count_figures(timestamptz) to service_role;
+
+-- Its callers hold leadhook.lock_drain(), so that two never count at once.
+create or replace function leadhook.recent_figures(p_now timestamptz)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_last leadhook.figures;
+begin
+  select f.* into v_last from leadhook.figures as f;
+  if v_last.taken_at > p_now - interval '10 seconds' and v_last.taken_at <= p_now then
+    return v_last.figures || jsonb_build_object('age_ms', floor(extract(epoch from p_now - v_last.taken_at) * 1000)::int);
+  end if;
+  insert into leadhook.figures as f (taken_at, figures) values (p_now, leadhook.count_figures(p_now))
+  on conflict (id) do update set taken_at = excluded.taken_at, figures = excluded.figures
+  returning f.* into v_last;
+  return v_last.figures || '{"age_ms": 0}';
+end
+$$;
+comment on function leadhook.recent_figures(timestamptz) is 'The numbers that operators watch, at most 10 s old, with their age.';
+revoke all on function leadhook.recent_figures(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.recent_figures(timestamptz) to service_role;

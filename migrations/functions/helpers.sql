@@ -1,0 +1,147 @@
+-- Purpose: the advisory locks, and small functions that several topics share.
+
+set local check_function_bodies = off;
+
+-- Advisory locks, all of them. The functions hold theirs until the transaction ends, and may be called again within it.
+--
+--   lock_claims()     (727201, 1)  What may be handed out: ready jobs, pauses, what is left of the budgets.
+--                                  Held by leadhook_claim and leadhook_process_begin, and by every change of a pause or a budget.
+--   lock_drain()      (727201, 2)  Which leads are eligible: they are judged by one transaction at a time.
+--                                  Held by every drain, claim, on-demand request, sweep, replay, stop of a replay and release of a backlog.
+--   try_lock_sweep()  (727201, 3)  The sweep's position in leadhook.controls. Held by leadhook_sweep, which never waits for it: without
+--                                  the lock it sweeps nothing.
+--   install/turn.py   (727201, 4)  The definition of the database. Held by the session of an installer, which tries again and again;
+--                                  there is no function, because the installer takes it before this schema exists.
+--
+-- Order: lock_claims or try_lock_sweep, then lock_drain, then rows of jobs. A transaction that holds lock_drain takes no other advisory
+-- lock, so that these never deadlock. The caller's lock_timeout bounds each wait (55P03).
+create or replace function leadhook.lock_claims()
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(727201, 1);
+end
+$$;
+comment on function leadhook.lock_claims() is
+  'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
+revoke all on function leadhook.lock_claims() from public, anon, authenticated;
+grant execute on function leadhook.lock_claims() to service_role;
+
+create or replace function leadhook.lock_drain()
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(727201, 2);
+end
+$$;
+comment on function leadhook.lock_drain() is
+  'Waits until no other transaction judges which leads are eligible, and keeps others waiting until this one ends.';
+revoke all on function leadhook.lock_drain() from public, anon, authenticated;
+grant execute on function leadhook.lock_drain() to service_role;
+
+create or replace function leadhook.try_lock_sweep()
+returns boolean
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  return pg_catalog.pg_try_advisory_xact_lock(727201, 3);
+end
+$$;
+comment on function leadhook.try_lock_sweep() is 'False while another transaction sweeps; true keeps others from sweeping until this one ends.';
+revoke all on function leadhook.try_lock_sweep() from public, anon, authenticated;
+grant execute on function leadhook.try_lock_sweep() to service_role;
+
+create or replace function leadhook.warn(p_words text)
+returns void
+language plpgsql
+security invoker
+set search_path = pg_catalog, pg_temp
+set client_min_messages = 'error'
+as $$
+begin
+  raise warning 'leadhook: %', p_words;
+end
+$$;
+comment on function leadhook.warn(text) is
+  'Writes to the server''s log and to nobody else. `raise log` would write the application''s whole statement beside it, leads and all.';
+revoke all on function leadhook.warn(text) from public, anon, authenticated;
+
+-- Errors of the installation, of concurrency, of resources and of the operator say nothing of a lead: they end the claim, and the touches stay.
+create or replace function leadhook.blames_the_lead(p_sqlstate text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select left(p_sqlstate, 2) not in ('08', '0A', '25', '28', '3D', '3F', '40', '42', '53', '55', '57', '58') and p_sqlstate <> 'XX000'
+$$;
+revoke all on function leadhook.blames_the_lead(text) from public, anon, authenticated;
+grant execute on function leadhook.blames_the_lead(text) to service_role;
+
+create or replace function leadhook.next_day(p_now timestamptz)
+returns timestamptz
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
+$$;
+comment on function leadhook.next_day(timestamptz) is 'The next midnight in UTC, when every budget begins anew.';
+revoke all on function leadhook.next_day(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.next_day(timestamptz) to service_role;
+
+create or replace function leadhook.key_fingerprint(p_api_key text)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select left(encode(sha256(convert_to(btrim(key_fingerprint.p_api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16)
+$$;
+comment on function leadhook.key_fingerprint(text) is
+  'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
+revoke all on function leadhook.key_fingerprint(text) from public, anon, authenticated;
+grant execute on function leadhook.key_fingerprint(text) to service_role;
+
+-- The statement's timer fires once. A call that it has stopped must end: whatever it went on with could not be stopped again.
+create or replace function leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text)
+returns boolean
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select p_schema = 'leadhook' or p_sqlstate = '57014' and p_context !~ '^[^\n]* RAISE(\n|$)'
+$$;
+comment on function leadhook.ends_the_call(text, text, text) is
+  'Whether an error, with its context and schema, is about the whole call and no lead: the statement was stopped (and 57014 not raised by '
+  'code of the application), or a table of leadhook refuses a row.';
+revoke all on function leadhook.ends_the_call(text, text, text) from public, anon, authenticated;
+grant execute on function leadhook.ends_the_call(text, text, text) to service_role;
+
+create or replace function leadhook.text_items(p_list jsonb)
+returns text[]
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$
+  select array(
+    select i.item
+    from jsonb_array_elements_text(case when jsonb_typeof(text_items.p_list) = 'array' then text_items.p_list else '[]' end) as i (item)
+  )
+$$;
+comment on function leadhook.text_items(jsonb) is 'The items of a list as text; empty for anything that is no list.';
+revoke all on function leadhook.text_items(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.text_items(jsonb) to service_role;
