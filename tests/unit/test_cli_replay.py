@@ -15,7 +15,6 @@ from leadhook.store import (
     ReplayedLead,
     ReplayReply,
     Replays,
-    ReplaySlice,
     ReplayStatus,
     ReplaySummary,
     Status,
