@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from leadhook.observability import logs
-from leadhook.observability.lines import Lines
+from leadhook.observability.sinks import LineQueue
 from leadhook.settings import load_settings
 
 TICK_S = 0.005
@@ -127,7 +127,7 @@ def main(order: dict[str, object], result: Path) -> None:
     assert isinstance(seconds, float)
     assert isinstance(rounds, int)
     if not order["long"]:
-        Lines.__init__.__defaults__ = (30, 30_000)  # full at once, and all the time
+        LineQueue.__init__.__defaults__ = (30, 30_000)  # full at once, and all the time
     late: dict[str, list[float]] = {}
     lost: dict[str, int] = {}
     window("good", urls, 0.2)

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from tests.conftest import poll
 from tests.log_service import LogService, listening
 
-from leadhook.observability.delivery import Delivery
-from leadhook.observability.lines import Lines
-from leadhook.observability.shipper import Shipper
+from leadhook.observability.shipping import Exporter, OtlpSink
+from leadhook.observability.sinks import LineQueue
+from leadhook.settings import load_settings
 
 TOKEN = "visibly-fake-ship-token"
 
@@ -30,12 +30,20 @@ def service() -> Iterator[LogService]:
 
 
 @contextmanager
-def shipping(url: str, *, timeout_s: float = 5, lines: Lines | None = None, compress: bool = True) -> Iterator[Shipper]:
+def shipping(
+    url: str, *, timeout_s: float = 5, lines: LineQueue | None = None, compress: bool = True
+) -> Iterator[OtlpSink]:
     """A shipper to that address, ended with the block."""
-    delivery = Delivery(
-        url, headers={"authorization": f"Bearer {TOKEN}"}, timeout_s=timeout_s, compress=compress, certificate=None
-    )
-    shipper = Shipper(delivery, lines=lines, least_pause_s=0.01, longest_pause_s=0.1, linger_s=0.05)
+    env = {
+        "SUPABASE_URL": "http://x",
+        "SUPABASE_SECRET_KEY": "visibly-fake-key",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url,
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{TOKEN}",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": str(timeout_s * 1000),
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip" if compress else "none",
+    }
+    exporter = Exporter(load_settings(env))
+    shipper = OtlpSink(exporter, lines=lines, least_pause_s=0.01, longest_pause_s=0.1, linger_s=0.05)
     try:
         yield shipper
     finally:
@@ -182,7 +190,7 @@ def test_a_service_that_comes_back_gets_what_there_was_room_for() -> None:
     with listening(LogService()) as gone:
         pass
     port = int(gone.url.split(":")[2].split("/")[0])
-    with capture_logs() as told, shipping(gone.url, lines=Lines(most=100)) as shipper:
+    with capture_logs() as told, shipping(gone.url, lines=LineQueue(most=100)) as shipper:
         shipper.put(line("first"))
         poll(lambda: shipper.trouble is not None)
         for number in range(500):

@@ -10,10 +10,8 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 
 from leadhook.doctor.finding import Finding, fault, ok, warning
-from leadhook.observability.delivery import Answer
 from leadhook.observability.events import Event
-from leadhook.observability.otlp import encode
-from leadhook.observability.shipper import open_delivery
+from leadhook.observability.shipping import Answer, Exporter, to_record
 from leadhook.settings import Settings
 
 PROVIDERS = "docs/logs.md has the settings of each provider."
@@ -51,8 +49,8 @@ async def _try_shipping(settings: Settings) -> list[Finding]:
 
 def _send(settings: Settings) -> Answer:
     line = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "event": Event.DOCTOR_ASKED}
-    delivery = open_delivery(settings)
+    exporter = Exporter(settings)
     try:
-        return delivery.send(encode([json.dumps(line).encode()], {}), settings.otel_exporter_otlp_timeout / 1000)
+        return exporter.send([to_record(json.dumps(line).encode())])
     finally:
-        delivery.close()
+        exporter.close()

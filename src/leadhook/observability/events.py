@@ -66,7 +66,7 @@ class Event(StrEnum):
     LOG_DROPPED = "log.dropped", "`lines` lines did not reach `sink`, which could not keep up or took none for a while"
     LOG_FAILED = "log.failed", "`sink` takes no lines; they wait in memory, as many as there is room for"
     LOG_REFUSED = "log.refused", "the log service refused `lines` lines for good; they are lost"
-    LOG_RECOVERED = "log.recovered", "the log service takes lines again"
+    LOG_RECOVERED = "log.recovered", "`sink` takes lines again after `down_s` seconds"
     LOG_SPOILED = "log.spoiled", "a library's record could not be put into words"
     DOCTOR_ASKED = "doctor.asked", "`leadhook doctor` tried whether a line reaches the log service"
     METRICS_LISTENING = "metrics.listening", "the metrics can be scraped"

@@ -12,9 +12,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from leadhook.observability.events import Event
-from leadhook.observability.outlets import RotatingFile
 from leadhook.observability.redaction import redactor
-from leadhook.observability.sink import Sink
+from leadhook.observability.sinks import RotatingFile, StreamSink
 
 IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 LONGEST_FIELD: Final = 200
@@ -29,7 +28,7 @@ class Journal:
     """
 
     def __init__(self) -> None:
-        self.sink: Sink | None = None
+        self.sink: StreamSink | None = None
         self._zone: tzinfo = IST
         self._at_work: set[Hashable] = set()
         self._forget_cycle()
@@ -38,7 +37,7 @@ class Journal:
         """Write there from now on; a zone that nobody knows is IST."""
         self.close(0)
         self._zone = find_zone(zone) or IST
-        self.sink = Sink("operator_file", RotatingFile(path))
+        self.sink = StreamSink("operator_file", RotatingFile(path))
 
     def close(self, timeout_s: float) -> None:
         """Write what waits, in that time."""

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import MutableMapping
+from logging.handlers import QueueHandler
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from structlog.processors import JSONRenderer, TimeStamper
@@ -21,9 +22,8 @@ from leadhook import __version__, network
 from leadhook.observability import exceptions
 from leadhook.observability.events import Event
 from leadhook.observability.journal import journal
-from leadhook.observability.outlets import Descriptor
 from leadhook.observability.redaction import redactor
-from leadhook.observability.sink import Sink
+from leadhook.observability.sinks import Descriptor, Sink, StreamSink
 from leadhook.settings import Settings
 
 QUIET: Final = (
@@ -54,46 +54,24 @@ _CONTROL: Final = {
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class LineSink(Protocol):
-    """Takes lines without waiting."""
+class _Handler(QueueHandler):
+    """Renders and redacts a record in the caller's thread and leaves the line to a sink."""
 
-    @property
-    def name(self) -> str:
-        """For metrics and events."""
-
-    @property
-    def trouble(self) -> str | None:
-        """Why it takes nothing, while it does not."""
-
-    @property
-    def dropped(self) -> int:
-        """Lines that were lost since the start."""
-
-    def put(self, line: str) -> None:
-        """Take a line."""
-
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all is out, so long at the most."""
-
-    def close(self, timeout_s: float) -> None:
-        """Get out what is left in that time, and end."""
-
-
-class _Handler(logging.Handler):
-    """Makes lines of records and hands them on."""
-
-    def __init__(self, sink: LineSink, formatter: logging.Formatter) -> None:
-        super().__init__()
+    def __init__(self, sink: Sink, formatter: logging.Formatter) -> None:
+        super().__init__(sink.lines)
         self.sink = sink
         self.setFormatter(formatter)
+        self.addFilter(_not_of_the_shipping_thread)
         self._patient_until = 0.0
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def prepare(self, record: logging.LogRecord) -> str:
         try:
-            line = self.format(record)
-        except Exception as error:  # noqa: BLE001 - to log must never fail; the inherited way prints what it was given
-            line = self.format(_spoiled(record, error))
-        self.sink.put(line)
+            return self.format(record)
+        except Exception as error:  # noqa: BLE001 - logging must never fail; the inherited way prints what it was given
+            return self.format(_spoiled(record, error))
+
+    def enqueue(self, record: Any) -> None:
+        self.sink.put(record)
         if (patience_s := self._patient_until - time.monotonic()) > 0:
             self.sink.flush(patience_s)
 
@@ -102,8 +80,13 @@ class _Handler(logging.Handler):
         self.sink.flush(WRITE_FLUSH_S)
 
     def wait_for_each(self, seconds: float) -> None:
-        """From now on, as long as that, a line is written when the call that made it returns."""
+        """For this long, a line is written by the time the call that logged it returns."""
         self._patient_until = time.monotonic() + seconds
+
+
+def _not_of_the_shipping_thread(record: logging.LogRecord) -> bool:
+    # What its libraries log of a request would be shipped by the next one, and so on without end.
+    return record.threadName != "leadhook-otlp" or record.name.startswith("leadhook.")
 
 
 _handlers: list[_Handler] = []
@@ -135,12 +118,11 @@ def configure(settings: Settings) -> None:
 
     stdout = _copy_of_stdout()
     if stdout is not None:
-        sink = Sink("stdout", stdout)
-        _handlers.append(_Handler(sink, formatter(settings.log_format)))
+        _handlers.append(_Handler(StreamSink("stdout", stdout), formatter(settings.log_format)))
     if settings.log_ship == "otlp":
-        from leadhook.observability.shipper import open_shipper  # noqa: PLC0415 - costs memory that few need
+        from leadhook.observability.shipping import Exporter, OtlpSink  # noqa: PLC0415 - takes memory that few need
 
-        _handlers.append(_Handler(open_shipper(settings), formatter("json")))
+        _handlers.append(_Handler(OtlpSink(Exporter(settings)), formatter("json")))
     if settings.log_file is not None:
         journal.open(settings.log_file, settings.log_timezone)
     root = logging.getLogger()
@@ -156,9 +138,9 @@ def troubles() -> list[str]:
     return [f"The log's sink {name} takes no lines: {trouble}." for name, trouble in found if trouble]
 
 
-def sinks() -> list[LineSink]:
+def sinks() -> list[Sink]:
     """Where lines go."""
-    own = [handler.sink for handler in _handlers]
+    own: list[Sink] = [handler.sink for handler in _handlers]
     return [*own, journal.sink] if journal.sink else own
 
 

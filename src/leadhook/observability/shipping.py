@@ -1,0 +1,314 @@
+"""Ships the log to a log service over OTLP/HTTP with OpenTelemetry's records, resource and exporter.
+
+OpenTelemetry's `BatchLogRecordProcessor` (1.45) is not used: when its queue is full it drops the oldest line without
+counting it, it drops a batch whose export failed, its shutdown takes 30 s, and it starts a thread in every forked
+child. A `Sink` queues and batches instead. The exporter's own retries are not used either: they end with its timeout of
+10 s although there is room for the lines, and they delay a shutdown. Importing this module takes memory: do so only
+where LOG_SHIP=otlp.
+"""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any, Final, Literal
+
+import requests
+import structlog
+import urllib3
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExportResult
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from requests.adapters import HTTPAdapter
+
+from leadhook import __version__, network
+from leadhook.domain.backoff import backoff
+from leadhook.observability.events import Event
+from leadhook.observability.exceptions import as_text
+from leadhook.observability.sinks import LineQueue, Sink
+from leadhook.settings import Settings
+
+LONGEST_REPLY: Final = 64 * 1024
+LONGEST_RETRY_AFTER_S: Final = 300.0
+REFUSED: Final = (400, 415, 422)
+"""The service will never take these lines."""
+OVERLOADED: Final = (408, 429, 502, 503, 504)
+"""The service will take the same lines later."""
+MOST_DENIALS: Final = 5
+"""How often the same lines are sent to a service that answers, but does not take them."""
+SEVERITIES: Final = {
+    "debug": SeverityNumber.DEBUG,
+    "info": SeverityNumber.INFO,
+    "warning": SeverityNumber.WARN,
+    "error": SeverityNumber.ERROR,
+    "critical": SeverityNumber.FATAL,
+}
+_SCOPE: Final = InstrumentationScope("leadhook", __version__)
+_RESOURCE: Final = ("service", "version")
+_INT64: Final = range(-(2**63), 2**63)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+# The exporter logs each failure, with addresses and header values; the sink reports them once, without.
+logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
+
+Meaning = Literal["accepted", "too_large", "refused", "unavailable", "denied"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The log service's answer to a request.
+
+    Attributes:
+        meaning: `accepted`; `too_large`: send smaller parts; `refused`: never; `unavailable`: later; `denied`: later
+            perhaps, once someone has fixed the settings or the service.
+        reason: in words, without anything that the service said.
+        rejected: how many lines of an accepted request were not taken.
+        retry_after_s: the least time until the next try.
+    """
+
+    meaning: Meaning
+    reason: str = ""
+    rejected: int = 0
+    retry_after_s: float = 0.0
+
+
+class NotTaken(Exception):  # noqa: N818 - not an error of ours
+    """Ends an export at once: to the exporter's eyes not a failure that is worth a retry."""
+
+
+class Adapter(HTTPAdapter):
+    """Trusts what `network` says, reads a bounded reply, and keeps the answer, of which the exporter tells little."""
+
+    def __init__(self, certificate: str | None) -> None:
+        self._trust = network.trust({"SSL_CERT_FILE": certificate} if certificate else None)
+        self.answer = Answer("refused")
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Create the connections with our trust."""
+        super().init_poolmanager(*args, ssl_context=self._trust, **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """The same through a proxy."""
+        trust = {"ssl_context": self._trust, "proxy_ssl_context": self._trust}
+        return super().proxy_manager_for(proxy, **trust, **kwargs)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Keep certifi's certificates out: they would be trusted beside ours."""
+        super().cert_verify(conn, url, verify, cert)
+        conn.ca_certs = conn.ca_cert_dir = None
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send it, and raise `NotTaken` unless the service accepted it."""
+        try:
+            response = super().send(request, *args, **(kwargs | {"verify": True}))
+            body = response.raw.read(LONGEST_REPLY)
+            if len(body) == LONGEST_REPLY:
+                response.raw.close()
+        except (requests.Timeout, urllib3.exceptions.TimeoutError):
+            self.answer = Answer("unavailable", f"no answer within {kwargs.get('timeout', 0):.3g} s")
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            self.answer = Answer("unavailable", f"no connection ({type(error).__name__})")
+        else:
+            self.answer = _read_answer(response.status_code, response.headers.get("retry-after", ""), body)
+            if self.answer.meaning == "accepted":
+                response.raw = BytesIO()
+                return response
+        raise NotTaken(self.answer.reason) from None
+
+
+class Exporter:
+    """OpenTelemetry's exporter, and what its answers mean.
+
+    It reads OpenTelemetry's other variables itself (client certificate and key, resource attributes). Those passed here
+    it reads otherwise than OpenTelemetry specifies: the timeout in seconds, and no compression by default.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        url, certificate = settings.otlp_logs_url, settings.otel_exporter_otlp_certificate
+        self._adapter = Adapter(str(certificate) if certificate else None)
+        session = requests.Session()
+        session.trust_env = False
+        if proxy := network.proxy_for(url):
+            session.proxies = {"all": proxy}
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, self._adapter)
+        self._exporter = OTLPLogExporter(
+            endpoint=url,
+            headers=settings.otlp_headers(),
+            timeout=settings.otel_exporter_otlp_timeout / 1000,
+            compression=Compression(settings.otel_exporter_otlp_compression),
+            session=session,
+        )
+        about = {
+            "service.name": "leadhook",
+            "service.version": __version__,
+            "service.instance.id": f"{socket.gethostname()}/{os.getpid()}",
+            "host.name": socket.gethostname(),
+        }
+        self._resource = Resource(about).merge(OTELResourceDetector().detect())
+
+    def send(self, records: list[LogRecord]) -> Answer:
+        """Send them once."""
+        self._adapter.answer = Answer("refused", "the lines could not be encoded")
+        batch = [ReadableLogRecord(record, self._resource, _SCOPE) for record in records]
+        if self._exporter.export(batch) is LogRecordExportResult.FAILURE and self._adapter.answer.meaning == "accepted":
+            return Answer("unavailable", "the answer could not be read")
+        return self._adapter.answer
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]  # not annotated by its authors
+
+
+class OtlpSink(Sink):
+    """Ships lines in order and holds on to a batch through an outage."""
+
+    most_lines = 512
+    most_bytes = 512 * 1024
+    """Of lines in a request, uncompressed; New Relic takes a million."""
+
+    def __init__(
+        self,
+        exporter: Exporter,
+        *,
+        lines: LineQueue | None = None,
+        least_pause_s: float = 0.5,
+        longest_pause_s: float = 60.0,
+        linger_s: float = 1.0,
+    ) -> None:
+        super().__init__("otlp", lines)
+        self._exporter = exporter
+        self._least_pause_s = least_pause_s
+        self._longest_pause_s = longest_pause_s
+        self.linger_s = linger_s
+        self._failures = 0
+        self.start()
+
+    def close(self, timeout_s: float) -> None:
+        """See `Sink`."""
+        super().close(timeout_s)
+        self._exporter.close()
+
+    def deliver(self, batch: list[bytes]) -> None:
+        """See `Sink`; what is too large is halved."""
+        parts = [[to_record(line) for line in batch]]
+        while parts:
+            part = parts.pop()
+            answer = self._send(part)
+            if answer.meaning == "too_large" and len(part) > 1:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+            elif answer.meaning in ("unavailable", "denied"):
+                self.lines.lose(len(part))
+            elif lost := answer.rejected if answer.meaning == "accepted" else len(part):
+                self.lines.lose(lost)
+                self._drops_reported += lost
+                log.warning(Event.LOG_REFUSED, sink=self.name, lines=lost, reason=answer.reason or "partial success")
+
+    def _send(self, part: list[LogRecord]) -> Answer:
+        """Until the service has decided about these lines, or was tried often enough."""
+        denials = 0
+        while True:
+            ending = self.lines.closed.is_set()
+            answer = self._exporter.send(part)
+            if answer.meaning in ("accepted", "too_large", "refused"):
+                self._failures = 0
+                if answer.meaning == "accepted":
+                    self.note_success()
+                return answer
+            self._failures += 1
+            self.note_failure(answer.reason)
+            denials += answer.meaning == "denied"
+            if ending or denials >= MOST_DENIALS:
+                return answer
+            pause_s = self._least_pause_s + backoff(self._failures, base_s=1.0, ceiling_s=self._longest_pause_s)
+            self.lines.closed.wait(max(pause_s, answer.retry_after_s))
+
+
+def to_record(line: bytes) -> LogRecord:
+    """A line of the log's JSON form as OpenTelemetry's record."""
+    fields = json.loads(line)
+    at = round(datetime.fromisoformat(fields.pop("timestamp")).timestamp() * 1_000_000) * 1000
+    level, event = fields.pop("level"), _valid(str(fields.pop("event")))
+    if told := fields.pop("exception", None):
+        fields |= {"exception.type": told[0]["exc_type"], "exception.message": told[0]["exc_value"]}
+        fields["exception.stacktrace"] = as_text(told)
+    return LogRecord(
+        timestamp=at,
+        observed_timestamp=at,
+        severity_number=SEVERITIES[level],
+        severity_text=level.upper(),
+        body=event,
+        attributes=_attributes((name, value) for name, value in fields.items() if name not in _RESOURCE),
+        event_name=None if "logger" in fields else event,
+    )
+
+
+def _attributes(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {_valid(name): _value(value) for name, value in fields if value is not None}
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case bool() | float():
+            return value
+        case int() if value in _INT64:
+            return value
+        case dict():
+            return _attributes(value.items())
+        case list():
+            return [_value(item) for item in value]
+        case _:
+            return _valid(str(value))
+
+
+def _valid(text: str) -> str:
+    """Lone surrogates are not Unicode."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _read_answer(status: int, retry_after: str, body: bytes) -> Answer:
+    phrase = f"{status} {HTTPStatus(status).phrase}" if status in {each.value for each in HTTPStatus} else f"{status}"
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:  # the exporter takes 302 for success, too
+        return Answer("accepted", rejected=_rejected(body))
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return Answer("too_large", phrase)
+    if status in REFUSED:
+        return Answer("refused", phrase)
+    meaning: Meaning = "unavailable" if status in OVERLOADED else "denied"
+    return Answer(meaning, phrase, retry_after_s=_retry_after_s(retry_after))
+
+
+def _rejected(body: bytes) -> int:
+    try:
+        answer = ExportLogsServiceResponse.FromString(body)
+    except Exception:  # noqa: BLE001 - whatever the decoder raises: services that answer in words took the lines
+        return 0
+    rejected: int = answer.partial_success.rejected_log_records
+    return max(0, rejected)
+
+
+def _retry_after_s(text: str) -> float:
+    """Seconds or a date, at most five minutes; unreadable text counts as zero."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(text)
+        except ValueError:
+            return 0.0
+        seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds()
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S) if seconds == seconds else 0.0  # noqa: PLR0124 - nan

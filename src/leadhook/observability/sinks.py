@@ -1,0 +1,291 @@
+"""Where log lines go: each sink has a bounded queue and a thread, so loggers never wait and no sink delays another."""
+
+import contextlib
+import os
+import queue
+import select
+import stat
+import threading
+import time
+from abc import abstractmethod
+from logging.handlers import QueueListener, RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import structlog
+
+from leadhook.observability.events import Event
+
+MOST_LINES: Final = 10_000
+MOST_BYTES: Final = 8 * 1024 * 1024
+LARGEST_FILE: Final = 10 * 1024 * 1024
+KEPT_FILES: Final = 5
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 5.0
+DROPS_AGAIN_S: Final = 1.0
+"""How often drops are reported while a slow reader causes them all the time."""
+FAILURE_AGAIN_S: Final = 300.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class LineQueue(queue.Queue[bytes | None]):
+    """Bounded by lines and by bytes. The newest lines are dropped and counted, so what led to the trouble is kept."""
+
+    def __init__(self, most: int = MOST_LINES, most_bytes: int = MOST_BYTES) -> None:
+        super().__init__()
+        # Reentrant, unlike the parent's lock: a finalizer or a signal handler may log while its own thread is in here.
+        self.mutex = threading.RLock()  # type: ignore[assignment]
+        self.not_empty = threading.Condition(self.mutex)
+        self.not_full = threading.Condition(self.mutex)
+        self.all_tasks_done = threading.Condition(self.mutex)
+        self.closed = threading.Event()
+        self.dropped = 0
+        self._most = most
+        self._most_bytes = most_bytes
+        self._bytes = 0
+
+    def put_nowait(self, item: bytes | None) -> None:
+        """Add the line, or count it as dropped; never waits, never raises."""
+        size = len(item or b"")
+        with self.mutex:
+            if self._qsize() >= self._most or self._bytes + size > self._most_bytes or self.closed.is_set():
+                self.dropped += 1
+            else:
+                self.put(item)
+
+    def take_more(self, most: int, most_bytes: int, linger_s: float) -> list[bytes]:
+        """Lines behind the one just taken, after waiting up to `linger_s` until there are enough for a batch."""
+        enough, enough_bytes = min(most, self._most // 2), min(most_bytes, self._most_bytes // 2)
+        with self.not_empty:
+            self.not_empty.wait_for(
+                lambda: self.closed.is_set() or self._qsize() >= enough or self._bytes >= enough_bytes, linger_s
+            )
+            taken: list[bytes] = []
+            while self.queue and self.queue[0] is not None and len(taken) < most:
+                most_bytes -= len(self.queue[0])
+                if most_bytes < 0:
+                    break
+                taken.append(self._get() or b"")
+            return taken
+
+    def lose(self, count: int) -> None:
+        """Count lines that were taken and could not be delivered."""
+        with self.mutex:
+            self.dropped += count
+
+    def close(self) -> None:
+        """Accept no more lines, and end the thread after those that wait."""
+        self.closed.set()
+        self.put(None)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is delivered, at most this long."""
+        with self.all_tasks_done:
+            return self.all_tasks_done.wait_for(lambda: not self.unfinished_tasks, timeout_s)
+
+    def _put(self, item: bytes | None) -> None:
+        super()._put(item)
+        self._bytes += len(item or b"")
+
+    def _get(self) -> bytes | None:
+        item = super()._get()
+        self._bytes -= len(item or b"")
+        return item
+
+
+class Sink(QueueListener):
+    """A queue and the thread that delivers its lines, in order.
+
+    Subclasses call `start` at the end of their constructor.
+
+    Attributes:
+        trouble: why the sink takes no lines, while it does not.
+    """
+
+    most_lines = 1000
+    most_bytes = 64 * 1024
+    linger_s = 0.0
+
+    def __init__(self, name: str, lines: LineQueue | None = None) -> None:
+        self.name: Final = name
+        self.lines: Final = LineQueue() if lines is None else lines  # an empty one may be false
+        super().__init__(self.lines)
+        self.trouble: str | None = None
+        self._failing_since: float | None = None
+        self._failure_reported_at = 0.0
+        self._drops_reported = 0
+        self._drops_reported_at = -DROPS_AGAIN_S
+
+    @abstractmethod
+    def deliver(self, batch: list[bytes]) -> None:
+        """Deliver the lines, or count them as lost once the queue is closed."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        super().start()
+        assert self._thread is not None  # noqa: S101 - for mypy
+        self._thread.name = f"leadhook-{self.name}"
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost since the start."""
+        return self.lines.dropped
+
+    def put(self, line: str) -> None:
+        """Leave a line to the thread."""
+        self.lines.put_nowait(line.encode("utf-8", "backslashreplace"))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is delivered, at most this long."""
+        return self.lines.flush(timeout_s)
+
+    def handle(self, record: Any) -> None:
+        """Deliver this line and those behind it."""
+        batch = [record, *self.lines.take_more(self.most_lines - 1, self.most_bytes - len(record), self.linger_s)]
+        if self.trouble is None:
+            self._report_drops(DROPS_AGAIN_S)  # the batch has left room for the line that says so
+        self.deliver(batch)
+        for _ in batch[1:]:
+            self.lines.task_done()
+
+    def close(self, timeout_s: float) -> None:
+        """Deliver what is left within this time and end. A thread that hangs is left alone: it is a daemon."""
+        if self.lines.closed.is_set() or self._thread is None:
+            return
+        self.lines.close()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self.lines.lose(max(0, self.lines.unfinished_tasks - 1))  # the end mark is no line
+        self._report_drops(0)
+
+    def note_success(self) -> None:
+        """Report the end of a failure."""
+        self.trouble = None
+        if self._failing_since is not None:
+            log.warning(Event.LOG_RECOVERED, sink=self.name, down_s=round(time.monotonic() - self._failing_since))
+            self._failing_since = None
+
+    def note_failure(self, reason: str) -> None:
+        """Report a failure when it begins, and every five minutes while it lasts."""
+        self.trouble = reason
+        now = time.monotonic()
+        if self._failing_since is None or now - self._failure_reported_at >= FAILURE_AGAIN_S:
+            self._failing_since = self._failing_since or now
+            self._failure_reported_at = now
+            log.error(Event.LOG_FAILED, sink=self.name, reason=reason)
+
+    def _report_drops(self, interval_s: float) -> None:
+        count, now = self.lines.dropped - self._drops_reported, time.monotonic()
+        if count > 0 and now - self._drops_reported_at >= interval_s:
+            self._drops_reported += count
+            self._drops_reported_at = now
+            log.warning(Event.LOG_DROPPED, sink=self.name, lines=count)
+
+
+class Outlet(Protocol):
+    """What a `StreamSink` writes to, from its thread alone."""
+
+    def write(self, data: bytes) -> None:
+        """Write it all.
+
+        Raises:
+            OSError: not all was written; the next call with the same data continues at the byte that failed.
+        """
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class StreamSink(Sink):
+    """Writes lines to an outlet; a failed write is repeated until it succeeds or the sink is closed."""
+
+    def __init__(self, name: str, outlet: Outlet, lines: LineQueue | None = None) -> None:
+        super().__init__(name, lines)
+        self._outlet = outlet
+        self.start()
+
+    def deliver(self, batch: list[bytes]) -> None:
+        """See `Sink`."""
+        data = b"".join(line + b"\n" for line in batch)
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                self._outlet.write(data)
+            except OSError as error:
+                self.note_failure(os.strerror(error.errno) if error.errno else type(error).__name__)
+                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+                if self.lines.closed.wait(pause_s):
+                    return self.lines.lose(len(batch))
+            else:
+                return self.note_success()
+
+    def close(self, timeout_s: float) -> None:
+        """See `Sink`; an outlet that a write hangs in stays open."""
+        super().close(timeout_s)
+        if self._thread is not None and not self._thread.is_alive():
+            self._outlet.close()
+
+
+class Descriptor:
+    """A file descriptor of our own, e.g. a copy of stdout's.
+
+    Not `sys.stdout`: the interpreter waits for its lock at exit, and a write that no one reads holds it for ever.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._rest = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """See `Outlet`."""
+        self._rest = self._rest or bytearray(data)
+        _write(self._descriptor, self._rest)
+
+    def close(self) -> None:
+        """Close the copy."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+
+class RotatingFile(RotatingFileHandler):
+    """The standard library's rotation: `file`, then `file.1` to `file.4`; readable by its owner alone.
+
+    It is not a handler of the log: its own `emit` would print a failed write to stderr and lose the line.
+    """
+
+    def __init__(self, path: Path, *, largest: int = LARGEST_FILE, kept: int = KEPT_FILES) -> None:
+        super().__init__(path, maxBytes=largest, backupCount=kept - 1, delay=True)
+        self._rest = bytearray()
+
+    def write(self, data: bytes) -> None:
+        """See `Outlet`; rotates between two lines only."""
+        if not self._rest:
+            size = self.stream.seek(0, os.SEEK_END) if self.stream is not None and self.stream.seekable() else 0
+            if size and size + len(data) > self.maxBytes:
+                self.doRollover()
+            self._rest = bytearray(data)
+        if self.stream is None:
+            self.stream = self._open()
+        _write(self.stream.fileno(), self._rest)
+
+    def _open(self) -> Any:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return open(self.baseFilename, "a", encoding="utf-8", opener=_open_private)
+
+
+def _open_private(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not /dev/null
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _write(descriptor: int, rest: bytearray) -> None:
+    """Remove from `rest` what was written; waits for the reader, even where the descriptor is non-blocking."""
+    while rest:
+        try:
+            del rest[: os.write(descriptor, rest)]
+        except BlockingIOError:
+            select.select((), (descriptor,), ())
