@@ -99,6 +99,33 @@ def test_an_outlet_that_fails_for_good_is_let_go_at_the_end() -> None:
         poll(lambda: sink.dropped == 2)
 
 
+def test_an_outlet_that_hangs_is_left_alone_and_closed_by_its_thread() -> None:
+    """Its lines are counted as lost once, also when the write ends after all."""
+    hanging, free, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Hanging:
+        def write(self, data: bytes) -> None:
+            hanging.set()
+            free.wait(30)
+            raise OSError(errno.ENOSPC, data.decode())
+
+        def close(self) -> None:
+            closed.set()
+
+    with capture_logs() as told:
+        sink = StreamSink("stdout", Hanging())
+        sink.put("a")
+        assert hanging.wait(30)
+        sink.put("b")
+        sink.close(0.05)
+        assert (sink.dropped, closed.is_set()) == (2, False)
+        free.set()
+        assert closed.wait(30)
+
+    assert sink.dropped == 2
+    assert [each["lines"] for each in told if each["event"] == "log.dropped"] == [2]
+
+
 def test_a_file_is_its_owners_alone_and_rotates_between_lines(tmp_path: Path) -> None:
     """Mode 0600, whatever it was and whatever the umask; no line is cut, the oldest file goes."""
     path = tmp_path / "logs" / "processing.log"

@@ -197,9 +197,8 @@ class OtlpSink(Sink):
         self._failures = 0
         self.start()
 
-    def close(self, timeout_s: float) -> None:
+    def release(self) -> None:
         """See `Sink`."""
-        super().close(timeout_s)
         self._exporter.close()
 
     def deliver(self, batch: list[bytes]) -> None:

@@ -41,6 +41,7 @@ class LineQueue(queue.Queue[bytes | None]):
         self.all_tasks_done = threading.Condition(self.mutex)
         self.closed = threading.Event()
         self.dropped = 0
+        self.abandoned = False
         self._most = most
         self._most_bytes = most_bytes
         self._bytes = 0
@@ -72,7 +73,17 @@ class LineQueue(queue.Queue[bytes | None]):
     def lose(self, count: int) -> None:
         """Count lines that were taken and could not be delivered."""
         with self.mutex:
-            self.dropped += count
+            if not self.abandoned:
+                self.dropped += count
+
+    def abandon(self) -> None:
+        """Count every line that is not delivered as lost, once: its thread hangs, and nobody waits for it any more."""
+        with self.mutex:
+            self.dropped += max(0, self.unfinished_tasks - 1)  # the end mark is no line
+            self.abandoned = True
+            self.queue.clear()
+            self._bytes = 0
+            self.put(None)
 
     def close(self) -> None:
         """Accept no more lines, and end the thread after those that wait."""
@@ -140,6 +151,17 @@ class Sink(QueueListener):
         """Wait until everything is delivered, at most this long."""
         return self.lines.flush(timeout_s)
 
+    @abstractmethod
+    def release(self) -> None:
+        """Close what the thread delivered to; called from the thread as its last act."""
+
+    def dequeue(self, block: bool) -> Any:  # noqa: FBT001 - as the parent has it
+        """Return the next line, or None at the end."""
+        line: Any = super().dequeue(block)
+        if line is None:
+            self.release()
+        return line
+
     def handle(self, record: Any) -> None:
         """Deliver this line and those behind it."""
         batch = [record, *self.lines.take_more(self.most_lines - 1, self.most_bytes - len(record), self.linger_s)]
@@ -156,7 +178,7 @@ class Sink(QueueListener):
         self.lines.close()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            self.lines.lose(max(0, self.lines.unfinished_tasks - 1))  # the end mark is no line
+            self.lines.abandon()
         self._report_drops(0)
 
     def note_success(self) -> None:
@@ -220,11 +242,9 @@ class StreamSink(Sink):
             else:
                 return self.note_success()
 
-    def close(self, timeout_s: float) -> None:
-        """See `Sink`; an outlet that a write hangs in stays open."""
-        super().close(timeout_s)
-        if self._thread is not None and not self._thread.is_alive():
-            self._outlet.close()
+    def release(self) -> None:
+        """See `Sink`."""
+        self._outlet.close()
 
 
 class Descriptor:
