@@ -1,6 +1,7 @@
 """A log service that takes OTLP over HTTP, decodes it with the official types, and answers as it was told to."""
 
 import gzip
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ class LogService:
     delay_s: float = 0.0
     """Until it answers."""
     arrived_at: list[float] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    """Of the request lines; a proxy is asked for a whole URL."""
     headers: list[dict[str, str]] = field(default_factory=list)
     taken: list[LogRecord] = field(default_factory=list)
     resource: dict[str, str] = field(default_factory=dict)
@@ -49,12 +52,13 @@ class LogService:
 
 
 @contextmanager
-def listening(service: LogService, port: int = 0) -> Iterator[LogService]:
+def listening(service: LogService, port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[LogService]:
     """Serve it until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            service.targets.append(self.path)
             status, extra = service.take({name.lower(): value for name, value in self.headers.items()}, body)
             service.awake.wait(service.delay_s)
             if not status:
@@ -71,7 +75,9 @@ def listening(service: LogService, port: int = 0) -> Iterator[LogService]:
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
-    service.url = f"http://127.0.0.1:{server.server_address[1]}/v1/logs"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    service.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}/v1/logs"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -1,12 +1,21 @@
 """Lines reach a log service over OTLP/HTTP, whatever it answers; what is lost is counted and told."""
 
+import ipaddress
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsPartialSuccess,
     ExportLogsServiceResponse,
@@ -31,18 +40,24 @@ def service() -> Iterator[LogService]:
 
 @contextmanager
 def shipping(
-    url: str, *, timeout_s: float = 5, lines: LineQueue | None = None, compress: bool = True
+    url: str,
+    *,
+    timeout_s: float = 5,
+    lines: LineQueue | None = None,
+    compress: bool = True,
+    env: dict[str, str] | None = None,
 ) -> Iterator[OtlpSink]:
     """A shipper to that address, ended with the block."""
-    env = {
+    variables = {
         "SUPABASE_URL": "http://x",
         "SUPABASE_SECRET_KEY": "visibly-fake-key",
         "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url,
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{TOKEN}",
         "OTEL_EXPORTER_OTLP_TIMEOUT": str(timeout_s * 1000),
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip" if compress else "none",
+        **(env or {}),
     }
-    exporter = Exporter(load_settings(env))
+    exporter = Exporter(load_settings(variables))
     shipper = OtlpSink(exporter, lines=lines, least_pause_s=0.01, longest_pause_s=0.1, linger_s=0.05)
     try:
         yield shipper
@@ -232,3 +247,85 @@ def test_the_end_ships_what_waits(service: LogService) -> None:
 
     assert service.bodies() == ["a", "b"]
     assert shipper.dropped == 0
+
+
+def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of 127.0.0.1 that only those trust who are told to, and what serves with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a log service of our own")])
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    told, both = directory / "certificate.pem", directory / "certificate-and-key.pem"
+    told.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.NoEncryption()
+    hidden = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    both.write_bytes(told.read_bytes() + hidden)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return told, context
+
+
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_CERTIFICATE", "SSL_CERT_FILE"])
+def test_a_certificate_of_the_settings_is_trusted(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one for the log service alone, or the one for every connection."""
+    path, tls = certificate(tmp_path)
+    monkeypatch.setenv(variable, str(path))
+    with listening(LogService(), tls=tls) as service, shipping(service.url, env={variable: str(path)}) as shipper:
+        shipper.put(line("a"))
+        assert shipper.flush(10)
+
+    assert (service.bodies(), shipper.dropped) == (["a"], 0)
+
+
+def test_a_log_service_is_trusted_by_the_certificates_of_the_settings_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those for every connection do not count beside the log service's own."""
+    path, tls = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    env = {"OTEL_EXPORTER_OTLP_CERTIFICATE": certifi.where()}
+    with (
+        capture_logs() as told,
+        listening(LogService(), tls=tls) as service,
+        shipping(service.url, env=env) as shipper,
+    ):
+        shipper.put(line("a"))
+        poll(lambda: shipper.trouble is not None)
+
+    assert service.bodies() == []
+    assert shipper.dropped == 1
+    assert told[0]["reason"] == "no connection (SSLError)"
+
+
+def test_lines_go_through_the_proxy_with_its_password(service: LogService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless NO_PROXY exempts the log service."""
+    monkeypatch.setenv("HTTP_PROXY", service.url.replace("://", "://user:visibly-fake@").removesuffix("/v1/logs"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for url in ("http://logs.test/v1/logs", service.url):
+        with shipping(url) as shipper:
+            shipper.put(line("a"))
+            assert shipper.flush(10)
+
+    assert service.targets == ["http://logs.test/v1/logs", "/v1/logs"]
+    assert ["proxy-authorization" in headers for headers in service.headers] == [True, False]
+
+
+def test_resource_attributes_of_the_environment_are_sent(service: LogService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are added to ours, and replace them where both name one."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=staging,service.name=hidden")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "leads-eu")
+    with shipping(service.url) as shipper:
+        shipper.put(line("a"))
+        assert shipper.flush(10)
+
+    assert service.resource["deployment.environment"] == "staging"
+    assert service.resource["service.name"] == "leads-eu"
+    assert {"service.version", "service.instance.id", "host.name"} <= service.resource.keys()
