@@ -1,4 +1,4 @@
-"""The closed list of the events that the service logs; values go into fields, never into the name."""
+"""The closed list of the events that the service logs; values belong in fields, never in the name."""
 
 import re
 import sys
@@ -8,74 +8,84 @@ from typing import Self
 
 
 class Event(StrEnum):
-    """The name of a log line of ours. Lines without such a name come from a library and carry `logger`."""
+    """The name of a log line. Lines without such a name come from libraries and carry `logger`."""
 
     meaning: str
 
     def __new__(cls, name: str, meaning: str) -> Self:
-        """Make a member of its name and a line for people."""
+        """Create a member from its name and meaning."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.meaning = meaning
         return member
 
-    SERVICE_STARTED = "service.started", "the service is up and claims leads"
-    SERVICE_LISTENING = "service.listening", "the port is taken; requests are answered from service.started on"
-    SERVICE_WARNED = "service.warned", "a setting works but deserves a second look"
+    SERVICE_STARTED = "service.started", "the service is ready and claims leads"
+    SERVICE_LISTENING = "service.listening", "the port is bound; requests are answered from service.started on"
+    SERVICE_WARNED = "service.warned", "a setting works but is probably not what you want"
     START_FAILED = (
         "start.failed",
-        "the service could not start: `error` is the kind, `reason` the message; no lead was claimed, exit code 3",
+        "the service could not start: `error` is its kind, `reason` the message; no lead was claimed, exit code 3",
     )
-    SERVICE_STOPPING = "service.stopping", "a signal came: no new lead is taken, those at work may end within DRAIN_SEC"
-    SERVICE_STOPPED = "service.stopped", "every lead was saved or given back"
-    SERVICE_FAILED = "service.failed", "the engine broke off; the process ends so that its supervisor starts it anew"
-
-    HTTP_REQUEST = "http.request", "one request was answered"
+    SERVICE_STOPPING = (
+        "service.stopping",
+        "the process received a signal: no new lead is claimed, leads in progress may finish within DRAIN_SEC",
+    )
+    SERVICE_STOPPED = "service.stopped", "the service ended; every lead was saved or released"
+    SERVICE_FAILED = "service.failed", "the engine failed; the process exits so that its supervisor restarts it"
+    HTTP_REQUEST = "http.request", "a request was answered"
     WEBHOOK_ACCEPTED = (
         "webhook.accepted",
-        "`count` rings of the last second proved themselves, `rang` of them woke the worker; instead of their requests",
+        "`count` webhooks in the last second were authentic, `rang` of them woke the worker; replaces `http.request`",
     )
     WEBHOOK_REFUSED = (
         "webhook.refused",
-        "`count` webhooks of the last second were unproven or too large; `reasons` are told here and nowhere else",
+        "`count` webhooks in the last second were unauthenticated or too large; only this line has `reasons`",
     )
-    REPLAY_REQUESTED = "replay.requested", "an admin asked for leads to be judged again"
-    LEAD_EXPLAINED = "lead.explained", "an admin asked where a lead stands; `why` is the kind of the answer"
-    PROCESS_REQUESTED = "process.requested", "an admin had leads judged at once"
-    PROCESS_FAILED = "process.failed", "leads of a request could not be begun; the answer says why"
-    REPLAY_STOPPED = "replay.stopped", "an admin stopped a replay; what was not begun goes back to what it was"
-    REPLAY_FAILED = "replay.failed", "a slice of a replay failed; it is tried again"
+    REPLAY_REQUESTED = "replay.requested", "an admin requested a replay"
+    LEAD_EXPLAINED = "lead.explained", "an admin asked for the state of a lead; `why` is the kind of answer"
+    PROCESS_REQUESTED = "process.requested", "an admin asked for leads to be processed immediately"
+    PROCESS_FAILED = "process.failed", "leads in a request could not be started; the response has the reason"
+    REPLAY_STOPPED = (
+        "replay.stopped",
+        "an admin stopped a replay; leads that had not started return to their previous state",
+    )
+    REPLAY_FAILED = "replay.failed", "a slice of a replay failed; it is retried"
 
     CLAIM_FINISHED = "claim.finished", "the database answered a claim"
-    CLAIM_FAILED = "claim.failed", "the database did not answer a claim, or not as it should"
-    LEAD_FINISHED = "lead.finished", "one attempt at one lead ended; `outcome` says how"
-    LEASE_LOST = "lease.lost", "another process holds the lead now; nothing of it was written"
+    CLAIM_FAILED = "claim.failed", "a claim failed: the database did not answer, or its answer was invalid"
+    LEAD_FINISHED = "lead.finished", "an attempt at a lead ended; `outcome` is the result"
+    LEASE_LOST = "lease.lost", "another process holds the lead now; this process wrote nothing"
     RENEW_FAILED = "renew.failed", "leases could not be renewed; no model call starts until they are"
-    SAVE_FAILED = "save.failed", "answers could not be saved yet; they are tried again while their leases last"
-    RELEASE_FAILED = "release.failed", "leads could not be given back; they are free when their leases end"
+    SAVE_FAILED = "save.failed", "answers could not be saved; this is retried while their leases last"
+    RELEASE_FAILED = (
+        "release.failed",
+        "leads could not be released; they become available when their leases expire",
+    )
     DRAIN_OVERRUN = (
         "drain.overrun",
-        "DRAIN_SEC was over before all leads were written; their leases run out by themselves",
+        "DRAIN_SEC passed before every lead was saved; their leases expire on their own",
     )
-    SWEEP_FINISHED = "sweep.finished", "the whole database was searched once"
-    SWEEP_FAILED = "sweep.failed", "a slice of the search failed; it is tried again"
-    BRAKE_APPLIED = "brake.applied", "the model fails and not a lead: none is claimed, but one now and then to try it"
-    BRAKE_RELEASED = "brake.released", "the model answers again"
-    KEY_PARKED = "key.parked", "a Gemini key rests, because of what Google said"
-
-    LOG_DROPPED = "log.dropped", "`lines` lines did not reach `sink`, which could not keep up or took none for a while"
-    LOG_FAILED = "log.failed", "`sink` takes no lines; they wait in memory, as many as there is room for"
-    LOG_REFUSED = "log.refused", "the log service refused `lines` lines for good; they are lost"
-    LOG_RECOVERED = "log.recovered", "`sink` takes lines again after `down_s` seconds"
-    LOG_SPOILED = "log.spoiled", "a library's record could not be put into words"
-    DOCTOR_ASKED = "doctor.asked", "`leadhook doctor` tried whether a line reaches the log service"
+    SWEEP_FINISHED = "sweep.finished", "a sweep of the whole database finished"
+    SWEEP_FAILED = "sweep.failed", "a slice of a sweep failed; it is retried"
+    BRAKE_APPLIED = (
+        "brake.applied",
+        "the model is failing: claiming is suspended except for an occasional probe",
+    )
+    BRAKE_RELEASED = "brake.released", "the model answers again; claiming resumes"
+    KEY_PARKED = "key.parked", "a Gemini key is not used for a while because of Google's response"
+    LOG_DROPPED = "log.dropped", "`lines` lines did not reach `sink`, which was too slow or failing"
+    LOG_FAILED = "log.failed", "`sink` accepts no lines; they are kept in memory while there is room"
+    LOG_REFUSED = "log.refused", "the log service rejected `lines` lines permanently; they are lost"
+    LOG_RECOVERED = "log.recovered", "`sink` accepts lines again after `down_s` seconds"
+    LOG_SPOILED = "log.spoiled", "a library's log record could not be formatted"
+    DOCTOR_ASKED = "doctor.asked", "`leadhook doctor` tested whether a line reaches the log service"
     METRICS_LISTENING = "metrics.listening", "the metrics can be scraped"
-    METRICS_FAILED = "metrics.failed", "the metrics' port can't be had; the service goes on without"
-    EXCEPTION_UNCAUGHT = "exception.uncaught", "an exception that nothing caught: a defect"
+    METRICS_FAILED = "metrics.failed", "the metrics port could not be bound; the service runs without metrics"
+    EXCEPTION_UNCAUGHT = "exception.uncaught", "an uncaught exception: a defect"
 
 
 def with_table(page: str) -> str:
-    """The page with the list of events between its two marks renewed."""
+    """Return the page with a new list of events between its two marks."""
     rows = "".join(f"| `{event}` | {event.meaning} |\n" for event in Event)
     table = f"<!-- events -->\n| event | says |\n|---|---|\n{rows}<!-- /events -->"
     return re.sub(r"<!-- events -->.*<!-- /events -->", lambda _: table, page, flags=re.DOTALL)
