@@ -28,8 +28,8 @@ from leadhook.lifecycle import (
 )
 from leadhook.observability import logs, metrics
 from leadhook.observability.events import Event
+from leadhook.observability.metrics import serving_metrics
 from leadhook.observability.ring_sum import RingSum
-from leadhook.observability.scrapes import serving_metrics
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
 from leadhook.web.auth import Admins, RingAuth

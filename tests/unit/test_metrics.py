@@ -15,8 +15,7 @@ from structlog.testing import capture_logs
 from leadhook.domain.figures import Figures
 from leadhook.domain.results import Usage
 from leadhook.observability import metrics
-from leadhook.observability.metrics import REGISTRY
-from leadhook.observability.scrapes import serving_metrics
+from leadhook.observability.metrics import REGISTRY, serving_metrics
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("metrics.md", "grafana/leadhook.json", "grafana/alerts.yml")
