@@ -19,10 +19,9 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
 from leadhook import __version__, network
-from leadhook.observability import exceptions
 from leadhook.observability.events import Event
 from leadhook.observability.journal import journal
-from leadhook.observability.redaction import redactor
+from leadhook.observability.redaction import describe_exception, exception_text, redactor
 from leadhook.observability.sinks import Descriptor, Sink, StreamSink
 from leadhook.settings import Settings
 
@@ -237,7 +236,7 @@ def _describe_exception(_logger: Any, _method: str, event_dict: EventDict) -> Ev
     if given is True:
         error = sys.exception()
     if error is not None:
-        event_dict["exception"] = exceptions.describe(error)
+        event_dict["exception"] = describe_exception(error)
     return event_dict
 
 
@@ -255,7 +254,7 @@ def _show_controls(_logger: Any, _method: str, event_dict: EventDict) -> Mutable
     if told:
         for one in told:
             one["exc_value"] = str(one["exc_value"]).translate(one_line)
-        shown["exception"] = exceptions.as_text(told).translate(_CONTROL)
+        shown["exception"] = exception_text(told).translate(_CONTROL)
     return shown
 
 

@@ -8,9 +8,11 @@ import json
 import math
 import re
 import threading
+import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, MutableMapping
 from itertools import islice
+from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -45,6 +47,22 @@ _SHAPES: Final = (
 )
 _ANY_SHAPE: Final = re.compile(r"input_value=|AIza|AQ\.|sb_|eyJ|whsec_|v1,|[?&]|://|@|(?i:bearer|basic|password)")
 """Without one of these no shape can match; most texts have none."""
+
+MOST_FRAMES: Final = 40
+MOST_EXCEPTIONS: Final = 12
+
+_SPEAKING: Final = (
+    OSError,
+    ImportError,
+    AttributeError,
+    NameError,
+    TypeError,
+    MemoryError,
+    IndexError,
+    ArithmeticError,
+    BaseExceptionGroup,
+)
+"""Their messages name places and types; those of `ValueError`, `KeyError` and most libraries quote their input."""
 
 
 class Redactor:
@@ -145,3 +163,51 @@ def _shown(value: object) -> str:
 
 redactor: Final = Redactor()
 """The process's own, as there is one log; tell it every secret that comes in later, Gemini keys by `remember_keys`."""
+
+
+def describe_exception(error: BaseException) -> list[dict[str, Any]]:
+    """Return the exception, then its causes, as plain JSON: type, message unless it may quote a lead, and places.
+
+    The members of an exception group follow it like causes. Local variables are never shown.
+    """
+    told: list[dict[str, Any]] = []
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting and len(told) < MOST_EXCEPTIONS:
+        current = waiting.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        told.append(_one(current))
+        waiting.append(current.__cause__ or (None if current.__suppress_context__ else current.__context__))
+        if isinstance(current, BaseExceptionGroup):
+            waiting.extend(current.exceptions)
+    return told
+
+
+def exception_text(told: list[dict[str, Any]]) -> str:
+    """Return a described exception as text."""
+    return "\n".join(
+        f"{one['exc_type']}: {one['exc_value']}"
+        + "".join(f"\n  {frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in one["frames"])
+        for one in told
+    )
+
+
+def _one(error: BaseException) -> dict[str, Any]:
+    return {"exc_type": type(error).__name__, "exc_value": _message(error), "frames": _frames(error.__traceback__)}
+
+
+def _message(error: BaseException) -> str:
+    ours = type(error).__module__.partition(".")[0] == "leadhook"
+    if not ours and not isinstance(error, _SPEAKING):
+        return HIDDEN
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a line about trouble must not raise on its own
+        return f"<raises {type(broken).__name__}>"
+
+
+def _frames(trace: TracebackType | None) -> list[dict[str, Any]]:
+    frames = traceback.StackSummary.extract(traceback.walk_tb(trace), limit=-MOST_FRAMES, lookup_lines=False)
+    return [{"filename": frame.filename, "lineno": frame.lineno, "name": frame.name} for frame in frames]

@@ -35,7 +35,7 @@ from requests.adapters import HTTPAdapter
 from leadhook import __version__, network
 from leadhook.domain.backoff import backoff
 from leadhook.observability.events import Event
-from leadhook.observability.exceptions import as_text
+from leadhook.observability.redaction import exception_text
 from leadhook.observability.sinks import LineQueue, Sink
 from leadhook.settings import Settings
 
@@ -244,7 +244,7 @@ def to_record(line: bytes) -> LogRecord:
     level, event = fields.pop("level"), _valid(str(fields.pop("event")))
     if told := fields.pop("exception", None):
         fields |= {"exception.type": told[0]["exc_type"], "exception.message": told[0]["exc_value"]}
-        fields["exception.stacktrace"] = as_text(told)
+        fields["exception.stacktrace"] = exception_text(told)
     return LogRecord(
         timestamp=at,
         observed_timestamp=at,
