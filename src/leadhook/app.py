@@ -28,7 +28,8 @@ from leadhook.lifecycle import (
 )
 from leadhook.observability import logs, metrics
 from leadhook.observability.events import Event
-from leadhook.observability.metrics import serving_metrics
+from leadhook.observability.journal import journal
+from leadhook.observability.observer import Observer
 from leadhook.observability.ring_sum import RingSum
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
@@ -86,7 +87,13 @@ async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -
     ):
         tariff = Tariff(price, _call_limits()) if price else None
         engine = Engine(
-            EngineContext(store=store, scorer=scorer, worker_name=_worker_name(), tariff=tariff),
+            EngineContext(
+                store=store,
+                scorer=scorer,
+                worker_name=_worker_name(),
+                tariff=tariff,
+                observer=Observer(journal),
+            ),
             max_concurrency=settings.max_concurrency,
             sweep_interval_s=settings.sweep_interval_sec,
         )

@@ -12,15 +12,11 @@ from contextlib import contextmanager
 from typing import Final
 
 import anyio
-import structlog
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.engine.context import EngineContext
 from leadhook.engine.timing import Wakeup
-from leadhook.observability.events import Event
-
-log = structlog.get_logger()
 
 
 class KeyPool:
@@ -118,14 +114,14 @@ class SharedKeyPool(KeyPool):
         """Stop using this key, and report it."""
         news = super().park(key)
         if news:
-            log.warning(Event.KEY_PARKED, **key.model_dump())
+            self._context.observer.key_parked(key)
             self._unreported[key.fingerprint] = key
             self._wakeup.set()
         return news
 
     async def run(self) -> None:
         """Report parked keys, each until the database has it, until cancelled."""
-        faults, failures = self._context.faults, 0
+        failures = 0
         while True:
             if not self._unreported:
                 await self._wakeup.wait()
@@ -135,11 +131,10 @@ class SharedKeyPool(KeyPool):
                 await self._context.store.release(self._context.worker_name, [], list(sent.values()))
             except StoreError as error:
                 failures += 1
-                if faults.add("release", error):
-                    log.warning(Event.RELEASE_FAILED, leads=0, code=error.code, reason=error.reason)
+                self._context.report("release", error, leads=0)
                 await anyio.sleep(self._context.timing.retry_s(error.kind, failures))
                 continue
             failures = 0
-            faults.clear("release")
+            self._context.faults.clear("release")
             self._parked.update(dict.fromkeys(sent, anyio.current_time()))
             self._unreported = {name: key for name, key in self._unreported.items() if sent.get(name) is not key}

@@ -5,14 +5,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 import anyio
-import structlog
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.engine.context import EngineContext
 from leadhook.engine.timing import Range, Wakeup
-from leadhook.observability.events import Event
-
-log = structlog.get_logger()
 
 
 class ClosedBreaker:
@@ -40,6 +36,7 @@ class CircuitBreaker(ClosedBreaker):
 
     def __init__(self, context: EngineContext, wake: Wakeup) -> None:
         self._faults: Final = context.faults
+        self._observer: Final = context.observer
         self._timing: Final = context.timing
         self._wake: Final = wake
         self._pauses: Range = context.timing.outage_s
@@ -75,7 +72,7 @@ class CircuitBreaker(ClosedBreaker):
             self._probes = 0
             self._faults.clear("model")
             self._wake.set()
-            log.info(Event.BRAKE_RELEASED)
+            self._observer.breaker_closed()
 
     def probed(self) -> None:
         """A lead was claimed although it is open."""
@@ -92,7 +89,7 @@ class CircuitBreaker(ClosedBreaker):
         self.open = True
         self._postpone()
         if self._faults.add("model", failure, since):
-            log.error(Event.BRAKE_APPLIED, code=failure.code, reason=failure.reason)
+            self._observer.breaker_opened(failure)
 
     def _postpone(self) -> None:
         first, longest = self._pauses

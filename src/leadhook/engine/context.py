@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from leadhook.domain.failure import StoreError
 from leadhook.domain.ports import Scorer, Store
 from leadhook.domain.spend import Tariff
-from leadhook.engine.health import Faults
+from leadhook.engine.health import Faults, Part
 from leadhook.engine.timing import Timing
+from leadhook.observability.observer import Observer
 
 
 @dataclass(frozen=True)
@@ -23,4 +25,10 @@ class EngineContext:
     worker_name: str
     tariff: Tariff | None = None
     timing: Timing = field(default_factory=Timing)
+    observer: Observer = field(default_factory=Observer)
     faults: Faults = field(default_factory=Faults)
+
+    def report(self, part: Part, error: StoreError, **fields: object) -> None:
+        """Record that a part fails; log it, with these fields, if it did not fail like this before."""
+        if self.faults.add(part, error):
+            self.observer.failed(part, error, **fields)

@@ -17,7 +17,6 @@ from typing import Final
 from uuid import UUID, uuid4
 
 import anyio
-import structlog
 
 from leadhook.domain.failure import Failure, FailureClass, StoreError
 from leadhook.domain.job import Batch, Group, LeaseRef, Release, Source, Timings
@@ -28,10 +27,6 @@ from leadhook.engine.context import EngineContext
 from leadhook.engine.leases import Lease, Leases
 from leadhook.engine.schedule import NextClaim, Schedule
 from leadhook.engine.timing import Wakeup, jitter
-from leadhook.observability import metrics
-from leadhook.observability.events import Event
-
-log = structlog.get_logger()
 
 MOST_HINTS: Final = 500
 LONGEST_HINT: Final = 200
@@ -161,14 +156,7 @@ class Claims:
         self._unanswered = None
         self._cursor = batch.cursor
         self._schedule.hear_batch(batch, limit=limit, slow_limit=slow_limit)
-        log.debug(
-            Event.CLAIM_FINISHED,
-            cause=claim.cause,
-            leads=len(batch.leads),
-            cut=batch.cut,
-            next_due_ms=batch.next_due_ms,
-            duration_ms=round((anyio.current_time() - sent_at) * 1000),
-        )
+        self._context.observer.claim_finished(claim.cause, batch, anyio.current_time() - sent_at)
         return batch
 
     def _note_answer(self, claim: _Claim, batch: Batch) -> None:
@@ -178,8 +166,7 @@ class Claims:
         self._quarantined_last &= not batch.leads
         self._note_gate(batch)
         self.last_ok_at = datetime.now(UTC)
-        metrics.CLAIMS.labels(claim.cause, "busy" if batch.busy else "answered").inc()
-        metrics.hear_figures(batch.figures)
+        self._context.observer.claim_answered(claim.cause, batch)
 
     def _note_gate(self, batch: Batch) -> None:
         if batch.gate != "unpriced":
@@ -192,11 +179,11 @@ class Claims:
         )
         failure = Failure(FailureClass.CONFIGURATION, "model_unpriced", reason)
         if self._context.faults.add("claim", failure):
-            log.error(Event.CLAIM_FAILED, cause="gate", code=failure.code, reason=failure.reason)
+            self._context.observer.claim_blocked(failure)
 
     def _note_failure(self, claim: _Claim, error: StoreError, limit: int) -> None:
         self._failures += 1
-        metrics.CLAIMS.labels(claim.cause, "failed").inc()
+        self._context.observer.claim_unanswered(claim.cause)
         if error.kind == "caller_bug":
             # The same claim would be refused forever; the next one goes without its hints.
             self._unanswered = None
@@ -206,11 +193,7 @@ class Claims:
             self._schedule.postpone(jitter(self._timing.busy_s))
         elif error.code not in PERHAPS_A_LEAD:
             self._schedule.postpone(self._timing.retry_s(error.kind, self._failures))
-        self._report(claim, error)
-
-    def _report(self, claim: _Claim, error: StoreError) -> None:
-        if self._context.faults.add("claim", error):
-            log.warning(Event.CLAIM_FAILED, cause=claim.cause, code=error.code, reason=error.reason)
+        self._context.report("claim", error, cause=claim.cause)
 
     async def _isolate(self, claim: _Claim, error: StoreError, slow_limit: int) -> None:
         """Find out which lead can't be claimed, and put it in quarantine when it fails again."""
@@ -232,7 +215,7 @@ class Claims:
         except StoreError as bare_error:
             self._suspect = None
             self._schedule.postpone(self._timing.retry_s(bare_error.kind, self._failures))
-            self._report(claim, bare_error)
+            self._context.report("claim", bare_error, cause=claim.cause)
         else:
             self._failures = 0
             self._schedule.postpone(jitter(self._timing.busy_s))
@@ -253,7 +236,7 @@ class Claims:
         )
         await self._context.store.release(self._context.worker_name, [release])
         self._quarantined_last = True
-        log.warning(Event.CLAIM_FAILED, cause="lead", lead_id=lease.lead_id, code=error.code, reason=reason)
+        self._context.observer.lead_quarantined(lease.lead_id, error.code, reason)
 
 
 class Dispatcher:
@@ -268,6 +251,7 @@ class Dispatcher:
         self, context: EngineContext, leases: Leases, schedule: Schedule, breaker: CircuitBreaker, keys: KeyPool
     ) -> None:
         self._timing: Final = context.timing
+        self._observer: Final = context.observer
         self._leases: Final = leases
         self._schedule: Final = schedule
         self._breaker: Final = breaker
@@ -340,6 +324,6 @@ class Dispatcher:
                 probe=place < probes,
             )
             if self._leases.take(lease):
-                metrics.CLAIMED.labels(lead.found_by or "unknown").inc()
+                self._observer.lead_claimed(lead)
                 taken.append(lease)
         return taken

@@ -5,7 +5,6 @@ from typing import Final
 
 import anyio
 import anyio.abc
-import structlog
 
 from leadhook.engine.api_keys import SharedKeyPool
 from leadhook.engine.circuit_breaker import CircuitBreaker
@@ -19,9 +18,6 @@ from leadhook.engine.maintenance import Maintenance
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.writeback import Writeback
-from leadhook.observability.events import Event
-
-log = structlog.get_logger()
 
 
 class Engine:
@@ -29,6 +25,7 @@ class Engine:
 
     def __init__(self, context: EngineContext, *, max_concurrency: int, sweep_interval_s: float) -> None:
         self._faults: Final = context.faults
+        self._observer: Final = context.observer
         self._schedule: Final = Schedule(context.timing, sweep_interval_s)
         self._shutdown: Final = Shutdown(context.timing)
         self._leases: Final = Leases(context, self._schedule, max_concurrency)
@@ -118,7 +115,7 @@ class Engine:
         with anyio.move_on_after(drain_s):
             await self._ended.wait()
         if not self._ended.is_set():
-            log.warning(Event.DRAIN_OVERRUN, leads=len(self._leases))
+            self._observer.drain_overran(len(self._leases))
             self._scope.cancel()
             await self._ended.wait()
 

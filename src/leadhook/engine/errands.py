@@ -12,7 +12,6 @@ from typing import Final
 from uuid import uuid4
 
 import anyio
-import structlog
 
 from leadhook.domain.backoff import backoff
 from leadhook.domain.failure import StoreError
@@ -27,7 +26,6 @@ from leadhook.engine.leases import Lease, Leases
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.timing import jitter
 from leadhook.engine.writeback import Writeback
-from leadhook.observability.events import Event
 
 MOST_WAITING: Final = 1000
 """Leads of all requests together; more are refused."""
@@ -35,8 +33,6 @@ TRIES: Final = 5
 """To begin, while the database is busy."""
 AGAIN: Final = 2
 """How often a lead is tried again after a passing failure."""
-
-log = structlog.get_logger()
 
 
 class TooManyErrandsError(Exception):
@@ -125,7 +121,7 @@ class Errands:
             if error.kind == "caller_bug" and len(errands) > 1:
                 # One that the database can't read must not stop the others.
                 return [lease for errand in errands for lease in await self._begin([errand])]
-            log.warning(Event.PROCESS_FAILED, leads=len(named), code=error.code, reason=error.reason)
+            self._context.observer.failed("on_demand", error, leads=len(named))
             begun, trouble = Begun(), (error.code, f"The lead could not be begun: {error.reason}.")
         else:
             trouble = ("busy", "The database is too busy to begin; try again.")

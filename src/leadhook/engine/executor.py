@@ -17,8 +17,6 @@ from leadhook.engine.circuit_breaker import ClosedBreaker
 from leadhook.engine.context import EngineContext
 from leadhook.engine.leases import Lease
 from leadhook.engine.shutdown import Shutdown
-from leadhook.observability import metrics
-from leadhook.observability.journal import journal, shortened
 
 Answer = TypeVar("Answer")
 Step = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
@@ -75,6 +73,7 @@ class Executor:
     """Runs attempts. Afterwards `lease.checkpoint` is complete, or `lease.release` says why not."""
 
     def __init__(self, context: EngineContext, shutdown: Shutdown, breaker: ClosedBreaker, keys: KeyPool) -> None:
+        self._observer: Final = context.observer
         self._scorer: Final = context.scorer
         self._tariff: Final = context.tariff
         self._shutdown: Final = shutdown
@@ -126,8 +125,7 @@ class Executor:
         last: Failure | None = None
         while True:
             key = await self._wait_for_key(lease, last)
-            lease.key_fingerprint = key.fingerprint
-            lease.key_shown = shortened(key.api_key.get_secret_value())
+            lease.key = key
             try:
                 with self._keys.using(key):
                     answer = await self._call(lease, step, key)
@@ -151,14 +149,14 @@ class Executor:
         lease.called_at = started_at = anyio.current_time()
         if lease.first_call_ms is None:
             lease.first_call_ms = lease.claimed.waited_ms + round((started_at - lease.received_at) * 1000)
-            journal.started(lease, lease.claimed.lead_id, lease.claimed.lead.name, lease.key_shown or "")
+            self._observer.first_call_started(lease)
         try:
             with self._shutdown.call() as scope:
                 answer, usage = await step(lease.claimed.lead, lease.claimed.prompts, key)
         finally:
             took_s = anyio.current_time() - started_at
             lease.model_ms += took_s * 1000
-            metrics.MODEL_CALLS.labels("score" if lease.checkpoint is None else "message").observe(took_s)
+            self._observer.model_step_ended("score" if lease.checkpoint is None else "message", took_s)
         if scope.cancelled_caught:
             self._charge_max_step_cost(lease)
             raise _shutting_down()

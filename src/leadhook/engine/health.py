@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Literal
+
+from leadhook.domain.failure import Failure, StoreError
 
 Part = Literal["model", "claim", "renew", "save", "release", "sweep", "replay"]
 
@@ -36,16 +38,6 @@ class Health:
     hints_dropped: int
 
 
-class Problem(Protocol):
-    """A `Failure` or a `StoreError`."""
-
-    @property
-    def code(self) -> str: ...  # noqa: D102 - as in both of them
-
-    @property
-    def reason(self) -> str: ...  # noqa: D102 - as in both of them
-
-
 @dataclass(frozen=True)
 class Fault:
     """Why a part of the engine does not work."""
@@ -72,7 +64,7 @@ class Faults:
         """No lead can be claimed, or none should be."""
         return "model" in self._faults or "claim" in self._faults
 
-    def add(self, part: Part, problem: Problem, since: datetime | None = None) -> bool:
+    def add(self, part: Part, problem: Failure | StoreError, since: datetime | None = None) -> bool:
         """Record a failure.
 
         Args:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import anyio
-import structlog
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import (
+    ApiKey,
     ClaimedLead,
     LeaseOutcome,
     Refusal,
@@ -23,11 +23,6 @@ from leadhook.domain.results import Checkpoint, Usage
 from leadhook.engine.context import EngineContext
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Wakeup
-from leadhook.observability import metrics
-from leadhook.observability.events import Event
-from leadhook.observability.journal import journal
-
-log = structlog.get_logger()
 
 LeaseName = tuple[str, int]
 """`(lead_id, fence)`: the same lead under an older fence is another lease."""
@@ -63,9 +58,8 @@ class Lease:
     called_at: float = -math.inf
     """When its last model call began."""
     model_ms: float = 0.0
-    key_fingerprint: str | None = None
-    key_shown: str | None = None
-    """The same key as the operator log shows it."""
+    key: ApiKey | None = None
+    """The one used last."""
     probe: bool = False
     """Claimed while the circuit breaker was open."""
     on_demand: bool = False
@@ -97,6 +91,11 @@ class Lease:
     def name(self) -> LeaseName:
         """Sent with every write."""
         return self.claimed.lead_id, self.claimed.fence
+
+    @property
+    def key_fingerprint(self) -> str | None:
+        """Of the key used last."""
+        return self.key.fingerprint if self.key else None
 
     @property
     def called(self) -> bool:
@@ -243,7 +242,7 @@ class Leases:
 
     def hold(self, lease: Lease) -> None:
         """Have it renewed; its slot is counted already. Without a lead id there is nothing to renew."""
-        journal.taken(lease)
+        self._context.observer.lead_taken(lease)
         if lease.claimed.lead_id:
             self._held[lease.name] = lease
             self._taken.set()
@@ -260,18 +259,12 @@ class Leases:
         self._free_one()
 
     def finish(self, lease: Lease, outcome: LeaseOutcome, reason: str | None = None) -> None:
-        """Let go of a lease after the database's final answer, and log it.
-
-        Args:
-            lease: released without a release it is a lead without an id, whose answer is written nowhere.
-            outcome: the database's answer.
-            reason: the database's reason, where it has one.
-        """
+        """Let go of a lease after the database's final answer, and log it; see `Observer.lead_finished`."""
         self._held.pop(lease.name, None)
         self._schedule.wake.set()
         lease.outcome, lease.outcome_reason = outcome, reason
         lease.ended.set()
-        _log_finished(lease, outcome, reason)
+        self._context.observer.lead_finished(lease, outcome, reason)
 
     async def run(self) -> None:
         """Renew all leases in one call when the oldest confirmation is due, until cancelled."""
@@ -316,8 +309,7 @@ class Leases:
                 await self._renew(leases[middle:])
                 return
             self._renew_not_before = anyio.current_time() + self._context.timing.renew_again_s
-            if self._context.faults.add("renew", error):
-                log.warning(Event.RENEW_FAILED, leads=len(leases), code=error.code, reason=error.reason)
+            self._context.report("renew", error, leads=len(leases))
             return
         self._context.faults.clear("renew")
         self._schedule.hear(replies.next_due_ms)
@@ -336,46 +328,5 @@ class Leases:
     def _drop(self, lease: Lease, outcome: LeaseOutcome) -> None:
         lease.lost = True
         lease.scope.cancel()
-        log.warning(Event.LEASE_LOST, lead_id=lease.claimed.lead_id, fence=lease.claimed.fence, outcome=outcome.value)
+        self._context.observer.lease_lost(lease.claimed, outcome)
         self.finish(lease, outcome)
-
-
-def _log_finished(lease: Lease, outcome: LeaseOutcome, reason: str | None) -> None:
-    """The one line that every attempt leaves in the log, its metrics, and its line in the operator log."""
-    claimed, release, score = lease.claimed, lease.release, lease.checkpoint and lease.checkpoint.score
-    logged, code = outcome.value, release.error_code if release else None
-    if outcome == LeaseOutcome.RELEASED:
-        logged = release.outcome if release else "answered"
-    log.info(
-        Event.LEAD_FINISHED,
-        lead_id=claimed.lead_id,
-        run=claimed.run,
-        fence=claimed.fence,
-        attempt=claimed.attempts + 1,
-        outcome=logged,
-        score=score.score if score else None,
-        flags=list(score.flags) if score else None,
-        found_by=claimed.found_by,
-        waited_ms=claimed.waited_ms,
-        first_call_ms=lease.first_call_ms,
-        key_wait_ms=round(lease.key_wait_ms),
-        model_ms=round(lease.model_ms),
-        calls=lease.usage.calls,
-        input_tokens=lease.usage.input_tokens,
-        cached_tokens=lease.usage.cached_tokens,
-        output_tokens=lease.usage.output_tokens,
-        thinking_tokens=lease.usage.thinking_tokens,
-        cost_usd=lease.cost_usd,
-        key=lease.key_fingerprint,
-        error_code=code,
-        reason=reason or (release.reason if release else None),
-    )
-    metrics.count_attempt(
-        outcome=logged,
-        code=code,
-        first_call_ms=lease.first_call_ms,
-        age_s=claimed.waited_ms / 1000 + anyio.current_time() - lease.received_at,
-        usage=lease.usage,
-        cost_usd=lease.cost_usd,
-    )
-    journal.finished(lease, claimed.lead_id, claimed.lead.name, logged, key=lease.key_shown, reason=reason or code)

@@ -3,28 +3,22 @@
 Slice by slice with pauses, because fresh leads wait while a slice runs. Several processes may take slices in turn.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import anyio
-import structlog
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import ReplaySlice, SweepSlice
 from leadhook.engine.context import EngineContext
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import jitter
-from leadhook.observability import metrics
-from leadhook.observability.events import Event
-
-log = structlog.get_logger()
 
 
 @dataclass
 class _Round:
     """What one sweep of everything came to."""
 
-    started_at: float
     slices: int = 0
     looked_at: int = 0
     made_ready: int = 0
@@ -37,17 +31,6 @@ class _Round:
         self.made_ready += piece.made_ready
         self.held += piece.held
         self.removed += piece.removed
-
-    def log(self) -> None:
-        log.info(
-            Event.SWEEP_FINISHED,
-            slices=self.slices,
-            looked_at=self.looked_at,
-            made_ready=self.made_ready,
-            held=self.held,
-            removed=self.removed,
-            duration_ms=round((anyio.current_time() - self.started_at) * 1000),
-        )
 
 
 class Maintenance:
@@ -67,10 +50,11 @@ class Maintenance:
     async def _sweep_each_interval(self) -> None:
         while True:
             started_at = anyio.current_time()
-            await self._sweep_round(_Round(started_at))
+            await self._sweep_round(started_at)
             await anyio.sleep_until(started_at + self._schedule.sweep_interval_s)
 
-    async def _sweep_round(self, sweep: _Round) -> None:
+    async def _sweep_round(self, started_at: float) -> None:
+        sweep = _Round()
         while True:
             piece = await self._sweep_slice()
             if piece.busy:
@@ -78,16 +62,14 @@ class Maintenance:
                 await anyio.sleep(jitter(self._timing.sweep_busy_s))
                 continue
             sweep.add(piece)
-            metrics.SWEPT.inc(piece.made_ready)
-            metrics.hear_figures(piece.figures)
+            self._context.observer.slice_swept(piece.made_ready, piece.figures)
             self._schedule.hear(piece.next_due_ms)
             if piece.made_ready or piece.next_due_ms == 0:
                 self._schedule.wake_for_sweep()
             if piece.round_finished:
                 break
             await anyio.sleep(jitter(self._timing.sweep_pause_s))
-        metrics.SWEEPS.inc()
-        sweep.log()
+        self._context.observer.sweep_finished(asdict(sweep), anyio.current_time() - started_at)
 
     async def _sweep_slice(self) -> SweepSlice:
         failures = 0
@@ -96,8 +78,7 @@ class Maintenance:
                 piece = await self._context.store.sweep(self._context.worker_name)
             except StoreError as error:
                 failures += 1
-                if self._context.faults.add("sweep", error):
-                    log.warning(Event.SWEEP_FAILED, code=error.code, reason=error.reason)
+                self._context.report("sweep", error)
                 await anyio.sleep(self._timing.retry_s(error.kind, failures))
             else:
                 self._context.faults.clear("sweep")
@@ -118,8 +99,7 @@ class Maintenance:
                 piece = await self._context.store.replay_slice()
             except StoreError as error:
                 failures += 1
-                if self._context.faults.add("replay", error):
-                    log.warning(Event.REPLAY_FAILED, code=error.code, reason=error.reason)
+                self._context.report("replay", error)
                 await anyio.sleep(self._timing.retry_s(error.kind, failures))
             else:
                 self._context.faults.clear("replay")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
 import anyio
-import structlog
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply, Refusal
@@ -18,9 +17,6 @@ from leadhook.engine.context import EngineContext
 from leadhook.engine.leases import Lease, Leases
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Range, Wakeup, backoff_s, jitter
-from leadhook.observability.events import Event
-
-log = structlog.get_logger()
 
 OUT_OF_TIME: Final = "out_of_time"
 """The database's code for a lead that it did not try because the others had taken too long."""
@@ -91,7 +87,6 @@ class _Writer(ABC):
     """Writes batches, and beside them the leads that failed alone."""
 
     operation: ClassVar[Literal["save", "release"]]
-    failed_event: ClassVar[Event]
 
     def __init__(self, context: EngineContext, leases: Leases, schedule: Schedule) -> None:
         self._context: Final = context
@@ -172,8 +167,7 @@ class _Writer(ABC):
         if error.kind == "caller_bug":
             await self._single_out(batch, error)
             return
-        if self._context.faults.add(self.operation, error):
-            log.warning(self.failed_event, leads=len(batch), code=error.code, reason=error.reason)
+        self._context.report(self.operation, error, leads=len(batch))
         if error.timed_out and len(batch) > 1:
             self._divide(batch)
         elif error.may_concern_one_lead:
@@ -228,7 +222,6 @@ class _Writer(ABC):
 
 class _Releaser(_Writer):
     operation = "release"
-    failed_event = Event.RELEASE_FAILED
 
     async def _send(self, batch: list[Lease]) -> LeaseReplies:
         releases = [lease.release for lease in batch if lease.release is not None]
@@ -241,7 +234,6 @@ class _Releaser(_Writer):
 
 class _Saver(_Writer):
     operation = "save"
-    failed_event = Event.SAVE_FAILED
 
     def __init__(self, context: EngineContext, leases: Leases, schedule: Schedule, releaser: _Releaser) -> None:
         super().__init__(context, leases, schedule)

@@ -1,0 +1,181 @@
+"""What the engine reports: log lines, metrics and the operator log. The engine sees nothing else of observability."""
+
+from collections.abc import Hashable
+from typing import Final, Literal, Protocol
+
+import anyio
+import structlog
+
+from leadhook.domain.failure import Failure, StoreError
+from leadhook.domain.figures import Figures
+from leadhook.domain.job import ApiKey, Batch, ClaimedLead, LeaseOutcome, ParkedKey, Release, Source
+from leadhook.domain.results import Checkpoint, Usage
+from leadhook.observability import metrics
+from leadhook.observability.events import Event
+from leadhook.observability.journal import Journal, shortened
+
+log = structlog.get_logger()
+
+FAILED: Final = {
+    "claim": Event.CLAIM_FAILED,
+    "renew": Event.RENEW_FAILED,
+    "save": Event.SAVE_FAILED,
+    "release": Event.RELEASE_FAILED,
+    "sweep": Event.SWEEP_FAILED,
+    "replay": Event.REPLAY_FAILED,
+    "on_demand": Event.PROCESS_FAILED,
+}
+
+
+class Attempt(Hashable, Protocol):
+    """What is reported of a lease; `engine.leases.Lease` explains the fields."""
+
+    claimed: ClaimedLead
+    received_at: float
+    checkpoint: Checkpoint | None
+    release: Release | None
+    key: ApiKey | None
+    usage: Usage
+    cost_usd: float | None
+    first_call_ms: int | None
+    key_wait_ms: float
+    model_ms: float
+
+
+class Observer:
+    """One method per thing that happens in the engine."""
+
+    def __init__(self, operator_log: Journal | None = None) -> None:
+        self._operator_log: Final = operator_log or Journal()
+
+    def failed(self, operation: str, error: Failure | StoreError, **fields: object) -> None:
+        """A call to the database failed, and it did not fail like this before."""
+        log.warning(FAILED[operation], code=error.code, reason=error.reason, **fields)
+
+    def claim_answered(self, cause: Source, batch: Batch) -> None:
+        """The database answered a claim, if only with busy."""
+        metrics.CLAIMS.labels(cause, "busy" if batch.busy else "answered").inc()
+        metrics.hear_figures(batch.figures)
+
+    def claim_unanswered(self, cause: Source) -> None:
+        """A claim failed."""
+        metrics.CLAIMS.labels(cause, "failed").inc()
+
+    def claim_blocked(self, failure: Failure) -> None:
+        """No claim can hand out anything until a person changes something."""
+        log.error(Event.CLAIM_FAILED, cause="gate", code=failure.code, reason=failure.reason)
+
+    def claim_finished(self, cause: Source, batch: Batch, took_s: float) -> None:
+        """A claim handed out leads, or said that there are none."""
+        log.debug(
+            Event.CLAIM_FINISHED,
+            cause=cause,
+            leads=len(batch.leads),
+            cut=batch.cut,
+            next_due_ms=batch.next_due_ms,
+            duration_ms=round(took_s * 1000),
+        )
+
+    def lead_quarantined(self, lead_id: str, code: str, reason: str) -> None:
+        """A lead that makes every claim fail was put aside."""
+        log.warning(Event.CLAIM_FAILED, cause="lead", lead_id=lead_id, code=code, reason=reason)
+
+    def lead_taken(self, attempt: Attempt) -> None:
+        """A lead was claimed or begun."""
+        self._operator_log.taken(attempt)
+
+    def lead_claimed(self, claimed: ClaimedLead) -> None:
+        """A lead was claimed."""
+        metrics.CLAIMED.labels(claimed.found_by or "unknown").inc()
+
+    def first_call_started(self, attempt: Attempt) -> None:
+        """A lead's first model call begins."""
+        claimed = attempt.claimed
+        self._operator_log.started(attempt, claimed.lead_id, claimed.lead.name, _shown(attempt.key) or "")
+
+    def model_step_ended(self, step: Literal["score", "message"], took_s: float) -> None:
+        """A model step ended, in whatever way."""
+        metrics.MODEL_CALLS.labels(step).observe(took_s)
+
+    def key_parked(self, key: ParkedKey) -> None:
+        """A Gemini key is not used for a while."""
+        log.warning(Event.KEY_PARKED, **key.model_dump())
+
+    def breaker_opened(self, failure: Failure) -> None:
+        """Claims are suspended, except for probes."""
+        log.error(Event.BRAKE_APPLIED, code=failure.code, reason=failure.reason)
+
+    def breaker_closed(self) -> None:
+        """The model answers again."""
+        log.info(Event.BRAKE_RELEASED)
+
+    def lease_lost(self, claimed: ClaimedLead, outcome: LeaseOutcome) -> None:
+        """The database refused to renew a lease."""
+        log.warning(Event.LEASE_LOST, lead_id=claimed.lead_id, fence=claimed.fence, outcome=outcome.value)
+
+    def lead_finished(self, attempt: Attempt, outcome: LeaseOutcome, reason: str | None) -> None:
+        """A lease ended: the one line that every attempt leaves in the log, its metrics, its line in the operator log.
+
+        Args:
+            attempt: released without a release it is a lead without an id, whose answer is written nowhere.
+            outcome: the database's answer; an accepted release is logged as what the release asked for.
+            reason: the database's reason, where it has one.
+        """
+        claimed, release = attempt.claimed, attempt.release
+        score = attempt.checkpoint.score if attempt.checkpoint else None
+        logged, code = outcome.value, release.error_code if release else None
+        if outcome == LeaseOutcome.RELEASED:
+            logged = release.outcome if release else "answered"
+        log.info(
+            Event.LEAD_FINISHED,
+            lead_id=claimed.lead_id,
+            run=claimed.run,
+            fence=claimed.fence,
+            attempt=claimed.attempts + 1,
+            outcome=logged,
+            score=score.score if score else None,
+            flags=list(score.flags) if score else None,
+            found_by=claimed.found_by,
+            waited_ms=claimed.waited_ms,
+            first_call_ms=attempt.first_call_ms,
+            key_wait_ms=round(attempt.key_wait_ms),
+            model_ms=round(attempt.model_ms),
+            calls=attempt.usage.calls,
+            input_tokens=attempt.usage.input_tokens,
+            cached_tokens=attempt.usage.cached_tokens,
+            output_tokens=attempt.usage.output_tokens,
+            thinking_tokens=attempt.usage.thinking_tokens,
+            cost_usd=attempt.cost_usd,
+            key=attempt.key.fingerprint if attempt.key else None,
+            error_code=code,
+            reason=reason or (release.reason if release else None),
+        )
+        metrics.count_attempt(
+            outcome=logged,
+            code=code,
+            first_call_ms=attempt.first_call_ms,
+            age_s=claimed.waited_ms / 1000 + anyio.current_time() - attempt.received_at,
+            usage=attempt.usage,
+            cost_usd=attempt.cost_usd,
+        )
+        self._operator_log.finished(
+            attempt, claimed.lead_id, claimed.lead.name, logged, key=_shown(attempt.key), reason=reason or code
+        )
+
+    def slice_swept(self, made_ready: int, figures: Figures | None) -> None:
+        """A slice of the sweep is done."""
+        metrics.SWEPT.inc(made_ready)
+        metrics.hear_figures(figures)
+
+    def sweep_finished(self, counts: dict[str, int], took_s: float) -> None:
+        """The whole database was searched once."""
+        metrics.SWEEPS.inc()
+        log.info(Event.SWEEP_FINISHED, **counts, duration_ms=round(took_s * 1000))
+
+    def drain_overran(self, leads: int) -> None:
+        """The time for the shutdown is over, and these leads are not written."""
+        log.warning(Event.DRAIN_OVERRUN, leads=leads)
+
+
+def _shown(key: ApiKey | None) -> str | None:
+    return shortened(key.api_key.get_secret_value()) if key else None
