@@ -1,7 +1,7 @@
 """What the settings allow but a person should know of: said once at the start, and by `/ready`."""
 
 from leadhook.credentials import supabase_role
-from leadhook.observability.journal import find_zone
+from leadhook.observability.operator_log import find_zone
 from leadhook.settings import Settings
 
 

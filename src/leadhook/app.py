@@ -28,8 +28,8 @@ from leadhook.lifecycle import (
 )
 from leadhook.observability import logs, metrics
 from leadhook.observability.events import Event
-from leadhook.observability.journal import journal
 from leadhook.observability.observer import Observer
+from leadhook.observability.operator_log import operator_log
 from leadhook.observability.ring_sum import RingSum
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
@@ -92,7 +92,7 @@ async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -
                 scorer=scorer,
                 worker_name=_worker_name(),
                 tariff=tariff,
-                observer=Observer(journal),
+                observer=Observer(operator_log),
             ),
             max_concurrency=settings.max_concurrency,
             sweep_interval_s=settings.sweep_interval_sec,

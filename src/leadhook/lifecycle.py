@@ -11,7 +11,7 @@ import structlog
 
 from leadhook.observability import logs
 from leadhook.observability.events import Event
-from leadhook.observability.journal import journal
+from leadhook.observability.operator_log import operator_log
 from leadhook.observability.ring_sum import RingSum
 from leadhook.settings import GIVE_BACK_SEC
 from leadhook.signals import stop_on_signal
@@ -94,7 +94,7 @@ def report_failed_start(error: BaseException) -> None:
         innermost = innermost.exceptions[0]
     kind, reason = type(innermost).__name__, " ".join(str(innermost).split())
     log.critical(Event.START_FAILED, error=kind, reason=reason, exc_info=error)
-    journal.start_failed(kind, reason)
+    operator_log.start_failed(kind, reason)
 
 
 async def _work(engine: Runnable, stopping: anyio.Event, drain_s: float, give_back_s: float) -> None:

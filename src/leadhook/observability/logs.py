@@ -20,7 +20,7 @@ from structlog.typing import EventDict, Processor
 
 from leadhook import __version__, network
 from leadhook.observability.events import Event
-from leadhook.observability.journal import journal
+from leadhook.observability.operator_log import operator_log
 from leadhook.observability.redaction import describe_exception, exception_text, redactor
 from leadhook.observability.sinks import Descriptor, Sink, StreamSink
 from leadhook.settings import Settings
@@ -123,7 +123,7 @@ def configure(settings: Settings) -> None:
 
         _handlers.append(_Handler(OtlpSink(Exporter(settings)), formatter("json")))
     if settings.log_file is not None:
-        journal.open(settings.log_file, settings.log_timezone)
+        operator_log.open(settings.log_file, settings.log_timezone)
     root = logging.getLogger()
     root.handlers = [*_handlers]
     root.setLevel(level)
@@ -140,7 +140,7 @@ def troubles() -> list[str]:
 def sinks() -> list[Sink]:
     """Where lines go."""
     own: list[Sink] = [handler.sink for handler in _handlers]
-    return [*own, journal.sink] if journal.sink else own
+    return [*own, operator_log.sink] if operator_log.sink else own
 
 
 def finish() -> None:
@@ -151,7 +151,7 @@ def finish() -> None:
     for handler in _handlers:
         if handler.sink.name != "stdout":
             handler.sink.close(SHIP_FLUSH_S)
-    journal.close(WRITE_FLUSH_S)
+    operator_log.close(WRITE_FLUSH_S)
     for handler in _handlers:
         if handler.sink.name == "stdout":
             handler.sink.flush(WRITE_FLUSH_S)
@@ -160,7 +160,7 @@ def finish() -> None:
 
 def close() -> None:
     """Let go of every sink."""
-    journal.close(WRITE_FLUSH_S)
+    operator_log.close(WRITE_FLUSH_S)
     while _handlers:
         # stdout last: it is told what the others lost.
         handler = _handlers[-1]

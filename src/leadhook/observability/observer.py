@@ -12,7 +12,7 @@ from leadhook.domain.job import ApiKey, Batch, ClaimedLead, LeaseOutcome, Parked
 from leadhook.domain.results import Checkpoint, Usage
 from leadhook.observability import metrics
 from leadhook.observability.events import Event
-from leadhook.observability.journal import Journal, shortened
+from leadhook.observability.operator_log import OperatorLog, shortened
 
 log = structlog.get_logger()
 
@@ -45,8 +45,8 @@ class Attempt(Hashable, Protocol):
 class Observer:
     """One method per thing that happens in the engine."""
 
-    def __init__(self, operator_log: Journal | None = None) -> None:
-        self._operator_log: Final = operator_log or Journal()
+    def __init__(self, operator_log: OperatorLog | None = None) -> None:
+        self._operator_log: Final = operator_log or OperatorLog()
 
     def failed(self, operation: str, error: Failure | StoreError, **fields: object) -> None:
         """A call to the database failed, and it did not fail like this before."""

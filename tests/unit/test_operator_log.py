@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadhook import advice
-from leadhook.observability.journal import Journal, find_zone, shortened
+from leadhook.observability.operator_log import OperatorLog, find_zone, shortened
 from leadhook.settings import load_settings
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -17,17 +17,17 @@ TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
 def written(path: Path, zone: str = "Asia/Kolkata", name: str = "Jane Doe") -> list[str]:
     """A cycle of four leads."""
-    journal = Journal()
-    journal.open(path, zone)
+    operator_log = OperatorLog()
+    operator_log.open(path, zone)
     key = shortened("AIza" + secrets.token_urlsafe(26) + "XYZ")
     for place in range(4):
-        journal.taken(place)
-    journal.started(0, "abc123", name, key)
-    journal.finished(0, "abc123", name, "saved", key=key, reason=None)
-    journal.finished(1, "abc124", name, "dead", key=key, reason="blocked")
-    journal.finished(2, "abc125", name, "unwanted", key=None, reason="already sent")
-    journal.finished(3, "abc126", None, "returned", key=key, reason="shutting_down")
-    journal.close(10)
+        operator_log.taken(place)
+    operator_log.started(0, "abc123", name, key)
+    operator_log.finished(0, "abc123", name, "saved", key=key, reason=None)
+    operator_log.finished(1, "abc124", name, "dead", key=key, reason="blocked")
+    operator_log.finished(2, "abc125", name, "unwanted", key=None, reason="already sent")
+    operator_log.finished(3, "abc126", None, "returned", key=key, reason="shutting_down")
+    operator_log.close(10)
     return path.read_text().splitlines()
 
 
@@ -49,7 +49,7 @@ def test_the_lines_are_the_predecessors(tmp_path: Path) -> None:
 @given(name=st.text(max_size=300) | st.text("\r\n\x1b|\u2028\u202e a=", max_size=40))
 def test_no_name_can_forge_a_line_or_a_field(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     """Line breaks, pipes, control and direction characters are gone; a line stays a line."""
-    lines = written(tmp_path_factory.mktemp("journal") / "log", name=name)
+    lines = written(tmp_path_factory.mktemp("operator_log") / "log", name=name)
 
     assert len(lines) == 6
     assert all(line.count(" | ") == (2 if " CYCLE " in line else 4) for line in lines)
@@ -78,23 +78,23 @@ def test_a_short_key_is_not_shown_at_all() -> None:
 
 def test_without_a_file_nothing_happens() -> None:
     """LOG_FILE is unset by default."""
-    journal = Journal()
-    journal.taken(0)
-    journal.started(0, "a", "b", "c")
-    journal.finished(0, "a", "b", "saved", key=None, reason=None)
+    operator_log = OperatorLog()
+    operator_log.taken(0)
+    operator_log.started(0, "a", "b", "c")
+    operator_log.finished(0, "a", "b", "saved", key=None, reason=None)
 
-    assert journal.sink is None
+    assert operator_log.sink is None
 
 
 def test_what_nobody_took_is_not_written(tmp_path: Path) -> None:
     """A cycle ends with the leads that were taken in it."""
-    journal = Journal()
-    journal.open(tmp_path / "log", "UTC")
-    journal.taken("work")
-    journal.started("other", "b", "Jane Doe", "AIza...XYZ")
-    journal.finished("other", "b", "Jane Doe", "saved", key=None, reason=None)
-    journal.finished("work", "", None, "answered", key=None, reason=None)
-    journal.close(10)
+    operator_log = OperatorLog()
+    operator_log.open(tmp_path / "log", "UTC")
+    operator_log.taken("work")
+    operator_log.started("other", "b", "Jane Doe", "AIza...XYZ")
+    operator_log.finished("other", "b", "Jane Doe", "saved", key=None, reason=None)
+    operator_log.finished("work", "", None, "answered", key=None, reason=None)
+    operator_log.close(10)
     kinds = [line.split(" | ")[1].strip() for line in (tmp_path / "log").read_text().splitlines()]
 
     assert kinds == ["DONE", "CYCLE"]

@@ -1,6 +1,6 @@
-"""The operator's file: a line for each lead in words that a person reads, with the lead's name. Unset by default.
+"""The operator log (LOG_FILE): lines that a person reads, with the lead's name. Unset by default.
 
-Its form is that of the program before this one, for whoever reads it with scripts. The name is allowed here alone.
+Its form is that of the predecessor of this program, for scripts that parse it. A lead's name is allowed here only.
 """
 
 import re
@@ -18,13 +18,13 @@ from leadhook.observability.sinks import RotatingFile, StreamSink
 IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 LONGEST_FIELD: Final = 200
 SHORTEST_KEY: Final = 12
-"""Of a shorter key the seven characters that are shown would tell too much."""
+"""Of a shorter key, the seven characters that are shown would reveal too much."""
 
 
-class Journal:
+class OperatorLog:
     """Does nothing until it is opened.
 
-    A cycle begins when a lead is taken while none is at work, and ends when none is left.
+    A cycle begins with the first lead taken while there is none, and ends when the last lead has left.
     """
 
     def __init__(self) -> None:
@@ -34,19 +34,19 @@ class Journal:
         self._forget_cycle()
 
     def open(self, path: Path, zone: str) -> None:
-        """Write there from now on; a zone that nobody knows is IST."""
+        """Write to this file from now on; an unknown zone means IST."""
         self.close(0)
         self._zone = find_zone(zone) or IST
         self.sink = StreamSink("operator_file", RotatingFile(path))
 
     def close(self, timeout_s: float) -> None:
-        """Write what waits, in that time."""
+        """Write the lines that wait, within this time."""
         if self.sink is not None:
             self.sink.close(timeout_s)
             self.sink = None
 
     def taken(self, work: Hashable) -> None:
-        """A lead was claimed; what is not told of here is not written below."""
+        """A lead was claimed; the other methods ignore leads that were not taken."""
         if not self._at_work:
             self._forget_cycle()
         self._at_work.add(work)
@@ -59,14 +59,14 @@ class Journal:
     def finished(
         self, work: Hashable, lead_id: str, name: str | None, outcome: str, *, key: str | None, reason: str | None
     ) -> None:
-        """It leaves this process.
+        """The lead has left this process.
 
         Args:
             work: the same as when it was taken.
             lead_id: the lead.
             name: its name.
             outcome: as in the log's `lead.finished`.
-            key: the Gemini key that was used last, shortened.
+            key: the Gemini key used last, shortened.
             reason: why it was skipped.
         """
         if work not in self._at_work:
@@ -108,11 +108,11 @@ class Journal:
 
 
 def find_zone(name: str) -> tzinfo | None:
-    """The time zone of this name; None where this machine knows none."""
+    """The time zone of this name; None if this machine does not know it."""
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):
-        # India's, which is the default, must not depend on the machine's files.
+        # The default, India's, must not depend on the machine's files.
         return IST if name == "Asia/Kolkata" else None
 
 
@@ -122,7 +122,7 @@ def shortened(key: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line and in one field, whatever somebody put into it."""
+    """On one line and in one field, whatever the text holds."""
     text = "".join(character if character.isprintable() else " " for character in text[:1000])
     text = " ".join(redactor.text(text).replace("|", "/").split())
     return text[:LONGEST_FIELD]
@@ -132,5 +132,5 @@ def _word(reason: str) -> str:
     return "already_processed" if reason == "already sent" else re.sub(r"\W+", "_", reason).strip("_").lower()
 
 
-journal: Final = Journal()
-"""The process's own, as there is one file."""
+operator_log: Final = OperatorLog()
+"""The process has one file."""
