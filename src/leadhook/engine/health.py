@@ -39,7 +39,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Fault:
+class EngineFault:
     """Why a part of the engine does not work."""
 
     part: Part
@@ -52,10 +52,10 @@ class Faults:
     """At most one fault per part; a success of the part clears it."""
 
     def __init__(self) -> None:
-        self._faults: dict[Part, Fault] = {}
+        self._faults: dict[Part, EngineFault] = {}
 
     @property
-    def first(self) -> Fault | None:
+    def first(self) -> EngineFault | None:
         """The oldest."""
         return min(self._faults.values(), key=lambda fault: fault.since, default=None)
 
@@ -77,7 +77,7 @@ class Faults:
         """
         known = self._faults.get(part)
         since = known.since if known else since or datetime.now(UTC)
-        self._faults[part] = Fault(part, problem.code, problem.reason, since)
+        self._faults[part] = EngineFault(part, problem.code, problem.reason, since)
         return known is None or known.code != problem.code
 
     def clear(self, part: Part) -> None:

@@ -27,7 +27,7 @@ FAILED: Final = {
 }
 
 
-class Attempt(Hashable, Protocol):
+class ReportedLease(Hashable, Protocol):
     """What is reported of a lease; `engine.leases.Lease` explains the fields."""
 
     claimed: ClaimedLead
@@ -80,18 +80,18 @@ class Observer:
         """A lead that makes every claim fail was put aside."""
         log.warning(Event.CLAIM_FAILED, cause="lead", lead_id=lead_id, code=code, reason=reason)
 
-    def lead_taken(self, attempt: Attempt) -> None:
+    def lead_taken(self, lease: ReportedLease) -> None:
         """A lead was claimed or begun."""
-        self._operator_log.taken(attempt)
+        self._operator_log.taken(lease)
 
     def lead_claimed(self, claimed: ClaimedLead) -> None:
         """A lead was claimed."""
         metrics.CLAIMED.labels(claimed.found_by or "unknown").inc()
 
-    def first_call_started(self, attempt: Attempt) -> None:
+    def first_call_started(self, lease: ReportedLease) -> None:
         """A lead's first model call begins."""
-        claimed = attempt.claimed
-        self._operator_log.started(attempt, claimed.lead_id, claimed.lead.name, _shown(attempt.key) or "")
+        claimed = lease.claimed
+        self._operator_log.started(lease, claimed.lead_id, claimed.lead.name, _shown(lease.key) or "")
 
     def model_step_ended(self, step: Literal["score", "message"], took_s: float) -> None:
         """A model step ended, in whatever way."""
@@ -113,16 +113,16 @@ class Observer:
         """The database refused to renew a lease."""
         log.warning(Event.LEASE_LOST, lead_id=claimed.lead_id, fence=claimed.fence, outcome=outcome.value)
 
-    def lead_finished(self, attempt: Attempt, outcome: LeaseOutcome, reason: str | None) -> None:
+    def lead_finished(self, lease: ReportedLease, outcome: LeaseOutcome, reason: str | None) -> None:
         """A lease ended: the one line that every attempt leaves in the log, its metrics, its line in the operator log.
 
         Args:
-            attempt: released without a release it is a lead without an id, whose answer is written nowhere.
+            lease: released without a release it is a lead without an id, whose answer is written nowhere.
             outcome: the database's answer; an accepted release is logged as what the release asked for.
             reason: the database's reason, where it has one.
         """
-        claimed, release = attempt.claimed, attempt.release
-        score = attempt.checkpoint.score if attempt.checkpoint else None
+        claimed, release = lease.claimed, lease.release
+        score = lease.checkpoint.score if lease.checkpoint else None
         logged, code = outcome.value, release.error_code if release else None
         if outcome == LeaseOutcome.RELEASED:
             logged = release.outcome if release else "answered"
@@ -137,29 +137,29 @@ class Observer:
             flags=list(score.flags) if score else None,
             found_by=claimed.found_by,
             waited_ms=claimed.waited_ms,
-            first_call_ms=attempt.first_call_ms,
-            key_wait_ms=round(attempt.key_wait_ms),
-            model_ms=round(attempt.model_ms),
-            calls=attempt.usage.calls,
-            input_tokens=attempt.usage.input_tokens,
-            cached_tokens=attempt.usage.cached_tokens,
-            output_tokens=attempt.usage.output_tokens,
-            thinking_tokens=attempt.usage.thinking_tokens,
-            cost_usd=attempt.cost_usd,
-            key=attempt.key.fingerprint if attempt.key else None,
+            first_call_ms=lease.first_call_ms,
+            key_wait_ms=round(lease.key_wait_ms),
+            model_ms=round(lease.model_ms),
+            calls=lease.usage.calls,
+            input_tokens=lease.usage.input_tokens,
+            cached_tokens=lease.usage.cached_tokens,
+            output_tokens=lease.usage.output_tokens,
+            thinking_tokens=lease.usage.thinking_tokens,
+            cost_usd=lease.cost_usd,
+            key=lease.key.fingerprint if lease.key else None,
             error_code=code,
             reason=reason or (release.reason if release else None),
         )
         metrics.count_attempt(
             outcome=logged,
             code=code,
-            first_call_ms=attempt.first_call_ms,
-            age_s=claimed.waited_ms / 1000 + anyio.current_time() - attempt.received_at,
-            usage=attempt.usage,
-            cost_usd=attempt.cost_usd,
+            first_call_ms=lease.first_call_ms,
+            age_s=claimed.waited_ms / 1000 + anyio.current_time() - lease.received_at,
+            usage=lease.usage,
+            cost_usd=lease.cost_usd,
         )
         self._operator_log.finished(
-            attempt, claimed.lead_id, claimed.lead.name, logged, key=_shown(attempt.key), reason=reason or code
+            lease, claimed.lead_id, claimed.lead.name, logged, key=_shown(lease.key), reason=reason or code
         )
 
     def slice_swept(self, made_ready: int, figures: Figures | None) -> None:
