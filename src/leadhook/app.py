@@ -28,14 +28,15 @@ from leadhook.lifecycle import (
 )
 from leadhook.observability import logs, metrics
 from leadhook.observability.events import Event
+from leadhook.observability.metrics import serving_metrics
 from leadhook.observability.observer import Observer
 from leadhook.observability.operator_log import operator_log
-from leadhook.observability.ring_sum import RingSum
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.ring_sum import RingSum
 from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import State

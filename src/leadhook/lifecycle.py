@@ -12,9 +12,9 @@ import structlog
 from leadhook.observability import logs
 from leadhook.observability.events import Event
 from leadhook.observability.operator_log import operator_log
-from leadhook.observability.ring_sum import RingSum
 from leadhook.settings import GIVE_BACK_SEC
 from leadhook.signals import stop_on_signal
+from leadhook.web.ring_sum import RingSum
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

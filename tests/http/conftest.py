@@ -24,11 +24,11 @@ from leadhook.domain.dossier import Dossier
 from leadhook.domain.results import Message, Score
 from leadhook.engine import Errand
 from leadhook.engine.health import Health
-from leadhook.observability.ring_sum import RingSum
 from leadhook.store import DryRun, KeyCounts, ReplayedLead, ReplayReply, ReplayStatus, RingSettings, Status
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.ring_sum import RingSum
 from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import State

@@ -14,8 +14,8 @@ from starlette.routing import Route
 from leadhook.app import server_config
 from leadhook.lifecycle import logging_to_the_end, running
 from leadhook.observability import logs
-from leadhook.observability.ring_sum import RingSum
 from leadhook.settings import load_settings
+from leadhook.web.ring_sum import RingSum
 
 
 class Engine:

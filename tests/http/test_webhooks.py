@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from leadhook.observability.metrics import REGISTRY
-from leadhook.observability.ring_sum import RingSum
+from leadhook.web.ring_sum import RingSum
 
 from .conftest import OLD_SECRET, STATIC, Service, signed
 

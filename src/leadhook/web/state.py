@@ -5,11 +5,11 @@ from typing import Any, Protocol, TypedDict
 
 from leadhook.domain.dossier import Dossier
 from leadhook.engine import Errand
-from leadhook.observability.ring_sum import RingSum
 from leadhook.store import DryRun, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
+from leadhook.web.ring_sum import RingSum
 from leadhook.web.sign_ins import SignIns
 
 

@@ -1,4 +1,4 @@
-"""Rings come in crowds, so the log tells of them in sum, once a second."""
+"""Sums up webhooks for the log, which gets one line a second however many arrive."""
 
 import asyncio
 from collections import Counter
