@@ -14,7 +14,7 @@ from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.gemini import GeminiScorer, limits, open_scorer
 from leadhook.gemini.client import GeminiClient
-from leadhook.gemini.guard import WORDS
+from leadhook.gemini.guardrails import REASONS
 
 INJECTIONS: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "unit" / "injections.json").read_text(encoding="utf-8")
@@ -157,7 +157,7 @@ async def test_a_message_with_a_foreign_link_is_written_again(scorer: GeminiScor
 
     assert "evil" not in message.message
     assert usage.calls == 2
-    assert WORDS["message_foreign_link"] in (await google.bodies())[1]["contents"][-1]["parts"][0]["text"]
+    assert REASONS["message_foreign_link"] in (await google.bodies())[1]["contents"][-1]["parts"][0]["text"]
 
 
 async def test_a_link_of_the_prompts_row_may_go(scorer: GeminiScorer, google: Google) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 from leadhook.domain.flags import FLAGS, flag_words
 
 ROOT = Path(__file__).parents[2]
-SIGNS = tomllib.loads((ROOT / "src/leadhook/gemini/signs.toml").read_text())
+SIGNALS = tomllib.loads((ROOT / "src/leadhook/gemini/injection_signals.toml").read_text())
 SOURCES = "".join(file.read_text() for file in (ROOT / "src/leadhook/gemini").glob("*.py"))
 TABLE = re.findall(r"^\| `(\w+)` \| ", (ROOT / "docs/model.md").read_text(), re.MULTILINE)
 
 
 def test_every_flag_has_words() -> None:
     """Those of the word list, and those that the code finds."""
-    assert set(SIGNS) <= set(FLAGS)
-    assert all(f'"{code}"' in SOURCES for code in set(FLAGS) - set(SIGNS))
+    assert set(SIGNALS) <= set(FLAGS)
+    assert all(f'"{code}"' in SOURCES for code in set(FLAGS) - set(SIGNALS))
     assert set(FLAGS) <= set(TABLE)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from leadhook.domain.lead import Lead
-from leadhook.gemini.cleaning import clean
 from leadhook.gemini.prompts import fenced
 from leadhook.gemini.rendering import FIELDS, render
+from leadhook.gemini.sanitize import strip_invisible
 from leadhook.local import sample
 
 INJECTIONS: dict[str, dict[str, Any]] = json.loads(
@@ -37,7 +37,7 @@ def test_no_lead_closes_its_fence(name: str) -> None:
     assert len({line.partition(": ")[0] for line in between if not line.startswith("| ")}) == sum(
         not line.startswith("| ") for line in between
     )
-    assert clean("\n".join(between)) == "\n".join(between)
+    assert strip_invisible("\n".join(between)) == "\n".join(between)
 
 
 @pytest.mark.parametrize("name", INJECTIONS)
@@ -73,5 +73,5 @@ def test_only_one_lead_of_the_sample_is_flagged() -> None:
     ],
 )
 def test_ordinary_words_are_not_flagged(bio: str) -> None:
-    """Words that also occur in the signs."""
+    """Words that also occur in the signals."""
     assert render(Lead(lead_id="a", bio=bio)).flags == ()

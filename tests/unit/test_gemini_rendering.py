@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadhook.domain.lead import Lead
-from leadhook.gemini.cleaning import clean
 from leadhook.gemini.limits import LEAD_CHARACTERS
 from leadhook.gemini.prompts import fenced
 from leadhook.gemini.rendering import FIELDS, NOTHING_KNOWN, render
+from leadhook.gemini.sanitize import strip_invisible
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)),
@@ -101,7 +101,7 @@ def test_whatever_a_lead_holds_can_be_sent_and_stays_in_its_lines(fields: dict[s
 
     text.encode()
     assert len(fenced(text)) <= LEAD_CHARACTERS
-    assert clean(text) == text
+    assert strip_invisible(text) == text
     names = [line.partition(":")[0] for line in text.splitlines() if not line.startswith("| ")]
     assert text == NOTHING_KNOWN or names == [name for name in FIELDS if name in names]
 
@@ -122,4 +122,4 @@ def test_whatever_a_lead_holds_can_be_sent_and_stays_in_its_lines(fields: dict[s
 )
 def test_what_no_reader_sees_goes_and_what_joins_letters_stays(text: str, cleaned: str) -> None:
     """Persian, Hindi and emoji need their joiners."""
-    assert clean(text) == cleaned
+    assert strip_invisible(text) == cleaned

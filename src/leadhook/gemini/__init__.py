@@ -1,4 +1,4 @@
-"""The judgement: what Gemini is asked about a lead and what counts as an answer; the only door to langchain."""
+"""Scores leads with Gemini: the prompts, the calls, and the checks of the answers. Only this package uses LangChain."""
 
 from leadhook.gemini.scorer import GeminiScorer, open_scorer
 

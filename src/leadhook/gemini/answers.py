@@ -1,8 +1,8 @@
-"""What counts as an answer: complete JSON of the asked shape, within the caps, cleaned of what Postgres can't store.
+"""The answer models: complete JSON of the requested shape, within length limits, without text Postgres cannot store.
 
-LangChain's own parser is not used: it repairs a message that was cut off in the middle into a valid one. Nothing is cut
-here either: an answer that is too long is asked for again. The caps are checks of ours and stand in no schema, because
-Google's schemas know no lengths of strings.
+LangChain's parser is not used because it turns a truncated message into a valid one. Nothing is truncated here: an
+answer that is too long is requested again. Length limits are checked here only, because Google's schemas have no string
+lengths.
 """
 
 import json
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from leadhook.domain.results import INELIGIBLE, Message, Score
-from leadhook.gemini.cleaning import clean
+from leadhook.gemini.sanitize import strip_invisible
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -23,13 +23,13 @@ MESSAGE_CHARACTERS: Final = 4_000
 CRITERIA: Final = 12
 CRITERION_CHARACTERS: Final = 300
 TOO_LONG: Final = "too_long"
-"""Pydantic's kind of error for an answer beyond its cap."""
+"""Pydantic error type for a value above its length limit."""
 
-_HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def _whole(value: object) -> object:
-    """JSON has one kind of number, so 85.0 is as whole as 85; True and "85" are no numbers."""
+    """Accept 85.0 like 85, because JSON has one number type, but neither True nor "85"."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("not_a_number", "must be a number")
     return value
@@ -37,9 +37,9 @@ def _whole(value: object) -> object:
 
 def _capped(most: int) -> AfterValidator:
     def check(text: str) -> str:
-        text = clean(text).strip()
+        text = strip_invisible(text).strip()
         if not text:
-            raise PydanticCustomError("says_nothing", "must say something")
+            raise PydanticCustomError("says_nothing", "must not be empty")
         if len(text) > most:
             raise PydanticCustomError(TOO_LONG, "must have at most {most} characters", {"most": most})
         return text
@@ -62,7 +62,7 @@ Criteria = Annotated[list[Annotated[str, _capped(CRITERION_CHARACTERS)]], Field(
 
 
 class ScoreAnswer(BaseModel):
-    """The first answer, by the names that the model is asked for; the evidence stands before what follows from it."""
+    """The answer of the score step, in the prompt's field names. The evidence comes before the score it leads to."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -73,7 +73,7 @@ class ScoreAnswer(BaseModel):
     SHOULD_CONTACT: Annotated[Literal[0, 1], Whole]
 
     def to_domain(self) -> Score:
-        """The same in our words."""
+        """Convert to the domain model."""
         return Score(
             score=self.SCORE,
             response=self.RESPONSE,
@@ -84,7 +84,7 @@ class ScoreAnswer(BaseModel):
 
 
 class MessageAnswer(BaseModel):
-    """The second answer, by the names that the model is asked for."""
+    """The answer of the message step, in the prompt's field names."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -92,15 +92,15 @@ class MessageAnswer(BaseModel):
     MESSAGE: Annotated[str, _capped(MESSAGE_CHARACTERS), AfterValidator(_written)]
 
     def to_domain(self) -> Message:
-        """The same in our words."""
+        """Convert to the domain model."""
         return Message(subject=self.SUBJECT, message=self.MESSAGE)
 
 
 def parse(text: str, shape: type[Answer]) -> Answer:
-    """Read one answer.
+    """Parse one answer.
 
     Raises:
-        ValueError: it is not complete JSON, or not of the shape (pydantic's ValidationError is a ValueError).
+        ValueError: not complete JSON, or not of this shape (pydantic's ValidationError is a ValueError).
     """
     try:
         value = json.loads(text, strict=False)
@@ -110,10 +110,10 @@ def parse(text: str, shape: type[Answer]) -> Answer:
 
 
 def _storable(answer: Any) -> Any:
-    """Half of a surrogate pair can't be stored; what can't be seen goes later, field by field."""
+    """Replace lone surrogates, which Postgres cannot store. Invisible characters are removed later, per field."""
     match answer:
         case str():
-            return _HALF_A_PAIR.sub("\N{REPLACEMENT CHARACTER}", answer)
+            return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", answer)
         case list():
             return [_storable(item) if isinstance(item, str) else item for item in answer]
         case dict():

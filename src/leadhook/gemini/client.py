@@ -1,9 +1,9 @@
-"""One model object for the whole process; the lead's key goes with each call.
+"""The Gemini client: one model object per process, and the lead's API key on each call.
 
-Building a model object costs 100 ms of CPU and a connection pool, so there is one, with a placeholder for a key:
-should a call ever lose its own key, Google refuses it loudly instead of billing somebody else. The key travels as the
-header `x-goog-api-key` of a plain `ainvoke`: LangChain's structured chains drop it silently. No callbacks and no
-tracing: they would see the header.
+Building a model object takes 100 ms of CPU and a connection pool, so there is only one, with a placeholder key: if a
+call ever lost its key, Google would refuse it instead of billing another user. The key is sent in the header
+`x-goog-api-key` of a plain `ainvoke`, because LangChain's structured chains silently drop it. Callbacks and tracing are
+off because they would see the header.
 """
 
 import os
@@ -29,31 +29,31 @@ from leadhook.gemini.parameters import Step, model_parameters, step_parameters
 
 CALL_LIMIT_S: Final = 60.0
 LONGEST_KEY: Final = 500
-"""Characters; Google's have 39 to some 60."""
+"""In characters; Google's keys have 39 to about 60."""
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
-_PLACEHOLDER: Final = "placeholder: every call brings its own key"
+_PLACEHOLDER: Final = "placeholder: each call sends the key of its lead"
 _READ_BUFFER_BYTES: Final = 4 * 1024 * 1024
-"""As the SDK's own session has it."""
+"""The same as in the SDK's default session."""
 _OTHERS_VARIABLES: Final = ("GOOGLE_", "GEMINI_", "CLOUDSDK_", "LANGCHAIN_", "LANGSMITH_")
-"""Variables of other programs for the libraries below; ours of these prefixes are read before."""
+"""Prefixes of variables that the libraries below read. Our own settings with these prefixes are read before."""
 
 _NO_FUNCTIONS = types.AutomaticFunctionCallingConfig(disable=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One model answer: its text, why it ended (`STOP` alone means that it is complete), and what it cost."""
+    """One model reply. The answer is complete only if `finish_reason` is `STOP`."""
 
     text: str
     finish_reason: str | None
     block_reason: str | None
-    """Why the prompt itself was refused."""
+    """Set if Google refused the prompt."""
     usage: Usage
 
 
 class GeminiClient:
-    """Asks the model, within a limit of time, and names what goes wrong."""
+    """Calls the model with a time limit and turns every error into a `Failure`."""
 
     def __init__(self, chat: ChatGoogleGenerativeAI, *, call_limit_s: float = CALL_LIMIT_S) -> None:
         self._chat = chat
@@ -61,20 +61,20 @@ class GeminiClient:
 
     @property
     def model(self) -> str:
-        """The model's name."""
+        """Return the Gemini model name."""
         return self._chat.model
 
     async def ask(self, step: Step, messages: list[BaseMessage], key: ApiKey, *, more_room: bool = False) -> Reply:
-        """One model call.
+        """Call the model once.
 
         Args:
-            step: decides the shape of the answer and its room.
-            messages: the conversation; its last turn is the user's.
-            key: whose project pays.
-            more_room: the answer before this one was cut off.
+            step: selects the answer schema and the token limit.
+            messages: the conversation; the last message is the user's.
+            key: the key whose project is billed.
+            more_room: the previous answer was cut off.
 
         Raises:
-            Failure: whatever the API, the SDK or the network raised, or the limit of time passed.
+            Failure: the API, the SDK or the network failed, or the time limit passed.
         """
         headers = {"x-goog-api-key": _header(key)}
         try:
@@ -85,24 +85,24 @@ class GeminiClient:
                     automatic_function_calling=_NO_FUNCTIONS,
                     **step_parameters(step, more_room=more_room),
                 )
-        except Exception as error:  # noqa: BLE001 - the SDK raises five families of errors; classify knows them
+        except Exception as error:  # noqa: BLE001 - the SDK raises five families of errors, all handled by classify
             late = scope.cancelled_caught
             failure = timed_out(self._call_limit_s) if late else classify(error, model=self.model)
             failure.usage = Usage(calls=1)
-            # `from None`: the chain of causes would carry the request with its key into a traceback.
+            # `from None`: the cause would put the request and its key into a traceback.
             raise failure from None
         return _reply(answer)
 
 
 @asynccontextmanager
 async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[GeminiClient]:
-    """The process's client; its connections are closed at the end."""
+    """Open the process's client; its connections are closed on exit."""
     _forget_other_programs()
-    # An answer that ends for a reason which the SDK does not know yet is no news to anybody but the scorer.
+    # validation.py handles finish reasons that this SDK does not know yet; the SDK need not warn about them.
     warnings.filterwarnings("ignore", message=".*is not a valid (FinishReason|BlockedReason)", category=UserWarning)
     address = base_url or GOOGLE
     trust = network.trust()
-    unasked = {"verify": trust, "trust_env": False}  # of the SDK's other clients, which are made and not used
+    unasked = {"verify": trust, "trust_env": False}  # for the SDK's other clients, which are created but never used
     way = {"proxy": network.proxy_for(address), "ssl": trust}
     chat = ChatGoogleGenerativeAI(
         model=model,
@@ -113,7 +113,7 @@ async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[Gemi
         max_retries=1,
         **model_parameters(model),
     )
-    # LangChain passes on neither the backend nor a session, and the SDK's own session reads proxies and ~/.netrc.
+    # LangChain passes neither backend nor session to the SDK, whose default session reads proxy settings and ~/.netrc.
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_BUFFER_BYTES
     ) as session:
@@ -135,7 +135,7 @@ async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[Gemi
 
 
 def _forget_other_programs() -> None:
-    """A variable set for another program must not turn our calls to its backend, key, replay or trace."""
+    """Keep variables meant for other programs from changing our calls' backend, key or tracing."""
     for name in [name for name in os.environ if name.startswith(_OTHERS_VARIABLES)]:
         del os.environ[name]
     os.environ["LANGSMITH_TRACING"] = "false"
@@ -143,11 +143,13 @@ def _forget_other_programs() -> None:
 
 
 def _header(key: ApiKey) -> str:
-    """The key, unless no HTTP header could carry it: what the transport says of that would be blamed on the lead."""
+    """Refuse keys that no HTTP header can carry; the transport's error would be counted against the lead."""
     value = key.api_key.get_secret_value()
     if len(value) <= LONGEST_KEY and value.isascii() and value.isprintable():
         return value
-    raise Failure(FailureClass.KEY, "key_malformed", "This is no API key: it is too long or holds a strange character.")
+    raise Failure(
+        FailureClass.KEY, "key_malformed", "Not a valid API key: it is too long or contains an invalid character."
+    )
 
 
 def _reply(answer: AIMessage) -> Reply:

@@ -1,8 +1,8 @@
-"""Whose fault a failed model call was, from what Google's API, the SDK and the transport raise.
+"""Classifies failed model calls: the key, the configuration, the content, or a transient problem.
 
-Every 4xx reaches us wrapped by LangChain with Google's own error as its cause, a 5xx unwrapped, transport errors as
-aiohttp's (or httpx's) own, and an answer that is no JSON as a bare JSONDecodeError. Their texts hold the whole reply of
-the server: they are never logged or stored; the sentences here are ours.
+A 4xx arrives wrapped by LangChain, with Google's error as its cause; a 5xx arrives unwrapped. Transport errors are
+aiohttp's or httpx's, and a reply that is not JSON raises JSONDecodeError. Exception messages contain the server's whole
+reply, so they are never logged or stored; the messages here replace them.
 """
 
 import json
@@ -18,9 +18,9 @@ from google.genai.errors import APIError
 from leadhook.domain.failure import Failure, FailureClass
 
 MINUTE_QUOTA_S: Final = 60.0
-"""How long a key rests when Google names a minute quota but no delay."""
+"""How long a key is parked if Google reports a per-minute quota without a delay."""
 LONGEST_REST_S: Final = 86_400.0
-"""Whatever delay Google names."""
+"""Upper limit for any delay that Google asks for."""
 
 _CANNOT_CONNECT: Final = (aiohttp.ClientConnectorError, httpx.ConnectError, ConnectionRefusedError)
 _BROKEN_OFF: Final = (aiohttp.ClientError, httpx.HTTPError, OSError)
@@ -28,7 +28,7 @@ _NO_JSON: Final = (json.JSONDecodeError, UnicodeDecodeError, aiohttp.ContentType
 
 _BAD_KEY: Final = ("API_KEY_INVALID", "API_KEY_EXPIRED")
 _FORBIDDEN: Final[dict[str, tuple[str, str]]] = {
-    "leaked": ("key_leaked", "Google has blocked this API key, as it was published somewhere."),
+    "leaked": ("key_leaked", "Google blocked this API key because it was published."),
     "SERVICE_DISABLED": ("key_service_disabled", "The Gemini API is not enabled in the project of this API key."),
 }
 _SETTINGS: Final = ("thinking", "generation_config", "generationconfig", "schema", "mime", "max_output", "maxoutput")
@@ -36,12 +36,12 @@ _PACIFIC: Final = "America/Los_Angeles"
 
 
 def timed_out(limit_s: float) -> Failure:
-    """The call did not end within its limit."""
+    """Return the failure of a call that exceeded its time limit."""
     return Failure(FailureClass.TRANSIENT, "model_timeout", f"The model did not answer within {limit_s:g} s.")
 
 
 def classify(error: BaseException, *, model: str) -> Failure:
-    """Name what a model call raised."""
+    """Classify an exception raised by a model call."""
     api_error = _api_error(error)
     if api_error is not None:
         return _from_api(api_error, model)
@@ -49,12 +49,14 @@ def classify(error: BaseException, *, model: str) -> Failure:
         return Failure(FailureClass.TRANSIENT, "model_timeout", "The connection to the model timed out.")
     name = type(error).__name__
     if isinstance(error, _NO_JSON):
-        return Failure(FailureClass.TRANSIENT, "reply_not_json", "The model's service sent no JSON.")
+        return Failure(FailureClass.TRANSIENT, "reply_not_json", "The model's service sent a reply that is not JSON.")
     if isinstance(error, _CANNOT_CONNECT):
         return Failure(FailureClass.TRANSIENT, "model_unreachable", f"The model's service can't be reached ({name}).")
     if isinstance(error, _BROKEN_OFF):
-        return Failure(FailureClass.TRANSIENT, "model_connection_lost", f"The call of the model broke off ({name}).")
-    return Failure(FailureClass.TRANSIENT, "model_call_failed", f"The call of the model failed ({name}).")
+        return Failure(
+            FailureClass.TRANSIENT, "model_connection_lost", f"The connection to the model was lost ({name})."
+        )
+    return Failure(FailureClass.TRANSIENT, "model_call_failed", f"The model call failed ({name}).")
 
 
 def _api_error(error: BaseException) -> APIError | None:
@@ -88,10 +90,10 @@ def _bad_request(error: APIError) -> Failure:
     if _details(error).get("ErrorInfo", {}).get("reason") in _BAD_KEY or "api key" in said:
         return Failure(FailureClass.KEY, "key_invalid", "Google does not accept this API key.")
     if error.status == "FAILED_PRECONDITION":
-        reason = "Google does not serve this project from here (HTTP 400, FAILED_PRECONDITION)."
+        reason = "Google does not serve this project from this location (HTTP 400, FAILED_PRECONDITION)."
         return Failure(FailureClass.CONFIGURATION, "model_precondition", reason)
     if any(word in said for word in _SETTINGS):
-        reason = "The model does not take the settings that it is called with: check GEMINI_MODEL (HTTP 400)."
+        reason = "The model rejects the parameters of the call: check GEMINI_MODEL (HTTP 400)."
         return Failure(FailureClass.CONFIGURATION, "model_settings_refused", reason)
     if "token" in said:
         return _too_long()
@@ -100,14 +102,14 @@ def _bad_request(error: APIError) -> Failure:
 
 def _forbidden(error: APIError) -> Failure:
     said = f"{error.message} {_details(error).get('ErrorInfo', {}).get('reason')}"
-    for sign, (code, reason) in _FORBIDDEN.items():
-        if sign in said:
+    for marker, (code, reason) in _FORBIDDEN.items():
+        if marker in said:
             return Failure(FailureClass.KEY, code, reason)
     return Failure(FailureClass.KEY, "key_forbidden", f"Google refuses this API key (HTTP {error.code}).")
 
 
 def _too_long() -> Failure:
-    return Failure(FailureClass.CONTENT, "prompt_too_long", "The prompt is longer than the model takes.")
+    return Failure(FailureClass.CONTENT, "prompt_too_long", "The prompt is longer than the model accepts.")
 
 
 def _over_quota(details: dict[str, dict[str, Any]]) -> Failure:
@@ -121,7 +123,7 @@ def _over_quota(details: dict[str, dict[str, Any]]) -> Failure:
     if quotas or delay_s is not None:
         reason = "This API key is over its quota."
         return Failure(FailureClass.KEY, "key_minute_quota", reason, park_s=delay_s or MINUTE_QUOTA_S)
-    return Failure(FailureClass.TRANSIENT, "model_overloaded", "The model's service is short of capacity (HTTP 429).")
+    return Failure(FailureClass.TRANSIENT, "model_overloaded", "The model's service is over capacity (HTTP 429).")
 
 
 def _details(error: APIError) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""How the model is set, here and nowhere else; what stands here is part of the prompt's version.
+"""All model parameters. They are part of the prompt version.
 
-Temperature and its kin are left to Google: models from 3.6 on refuse them.
+Temperature and similar parameters are not set, because models from 3.6 on reject them.
 """
 
 from typing import Any, Final, Literal
@@ -15,20 +15,20 @@ Step = Literal["score", "message"]
 SHAPES: Final[dict[Step, type[BaseModel]]] = {"score": ScoreAnswer, "message": MessageAnswer}
 
 _THINKING_LEVEL: Final = "low"
-"""Enough to weigh a lead against criteria; every 3.x model knows it, and thoughts are billed as output."""
+"""Enough to compare a lead with criteria. All 3.x models support it; thoughts are billed as output."""
 _THINKING_TOKENS: Final = 512
-"""The same for models 2.x, which know no level; the least that all of them take."""
+"""The equivalent for 2.x models, which have no levels: the smallest budget that all of them accept."""
 
 
 def model_parameters(model: str) -> dict[str, Any]:
-    """What is set once, for every call of the model."""
+    """Return the parameters shared by all calls."""
     if model.startswith("gemini-2"):
         return {"thinking_budget": _THINKING_TOKENS}
     return {"thinking_level": _THINKING_LEVEL}
 
 
 def step_parameters(step: Step, *, more_room: bool = False) -> dict[str, Any]:
-    """What is set for a call of this step; with more room where an answer was cut off."""
+    """Return the parameters of one step, with a higher token limit if the previous answer was cut off."""
     return {
         "response_mime_type": "application/json",
         "response_json_schema": _SCHEMAS[step],
@@ -37,7 +37,7 @@ def step_parameters(step: Step, *, more_room: bool = False) -> dict[str, Any]:
 
 
 def _bare(schema: Any) -> Any:
-    """Without pydantic's titles and our docstrings: they are not for the model, and are paid for."""
+    """Remove pydantic's titles and our docstrings, which the model does not need and which cost tokens."""
     if not isinstance(schema, dict):
         return schema
     return {name: _bare(value) for name, value in schema.items() if name not in {"title", "description"}}

@@ -1,7 +1,7 @@
-"""What is sent to the model: the stable part first and byte-identical, the lead last and fenced as data.
+"""Builds prompts: the constant part first and byte-identical, the lead last and fenced as data.
 
-The stable part stands first because Gemini bills a repeated prefix at a tenth; the lead stands last, between lines with
-a random code that its own text can't know, because it is scraped text that anybody may have written.
+The constant part comes first because Gemini bills a repeated prefix at a tenth of the price. The lead comes last,
+between lines with a random code that its text cannot know, because it is scraped text that anyone may have written.
 """
 
 import hashlib
@@ -28,31 +28,31 @@ TEMPLATES: Final[dict[Step, str]] = {
 
 @lru_cache(maxsize=64)
 def system_instruction(step: Step, prompts: Prompts) -> str:
-    """The part that is the same for every lead of one `prompts` row.
+    """Return the prompt part shared by all leads of one `prompts` row.
 
     Raises:
-        Failure: the row is longer than a lead may cost.
+        Failure: the row is too long.
     """
     values = {name: _storable(value) for name, value in prompts.model_dump().items()}
     if sum(map(len, values.values())) > PROMPTS_CHARACTERS:
-        # How many more nobody knows here: a claim cuts each text.
+        # The exact length is unknown here, because a claim truncates each text.
         reason = (
             f"The three texts of the prompts row have more than {PROMPTS_CHARACTERS} characters together: "
-            "shorten them, and its leads go on."
+            "shorten them to continue with its leads."
         )
         raise Failure(FailureClass.CONTENT, "prompts_too_long", reason)
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]].strip() or NOT_GIVEN, TEMPLATES[step])
 
 
 def fenced(rendered: str) -> str:
-    """The lead between two lines that carry the same random code."""
+    """Enclose a rendered lead in two lines with the same random code."""
     fence = f"=== lead {secrets.token_hex(8)} ==="
     return f"{fence}\n{rendered}\n{fence}"
 
 
 @lru_cache(maxsize=64)
 def prompt_version(prompts: Prompts, model: str) -> str:
-    """16 hex digits that change with the templates, the `prompts` row, the model, its parameters or what is sent."""
+    """Return 16 hex digits that change with the templates, the `prompts` row, the model, its parameters or FIELDS."""
     settings = {
         "model": model,
         "parameters": [model_parameters(model), step_parameters("score"), step_parameters("message")],
@@ -62,7 +62,7 @@ def prompt_version(prompts: Prompts, model: str) -> str:
 
 
 def input_version(lead: Lead) -> str:
-    """16 hex digits that change with any field of the lead that is sent."""
+    """Return 16 hex digits that change with any field of the lead that is sent."""
     return _digest([lead.model_dump_json(include=set(FIELDS))])
 
 

@@ -1,7 +1,7 @@
-"""A lead as the model sees it: an allow-list of fields, in lines, each bounded, without what no reader sees.
+"""Renders a lead for the model: allowed fields only, each limited in length, without invisible characters.
 
-A line begins with a field's name or, where a value goes on, with a bar. So no text of a lead stands at the start of a
-line, where it could pass for a field, a fence or a turn of the conversation.
+Every line starts with a field name or, if a value continues, with a bar. So the lead's own text never starts a line,
+where it could be mistaken for a field, a fence or a turn of the conversation.
 """
 
 import json
@@ -11,8 +11,8 @@ from typing import Final
 from pydantic import JsonValue
 
 from leadhook.domain.lead import Lead
-from leadhook.gemini.cleaning import clean, hides_something, unfenced
-from leadhook.gemini.signs import find_signs
+from leadhook.gemini.injection_signals import find_signals
+from leadhook.gemini.sanitize import hides_text, strip_fence_marks, strip_invisible
 
 FIELDS: Final = {
     "name": 200,
@@ -26,10 +26,10 @@ FIELDS: Final = {
     "linkedin_url": 300,
     "company_page_url": 300,
 }
-"""What may be sent, in this order, and how many characters of each; the rest is cut, and the text says so."""
+"""The fields that may be sent, in this order, with their limits in characters. Cut values are marked as cut."""
 NOTHING_KNOWN: Final = "(nothing is known of this lead)"
 ITEMS: Final = 40
-"""Of a list or object in JSON."""
+"""Limit for a JSON list or object."""
 NESTED_ITEMS: Final = 12
 DEEPEST: Final = 4
 ITEM_CHARACTERS: Final = 800
@@ -43,20 +43,20 @@ _NOTHING: Final[tuple[JsonValue, ...]] = (None, "", [], {})
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What is sent of a lead."""
+    """A lead as it is sent to the model."""
 
     text: str
-    hides_something: bool
+    hides_text: bool
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The codes of what in it looks like an attempt to steer a model."""
-        signs = find_signs(self.text)
-        return (*signs, "invisible_characters") if self.hides_something else signs
+        """Codes of everything in the text that looks like an attempt to manipulate the model."""
+        signals = find_signals(self.text)
+        return (*signals, "invisible_characters") if self.hides_text else signals
 
 
 def render(lead: Lead) -> Rendering:
-    """Render a lead's fields, those that hold something."""
+    """Render the non-empty fields of a lead."""
     lines = []
     hidden = False
     for name, limit in FIELDS.items():
@@ -65,8 +65,10 @@ def render(lead: Lead) -> Rendering:
             continue
         raw = "\n".join(_lines(value, structured=name in _STRUCTURED))
         seen = raw[: limit * 4]
-        hidden = hidden or hides_something(seen)
-        shown = "\n| ".join(line for part in unfenced(clean(seen)).splitlines() if (line := part.strip()))
+        hidden = hidden or hides_text(seen)
+        shown = "\n| ".join(
+            line for part in strip_fence_marks(strip_invisible(seen)).splitlines() if (line := part.strip())
+        )
         if name not in _LONG:
             shown = shown.replace("\n| ", " ")
         if shown:
@@ -92,7 +94,7 @@ def _lines(value: JsonValue, *, structured: bool) -> list[str]:
 
 
 def _parsed(text: str) -> JsonValue:
-    """Some databases keep JSON in a column of text."""
+    """Parse JSON that is stored in a text column."""
     if len(text) > _LONGEST_JSON or not text.lstrip().startswith(("[", "{")):
         return text
     try:

@@ -11,13 +11,13 @@ from leadhook.domain.failure import Failure
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message, Score, Usage
-from leadhook.gemini import guard
+from leadhook.gemini import guardrails
 from leadhook.gemini import prompts as texts
 from leadhook.gemini.answers import MessageAnswer, ScoreAnswer
 from leadhook.gemini.client import GeminiClient, Reply, open_client
 from leadhook.gemini.parameters import Step
-from leadhook.gemini.readings import Remedy, Unusable, read_reply
 from leadhook.gemini.rendering import Rendering, render
+from leadhook.gemini.validation import Remedy, Unusable, read_reply
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -66,9 +66,9 @@ class GeminiScorer:
 
         def accept(reply: Reply) -> Message:
             message = read_reply(reply, MessageAnswer).to_domain()
-            code = guard.foreign(message, prompts, lead)
+            code = guardrails.check_message(message, prompts, lead)
             if code is not None:
-                raise Unusable(code, guard.WORDS[code], Remedy.REPAIR)
+                raise Unusable(code, guardrails.REASONS[code], Remedy.REPAIR)
             return message
 
         return await self._ask("message", render(lead), prompts, key, accept)

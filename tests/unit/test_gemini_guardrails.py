@@ -1,10 +1,10 @@
-"""The last look at a message."""
+"""Checks on a generated message."""
 
 import pytest
 
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message
-from leadhook.gemini.guard import FOREIGN_ADDRESS, FOREIGN_KEY, FOREIGN_LINK, MARKUP, WORDS, foreign
+from leadhook.gemini.guardrails import FOREIGN_ADDRESS, FOREIGN_KEY, FOREIGN_LINK, MARKUP, REASONS, check_message
 
 PROMPTS = Prompts(
     wildnet_data="Acme Pumps, https://www.acme.example.com/pricing, ACME.io, sales@acme.example.com",
@@ -28,9 +28,9 @@ LEAD = Lead(
         "Profit < 5 and growth > 3: why?",
     ],
 )
-def test_what_the_user_named_may_go(text: str) -> None:
-    """Links and addresses of the prompts row, and a company that is called like a site."""
-    assert foreign(Message(subject="An idea for monday.com", message=text), PROMPTS, LEAD) is None
+def test_links_from_the_prompts_row_are_allowed(text: str) -> None:
+    """So are a company whose name looks like a host, and ordinary words."""
+    assert check_message(Message(subject="An idea for monday.com", message=text), PROMPTS, LEAD) is None
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_what_the_user_named_may_go(text: str) -> None:
         ("See [this](https://evil.com)", MARKUP),
     ],
 )
-def test_what_nobody_named_may_not(text: str, code: str) -> None:
-    """From the lead's data, or made up; in the message and in the subject."""
-    assert foreign(Message(subject="Hi", message=text), PROMPTS, LEAD) == code
-    assert foreign(Message(subject=text, message="Hi"), PROMPTS, LEAD) == code
-    assert WORDS[code]
+def test_links_from_elsewhere_are_refused(text: str, code: str) -> None:
+    """Taken from the lead's data or made up, in the message or in the subject."""
+    assert check_message(Message(subject="Hi", message=text), PROMPTS, LEAD) == code
+    assert check_message(Message(subject=text, message="Hi"), PROMPTS, LEAD) == code
+    assert REASONS[code]
 
 
-def test_markup_may_go_where_the_user_writes_it() -> None:
-    """Who asks for HTML in his own words gets it."""
+def test_markup_is_allowed_if_the_prompts_row_uses_it() -> None:
+    """A user whose prompt asks for HTML gets it."""
     prompts = Prompts(message_prompt="Use <p> for paragraphs")
 
-    assert foreign(Message(subject="Hi", message="<p>Hello</p>"), prompts, LEAD) is None
+    assert check_message(Message(subject="Hi", message="<p>Hello</p>"), prompts, LEAD) is None

@@ -1,8 +1,8 @@
-"""Signs that a lead's text was written for a model and not for people; noted on the verdict, and never a judgement.
+"""Detects text in a lead that looks like an attempt to manipulate the model. The signals are recorded, never acted on.
 
-They are words in some fifteen languages, so they miss what is said otherwise and catch the innocent now and then. What
-keeps a lead from steering its judgement is the fence, the fixed shape of the answer and the look at the message. The
-words are looked for one by one: that is a hundred times cheaper than one pattern of them all.
+They are words in about fifteen languages, with false negatives and occasional false positives. What actually stops a
+lead from steering its score is the fence around its text, the fixed answer schema and the message guardrails. Searching
+for one word at a time is a hundred times faster than one pattern of all words.
 """
 
 import tomllib
@@ -12,27 +12,27 @@ from importlib import resources
 from typing import Final
 
 REACH: Final = 60
-"""Characters between a word and one that must stand near it."""
+"""Maximum distance, in characters, between a word and one of its `near` words."""
 LONGEST_WORD: Final = 100
-"""What is longer without a blank, and no address, is something encoded."""
+"""A longer run of characters without a space that is not a URL counts as encoded text."""
 
 _MOST_PLACES: Final = 20
-_SIGNS: Final[dict[str, dict[str, list[str]]]] = tomllib.loads(
-    (resources.files(__package__) / "signs.toml").read_text(encoding="utf-8")
+_SIGNALS: Final[dict[str, dict[str, list[str]]]] = tomllib.loads(
+    (resources.files(__package__) / "injection_signals.toml").read_text(encoding="utf-8")
 )
 
 
-def find_signs(rendered: str) -> tuple[str, ...]:
-    """The codes of the signs in a lead as it is sent, each once."""
+def find_signals(rendered: str) -> tuple[str, ...]:
+    """Return the codes of the signals found in a rendered lead, each once."""
     plain = (rendered if rendered.isascii() else unicodedata.normalize("NFKC", rendered)).casefold()
     plain = plain.replace("\n| ", "\n")
     if "  " in plain:
         plain = "\n".join(" ".join(line.split()) for line in plain.split("\n"))
-    codes = tuple(code for code, sign in _SIGNS.items() if _stands_in(plain, sign["words"], sign.get("near")))
+    codes = tuple(code for code, signal in _SIGNALS.items() if _occurs_in(plain, signal["words"], signal.get("near")))
     return (*codes, "encoded_text") if "encoded_text" not in codes and _is_encoded(plain) else codes
 
 
-def _stands_in(plain: str, words: list[str], near: list[str] | None) -> bool:
+def _occurs_in(plain: str, words: list[str], near: list[str] | None) -> bool:
     found = [word for word in words if word in plain]
     if near is None or not found:
         return bool(found)

@@ -1,4 +1,4 @@
-"""What is wrong with an answer, by a code of its own, and what may help: the same again, a word about it, more room."""
+"""Validates model replies. Each problem has a code and a remedy: repeat, ask for a repair, or allow more tokens."""
 
 import json
 import re
@@ -15,29 +15,29 @@ from leadhook.gemini.client import Reply
 Answer = TypeVar("Answer", bound=BaseModel)
 
 BLOCKED: Final = frozenset({"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"})
-"""Finish reasons that mean: Google will not answer this, however often it is asked."""
+"""Finish reasons for which repeating the call cannot help."""
 
 _A_REASON: Final = re.compile(r"[A-Z][A-Z_0-9]{0,39}")
 
 
 class Remedy(StrEnum):
-    """What the second call does otherwise than the first."""
+    """How the second call differs from the first."""
 
     REPAIR = "repair"
-    """It shows the answer and says what was wrong with it."""
+    """It includes the answer and a description of the problem."""
     MORE_ROOM = "more_room"
     AGAIN = "again"
-    """Nothing: there was no answer to speak of."""
+    """It is the same call, because there was no usable answer to repair."""
 
 
 class Unusable(Exception):  # noqa: N818 - not an error yet: the answer may be asked for again
-    """An answer that can't be used.
+    """An answer that can't be used; another call may help.
 
     Attributes:
         code: as `Failure.code`.
-        words: what is wrong; nothing of the answer itself, as it may quote the lead.
-        remedy: what may help.
-        kind: whose fault it is when nothing helped.
+        words: the problem, without text from the answer, which may quote the lead.
+        remedy: how the second call should differ.
+        kind: the failure class if the second call fails too.
     """
 
     def __init__(self, code: str, words: str, remedy: Remedy, kind: FailureClass = FailureClass.CONTENT) -> None:
@@ -48,15 +48,15 @@ class Unusable(Exception):  # noqa: N818 - not an error yet: the answer may be a
         self.kind = kind
 
     def as_failure(self, usage: Usage) -> Failure:
-        """It was asked for twice."""
-        return Failure(self.kind, self.code, f"The model's answer was no good, twice: {self.words}.", usage=usage)
+        """Return the failure after two unusable answers."""
+        return Failure(self.kind, self.code, f"The model's answer was unusable twice: {self.words}.", usage=usage)
 
 
 def read_reply(reply: Reply, shape: type[Answer]) -> Answer:
-    """The answer in a reply.
+    """Return the validated answer in a reply.
 
     Raises:
-        Failure: Google will not answer, however often it is asked.
+        Failure: Google blocked the prompt or the answer; repeating the call cannot help.
         Unusable: another call may help.
     """
     if reply.block_reason is not None:
@@ -67,10 +67,10 @@ def read_reply(reply: Reply, shape: type[Answer]) -> Answer:
         raise Failure(FailureClass.CONTENT, "answer_blocked", reason)
     if reply.finish_reason == "MAX_TOKENS":
         if reply.text:
-            raise Unusable("answer_cut_off", "it was cut off at its limit of tokens", Remedy.MORE_ROOM)
-        raise Unusable("answer_all_thoughts", "thinking used up its limit of tokens", Remedy.MORE_ROOM)
+            raise Unusable("answer_cut_off", "it was cut off at the token limit", Remedy.MORE_ROOM)
+        raise Unusable("answer_all_thoughts", "thinking used up the token limit", Remedy.MORE_ROOM)
     if reply.finish_reason is None and not reply.text:
-        raise Unusable("answer_missing", "there was none", Remedy.AGAIN, FailureClass.TRANSIENT)
+        raise Unusable("answer_missing", "there was no answer", Remedy.AGAIN, FailureClass.TRANSIENT)
     if reply.finish_reason != "STOP":
         words = f"it did not end properly (finish reason {_known(reply.finish_reason)})"
         raise Unusable("answer_unfinished", words, Remedy.AGAIN, FailureClass.TRANSIENT)
@@ -91,9 +91,9 @@ def _parsed(text: str, shape: type[Answer]) -> Answer:
         words = f"it is not complete JSON ({error.msg} at character {error.pos})"
         raise Unusable("answer_not_json", words, Remedy.REPAIR) from None
     except ValueError:
-        raise Unusable("answer_not_json", "it is no JSON of the asked shape", Remedy.REPAIR) from None
+        raise Unusable("answer_not_json", "it is not JSON of the requested shape", Remedy.REPAIR) from None
 
 
 def _known(reason: str | None) -> str:
-    """A reason as Google names them; anything else in its place is not repeated."""
-    return reason if reason and _A_REASON.fullmatch(reason) else "of no name"
+    """Return the reason only if it has the form of Google's own codes; other text is not repeated."""
+    return reason if reason and _A_REASON.fullmatch(reason) else "unknown"

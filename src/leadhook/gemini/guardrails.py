@@ -1,8 +1,8 @@
-"""The last look at a message: nothing in it may lead somewhere that the user never named.
+"""Checks on a generated message before it is accepted: it may contain no link, address or key the user did not supply.
 
-Links, addresses and keys are allowed where the `prompts` row holds them; those of the lead's data are not, as anybody
-may have put them there. A page of a site that the row names is not allowed either: the model would have made it up. The
-one exception is a company whose name reads like a site's, such as monday.com: its lead may be called by it.
+Links, e-mail addresses and keys are allowed only if they appear in the `prompts` row. Those in the lead's data are
+refused, because anyone may have written them. So is a new page on a site that the row names, because the model made it
+up. One exception: the lead's company may be mentioned by name even if the name looks like a host, such as monday.com.
 """
 
 import re
@@ -18,18 +18,18 @@ FOREIGN_ADDRESS: Final = "message_foreign_address"
 FOREIGN_KEY: Final = "message_foreign_key"
 MARKUP: Final = "message_markup"
 
-WORDS: Final = {
-    FOREIGN_LINK: "it holds a link or the name of a site that the company's data does not give",
-    FOREIGN_ADDRESS: "it holds an e-mail address that the company's data does not give",
-    FOREIGN_KEY: "it holds what looks like a key or password",
-    MARKUP: "it holds markup, and is to be plain text",
+REASONS: Final = {
+    FOREIGN_LINK: "it contains a link or site name that is not in the company's data",
+    FOREIGN_ADDRESS: "it contains an e-mail address that is not in the company's data",
+    FOREIGN_KEY: "it contains what looks like a key or password",
+    MARKUP: "it contains markup but must be plain text",
 }
-"""What is wrong, by code; for people, and for the model that is asked again."""
+"""The reason for each code. It is shown to people and sent to the model when the message is requested again."""
 
 _ENDINGS: Final = (resources.files(__package__) / "endings.txt").read_text(encoding="utf-8").split()
-"""Of the names of sites: the usual generic ones, and every country's."""
+"""Top-level domains: the common generic ones and all country codes."""
 _PRODUCTS: Final = frozenset({"asp.net", "ado.net", "vb.net", "ml.net", "socket.io", "draw.io"})
-"""Read like sites, and are tools that people work with."""
+"""Names of tools that look like host names."""
 
 _HOST: Final = (
     rf"(?:[^\W_](?:[\w-]{{0,61}}[^\W_])?\.)+(?:{'|'.join(sorted(_ENDINGS, key=len, reverse=True))}|xn--[a-z0-9]+|рф)"
@@ -51,8 +51,8 @@ _MARKUP: Final = re.compile(r"</?[a-z][^<>\n]{0,300}>|<!--|<script|!?\[[^\]\n]{0
 _ENDS: Final = ".,;:!?)]}>'\"\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}…*_"
 
 
-def foreign(message: Message, prompts: Prompts, lead: Lead) -> str | None:
-    """The code of what may not stand in a message, or None: it may go."""
+def check_message(message: Message, prompts: Prompts, lead: Lead) -> str | None:
+    """Return the code of the first violation, or None if the message may be used."""
     text = f"{message.subject}\n{message.message}"
     plain = _plain(text)
     addresses = set(_ADDRESS.findall(plain)) if "@" in plain else set()
@@ -75,7 +75,7 @@ def foreign(message: Message, prompts: Prompts, lead: Lead) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """Lower case, and without the usual disguises of dots and at signs."""
+    """Lower-case the text and undo common disguises of dots and at signs."""
     return _DISGUISED_AT.sub("@", _DISGUISED_DOT.sub(".", text)).lower().replace("hxxp", "http")
 
 
@@ -85,7 +85,7 @@ def _links(plain: str) -> Iterator[str]:
 
 
 def _bare(link: str) -> str:
-    """Without what does not change where it leads."""
+    """Drop the parts of a link that do not change its target."""
     return link.rstrip(_ENDS).removeprefix("https://").removeprefix("http://").removeprefix("www.").rstrip("/")
 
 
@@ -96,6 +96,6 @@ def _keys(plain: str) -> Iterator[str]:
 
 
 def _hosts(plain: str) -> set[str]:
-    """The hosts of the links and addresses in a text."""
+    """Return the hosts of all links and e-mail addresses in a text."""
     links = {re.split(r"[/?#:]", link, maxsplit=1)[0] for link in _links(plain)}
     return links | {address.rpartition("@")[2] for address in _ADDRESS.findall(plain)}
