@@ -1,4 +1,4 @@
-"""The environment, read once at the start, checked as a whole, and never changed afterwards."""
+"""Settings: read once from the environment at startup, validated together, and immutable."""
 
 import os
 import re
@@ -36,22 +36,22 @@ from leadhook.credentials import (
 )
 
 GRACEFUL_HTTP_SEC: Final = 3
-"""How long open requests may go on after the first signal."""
+"""Seconds that open requests may take after the first signal."""
 GIVE_BACK_SEC: Final = 5
-"""How long the last saves, releases and log lines may take after the drain."""
+"""Seconds for the last saves, releases and log lines after the drain."""
 
 OTLP: Final = "OTEL_EXPORTER_OTLP_"
 
 SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY")
-"""In the order in which they are looked for."""
+"""In lookup order."""
 
 _KEY: Final = re.compile(r"[!-~]+")
-"""What a header can carry, without blanks."""
+"""Printable ASCII without spaces, which a header can carry."""
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 _API_PATHS: Final = ("", "/rest", "/rest/v1", "/auth/v1", "/storage/v1", "/functions/v1", "/realtime/v1", "/graphql/v1")
-"""What the dashboard shows behind the project's address; the address alone is wanted."""
+"""Paths that the dashboard shows after the project's URL. They are removed."""
 
 
 class SettingsError(MisuseError):
@@ -67,7 +67,7 @@ def _project_url(text: str) -> str:
     parts = urlsplit(_http_url(text))
     path = parts.path.rstrip("/")
     if parts.query or parts.fragment or path not in _API_PATHS:
-        raise ValueError("name the project's address alone, like https://abc.supabase.co, without a path")
+        raise ValueError("must be the project's URL without a path, like https://abc.supabase.co")
     return parts._replace(path="").geturl()
 
 
@@ -78,19 +78,19 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
 
 def _supabase_key(key: SecretStr) -> SecretStr:
     if not _KEY.fullmatch(key.get_secret_value()):
-        raise ValueError("it has characters that no key has: copy it again from the dashboard")
+        raise ValueError("contains characters that are not valid in a key; copy it again from the dashboard")
     return key
 
 
 def _admin_token(token: SecretStr) -> SecretStr:
     if len(token) < ADMIN_TOKEN_MIN_CHARS:
-        raise ValueError(f"a token must have at least {ADMIN_TOKEN_MIN_CHARS} characters")
+        raise ValueError(f"must have at least {ADMIN_TOKEN_MIN_CHARS} characters")
     return token
 
 
 def _origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
-        raise ValueError("an origin is scheme, host and perhaps port, without a path: https://app.example.com")
+        raise ValueError("must be an origin (scheme, host and optional port, no path), like https://app.example.com")
     return text
 
 
@@ -104,7 +104,7 @@ def _certificate(path: Path) -> Path:
     try:
         network.trust({"SSL_CERT_FILE": str(path)})
     except OSError as error:
-        raise ValueError(f"can't be used: {error.strerror or 'it holds no certificate'}") from None
+        raise ValueError(f"can't be used: {error.strerror or 'it contains no certificate'}") from None
     return path
 
 
@@ -118,82 +118,82 @@ SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
 
 
 class Settings(BaseModel):
-    """Every setting of the service. A field's upper case name is its variable, its docstring its meaning."""
+    """All settings of the service. The variable is the field name in upper case; the docstring is its description."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
     supabase_url: ProjectUrl
     """The project's URL, e.g. `https://abc.supabase.co`."""
     supabase_secret_key: SupabaseKey | None = None
-    """The project's `sb_secret_…` key; needed, unless one of the two older ones is set."""
+    """The project's `sb_secret_…` key. Required unless one of the two older keys is set."""
     supabase_service_role_key: SupabaseKey | None = None
-    """The older `service_role` key; used when SUPABASE_SECRET_KEY is unset."""
+    """The older `service_role` key. Used if SUPABASE_SECRET_KEY is not set."""
     supabase_anon_key: SupabaseKey | None = Field(default=None, validate_default=True)
-    """Used when neither of the above is set. The service starts with it, but the database will refuse its work."""
+    """Used if neither key above is set. The service starts with it, but the database refuses its requests."""
     webhook_secrets: Annotated[tuple[Annotated[SecretStr, AfterValidator(_webhook_secret)], ...], Words] = ()
-    """The secrets that rings are signed with (`whsec_…`), separated by blanks or commas; several during an exchange."""
+    """Secrets that sign webhooks (`whsec_…`), separated by spaces or commas. Set several while replacing one."""
     webhook_static_header: Annotated[
         StaticHeader | None, BeforeValidator(lambda line: line and static_header(line))
     ] = None
-    """`Name: value` of the header that plain dashboard webhooks carry. Any role of the database can read it."""
+    """`Name: value` of the header sent by plain dashboard webhooks. Every database role can read it."""
     admin_tokens: Annotated[tuple[Annotated[SecretStr, AfterValidator(_admin_token)], ...], Words] = ()
-    """Bearer tokens for admin requests, of 16 characters or more, separated by blanks or commas; unset: closed."""
+    """Bearer tokens for admin requests, 16 characters or more each, separated by spaces or commas. Default: none."""
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], Words] = ()
-    """Whose pages may send requests from a browser (`https://app.example.com`), separated by blanks or commas."""
+    """Origins that may send requests from a browser (`https://app.example.com`), separated by spaces or commas."""
     host: Text = "127.0.0.1"
-    """The address to listen on; in a container `0.0.0.0`, or `::` for IPv4 and IPv6."""
+    """The address to listen on. In a container use `0.0.0.0`, or `::` for IPv4 and IPv6."""
     port: int = Field(default=8000, ge=0, le=65535)
-    """The port to listen on; 0 takes a free one."""
+    """The port to listen on. 0 picks a free port."""
     max_concurrency: int = Field(default=16, ge=1, le=1000)
-    """How many leads are judged at the same time."""
+    """Maximum number of leads scored at the same time."""
     sweep_interval_sec: float = Field(default=300, gt=0, le=86400)
-    """How often the database is searched for leads that no ring told of, in seconds."""
+    """Seconds between searches of the database for leads that no webhook announced."""
     drain_sec: float = Field(default=45, ge=0)
-    """How long leads at work may take to end after SIGTERM, in seconds; the rest is given back."""
+    """Seconds that leads in progress may take to finish after SIGTERM. The rest are released."""
     kill_timeout_sec: float = Field(default=60, gt=0, validate_default=True)
-    """When the platform kills the process after SIGTERM, in seconds; must leave 8 s beyond DRAIN_SEC."""
+    """Seconds from SIGTERM until the platform kills the process. Must exceed DRAIN_SEC by more than 8."""
     gemini_model: Text = "gemini-3.5-flash-lite"
-    """The model that judges."""
+    """The model that scores leads and writes messages."""
     gemini_base_url: Url | None = None
-    """Another address for Gemini: a proxy or a stand-in."""
+    """Alternative base URL for Gemini, such as a proxy or a stand-in."""
     gemini_price_file: Path | None = None
-    """A JSON file of prices in place of ours, `gemini/prices.json`, of the same form."""
+    """A JSON file of prices that replaces `gemini/prices.json`, in the same format."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
-    """The least level that is logged: debug, info, warning or error."""
+    """Minimum log level: debug, info, warning or error."""
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"
-    """`json`, one object a line, or `console` for people."""
+    """`json` (one object per line) or `console` (for people)."""
     log_ship: Annotated[Literal["none", "otlp"], BeforeValidator(str.lower)] = "none"
-    """`otlp` sends the log to a log service as well, by OTLP/HTTP; `none` leaves it to who reads stdout."""
+    """`otlp` also sends the log to a log service over OTLP/HTTP. `none` writes it to stdout only."""
     otel_exporter_otlp_endpoint: Url = "http://localhost:4318"
-    """The log service's address, without `/v1/logs`. This one and those below are OpenTelemetry's own variables."""
+    """URL of the log service, without `/v1/logs`. This and the following are standard OpenTelemetry variables."""
     otel_exporter_otlp_logs_endpoint: Url | None = None
-    """The same with its path, used as it is."""
+    """URL of the log service including the path, used unchanged."""
     otel_exporter_otlp_headers: Annotated[SecretStr | None, AfterValidator(_headers)] = None
-    """`name=value,name=value`, values percent-encoded; what the log service proves us by."""
+    """Headers used to authenticate with the log service: `name=value,name=value`, values percent-encoded."""
     otel_exporter_otlp_timeout: int = Field(default=10_000, ge=100, le=600_000)
-    """How long a request to the log service may take, in milliseconds."""
+    """Timeout for a request to the log service, in milliseconds."""
     otel_exporter_otlp_compression: Annotated[Literal["gzip", "none"], BeforeValidator(str.lower)] = "gzip"
-    """`gzip` or `none`."""
+    """Compression of these requests: `gzip` or `none`."""
     otel_exporter_otlp_protocol: Annotated[Literal["http/protobuf"], BeforeValidator(str.lower)] = "http/protobuf"
-    """Only `http/protobuf` is spoken."""
+    """The protocol. Only `http/protobuf` is supported."""
     otel_exporter_otlp_certificate: Annotated[Path, AfterValidator(_certificate)] | None = None
-    """A file with the certificates (PEM) by which the log service is trusted, instead of the machine's own."""
+    """A file with CA certificates (PEM) for the log service, instead of the system's."""
     log_file: Path | None = None
-    """A file for the operator: START, DONE, ERROR, SKIP and CYCLE lines with the leads' names, rotated at 10 MB."""
+    """File for the operator log: START, DONE, ERROR, SKIP and CYCLE lines with leads' names, rotated at 10 MB."""
     log_timezone: Text = "Asia/Kolkata"
     """The time zone of LOG_FILE, e.g. `Europe/Berlin`."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """The port for Prometheus metrics, on HOST; unset: none."""
+    """The port for Prometheus metrics, on HOST. Default: no metrics."""
     database_url: SecretStr | None = None
-    """The database's own address with its owner's rights; only the commands that change the database need it."""
+    """Connection string of the database's owner. Only commands that change the database need it."""
     poll_interval_sec: str | None = None
-    """Ignored, as nothing is polled; see SWEEP_INTERVAL_SEC."""
+    """Ignored, because nothing is polled. See SWEEP_INTERVAL_SEC."""
 
     @field_validator("supabase_anon_key")
     @classmethod
     def _some_supabase_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if not {"supabase_secret_key", "supabase_service_role_key"} <= info.data.keys():
-            return key  # one is set, and reported as wrong
+            return key  # one is set but invalid, which is reported already
         if key or info.data.get("supabase_secret_key") or info.data.get("supabase_service_role_key"):
             return key
         raise PydanticCustomError("missing", "{name} is missing", {"name": "SUPABASE_SECRET_KEY"})
@@ -204,28 +204,26 @@ class Settings(BaseModel):
         needed = info.data.get("drain_sec", 0) + GRACEFUL_HTTP_SEC + GIVE_BACK_SEC
         if needed < kill_timeout:
             return kill_timeout
-        raise ValueError(
-            f"must be more than {needed:g} s, which is DRAIN_SEC and the 8 s around it; or lower DRAIN_SEC"
-        )
+        raise ValueError(f"must be more than {needed:g} s (DRAIN_SEC plus 8 s); raise it or lower DRAIN_SEC")
 
     @property
     def supabase_key_name(self) -> str:
-        """The variable that the key was taken from."""
+        """The name of the variable that provided the key."""
         return next(name for name in SUPABASE_KEY_NAMES if getattr(self, name.lower()))
 
     @property
     def supabase_key(self) -> SecretStr:
-        """The key that the service works with."""
+        """The key that the service uses."""
         key: SecretStr = getattr(self, self.supabase_key_name.lower())
         return key
 
     @property
     def webhook_keys(self) -> tuple[bytes, ...]:
-        """The HMAC keys behind `webhook_secrets`."""
+        """The HMAC keys decoded from `webhook_secrets`."""
         return tuple(webhook_key(secret.get_secret_value()) for secret in self.webhook_secrets)
 
     def secrets(self) -> list[str]:
-        """Every secret value, for the log to hide."""
+        """Return every secret value, so that the log can hide it."""
         given = [getattr(self, name) for name in type(self).model_fields]
         flat = [item for value in given for item in (value if isinstance(value, tuple) else (value,))]
         found = [item.get_secret_value() for item in flat if isinstance(item, SecretStr)]
@@ -238,18 +236,18 @@ class Settings(BaseModel):
         return found
 
     def otlp_headers(self) -> dict[str, str]:
-        """What goes with each request to the log service."""
+        """Return the headers of requests to the log service."""
         given = self.otel_exporter_otlp_headers
         return otlp_headers(given.get_secret_value()) if given else {}
 
     @property
     def otlp_logs_url(self) -> str:
-        """Where the log is shipped to."""
+        """The URL that logs are sent to."""
         return self.otel_exporter_otlp_logs_endpoint or f"{self.otel_exporter_otlp_endpoint}/v1/logs"
 
 
 class Row(NamedTuple):
-    """One setting, for people."""
+    """One row of the settings table."""
 
     name: str
     default: str
@@ -261,18 +259,18 @@ COMMANDS_TABLE: Final = (
     Row(
         "GEMINI_STANDIN_LATENCY_MS",
         "0",
-        "For the local stack: the latency of the Gemini stand-in, e.g. `300-900`.",
+        "For the local stack: latency of the Gemini stand-in in milliseconds, e.g. `300-900`.",
     ),
-    Row("LEADHOOK_STACK_DIR", "", "For the local stack: where its programs are kept, instead of beside Python."),
+    Row("LEADHOOK_STACK_DIR", "", "For the local stack: directory for its programs, instead of beside Python."),
 )
-"""What only commands read, never the service."""
+"""Settings that only commands read, never the service."""
 
 
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment; a variable that is set to nothing counts as unset.
+    """Read the settings from the environment. An empty variable counts as not set.
 
     Raises:
-        SettingsError: with all problems at once.
+        SettingsError: listing all problems.
     """
     env = os.environ if env is None else env
     found = {field: _lookup(env, field) for field in Settings.model_fields}
@@ -281,7 +279,7 @@ def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:
-        # `from None`: the chain would show what was given, and that may be a secret.
+        # `from None`: the cause would show the given values, which may be secret.
         raise _wrong([*_problems(error), *unusable]) from None
     if unusable:
         raise _wrong(unusable)
@@ -293,10 +291,10 @@ def _wrong(problems: list[str]) -> SettingsError:
 
 
 def read_env_file(file: Path) -> None:
-    """Add to the environment what this file sets and the environment does not; a missing file is none.
+    """Load variables from this file, if it exists. Variables that are already set win.
 
     Raises:
-        SettingsError: it can't be read.
+        SettingsError: the file can't be read.
     """
     if not file.is_file():
         return
@@ -304,21 +302,21 @@ def read_env_file(file: Path) -> None:
         # Not interpolated: a `$` in a password is a `$`, as for Docker and systemd.
         load_dotenv(file, override=False, interpolate=False)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise SettingsError(f"{file} beside you can't be read: {reason}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"{file} can't be read: {reason}") from None
 
 
 def _lookup(env: Mapping[str, str], field: str) -> str:
     name = field.upper()
     names = [name]
     if name.startswith(OTLP) and not name.endswith("ENDPOINT"):
-        # OpenTelemetry has a second one of each, for logs alone, which wins.
+        # OpenTelemetry has a second variable of each, for logs only, which takes precedence.
         names.insert(0, f"{OTLP}LOGS_{name.removeprefix(OTLP)}")
     return next((text for name in names if (text := env.get(name, "").strip())), "")
 
 
 def settings_table() -> list[Row]:
-    """Every setting with its default and meaning, in the order of the class."""
+    """Return every setting with its default and description, in class order."""
     return [
         Row(name.upper(), _shown_default(field.get_default()), (field.description or "").replace("\n", " "))
         for name, field in Settings.model_fields.items()

@@ -336,7 +336,7 @@ def test_a_dotenv_file_that_can_not_be_read_is_a_wrong_setting(
     """Exit 2; a folder of that name is none."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_bytes(b"A=\xff")
-    assert leadhook("migrate") == (2, "", "leadhook: .env beside you can't be read: it is not text in UTF-8\n")
+    assert leadhook("migrate") == (2, "", "leadhook: .env can't be read: it is not UTF-8 text\n")
     (tmp_path / ".env").unlink()
     (tmp_path / ".env").mkdir()
     assert leadhook("migrate")[2].startswith("leadhook: DATABASE_URL is not set")
