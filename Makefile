@@ -55,13 +55,14 @@ test-install: $(READY) ## install the lock files with pip 23.0.1, 23.2.1 and the
 faults: $(READY) ## crashes, outages and races in full length, three quarters of an hour; LEADHOOK_SEED repeats one
 	LEADHOOK_FAULTS=long $(BIN)/pytest -s tests/faults tests/sql/test_state_machine.py
 
-check: $(READY) ## lint, format, types, layers
+check: $(READY) ## lint, format, types, layers, wording of the docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 0 tests/unit/test_prose.py
 
-format: $(READY) ## let ruff format and mend what it can
+format: $(READY) ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

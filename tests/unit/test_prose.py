@@ -1,0 +1,148 @@
+"""Texts that users read contain no word of the deny-list below: pages, settings, log events and `--help`."""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+from cyclopts import App
+from rich.console import Console
+from tests.docs_blocks import ROOT, pages
+
+from leadhook.cli import app
+from leadhook.observability.events import Event
+from leadhook.settings import COMMANDS_TABLE, settings_table
+
+DENIED: Final = {
+    r"told (of|by)|tells? of|tells?|told|telling|is told|are told": "report, show, say",
+    r"nobody|somebody|anybody|everybody": "no one, someone, anyone, everyone",
+    r"mend(s|ed|ing)?": "fix",
+    r"anew": "again",
+    r"in vain": "wasted",
+    r"at work": "in progress",
+    r"(?<!a policy )of its own": "separate, its",
+    r"sa(ys|id) that it": "reports",
+    r"rings?|ringing": "webhook",
+    r"judg(e|es|ed|ing|ement|ements)|judgments?": "score, check",
+    r"touch|touches": "outbox",
+    r"drain(s|ed|ing)? (of )?(the )?(outbox|touches|changes)": "apply the outbox",
+    r"errands?": "on-demand request",
+    r"brakes?": "circuit breaker",
+    r"lanes?": "group",
+    r"verdicts?": "result",
+    r"dossiers?": "lead snapshot",
+    r"standing": "diagnosis",
+    r"gates?": "admission, pause, budget",
+    r"whoever|wherever it stands": "anyone who, if someone",
+    r"befalls?|hence|thereby|meanwhile": "happens to, so, in the meantime",
+    r"dear(er|est)": "expensive",
+    r"no good": "unusable",
+    r"shall": "should, must",
+    r"spared?": "avoid",
+    r"gives? back|given back": "release",
+    r"now and then": "occasionally",
+}
+"""Each pattern, and what to write instead."""
+
+_DENIED: Final = [(re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), instead) for pattern, instead in DENIED.items()]
+
+NOT_CHECKED_YET: Final = {
+    "docs/answers.md",
+    "docs/architecture.md",
+    "docs/commands.md",
+    "docs/evaluate.md",
+    "docs/explain.md",
+    "docs/logs.md",
+    "docs/troubleshooting.md",
+    "events",
+    "help",
+}
+"""Sources that still have to be rewritten. Remove a source from this list with its last finding."""
+
+Line = tuple[str, str]
+"""A place, such as a page with its line number, and its text."""
+
+
+def prose(page: Path) -> Iterator[Line]:
+    """Return the lines of a page without code blocks, code spans, link targets and comments.
+
+    Names of tables, JSON keys and commands are written as code and may contain any word.
+    """
+    text = re.sub(r"^```.*?^```$", _blank, page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->", _blank, text, flags=re.DOTALL)
+    for number, line in enumerate(text.splitlines(), 1):
+        # The last column of the glossary lists retired words on purpose.
+        shown = re.sub(r"\|[^|]*\|$", "|", line) if page.name == "glossary.md" else line
+        yield f"{page.name}:{number}", shown
+
+
+def settings() -> Iterator[Line]:
+    """Return the descriptions of all settings."""
+    for row in (*settings_table(), *COMMANDS_TABLE):
+        yield row.name, _without_code(row.meaning)
+
+
+def events() -> Iterator[Line]:
+    """Return the meanings of all log events."""
+    for event in Event:
+        yield event, _without_code(event.meaning)
+
+
+def command_help(command: App = app, path: tuple[str, ...] = ()) -> Iterator[Line]:
+    """Return the `--help` text of every command, without the names of commands and options."""
+    console = Console(file=io.StringIO(), width=1000, color_system=None)
+    app.help_print(list(path), console=console)
+    assert isinstance(console.file, io.StringIO)
+    text = _without_code(console.file.getvalue())
+    yield " ".join(("leadhook", *path)), re.sub(r"^Usage:.*$|--[\w-]+|^│ [\w-]+ ", "", text, flags=re.MULTILINE)
+    for name in command.resolved_commands():
+        if not name.startswith("-"):
+            yield from command_help(command[name], (*path, name))
+
+
+SOURCES: Final[dict[str, Callable[[], Iterator[Line]]]] = {
+    **{page.relative_to(ROOT).as_posix(): partial(prose, page) for page in pages()},
+    "settings": settings,
+    "events": events,
+    "help": command_help,
+}
+
+
+def findings(text: str) -> list[str]:
+    """Return each denied word in a text with its replacement."""
+    return [f"{found[0]!r}, write: {instead}" for pattern, instead in _DENIED for found in pattern.finditer(text)]
+
+
+def findings_in(source: str) -> list[str]:
+    """Return all findings in one source, each with its place."""
+    return [f"{place}: {found}" for place, text in SOURCES[source]() for found in findings(text)]
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES.keys() - NOT_CHECKED_YET))
+def test_only_plain_words_are_used(source: str) -> None:
+    """In prose, headings and tables; code may use any name."""
+    assert findings_in(source) == []
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES.keys() & NOT_CHECKED_YET))
+def test_a_clean_source_is_not_listed_as_unchecked(source: str) -> None:
+    """So the list can only shrink."""
+    assert findings_in(source) != []
+
+
+def test_findings_reports_denied_words_in_any_case() -> None:
+    """Only whole words count."""
+    found = ["'Nobody', write: no one, someone, anyone, everyone", "'rings', write: webhook"]
+    assert findings("Nobody rings.") == found
+    assert findings("The strings are spelling errors about gateways.") == []
+
+
+def _blank(found: re.Match[str]) -> str:
+    return "\n" * found[0].count("\n") + " "
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"`[^`]*`|\b[A-Z]+(?:_[A-Z]+)+\b", " ", text)
