@@ -1,4 +1,4 @@
-"""What the settings allow but a person should know of: said once at the start, and by `/ready`."""
+"""Problems and warnings about valid settings, logged at startup and shown by `/ready`."""
 
 from leadhook.credentials import supabase_role
 from leadhook.observability.operator_log import find_zone
@@ -6,19 +6,19 @@ from leadhook.settings import Settings
 
 
 def key_problem(settings: Settings) -> str | None:
-    """Why the database will refuse the Supabase key, in words; None when nothing speaks against it."""
+    """Explain why the database will refuse the Supabase key, or return None."""
     name = settings.supabase_key_name
     role = supabase_role(settings.supabase_key.get_secret_value())
     if role == "service_role" or (role is None and name != "SUPABASE_ANON_KEY"):
         return None
     return (
-        f"{name} holds a key of the role {role or 'anon'}, which may not claim or save leads: only service_role may, "
-        "and its rights are handed to nobody else. Set SUPABASE_SECRET_KEY to the project's sb_secret_ key."
+        f"{name} holds a key of the role {role or 'anon'}, which may not claim or save leads: only service_role may. "
+        "Set SUPABASE_SECRET_KEY to the project's sb_secret_ key."
     )
 
 
 def webhook_problem(settings: Settings) -> str | None:
-    """Why every webhook will be refused, in words; None when there is a secret to prove them by."""
+    """Explain why every webhook will be refused, or return None."""
     if settings.webhook_secrets or settings.webhook_static_header:
         return None
     return (
@@ -29,23 +29,23 @@ def webhook_problem(settings: Settings) -> str | None:
 
 
 def problems(settings: Settings) -> list[str]:
-    """What keeps the service from being ready, a sentence each."""
+    """Return the problems that prevent the service from being ready."""
     return [problem for problem in (key_problem(settings), webhook_problem(settings)) if problem]
 
 
 def warnings(settings: Settings) -> list[str]:
-    """What works but deserves a second look, a sentence each."""
+    """Return all problems, and settings that work but should be reviewed."""
     found = problems(settings)
     if settings.poll_interval_sec:
         found.append(
-            "POLL_INTERVAL_SEC is ignored, as nothing is polled: SWEEP_INTERVAL_SEC "
-            f"({settings.sweep_interval_sec:g} s) says how often leads are searched for that no ring told of."
+            "POLL_INTERVAL_SEC is ignored because nothing is polled. SWEEP_INTERVAL_SEC "
+            f"({settings.sweep_interval_sec:g} s) sets how often to search for leads that no webhook announced."
         )
     if settings.webhook_static_header:
         found.append(
-            "WEBHOOK_STATIC_HEADER is set: whoever may connect to the database can read that header. "
-            "Signed rings (WEBHOOK_SECRETS) are safer."
+            "WEBHOOK_STATIC_HEADER is set: anyone who can connect to the database can read that header. "
+            "Signed webhooks (WEBHOOK_SECRETS) are safer."
         )
     if settings.log_file and find_zone(settings.log_timezone) is None:
-        found.append("LOG_TIMEZONE names no time zone that is known here: the times in LOG_FILE are India's (IST).")
+        found.append("LOG_TIMEZONE is not a known time zone: the times in LOG_FILE are in India's (IST).")
     return found

@@ -1,4 +1,4 @@
-"""What the secrets in the environment look like, and what can be told of them without showing them."""
+"""Parses the secrets in the environment. Error messages never contain a secret."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 class StaticHeader(BaseModel):
-    """The one header that a plain dashboard webhook proves itself with."""
+    """The header that authenticates plain dashboard webhooks."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,61 +29,61 @@ class StaticHeader(BaseModel):
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """Several values in one variable, separated by blanks or commas."""
+    """Split a variable with several values, separated by spaces or commas."""
     return tuple(word for word in re.split(r"[\s,]+", text) if word)
 
 
 def webhook_key(secret: str) -> bytes:
-    """The HMAC key behind a `whsec_…` secret; padding may be missing.
+    """Decode the HMAC key of a `whsec_…` secret; padding is optional.
 
     Raises:
-        ValueError: in words that do not repeat the secret.
+        ValueError: without the secret in its message.
     """
     if not secret.startswith(WEBHOOK_SECRET_PREFIX):
-        raise ValueError(f"a secret must begin with {WEBHOOK_SECRET_PREFIX}")
+        raise ValueError(f"a secret must start with {WEBHOOK_SECRET_PREFIX}")
     text = secret.removeprefix(WEBHOOK_SECRET_PREFIX).rstrip("=")
     try:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError(f"what follows {WEBHOOK_SECRET_PREFIX} must be base64") from None
+        raise ValueError(f"the part after {WEBHOOK_SECRET_PREFIX} must be base64") from None
     if len(key) not in WEBHOOK_KEY_BYTES:
-        raise ValueError(f"a secret must hold 24 to 64 bytes, this one holds {len(key)}")
+        raise ValueError(f"a secret must have 24 to 64 bytes, but this one has {len(key)}")
     return key
 
 
 def static_header(line: str) -> StaticHeader:
-    """Read `Name: value`.
+    """Parse `Name: value`.
 
     Raises:
-        ValueError: in words that do not repeat the value.
+        ValueError: without the value in its message.
     """
     name, colon, value = (part.strip() for part in line.partition(":"))
     if not colon or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-        raise ValueError("must be one header as `Name: value`, in ASCII")
+        raise ValueError("must be one header in the form `Name: value`, in ASCII")
     return StaticHeader(name=name.lower(), value=SecretStr(value))
 
 
 def otlp_headers(text: str) -> dict[str, str]:
-    """Read `name=value,name=value` as OpenTelemetry writes it, values percent-encoded.
+    """Parse OpenTelemetry's `name=value,name=value` with percent-encoded values.
 
     Raises:
-        ValueError: in words that do not repeat a value.
+        ValueError: without any value in its message.
     """
     headers = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (part.strip() for part in pair.partition("="))
         value = unquote(value)
         if not equals or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise ValueError("must be `name=value`, several separated by commas, values percent-encoded")
+            raise ValueError("must be `name=value` pairs separated by commas, with percent-encoded values")
         headers[name.lower()] = value
     return headers
 
 
 def supabase_role(key: str) -> str | None:
-    """The database role that a Supabase key stands for, as far as the key tells; its signature is not checked.
+    """Return the database role that a Supabase key claims; its signature is not checked.
 
     Returns:
-        `service_role`, `anon`, another role of a JWT, or None when the key does not say.
+        `service_role`, `anon`, another role of a JWT, or None if the key does not contain it.
     """
     if key.startswith("sb_secret_"):
         return "service_role"

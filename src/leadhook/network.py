@@ -1,9 +1,8 @@
-"""How the process reaches the outside: its proxy and the certificates it trusts, decided here for every HTTP client.
+"""Proxy and TLS configuration for every HTTP client of the process.
 
-HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY (upper or lower case), SSL_CERT_FILE and SSL_CERT_DIR are everybody's
-variables, and each HTTP library reads them in its own way: one stops at an IPv6 address in NO_PROXY, one ignores
-ALL_PROXY, one sends the passwords of ~/.netrc along. So no library reads them: every client is handed what is decided
-here, and has its own look at the environment turned off.
+HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY (upper or lower case), SSL_CERT_FILE and SSL_CERT_DIR are standard
+variables, but HTTP libraries read them differently: one fails on an IPv6 address in NO_PROXY, one ignores ALL_PROXY,
+one sends the passwords of ~/.netrc. So no library reads the environment; every client gets the configuration from here.
 """
 
 import os
@@ -23,7 +22,7 @@ _HASHED_CERTIFICATE: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 def proxy_for(url: str, env: Mapping[str, str] | None = None) -> str | None:
-    """The proxy through which this URL is reached; None is the direct way."""
+    """Return the proxy for this URL, or None for a direct connection."""
     env = os.environ if env is None else env
     target = urlsplit(url)
     name = _proxy_variable(target.scheme, env)
@@ -33,9 +32,9 @@ def proxy_for(url: str, env: Mapping[str, str] | None = None) -> str | None:
 
 
 def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
-    """The certificates by which servers are trusted: those of SSL_CERT_FILE, else SSL_CERT_DIR, else Mozilla's.
+    """Return a TLS context that trusts the certificates of SSL_CERT_FILE, else SSL_CERT_DIR, else Mozilla's.
 
-    Not `ssl.create_default_context`: that would write the keys of our connections into the file of SSLKEYLOGFILE.
+    `ssl.create_default_context` is not used because it would write our session keys to the file in SSLKEYLOGFILE.
     """
     env = os.environ if env is None else env
     file, directory = (env.get(name, "").strip() for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
@@ -47,21 +46,21 @@ def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
 
 
 def forget_key_log() -> None:
-    """Call before HTTP libraries are imported: each makes contexts that open the file of SSLKEYLOGFILE, or can't."""
+    """Call before importing HTTP libraries, whose TLS contexts would open the file in SSLKEYLOGFILE."""
     os.environ.pop("SSLKEYLOGFILE", None)
 
 
 def problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The variables that can't be used, with the reason in words; no value is repeated, as it may hold a password."""
+    """Yield each unusable variable with the reason. Values are not repeated because they may contain a password."""
     if "*" not in _words(_lookup("NO_PROXY", env)[1]):
         for name in sorted({name for scheme in _PORTS if (name := _proxy_variable(scheme, env))}):
             if reason := _why_no_proxy(_spelled_out(env[name].strip())):
-                yield name, f"{reason}; unset it for leadhook, or name an HTTP proxy such as http://proxy.example:3128"
+                yield name, f"{reason}; unset it for leadhook, or set an HTTP proxy such as http://proxy.example:3128"
     yield from _certificate_problems(env)
 
 
 def passwords(env: Mapping[str, str] | None = None) -> list[str]:
-    """Those in the proxies' addresses, for the log to hide."""
+    """Return the passwords in proxy URLs, so that the log can hide them."""
     env = os.environ if env is None else env
     found = []
     for scheme in _PORTS:
@@ -73,7 +72,7 @@ def passwords(env: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _lookup(name: str, env: Mapping[str, str]) -> tuple[str, str]:
-    """The variable in force and its value: in lower case it wins, and there it may be empty to undo the other."""
+    """Return the effective variable and its value. Lower case wins, even if empty."""
     spelled = next((spelled for spelled in (name.lower(), name) if spelled in env), name)
     return spelled, env.get(spelled, "").strip()
 
@@ -95,15 +94,15 @@ def _why_no_proxy(proxy: str) -> str | None:
         parts = urlsplit(proxy)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        return "is not an address with a port from 1 to 65535"
+        return "is not a URL with a port from 1 to 65535"
     if parts.scheme.lower() not in _PORTS:
         kind = "SOCKS proxies are" if parts.scheme.lower().startswith("socks") else "a proxy of this kind is"
         return f"{kind} not supported"
     strange = any(character.isspace() or not character.isprintable() for character in proxy)
     if strange or parts.query or parts.fragment or "@" in parts.path:
-        return "is not an address; in user name and password, characters such as @ : / # ? must be percent-encoded"
+        return "is not a valid URL; in user name and password, characters such as @ : / # ? must be percent-encoded"
     if port == 0 or not (_HOST.fullmatch(host) or _address(host)):
-        return "is not an address of a host with a port from 1 to 65535"
+        return "is not the URL of a host with a port from 1 to 65535"
     return None
 
 
@@ -112,7 +111,7 @@ def _words(no_proxy: str) -> list[str]:
 
 
 def _is_exempt(target: SplitResult, no_proxy: str) -> bool:
-    """As curl reads NO_PROXY: names with all below them, addresses, networks, each perhaps with a port; * is all."""
+    """Match NO_PROXY as curl does: names with subdomains, addresses, networks, each with an optional port, or *."""
     host = (target.hostname or "").rstrip(".")
     address, port = _address(host), target.port or _PORTS.get(target.scheme)
     for word in _words(no_proxy):
@@ -157,12 +156,12 @@ def _certificate_problems(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         try:
             trust({"SSL_CERT_FILE": file})
         except (OSError, ValueError) as error:
-            reason = (isinstance(error, OSError) and error.strerror) or "it holds no certificate"
-            yield "SSL_CERT_FILE", f"the file of certificates can't be used ({reason}); correct the path or unset it"
+            reason = (isinstance(error, OSError) and error.strerror) or "it contains no certificate"
+            yield "SSL_CERT_FILE", f"the certificate file can't be used ({reason}); correct the path or unset it"
     elif directory and not any(map(_holds_certificates, directory.split(os.pathsep))):
         yield (
             "SSL_CERT_DIR",
-            "the folder is missing or holds no certificates under their hashes (`openssl rehash`); correct or unset it",
+            "the directory is missing or has no hashed certificates (`openssl rehash`); correct the path or unset it",
         )
 
 
