@@ -130,7 +130,7 @@ async def test_nobody_waits(bare_database: "Database", before: Work, work: Work,
     waits: list[float] = []
 
     def tell(line: str) -> None:
-        if in_the_way in line and "waits for a lock" in line:
+        if in_the_way in line and "waiting for a lock" in line:
             waiting.set()
 
     async with foreign_transaction(bare_database, table) as foreign, applications(bare_database, waits):

@@ -133,7 +133,7 @@ async def test_install_can_leave_the_backlog_to_the_service(bare_database: "Data
     bare.eligible_leads(3)
     bare.run("update public.prompts set created_at = now() - interval '1 day'")
     said = await put_in(bare_database, Order(ORDER.url, backlog="run"))
-    assert "the backlog is not held: the service begins with it when it starts" in said
+    assert "the backlog is not held: the service processes it when it starts" in said
     assert bare.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)["made_ready"] == 3
 
 
@@ -142,7 +142,7 @@ async def test_install_may_be_repeated(bare_database: "Database", bare: "Sql") -
     await put_in(bare_database)
     before = picture(bare_database, bare)
     said = await put_in(bare_database, Order(ORDER.url, backlog="run"))
-    assert "the first sweep round was over before; 0 leads are held" in said
+    assert "the first sweep round was already over; 0 leads are held" in said
     assert bare.value("select backlog from leadhook.controls") == "hold"
     assert picture(bare_database, bare) == before
 
@@ -155,11 +155,11 @@ async def test_a_repeat_with_backlog_run_says_why_it_is_too_late_and_what_to_run
     bare.eligible_leads(3)
     bare.run("update public.prompts set created_at = now() - interval '1 day'")
     await put_in(bare_database)
-    assert "the first sweep round was over before; 3 leads are held; `leadhook backlog status` shows them" in (
+    assert "the first sweep round was already over; 3 leads are held; `leadhook backlog status` shows them" in (
         await put_in(bare_database)
     )
     said = "\n".join(await put_in(bare_database, Order(ORDER.url, backlog="run")))
-    assert "--backlog run came too late: the first sweep round was over before, and 3 leads are held" in said
+    assert "--backlog run has no effect: the first sweep round was already over, and 3 leads are held" in said
     assert "`leadhook backlog release` has them processed" in said
 
 
@@ -189,7 +189,7 @@ async def test_the_plan_of_an_empty_project_names_the_tables_to_be_made(bare_dat
     said = await make_plan(bare_database.conninfo, EVERY, STEPS)
     assert "  - the table public.all_leads, closed to the outside" in said
     assert "  - no lead is eligible now" in said
-    assert said[-1] == "no table of the five is open to anon or authenticated without row level security"
+    assert said[-1] == "none of the five tables is open to anon or authenticated without row level security"
     assert bare.count("pg_catalog.pg_class", "relnamespace = 'public'::regnamespace") == 0
 
 
@@ -217,7 +217,7 @@ async def test_the_plan_of_a_second_time_promises_no_holding(bare_database: "Dat
     await put_in(bare_database)
     bare.eligible_lead("fresh")
     said = "\n".join(await make_plan(bare_database.conninfo, EVERY, STEPS))
-    assert "nothing by the migrations, which are all applied" in said
+    assert "nothing by migrations; all are applied" in said
     assert "1 leads are eligible now" in said
     assert "they will be held" not in said
 

@@ -203,7 +203,7 @@ async def test_migrate_needs_a_database_that_can_be_written(bare_database: Datab
 async def test_migrate_says_that_the_password_is_wrong(bare_database: Database) -> None:
     """In words, without the password."""
     words = await refusal(make_conninfo(bare_database.conninfo, password=SECRET))
-    assert "the password in DATABASE_URL is not right" in words
+    assert "the password in DATABASE_URL is wrong" in words
     assert SECRET not in words
 
 
@@ -211,7 +211,7 @@ async def test_migrate_says_that_nobody_listens() -> None:
     """In words, with the place."""
     port = free_port()
     words = await refusal(f"postgresql://postgres:{SECRET}@127.0.0.1:{port}/postgres")
-    assert words.startswith(f"can't connect to the database at 127.0.0.1:{port}: nobody listens there")
+    assert words.startswith(f"can't connect to the database at 127.0.0.1:{port}: nothing is listening there")
     assert SECRET not in words
 
 

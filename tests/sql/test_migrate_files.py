@@ -38,7 +38,7 @@ async def test_migrate_applies_every_file_and_remembers_its_checksum(bare_databa
     await migrate(bare_database.conninfo, EVERY, said.append)
     assert applied(bare_database) == {file.name: sha256(file.sql.encode()).hexdigest() for file in EVERY}
     assert [line.split()[0] for line in said[: len(EVERY)]] == [file.name for file in EVERY]
-    assert "made the table public.llm_response" in said
+    assert "created the table public.llm_response" in said
     assert said[-1] == f"{len(EVERY)} of {len(EVERY)} migrations applied"
 
 
@@ -124,8 +124,8 @@ async def test_migrate_tells_what_it_adds_to_a_table_that_was_there(bare_databas
         connection.execute("alter table public.all_leads drop constraint all_leads_pkey")
     said: list[str] = []
     await migrate(bare_database.conninfo, EVERY, said.append)
-    assert [line for line in said if line.startswith("made")] == [
-        "made the index leadhook_unsent on public.lead_details"
+    assert [line for line in said if line.startswith("created")] == [
+        "created the index leadhook_unsent on public.lead_details"
     ]
     assert not [line for line in said if line.startswith("note")]
     (advice,) = [line for line in said if line.startswith("advice")]
@@ -139,7 +139,7 @@ async def test_migrate_says_that_it_left_the_predecessors_function(bare_database
         connection.execute("create function public.rpc_get_eligible_llm_jobs() returns int language sql as 'select 42'")
     said: list[str] = []
     await migrate(bare_database.conninfo, EVERY, said.append)
-    assert "note: public.rpc_get_eligible_llm_jobs() was there before leadhook and stays as it is" in said
+    assert "note: public.rpc_get_eligible_llm_jobs() existed before leadhook and stays as it is" in said
     with bare_database.connect() as connection:
         assert connection.execute("select public.rpc_get_eligible_llm_jobs()").fetchone() == (42,)
 

@@ -40,8 +40,8 @@ async def test_migrate_gives_up_and_names_the_query_in_its_way(database: Databas
         pid = application.info.backend_pid
         with pytest.raises(CommandError) as caught:
             await migrate(database.conninfo, [*EVERY, CHANGE], said.append, Patience(total_s=2.5, pause_s=0.1))
-    assert f"{CHANGE.name}: waits for a lock" in said
-    assert f"in the way is pid {pid} (nightly import, idle in transaction, for" in str(caught.value)
+    assert f"{CHANGE.name}: waiting for a lock" in said
+    assert f"blocked by pid {pid} (nightly import, idle in transaction, for" in str(caught.value)
     assert str(caught.value).endswith("update public.all_leads set scrapped = true")
 
 
@@ -50,7 +50,7 @@ async def test_migrate_goes_on_when_the_lock_is_gone(database: Database) -> None
     waiting = asyncio.Event()
 
     def tell(line: str) -> None:
-        if "waits for a lock" in line:
+        if "waiting for a lock" in line:
             waiting.set()
 
     with busy_application(database) as application:
@@ -119,7 +119,7 @@ async def test_migrate_waits_for_a_reader_that_an_index_has_to_wait_for(database
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select count(*) from public.prompts")
         with pytest.raises(
-            CommandError, match=f"unsent_index.sql: gave up after 2 s; in the way is pid {reader.info.backend_pid} "
+            CommandError, match=f"unsent_index.sql: gave up after 2 s; blocked by pid {reader.info.backend_pid} "
         ):
             await migrate(database.conninfo, EVERY, silent, Patience(total_s=2.5, pause_s=0.1))
     await migrate(database.conninfo, EVERY, silent)

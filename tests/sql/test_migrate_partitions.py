@@ -102,7 +102,7 @@ async def test_partitioned_tables_are_migrated(bare_database: Database, tables: 
     assert "found:" in await make_plan(bare_database.conninfo, EVERY, STEPS)
     said: list[str] = []
     await migrate(bare_database.conninfo, EVERY, said.append)
-    assert "made the index leadhook_unsent on public.lead_details" in said or LEAD_DETAILS not in tables
+    assert "created the index leadhook_unsent on public.lead_details" in said or LEAD_DETAILS not in tables
     assert LEAD_DETAILS not in tables or index_stands(bare_database)
     await migrate(bare_database.conninfo, EVERY, said.append)
     assert said[-1].startswith("up to date")

@@ -50,7 +50,7 @@ async def test_install_makes_triggers_and_keeps_url_and_secret_in_vault(migrated
     assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", secret)
     assert kept(migrated) == {"leadhook_ring_url": URL, "leadhook_ring_secret": secret}
     assert triggers(migrated) == {"all_leads", "lead_details", "prompts", "gemini_api"}
-    assert "made the trigger leadhook_insert on public.all_leads" in said
+    assert "created the trigger leadhook_insert on public.all_leads" in said
     assert secret not in "\n".join(said)
 
 
@@ -87,7 +87,7 @@ async def test_install_notes_a_path_that_the_service_does_not_serve(migrated: Da
     """It may be a proxy's, so it is used as it was given."""
     said: list[str] = []
     await install_webhooks(migrated.conninfo, "https://example.com/hook", EVERY, STEPS, said.append)
-    assert "note: the service takes webhooks at /webhooks/leads; this URL's path is /hook" in said
+    assert "note: the service receives webhooks at /webhooks/leads; this URL's path is /hook" in said
     assert kept(migrated)["leadhook_ring_url"] == "https://example.com/hook"
 
 

@@ -148,7 +148,7 @@ async def test_uninstall_does_nothing_the_second_time(installed: Database) -> No
     await uninstall(installed.conninfo, purge=True, tell=silent)
     said: list[str] = []
     await uninstall(installed.conninfo, purge=True, tell=said.append)
-    assert said[0] == "nothing of leadhook was there"
+    assert said[0] == "leadhook was not installed"
 
 
 @pytest.mark.parametrize("purge", [True, False])
@@ -217,7 +217,7 @@ async def test_a_purge_says_before_what_would_be_lost(with_jobs: Database) -> No
     """With counts; and nothing is changed by saying it."""
     before = fingerprint(with_jobs)
     said = "\n".join(await describe_purge(with_jobs.conninfo))
-    assert "4 jobs, 1 attempt, 0 verdicts, 0 replays: they can't be brought back" in said
+    assert "4 jobs, 1 attempt, 0 verdicts, 0 replays, which can't be restored" in said
     assert "would drop the trigger leadhook_insert on all_leads" in said
     assert "the application's tables stay" in said
     assert fingerprint(with_jobs) == before
@@ -225,4 +225,4 @@ async def test_a_purge_says_before_what_would_be_lost(with_jobs: Database) -> No
 
 async def test_a_purge_of_nothing_says_so(bare_database: Database) -> None:
     """Where leadhook never was."""
-    assert "nothing of leadhook is there" in await describe_purge(bare_database.conninfo)
+    assert "leadhook is not installed" in await describe_purge(bare_database.conninfo)

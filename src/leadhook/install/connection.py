@@ -1,4 +1,4 @@
-"""One connection to the database with its owner's rights, and what is wrong with it in words."""
+"""Connects to the database as its owner and explains connection problems."""
 
 import asyncio
 import os
@@ -24,30 +24,30 @@ _POOLER_PATIENCE_S = 5
 _OLDEST_VERSION = 150000
 _CONNECT_TIMEOUT_S = 10
 _IN_WORDS = {
-    "password authentication failed": "the password in DATABASE_URL is not right",
+    "password authentication failed": "the password in DATABASE_URL is wrong",
     "no password supplied": "DATABASE_URL has no password",
-    "connection refused": "nobody listens there",
-    "network is unreachable": f"no way there from here; the direct connection needs IPv6, so use {_SESSION_POOLER}",
-    "resolve host": "there is no such host",
-    "translate host name": "there is no such host",
+    "connection refused": "nothing is listening there",
+    "network is unreachable": f"this network can't reach it; a direct connection needs IPv6, so use {_SESSION_POOLER}",
+    "resolve host": "the host does not exist",
+    "translate host name": "the host does not exist",
     "timeout expired": f"no answer within {_CONNECT_TIMEOUT_S} s",
-    "tenant or user not found": "the pooler does not know the project; its user is postgres.PROJECT",
-    "does not exist": "the database or the role does not exist there",
-    "too many clients": "the database has no connection left",
-    "remaining connection slots": "the database has no connection left",
-    "starting up": "the database is starting; try again in a moment",
+    "tenant or user not found": "the pooler does not know the project; its user must be postgres.PROJECT",
+    "does not exist": "the database or the role does not exist",
+    "too many clients": "the database has no free connection",
+    "remaining connection slots": "the database has no free connection",
+    "starting up": "the database is starting; try again shortly",
 }
 
 
 @asynccontextmanager
 async def connect(database_url: str) -> AsyncIterator[Connection]:
-    """Connects as the owner; a statement commits by itself, waits a second at most for a lock, and may take its time.
+    """Connect as the owner, in autocommit mode, with a lock timeout of one second and no statement timeout.
 
     Args:
-        database_url: a libpq URL or `key=value` string; it is never shown.
+        database_url: a libpq URL or `key=value` string. It is never printed.
 
     Raises:
-        CommandError: it can't be reached, or it is not a database that can be migrated.
+        CommandError: the database can't be reached or can't be migrated.
     """
     connection = await _open(database_url)
     async with connection:
@@ -65,13 +65,13 @@ async def connect(database_url: str) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def connect_as_witness(database_url: str) -> AsyncIterator[Connection]:
-    """A second connection, to look at the first one while that waits."""
+    """Open a second connection to observe the first one while it waits."""
     async with await _open(database_url) as connection:
         yield connection
 
 
 def say(error: psycopg.Error) -> str:
-    """What Postgres said, on one line: message, detail and hint."""
+    """Return Postgres's message, detail and hint on one line."""
     said = [error.diag.message_primary or str(error), error.diag.message_detail, error.diag.message_hint]
     return " ".join(" ".join(part.split()) for part in said if part).rstrip(".")
 
@@ -95,9 +95,9 @@ async def _open(database_url: str) -> Connection:
 
 
 async def _refuse_transaction_pooler(connection: Connection, database_url: str) -> None:
-    """Asks before anything is set or locked: in a pooler, that would be left behind on somebody else's connection.
+    """Check before anything is set or locked, because a pooler would leave it on another client's connection.
 
-    A pooler greets its clients with a process id of its own making. In session mode each client keeps its server
+    A pooler invents the process id that it sends to its clients. In session mode each client keeps its server
     process; in transaction mode two clients get the same one, or one client gets another one, when they take turns:
     whether the pooler hands out the server that was used last, or longest ago.
     """
@@ -111,17 +111,17 @@ async def _refuse_transaction_pooler(connection: Connection, database_url: str) 
                 seen.setdefault(client, pid)
                 if seen[client] != pid or len(set(seen.values())) < len(seen):
                     raise CommandError(
-                        "DATABASE_URL leads to a pooler in transaction mode, which can't hold a lock or a setting "
+                        "DATABASE_URL is a pooler in transaction mode, which can't keep a lock or a setting "
                         "between statements; nothing was changed. Use the direct connection "
                         f"({_EXAMPLE}) or {_SESSION_POOLER}."
                     )
     except TimeoutError:
-        # The other one waits for a server: this one keeps the only one that is free, as in session mode.
+        # The other client waits for a server because this one keeps the only free one, as in session mode.
         return
 
 
 def _read(database_url: str) -> dict[str, str]:
-    """Where a connection string leads; a wrong one is not repeated, as its password may be anywhere in it."""
+    """Parse a connection string. An invalid one is not repeated, because the password may be anywhere in it."""
     try:
         given = conninfo_to_dict(database_url)
     except psycopg.Error:
@@ -142,14 +142,14 @@ def _explain(libpq: str) -> str:
 
 
 def _others_variables(database_url: str) -> str:
-    """Which of libpq's variables (PGOPTIONS, PGSSLMODE …) add to DATABASE_URL: set for others, they can keep us out."""
+    """Name libpq's variables (PGOPTIONS, PGSSLMODE …) that add to DATABASE_URL and may cause the failure."""
     given = conninfo_to_dict(database_url)
     found = sorted(
         option.envvar.decode()
         for option in Conninfo.get_defaults()
         if option.envvar and option.keyword.decode() not in given and os.environ.get(option.envvar.decode())
     )
-    return f". The environment adds {', '.join(found)}: unset what is not meant for this database" if found else ""
+    return f". The environment also sets {', '.join(found)}; unset those not meant for this database" if found else ""
 
 
 async def _check_server(connection: Connection) -> None:
@@ -162,7 +162,9 @@ async def _check_server(connection: Connection) -> None:
         f"the roles {missing} do not exist; this is not the database of a Supabase project": bool(missing),
         f"the role {role} may not create a schema in this database": not server["may_create_schema"],
         f"the role {role} may not {in_public}": not server["may_create_in_public"],
-        f"the role {role} may not change the schema leadhook, another's": not server["may_change_leadhook"],
+        f"the role {role} may not change the schema leadhook, which another role owns": not server[
+            "may_change_leadhook"
+        ],
     }
     found = [words for words, is_so in faults.items() if is_so]
     if found:
@@ -172,17 +174,17 @@ async def _check_server(connection: Connection) -> None:
 async def fetch_one(
     connection: Connection, query: bytes, parameters: Mapping[str, object] | None = None
 ) -> dict[str, Any]:
-    """The first row of an answer that always has one."""
+    """Return the first row of a query that always has one."""
     row = await (await connection.execute(query, parameters)).fetchone()
     if row is None:
-        raise CommandError("the database gave no answer to a question about itself")
+        raise CommandError("the database returned no row for a query about its own state")
     return row
 
 
 async def fetch_optional(
     connection: Connection, query: bytes, parameters: Mapping[str, object] | None = None
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """The rows, or the SQLSTATE with which a part that leadhook can do without (Vault, pg_net) refuses them."""
+    """Return the rows or, for an optional part (Vault, pg_net) that fails, the SQLSTATE."""
     try:
         return await (await connection.execute(query, parameters)).fetchall(), None
     except psycopg.Error as error:
@@ -192,5 +194,5 @@ async def fetch_optional(
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """Each line on its own, under a sentence."""
+    """Format lines as a bulleted list below a sentence."""
     return "".join(f"\n  - {line}" for line in lines)

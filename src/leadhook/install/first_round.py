@@ -1,4 +1,4 @@
-"""The first round of the sweep, done by the installer: so that the backlog is held before the service looks."""
+"""Runs the first round of the sweep during install, so that the backlog is held before the service starts."""
 
 import asyncio
 from dataclasses import dataclass
@@ -24,21 +24,21 @@ class _Count:
     made_ready: int = 0
 
     def __str__(self) -> str:
-        return f"{self.looked_at} rows looked at, {self.held} leads held, {self.made_ready} made ready"
+        return f"{self.looked_at} rows checked, {self.held} leads held, {self.made_ready} made ready"
 
 
 async def is_first_round_over(connection: Connection) -> bool:
-    """Whether leads that are eligible now came after leadhook; False where it never was."""
+    """Return whether the first round is over; False if leadhook is not installed."""
     if not (await fetch_one(connection, _IS_INSTALLED))["there"]:
         return False
     return bool((await fetch_one(connection, question("first_round")))["finished"])
 
 
 async def sweep_first_round(change: Change) -> None:
-    """Sweeps until the round is over, or until somebody else who sweeps has finished it.
+    """Sweep until the round is over, here or in another process.
 
     Raises:
-        CommandError: somebody else swept for ten minutes and did not finish.
+        CommandError: another process has been sweeping for ten minutes without finishing.
     """
     started = told_at = moved_at = monotonic()
     count = _Count()
@@ -48,7 +48,7 @@ async def sweep_first_round(change: Change) -> None:
         moved_at = moved_at if busy else now
         if now - moved_at > _GIVE_UP_S:
             raise CommandError(
-                f"the first sweep round: another process has been at it for {_GIVE_UP_S} s; run it again"
+                f"the first sweep round: another process has been working on it for {_GIVE_UP_S} s; run it again"
             )
         if now - told_at >= _TELL_EACH_S:
             told_at = now
@@ -58,7 +58,7 @@ async def sweep_first_round(change: Change) -> None:
 
 
 async def _sweep_slice(change: Change, count: _Count) -> bool:
-    """One slice; whether somebody else was at it instead."""
+    """Sweep one slice; return whether another process is sweeping instead."""
     reply: dict[str, Any] = {}
 
     async def sweep() -> None:

@@ -1,4 +1,4 @@
-"""The whole way in: migrations, tables closed where wished, the triggers, and the backlog held."""
+"""Runs a complete install: migrations, optional lock-down of tables, triggers, and holding the backlog."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from leadhook.install.webhooks import install_webhooks
 
 _HELD = b"select count(*) as held from leadhook.jobs as j where j.state = 'held'"
 _LAST_WORDS = (
-    "a predecessor that still polls would pay for the same leads: stop it before the service starts "
-    "(docs/takeover.md); `leadhook backlog status` tells whether something else still marks leads as sent"
+    "a predecessor that still polls would pay for the same leads, so stop it before the service starts "
+    "(docs/takeover.md); `leadhook backlog status` shows whether something else still marks leads as sent"
 )
 
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for.
+    """What to install.
 
     Attributes:
-        url: where the database rings.
-        backlog: what becomes of leads that are eligible already.
-        lock_down: close tables that are open to the outside.
+        url: where the database sends webhooks.
+        backlog: what to do with leads that are already eligible.
+        lock_down: enable row level security on tables open to outside roles.
     """
 
     url: str
@@ -47,13 +47,13 @@ async def install(
     tell: Tell,
     patience: Patience = TWO_MINUTES,
 ) -> str:
-    """Does all of it; each part may be repeated, so the whole may.
+    """Install everything. Each part can be repeated, and so can the whole.
 
     Returns:
-        The secret of the rings, `whsec_…`.
+        The secret that signs webhooks, `whsec_…`.
 
     Raises:
-        CommandError: what could not be done; what was done before it stays, and a repetition goes on from there.
+        CommandError: a step failed; completed steps are kept, and running it again continues from there.
     """
     await migrate(database_url, migrations, tell, patience)
     async with connect(database_url) as connection:
@@ -84,15 +84,17 @@ async def _hold_backlog(change: Change, order: Order) -> None:
         held = (await fetch_one(change.connection, _HELD))["held"]
         if order.backlog == "run" and held:
             change.tell(
-                f"--backlog run came too late: the first sweep round was over before, and {amount(held, 'lead')} "
-                f"{'is' if held == 1 else 'are'} held. `leadhook backlog release --dry-run` says what they cost, "
+                f"--backlog run has no effect: the first sweep round was already over, and {amount(held, 'lead')} "
+                f"{'is' if held == 1 else 'are'} held. `leadhook backlog release --dry-run` shows their cost, "
                 "`leadhook backlog release` has them processed"
             )
         else:
             rest = "; `leadhook backlog status` shows them" if held else ""
-            words = f"the first sweep round was over before; {amount(held, 'lead')} {'is' if held == 1 else 'are'} held"
+            words = (
+                f"the first sweep round was already over; {amount(held, 'lead')} {'is' if held == 1 else 'are'} held"
+            )
             change.tell(f"{words}{rest}")
     elif order.backlog == "run":
-        change.tell("the backlog is not held: the service begins with it when it starts")
+        change.tell("the backlog is not held: the service processes it when it starts")
     else:
         await sweep_first_round(change)

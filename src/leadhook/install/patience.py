@@ -1,4 +1,4 @@
-"""Changes to tables in use: in nobody's way for more than a second, tried again, given up in words."""
+"""Changes tables in use: never waits longer than a second for a lock, retries, and reports what blocks it."""
 
 import asyncio
 import random
@@ -23,11 +23,11 @@ _LOOK_EACH_S = 0.2
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a change is tried again.
+    """How long to retry a change.
 
     Attributes:
-        total_s: from the first refusal to giving up.
-        pause_s: between two tries; up to half of it is added at random.
+        total_s: time from the first failure until giving up.
+        pause_s: time between two tries; up to half of it is added at random.
     """
 
     total_s: float = 120
@@ -39,26 +39,26 @@ TWO_MINUTES = Patience()
 
 @dataclass
 class Change:
-    """One change, repeated while somebody else's lock is in its way.
+    """A change that is retried while another session's lock blocks it.
 
     Attributes:
-        connection: the one that changes; its `lock_timeout` is a second.
-        database_url: for a second connection that sees who is in the way.
-        patience: how long to go on.
-        tell: where to say that it waits.
+        connection: the connection for the change; its `lock_timeout` is a second.
+        database_url: for a second connection that looks for the blocking session.
+        patience: how long to retry.
+        tell: reports progress.
     """
 
     connection: Connection
     database_url: str
     patience: Patience
     tell: Tell
-    blocker: str = "a lock whose holder could not be seen"
+    blocker: str = "a lock whose holder is not visible"
 
     async def make(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Calls `work` until no lock is in its way.
+        """Call `work` until no lock blocks it.
 
         Raises:
-            CommandError: somebody held the lock for the whole time; names the query and its pid.
+            CommandError: the lock was held the whole time; names the query and its pid.
         """
         give_up_at: float | None = None
         async with AsyncExitStack() as stack:
@@ -68,17 +68,17 @@ class Change:
                 except (LockNotAvailable, DeadlockDetected):
                     if give_up_at is None:
                         give_up_at = monotonic() + self.patience.total_s
-                        self.tell(f"{what}: waits for a lock")
+                        self.tell(f"{what}: waiting for a lock")
                         await stack.enter_async_context(self._looking())
                     if monotonic() >= give_up_at:
                         raise CommandError(
-                            f"{what}: gave up after {self.patience.total_s:.0f} s; in the way is {self.blocker}"
+                            f"{what}: gave up after {self.patience.total_s:.0f} s; blocked by {self.blocker}"
                         ) from None
                     await asyncio.sleep(self.patience.pause_s * random.uniform(1, 1.5))  # noqa: S311 - jitter, not a secret
 
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[None]:
-        """Looks, while the block runs, at whoever the change waits for; where it can't look, nobody is named."""
+        """Look for the blocking session while the block runs; if that fails, none is named."""
         pid = (await fetch_one(self.connection, b"select pg_backend_pid() as pid"))["pid"]
         looking = asyncio.create_task(self._look(pid))
         try:

@@ -1,4 +1,4 @@
-"""What an installation would meet and make, asked of the database without changing it."""
+"""Describes what an install would find and create, without changing the database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ UNPRICED = PricedModel("the model")
 
 @dataclass(frozen=True)
 class Door:
-    """A table that outside roles may use without row level security, and the statement that closes it."""
+    """A table that outside roles can use without row level security, and the statement that closes it."""
 
     words: str
     statement: str
@@ -26,17 +26,17 @@ class Door:
 async def make_plan(
     database_url: str, migrations: Sequence[Migration], steps: Sequence[Step], model: PricedModel = UNPRICED
 ) -> list[str]:
-    """What is there, what would be made, and what would be found eligible, a line each.
+    """Describe existing objects, objects to create, and eligible leads.
 
     Raises:
-        CommandError: it can't be installed there; says what stops it.
+        CommandError: leadhook can't be installed; the message gives the reasons.
     """
     async with connect(database_url) as connection:
         await check_tables(connection)
         columns = await describe_columns(connection)
         makes = await _describe_making(connection, migrations, steps)
         doors = await find_open_doors(connection)
-        # Tables that are missing are made for the questions, and never committed.
+        # Missing tables are created for these queries and never committed.
         async with connection.transaction(force_rollback=True):
             await connection.execute(migrations[0].sql.encode())
             will_be_held = not await is_first_round_over(connection)
@@ -44,20 +44,20 @@ async def make_plan(
             found = [*await _describe_duplicates(connection), *eligible]
             advice = await advise(connection)
     return [
-        *_section("the application's tables fit:", columns or ["none of them is there"]),
-        *_section("to be made, where it is missing:", makes),
+        *_section("the application's tables are compatible:", columns or ["none of them exists"]),
+        *_section("to be created if missing:", makes),
         *_section("found:", [*found, *advice]),
         *_describe_doors(doors),
     ]
 
 
 async def find_open_doors(connection: Connection) -> list[Door]:
-    """Which of the application's tables are open to everybody who has the project's public key."""
+    """Find application tables that anyone with the project's public key can use."""
     rows = await (await connection.execute(question("open_doors"), ALL)).fetchall()
     return [
         Door(
             f"public.{row['table_name']} is open to {' and '.join(row['roles'])}"
-            + (f"; its {row['policies']} policies are not in force" if row["policies"] else ""),
+            + (f"; its {row['policies']} policies have no effect" if row["policies"] else ""),
             row["statement"],
         )
         for row in rows
@@ -73,10 +73,10 @@ async def _describe_making(connection: Connection, migrations: Sequence[Migratio
         *tables,
         f"{pending} of {len(migrations)} migrations: the schema leadhook, functions public.leadhook_*"
         if pending
-        else "nothing by the migrations, which are all applied",
-        "the index leadhook_unsent on public.lead_details, while the application goes on writing",
+        else "nothing by migrations; all are applied",
+        "the index leadhook_unsent on public.lead_details, without blocking writes",
         f"{triggers} triggers leadhook_* on all_leads, lead_details, prompts and gemini_api",
-        "the Vault entries leadhook_ring_url and leadhook_ring_secret; pg_net and Vault are enabled where they are not",
+        "the Vault entries leadhook_ring_url and leadhook_ring_secret; pg_net and Vault are enabled if necessary",
         "no column, row or constraint of the application is changed",
     ]
 
@@ -84,7 +84,7 @@ async def _describe_making(connection: Connection, migrations: Sequence[Migratio
 async def _describe_duplicates(connection: Connection) -> list[str]:
     rows = await (await connection.execute(question("duplicates"))).fetchall()
     return [
-        f"{row['leads']} leads have several rows in public.{row['table_name']}; always the same one of them is used"
+        f"{row['leads']} leads have several rows in public.{row['table_name']}; leadhook always uses the same one"
         for row in rows
         if row["leads"]
     ]
@@ -96,16 +96,16 @@ async def _describe_eligible(connection: Connection, *, will_be_held: bool, mode
         return ["no lead is eligible now"]
     counted = f"{size['leads']} leads are eligible now, {size['answered']} of them have an answer in llm_response"
     held = "they will be held until `leadhook backlog release`, unless --backlog run"
-    known = "`leadhook backlog status` tells which of them are held"
+    known = "`leadhook backlog status` shows which of them are held"
     return [f"{counted}; {held if will_be_held else known}", str(estimate(TextSize.model_validate(size), model))]
 
 
 def _describe_doors(doors: Sequence[Door]) -> list[str]:
     if not doors:
-        return ["no table of the five is open to anon or authenticated without row level security"]
+        return ["none of the five tables is open to anon or authenticated without row level security"]
     return [
-        *_section("open to everybody who has the project's public key:", [door.words for door in doors]),
-        "this closes them, and --lock-down runs it (a front end that reads them with that key then needs policies):",
+        *_section("open to anyone with the project's public key:", [door.words for door in doors]),
+        "--lock-down runs these statements to close them (front ends that use that key then need policies):",
         *[f"  {door.statement};" for door in doors],
     ]
 

@@ -1,4 +1,4 @@
-"""Where the database rings and what it signs with, kept in Supabase Vault."""
+"""The webhook URL and signing secret, stored in Supabase Vault."""
 
 import secrets
 from base64 import b64encode
@@ -15,10 +15,10 @@ _PATH = "/webhooks/leads"
 
 
 def check_url(url: str) -> None:
-    """Refuses what the database could not ring.
+    """Refuse a URL that the database could not send webhooks to.
 
     Raises:
-        ValueError: what is wrong with it, in words.
+        ValueError: with the reason.
     """
     try:
         parts = urlsplit(url)
@@ -29,24 +29,24 @@ def check_url(url: str) -> None:
         raise ValueError("needs http:// or https:// and a host, e.g. https://leads.example.com/webhooks/leads")
     blanks = any(character.isspace() or not character.isprintable() for character in url)
     if blanks or parts.username is not None or parts.fragment:
-        raise ValueError("may hold no user name, no password, no # and no blanks")
+        raise ValueError("must not contain a user name, a password, # or spaces")
 
 
 def hint(url: str) -> str | None:
-    """What is odd about a URL that will be used all the same."""
+    """Return a note about a URL that is unusual but accepted."""
     path = urlsplit(url).path
     if path.endswith(_PATH):
         return None
-    return f"note: the service takes webhooks at {_PATH}; this URL's path is {path or '/'}"
+    return f"note: the service receives webhooks at {_PATH}; this URL's path is {path or '/'}"
 
 
 async def keep_url(connection: Connection, url: str) -> None:
-    """Stores where to ring."""
-    await _keep(connection, URL_NAME, url, "where leadhook rings; set by leadhook webhooks install")
+    """Store the webhook URL."""
+    await _keep(connection, URL_NAME, url, "where leadhook sends webhooks; set by leadhook webhooks install")
 
 
 async def drop_unreadable(connection: Connection) -> list[str]:
-    """Deletes entries of ours that Vault can't decrypt, as after the loss of its key; what was deleted."""
+    """Delete our entries that Vault can't decrypt, as after the loss of its key; return their names."""
     gone = []
     for name in (URL_NAME, SECRET_NAME):
         try:
@@ -60,12 +60,12 @@ async def drop_unreadable(connection: Connection) -> list[str]:
 
 
 async def keep_secret(connection: Connection) -> tuple[str, bool]:
-    """The secret of the rings (several with commas between while it is exchanged), and whether it was made just now."""
+    """Return the signing secret (several, separated by commas, while one is being replaced) and whether it is new."""
     kept = await _find(connection, SECRET_NAME)
     if kept is not None and (words := (kept[1] or "").split()):
         return ",".join(words), False
     secret = "whsec_" + b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-    await _keep(connection, SECRET_NAME, secret, "what leadhook signs rings with; set by leadhook webhooks install")
+    await _keep(connection, SECRET_NAME, secret, "the secret that signs webhooks; set by leadhook webhooks install")
     return secret, True
 
 

@@ -1,4 +1,4 @@
-"""Sequences that a restore or a switch-over of the database left behind their rows: the next insert would collide."""
+"""Finds and fixes sequences that are behind their rows after a restore or failover, so that inserts would collide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ _FENCES = "leadhook.fences"
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A sequence, and the columns whose values come from it.
+    """A sequence, and the columns that get their values from it.
 
     Attributes:
-        ours: it is in the schema leadhook; else it belongs to the application.
+        ours: True for the schema leadhook, False for the application.
     """
 
     sequence: str
@@ -30,11 +30,11 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A sequence whose next value is taken already.
+    """A sequence whose next value is already in use.
 
     Attributes:
-        next_value: what the next insert would get.
-        highest: the greatest value in use.
+        next_value: the value that the next insert would get.
+        highest: the highest value in use.
     """
 
     counter: Counter
@@ -43,14 +43,14 @@ class Behind:
 
     @property
     def remedy(self) -> str:
-        """The statement that puts it right; for a sequence of the application."""
+        """The statement that fixes a sequence of the application."""
         ((table, column),) = self.counter.columns
         statement = "select setval('{}', (select max({}) from {}));"
         return statement.format(self.counter.sequence, column, table)
 
 
 async def find_behind(connection: Connection) -> list[Behind]:
-    """Every sequence that is behind its rows, of leadhook's tables and of the application's; takes no lock."""
+    """Find all sequences of leadhook and the application that are behind their rows, without locks."""
     rows = await (await connection.execute(question("sequences"), ALL)).fetchall()
     counters = await _fences(connection) + [
         Counter(row["sequence"], ((row["table_name"], row["column_name"]),), row["ours"]) for row in rows
@@ -60,17 +60,17 @@ async def find_behind(connection: Connection) -> list[Behind]:
 
 
 async def _fences(connection: Connection) -> list[Counter]:
-    """The sequence of the fences, which no column owns, once the migrations have made it."""
+    """Return the fence sequence, which no column owns, if the migrations have created it."""
     query = b"select to_regclass(%s) is not null and to_regclass('leadhook.jobs') is not null as there"
     there = (await (await connection.execute(query, [_FENCES])).fetchall())[0]["there"]
     return [Counter(_FENCES, (("leadhook.jobs", "fence"),))] if there else []
 
 
 async def put_right(change: Change) -> None:
-    """Move leadhook's own sequences beyond their rows. Repeatable; a sequence that is right is not touched.
+    """Move leadhook's own sequences beyond their rows; a correct sequence does not change.
 
     Raises:
-        CommandError: it could not be done.
+        CommandError: the sequences could not be moved.
     """
     behind = [each.counter for each in await find_behind(change.connection) if each.counter.ours]
 
@@ -85,11 +85,11 @@ async def put_right(change: Change) -> None:
         await change.make(names, advance)
     except psycopg.Error as error:
         raise CommandError(f"{names}: {say(error)} (not moved beyond their rows; run it again)") from error
-    change.tell(f"behind their rows, and moved beyond them: {names}")
+    change.tell(f"moved sequences that were behind their rows: {names}")
 
 
 async def _advance(connection: Connection, counters: Sequence[Counter]) -> None:
-    """Nobody takes a number between the look and the move: else it could be moved back."""
+    """Lock the tables so that no number is taken between reading and moving, which could move a sequence back."""
     for table in sorted({table for counter in counters for table, _ in counter.columns}):
         await connection.execute(_named("lock table {} in share row exclusive mode", table))
     for counter in counters:
@@ -99,7 +99,7 @@ async def _advance(connection: Connection, counters: Sequence[Counter]) -> None:
 
 
 async def _try_examine(connection: Connection, counter: Counter) -> Behind | None:
-    """None too where the question takes longer than the connection's patience."""
+    """Return None also if the query exceeds the statement timeout."""
     try:
         return await _examine(connection, counter)
     except QueryCanceled:

@@ -1,4 +1,4 @@
-"""The application's tables: what leadhook relies on, what stands on them, and what would do them good."""
+"""The application's tables: required columns, existing indexes and triggers, and recommended indexes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class Column(NamedTuple):
     """A column that leadhook reads or writes.
 
     Attributes:
-        type: what it has in a table that leadhook makes.
+        type: its type in a table created by leadhook.
         use: what leadhook does with it.
-        is_fixed: no other type will do.
-        default: what an added column starts with; empty for NULL.
+        is_fixed: no other type is accepted.
+        default: default value of an added column; empty for NULL.
     """
 
     name: str
@@ -26,12 +26,12 @@ class Column(NamedTuple):
     default: str = ""
 
     def fits(self, found: str) -> bool:
-        """Whether leadhook can work with a column of this type."""
+        """Return whether leadhook can work with a column of this type."""
         return found == self.type or not (self.is_fixed or (self.type == "integer" and found in _NOT_FOR_NUMBERS))
 
 
 _NOT_FOR_NUMBERS: Final = {"boolean", "json", "jsonb", "uuid", "date"}
-"""Types that Postgres refuses to store a number in."""
+"""Types to which Postgres can't assign a number."""
 _TEXTS: Final = {"text", "character varying", "character"}
 _WHOLE_NUMBERS: Final = {"smallint", "integer", "bigint"}
 
@@ -84,10 +84,10 @@ COLUMNS: Final = {
         Column("message", "text", "written: the message; `ineligible` below a score of 50"),
     ),
 }
-"""The source of docs/tables.md, too."""
+"""Also the source of docs/tables.md."""
 _TABLE_KINDS = {"r", "p"}
 ALL = {"tables": list(COLUMNS)}
-"""The parameter of every question about the application's tables."""
+"""Parameters of every query about the application's tables."""
 
 
 @dataclass(frozen=True, order=True)
@@ -100,17 +100,17 @@ class Thing:
 
 
 class Fault(NamedTuple):
-    """Why a table does not fit, and the statement that helps; empty where none does by itself."""
+    """Why a table is incompatible, and the statement that fixes it; empty if no single statement does."""
 
     words: str
     remedy: str
 
 
 async def check_tables(connection: Connection) -> None:
-    """Refuses tables that leadhook can't work with; a missing one is fine, the migrations make it.
+    """Refuse incompatible tables. A missing table is fine: the migrations create it.
 
     Raises:
-        CommandError: names every column that is missing or has another type, and the statements that help.
+        CommandError: names every missing or incompatible column, and the statements that fix them.
     """
     if faults := await find_table_faults(connection):
         references = await (await connection.execute(question("lead_references"), ALL)).fetchall()
@@ -118,7 +118,7 @@ async def check_tables(connection: Connection) -> None:
 
 
 async def find_table_faults(connection: Connection) -> list[Fault]:
-    """Every column that is missing or has another type."""
+    """Find all missing and incompatible columns."""
     rows = await (await connection.execute(question("columns"), ALL)).fetchall()
     kinds = {row["table_name"]: row["kind"] for row in rows}
     faults: list[Fault] = []
@@ -127,12 +127,14 @@ async def find_table_faults(connection: Connection) -> list[Fault]:
             found = {row["column_name"]: row for row in rows if row["table_name"] == table}
             faults += _column_faults(table, found)
         else:
-            faults.append(Fault(f"public.{table} is not a table; rename it, and a table is made in its place", ""))
+            faults.append(
+                Fault(f"public.{table} is not a table; rename it, and leadhook creates a table in its place", "")
+            )
     return sorted(faults)
 
 
 def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -> str:
-    told = "the tables are not as leadhook needs them, and nothing was changed:" + bullets(
+    told = "the tables are not compatible with leadhook, and nothing was changed:" + bullets(
         fault.words for fault in faults
     )
     statements = [
@@ -147,11 +149,11 @@ def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -
     ]
     if not statements:
         return told
-    return "\n  ".join([f"{told}\nthese statements help; docs/tables.md says what each column is for:", *statements])
+    return "\n  ".join([f"{told}\nthese statements fix them; docs/tables.md describes each column:", *statements])
 
 
 async def describe_columns(connection: Connection) -> list[str]:
-    """Each table that is there, with the types of the columns that leadhook relies on."""
+    """Describe each existing table with the types of the columns that leadhook uses."""
     rows = await (await connection.execute(question("columns"), ALL)).fetchall()
     found: dict[str, dict[str, str]] = {}
     for row in rows:
@@ -168,24 +170,24 @@ def _describe_table(table: str, types: dict[str, str]) -> str:
 
 
 async def missing_tables(connection: Connection) -> list[str]:
-    """The tables of the application that do not exist."""
+    """Return the application tables that do not exist."""
     found = {thing.name for thing in await footprint(connection)}
     return [table for table in COLUMNS if table not in found]
 
 
 async def footprint(connection: Connection) -> set[Thing]:
-    """What stands on the tables at this moment."""
+    """Return the tables with their current indexes and triggers."""
     rows = await (await connection.execute(question("footprint"), ALL)).fetchall()
     return {Thing(row["kind"], row["name"], row["table_name"]) for row in rows}
 
 
 def describe_difference(before: set[Thing], after: set[Thing]) -> list[str]:
-    """What was added, a line each; what stands on a new table is not told apart from it."""
+    """Describe what was added; indexes and triggers of a new table are not listed separately."""
     made = {thing.table for thing in after - before if thing.kind == "table"}
     return [
-        f"made the table public.{thing.name}"
+        f"created the table public.{thing.name}"
         if thing.kind == "table"
-        else f"made the {thing.kind} {thing.name} on public.{thing.table}"
+        else f"created the {thing.kind} {thing.name} on public.{thing.table}"
         for thing in sorted(after - before)
         if thing.kind in {"table", "trigger"} or thing.table not in made
     ]
@@ -193,14 +195,14 @@ def describe_difference(before: set[Thing], after: set[Thing]) -> list[str]:
 
 @dataclass(frozen=True)
 class MissingIndex:
-    """An index that a table of the application lacks: what that costs, and the statement that makes it."""
+    """An index that an application table lacks, its effect, and the statement that creates it."""
 
     sentence: str
     statement: str
 
 
 async def find_missing_indexes(connection: Connection) -> list[MissingIndex]:
-    """Everything works without them, but slower the larger the tables are. The owner decides; leadhook makes none."""
+    """Find missing indexes. Without them everything works, but large tables are slow; the owner decides."""
     rows = await (await connection.execute(question("missing_indexes"))).fetchall()
     return [
         MissingIndex(
@@ -214,22 +216,22 @@ async def find_missing_indexes(connection: Connection) -> list[MissingIndex]:
 
 
 async def advise(connection: Connection) -> list[str]:
-    """What the owner may want to know or to add; leadhook does not do it by itself."""
+    """Return recommendations for the owner; leadhook does not carry them out."""
     advice = [f"advice: {index.sentence} {index.statement}" for index in await find_missing_indexes(connection)]
     found = await fetch_one(connection, question("foreign_function"))
     if found["has_foreign_function"]:
-        advice.append("note: public.rpc_get_eligible_llm_jobs() was there before leadhook and stays as it is")
+        advice.append("note: public.rpc_get_eligible_llm_jobs() existed before leadhook and stays as it is")
     return advice
 
 
 def add_column(table: str, column: Column) -> str:
-    """The statement that adds a column where it is missing."""
+    """Return the statement that adds a missing column."""
     default = f" not null default {column.default}" if column.default else ""
     return f"alter table public.{table} add column {column.name} {column.type}{default};"
 
 
 def change_type(table: str, column: Column, found: str, *, is_identity: bool = False) -> str:
-    """The statement that gives a column the type it needs and keeps its values; empty where they can't be kept."""
+    """Return the statement that changes a column's type and keeps its values; empty if they can't be kept."""
     family = found.partition("(")[0]
     convertible = {"uuid": _TEXTS, "boolean": _TEXTS | _WHOLE_NUMBERS, "integer": {"boolean"}}
     if family not in convertible.get(column.type, {family}):
@@ -237,7 +239,7 @@ def change_type(table: str, column: Column, found: str, *, is_identity: bool = F
     alter = f"alter table public.{table}"
     first, before, after = "", "", ""
     if is_identity:
-        # An identity column can't be text, and looks at it before the same statement could drop the identity.
+        # An identity column can't be text, and Postgres checks that before the same statement could drop the identity.
         first = f"{alter} alter {column.name} drop identity; "
         after = f", alter {column.name} set default gen_random_uuid()"
     elif column.type != "text":

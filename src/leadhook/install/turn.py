@@ -1,4 +1,4 @@
-"""Installers take turns: one at a time changes a database."""
+"""Serializes installers: only one changes a database at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,22 +18,22 @@ _WAIT_S = 600
 
 @asynccontextmanager
 async def take_turn(connection: Connection, tell: Tell) -> AsyncIterator[None]:
-    """Holds the installer's advisory lock of this database.
+    """Hold the installer's advisory lock of this database.
 
-    It is tried again and again, never waited for: a statement that waits has a snapshot, and `create index
-    concurrently` of whoever holds the lock would wait for that in its turn.
+    The lock is polled, never waited for: a waiting statement has a snapshot, and `create index concurrently` in the
+    process that holds the lock would wait for that snapshot.
 
     Raises:
-        CommandError: another one was at work for ten minutes.
+        CommandError: another installer was running for ten minutes.
     """
     give_up_at: float | None = None
     while not (await fetch_one(connection, _TRY_LOCK))["got"]:
         if give_up_at is None:
             give_up_at = monotonic() + _WAIT_S
-            tell("another leadhook changes this database; waits for it")
+            tell("another leadhook is changing this database; waiting for it")
         if monotonic() >= give_up_at:
             raise CommandError(
-                f"another leadhook has been changing this database for {_WAIT_S} s; nothing was changed by this one"
+                f"another leadhook has been changing this database for {_WAIT_S} s; this one changed nothing"
             )
         await asyncio.sleep(_LOOK_EACH_S)
     try:

@@ -1,4 +1,4 @@
-"""Takes leadhook out of a database again; what belongs to the application stays as it is."""
+"""Removes leadhook from a database. The application's own objects stay as they are."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ _THE_LAST_STEP = "functions, Vault entries and schema"
 
 
 async def describe_purge(database_url: str) -> list[str]:
-    """What `--purge` would drop for good, a line each; changes nothing."""
+    """Describe what `--purge` would drop permanently, without changing anything."""
     async with connect(database_url) as connection:
         steps = await _standing(connection)
         lines = [f"would drop {step['words']}" for step in steps if not step["is_function"]]
@@ -29,15 +29,15 @@ async def describe_purge(database_url: str) -> list[str]:
         if (await fetch_one(connection, _SCHEMA_EXISTS))["there"]:
             rows = await (await connection.execute(question("purged_rows"))).fetchall()
             kept = ", ".join(amount(row["rows"], row["noun"]) for row in rows)
-            lines.append(f"would drop the schema leadhook, with {kept}: they can't be brought back")
-        return [*(lines or ["nothing of leadhook is there"]), "the application's tables stay"]
+            lines.append(f"would drop the schema leadhook, with {kept}, which can't be restored")
+        return [*(lines or ["leadhook is not installed"]), "the application's tables stay"]
 
 
 async def uninstall(database_url: str, *, purge: bool, tell: Tell, patience: Patience = TWO_MINUTES) -> None:
-    """Drops triggers, index, functions and Vault entries; with `purge` the schema leadhook and all it remembers too.
+    """Drop triggers, index, functions and Vault entries; with `purge`, also the schema leadhook with all its data.
 
     Raises:
-        CommandError: something is built on leadhook, or a lock was in the way; a repetition goes on from there.
+        CommandError: other objects depend on leadhook, or a lock was not available; running it again continues.
     """
     async with connect(database_url) as connection, take_turn(connection, tell):
         await _refuse_dependents(connection, purge=purge)
@@ -59,11 +59,11 @@ async def _take_away(change: Change, step: Mapping[str, Any]) -> None:
     try:
         await change.make(step["words"], drop)
     except psycopg.Error as error:
-        raise CommandError(f"{step['words']}: {say(error)} (what was dropped before stays so; run it again)") from error
+        raise CommandError(f"{step['words']}: {say(error)} (earlier drops are kept; run it again)") from error
 
 
 async def _take_the_rest(change: Change, *, purge: bool) -> list[str]:
-    """Functions, Vault entries and schema, in one transaction: a service never sees half of them."""
+    """Drop functions, Vault entries and schema in one transaction, so that a service never sees half of them."""
     done: list[str] = []
 
     async def in_one_transaction() -> None:
@@ -77,7 +77,10 @@ async def _take_the_rest(change: Change, *, purge: bool) -> list[str]:
         await change.make(_THE_LAST_STEP, in_one_transaction)
     except psycopg.Error as error:
         raise CommandError(f"{_THE_LAST_STEP}: {say(error)} (they are all still there; run it again)") from error
-    return [*(done or ["nothing of leadhook was there"]), "the application's tables stay, those that leadhook made too"]
+    return [
+        *(done or ["leadhook was not installed"]),
+        "the application's tables stay, including those that leadhook created",
+    ]
 
 
 async def _drop_functions(connection: Connection) -> list[str]:
@@ -107,7 +110,7 @@ async def _leave_schema(connection: Connection, *, purge: bool) -> list[str]:
         await connection.execute("drop schema leadhook cascade")
         return ["dropped the schema leadhook"]
     await connection.execute(question("rest"))
-    return ["the schema leadhook stays, with what is known of each lead: `leadhook uninstall --purge` drops it too"]
+    return ["the schema leadhook stays, with its records of each lead; `leadhook uninstall --purge` drops it too"]
 
 
 async def _standing(connection: Connection) -> list[dict[str, Any]]:
@@ -118,6 +121,6 @@ async def _refuse_dependents(connection: Connection, *, purge: bool) -> None:
     rows = await (await connection.execute(question("dependents"), {"purge": purge})).fetchall()
     if rows:
         raise CommandError(
-            "leadhook can't be taken out, and nothing was changed; drop first what is built on it:"
+            "leadhook can't be uninstalled, and nothing was changed; first drop the objects that depend on it:"
             + bullets(row["words"] for row in rows)
         )

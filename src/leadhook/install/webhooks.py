@@ -1,4 +1,4 @@
-"""Makes the triggers of `webhooks.sql` and tells them where to ring."""
+"""Installs the triggers of `webhooks.sql` and the URL that they send webhooks to."""
 
 from collections.abc import Sequence
 from time import perf_counter
@@ -29,13 +29,13 @@ async def install_webhooks(
     tell: Tell,
     patience: Patience = TWO_MINUTES,
 ) -> str:
-    """Installs triggers, URL and secret; what is there already stays, but for the URL.
+    """Install triggers, URL and secret. Existing ones are kept, except that the URL is updated.
 
     Returns:
         The secret, `whsec_…`.
 
     Raises:
-        CommandError: what it stands on is missing, or a step could not be made; a repetition takes all steps.
+        CommandError: a requirement is missing, or a step failed; running it again repeats all steps.
     """
     async with connect(database_url) as connection, take_turn(connection, tell):
         await _check_ground(connection, migrations)
@@ -49,26 +49,26 @@ async def install_webhooks(
         secret, is_new = await _keep_in_vault(connection, url, tell)
         for line in [
             *describe_difference(before, await footprint(connection)),
-            f"the database rings at {url}",
+            f"the database sends webhooks to {url}",
             hint(url),
         ]:
             if line is not None:
                 tell(line)
-        tell(f"the secret {'was made' if is_new else 'was there and stays'}; the service needs it as WEBHOOK_SECRETS")
+        tell(f"the secret {'was created' if is_new else 'already existed'}; set it as the service's WEBHOOK_SECRETS")
         return secret
 
 
 async def _keep_in_vault(connection: Connection, url: str, tell: Tell) -> tuple[str, bool]:
     try:
         for name in await drop_unreadable(connection):
-            tell(f"Vault could not decrypt {name}: it was deleted and is made again")
+            tell(f"Vault could not decrypt {name}: it was deleted and will be recreated")
         await keep_url(connection, url)
         return await keep_secret(connection)
     except psycopg.Error as error:
         if connection.broken:
             raise
         raise CommandError(
-            f"the triggers are there, but Vault keeps no secrets (SQLSTATE {error.sqlstate}): rings can't be signed "
+            f"the triggers exist, but Vault keeps no secrets (SQLSTATE {error.sqlstate}): webhooks can't be signed "
             "and leads wait for the sweep. Repair Vault (dashboard: Integrations > Vault), then run this again"
         ) from error
 
@@ -81,7 +81,7 @@ async def _take(change: Change, step: Step) -> None:
     try:
         await change.make(step.words, in_one_transaction)
     except psycopg.Error as error:
-        raise CommandError(f"{step.words}: {say(error)} (the steps before were kept; run it again)") from error
+        raise CommandError(f"{step.words}: {say(error)} (the previous steps were kept; run it again)") from error
 
 
 async def _check_ground(connection: Connection, migrations: Sequence[Migration]) -> None:
@@ -91,14 +91,14 @@ async def _check_ground(connection: Connection, migrations: Sequence[Migration])
     if pending:
         faults.append(f"run `leadhook migrate` first: {len(pending)} of {len(migrations)} migrations are missing")
     elif missing := await missing_tables(connection):
-        faults.append(f"the tables {', '.join(missing)} were dropped from the schema public; make them again")
+        faults.append(f"the tables {', '.join(missing)} were dropped from the schema public; create them again")
     if faults:
         raise CommandError("webhooks can't be installed, and nothing was changed:" + bullets(faults))
 
 
 async def _check_enabled(connection: Connection) -> None:
     if faults := await _missing_extensions(connection, and_disabled=True):
-        raise CommandError("the triggers are there, but they can't ring:" + bullets(faults))
+        raise CommandError("the triggers are installed, but they can't send webhooks:" + bullets(faults))
 
 
 async def _missing_extensions(connection: Connection, *, and_disabled: bool = False) -> list[str]:
