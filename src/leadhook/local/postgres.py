@@ -1,4 +1,4 @@
-"""One Postgres cluster: made once, started as our own child, stopped for sure."""
+"""A Postgres cluster: created once, started as a child process, and always stopped."""
 
 import hashlib
 import shutil
@@ -20,7 +20,7 @@ SUPERUSER = "supabase_admin"
 START_TIMEOUT_S = 60
 VAR_TMP = Path("/var/tmp")  # noqa: S108 - the directory inside is made 0700 and owned by the server's account
 
-# What hosted projects have where it can matter; the two minutes are their default for a statement.
+# Settings of hosted projects that can matter; two minutes is their default statement timeout.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -34,10 +34,10 @@ CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "of
 
 
 def data_directory(state: Path) -> Path:
-    """Where this state directory's cluster lives: inside it, unless nobody could get there.
+    """Return the data directory: inside the state directory, unless Postgres's account cannot enter that.
 
-    Root keeps its files to itself, and Postgres does not run as root; then the data goes to a place under /var/tmp that
-    is named after the state directory, so that a second start finds it.
+    Postgres does not run as root, and root's directories may be closed to others. Then the data goes to a directory
+    under /var/tmp named after the state directory, so that a second start finds it.
     """
     account = server_account()
     if account.can_enter(state):
@@ -46,7 +46,7 @@ def data_directory(state: Path) -> Path:
 
 
 def create_cluster(binaries: Binaries, data: Path, password: str) -> None:
-    """Make an empty cluster with one superuser, `supabase_admin`, who needs this password.
+    """Create an empty cluster with one superuser, `supabase_admin`, and this password.
 
     Raises:
         CommandError: the binaries are out of reach for the server's account, or initdb failed.
@@ -54,8 +54,8 @@ def create_cluster(binaries: Binaries, data: Path, password: str) -> None:
     account = server_account()
     if not account.can_enter(binaries.postgres.parent):
         raise CommandError(
-            f"Postgres does not run as root, and nobody cannot reach it in {binaries.postgres.parent}: "
-            "set LEADHOOK_STACK_DIR to a directory that everybody can enter, for example /var/tmp/leadhook-stack"
+            f"Postgres does not run as root, and the user `nobody` cannot enter {binaries.postgres.parent}: "
+            "set LEADHOOK_STACK_DIR to a directory that everyone can enter, for example /var/tmp/leadhook-stack"
         )
     fresh = data.with_name(f"{data.name}.new")
     if fresh.exists():
@@ -99,7 +99,7 @@ class Cluster:
             port: a free TCP port.
             password: of the superuser.
             log: where its log is appended.
-            careless: for tests: forgets what it said it kept when the machine dies, and is faster for it.
+            careless: for tests: faster, but loses committed data if the machine crashes.
 
         Raises:
             CommandError: it did not start.
@@ -122,13 +122,13 @@ class Cluster:
         self._wait_until_ready()
 
     def conninfo(self, user: str = SUPERUSER, password: str | None = None, dbname: str = "postgres") -> str:
-        """A connection string; without a password, the superuser's."""
+        """Return a connection string, by default the superuser's."""
         return make_conninfo(
             host="127.0.0.1", port=self.port, user=user, password=password or self._password, dbname=dbname
         )
 
     def stop(self) -> None:
-        """End it fast: clients are cut off, everything committed is kept."""
+        """Stop it fast: clients are disconnected, and committed data is kept."""
         self.child.stop()
 
     def _wait_until_ready(self) -> None:

@@ -1,4 +1,4 @@
-"""The local Supabase project: a cluster on disk, its one database, and what a start puts into it."""
+"""The local Supabase project: a cluster on disk, its database, and the initial data."""
 
 import os
 from collections.abc import Callable
@@ -18,11 +18,11 @@ FAKE_KEYS = ("local-fake-key-1", "local-fake-key-2", "local-fake-key-3")
 
 
 def start_cluster(state: State, binaries: Binaries, say: Callable[[str], None]) -> Cluster:
-    """Start the project's Postgres, made first where there is none."""
+    """Start the project's Postgres; create it first if necessary."""
     keys = state.keys()
     data = state.cluster_directory()
     if data.parent != state.directory:
-        say(f"postgres    runs as nobody, because it refuses root; its data is in {data}")
+        say(f"postgres    runs as the user `nobody`, because it refuses root; its data is in {data}")
     if data.exists():
         end_orphan(data)
     else:
@@ -32,7 +32,7 @@ def start_cluster(state: State, binaries: Binaries, say: Callable[[str], None]) 
 
 
 def project_database(cluster: Cluster, keys: Keys) -> Database:
-    """The project's database, made into a Supabase project at the first start."""
+    """Return the project's database, set up as a Supabase project at the first start."""
     database = Database(
         name=DATABASE,
         conninfo=uri("postgres", keys.postgres_password, cluster.port),
@@ -55,7 +55,7 @@ def is_swept(database: Database) -> bool:
 
 
 def provide_keys(database: Database) -> None:
-    """Fill gemini_api where it is empty: with GEMINI_API_KEY, which also takes the place of fakes, else with fakes."""
+    """Fill an empty gemini_api: with GEMINI_API_KEY, which also replaces fake keys, else with fake keys."""
     real = os.environ.get("GEMINI_API_KEY")
     with database.connect(autocommit=False) as connection:
         if real:
@@ -66,13 +66,13 @@ def provide_keys(database: Database) -> None:
 
 
 def release_backlog(database: Database) -> None:
-    """Let leads be processed that were there before leadhook: on a local project nobody has to be asked."""
+    """Release leads that existed before leadhook; a local project needs no confirmation."""
     with database.connect() as connection:
         connection.execute("update leadhook.controls set backlog = 'run' where backlog <> 'run'")
 
 
 def in_use(conninfo: str) -> bool:
-    """Whether anybody has ever pressed "run". The sample's prompts row comes last: interrupted, it does not count."""
+    """Whether anyone ever pressed "run". An interrupted sample does not count: its prompts row comes last."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         return _found(connection, "select from public.prompts")
 

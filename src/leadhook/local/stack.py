@@ -1,4 +1,4 @@
-"""A stack while it starts: what is known of it so far, and how a step or a child is started."""
+"""The state of a starting stack, and how its steps and child processes are started."""
 
 import os
 import sys
@@ -23,23 +23,23 @@ class Options:
 
     state_dir: Path
     port: int | None = None
-    """Of the service; one of its own choice when None."""
+    """The service's port; any free one if None."""
     sample: bool = True
     rings: bool = True
-    """Whether the worker of pg_net runs; without it every ring is lost."""
+    """Run pg_net's worker; without it all webhooks are lost."""
     service: bool = True
     bare: bool = False
-    """Whether the database is left without anything of leadhook."""
+    """Leave the database without leadhook."""
 
     @property
     def plays(self) -> bool:
-        """Whether an empty database gets the sample as in the demo: watched, and found by its webhooks."""
+        """Whether to play the demo on an empty database."""
         return self.sample and self.rings and self.service
 
 
 @dataclass
 class Stack:
-    """What is being started, step by step."""
+    """A stack that is being started step by step."""
 
     options: Options
     state: State
@@ -50,14 +50,14 @@ class Stack:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """One line of progress when the block is done."""
+        """Print one line of progress after the block."""
         started = time.monotonic()
         yield
         where = f"127.0.0.1:{self.ports[name]}" if name in self.ports else ""
         self.say(f"{name:<11} ready {where:<16} {time.monotonic() - started:.1f} s")
 
     def python(self, name: str, *arguments: str, env: dict[str, str] | None = None, grace_s: float = 10) -> Child:
-        """Start a Python module of ours as a child."""
+        """Start one of our Python modules as a child."""
         return self.supervisor.add(
             Child(
                 name,
@@ -70,16 +70,16 @@ class Stack:
 
 
 def service_port(stack: Stack) -> int:
-    """The port that was asked for, else the one of the last time where nobody took it, else any."""
+    """Return the requested port, else the last one if it is free, else any free port."""
     asked = stack.options.port
     if asked is None:
         return stack.state.port("service")
     if not is_free(asked):
-        raise CommandError(f"port {asked} is taken: name another --port")
+        raise CommandError(f"port {asked} is in use: choose another --port")
     return asked
 
 
 def leadhook(stack: Stack, database: Database, *arguments: str) -> str:
-    """Run a command of the program that a user would run; returns its standard output."""
+    """Run a leadhook command as a user would; return its standard output."""
     command = [sys.executable, "-m", "leadhook", *arguments]
     return stack.supervisor.run(command, os.environ | {"DATABASE_URL": database.conninfo})

@@ -1,4 +1,4 @@
-"""The directory that one local stack lives in: keys, ports, logs, the facts for others, and that only one uses it."""
+"""The state directory of a local stack: keys, ports, logs, facts for other commands, and a lock."""
 
 import fcntl
 import json
@@ -23,7 +23,7 @@ class State:
     """One state directory."""
 
     def __init__(self, directory: Path) -> None:
-        """Look at it; nothing is made yet."""
+        """Prepare the paths; nothing is created yet."""
         self.directory = directory.absolute()
         self.facts_file = self.directory / "local.json"
         self.keys_file = self.directory / "secrets.json"
@@ -33,7 +33,7 @@ class State:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have it to ourselves while the block runs; the facts are gone afterwards.
+        """Lock the directory while the block runs; the facts file is removed afterwards.
 
         Raises:
             CommandError: somebody else has it.
@@ -46,7 +46,7 @@ class State:
                 lock.seek(0)
                 raise CommandError(
                     f"a local stack runs on {self.directory} already (process {lock.read().strip() or 'unknown'}): "
-                    "stop it first, or name another --state-dir"
+                    "stop it first, or use another --state-dir"
                 ) from None
             lock.truncate(0)
             lock.write(str(os.getpid()))
@@ -58,15 +58,15 @@ class State:
                 self.facts_file.unlink(missing_ok=True)
 
     def keep_kind(self, *, bare: bool) -> None:
-        """Note at the first start whether the database is bare; a later start must be of the same kind.
+        """Record at the first start whether the database is bare; later starts must match.
 
         Raises:
             CommandError: it is of the other kind.
         """
         if self.keys_file.exists() and bare != self._bare_marker.exists():
-            kind, remedy = ("without", "leave --bare out") if bare else ("with", "add --bare")
+            kind, remedy = ("without", "omit --bare") if bare else ("with", "add --bare")
             raise CommandError(
-                f"{self.directory} was made {kind} --bare, and nothing in it was changed: {remedy}, or name another "
+                f"{self.directory} was created {kind} --bare, and nothing in it was changed: {remedy}, or use another "
                 "--state-dir"
             )
         if bare:
@@ -75,11 +75,11 @@ class State:
             self._bare_marker.unlink(missing_ok=True)
 
     def keys(self) -> Keys:
-        """The project's keys, made at the first start."""
+        """Return the project's keys, created at the first start."""
         return keys_of(self.keys_file)
 
     def port(self, name: str) -> int:
-        """A free port for this process, the one of the last time where nobody took it."""
+        """Return a free port for this process: the same as last time if it is still free."""
         known: dict[str, int] = json.loads(self._ports_file.read_text()) if self._ports_file.exists() else {}
         port = free_port(known.get(name))
         write_private(self._ports_file, json.dumps(known | {name: port}))
@@ -90,36 +90,36 @@ class State:
         return self.directory / f"{name}.log"
 
     def cluster_directory(self) -> Path:
-        """Where Postgres keeps this stack's data; what an erased state directory left there before is removed."""
+        """Return Postgres's data directory, after removing data left over from a deleted state directory."""
         data = data_directory(self.directory)
         if data.parent != self.directory:
             if not self._data_pointer.exists() and data.exists():
                 if data.is_symlink() or data.stat().st_uid != server_account().uid:
-                    raise CommandError(f"{data} is not ours: remove it, or name another --state-dir")
+                    raise CommandError(f"{data} belongs to someone else: remove it, or use another --state-dir")
                 shutil.rmtree(data)
             self._data_pointer.write_text(str(data))
         return data
 
     def write_facts(self, facts: dict[str, object]) -> None:
-        """Tell others how to reach the stack."""
+        """Write the file that describes how to reach the stack."""
         write_private(self.facts_file, json.dumps(facts, indent=2) + "\n")
 
     def facts(self) -> dict[str, object]:
-        """What the running stack tells.
+        """Read the facts of the running stack.
 
         Raises:
             CommandError: none runs.
         """
-        # A supervisor that was killed left its facts behind, but not its lock.
+        # A killed supervisor leaves its facts file behind, but not its lock.
         if not self._is_held():
             raise CommandError(
-                f"no local stack runs on {self.directory}: "
+                f"no local stack is running on {self.directory}: "
                 f"start one with `leadhook local up --state-dir {self.directory}`"
             )
         try:
             facts: dict[str, object] = json.loads(self.facts_file.read_text())
         except FileNotFoundError:
-            raise CommandError(f"the local stack on {self.directory} is still starting: try again soon") from None
+            raise CommandError(f"the local stack on {self.directory} is still starting: try again shortly") from None
         return facts
 
     def _is_held(self) -> bool:
@@ -134,9 +134,9 @@ class State:
 
 
 def end_orphan(data: Path) -> None:
-    """Stop a Postgres that a killed supervisor left on this data, and remove a lock file that belongs to nobody.
+    """Stop a Postgres that a killed supervisor left running, and remove a stale lock file.
 
-    Call it only while the state directory is held: then whoever runs there has lost its supervisor.
+    Call it only while holding the lock of the state directory: then a running Postgres has lost its supervisor.
     """
     lock = data / "postmaster.pid"
     if not lock.exists():
@@ -145,14 +145,14 @@ def end_orphan(data: Path) -> None:
     deadline = time.monotonic() + ORPHAN_STOP_S
     while _runs_on(pid, data):
         if time.monotonic() > deadline:
-            raise CommandError(f"a Postgres of an earlier start does not end: process {pid} on {data}")
+            raise CommandError(f"a Postgres from an earlier start does not stop: process {pid} on {data}")
         os.kill(pid, signal.SIGINT)
         time.sleep(0.1)
     lock.unlink(missing_ok=True)
 
 
 def _runs_on(pid: int, data: Path) -> bool:
-    # The number may belong to another process by now. Where there is no /proc, a living process counts as the Postgres.
+    # The pid may have been reused. Without /proc, any living process with it counts as the Postgres.
     if Path("/proc/self").exists():
         try:
             return os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -1,4 +1,4 @@
-"""The steps of a start: each starts some children and waits until they are ready."""
+"""The steps of starting a stack. Each starts child processes and waits until they are ready."""
 
 import os
 import re
@@ -17,7 +17,7 @@ SERVICE_GRACE_S = 65
 
 
 def start_supabase(stack: Stack) -> Database:
-    """Postgres, PostgREST, the gateway and pg_net's worker; the database is migrated unless it is to be bare."""
+    """Start Postgres, PostgREST, the gateway and pg_net's worker; migrate the database unless it is bare."""
     binaries = locate(stack.say)
     with stack.step("postgres"):
         cluster = project.start_cluster(stack.state, binaries, stack.say)
@@ -25,7 +25,7 @@ def start_supabase(stack: Stack) -> Database:
         stack.ports["postgres"] = cluster.port
         database = project.project_database(cluster, stack.keys)
     stack.say("vault       STAND-IN for Supabase Vault: it does not encrypt")
-    stack.say("auth        STAND-IN for Supabase Auth: auth.users and auth.uid(), but no service that signs anyone in")
+    stack.say("auth        STAND-IN for Supabase Auth: auth.users and auth.uid(), but no sign-in service")
     if not stack.options.bare:
         with stack.step("migrations"):
             leadhook(stack, database, "migrate")
@@ -54,33 +54,35 @@ def start_supabase(stack: Stack) -> Database:
         stack.supervisor.wait_for(child, no_key)
     if stack.options.rings:
         stack.python("pgnet", "leadhook.local.pgnet", env={"DATABASE_URL": database.admin_conninfo})
-        stack.say("pgnet       STAND-IN for pg_net's worker: sends the rings")
+        stack.say("pgnet       STAND-IN for pg_net's worker: sends the webhooks")
     else:
-        stack.say("pgnet       not started: every ring is lost, the sweep finds the leads")
+        stack.say("pgnet       not started: all webhooks are lost, and only the sweep finds leads")
     return database
 
 
 def start_gemini(stack: Stack) -> str:
-    """The Gemini stand-in, unless the environment names a real one; returns the address of the one in use."""
+    """Start the Gemini stand-in unless the environment names another Gemini; return the URL in use."""
     named = os.environ.get("GEMINI_BASE_URL")
     if named and is_of_a_stack(os.environ):
-        stack.say("gemini      GEMINI_BASE_URL is left out: it is from `leadhook local env` of a stack")
+        stack.say("gemini      GEMINI_BASE_URL is ignored: it comes from `leadhook local env` of a stack")
     elif named:
-        stack.say(f"gemini      {named}, as GEMINI_BASE_URL says")
+        stack.say(f"gemini      {named}, from GEMINI_BASE_URL")
         return named
     if os.environ.get("GEMINI_API_KEY"):
-        stack.say("gemini      the real one, because GEMINI_API_KEY is set; its answers cost money")
+        stack.say("gemini      the real Gemini, because GEMINI_API_KEY is set; its answers cost money")
         return GOOGLE
     stack.ports["gemini"] = stack.state.port("gemini")
     with stack.step("gemini"):
         child = stack.python("gemini", "leadhook.local.gemini_standin", "--port", str(stack.ports["gemini"]))
         stack.supervisor.wait_for(child, answers(stack.ports["gemini"], "/health"))
-    stack.say("gemini      STAND-IN, because GEMINI_API_KEY is not set: simple visible rules answer, not a model")
+    stack.say(
+        "gemini      STAND-IN, because GEMINI_API_KEY is not set: answers come from simple rules, not from a model"
+    )
     return f"http://127.0.0.1:{stack.ports['gemini']}"
 
 
 def install_webhooks(stack: Stack, database: Database, url: str) -> str:
-    """Make the triggers ring the service; returns the secret that signs the rings."""
+    """Install the webhook triggers; return the secret that signs the webhooks."""
     with stack.step("webhooks"):
         output = leadhook(stack, database, "webhooks", "install", "--url", url)
     if not (found := re.search(r"\bWEBHOOK_SECRETS=['\"]?(whsec_[A-Za-z0-9+/=]+)", output)):
@@ -89,7 +91,7 @@ def install_webhooks(stack: Stack, database: Database, url: str) -> str:
 
 
 def start_service(stack: Stack, database: Database, facts: dict[str, object]) -> None:
-    """`leadhook serve` with the environment of this stack, and its first sweep: what comes later is found by rings."""
+    """Start `leadhook serve` on this stack and wait for its first sweep; later leads are found by webhooks."""
     with stack.step("service"):
         env = service_environment(facts)
         child = stack.python("service", "leadhook", "serve", env=env, grace_s=SERVICE_GRACE_S)

@@ -1,4 +1,4 @@
-"""Keeps the children of the stack together: they start in order, end in reverse, and none is left behind."""
+"""Supervises the child processes of a stack: they start in order, stop in reverse order, and none is left behind."""
 
 import os
 import signal
@@ -17,25 +17,25 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
-    """Somebody asked us to stop."""
+    """A signal asked the stack to stop."""
 
 
 class Supervisor:
-    """The children, and the signals that end them. Use it in the main thread.
+    """The child processes and the signals that stop them. Use it in the main thread.
 
-    The first SIGINT, SIGTERM or SIGHUP stops everything in order; a second one kills at once.
+    The first SIGINT, SIGTERM or SIGHUP stops everything in order; a second one kills immediately.
     """
 
     def __init__(self, say: Callable[[str], None] = print) -> None:
-        """Nothing runs yet.
+        """Create a supervisor without children.
 
         Args:
-            say: gets a line of progress.
+            say: prints a line of progress.
         """
         self.children: list[Child] = []
         self._say = say
         self._asked = 0
-        # Its put may be called from a signal handler, and its get wakes for one; an Event can't promise either.
+        # Its `put` is safe in a signal handler, and a signal wakes its `get`; an Event guarantees neither.
         self._signals: SimpleQueue[int] = SimpleQueue()
         self._handlers: dict[signal.Signals, object] = {}
 
@@ -43,14 +43,14 @@ class Supervisor:
         """Take over the signals."""
         for number in (*ENDINGS, signal.SIGCHLD):
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-                continue  # somebody said nohup
+                continue  # started with nohup
             self._handlers[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop every child, and give the signals back."""
+        """Stop every child and restore the signal handlers."""
         self.stop_all()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # the handlers are ours
@@ -69,7 +69,7 @@ class Supervisor:
         """Wait until a child is ready.
 
         Raises:
-            Stopped: we were asked to stop meanwhile.
+            Stopped: a stop was requested.
             CommandError: a child died, or this one took too long.
         """
         deadline = time.monotonic() + timeout_s
@@ -83,7 +83,7 @@ class Supervisor:
         """Run a program to its end; returns its standard output.
 
         Raises:
-            Stopped: we were asked to stop meanwhile.
+            Stopped: a stop was requested.
             CommandError: a child died, or the program failed.
         """
         with subprocess.Popen(
@@ -102,12 +102,12 @@ class Supervisor:
                     break
         if process.returncode != 0:
             raise CommandError(
-                f"`{' '.join(command)}` ended with code {process.returncode}:\n{(errors or output).strip()}"
+                f"`{' '.join(command)}` exited with code {process.returncode}:\n{(errors or output).strip()}"
             )
         return output
 
     def watch(self) -> None:
-        """Sleep until somebody asks us to stop.
+        """Sleep until a stop is requested.
 
         Raises:
             CommandError: a child died.
@@ -117,7 +117,7 @@ class Supervisor:
             self._signals.get()
 
     def stop_all(self) -> None:
-        """Stop the children, the youngest first."""
+        """Stop the children in reverse order of start."""
         while self.children:
             child = self.children.pop()
             if child.returncode() is None:
@@ -140,10 +140,10 @@ class Supervisor:
         self._signals.put(number)
 
     def check(self) -> None:
-        """Return at once while all is well.
+        """Return immediately unless there is a problem.
 
         Raises:
-            Stopped: we were asked to stop.
+            Stopped: a stop was requested.
             CommandError: a child died.
         """
         if self._asked:
@@ -157,13 +157,13 @@ class Supervisor:
 
 
 def ending(child: Child) -> str:
-    """How a child ended, in words."""
+    """Describe how a child ended."""
     code = child.returncode()
     if code is not None and code < 0:
         return f"was killed by {signal.Signals(-code).name}"
-    return f"ended by itself with code {code}"
+    return f"exited by itself with code {code}"
 
 
 def last_words(child: Child) -> str:
-    """The end of a child's log, introduced."""
+    """Return the end of a child's log with a heading."""
     return f"the end of {child.log}:\n{child.tail()}"

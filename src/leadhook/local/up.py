@@ -23,7 +23,7 @@ def up(options: Options, say: Callable[[str], None] = print) -> None:
     """Start everything, play the demo on an empty database, and show new answers until a signal comes.
 
     Raises:
-        CommandError: something could not start, or died.
+        CommandError: a process could not start, or died.
     """
     refuse_unsupported()
     with suppress(Stopped), running(options, say) as (stack, facts):
@@ -49,11 +49,11 @@ def _show(stack: Stack, facts: dict[str, object]) -> None:
 
 @contextmanager
 def running(options: Options, say: Callable[[str], None] = print) -> Iterator[tuple[Stack, dict[str, object]]]:
-    """The stack while the block runs, with the facts of local.json.
+    """Run the stack during the block; yield it with the facts of local.json.
 
     Raises:
-        Stopped: a signal came while it started.
-        CommandError: something could not start, or died.
+        Stopped: a signal arrived during startup.
+        CommandError: a process could not start, or died.
     """
     state = State(options.state_dir)
     with state.held(), Supervisor(say) as supervisor:
@@ -63,7 +63,7 @@ def running(options: Options, say: Callable[[str], None] = print) -> Iterator[tu
 
 
 def start(stack: Stack) -> dict[str, object]:
-    """Start the children in order; returns the facts, which are in local.json by then."""
+    """Start the children in order; return the facts, which are also in local.json."""
     stack.ports["service"] = service_port(stack)
     database = start_supabase(stack)
     gemini_url = start_gemini(stack)
