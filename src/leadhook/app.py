@@ -148,6 +148,7 @@ def __getattr__(name: str) -> Starlette:
 
 
 def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingSum, no_metrics: str | None) -> State:
+    warnings = [*advice.warnings(settings), *([no_metrics] if no_metrics else [])]
     return State(
         bell=engine,
         processor=engine,
@@ -164,8 +165,7 @@ def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingS
             status=store.status,
             engine=engine.health,
             problems=advice.problems(settings),
-            warnings=[*advice.warnings(settings), *([no_metrics] if no_metrics else [])],
-            more_warnings=logs.troubles,
+            warnings=lambda: [*warnings, *logs.troubles()],
         ),
     )
 

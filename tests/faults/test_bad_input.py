@@ -223,7 +223,7 @@ def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
     leads = project.bring(3)
     proxy = arena.proxy()
     service = arena.serve(rung=True, proxy=proxy).wait_until_up()
-    poll(lambda: "no API key" in str(service.ready()["reasons"]), lambda: str(service.ready()))
+    poll(lambda: "No Gemini key" in str(service.ready()["reasons"]), lambda: str(service.ready()))
     assert len(proxy.of("claim")) <= 2
     time.sleep(4)  # how long nothing may happen
     assert len(proxy.of("claim")) <= 3

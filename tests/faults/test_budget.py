@@ -155,7 +155,7 @@ def test_pause_holds_leads_back_and_resume_lets_them_go(arena: "Arena") -> None:
     arena.wait_for_answers(held_back)
     project.run("select public.leadhook_pause(null, null, 'tester', null)")
     late = project.bring(3, other)
-    poll(lambda: "Everything is paused" in str(service.ready()["reasons"]), lambda: str(service.ready()), 10)
+    poll(lambda: "All work is paused" in str(service.ready()["reasons"]), lambda: str(service.ready()), 10)
     assert project.answered(late) == set()
     project.run("select public.leadhook_resume(null, null, 'tester')")
     arena.wait_for_answers(late)

@@ -20,11 +20,12 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
-from leadhook.domain.dossier import Dossier
+from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.results import Message, Score
+from leadhook.domain.status import KeyStatus, Status, WebhookSetup
 from leadhook.engine import Errand
 from leadhook.engine.health import Health
-from leadhook.store import DryRun, KeyCounts, ReplayedLead, ReplayReply, ReplayStatus, RingSettings, Status
+from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
@@ -55,9 +56,9 @@ HEALTHY = Health(
 )
 GOOD_STATUS = Status(
     schema="20261123000350_unsent_index",
-    keys=KeyCounts(total=1, healthy=1),
+    keys=KeyStatus(total=1, healthy=1),
     triggers={"all_leads": True},
-    ring=RingSettings(url_set=True, secret_set=True, pg_net=True),
+    ring=WebhookSetup(url_set=True, secret_set=True, pg_net=True),
 )
 QUEUED = ReplayReply(replay_id=7, counts={"queued": 1}, leads=(ReplayedLead(lead_id="a", outcome="queued"),))
 
@@ -99,13 +100,13 @@ class FakeStore:
     on_replay_status: ReplayStatus | Exception | None = None
     on_status: Status | Exception | None = GOOD_STATUS
     asked: int = 0
-    dossier: Dossier | Exception | None = None
+    snapshot: LeadSnapshot | Exception | None = None
     explained: list[str] = field(default_factory=list)
 
-    async def explain(self, lead_id: str) -> Dossier:
+    async def explain(self, lead_id: str) -> LeadSnapshot:
         """Explain."""
         self.explained.append(lead_id)
-        return told(self.dossier)
+        return told(self.snapshot)
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Replay."""

@@ -7,7 +7,8 @@ import anyio
 import pytest
 
 from leadhook import __version__
-from leadhook.store import KeyCounts, RestingKey, RingSettings, Status, StoreError
+from leadhook.domain.status import KeyStatus, RestingKey, Status, WebhookSetup
+from leadhook.store import StoreError
 from leadhook.web import readiness
 from leadhook.web.readiness import Readiness
 
@@ -41,11 +42,11 @@ async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (GOOD_STATUS.model_copy(update={"keys": KeyCounts()}), "public.gemini_api holds no API key"),
+        (GOOD_STATUS.model_copy(update={"keys": KeyStatus()}), "No Gemini key was found"),
         (
             GOOD_STATUS.model_copy(
                 update={
-                    "keys": KeyCounts(
+                    "keys": KeyStatus(
                         total=3, cooling=2, disabled=1, next_return_at=datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
                     ),
                     "parked_keys": (
@@ -55,8 +56,8 @@ async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
                 }
             ),
             (
-                "2 rest and 1 are refused by Google. The next one returns at 2026-11-24 08:00:00 UTC."
-                " Key abcd rests until 2026-11-24 08:00:00 UTC: Quota."
+                "2 cooling down, 1 refused by Google. The next one is available again at 2026-11-24T08:00:00Z."
+                " Key abcd rests until 2026-11-24T08:00:00Z: Quota."
                 " Key beef is not used until its row in gemini_api changes: Google does not accept it."
             ),
         ),
@@ -80,8 +81,8 @@ async def test_what_the_database_lacks_is_a_reason(service: Service, status: Sta
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (GOOD_STATUS.model_copy(update={"triggers": {"all_leads": True, "prompts": False}}), "Changes of prompts"),
-        (GOOD_STATUS.model_copy(update={"ring": RingSettings(url_set=True, pg_net=True)}), "can't ring"),
+        (GOOD_STATUS.model_copy(update={"triggers": {"all_leads": True, "prompts": False}}), "on public.prompts"),
+        (GOOD_STATUS.model_copy(update={"ring": WebhookSetup(url_set=True, pg_net=True)}), "cannot send webhooks"),
         (GOOD_STATUS.model_copy(update={"jobs": {"held": 12}}), "12 leads"),
         (GOOD_STATUS.model_copy(update={"jobs": {"held": 1000}}), "1,000 or more leads"),
     ],
@@ -103,11 +104,11 @@ async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
     answer = await service.client.get("/ready")
 
     assert answer.status_code == 503
-    assert answer.json()["reasons"] == ["The model is unknown: check GEMINI_MODEL. Since 2026-11-23 07:00:00 UTC."]
+    assert answer.json()["reasons"] == ["The model is unknown: check GEMINI_MODEL. Since 2026-11-23T07:00:00Z."]
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"), [({"running": False}, "does not run"), ({"draining": True}, "shutting down")]
+    ("changed", "words"), [({"running": False}, "not running"), ({"draining": True}, "shutting down")]
 )
 async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, changed: dict[str, bool], words: str) -> None:
     """Before its start and after its end."""
@@ -125,7 +126,7 @@ async def test_trouble_that_both_have_is_told_once(service: Service) -> None:
     service.store.on_status = StoreError("unavailable", "unreachable", "no connection")
     answer = await service.client.get("/ready")
 
-    assert answer.json()["reasons"] == ["No connection. Since 2026-11-23 07:00:00 UTC."]
+    assert answer.json()["reasons"] == ["No connection. Since 2026-11-23T07:00:00Z."]
 
 
 async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Service) -> None:
@@ -134,7 +135,7 @@ async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Servic
         status=service.store.status,
         engine=lambda: service.engine.health,
         problems=["anon may not"],
-        warnings=["anon may not", "another"],
+        warnings=lambda: ["anon may not", "another"],
     )
     answer = await service.client.get("/ready")
 
@@ -169,4 +170,4 @@ async def test_a_database_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch
     with anyio.fail_after(10):
         found = await Readiness(status=store.status, engine=lambda: HEALTHY).check()
 
-    assert "did not answer" in found.reasons[0]
+    assert "did not answer" in str(found.reasons[0])

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from leadhook.domain.dossier import Dossier, Eligibility, Job
+from leadhook.domain.lead_snapshot import Eligibility, Job, LeadSnapshot
 from leadhook.store import StoreError
 
 from .conftest import ADMIN, HEALTHY, Service
@@ -23,7 +23,7 @@ PARTS: dict[str, Any] = {
     "unsent": True,
     "eligible": True,
 }
-READY = Dossier(
+READY = LeadSnapshot(
     lead_id="a",
     now=NOW,
     eligibility=Eligibility(**PARTS, tag="Secret tag of Jane Doe"),
@@ -31,7 +31,7 @@ READY = Dossier(
     keys={"total": 1, "healthy": 1},  # type: ignore[arg-type]  # read from JSON as the reply is
     triggers={"all_leads": True},
 )
-UNKNOWN = Dossier(lead_id="a", now=NOW, eligibility=Eligibility.model_validate(dict.fromkeys(PARTS, False)))
+UNKNOWN = LeadSnapshot(lead_id="a", now=NOW, eligibility=Eligibility.model_validate(dict.fromkeys(PARTS, False)))
 
 
 async def ask(service: Service, path: str = "/leads/a", **headers: str) -> httpx.Response:
@@ -41,13 +41,13 @@ async def ask(service: Service, path: str = "/leads/a", **headers: str) -> httpx
 
 async def test_an_explanation_is_a_sentence_and_its_facts(service: Service) -> None:
     """State, kind, sentence, next step, and each part of eligibility."""
-    service.store.dossier = READY
+    service.store.snapshot = READY
     answer = await ask(service)
     found = answer.json()
 
     assert answer.status_code == 200
-    assert (found["lead_id"], found["state"], found["why"]) == ("a", "ready", "unclaimed")
-    assert found["sentence"].startswith("The lead could be worked on since 2026-11-23T11:00:00Z (60 minutes ago)")
+    assert (found["lead_id"], found["state"], found["diagnosis"]) == ("a", "ready", "unclaimed")
+    assert found["sentence"].startswith("The lead has been ready since 2026-11-23T11:00:00Z (60 minutes ago)")
     assert "/ready" in found["next_step"]
     assert {part: found["eligibility"][part] for part in PARTS} == PARTS
     assert (found["attempts"], found["verdicts"], found["job"]["found_by"]) == ([], [], "ring")
@@ -59,24 +59,24 @@ async def test_an_explanation_has_the_answer_with_its_reasons(service: Service) 
         "run": 1, "score": 82, "should_contact": True, "response": "Why", "subject": "Hi", "message": "Dear Ann",
         "matched": ["fintech"], "missed": ["founder"], "flags": ["asks_for_score"], "written": True, "created_at": NOW,
     }  # fmt: skip
-    service.store.dossier = Dossier.model_validate({**READY.model_dump(), "verdicts": [verdict]})
+    service.store.snapshot = LeadSnapshot.model_validate({**READY.model_dump(), "verdicts": [verdict]})
     (found,) = (await ask(service)).json()["verdicts"]
     assert {name: found[name] for name in verdict if name != "created_at"} == {
         name: value for name, value in verdict.items() if name != "created_at"
     }
-    assert found["flag_words"] == ["names the score that it wants"]
+    assert found["flag_words"] == ["names the score it wants"]
 
 
 async def test_what_keeps_this_service_from_claiming_is_told(service: Service) -> None:
     """It knows of itself what the database can't: an outage, a fault of configuration, a shutdown."""
-    service.store.dossier = READY
+    service.store.snapshot = READY
     service.engine.health = replace(HEALTHY, fault="the model is away")
-    assert (await ask(service)).json()["remarks"][0] == "This service takes no lead now: The model is away."
+    assert (await ask(service)).json()["remarks"][0] == "This service claims no leads now: The model is away."
 
 
 async def test_an_unknown_lead_is_404_with_the_sentence(service: Service) -> None:
     """As a problem."""
-    service.store.dossier = UNKNOWN
+    service.store.snapshot = UNKNOWN
     answer = await ask(service)
 
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
@@ -102,7 +102,7 @@ async def test_an_unknown_lead_is_404_with_the_sentence(service: Service) -> Non
 )
 async def test_an_id_may_hold_anything(service: Service, path: str, lead_id: str) -> None:
     """Percent-encoded or not: what the database is asked for is exactly the id."""
-    service.store.dossier = READY
+    service.store.snapshot = READY
     assert (await ask(service, path)).status_code == 200
     assert service.store.explained == [lead_id]
 
@@ -129,7 +129,7 @@ async def test_strangers_learn_nothing(service: Service) -> None:
 async def test_a_database_that_cannot_tell_is_503(service: Service, kind: Any) -> None:
     """With its reason: not migrated, for one."""
     reason = "the function public.leadhook_explain is missing or older than this service: run `leadhook migrate`"
-    service.store.dossier = StoreError(kind, "PGRST202", reason)
+    service.store.snapshot = StoreError(kind, "PGRST202", reason)
     answer = await ask(service)
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
@@ -138,7 +138,7 @@ async def test_a_database_that_cannot_tell_is_503(service: Service, kind: Any) -
 
 async def test_a_bug_of_ours_is_500_and_tells_nothing(service: Service) -> None:
     """The log has it."""
-    service.store.dossier = StoreError("caller_bug", "PT400", "secret internals")
+    service.store.snapshot = StoreError("caller_bug", "PT400", "secret internals")
     answer = await ask(service)
 
     assert answer.status_code == 500
@@ -147,10 +147,10 @@ async def test_a_bug_of_ours_is_500_and_tells_nothing(service: Service) -> None:
 
 async def test_the_log_never_holds_the_reply(service: Service) -> None:
     """Who asked, for which lead, and the kind of the answer."""
-    service.store.dossier = READY
+    service.store.snapshot = READY
     with capture_logs() as logs:
         await ask(service)
 
     (line,) = [line for line in logs if line["event"] == "lead.explained"]
-    assert (line["lead_id"], line["why"], line["actor"][:6]) == ("a", "unclaimed", "admin:")
+    assert (line["lead_id"], line["diagnosis"], line["actor"][:6]) == ("a", "unclaimed", "admin:")
     assert "Jane Doe" not in json.dumps(logs)

@@ -13,7 +13,7 @@ from pydantic import Field
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from starlette.applications import Starlette
 
-from leadhook.domain.dossier import Dossier
+from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.store import DryRun, ReplayStatus
 from leadhook.web.document import EXAMPLES, describe
 from leadhook.web.openapi import Answer, Body, Call, Operation, operation
@@ -203,7 +203,7 @@ async def test_the_example_problems_of_a_body_are_what_the_service_sends(
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)
 async def test_each_curl_line_does_what_it_says(service: Service, operation: Operation) -> None:
     """Sent as it stands in the document, it succeeds."""
-    service.store.dossier = Dossier.model_validate(EXAMPLES["explain_lead"]["answers"]["200"])
+    service.store.snapshot = LeadSnapshot.model_validate(EXAMPLES["explain_lead"]["answers"]["200"])
     service.store.on_dry_run = [DryRun(counts={"queued": 1})]
     service.store.on_replay_status = ReplayStatus(found=True, replay_id=12)
     described = describe([operation])["paths"].popitem()[1][operation.method.lower()]["description"]

@@ -54,7 +54,7 @@ def test_an_answer_has_all_that_was_said(keyed: "Sql") -> None:
     assert (found.score, found.should_contact, found.written) == (80, True, True)
     assert (found.response, found.subject, found.message) == ("A reason", "A subject", "A message")
     assert (found.matched, found.missed, found.flags) == (("fintech",), ("founder",), ("asks_for_score",))
-    assert found.flag_words == ("names the score that it wants",)
+    assert found.flag_words == ("names the score it wants",)
 
 
 def test_the_newest_come_first_and_each_lead_once(keyed: "Sql") -> None:

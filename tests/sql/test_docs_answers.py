@@ -85,9 +85,9 @@ def test_every_lead_without_an_answer_has_its_reason(answered: "Sql") -> None:
         "no prompts row for its user and tag": "3",
         "sent_to_llm is true, but there is no answer": "4",
         "held since the installation": "5",
-        "given up: Gemini blocked it.": "6",
+        "failed and not retried: Gemini blocked it.": "6",
         "being scored now": "7",
-        "tried again later: Gemini said 503.": "8",
+        "retried later: Gemini said 503.": "8",
         "in the queue": "9",
         "changed, and not claimed yet": "a",
     }

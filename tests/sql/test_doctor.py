@@ -11,9 +11,10 @@ import psycopg
 import pytest
 from aiohttp.web import AppRunner, TCPSite
 
+from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine, examine_database
-from leadhook.doctor.finding import Finding, Level
 from leadhook.doctor.keys import ask_google
+from leadhook.domain.findings import no_key
 from leadhook.install.connection import connect
 from leadhook.install.files import read_migrations
 from leadhook.local.gemini_standin import GeminiStandIn
@@ -91,15 +92,15 @@ def ring_at(db: "Sql", url: str) -> None:
     )
 
 
-async def look(database: "Database") -> list[Finding]:
+async def look(database: "Database") -> list[Check]:
     """The database's side of the examination."""
-    found: list[Finding] = []
+    found: list[Check] = []
     async with connect(database.conninfo) as connection:
         await examine_database(connection, found.append, None, live=False, at=None)
     return found
 
 
-def complaints(found: list[Finding]) -> list[tuple[str, str, str]]:
+def complaints(found: list[Check]) -> list[tuple[str, str, str]]:
     """What is not ok."""
     return [(f.about, f.level.value, f.sentence) for f in found if f.level is not Level.OK]
 
@@ -144,7 +145,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     " where name = 'leadhook_ring_secret'",
     ("ring", "fault", "can't be rung"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
     ("ring", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
-    ("keys", "fault", "holds no API key"): "delete from public.gemini_api",
+    ("keys", "fault", "No Gemini key was found"): "delete from public.gemini_api",
     ("keys", "warning", "has 1 blank row."): "insert into public.gemini_api (api_key) values ('  ')",
     ("keys", "fault", "does not look like"): "insert into public.gemini_api (api_key) values (E'visibly\\nfake')",
     (
@@ -155,7 +156,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     ("leads", "fault", "no service claims"): "insert into leadhook.touches (kind, n, lead_ids, touched_at)"
     " values ('leads', 1, '{a}', now() - interval '1 hour')",
     ("leads", "warning", "is held"): "insert into leadhook.jobs (lead_id, state) values ('a', 'held')",
-    ("leads", "warning", "for good"): "insert into leadhook.jobs (lead_id, state, error_code, reason)"
+    ("leads", "warning", "will not be retried"): "insert into leadhook.jobs (lead_id, state, error_code, reason)"
     " values ('a', 'dead', 'x', 'y')",
     (
         "leads",
@@ -262,11 +263,11 @@ async def test_doctor_names_an_address_where_no_service_is(sound: "Sql", wired_d
 
 async def test_doctor_names_every_wrong_setting() -> None:
     """All of them at once, and then what can be looked at without them."""
-    found: list[Finding] = []
+    found: list[Check] = []
     await examine(found.append, at="http://127.0.0.1:9", env={"PORT": "x", "MAX_CONCURRENCY": "0"})
     named = {f.sentence.split(":")[0] for f in found if f.about == "settings"}
     assert {"SUPABASE_URL", "SUPABASE_SECRET_KEY", "PORT", "MAX_CONCURRENCY"} <= named
-    assert [f.level for f in found if f.about == "database"] == ["warning"]
+    assert [f.level for f in found if f.about == "database"] == ["skipped"]
 
 
 @pytest.mark.usefixtures("pg_net_alive")
@@ -284,7 +285,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     }
 
     async def wrong(**changes: str) -> list[tuple[str, str, str]]:
-        found: list[Finding] = []
+        found: list[Check] = []
         await examine(found.append, at=door.url, env={k: v for k, v in (env | changes).items() if v})
         assert secret not in str(found)
         assert wired_supabase.secret_key not in str(found)
@@ -309,12 +310,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     assert [about for about, _, _ in await wrong(WEBHOOK_SECRETS="", ADMIN_TOKENS="")] == ["settings", "settings"]
     sound.make_job("held", state="held")
     sound.run("delete from public.gemini_api")
-    door.reasons = [
-        (
-            "public.gemini_api holds no API key, or can't be read: no lead is claimed. "
-            "Add one: `insert into public.gemini_api (api_key) values ('…');`."
-        )
-    ]
+    door.reasons = [str(no_key())]
     told = await wrong()
     assert [(about, level) for about, level, _ in told] == [("supabase", "fault"), ("supabase", "warning")]
 

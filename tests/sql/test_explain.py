@@ -7,8 +7,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from leadhook.domain.dossier import Dossier
-from leadhook.domain.explanation import Explanation, explain
+from leadhook.domain.diagnosis import Explanation, explain
+from leadhook.domain.lead_snapshot import LeadSnapshot
 
 if TYPE_CHECKING:
     from tests.conftest import WaitUntil
@@ -21,7 +21,7 @@ TRIGGERED = {"all_leads": True, "lead_details": True, "prompts": True, "gemini_a
 
 def told(db: "Sql", lead_id: str = "a") -> Explanation:
     """What is said of the lead."""
-    return explain(Dossier.model_validate(db.rpc("leadhook_explain", p_lead_id=lead_id)))
+    return explain(LeadSnapshot.model_validate(db.rpc("leadhook_explain", p_lead_id=lead_id)))
 
 
 def parts(found: Explanation) -> dict[str, bool]:
@@ -54,17 +54,17 @@ def ready(keyed: "Sql") -> "Sql":
 def test_unknown_lead(wired: "Sql") -> None:
     """No row in all_leads; a row of details alone is told."""
     found = told(wired)
-    assert (found.why, found.state) == ("unknown", "unknown")
+    assert (found.diagnosis, found.state) == ("unknown", "unknown")
     assert found.sentence == "The lead is unknown: public.all_leads has no row with this lead_id."
     wired.details("a")
-    assert "though public.lead_details has one" in told(wired).sentence
+    assert "although public.lead_details has one" in told(wired).sentence
 
 
 def test_deleted_lead(ready: "Sql") -> None:
     """It is unknown, and what we hold goes next."""
     ready.run("delete from public.all_leads")
     found = told(ready)
-    assert (found.why, found.state) == ("unknown", "ready")
+    assert (found.diagnosis, found.state) == ("unknown", "ready")
     assert "was deleted" in found.sentence
 
 
@@ -72,7 +72,7 @@ def test_no_details_row(keyed: "Sql") -> None:
     """All that is missing stands in the one sentence."""
     keyed.lead("a")
     found = told(keyed)
-    assert (found.why, found.state) == ("no_details", "untracked")
+    assert (found.diagnosis, found.state) == ("no_details", "untracked")
     assert "lead_details has no row for it, and there is no prompts row" in found.sentence
     assert parts(found) == {
         "known": True, "has_details": False, "scrapped": True, "has_prompts": False, "unsent": False, "eligible": False
@@ -86,7 +86,7 @@ def test_not_scrapped(keyed: "Sql") -> None:
     keyed.prompts()
     keyed.drain()
     found = told(keyed)
-    assert (found.why, found.state) == ("not_scrapped", "waiting")
+    assert (found.diagnosis, found.state) == ("not_scrapped", "waiting")
     assert found.sentence == "The lead is not eligible: all_leads.scrapped is not true."
 
 
@@ -96,7 +96,7 @@ def test_no_prompts_row_for_its_user_and_tag(keyed: "Sql") -> None:
     keyed.details("a")
     keyed.prompts(tag="Founders")
     found = told(keyed)
-    assert found.why == "no_prompts"
+    assert found.diagnosis == "no_prompts"
     assert f"no prompts row for user {keyed.USER} and tag 'founders'" in found.sentence
     assert "has prompts for 'Founders'" in found.sentence
 
@@ -107,16 +107,16 @@ def test_already_sent_by_something_else(keyed: "Sql") -> None:
     keyed.run("update public.lead_details set sent_to_llm = true")
     keyed.drain()
     found = told(keyed)
-    assert (found.why, found.state) == ("already_sent", "waiting")
-    assert "something else than leadhook (llm_response has no answer)" in found.sentence
+    assert (found.diagnosis, found.state) == ("already_sent", "waiting")
+    assert "something other than leadhook set sent_to_llm to true (llm_response has no answer)" in found.sentence
 
 
 def test_touched_and_not_drained(keyed: "Sql") -> None:
     """A moment ago, and its ring is on the way."""
     keyed.eligible_lead("a")
     found = told(keyed)
-    assert (found.why, found.state) == ("touched", "untracked")
-    assert "the next claim looks at it; 3 changes wait" in found.sentence
+    assert (found.diagnosis, found.state) == ("change_pending", "untracked")
+    assert "the next claim applies the change. Changes waiting to be applied: 3 changes." in found.sentence
     assert found.rings[0].queued
     assert found.eligibility is not None
     assert found.eligibility.eligible
@@ -129,7 +129,7 @@ def test_touched_by_a_prompts_row(keyed: "Sql") -> None:
     keyed.drain()
     keyed.prompts()
     found = told(keyed)
-    assert (found.why, found.state) == ("touched", "waiting")
+    assert (found.diagnosis, found.state) == ("change_pending", "waiting")
     assert [touch.kind for touch in found.touches.of_lead] == ["prompts"]
 
 
@@ -140,7 +140,7 @@ def test_held_backlog(db: "Sql") -> None:
     while not db.rpc("leadhook_sweep", p_worker="w")["round_finished"]:
         pass
     found = told(db)
-    assert (found.why, found.state) == ("held", "held")
+    assert (found.diagnosis, found.state) == ("held", "held")
     assert found.next_step is not None
     assert f"--user {db.USER} --tag 'it'\"'\"'s'` releases" in found.next_step
     db.run("insert into public.llm_response (lead_id, score) values ('a', 3)")
@@ -152,8 +152,8 @@ def test_before_the_first_round(keyed: "Sql") -> None:
     keyed.eligible_lead("a")
     keyed.run("delete from leadhook.touches")
     found = told(keyed)
-    assert (found.why, found.state) == ("unnoticed", "untracked")
-    assert "the first round of the sweep, which is not over yet, holds it back" in found.sentence
+    assert (found.diagnosis, found.state) == ("unnoticed", "untracked")
+    assert "The first round of the sweep has not finished; it adds the lead to the held backlog." in found.sentence
 
 
 def test_no_key(wired: "Sql") -> None:
@@ -161,8 +161,8 @@ def test_no_key(wired: "Sql") -> None:
     wired.eligible_lead("a")
     wired.drain()
     found = told(wired)
-    assert (found.why, found.state) == ("no_key", "ready")
-    assert "public.gemini_api holds no API key" in found.sentence
+    assert (found.diagnosis, found.state) == ("no_key", "ready")
+    assert "public.gemini_api is empty or cannot be read" in found.sentence
 
 
 def park(db: "Sql", for_ms: int | None) -> None:
@@ -175,8 +175,9 @@ def test_all_keys_cooling(ready: "Sql") -> None:
     """Until when, and why."""
     park(ready, 60_000)
     found = told(ready)
-    assert found.why == "keys_cooling"
-    assert "rest, 1 in all (Google says so); the first returns at" in found.sentence
+    assert found.diagnosis == "keys_cooling"
+    assert "1 cooling down, 0 refused by Google. The next one is available again at " in found.sentence
+    assert found.sentence.endswith(": Google says so.")
     assert "Z (in 60 seconds)" in found.sentence
 
 
@@ -184,8 +185,9 @@ def test_all_keys_refused(ready: "Sql") -> None:
     """No time would help."""
     park(ready, None)
     found = told(ready)
-    assert found.why == "keys_refused"
-    assert "refuses every Gemini key, 1 in all (Google says so)" in found.sentence
+    assert found.diagnosis == "keys_refused"
+    assert "Google refuses all 1." in found.sentence
+    assert found.sentence.endswith(": Google says so.")
 
 
 @pytest.mark.parametrize("whose", ["everything", "user", "tag"])
@@ -196,12 +198,12 @@ def test_paused(ready: "Sql", whose: str) -> None:
     other = ready.USER.__class__(int=7)
     ready.rpc("leadhook_pause", p_user_id=other, p_tag=ready.TAG, p_actor="bob")
     found = told(ready)
-    assert (found.why, found.state, len(found.pauses)) == ("paused", "ready", 1)
-    what = {"everything": "all work", "user": f"user {user}", "tag": f"user {user} and tag 'founders'"}[whose]
-    assert f"but {what} is paused since " in found.sentence
+    assert (found.diagnosis, found.state, len(found.pauses)) == ("paused", "ready", 1)
+    what = {"everything": "All work", "user": f"User {user}", "tag": f"User {user}, tag 'founders',"}[whose]
+    assert f"{what} is paused since " in found.sentence
     assert found.sentence.endswith(" by ada: too many.")
     command = {"everything": "", "user": f" --user {user}", "tag": f" --user {user} --tag founders"}[whose]
-    assert found.next_step == f"`leadhook resume{command}` lets it go on."
+    assert found.next_step == f"`leadhook resume{command}` ends the pause."
 
 
 @pytest.mark.parametrize("whose", ["all", "user"])
@@ -209,17 +211,17 @@ def test_budget_spent(ready: "Sql", whose: str) -> None:
     """How much is left, and when it goes on; a reservation counts, and so does what a lead was turned away for."""
     user = ready.USER if whose == "user" else None
     ready.rpc("leadhook_set_budget", p_user_id=user, p_daily_usd=Decimal("0.5"), p_actor="ada")
-    assert told(ready).why == "queued"
+    assert told(ready).diagnosis == "queued"
     price = {"lead_usd": 0.4, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
     assert len(claim_at(ready, price)) == 1
     ready.eligible_lead("b")
     ready.drain()
     claim_at(ready, price)
     found = told(ready, "b")
-    assert (found.why, found.state) == ("budget_spent", "ready")
-    owner = f"user {ready.USER}" if whose == "user" else "all leads together"
-    assert f"budget of $0.5 for {owner} is spent: $0.10 is left and a lead needs up to $0.40" in found.sentence
-    assert "it goes on at " in found.sentence
+    assert (found.diagnosis, found.state) == ("budget_spent", "ready")
+    owner = f"user {ready.USER}" if whose == "user" else "all users"
+    assert f"budget of $0.5 for {owner} is spent ($0.10 left, and a lead may cost up to $0.40)" in found.sentence
+    assert "leads wait until " in found.sentence
     assert (found.next_step or "").startswith("`leadhook budget set DOLLARS" + (f" --user {user}`" if user else "`"))
     assert "T00:00:00Z (in " in found.sentence
 
@@ -237,10 +239,10 @@ def test_retry_at(ready: "Sql") -> None:
     (lead,) = ready.claim()["leads"]
     ready.release(ready.release_of(lead, delay_ms=600_000))
     found = told(ready)
-    assert (found.why, found.state) == ("retry", "ready")
+    assert (found.diagnosis, found.state) == ("retry", "ready")
     assert "Z (in 10 minutes): attempt 1 of 5 failed, Gemini said 503 (gemini_unavailable)" in found.sentence
     assert [(a.outcome, a.error_code, a.calls, a.words) for a in found.attempts] == [
-        ("retry", "gemini_unavailable", 1, "failed, to be tried again: Gemini said 503.")
+        ("retry", "gemini_unavailable", 1, "failed, to be retried: Gemini said 503.")
     ]
 
 
@@ -248,11 +250,11 @@ def test_leased_by_whom_until_when(ready: "Sql") -> None:
     """And, once it is over, that it will be taken over."""
     ready.claim(worker="host/7")
     found = told(ready)
-    assert (found.why, found.state) == ("leased", "leased")
-    assert "Worker host/7 has been judging the lead since" in found.sentence
+    assert (found.diagnosis, found.state) == ("leased", "leased")
+    assert "Worker host/7 has been processing the lead since" in found.sentence
     assert "Z (in 30 seconds) and is renewed" in found.sentence
     ready.age_job("a", 60)
-    assert "its lease ended at" in told(ready).sentence
+    assert "its lease of the lead, which expired at" in told(ready).sentence
 
 
 def test_dead_with_its_reason(ready: "Sql") -> None:
@@ -261,7 +263,7 @@ def test_dead_with_its_reason(ready: "Sql") -> None:
     blocked = ready.release_of(lead, "dead", error_code="answer_blocked", reason="The model refused.")
     ready.release(blocked)
     found = told(ready)
-    assert (found.why, found.state) == ("dead", "dead")
+    assert (found.diagnosis, found.state) == ("dead", "dead")
     assert ": The model refused (answer_blocked)." in found.sentence
 
 
@@ -270,7 +272,7 @@ def test_a_lead_that_can_not_be_judged(db: "Sql") -> None:
     db.eligible_lead("bad")
     db.poison()
     found = told(db, "bad")
-    assert (found.why, found.eligibility) == ("evaluation_failed", None)
+    assert (found.diagnosis, found.eligibility) == ("evaluation_failed", None)
     assert "division by zero" in found.sentence
 
 
@@ -280,15 +282,14 @@ def test_ring_lost_on_the_way(keyed: "Sql", wait_until: "WaitUntil") -> None:
     keyed.eligible_lead("a")
     wait_until(lambda: keyed.count("net._http_response") == keyed.count("leadhook.rings"))
     found = told(keyed)
-    assert found.why == "ring_lost"
-    assert "did not arrive, pg_net says: Couldn't connect to server" in found.sentence
-    assert (
-        found.next_step == "See that the service runs and that leadhook_ring_url in Vault reaches it from the database."
-    )
+    assert found.diagnosis == "webhook_lost"
+    assert "did not arrive; pg_net reports: Couldn't connect to server" in found.sentence
+    assert found.next_step is not None
+    assert found.next_step.startswith("Check that the service runs and that the database reaches leadhook_ring_url")
     keyed.run("update net._http_response set created = created - interval '60 s'")
     age_touches(keyed)
     keyed.drain("sweep")
-    assert told(keyed).remarks[0].startswith("Only the sweep found it: the ring of ")
+    assert told(keyed).remarks[0].startswith("The sweep found the lead, not a webhook: the webhook of ")
     assert "Couldn't connect to server" in told(keyed).remarks[0]
 
 
@@ -314,7 +315,7 @@ def test_ring_never_sent(keyed: "Sql") -> None:
     keyed.eligible_lead("a")
     age_touches(keyed)
     found = told(keyed)
-    assert found.why == "ring_lost"
+    assert found.diagnosis == "webhook_lost"
     assert "still in pg_net's queue" in found.sentence
     assert "net.worker_restart()" in (found.next_step or "")
 
@@ -325,7 +326,7 @@ def test_ring_forgotten_by_a_restart(keyed: "Sql") -> None:
     keyed.run("truncate net.http_request_queue")
     age_touches(keyed)
     found = told(keyed)
-    assert found.why == "ring_lost"
+    assert found.diagnosis == "webhook_lost"
     assert "has no answer from pg_net" in found.sentence
 
 
@@ -334,10 +335,10 @@ def test_ring_without_an_address(keyed: "Sql") -> None:
     keyed.run("delete from vault.secrets where name = 'leadhook_ring_url'")
     keyed.eligible_lead("a")
     found = told(keyed)
-    assert found.why == "ring_lost"
+    assert found.diagnosis == "webhook_lost"
     assert "could not be handed to pg_net: Vault holds no leadhook_ring_url" in found.sentence
     assert "leadhook webhooks install" in (found.next_step or "")
-    assert "The database can't ring" in found.remarks[-1]
+    assert "The database cannot send webhooks" in found.remarks[-1]
 
 
 @pytest.mark.parametrize(
@@ -353,8 +354,8 @@ def test_trigger_missing(keyed: "Sql", change: LiteralString, tables: str) -> No
     keyed.eligible_lead("a")
     keyed.run("delete from leadhook.touches")
     found = told(keyed)
-    assert (found.why, found.state) == ("trigger_missing", "untracked")
-    assert f"a trigger on {tables} is missing or disabled" in found.sentence
+    assert (found.diagnosis, found.state) == ("trigger_missing", "untracked")
+    assert f"A trigger of leadhook is missing or disabled on {tables}." in found.sentence
     assert "leadhook webhooks install" in (found.next_step or "")
     assert {t for t, there in found.triggers.items() if not there} == {tables.removeprefix("public.")}
 
@@ -370,8 +371,8 @@ def test_change_that_fired_no_trigger(keyed: "Sql") -> None:
     keyed.run("update public.all_leads set scrapped = true")
     keyed.run("alter table public.all_leads enable trigger user")
     found = told(keyed)
-    assert (found.why, found.state) == ("unnoticed", "waiting")
-    assert "the next round of the sweep" in found.sentence
+    assert (found.diagnosis, found.state) == ("unnoticed", "waiting")
+    assert "The next round of the sweep" in found.sentence
 
 
 def test_ready_behind_others(keyed: "Sql") -> None:
@@ -384,17 +385,17 @@ def test_ready_behind_others(keyed: "Sql") -> None:
     keyed.eligible_lead("a")
     keyed.drain()
     found = told(keyed)
-    assert (found.why, found.state) == ("queued", "ready")
-    assert "at most 4 leads are ahead of it, 3 of its own user and tag" in found.sentence
-    assert "it is the next" in told(keyed, "x").sentence
+    assert (found.diagnosis, found.state) == ("queued", "ready")
+    assert "At most 4 leads are ahead of it, 3 of its own user and tag" in found.sentence
+    assert "It is next." in told(keyed, "x").sentence
 
 
 def test_ready_and_nobody_works(ready: "Sql") -> None:
     """A minute without a claim."""
     ready.age_job("a", 120)
     found = told(ready)
-    assert found.why == "unclaimed"
-    assert "Z (2 minutes ago), but no worker takes anything" in found.sentence
+    assert found.diagnosis == "unclaimed"
+    assert "Z (2 minutes ago), but no worker claims anything" in found.sentence
 
 
 def test_answered_with_its_score(ready: "Sql") -> None:
@@ -402,8 +403,8 @@ def test_answered_with_its_score(ready: "Sql") -> None:
     (lead,) = ready.claim()["leads"]
     ready.save(ready.result_of(lead, 80))
     found = told(ready)
-    assert (found.why, found.state, found.next_step) == ("answered", "done", None)
-    assert "with score 80; its answer is in public.llm_response" in found.sentence
+    assert (found.diagnosis, found.state, found.next_step) == ("answered", "done", None)
+    assert "with score 80. Its answer is in public.llm_response" in found.sentence
     (verdict,) = found.verdicts
     assert (verdict.score, verdict.subject, verdict.prompt_version, verdict.written) == (80, "A subject", "p1", True)
     assert (verdict.response, verdict.message) == ("A reason", "A message")
@@ -422,12 +423,12 @@ def test_replay_queued(ready: "Sql") -> None:
     ready.save(ready.result_of(lead, 30))
     reply = ready.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="admin:1", p_reason="again")
     found = told(ready)
-    assert (found.why, found.state) == ("replay_queued", "ready")
-    assert f"queued for replay {reply['replay_id']}, asked for by admin:1 at" in found.sentence
+    assert (found.diagnosis, found.state) == ("replay_queued", "ready")
+    assert f"queued for replay {reply['replay_id']}, requested by admin:1 at" in found.sentence
     assert [(r.id, r.actor, r.reason) for r in found.replays] == [(reply["replay_id"], "admin:1", "again")]
     (lead,) = ready.claim()["leads"]
     ready.release(ready.release_of(lead, "dead"))
-    assert told(ready).why == "dead"
+    assert told(ready).diagnosis == "dead"
 
 
 def test_explaining_changes_nothing_and_needs_no_extensions(wired: "Sql", wired_database: "Database") -> None:

@@ -6,15 +6,15 @@ import psycopg
 import pytest
 
 from leadhook.command_error import CommandError
+from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine_database
-from leadhook.doctor.finding import Finding, Level
+from leadhook.domain.findings import check_status
+from leadhook.domain.status import Status
 from leadhook.install.connection import connect
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.uninstall import uninstall
 from leadhook.install.webhooks import install_webhooks
-from leadhook.store.replies import Status
-from leadhook.web.readiness import judge_database
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
@@ -68,9 +68,9 @@ def change(database: "Database", statements: str) -> None:
         admin.execute(statements.encode())
 
 
-async def look(database: "Database") -> list[Finding]:
+async def look(database: "Database") -> list[Check]:
     """The doctor's findings about the database."""
-    found: list[Finding] = []
+    found: list[Check] = []
     async with connect(database.conninfo) as connection:
         await examine_database(connection, found.append, None, live=False, at="http://127.0.0.1:9")
     return [finding for finding in found if finding.level is not Level.OK]
@@ -86,9 +86,9 @@ def test_a_vault_that_raises_keeps_nobody_from_status_writing_or_explaining(
 
     status = Status.model_validate(wired.rpc("leadhook_status"))
     assert status.ring.vault_error == sqlstate
-    judged = judge_database(status)
+    judged = check_status(status)
     assert not judged.reasons
-    assert any(f"Vault can't be read (SQLSTATE {sqlstate})" in str(warning) for warning in judged.warnings)
+    assert any(f"Vault cannot be read (SQLSTATE {sqlstate})" in str(warning) for warning in judged.warnings)
     before = wired.value("select count(*) from leadhook.touches")
     wired.run(WRITE)
     assert wired.value("select count(*) from leadhook.touches") == before + 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.sql.conftest import Sql
 
-    from leadhook.doctor.finding import Finding
+    from leadhook.doctor.check import Check
     from leadhook.local.database import Database
 
 ERROR = "affected by row-level security"
@@ -133,7 +133,7 @@ async def test_doctor_names_a_role_that_is_bound_by_row_level_security(database:
     """With the statement that frees it."""
     for migration in read_migrations():
         bound.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
-    found: list[Finding] = []
+    found: list[Check] = []
     async with connect(database.conninfo) as connection:
         await examine_database(connection, found.append, None, live=False, at=None)
     assert "alter role service_role bypassrls;" in [finding.mend for finding in found if finding.level == "fault"]

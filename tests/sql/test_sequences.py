@@ -14,7 +14,7 @@ from leadhook.install.sequences import find_behind
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
 
-    from leadhook.doctor.finding import Finding
+    from leadhook.doctor.check import Check
     from leadhook.local.database import Database
 
 ROWS: dict[str, LiteralString] = {
@@ -43,7 +43,7 @@ def rewind(db: "Sql", table: str) -> None:
     db.run(sql.SQL("alter table {} alter column id restart with 1").format(sql.Identifier(*table.split("."))))
 
 
-async def findings(database: "Database") -> "list[Finding]":
+async def findings(database: "Database") -> "list[Check]":
     """What the doctor says of sequences."""
     async with connect(database.conninfo) as connection:
         return judge_sequences(await find_behind(connection))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 import pytest
 
-from leadhook.store import Status
+from leadhook.domain.status import Status
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Row, Sql

@@ -60,7 +60,7 @@ def test_it_is_told_for_people_and_for_programs(wired_supabase: Supabase, lead_i
 
     code, out, err = explain(wired_supabase, lead_id, "--json")
     found = json.loads(out)
-    assert (code, found["lead_id"], found["why"], found["state"]) == (0, lead_id, "no_prompts", "untracked")
+    assert (code, found["lead_id"], found["diagnosis"], found["state"]) == (0, lead_id, "no_prompts", "untracked")
 
 
 def test_what_it_can_not_tell_is_said_in_words(wired_supabase: Supabase) -> None:
@@ -86,15 +86,15 @@ def test_status_is_one_screen_and_says_what_keeps_leads_back(wired_supabase: Sup
     """Without a key nothing can be judged; with one, and a pause, the pause is what is left to tell."""
     code, out, err = run(wired_supabase, "status")
     assert (code, err) == (1, "")
-    assert "public.gemini_api holds no API key" in out
-    assert "No service has claimed or swept here yet" in out
+    assert "public.gemini_api is empty or cannot be read" in out
+    assert "No service has claimed or swept yet" in out
 
     with wired_supabase.database.connect() as owner:
         owner.execute("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
         owner.execute("select public.leadhook_sweep('worker-1')")
     code, out, err = run(wired_supabase, "status")
     assert (code, err, len(out.splitlines()) < 24) == (0, "", True)
-    assert "Nothing keeps leads from being worked on." in out
+    assert "Nothing keeps leads waiting." in out
     assert "1 of 1 usable, 1 of them untried" in out
     assert "0 waiting, 0 held, 0 ready" in out
     assert "worker-1: no claim yet, swept" in out
@@ -116,8 +116,8 @@ def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(wired_su
         )
     code, out, _ = run(wired_supabase, "status")
     assert code == 1
-    assert "Leads are kept from being worked on:" in out
-    assert f"""`leadhook resume --user {USER} --tag 'it'"'"'s'`.""" in out
+    assert "Leads are waiting because:" in out
+    assert f"""`leadhook resume --user {USER} --tag 'it'"'"'s'` ends the pause.""" in out
     assert "1,000 or more held" in out
     assert json.loads(run(wired_supabase, "status", "--json")[1])["capped"] == ["held"]
 
@@ -176,7 +176,7 @@ def test_explain_shows_the_answer_and_why(wired_supabase: Supabase, answered: st
         "why: Has led a payment team",
         "met: runs a fintech",
         "not met or unknown: is a founder",
-        "! the lead's text names the score that it wants",
+        "! the lead's text names the score it wants",
         "message: Dear Ann,",
         "  Best\\x1b]0;x\\x07",
         "· sent already: lead_details.sent_to_llm is true",

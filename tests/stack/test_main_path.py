@@ -267,17 +267,17 @@ def test_where_a_lead_stands_is_told_over_http(stack: "Stack") -> None:
 
     stack.bring([lead], (user, tag))
     stack.wait_until(lambda: told()["state"] == "waiting")
-    assert told()["why"] == "no_prompts"
+    assert told()["diagnosis"] == "no_prompts"
 
     stack.run("select public.leadhook_pause(%s, null, 'ada', 'a test')", user)
     stack.run("insert into public.prompts (user_id, tag) values (%s, %s)", user, tag)
-    stack.wait_until(lambda: told()["why"] == "paused", lambda: f"{told()}")
-    assert f"user {user} is paused since" in told()["sentence"]
+    stack.wait_until(lambda: told()["diagnosis"] == "paused", lambda: f"{told()}")
+    assert f"User {user} is paused since" in told()["sentence"]
 
     stack.run("select public.leadhook_resume(%s, null, 'ada')", user)
     stack.wait_for_answers([lead])
     found = told()
-    assert (found["lead_id"], found["why"], found["job"]["found_by"]) == (lead, "answered", "ring")
+    assert (found["lead_id"], found["diagnosis"], found["job"]["found_by"]) == (lead, "answered", "ring")
     assert [attempt["outcome"] for attempt in found["attempts"]] == ["saved"]
     assert found["verdicts"][0]["written"]
     stack.wait_until(lambda: told()["rings"][0]["status_code"] == 202, lambda: f"{told()['rings']}")

@@ -10,6 +10,7 @@ from tests.commands import Run, runner, use_store
 
 from leadhook.domain.forecast import Spending
 from leadhook.domain.job import ReplaySlice
+from leadhook.domain.status import Status
 from leadhook.store import (
     DryRun,
     ReplayedLead,
@@ -17,7 +18,6 @@ from leadhook.store import (
     Replays,
     ReplayStatus,
     ReplaySummary,
-    Status,
     StoreError,
 )
 

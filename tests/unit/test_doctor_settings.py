@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine
-from leadhook.doctor.finding import Finding, Level
 from leadhook.settings import Settings
 
 ENV = {
@@ -56,7 +56,7 @@ def test_every_setting_is_among_them() -> None:
 @pytest.mark.parametrize("name", WRONG)
 async def test_doctor_names_the_setting_that_is_wrong(name: str, tmp_path: Path) -> None:
     """And goes on to what can be looked at without it."""
-    found: list[Finding] = []
+    found: list[Check] = []
     given = ENV | {"LOG_FILE": str(tmp_path / "operator.log")} | {name: WRONG[name]}
     await examine(found.append, at="http://127.0.0.1:9", env={k: v for k, v in given.items() if v})
     complaints = [finding for finding in found if finding.about == "settings" and finding.level is not Level.OK]
@@ -69,7 +69,7 @@ async def test_doctor_names_the_setting_that_is_wrong(name: str, tmp_path: Path)
 
 async def test_a_database_url_that_is_none_is_a_wrong_setting() -> None:
     """Exit code 2, as for the other commands."""
-    found: list[Finding] = []
+    found: list[Check] = []
     await examine(found.append, at="http://127.0.0.1:9", env=ENV | {"DATABASE_URL": "hunter2@"})
     (about,) = (each for each in found if each.about == "settings" and each.level is Level.FAULT)
     assert "DATABASE_URL" in about.sentence

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.log_service import LogService, listening
 
-from leadhook.doctor.finding import Finding
+from leadhook.doctor.check import Check
 from leadhook.doctor.shipping import try_log
 from leadhook.local.ports import free_port
 from leadhook.settings import load_settings
@@ -20,7 +20,7 @@ ENV = {
 }
 
 
-async def ship(url: str, **changes: str) -> Finding:
+async def ship(url: str, **changes: str) -> Check:
     """What is found with a service at this address."""
     (finding,) = await try_log(load_settings(ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url} | changes))
     assert SECRET not in str(finding)

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from leadhook.domain.flags import FLAGS, flag_words
+from leadhook.domain.lead_snapshot import FLAGS, PastResult
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = tomllib.loads((ROOT / "src/leadhook/gemini/injection_signals.toml").read_text())
@@ -21,4 +21,6 @@ def test_every_flag_has_words() -> None:
 
 def test_a_flag_that_is_not_known_stays_as_it_is() -> None:
     """A newer service may have written it."""
-    assert flag_words(["asks_for_score", "of_tomorrow"]) == ("names the score that it wants", "of_tomorrow")
+    result = {"run": 1, "score": 1, "should_contact": False, "subject": "", "written": True, "created_at": 0}
+    flagged = PastResult.model_validate({**result, "flags": ["asks_for_score", "of_tomorrow"]})
+    assert flagged.flag_words == (FLAGS["asks_for_score"], "of_tomorrow")

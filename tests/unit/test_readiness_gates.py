@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from leadhook.store import Status
-from leadhook.web.readiness import judge_all, judge_gates, judge_work
+from leadhook.domain.findings import check_admission, check_everything, check_workers
+from leadhook.domain.status import Status
 
 USER = UUID("00000000-0000-4000-8000-000000000001")
 AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -14,7 +14,7 @@ AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
 
 def test_nothing_is_said_where_nothing_is_held_back() -> None:
     """A budget that has something left is no news."""
-    found = judge_gates(Status.model_validate({"budgets": [{"user_id": None, "daily_usd": 5, "left_usd": 1}]}))
+    found = check_admission(Status.model_validate({"budgets": [{"user_id": None, "daily_usd": 5, "left_usd": 1}]}))
     assert (found.reasons, found.warnings) == ((), ())
 
 
@@ -25,16 +25,16 @@ def test_pause_of_everything_is_a_reason_and_one_of_a_user_a_warning() -> None:
         {"user_id": USER, "tag": "a", "actor": "bo", "paused_at": AT},
         {"user_id": USER, "actor": "bo", "paused_at": AT},
     ]
-    found = judge_gates(Status.model_validate({"pauses": pauses}))
+    found = check_admission(Status.model_validate({"pauses": pauses}))
     assert tuple(map(str, found.reasons)) == (
-        "Everything is paused since 2026-11-23 08:00:00 UTC by ada: spring cleaning. To end it: `leadhook resume`.",
+        "All work is paused since 2026-11-23T08:00:00Z by ada: spring cleaning. `leadhook resume` ends the pause.",
     )
     assert tuple(map(str, found.warnings)) == (
         (
-            f"User {USER}, tag a, is paused since 2026-11-23 08:00:00 UTC by bo. "
-            f"To end it: `leadhook resume --user {USER} --tag a`."
+            f"User {USER}, tag 'a', is paused since 2026-11-23T08:00:00Z by bo. "
+            f"`leadhook resume --user {USER} --tag a` ends the pause."
         ),
-        f"User {USER} is paused since 2026-11-23 08:00:00 UTC by bo. To end it: `leadhook resume --user {USER}`.",
+        f"User {USER} is paused since 2026-11-23T08:00:00Z by bo. `leadhook resume --user {USER}` ends the pause.",
     )
 
 
@@ -45,21 +45,21 @@ def test_spent_budget_of_all_is_a_reason_and_one_of_a_user_a_warning() -> None:
         {"user_id": USER, "daily_usd": 0.5, "left_usd": 0, "spent": True},
         {"user_id": USER, "daily_usd": 0.01, "left_usd": 0.01, "spent": True, "too_small": True},
     ]
-    found = judge_gates(Status.model_validate({"budgets": budgets}))
+    found = check_admission(Status.model_validate({"budgets": budgets}))
     assert tuple(map(str, found.reasons)) == (
         (
-            "The budget of all users, $5 a day, is spent: leads wait for midnight UTC. "
-            "Raise it: `leadhook budget set DOLLARS`."
+            "The daily budget of $5 for all users is spent: leads wait until midnight UTC. "
+            "`leadhook budget set DOLLARS` raises it, and leads are claimed again at once."
         ),
     )
     assert tuple(map(str, found.warnings)) == (
         (
-            f"The budget of user {USER}, $0.5 a day, is spent: leads wait for midnight UTC. "
-            f"Raise it: `leadhook budget set DOLLARS --user {USER}`."
+            f"The daily budget of $0.5 for user {USER} is spent: leads wait until midnight UTC. "
+            f"`leadhook budget set DOLLARS --user {USER}` raises it, and leads are claimed again at once."
         ),
         (
-            f"The budget of user {USER}, $0.01 a day, is less than one lead may cost. "
-            f"Raise it: `leadhook budget set DOLLARS --user {USER}`."
+            f"The daily budget of $0.01 for user {USER} is less than one lead may cost: leads wait until it is raised. "
+            f"`leadhook budget set DOLLARS --user {USER}` raises it, and leads are claimed again at once."
         ),
     )
 
@@ -71,7 +71,7 @@ KEYS = {"total": 1, "healthy": 1}
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ({}, "No service has claimed or swept here yet"),
+        ({}, "No service has claimed or swept yet"),
         ({"workers": [SEEN]}, None),
         ({"workers": [SEEN | {"swept_ms": 361_000}]}, "No service has claimed or swept for 6 minutes"),
         ({"workers": [SEEN | {"swept_ms": 361_000, "claimed_ms": 5}]}, None),
@@ -89,7 +89,7 @@ KEYS = {"total": 1, "healthy": 1}
 )
 def test_a_service_that_does_not_work_is_found_by_what_it_left(status: dict[str, object], words: str | None) -> None:
     """An idle one sweeps each SWEEP_INTERVAL_SEC; one with a free slot claims what is ready at once."""
-    found = [str(trouble) for trouble in judge_work(Status.model_validate({"keys": KEYS} | status), 300)]
+    found = [str(trouble) for trouble in check_workers(Status.model_validate({"keys": KEYS} | status), 300)]
     assert [words in trouble for trouble in found if words] == ([True] if words else [])
     assert bool(found) == bool(words)
 
@@ -103,6 +103,6 @@ def test_an_operator_is_told_of_every_pause_and_budget_as_a_reason() -> None:
         "budgets": [{"user_id": USER, "daily_usd": 0.5, "left_usd": 0, "spent": True}],
         "jobs": {"held": 1},
     }
-    found = judge_all(Status.model_validate(status), 300)
-    assert [trouble.cause for trouble in found.reasons] == ["pause", "budget"]
-    assert [trouble.cause for trouble in found.warnings] == ["ring", "held"]
+    found = check_everything(Status.model_validate(status), 300)
+    assert [trouble.code for trouble in found.reasons] == ["paused", "budget_spent"]
+    assert [trouble.code for trouble in found.warnings] == ["webhook_not_set_up", "leads_held"]

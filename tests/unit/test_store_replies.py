@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from leadhook.domain.status import Status
 from leadhook.store.columns import DEEPEST, MOST_DIGITS
-from leadhook.store.replies import Status, to_batch
+from leadhook.store.replies import to_batch
 
 
 def lead(lead_id: str, prompts_ref: str = "0") -> dict[str, Any]:

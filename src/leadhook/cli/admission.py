@@ -9,8 +9,8 @@ from cyclopts.validators import Number
 from leadhook.cli.asking import actor, ask, when_free
 from leadhook.cli.options import AsJson, ForTag, ForUser, Yes, scope
 from leadhook.cli.output import confirm, line, open_console, print_json
+from leadhook.domain.findings import resume_command
 from leadhook.domain.spend import dollars
-from leadhook.domain.standing.words import resume_command
 from leadhook.settings import load_settings
 from leadhook.store import Admission, NeededBudget, Scope
 

@@ -8,10 +8,15 @@ from rich.console import Console
 
 from leadhook.cli.options import AsJson
 from leadhook.cli.output import entry, line, open_console, print_json
-from leadhook.doctor import Finding, Level, examine
-from leadhook.domain.standing.words import amount
+from leadhook.doctor import Check, Level, examine
+from leadhook.domain.phrases import amount
 
-_SIGNS: Final = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level.FAULT: ("fault", "red")}
+_SIGNS: Final = {
+    Level.OK: ("ok", "green"),
+    Level.WARNING: ("warning", "yellow"),
+    Level.FAULT: ("fault", "red"),
+    Level.SKIPPED: ("skipped", "dim"),
+}
 _NAMES_WIDTH: Final = 18
 
 
@@ -34,9 +39,9 @@ def doctor(
     For example: `leadhook doctor --live`
     """
     console = open_console()
-    found: list[Finding] = []
+    found: list[Check] = []
 
-    def report(finding: Finding) -> None:
+    def report(finding: Check) -> None:
         found.append(finding)
         if not as_json:
             _show(finding, console)
@@ -47,13 +52,13 @@ def doctor(
         print_json({"counts": counts, "findings": [finding.model_dump() for finding in found]})
     else:
         faults, warnings = amount(counts[Level.FAULT], "fault"), amount(counts[Level.WARNING], "warning")
-        line(console, f"{faults}, {warnings}, {counts[Level.OK]} ok")
+        line(console, f"{faults}, {warnings}, {counts[Level.OK]} ok, {counts[Level.SKIPPED]} skipped")
     if any(finding.level is Level.FAULT and finding.about == "settings" for finding in found):
         return 2
     return 1 if counts[Level.FAULT] else 0
 
 
-def _show(finding: Finding, console: Console) -> None:
+def _show(finding: Check, console: Console) -> None:
     word, colour = _SIGNS[finding.level]
     entry(console, f"{word:8}{finding.about}", finding.sentence, width=_NAMES_WIDTH, style=colour)
     if finding.mend:

@@ -9,10 +9,10 @@ from rich.console import Console
 from leadhook.cli.asking import ask
 from leadhook.cli.options import AsJson
 from leadhook.cli.output import INDENT, line, open_console, paragraph, print_json
-from leadhook.domain.dossier import Eligibility, PastResult, WebhookDelivery
-from leadhook.domain.explanation import ExplainedAttempt, Explanation
-from leadhook.domain.explanation import explain as put_into_words
-from leadhook.domain.moment import distance
+from leadhook.domain.diagnosis import ExplainedAttempt, Explanation
+from leadhook.domain.diagnosis import explain as put_into_words
+from leadhook.domain.lead_snapshot import Eligibility, PastResult, WebhookDelivery
+from leadhook.domain.phrases import distance
 from leadhook.domain.spend import dollars
 from leadhook.settings import load_settings
 

@@ -15,12 +15,12 @@ from leadhook.cli.asking import actor, ask, when_free
 from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, in_utc
 from leadhook.cli.output import confirm, line, open_console, print_json, table
 from leadhook.command_error import CommandError, MisuseError
+from leadhook.domain.findings import check_everything
 from leadhook.domain.forecast import Spending
+from leadhook.domain.phrases import amount
 from leadhook.domain.spend import dollars
-from leadhook.domain.standing.words import amount
 from leadhook.settings import load_settings
 from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, Store, count_replay
-from leadhook.web.readiness import judge_all
 
 app = App(name="replay")
 
@@ -251,7 +251,7 @@ def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> Re
     async def watch(store: Store) -> ReplayStatus:
         status = _existing(await store.replay_status(replay_id), replay_id)
         if until_scored and status.unfinished:
-            for trouble in judge_all(await store.status(), settings.sweep_interval_sec).reasons:
+            for trouble in check_everything(await store.status(), settings.sweep_interval_sec).reasons:
                 line(console, f"! {trouble}", "yellow")
         columns = (TextColumn("scored"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

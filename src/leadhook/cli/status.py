@@ -6,12 +6,11 @@ from typing import Final
 from leadhook.cli.asking import ask
 from leadhook.cli.options import AsJson
 from leadhook.cli.output import INDENT, entry, line, open_console, print_json
-from leadhook.domain.moment import duration_words
+from leadhook.domain.findings import Findings, check_everything
+from leadhook.domain.phrases import count, duration_words
 from leadhook.domain.spend import dollars
-from leadhook.domain.standing.words import count
+from leadhook.domain.status import Status
 from leadhook.settings import load_settings
-from leadhook.store import Status
-from leadhook.web.readiness import Troubles, judge_all
 
 _FUNNEL: Final = ("waiting", "held", "ready", "leased", "done", "dead")
 
@@ -25,24 +24,24 @@ def status(*, as_json: AsJson = False) -> int:
     """
     settings = load_settings()
     found = ask(settings, lambda store: store.status())
-    troubles = judge_all(found, settings.sweep_interval_sec)
+    findings = check_everything(found, settings.sweep_interval_sec)
     if as_json:
-        reasons = {"reasons": [str(trouble) for trouble in troubles.reasons]}
-        warnings = {"warnings": [str(trouble) for trouble in troubles.warnings]}
+        reasons = {"reasons": [str(finding) for finding in findings.reasons]}
+        warnings = {"warnings": [str(finding) for finding in findings.warnings]}
         print_json({**found.model_dump(mode="json", by_alias=True), **reasons, **warnings})
     else:
-        _print(found, troubles)
-    return 1 if troubles.reasons else 0
+        _print(found, findings)
+    return 1 if findings.reasons else 0
 
 
-def _print(found: Status, troubles: Troubles) -> None:
+def _print(found: Status, findings: Findings) -> None:
     console = open_console()
-    health = "Leads are kept from being worked on:" if troubles.reasons else "Nothing keeps leads from being worked on."
+    health = "Leads are waiting because:" if findings.reasons else "Nothing keeps leads waiting."
     line(console, health, "bold")
-    for style, every in (("red", troubles.reasons), ("yellow", troubles.warnings)):
-        for trouble in every:
-            line(console, trouble.sentence, style, indent=INDENT)
-            line(console, f"→ {trouble.remedy}", indent=2 * INDENT)
+    for style, every in (("red", findings.reasons), ("yellow", findings.warnings)):
+        for finding in every:
+            line(console, finding.sentence, style, indent=INDENT)
+            line(console, f"→ {finding.remedy}", indent=2 * INDENT)
     console.print()
     for name, words in _lines(found):
         entry(console, name, words)
@@ -53,26 +52,26 @@ def _lines(found: Status) -> Iterable[tuple[str, str]]:
     yield "leads", ", ".join(f"{count(found.jobs.get(state, 0))} {state}" for state in _FUNNEL)
     yield "oldest", _wait(found)
     yield "workers", _workers(found)
-    yield "changes", f"{count(found.touches)} not looked at yet"
-    parked = f"{keys.cooling} resting, {keys.disabled} refused"
+    yield "changes", f"{count(found.touches)} waiting to be applied"
+    parked = f"{keys.cooling} cooling down, {keys.disabled} refused"
     yield "keys", f"{keys.healthy} of {keys.total} usable, {keys.untried} of them untried; {parked}"
     spent = f"{dollars(spend.spent_usd)} spent, {dollars(spend.wasted_usd)} of it wasted"
     yield "today", f"{spent}, {dollars(spend.reserved_usd)} reserved"
     for budget in found.budgets:
         whose = budget.user_id or "all users"
         yield "budget", f"{dollars(max(budget.left_usd, 0))} left of ${budget.daily_usd:g} for {whose}"
-    yield "schema", found.migration or "not migrated by `leadhook migrate`"
+    yield "schema", found.migration or "no migration recorded by `leadhook migrate`"
 
 
 def _wait(found: Status) -> str:
     if found.oldest_ready_ms is None:
-        return "no lead waits to be claimed"
+        return "no lead is waiting to be claimed"
     return f"the oldest ready lead has waited {found.oldest_ready_ms / 1000:,.1f} s"
 
 
 def _workers(found: Status) -> str:
     if not found.workers:
-        return "none was seen yet"
+        return "none seen yet"
     newest = found.workers[0]
     claimed = "no claim yet" if newest.claimed_ms is None else f"claimed {duration_words(newest.claimed_ms)} ago"
     swept = "no sweep yet" if newest.swept_ms is None else f"swept {duration_words(newest.swept_ms)} ago"

@@ -4,7 +4,7 @@
 one ring is sent, which tells of no lead; nothing is changed.
 """
 
+from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine
-from leadhook.doctor.finding import Finding, Level
 
-__all__ = ["Finding", "Level", "examine"]
+__all__ = ["Check", "Level", "examine"]

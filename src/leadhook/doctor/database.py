@@ -6,23 +6,23 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
-from leadhook.doctor.finding import Finding, fault, ok, warning
-from leadhook.domain.standing.words import amount, count_words
+from leadhook.doctor.check import Check, fault, ok, warning
+from leadhook.domain.findings import INSTALL_WEBHOOKS, UNCLAIMED_S, Code, leads_dead, leads_held
+from leadhook.domain.phrases import amount, count_words
 from leadhook.install.connection import Connection, fetch_one, fetch_optional
 from leadhook.install.files import read_migrations
 from leadhook.install.sequences import Behind, find_behind
 from leadhook.install.sql import question as installer_question
 from leadhook.install.tables import ALL, MissingIndex, find_missing_indexes, find_table_faults
-from leadhook.web.readiness import UNCLAIMED_S
 
 MIGRATE: Final = "leadhook migrate"
-WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads"
+WEBHOOKS: Final = INSTALL_WEBHOOKS
 ROUND_S: Final = 3600.0
 """A round of the sweep begins every SWEEP_INTERVAL_SEC, 300 by default."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DatabaseFacts:
     """What was asked of the database; the Vault's values are never shown."""
 
     row: dict[str, Any]
@@ -42,7 +42,7 @@ class Facts:
         return now
 
 
-async def judge_ground(connection: Connection) -> list[Finding]:
+async def judge_ground(connection: Connection) -> list[Check]:
     """Whether the application's tables fit, and whether the schema is there; the rest can be asked only then."""
     if faults := await find_table_faults(connection):
         words = f"The application's tables are not as leadhook needs them: {'; '.join(each.words for each in faults)}."
@@ -53,7 +53,7 @@ async def judge_ground(connection: Connection) -> list[Finding]:
     return [ok("database", "The application's tables have what leadhook needs.")]
 
 
-async def collect(connection: Connection) -> Facts:
+async def collect(connection: Connection) -> DatabaseFacts:
     """Ask everything, each question with five seconds of patience."""
     await connection.execute("select set_config('statement_timeout', '5s', false)")
     row = await fetch_one(connection, sql("facts"), ALL)
@@ -61,7 +61,7 @@ async def collect(connection: Connection) -> Facts:
     vault_error = None
     if "supabase_vault" in row["extensions"]:
         vault, vault_error = await fetch_optional(connection, sql("vault"))
-    return Facts(
+    return DatabaseFacts(
         row=row,
         vault={r["name"]: r["value"] or "" for r in vault},
         vault_error=vault_error,
@@ -73,7 +73,7 @@ async def collect(connection: Connection) -> Facts:
     )
 
 
-def judge_schema(row: dict[str, Any]) -> list[Finding]:
+def judge_schema(row: dict[str, Any]) -> list[Check]:
     """The migrations, and who may call what."""
     migrations = read_migrations()
     ours, applied = {migration.name for migration in migrations}, set(row["migrations"])
@@ -112,7 +112,7 @@ def judge_schema(row: dict[str, Any]) -> list[Finding]:
     ]
 
 
-def judge_sequences(sequences: Sequence[Behind]) -> list[Finding]:
+def judge_sequences(sequences: Sequence[Behind]) -> list[Check]:
     """Sequences that give out numbers which are taken, as after a restore."""
     found = []
     if ours := [each for each in sequences if each.counter.ours]:
@@ -132,7 +132,7 @@ def judge_sequences(sequences: Sequence[Behind]) -> list[Finding]:
     return found
 
 
-def judge_doors(doors: Iterable[dict[str, Any]]) -> list[Finding]:
+def judge_doors(doors: Iterable[dict[str, Any]]) -> list[Check]:
     """Tables of the application that anybody with the public key can use."""
     return [
         warning(
@@ -144,12 +144,12 @@ def judge_doors(doors: Iterable[dict[str, Any]]) -> list[Finding]:
     ]
 
 
-def judge_indexes(missing: Iterable[MissingIndex]) -> list[Finding]:
+def judge_indexes(missing: Iterable[MissingIndex]) -> list[Check]:
     """Indexes that the application's tables lack."""
     return [warning("database", index.sentence, index.statement) for index in missing]
 
 
-def judge_triggers(row: dict[str, Any]) -> list[Finding]:
+def judge_triggers(row: dict[str, Any]) -> list[Check]:
     """Whether each change is noted and told."""
     if disabled := row["disabled_triggers"]:
         names = [f"{trigger['name']} on {trigger['table']}" for trigger in disabled]
@@ -161,7 +161,7 @@ def judge_triggers(row: dict[str, Any]) -> list[Finding]:
     return [ok("triggers", "Every change that matters is noted and told.")]
 
 
-def judge_work(facts: Facts) -> list[Finding]:
+def judge_work(facts: DatabaseFacts) -> list[Check]:
     """Whether somebody works, and why leads wait."""
     row, leads = facts.row, facts.leads
     found = []
@@ -170,20 +170,15 @@ def judge_work(facts: Facts) -> list[Finding]:
     if late > UNCLAIMED_S and not waiting["working"]:
         words = f"Work has waited for {late:.0f} s: no service claims leads here."
         mend = "curl https://YOUR-SERVICE/ready says what keeps it from them; if no service runs: leadhook serve"
-        found.append(fault("leads", words, mend, cause="worker"))
+        found.append(fault("leads", words, mend, cause=Code.LEADS_UNCLAIMED))
     if (row["sweep_age_s"] or 0) > ROUND_S:
         found.append(warning("leads", f"The last sweep began {row['sweep_age_s'] / 3600:.1f} h ago.", "leadhook serve"))
     if row["held"]:
-        words = f"{count_words(row['held'], 'lead')} from before the installation {_be(row['held'])} held."
-        mend = "leadhook backlog status; leadhook backlog release --limit 100"
-        found.append(warning("leads", words, mend, cause="held"))
+        held = leads_held(row["held"])
+        found.append(warning("leads", held.sentence, held.remedy, cause=held.code))
     if row["dead"]:
-        words = f"{count_words(row['dead'], 'lead')} failed for good."
-        mend = (
-            "select lead_id, error_code, reason from leadhook.jobs where state = 'dead'; fix the cause, then: "
-            "leadhook replay --state dead"
-        )
-        found.append(warning("leads", words, mend))
+        dead = leads_dead(row["dead"])
+        found.append(warning("leads", dead.sentence, dead.remedy, cause=dead.code))
     unsent, eligible = leads["unsent"], leads["eligible"]
     if unsent and not eligible:
         lacks = {
@@ -200,10 +195,6 @@ def judge_work(facts: Facts) -> list[Finding]:
 def _some(names: Iterable[str]) -> str:
     every = list(names)
     return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")  # noqa: PLR2004 - as many as a sentence bears
-
-
-def _be(number: int) -> str:
-    return "is" if number == 1 else "are"
 
 
 async def rings(connection: Connection) -> list[dict[str, Any]]:

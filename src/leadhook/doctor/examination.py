@@ -7,20 +7,21 @@ from typing import Final
 from leadhook import advice
 from leadhook.command_error import CommandError, MisuseError
 from leadhook.doctor import database, keys, ringing, service
-from leadhook.doctor.finding import Finding, Level, fault, ok, warning
+from leadhook.doctor.check import Check, Level, fault, ok, skipped, warning
 from leadhook.doctor.model import judge_model
 from leadhook.doctor.shipping import try_log
+from leadhook.domain.findings import Code
 from leadhook.install.connection import Connection, connect
 from leadhook.install.ringing import URL_NAME
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
 
-Tell = Callable[[Finding], None]
+Tell = Callable[[Check], None]
 CONNECT = (
     "DATABASE_URL is the direct connection of the database's owner: dashboard, Connect > Direct connection "
     "(or Session pooler where there is no IPv6)."
 )
-OWNERS: Final = {"triggers", "ring"}
+OWNERS: Final = {Code.TRIGGER_MISSING, Code.VAULT_UNREADABLE, Code.WEBHOOK_NOT_SET_UP}
 """Causes that the database's side, where it can be looked at, names more exactly: shown once."""
 TABLE = "The README's table has every setting; .env.example too."
 
@@ -55,9 +56,12 @@ async def examine(
         except CommandError as error:
             tell(fault("settings" if isinstance(error, MisuseError) else "database", str(error), CONNECT))
     else:
-        words = "DATABASE_URL is not set: triggers, grants, pg_net, Vault and the round trip were not looked at."
+        words = (
+            "Not checked, because DATABASE_URL is not set: grants, row level security, indexes, sequences, disabled "
+            "triggers, the stored keys, Vault, pg_net, recent webhooks and a webhook sent there and back."
+        )
         tell(
-            warning(
+            skipped(
                 "database", words, "export DATABASE_URL='postgresql://postgres:…@db.PROJECT.supabase.co:5432/postgres'"
             )
         )
@@ -70,7 +74,7 @@ def _once(tell: Tell) -> Tell:
     """Each cause once, though settings, database, keys and service may all speak of it."""
     seen: set[str] = set()
 
-    def tell_once(finding: Finding) -> None:
+    def tell_once(finding: Check) -> None:
         names = {name for name in (finding.cause, f"{finding.sentence} {finding.mend}") if name}
         if finding.level is Level.OK or not names & seen:
             seen.update(names)

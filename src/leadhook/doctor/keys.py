@@ -7,21 +7,22 @@ from typing import Any, Final
 import aiohttp
 
 from leadhook import network
-from leadhook.doctor.finding import Finding, fault, ok, warning
-from leadhook.domain.standing.words import amount
+from leadhook.doctor.check import Check, fault, ok, warning
+from leadhook.domain.findings import no_key
+from leadhook.domain.phrases import amount
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
 LIVE_S: Final = 15.0
-ADD: Final = "insert into public.gemini_api (api_key) values ('…');"
 
 _LOOKS_LIKE_A_KEY = re.compile(r"[!-~]{8,500}")
 
 
-def judge_format(keys: Sequence[dict[str, Any]]) -> list[Finding]:
+def judge_format(keys: Sequence[dict[str, Any]]) -> list[Check]:
     """Blank, doubled and strange ones."""
     usable = [key for key in keys if key["api_key"]]
     if not usable:
-        return [fault("keys", "public.gemini_api holds no API key: no lead is claimed.", ADD, cause="keys")]
+        missing = no_key()
+        return [fault("keys", missing.sentence, missing.remedy, cause=missing.code)]
     found = []
     if blank := sum(key["rows"] for key in keys if not key["api_key"]):
         mend = r"delete from public.gemini_api where btrim(coalesce(api_key, ''), E' \t\r\n') = '';"
@@ -44,14 +45,14 @@ def judge_format(keys: Sequence[dict[str, Any]]) -> list[Finding]:
     return found or [ok("keys", f"{amount(len(usable), 'key')}, {'' if len(usable) == 1 else 'all '}of a key's form.")]
 
 
-async def ask_google(keys: Sequence[dict[str, Any]], model: str, base_url: str | None) -> list[Finding]:
+async def ask_google(keys: Sequence[dict[str, Any]], model: str, base_url: str | None) -> list[Check]:
     """One request a key that costs nothing: whether it may see the model."""
     url = f"{base_url or GOOGLE}/v1beta/models/{model}"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(LIVE_S)) as session:
         return [await _ask(session, url, key, model) for key in keys if _LOOKS_LIKE_A_KEY.fullmatch(key["api_key"])]
 
 
-async def _ask(session: aiohttp.ClientSession, url: str, key: dict[str, Any], model: str) -> Finding:
+async def _ask(session: aiohttp.ClientSession, url: str, key: dict[str, Any], model: str) -> Check:
     name = f"Key {key['fingerprint']}"
     try:
         async with session.get(

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Final
 
-from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.doctor.check import Check, fault, ok, warning
 
 ENDS: Final = {
     "gemini-2.0-flash": date(2026, 6, 1),
@@ -15,7 +15,7 @@ ENDS: Final = {
 NEXT: Final = "GEMINI_MODEL=gemini-3.5-flash-lite"
 
 
-def judge_model(model: str, *, priced: bool = True, today: date | None = None) -> list[Finding]:
+def judge_model(model: str, *, priced: bool = True, today: date | None = None) -> list[Check]:
     """What is known of it without asking Google.
 
     Args:

@@ -8,8 +8,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from leadhook.credentials import webhook_key
-from leadhook.doctor.database import WEBHOOKS, Facts, sql
-from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.doctor.check import Check, fault, ok, warning
+from leadhook.doctor.database import WEBHOOKS, DatabaseFacts, sql
 from leadhook.install.connection import Connection, fetch_one, fetch_optional
 from leadhook.install.ringing import SECRET_NAME, URL_NAME, check_url, hint
 
@@ -25,7 +25,7 @@ _HOW = {
 }
 
 
-def judge_vault(vault: dict[str, str], secrets: Sequence[str], unreadable: str | None = None) -> list[Finding]:
+def judge_vault(vault: dict[str, str], secrets: Sequence[str], unreadable: str | None = None) -> list[Check]:
     """The address and the secret.
 
     Args:
@@ -53,7 +53,7 @@ def judge_vault(vault: dict[str, str], secrets: Sequence[str], unreadable: str |
     return found or [ok("ring", f"The database rings at {url}.")]
 
 
-def _judge_url(url: str) -> list[Finding]:
+def _judge_url(url: str) -> list[Check]:
     try:
         check_url(url)
     except ValueError as error:
@@ -74,7 +74,7 @@ def _is_secret(secret: str) -> bool:
     return True
 
 
-def judge_pg_net(facts: Facts) -> list[Finding]:
+def judge_pg_net(facts: DatabaseFacts) -> list[Check]:
     """Whether it is there and alive; nothing where it is."""
     if "supabase_vault" not in facts.row["extensions"]:
         return [
@@ -97,7 +97,7 @@ def judge_pg_net(facts: Facts) -> list[Finding]:
     return []
 
 
-def judge_rings(rings: Sequence[dict[str, Any]]) -> list[Finding]:
+def judge_rings(rings: Sequence[dict[str, Any]]) -> list[Check]:
     """A sentence for each way in which rings of the last hour failed; only warnings when a later one arrived.
 
     The doctor's own ring is the latest: a service that was down for a while and answers now is no fault.
@@ -141,7 +141,7 @@ def _why(ring: dict[str, Any]) -> tuple[str, str] | None:  # noqa: PLR0911 - a t
     return None
 
 
-async def make_round_trip(connection: Connection, tell_of_waiting: float = ROUND_TRIP_S) -> list[Finding]:
+async def make_round_trip(connection: Connection, tell_of_waiting: float = ROUND_TRIP_S) -> list[Check]:
     """Have the database ring, and wait for the service's answer as pg_net heard it."""
     began_at = time.monotonic()
     async with connection.transaction():

@@ -9,10 +9,12 @@ import aiohttp
 
 from leadhook import network
 from leadhook.advice import key_problem
-from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.doctor.check import Check, fault, ok, warning
+from leadhook.domain.findings import check_status, check_workers
+from leadhook.domain.phrases import sentence
+from leadhook.domain.status import Status
 from leadhook.settings import Settings
-from leadhook.store import Status, StoreError, open_store
-from leadhook.web.readiness import judge_database, judge_work
+from leadhook.store import StoreError, open_store
 
 PATIENCE_S: Final = 10.0
 LOG: Final = "The service's log says since when, and names the leads; `leadhook status` shows what waits."
@@ -20,7 +22,7 @@ SKEW_S: Final = 5.0
 """Signatures are good for minutes, and leases are the database's: a few seconds do no harm."""
 
 
-async def ask_supabase(settings: Settings) -> tuple[Status | None, list[Finding]]:
+async def ask_supabase(settings: Settings) -> tuple[Status | None, list[Check]]:
     """As the service does: over the API, with its key."""
     if settings.supabase_key_name == "SUPABASE_ANON_KEY":
         words = "Only SUPABASE_ANON_KEY is set: the database refuses its work to it."
@@ -29,17 +31,16 @@ async def ask_supabase(settings: Settings) -> tuple[Status | None, list[Finding]
         async with open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store:
             status = await store.status()
     except StoreError as error:
-        words = f"{error.reason[:1].upper()}{error.reason[1:].rstrip('.')}."
-        return None, [fault("supabase", words, _remedy(error, settings))]
-    told = judge_database(status)
+        return None, [fault("supabase", sentence(error.reason), _remedy(error, settings))]
+    told = check_status(status)
     found = [ok("supabase", f"{settings.supabase_url} answers, and {settings.supabase_key_name} may do the work.")]
-    reasons = (*told.reasons, *judge_work(status, settings.sweep_interval_sec))
-    found += [fault("supabase", trouble.sentence, trouble.remedy, trouble.cause) for trouble in reasons]
-    found += [warning("supabase", trouble.sentence, trouble.remedy, trouble.cause) for trouble in told.warnings]
+    reasons = (*told.reasons, *check_workers(status, settings.sweep_interval_sec))
+    found += [fault("supabase", each.sentence, each.remedy, each.code) for each in reasons]
+    found += [warning("supabase", each.sentence, each.remedy, each.code) for each in told.warnings]
     return status, found
 
 
-async def ask_service(url: str) -> list[Finding]:
+async def ask_service(url: str) -> list[Check]:
     """GET /ready, wherever the database rings."""
     try:
         async with (
@@ -55,7 +56,7 @@ async def ask_service(url: str) -> list[Finding]:
     return found + (judge_clock("the service", parsedate_to_datetime(date)) if date else [])
 
 
-def judge_clock(whose: str, told: datetime, now: datetime | None = None) -> list[Finding]:
+def judge_clock(whose: str, told: datetime, now: datetime | None = None) -> list[Check]:
     """How far a clock is from this machine's."""
     skew_s = (told - (now or datetime.now(UTC))).total_seconds()
     if abs(skew_s) <= SKEW_S:

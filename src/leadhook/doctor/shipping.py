@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import anyio.to_thread
 
-from leadhook.doctor.finding import Finding, fault, ok, warning
+from leadhook.doctor.check import Check, fault, ok, warning
 from leadhook.observability.events import Event
 from leadhook.observability.shipping import Answer, Exporter, to_record
 from leadhook.settings import Settings
@@ -23,18 +23,18 @@ MENDS = {
 }
 
 
-async def try_log(settings: Settings) -> list[Finding]:
+async def try_log(settings: Settings) -> list[Check]:
     """Send one line where these settings would ship the log, and look at the operator's file."""
     return [*await _try_shipping(settings), *_judge_file(settings.log_file)]
 
 
-def _judge_file(file: Path | None) -> list[Finding]:
+def _judge_file(file: Path | None) -> list[Check]:
     if file is None or os.access(file if file.exists() else file.parent, os.W_OK):
         return []
     return [warning("logs", f"LOG_FILE {file} can't be written from here.", "Make its folder, or name another file.")]
 
 
-async def _try_shipping(settings: Settings) -> list[Finding]:
+async def _try_shipping(settings: Settings) -> list[Check]:
     if settings.log_ship == "none":
         return [ok("logs", "The log goes to standard output; LOG_SHIP=otlp would ship it to a log service as well.")]
     answer = await anyio.to_thread.run_sync(partial(_send, settings))

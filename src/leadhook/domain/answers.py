@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from leadhook.domain.dossier import Facts, PastResult
+from leadhook.domain.lead_snapshot import PastResult
+from leadhook.domain.status import Facts
 
 
 class LeadAnswer(PastResult):

@@ -7,7 +7,7 @@ from typing import Literal
 import psycopg
 
 from leadhook.command_error import CommandError
-from leadhook.domain.standing.words import amount
+from leadhook.domain.phrases import amount
 from leadhook.install.connection import connect, fetch_one, say
 from leadhook.install.files import Migration, Step
 from leadhook.install.first_round import is_first_round_over, sweep_first_round

@@ -7,7 +7,7 @@ import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from leadhook.command_error import CommandError
-from leadhook.domain.standing.words import amount
+from leadhook.domain.phrases import amount
 from leadhook.install.connection import Connection, bullets, connect, fetch_one, say
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
 from leadhook.install.sql import question

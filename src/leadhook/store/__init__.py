@@ -22,7 +22,7 @@ from leadhook.store.replays import (
     ReplaySummary,
     count_replay,
 )
-from leadhook.store.replies import KeyCounts, ReplayedLead, ReplayReply, RestingKey, RingSettings, SeenWorker, Status
+from leadhook.store.replies import ReplayedLead, ReplayReply
 from leadhook.store.text import cleaned
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "BudgetSet",
     "DryRun",
     "HeldGroup",
-    "KeyCounts",
     "LeadProgress",
     "NeededBudget",
     "Paused",
@@ -42,12 +41,8 @@ __all__ = [
     "ReplaySummary",
     "ReplayedLead",
     "Replays",
-    "RestingKey",
     "Resumed",
-    "RingSettings",
     "Scope",
-    "SeenWorker",
-    "Status",
     "Store",
     "StoreError",
     "cleaned",

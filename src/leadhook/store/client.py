@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
 
 from leadhook.domain.answers import Answers
-from leadhook.domain.dossier import Dossier
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import (
     Batch,
@@ -27,11 +26,13 @@ from leadhook.domain.job import (
     SweepSlice,
 )
 from leadhook.domain.lead import Lead
+from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.spend import ReservationTerms
+from leadhook.domain.status import Status
 from leadhook.observability.redaction import redactor
 from leadhook.store.operators import OperatorCalls
 from leadhook.store.replays import ReplayCalls
-from leadhook.store.replies import Status, to_batch
+from leadhook.store.replies import to_batch
 from leadhook.store.text import cleaned
 from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
 
@@ -120,9 +121,9 @@ class Store(ReplayCalls, OperatorCalls):
         """Take the next slice of the sweep."""
         return await self._ask("leadhook_sweep", SweepSlice, {"p_worker": worker})
 
-    async def explain(self, lead_id: str) -> Dossier:
-        """All that is known of one lead; an id that nobody has is no error."""
-        return await self._ask("leadhook_explain", Dossier, {"p_lead_id": lead_id})
+    async def explain(self, lead_id: str) -> LeadSnapshot:
+        """All that is known of one lead; an unknown id is no error."""
+        return await self._ask("leadhook_explain", LeadSnapshot, {"p_lead_id": lead_id})
 
     async def answers(
         self,

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from leadhook.domain.forecast import TextSize
-from leadhook.store.replies import Budget, Pause, Spend
+from leadhook.domain.status import BudgetStatus, Pause, Spend
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -53,7 +53,7 @@ class BudgetSet(_Reply):
     left_usd: float | None
 
 
-class NeededBudget(Budget):
+class NeededBudget(BudgetStatus):
     """A budget with the least that a waiting lead may cost, where the budget does not have it."""
 
     needed_usd: float | None = None

@@ -52,5 +52,6 @@ async def ready(call: Call[Any]) -> tuple[int, ReadyAnswer]:
     503 lists the reasons why it can't.
     """
     found = await call.request.state["readiness"].check()
-    answer = ReadyAnswer(ready=not found.reasons, reasons=found.reasons, warnings=found.warnings)
+    reasons, warnings = tuple(map(str, found.reasons)), tuple(map(str, found.warnings))
+    answer = ReadyAnswer(ready=not reasons, reasons=reasons, warnings=warnings)
     return 503 if found.reasons else 200, answer

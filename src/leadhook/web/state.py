@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict
 
-from leadhook.domain.dossier import Dossier
+from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.engine import Errand
 from leadhook.store import DryRun, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, RingAuth
@@ -57,7 +57,7 @@ class Replayer(Protocol):
 class Explainer(Protocol):
     """The part of the store that an explanation needs."""
 
-    async def explain(self, lead_id: str) -> Dossier:
+    async def explain(self, lead_id: str) -> LeadSnapshot:
         """All that is known of one lead."""
 
 

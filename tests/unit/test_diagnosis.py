@@ -1,14 +1,13 @@
-"""Facts in, one sentence out: a row for each way, and the order in which they matter."""
+"""A snapshot in, a diagnosis out: a row for each case, and the order in which they matter."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
 
-from leadhook.domain.dossier import Dossier
-from leadhook.domain.explanation import explain
-from leadhook.domain.moment import moment
-from leadhook.domain.standing import find_standing
+from leadhook.domain.diagnosis import diagnose, explain
+from leadhook.domain.lead_snapshot import LeadSnapshot
+from leadhook.domain.phrases import moment
 
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 USER: Final = "00000000-0000-4000-8000-000000000001"
@@ -53,7 +52,7 @@ def ring(**changes: object) -> list[Facts]:
     return [{"cause": "insert all_leads", "rung_at": at(-1), **changes}]
 
 
-def dossier(**facts: Any) -> Dossier:
+def snapshot(**facts: Any) -> LeadSnapshot:
     """Eligible, with a key, well installed, but for these facts."""
     tables = ("all_leads", "lead_details", "prompts", "gemini_api")
     well: Facts = {
@@ -65,7 +64,7 @@ def dossier(**facts: Any) -> Dossier:
         "ring": {"url_set": True, "secret_set": True, "pg_net": True},
         "first_round_finished_at": at(-3600),
     }
-    return Dossier.model_validate({**well, **facts})
+    return LeadSnapshot.model_validate({**well, **facts})
 
 
 NO_PROMPTS = lead(has_prompts=False, eligible=False)
@@ -81,8 +80,8 @@ COOLING = {
 }
 
 WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
-    "unknown": ({"eligibility": lead(known=False)}, "unknown", "no row with this lead_id, though public.lead_details"),
-    "deleted, not yet forgotten": ({"eligibility": lead(known=False), "job": job("done")}, "unknown", "was deleted"),
+    "unknown": ({"eligibility": lead(known=False)}, "unknown", "with this lead_id, although public.lead_details"),
+    "deleted, not yet erased": ({"eligibility": lead(known=False), "job": job("done")}, "unknown", "was deleted"),
     "no details": ({"eligibility": lead(has_details=False, unsent=False)}, "no_details", "lead_details has no row"),
     "not scrapped": ({"eligibility": lead(scrapped=False)}, "not_scrapped", "scrapped is not true"),
     "no prompts": ({"eligibility": NO_PROMPTS}, "no_prompts", f"no prompts row for user {USER} and tag 't'"),
@@ -94,105 +93,121 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "two things missing": (
         {"eligibility": NO_PROMPTS | {"scrapped": False}}, "not_scrapped", "not true, and there is no prompts row"
     ),
-    "already sent": ({"eligibility": SENT}, "already_sent", "set by something else than leadhook (llm_response has no"),
+    "already sent": (
+        {"eligibility": SENT}, "already_sent", "other than leadhook set sent_to_llm to true (llm_response has no"
+    ),
     "already sent, answered": ({"eligibility": SENT, "answered": True}, "already_sent", "(llm_response has an answer)"),
     "a change that would not help": (
         {"eligibility": NO_PROMPTS, "job": job("waiting"), "touches": touch()}, "no_prompts", "no prompts row"
     ),
     "evaluation raises": ({"eligibility": None, "failure": "1 / 0"}, "evaluation_failed", "is eligible: 1 / 0."),
-    "touched": ({"touches": touch()}, "touched", "(1 second ago), and the next claim looks at it; 1 change waits"),
-    "touched, put back": ({"touches": touch(age=60, put_back=True)}, "touched", "the next claim"),
-    "touched, told, late": (
-        {"touches": touch(age=60), "rings": ring(status_code=202)}, "touched", "was taken by the service (HTTP 202)"
+    "changed": (
+        {"touches": touch()},
+        "change_pending",
+        "(1 second ago), and the next claim applies the change. Changes waiting to be applied: 1 change.",
+    ),
+    "changed, put back": ({"touches": touch(age=60, put_back=True)}, "change_pending", "the next claim"),
+    "changed, its webhook accepted, late": (
+        {"touches": touch(age=60), "rings": ring(status_code=202)},
+        "change_pending",
+        "was accepted by the service (HTTP 202)",
     ),
     "a waiting lead and a new prompts row": (
-        {"job": job("waiting"), "touches": touch("prompts", prompts_inserted=True)}, "touched", "it changed at"
+        {"job": job("waiting"), "touches": touch("prompts", prompts_inserted=True)}, "change_pending", "It changed at"
     ),
     "a dead lead and a new prompts row": (
-        {"job": job("dead"), "touches": touch("prompts", prompts_inserted=True)}, "touched", "it changed at"
+        {"job": job("dead"), "touches": touch("prompts", prompts_inserted=True)}, "change_pending", "It changed at"
     ),
-    "a dead lead and a changed prompts row": ({"job": job("dead"), "touches": touch("prompts")}, "dead", "given up"),
+    "a dead lead and a changed prompts row": ({"job": job("dead"), "touches": touch("prompts")}, "dead", "failed"),
     "a held and answered lead and a new prompts row": (
-        {"job": job("held"), "answered": True, "touches": touch("prompts", prompts_inserted=True)}, "held", "held back"
+        {"job": job("held"), "answered": True, "touches": touch("prompts", prompts_inserted=True)}, "held", "It is held"
     ),
-    "ring lost": (
+    "webhook lost": (
         {"touches": touch(), "rings": ring(error="Couldn't connect to server")},
-        "ring_lost",
-        "did not arrive, pg_net says: Couldn't connect to server; the sweep",
+        "webhook_lost",
+        "did not arrive; pg_net reports: Couldn't connect to server. The sweep",
     ),
-    "ring timed out": ({"touches": touch(), "rings": ring(timed_out=True)}, "ring_lost", "pg_net says: timed out"),
-    "ring refused": ({"touches": touch(), "rings": ring(status_code=401)}, "ring_lost", "was refused (HTTP 401)"),
-    "ring not handed over": (
-        {"touches": touch(), "rings": ring(sent=False, error="pg_net is missing")}, "ring_lost", "pg_net is missing"
+    "webhook timed out": ({"touches": touch(), "rings": ring(timed_out=True)}, "webhook_lost", "reports: timed out"),
+    "webhook refused": (
+        {"touches": touch(), "rings": ring(status_code=401)}, "webhook_lost", "was refused by the service (HTTP 401)"
     ),
-    "ring in the queue": ({"touches": touch(age=60), "rings": ring(queued=True)}, "ring_lost", "is still in pg_net"),
-    "ring without an answer": ({"touches": touch(age=60), "rings": ring()}, "ring_lost", "has no answer from pg_net"),
-    "no ring": ({"touches": touch(age=60)}, "ring_lost", "no ring was noted"),
+    "webhook not handed over": (
+        {"touches": touch(), "rings": ring(sent=False, error="pg_net is missing")}, "webhook_lost", "pg_net is missing"
+    ),
+    "webhook in the queue": (
+        {"touches": touch(age=60), "rings": ring(queued=True)}, "webhook_lost", "is still in pg_net"
+    ),
+    "webhook without an answer": (
+        {"touches": touch(age=60), "rings": ring()}, "webhook_lost", "has no answer from pg_net"
+    ),
+    "no webhook": ({"touches": touch(age=60)}, "webhook_lost", "no webhook was recorded"),
     "trigger missing": (
         {"triggers": {"all_leads": False, "prompts": False, "lead_details": True}},
         "trigger_missing",
-        "a trigger on public.all_leads and public.prompts is missing",
+        "missing or disabled on public.all_leads, public.prompts. Changes there wait for the sweep.",
     ),
     "a dashboard webhook in its place": (
         {"triggers": {"all_leads": False}, "dashboard_webhooks": ["all_leads"]}, "unnoticed", "no change of it was"
     ),
-    "before the first round": ({"first_round_finished_at": None}, "unnoticed", "the first round of the sweep"),
+    "before the first round": ({"first_round_finished_at": None}, "unnoticed", "The first round of the sweep has not"),
     "reset unseen": (
-        {"first_round_finished_at": None, "job": job("done")}, "unnoticed", "the next round of the sweep"
+        {"first_round_finished_at": None, "job": job("done")}, "unnoticed", "The next round of the sweep"
     ),
-    "held": ({"job": job("held")}, "held", "eligible before leadhook came"),
-    "dead": ({"job": job("dead")}, "dead", "(60 seconds ago): It is blocked (blocked)."),
-    "dead, its answer kept": ({"job": job("dead", paid=True)}, "dead", "its answer is kept"),
-    "dead after a replay": ({"job": job("dead"), "eligibility": SENT, "verdicts": VERDICT}, "dead", "given up"),
-    "paused": ({"job": job("ready"), "pauses": [PAUSE]}, "paused", "all work is paused since"),
-    "user paused": ({"job": job("ready"), "pauses": [PAUSE | {"user_id": USER}]}, "paused", f"user {USER} is paused"),
+    "held": ({"job": job("held")}, "held", "eligible before leadhook was installed"),
+    "dead": ({"job": job("dead")}, "dead", "(60 seconds ago) and is not retried: It is blocked (blocked)."),
+    "dead, its answer kept": ({"job": job("dead", paid=True)}, "dead", "paid answer is kept"),
+    "dead after a replay": ({"job": job("dead"), "eligibility": SENT, "verdicts": VERDICT}, "dead", "failed"),
+    "paused": ({"job": job("ready"), "pauses": [PAUSE]}, "paused", "All work is paused since"),
+    "user paused": ({"job": job("ready"), "pauses": [PAUSE | {"user_id": USER}]}, "paused", f"User {USER} is paused"),
     "tag paused": (
-        {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER, "tag": "t"}]}, "paused", "tag 't' is paused"
+        {"job": job("ready"), "pauses": [PAUSE | {"user_id": USER, "tag": "t"}]}, "paused", "tag 't', is paused"
     ),
     "budget spent": (
         {"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 0}]},
         "budget_spent",
-        "budget of $5 for all leads together is spent: $0.00 is left; it goes on at 2026-11-24T00:00:00Z (in 12",
+        "budget of $5 for all users is spent ($0.00 left): leads wait until 2026-11-24T00:00:00Z (in 12",
     ),
     "budget too small for a lead": (
         {"job": job("ready"), "budgets": [{"user_id": USER, "daily_usd": 5, "left_usd": 0.01, "needed_usd": 0.02}]},
         "budget_spent",
-        "$0.010 is left and a lead needs up to $0.020",
+        "($0.010 left, and a lead may cost up to $0.020)",
     ),
     "budget whose whole day is too little for a lead": (
         {"job": job("ready"), "budgets": [{"daily_usd": 0.01, "left_usd": 0.01, "needed_usd": 0.02}]},
-        "budget_spent",
-        "a whole day's is too little for it, so it waits until the budget is raised",
+        "budget_too_small",
+        "is less than one lead may cost: leads wait until it is raised.",
     ),
     "budget of nothing": (
         {"job": job("ready"), "budgets": [{"daily_usd": 0, "left_usd": 0}]},
-        "budget_spent",
-        "it waits until the budget is raised",
+        "budget_too_small",
+        "leads wait until it is raised.",
     ),
-    "budget left": ({"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 1}]}, "queued", "is ready"),
-    "no key": ({"job": job("ready"), "keys": {}}, "no_key", "gemini_api holds no API key"),
+    "budget left": ({"job": job("ready"), "budgets": [{"daily_usd": 5, "left_usd": 1}]}, "queued", "has been ready"),
+    "no key": (
+        {"job": job("ready"), "keys": {}}, "no_key", "No Gemini key was found: public.gemini_api is empty or cannot be"
+    ),
     "keys refused": (
-        {"job": job("ready"), "keys": {"total": 2, "disabled": 2}}, "keys_refused", "refuses every Gemini key, 2 in all"
+        {"job": job("ready"), "keys": {"total": 2, "disabled": 2}}, "keys_refused", "Google refuses all 2."
     ),
     "keys cooling": (
         {"job": job("ready"), "keys": COOLING},
         "keys_cooling",
-        "rest, 1 in all, 1 more are refused (r); the first returns at 2026-11-23T12:00:40Z (in 40 seconds)",
+        "1 cooling down, 1 refused by Google. The next one is available again at 2026-11-23T12:00:40Z (in 40 seconds)",
     ),
     "retry after the keys return": (
         {"job": job("ready", available_at=at(300), attempts=2, error_code="x", reason="y."), "keys": COOLING},
         "retry",
         "(in 5 minutes): attempt 2 of 5 failed, y (x).",
     ),
-    "given back for a while": (
-        {"job": job("ready", available_at=at(300), error_code="x", reason="y")}, "retry", "it was given back, y (x)."
+    "released for a while": (
+        {"job": job("ready", available_at=at(300), error_code="x", reason="y")}, "retry", "it was released, y (x)."
     ),
-    "nobody works": ({"job": job("ready", available_at=at(-61))}, "unclaimed", "no worker takes anything"),
-    "queued": ({"job": job("ready")}, "queued", "waits for a free worker; it is the next."),
+    "no worker": ({"job": job("ready", available_at=at(-61))}, "unclaimed", "no worker claims anything"),
+    "queued": ({"job": job("ready")}, "queued", "waits for a free worker. It is next."),
     "queued behind many": (
         {"job": job("ready"), "queue": {"ahead": 1000, "ahead_in_lane": 7, "finished_last_minute": 30}},
         "queued",
-        "1,000 or more leads are ahead of it, 7 of its own user and tag, and 30 leads ended in the last minute.",
+        "1,000 or more leads are ahead of it, 7 of its own user and tag. 30 leads finished in the last minute.",
     ),
     "queued by a replay": (
         {
@@ -202,16 +217,16 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
             "queue": {"fresh_ahead": 1},
         },
         "replay_queued",
-        "replay 3, asked for by admin:1 at 2026-11-23T11:59:00Z (60 seconds ago), behind fresh leads; at most 1 lead",
+        "replay 3, requested by admin:1 at 2026-11-23T11:59:00Z (60 seconds ago), behind fresh leads. At most 1 lead",
     ),
-    "leased": ({"job": job("leased")}, "leased", "Worker w has been judging the lead since 2026-11-23T11:59:55Z"),
-    "leased, a replay follows": ({"job": job("leased", replay_after=4)}, "leased", "works; a replay follows."),
-    "leased, not heard of again": ({"job": job("leased", lease_until=at(-5))}, "leased", "its lease ended at"),
+    "leased": ({"job": job("leased")}, "leased", "Worker w has been processing the lead since 2026-11-23T11:59:55Z"),
+    "leased, a replay follows": ({"job": job("leased", replay_after=4)}, "leased", "works. A replay follows."),
+    "leased, its worker gone": ({"job": job("leased", lease_until=at(-5))}, "leased", "of the lead, which expired"),
     "leased, not eligible any more": ({"job": job("leased"), "eligibility": NO_PROMPTS}, "leased", "Worker w"),
     "answered": (
         {"job": job("done"), "eligibility": SENT, "verdicts": VERDICT, "answered": True},
         "answered",
-        "(60 seconds ago) with score 80; its answer is in public.llm_response.",
+        "(60 seconds ago) with score 80. Its answer is in public.llm_response.",
     ),
     "answered, and its row deleted": ({"job": job("done"), "eligibility": SENT}, "answered", "llm_response is gone"),
     "answered before a replay that was unwanted": (
@@ -223,19 +238,19 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_has_its_sentence(way: str) -> None:
     """One sentence, which ends like one, and a next step that does."""
-    facts, why, words = WAYS[way]
-    standing = find_standing(dossier(**facts))
-    assert (standing.why, words in standing.sentence) == (why, True), standing
-    assert standing.sentence.endswith(".")
-    assert ".." not in standing.sentence
-    assert standing.next_step is None or standing.next_step.endswith((".", ";", "`"))
+    facts, code, words = WAYS[way]
+    diagnosis = diagnose(snapshot(**facts))
+    assert (diagnosis.code, words in diagnosis.sentence) == (code, True), diagnosis
+    assert diagnosis.sentence.endswith(".")
+    assert ".." not in diagnosis.sentence
+    assert diagnosis.next_step is None or diagnosis.next_step.endswith((".", ";", "`"))
 
 
 def test_what_is_missing_comes_before_what_holds_up() -> None:
     """A pause says nothing to a lead without prompts, a key nothing to one that is held."""
     every: Facts = {"pauses": [PAUSE], "keys": {}, "budgets": [{"daily_usd": 5, "left_usd": 0}]}
     order = [
-        find_standing(dossier(**every, **facts)).why
+        diagnose(snapshot(**every, **facts)).code
         for facts in (
             {"eligibility": NO_PROMPTS, "job": job("ready")},
             {"job": job("held")},
@@ -243,13 +258,13 @@ def test_what_is_missing_comes_before_what_holds_up() -> None:
         )
     ]
     assert order == ["no_prompts", "held", "paused"]
-    assert find_standing(dossier(job=job("ready"), keys={}, budgets=every["budgets"])).why == "budget_spent"
+    assert diagnose(snapshot(job=job("ready"), keys={}, budgets=every["budgets"])).code == "budget_spent"
 
 
 def test_remarks_tell_how_it_was_found_and_what_is_not_installed() -> None:
     """Beside the sentence, whatever it is."""
     found = explain(
-        dossier(
+        snapshot(
             job=job("done", found_by="sweep"),
             eligibility=SENT,
             rings=ring(error="Couldn't resolve host name"),
@@ -257,34 +272,34 @@ def test_remarks_tell_how_it_was_found_and_what_is_not_installed() -> None:
         )
     )
     assert found.remarks[0].startswith(
-        "Only the sweep found it: the ring of 2026-11-23T11:59:59Z (1 second ago) did not"
+        "The sweep found the lead, not a webhook: the webhook of 2026-11-23T11:59:59Z (1 second ago) did not"
     )
     assert "public.prompts" in found.remarks[1]
-    assert explain(dossier(job=job("ready"))).remarks == ()
-    assert "can't ring" in explain(dossier(job=job("ready"), ring={})).remarks[0]
-    lost = explain(dossier(job=job("done", found_by="ring"), eligibility=SENT, rings=ring(status_code=401)))
+    assert explain(snapshot(job=job("ready"))).remarks == ()
+    assert "cannot send webhooks" in explain(snapshot(job=job("ready"), ring={})).remarks[0]
+    lost = explain(snapshot(job=job("done", found_by="ring"), eligibility=SENT, rings=ring(status_code=401)))
     assert "WEBHOOK_SECRETS" in lost.remarks[0]
 
 
 def test_a_trouble_of_the_service_is_told_where_it_matters() -> None:
     """A lead that waits for a worker, not one that lacks a part."""
-    assert "away" in explain(dossier(job=job("ready")), ["The model is away."]).remarks[0]
-    assert explain(dossier(eligibility=NO_PROMPTS), ["The model is away."]).remarks == ()
+    assert "away" in explain(snapshot(job=job("ready")), ["The model is away."]).remarks[0]
+    assert explain(snapshot(eligibility=NO_PROMPTS), ["The model is away."]).remarks == ()
 
 
 @pytest.mark.parametrize(
     ("outcome", "reason", "words"),
     [
-        ("saved", None, "answered, and written."),
-        ("retry", "Gemini said 503.", "failed, to be tried again: Gemini said 503."),
-        ("lease_expired", "the lease ran out", "the worker was not heard of again: the lease ran out."),
+        ("saved", None, "answered and saved."),
+        ("retry", "Gemini said 503.", "failed, to be retried: Gemini said 503."),
+        ("lease_expired", "the lease ran out", "the lease expired: the lease ran out."),
         ("a later one", None, "a later one."),
     ],
 )
 def test_each_attempt_is_told_in_words(outcome: str, reason: str | None, words: str) -> None:
     """Outcome and reason; an outcome that a newer database knows stands as it is."""
     attempts = [{"run": 1, "outcome": outcome, "reason": reason, "finished_at": NOW}]
-    assert explain(dossier(job=job("ready"), attempts=attempts)).attempts[0].words == words
+    assert explain(snapshot(job=job("ready"), attempts=attempts)).attempts[0].words == words
 
 
 @pytest.mark.parametrize(
@@ -306,9 +321,9 @@ def test_a_moment_is_exact_and_near(seconds: float, words: str) -> None:
 
 def test_the_next_step_has_a_remedy_for_each_part_that_is_missing() -> None:
     """One of two would leave the lead where it is."""
-    standing = find_standing(dossier(eligibility=NO_PROMPTS | {"scrapped": False}))
-    assert standing.next_step is not None
-    assert "scrapped to true" in standing.next_step
-    assert "Insert a prompts row" in standing.next_step
-    standing = find_standing(dossier(eligibility=NO_PROMPTS | {"tag": None}))
-    assert standing.next_step == "Set all_leads.tag."
+    diagnosis = diagnose(snapshot(eligibility=NO_PROMPTS | {"scrapped": False}))
+    assert diagnosis.next_step is not None
+    assert "scrapped to true" in diagnosis.next_step
+    assert "Insert a prompts row" in diagnosis.next_step
+    diagnosis = diagnose(snapshot(eligibility=NO_PROMPTS | {"tag": None}))
+    assert diagnosis.next_step == "Set all_leads.tag."

@@ -13,10 +13,12 @@ class Level(StrEnum):
     """The service works, but less well or less safely than it could."""
     FAULT = "fault"
     """Leads wait, or will."""
+    SKIPPED = "skipped"
+    """It could not be checked here, which is no failure."""
 
 
-class Finding(BaseModel):
-    """One sentence about one thing, and what mends it."""
+class Check(BaseModel):
+    """One sentence about one thing, and how to fix it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,16 +33,21 @@ class Finding(BaseModel):
     """What is behind it: two findings of one cause are shown once."""
 
 
-def ok(about: str, sentence: str) -> Finding:
+def ok(about: str, sentence: str) -> Check:
     """All is well."""
-    return Finding(about=about, level=Level.OK, sentence=sentence)
+    return Check(about=about, level=Level.OK, sentence=sentence)
 
 
-def warning(about: str, sentence: str, mend: str, cause: str | None = None) -> Finding:
+def warning(about: str, sentence: str, mend: str, cause: str | None = None) -> Check:
     """It could be better."""
-    return Finding(about=about, level=Level.WARNING, sentence=sentence, mend=mend, cause=cause)
+    return Check(about=about, level=Level.WARNING, sentence=sentence, mend=mend, cause=cause)
 
 
-def fault(about: str, sentence: str, mend: str, cause: str | None = None) -> Finding:
+def fault(about: str, sentence: str, mend: str, cause: str | None = None) -> Check:
     """It must be mended."""
-    return Finding(about=about, level=Level.FAULT, sentence=sentence, mend=mend, cause=cause)
+    return Check(about=about, level=Level.FAULT, sentence=sentence, mend=mend, cause=cause)
+
+
+def skipped(about: str, sentence: str, mend: str) -> Check:
+    """It was not checked."""
+    return Check(about=about, level=Level.SKIPPED, sentence=sentence, mend=mend)

@@ -1,20 +1,29 @@
-"""All that the database knows of one lead, as `public.leadhook_explain` tells it; what it means is in `standing`."""
+"""All that is known of one lead, as `public.leadhook_explain` returns it; `diagnosis` says what it means."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import Field, computed_field
 
-from leadhook.domain.flags import flag_words
+from leadhook.domain.status import Budget, Facts, KeyCounts, Pause, RestingKey, WebhookSetup
 
 JobState = Literal["waiting", "ready", "leased", "done", "dead", "held"]
 
 
-class Facts(BaseModel):
-    """Read from the database, which may be newer than this service: unknown fields are ignored."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+FLAGS: Final = {
+    "gives_orders": "tells the reader to ignore instructions, rules or criteria",
+    "asks_for_score": "names the score it wants",
+    "fake_turn": "looks like a turn of a conversation with a model",
+    "role_play": "tells the model who it is",
+    "asks_for_secrets": "asks for the prompt, keys or company data",
+    "plants_link": "asks for a link or address in the message",
+    "dictates_answer": "spells out the answer, or how to answer",
+    "closes_fence": "claims that the lead's data ends there",
+    "encoded_text": "contains base64 or other encoded text",
+    "invisible_characters": "hides words with invisible characters",
+}
+"""The flags of a result in words, each the end of a sentence that begins with "the lead's text"."""
 
 
 class Eligibility(Facts):
@@ -97,42 +106,15 @@ class Queue(Facts):
     finished_last_minute: int = 0
 
 
-class RestingGeminiKey(Facts):
-    """A Gemini key that is not in use; `until` null means until its row in gemini_api changes."""
+class LeadKeys(KeyCounts):
+    """The Gemini keys, and why those rest that do."""
 
-    fingerprint: str
-    until: datetime | None = None
-    reason: str | None = None
+    parked: tuple[RestingKey, ...] = ()
 
 
-class GeminiKeys(Facts):
-    """The state of the keys in gemini_api."""
+class LeadBudget(Budget):
+    """A budget that pays for the lead."""
 
-    total: int = 0
-    healthy: int = 0
-    cooling: int = 0
-    disabled: int = 0
-    next_return_at: datetime | None = None
-    parked: tuple[RestingGeminiKey, ...] = ()
-
-
-class Pause(Facts):
-    """A pause: of one user and tag; without a tag, of the whole user; without a user, of everything."""
-
-    user_id: UUID | None = None
-    tag: str | None = None
-    actor: str
-    reason: str | None = None
-    paused_at: datetime
-
-
-class Budget(Facts):
-    """Dollars a day (UTC); without a user, for all leads together."""
-
-    user_id: UUID | None = None
-    daily_usd: float
-    left_usd: float
-    """Not spent, and not reserved by leads being processed."""
     needed_usd: float | None = None
     """The smallest amount needed by a lead that this budget turned away."""
 
@@ -152,16 +134,6 @@ class WebhookDelivery(Facts):
     timed_out: bool = False
     queued: bool = False
     """pg_net has not sent it yet."""
-
-
-class WebhookSetup(Facts):
-    """Whether the database has what it needs to send webhooks."""
-
-    url_set: bool = False
-    secret_set: bool = False
-    pg_net: bool = False
-    vault_error: str | None = None
-    """The SQLSTATE with which Vault could not be read."""
 
 
 class Attempt(Facts):
@@ -221,7 +193,7 @@ class PastResult(Facts):
     @property
     def flag_words(self) -> tuple[str, ...]:
         """The flags in words, each the end of a sentence that begins with "the lead's text"."""
-        return flag_words(self.flags)
+        return tuple(FLAGS.get(code, code) for code in self.flags)
 
 
 class WrittenAnswer(Facts):
@@ -242,7 +214,7 @@ class Replay(Facts):
     created_at: datetime
 
 
-class Dossier(Facts):
+class LeadSnapshot(Facts):
     """All facts about the lead, at one moment."""
 
     lead_id: str
@@ -260,10 +232,10 @@ class Dossier(Facts):
     job: Job | None = None
     touches: Outbox = Outbox()
     queue: Queue = Queue()
-    keys: GeminiKeys = GeminiKeys()
+    keys: LeadKeys = LeadKeys()
     pauses: tuple[Pause, ...] = ()
     """The pauses that stop the lead, the widest first."""
-    budgets: tuple[Budget, ...] = ()
+    budgets: tuple[LeadBudget, ...] = ()
     """The budgets that pay for the lead."""
     rings: tuple[WebhookDelivery, ...] = ()
     """The nearest to its change first."""
@@ -284,5 +256,5 @@ class Dossier(Facts):
 
     @property
     def missing_triggers(self) -> tuple[str, ...]:
-        """The tables whose changes nothing tells of."""
+        """The tables whose changes neither a trigger nor a dashboard webhook reports."""
         return tuple(sorted(t for t, there in self.triggers.items() if not there and t not in self.dashboard_webhooks))

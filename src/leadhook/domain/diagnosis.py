@@ -1,0 +1,523 @@
+"""Why a lead stands where it stands: a snapshot in, words out. Nothing is asked and nothing is changed.
+
+The rules stand in the order in which they matter, and the first that applies gives the diagnosis. A lead that does
+not exist or cannot be checked comes first, then a lead that is being processed, then what is missing. Only an eligible
+lead can be kept waiting by a pause, a budget, a key or the queue.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from http import HTTPStatus
+from shlex import quote
+from typing import Final, Literal
+
+from leadhook.domain.findings import (
+    INSTALL_WEBHOOKS,
+    Finding,
+    budget_spent,
+    budget_too_small,
+    check_keys,
+    check_webhooks,
+    describe_pause,
+    triggers_missing,
+)
+from leadhook.domain.lead_snapshot import (
+    Attempt,
+    Eligibility,
+    Job,
+    JobState,
+    LeadSnapshot,
+    OutboxEntry,
+    WebhookDelivery,
+)
+from leadhook.domain.phrases import clause, count_words, moment
+from leadhook.domain.status import COUNTED_UP_TO, Facts
+
+State = JobState | Literal["unknown", "untracked"]
+
+GRACE: Final = timedelta(seconds=10)
+"""A second until pg_net sends, its 5 s for an answer, and a claim."""
+PATIENCE: Final = timedelta(minutes=1)
+"""A free slot is filled within a second; with all slots taken, one becomes free within a minute."""
+_SUCCESS: Final = range(200, 300)
+
+
+class DiagnosisCode(StrEnum):
+    """The kind of a diagnosis, for programs."""
+
+    UNKNOWN = "unknown"
+    LEASED = "leased"
+    EVALUATION_FAILED = "evaluation_failed"
+    ANSWERED = "answered"
+    NO_DETAILS = "no_details"
+    NOT_SCRAPPED = "not_scrapped"
+    NO_PROMPTS = "no_prompts"
+    ALREADY_SENT = "already_sent"
+    CHANGE_PENDING = "change_pending"
+    WEBHOOK_LOST = "webhook_lost"
+    HELD = "held"
+    DEAD = "dead"
+    TRIGGER_MISSING = "trigger_missing"
+    UNNOTICED = "unnoticed"
+    PAUSED = "paused"
+    BUDGET_SPENT = "budget_spent"
+    BUDGET_TOO_SMALL = "budget_too_small"
+    NO_KEY = "no_key"
+    KEYS_REFUSED = "keys_refused"
+    KEYS_COOLING = "keys_cooling"
+    RETRY = "retry"
+    UNCLAIMED = "unclaimed"
+    QUEUED = "queued"
+    REPLAY_QUEUED = "replay_queued"
+
+
+_NEEDS_A_WORKER: Final = (
+    DiagnosisCode.CHANGE_PENDING,
+    DiagnosisCode.UNCLAIMED,
+    DiagnosisCode.QUEUED,
+    DiagnosisCode.REPLAY_QUEUED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Where the lead stands, and what a person can do where something can be done."""
+
+    code: DiagnosisCode
+    sentence: str
+    next_step: str | None = None
+
+
+class ExplainedAttempt(Attempt):
+    """An attempt, with its outcome as a sentence."""
+
+    words: str
+
+
+class DiagnosedLead(Facts):
+    """Where the lead stands, in words."""
+
+    lead_id: str
+    state: State
+    """The state of the lead's job; `unknown`: no lead has this id; `untracked`: leadhook has not seen the lead yet."""
+    diagnosis: DiagnosisCode
+    """The kind of the diagnosis, for programs."""
+    sentence: str
+    """What is missing, or what happens next and when."""
+    next_step: str | None
+    """What you can do, if there is something to do."""
+    remarks: tuple[str, ...]
+    """Other things to know, one sentence each."""
+
+
+class Explanation(LeadSnapshot, DiagnosedLead):
+    """A diagnosis of the lead, and the facts behind it."""
+
+    attempts: tuple[ExplainedAttempt, ...] = ()
+    """The last 20, newest first."""
+
+
+def explain(lead: LeadSnapshot, blockers: Sequence[str] = ()) -> Explanation:
+    """Diagnose a lead and put all facts into words.
+
+    Args:
+        lead: what the database knows.
+        blockers: why the service that was asked claims no leads now, a sentence each.
+    """
+    diagnosis = diagnose(lead)
+    without_job: State = "untracked" if lead.eligibility is None or lead.eligibility.known else "unknown"
+    relevant = blockers if diagnosis.code in _NEEDS_A_WORKER else ()
+    facts = {name: value for name, value in lead if name != "attempts"}
+    return Explanation(
+        **facts,
+        attempts=tuple(ExplainedAttempt(**dict(attempt), words=_outcome(attempt)) for attempt in lead.attempts),
+        state=lead.job.state if lead.job else without_job,
+        diagnosis=diagnosis.code,
+        sentence=diagnosis.sentence,
+        next_step=diagnosis.next_step,
+        remarks=(*(f"This service claims no leads now: {blocker}" for blocker in relevant), *find_remarks(lead)),
+    )
+
+
+def diagnose(lead: LeadSnapshot) -> Diagnosis:
+    """The first rule that applies."""
+    return next(diagnosis for rule in _RULES if (diagnosis := rule(lead)) is not None)
+
+
+def find_remarks(lead: LeadSnapshot) -> tuple[str, ...]:
+    """What else to know: how the lead was found, and what is wrong with the installation. A sentence each."""
+    remarks = []
+    if lead.job is not None and lead.job.found_by == "sweep" and lead.job.state not in ("waiting", "held"):
+        remarks.append(f"The sweep found the lead, not a webhook: {_describe_webhook(lead)}.")
+    elif lead.rings and _failed(lead.rings[0]):
+        remarks.append(f"The webhook for its change was lost: {_describe_webhook(lead)}. {_fix_webhooks(lead)}")
+    if lead.missing_triggers or not lead.dashboard_webhooks:
+        remarks.extend(map(str, check_webhooks(lead.missing_triggers, lead.ring)))
+    return tuple(remarks)
+
+
+def _unknown(lead: LeadSnapshot) -> Diagnosis | None:
+    eligibility = lead.eligibility
+    if eligibility is None or eligibility.known:
+        return None
+    if lead.job is not None:
+        return Diagnosis(
+            DiagnosisCode.UNKNOWN,
+            "The lead was deleted from public.all_leads. The next claim erases everything leadhook stores about it.",
+        )
+    also = ", although public.lead_details has one" if eligibility.has_details else ""
+    return Diagnosis(
+        DiagnosisCode.UNKNOWN,
+        f"The lead is unknown: public.all_leads has no row with this lead_id{also}.",
+        "Insert the row, or check the id for spaces and spelling.",
+    )
+
+
+def _leased(lead: LeadSnapshot) -> Diagnosis | None:
+    job = lead.job
+    if job is None or job.state != "leased" or job.lease_until is None:
+        return None
+    if job.lease_until <= lead.now:
+        ended = moment(job.lease_until, lead.now)
+        return Diagnosis(
+            DiagnosisCode.LEASED,
+            f"Worker {job.worker} stopped renewing its lease of the lead, which expired at {ended}. The next claim "
+            "takes the lead over.",
+        )
+    since = f" since {moment(job.leased_at, lead.now)}" if job.leased_at else ""
+    then = " A replay follows." if job.replay_after else ""
+    return Diagnosis(
+        DiagnosisCode.LEASED,
+        f"Worker {job.worker} has been processing the lead{since}, attempt {job.attempts + 1} of {lead.max_attempts}. "
+        f"Its lease lasts until {moment(job.lease_until, lead.now)} and is renewed while it works.{then}",
+    )
+
+
+def _not_checkable(lead: LeadSnapshot) -> Diagnosis | None:
+    """Checking eligibility raises, in the application's own views or functions."""
+    if lead.eligibility is not None:
+        return None
+    return Diagnosis(
+        DiagnosisCode.EVALUATION_FAILED,
+        f"The database cannot check whether the lead is eligible: {clause(lead.failure)}.",
+        "Fix what the application's tables or views do with this row; then change the row, or replay the lead.",
+    )
+
+
+def _answered(lead: LeadSnapshot) -> Diagnosis | None:
+    job, eligibility = lead.job, lead.eligibility
+    if job is None or eligibility is None or eligibility.unsent or not eligibility.has_details:
+        return None
+    result = next((result for result in lead.verdicts if result.written), None)
+    if job.state != "done" and not (job.state == "waiting" and result):
+        return None
+    score = f" with score {result.score}" if result else ""
+    time = job.finished_at or (result.created_at if result else None)
+    at = f" at {moment(time, lead.now)}" if time else ""
+    where = "Its answer is in public.llm_response." if lead.answered else "Its row in public.llm_response is gone."
+    return Diagnosis(
+        DiagnosisCode.ANSWERED,
+        f"The lead was answered{at}{score}. {where}",
+        None if lead.answered else "`leadhook replay` scores it again and writes a new answer.",
+    )
+
+
+def _not_eligible(lead: LeadSnapshot) -> Diagnosis | None:
+    """All that is missing in one sentence, with a remedy for each part."""
+    if lead.eligibility is None or not (missing := _missing_parts(lead, lead.eligibility)):
+        return None
+    steps = [_supply(part, lead.eligibility) for part in missing]
+    words = f"The lead is not eligible: {', and '.join(missing.values())}."
+    return Diagnosis(next(iter(missing)), words, " ".join(steps))
+
+
+def _missing_parts(lead: LeadSnapshot, eligibility: Eligibility) -> dict[DiagnosisCode, str]:
+    job = lead.job
+    replayed = job is not None and (job.state == "dead" or (job.state == "ready" and job.replay_id is not None))
+    parts = {}
+    if not eligibility.has_details:
+        parts[DiagnosisCode.NO_DETAILS] = "public.lead_details has no row for it"
+    if not eligibility.scrapped:
+        parts[DiagnosisCode.NOT_SCRAPPED] = "all_leads.scrapped is not true"
+    if not eligibility.has_prompts:
+        parts[DiagnosisCode.NO_PROMPTS] = _describe_missing_prompts(lead, eligibility)
+    if eligibility.has_details and not eligibility.unsent and not replayed:
+        answer = "llm_response has an answer" if lead.answered else "llm_response has no answer"
+        parts[DiagnosisCode.ALREADY_SENT] = f"something other than leadhook set sent_to_llm to true ({answer})"
+    return parts
+
+
+def _describe_missing_prompts(lead: LeadSnapshot, eligibility: Eligibility) -> str:
+    if column := _empty_column(eligibility):
+        return f"all_leads.{column} is empty, so no prompts row can belong to it"
+    others = ", ".join(repr(tag) for tag in lead.tags_of_user[:5])
+    hint = f" (that user has prompts for {others})" if others else ""
+    return f"there is no prompts row for user {eligibility.user_id} and tag {eligibility.tag!r}{hint}"
+
+
+def _supply(part: DiagnosisCode, eligibility: Eligibility) -> str:
+    column = _empty_column(eligibility) if part is DiagnosisCode.NO_PROMPTS else None
+    return f"Set all_leads.{column}." if column else _STEPS[part]
+
+
+def _empty_column(eligibility: Eligibility) -> str | None:
+    if eligibility.user_id is None:
+        return "user_id"
+    return "tag" if eligibility.tag is None else None
+
+
+def _change_pending(lead: LeadSnapshot) -> Diagnosis | None:
+    """A change that makes the lead ready is in the outbox and has not been applied."""
+    change = next((change for change in lead.touches.of_lead if _wakes(lead, change)), None)
+    if change is None:
+        return None
+    webhook = lead.rings[0] if lead.rings else None
+    late = lead.now - change.touched_at > GRACE
+    lost = late or (webhook is not None and _failed(webhook))
+    changed = f"The lead is eligible. It changed at {moment(change.touched_at, lead.now)}"
+    if change.put_back or (webhook is not None and _delivered(webhook)) or not lost:
+        webhook_words = f" ({_describe_webhook(lead)})" if late else ""
+        return Diagnosis(
+            DiagnosisCode.CHANGE_PENDING,
+            f"{changed}{webhook_words}, and the next claim applies the change. Changes waiting to be applied: "
+            f"{count_words(lead.touches.total, 'change')}.",
+            "If that number does not fall, see GET /ready of the service." if late else None,
+        )
+    return Diagnosis(
+        DiagnosisCode.WEBHOOK_LOST,
+        f"{changed}, but the service received no webhook for it: {_describe_webhook(lead)}. The sweep or the next "
+        "webhook finds the lead.",
+        _fix_webhooks(lead),
+    )
+
+
+def _wakes(lead: LeadSnapshot, change: OutboxEntry) -> bool:
+    """Whether applying this change makes the lead ready."""
+    state = lead.job.state if lead.job else None
+    if change.kind == "leads":
+        return state in (None, "waiting", "held", "done", "dead")
+    if change.kind == "prompts" and change.prompts_inserted:
+        return state in ("waiting", "dead") or (state == "held" and not lead.answered)
+    return state == "waiting"
+
+
+def _held(lead: LeadSnapshot) -> Diagnosis | None:
+    job = lead.job
+    if job is None or job.state != "held" or lead.eligibility is None:
+        return None
+    has = ", and llm_response has an answer for it" if lead.answered else ""
+    tag = quote(lead.eligibility.tag or "")
+    redo = " --redo" if lead.answered else ""
+    return Diagnosis(
+        DiagnosisCode.HELD,
+        f"The lead was eligible before leadhook was installed{has}. It is held with the backlog until released.",
+        f"`leadhook backlog release --user {lead.eligibility.user_id} --tag {tag}{redo}` releases it with the others "
+        "of its user and tag.",
+    )
+
+
+def _dead(lead: LeadSnapshot) -> Diagnosis | None:
+    job = lead.job
+    if job is None or job.state != "dead":
+        return None
+    at = f" at {moment(job.finished_at, lead.now)}" if job.finished_at else ""
+    kept = " Its paid answer is kept and is not bought again." if job.paid else ""
+    return Diagnosis(
+        DiagnosisCode.DEAD,
+        f"The lead failed{at} and is not retried: {clause(job.reason)} ({job.error_code}).{kept}",
+        "Fix the cause, then run `leadhook replay`. A change of its row or a new prompts row also retries it.",
+    )
+
+
+def _unnoticed(lead: LeadSnapshot) -> Diagnosis | None:
+    """Eligible, but no change of it reached the outbox."""
+    if lead.job is not None and lead.job.state not in ("waiting", "done"):
+        return None
+    if silent := [table for table in lead.missing_triggers if table != "gemini_api"]:
+        finding = triggers_missing(silent)
+        words = f"The lead is eligible, but its change was not noticed. {finding.sentence}"
+        return Diagnosis(DiagnosisCode.TRIGGER_MISSING, words, finding.remedy)
+    done = lead.job is not None and lead.job.state == "done"
+    if lead.backlog == "hold" and lead.first_round_finished_at is None and not done:
+        return Diagnosis(
+            DiagnosisCode.UNNOTICED,
+            "The lead was eligible before leadhook was installed. The first round of the sweep has not finished; it "
+            "adds the lead to the held backlog.",
+            "Start the service, then run `leadhook backlog release`.",
+        )
+    return Diagnosis(
+        DiagnosisCode.UNNOTICED,
+        "The lead is eligible, but no change of it was recorded. The next round of the sweep, every "
+        "SWEEP_INTERVAL_SEC, makes it ready.",
+        "Check that the service runs. A change made with session_replication_role = replica fires no trigger.",
+    )
+
+
+def _paused(lead: LeadSnapshot) -> Diagnosis | None:
+    return _blocked(describe_pause(lead.pauses[0], lead.now)) if lead.pauses else None
+
+
+def _out_of_budget(lead: LeadSnapshot) -> Diagnosis | None:
+    budget = next((b for b in lead.budgets if b.left_usd <= 0 or b.left_usd < (b.needed_usd or 0)), None)
+    if budget is None:
+        return None
+    if budget.daily_usd <= 0 or budget.daily_usd < (budget.needed_usd or 0):
+        return _blocked(budget_too_small(budget))
+    return _blocked(budget_spent(budget, budget.needed_usd, lead.now))
+
+
+def _without_a_key(lead: LeadSnapshot) -> Diagnosis | None:
+    finding = check_keys(lead.keys, lead.keys.parked, lead.now)
+    returns = lead.keys.next_return_at
+    # A key is available again before the lead's next attempt is due: the attempt is what it waits for.
+    if finding is None or (returns is not None and lead.job is not None and lead.job.available_at > returns):
+        return None
+    return _blocked(finding)
+
+
+def _blocked(finding: Finding) -> Diagnosis:
+    """A finding about the installation keeps a ready lead from being claimed; both have the same code."""
+    code = DiagnosisCode(finding.code.value)
+    return Diagnosis(code, f"The lead is ready but cannot be claimed. {finding.sentence}", finding.remedy)
+
+
+def _retrying(lead: LeadSnapshot) -> Diagnosis | None:
+    job = _ready_job(lead)
+    if job.available_at <= lead.now:
+        return None
+    failed = f"attempt {job.attempts} of {lead.max_attempts} failed" if job.attempts else "it was released"
+    return Diagnosis(
+        DiagnosisCode.RETRY,
+        f"The lead is retried at {moment(job.available_at, lead.now)}: {failed}, {clause(job.reason)} "
+        f"({job.error_code}).",
+    )
+
+
+def _unclaimed(lead: LeadSnapshot) -> Diagnosis | None:
+    job, queue = _ready_job(lead), lead.queue
+    if lead.now - job.available_at < PATIENCE or queue.leased or queue.finished_last_minute:
+        return None
+    return Diagnosis(
+        DiagnosisCode.UNCLAIMED,
+        f"The lead has been ready since {moment(job.available_at, lead.now)}, but no worker claims anything.",
+        "Start the service; if it runs, its GET /ready says why it does not claim.",
+    )
+
+
+def _queued(lead: LeadSnapshot) -> Diagnosis:
+    job, queue = _ready_job(lead), lead.queue
+    place = _place_in_queue(lead)
+    speed = f" {count_words(queue.finished_last_minute, 'lead')} finished in the last minute." * bool(queue.ahead)
+    if job.replay_id is not None:
+        replay = next((replay for replay in lead.replays if replay.id == job.replay_id), None)
+        by = f", requested by {replay.actor} at {moment(replay.created_at, lead.now)}" if replay else ""
+        words = f"The lead is queued for replay {job.replay_id}{by}, behind fresh leads. {place}{speed}"
+        return Diagnosis(DiagnosisCode.REPLAY_QUEUED, words)
+    since = moment(job.available_at, lead.now)
+    return Diagnosis(
+        DiagnosisCode.QUEUED, f"The lead has been ready since {since} and waits for a free worker. {place}{speed}"
+    )
+
+
+def _place_in_queue(lead: LeadSnapshot) -> str:
+    ahead = lead.queue.ahead + lead.queue.fresh_ahead
+    if not ahead:
+        return "It is next."
+    most = "" if ahead >= COUNTED_UP_TO else "At most "
+    verb = "is" if ahead == 1 else "are"
+    own = f"{lead.queue.ahead_in_lane} of its own user and tag"
+    return f"{most}{count_words(ahead, 'lead')} {verb} ahead of it, {own}."
+
+
+def _ready_job(lead: LeadSnapshot) -> Job:
+    """The rules before have an answer for every other state."""
+    if lead.job is None:
+        raise ValueError("no other rule applied")
+    return lead.job
+
+
+_RULES: Final[tuple[Callable[[LeadSnapshot], Diagnosis | None], ...]] = (
+    _unknown,
+    _leased,
+    _not_checkable,
+    _answered,
+    _not_eligible,
+    _change_pending,
+    _held,
+    _dead,
+    _unnoticed,
+    _paused,
+    _out_of_budget,
+    _without_a_key,
+    _retrying,
+    _unclaimed,
+    _queued,
+)
+_STEPS: Final = {
+    DiagnosisCode.NO_DETAILS: "Insert its row into public.lead_details.",
+    DiagnosisCode.NOT_SCRAPPED: "Set public.all_leads.scrapped to true.",
+    DiagnosisCode.NO_PROMPTS: "Insert a prompts row for exactly that user and tag; 'run' in the front end does it.",
+    DiagnosisCode.ALREADY_SENT: "`leadhook replay` scores it anyway, or set sent_to_llm to false.",
+}
+
+
+def _delivered(webhook: WebhookDelivery) -> bool:
+    return webhook.status_code in _SUCCESS
+
+
+def _failed(webhook: WebhookDelivery) -> bool:
+    """It is known not to have arrived."""
+    refused = bool(webhook.status_code) and not _delivered(webhook)
+    return not webhook.sent or webhook.error is not None or webhook.timed_out or refused
+
+
+def _describe_webhook(lead: LeadSnapshot) -> str:
+    """What became of the webhook nearest to the change."""
+    if not lead.rings:
+        return "no webhook was recorded for its change"
+    webhook = lead.rings[0]
+    return f"the webhook of {moment(webhook.rung_at, lead.now)} {_describe_delivery(webhook)}"
+
+
+def _describe_delivery(webhook: WebhookDelivery) -> str:
+    if not webhook.sent:
+        return f"could not be handed to pg_net: {clause(webhook.error)}"
+    if webhook.queued:
+        return "is still in pg_net's queue because its worker does not run"
+    if webhook.error or webhook.timed_out:
+        return f"did not arrive; pg_net reports: {clause(webhook.error or 'timed out')}"
+    if webhook.status_code is not None:
+        answer = "accepted" if _delivered(webhook) else "refused"
+        return f"was {answer} by the service (HTTP {webhook.status_code})"
+    return "has no answer from pg_net, which forgets its queue when the database restarts"
+
+
+def _fix_webhooks(lead: LeadSnapshot) -> str:
+    """What to do so that the next webhook arrives."""
+    webhook = lead.rings[0] if lead.rings else None
+    if setup := next(check_webhooks((), lead.ring), None):
+        return setup.remedy
+    if webhook is not None and webhook.queued:
+        return "Start pg_net's worker: `select net.worker_restart();`."
+    if webhook is not None and webhook.status_code == HTTPStatus.UNAUTHORIZED:
+        return f"Give the service the database's secret: `{INSTALL_WEBHOOKS}` prints the line for WEBHOOK_SECRETS."
+    return "Check that the service runs and that the database reaches leadhook_ring_url, which is in Vault."
+
+
+_OUTCOMES: Final = {
+    "saved": "answered and saved",
+    "unwanted": "scored, but no longer eligible, so nothing was written",
+    "refused": "scored, but the application refused the row",
+    "retry": "failed, to be retried",
+    "dead": "failed and not retried",
+    "returned": "released without spending an attempt",
+    "lease_expired": "the lease expired",
+}
+
+
+def _outcome(attempt: Attempt) -> str:
+    outcome = _OUTCOMES.get(attempt.outcome, attempt.outcome)
+    reason = attempt.reason or attempt.error_code
+    return f"{outcome}: {clause(reason)}." if reason else f"{outcome}."

@@ -1,0 +1,289 @@
+"""What keeps an installation from processing leads: each finding once, with its code, its sentence and its remedy.
+
+`/ready`, `leadhook status`, `leadhook doctor` and the diagnosis of a lead all take their words from here. Nothing is
+asked and nothing is changed.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
+from shlex import quote
+from typing import Final
+
+from leadhook.domain.phrases import clause, count_words, duration_words, moment, sentence
+from leadhook.domain.spend import dollars
+from leadhook.domain.status import Budget, BudgetStatus, KeyCounts, Pause, RestingKey, Status, WebhookSetup
+
+INSTALL_WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads"
+ADD_KEY: Final = "insert into public.gemini_api (api_key) values ('…');"
+SLACK_S: Final = 60.0
+"""How much later than SWEEP_INTERVAL_SEC the sweep of an idle service may begin."""
+UNCLAIMED_S: Final = 10.0
+"""A service with a free slot claims within milliseconds."""
+
+
+class Code(StrEnum):
+    """The kind of a finding, for programs and tests."""
+
+    SERVICE = "service"
+    """What the running process or its settings report; the sentence is theirs."""
+    DATABASE_SILENT = "database_silent"
+    PAUSED = "paused"
+    BUDGET_SPENT = "budget_spent"
+    BUDGET_TOO_SMALL = "budget_too_small"
+    NO_KEY = "no_key"
+    KEYS_REFUSED = "keys_refused"
+    KEYS_COOLING = "keys_cooling"
+    TRIGGER_MISSING = "trigger_missing"
+    VAULT_UNREADABLE = "vault_unreadable"
+    WEBHOOK_NOT_SET_UP = "webhook_not_set_up"
+    LEADS_HELD = "leads_held"
+    LEADS_DEAD = "leads_dead"
+    NO_WORKER = "no_worker"
+    WORKER_SILENT = "worker_silent"
+    LEADS_UNCLAIMED = "leads_unclaimed"
+    SCHEMA_OUTDATED = "schema_outdated"
+    SCHEMA_NEWER = "schema_newer"
+
+
+PARTIAL: Final = (Code.PAUSED, Code.BUDGET_SPENT, Code.BUDGET_TOO_SMALL)
+"""Where these concern one user, the service is ready all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with the installation.
+
+    Attributes:
+        code: its kind.
+        sentence: what it is, and what it means for leads.
+        remedy: what to run or do.
+    """
+
+    code: Code
+    sentence: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """Sentence and remedy."""
+        return f"{self.sentence} {self.remedy}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Reasons keep leads from being processed; warnings do not, but need attention."""
+
+    reasons: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def check_status(status: Status) -> Findings:
+    """What the database lacks, for a service that asks whether it can work."""
+    admission = check_admission(status)
+    warnings = [*admission.warnings, *check_webhooks(status.missing_triggers, status.ring)]
+    if held := status.jobs.get("held", 0):
+        warnings.append(leads_held(held))
+    keys = check_keys(status.keys, status.parked_keys)
+    return Findings((*([keys] if keys else []), *admission.reasons), tuple(warnings))
+
+
+def check_everything(status: Status, sweep_interval_s: float) -> Findings:
+    """Whatever keeps any lead waiting, for an operator: the pauses and budgets of one user are reasons too."""
+    found = check_status(status)
+    partial = tuple(warning for warning in found.warnings if warning.code in PARTIAL)
+    rest = tuple(warning for warning in found.warnings if warning.code not in PARTIAL)
+    return Findings((*found.reasons, *partial, *check_workers(status, sweep_interval_s)), rest)
+
+
+def check_admission(status: Status) -> Findings:
+    """Pauses and budgets: a reason where they stop every lead, a warning where they stop those of one user."""
+    paused = [(pause.user_id, describe_pause(pause)) for pause in status.pauses]
+    spent = [(budget.user_id, finding) for budget in status.budgets if (finding := _budget_finding(budget))]
+    every = [*paused, *spent]
+    return Findings(
+        reasons=tuple(finding for user, finding in every if user is None),
+        warnings=tuple(finding for user, finding in every if user is not None),
+    )
+
+
+def check_workers(status: Status, sweep_interval_s: float) -> Iterator[Finding]:
+    """Whether a service works here, asked of the database: an idle one shows itself by its sweep only.
+
+    Args:
+        status: what the database reports.
+        sweep_interval_s: SWEEP_INTERVAL_SEC of the service.
+    """
+    newest = min(status.workers, key=lambda worker: worker.seen_ms, default=None)
+    if newest is None:
+        yield _no_worker(Code.NO_WORKER, "No service has claimed or swept yet: leads wait.")
+    elif newest.seen_ms > (sweep_interval_s + SLACK_S) * 1000:
+        words = f"No service has claimed or swept for {duration_words(newest.seen_ms)}: leads wait."
+        yield _no_worker(Code.WORKER_SILENT, words)
+    # Without a healthy key claims stop as well, and that has a finding of its own.
+    elif status.keys.healthy and not status.working and (status.unclaimed_ms or 0) > UNCLAIMED_S * 1000:
+        claims = (worker.claimed_ms for worker in status.workers if worker.claimed_ms is not None)
+        claimed_ms = min(claims, default=None)
+        if claimed_ms is None or claimed_ms > UNCLAIMED_S * 1000:
+            yield leads_unclaimed(status.unclaimed_ms or 0, claimed_ms)
+
+
+def check_webhooks(missing_triggers: Sequence[str], setup: WebhookSetup) -> Iterator[Finding]:
+    """Whether the database reports a change to the service; the first thing that is missing."""
+    if missing_triggers:
+        yield triggers_missing(missing_triggers)
+    elif setup.vault_error is not None:
+        yield vault_unreadable(setup.vault_error)
+    elif not setup.complete:
+        words = "The database cannot send webhooks because pg_net, the URL or the secret is missing."
+        yield Finding(Code.WEBHOOK_NOT_SET_UP, f"{words} {_SWEEP}", f"Run `{INSTALL_WEBHOOKS}`.")
+
+
+def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | None = None) -> Finding | None:
+    """Why no Gemini key can be used; None where one can.
+
+    Args:
+        keys: the keys by state.
+        resting: those of which the reason is known.
+        now: the time is given relative to it as well.
+    """
+    if keys.healthy:
+        return None
+    if not keys.total:
+        return no_key()
+    each = "".join(f" {_describe_key(key, now)}" for key in resting)
+    if keys.next_return_at is None:
+        words = f"No Gemini key is usable: Google refuses all {keys.total}.{each}"
+        remedy = (
+            "Fix what Google reports, then run `update public.gemini_api set api_key = api_key;` to try every key "
+            "again, or add another key."
+        )
+        return Finding(Code.KEYS_REFUSED, words, remedy)
+    again = moment(keys.next_return_at, now)
+    words = f"No Gemini key is usable: {keys.cooling} cooling down, {keys.disabled} refused by Google."
+    return Finding(
+        Code.KEYS_COOLING,
+        f"{words} The next one is available again at {again}.{each}",
+        "Wait, or add a key of another Google project to public.gemini_api; it is used at once.",
+    )
+
+
+def check_schema(applied: str | None, ours: str) -> Finding | None:
+    """Whether the database has the migrations of this program.
+
+    Args:
+        applied: the newest one in the database; None: not recorded there.
+        ours: the newest one of this program.
+    """
+    if applied is None or applied == ours:
+        return None
+    if applied < ours:
+        words = f"The database is older than this program: it is at {applied}, this program needs {ours}."
+        return Finding(Code.SCHEMA_OUTDATED, words, "Run `leadhook migrate`.")
+    words = f"The database is newer than this program: it is at {applied}, this program knows {ours}."
+    return Finding(Code.SCHEMA_NEWER, words, "Use the version that migrated it.")
+
+
+def describe_pause(pause: Pause, now: datetime | None = None) -> Finding:
+    """Who paused what, since when and why."""
+    what = "All work" if pause.user_id is None else f"User {pause.user_id}"
+    if pause.tag is not None:
+        what += f", tag {pause.tag!r},"
+    why = f": {clause(pause.reason)}" if pause.reason else ""
+    words = f"{what} is paused since {moment(pause.paused_at, now)} by {pause.actor}{why}."
+    return Finding(Code.PAUSED, words, f"`{resume_command(pause.user_id, pause.tag)}` ends the pause.")
+
+
+def budget_spent(budget: Budget, needed_usd: float | None = None, now: datetime | None = None) -> Finding:
+    """Nothing is left of a day's budget, or less than a lead may cost."""
+    words, until = f"The daily budget of ${budget.daily_usd:g} for {_whose(budget)} is spent", "midnight UTC"
+    if now is not None:
+        needs = f", and a lead may cost up to {dollars(needed_usd)}" if needed_usd and budget.left_usd > 0 else ""
+        words += f" ({dollars(max(budget.left_usd, 0))} left{needs})"
+        until = moment(datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC), now)
+    return Finding(Code.BUDGET_SPENT, f"{words}: leads wait until {until}.", _raise_budget(budget))
+
+
+def budget_too_small(budget: Budget) -> Finding:
+    """Not even a whole day's budget pays for a lead."""
+    words = (
+        f"The daily budget of ${budget.daily_usd:g} for {_whose(budget)} is less than one lead may cost: leads wait "
+        "until it is raised."
+    )
+    return Finding(Code.BUDGET_TOO_SMALL, words, _raise_budget(budget))
+
+
+def no_key() -> Finding:
+    """gemini_api has no usable row."""
+    words = "No Gemini key was found: public.gemini_api is empty or cannot be read, so no lead is claimed."
+    return Finding(Code.NO_KEY, words, f"Add one: `{ADD_KEY}` The service uses it at once.")
+
+
+def triggers_missing(tables: Iterable[str]) -> Finding:
+    """Changes of these tables are not noticed."""
+    named = ", ".join(f"public.{table}" for table in tables)
+    words = f"A trigger of leadhook is missing or disabled on {named}. Changes there wait for the sweep."
+    return Finding(Code.TRIGGER_MISSING, words, f"Run `{INSTALL_WEBHOOKS}`.")
+
+
+def vault_unreadable(sqlstate: str) -> Finding:
+    """The URL and the secret of the webhooks cannot be read."""
+    words = f"The database cannot send webhooks because Vault cannot be read (SQLSTATE {sqlstate}). {_SWEEP}"
+    return Finding(Code.VAULT_UNREADABLE, words, f"Run `{INSTALL_WEBHOOKS}`; it replaces what cannot be decrypted.")
+
+
+def leads_held(number: int) -> Finding:
+    """Backlog that is not released."""
+    verb = "is" if number == 1 else "are"
+    words = f"{count_words(number, 'lead')} from before the installation {verb} held until released."
+    return Finding(Code.LEADS_HELD, words, "See `leadhook backlog status`, then run `leadhook backlog release`.")
+
+
+def leads_dead(number: int) -> Finding:
+    """Leads that are not tried again by themselves."""
+    words = f"{count_words(number, 'lead')} failed and will not be retried."
+    remedy = "Run `leadhook explain LEAD_ID` for the reason; fix the cause, then run `leadhook replay --state dead`."
+    return Finding(Code.LEADS_DEAD, words, remedy)
+
+
+def leads_unclaimed(unclaimed_ms: float, claimed_ms: float | None) -> Finding:
+    """A claim could return something, but none is made or none succeeds."""
+    last = "no claim has succeeded"
+    if claimed_ms is not None:
+        last = f"the last successful claim was {duration_words(claimed_ms)} ago"
+    words = f"Leads have waited for {duration_words(unclaimed_ms)}, and {last}."
+    return _no_worker(Code.LEADS_UNCLAIMED, words)
+
+
+def resume_command(user_id: object, tag: str | None) -> str:
+    """The command that ends the pause of exactly this scope."""
+    user = "" if user_id is None else f" --user {user_id}"
+    return f"leadhook resume{user}" + ("" if tag is None else f" --tag {quote(tag)}")
+
+
+_SWEEP: Final = "Leads wait for the sweep."
+
+
+def _no_worker(code: Code, words: str) -> Finding:
+    remedy = "If a service runs, its GET /ready says why it does not claim; otherwise start one: `leadhook serve`."
+    return Finding(code, words, remedy)
+
+
+def _budget_finding(budget: BudgetStatus) -> Finding | None:
+    if budget.too_small:
+        return budget_too_small(budget)
+    return budget_spent(budget) if budget.spent else None
+
+
+def _whose(budget: Budget) -> str:
+    return "all users" if budget.user_id is None else f"user {budget.user_id}"
+
+
+def _raise_budget(budget: Budget) -> str:
+    user = "" if budget.user_id is None else f" --user {budget.user_id}"
+    return f"`leadhook budget set DOLLARS{user}` raises it, and leads are claimed again at once."
+
+
+def _describe_key(key: RestingKey, now: datetime | None) -> str:
+    until = f"rests until {moment(key.until, now)}" if key.until else "is not used until its row in gemini_api changes"
+    return sentence(f"Key {key.fingerprint} {until}: {key.reason or 'no reason was given'}")

@@ -1,0 +1,151 @@
+"""All that the database knows of the installation, as `public.leadhook_status` returns it."""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field
+
+COUNTED_UP_TO: Final = 1000
+"""The database stops counting there."""
+
+
+class Facts(BaseModel):
+    """Read from the database, which may be newer than this service: unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class RestingKey(Facts):
+    """A Gemini key that is not in use; `until` null means until its row in gemini_api changes."""
+
+    fingerprint: str
+    until: datetime | None = None
+    reason: str | None = None
+
+
+class KeyCounts(Facts):
+    """The rows of gemini_api by state."""
+
+    total: int = 0
+    healthy: int = 0
+    cooling: int = 0
+    disabled: int = 0
+    next_return_at: datetime | None = None
+
+
+class KeyStatus(KeyCounts):
+    """The same, with what only an operator asks for."""
+
+    untried: int = 0
+    """Healthy keys that no call has succeeded with yet."""
+
+
+class Pause(Facts):
+    """A pause: of one user and tag; without a tag, of the whole user; without a user, of everything."""
+
+    user_id: UUID | None = None
+    tag: str | None = None
+    actor: str
+    reason: str | None = None
+    paused_at: datetime
+
+
+class Budget(Facts):
+    """Dollars a day (UTC); without a user, for all leads together."""
+
+    user_id: UUID | None = None
+    daily_usd: float
+    left_usd: float
+    """Not spent, and not reserved by leads being processed."""
+
+
+class BudgetStatus(Budget):
+    """A budget, and whether it keeps leads from being claimed."""
+
+    spent: bool = False
+    """Leads wait for the next day, or for a higher budget."""
+    too_small: bool = False
+    """Even a whole day's budget is less than a waiting lead may cost."""
+
+
+class WebhookSetup(Facts):
+    """Whether the database has what it needs to send webhooks."""
+
+    url_set: bool = False
+    secret_set: bool = False
+    pg_net: bool = False
+    vault_error: str | None = None
+    """The SQLSTATE with which Vault could not be read."""
+
+    @property
+    def complete(self) -> bool:
+        """pg_net, the URL and the secret are there."""
+        return self.pg_net and self.url_set and self.secret_set
+
+
+class Spend(Facts):
+    """Dollars of today (UTC)."""
+
+    spent_usd: float = 0
+    wasted_usd: float = 0
+    """The part that bought nothing."""
+    reserved_usd: float = 0
+    """What leads being processed may still spend."""
+
+
+class SeenWorker(Facts):
+    """A process that claims and sweeps. Known to 5 s; null: not within a day."""
+
+    worker: str
+    claimed_ms: int | None = None
+    """Since its last claim that succeeded."""
+    swept_ms: int | None = None
+
+    @property
+    def seen_ms(self) -> int:
+        """Since either."""
+        return min(ms for ms in (self.claimed_ms, self.swept_ms, 2**53) if ms is not None)
+
+
+class Status(Facts):
+    """The installation at one moment."""
+
+    migration: str | None = Field(default=None, alias="schema")
+    """The name of the newest migration."""
+    backlog: str | None = None
+    first_round_finished_at: datetime | None = None
+    touches: int = 0
+    keys: KeyStatus = KeyStatus()
+    parked_keys: tuple[RestingKey, ...] = ()
+    """The first 20."""
+    triggers: dict[str, bool] = Field(default_factory=dict)
+    """By table: whether leadhook's triggers are present and enabled."""
+    ring: WebhookSetup = WebhookSetup()
+    jobs: dict[str, int] = Field(default_factory=dict)
+    """By state; counted up to 1,000, see `capped`."""
+    oldest_ready_ms: int | None = None
+    """How long the oldest ready lead of either priority has been due; null: none is due."""
+    unclaimed_ms: int | None = None
+    """How long a claim could have taken something: paused leads and those over their budget don't count."""
+    working: bool = False
+    """A lead is leased, and its lease has not expired."""
+    workers: tuple[SeenWorker, ...] = ()
+    """The last 20 seen, newest first."""
+    pauses: tuple[Pause, ...] = ()
+    """The first 20, that of everything first."""
+    budgets: tuple[BudgetStatus, ...] = ()
+    """The first 20, that of all users first."""
+    spend: Spend = Spend()
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
+    @property
+    def capped(self) -> tuple[str, ...]:
+        """The counts that mean "this many or more": states of `jobs`, and `touches`."""
+        counts = {**self.jobs, "touches": self.touches}
+        return tuple(name for name, count in counts.items() if count >= COUNTED_UP_TO)
+
+    @property
+    def missing_triggers(self) -> tuple[str, ...]:
+        """The tables whose triggers are missing or disabled."""
+        return tuple(sorted(table for table, present in self.triggers.items() if not present))
