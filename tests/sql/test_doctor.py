@@ -174,19 +174,17 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
 async def test_doctor_names_what_is_wrong_in_the_database(
     sound: "Sql", wired_database: "Database", planted: tuple[str, str, str], plant: LiteralString
 ) -> None:
-    """The part, how bad it is, and the words that a reader looks for; with what mends it."""
+    """The part, how bad it is, and the words that a reader looks for; with what fixes it."""
     about, level, words = planted
     sound.run(plant)
     found = [f for f in await look(wired_database) if (f.about, f.level) == (about, level) and words in f.sentence]
     assert len(found) == 1, complaints(await look(wired_database))
-    assert found[0].mend
+    assert found[0].fix
 
 
 async def test_doctor_names_a_database_that_was_never_migrated(bare_database: "Database") -> None:
     """And asks nothing else of it."""
-    assert [(f.about, f.level, f.mend) for f in await look(bare_database)] == [
-        ("database", "fault", "leadhook migrate")
-    ]
+    assert [(f.about, f.level, f.fix) for f in await look(bare_database)] == [("database", "fault", "leadhook migrate")]
 
 
 @pytest.mark.parametrize(("extension", "about"), [("pg_net", "pg_net"), ("supabase_vault", "ring")])
@@ -232,7 +230,7 @@ async def test_doctor_names_each_way_in_which_rings_fail(
     ring_at(sound, "http://127.0.0.1:9/webhooks/leads")
     lost = [f for f in await look(wired_database) if f.about == "pg_net" and words in f.sentence]
     assert [f.level for f in (*arrived, *lost)] == ["warning", "fault"]
-    assert all(f.mend for f in (*arrived, *lost))
+    assert all(f.fix for f in (*arrived, *lost))
 
 
 @pytest.mark.usefixtures("pg_net_alive")

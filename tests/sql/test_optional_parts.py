@@ -127,7 +127,7 @@ async def test_doctor_says_that_vault_can_not_be_read_and_install_replaces_it(
     (finding,) = [finding for finding in await look(wired_database) if "Vault" in finding.sentence]
     assert (finding.about, finding.level) == ("ring", Level.FAULT)
     assert "SQLSTATE 22000" in finding.sentence
-    assert "leadhook webhooks install" in (finding.mend or "")
+    assert "leadhook webhooks install" in (finding.fix or "")
 
     await migrate(wired_database.conninfo, EVERY, silent)
     said: list[str] = []

@@ -136,4 +136,4 @@ async def test_doctor_names_a_role_that_is_bound_by_row_level_security(database:
     found: list[Check] = []
     async with connect(database.conninfo) as connection:
         await examine_database(connection, found.append, None, live=False, at=None)
-    assert "alter role service_role bypassrls;" in [finding.mend for finding in found if finding.level == "fault"]
+    assert "alter role service_role bypassrls;" in [finding.fix for finding in found if finding.level == "fault"]

@@ -74,7 +74,7 @@ async def test_migrate_puts_a_sequence_before_its_rows_right(db: "Sql", database
     rewind(db, table)
     (finding,) = await findings(database)
     assert f"{table}_id_seq" in finding.sentence
-    assert (finding.level, finding.mend) == ("fault", "leadhook migrate")
+    assert (finding.level, finding.fix) == ("fault", "leadhook migrate")
     assert f"{table}_id_seq" in await migrated(database)
     insert(db, table)
     assert await findings(database) == []
@@ -113,9 +113,9 @@ async def test_doctor_names_a_sequence_of_the_application_with_the_statement_tha
     db.run("alter table public.llm_response alter column score set default nextval('public.answers_id')")
     db.run("insert into public.llm_response (lead_id, score) values ('a', 50)")
     (finding,) = await findings(database)
-    assert finding.mend is not None
+    assert finding.fix is not None
     remember_all(db)
     await migrated(database)
     assert await findings(database) == [finding]
-    db.connection.execute(finding.mend.encode())
+    db.connection.execute(finding.fix.encode())
     assert await findings(database) == []

@@ -26,14 +26,14 @@ def test_end_of_a_model_is_told_before_it_comes(model: str, today: date, level: 
     assert model in finding.sentence
     if level != "ok":
         assert str(ENDS_ON) in finding.sentence
-        assert finding.mend == "GEMINI_MODEL=gemini-3.5-flash-lite"
+        assert finding.fix == "GEMINI_MODEL=gemini-3.5-flash-lite"
 
 
 def test_a_model_that_nobody_knows_is_not_ok() -> None:
     """Most often a slip of the finger: the first lead would tell."""
     (finding,) = judge_model("gemini-9", priced=False)
     assert finding.level == "warning"
-    assert "--live" in str(finding.mend)
+    assert "--live" in str(finding.fix)
 
 
 def test_default_model_is_not_one_that_ends() -> None:

@@ -47,7 +47,7 @@ async def test_without_shipping_nothing_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words", "mend"),
+    ("status", "words", "fix"),
     [
         (401, "401 Unauthorized", "OTEL_EXPORTER_OTLP_HEADERS"),
         (404, "404 Not Found", "address"),
@@ -57,13 +57,13 @@ async def test_without_shipping_nothing_is_asked() -> None:
         (0, "no answer within 0.3 s", "address"),
     ],
 )
-async def test_what_the_service_does_not_take_is_a_fault(status: int, words: str, mend: str) -> None:
-    """In its own words for HTTP, with what mends it."""
+async def test_what_the_service_does_not_take_is_a_fault(status: int, words: str, fix: str) -> None:
+    """In its own words for HTTP, with what fixes it."""
     with listening(LogService(answers=[(status, {})])) as service:
         finding = await ship(service.url)
     assert finding.level == "fault"
     assert words in finding.sentence
-    assert mend in (finding.mend or "")
+    assert fix in (finding.fix or "")
 
 
 async def test_log_service_that_is_away_is_a_fault() -> None:

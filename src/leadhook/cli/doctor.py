@@ -61,5 +61,5 @@ def doctor(
 def _show(finding: Check, console: Console) -> None:
     word, colour = _SIGNS[finding.level]
     entry(console, f"{word:8}{finding.about}", finding.sentence, width=_NAMES_WIDTH, style=colour)
-    if finding.mend:
-        entry(console, "", f"→ {finding.mend}", width=_NAMES_WIDTH)
+    if finding.fix:
+        entry(console, "", f"→ {finding.fix}", width=_NAMES_WIDTH)

@@ -27,7 +27,7 @@ class Check(BaseModel):
     `round trip`, `clock` or `logs`."""
     level: Level
     sentence: str
-    mend: str | None = None
+    fix: str | None = None
     """A command, SQL, or what to do."""
     cause: str | None = None
     """What is behind it: two findings of one cause are shown once."""
@@ -38,16 +38,16 @@ def ok(about: str, sentence: str) -> Check:
     return Check(about=about, level=Level.OK, sentence=sentence)
 
 
-def warning(about: str, sentence: str, mend: str, cause: str | None = None) -> Check:
+def warning(about: str, sentence: str, fix: str, cause: str | None = None) -> Check:
     """It could be better."""
-    return Check(about=about, level=Level.WARNING, sentence=sentence, mend=mend, cause=cause)
+    return Check(about=about, level=Level.WARNING, sentence=sentence, fix=fix, cause=cause)
 
 
-def fault(about: str, sentence: str, mend: str, cause: str | None = None) -> Check:
-    """It must be mended."""
-    return Check(about=about, level=Level.FAULT, sentence=sentence, mend=mend, cause=cause)
+def fault(about: str, sentence: str, fix: str, cause: str | None = None) -> Check:
+    """It must be fixed."""
+    return Check(about=about, level=Level.FAULT, sentence=sentence, fix=fix, cause=cause)
 
 
-def skipped(about: str, sentence: str, mend: str) -> Check:
+def skipped(about: str, sentence: str, fix: str) -> Check:
     """It was not checked."""
-    return Check(about=about, level=Level.SKIPPED, sentence=sentence, mend=mend)
+    return Check(about=about, level=Level.SKIPPED, sentence=sentence, fix=fix)

@@ -153,8 +153,8 @@ def judge_triggers(row: dict[str, Any]) -> list[Check]:
     """Whether each change is noted and told."""
     if disabled := row["disabled_triggers"]:
         names = [f"{trigger['name']} on {trigger['table']}" for trigger in disabled]
-        mend = "".join(f"alter table public.{t['table']} enable trigger {t['name']}; " for t in disabled).strip()
-        return [fault("triggers", f"Disabled: {_some(names)}. Their changes wait for the sweep.", mend)]
+        fix = "".join(f"alter table public.{t['table']} enable trigger {t['name']}; " for t in disabled).strip()
+        return [fault("triggers", f"Disabled: {_some(names)}. Their changes wait for the sweep.", fix)]
     if missing := sorted(table for table, there in row["triggers"].items() if not there):
         words = f"Triggers are missing on {_some(missing)}. Their changes wait for the sweep."
         return [fault("triggers", words, WEBHOOKS)]
@@ -169,8 +169,8 @@ def judge_work(facts: DatabaseFacts) -> list[Check]:
     late = (waiting["unclaimed_ms"] or 0) / 1000
     if late > UNCLAIMED_S and not waiting["working"]:
         words = f"Work has waited for {late:.0f} s: no service claims leads here."
-        mend = "curl https://YOUR-SERVICE/ready says what keeps it from them; if no service runs: leadhook serve"
-        found.append(fault("leads", words, mend, cause=Code.LEADS_UNCLAIMED))
+        fix = "curl https://YOUR-SERVICE/ready says what keeps it from them; if no service runs: leadhook serve"
+        found.append(fault("leads", words, fix, cause=Code.LEADS_UNCLAIMED))
     if (row["sweep_age_s"] or 0) > ROUND_S:
         found.append(warning("leads", f"The last sweep began {row['sweep_age_s'] / 3600:.1f} h ago.", "leadhook serve"))
     if row["held"]:

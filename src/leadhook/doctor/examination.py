@@ -75,7 +75,7 @@ def _once(tell: Tell) -> Tell:
     seen: set[str] = set()
 
     def tell_once(finding: Check) -> None:
-        names = {name for name in (finding.cause, f"{finding.sentence} {finding.mend}") if name}
+        names = {name for name in (finding.cause, f"{finding.sentence} {finding.fix}") if name}
         if finding.level is Level.OK or not names & seen:
             seen.update(names)
             tell(finding)

@@ -25,8 +25,8 @@ def judge_format(keys: Sequence[dict[str, Any]]) -> list[Check]:
         return [fault("keys", missing.sentence, missing.remedy, cause=missing.code)]
     found = []
     if blank := sum(key["rows"] for key in keys if not key["api_key"]):
-        mend = r"delete from public.gemini_api where btrim(coalesce(api_key, ''), E' \t\r\n') = '';"
-        found.append(warning("keys", f"public.gemini_api has {amount(blank, 'blank row')}.", mend))
+        fix = r"delete from public.gemini_api where btrim(coalesce(api_key, ''), E' \t\r\n') = '';"
+        found.append(warning("keys", f"public.gemini_api has {amount(blank, 'blank row')}.", fix))
     for key in usable:
         if not _LOOKS_LIKE_A_KEY.fullmatch(key["api_key"]):
             found.append(

@@ -26,11 +26,11 @@ def judge_model(model: str, *, priced: bool = True, today: date | None = None) -
     ends = ENDS.get(model.removeprefix("models/"))
     if ends is None and not priced:
         words = f"{model} is not a model that leadhook knows: neither its price nor its shutdown date."
-        mend = (
+        fix = (
             f"leadhook doctor --live asks Google whether there is such a model; {NEXT} is known; "
             "GEMINI_PRICE_FILE may have its price (docs/spend.md)."
         )
-        return [warning("model", words, mend)]
+        return [warning("model", words, fix)]
     if ends is None:
         return [ok("model", f"{model} is used; no shutdown date is known for it.")]
     if ends <= (today or datetime.now(UTC).date()):

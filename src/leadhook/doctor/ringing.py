@@ -108,12 +108,12 @@ def judge_rings(rings: Sequence[dict[str, Any]]) -> list[Check]:
     answered = [ring for ring in rings if _arrived(ring) or _why(ring)]
     failed = Counter(why for ring in rings if (why := _why(ring)) is not None)
     found = [
-        fault("pg_net", f"{n} of the last {len(rings)} rings failed: {words}.", mend)
-        for (words, mend), n in failed.most_common()
+        fault("pg_net", f"{n} of the last {len(rings)} rings failed: {words}.", fix)
+        for (words, fix), n in failed.most_common()
     ]
     if answered and _arrived(answered[0]):
         over = "Nothing, as newer ones arrive, and the sweep finds the leads of these. If it goes on: "
-        found = [warning(each.about, each.sentence, f"{over}{each.mend}") for each in found]
+        found = [warning(each.about, each.sentence, f"{over}{each.fix}") for each in found]
     return found or [ok("pg_net", "pg_net is alive, and no ring of the last hour failed.")]
 
 
@@ -128,8 +128,8 @@ def _why(ring: dict[str, Any]) -> tuple[str, str] | None:  # noqa: PLR0911 - a t
     if _arrived(ring):
         return None
     if status in _HOW:
-        words, mend = _HOW[status]
-        return f"{words} (HTTP {status})", mend
+        words, fix = _HOW[status]
+        return f"{words} (HTTP {status})", fix
     if status is not None:
         return f"the service answered HTTP {status}", "Look into the service's log, and at /ready."
     if ring["timed_out"] or "timeout" in error.lower():

@@ -15,7 +15,7 @@ from leadhook.observability.shipping import Answer, Exporter, to_record
 from leadhook.settings import Settings
 
 PROVIDERS = "docs/logs.md has the settings of each provider."
-MENDS = {
+FIXES = {
     "unavailable": f"Is the address right, and does this machine reach it? {PROVIDERS}",
     "denied": f"Correct OTEL_EXPORTER_OTLP_HEADERS or the address; {PROVIDERS}",
     "refused": f"Does this address take OTLP over HTTP in protobuf? {PROVIDERS}",
@@ -41,9 +41,9 @@ async def _try_shipping(settings: Settings) -> list[Check]:
     address = urlsplit(settings.otlp_logs_url)
     where = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
     if answer.meaning != "accepted":
-        return [fault("logs", f"The log service at {where} takes no line: {answer.reason}.", MENDS[answer.meaning])]
+        return [fault("logs", f"The log service at {where} takes no line: {answer.reason}.", FIXES[answer.meaning])]
     if answer.rejected:
-        return [warning("logs", f"The log service at {where} answered well, but rejected the line.", MENDS["refused"])]
+        return [warning("logs", f"The log service at {where} answered well, but rejected the line.", FIXES["refused"])]
     return [ok("logs", f"The log service at {where} took a line: {Event.DOCTOR_ASKED}.")]
 
 
