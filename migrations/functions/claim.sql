@@ -309,6 +309,29 @@ $$;
 revoke all on function leadhook.reserve_leads(uuid, text[], numeric[], timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.reserve_leads(uuid, text[], numeric[], timestamptz) to service_role;
 
+-- The reply is bounded: which of these leads, in the order of their fences, do not fit into claim_bytes. The first one always does, and the
+-- prompts of a lane count once.
+create or replace function leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_lead_bytes int[], p_prompts_bytes int[])
+returns text[]
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(array_agg(s.lead_id), '{}')
+  from (
+    select d.lead_id, d.place, sum(d.bytes) over (order by d.place) as bytes
+    from (
+      select l.lead_id, l.place, l.lead_bytes + case when row_number() over (partition by l.lane order by l.place) = 1 then l.prompts_bytes else 0 end as bytes
+      from unnest(find_excess_leads.p_lead_ids, find_excess_leads.p_lanes, find_excess_leads.p_lead_bytes, find_excess_leads.p_prompts_bytes)
+        with ordinality as l (lead_id, lane, lead_bytes, prompts_bytes, place)
+    ) as d
+  ) as s
+  where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
+$$;
+revoke all on function leadhook.find_excess_leads(text[], text[], int[], int[]) from public, anon, authenticated;
+grant execute on function leadhook.find_excess_leads(text[], text[], int[], int[]) to service_role;
+
 -- The reply about what is leased by this token. A lead that vanished since is left out; its lease runs out.
 -- json and not jsonb, here and in the result of the claim: half a megabyte of leads is written once and taken apart never.
 create or replace function leadhook.describe_claim(p_token uuid, p_now timestamptz, p_keys json, p_price jsonb)
@@ -321,40 +344,33 @@ set enable_seqscan = off
 as $$
 declare
   v_lead_ids text[];
-  v_leads json[];
-  v_prompts json[];
+  v_lanes text[];
+  v_leads text[];
+  v_prompts text[];
   v_lead_bytes int[];
   v_prompts_bytes int[];
   v_too_many text[];
 begin
-  select array_agg(d.lead_id), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead::text)), array_agg(octet_length(d.prompts::text))
-  into v_lead_ids, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
-  from (
-    select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
+  with leased as materialized (
+    select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags, array_agg(j.fence) as fences
     from leadhook.jobs as j
     where j.claim_token = p_token
-  ) as a
-  cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d;
+  ),
+  described as materialized (
+    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as lane, d.lead::text as lead, d.prompts::text as prompts
+    from leased as l
+    cross join lateral leadhook.describe_leads(l.lead_ids, l.user_ids, l.tags) as d
+    join unnest(l.lead_ids, l.user_ids, l.tags, l.fences) as i (lead_id, user_id, tag, fence) using (lead_id)
+  )
+  select
+    array_agg(d.lead_id order by d.fence), array_agg(d.lane order by d.fence), array_agg(d.lead order by d.fence),
+    array_agg(d.prompts order by d.fence), array_agg(octet_length(d.lead) order by d.fence), array_agg(octet_length(d.prompts) order by d.fence)
+  into v_lead_ids, v_lanes, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
+  from described as d;
 
-  -- The reply is bounded: what does not fit goes back as it came, and is the next claim's.
-  if (select sum(l.lead_bytes + l.prompts_bytes) from unnest(v_lead_bytes, v_prompts_bytes) as l (lead_bytes, prompts_bytes))
-    > (select c.claim_bytes from leadhook.controls as c) then
-    v_too_many := array(
-      select s.lead_id
-      from (
-        select d.lead_id, d.place, sum(d.bytes) over (order by d.place) as bytes
-        from (
-          select
-            l.lead_id,
-            row_number() over (order by j.fence) as place,
-            l.lead_bytes + case when row_number() over (partition by j.user_id, j.tag order by j.fence) = 1 then l.prompts_bytes else 0 end as bytes
-          from unnest(v_lead_ids, v_lead_bytes, v_prompts_bytes) as l (lead_id, lead_bytes, prompts_bytes)
-          join leadhook.jobs as j using (lead_id)
-          where j.lead_id = any (v_lead_ids)
-        ) as d
-      ) as s
-      where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
-    );
+  -- What does not fit goes back as it came, and is the next claim's.
+  v_too_many := leadhook.find_excess_leads(v_lead_ids, v_lanes, v_lead_bytes, v_prompts_bytes);
+  if v_too_many <> '{}' then
     update leadhook.jobs as j
     set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
     where j.lead_id = any (v_too_many) and j.claim_token = p_token;
@@ -380,7 +396,7 @@ begin
     where j.claim_token = p_token
   ),
   claimed as (
-    select l.*, d.lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
+    select l.*, d.lead::json as lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
     from leased as l
     join unnest(v_lead_ids, v_leads, v_prompts) as d (lead_id, lead, prompts) using (lead_id)
   )
@@ -399,7 +415,7 @@ begin
       'paid', c.paid,
       'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
-    coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens_lane), '{}'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_lane), '{}'),
     case when count(*) > 0 then p_keys else '[]' end
   from claimed as c;
 end

@@ -139,9 +139,9 @@ begin
           when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
           when l.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) and j.errand ->> 'registered' is distinct from 'false' then 'gone'
-          when j.errand is not null then 'saved'
-          when e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null) then 'saved'
-          else 'unwanted'
+          when j.errand is null and not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
+          when r.result #>> '{refusal,reason}' is not null then 'refused'
+          else 'saved'
         end as outcome,
         case when l.standing = 'past' then l.reason when l.standing = 'locked' and j.errand is null then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
@@ -157,26 +157,33 @@ begin
       left join leadhook.judge_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
       left join leadhook.jobs as j on j.lead_id = l.lead_id
     ),
-    described as materialized (
-      select s.lead_id, s.lead
+    named as materialized (
+      select n.lead_id, n.name, n.linkedin_url, n.location
       from (
         select array_agg(d.lead_id) as lead_ids, array_agg(d.user_id) as user_ids, array_agg(d.tag) as tags
         from decided as d
         where d.ends and d.outcome = 'saved'
       ) as w
-      cross join lateral leadhook.describe_leads(w.lead_ids, w.user_ids, w.tags) as s
+      cross join lateral leadhook.name_leads(w.lead_ids, w.user_ids, w.tags) as n
     )
     select coalesce(jsonb_agg(d.result || jsonb_build_object(
       'outcome', d.outcome,
       'reason', d.reason,
       'ends', d.ends,
       'tag', d.judged_tag,
-      'name', coalesce(d.given ->> 'name', s.lead ->> 'name'),
-      'linkedin_url', coalesce(d.given ->> 'linkedin_url', s.lead ->> 'linkedin_url'),
-      'location', coalesce(d.given ->> 'location', s.lead ->> 'location')
-    )), '[]')
+      'name', coalesce(d.given ->> 'name', n.name),
+      'linkedin_url', coalesce(d.given ->> 'linkedin_url', n.linkedin_url),
+      'location', coalesce(d.given ->> 'location', n.location)
+    ) || case
+      -- The service has found out, over several calls, which one can't be written: it is not tried again.
+      when d.ends and d.outcome = 'refused' then jsonb_build_object(
+        'error_code', 'refused', 'reason', left(d.result #>> '{refusal,reason}', 500),
+        'note', concat_ws(' ', 'SQLSTATE', d.result #>> '{refusal,code}')
+      )
+      else '{}'
+    end), '[]')
     from decided as d
-    left join described as s using (lead_id)
+    left join named as n using (lead_id)
   );
 end
 $$;
@@ -453,18 +460,6 @@ begin
     end if;
     v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
   end;
-
-  -- The service has found out, over several calls, which one can't be written: it is not tried again.
-  v_results := (
-    select coalesce(jsonb_agg(case
-      when r.result @> '{"outcome": "saved", "ends": true}' and r.result #>> '{refusal,reason}' is not null then r.result || jsonb_build_object(
-        'outcome', 'refused', 'error_code', 'refused', 'reason', left(r.result #>> '{refusal,reason}', 500),
-        'note', concat_ws(' ', 'SQLSTATE', r.result #>> '{refusal,code}')
-      )
-      else r.result
-    end), '[]')
-    from jsonb_array_elements(v_results) as r (result)
-  );
 
   v_wanted := jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
   if v_wanted <> '[]' then

@@ -494,40 +494,33 @@ CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time 
     AS $$
 declare
   v_lead_ids text[];
-  v_leads json[];
-  v_prompts json[];
+  v_lanes text[];
+  v_leads text[];
+  v_prompts text[];
   v_lead_bytes int[];
   v_prompts_bytes int[];
   v_too_many text[];
 begin
-  select array_agg(d.lead_id), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead::text)), array_agg(octet_length(d.prompts::text))
-  into v_lead_ids, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
-  from (
-    select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
+  with leased as materialized (
+    select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags, array_agg(j.fence) as fences
     from leadhook.jobs as j
     where j.claim_token = p_token
-  ) as a
-  cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d;
+  ),
+  described as materialized (
+    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as lane, d.lead::text as lead, d.prompts::text as prompts
+    from leased as l
+    cross join lateral leadhook.describe_leads(l.lead_ids, l.user_ids, l.tags) as d
+    join unnest(l.lead_ids, l.user_ids, l.tags, l.fences) as i (lead_id, user_id, tag, fence) using (lead_id)
+  )
+  select
+    array_agg(d.lead_id order by d.fence), array_agg(d.lane order by d.fence), array_agg(d.lead order by d.fence),
+    array_agg(d.prompts order by d.fence), array_agg(octet_length(d.lead) order by d.fence), array_agg(octet_length(d.prompts) order by d.fence)
+  into v_lead_ids, v_lanes, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
+  from described as d;
 
-  -- The reply is bounded: what does not fit goes back as it came, and is the next claim's.
-  if (select sum(l.lead_bytes + l.prompts_bytes) from unnest(v_lead_bytes, v_prompts_bytes) as l (lead_bytes, prompts_bytes))
-    > (select c.claim_bytes from leadhook.controls as c) then
-    v_too_many := array(
-      select s.lead_id
-      from (
-        select d.lead_id, d.place, sum(d.bytes) over (order by d.place) as bytes
-        from (
-          select
-            l.lead_id,
-            row_number() over (order by j.fence) as place,
-            l.lead_bytes + case when row_number() over (partition by j.user_id, j.tag order by j.fence) = 1 then l.prompts_bytes else 0 end as bytes
-          from unnest(v_lead_ids, v_lead_bytes, v_prompts_bytes) as l (lead_id, lead_bytes, prompts_bytes)
-          join leadhook.jobs as j using (lead_id)
-          where j.lead_id = any (v_lead_ids)
-        ) as d
-      ) as s
-      where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
-    );
+  -- What does not fit goes back as it came, and is the next claim's.
+  v_too_many := leadhook.find_excess_leads(v_lead_ids, v_lanes, v_lead_bytes, v_prompts_bytes);
+  if v_too_many <> '{}' then
     update leadhook.jobs as j
     set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
     where j.lead_id = any (v_too_many) and j.claim_token = p_token;
@@ -553,7 +546,7 @@ begin
     where j.claim_token = p_token
   ),
   claimed as (
-    select l.*, d.lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
+    select l.*, d.lead::json as lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
     from leased as l
     join unnest(v_lead_ids, v_leads, v_prompts) as d (lead_id, lead, prompts) using (lead_id)
   )
@@ -572,7 +565,7 @@ begin
       'paid', c.paid,
       'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
-    coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens_lane), '{}'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_lane), '{}'),
     case when count(*) > 0 then p_keys else '[]' end
   from claimed as c;
 end
@@ -1259,6 +1252,22 @@ $$;
 
 COMMENT ON FUNCTION leadhook.find_answered(p_lead_ids text[]) IS 'Those of these leads that have a row in llm_response.';
 
+CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_lead_bytes integer[], p_prompts_bytes integer[]) RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select coalesce(array_agg(s.lead_id), '{}')
+  from (
+    select d.lead_id, d.place, sum(d.bytes) over (order by d.place) as bytes
+    from (
+      select l.lead_id, l.place, l.lead_bytes + case when row_number() over (partition by l.lane order by l.place) = 1 then l.prompts_bytes else 0 end as bytes
+      from unnest(find_excess_leads.p_lead_ids, find_excess_leads.p_lanes, find_excess_leads.p_lead_bytes, find_excess_leads.p_prompts_bytes)
+        with ordinality as l (lead_id, lane, lead_bytes, prompts_bytes, place)
+    ) as d
+  ) as s
+  where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
+$$;
+
 CREATE FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -1743,9 +1752,9 @@ begin
           when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
           when l.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) and j.errand ->> 'registered' is distinct from 'false' then 'gone'
-          when j.errand is not null then 'saved'
-          when e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null) then 'saved'
-          else 'unwanted'
+          when j.errand is null and not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
+          when r.result #>> '{refusal,reason}' is not null then 'refused'
+          else 'saved'
         end as outcome,
         case when l.standing = 'past' then l.reason when l.standing = 'locked' and j.errand is null then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
@@ -1761,26 +1770,33 @@ begin
       left join leadhook.judge_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
       left join leadhook.jobs as j on j.lead_id = l.lead_id
     ),
-    described as materialized (
-      select s.lead_id, s.lead
+    named as materialized (
+      select n.lead_id, n.name, n.linkedin_url, n.location
       from (
         select array_agg(d.lead_id) as lead_ids, array_agg(d.user_id) as user_ids, array_agg(d.tag) as tags
         from decided as d
         where d.ends and d.outcome = 'saved'
       ) as w
-      cross join lateral leadhook.describe_leads(w.lead_ids, w.user_ids, w.tags) as s
+      cross join lateral leadhook.name_leads(w.lead_ids, w.user_ids, w.tags) as n
     )
     select coalesce(jsonb_agg(d.result || jsonb_build_object(
       'outcome', d.outcome,
       'reason', d.reason,
       'ends', d.ends,
       'tag', d.judged_tag,
-      'name', coalesce(d.given ->> 'name', s.lead ->> 'name'),
-      'linkedin_url', coalesce(d.given ->> 'linkedin_url', s.lead ->> 'linkedin_url'),
-      'location', coalesce(d.given ->> 'location', s.lead ->> 'location')
-    )), '[]')
+      'name', coalesce(d.given ->> 'name', n.name),
+      'linkedin_url', coalesce(d.given ->> 'linkedin_url', n.linkedin_url),
+      'location', coalesce(d.given ->> 'location', n.location)
+    ) || case
+      -- The service has found out, over several calls, which one can't be written: it is not tried again.
+      when d.ends and d.outcome = 'refused' then jsonb_build_object(
+        'error_code', 'refused', 'reason', left(d.result #>> '{refusal,reason}', 500),
+        'note', concat_ws(' ', 'SQLSTATE', d.result #>> '{refusal,code}')
+      )
+      else '{}'
+    end), '[]')
     from decided as d
-    left join described as s using (lead_id)
+    left join named as n using (lead_id)
   );
 end
 $$;
@@ -2061,6 +2077,65 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) IS 'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
+
+CREATE FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) RETURNS TABLE(lead_id text, name text, linkedin_url text, location text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with asked as (
+    select i.lead_id, i.user_id, i.tag from unnest(name_leads.p_lead_ids, name_leads.p_user_ids, name_leads.p_tags) as i (lead_id, user_id, tag)
+  ),
+  read as materialized (
+    select
+      d.lead_id,
+      count(*) over (partition by d.lead_id) as rows,
+      case
+        when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, 10000)
+        else leadhook.read_value(d.name, 10000, null)
+      end as name,
+      case
+        when pg_typeof(d.location) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.location::text, 10000)
+        else leadhook.read_value(d.location, 10000, null)
+      end as location,
+      case
+        when pg_typeof(d.profile_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.profile_url::text, 10000)
+        else leadhook.read_value(d.profile_url, 10000, null)
+      end as profile_url
+    from public.lead_details as d
+    where d.lead_id = any (name_leads.p_lead_ids)
+  ),
+  urls as (
+    select distinct on (d.lead_id)
+      d.lead_id,
+      case
+        when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, 10000)
+        else leadhook.read_value(d.linkedin_url, 10000, null)
+      end as linkedin_url
+    from (
+      select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
+      from public.all_leads as a
+      join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
+    ) as d
+    order by d.lead_id, d.scrapped desc, linkedin_url
+  ),
+  several as (
+    select array_agg(i.lead_id) as lead_ids, array_agg(i.user_id) as user_ids, array_agg(i.tag) as tags
+    from asked as i
+    where i.lead_id in (select r.lead_id from read as r where r.rows > 1)
+  )
+  select r.lead_id, r.name, coalesce(u.linkedin_url, r.profile_url), r.location
+  from read as r
+  left join urls as u using (lead_id)
+  where r.rows = 1
+  union all
+  select d.lead_id, d.lead ->> 'name', d.lead ->> 'linkedin_url', d.lead ->> 'location'
+  from several as s
+  cross join lateral leadhook.describe_leads(s.lead_ids, s.user_ids, s.tags) as d
+  where s.lead_ids is not null
+$$;
+
+COMMENT ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) IS 'Name, address and location of each lead, as describe_leads has them.';
 
 CREATE FUNCTION leadhook.next_day(p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
@@ -4824,18 +4899,6 @@ begin
     v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
   end;
 
-  -- The service has found out, over several calls, which one can't be written: it is not tried again.
-  v_results := (
-    select coalesce(jsonb_agg(case
-      when r.result @> '{"outcome": "saved", "ends": true}' and r.result #>> '{refusal,reason}' is not null then r.result || jsonb_build_object(
-        'outcome', 'refused', 'error_code', 'refused', 'reason', left(r.result #>> '{refusal,reason}', 500),
-        'note', concat_ws(' ', 'SQLSTATE', r.result #>> '{refusal,code}')
-      )
-      else r.result
-    end), '[]')
-    from jsonb_array_elements(v_results) as r (result)
-  );
-
   v_wanted := jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
   if v_wanted <> '[]' then
     begin
@@ -5776,6 +5839,9 @@ GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO 
 REVOKE ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) TO service_role;
 
@@ -5849,6 +5915,9 @@ GRANT ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO service_role;
