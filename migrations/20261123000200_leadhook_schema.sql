@@ -70,7 +70,8 @@ create sequence if not exists leadhook.fences;
 --   ready                                     leased                            lease_leads           a claim hands it out
 --   leased                                    ready                             reserve_leads         the same claim takes it back: no budget pays for it
 --   leased                                    ready                             describe_claim        the same claim takes it back: too large a reply
---   leased                                    ready                             claim_batch           a repeated claim is smaller, or no key is left
+--   leased                                    ready                             resume_claim          a repeated claim is smaller
+--   leased                                    ready                             claim_batch           no key is left
 --   leased                                    done, waiting, dead               end_leases            saved; unwanted; refused, unusable, out of attempts
 --   leased                                    ready                             end_leases            returned, to be tried again, or replayed meanwhile
 --   leased                                    ready, dead                       expire_leases         its lease ran out; once too often

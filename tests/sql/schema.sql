@@ -240,6 +240,41 @@ begin
 end
 $$;
 
+CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_slow_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_limit int := p_limit;
+  v_suspect text := (select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_shut_lanes) as s where s.available_at <= p_now);
+  v_fresh record;
+  v_slow record;
+begin
+  if v_suspect is not null then
+    lead_ids := array[v_suspect];
+    return;
+  end if;
+  if (p_price ->> 'lead_usd')::numeric > 0 then
+    -- Those that the budget turned away would be leased and given back.
+    v_limit := coalesce((
+      select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, p_limit)))
+      from leadhook.budgets_left(p_now) as b
+      where b.user_id is null
+    ), p_limit);
+  end if;
+  -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
+  v_fresh := leadhook.pick_leads(false, v_limit, p_now, p_user_id, p_tag, p_shut_user_ids, p_shut_lanes);
+  v_slow := leadhook.pick_leads(
+    true, least(p_slow_limit, v_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_tag, p_shut_user_ids, p_shut_lanes
+  );
+  lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
+  p_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
+  p_tag := case when v_slow.lead_ids <> '{}' then v_slow.p_tag else v_fresh.p_tag end;
+end
+$$;
+
 CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -253,11 +288,7 @@ declare
   v_keys json;
   v_shut record;
   v_gate text;
-  v_limit int := p_limit;
-  v_fresh record;
-  v_slow record;
-  v_lead_ids text[];
-  v_suspect text;
+  v_chosen record;
   v_batch record;
   v_touched boolean;
   v_cut boolean;
@@ -273,12 +304,7 @@ begin
   );
 
   if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
-    update leadhook.jobs as j set lease_until = v_now + make_interval(secs => c.lease_s::float8)
-    from leadhook.controls as c
-    where j.claim_token = p_token;
-    update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
-    where j.claim_token = p_token
-      and j.fence > (select max(f.fence) from (select k.fence from leadhook.jobs as k where k.claim_token = p_token order by k.fence limit p_limit) as f);
+    perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
     v_shut := leadhook.shut_gates(v_now);
@@ -287,30 +313,11 @@ begin
       when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_shut.everything
     end;
     if v_keys is not null and v_gate is null then
-      if (p_price ->> 'lead_usd')::numeric > 0 then
-        -- No more than the budget of all can pay for: those that it turned away would be leased in vain.
-        v_limit := (
-          select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, v_limit)))
-          from leadhook.budgets_left(v_now) as b
-          where b.user_id is null
-        );
-        v_limit := coalesce(v_limit, p_limit);
-      end if;
-      v_suspect := (select s.lead_id from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s where s.available_at <= v_now);
-      if v_suspect is not null then
-        v_lead_ids := array[v_suspect];
-      else
-        -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
-        v_fresh := leadhook.pick_leads(false, v_limit, v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes);
-        v_slow := leadhook.pick_leads(
-          true, least(p_slow_limit, v_limit - cardinality(v_fresh.lead_ids)), v_now, v_user_id, v_tag, v_shut.user_ids, v_shut.lanes
-        );
-        v_lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
-        v_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
-        v_tag := case when v_slow.lead_ids <> '{}' then v_slow.p_tag else v_fresh.p_tag end;
-      end if;
-      perform leadhook.check_leads(v_lead_ids, p_cause, v_now);
-      perform leadhook.lease_leads(v_lead_ids, p_token, p_worker, v_now);
+      v_chosen := leadhook.choose_leads(p_limit, p_slow_limit, v_now, v_user_id, v_tag, p_price, v_shut.user_ids, v_shut.lanes);
+      v_user_id := v_chosen.p_user_id;
+      v_tag := v_chosen.p_tag;
+      perform leadhook.check_leads(v_chosen.lead_ids, p_cause, v_now);
+      perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, v_now);
     end if;
   end if;
 
@@ -318,25 +325,7 @@ begin
     update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null
     where j.claim_token = p_token;
   end if;
-  if p_bare then
-    select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence) order by j.fence), '[]') as leads, '{}'::json as prompts,
-      '[]'::json as keys
-    into v_batch
-    from leadhook.jobs as j
-    where j.claim_token = p_token;
-  else
-    begin
-      v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
-    exception
-      when others then
-        if not leadhook.blames_the_lead(sqlstate) then
-          raise;
-        end if;
-        perform leadhook.set_aside_unreadable(p_token, p_cause);
-        v_batch := leadhook.describe_claim(p_token, v_now, v_keys, p_price);
-    end;
-  end if;
-
+  v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_cause, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
   v_touched := leadhook.has_touches(v_now);
   v_shut := leadhook.shut_gates(v_now);
@@ -786,6 +775,36 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
 $$;
 
 COMMENT ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) IS 'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
+
+CREATE FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_cause text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  if p_bare then
+    leads := (
+      select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence) order by j.fence), '[]')
+      from leadhook.jobs as j
+      where j.claim_token = p_token
+    );
+    prompts := '{}';
+    keys := '[]';
+    return;
+  end if;
+  begin
+    select d.leads, d.prompts, d.keys into leads, prompts, keys from leadhook.describe_claim(p_token, p_now, p_keys, p_price) as d;
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      perform leadhook.set_aside_unreadable(p_token, p_cause);
+      select d.leads, d.prompts, d.keys into leads, prompts, keys from leadhook.describe_claim(p_token, p_now, p_keys, p_price) as d;
+  end;
+end
+$$;
 
 CREATE FUNCTION leadhook.drain(p_found_by text, p_budget interval DEFAULT '00:00:00.1'::interval) RETURNS integer
     LANGUAGE plpgsql
@@ -3000,6 +3019,22 @@ begin
   set reserved_usd = l.usd
   from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
   where j.lead_id = any (p_lead_ids) and j.lead_id = l.lead_id and j.claim_token = p_token and j.reserved_usd is null;
+end
+$$;
+
+CREATE FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  update leadhook.jobs as j set lease_until = p_now + make_interval(secs => c.lease_s::float8)
+  from leadhook.controls as c
+  where j.claim_token = p_token;
+  update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
+  where j.claim_token = p_token
+    and j.fence > (select max(f.fence) from (select k.fence from leadhook.jobs as k where k.claim_token = p_token order by k.fence limit p_limit) as f);
 end
 $$;
 
@@ -5780,6 +5815,9 @@ GRANT ALL ON FUNCTION leadhook.check_gate(p_user_id uuid, p_tag text, p_actor te
 REVOKE ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_slow_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_slow_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
 
@@ -5809,6 +5847,9 @@ GRANT ALL ON FUNCTION leadhook.describe_job(p_lead_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_cause text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_cause text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.drain(p_found_by text, p_budget interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.drain(p_found_by text, p_budget interval) TO service_role;
@@ -5992,6 +6033,9 @@ GRANT ALL ON FUNCTION leadhook.require_leases(p_items jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.ring(p_cause text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.ring(p_cause text, p_leads integer, p_table text, p_lead_ids text[]) TO service_role;
