@@ -423,6 +423,46 @@ comment on function leadhook.keep_verdicts(jsonb, timestamptz) is 'Keeps the ans
 revoke all on function leadhook.keep_verdicts(jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.keep_verdicts(jsonb, timestamptz) to service_role;
 
+-- All at once, in a short time; if that raises, each for itself.
+create or replace function leadhook.write_wanted(p_results jsonb)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_wanted jsonb;
+  v_failed jsonb;
+  v_context text;
+  v_schema text;
+begin
+  v_wanted := jsonb_path_query_array(p_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
+  if v_wanted <> '[]' then
+    begin
+      perform set_config('lock_timeout', '500ms', true);
+      perform leadhook.write_answers(v_wanted);
+    exception when query_canceled or assert_failure or others then
+      get stacked diagnostics v_context = pg_exception_context, v_schema = schema_name;
+      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
+        raise;
+      end if;
+      v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
+      return (
+        select jsonb_agg(r.result || coalesce(to_jsonb(w), '{}'))
+        from jsonb_array_elements(p_results) as r (result)
+        left join jsonb_to_recordset(v_failed) as w (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
+          on w.lead_id = r.result ->> 'lead_id' and w.fence = (r.result ->> 'fence')::bigint
+      );
+    end;
+  end if;
+  return p_results;
+end
+$$;
+comment on function leadhook.write_wanted(jsonb) is 'Writes the results that are to be saved; all results, with what became of those that could not be written.';
+revoke all on function leadhook.write_wanted(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.write_wanted(jsonb) to service_role;
+
 create or replace function public.leadhook_save(p_worker text, p_results jsonb)
 returns jsonb
 language plpgsql
@@ -438,11 +478,7 @@ declare
   v_results jsonb := leadhook.read_results(p_results);
   v_busy text[];
   v_leases jsonb;
-  v_wanted jsonb;
-  v_failed jsonb;
   v_ended jsonb;
-  v_context text;
-  v_schema text;
   v_unwanted text[];
   v_erased text[];
   v_now timestamptz;
@@ -461,26 +497,7 @@ begin
     v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
   end;
 
-  v_wanted := jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
-  if v_wanted <> '[]' then
-    begin
-      perform set_config('lock_timeout', '500ms', true);
-      perform leadhook.write_answers(v_wanted);
-    exception when query_canceled or assert_failure or others then
-      get stacked diagnostics v_context = pg_exception_context, v_schema = schema_name;
-      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
-        raise;
-      end if;
-      v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
-      v_results := (
-        select jsonb_agg(r.result || coalesce(to_jsonb(w), '{}'))
-        from jsonb_array_elements(v_results) as r (result)
-        left join jsonb_to_recordset(v_failed) as w (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
-          on w.lead_id = r.result ->> 'lead_id' and w.fence = (r.result ->> 'fence')::bigint
-      );
-    end;
-  end if;
-
+  v_results := leadhook.write_wanted(v_results);
   v_ended := jsonb_path_query_array(
     v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
   );
