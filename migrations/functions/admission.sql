@@ -98,20 +98,6 @@ comment on function leadhook.shut_gates(timestamptz) is
 revoke all on function leadhook.shut_gates(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.shut_gates(timestamptz) to service_role;
 
-create or replace function leadhook.budget_left(p_user_id uuid)
-returns numeric
-language sql
-volatile
-security invoker
-set search_path = ''
-as $$
-  select min(b.left_usd) from leadhook.budgets_left(clock_timestamp()) as b where b.user_id is null or b.user_id = budget_left.p_user_id
-$$;
-comment on function leadhook.budget_left(uuid) is
-  'Dollars that leads of this user may still reserve today, by the user''s own budget and that of all; null: there is no budget.';
-revoke all on function leadhook.budget_left(uuid) from public, anon, authenticated;
-grant execute on function leadhook.budget_left(uuid) to service_role;
-
 create or replace function leadhook.check_gate(p_user_id uuid, p_tag text, p_actor text)
 returns void
 language plpgsql

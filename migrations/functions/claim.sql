@@ -356,17 +356,17 @@ begin
     from leadhook.jobs as j
     where j.claim_token = p_token
   ),
-  described as materialized (
+  described as (
     select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as lane, d.lead::text as lead, d.prompts::text as prompts
     from leased as l
     cross join lateral leadhook.describe_leads(l.lead_ids, l.user_ids, l.tags) as d
     join unnest(l.lead_ids, l.user_ids, l.tags, l.fences) as i (lead_id, user_id, tag, fence) using (lead_id)
   )
   select
-    array_agg(d.lead_id order by d.fence), array_agg(d.lane order by d.fence), array_agg(d.lead order by d.fence),
-    array_agg(d.prompts order by d.fence), array_agg(octet_length(d.lead) order by d.fence), array_agg(octet_length(d.prompts) order by d.fence)
+    array_agg(d.lead_id), array_agg(d.lane), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead)),
+    array_agg(octet_length(d.prompts))
   into v_lead_ids, v_lanes, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
-  from described as d;
+  from (select * from described as d order by d.fence) as d;
 
   -- What does not fit goes back as it came, and is the next claim's.
   v_too_many := leadhook.find_excess_leads(v_lead_ids, v_lanes, v_lead_bytes, v_prompts_bytes);

@@ -158,15 +158,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) IS 'Adds costs [{user_id, usd, wasted}] to the day.';
 
-CREATE FUNCTION leadhook.budget_left(p_user_id uuid) RETURNS numeric
-    LANGUAGE sql
-    SET search_path TO ''
-    AS $$
-  select min(b.left_usd) from leadhook.budgets_left(clock_timestamp()) as b where b.user_id is null or b.user_id = budget_left.p_user_id
-$$;
-
-COMMENT ON FUNCTION leadhook.budget_left(p_user_id uuid) IS 'Dollars that leads of this user may still reserve today, by the user''s own budget and that of all; null: there is no budget.';
-
 CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone) RETURNS TABLE(user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
     LANGUAGE sql
     SET search_path TO ''
@@ -495,17 +486,17 @@ begin
     from leadhook.jobs as j
     where j.claim_token = p_token
   ),
-  described as materialized (
+  described as (
     select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as lane, d.lead::text as lead, d.prompts::text as prompts
     from leased as l
     cross join lateral leadhook.describe_leads(l.lead_ids, l.user_ids, l.tags) as d
     join unnest(l.lead_ids, l.user_ids, l.tags, l.fences) as i (lead_id, user_id, tag, fence) using (lead_id)
   )
   select
-    array_agg(d.lead_id order by d.fence), array_agg(d.lane order by d.fence), array_agg(d.lead order by d.fence),
-    array_agg(d.prompts order by d.fence), array_agg(octet_length(d.lead) order by d.fence), array_agg(octet_length(d.prompts) order by d.fence)
+    array_agg(d.lead_id), array_agg(d.lane), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead)),
+    array_agg(octet_length(d.prompts))
   into v_lead_ids, v_lanes, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
-  from described as d;
+  from (select * from described as d order by d.fence) as d;
 
   -- What does not fit goes back as it came, and is the next claim's.
   v_too_many := leadhook.find_excess_leads(v_lead_ids, v_lanes, v_lead_bytes, v_prompts_bytes);
@@ -4208,6 +4199,42 @@ $_$;
 
 COMMENT ON FUNCTION leadhook.write_each_answer(p_answers jsonb) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
 
+CREATE FUNCTION leadhook.write_wanted(p_results jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $_$
+declare
+  v_wanted jsonb;
+  v_failed jsonb;
+  v_context text;
+  v_schema text;
+begin
+  v_wanted := jsonb_path_query_array(p_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
+  if v_wanted <> '[]' then
+    begin
+      perform set_config('lock_timeout', '500ms', true);
+      perform leadhook.write_answers(v_wanted);
+    exception when query_canceled or assert_failure or others then
+      get stacked diagnostics v_context = pg_exception_context, v_schema = schema_name;
+      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
+        raise;
+      end if;
+      v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
+      return (
+        select jsonb_agg(r.result || coalesce(to_jsonb(w), '{}'))
+        from jsonb_array_elements(p_results) as r (result)
+        left join jsonb_to_recordset(v_failed) as w (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
+          on w.lead_id = r.result ->> 'lead_id' and w.fence = (r.result ->> 'fence')::bigint
+      );
+    end;
+  end if;
+  return p_results;
+end
+$_$;
+
+COMMENT ON FUNCTION leadhook.write_wanted(p_results jsonb) IS 'Writes the results that are to be saved; all results, with what became of those that could not be written.';
+
 CREATE FUNCTION public.leadhook_admission() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -4911,11 +4938,7 @@ declare
   v_results jsonb := leadhook.read_results(p_results);
   v_busy text[];
   v_leases jsonb;
-  v_wanted jsonb;
-  v_failed jsonb;
   v_ended jsonb;
-  v_context text;
-  v_schema text;
   v_unwanted text[];
   v_erased text[];
   v_now timestamptz;
@@ -4934,26 +4957,7 @@ begin
     v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
   end;
 
-  v_wanted := jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
-  if v_wanted <> '[]' then
-    begin
-      perform set_config('lock_timeout', '500ms', true);
-      perform leadhook.write_answers(v_wanted);
-    exception when query_canceled or assert_failure or others then
-      get stacked diagnostics v_context = pg_exception_context, v_schema = schema_name;
-      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
-        raise;
-      end if;
-      v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
-      v_results := (
-        select jsonb_agg(r.result || coalesce(to_jsonb(w), '{}'))
-        from jsonb_array_elements(v_results) as r (result)
-        left join jsonb_to_recordset(v_failed) as w (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
-          on w.lead_id = r.result ->> 'lead_id' and w.fence = (r.result ->> 'fence')::bigint
-      );
-    end;
-  end if;
-
+  v_results := leadhook.write_wanted(v_results);
   v_ended := jsonb_path_query_array(
     v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
   );
@@ -5803,9 +5807,6 @@ GRANT ALL ON FUNCTION leadhook.blames_the_lead(p_sqlstate text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.budget_left(p_user_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.budget_left(p_user_id uuid) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) TO service_role;
 
@@ -6126,6 +6127,9 @@ GRANT ALL ON FUNCTION leadhook.write_answers(p_answers jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.write_wanted(p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.write_wanted(p_results jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_admission() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_admission() TO service_role;

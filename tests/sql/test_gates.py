@@ -44,8 +44,12 @@ def budget(db: "Sql", usd: float | None, user: UUID | None = None) -> "Row":
 
 
 def left(db: "Sql", user: UUID) -> float | None:
-    """What budget_left says."""
-    found: Decimal | None = db.call("leadhook.budget_left", p_user_id=user)
+    """What the budgets of all and of this user leave."""
+    found: Decimal | None = db.value(
+        "select min(b.left_usd) from leadhook.budgets_left(clock_timestamp()) as b"
+        " where b.user_id is null or b.user_id = %(u)s",
+        u=user,
+    )
     return None if found is None else float(found)
 
 
