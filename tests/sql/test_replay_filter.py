@@ -231,6 +231,15 @@ def test_progress_follows_each_lead_to_its_end(keyed: "Sql") -> None:
     assert [status(keyed, replay_id, p_after_lead=after, p_limit=1)["more"] for after in ("c", "d")] == [True, False]
 
 
+def test_a_page_of_no_leads_is_refused(keyed: "Sql") -> None:
+    """1 to 1000; otherwise whoever reads page by page would never end."""
+    keyed.ready_job("a", state="done")
+    replay_id = begin(keyed, all=True)["replay_id"]
+    with pytest.raises(psycopg.Error) as refused:
+        status(keyed, replay_id, p_limit=0)
+    assert refused.value.sqlstate == "PT400"
+
+
 def test_a_later_run_does_not_change_what_a_replay_came_to(keyed: "Sql") -> None:
     """Each replay keeps the run that answered it."""
     keyed.ready_job("a", state="done")
