@@ -11,14 +11,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
 from leadhook import advice, network
-from leadhook.domain.spend import BYTES_A_CHARACTER, CallLimits, Price, Tariff
+from leadhook.domain.spend import Price, Tariff
 from leadhook.lifecycle import (
     START_FAILED,
     logging_to_the_end,
@@ -47,13 +47,6 @@ if TYPE_CHECKING:
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-TEMPLATE_CHARACTERS_A_TOKEN: Final = 3
-"""Of our own English; Google says about four."""
-SCHEMA_TOKENS: Final = 500
-"""More than the shape of an answer takes."""
-REPAIR_TOKENS: Final = 1_000
-"""More than it takes to say what was wrong with an answer; the answer itself goes back too."""
-
 
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application; nothing is connected or started before its lifespan begins.
@@ -80,13 +73,14 @@ async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -
     # Imported only now, as they take seconds: wrong settings are to be told at once.
     from leadhook.engine import Engine, EngineContext
     from leadhook.gemini import open_scorer
+    from leadhook.gemini.limits import call_limits
     from leadhook.store import open_store
 
     async with (
         open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,
         open_scorer(model=settings.gemini_model, base_url=settings.gemini_base_url) as scorer,
     ):
-        tariff = Tariff(price, _call_limits()) if price else None
+        tariff = Tariff(price, call_limits()) if price else None
         engine = Engine(
             EngineContext(
                 store=store,
@@ -167,19 +161,6 @@ def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingS
             problems=advice.problems(settings),
             warnings=lambda: [*warnings, *logs.troubles()],
         ),
-    )
-
-
-def _call_limits() -> CallLimits:
-    from leadhook.gemini import limits
-
-    return CallLimits(
-        calls=limits.MAX_CALLS_A_STEP,
-        fixed_tokens=limits.TEMPLATE_CHARACTERS // TEMPLATE_CHARACTERS_A_TOKEN + SCHEMA_TOKENS,
-        extra_tokens=limits.OUTPUT_TOKENS_FIRST + REPAIR_TOKENS,
-        output_tokens=limits.output_tokens_a_step(),
-        lead_bytes=BYTES_A_CHARACTER * limits.LEAD_CHARACTERS,
-        prompts_bytes=BYTES_A_CHARACTER * limits.PROMPTS_CHARACTERS,
     )
 
 

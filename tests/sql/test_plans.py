@@ -168,3 +168,19 @@ def test_a_status_counts_by_indexes(large: Plans, db: "Sql") -> None:
     large.scans.clear()
     assert large.db.rpc("leadhook_status")["jobs"]["done"] == 0
     assert large.rows("jobs") <= 6 * 1000
+
+
+def test_a_page_of_an_evaluation_looks_at_its_leads(large: Plans, db: "Sql") -> None:
+    """250 of 20,000 answered ones, each answer and attempt once; those of a user without answers: 5,000 jobs."""
+    db.run(
+        "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, subject, message, written)"
+        " select lead_id, 1, 30, '', false, 's', 'm', true from leadhook.jobs where state = 'done'"
+    )
+    large.scans.clear()
+    page = large.db.rpc("leadhook_evaluation_leads", p_filter={"state": "done"})
+    assert len(page["leads"]) == 250
+    assert large.sequential() == set()
+    assert max(large.rows(table) for table in ("verdicts", "attempts")) <= 4 * 250
+    large.scans.clear()
+    assert large.db.rpc("leadhook_evaluation_leads", p_filter={"user_id": str(uuid4())})["leads"] == []
+    assert large.rows("jobs") <= 3 * 5000

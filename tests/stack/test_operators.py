@@ -30,6 +30,7 @@ CASES: Final[dict[str, tuple[tuple[str, ...], int]]] = {
     "doctor": ((), 1),
     "explain": (("lead-1",), 0),
     "answers": (("--limit", "5"), 0),
+    "evaluate": (("--tag", "nobody"), 0),
     "replay": (("--tag", "founders", "--yes", "--no-follow"), 0),
     "replay list": ((), 0),
     "replay status": (("1",), 0),

@@ -30,6 +30,7 @@ ENDS: Final[dict[int, list[tuple[tuple[str, ...], dict[str, str]]]]] = {
         (("status", "--nope"), {}),
         (("serve",), {}),
         (("explain", "a"), {}),
+        (("evaluate",), {}),
         (("replay", "--all"), {}),
         (("pause", "--tag", "a"), {}),
     ],

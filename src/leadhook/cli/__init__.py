@@ -40,6 +40,7 @@ app.command("leadhook.cli.doctor:doctor", name="doctor", help="Check everything 
 app.command("leadhook.cli.explain:explain", name="explain", help="Show where one lead stands, and why.")
 app.command("leadhook.cli.answers:answers", name="answers", help="List the newest answer of each lead.")
 app.command("leadhook.cli.replay:app", name="replay", help="Score leads again.")
+app.command("leadhook.cli.evaluate:app", name="evaluate", help="Try another prompt or model on answered leads.")
 app.command("leadhook.cli.backlog:app", name="backlog", help="Leads that were eligible before leadhook came.")
 app.command("leadhook.cli.admission:pause_app", name="pause", help="Stop claiming leads.")
 app.command("leadhook.cli.admission:resume", name="resume", help="End a pause.")

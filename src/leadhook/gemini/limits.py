@@ -7,6 +7,8 @@ limit, and the most expensive lead takes two such steps.
 
 from typing import Final
 
+from leadhook.domain.spend import BYTES_A_CHARACTER, CallLimits
+
 STEPS: Final = 2
 MAX_CALLS_A_STEP: Final = 2
 
@@ -22,7 +24,26 @@ PROMPTS_CHARACTERS: Final = 100_000
 LEAD_CHARACTERS: Final = 12_000
 """Maximum for a rendered lead, fence included; longer text is cut and marked as cut."""
 
+TEMPLATE_CHARACTERS_A_TOKEN: Final = 3
+"""Of our own English; Google says about four."""
+SCHEMA_TOKENS: Final = 500
+"""More than the shape of an answer takes."""
+REPAIR_TOKENS: Final = 1_000
+"""More than it takes to say what was wrong with an answer; the answer itself goes back too."""
+
 
 def output_tokens_a_step() -> int:
     """Return the most output tokens one step can cost: thoughts and answers of both calls."""
     return OUTPUT_TOKENS_FIRST + OUTPUT_TOKENS_MORE_ROOM
+
+
+def call_limits() -> CallLimits:
+    """The same for what a lead may cost."""
+    return CallLimits(
+        calls=MAX_CALLS_A_STEP,
+        fixed_tokens=TEMPLATE_CHARACTERS // TEMPLATE_CHARACTERS_A_TOKEN + SCHEMA_TOKENS,
+        extra_tokens=OUTPUT_TOKENS_FIRST + REPAIR_TOKENS,
+        output_tokens=output_tokens_a_step(),
+        lead_bytes=BYTES_A_CHARACTER * LEAD_CHARACTERS,
+        prompts_bytes=BYTES_A_CHARACTER * PROMPTS_CHARACTERS,
+    )

@@ -30,6 +30,7 @@ from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.spend import ReservationTerms
 from leadhook.domain.status import Status
 from leadhook.observability.redaction import redactor
+from leadhook.store.evaluations import EvaluationCalls
 from leadhook.store.operators import OperatorCalls
 from leadhook.store.replays import ReplayCalls
 from leadhook.store.replies import to_batch
@@ -39,10 +40,10 @@ from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class Store(ReplayCalls, OperatorCalls):
+class Store(ReplayCalls, OperatorCalls, EvaluationCalls):
     """The functions `public.leadhook_*`. Every method raises `StoreError`, and nothing else, when it fails.
 
-    All of them may be repeated when their outcome is unknown.
+    All but `book_evaluation` may be repeated when their outcome is unknown.
     """
 
     def __init__(self, client: AsyncClient, timeout_s: float = TIMEOUT_S) -> None:

@@ -1,0 +1,134 @@
+-- Purpose: what `leadhook evaluate` reads and books; the evaluation itself runs in the command's own process.
+
+set local check_function_bodies = off;
+
+create or replace function leadhook.show_admission()
+returns jsonb
+language sql
+volatile
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  select jsonb_build_object(
+    'everything', s.everything,
+    'user_ids', s.user_ids,
+    'groups', s.lanes,
+    'left', (select coalesce(jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.left_usd)), '[]') from leadhook.budgets_left(clock_timestamp()) as b)
+  )
+  from leadhook.shut_gates(clock_timestamp()) as s
+$$;
+comment on function leadhook.show_admission() is
+  'What may not be bought now (everything: why nothing may; user_ids; groups spelt "user_id tag") and what is left of each budget.';
+revoke all on function leadhook.show_admission() from public, anon, authenticated;
+grant execute on function leadhook.show_admission() to service_role;
+
+create or replace function public.leadhook_evaluation_leads(
+  p_filter jsonb default '{}', p_after_lead text default '', p_lead_ids text[] default null
+)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_found record;
+  v_leads jsonb;
+  v_described jsonb := '{}';
+  v_keys jsonb := '[]';
+begin
+  if jsonb_typeof(p_filter) is distinct from 'object' or p_after_lead is null then
+    raise exception 'p_filter is an object, p_after_lead a text' using errcode = 'PT400';
+  end if;
+  if cardinality(p_lead_ids) not between 1 and 10 then
+    raise exception 'p_lead_ids names 1 to 10 leads' using errcode = 'PT400';
+  end if;
+  if p_lead_ids is null then
+    select m.lead_ids, m.last_lead into v_found from leadhook.match_leads(p_filter, p_after_lead) as m;
+  else
+    select p_lead_ids as lead_ids, null::text as last_lead into v_found;
+    v_described := (
+      select coalesce(jsonb_object_agg(d.lead_id, jsonb_build_object('lead', d.lead, 'prompts', d.prompts)), '{}')
+      from (
+        select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
+        from leadhook.jobs as j
+        where j.lead_id = any (p_lead_ids)
+      ) as a
+      cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d
+    );
+    v_keys := (select coalesce(jsonb_agg(to_jsonb(k)), '[]') from leadhook.healthy_keys() as k);
+  end if;
+  v_leads := (
+    with newest as materialized (
+      select distinct on (v.lead_id)
+        v.lead_id, v.run, v.score, v.should_contact, v.subject, v.model, v.prompt_version
+      from leadhook.verdicts as v
+      where v.lead_id = any (v_found.lead_ids)
+      order by v.lead_id, v.run desc
+    ),
+    usage as materialized (
+      select
+        t.lead_id, 1 as known, sum(t.calls) as calls, sum(t.input_tokens) as input_tokens, sum(t.cached_tokens) as cached_tokens,
+        sum(t.output_tokens) as output_tokens, sum(t.thinking_tokens) as thinking_tokens, sum(t.cost_usd) as cost_usd,
+        sum(t.model_ms) as model_ms
+      from leadhook.attempts as t
+      join newest as n on n.lead_id = t.lead_id and n.run = t.run
+      where t.lead_id = any (v_found.lead_ids) and t.calls > 0
+      group by t.lead_id
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'lead_id', j.lead_id,
+      'user_id', j.user_id,
+      'tag', j.tag,
+      'saved', to_jsonb(n) - '{lead_id,run}'::text[],
+      'saved_usage', coalesce(to_jsonb(u) - 'lead_id', '{}')
+    ) || coalesce(v_described -> j.lead_id, '{}') order by j.lead_id), '[]')
+    from leadhook.jobs as j
+    join newest as n using (lead_id)
+    left join usage as u using (lead_id)
+    where j.lead_id = any (v_found.lead_ids) and (p_lead_ids is null or v_described ? j.lead_id)
+  );
+  return jsonb_build_object(
+    'leads', v_leads, 'last_lead', v_found.last_lead, 'keys', v_keys, 'admission', leadhook.show_admission()
+  );
+end
+$$;
+comment on function public.leadhook_evaluation_leads(jsonb, text, text[]) is
+  'Answered leads for `leadhook evaluate`, by lead_id: the newest answer of each and what it cost. Either up to 250 of a filter (as a replay''s) behind '
+  'p_after_lead, with last_lead to go on from (null: these were the last), or those of p_lead_ids (at most 10) that are still there, with fields and '
+  'prompts as a claim hands them out, and the keys. admission: what may not be bought now. Changes nothing.';
+revoke all on function public.leadhook_evaluation_leads(jsonb, text, text[]) from public, anon, authenticated;
+grant execute on function public.leadhook_evaluation_leads(jsonb, text, text[]) to service_role;
+
+create or replace function public.leadhook_book_evaluation(p_costs jsonb default '[]')
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  if jsonb_typeof(p_costs) is distinct from 'array' then
+    raise exception 'p_costs is an array' using errcode = 'PT400';
+  end if;
+  if exists (
+    select from jsonb_array_elements(p_costs) as c (item)
+    where jsonb_typeof(c.item -> 'usd') is distinct from 'number' or (c.item ->> 'usd')::numeric not between 0 and 1000000
+  ) then
+    raise exception 'usd is a number from 0 to 1000000' using errcode = 'PT400';
+  end if;
+  perform leadhook.book_costs(p_costs, clock_timestamp());
+  return leadhook.show_admission();
+end
+$$;
+comment on function public.leadhook_book_evaluation(jsonb) is
+  'Adds what an evaluation spent, [{user_id, usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
+revoke all on function public.leadhook_book_evaluation(jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_book_evaluation(jsonb) to service_role;

@@ -1,0 +1,244 @@
+"""`leadhook evaluate`: shows the cost, asks, scores, and reports what would change."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from pydantic import ValidationError
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from leadhook.cli.asking import ask
+from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, in_utc
+from leadhook.cli.output import confirm, line, open_console, print_json, table
+from leadhook.command_error import MisuseError
+from leadhook.domain.forecast import Spending, forecast
+from leadhook.domain.results import Usage
+from leadhook.domain.spend import Price, Tariff, dollars
+from leadhook.evaluate.figures import Report, report
+from leadhook.evaluate.page import render, summary
+from leadhook.evaluate.results import OWNER_ALONE, Candidate, ResultsFile, read_results
+from leadhook.evaluate.scoring import Plan, Scoring, make_plan
+from leadhook.gemini import open_scorer
+from leadhook.gemini.limits import call_limits
+from leadhook.prices import read_prices
+from leadhook.settings import Settings, load_settings
+from leadhook.store import Store
+
+app = App(
+    name="evaluate",
+    help_epilogue=(
+        "Nothing is written to the leads. The cost is shown first and counts against the budgets; docs/evaluate.md has "
+        "more.\n\n"
+        "For example: leadhook evaluate --tag fintech --limit 200 --prompts-file new.toml --noise 20 --html report.html"
+    ),
+)
+
+SIGNALLED: Final = 128
+"""An exit code beyond it is a signal's."""
+SHOWN: Final = 20
+"""Leads in the table; --json and --html have all."""
+
+Score = Annotated[int | None, Parameter(validator=Number(gte=0, lte=100))]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which answered leads are scored again."""
+
+    user: ForUser = None
+    tag: ForTag = None
+    min_score: Annotated[Score, Parameter(help="Only leads whose saved score is at least this.")] = None
+    max_score: Annotated[Score, Parameter(help="Only leads whose saved score is at most this.")] = None
+    since: Annotated[datetime | None, Parameter(help="Only leads scored since then; UTC unless it names a zone.")] = (
+        None
+    )
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000), help="How many at most, by lead_id.")] = 100
+
+    def fields(self) -> dict[str, Any]:
+        """The filter as the database takes it."""
+        since = in_utc(self.since)
+        found = {
+            "user_id": self.user and str(self.user),
+            "tag": self.tag,
+            "score_min": self.min_score,
+            "score_max": self.max_score,
+            "since": since and since.isoformat(),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What is done, and where it goes."""
+
+    results: Annotated[
+        Path, Parameter(help="Every score that is bought is appended to this file; a second run buys none of them.")
+    ] = Path("evaluation.jsonl")
+    html: Annotated[Path | None, Parameter(help="Write the report with charts to this file.")] = None
+    as_json: AsJson = False
+    dry_run: DryRun = False
+    yes: Yes = False
+
+
+ALL: Final = Selection()
+AS_EVER: Final = Output()
+
+
+@app.default
+def evaluate(
+    *,
+    prompts_file: Annotated[
+        Path | None,
+        Parameter(help="A TOML file with wildnet_data, scoring_criteria_and_icp or message_prompt."),
+    ] = None,
+    model: Annotated[str | None, Parameter(help="Another model; else GEMINI_MODEL.")] = None,
+    noise: Annotated[
+        int, Parameter(validator=Number(gte=0, lte=1000), help="Score this many of the leads twice, as a baseline.")
+    ] = 0,
+    selection: Selection = ALL,
+    output: Output = AS_EVER,
+) -> int:
+    """Score answered leads again with another prompt or model, and report what would change.
+
+    Nothing is written to the leads. Texts that --prompts-file leaves out are those of each lead's prompts row. The cost
+    is shown first and counts against the budgets; pauses hold. Ctrl-C keeps what was bought: the same command goes on
+    from there. Exit 1: leads are missing or failed. docs/evaluate.md explains the report.
+
+    For example: `leadhook evaluate --tag fintech --limit 200 --prompts-file new.toml --noise 20 --html report.html`
+    """
+    settings = load_settings()
+    candidate = _read_candidate(prompts_file, model or settings.gemini_model)
+    price = read_prices(settings.gemini_price_file).price_of(candidate.model)
+    before = read_results(output.results)
+    before.check(candidate, output.results)
+    plan = ask(
+        settings,
+        lambda store: make_plan(store, selection.fields(), limit=selection.limit, noise=noise, results=before),
+    )
+    cost = _forecast(plan, price)
+    words = f"{plan.purchases:,} scores of {len(plan.leads):,} leads with {candidate.model}, {_cost(cost)}"
+    if output.dry_run:
+        _show_dry_run(plan, cost, words, as_json=output.as_json)
+        return 0
+    if plan.purchases and not output.yes:
+        confirm(f"Buy {words}?", "--yes buys them; --dry-run only counts.")
+    file = ResultsFile.open(output.results, candidate)
+    try:
+        run = _buy(settings, plan, file, Tariff(price, call_limits()) if price else None)
+        found = report(candidate, file.results, [lead.lead_id for lead in plan.leads])
+    finally:
+        file.close()
+    _show(found, output)
+    _explain_rest(run, found, output.results)
+    if run.interrupted_by is not None:
+        return SIGNALLED + run.interrupted_by
+    return 1 if found.missing or found.failures else 0
+
+
+def _read_candidate(file: Path | None, model: str) -> Candidate:
+    if file is None:
+        return Candidate(model=model)
+    try:
+        texts = tomllib.loads(file.read_text(encoding="utf-8"))
+        return Candidate.model_validate({**texts, "model": model}, strict=True)
+    except OSError as error:
+        raise MisuseError(f"{file} can't be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MisuseError(f"{file} is not a TOML file in UTF-8: {error}") from None
+    except ValidationError as error:
+        names = ", ".join(str(item["loc"][0]) for item in error.errors())
+        raise MisuseError(
+            f"{file}: {names}: the file may have wildnet_data, scoring_criteria_and_icp and message_prompt, as texts"
+        ) from None
+
+
+def _forecast(plan: Plan, price: Price | None) -> float | None:
+    """From what the same leads cost before, at the candidate's price; None where either is not known."""
+    history = sum((lead.saved_usage for lead in plan.leads if lead.lead_id in plan.to_score), Spending())
+    if not history.known:
+        history = sum((lead.saved_usage for lead in plan.leads), Spending())
+    expected = forecast(plan.purchases, history, Spending()) if plan.purchases else Spending()
+    if price is None or expected is None:
+        return None
+    return price.cost(Usage(**{name: round(getattr(expected, name)) for name in Usage.model_fields}))
+
+
+def _cost(usd: float | None) -> str:
+    return "cost unknown" if usd is None else f"about {dollars(usd)}"
+
+
+def _show_dry_run(plan: Plan, cost: float | None, words: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"dry_run": True, "leads": len(plan.leads), "purchases": plan.purchases, "forecast_usd": cost})
+    else:
+        line(open_console(), f"would buy {words}; nothing was bought")
+
+
+def _buy(settings: Settings, plan: Plan, file: ResultsFile, tariff: Tariff | None) -> Scoring:
+    columns = (TextColumn("scored"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = open_console(to_stderr=True)
+
+    async def run(store: Store, bar: Progress) -> Scoring:
+        task = bar.add_task("", total=plan.purchases)
+        async with open_scorer(model=file.candidate.model, base_url=settings.gemini_base_url) as scorer:
+            scoring = Scoring(store, scorer, tariff, file, lambda: bar.advance(task))
+            await scoring.run(plan)
+        return scoring
+
+    with Progress(*columns, console=console, disable=not (console.is_terminal and plan.purchases)) as bar:
+        return ask(settings, lambda store: run(store, bar))
+
+
+def _show(found: Report, output: Output) -> None:
+    if output.html is not None:
+        _write_page(output.html, render(found))
+    if output.as_json:
+        print_json(found.model_dump(mode="json"))
+        return
+    console = open_console()
+    for name, words in summary(found):
+        line(console, f"{name:21} {words}")
+    if found.results:
+        table(console, ("lead", "old", "new", "shift", "old subject", "new subject"), _rows(found))
+    if len(found.results) > SHOWN:
+        line(console, f"These are {SHOWN} of {len(found.results):,} leads; --html and --json have all.")
+
+
+def _rows(found: Report) -> list[tuple[str, ...]]:
+    return [
+        (one.lead_id, f"{one.old_score}", f"{one.new_score}", f"{one.shift:+}", one.old_subject, one.new_subject or "")
+        for one in found.results[:SHOWN]
+    ]
+
+
+def _write_page(path: Path, text: str) -> None:
+    """For its owner alone: it names leads."""
+    try:
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ALONE), "w", encoding="utf-8"
+        ) as file:
+            os.fchmod(file.fileno(), OWNER_ALONE)
+            file.write(text)
+    except OSError as error:
+        raise MisuseError(f"{path} can't be written: {error.strerror}") from None
+
+
+def _explain_rest(run: Scoring, found: Report, results: Path) -> None:
+    console = open_console(to_stderr=True)
+    if run.halted:
+        line(console, f"Stopped: {run.halted}")
+    elif run.blocked:
+        line(
+            console, f"{len(run.blocked):,} leads were not scored: they are paused, or a budget is too small for them."
+        )
+    for lead_id, reason in list(run.unreadable.items())[:SHOWN]:
+        line(console, f"{lead_id} was not scored: {reason}")
+    if found.missing:
+        line(console, f"{found.missing:,} leads have no new score yet; the same command goes on with {results}.")

@@ -1,0 +1,54 @@
+"""The calls of `leadhook evaluate`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, Field, ValidationError
+
+from leadhook.domain.evaluation import Admission, AnsweredPage, LeadsToScore, LeadToScore
+from leadhook.domain.job import ApiKey
+from leadhook.domain.lead import Lead
+from leadhook.store.columns import UnreadableColumnError, read_columns
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+class _Leads(BaseModel):
+    leads: list[dict[str, Any]] = Field(default_factory=list)
+    keys: tuple[ApiKey, ...] = ()
+    admission: Admission
+
+
+class EvaluationCalls(ABC):
+    """What `Store` offers for evaluations."""
+
+    @abstractmethod
+    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply: ...
+
+    async def answered_leads(self, fields: Mapping[str, Any], after_lead: str) -> AnsweredPage:
+        """Up to 250 answered leads of a filter, behind this lead."""
+        parameters = {"p_filter": dict(fields), "p_after_lead": after_lead}
+        return await self._ask("leadhook_evaluation_leads", AnsweredPage, parameters)
+
+    async def leads_to_score(self, lead_ids: Sequence[str]) -> LeadsToScore:
+        """These leads, at most 10, with their fields; those that were deleted meanwhile are left out."""
+        reply = await self._ask("leadhook_evaluation_leads", _Leads, {"p_lead_ids": list(lead_ids)})
+        leads = tuple(_to_lead(lead) for lead in reply.leads)
+        return LeadsToScore(leads=leads, keys=reply.keys, admission=reply.admission)
+
+    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> Admission:
+        """Add these dollars of these users to the day. Unlike the others, this call counts each time."""
+        items = [{"user_id": None if user is None else str(user), "usd": usd} for user, usd in costs]
+        return await self._ask("leadhook_book_evaluation", Admission, {"p_costs": items})
+
+
+def _to_lead(fields: Mapping[str, Any]) -> LeadToScore:
+    try:
+        lead, unreadable = Lead.model_validate(read_columns(fields["lead"])), None
+    except UnreadableColumnError as error:
+        lead, unreadable = Lead(lead_id=fields["lead_id"]), error.reason
+    except ValidationError:
+        lead, unreadable = Lead(lead_id=fields["lead_id"]), "the lead's row can't be read"
+    return LeadToScore.model_validate({**fields, "lead": lead, "unreadable": unreadable})

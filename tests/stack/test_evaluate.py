@@ -1,0 +1,203 @@
+"""`leadhook evaluate` as an operator runs it: the command, gateway, PostgREST, Postgres and Gemini's wire format."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import anyio
+import pytest
+from tests.stack.google import SECRET, Google, standing_in
+
+from leadhook.domain.job import Result, Timings
+from leadhook.domain.results import Checkpoint, Message, Score, Usage
+from leadhook.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.conftest import Supabase
+
+    from leadhook.store import Store
+
+USER = "00000000-0000-4000-8000-000000000001"
+LEADS = 24
+NEVER = 999
+
+
+class Operator:
+    """A terminal in a directory of its own."""
+
+    def __init__(self, supabase: Supabase, google: Google, directory: Path) -> None:
+        self.supabase = supabase
+        self.google = google
+        self.results = directory / "evaluation.jsonl"
+        self._directory = directory
+
+    async def evaluate(self, *arguments: str, interrupt_after: int = NEVER) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of `leadhook evaluate`; SIGINT once so many scores were bought."""
+        env = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "SUPABASE_URL": self.supabase.url,
+            "SUPABASE_SECRET_KEY": self.supabase.secret_key,
+            "GEMINI_BASE_URL": self.google.url,
+        }
+        command = [sys.executable, "-m", "leadhook", "evaluate", *arguments]
+        process = await anyio.open_process(command, cwd=self._directory, env=env)
+        said = {"out": b"", "err": b""}
+
+        async def read(name: str, stream: Any) -> None:
+            async for chunk in stream:
+                said[name] += chunk
+
+        with anyio.fail_after(120):
+            async with process, anyio.create_task_group() as group:
+                group.start_soon(read, "out", process.stdout)
+                group.start_soon(read, "err", process.stderr)
+                while process.returncode is None and interrupt_after != NEVER:
+                    if len(self.bought()) >= interrupt_after:
+                        process.send_signal(signal.SIGINT)
+                        break
+                    await anyio.sleep(0.02)
+                await process.wait()
+        return process.returncode or 0, said["out"].decode(), said["err"].decode()
+
+    def bought(self) -> list[dict[str, Any]]:
+        """The scores in the file; the line that is being written aside."""
+        text = self.results.read_text() if self.results.exists() else ""
+        lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [line["scored"] for line in lines if "scored" in line]
+
+    def value(self, query: str) -> Any:
+        """One value of the database."""
+        with self.supabase.database.connect() as owner:
+            row = owner.execute(query.encode()).fetchone()
+        return row[0] if row else None
+
+    @property
+    def spent(self) -> float:
+        """Dollars of today."""
+        return float(self.value("select coalesce(sum(spent_usd), 0) from leadhook.costs"))
+
+
+async def answer(store: Store) -> None:
+    """What a service that scores every lead 30 leaves behind."""
+    score = Score(score=30, response="So so", should_contact=False)
+    paid = Checkpoint(
+        prompt_version="p",
+        input_version="i",
+        model="m",
+        score=score,
+        message=Message(subject="ineligible", message="ineligible"),
+    )
+    batch = await store.claim(
+        worker="w", token=uuid4(), limit=50, slow_limit=0, cursor=None, hints=[], cause="ring"
+    )  # fmt: skip
+    results = [
+        Result(
+            lead_id=lead.lead_id,
+            fence=lead.fence,
+            paid=paid,
+            key_fingerprint=None,
+            usage=Usage(calls=1, input_tokens=1000, output_tokens=200),
+            timing=Timings(model_ms=700),
+        )
+        for lead in batch.leads
+    ]
+    await store.save("w", results)
+
+
+@pytest.fixture
+async def operator(wired_supabase: Supabase, tmp_path: Path) -> AsyncIterator[Operator]:
+    """Leads that were answered before, whose score rises above 50 with the company's criteria."""
+    with wired_supabase.database.connect() as owner:
+        owner.execute("insert into gemini_api (api_key) values (%s)", [SECRET])
+        owner.execute(
+            "insert into all_leads (lead_id, user_id, tag, scrapped)"
+            " select 'lead-' || lpad(n::text, 2, '0'), %s, 't', true from generate_series(1, %s) n",
+            [USER, LEADS],
+        )
+        owner.execute(
+            "insert into lead_details (lead_id, name, title, company_name, bio)"
+            " select lead_id, 'Jane <b>Doe', 'CTO', 'Acme Pumps', 'Twenty years of pumps.' from all_leads"
+        )
+        owner.execute("insert into prompts (user_id, tag, message_prompt) values (%s, 't', 'Be kind.')", [USER])
+    async with open_store(wired_supabase.url, wired_supabase.secret_key) as store:
+        await answer(store)
+    async with standing_in() as google:
+        yield Operator(wired_supabase, google, tmp_path)
+
+
+async def test_a_prompt_is_evaluated(operator: Operator, tmp_path: Path) -> None:
+    """Counted, bought once, booked, and reported three ways; nothing of the leads changes."""
+    (tmp_path / "new.toml").write_text('scoring_criteria_and_icp = "Technical founders of companies with pumps"')
+    arguments = ("--limit", "5", "--noise", "2", "--prompts-file", "new.toml")
+    code, out, _ = await operator.evaluate(*arguments, "--dry-run")
+    assert code == 0
+    assert out.startswith("would buy 7 scores of 5 leads with gemini-3.5-flash-lite, about $0.00")
+    assert (await operator.google.calls(), operator.results.exists()) == ([], False)
+
+    code, _, err = await operator.evaluate(*arguments)
+    assert (code, "--yes" in err, await operator.google.calls()) == (2, True, [])
+
+    code, out, err = await operator.evaluate(*arguments, "--yes", "--json", "--html", "report.html")
+    found = json.loads(out)
+    assert (code, err, found["compared"], found["up"], found["noise"]["leads"]) == (0, "", 5, 5, 2)
+    assert [one["old_subject"] for one in found["results"]] == ["ineligible"] * 5
+    assert operator.spent == pytest.approx(found["spent"]["total_usd"])
+    assert len(await operator.google.calls()) == 12  # 5 scores, 5 messages, 2 scores again
+    assert "Technical founders" in json.dumps(await operator.google.body(1))
+    assert operator.value("select count(*) from llm_response where score = 30") == LEADS
+
+    code, out, _ = await operator.evaluate(*arguments)
+    assert (code, "cross 50 upwards      5" in out) == (0, True)
+    assert len(await operator.google.calls()) == 12
+
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "<b>Doe" not in page
+
+
+async def test_ctrl_c_keeps_what_was_bought_and_the_next_run_buys_the_rest(operator: Operator) -> None:
+    """Each lead's score and message are bought once, and booked once."""
+    await operator.google.order(latency_ms=200)
+    code, out, err = await operator.evaluate("--yes", "--json", interrupt_after=3)
+    first = json.loads(out)
+    assert code == 130
+    assert 3 <= first["compared"] < LEADS
+    assert first["failures"] == []
+    assert f"{first['missing']} leads have no new score yet; the same command goes on" in err
+    assert operator.spent == pytest.approx(first["spent"]["total_usd"])
+
+    code, out, _ = await operator.evaluate("--yes", "--json")
+    found = json.loads(out)
+    assert (code, found["compared"], found["missing"]) == (0, LEADS, 0)
+    assert sorted(one["lead_id"] for one in operator.bought()) == [f"lead-{n:02}" for n in range(1, LEADS + 1)]
+    steps = [call["step"] for call in await operator.google.calls()]
+    contacted = sum(one["new_score"] >= 50 for one in found["results"])
+    assert (steps.count("score"), steps.count("message")) == (LEADS, contacted)
+    assert operator.spent == pytest.approx(found["spent"]["total_usd"])
+
+
+async def test_a_budget_and_a_pause_stop_it(operator: Operator) -> None:
+    """Nothing is begun that could cost more than is left; a pause stops all."""
+    async with open_store(operator.supabase.url, operator.supabase.secret_key) as store:
+        await store._call("leadhook_set_budget", {"p_user_id": USER, "p_daily_usd": 0.037, "p_actor": "ann"})
+        code, out, err = await operator.evaluate("--yes", "--json")
+        found = json.loads(out)
+        assert code == 1
+        assert 0 < found["compared"] < LEADS
+        assert operator.spent <= 0.037
+        assert f"{found['missing']} leads were not scored: they are paused, or a budget is too small for them." in err
+
+        await store._call("leadhook_pause", {"p_actor": "ann"})
+        calls = len(await operator.google.calls())
+        code, _, err = await operator.evaluate("--yes", "--json")
+        assert (code, len(await operator.google.calls())) == (1, calls)
+        assert err.startswith("Stopped: All leads are paused; `leadhook resume` ends the pause.")
