@@ -255,7 +255,7 @@ class Row(NamedTuple):
 
 
 COMMANDS_TABLE: Final = (
-    Row("GEMINI_API_KEY", "", "For the local stack: a Gemini key, with which the real Gemini answers; it costs money."),
+    Row("GEMINI_API_KEY", "", "For the local stack: a Gemini key. With it the real Gemini answers, which costs money."),
     Row(
         "GEMINI_STANDIN_LATENCY_MS",
         "0",

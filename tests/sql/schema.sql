@@ -3482,6 +3482,22 @@ $$;
 
 COMMENT ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'Makes ready, or with p_hold held, the eligible ones of these leads that are unknown, waiting or done; registers the others as waiting.';
 
+CREATE FUNCTION leadhook.show_admission() RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  select jsonb_build_object(
+    'everything', s.everything,
+    'user_ids', s.user_ids,
+    'groups', s.lanes,
+    'left', (select coalesce(jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.left_usd)), '[]') from leadhook.budgets_left(clock_timestamp()) as b)
+  )
+  from leadhook.shut_gates(clock_timestamp()) as s
+$$;
+
+COMMENT ON FUNCTION leadhook.show_admission() IS 'What may not be bought now (everything: why nothing may; user_ids; groups spelt "user_id tag") and what is left of each budget.';
+
 CREATE FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4365,6 +4381,30 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_lanes has them, the size of what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
 
+CREATE FUNCTION public.leadhook_book_evaluation(p_costs jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  if jsonb_typeof(p_costs) is distinct from 'array' then
+    raise exception 'p_costs is an array' using errcode = 'PT400';
+  end if;
+  if exists (
+    select from jsonb_array_elements(p_costs) as c (item)
+    where jsonb_typeof(c.item -> 'usd') is distinct from 'number' or (c.item ->> 'usd')::numeric not between 0 and 1000000
+  ) then
+    raise exception 'usd is a number from 0 to 1000000' using errcode = 'PT400';
+  end if;
+  perform leadhook.book_costs(p_costs, clock_timestamp());
+  return leadhook.show_admission();
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) IS 'Adds what an evaluation spent, [{user_id, usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
+
 CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_cause text DEFAULT 'due'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4412,6 +4452,80 @@ end
 $_$;
 
 COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+
+CREATE FUNCTION public.leadhook_evaluation_leads(p_filter jsonb DEFAULT '{}'::jsonb, p_after_lead text DEFAULT ''::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_found record;
+  v_leads jsonb;
+  v_described jsonb := '{}';
+  v_keys jsonb := '[]';
+begin
+  if jsonb_typeof(p_filter) is distinct from 'object' or p_after_lead is null then
+    raise exception 'p_filter is an object, p_after_lead a text' using errcode = 'PT400';
+  end if;
+  if cardinality(p_lead_ids) not between 1 and 10 then
+    raise exception 'p_lead_ids names 1 to 10 leads' using errcode = 'PT400';
+  end if;
+  if p_lead_ids is null then
+    select m.lead_ids, m.last_lead into v_found from leadhook.match_leads(p_filter, p_after_lead) as m;
+  else
+    select p_lead_ids as lead_ids, null::text as last_lead into v_found;
+    v_described := (
+      select coalesce(jsonb_object_agg(d.lead_id, jsonb_build_object('lead', d.lead, 'prompts', d.prompts)), '{}')
+      from (
+        select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
+        from leadhook.jobs as j
+        where j.lead_id = any (p_lead_ids)
+      ) as a
+      cross join lateral leadhook.describe_leads(a.lead_ids, a.user_ids, a.tags) as d
+    );
+    v_keys := (select coalesce(jsonb_agg(to_jsonb(k)), '[]') from leadhook.healthy_keys() as k);
+  end if;
+  v_leads := (
+    with newest as materialized (
+      select distinct on (v.lead_id)
+        v.lead_id, v.run, v.score, v.should_contact, v.subject, v.model, v.prompt_version
+      from leadhook.verdicts as v
+      where v.lead_id = any (v_found.lead_ids)
+      order by v.lead_id, v.run desc
+    ),
+    usage as materialized (
+      select
+        t.lead_id, 1 as known, sum(t.calls) as calls, sum(t.input_tokens) as input_tokens, sum(t.cached_tokens) as cached_tokens,
+        sum(t.output_tokens) as output_tokens, sum(t.thinking_tokens) as thinking_tokens, sum(t.cost_usd) as cost_usd,
+        sum(t.model_ms) as model_ms
+      from leadhook.attempts as t
+      join newest as n on n.lead_id = t.lead_id and n.run = t.run
+      where t.lead_id = any (v_found.lead_ids) and t.calls > 0
+      group by t.lead_id
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'lead_id', j.lead_id,
+      'user_id', j.user_id,
+      'tag', j.tag,
+      'saved', to_jsonb(n) - '{lead_id,run}'::text[],
+      'saved_usage', coalesce(to_jsonb(u) - 'lead_id', '{}')
+    ) || coalesce(v_described -> j.lead_id, '{}') order by j.lead_id), '[]')
+    from leadhook.jobs as j
+    join newest as n using (lead_id)
+    left join usage as u using (lead_id)
+    where j.lead_id = any (v_found.lead_ids) and (p_lead_ids is null or v_described ? j.lead_id)
+  );
+  return jsonb_build_object(
+    'leads', v_leads, 'last_lead', v_found.last_lead, 'keys', v_keys, 'admission', leadhook.show_admission()
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) IS 'Answered leads for `leadhook evaluate`, by lead_id: the newest answer of each and what it cost. Either up to 250 of a filter (as a replay''s) behind p_after_lead, with last_lead to go on from (null: these were the last), or those of p_lead_ids (at most 10) that are still there, with fields and prompts as a claim hands them out, and the keys. admission: what may not be bought now. Changes nothing.';
 
 CREATE FUNCTION public.leadhook_explain(p_lead_id text) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -6072,6 +6186,9 @@ GRANT ALL ON FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, O
 REVOKE ALL ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.show_admission() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.show_admission() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) TO service_role;
 
@@ -6140,8 +6257,14 @@ GRANT ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_
 REVOKE ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_explain(p_lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_explain(p_lead_id text) TO service_role;

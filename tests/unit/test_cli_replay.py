@@ -194,7 +194,7 @@ def test_what_keeps_leads_back_is_said_while_a_replay_is_followed(leadhook: Run,
     store.statuses = [FINISHED.model_copy(update={"progress": {"waiting": 1}}), FINISHED]
     code, out, _ = leadhook("replay", "follow", "7")
     assert (code, ("database",) in store.asked) == (0, True)
-    assert "No service has claimed or swept here yet" in out
+    assert "`leadhook serve`" in out
 
 
 def test_stop_of_a_finished_replay_says_that_nothing_was_changed(leadhook: Run, store: _FakeStore) -> None:
