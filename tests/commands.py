@@ -13,7 +13,7 @@ from cyclopts import App
 from leadhook import cli
 from leadhook.cli import asking
 from leadhook.settings import Settings
-from leadhook.store import Store
+from leadhook.store import SupabaseStore
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
@@ -59,7 +59,7 @@ def use_store(monkeypatch: pytest.MonkeyPatch, store: object) -> None:
     monkeypatch.setattr(asking, "open_store", open_store)
 
 
-class SqlStore(Store):
+class SqlStore(SupabaseStore):
     """A store that calls the functions over a test's own connection, as `service_role`."""
 
     def __init__(self, db: "Sql") -> None:

@@ -39,11 +39,11 @@ from leadhook.web.readiness import Readiness
 from leadhook.web.ring_sum import RingSum
 from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
-from leadhook.web.state import State
+from leadhook.web.state import AppState
 
 if TYPE_CHECKING:
     from leadhook.engine import Engine
-    from leadhook.store import Store
+    from leadhook.store import SupabaseStore
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> Starlette:
     price = read_prices(settings.gemini_price_file).price_of(settings.gemini_model)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         ring_sum = RingSum()
         async with logging_to_the_end(ring_sum):
             with reporting_a_failed_start() as started:
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> Starlette:
 
 
 @asynccontextmanager
-async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -> AsyncIterator[State]:
+async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -> AsyncIterator[AppState]:
     # Imported only now, as they take seconds: wrong settings are to be told at once.
     from leadhook.engine import Engine, EngineContext
     from leadhook.gemini import open_scorer
@@ -141,9 +141,11 @@ def __getattr__(name: str) -> Starlette:
     return app
 
 
-def _state(settings: Settings, engine: "Engine", store: "Store", ring_sum: RingSum, no_metrics: str | None) -> State:
+def _state(
+    settings: Settings, engine: "Engine", store: "SupabaseStore", ring_sum: RingSum, no_metrics: str | None
+) -> AppState:
     warnings = [*advice.warnings(settings), *([no_metrics] if no_metrics else [])]
-    return State(
+    return AppState(
         bell=engine,
         processor=engine,
         replayer=store,

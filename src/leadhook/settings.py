@@ -246,7 +246,7 @@ class Settings(BaseModel):
         return self.otel_exporter_otlp_logs_endpoint or f"{self.otel_exporter_otlp_endpoint}/v1/logs"
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """One row of the settings table."""
 
     name: str
@@ -255,13 +255,15 @@ class Row(NamedTuple):
 
 
 COMMANDS_TABLE: Final = (
-    Row("GEMINI_API_KEY", "", "For the local stack: a Gemini key. With it the real Gemini answers, which costs money."),
-    Row(
+    SettingRow(
+        "GEMINI_API_KEY", "", "For the local stack: a Gemini key. With it the real Gemini answers, which costs money."
+    ),
+    SettingRow(
         "GEMINI_STANDIN_LATENCY_MS",
         "0",
         "For the local stack: latency of the Gemini stand-in in milliseconds, e.g. `300-900`.",
     ),
-    Row("LEADHOOK_STACK_DIR", "", "For the local stack: directory for its programs, instead of beside Python."),
+    SettingRow("LEADHOOK_STACK_DIR", "", "For the local stack: directory for its programs, instead of beside Python."),
 )
 """Settings that only commands read, never the service."""
 
@@ -315,10 +317,10 @@ def _lookup(env: Mapping[str, str], field: str) -> str:
     return next((text for name in names if (text := env.get(name, "").strip())), "")
 
 
-def settings_table() -> list[Row]:
+def settings_table() -> list[SettingRow]:
     """Return every setting with its default and description, in class order."""
     return [
-        Row(name.upper(), _shown_default(field.get_default()), (field.description or "").replace("\n", " "))
+        SettingRow(name.upper(), _shown_default(field.get_default()), (field.description or "").replace("\n", " "))
         for name, field in Settings.model_fields.items()
     ]
 

@@ -32,7 +32,7 @@ from leadhook.web.readiness import Readiness
 from leadhook.web.ring_sum import RingSum
 from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
-from leadhook.web.state import State
+from leadhook.web.state import AppState
 
 T = TypeVar("T")
 
@@ -161,7 +161,7 @@ class Service:
     site: Starlette
     engine: FakeEngine
     store: FakeStore
-    state: State
+    state: AppState
     client: httpx.AsyncClient
 
     async def ring(self, body: dict[str, Any] | bytes, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -172,9 +172,9 @@ class Service:
         )
 
 
-def new_state(engine: FakeEngine, store: FakeStore) -> State:
+def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
     """What the application's lifespan yields."""
-    return State(
+    return AppState(
         bell=engine,
         processor=engine,
         replayer=store,
@@ -192,11 +192,11 @@ def new_state(engine: FakeEngine, store: FakeStore) -> State:
     )
 
 
-def new_site(state: State) -> Starlette:
+def new_site(state: AppState) -> Starlette:
     """The real one, with this state."""
 
     @asynccontextmanager
-    async def lifespan(_site: Starlette) -> AsyncIterator[State]:
+    async def lifespan(_site: Starlette) -> AsyncIterator[AppState]:
         yield state
 
     return build_site(lifespan)

@@ -8,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 
 from leadhook.web.site import build_site
-from leadhook.web.state import State
+from leadhook.web.state import AppState
 
 from .conftest import ADMIN, FakeEngine, FakeStore, new_state
 
@@ -22,7 +22,7 @@ async def browsing(*origins: str) -> AsyncIterator[httpx.AsyncClient]:
     state = new_state(FakeEngine(), FakeStore())
 
     @asynccontextmanager
-    async def lifespan(_site: Starlette) -> AsyncIterator[State]:
+    async def lifespan(_site: Starlette) -> AsyncIterator[AppState]:
         yield state
 
     site = build_site(lifespan, cors_origins=origins)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Supabase
 
-    from leadhook.store import Store
+    from leadhook.store import SupabaseStore
 
 USER = "00000000-0000-4000-8000-000000000001"
 LEADS = 24
@@ -86,7 +86,7 @@ class Operator:
         return float(self.value("select coalesce(sum(spent_usd), 0) from leadhook.costs"))
 
 
-async def answer(store: Store) -> None:
+async def answer(store: SupabaseStore) -> None:
     """What a service that scores every lead 30 leaves behind."""
     score = Score(score=30, response="So so", should_contact=False)
     paid = Checkpoint(

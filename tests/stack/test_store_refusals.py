@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from leadhook.store import Store, StoreError, open_store
+from leadhook.store import StoreError, SupabaseStore, open_store
 
 if TYPE_CHECKING:
     from tests.conftest import Supabase
@@ -19,7 +19,7 @@ async def refusal(url: str, key: str) -> StoreError:
         return await refused_claim(store)
 
 
-async def refused_claim(store: Store, *, limit: int = 1) -> StoreError:
+async def refused_claim(store: SupabaseStore, *, limit: int = 1) -> StoreError:
     """A claim that can't succeed."""
     with pytest.raises(StoreError) as caught:
         await store.claim(worker="w", token=uuid4(), limit=limit, slow_limit=1, cursor=None, hints=[], cause="start")

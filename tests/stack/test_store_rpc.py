@@ -9,7 +9,7 @@ import pytest
 
 from leadhook.domain.job import Batch, ClaimedLead, LeaseRef, ParkedKey, Release, Renewal, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
-from leadhook.store import Store, open_store
+from leadhook.store import SupabaseStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ USER = "00000000-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
-async def store(wired_supabase: Supabase) -> AsyncIterator[Store]:
+async def store(wired_supabase: Supabase) -> AsyncIterator[SupabaseStore]:
     """Three eligible leads, one of them awkward, and a key."""
     with wired_supabase.database.connect() as owner:
         owner.execute("insert into gemini_api (api_key) values ('visibly-fake-gemini-key')")
@@ -37,7 +37,7 @@ async def store(wired_supabase: Supabase) -> AsyncIterator[Store]:
         yield store
 
 
-async def claim(store: Store, token: UUID | None = None) -> Batch:
+async def claim(store: SupabaseStore, token: UUID | None = None) -> Batch:
     """As many as there are."""
     return await store.claim(
         worker="w", token=token or uuid4(), limit=50, slow_limit=37, cursor=None, hints=[], cause="ring"
@@ -86,7 +86,7 @@ def leases(batch: Batch) -> list[LeaseRef]:
     return [LeaseRef(lead_id=lead.lead_id, fence=lead.fence) for lead in batch.leads]
 
 
-async def test_claim_brings_all_that_a_judgement_needs(store: Store) -> None:
+async def test_claim_brings_all_that_a_judgement_needs(store: SupabaseStore) -> None:
     """Leads, their one prompts row, keys, and the times."""
     batch = await claim(store)
     assert {lead.lead_id for lead in batch.leads} == {'"a"/b\'c', "emoji 😀", "plain"}
@@ -99,14 +99,14 @@ async def test_claim_brings_all_that_a_judgement_needs(store: Store) -> None:
     assert batch.cursor is not None
 
 
-async def test_same_token_returns_the_same_leases(store: Store) -> None:
+async def test_same_token_returns_the_same_leases(store: SupabaseStore) -> None:
     """A claim whose reply was lost loses nothing."""
     token = uuid4()
     assert leases(await claim(store, token)) == leases(await claim(store, token)) != []
     assert (await claim(store)).leads == ()
 
 
-async def test_result_is_written_once(store: Store, wired_supabase: Supabase) -> None:
+async def test_result_is_written_once(store: SupabaseStore, wired_supabase: Supabase) -> None:
     """Text that Postgres can't hold is cleaned; the repeated save says the same; a zombie is refused."""
     batch = await claim(store)
     saved = await store.save("w", [result(lease, "A\x00B\ud800") for lease in leases(batch)])
@@ -121,7 +121,7 @@ async def test_result_is_written_once(store: Store, wired_supabase: Supabase) ->
         assert owner.execute("select count(*) from lead_details where sent_to_llm").fetchone() == (3,)
 
 
-async def test_paid_answer_travels_with_renewal_and_release(store: Store) -> None:
+async def test_paid_answer_travels_with_renewal_and_release(store: SupabaseStore) -> None:
     """The next lease has it."""
     first, second, third = (await claim(store)).leads
     renewed = await store.renew("w", [Renewal(lead_id=first.lead_id, fence=first.fence, paid=paid("renewed"))])
@@ -132,7 +132,7 @@ async def test_paid_answer_travels_with_renewal_and_release(store: Store) -> Non
     assert answers == {first.lead_id: "renewed", second.lead_id: "released", third.lead_id: None}
 
 
-async def test_parked_key_hands_nothing_out_until_it_returns(store: Store) -> None:
+async def test_parked_key_hands_nothing_out_until_it_returns(store: SupabaseStore) -> None:
     """The list of releases may be empty."""
     batch = await claim(store)
     fingerprint = batch.keys[0].fingerprint
@@ -146,7 +146,7 @@ async def test_parked_key_hands_nothing_out_until_it_returns(store: Store) -> No
     assert status.keys.next_return_at is not None
 
 
-async def test_sweep_walks_its_round_to_the_end(store: Store) -> None:
+async def test_sweep_walks_its_round_to_the_end(store: SupabaseStore) -> None:
     """Slice by slice."""
     for _ in range(50):
         piece = await store.sweep("w")
@@ -156,7 +156,7 @@ async def test_sweep_walks_its_round_to_the_end(store: Store) -> None:
     pytest.fail("no round is that long")
 
 
-async def test_replay_tells_each_lead_apart(store: Store) -> None:
+async def test_replay_tells_each_lead_apart(store: SupabaseStore) -> None:
     """Queued for the one that is done, unknown for the one that nobody has."""
     batch = await claim(store)
     await store.save("w", [result(lease) for lease in leases(batch)])
@@ -167,7 +167,7 @@ async def test_replay_tells_each_lead_apart(store: Store) -> None:
     assert [(lead.lead_id, lead.slow, lead.run) for lead in (await claim(store)).leads] == [("plain", True, 2)]
 
 
-async def test_status_tells_what_is_installed(store: Store) -> None:
+async def test_status_tells_what_is_installed(store: SupabaseStore) -> None:
     """For /ready."""
     status = await store.status()
     assert status.ring.url_set

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from leadhook.local.demo.report import faults, show_answers, show_last, show_summary, show_table
-from leadhook.local.demo.results import Row
+from leadhook.local.demo.results import DemoRow
 from leadhook.local.demo.standin import Counted
 
-ADA = Row(
+ADA = DemoRow(
     lead_id="ada",
     name="Ada [bold]🚚 :smile:",
     score=90,
@@ -47,7 +47,7 @@ LOST = replace(
 )
 
 
-def shown(*rows: Row, counted: Counted | None = None, width: int = 150) -> str:
+def shown(*rows: DemoRow, counted: Counted | None = None, width: int = 150) -> str:
     """The table and the sums as plain text."""
     console = plain(width)
     show_table(list(rows), console)
@@ -55,7 +55,7 @@ def shown(*rows: Row, counted: Counted | None = None, width: int = 150) -> str:
     return printed(console)
 
 
-def answers_shown(*rows: Row) -> str:
+def answers_shown(*rows: DemoRow) -> str:
     """The answers in full."""
     console = plain()
     show_answers(list(rows), console)

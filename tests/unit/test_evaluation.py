@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from leadhook.command_error import MisuseError
-from leadhook.domain.evaluation import Admission, AnsweredLead, BudgetLeft, SavedAnswer
+from leadhook.domain.evaluation import AnsweredLead, BudgetLeft, OpenAdmission, SavedAnswer
 from leadhook.domain.lead import Prompts
 from leadhook.evaluate.figures import Report, crossing, report
 from leadhook.evaluate.page import render
@@ -211,20 +211,20 @@ def test_the_candidates_texts_replace_those_of_the_row() -> None:
 @pytest.mark.parametrize(
     ("admission", "blocked"),
     [
-        (Admission(), False),
-        (Admission(everything="paused"), True),
-        (Admission(user_ids=frozenset({USER})), True),
-        (Admission(user_ids=frozenset({OTHER})), False),
-        (Admission(groups=frozenset({f"{USER} t"})), True),
-        (Admission(groups=frozenset({f"{USER} u"})), False),
-        (Admission(left=(BudgetLeft(usd=3),)), False),
-        (Admission(left=(BudgetLeft(usd=2.9),)), True),
-        (Admission(left=(BudgetLeft(user_id=USER, usd=2),)), False),
-        (Admission(left=(BudgetLeft(user_id=USER, usd=1.9),)), True),
-        (Admission(left=(BudgetLeft(user_id=OTHER, usd=0),)), False),
+        (OpenAdmission(), False),
+        (OpenAdmission(everything="paused"), True),
+        (OpenAdmission(user_ids=frozenset({USER})), True),
+        (OpenAdmission(user_ids=frozenset({OTHER})), False),
+        (OpenAdmission(groups=frozenset({f"{USER} t"})), True),
+        (OpenAdmission(groups=frozenset({f"{USER} u"})), False),
+        (OpenAdmission(left=(BudgetLeft(usd=3),)), False),
+        (OpenAdmission(left=(BudgetLeft(usd=2.9),)), True),
+        (OpenAdmission(left=(BudgetLeft(user_id=USER, usd=2),)), False),
+        (OpenAdmission(left=(BudgetLeft(user_id=USER, usd=1.9),)), True),
+        (OpenAdmission(left=(BudgetLeft(user_id=OTHER, usd=0),)), False),
     ],
 )
-def test_a_lead_waits_for_pauses_and_for_all_that_it_may_cost(admission: Admission, *, blocked: bool) -> None:
+def test_a_lead_waits_for_pauses_and_for_all_that_it_may_cost(admission: OpenAdmission, *, blocked: bool) -> None:
     """1 dollar, while calls of this user may cost 1 and those of another 1."""
     lead = AnsweredLead(lead_id="a", user_id=USER, tag="t", saved=saved(80))
     assert admission.blocks(lead, 1, [(USER, 1), (OTHER, 1)]) == blocked
@@ -233,5 +233,5 @@ def test_a_lead_waits_for_pauses_and_for_all_that_it_may_cost(admission: Admissi
 def test_where_no_price_is_known_a_budget_blocks() -> None:
     """What can't be counted can't be limited."""
     lead = AnsweredLead(lead_id="a", user_id=USER, tag="t", saved=saved(80))
-    assert Admission(left=(BudgetLeft(usd=100),)).blocks(lead, None, [])
-    assert not Admission().blocks(lead, None, [])
+    assert OpenAdmission(left=(BudgetLeft(usd=100),)).blocks(lead, None, [])
+    assert not OpenAdmission().blocks(lead, None, [])

@@ -11,12 +11,12 @@ import anyio
 import pytest
 
 from leadhook.domain.evaluation import (
-    Admission,
     AnsweredLead,
     AnsweredPage,
     BudgetLeft,
     LeadsToScore,
     LeadToScore,
+    OpenAdmission,
     SavedAnswer,
 )
 from leadhook.domain.failure import Failure, FailureClass, StoreError
@@ -54,10 +54,10 @@ class FakeStore:
         self.unreadable: set[str] = set()
 
     @property
-    def admission(self) -> Admission:
+    def admission(self) -> OpenAdmission:
         """As the database computes it."""
         left = () if self.budget is None else (BudgetLeft(user_id=USER, usd=self.budget - sum(self.booked)),)
-        return Admission(everything=self.everything, left=left)
+        return OpenAdmission(everything=self.everything, left=left)
 
     def answered(self, lead_id: str) -> dict[str, Any]:
         """What is known of each."""
@@ -80,7 +80,7 @@ class FakeStore:
         keys = tuple(ApiKey.model_validate({"fingerprint": key, "api_key": key}) for key in self.keys)
         return LeadsToScore(leads=leads, keys=keys, admission=self.admission)
 
-    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> Admission:
+    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> OpenAdmission:
         """Unless it is unavailable."""
         if costs and self.fails:
             raise self.fails

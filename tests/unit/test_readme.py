@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.docs_blocks import pages
 
-from leadhook.settings import COMMANDS_TABLE, OTLP, Row, settings_table
+from leadhook.settings import COMMANDS_TABLE, OTLP, SettingRow, settings_table
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -19,7 +19,7 @@ OTHERS = {"PATH", "COLUMNS", "PYTHONUNBUFFERED", "LANGSMITH_TRACING", "LANGCHAIN
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_each_setting_is_told_as_the_code_has_it(setting: Row) -> None:
+def test_each_setting_is_told_as_the_code_has_it(setting: SettingRow) -> None:
     """Name, default and meaning, in the table and in the example."""
     default = f"`{setting.default}`" if setting.default else ""
     assert f"| `{setting.name}` | {default} | {setting.meaning} |" in README

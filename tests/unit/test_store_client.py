@@ -19,7 +19,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from leadhook.domain.job import Batch, Release, Timings
 from leadhook.domain.results import Usage
 from leadhook.observability.redaction import redactor
-from leadhook.store import Store, StoreError, open_store
+from leadhook.store import StoreError, SupabaseStore, open_store
 
 KEY = "visibly-fake-key"
 
@@ -69,7 +69,7 @@ async def trickle(stream: SocketStream) -> None:
 
 
 @asynccontextmanager
-async def asked(server: Server, timeout_s: float = 30) -> AsyncIterator[Store]:
+async def asked(server: Server, timeout_s: float = 30) -> AsyncIterator[SupabaseStore]:
     """A store that talks to it."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, server.serve)
@@ -79,7 +79,7 @@ async def asked(server: Server, timeout_s: float = 30) -> AsyncIterator[Store]:
         tasks.cancel_scope.cancel()
 
 
-async def claim(store: Store) -> Batch:
+async def claim(store: SupabaseStore) -> Batch:
     """The smallest one."""
     token = UUID("00000000-0000-0000-0000-000000000001")
     return await store.claim(

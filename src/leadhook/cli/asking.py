@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from leadhook import advice
 from leadhook.command_error import CommandError
 from leadhook.settings import Settings, SettingsError
-from leadhook.store import Store, StoreError, open_store
+from leadhook.store import StoreError, SupabaseStore, open_store
 
 Answer = TypeVar("Answer")
 
@@ -20,7 +20,7 @@ PATIENCE_S: Final = 60.0
 PAUSE_S: Final = 0.5
 
 
-def ask(settings: Settings, question: Callable[[Store], Awaitable[Answer]]) -> Answer:
+def ask(settings: Settings, question: Callable[[SupabaseStore], Awaitable[Answer]]) -> Answer:
     """Open the store, ask, close it.
 
     Raises:

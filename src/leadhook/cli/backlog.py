@@ -18,7 +18,7 @@ from leadhook.cli.output import confirm, line, open_console, print_json
 from leadhook.domain.forecast import Estimate, estimate
 from leadhook.prices import price_here
 from leadhook.settings import load_settings
-from leadhook.store import Backlog, Store
+from leadhook.store import Backlog, SupabaseStore
 
 app = App(name="backlog")
 
@@ -37,7 +37,7 @@ class Wanted:
     limit: int | None = None
     redo: bool = False
 
-    async def find(self, store: Store) -> Backlog:
+    async def find(self, store: SupabaseStore) -> Backlog:
         """The part of the backlog that is meant."""
         return await store.backlog(self.user, self.tag, self.since, redo=self.redo)
 
@@ -128,7 +128,7 @@ def release(
         line(console, f"{done.unwanted} leads were no longer eligible, and wait")
 
 
-async def release_all(store: Store, wanted: Wanted, console: Console) -> Released:
+async def release_all(store: SupabaseStore, wanted: Wanted, console: Console) -> Released:
     """Release slice by slice; each is a transaction, so what was released before an error stays released."""
     found = await wanted.find(store)
     total, done, reported = wanted.count(found), Released(), 0

@@ -27,7 +27,7 @@ from leadhook.gemini import open_scorer
 from leadhook.gemini.limits import call_limits
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, load_settings
-from leadhook.store import Store
+from leadhook.store import SupabaseStore
 
 app = App(
     name="evaluate",
@@ -48,7 +48,7 @@ Score = Annotated[int | None, Parameter(validator=Number(gte=0, lte=100))]
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class EvaluationSelection:
     """Which answered leads are scored again."""
 
     user: ForUser = None
@@ -87,7 +87,7 @@ class Output:
     yes: Yes = False
 
 
-ALL: Final = Selection()
+ALL: Final = EvaluationSelection()
 AS_EVER: Final = Output()
 
 
@@ -102,7 +102,7 @@ def evaluate(
     noise: Annotated[
         int, Parameter(validator=Number(gte=0, lte=1000), help="Score this many of the leads twice, as a baseline.")
     ] = 0,
-    selection: Selection = ALL,
+    selection: EvaluationSelection = ALL,
     output: Output = AS_EVER,
 ) -> int:
     """Score answered leads again with another prompt or model, and report what would change.
@@ -185,7 +185,7 @@ def _buy(settings: Settings, plan: Plan, file: ResultsFile, tariff: Tariff | Non
     columns = (TextColumn("scored"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = open_console(to_stderr=True)
 
-    async def run(store: Store, bar: Progress) -> Scoring:
+    async def run(store: SupabaseStore, bar: Progress) -> Scoring:
         task = bar.add_task("", total=plan.purchases)
         async with open_scorer(model=file.candidate.model, base_url=settings.gemini_base_url) as scorer:
             scoring = Scoring(store, scorer, tariff, file, lambda: bar.advance(task))

@@ -20,7 +20,7 @@ from leadhook.domain.forecast import Spending
 from leadhook.domain.phrases import amount
 from leadhook.domain.spend import dollars
 from leadhook.settings import load_settings
-from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, Store, count_replay
+from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, SupabaseStore, count_replay
 
 app = App(name="replay")
 
@@ -230,14 +230,14 @@ def stop(replay_id: ReplayId, /, *, as_json: AsJson = False) -> None:
 
 
 async def _queue(
-    store: Store, selection: Selection, fields: Mapping[str, Any] | None, reason: str | None
+    store: SupabaseStore, selection: Selection, fields: Mapping[str, Any] | None, reason: str | None
 ) -> ReplayReply:
     if fields is None:
         return await store.replay(selection.lead_ids or (), actor(), reason)
     return await store.replay_filtered(fields, selection.limit, actor(), reason)
 
 
-async def _stop(store: Store, replay_id: int) -> ReplayStatus:
+async def _stop(store: SupabaseStore, replay_id: int) -> ReplayStatus:
     status = _existing(await when_free(lambda: store.stop_replay(replay_id)), replay_id)
     while status.state == "stopping":
         status = await _next_slice(store, replay_id)
@@ -248,7 +248,7 @@ def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> Re
     """Queue what is still to be queued, and wait for the last lead unless only queueing is asked for."""
     settings = load_settings()
 
-    async def watch(store: Store) -> ReplayStatus:
+    async def watch(store: SupabaseStore) -> ReplayStatus:
         status = _existing(await store.replay_status(replay_id), replay_id)
         if until_scored and status.unfinished:
             for trouble in check_everything(await store.status(), settings.sweep_interval_sec).reasons:
@@ -277,7 +277,7 @@ def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> Re
         raise
 
 
-async def _next_slice(store: Store, replay_id: int) -> ReplayStatus:
+async def _next_slice(store: SupabaseStore, replay_id: int) -> ReplayStatus:
     """Queue or unqueue the next leads; the service does the same, and whoever comes first does it."""
     await asyncio.sleep(SLICE_EACH_S)
     await when_free(store.replay_slice)

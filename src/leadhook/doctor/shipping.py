@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from leadhook.doctor.check import Check, fault, ok, warning
 from leadhook.observability.events import Event
-from leadhook.observability.shipping import Answer, Exporter, to_record
+from leadhook.observability.shipping import Exporter, ShippingAnswer, to_record
 from leadhook.settings import Settings
 
 PROVIDERS = "docs/logs.md has the settings of each provider."
@@ -47,7 +47,7 @@ async def _try_shipping(settings: Settings) -> list[Check]:
     return [ok("logs", f"The log service at {where} took a line: {Event.DOCTOR_ASKED}.")]
 
 
-def _send(settings: Settings) -> Answer:
+def _send(settings: Settings) -> ShippingAnswer:
     line = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "event": Event.DOCTOR_ASKED}
     exporter = Exporter(settings)
     try:

@@ -50,7 +50,7 @@ class BudgetLeft(_Facts):
     usd: float
 
 
-class Admission(_Facts):
+class OpenAdmission(_Facts):
     """What may not be bought now."""
 
     everything: Literal["paused", "spent"] | None = None
@@ -83,7 +83,7 @@ class AnsweredPage(_Facts):
     leads: tuple[AnsweredLead, ...] = ()
     last_lead: str | None = None
     """Where the next page begins; None: there is none."""
-    admission: Admission = Admission()
+    admission: OpenAdmission = OpenAdmission()
 
 
 class LeadsToScore(_Facts):
@@ -91,4 +91,4 @@ class LeadsToScore(_Facts):
 
     leads: tuple[LeadToScore, ...] = ()
     keys: tuple[ApiKey, ...] = ()
-    admission: Admission = Admission()
+    admission: OpenAdmission = OpenAdmission()

@@ -16,7 +16,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from leadhook.domain.backoff import backoff
-from leadhook.domain.evaluation import Admission, AnsweredLead, AnsweredPage, LeadsToScore, LeadToScore
+from leadhook.domain.evaluation import AnsweredLead, AnsweredPage, LeadsToScore, LeadToScore, OpenAdmission
 from leadhook.domain.failure import Failure, FailureClass, StoreError
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
@@ -55,7 +55,7 @@ class Leads(Protocol):
     async def leads_to_score(self, lead_ids: Sequence[str]) -> LeadsToScore:
         """Some by their ids, with all that scoring needs."""
 
-    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> Admission:
+    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> OpenAdmission:
         """Add costs to the day."""
 
 
@@ -155,7 +155,7 @@ class Scoring:
         self._tariff = tariff
         self._file = file
         self._progress = progress
-        self._admission = Admission()
+        self._admission = OpenAdmission()
         self._asking: Final = anyio.Lock()
         """Replies with an admission arrive in the order in which they were made."""
         self._in_flight: Final[list[tuple[UUID | None, float]]] = []

@@ -67,7 +67,7 @@ Meaning = Literal["accepted", "too_large", "refused", "unavailable", "denied"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShippingAnswer:
     """The log service's answer to a request.
 
     Attributes:
@@ -93,7 +93,7 @@ class Adapter(HTTPAdapter):
 
     def __init__(self, certificate: str | None) -> None:
         self._trust = network.trust({"SSL_CERT_FILE": certificate} if certificate else None)
-        self.answer = Answer("refused")
+        self.answer = ShippingAnswer("refused")
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -118,9 +118,9 @@ class Adapter(HTTPAdapter):
             if len(body) == LONGEST_REPLY:
                 response.raw.close()
         except (requests.Timeout, urllib3.exceptions.TimeoutError):
-            self.answer = Answer("unavailable", f"no answer within {kwargs.get('timeout', 0):.3g} s")
+            self.answer = ShippingAnswer("unavailable", f"no answer within {kwargs.get('timeout', 0):.3g} s")
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            self.answer = Answer("unavailable", f"no connection ({type(error).__name__})")
+            self.answer = ShippingAnswer("unavailable", f"no connection ({type(error).__name__})")
         else:
             self.answer = _read_answer(response.status_code, response.headers.get("retry-after", ""), body)
             if self.answer.meaning == "accepted":
@@ -160,12 +160,12 @@ class Exporter:
         }
         self._resource = Resource(about).merge(OTELResourceDetector().detect())
 
-    def send(self, records: list[LogRecord]) -> Answer:
+    def send(self, records: list[LogRecord]) -> ShippingAnswer:
         """Send them once."""
-        self._adapter.answer = Answer("refused", "the lines could not be encoded")
+        self._adapter.answer = ShippingAnswer("refused", "the lines could not be encoded")
         batch = [ReadableLogRecord(record, self._resource, _SCOPE) for record in records]
         if self._exporter.export(batch) is LogRecordExportResult.FAILURE and self._adapter.answer.meaning == "accepted":
-            return Answer("unavailable", "the answer could not be read")
+            return ShippingAnswer("unavailable", "the answer could not be read")
         return self._adapter.answer
 
     def close(self) -> None:
@@ -217,7 +217,7 @@ class OtlpSink(Sink):
                 self._drops_reported += lost
                 log.warning(Event.LOG_REFUSED, sink=self.name, lines=lost, reason=answer.reason or "partial success")
 
-    def _send(self, part: list[LogRecord]) -> Answer:
+    def _send(self, part: list[LogRecord]) -> ShippingAnswer:
         """Until the service has decided about these lines, or was tried often enough."""
         denials = 0
         while True:
@@ -279,16 +279,16 @@ def _valid(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _read_answer(status: int, retry_after: str, body: bytes) -> Answer:
+def _read_answer(status: int, retry_after: str, body: bytes) -> ShippingAnswer:
     phrase = f"{status} {HTTPStatus(status).phrase}" if status in {each.value for each in HTTPStatus} else f"{status}"
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:  # the exporter takes 302 for success, too
-        return Answer("accepted", rejected=_rejected(body))
+        return ShippingAnswer("accepted", rejected=_rejected(body))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return Answer("too_large", phrase)
+        return ShippingAnswer("too_large", phrase)
     if status in REFUSED:
-        return Answer("refused", phrase)
+        return ShippingAnswer("refused", phrase)
     meaning: Meaning = "unavailable" if status in OVERLOADED else "denied"
-    return Answer(meaning, phrase, retry_after_s=_retry_after_s(retry_after))
+    return ShippingAnswer(meaning, phrase, retry_after_s=_retry_after_s(retry_after))
 
 
 def _rejected(body: bytes) -> int:

@@ -1,7 +1,7 @@
 """The only door to Supabase: RPC in, domain types out, and every failure in words."""
 
 from leadhook.domain.failure import StoreError
-from leadhook.store.client import Store, open_store
+from leadhook.store.client import SupabaseStore, open_store
 from leadhook.store.operators import (
     Admission,
     Backlog,
@@ -43,8 +43,8 @@ __all__ = [
     "Replays",
     "Resumed",
     "Scope",
-    "Store",
     "StoreError",
+    "SupabaseStore",
     "cleaned",
     "count_replay",
     "open_store",

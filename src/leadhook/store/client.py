@@ -40,7 +40,7 @@ from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class Store(ReplayCalls, OperatorCalls, EvaluationCalls):
+class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
     """The functions `public.leadhook_*`. Every method raises `StoreError`, and nothing else, when it fails.
 
     All but `book_evaluation` may be repeated when their outcome is unknown.
@@ -178,7 +178,7 @@ class Store(ReplayCalls, OperatorCalls, EvaluationCalls):
 
 
 @asynccontextmanager
-async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[Store]:
+async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[SupabaseStore]:
     """Connect to a Supabase project; nothing is sent yet.
 
     Args:
@@ -196,7 +196,7 @@ async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Asy
         except AsyncSupabaseException as error:
             reason = f"SUPABASE_URL or the key can't be used: {error.message}"
             raise StoreError("misconfigured", "bad_settings", reason) from None
-        yield Store(client, timeout_s)
+        yield SupabaseStore(client, timeout_s)
 
 
 class _BareClaim(BaseModel):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
 
-from leadhook.domain.evaluation import Admission, AnsweredPage, LeadsToScore, LeadToScore
+from leadhook.domain.evaluation import AnsweredPage, LeadsToScore, LeadToScore, OpenAdmission
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead
 from leadhook.store.columns import UnreadableColumnError, read_columns
@@ -18,7 +18,7 @@ Reply = TypeVar("Reply", bound=BaseModel)
 class _Leads(BaseModel):
     leads: list[dict[str, Any]] = Field(default_factory=list)
     keys: tuple[ApiKey, ...] = ()
-    admission: Admission
+    admission: OpenAdmission
 
 
 class EvaluationCalls(ABC):
@@ -38,10 +38,10 @@ class EvaluationCalls(ABC):
         leads = tuple(_to_lead(lead) for lead in reply.leads)
         return LeadsToScore(leads=leads, keys=reply.keys, admission=reply.admission)
 
-    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> Admission:
+    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> OpenAdmission:
         """Add these dollars of these users to the day. Unlike the others, this call counts each time."""
         items = [{"user_id": None if user is None else str(user), "usd": usd} for user, usd in costs]
-        return await self._ask("leadhook_book_evaluation", Admission, {"p_costs": items})
+        return await self._ask("leadhook_book_evaluation", OpenAdmission, {"p_costs": items})
 
 
 def _to_lead(fields: Mapping[str, Any]) -> LeadToScore:

@@ -14,11 +14,11 @@ from leadhook.domain.status import BudgetStatus, Pause, Spend
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class _Reply(BaseModel):
+class _OperatorReply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Scope(_Reply):
+class Scope(_OperatorReply):
     """Whose leads are meant: without a tag all of the user's, without a user everyone's."""
 
     user_id: UUID | None = None
@@ -31,14 +31,14 @@ class Scope(_Reply):
         return f"user {self.user_id}" + (f", tag {self.tag}" if self.tag is not None else "")
 
 
-class Paused(_Reply):
+class Paused(_OperatorReply):
     """The reply to a pause."""
 
     paused: bool
     already: bool
 
 
-class Resumed(_Reply):
+class Resumed(_OperatorReply):
     """The reply to a resume."""
 
     resumed: bool
@@ -46,7 +46,7 @@ class Resumed(_Reply):
     """The first 20 pauses, wider or narrower, that still hold back some of it."""
 
 
-class BudgetSet(_Reply):
+class BudgetSet(_OperatorReply):
     """The reply to a change of a budget."""
 
     daily_usd: float | None
@@ -59,7 +59,7 @@ class NeededBudget(BudgetStatus):
     needed_usd: float | None = None
 
 
-class Admission(_Reply):
+class Admission(_OperatorReply):
     """Everything that may keep leads from being claimed on purpose."""
 
     pauses: tuple[Pause, ...] = ()
@@ -67,7 +67,7 @@ class Admission(_Reply):
     spend: Spend = Spend()
 
 
-class HeldGroup(_Reply):
+class HeldGroup(_OperatorReply):
     """The held leads of a user and tag."""
 
     user_id: UUID
@@ -81,7 +81,7 @@ class HeldGroup(_Reply):
     """Held leads that something else marked as sent."""
 
 
-class Backlog(_Reply):
+class Backlog(_OperatorReply):
     """The leads that were eligible before leadhook came."""
 
     backlog: str
@@ -102,7 +102,7 @@ class Backlog(_Reply):
         return sum(group.held - group.sent - (0 if redo else group.answered) for group in self.groups)
 
 
-class ReleasedSlice(_Reply):
+class ReleasedSlice(_OperatorReply):
     """One slice of a release."""
 
     last_lead: str | None = None

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 
 from leadhook.web.problems import Problem
-from leadhook.web.state import State
+from leadhook.web.state import AppState
 
 
 class TooLarge(Problem):
@@ -14,7 +14,7 @@ class TooLarge(Problem):
         self.size = size
 
 
-async def read_body(request: Request[State], limit: int) -> bytes:
+async def read_body(request: Request[AppState], limit: int) -> bytes:
     """The whole body.
 
     Raises:
@@ -31,7 +31,7 @@ async def read_body(request: Request[State], limit: int) -> bytes:
     return bytes(body)
 
 
-def require_json(request: Request[State]) -> None:
+def require_json(request: Request[AppState]) -> None:
     """Refuse a body that says it is something else than JSON; one that says nothing is tried.
 
     Raises:

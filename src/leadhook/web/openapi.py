@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
 from leadhook.web.auth import Proof
-from leadhook.web.state import State
+from leadhook.web.state import AppState
 
 Who = Literal["all", "admin", "webhook"]
 """`admin`: a bearer token of ADMIN_TOKENS. `webhook`: a signature, or the static header of a dashboard webhook."""
@@ -56,7 +56,7 @@ class Answer(BaseModel):
 class Call(Generic[Given]):
     """A request that may be answered: its caller is admitted, its body is read and of the declared shape."""
 
-    request: Request[State]
+    request: Request[AppState]
     body: Given
     """None where no body is declared."""
     query: Any = None

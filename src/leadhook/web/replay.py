@@ -19,7 +19,7 @@ from leadhook.observability.events import Event
 from leadhook.store import ReplayCount, ReplayReply, StoreError, count_replay
 from leadhook.web.openapi import Answer, Body, Call, operation
 from leadhook.web.problems import Problem
-from leadhook.web.state import State
+from leadhook.web.state import AppState
 
 LARGEST_REPLAY: Final = 256 * 1024
 RETRY_AFTER_S: Final = "10"
@@ -140,7 +140,7 @@ class ReplayRequest(_Optional):
         return list(dict.fromkeys(self.lead_ids or ()))
 
 
-class LeadAnswer(Answer):
+class ReplayedLeadAnswer(Answer):
     """What the replay did with one lead."""
 
     lead_id: str
@@ -158,7 +158,7 @@ class ReplayAnswer(Answer):
     """`queueing`: leads that match the filter are still being queued; `GET /replays/{replay_id}` shows the progress."""
     counts: dict[str, int]
     """The number of leads by outcome; with a filter also `held`."""
-    leads: tuple[LeadAnswer, ...]
+    leads: tuple[ReplayedLeadAnswer, ...]
     """The leads given by id; empty with a filter."""
 
 
@@ -233,7 +233,7 @@ async def replay(call: Call[ReplayRequest]) -> ReplayAnswer | tuple[int, DryRunA
         replay_id=reply.replay_id,
         state="queueing" if reply.phase == "queueing" else "queued",
         counts=reply.counts,
-        leads=tuple(LeadAnswer.model_validate(lead.model_dump()) for lead in reply.leads),
+        leads=tuple(ReplayedLeadAnswer.model_validate(lead.model_dump()) for lead in reply.leads),
     )
 
 
@@ -246,13 +246,13 @@ def unanswered(error: StoreError) -> Problem:
     )
 
 
-async def _begin(state: State, wanted: ReplayRequest, actor: str) -> ReplayReply:
+async def _begin(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayReply:
     if wanted.filter is None:
         return await state["replayer"].replay(wanted.named(), actor, wanted.reason)
     return await state["replayer"].replay_filtered(wanted.filter.fields(), wanted.limit, actor, wanted.reason)
 
 
-async def _count(state: State, wanted: ReplayRequest) -> DryRunAnswer:
+async def _count(state: AppState, wanted: ReplayRequest) -> DryRunAnswer:
     fields = wanted.filter.fields() if wanted.filter else None
     found = await count_replay(state["replayer"], wanted.named() or None, fields, wanted.limit, within_s=DRY_RUN_S)
     return DryRunAnswer(

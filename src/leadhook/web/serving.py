@@ -17,7 +17,7 @@ from leadhook.web.canonical_line import SUMMED
 from leadhook.web.openapi import Answered, Call, Operation
 from leadhook.web.problems import Problem, too_large_for_now, unreadable
 from leadhook.web.signature import Refused
-from leadhook.web.state import State
+from leadhook.web.state import AppState
 
 
 def routes(operations: Iterable[Operation]) -> list[Route]:
@@ -28,15 +28,15 @@ def routes(operations: Iterable[Operation]) -> list[Route]:
     return [Route(path, _endpoint(methods), methods=list(methods)) for path, methods in by_path.items()]
 
 
-def _endpoint(methods: dict[str, Operation]) -> Callable[[Request[State]], Awaitable[Response]]:
-    async def answer(request: Request[State]) -> Response:
+def _endpoint(methods: dict[str, Operation]) -> Callable[[Request[AppState]], Awaitable[Response]]:
+    async def answer(request: Request[AppState]) -> Response:
         operation = methods["GET" if request.method == "HEAD" else request.method]
         return _respond(operation, await operation.handler(await _admit(operation, request)))
 
     return answer
 
 
-async def _admit(operation: Operation, request: Request[State]) -> Call[Any]:
+async def _admit(operation: Operation, request: Request[AppState]) -> Call[Any]:
     if operation.who == "webhook":
         # The signature is over the bytes, so they come first.
         began_at = time.perf_counter()
@@ -53,7 +53,7 @@ async def _admit(operation: Operation, request: Request[State]) -> Call[Any]:
     return Call(request, body, query=query, actor=actor)
 
 
-async def _read_webhook(operation: Operation, request: Request[State]) -> bytes:
+async def _read_webhook(operation: Operation, request: Request[AppState]) -> bytes:
     """The body; only a static header that is right lets a large one in."""
     proven = request.state["ring_auth"].proven_by_header(request.scope["headers"])
     try:
@@ -66,7 +66,7 @@ async def _read_webhook(operation: Operation, request: Request[State]) -> bytes:
         raise
 
 
-def _read_query(operation: Operation, request: Request[State]) -> BaseModel | None:
+def _read_query(operation: Operation, request: Request[AppState]) -> BaseModel | None:
     if operation.query is None:
         return None
     try:
@@ -76,7 +76,7 @@ def _read_query(operation: Operation, request: Request[State]) -> BaseModel | No
         raise Problem(422, f"The query is not of the expected shape: {faults[:500]}.") from None
 
 
-async def _sign_in(request: Request[State]) -> str:
+async def _sign_in(request: Request[AppState]) -> str:
     """An admin's mark; a wrong token is answered slowly once there were too many."""
     admins, sign_ins = request.state["admins"], request.state["sign_ins"]
     try:
@@ -96,7 +96,7 @@ def _parse(operation: Operation, raw: bytes) -> BaseModel | None:
         raise unreadable(error) from None
 
 
-def _prove(request: Request[State], body: bytes) -> Proof:
+def _prove(request: Request[AppState], body: bytes) -> Proof:
     try:
         return request.state["ring_auth"].prove(request.scope["headers"], body, now_s=int(time.time()))
     except Refused as refused:

@@ -61,7 +61,7 @@ class Explainer(Protocol):
         """All that is known of one lead."""
 
 
-class State(TypedDict):
+class AppState(TypedDict):
     """The application's state."""
 
     bell: Bell

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from leadhook.local.demo.progress import LOOK_EACH_S, watch
 from leadhook.local.demo.report import faults, show_answers, show_last, show_summary, show_table
-from leadhook.local.demo.results import Results
+from leadhook.local.demo.results import DemoResults
 from leadhook.local.demo.standin import calls_counted
 from leadhook.local.sample import insert_one_more, insert_sample
 
@@ -57,7 +57,7 @@ def play(facts: dict[str, object], console: Console, check: Check) -> list[str]:
     )
     sample = insert_sample(database_url, pause=quiet)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        rows = watch(Results(connection, sample), check, console, DEADLINE_S)
+        rows = watch(DemoResults(connection, sample), check, console, DEADLINE_S)
         counted = calls_counted(gemini_url)
         show_table(rows, console)
         show_summary(rows, None if counted is None or counted_before is None else counted - counted_before, console)
@@ -67,7 +67,7 @@ def play(facts: dict[str, object], console: Console, check: Check) -> list[str]:
             console.print("\nOne more lead, alone, after a quiet moment, with keys that have been tried:")
             quiet()
             one_more = insert_one_more(database_url)
-            last = watch(Results(connection, one_more), check, console, DEADLINE_S)
+            last = watch(DemoResults(connection, one_more), check, console, DEADLINE_S)
             show_last(last, console)
             found = faults(last)
     for fault in found:

@@ -7,12 +7,12 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from leadhook.local.demo.results import Results, Row
+from leadhook.local.demo.results import DemoResults, DemoRow
 
 LOOK_EACH_S: Final = 0.2
 
 
-def watch(results: Results, check: Callable[[], None], console: Console, deadline_s: float) -> list[Row]:
+def watch(results: DemoResults, check: Callable[[], None], console: Console, deadline_s: float) -> list[DemoRow]:
     """Show answers as they arrive, until all are there or the deadline has passed; returns the rows as they stand.
 
     Args:
@@ -41,5 +41,5 @@ def watch(results: Results, check: Callable[[], None], console: Console, deadlin
             rows = results.read()
 
 
-def _line(row: Row, count: int, total: int, passed_s: float) -> str:
+def _line(row: DemoRow, count: int, total: int, passed_s: float) -> str:
     return f"{passed_s:6.1f} s  {count:2d}/{total}  score {row.score:3d}  {row.label}"

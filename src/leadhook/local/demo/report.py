@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leadhook.local.demo.results import Row
+from leadhook.local.demo.results import DemoRow
 from leadhook.local.demo.standin import Counted
 
 _RING: Final = "ring"
@@ -31,7 +31,7 @@ saved: until the answer is in llm_response
 """
 
 
-def show_table(rows: list[Row], console: Console) -> None:
+def show_table(rows: list[DemoRow], console: Console) -> None:
     """One line a lead, the first served first, in 80 columns; on a wide terminal with the subject."""
     wide = console.width >= _WIDE
     webhook_ms = _webhook_ms(rows)
@@ -58,17 +58,17 @@ def show_table(rows: list[Row], console: Console) -> None:
     console.print(_LEGEND)
 
 
-def _served(row: Row) -> float:
+def _served(row: DemoRow) -> float:
     return math.inf if row.commit_to_call_ms is None else row.commit_to_call_ms
 
 
-def _webhook_ms(rows: list[Row]) -> float:
+def _webhook_ms(rows: list[DemoRow]) -> float:
     """What every lead waited for: all that passed until the lead's call that waited for nothing else."""
     waits = [row.commit_to_call_ms - (row.key_wait_ms or 0) for row in rows if row.commit_to_call_ms is not None]
     return min(waits, default=0.0)
 
 
-def _waits(row: Row, webhook_ms: float) -> tuple[float | None, float | None, float | None]:
+def _waits(row: DemoRow, webhook_ms: float) -> tuple[float | None, float | None, float | None]:
     """The wait for its first call in three: webhook, key trial, slot."""
     if row.commit_to_call_ms is None:
         return None, None, None
@@ -76,7 +76,7 @@ def _waits(row: Row, webhook_ms: float) -> tuple[float | None, float | None, flo
     return webhook_ms, key_ms, row.commit_to_call_ms - webhook_ms - key_ms
 
 
-def show_answers(rows: list[Row], console: Console) -> None:
+def show_answers(rows: list[DemoRow], console: Console) -> None:
     """Two answers in full, and what became of the lead whose text tries to dictate its score."""
     contacts = sorted((row for row in rows if row.answered and row.contact), key=lambda row: -(row.score or 0))
     for row in [*contacts[:1], *contacts[1:][-1:]]:
@@ -93,7 +93,7 @@ def show_answers(rows: list[Row], console: Console) -> None:
             console.print(Text(f"Bio: {row.bio}\nFlags: {flags}; {outcome}\nReason: {row.response}"))
 
 
-def show_last(rows: list[Row], console: Console) -> None:
+def show_last(rows: list[DemoRow], console: Console) -> None:
     """The lead that came alone."""
     for row in rows:
         if row.answered:
@@ -101,7 +101,7 @@ def show_last(rows: list[Row], console: Console) -> None:
             console.print(Text(f"{row.label}: {took}"))
 
 
-def show_summary(rows: list[Row], counted: Counted | None, console: Console) -> None:
+def show_summary(rows: list[DemoRow], counted: Counted | None, console: Console) -> None:
     """The sums.
 
     Args:
@@ -127,7 +127,7 @@ def show_summary(rows: list[Row], counted: Counted | None, console: Console) -> 
     console.print(f"cost                 {_cost(rows, len(answered), counted)}")
 
 
-def faults(rows: list[Row]) -> list[str]:
+def faults(rows: list[DemoRow]) -> list[str]:
     """What is not as promised: a lead without an answer, or found by something else than its webhook."""
     unanswered = [
         f"NOT ANSWERED: {row.label} is {row.state or 'unknown to leadhook'}{f' ({row.reason})' if row.reason else ''}"
@@ -142,7 +142,7 @@ def faults(rows: list[Row]) -> list[str]:
     return [*unanswered, *unannounced] if rows else ["NO LEADS: the sample is not in the database"]
 
 
-def _cost(rows: list[Row], answered: int, counted: Counted | None) -> str:
+def _cost(rows: list[DemoRow], answered: int, counted: Counted | None) -> str:
     known = [row.cost_usd for row in rows if row.cost_usd is not None]
     if not known:
         return "unknown: the model has no price (GEMINI_PRICE_FILE)"

@@ -13,7 +13,7 @@ _QUERY: Final = Path(__file__).with_name("results.sql").read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DemoRow:
     """One lead. Times are in ms; `saved_ms` and `commit_to_call_ms` count from the commit that made it eligible."""
 
     lead_id: str
@@ -50,14 +50,14 @@ class Row:
         return self.name or self.lead_id
 
 
-class Results:
+class DemoResults:
     """Reads the sample's rows again and again."""
 
     def __init__(self, connection: psycopg.Connection, sample: Sample) -> None:
         self._connection = connection
         self._arguments = {"lead_ids": list(sample.lead_ids), "committed_at": sample.committed_at}
 
-    def read(self) -> list[Row]:
+    def read(self) -> list[DemoRow]:
         """All rows, the best score first, the unanswered last."""
-        with self._connection.cursor(row_factory=class_row(Row)) as cursor:
+        with self._connection.cursor(row_factory=class_row(DemoRow)) as cursor:
             return cursor.execute(_QUERY, self._arguments).fetchall()

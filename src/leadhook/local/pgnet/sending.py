@@ -13,7 +13,7 @@ VERSION = "0.20.4"
 
 
 @dataclass(frozen=True)
-class Request:
+class QueuedRequest:
     """A row of net.http_request_queue."""
 
     id: int
@@ -24,7 +24,7 @@ class Request:
     timeout_milliseconds: int
 
 
-async def send(session: aiohttp.ClientSession, request: Request) -> tuple[object, ...]:
+async def send(session: aiohttp.ClientSession, request: QueuedRequest) -> tuple[object, ...]:
     """Send one request, following redirects; returns the values of its row in net._http_response, never raises."""
     headers = CIMultiDict((name, value) for name, value in request.headers)
     headers.add("User-Agent", f"pg_net/{VERSION}")
@@ -47,7 +47,7 @@ async def send(session: aiohttp.ClientSession, request: Request) -> tuple[object
     return request.id, response.status, response.headers.get("Content-Type"), Jsonb(kept), content, False, None
 
 
-def timeout_words(request: Request, total_ms: float) -> str:
+def timeout_words(request: QueuedRequest, total_ms: float) -> str:
     """What pg_net writes when a request took too long; the stand-in cannot tell its parts from one another."""
     return (
         f"Timeout of {request.timeout_milliseconds} ms reached. Total time: {total_ms:.6f} ms "

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import psycopg
 
-from leadhook.local.pgnet.sending import VERSION, Request, send
+from leadhook.local.pgnet.sending import VERSION, QueuedRequest, send
 from leadhook.local.pgnet.wake import Wake
 
 BATCH = 200
@@ -108,7 +108,7 @@ async def _send_batch(connection: psycopg.AsyncConnection[Any], session: aiohttp
     async with connection.transaction():
         expired = await connection.execute(EXPIRE, {"ttl": TTL, "batch": BATCH})
         rows = await (await connection.execute(TAKE, {"batch": BATCH})).fetchall()
-        responses = await asyncio.gather(*(send(session, Request(*row)) for row in rows))
+        responses = await asyncio.gather(*(send(session, QueuedRequest(*row)) for row in rows))
         if responses:
             await connection.cursor().executemany(RECORD, responses)
     return bool(rows) or expired.rowcount > 0
