@@ -102,7 +102,8 @@ def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: "Arena")
     assert len(proxy.of("claim")) - claims <= 2, "claims without a key are a busy loop"
     prints = dict(
         project.run(
-            "select fingerprint, to_char(until at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') from leadhook.api_keys"
+            "select fingerprint, to_char(until at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+            " from leadhook.api_keys"
             " where state = 'cooling'"
             " union all select fingerprint, null from leadhook.api_keys where state = 'disabled'"
         )

