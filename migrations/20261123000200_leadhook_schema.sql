@@ -75,9 +75,8 @@ create sequence if not exists leadhook.fences;
 --   leased                                    done, waiting, dead               end_leases            saved; unwanted; refused, unusable, out of attempts
 --   leased                                    ready                             end_leases            returned, to be tried again, or replayed meanwhile
 --   leased                                    ready, dead                       expire_leases         its lease ran out; once too often
---   none                                      waiting                           begin_errands         an on-demand request names it
---   waiting, ready, held, done, dead          leased                            begin_errands         an on-demand request takes it
---   leased                                    waiting, ready, held, done, dead  end_errands           the request saved nothing: as before, or replayed
+--   none                                      waiting                           enter_on_demand       an on-demand request brings the answer
+--   waiting, ready, leased, held, done, dead  leased                            take_on_demand        while the on-demand request is being saved
 --   none, waiting, ready, leased, held, done  dead                              set_aside             SQL fails on its rows, in its own claim too
 --   waiting, ready, leased, held, done, dead  none                              forget_leads          the application deleted the lead
 --   ready, leased                             held                              rest.sql              leadhook is uninstalled
@@ -106,7 +105,6 @@ create table if not exists leadhook.jobs (
   error_code text,
   reason text,
   finished_at timestamptz,
-  errand jsonb,
   constraint only_a_leased_job_has_a_lease check ((state = 'leased') = (lease_until is not null)),
   constraint only_a_leased_job_has_a_token check ((state = 'leased') = (claim_token is not null)),
   constraint a_ready_job_has_a_lane check (state <> 'ready' or (user_id is not null and tag is not null)),
@@ -124,8 +122,6 @@ comment on column leadhook.jobs.found_by is 'what brought it: ring, sweep, start
 comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
 comment on column leadhook.jobs.paid is 'model answers that were paid for and are not yet written; never bought twice';
 comment on column leadhook.jobs.reserved_usd is 'leased: the most that this lease may spend; null where the claim named no price';
-comment on column leadhook.jobs.errand is
-  'while a person''s request has leased it: lead (what is written beside the answer: as given, else as stored), registered (the application knows the lead), before (the job as it was)';
 create index if not exists jobs_ready on leadhook.jobs (slow, user_id, tag, available_at, lead_id) where state = 'ready';
 create index if not exists jobs_due on leadhook.jobs (slow, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
@@ -143,6 +139,7 @@ create table if not exists leadhook.attempts (
   lead_id text not null,
   run int not null,
   fence bigint not null,
+  request_id uuid,
   outcome text not null,
   error_code text,
   reason text,
@@ -167,6 +164,7 @@ create table if not exists leadhook.attempts (
   finished_at timestamptz not null default clock_timestamp()
 );
 comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired';
+comment on column leadhook.attempts.request_id is 'of an on-demand request, which is saved once; one that failed is beside the job, run 0';
 comment on column leadhook.attempts.first_call_ms is 'from eligible_at to the first model call of this lease';
 comment on column leadhook.attempts.key_wait_ms is 'of first_call_ms, spent waiting for another lead''s call to prove a key';
 comment on column leadhook.attempts.cost_usd is 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';

@@ -5,9 +5,9 @@ set local check_function_bodies = off;
 -- Advisory locks, all of them. The functions hold theirs until the transaction ends, and may be called again within it.
 --
 --   lock_claims()     (727201, 1)  What may be handed out: ready jobs, pauses, what is left of the budgets.
---                                  Held by leadhook_claim and leadhook_process_begin, and by every change of a pause or a budget.
+--                                  Held by leadhook_claim, and by every change of a pause or a budget.
 --   lock_drain()      (727201, 2)  Which leads are eligible: they are judged by one transaction at a time.
---                                  Held by every drain, claim, on-demand request, sweep, replay, stop of a replay and release of a backlog.
+--                                  Held by every drain, claim, sweep, replay, stop of a replay and release of a backlog.
 --   try_lock_sweep()  (727201, 3)  The sweep's position in leadhook.controls. Held by leadhook_sweep, which never waits for it: without
 --                                  the lock it sweeps nothing.
 --   install/turn.py   (727201, 4)  The definition of the database. Held by the session of an installer, which tries again and again;

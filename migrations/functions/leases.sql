@@ -25,9 +25,8 @@ as $$
 declare
   v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
 begin
-  perform leadhook.expire_errands(p_now);
   with leased as materialized (
-    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.errand is null
+    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased'
   ),
   workers as materialized (
     select l.worker, max(l.leased_at) as claimed_at, max(l.fence) filter (where l.deaths > 0) as suspect from leased as l group by l.worker
@@ -37,7 +36,7 @@ begin
       j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
       j.replay_after is not null as runs_again
     from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now and j.errand is null
+    where j.state = 'leased' and j.lease_until <= p_now
     order by j.lease_until
     limit 500
     for no key update skip locked
@@ -211,11 +210,10 @@ begin
       j.leased_at,
       coalesce(e.paid, j.paid) as bought,
       n.state,
-      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again,
-      j.errand is not null and e.outcome not in ('saved', 'refused') as is_fruitless_errand
+      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, paid jsonb,
-      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb
+      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
     )
     join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
     cross join leadhook.controls as c
@@ -230,11 +228,11 @@ begin
   ),
   recorded as (
     insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
       calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
     )
     select
-      e.lead_id, e.run, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
+      e.lead_id, e.run, e.fence, e.request_id, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
       e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.found_by, e.replay_id,
       e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
       (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
@@ -284,10 +282,9 @@ begin
       end,
       finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
     from endings as e
-    where j.lead_id = e.lead_id and not e.is_fruitless_errand and (select count(*) from booked as b) >= 0
+    where j.lead_id = e.lead_id and (select count(*) from booked as b) >= 0
   )
   select e.lead_id, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end from endings as e;
-  perform leadhook.end_errands(p_endings, p_now);
 end
 $$;
 comment on function leadhook.end_leases(text, jsonb, timestamptz) is

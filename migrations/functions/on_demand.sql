@@ -1,242 +1,324 @@
--- Purpose: leads that a person has judged at once (POST /process-lead): their jobs are leased like any other, so that no worker judges them too.
--- An errand is renewed, saved and released as every lease is. What it brings is written whatever the lead's eligibility; where it brings
--- nothing, the job is again what it was. An errand may be about a lead that the application's tables don't know: the answer is written all
--- the same, and the sweep forgets the job.
+-- Purpose: the answer of an on-demand request (POST /process-lead) reaches the application and its job, in one transaction.
+-- Nothing is leased while such a lead is scored. Its answer is written whatever the lead's eligibility, and the job gets a new fence: a worker
+-- that holds the lead loses its lease. The lead may be one that the application's tables don't know; the sweep then forgets its job.
+-- Locks: as leadhook_save, first the application's rows, without waiting (busy), then the jobs, waiting.
 
 set local check_function_bodies = off;
 
--- A change that came while the errand lasted was drained without effect, hence the touch for what may have become ready or stale by it.
-create or replace function leadhook.end_errands(p_endings jsonb, p_now timestamptz)
+create or replace function leadhook.read_on_demand(p_results jsonb)
+returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_answers jsonb;
+begin
+  if jsonb_typeof(p_results) is distinct from 'array' then
+    raise exception 'a JSON array of results is wanted' using errcode = 'PT400';
+  end if;
+  if jsonb_array_length(p_results) not between 1 and 100
+    or (select count(distinct i.item ->> 'lead_id') from jsonb_array_elements(p_results) as i (item)) < jsonb_array_length(p_results) then
+    raise exception '1 to 100 results are wanted, each with its lead_id and each lead once' using errcode = 'PT400';
+  end if;
+  if exists (
+    select from jsonb_array_elements(p_results) as i (item)
+    where jsonb_typeof(i.item -> 'lead_id') is distinct from 'string' or length(i.item ->> 'lead_id') not between 1 and 500
+      or i.item ->> 'request_id' is null
+      or i.item ->> 'outcome' not in ('retry', 'returned', 'dead')
+  ) then
+    raise exception 'a result has a lead_id of 1 to 500 characters, a request_id, and, without an answer, the outcome retry, returned or dead'
+      using errcode = 'PT400';
+  end if;
+  v_answers := leadhook.read_results((
+    select coalesce(jsonb_agg(i.item || '{"fence": 0}'), '[]')
+    from jsonb_array_elements(p_results) as i (item)
+    where i.item ->> 'outcome' is null
+  ));
+  return (
+    select jsonb_agg(i.item || coalesce(a.answer, '{}') || '{"fence": 0}')
+    from jsonb_array_elements(p_results) as i (item)
+    left join jsonb_array_elements(v_answers) as a (answer) on a.answer ->> 'lead_id' = i.item ->> 'lead_id'
+  );
+end
+$$;
+comment on function leadhook.read_on_demand(jsonb) is
+  'The results with the columns of llm_response that come from the model. fence is 0 until the job is taken. Raises PT400 unless each is whole.';
+revoke all on function leadhook.read_on_demand(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.read_on_demand(jsonb) to service_role;
+
+-- Two requests may bring answers for one lead that no table knows: the second waits for the job's row.
+create or replace function leadhook.enter_on_demand(p_answered text[], p_lead_ids text[])
 returns void
 language plpgsql
 security invoker
 set search_path = ''
 set jit = off
-set enable_seqscan = off
+as $$
+begin
+  insert into leadhook.jobs (lead_id, state, found_by)
+  select i.lead_id, 'waiting', 'process' from unnest(p_answered) as i (lead_id) order by i.lead_id
+  on conflict (lead_id) do nothing;
+  perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
+end
+$$;
+comment on function leadhook.enter_on_demand(text[], text[]) is 'Makes the jobs of the answered leads that are missing, and locks the jobs of all leads of the call.';
+revoke all on function leadhook.enter_on_demand(text[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.enter_on_demand(text[], text[]) to service_role;
+
+create or replace function leadhook.decide_on_demand(p_results jsonb, p_busy text[])
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
 as $$
 declare
-  v_lead_ids text[] := array(
-    select j.lead_id
-    from leadhook.jobs as j
-    where j.lead_id = any (array(select e.lead_id from jsonb_to_recordset(p_endings) as e (lead_id text))) and j.errand is not null
-  );
-  v_unsettled text[];
+  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
 begin
-  if v_lead_ids = '{}' then
-    return;
-  end if;
-  with over as materialized (
-    select
-      j.lead_id, b.*,
-      coalesce(e.paid, j.paid, b.paid) as bought,
-      j.replay_after is not null and j.user_id is not null and j.tag is not null as replayed
-    from jsonb_to_recordset(p_endings) as e (lead_id text, outcome text, paid jsonb)
-    join leadhook.jobs as j on j.lead_id = e.lead_id
-    cross join lateral jsonb_to_record(j.errand -> 'before') as b (
-      state text, slow boolean, run int, attempts int, available_at timestamptz, eligible_at timestamptz, found_by text, worker text,
-      leased_at timestamptz, replay_id bigint, paid jsonb, error_code text, reason text, finished_at timestamptz
+  return (
+    with stored as (
+      select distinct on (f.lead_id) f.lead_id, jsonb_build_object('name', f.name, 'linkedin_url', f.profile_url, 'location', f.location) as lead
+      from public.lead_details as f
+      where f.lead_id = any (v_lead_ids)
+      order by f.lead_id, (f.sent_to_llm is not true) desc, case when count(*) over (partition by f.lead_id) > 1 then f::text end desc
     )
-    where j.lead_id = any (v_lead_ids) and e.outcome not in ('saved', 'refused')
+    select coalesce(jsonb_agg(
+      r.result || jsonb_build_object('tag', j.tag) || coalesce(s.lead, '{}') || jsonb_strip_nulls(r.result -> 'lead')
+      || jsonb_build_object(
+        'registered', coalesce(e.known and e.has_details, false), 'user_id', e.user_id, 'stored_tag', e.tag,
+        'outcome', o.outcome, 'reason', p.reason, 'ends', p.outcome is null and o.outcome <> 'busy'
+      )
+    ), '[]')
+    from (select i.result, i.result ->> 'lead_id' as lead_id from jsonb_array_elements(p_results) as i (result)) as r
+    join leadhook.jobs as j using (lead_id)
+    left join jsonb_to_recordset(leadhook.judge_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
+      using (lead_id)
+    left join stored as s using (lead_id)
+    left join lateral (
+      select t.outcome, t.reason
+      from leadhook.attempts as t
+      where t.lead_id = r.lead_id and t.request_id = (r.result ->> 'request_id')::uuid
+      limit 1
+    ) as p on true
+    cross join lateral (
+      select case
+        when p.outcome is not null then p.outcome
+        when r.lead_id = any (p_busy) then 'busy'
+        when (j.user_id is not null or j.tag is not null) and e.known is not null and not (e.known and e.has_details) then 'gone'
+        else 'saved'
+      end
+    ) as o (outcome)
+  );
+end
+$$;
+comment on function leadhook.decide_on_demand(jsonb, text[]) is
+  'The results with what becomes of each, decided after the locks: saved, busy, gone (the application has deleted the lead), or what an earlier '
+  'call with this request came to. What the request gives of a lead goes before what is stored.';
+revoke all on function leadhook.decide_on_demand(jsonb, text[]) from public, anon, authenticated;
+grant execute on function leadhook.decide_on_demand(jsonb, text[]) to service_role;
+
+-- A replay that is ready or leased begins afterwards, like one that is requested while a lead is leased: it asks with other prompts. What the
+-- worker that loses its lease has spent is not known here: all that was reserved counts, if it had reported that a call had begun.
+create or replace function leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamptz)
+returns jsonb
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+  v_taken jsonb;
+  v_wasted jsonb;
+begin
+  with before as materialized (
+    select j.*, case when j.called then j.reserved_usd when j.reserved_usd is not null then 0 end as cost_usd
+    from leadhook.jobs as j
+    where j.lead_id = any (v_lead_ids)
   ),
-  restored as (
+  overtaken as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at, finished_at
+    )
+    select
+      b.lead_id, b.run, b.fence, 'returned', 'overtaken', 'an on-demand request answered the lead meanwhile', b.worker, b.found_by,
+      b.replay_id, b.cost_usd, coalesce(b.cost_usd > 0, false), b.eligible_at, b.leased_at, p_now
+    from before as b
+    where b.state = 'leased'
+  ),
+  postponed as (
+    update leadhook.replay_leads as m
+    set run = b.run + 1, outcome = 'queued_after', before = null
+    from before as b
+    where m.replay_id = b.replay_id and m.lead_id = b.lead_id and m.run = b.run and b.state in ('ready', 'leased') and b.replay_after is null
+  ),
+  taken as (
     update leadhook.jobs as j
     set
-      state = case when o.replayed then 'ready' else o.state end,
-      slow = o.slow or o.replayed,
-      run = o.run + (o.replayed and o.state in ('done', 'dead'))::int,
-      attempts = case when o.replayed then 0 else o.attempts end,
-      available_at = case when o.replayed then p_now else o.available_at end,
-      eligible_at = case when o.replayed then p_now else o.eligible_at end,
-      found_by = case when o.replayed then 'replay' else o.found_by end,
-      worker = o.worker,
-      leased_at = o.leased_at,
-      replay_id = case when o.replayed then j.replay_after else o.replay_id end,
-      replay_after = null,
-      paid = o.bought,
-      error_code = case when not o.replayed then o.error_code end,
-      reason = case when not o.replayed then o.reason end,
-      finished_at = case when not o.replayed then o.finished_at end,
-      claim_token = null,
-      lease_until = null,
-      errand = null
-    from over as o
-    where j.lead_id = any (v_lead_ids) and j.lead_id = o.lead_id
-    returning j.lead_id, o.state
+      user_id = case when r.registered then r.user_id else j.user_id end,
+      tag = case when r.registered then r.stored_tag else j.tag end,
+      state = 'leased',
+      run = j.run + (j.state in ('done', 'dead'))::int,
+      attempts = 0,
+      fence = nextval('leadhook.fences'),
+      claim_token = pg_catalog.gen_random_uuid(),
+      worker = p_worker,
+      leased_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
+      lease_until = p_now,
+      eligible_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
+      found_by = 'process',
+      replay_id = null,
+      replay_after = coalesce(j.replay_after, case when j.state in ('ready', 'leased') then j.replay_id end),
+      reserved_usd = null
+    from jsonb_to_recordset(p_results) as r (lead_id text, registered boolean, user_id uuid, stored_tag text, age_ms bigint)
+    where j.lead_id = any (v_lead_ids) and j.lead_id = r.lead_id
+    returning j.lead_id, j.fence
   )
-  select array_agg(r.lead_id) into v_unsettled from restored as r where r.state in ('waiting', 'ready');
+  select
+    (
+      select coalesce(jsonb_agg(i.result || jsonb_build_object('fence', t.fence)), '[]')
+      from jsonb_array_elements(p_results) as i (result)
+      join taken as t on t.lead_id = i.result ->> 'lead_id'
+    ),
+    (
+      select jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.cost_usd, 'wasted', true))
+      from before as b
+      where b.state = 'leased' and b.cost_usd > 0
+    )
+  into v_taken, v_wasted;
 
-  update leadhook.jobs as j set errand = null where j.lead_id = any (v_lead_ids) and j.errand is not null;
-
-  if v_unsettled is not null then
-    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(v_unsettled), v_unsettled);
+  if v_wasted is not null then
+    perform leadhook.book_costs(v_wasted, p_now);
   end if;
+  return v_taken;
 end
 $$;
-comment on function leadhook.end_errands(jsonb, timestamptz) is
-  'Part of leadhook.end_leases. An errand that was saved or refused leaves its job as that left it; any other leaves it as it was before, except '
-  'that what was bought is kept, and that a replay asked for meanwhile begins.';
-revoke all on function leadhook.end_errands(jsonb, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.end_errands(jsonb, timestamptz) to service_role;
+comment on function leadhook.take_on_demand(text, jsonb, timestamptz) is
+  'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
+revoke all on function leadhook.take_on_demand(text, jsonb, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.take_on_demand(text, jsonb, timestamptz) to service_role;
 
-create or replace function leadhook.expire_errands(p_now timestamptz)
+create or replace function leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamptz)
 returns void
 language plpgsql
 security invoker
 set search_path = ''
 set jit = off
-set enable_seqscan = off
-set enable_sort = off
 as $$
 declare
-  v_expired record;
+  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+  v_spent jsonb;
 begin
-  for v_expired in
-    select j.lead_id, j.fence, coalesce(j.worker, 'unknown') as worker
-    from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now and j.errand is not null
-    order by j.lease_until
-    limit 500
-    for no key update skip locked
-  loop
-    perform from leadhook.end_leases(v_expired.worker, jsonb_build_array(jsonb_build_object(
-      'lead_id', v_expired.lead_id, 'fence', v_expired.fence, 'outcome', 'lease_expired', 'error_code', 'lease_expired',
-      'reason', format('the lease of worker %s ran out during a request', v_expired.worker)
-    )), p_now);
-  end loop;
-end
-$$;
-comment on function leadhook.expire_errands(timestamptz) is 'Part of leadhook.expire_leases: an errand whose lease ran out costs its job nothing.';
-revoke all on function leadhook.expire_errands(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.expire_errands(timestamptz) to service_role;
-
-create or replace function leadhook.begin_errands(p_token uuid, p_worker text, p_leads jsonb)
-returns jsonb
-language plpgsql
-security invoker
-set search_path = ''
-set jit = off
-set enable_seqscan = off
-as $$
-declare
-  v_lead_ids text[] := array(select l.lead_id from jsonb_to_recordset(p_leads) as l (lead_id text));
-  v_now timestamptz := clock_timestamp();
-  v_judged jsonb;
-begin
-  perform leadhook.expire_leases(v_now);
-  v_judged := leadhook.judge_each(v_lead_ids);
-  insert into leadhook.jobs (lead_id, user_id, tag, state, found_by)
-  select e.lead_id, e.user_id, e.tag, 'waiting', 'process'
-  from jsonb_to_recordset(v_judged) as e (lead_id text, user_id uuid, tag text)
-  on conflict (lead_id) do nothing;
-
-  with due as materialized (
-    select j.lead_id, to_jsonb(j) - 'errand' as before, nextval('leadhook.fences') as fence
-    from leadhook.jobs as j
-    where j.lead_id = any (v_lead_ids) and j.state <> 'leased'
-    order by j.lead_id
-    for no key update
+  with failed as materialized (
+    select
+      r.*, j.lead_id is not null as has_job, coalesce(j.user_id, e.user_id) as user_id,
+      p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0) as began_at
+    from jsonb_to_recordset(p_results) as r (
+      lead_id text, request_id uuid, age_ms bigint, outcome text, error_code text, reason text, paid jsonb, key_fingerprint text, usage jsonb,
+      cost_usd numeric, timing jsonb
+    )
+    left join leadhook.jobs as j on j.lead_id = r.lead_id
+    left join jsonb_to_recordset(leadhook.judge_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
+    where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
   ),
-  stored as (
-    select distinct on (f.lead_id) f.lead_id, jsonb_build_object('name', f.name, 'linkedin_url', f.profile_url, 'location', f.location) as lead
-    from public.lead_details as f
-    where f.lead_id = any (v_lead_ids)
-    order by f.lead_id, (f.sent_to_llm is not true) desc, case when count(*) over (partition by f.lead_id) > 1 then f::text end desc
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, found_by, key_fingerprint, calls, input_tokens, cached_tokens,
+      output_tokens, thinking_tokens, cost_usd, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
+    )
+    select
+      f.lead_id, 0, nextval('leadhook.fences'), f.request_id, f.outcome, f.error_code, left(f.reason, 500), p_worker, 'process',
+      f.key_fingerprint, (f.usage ->> 'calls')::int, (f.usage ->> 'input_tokens')::int, (f.usage ->> 'cached_tokens')::int,
+      (f.usage ->> 'output_tokens')::int, (f.usage ->> 'thinking_tokens')::int, f.cost_usd, f.began_at, f.began_at,
+      (f.timing ->> 'first_call_ms')::int, (f.timing ->> 'key_wait_ms')::int, (f.timing ->> 'model_ms')::int, p_now
+    from failed as f
+    where f.has_job
+  ),
+  kept as (
+    update leadhook.jobs as j
+    set paid = f.paid
+    from failed as f
+    where j.lead_id = f.lead_id and j.state <> 'leased' and j.paid is null and f.paid is not null
   )
-  update leadhook.jobs as j
-  set
-    state = 'leased',
-    run = j.run + (j.state in ('done', 'dead'))::int,
-    attempts = 0,
-    fence = d.fence,
-    claim_token = p_token,
-    worker = p_worker,
-    leased_at = v_now,
-    lease_until = v_now,
-    eligible_at = v_now,
-    found_by = 'process',
-    replay_id = null,
-    errand = jsonb_build_object(
-      'before', d.before,
-      'lead', coalesce(s.lead, '{}') || jsonb_strip_nulls(l.lead),
-      'registered', coalesce(e.known and e.has_details, false)
-    )
-  from due as d
-  join jsonb_to_recordset(v_judged) as e (lead_id text, known boolean, has_details boolean) using (lead_id)
-  join (select i.lead, i.lead ->> 'lead_id' as lead_id from jsonb_array_elements(p_leads) as i (lead)) as l using (lead_id)
-  left join stored as s using (lead_id)
-  where j.lead_id = any (v_lead_ids) and j.lead_id = d.lead_id;
+  select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'usd', f.cost_usd, 'wasted', false))
+  into v_spent
+  from failed as f
+  where f.cost_usd > 0;
 
-  update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float8)
-  from leadhook.controls as c
-  where j.lead_id = any (v_lead_ids) and j.claim_token = p_token;
-
-  return (
-    select jsonb_build_object(
-      'busy', false,
-      'leads', (
-        select jsonb_agg(case
-          when j.claim_token = p_token
-            then jsonb_build_object('lead_id', j.lead_id, 'fence', j.fence, 'run', j.run, 'paid', j.paid)
-          else jsonb_build_object('lead_id', j.lead_id, 'leased_by', j.worker, 'leased_until', j.lease_until)
-        end order by j.lead_id)
-        from leadhook.jobs as j
-        where j.lead_id = any (v_lead_ids)
-      ),
-      'renew_ms', round(c.renew_s * 1000)::int,
-      'start_limit_ms', round(c.start_limit_s * 1000)::int
-    )
-    from leadhook.controls as c
-  );
+  if v_spent is not null then
+    perform leadhook.book_costs(v_spent, p_now);
+  end if;
 end
 $$;
-revoke all on function leadhook.begin_errands(uuid, text, jsonb) from public, anon, authenticated;
-grant execute on function leadhook.begin_errands(uuid, text, jsonb) to service_role;
+comment on function leadhook.note_failed_on_demand(text, jsonb, timestamptz) is
+  'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for '
+  'the next lease, which checks that it was bought with the same prompts.';
+revoke all on function leadhook.note_failed_on_demand(text, jsonb, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.note_failed_on_demand(text, jsonb, timestamptz) to service_role;
 
-create or replace function public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb)
+create or replace function public.leadhook_save_on_demand(p_worker text, p_results jsonb)
 returns jsonb
 language plpgsql
 security invoker
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_lead_ids text[];
+  v_internal text := coalesce(current_setting('leadhook.internal', true), '');
+  v_all jsonb := leadhook.read_on_demand(p_results);
+  v_failed jsonb := jsonb_path_query_array(v_all, '$[*] ? (exists (@.outcome ? (@ != null)))');
+  v_results jsonb := jsonb_path_query_array(v_all, '$[*] ? (!exists (@.outcome ? (@ != null)))');
+  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text));
+  v_busy text[];
+  v_ended jsonb;
+  v_gone text[];
+  v_now timestamptz;
 begin
-  if jsonb_typeof(p_leads) is distinct from 'array' then
-    raise exception 'a JSON array of leads is wanted' using errcode = 'PT400';
+  -- What we write ourselves is no news to us.
+  perform set_config('leadhook.internal', 'on', true);
+  v_busy := leadhook.lock_application_rows(v_lead_ids);
+  perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from jsonb_to_recordset(v_all) as r (lead_id text)));
+  v_now := clock_timestamp();
+  v_results := leadhook.write_results(leadhook.decide_on_demand(v_results, v_busy));
+
+  v_ended := leadhook.take_on_demand(
+    p_worker, jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "refused"))'), v_now
+  );
+  perform leadhook.keep_verdicts(v_ended, v_now);
+  perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.confirm_keys(array(
+    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+  ));
+  perform leadhook.note_failed_on_demand(p_worker, v_failed, v_now);
+
+  v_gone := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text, outcome text) where r.outcome = 'gone');
+  if v_gone <> '{}' then
+    perform leadhook.forget_leads(v_gone);
   end if;
-  v_lead_ids := array(select i.lead ->> 'lead_id' from jsonb_array_elements(p_leads) as i (lead));
-  if p_token is null or coalesce(p_worker, '') = '' then
-    raise exception 'p_token and p_worker are wanted' using errcode = 'PT400';
+  if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.found_by = 'replay') then
+    perform leadhook.ring('replay');
   end if;
-  if cardinality(v_lead_ids) not between 1 and 100 or (select count(distinct i) from unnest(v_lead_ids) as i) < cardinality(v_lead_ids) then
-    raise exception '1 to 100 leads are wanted, each with its lead_id and each once' using errcode = 'PT400';
-  end if;
-  if exists (select from unnest(v_lead_ids) as i where length(i) not between 1 and 500) then
-    raise exception 'a lead_id has 1 to 500 characters' using errcode = 'PT400';
-  end if;
-  begin
-    -- Both locks of the claim: what is looked at here is looked at by no claim, drain, sweep or replay.
-    perform leadhook.lock_claims();
-    perform leadhook.lock_drain();
-    return leadhook.begin_errands(p_token, p_worker, p_leads);
-  exception when lock_not_available or deadlock_detected then
-    return (
-      select jsonb_build_object(
-        'busy', true, 'leads', '[]'::jsonb,
-        'renew_ms', round(c.renew_s * 1000)::int,
-        'start_limit_ms', round(c.start_limit_s * 1000)::int
-      )
-      from leadhook.controls as c
-    );
-  end;
+
+  perform set_config('leadhook.internal', v_internal, true);
+  return jsonb_build_object('leads', (
+    select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+      'lead_id', r.lead_id, 'reason', r.reason,
+      'outcome', case when r.outcome in ('retry', 'returned', 'dead') then 'released' else r.outcome end,
+      'error_code', case when r.outcome = 'busy' then r.error_code end
+    ))), '[]')
+    from jsonb_to_recordset(v_results || v_failed) as r (lead_id text, outcome text, reason text, error_code text)
+  ));
 end
 $$;
-comment on function public.leadhook_process_begin(uuid, text, jsonb) is
-  'Leases up to 100 named leads for a person''s request, whatever their state: with fence, or with leased_by where somebody has them already. p_leads: '
-  'objects with lead_id, tag, name, linkedin_url and location. The same token again returns the same leases. busy: again in 200 to 600 ms.';
-revoke all on function public.leadhook_process_begin(uuid, text, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_process_begin(uuid, text, jsonb) to service_role;
+comment on function public.leadhook_save_on_demand(text, jsonb) is
+  'Saves what on-demand requests brought, each lead for itself and each request_id once: saved, whoever holds the lead loses it; refused (by the '
+  'application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and '
+  'reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its '
+  'job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
+revoke all on function public.leadhook_save_on_demand(text, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_save_on_demand(text, jsonb) to service_role;

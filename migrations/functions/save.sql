@@ -132,18 +132,17 @@ begin
   return (
     with decided as materialized (
       select
-        r.result, l.lead_id, l.fence, coalesce(j.errand #>> '{lead,tag}', j.tag) as judged_tag, e.user_id, e.tag,
-        j.errand -> 'lead' as given,
+        r.result, l.lead_id, l.fence, j.tag as judged_tag, e.user_id, e.tag,
         case
           when l.standing in ('gone', 'busy') then l.standing
           when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
           when l.lead_id = any (p_busy) then 'busy'
-          when not (e.known and e.has_details) and j.errand ->> 'registered' is distinct from 'false' then 'gone'
-          when j.errand is null and not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
+          when not (e.known and e.has_details) then 'gone'
+          when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
           when r.result #>> '{refusal,reason}' is not null then 'refused'
           else 'saved'
         end as outcome,
-        case when l.standing = 'past' then l.reason when l.standing = 'locked' and j.errand is null then nullif(concat_ws(', ',
+        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
           case when not e.has_prompts then 'no prompts' end,
           case when not e.unsent and j.replay_id is null then 'already sent' end
@@ -171,9 +170,9 @@ begin
       'reason', d.reason,
       'ends', d.ends,
       'tag', d.judged_tag,
-      'name', coalesce(d.given ->> 'name', n.name),
-      'linkedin_url', coalesce(d.given ->> 'linkedin_url', n.linkedin_url),
-      'location', coalesce(d.given ->> 'location', n.location)
+      'name', n.name,
+      'linkedin_url', n.linkedin_url,
+      'location', n.location
     ) || case
       -- The service has found out, over several calls, which one can't be written: it is not tried again.
       when d.ends and d.outcome = 'refused' then jsonb_build_object(
@@ -188,8 +187,8 @@ begin
 end
 $$;
 comment on function leadhook.judge_results(jsonb, jsonb, text[]) is
-  'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before, an errand every condition. '
-  'ends: this call ends the lease. The tag is that of the prompts which it was judged by; what an errand was given goes before the tables.';
+  'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before. '
+  'ends: this call ends the lease. The tag is that of the prompts which it was judged by.';
 revoke all on function leadhook.judge_results(jsonb, jsonb, text[]) from public, anon, authenticated;
 grant execute on function leadhook.judge_results(jsonb, jsonb, text[]) to service_role;
 
@@ -424,7 +423,7 @@ revoke all on function leadhook.keep_verdicts(jsonb, timestamptz) from public, a
 grant execute on function leadhook.keep_verdicts(jsonb, timestamptz) to service_role;
 
 -- All at once, in a short time; if that raises, each for itself.
-create or replace function leadhook.write_wanted(p_results jsonb)
+create or replace function leadhook.write_results(p_results jsonb)
 returns jsonb
 language plpgsql
 security invoker
@@ -459,9 +458,10 @@ begin
   return p_results;
 end
 $$;
-comment on function leadhook.write_wanted(jsonb) is 'Writes the results that are to be saved; all results, with what became of those that could not be written.';
-revoke all on function leadhook.write_wanted(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.write_wanted(jsonb) to service_role;
+comment on function leadhook.write_results(jsonb) is
+  'Writes the answers of the results that say saved and ends, and returns all results with what became of each.';
+revoke all on function leadhook.write_results(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.write_results(jsonb) to service_role;
 
 create or replace function public.leadhook_save(p_worker text, p_results jsonb)
 returns jsonb
@@ -497,7 +497,7 @@ begin
     v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
   end;
 
-  v_results := leadhook.write_wanted(v_results);
+  v_results := leadhook.write_results(v_results);
   v_ended := jsonb_path_query_array(
     v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
   );

@@ -172,7 +172,7 @@ begin
   looked_at := cardinality(v_window);
   last_lead := v_window[500];
   select
-    coalesce(array_agg(j.lead_id) filter (where e.gone and j.errand is null), '{}'),
+    coalesce(array_agg(j.lead_id) filter (where e.gone), '{}'),
     coalesce(array_agg(j.lead_id) filter (where j.state = 'ready' and e.gone is not true and (
       e.failed
       or not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts)

@@ -23,7 +23,7 @@ from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.results import Message, Score
 from leadhook.domain.status import KeyStatus, Status, WebhookSetup
-from leadhook.engine import Errand
+from leadhook.engine import OnDemandLead
 from leadhook.engine.health import Health
 from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, RingAuth
@@ -69,17 +69,17 @@ class FakeEngine:
 
     rings: list[list[str]] = field(default_factory=list)
     health: Health = HEALTHY
-    processed: list[list[Errand]] = field(default_factory=list)
+    processed: list[list[OnDemandLead]] = field(default_factory=list)
     troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    async def process(self, errands: Sequence[Errand]) -> None:
-        """Score 80, or tell of a trouble by the lead's name."""
+    async def process(self, leads: Sequence[OnDemandLead]) -> None:
+        """Score 80, or report an error by the lead's name."""
         await anyio.lowlevel.checkpoint()
-        self.processed.append(list(errands))
-        for errand in errands:
-            errand.trouble = self.troubles.get(errand.lead.name or "")
-            if errand.trouble is None:
-                errand.answer = (
+        self.processed.append(list(leads))
+        for lead in leads:
+            lead.error = self.troubles.get(lead.lead.name or "")
+            if lead.error is None:
+                lead.answer = (
                     Score(score=80, response="A reason", should_contact=True),
                     Message(subject="A subject", message="A message"),
                 )

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from leadhook.engine import TooManyErrandsError
+from leadhook.engine import TooManyOnDemandError
 from leadhook.observability.redaction import redactor
 
 from .conftest import ADMIN, Service
@@ -64,11 +64,11 @@ async def test_the_predecessors_request_for_one_lead_gets_its_answer(service: Se
     assert (answer.json()["result"], list(answer.json()["result"])) == (RESULT, list(RESULT))
     assert answer.json()["errors"] == []
     assert 0 <= answer.json()["duration_sec"] < 60
-    [[errand]] = service.engine.processed
-    assert errand.lead.model_dump() == LEAD
-    assert errand.prompts.model_dump() == {name: text for name, text in TERMS.items() if name != "api_key"}
-    assert errand.key.api_key.get_secret_value() == KEY
-    assert errand.key.fingerprint == hashlib.sha256(KEY.encode()).hexdigest()[:16]
+    [[processed]] = service.engine.processed
+    assert processed.lead.model_dump() == LEAD
+    assert processed.prompts.model_dump() == {name: text for name, text in TERMS.items() if name != "api_key"}
+    assert processed.key.api_key.get_secret_value() == KEY
+    assert processed.key.fingerprint == hashlib.sha256(KEY.encode()).hexdigest()[:16]
 
 
 async def test_the_predecessors_request_for_many_leads_gets_its_answer(service: Service) -> None:
@@ -123,8 +123,8 @@ async def test_text_that_postgres_cannot_hold_is_cleaned_before_it_names_a_lead(
     """Else the database's reply would not fit the question."""
     await ask(service, "process-lead", TERMS | {"lead": {"lead_id": "a\u0000b", "skills": ["\u0000"]}})
 
-    [[errand]] = service.engine.processed
-    assert (errand.lead.lead_id, errand.lead.skills) == ("ab", [""])
+    [[processed]] = service.engine.processed
+    assert (processed.lead.lead_id, processed.lead.skills) == ("ab", [""])
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ async def test_who_sends_no_token_is_told_how(service: Service) -> None:
 async def test_too_many_leads_at_once_are_sent_away_for_a_while(service: Service, monkeypatch: Any) -> None:
     """503 with Retry-After."""
 
-    async def full(_errands: object) -> None:
-        raise TooManyErrandsError
+    async def full(_leads: object) -> None:
+        raise TooManyOnDemandError
 
     monkeypatch.setattr(service.engine, "process", full)
     answer = await ask(service, "process-lead", TERMS | {"lead": LEAD})

@@ -50,86 +50,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.average_usage() IS 'Of one of the last 1000 leads that were judged; nulls where none was lately.';
 
-CREATE FUNCTION leadhook.begin_errands(p_token uuid, p_worker text, p_leads jsonb) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-declare
-  v_lead_ids text[] := array(select l.lead_id from jsonb_to_recordset(p_leads) as l (lead_id text));
-  v_now timestamptz := clock_timestamp();
-  v_judged jsonb;
-begin
-  perform leadhook.expire_leases(v_now);
-  v_judged := leadhook.judge_each(v_lead_ids);
-  insert into leadhook.jobs (lead_id, user_id, tag, state, found_by)
-  select e.lead_id, e.user_id, e.tag, 'waiting', 'process'
-  from jsonb_to_recordset(v_judged) as e (lead_id text, user_id uuid, tag text)
-  on conflict (lead_id) do nothing;
-
-  with due as materialized (
-    select j.lead_id, to_jsonb(j) - 'errand' as before, nextval('leadhook.fences') as fence
-    from leadhook.jobs as j
-    where j.lead_id = any (v_lead_ids) and j.state <> 'leased'
-    order by j.lead_id
-    for no key update
-  ),
-  stored as (
-    select distinct on (f.lead_id) f.lead_id, jsonb_build_object('name', f.name, 'linkedin_url', f.profile_url, 'location', f.location) as lead
-    from public.lead_details as f
-    where f.lead_id = any (v_lead_ids)
-    order by f.lead_id, (f.sent_to_llm is not true) desc, case when count(*) over (partition by f.lead_id) > 1 then f::text end desc
-  )
-  update leadhook.jobs as j
-  set
-    state = 'leased',
-    run = j.run + (j.state in ('done', 'dead'))::int,
-    attempts = 0,
-    fence = d.fence,
-    claim_token = p_token,
-    worker = p_worker,
-    leased_at = v_now,
-    lease_until = v_now,
-    eligible_at = v_now,
-    found_by = 'process',
-    replay_id = null,
-    errand = jsonb_build_object(
-      'before', d.before,
-      'lead', coalesce(s.lead, '{}') || jsonb_strip_nulls(l.lead),
-      'registered', coalesce(e.known and e.has_details, false)
-    )
-  from due as d
-  join jsonb_to_recordset(v_judged) as e (lead_id text, known boolean, has_details boolean) using (lead_id)
-  join (select i.lead, i.lead ->> 'lead_id' as lead_id from jsonb_array_elements(p_leads) as i (lead)) as l using (lead_id)
-  left join stored as s using (lead_id)
-  where j.lead_id = any (v_lead_ids) and j.lead_id = d.lead_id;
-
-  update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float8)
-  from leadhook.controls as c
-  where j.lead_id = any (v_lead_ids) and j.claim_token = p_token;
-
-  return (
-    select jsonb_build_object(
-      'busy', false,
-      'leads', (
-        select jsonb_agg(case
-          when j.claim_token = p_token
-            then jsonb_build_object('lead_id', j.lead_id, 'fence', j.fence, 'run', j.run, 'paid', j.paid)
-          else jsonb_build_object('lead_id', j.lead_id, 'leased_by', j.worker, 'leased_until', j.lease_until)
-        end order by j.lead_id)
-        from leadhook.jobs as j
-        where j.lead_id = any (v_lead_ids)
-      ),
-      'renew_ms', round(c.renew_s * 1000)::int,
-      'start_limit_ms', round(c.start_limit_s * 1000)::int
-    )
-    from leadhook.controls as c
-  );
-end
-$$;
-
 CREATE FUNCTION leadhook.blames_the_lead(p_sqlstate text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
@@ -427,6 +347,53 @@ CREATE FUNCTION leadhook.dashboard_webhooks() RETURNS text[]
 $$;
 
 COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
+
+CREATE FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+begin
+  return (
+    with stored as (
+      select distinct on (f.lead_id) f.lead_id, jsonb_build_object('name', f.name, 'linkedin_url', f.profile_url, 'location', f.location) as lead
+      from public.lead_details as f
+      where f.lead_id = any (v_lead_ids)
+      order by f.lead_id, (f.sent_to_llm is not true) desc, case when count(*) over (partition by f.lead_id) > 1 then f::text end desc
+    )
+    select coalesce(jsonb_agg(
+      r.result || jsonb_build_object('tag', j.tag) || coalesce(s.lead, '{}') || jsonb_strip_nulls(r.result -> 'lead')
+      || jsonb_build_object(
+        'registered', coalesce(e.known and e.has_details, false), 'user_id', e.user_id, 'stored_tag', e.tag,
+        'outcome', o.outcome, 'reason', p.reason, 'ends', p.outcome is null and o.outcome <> 'busy'
+      )
+    ), '[]')
+    from (select i.result, i.result ->> 'lead_id' as lead_id from jsonb_array_elements(p_results) as i (result)) as r
+    join leadhook.jobs as j using (lead_id)
+    left join jsonb_to_recordset(leadhook.judge_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
+      using (lead_id)
+    left join stored as s using (lead_id)
+    left join lateral (
+      select t.outcome, t.reason
+      from leadhook.attempts as t
+      where t.lead_id = r.lead_id and t.request_id = (r.result ->> 'request_id')::uuid
+      limit 1
+    ) as p on true
+    cross join lateral (
+      select case
+        when p.outcome is not null then p.outcome
+        when r.lead_id = any (p_busy) then 'busy'
+        when (j.user_id is not null or j.tag is not null) and e.known is not null and not (e.known and e.has_details) then 'gone'
+        else 'saved'
+      end
+    ) as o (outcome)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) IS 'The results with what becomes of each, decided after the locks: saved, busy, gone (the application has deleted the lead), or what an earlier call with this request came to. What the request gives of a lead goes before what is stored.';
 
 CREATE FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, user_id uuid, tag text, outcome text, missing text[])
     LANGUAGE plpgsql
@@ -935,73 +902,6 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-declare
-  v_lead_ids text[] := array(
-    select j.lead_id
-    from leadhook.jobs as j
-    where j.lead_id = any (array(select e.lead_id from jsonb_to_recordset(p_endings) as e (lead_id text))) and j.errand is not null
-  );
-  v_unsettled text[];
-begin
-  if v_lead_ids = '{}' then
-    return;
-  end if;
-  with over as materialized (
-    select
-      j.lead_id, b.*,
-      coalesce(e.paid, j.paid, b.paid) as bought,
-      j.replay_after is not null and j.user_id is not null and j.tag is not null as replayed
-    from jsonb_to_recordset(p_endings) as e (lead_id text, outcome text, paid jsonb)
-    join leadhook.jobs as j on j.lead_id = e.lead_id
-    cross join lateral jsonb_to_record(j.errand -> 'before') as b (
-      state text, slow boolean, run int, attempts int, available_at timestamptz, eligible_at timestamptz, found_by text, worker text,
-      leased_at timestamptz, replay_id bigint, paid jsonb, error_code text, reason text, finished_at timestamptz
-    )
-    where j.lead_id = any (v_lead_ids) and e.outcome not in ('saved', 'refused')
-  ),
-  restored as (
-    update leadhook.jobs as j
-    set
-      state = case when o.replayed then 'ready' else o.state end,
-      slow = o.slow or o.replayed,
-      run = o.run + (o.replayed and o.state in ('done', 'dead'))::int,
-      attempts = case when o.replayed then 0 else o.attempts end,
-      available_at = case when o.replayed then p_now else o.available_at end,
-      eligible_at = case when o.replayed then p_now else o.eligible_at end,
-      found_by = case when o.replayed then 'replay' else o.found_by end,
-      worker = o.worker,
-      leased_at = o.leased_at,
-      replay_id = case when o.replayed then j.replay_after else o.replay_id end,
-      replay_after = null,
-      paid = o.bought,
-      error_code = case when not o.replayed then o.error_code end,
-      reason = case when not o.replayed then o.reason end,
-      finished_at = case when not o.replayed then o.finished_at end,
-      claim_token = null,
-      lease_until = null,
-      errand = null
-    from over as o
-    where j.lead_id = any (v_lead_ids) and j.lead_id = o.lead_id
-    returning j.lead_id, o.state
-  )
-  select array_agg(r.lead_id) into v_unsettled from restored as r where r.state in ('waiting', 'ready');
-
-  update leadhook.jobs as j set errand = null where j.lead_id = any (v_lead_ids) and j.errand is not null;
-
-  if v_unsettled is not null then
-    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(v_unsettled), v_unsettled);
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) IS 'Part of leadhook.end_leases. An errand that was saved or refused leaves its job as that left it; any other leaves it as it was before, except that what was bought is kept, and that a replay asked for meanwhile begins.';
-
 CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) RETURNS TABLE(lead_id text, fence bigint, outcome text)
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1022,11 +922,10 @@ begin
       j.leased_at,
       coalesce(e.paid, j.paid) as bought,
       n.state,
-      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again,
-      j.errand is not null and e.outcome not in ('saved', 'refused') as is_fruitless_errand
+      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, paid jsonb,
-      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb
+      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
     )
     join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
     cross join leadhook.controls as c
@@ -1041,11 +940,11 @@ begin
   ),
   recorded as (
     insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
       calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
     )
     select
-      e.lead_id, e.run, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
+      e.lead_id, e.run, e.fence, e.request_id, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
       e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.found_by, e.replay_id,
       e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
       (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
@@ -1095,10 +994,9 @@ begin
       end,
       finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
     from endings as e
-    where j.lead_id = e.lead_id and not e.is_fruitless_errand and (select count(*) from booked as b) >= 0
+    where j.lead_id = e.lead_id and (select count(*) from booked as b) >= 0
   )
   select e.lead_id, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end from endings as e;
-  perform leadhook.end_errands(p_endings, p_now);
 end
 $$;
 
@@ -1130,33 +1028,20 @@ $$;
 
 COMMENT ON FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) IS 'Creates or replaces a trigger unless it is there, enabled and the same. The definition is spelt as pg_get_triggerdef() spells it.';
 
-CREATE FUNCTION leadhook.expire_errands(p_now timestamp with time zone) RETURNS void
+CREATE FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_sort TO 'off'
     AS $$
-declare
-  v_expired record;
 begin
-  for v_expired in
-    select j.lead_id, j.fence, coalesce(j.worker, 'unknown') as worker
-    from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now and j.errand is not null
-    order by j.lease_until
-    limit 500
-    for no key update skip locked
-  loop
-    perform from leadhook.end_leases(v_expired.worker, jsonb_build_array(jsonb_build_object(
-      'lead_id', v_expired.lead_id, 'fence', v_expired.fence, 'outcome', 'lease_expired', 'error_code', 'lease_expired',
-      'reason', format('the lease of worker %s ran out during a request', v_expired.worker)
-    )), p_now);
-  end loop;
+  insert into leadhook.jobs (lead_id, state, found_by)
+  select i.lead_id, 'waiting', 'process' from unnest(p_answered) as i (lead_id) order by i.lead_id
+  on conflict (lead_id) do nothing;
+  perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.expire_errands(p_now timestamp with time zone) IS 'Part of leadhook.expire_leases: an errand whose lease ran out costs its job nothing.';
+COMMENT ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) IS 'Makes the jobs of the answered leads that are missing, and locks the jobs of all leads of the call.';
 
 CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -1170,9 +1055,8 @@ CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS v
 declare
   v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
 begin
-  perform leadhook.expire_errands(p_now);
   with leased as materialized (
-    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.errand is null
+    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased'
   ),
   workers as materialized (
     select l.worker, max(l.leased_at) as claimed_at, max(l.fence) filter (where l.deaths > 0) as suspect from leased as l group by l.worker
@@ -1182,7 +1066,7 @@ begin
       j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
       j.replay_after is not null as runs_again
     from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now and j.errand is null
+    where j.state = 'leased' and j.lease_until <= p_now
     order by j.lease_until
     limit 500
     for no key update skip locked
@@ -1755,18 +1639,17 @@ begin
   return (
     with decided as materialized (
       select
-        r.result, l.lead_id, l.fence, coalesce(j.errand #>> '{lead,tag}', j.tag) as judged_tag, e.user_id, e.tag,
-        j.errand -> 'lead' as given,
+        r.result, l.lead_id, l.fence, j.tag as judged_tag, e.user_id, e.tag,
         case
           when l.standing in ('gone', 'busy') then l.standing
           when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
           when l.lead_id = any (p_busy) then 'busy'
-          when not (e.known and e.has_details) and j.errand ->> 'registered' is distinct from 'false' then 'gone'
-          when j.errand is null and not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
+          when not (e.known and e.has_details) then 'gone'
+          when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
           when r.result #>> '{refusal,reason}' is not null then 'refused'
           else 'saved'
         end as outcome,
-        case when l.standing = 'past' then l.reason when l.standing = 'locked' and j.errand is null then nullif(concat_ws(', ',
+        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
           case when not e.has_prompts then 'no prompts' end,
           case when not e.unsent and j.replay_id is null then 'already sent' end
@@ -1794,9 +1677,9 @@ begin
       'reason', d.reason,
       'ends', d.ends,
       'tag', d.judged_tag,
-      'name', coalesce(d.given ->> 'name', n.name),
-      'linkedin_url', coalesce(d.given ->> 'linkedin_url', n.linkedin_url),
-      'location', coalesce(d.given ->> 'location', n.location)
+      'name', n.name,
+      'linkedin_url', n.linkedin_url,
+      'location', n.location
     ) || case
       -- The service has found out, over several calls, which one can't be written: it is not tried again.
       when d.ends and d.outcome = 'refused' then jsonb_build_object(
@@ -1811,7 +1694,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before, an errand every condition. ends: this call ends the lease. The tag is that of the prompts which it was judged by; what an errand was given goes before the tables.';
+COMMENT ON FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was judged by.';
 
 CREATE FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -2302,6 +2185,59 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
 
+CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+  v_spent jsonb;
+begin
+  with failed as materialized (
+    select
+      r.*, j.lead_id is not null as has_job, coalesce(j.user_id, e.user_id) as user_id,
+      p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0) as began_at
+    from jsonb_to_recordset(p_results) as r (
+      lead_id text, request_id uuid, age_ms bigint, outcome text, error_code text, reason text, paid jsonb, key_fingerprint text, usage jsonb,
+      cost_usd numeric, timing jsonb
+    )
+    left join leadhook.jobs as j on j.lead_id = r.lead_id
+    left join jsonb_to_recordset(leadhook.judge_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
+    where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
+  ),
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, found_by, key_fingerprint, calls, input_tokens, cached_tokens,
+      output_tokens, thinking_tokens, cost_usd, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
+    )
+    select
+      f.lead_id, 0, nextval('leadhook.fences'), f.request_id, f.outcome, f.error_code, left(f.reason, 500), p_worker, 'process',
+      f.key_fingerprint, (f.usage ->> 'calls')::int, (f.usage ->> 'input_tokens')::int, (f.usage ->> 'cached_tokens')::int,
+      (f.usage ->> 'output_tokens')::int, (f.usage ->> 'thinking_tokens')::int, f.cost_usd, f.began_at, f.began_at,
+      (f.timing ->> 'first_call_ms')::int, (f.timing ->> 'key_wait_ms')::int, (f.timing ->> 'model_ms')::int, p_now
+    from failed as f
+    where f.has_job
+  ),
+  kept as (
+    update leadhook.jobs as j
+    set paid = f.paid
+    from failed as f
+    where j.lead_id = f.lead_id and j.state <> 'leased' and j.paid is null and f.paid is not null
+  )
+  select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'usd', f.cost_usd, 'wasted', false))
+  into v_spent
+  from failed as f
+  where f.cost_usd > 0;
+
+  if v_spent is not null then
+    perform leadhook.book_costs(v_spent, p_now);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) IS 'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for the next lease, which checks that it was bought with the same prompts.';
+
 CREATE FUNCTION leadhook.note_worker(p_worker text, p_what text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2725,6 +2661,44 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.queue_slice(p_replay_id bigint) IS 'Queues the next leads of a replay; rings with the first and with the last of them.';
+
+CREATE FUNCTION leadhook.read_on_demand(p_results jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_answers jsonb;
+begin
+  if jsonb_typeof(p_results) is distinct from 'array' then
+    raise exception 'a JSON array of results is wanted' using errcode = 'PT400';
+  end if;
+  if jsonb_array_length(p_results) not between 1 and 100
+    or (select count(distinct i.item ->> 'lead_id') from jsonb_array_elements(p_results) as i (item)) < jsonb_array_length(p_results) then
+    raise exception '1 to 100 results are wanted, each with its lead_id and each lead once' using errcode = 'PT400';
+  end if;
+  if exists (
+    select from jsonb_array_elements(p_results) as i (item)
+    where jsonb_typeof(i.item -> 'lead_id') is distinct from 'string' or length(i.item ->> 'lead_id') not between 1 and 500
+      or i.item ->> 'request_id' is null
+      or i.item ->> 'outcome' not in ('retry', 'returned', 'dead')
+  ) then
+    raise exception 'a result has a lead_id of 1 to 500 characters, a request_id, and, without an answer, the outcome retry, returned or dead'
+      using errcode = 'PT400';
+  end if;
+  v_answers := leadhook.read_results((
+    select coalesce(jsonb_agg(i.item || '{"fence": 0}'), '[]')
+    from jsonb_array_elements(p_results) as i (item)
+    where i.item ->> 'outcome' is null
+  ));
+  return (
+    select jsonb_agg(i.item || coalesce(a.answer, '{}') || '{"fence": 0}')
+    from jsonb_array_elements(p_results) as i (item)
+    left join jsonb_array_elements(v_answers) as a (answer) on a.answer ->> 'lead_id' = i.item ->> 'lead_id'
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.read_on_demand(p_results jsonb) IS 'The results with the columns of llm_response that come from the model. fence is 0 until the job is taken. Raises PT400 unless each is whole.';
 
 CREATE FUNCTION leadhook.read_results(p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
@@ -3605,7 +3579,7 @@ begin
   looked_at := cardinality(v_window);
   last_lead := v_window[500];
   select
-    coalesce(array_agg(j.lead_id) filter (where e.gone and j.errand is null), '{}'),
+    coalesce(array_agg(j.lead_id) filter (where e.gone), '{}'),
     coalesce(array_agg(j.lead_id) filter (where j.state = 'ready' and e.gone is not true and (
       e.failed
       or not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts)
@@ -3693,6 +3667,81 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are gone, the costs of a day after 800.';
+
+CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+  v_taken jsonb;
+  v_wasted jsonb;
+begin
+  with before as materialized (
+    select j.*, case when j.called then j.reserved_usd when j.reserved_usd is not null then 0 end as cost_usd
+    from leadhook.jobs as j
+    where j.lead_id = any (v_lead_ids)
+  ),
+  overtaken as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at, finished_at
+    )
+    select
+      b.lead_id, b.run, b.fence, 'returned', 'overtaken', 'an on-demand request answered the lead meanwhile', b.worker, b.found_by,
+      b.replay_id, b.cost_usd, coalesce(b.cost_usd > 0, false), b.eligible_at, b.leased_at, p_now
+    from before as b
+    where b.state = 'leased'
+  ),
+  postponed as (
+    update leadhook.replay_leads as m
+    set run = b.run + 1, outcome = 'queued_after', before = null
+    from before as b
+    where m.replay_id = b.replay_id and m.lead_id = b.lead_id and m.run = b.run and b.state in ('ready', 'leased') and b.replay_after is null
+  ),
+  taken as (
+    update leadhook.jobs as j
+    set
+      user_id = case when r.registered then r.user_id else j.user_id end,
+      tag = case when r.registered then r.stored_tag else j.tag end,
+      state = 'leased',
+      run = j.run + (j.state in ('done', 'dead'))::int,
+      attempts = 0,
+      fence = nextval('leadhook.fences'),
+      claim_token = pg_catalog.gen_random_uuid(),
+      worker = p_worker,
+      leased_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
+      lease_until = p_now,
+      eligible_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
+      found_by = 'process',
+      replay_id = null,
+      replay_after = coalesce(j.replay_after, case when j.state in ('ready', 'leased') then j.replay_id end),
+      reserved_usd = null
+    from jsonb_to_recordset(p_results) as r (lead_id text, registered boolean, user_id uuid, stored_tag text, age_ms bigint)
+    where j.lead_id = any (v_lead_ids) and j.lead_id = r.lead_id
+    returning j.lead_id, j.fence
+  )
+  select
+    (
+      select coalesce(jsonb_agg(i.result || jsonb_build_object('fence', t.fence)), '[]')
+      from jsonb_array_elements(p_results) as i (result)
+      join taken as t on t.lead_id = i.result ->> 'lead_id'
+    ),
+    (
+      select jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.cost_usd, 'wasted', true))
+      from before as b
+      where b.state = 'leased' and b.cost_usd > 0
+    )
+  into v_taken, v_wasted;
+
+  if v_wasted is not null then
+    perform leadhook.book_costs(v_wasted, p_now);
+  end if;
+  return v_taken;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) IS 'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
 
 CREATE FUNCTION leadhook.text_items(p_list jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE
@@ -4215,7 +4264,7 @@ $_$;
 
 COMMENT ON FUNCTION leadhook.write_each_answer(p_answers jsonb) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
 
-CREATE FUNCTION leadhook.write_wanted(p_results jsonb) RETURNS jsonb
+CREATE FUNCTION leadhook.write_results(p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -4249,7 +4298,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION leadhook.write_wanted(p_results jsonb) IS 'Writes the results that are to be saved; all results, with what became of those that could not be written.';
+COMMENT ON FUNCTION leadhook.write_results(p_results jsonb) IS 'Writes the answers of the results that say saved and ends, and returns all results with what became of each.';
 
 CREATE FUNCTION public.leadhook_admission() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -4632,49 +4681,6 @@ end
 $$;
 
 COMMENT ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leads at work are finished. already: it was paused before, and stays as it was.';
-
-CREATE FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET statement_timeout TO '5s'
-    SET lock_timeout TO '2s'
-    AS $$
-declare
-  v_lead_ids text[];
-begin
-  if jsonb_typeof(p_leads) is distinct from 'array' then
-    raise exception 'a JSON array of leads is wanted' using errcode = 'PT400';
-  end if;
-  v_lead_ids := array(select i.lead ->> 'lead_id' from jsonb_array_elements(p_leads) as i (lead));
-  if p_token is null or coalesce(p_worker, '') = '' then
-    raise exception 'p_token and p_worker are wanted' using errcode = 'PT400';
-  end if;
-  if cardinality(v_lead_ids) not between 1 and 100 or (select count(distinct i) from unnest(v_lead_ids) as i) < cardinality(v_lead_ids) then
-    raise exception '1 to 100 leads are wanted, each with its lead_id and each once' using errcode = 'PT400';
-  end if;
-  if exists (select from unnest(v_lead_ids) as i where length(i) not between 1 and 500) then
-    raise exception 'a lead_id has 1 to 500 characters' using errcode = 'PT400';
-  end if;
-  begin
-    -- Both locks of the claim: what is looked at here is looked at by no claim, drain, sweep or replay.
-    perform leadhook.lock_claims();
-    perform leadhook.lock_drain();
-    return leadhook.begin_errands(p_token, p_worker, p_leads);
-  exception when lock_not_available or deadlock_detected then
-    return (
-      select jsonb_build_object(
-        'busy', true, 'leads', '[]'::jsonb,
-        'renew_ms', round(c.renew_s * 1000)::int,
-        'start_limit_ms', round(c.start_limit_s * 1000)::int
-      )
-      from leadhook.controls as c
-    );
-  end;
-end
-$$;
-
-COMMENT ON FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb) IS 'Leases up to 100 named leads for a person''s request, whatever their state: with fence, or with leased_by where somebody has them already. p_leads: objects with lead_id, tag, name, linkedin_url and location. The same token again returns the same leases. busy: again in 200 to 600 ms.';
 
 CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5071,7 +5077,7 @@ begin
     v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
   end;
 
-  v_results := leadhook.write_wanted(v_results);
+  v_results := leadhook.write_results(v_results);
   v_ended := jsonb_path_query_array(
     v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
   );
@@ -5110,6 +5116,64 @@ end
 $_$;
 
 COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes judgements and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
+
+CREATE FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $_$
+declare
+  v_internal text := coalesce(current_setting('leadhook.internal', true), '');
+  v_all jsonb := leadhook.read_on_demand(p_results);
+  v_failed jsonb := jsonb_path_query_array(v_all, '$[*] ? (exists (@.outcome ? (@ != null)))');
+  v_results jsonb := jsonb_path_query_array(v_all, '$[*] ? (!exists (@.outcome ? (@ != null)))');
+  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text));
+  v_busy text[];
+  v_ended jsonb;
+  v_gone text[];
+  v_now timestamptz;
+begin
+  -- What we write ourselves is no news to us.
+  perform set_config('leadhook.internal', 'on', true);
+  v_busy := leadhook.lock_application_rows(v_lead_ids);
+  perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from jsonb_to_recordset(v_all) as r (lead_id text)));
+  v_now := clock_timestamp();
+  v_results := leadhook.write_results(leadhook.decide_on_demand(v_results, v_busy));
+
+  v_ended := leadhook.take_on_demand(
+    p_worker, jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "refused"))'), v_now
+  );
+  perform leadhook.keep_verdicts(v_ended, v_now);
+  perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.confirm_keys(array(
+    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+  ));
+  perform leadhook.note_failed_on_demand(p_worker, v_failed, v_now);
+
+  v_gone := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text, outcome text) where r.outcome = 'gone');
+  if v_gone <> '{}' then
+    perform leadhook.forget_leads(v_gone);
+  end if;
+  if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.found_by = 'replay') then
+    perform leadhook.ring('replay');
+  end if;
+
+  perform set_config('leadhook.internal', v_internal, true);
+  return jsonb_build_object('leads', (
+    select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+      'lead_id', r.lead_id, 'reason', r.reason,
+      'outcome', case when r.outcome in ('retry', 'returned', 'dead') then 'released' else r.outcome end,
+      'error_code', case when r.outcome = 'busy' then r.error_code end
+    ))), '[]')
+    from jsonb_to_recordset(v_results || v_failed) as r (lead_id text, outcome text, reason text, error_code text)
+  ));
+end
+$_$;
+
+COMMENT ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) IS 'Saves what on-demand requests brought, each lead for itself and each request_id once: saved, whoever holds the lead loses it; refused (by the application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
 
 CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_daily_usd numeric DEFAULT NULL::numeric, p_actor text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5303,6 +5367,7 @@ CREATE TABLE leadhook.attempts (
     lead_id text NOT NULL,
     run integer NOT NULL,
     fence bigint NOT NULL,
+    request_id uuid,
     outcome text NOT NULL,
     error_code text,
     reason text,
@@ -5326,6 +5391,8 @@ CREATE TABLE leadhook.attempts (
     model_ms integer,
     finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
+
+COMMENT ON COLUMN leadhook.attempts.request_id IS 'of an on-demand request, which is saved once; one that failed is beside the job, run 0';
 
 COMMENT ON COLUMN leadhook.attempts.outcome IS 'saved, unwanted, refused, retry, dead, returned, lease_expired';
 
@@ -5456,7 +5523,6 @@ CREATE TABLE leadhook.jobs (
     error_code text,
     reason text,
     finished_at timestamp with time zone,
-    errand jsonb,
     CONSTRAINT a_dead_job_has_a_reason CHECK (((state <> 'dead'::text) OR ((error_code IS NOT NULL) AND (reason IS NOT NULL)))),
     CONSTRAINT a_ready_job_has_a_lane CHECK (((state <> 'ready'::text) OR ((user_id IS NOT NULL) AND (tag IS NOT NULL)))),
     CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'leased'::text, 'done'::text, 'dead'::text, 'held'::text]))),
@@ -5486,8 +5552,6 @@ COMMENT ON COLUMN leadhook.jobs.replay_after IS 'a replay asked for while leased
 COMMENT ON COLUMN leadhook.jobs.paid IS 'model answers that were paid for and are not yet written; never bought twice';
 
 COMMENT ON COLUMN leadhook.jobs.reserved_usd IS 'leased: the most that this lease may spend; null where the claim named no price';
-
-COMMENT ON COLUMN leadhook.jobs.errand IS 'while a person''s request has leased it: lead (what is written beside the answer: as given, else as stored), registered (the application knows the lead), before (the job as it was)';
 
 CREATE TABLE leadhook.migrations (
     name text NOT NULL,
@@ -5912,9 +5976,6 @@ REVOKE ALL ON FUNCTION leadhook.append_touches(p_lead_ids text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION leadhook.average_usage() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.average_usage() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.begin_errands(p_token uuid, p_worker text, p_leads jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.begin_errands(p_token uuid, p_worker text, p_leads jsonb) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.blames_the_lead(p_sqlstate text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.blames_the_lead(p_sqlstate text) TO service_role;
 
@@ -5944,6 +6005,9 @@ GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO 
 
 REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) TO service_role;
@@ -5975,9 +6039,6 @@ GRANT ALL ON FUNCTION leadhook.drain_leads(p_found_by text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.drain_walk(p_found_by text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.drain_walk(p_found_by text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.end_errands(p_endings jsonb, p_now timestamp with time zone) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) TO service_role;
 
@@ -5986,8 +6047,8 @@ GRANT ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_
 
 REVOKE ALL ON FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.expire_errands(p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.expire_errands(p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO service_role;
@@ -6090,6 +6151,9 @@ GRANT ALL ON FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uu
 REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
 
@@ -6118,6 +6182,9 @@ GRANT ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[
 
 REVOKE ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.read_on_demand(p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.read_on_demand(p_results jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.read_results(p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_results(p_results jsonb) TO service_role;
@@ -6206,6 +6273,9 @@ GRANT ALL ON FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text
 REVOKE ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.text_items(p_list jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.text_items(p_list jsonb) TO service_role;
 
@@ -6245,8 +6315,8 @@ GRANT ALL ON FUNCTION leadhook.write_answers(p_answers jsonb) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.write_wanted(p_results jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.write_wanted(p_results jsonb) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.write_results(p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.write_results(p_results jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_admission() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_admission() TO service_role;
@@ -6271,9 +6341,6 @@ GRANT ALL ON FUNCTION public.leadhook_explain(p_lead_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) TO service_role;
-
-REVOKE ALL ON FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_process_begin(p_token uuid, p_worker text, p_leads jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) TO service_role;
@@ -6310,6 +6377,9 @@ GRANT ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor
 
 REVOKE ALL ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) TO service_role;

@@ -1,7 +1,6 @@
 """Whoever judges leads, or counts what money is left, does it alone: each lock for itself holds the others off."""
 
 from typing import TYPE_CHECKING, Any, LiteralString
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -42,19 +41,16 @@ def test_a_sweep_does_nothing_while_somebody_else_drains_or_sweeps(
 
 
 @pytest.mark.parametrize("lock", [CLAIM, DRAIN])
-def test_a_claim_and_a_request_do_nothing_while_somebody_else_claims_or_drains(
+def test_a_claim_does_nothing_while_somebody_else_claims_or_drains(
     keyed: "Sql", connect: "Connect", lock: LiteralString
 ) -> None:
-    """They hear busy."""
-    for function in ("public.leadhook_claim", "public.leadhook_process_begin"):
-        hurry(keyed, function)
+    """It hears busy."""
+    hurry(keyed, "public.leadhook_claim")
     keyed.ready_job("a")
     other = connect()
     with other.transaction():
         hold(other, lock)
         assert keyed.claim()["busy"]
-        begun = keyed.rpc("leadhook_process_begin", p_token=uuid4(), p_worker="w", p_leads=[{"lead_id": "a"}])
-        assert begun["busy"]
     assert keyed.states() == {"a": "ready"}
 
 

@@ -112,7 +112,7 @@ def test_many_leads_are_answered_in_their_order(stack: "Stack") -> None:
 
 
 def test_what_fails_of_one_lead_fails_it_alone(stack: "Stack", model: "Model") -> None:
-    """A blocked answer; the others are answered, and the failed one's job is as it was."""
+    """A blocked answer; the others are answered."""
     names = [f"Lead {n} {uuid.uuid4().hex[:6]}" for n in range(3)]
     leads = [{"lead_id": new_id(), "name": name, **GOOD} for name in names]
     model.order({"match": {"lead": names[1]}, "do": {"answer": "blocked_safety"}})
@@ -127,23 +127,31 @@ def test_what_fails_of_one_lead_fails_it_alone(stack: "Stack", model: "Model") -
     assert "blocked" in error["error"]
 
 
-def test_a_lead_that_a_worker_judges_is_not_judged_twice(stack: "Stack", model: "Model") -> None:
-    """It is told who has it; the worker's answer comes."""
+def test_a_request_takes_its_lead_from_a_worker(stack: "Stack", model: "Model") -> None:
+    """The request's answer stands; the worker's, which comes later, is refused with `lease_lost`."""
     lead_id, name = new_id(), f"Slow {uuid.uuid4().hex[:6]}"
     model.order({"match": {"lead": name}, "do": {"latency_ms": 3000}})
     try:
         stack.bring([lead_id], stack.new_lane(), name=name, title="Student")
         stack.wait_until(lambda: stack.jobs([lead_id]).get(lead_id, ("",))[0] == "leased")
-        answer = process(stack, "process-lead", lead={"lead_id": lead_id, "name": name})
+        answer = process(stack, "process-lead", lead={"lead_id": lead_id, "name": "Quick", **GOOD})
+        assert stack.jobs([lead_id])[lead_id] == ("done", None, None)
+        stack.wait_until(lambda: "lease_lost" in outcomes(stack, lead_id))
     finally:
         model.order()
 
-    assert answer["result"] is None
-    [error] = answer["errors"]
-    assert error["code"] == "leased"
-    assert "is judging this lead already" in error["error"]
-    stack.wait_for_answers([lead_id])
-    assert len([call for call in stack.model_calls() if call["name"] == name]) == 1
+    assert answer["errors"] == []
+    query = "select name, score from public.llm_response where lead_id = %s"
+    assert stack.run(query, lead_id) == [("Quick", answer["result"]["score"])]
+    attempts = stack.run("select outcome, found_by from leadhook.attempts where lead_id = %s order by id", lead_id)
+    assert [outcome for outcome, _ in attempts] == ["returned", "saved"]
+    assert attempts[1][1] == "process"
+
+
+def outcomes(stack: "Stack", lead_id: str) -> list[str]:
+    """What the log says that the lead came to."""
+    lines = map(json.loads, (stack.directory / "service.log").read_text().splitlines())
+    return [line["outcome"] for line in lines if line["event"] == "lead.finished" and line["lead_id"] == lead_id]
 
 
 def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: "Stack") -> None:

@@ -84,31 +84,6 @@ class Batch(BaseModel):
     start_limit_ms: int = Field(default=15_000)
 
 
-class BegunLead(BaseModel):
-    """What became of one lead of a person's request."""
-
-    model_config = ConfigDict(frozen=True)
-
-    lead_id: str
-    fence: int | None = None
-    """None: somebody else has it."""
-    run: int = 1
-    paid: Checkpoint | None = None
-    leased_by: str | None = None
-    leased_until: datetime | None = None
-
-
-class Begun(BaseModel):
-    """The reply of the begin of a person's request."""
-
-    model_config = ConfigDict(frozen=True)
-
-    busy: bool = False
-    leads: tuple[BegunLead, ...] = ()
-    renew_ms: int = 10_000
-    start_limit_ms: int = 15_000
-
-
 class LeaseRef(BaseModel):
     """The name of a lease."""
 
@@ -224,6 +199,33 @@ class LeaseReplies(BaseModel):
 
     leases: tuple[LeaseReply, ...] = ()
     next_due_ms: int | None = None
+
+
+class OnDemandResult(BaseModel):
+    """What one lead of an on-demand request came to. The fence of its ending says nothing: there is no lease."""
+
+    request_id: UUID
+    """The database saves it once, however often it is sent."""
+    lead: Lead
+    """As the caller gave it."""
+    age_ms: int
+    """Since the scoring began."""
+    ending: Result | Release
+
+
+class OnDemandReply(BaseModel):
+    """The database's answer about one of them."""
+
+    lead_id: str
+    outcome: LeaseOutcome
+    reason: str | None = None
+    error_code: str | None = None
+
+
+class OnDemandReplies(BaseModel):
+    """The reply of a save of on-demand requests."""
+
+    leads: tuple[OnDemandReply, ...] = ()
 
 
 class SweepSlice(BaseModel):

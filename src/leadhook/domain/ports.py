@@ -7,10 +7,11 @@ from uuid import UUID
 from leadhook.domain.job import (
     ApiKey,
     Batch,
-    Begun,
     Group,
     LeaseRef,
     LeaseReplies,
+    OnDemandReplies,
+    OnDemandResult,
     ParkedKey,
     Release,
     Renewal,
@@ -83,8 +84,8 @@ class Store(Protocol):
     async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
         """End leases without a result, and park keys."""
 
-    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
-        """Lease the leads of an on-demand request, whatever their state."""
+    async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
+        """Save the outcomes of on-demand requests, whatever the state of their leads."""
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Run the next slice of the sweep."""

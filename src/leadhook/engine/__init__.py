@@ -5,7 +5,7 @@ and a slot is free. Each claimed lead is a lease, held and renewed by `leases`. 
 lead, with keys from `api_keys`. `writeback` saves answers and releases the other leads. The `circuit_breaker` stops
 claims while the model fails for every lead. `maintenance` sweeps everything now and then for changes that left no
 outbox row, and runs the slices of large replays when a claim's reply says that some wait. `shutdown` bounds the end.
-On-demand requests (`errands`) share slots, leases and writeback with the claimed leads. `engine` wires it all;
+`on_demand` scores the leads of on-demand requests: they share the slots, but nothing is leased. `engine` wires it all;
 `context` has what every part works with, `timing` every duration, `health` what keeps the engine from working.
 
 States of a lead here (the database's own are in its migrations):
@@ -41,7 +41,7 @@ renewals go on until the database has answered for good, during a shutdown too.
 
 from leadhook.engine.context import EngineContext
 from leadhook.engine.engine import Engine
-from leadhook.engine.errands import Errand, TooManyErrandsError
 from leadhook.engine.health import Health
+from leadhook.engine.on_demand import OnDemandLead, TooManyOnDemandError
 
-__all__ = ["Engine", "EngineContext", "Errand", "Health", "TooManyErrandsError"]
+__all__ = ["Engine", "EngineContext", "Health", "OnDemandLead", "TooManyOnDemandError"]

@@ -10,11 +10,11 @@ from leadhook.engine.api_keys import SharedKeyPool
 from leadhook.engine.circuit_breaker import CircuitBreaker
 from leadhook.engine.context import EngineContext
 from leadhook.engine.dispatcher import Dispatcher
-from leadhook.engine.errands import Errand, Errands
 from leadhook.engine.executor import Executor
 from leadhook.engine.health import Health
 from leadhook.engine.leases import Lease, Leases
 from leadhook.engine.maintenance import Maintenance
+from leadhook.engine.on_demand import OnDemand, OnDemandLead
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.writeback import Writeback
@@ -35,7 +35,7 @@ class Engine:
         self._executor: Final = Executor(context, self._shutdown, breaker, self._keys)
         self._writeback: Final = Writeback(context, self._leases, self._schedule)
         self._maintenance: Final = Maintenance(context, self._schedule)
-        self._errands: Final = Errands(context, self._leases, self._writeback, self._shutdown)
+        self._on_demand: Final = OnDemand(context, self._leases, self._shutdown)
         self._scope: Final = anyio.CancelScope()
         self._attempts: anyio.abc.TaskGroup | None = None
         self._started: Final = anyio.Event()
@@ -45,19 +45,19 @@ class Engine:
         """Claim soon; see `WakeSignal.set`."""
         self._dispatcher.signal.set(hints)
 
-    async def process(self, errands: Sequence[Errand]) -> None:
-        """Score these leads at once; afterwards each errand has its answer or its trouble.
+    async def process(self, leads: Sequence[OnDemandLead]) -> None:
+        """Score these leads now; afterwards each has its answer or its error.
 
-        If the caller is cancelled, what was begun goes on and is saved.
+        The caller may be cancelled: its leads are scored and saved all the same.
 
         Raises:
-            TooManyErrandsError: too many are waiting already.
+            TooManyOnDemandError: too many wait already.
         """
         await self._started.wait()
         if self._attempts is None or self._shutdown.begun or self._ended.is_set():
             return
-        request = self._errands.admit(errands)
-        self._attempts.start_soon(self._errands.run, request)
+        request = self._on_demand.admit(leads)
+        self._attempts.start_soon(self._on_demand.run, request)
         await request.over.wait()
 
     def health(self) -> Health:

@@ -62,8 +62,6 @@ class Lease:
     """The one used last."""
     probe: bool = False
     """Claimed while the circuit breaker was open."""
-    on_demand: bool = False
-    """Part of an on-demand request."""
     working: bool = True
     """It has a slot; afterwards it only waits to be written."""
     writing: bool = False
@@ -215,7 +213,7 @@ class Leases:
         """Wait, first come first served, for slots: on-demand requests get at most three quarters, and at least one.
 
         Returns:
-            How many were taken, 1 to `most`; each is returned with `free_slot` or `free_on_demand_slot`.
+            How many were taken, 1 to `most`; each is returned with `free_on_demand_slot`.
         """
         async with self._on_demand_turn:
             while self._on_demand_room <= 0:
@@ -235,26 +233,18 @@ class Leases:
         """Hold a claimed lead and give it a slot; False when this very lease is held already."""
         if lease.name in self._held:
             return False
-        self.hold(lease)
+        self._context.observer.lead_taken(lease)
+        self._held[lease.name] = lease
         self._working += 1
         self._working_slow += lease.claimed.slow
+        self._taken.set()
         return True
-
-    def hold(self, lease: Lease) -> None:
-        """Have it renewed; its slot is counted already. Without a lead id there is nothing to renew."""
-        self._context.observer.lead_taken(lease)
-        if lease.claimed.lead_id:
-            self._held[lease.name] = lease
-            self._taken.set()
 
     def free_slot(self, lease: Lease) -> None:
         """Its attempt is over; it may still wait to be written."""
         if not lease.working:
             return
         lease.working = False
-        if lease.on_demand:
-            self.free_on_demand_slot()
-            return
         self._working_slow -= lease.claimed.slow
         self._free_one()
 

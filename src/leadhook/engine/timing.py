@@ -62,7 +62,7 @@ class Timing:
     """Between two slices of a sweep or of a replay."""
     sweep_busy_s: Range = (1.0, 3.0)
     """Until a sweep is tried again while another process sweeps."""
-    on_demand_write_s: float = 30.0
+    on_demand_save_s: float = 30.0
     """How long an on-demand request waits for its answer to be saved before it responds."""
     model_call_s: float = 60.0
     """The longest a model call may last; none starts that could outlast a shutdown."""

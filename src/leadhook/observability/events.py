@@ -44,7 +44,7 @@ class Event(StrEnum):
     REPLAY_REQUESTED = "replay.requested", "an admin requested a replay"
     LEAD_EXPLAINED = "lead.explained", "an admin asked for the state of a lead; `why` is the kind of answer"
     PROCESS_REQUESTED = "process.requested", "an admin asked for leads to be processed immediately"
-    PROCESS_FAILED = "process.failed", "leads in a request could not be started; the response has the reason"
+    PROCESS_FAILED = "process.failed", "an on-demand answer could not be saved yet; the service keeps retrying"
     REPLAY_STOPPED = (
         "replay.stopped",
         "an admin stopped a replay; leads that had not started return to their previous state",

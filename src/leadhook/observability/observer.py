@@ -117,7 +117,7 @@ class Observer:
         """A lease ended: the one line that every attempt leaves in the log, its metrics, its line in the operator log.
 
         Args:
-            lease: released without a release it is a lead without an id, whose answer is written nowhere.
+            lease: released without a release it is part of an on-demand request, and its answer is not saved.
             outcome: the database's answer; an accepted release is logged as what the release asked for.
             reason: the database's reason, where it has one.
         """

@@ -14,10 +14,11 @@ from leadhook.domain.answers import Answers
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import (
     Batch,
-    Begun,
     Group,
     LeaseRef,
     LeaseReplies,
+    OnDemandReplies,
+    OnDemandResult,
     ParkedKey,
     Release,
     Renewal,
@@ -25,7 +26,6 @@ from leadhook.domain.job import (
     Source,
     SweepSlice,
 )
-from leadhook.domain.lead import Lead
 from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.spend import ReservationTerms
 from leadhook.domain.status import Status
@@ -106,17 +106,23 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         parameters = {"p_worker": worker, "p_releases": _dump(releases), "p_keys": _dump(parked)}
         return await self._ask("leadhook_release", LeaseReplies, parameters)
 
-    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
-        """Lease up to 100 named leads for a person's request, each once; their ids must be clean text.
+    async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
+        """Save what up to 100 on-demand requests brought, each lead once; their ids must be clean text.
 
-        Args:
-            worker: this process's name, for people.
-            token: the same token again returns the same leases.
-            leads: of each only what is written into `llm_response` is handed over.
+        Of a lead as it was given, only what is written into `llm_response` is sent.
         """
-        given = [lead.model_dump(include={"lead_id", "tag", "name", "linkedin_url", "location"}) for lead in leads]
-        parameters = {"p_token": str(token), "p_worker": worker, "p_leads": given}
-        return await self._ask("leadhook_process_begin", Begun, parameters)
+        given = {"lead_id", "tag", "name", "linkedin_url", "location"}
+        items = [
+            {
+                **result.ending.model_dump(mode="json"),
+                "request_id": str(result.request_id),
+                "age_ms": result.age_ms,
+                "lead": result.lead.model_dump(mode="json", include=given),
+            }
+            for result in results
+        ]
+        parameters = {"p_worker": worker, "p_results": items}
+        return await self._ask("leadhook_save_on_demand", OnDemandReplies, parameters)
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Take the next slice of the sweep."""

@@ -1,4 +1,4 @@
-"""`POST /process-lead` and `/process-leads`: leads judged while the caller waits, in the predecessor's shapes."""
+"""`POST /process-lead` and `/process-leads`: leads scored while the caller waits, in the predecessor's format."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, StringC
 
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.engine import Errand, TooManyErrandsError
+from leadhook.domain.results import Message, Score
+from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.observability.events import Event
 from leadhook.observability.redaction import redactor
 from leadhook.store import cleaned
@@ -132,7 +133,7 @@ async def process_lead(call: Call[ProcessLeadRequest]) -> ProcessLeadAnswer:
     """Score one lead now and write its message, with the key and prompts of the request.
 
     The result is returned and saved in `llm_response`, and the lead is marked as sent, whether or not it is eligible. A
-    lead without `lead_id` is not saved. A lead that a worker is already processing is not processed twice.
+    lead without `lead_id` is not saved. A worker that is processing the lead loses it.
     """
     results, errors, duration_s = await _process(call, call.body, [call.body.lead])
     return ProcessLeadAnswer(result=results[0] if results else None, errors=errors, duration_sec=duration_s)
@@ -164,38 +165,35 @@ async def _process(
     call: Call[ProcessLeadRequest] | Call[ProcessLeadsRequest], terms: _Terms, given: Sequence[GivenLead]
 ) -> tuple[list[LeadResult], list[LeadError], float]:
     started = time.perf_counter()
-    errands = _errands(terms, given)
-    first: dict[str, Errand] = {}
-    for errand in errands:
-        if errand.lead.lead_id and first.setdefault(errand.lead.lead_id, errand) is not errand:
-            errand.trouble = (
-                "repeated",
-                "This lead stands in the request more than once; it is judged as it stands first.",
-            )
+    leads = _on_demand_leads(terms, given)
+    first: dict[str, OnDemandLead] = {}
+    for lead in leads:
+        if lead.lead.lead_id and first.setdefault(lead.lead.lead_id, lead) is not lead:
+            lead.error = "repeated", "This lead is in the request more than once; only its first place is scored."
     try:
         await call.request.state["processor"].process(
-            [errand for errand in errands if first.get(errand.lead.lead_id, errand) is errand]
+            [lead for lead in leads if first.get(lead.lead.lead_id, lead) is lead]
         )
-    except TooManyErrandsError:
+    except TooManyOnDemandError:
         raise Problem(503, f"{PROBLEMS[503]} Try again.", headers={"Retry-After": RETRY_AFTER_S}) from None
-    results = [_judged(errand, lead) for errand, lead in zip(errands, given, strict=True) if errand.answer]
+    results = [_result(as_given, *lead.answer) for lead, as_given in zip(leads, given, strict=True) if lead.answer]
     errors = [
-        LeadError(place=place, lead_id=errand.lead.lead_id or None, code=errand.trouble[0], error=errand.trouble[1])
-        for place, errand in enumerate(errands)
-        if errand.trouble
+        LeadError(place=place, lead_id=lead.lead.lead_id or None, code=lead.error[0], error=lead.error[1])
+        for place, lead in enumerate(leads)
+        if lead.error
     ]
     log.info(
         Event.PROCESS_REQUESTED,
         actor=call.actor,
-        leads=len(errands),
+        leads=len(leads),
         results=len(results),
         errors=len(errors),
-        key=errands[0].key.fingerprint,
+        key=leads[0].key.fingerprint,
     )
     return results, errors, round(time.perf_counter() - started, 3)
 
 
-def _errands(terms: _Terms, given: Sequence[GivenLead]) -> list[Errand]:
+def _on_demand_leads(terms: _Terms, given: Sequence[GivenLead]) -> list[OnDemandLead]:
     secret = terms.api_key.get_secret_value().strip()
     redactor.remember_keys([secret])
     key = ApiKey(fingerprint=sha256(secret.encode()).hexdigest()[:16], api_key=SecretStr(secret))
@@ -204,13 +202,12 @@ def _errands(terms: _Terms, given: Sequence[GivenLead]) -> list[Errand]:
         scoring_criteria_and_icp=terms.scoring_criteria_and_icp,
         message_prompt=terms.message_prompt,
     )
-    leads = (cleaned(lead.model_dump()) for lead in given)
-    return [Errand(Lead.model_validate(lead | {"lead_id": lead["lead_id"] or ""}), prompts, key) for lead in leads]
+    fields = (cleaned(lead.model_dump()) for lead in given)
+    leads = (Lead.model_validate(lead | {"lead_id": lead["lead_id"] or ""}) for lead in fields)
+    return [OnDemandLead(lead, prompts, key) for lead in leads]
 
 
-def _judged(errand: Errand, given: GivenLead) -> LeadResult:
-    assert errand.answer is not None, "asked for only then"  # noqa: S101 - for the type checker
-    score, message = errand.answer
+def _result(given: GivenLead, score: Score, message: Message) -> LeadResult:
     return LeadResult(
         lead_id=given.lead_id,
         tag=given.tag,

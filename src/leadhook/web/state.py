@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict
 
 from leadhook.domain.lead_snapshot import LeadSnapshot
-from leadhook.engine import Errand
+from leadhook.engine import OnDemandLead
 from leadhook.store import DryRun, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, RingAuth
 from leadhook.web.rate import TokenBucket
@@ -23,8 +23,8 @@ class Bell(Protocol):
 class Processor(Protocol):
     """The part of the engine that judges leads while somebody waits."""
 
-    async def process(self, errands: Sequence[Errand]) -> None:
-        """Judge these leads at once; afterwards each errand knows its answer or its trouble."""
+    async def process(self, leads: Sequence[OnDemandLead]) -> None:
+        """Score these leads now; afterwards each has its answer or its error."""
 
 
 class Replayer(Protocol):

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
-from uuid import UUID
 
 import anyio
 import pytest
@@ -23,13 +22,14 @@ from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.job import (
     ApiKey,
     Batch,
-    Begun,
-    BegunLead,
     ClaimedLead,
     LeaseOutcome,
     LeaseRef,
     LeaseReplies,
     LeaseReply,
+    OnDemandReplies,
+    OnDemandReply,
+    OnDemandResult,
     ParkedKey,
     Release,
     Renewal,
@@ -40,7 +40,7 @@ from leadhook.domain.job import (
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.domain.spend import Tariff
-from leadhook.engine import Engine, EngineContext, Errand
+from leadhook.engine import Engine, EngineContext, OnDemandLead
 
 Reply = TypeVar("Reply")
 
@@ -95,7 +95,6 @@ class FakeStore:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.script: dict[str, list[Any]] = defaultdict(list)
-        self.fence = 1000
 
     def of(self, operation: str) -> list[Call]:
         """The calls of one operation so far."""
@@ -125,13 +124,18 @@ class FakeStore:
         friendly = replies(releases, LeaseOutcome.RELEASED)
         return await self._reply("release", friendly, worker=worker, items=releases, parked=parked)
 
-    async def begin_errands(self, *, worker: str, token: UUID, leads: Sequence[Lead]) -> Begun:
-        """Lease all, under growing fences."""
-        self.fence += len(leads)
-        begun = Begun(
-            leads=tuple(BegunLead(lead_id=lead.lead_id, fence=self.fence + n) for n, lead in enumerate(leads))
+    async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
+        """Save all answers."""
+        friendly = OnDemandReplies(
+            leads=tuple(
+                OnDemandReply(
+                    lead_id=result.lead.lead_id,
+                    outcome=LeaseOutcome.RELEASED if isinstance(result.ending, Release) else LeaseOutcome.SAVED,
+                )
+                for result in results
+            )
         )
-        return await self._reply("begin_errands", begun, worker=worker, token=token, leads=leads)
+        return await self._reply("save_on_demand", friendly, worker=worker, items=results)
 
     async def sweep(self, worker: str) -> SweepSlice:
         """Finish the round."""
@@ -245,10 +249,10 @@ class World:
             **given,
         )
 
-    def errand(self, lead_id: str = "e") -> Errand:
-        """A lead that a person wants judged."""
-        key = ApiKey(fingerprint="persons-key", api_key=SecretStr("fake"))
-        return Errand(Lead(lead_id=lead_id, name="Ada"), Prompts(message_prompt="1"), key)
+    def on_demand(self, lead_id: str = "e") -> OnDemandLead:
+        """A lead that a caller waits for."""
+        key = ApiKey(fingerprint="callers-key", api_key=SecretStr("fake"))
+        return OnDemandLead(Lead(lead_id=lead_id, name="Ada"), Prompts(message_prompt="1"), key)
 
     def leads(self, count: int, **fields: Any) -> list[ClaimedLead]:
         """Several of them."""

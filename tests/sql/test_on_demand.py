@@ -1,0 +1,276 @@
+"""On-demand requests lease nothing: their answers are saved whatever the lead's state, and its worker loses it."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+if TYPE_CHECKING:
+    from tests.sql.conftest import Connect, Row, Sql
+
+pytestmark = pytest.mark.usefixtures("known_moves")
+FREE_STATES = ["waiting", "ready", "held", "done", "dead"]
+
+
+def answered(db: "Sql", lead_id: str, score: int = 80, **given: Any) -> "Row":
+    """A lead with its answer, as the service sends it."""
+    return _sent(db.result_of({"lead_id": lead_id, "fence": 0}, score, cost_usd=0.01), given)
+
+
+def failed(db: "Sql", lead_id: str, outcome: str = "retry", **changes: Any) -> "Row":
+    """A lead without an answer, as the service sends it."""
+    return _sent(db.release_of({"lead_id": lead_id, "fence": 0}, outcome, cost_usd=0.01, **changes), {})
+
+
+def _sent(ending: "Row", given: "Row") -> "Row":
+    lead = {"lead_id": ending["lead_id"], **given}
+    return ending | {"request_id": str(uuid4()), "age_ms": 2000, "lead": lead}
+
+
+def save(db: "Sql", *results: "Row") -> dict[str, str]:
+    """Call `leadhook_save_on_demand`; the outcome by lead id."""
+    reply = db.rpc("leadhook_save_on_demand", p_worker="worker-9", p_results=list(results))
+    return {lead["lead_id"]: lead["outcome"] for lead in reply["leads"]}
+
+
+def spent(db: "Sql") -> tuple[float, float]:
+    """All costs, and the wasted part of them."""
+    [row] = db.rows(
+        "select coalesce(sum(spent_usd), 0) as usd, coalesce(sum(wasted_usd), 0) as wasted from leadhook.costs"
+    )
+    return float(row["usd"]), float(row["wasted"])
+
+
+@pytest.mark.parametrize("state", [*FREE_STATES, "leased"])
+def test_an_answer_is_saved_whatever_the_state(keyed: "Sql", state: str) -> None:
+    """Not scrapped, sent before, held, dead or leased: the caller named the lead."""
+    keyed.ready_job("a", state=state, fence=0)
+    keyed.run("update public.all_leads set scrapped = false")
+    keyed.run("update public.lead_details set sent_to_llm = %(sent)s", sent=state == "done")
+    fence = keyed.job("a")["fence"]
+    assert save(keyed, answered(keyed, "a", tag="given tag", name="Given name")) == {"a": "saved"}
+
+    job = keyed.job("a")
+    assert (job["state"], job["found_by"], job["claim_token"]) == ("done", "process", None)
+    assert job["run"] == (2 if state in ("done", "dead") else 1)
+    assert job["fence"] > fence
+    answer = keyed.answer("a")
+    assert (answer["tag"], answer["name"], answer["score"]) == ("given tag", "Given name", 80)
+    assert keyed.value("select sent_to_llm from public.lead_details")
+    query = (
+        "select found_by, run, worker, calls from leadhook.attempts where outcome = 'saved' and leased_at < finished_at"
+    )
+    assert keyed.rows(query) == [{"found_by": "process", "run": job["run"], "worker": "worker-9", "calls": 2}]
+    assert keyed.value("select run from leadhook.verdicts where written") == job["run"]
+    assert keyed.claim()["leads"] == []
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_the_worker_that_holds_the_lead_loses_it(keyed: "Sql", called: bool) -> None:  # noqa: FBT001 - a case of the table
+    """Its renewal, save and release change nothing; what was reserved counts as wasted if a call had begun."""
+    lease = keyed.leased_lead("a", fence=0, called=called, reserved_usd=0.05)
+    assert save(keyed, answered(keyed, "a", 70)) == {"a": "saved"}
+
+    renewed = keyed.rpc("leadhook_renew", p_worker="worker-1", p_leases=[lease])
+    for reply in (renewed, keyed.save(keyed.result_of(lease, 90))):
+        assert keyed.outcomes(reply) == {"a": "lease_lost"}
+    keyed.release(keyed.release_of(lease, paid=keyed.paid(90)))
+    assert (keyed.answer("a")["score"], keyed.job("a")["state"]) == (70, "done")
+    assert keyed.job("a")["paid"] is None
+    query = "select outcome, error_code, worker from leadhook.attempts where fence = %(fence)s"
+    overtaken = {"outcome": "returned", "error_code": "overtaken", "worker": "worker-1"}
+    assert keyed.rows(query, fence=lease["fence"]) == [overtaken]
+    assert spent(keyed) == ((0.06, 0.05) if called else (0.01, 0))
+
+
+def test_what_is_not_given_is_written_as_it_is_stored(db: "Sql") -> None:
+    """With prompts and without them."""
+    db.lead("a")
+    db.details("a", location="Pune", profile_url="https://example.com/a")
+    save(db, answered(db, "a", name=None))
+    answer = db.answer("a")
+    assert (answer["name"], answer["location"], answer["linkedin_url"]) == (
+        "Name of a",
+        "Pune",
+        "https://example.com/a",
+    )
+
+
+@pytest.mark.parametrize("outcome", ["retry", "returned", "dead"])
+@pytest.mark.parametrize("state", FREE_STATES)
+def test_a_failure_leaves_the_job_as_it_is(keyed: "Sql", state: str, outcome: str) -> None:
+    """But a paid score is kept, the attempt is noted beside the job, and its cost is booked."""
+    keyed.ready_job("a", state=state, attempts=2, run=3, slow=True)
+    keyed.run("update public.lead_details set sent_to_llm = %(sent)s", sent=state == "done")
+    before, paid = keyed.job("a"), keyed.paid(message=None)
+    assert save(keyed, failed(keyed, "a", outcome, paid=paid)) == {"a": "released"}
+
+    assert keyed.job("a") == before | {"paid": paid}
+    [noted] = keyed.rows("select outcome, found_by, run, error_code from leadhook.attempts where run = 0")
+    assert noted == {"outcome": outcome, "found_by": "process", "run": 0, "error_code": "gemini_unavailable"}
+    assert spent(keyed) == (0.01, 0)
+
+
+def test_a_failure_does_not_concern_the_worker_that_holds_the_lead(keyed: "Sql") -> None:
+    """What it has paid for is its own."""
+    lease = keyed.leased_lead("a")
+    before = keyed.job("a")
+    assert save(keyed, failed(keyed, "a", paid=keyed.paid(message=None))) == {"a": "released"}
+    assert keyed.job("a") == before
+    assert keyed.outcomes(keyed.save(keyed.result_of(lease))) == {"a": "saved"}
+
+
+def test_a_failure_replaces_nothing_that_was_paid_before(keyed: "Sql") -> None:
+    """A job that was refused keeps its whole answer."""
+    keyed.ready_job("a", state="dead", paid=keyed.paid(90))
+    save(keyed, failed(keyed, "a", paid=keyed.paid(message=None)))
+    assert keyed.job("a")["paid"] == keyed.paid(90)
+
+
+def test_a_failure_is_no_reason_for_a_job(keyed: "Sql") -> None:
+    """Known to the application or not."""
+    keyed.eligible_lead("a")
+    assert save(keyed, failed(keyed, "a"), failed(keyed, "stranger")) == {"a": "released", "stranger": "released"}
+    assert keyed.states() == {}
+    assert spent(keyed) == (0.02, 0)
+
+
+def test_each_request_is_saved_once(keyed: "Sql") -> None:
+    """The first reply may have been lost; a worker may have the lead since."""
+    keyed.eligible_lead("a")
+    keyed.ready_job("b")
+    results = [answered(keyed, "a"), failed(keyed, "b")]
+    first = save(keyed, *results)
+    keyed.replayed("a")
+    [lead] = keyed.claim()["leads"]
+    assert (first, save(keyed, *results)) == ({"a": "saved", "b": "released"}, first)
+    assert lead["lead_id"] == "b"
+    assert keyed.job("b")["fence"] == lead["fence"]
+    assert (keyed.count("leadhook.attempts"), keyed.job("a")["run"]) == (2, 1)
+    assert spent(keyed) == (0.02, 0)
+
+
+def test_the_latest_of_two_requests_stands(keyed: "Sql") -> None:
+    """Each of them is a run of its own."""
+    keyed.eligible_lead("a")
+    save(keyed, answered(keyed, "a", 60))
+    save(keyed, answered(keyed, "a", 90))
+    assert (keyed.answer("a")["score"], keyed.job("a")["run"]) == (90, 2)
+    assert keyed.rows("select run, score from leadhook.verdicts order by run") == [
+        {"run": 1, "score": 60},
+        {"run": 2, "score": 90},
+    ]
+
+
+def test_a_lead_that_no_table_knows_is_written_and_then_forgotten(wired: "Sql") -> None:
+    """As the predecessor wrote it; nothing of ours stays behind beyond the sweep."""
+    save(wired, answered(wired, "stranger", 20))
+    saved = answered(wired, "stranger", 30, tag="t", name="N", location="L", linkedin_url="U")
+    assert save(wired, saved) == {"stranger": "saved"}
+    answer = wired.answer("stranger")
+    written = [answer[name] for name in ("tag", "name", "location", "linkedin_url", "score", "subject")]
+    assert written == ["t", "N", "L", "U", 30, "ineligible"]
+    wired.rpc("leadhook_sweep", p_worker="worker-1")
+    assert wired.count("leadhook.jobs") == wired.count("leadhook.verdicts") == wired.count("leadhook.attempts") == 0
+    assert wired.answer("stranger")["score"] == 30
+
+
+def test_a_lead_that_is_deleted_meanwhile_is_not_written(db: "Sql") -> None:
+    """As long as its job is there: erasing a person is one DELETE, and their answer does not bring them back."""
+    db.ready_job("a")
+    db.run("delete from public.all_leads")
+    db.run("delete from public.lead_details")
+    assert save(db, answered(db, "a", name="Given")) == {"a": "gone"}
+    assert db.count("public.llm_response") == db.count("leadhook.jobs") == 0
+
+
+def test_a_lead_whose_conditions_cannot_be_checked_is_saved(db: "Sql") -> None:
+    """No condition matters here, and the others of the call are saved too."""
+    db.ready_job("bad-1")
+    db.eligible_lead("a")
+    db.poison()
+    assert save(db, answered(db, "bad-1"), answered(db, "a")) == {"bad-1": "saved", "a": "saved"}
+
+
+@pytest.mark.parametrize("state", ["leased", "ready", "done"])
+def test_a_replay_begins_afterwards(keyed: "Sql", state: str) -> None:
+    """It asks with other prompts, so that the request's answer does not settle it."""
+    keyed.ready_job("a", state="done")
+    replay = {"p_lead_ids": ["a"], "p_actor": "ann", "p_reason": None}
+    if state != "done":
+        assert keyed.rpc("leadhook_replay", **replay)["counts"] == {"queued": 1}
+    if state == "leased":
+        assert keyed.ids_of(keyed.claim()) == ["a"]
+    save(keyed, answered(keyed, "a"))
+    if state == "done":
+        keyed.rpc("leadhook_replay", **replay)
+    [lead] = keyed.claim()["leads"]
+    assert (lead["lead_id"], lead["found_by"], lead["slow"], lead["run"]) == ("a", "replay", True, 3)
+    assert keyed.value("select run from leadhook.replay_leads") == 3
+
+
+def test_what_the_application_refuses_is_dead_with_its_reason(db: "Sql") -> None:
+    """And its answer is kept, as after a claim; the others are saved."""
+    db.eligible_lead("a")
+    db.eligible_lead("b")
+    db.run("alter table public.llm_response add constraint not_him check (lead_id <> 'a')")
+    results = [answered(db, "a"), answered(db, "b")]
+    reply = db.rpc("leadhook_save_on_demand", p_worker="worker-9", p_results=results)
+    leads = {lead["lead_id"]: lead for lead in reply["leads"]}
+    assert (leads["a"]["outcome"], "not_him" in leads["a"]["reason"]) == ("refused", True)
+    assert db.states() == {"a": "dead", "b": "done"}
+    assert db.rows("select lead_id from leadhook.verdicts where not written") == [{"lead_id": "a"}]
+    assert save(db, *results) == {"a": "refused", "b": "saved"}
+
+
+def test_a_row_that_the_application_holds_is_busy(keyed: "Sql", connect: "Connect") -> None:
+    """The worker keeps its lease until the answer can be saved."""
+    lease = keyed.leased_lead("a")
+    keyed.eligible_lead("b")
+    results = [answered(keyed, "a"), answered(keyed, "b")]
+    other = connect()
+    with other.transaction():
+        other.run("select from public.lead_details where lead_id = 'a' for update")
+        assert save(keyed, *results) == {"a": "busy", "b": "saved"}
+    assert (keyed.job("a")["state"], keyed.job("a")["fence"]) == ("leased", lease["fence"])
+    assert save(keyed, *results) == {"a": "saved", "b": "saved"}
+
+
+def test_who_claims_or_drains_keeps_no_answer_waiting(keyed: "Sql", connect: "Connect") -> None:
+    """It takes no advisory lock."""
+    keyed.eligible_lead("a")
+    other = connect()
+    with other.transaction():
+        other.run("select leadhook.lock_claims(), leadhook.lock_drain()")
+        assert save(keyed, answered(keyed, "a")) == {"a": "saved"}
+
+
+GOOD = {"lead_id": "a", "request_id": str(uuid4()), "outcome": "retry", "lead": {"lead_id": "a"}, "age_ms": 1}
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        None,
+        {},
+        [],
+        [{}],
+        [7],
+        [GOOD | {"lead_id": None}],
+        [GOOD | {"lead_id": ""}],
+        [GOOD | {"lead_id": "x" * 501}],
+        [GOOD, GOOD],
+        [GOOD | {"lead_id": f"{n}"} for n in range(101)],
+        [GOOD | {"request_id": None}],
+        [GOOD | {"outcome": "saved"}],
+        [GOOD | {"outcome": None}],
+    ],
+    ids=range(13),
+)
+def test_a_callers_bug_is_named(db: "Sql", results: Any) -> None:
+    """PT400, and nothing is written."""
+    with pytest.raises(psycopg.errors.DatabaseError) as refused:
+        db.rpc("leadhook_save_on_demand", p_worker="w", p_results=results)
+    assert refused.value.sqlstate == "PT400"
+    assert db.count("leadhook.jobs") == 0
