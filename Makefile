@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SUPABASE_CLI := $(VENV)/share/leadhook/supabase-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-postgres test-cli test-install faults check format schema bench lock wheel clean
+.PHONY: help setup demo up test test-fast test-postgres test-cli test-install faults check format schema bench lock wheel clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ up: $(READY) ## the same on data that is kept in .demo, and new answers as they 
 
 test: $(READY) ## every test, on real Postgres and real PostgREST
 	$(BIN)/pytest -n 3 --dist worksteal
+
+test-fast: $(READY) ## tests/unit and tests/http, in a minute: no database, no local stack
+	$(BIN)/pytest -q -n 3 --dist worksteal tests/unit tests/http --ignore tests/unit/test_platforms.py
 
 test-postgres: $(READY) ## tests/sql on Postgres 15, 16, 17 and 18, a line each; it brings what is missing from npm
 	@failed=; for release in $(RELEASES); do \
