@@ -213,7 +213,7 @@ ANSWERS: list[tuple[str, LiteralString, str]] = [
     ("unwell", "503, false, null", "the service answered HTTP 503"),
     ("slow", "null, true, 'Timeout of 5000 ms reached. Total time: 5001.1 ms'", "the service took longer than 5 s"),
     ("unknown host", "null, false, 'Couldn''t resolve host name'", "the host of the address is unknown"),
-    ("nobody there", "null, false, 'Couldn''t connect to server'", "nobody listens there"),
+    ("nobody there", "null, false, 'Couldn''t connect to server'", "nothing is listening there"),
 ]
 
 
@@ -256,7 +256,7 @@ async def test_doctor_names_an_address_where_no_service_is(sound: "Sql", wired_d
     ring_at(sound, "http://127.0.0.1:9/webhooks/leads")
     found = {f.about: f for f in await look(wired_database) if f.level == "fault"}
     assert "No service answers at http://127.0.0.1:9/ready" in found["service"].sentence
-    assert "nobody listens there" in found["round trip"].sentence
+    assert "nothing is listening there" in found["round trip"].sentence
 
 
 async def test_doctor_names_every_wrong_setting() -> None:

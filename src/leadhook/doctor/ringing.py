@@ -137,7 +137,7 @@ def _why(ring: dict[str, Any]) -> tuple[str, str] | None:  # noqa: PLR0911 - a t
     if "resolve" in error.lower():
         return "the host of the address is unknown", WEBHOOKS
     if error:
-        return f"nobody listens there ({error})", f"Start the service, or: {WEBHOOKS}"
+        return f"nothing is listening there ({error})", f"Start the service, or: {WEBHOOKS}"
     return None
 
 

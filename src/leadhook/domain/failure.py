@@ -11,6 +11,8 @@ StoreErrorKind = Literal["unavailable", "misconfigured", "caller_bug"]
 
 ALL_REFUSED: Final = "PT409"
 """Of leadhook_save: the application's tables refuse every answer, three in a row, with the same words."""
+POSSIBLY_BILLED: Final = frozenset({"model_timeout"})
+"""Codes of failed model calls that the model may have finished after we stopped listening."""
 _TIMEOUTS: Final = ("57014", "timeout", "http_504")
 _LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
 _WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "bad_settings", "not_supabase")

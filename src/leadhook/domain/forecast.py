@@ -106,7 +106,7 @@ class Estimate(BaseModel):
         """With a fixed number for each lead."""
         return self.leads * _SCORE_TOKENS_OUT
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def message_output_tokens(self) -> int:
         """With a fixed number for each lead."""

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeVar
 import anyio
 
 from leadhook.domain.backoff import backoff
-from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.failure import POSSIBLY_BILLED, Failure, FailureClass
 from leadhook.domain.job import ApiKey, ParkedKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, Usage
@@ -21,8 +21,6 @@ from leadhook.engine.shutdown import Shutdown
 Answer = TypeVar("Answer")
 Step = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
 
-POSSIBLY_BILLED: Final = frozenset({"model_timeout"})
-"""Failures of calls that the model may have finished after we stopped listening."""
 ROUNDING_USD: Final = 1e-9
 
 

@@ -17,7 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from leadhook.domain.backoff import backoff
 from leadhook.domain.evaluation import AnsweredLead, AnsweredPage, LeadsToScore, LeadToScore, OpenAdmission
-from leadhook.domain.failure import Failure, FailureClass, StoreError
+from leadhook.domain.failure import POSSIBLY_BILLED, Failure, FailureClass, StoreError
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.ports import Scorer
@@ -42,8 +42,6 @@ BLOCKED: Final = {
     "spent": "The budget of today (UTC) is spent.",
 }
 UNPRICED: Final = "A budget is set and the price of the model is not known; docs/spend.md shows how to add it."
-POSSIBLY_BILLED: Final = "model_timeout"
-"""The model may have gone on after we stopped listening."""
 
 
 class Leads(Protocol):
@@ -345,7 +343,7 @@ class Scoring:
                 answer, usage = await call(purchase.lead.lead, purchase.lead.prompts, key)
             except Failure as failure:
                 purchase.charge(failure.usage)
-                if failure.code == POSSIBLY_BILLED:
+                if failure.code in POSSIBLY_BILLED:
                     purchase.charge_max_step_cost()
                 tries += failure.kind != FailureClass.KEY
                 if failure.kind == FailureClass.KEY:

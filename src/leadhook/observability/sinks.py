@@ -35,7 +35,7 @@ class LineQueue(queue.Queue[bytes | None]):
     def __init__(self, most: int = MOST_LINES, most_bytes: int = MOST_BYTES) -> None:
         super().__init__()
         # Reentrant, unlike the parent's lock: a finalizer or a signal handler may log while its own thread is in here.
-        self.mutex = threading.RLock()  # type: ignore[assignment]
+        self.mutex = threading.RLock()  # type: ignore[assignment]  # the parent declares a plain lock
         self.not_empty = threading.Condition(self.mutex)
         self.not_full = threading.Condition(self.mutex)
         self.all_tasks_done = threading.Condition(self.mutex)
