@@ -1,8 +1,8 @@
--- Purpose: every change that can make a lead eligible is noted in leadhook.touches and rings the service, once a transaction.
--- Touches: enables the extensions pg_net and supabase_vault where they are on offer; adds triggers named leadhook_* to public.all_leads,
+-- Purpose: every change that can make a lead eligible is noted in leadhook.outbox and sends a webhook the service, once a transaction.
+-- Changes: enables the extensions pg_net and supabase_vault where they are on offer; adds triggers named leadhook_* to public.all_leads,
 --          lead_details, prompts and gemini_api. It changes or drops nothing else.
 -- Run:     after the migrations, once in each environment: `leadhook webhooks install`, or this file through psql or the SQL editor
---          (the ring's address and secret are then yours to store, see the last lines). Running it again does no harm.
+--          (the webhook's address and secret are then yours to store, see the last lines). Running it again does no harm.
 -- Undo:    drop trigger if exists leadhook_insert on public.all_leads;       drop trigger if exists leadhook_insert on public.lead_details;
 --          drop trigger if exists leadhook_update on public.all_leads;       drop trigger if exists leadhook_update on public.lead_details;
 --          drop trigger if exists leadhook_delete on public.all_leads;       drop trigger if exists leadhook_delete on public.lead_details;
@@ -11,7 +11,7 @@
 --          drop trigger if exists leadhook_change on public.gemini_api;
 -- Each step is a transaction of its own, so that no table is locked longer than one trigger takes.
 
--- step: enable pg_net, which sends the ring
+-- step: enable pg_net, which sends the webhook
 do $$
 begin
   if exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_net' and e.installed_version is null) then
@@ -23,7 +23,7 @@ exception when insufficient_privilege then
 end
 $$;
 
--- step: enable Vault, which keeps the ring's address and secret
+-- step: enable Vault, which keeps the webhook's address and secret
 do $$
 begin
   if exists (select from pg_catalog.pg_available_extensions as e where e.name = 'supabase_vault' and e.installed_version is null) then
@@ -36,39 +36,39 @@ end
 $$;
 
 -- step: note rows inserted into all_leads
-select leadhook.ensure_trigger('public.all_leads', 'CREATE TRIGGER leadhook_insert AFTER INSERT ON public.all_leads REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads()');
+select leadhook.ensure_trigger('public.all_leads', 'CREATE TRIGGER leadhook_insert AFTER INSERT ON public.all_leads REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes()');
 
 -- step: note rows updated in all_leads
-select leadhook.ensure_trigger('public.all_leads', 'CREATE TRIGGER leadhook_update AFTER UPDATE ON public.all_leads REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads()');
+select leadhook.ensure_trigger('public.all_leads', 'CREATE TRIGGER leadhook_update AFTER UPDATE ON public.all_leads REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes()');
 
 -- step: note rows deleted from all_leads
-select leadhook.ensure_trigger('public.all_leads', 'CREATE TRIGGER leadhook_delete AFTER DELETE ON public.all_leads REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads()');
+select leadhook.ensure_trigger('public.all_leads', 'CREATE TRIGGER leadhook_delete AFTER DELETE ON public.all_leads REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes()');
 
 -- step: note a truncate of all_leads
-select leadhook.ensure_trigger('public.all_leads', 'CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.all_leads FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads()');
+select leadhook.ensure_trigger('public.all_leads', 'CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.all_leads FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes()');
 
 -- step: note rows inserted into lead_details
-select leadhook.ensure_trigger('public.lead_details', 'CREATE TRIGGER leadhook_insert AFTER INSERT ON public.lead_details REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads()');
+select leadhook.ensure_trigger('public.lead_details', 'CREATE TRIGGER leadhook_insert AFTER INSERT ON public.lead_details REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes()');
 
 -- step: note rows updated in lead_details
-select leadhook.ensure_trigger('public.lead_details', 'CREATE TRIGGER leadhook_update AFTER UPDATE ON public.lead_details REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads()');
+select leadhook.ensure_trigger('public.lead_details', 'CREATE TRIGGER leadhook_update AFTER UPDATE ON public.lead_details REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes()');
 
 -- step: note rows deleted from lead_details
-select leadhook.ensure_trigger('public.lead_details', 'CREATE TRIGGER leadhook_delete AFTER DELETE ON public.lead_details REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads()');
+select leadhook.ensure_trigger('public.lead_details', 'CREATE TRIGGER leadhook_delete AFTER DELETE ON public.lead_details REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes()');
 
 -- step: note a truncate of lead_details
-select leadhook.ensure_trigger('public.lead_details', 'CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.lead_details FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads()');
+select leadhook.ensure_trigger('public.lead_details', 'CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.lead_details FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes()');
 
 -- step: note rows inserted into prompts
-select leadhook.ensure_trigger('public.prompts', 'CREATE TRIGGER leadhook_insert AFTER INSERT ON public.prompts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_prompts()');
+select leadhook.ensure_trigger('public.prompts', 'CREATE TRIGGER leadhook_insert AFTER INSERT ON public.prompts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_prompts_changes()');
 
 -- step: note rows updated in prompts
-select leadhook.ensure_trigger('public.prompts', 'CREATE TRIGGER leadhook_update AFTER UPDATE ON public.prompts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_prompts()');
+select leadhook.ensure_trigger('public.prompts', 'CREATE TRIGGER leadhook_update AFTER UPDATE ON public.prompts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_prompts_changes()');
 
--- step: ring when gemini_api changes
-select leadhook.ensure_trigger('public.gemini_api', 'CREATE TRIGGER leadhook_change AFTER INSERT OR UPDATE ON public.gemini_api FOR EACH STATEMENT EXECUTE FUNCTION leadhook.ring_for_keys()');
+-- step: send a webhook when gemini_api changes
+select leadhook.ensure_trigger('public.gemini_api', 'CREATE TRIGGER leadhook_change AFTER INSERT OR UPDATE ON public.gemini_api FOR EACH STATEMENT EXECUTE FUNCTION leadhook.send_webhook_for_keys()');
 
 -- By hand: store where the service listens and the secret that it shares with the database (WEBHOOK_SECRETS), from the dashboard's
 -- Vault page rather than by a statement, which may be logged:
---   leadhook_ring_url     https://<your service>/webhooks/leads
---   leadhook_ring_secret  whsec_<base64 of 32 random bytes>; while it is being changed, the new and the old one separated by a blank
+--   leadhook_webhook_url     https://<your service>/webhooks/leads
+--   leadhook_webhook_secret  whsec_<base64 of 32 random bytes>; while it is being changed, the new and the old one separated by a blank

@@ -1,4 +1,4 @@
-"""The bare chain, a floor for latency: ring, claim and model request with the least code that does them.
+"""The bare chain, a floor for latency: webhook, claim and model request with the least code that does them.
 
 No signature is checked, nothing is logged, no lease is kept, nothing is saved: what is left is the way through pg_net,
 the gateway, PostgREST and Postgres. Run by the measurements, with SUPABASE_URL, SUPABASE_SECRET_KEY, GEMINI_BASE_URL
@@ -28,7 +28,7 @@ class Chain:
         self._model_url = os.environ["GEMINI_BASE_URL"] + MODEL
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ring(self, request: web.Request) -> web.Response:
+    async def webhook(self, request: web.Request) -> web.Response:
         """Start to work, and answer."""
         await request.read()
         task = asyncio.create_task(self._work())
@@ -37,7 +37,7 @@ class Chain:
         return web.Response(status=202)
 
     async def _work(self) -> None:
-        claim = {"p_token": str(uuid.uuid4()), "p_worker": "bare", "p_limit": 16, "p_slow_limit": 12}
+        claim = {"p_token": str(uuid.uuid4()), "p_worker": "bare", "p_limit": 16, "p_low_priority_limit": 12}
         async with self._session.post(self._claim_url, json=claim, headers=self._headers) as reply:
             batch: dict[str, Any] = await reply.json()
         for lead in batch["leads"]:
@@ -60,7 +60,7 @@ async def serve() -> None:
     """Until killed."""
     async with aiohttp.ClientSession() as session:
         app = web.Application()
-        app.add_routes([web.get("/health", _health), web.post("/", Chain(session).ring)])
+        app.add_routes([web.get("/health", _health), web.post("/", Chain(session).webhook)])
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", int(os.environ["PORT"])).start()

@@ -1,4 +1,4 @@
-"""A database to measure on: on disk, with fsync, migrated, with triggers and a ring that nobody hears."""
+"""A database to measure on: on disk, with fsync, migrated, with triggers and a webhook that nobody hears."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ from leadhook.local.ports import free_port
 from leadhook.local.postgres import Cluster, create_cluster
 
 NAME = "bench"
-RING_URL = "http://127.0.0.1:9/webhooks/leads"
+WEBHOOK_URL = "http://127.0.0.1:9/webhooks/leads"
 
 
 @contextmanager
@@ -57,4 +57,4 @@ def _fill(cluster: Cluster, password: str) -> Database:
 async def _install(database: Database) -> None:
     migrations = read_migrations()
     await migrate(database.conninfo, migrations, lambda _: None)
-    await install_webhooks(database.conninfo, RING_URL, migrations, read_webhook_steps(), lambda _: None)
+    await install_webhooks(database.conninfo, WEBHOOK_URL, migrations, read_webhook_steps(), lambda _: None)

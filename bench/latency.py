@@ -99,14 +99,14 @@ class Course:
         """Leadhook and the bare chain, lead by lead."""
         for _ in track(range(leads), words):
             self._bring_one(samples.service, self.plan.apart_s / 2)
-            with self._ringing_bare():
+            with self._bare_with_webhooks():
                 self._bring_one_for_bare(samples.bare, self.plan.apart_s / 2)
 
     def close(self, leads: int, samples: Samples) -> None:
         """A row of leads for leadhook, then one for the bare chain."""
         for _ in track(range(leads), "leads 1.2 s apart"):
             self._bring_one(samples.close_service, self.plan.close_s)
-        with self._ringing_bare():
+        with self._bare_with_webhooks():
             for _ in track(range(leads), "the bare chain 1.2 s apart"):
                 self._bring_one_for_bare(samples.close_bare, self.plan.close_s)
 
@@ -127,10 +127,10 @@ class Course:
         self.application.withdraw(self._bring_one(samples, pause_s))
 
     @contextmanager
-    def _ringing_bare(self) -> Iterator[None]:
-        self.stack.ring(self.bare_url)
+    def _bare_with_webhooks(self) -> Iterator[None]:
+        self.stack.send_webhooks_to(self.bare_url)
         yield
-        self.stack.ring(self.stack.facts["webhook_url"])
+        self.stack.send_webhooks_to(self.stack.facts["webhook_url"])
 
 
 def _figures(samples: Samples) -> dict[str, Figure]:

@@ -15,7 +15,7 @@ MESSAGE = "Be brief and friendly, mention one fact of the lead's experience, and
 BIO = "Twenty years of industrial machinery, from the workshop to the board, with a passion for quiet pumps. " * 10
 EXPERIENCE = "Chief purchasing director at Acme Industrial Machinery, responsible for pumps and makers. " * 7
 TABLES = "public.all_leads, public.lead_details, public.prompts, public.llm_response"
-OURS = "leadhook.touches, leadhook.jobs, leadhook.attempts, leadhook.verdicts, leadhook.rings"
+OURS = "leadhook.outbox, leadhook.jobs, leadhook.attempts, leadhook.results, leadhook.webhooks"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Application:
         return len(ids) - answered
 
     def withdraw(self, lead_id: str) -> None:
-        """Take a lead away from everybody, without a ring."""
+        """Take a lead away from everybody, without a webhook."""
         with self.connection.transaction():
             self.connection.execute("update public.lead_details set sent_to_llm = true where lead_id = %s", (lead_id,))
             self.connection.execute("delete from leadhook.jobs where lead_id = %s", (lead_id,))

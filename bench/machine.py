@@ -1,4 +1,4 @@
-"""How busy the machine was with other things: without that no figure can be judged."""
+"""How busy the machine was with other things: without that no figure can be scored."""
 
 import os
 import platform
@@ -27,8 +27,8 @@ class Machine:
     def words(self) -> str:
         """For a person."""
         shares = f"{self.busy_before:.0%} of its CPU in use before and {self.busy_after:.0%} after"
-        verdict = "a quiet machine" if self.quiet else "A BUSY MACHINE: believe the ratios, not the absolute figures"
-        return f"{os.cpu_count()} CPUs, {shares}: {verdict}"
+        result = "a quiet machine" if self.quiet else "A BUSY MACHINE: believe the ratios, not the absolute figures"
+        return f"{os.cpu_count()} CPUs, {shares}: {result}"
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""

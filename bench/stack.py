@@ -46,17 +46,17 @@ class Stack:
 
     @contextmanager
     def service(self, **settings: str) -> Iterator[Child]:
-        """`leadhook serve` and its rings, until the block ends; its first sweep is over when the block begins."""
+        """`leadhook serve` and its webhooks, until the block ends; its first sweep is over when the block begins."""
         env = service_environment(self.facts) | {"SWEEP_INTERVAL_SEC": "3600"} | settings
         with self._child("service", ["leadhook", "serve"], env) as service:
             wait_until(lambda: "sweep.finished" in service.log.read_text(), "the service's first sweep", service)
-            self.ring(self.facts["webhook_url"])
+            self.send_webhooks_to(self.facts["webhook_url"])
             yield service
 
     @contextmanager
     def poller(self) -> Iterator[Child]:
-        """The poller, until the block ends; nobody is rung."""
-        self.ring(NOWHERE)
+        """The poller, until the block ends; no webhook is sent."""
+        self.send_webhooks_to(NOWHERE)
         env = {
             "SUPABASE_URL": self.facts["supabase_url"],
             "SUPABASE_SERVICE_ROLE_KEY": self.facts["service_role_key"],
@@ -80,10 +80,10 @@ class Stack:
             wait_until(answers(port, "/health"), "the bare chain's endpoint", child)
             yield f"http://127.0.0.1:{port}/"
 
-    def ring(self, url: str) -> None:
-        """Let the database ring somebody else from the next transaction on."""
+    def send_webhooks_to(self, url: str) -> None:
+        """Send webhooks somewhere else from the next transaction on."""
         self.connection.execute(
-            "select vault.update_secret(s.id, %s) from vault.secrets as s where s.name = 'leadhook_ring_url'", (url,)
+            "select vault.update_secret(s.id, %s) from vault.secrets as s where s.name = 'leadhook_webhook_url'", (url,)
         )
 
     @contextmanager

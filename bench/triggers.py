@@ -40,14 +40,14 @@ class Case:
         words: what it is.
         statement: what is timed.
         filled: whether the 10,000 leads are there before.
-        touches: whether our triggers write down whom it changed.
+        outbox rows: whether our triggers write down whom it changed.
         repeated: how often it runs in each half of a pair; the median counts, as a first run has plans to make.
     """
 
     words: str
     statement: str
     filled: bool = False
-    touches: bool = True
+    outbox: bool = True
     repeated: int = 1
 
 
@@ -65,7 +65,7 @@ CASES = {
         "UPDATE of 10,000 bios, which matter to nobody here",
         "update public.lead_details set bio = bio || '.'",
         filled=True,
-        touches=False,
+        outbox=False,
     ),
     "insert_5000_one_by_one": Case("5,000 INSERTs of one row in one transaction", ONE_BY_ONE),
     "insert_1": Case(
@@ -103,19 +103,19 @@ def _measure(connection: psycopg.Connection, case: Case, pairs: int) -> Figure:
 
 def _time(connection: psycopg.Connection, case: Case, *, on: bool) -> float:
     _switch(connection, on=False)
-    connection.execute("truncate public.all_leads, public.lead_details, leadhook.touches, leadhook.rings")
+    connection.execute("truncate public.all_leads, public.lead_details, leadhook.outbox, leadhook.webhooks")
     if case.filled:
         connection.execute("insert into public.lead_details (lead_id, bio) select lead_id, bio from bench.source")
     _switch(connection, on=on)
     connection.execute("checkpoint")
     took_ms = median(_run(connection, case.statement) for _ in range(case.repeated))
-    if case.touches and _has_touches(connection) is not on:
+    if case.outbox and _has_changes(connection) is not on:
         raise BrokenRunError(f"{case.words}: the triggers did {'nothing' if on else 'something'}")
     return took_ms
 
 
-def _has_touches(connection: psycopg.Connection) -> bool:
-    row = connection.execute("select exists (select from leadhook.touches)").fetchone()
+def _has_changes(connection: psycopg.Connection) -> bool:
+    row = connection.execute("select exists (select from leadhook.outbox)").fetchone()
     assert row is not None  # noqa: S101 - for the type checker
     return bool(row[0])
 

@@ -1,5 +1,5 @@
--- Purpose: the schema leadhook: the durable events (touches), the truth about each lead (jobs) and what was done and paid for.
--- Touches: schema leadhook only. It is not exposed through the API; the functions public.leadhook_* are the interface.
+-- Purpose: the schema leadhook: the durable events (outbox rows), the truth about each lead (jobs) and what was done and paid for.
+-- Changes: schema leadhook only. It is not exposed through the API; the functions public.leadhook_* are the interface.
 -- Undo:    drop schema leadhook cascade (the application's tables do not depend on it).
 
 create schema if not exists leadhook;
@@ -30,8 +30,8 @@ insert into leadhook.controls default values on conflict do nothing;
 -- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, nobody can have asked it for anything.
 update leadhook.controls as c set installed_at = clock_timestamp() where c.installed_at = 'infinity';
 
--- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.drain.
-create table if not exists leadhook.touches (
+-- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.apply_outbox.
+create table if not exists leadhook.outbox (
   id bigint generated always as identity primary key,
   kind text not null check (kind in ('leads', 'prompts', 'everything')),
   n int not null,
@@ -40,17 +40,17 @@ create table if not exists leadhook.touches (
   tag text,
   prompts_inserted boolean not null default false,
   after_lead text not null default '',
-  touched_at timestamptz not null default clock_timestamp(),
+  changed_at timestamptz not null default clock_timestamp(),
   not_before timestamptz,
   xact xid8 not null default pg_current_xact_id(),
   constraint leads_have_ids check ((kind = 'leads') = (lead_ids is not null))
 );
-comment on column leadhook.touches.n is 'how many leads it names; small ones are drained first, so that three leads overtake an import';
-comment on column leadhook.touches.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
-comment on column leadhook.touches.xact is 'the transaction that changed it; the same in leadhook.rings names the ring that told of it';
-comment on column leadhook.touches.not_before is 'put back by a drain because somebody else held the job; null: at once';
-create index if not exists touches_by_size on leadhook.touches (kind, n, id);
-create index if not exists touches_to_walk on leadhook.touches (id) where kind <> 'leads';
+comment on column leadhook.outbox.n is 'how many leads it names; small ones are applied first, so that three leads overtake an import';
+comment on column leadhook.outbox.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
+comment on column leadhook.outbox.xact is 'the transaction that changed it; the same in leadhook.webhooks names the webhook that told of it';
+comment on column leadhook.outbox.not_before is 'put back because someone else held the job; null: at once';
+create index if not exists outbox_by_size on leadhook.outbox (kind, n, id);
+create index if not exists outbox_to_walk on leadhook.outbox (id) where kind <> 'leads';
 
 create sequence if not exists leadhook.fences;
 
@@ -58,12 +58,12 @@ create sequence if not exists leadhook.fences;
 -- file src/leadhook/install/sql/rest.sql. tests/sql/test_job_states.py holds the functions to this table.
 --
 --   from                                      to                                by                    when
---   none                                      waiting                           settle_at_once        a change names a lead that is not eligible
---   none, waiting, held, done, dead           ready                             settle_at_once        it is eligible after a change or a new prompts row
---   ready, held                               waiting                           settle_at_once        it is not eligible any more
---   none                                      waiting                           settle_swept_at_once  the sweep finds a lead that no change named
---   none, waiting                             held                              settle_swept_at_once  the sweep finds it eligible, and it is backlog
---   none, waiting, done                       ready                             settle_swept_at_once  the sweep finds it eligible
+--   none                                      waiting                           apply_together        a change names a lead that is not eligible
+--   none, waiting, held, done, dead           ready                             apply_together        it is eligible after a change or a new prompts row
+--   ready, held                               waiting                           apply_together        it is not eligible any more
+--   none                                      waiting                           apply_swept_together  the sweep finds a lead that no change named
+--   none, waiting                             held                              apply_swept_together  the sweep finds it eligible, and it is backlog
+--   none, waiting, done                       ready                             apply_swept_together  the sweep finds it eligible
 --   held                                      ready                             release_backlog       an operator releases the backlog
 --   none, waiting, held, done, dead           ready                             queue_replay          an operator replays it
 --   ready                                     waiting, held, done, dead         unqueue_replay        the replay is stopped: the state before it
@@ -77,7 +77,7 @@ create sequence if not exists leadhook.fences;
 --   leased                                    ready, dead                       expire_leases         its lease ran out; once too often
 --   none                                      waiting                           enter_on_demand       an on-demand request brings the answer
 --   waiting, ready, leased, held, done, dead  leased                            take_on_demand        while the on-demand request is being saved
---   none, waiting, ready, leased, held, done  dead                              set_aside             SQL fails on its rows, in its own claim too
+--   none, waiting, ready, leased, held, done  dead                              quarantine             SQL fails on its rows, in its own claim too
 --   waiting, ready, leased, held, done, dead  none                              forget_leads          the application deleted the lead
 --   ready, leased                             held                              rest.sql              leadhook is uninstalled
 create table if not exists leadhook.jobs (
@@ -85,7 +85,7 @@ create table if not exists leadhook.jobs (
   user_id uuid,
   tag text,
   state text not null check (state in ('waiting', 'ready', 'leased', 'done', 'dead', 'held')),
-  slow boolean not null default false,
+  low_priority boolean not null default false,
   run int not null default 1,
   attempts int not null default 0,
   deaths int not null default 0,
@@ -97,33 +97,33 @@ create table if not exists leadhook.jobs (
   lease_until timestamptz,
   available_at timestamptz not null default clock_timestamp(),
   eligible_at timestamptz,
-  found_by text,
+  source text,
   replay_id bigint,
   replay_after bigint,
-  paid jsonb,
+  checkpoint jsonb,
   reserved_usd numeric,
   error_code text,
   reason text,
   finished_at timestamptz,
   constraint only_a_leased_job_has_a_lease check ((state = 'leased') = (lease_until is not null)),
   constraint only_a_leased_job_has_a_token check ((state = 'leased') = (claim_token is not null)),
-  constraint a_ready_job_has_a_lane check (state <> 'ready' or (user_id is not null and tag is not null)),
+  constraint a_ready_job_has_a_group check (state <> 'ready' or (user_id is not null and tag is not null)),
   constraint a_dead_job_has_a_reason check (state <> 'dead' or (error_code is not null and reason is not null))
 );
-comment on column leadhook.jobs.slow is 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
-comment on column leadhook.jobs.run is 'grows with every replay or reopening; one verdict a run';
+comment on column leadhook.jobs.low_priority is 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
+comment on column leadhook.jobs.run is 'grows with every replay or reopening; one result a run';
 comment on column leadhook.jobs.attempts is 'attempts spent in this run';
 comment on column leadhook.jobs.deaths is
   'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
 comment on column leadhook.jobs.called is 'its worker said that a model call of this lease had begun';
 comment on column leadhook.jobs.fence is 'from leadhook.fences with every lease; every later write must carry it';
-comment on column leadhook.jobs.eligible_at is 'when the touch, sweep, replay or release made it ready';
-comment on column leadhook.jobs.found_by is 'what brought it: ring, sweep, start, due, hint, replay, release';
+comment on column leadhook.jobs.eligible_at is 'when the outbox row, sweep, replay or release made it ready';
+comment on column leadhook.jobs.source is 'what brought it: webhook, sweep, start, retry, hint, replay, release';
 comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
-comment on column leadhook.jobs.paid is 'model answers that were paid for and are not yet written; never bought twice';
+comment on column leadhook.jobs.checkpoint is 'model answers that were paid for and are not yet written; never bought twice';
 comment on column leadhook.jobs.reserved_usd is 'leased: the most that this lease may spend; null where the claim named no price';
-create index if not exists jobs_ready on leadhook.jobs (slow, user_id, tag, available_at, lead_id) where state = 'ready';
-create index if not exists jobs_due on leadhook.jobs (slow, available_at) where state = 'ready';
+create index if not exists jobs_ready on leadhook.jobs (low_priority, user_id, tag, available_at, lead_id) where state = 'ready';
+create index if not exists jobs_due on leadhook.jobs (low_priority, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
 create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
 create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at, lead_id) where deaths > 0;
@@ -131,7 +131,7 @@ create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) 
 create index if not exists jobs_at_rest_by_state on leadhook.jobs (state) where state in ('waiting', 'held', 'dead', 'done');
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
-alter table leadhook.touches set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+alter table leadhook.outbox set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 -- What each lease came to. Append-only; no personal data.
 create table if not exists leadhook.attempts (
@@ -144,7 +144,7 @@ create table if not exists leadhook.attempts (
   error_code text,
   reason text,
   worker text,
-  found_by text,
+  source text,
   replay_id bigint,
   model text,
   prompt_version text,
@@ -175,7 +175,7 @@ create index if not exists attempts_by_age on leadhook.attempts (finished_at);
 create index if not exists attempts_by_replay on leadhook.attempts (replay_id) where replay_id is not null;
 
 -- Every run's answer. Personal data: it goes with the lead.
-create table if not exists leadhook.verdicts (
+create table if not exists leadhook.results (
   lead_id text not null,
   run int not null,
   score int not null check (score between 0 and 100),
@@ -193,10 +193,10 @@ create table if not exists leadhook.verdicts (
   created_at timestamptz not null default clock_timestamp(),
   primary key (lead_id, run)
 );
-comment on column leadhook.verdicts.matched is 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
-comment on column leadhook.verdicts.flags is 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
-comment on column leadhook.verdicts.written is 'false: the application refused or no longer wanted it';
-create index if not exists verdicts_by_age on leadhook.verdicts (created_at desc, lead_id);
+comment on column leadhook.results.matched is 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
+comment on column leadhook.results.flags is 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
+comment on column leadhook.results.written is 'false: the application refused or no longer wanted it';
+create index if not exists results_by_age on leadhook.results (created_at desc, lead_id);
 
 -- What Google said of a key, by the first 16 hex digits of its SHA-256; never the key.
 create table if not exists leadhook.api_keys (
@@ -208,23 +208,23 @@ create table if not exists leadhook.api_keys (
   changed_at timestamptz not null default clock_timestamp(),
   constraint cooling_has_an_end check (state <> 'cooling' or until is not null)
 );
-comment on column leadhook.api_keys.row_version is 'xmin of the gemini_api row that was judged: a changed row is a new chance';
+comment on column leadhook.api_keys.row_version is 'xmin of the gemini_api row that was checked: a changed row is a new chance';
 
-create table if not exists leadhook.rings (
+create table if not exists leadhook.webhooks (
   id bigint generated always as identity primary key,
   request_id bigint,
   message_id text not null,
-  cause text not null,
+  reason text not null,
   leads int,
-  rung_at timestamptz not null default clock_timestamp(),
+  sent_at timestamptz not null default clock_timestamp(),
   xact xid8 not null default pg_current_xact_id(),
   status_code int,
   error text
 );
-comment on table leadhook.rings is 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
-create index if not exists rings_by_age on leadhook.rings (rung_at);
+comment on table leadhook.webhooks is 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
+create index if not exists webhooks_by_age on leadhook.webhooks (sent_at);
 
--- Who had leads judged again, which, and why.
+-- Who had leads scored again, which, and why.
 create table if not exists leadhook.replays (
   id bigint generated always as identity primary key,
   actor text not null,
@@ -316,7 +316,7 @@ declare
   v_table text;
 begin
   foreach v_table in array array[
-    'controls', 'touches', 'jobs', 'attempts', 'verdicts', 'api_keys', 'rings', 'replays', 'replay_leads', 'pauses', 'budgets',
+    'controls', 'outbox', 'jobs', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads', 'pauses', 'budgets',
     'costs', 'workers', 'figures', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);

@@ -1,6 +1,6 @@
 -- leadhook: no transaction
 -- Purpose: the sweep finds the unsent leads among a million without reading the others.
--- Touches: public.lead_details: one partial index, built while the application goes on writing. It is the only index that we add.
+-- Changes: public.lead_details: one partial index, built while the application goes on writing. It is the only index that we add.
 -- Undo:    drop index concurrently public.leadhook_unsent; (without `concurrently` where the table is partitioned)
 -- Run:     outside of a transaction. A tool that wraps each file in one (the SQL editor, the Supabase CLI) needs it without `concurrently`, and
 --          then the application's writes to lead_details wait for the build.

@@ -16,9 +16,9 @@ SHORTEST = 12
 """What is shorter may stand anywhere by chance."""
 TOLD = {
     "leadhook.attempts": "to_jsonb(t)",
-    "leadhook.jobs": "to_jsonb(t) - 'paid'",
+    "leadhook.jobs": "to_jsonb(t) - 'checkpoint'",
     "leadhook.api_keys": "to_jsonb(t)",
-    "leadhook.rings": "to_jsonb(t)",
+    "leadhook.webhooks": "to_jsonb(t)",
     "leadhook.replays": "to_jsonb(t)",
     "leadhook.figures": "to_jsonb(t)",
     "leadhook.workers": "to_jsonb(t)",

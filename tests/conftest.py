@@ -1,9 +1,9 @@
 """Fixtures for everybody: a real Postgres for each xdist worker, a database of its own for each test.
 
-`database` is migrated; `wired_database` has the triggers, ring URL and secret as well; `bare_database` is an empty
+`database` is migrated; `wired_database` has the triggers, webhook URL and secret as well; `bare_database` is an empty
 Supabase project; `old_regime_database` is migrated under the default privileges of before 30 October 2026. Each is a
 `leadhook.local.database.Database`. `supabase` puts the real PostgREST and the gateway before `database`,
-`wired_supabase` before `wired_database`, whose rings `ring_worker` sends.
+`wired_supabase` before `wired_database`, whose webhooks `webhook_worker` sends.
 """
 
 import base64
@@ -46,7 +46,7 @@ POSTGRES = os.environ.get("LEADHOOK_POSTGRES") or STACKS_OWN
 """The major release to test on; `make test-postgres` tries all."""
 PASSWORD = "visibly-fake-password"
 MEMORY_WANTED = 4 * 1024**3
-RING_URL = "http://127.0.0.1:9/webhooks/leads"
+WEBHOOK_URL = "http://127.0.0.1:9/webhooks/leads"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -171,7 +171,7 @@ def migrated_template(databases: Databases, bare_template: Database) -> Database
 
 @pytest.fixture(scope="session")
 def wired_template(databases: Databases, migrated_template: Database) -> Database:
-    """With our triggers, and a ring URL where nobody listens."""
+    """With our triggers, and a webhook URL where nobody listens."""
     return databases.template("wired", wire, migrated_template)
 
 
@@ -200,7 +200,7 @@ def database(databases: Databases, migrated_template: Database) -> Iterator[Data
 
 @pytest.fixture
 def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
-    """With our migrations and triggers, and a ring URL where nobody listens."""
+    """With our migrations and triggers, and a webhook URL where nobody listens."""
     yield from databases.copies(wired_template)
 
 
@@ -253,15 +253,15 @@ def supabase(database: Database, tmp_path: Path) -> Iterator[Supabase]:
 
 @pytest.fixture
 def wired_supabase(wired_database: Database, tmp_path: Path) -> Iterator[Supabase]:
-    """The same on the database with our triggers; add `ring_worker` where rings shall be sent."""
+    """The same on the database with our triggers; add `webhook_worker` where webhooks shall be sent."""
     with serving_supabase(wired_database, tmp_path) as supabase:
         yield supabase
 
 
 @pytest.fixture
-def ring_worker(wired_database: Database) -> Iterator[None]:
+def webhook_worker(wired_database: Database) -> Iterator[None]:
     """The stand-in for pg_net's worker, with a pause of 20 ms, on the test's wired database."""
-    with sending_rings(wired_database):
+    with sending_webhooks(wired_database):
         yield
 
 
@@ -290,7 +290,7 @@ def wait_until() -> WaitUntil:
 
 
 @contextmanager
-def sending_rings(database: Database, pause_s: float = 0.02) -> Iterator[None]:
+def sending_webhooks(database: Database, pause_s: float = 0.02) -> Iterator[None]:
     """The stand-in for pg_net's worker on this database, in a thread, until the block ends."""
     worker = pgnet.working(database.admin_conninfo, pause_s=pause_s)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(worker):
@@ -328,14 +328,14 @@ def migrate(database: Database) -> None:
 
 
 def wire(database: Database) -> None:
-    """Apply webhooks.sql step by step, and put a ring URL and secret into Vault."""
+    """Apply webhooks.sql step by step, and put a webhook URL and secret into Vault."""
     text = (ROOT / "webhooks.sql").read_text()
     for step in re.split(r"^-- step: ", text, flags=re.MULTILINE)[1:]:
         with database.connect(autocommit=False) as connection:
             execute(connection, f"-- step: {step}", step.partition("\n")[0])
     with database.connect() as connection:
-        connection.execute("select vault.create_secret(%s, 'leadhook_ring_url')", [RING_URL])
-        connection.execute("select vault.create_secret(%s, 'leadhook_ring_secret')", [new_webhook_secret()])
+        connection.execute("select vault.create_secret(%s, 'leadhook_webhook_url')", [WEBHOOK_URL])
+        connection.execute("select vault.create_secret(%s, 'leadhook_webhook_secret')", [new_webhook_secret()])
 
 
 def execute(connection: psycopg.Connection, text: str, name: str) -> None:

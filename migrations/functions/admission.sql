@@ -60,8 +60,8 @@ comment on function leadhook.budgets_left(timestamptz) is
 revoke all on function leadhook.budgets_left(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.budgets_left(timestamptz) to service_role;
 
-create or replace function leadhook.shut_gates(
-  p_now timestamptz, out everything text, out user_ids uuid[], out lanes text[], out budget_spent boolean
+create or replace function leadhook.find_blocked(
+  p_now timestamptz, out everything text, out user_ids uuid[], out groups text[], out budget_spent boolean
 )
 language plpgsql
 volatile
@@ -71,14 +71,14 @@ set jit = off
 as $$
 begin
   user_ids := '{}';
-  lanes := '{}';
+  groups := '{}';
   budget_spent := false;
   if exists (select from leadhook.pauses) then
     select
       case when bool_or(p.user_id is null) then 'paused' end,
       coalesce(array_agg(p.user_id) filter (where p.user_id is not null and p.tag is null), '{}'),
       coalesce(array_agg(p.user_id::text || ' ' || p.tag) filter (where p.tag is not null), '{}')
-    into everything, user_ids, lanes
+    into everything, user_ids, groups
     from leadhook.pauses as p;
   end if;
   if exists (select from leadhook.budgets) then
@@ -92,13 +92,13 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.shut_gates(timestamptz) is
-  'What a claim may not hand out: everything (why: paused or spent; null: not everything), users, and lanes spelt "user_id tag". '
+comment on function leadhook.find_blocked(timestamptz) is
+  'What a claim may not hand out: everything (why: paused or spent; null: not everything), users, and groups spelt "user_id tag". '
   'budget_spent: some of it only until the next day in UTC.';
-revoke all on function leadhook.shut_gates(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.shut_gates(timestamptz) to service_role;
+revoke all on function leadhook.find_blocked(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.find_blocked(timestamptz) to service_role;
 
-create or replace function leadhook.check_gate(p_user_id uuid, p_tag text, p_actor text)
+create or replace function leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text)
 returns void
 language plpgsql
 security invoker
@@ -115,10 +115,10 @@ begin
   perform leadhook.lock_claims();
 end
 $$;
-revoke all on function leadhook.check_gate(uuid, text, text) from public, anon, authenticated;
-grant execute on function leadhook.check_gate(uuid, text, text) to service_role;
+revoke all on function leadhook.check_admission_call(uuid, text, text) from public, anon, authenticated;
+grant execute on function leadhook.check_admission_call(uuid, text, text) to service_role;
 
-create or replace function leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text)
+create or replace function leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text)
 returns void
 language plpgsql
 security invoker
@@ -130,13 +130,13 @@ begin
     select from leadhook.jobs as j
     where j.state = 'ready' and (p_user_id is null or j.user_id = p_user_id) and (p_tag is null or j.tag = p_tag)
   ) then
-    perform leadhook.ring(p_cause);
+    perform leadhook.send_webhook(p_reason);
   end if;
 end
 $$;
-comment on function leadhook.ring_if_ready(text, uuid, text) is 'Rings when leads of this user and tag (null: any) wait.';
-revoke all on function leadhook.ring_if_ready(text, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.ring_if_ready(text, uuid, text) to service_role;
+comment on function leadhook.send_webhook_if_ready(text, uuid, text) is 'Webhooks when leads of this user and tag (null: any) wait.';
+revoke all on function leadhook.send_webhook_if_ready(text, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.send_webhook_if_ready(text, uuid, text) to service_role;
 
 create or replace function public.leadhook_pause(
   p_user_id uuid default null, p_tag text default null, p_actor text default null, p_reason text default null
@@ -151,7 +151,7 @@ as $$
 declare
   v_new boolean;
 begin
-  perform leadhook.check_gate(p_user_id, p_tag, p_actor);
+  perform leadhook.check_admission_call(p_user_id, p_tag, p_actor);
   insert into leadhook.pauses (user_id, tag, actor, reason)
   values (p_user_id, p_tag, left(btrim(p_actor), 200), left(p_reason, 500))
   on conflict do nothing;
@@ -176,11 +176,11 @@ as $$
 declare
   v_ended boolean;
 begin
-  perform leadhook.check_gate(p_user_id, p_tag, p_actor);
+  perform leadhook.check_admission_call(p_user_id, p_tag, p_actor);
   delete from leadhook.pauses as p where p.user_id is not distinct from p_user_id and p.tag is not distinct from p_tag;
   v_ended := found;
   if v_ended then
-    perform leadhook.ring_if_ready('resume', p_user_id, p_tag);
+    perform leadhook.send_webhook_if_ready('resume', p_user_id, p_tag);
   end if;
   return jsonb_build_object('resumed', v_ended, 'pauses', (
     select coalesce(jsonb_agg(to_jsonb(o)), '[]')
@@ -195,7 +195,7 @@ begin
 end
 $$;
 comment on function public.leadhook_resume(uuid, text, text) is
-  'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and rings. '
+  'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and sends a webhook. '
   'pauses: the first 20, wider or narrower, that still hold back some of it.';
 revoke all on function public.leadhook_resume(uuid, text, text) from public, anon, authenticated;
 grant execute on function public.leadhook_resume(uuid, text, text) to service_role;
@@ -212,7 +212,7 @@ begin
   if p_daily_usd < 0 or p_daily_usd >= 'Infinity' then
     raise exception 'a budget is a number of dollars, 0 or more' using errcode = 'PT400';
   end if;
-  perform leadhook.check_gate(p_user_id, null, p_actor);
+  perform leadhook.check_admission_call(p_user_id, null, p_actor);
   if p_daily_usd is null then
     delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id;
   else
@@ -220,7 +220,7 @@ begin
     on conflict (user_id) do update
     set daily_usd = excluded.daily_usd, needed_usd = null, changed_by = excluded.changed_by, changed_at = clock_timestamp();
   end if;
-  perform leadhook.ring_if_ready('budget', p_user_id, null);
+  perform leadhook.send_webhook_if_ready('budget', p_user_id, null);
   return jsonb_build_object('daily_usd', p_daily_usd, 'left_usd', (
     select b.left_usd from leadhook.budgets_left(clock_timestamp()) as b where b.user_id is not distinct from p_user_id
   ));
@@ -228,7 +228,7 @@ end
 $$;
 comment on function public.leadhook_set_budget(uuid, numeric, text) is
   'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. '
-  'Rings, as leads may have waited for it.';
+  'Webhooks, as leads may have waited for it.';
 revoke all on function public.leadhook_set_budget(uuid, numeric, text) from public, anon, authenticated;
 grant execute on function public.leadhook_set_budget(uuid, numeric, text) to service_role;
 
@@ -262,7 +262,7 @@ comment on function leadhook.healthy_keys() is
 revoke all on function leadhook.healthy_keys() from public, anon, authenticated;
 grant execute on function leadhook.healthy_keys() to service_role;
 
-create or replace function leadhook.has_touches(p_now timestamptz)
+create or replace function leadhook.has_changes(p_now timestamptz)
 returns boolean
 language plpgsql
 security invoker
@@ -273,19 +273,19 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 begin
-  -- Ordered, so that it goes by the index: the table's first pages may hold nothing but what was drained.
+  -- Ordered, so that it goes by the index: the table's first pages may hold nothing but what was applied.
   return exists (
     select from (
-      select from leadhook.touches as t where t.not_before is null or t.not_before <= p_now order by t.id limit 1
+      select from leadhook.outbox as t where t.not_before is null or t.not_before <= p_now order by t.id limit 1
     ) as t
   );
 end
 $$;
-revoke all on function leadhook.has_touches(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.has_touches(timestamptz) to service_role;
+revoke all on function leadhook.has_changes(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.has_changes(timestamptz) to service_role;
 
--- When the first lead of an open lane is due. Most often it is the very first; else lane by lane, until one is due now.
-create or replace function leadhook.first_due(p_slow boolean, p_now timestamptz, p_shut_user_ids uuid[], p_shut_lanes text[])
+-- When the first lead of an open group is due. Most often it is the very first; else group by group, until one is due now.
+create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz, p_shut_user_ids uuid[], p_blocked_groups text[])
 returns timestamptz
 language plpgsql
 security invoker
@@ -297,39 +297,39 @@ set enable_sort = off
 as $$
 declare
   v_first timestamptz;
-  v_lane record;
+  v_group record;
 begin
-  if p_shut_user_ids = '{}' and p_shut_lanes = '{}' then
-    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow order by j.available_at limit 1);
+  if p_shut_user_ids = '{}' and p_blocked_groups = '{}' then
+    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority order by j.available_at limit 1);
   end if;
   v_first := (
     select f.available_at
     from (
       select j.available_at, j.user_id, j.tag
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
       order by j.available_at
       limit 20
     ) as f
-    where f.user_id <> all (p_shut_user_ids) and f.user_id::text || ' ' || f.tag <> all (p_shut_lanes)
+    where f.user_id <> all (p_shut_user_ids) and f.user_id::text || ' ' || f.tag <> all (p_blocked_groups)
     order by f.available_at
     limit 1
   );
   if v_first is not null then
     return v_first;
   end if;
-  v_lane := leadhook.next_open_lane(p_slow, null, null, p_shut_user_ids, p_shut_lanes);
+  v_group := leadhook.next_open_group(p_low_priority, null, null, p_shut_user_ids, p_blocked_groups);
   for v_visit in 1..5000 loop
-    exit when v_lane.p_user_id is null;
-    v_first := least(v_first, v_lane.available_at);
+    exit when v_group.p_user_id is null;
+    v_first := least(v_first, v_group.available_at);
     exit when v_first <= p_now;
-    v_lane := leadhook.next_open_lane(p_slow, v_lane.p_user_id, v_lane.p_tag, p_shut_user_ids, p_shut_lanes);
+    v_group := leadhook.next_open_group(p_low_priority, v_group.p_user_id, v_group.p_tag, p_shut_user_ids, p_blocked_groups);
   end loop;
   return v_first;
 end
 $$;
 comment on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) is
-  'When the first ready lead is due that is neither of these users nor of these lanes, as leadhook.shut_gates names them.';
+  'When the first ready lead is due that is neither of these users nor of these groups, as leadhook.find_blocked names them.';
 revoke all on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) to service_role;
 
@@ -344,20 +344,20 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_shut record;
+  v_blocked record;
   v_next timestamptz;
 begin
-  if leadhook.has_touches(p_now) then
+  if leadhook.has_changes(p_now) then
     return 0;
   end if;
-  v_shut := leadhook.shut_gates(p_now);
-  if v_shut.everything is null then
+  v_blocked := leadhook.find_blocked(p_now);
+  if v_blocked.everything is null then
     v_next := least(
-      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes), leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
-      (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s)
+      leadhook.first_due(false, p_now, v_blocked.user_ids, v_blocked.groups), leadhook.first_due(true, p_now, v_blocked.user_ids, v_blocked.groups),
+      (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s)
     );
   end if;
-  if v_shut.budget_spent and v_shut.everything is distinct from 'paused'
+  if v_blocked.budget_spent and v_blocked.everything is distinct from 'paused'
     and (leadhook.first_due(false, p_now, '{}', '{}') is not null or leadhook.first_due(true, p_now, '{}', '{}') is not null) then
     v_next := least(v_next, leadhook.next_day(p_now));
   end if;
@@ -374,7 +374,7 @@ begin
       )
     );
   end if;
-  v_next := least(v_next, (select t.not_before from leadhook.touches as t order by t.id limit 1));
+  v_next := least(v_next, (select t.not_before from leadhook.outbox as t order by t.id limit 1));
   if v_next is null then
     return null;
   end if;
@@ -382,7 +382,7 @@ begin
 end
 $$;
 comment on function leadhook.next_due_ms(timestamptz) is
-  'Milliseconds until a claim could hand something out: 0 when touches are left, else at least 250; null when nothing is due. What is paused is '
+  'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is '
   'not due; what waits for a budget is due with the next day in UTC.';
 revoke all on function leadhook.next_due_ms(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.next_due_ms(timestamptz) to service_role;
@@ -397,15 +397,15 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-  v_shut record := leadhook.shut_gates(p_now);
+  v_blocked record := leadhook.find_blocked(p_now);
   v_oldest timestamptz := least(leadhook.first_due(false, p_now, '{}', '{}'), leadhook.first_due(true, p_now, '{}', '{}'));
-  v_unclaimed timestamptz := (select t.touched_at from leadhook.touches as t order by t.id limit 1);
+  v_unclaimed timestamptz := (select t.changed_at from leadhook.outbox as t order by t.id limit 1);
 begin
-  if v_shut.everything is null then
+  if v_blocked.everything is null then
     v_unclaimed := least(
       v_unclaimed,
-      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes),
-      leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
+      leadhook.first_due(false, p_now, v_blocked.user_ids, v_blocked.groups),
+      leadhook.first_due(true, p_now, v_blocked.user_ids, v_blocked.groups),
       (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
     );
   end if;

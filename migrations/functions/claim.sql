@@ -1,13 +1,13 @@
--- Purpose: public.leadhook_claim: one call that folds touches into jobs and leases a batch, fairly between the lanes (user_id, tag), with
---          all that its judgement needs.
+-- Purpose: public.leadhook_claim: one call that folds outbox rows into jobs and leases a batch, fairly between the groups (user_id, tag), with
+--          all that its score needs.
 -- Planner flags: see apply_outbox.sql. `limit` takes constants only: with an expression the planner reckons with a tenth of the table.
 
 set local check_function_bodies = off;
 
--- The first lane (user_id, tag) behind the given one, from the beginning where that is null, that is not shut; null when there is none. A user
+-- The first group (user_id, tag) behind the given one, from the beginning where that is null, that is not shut; null when there is none. A user
 -- who is shut is passed in one step, however many tags there are.
-create or replace function leadhook.next_open_lane(
-  p_slow boolean, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], out available_at timestamptz
+create or replace function leadhook.next_open_group(
+  p_low_priority boolean, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], out available_at timestamptz
 )
 language plpgsql
 security invoker
@@ -21,25 +21,25 @@ begin
     if p_user_id is null then
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
       order by j.user_id, j.tag, j.available_at
       limit 1;
     elsif v_whole_user then
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id > p_user_id
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id > p_user_id
       order by j.user_id, j.tag, j.available_at
       limit 1;
     else
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and (j.user_id, j.tag) > (p_user_id, p_tag)
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and (j.user_id, j.tag) > (p_user_id, p_tag)
       order by j.user_id, j.tag, j.available_at
       limit 1;
     end if;
     exit when not found;
     v_whole_user := v_next.user_id = any (p_shut_user_ids);
-    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_shut_lanes) then
+    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_blocked_groups) then
       available_at := v_next.available_at;
       p_user_id := v_next.user_id;
       p_tag := v_next.tag;
@@ -52,13 +52,13 @@ begin
   p_tag := null;
 end
 $$;
-revoke all on function leadhook.next_open_lane(boolean, uuid, text, uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.next_open_lane(boolean, uuid, text, uuid[], text[]) to service_role;
+revoke all on function leadhook.next_open_group(boolean, uuid, text, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.next_open_group(boolean, uuid, text, uuid[], text[]) to service_role;
 
--- The ids of up to p_limit due jobs, dealt one by one to the open lanes (user_id, tag) behind the given one, wrapping round; and the lane that
--- got the last one. At most 200 lanes are looked at, as most may hold only retries of the future; then the longest due fill the rest.
+-- The ids of up to p_limit due jobs, dealt one by one to the open groups (user_id, tag) behind the given one, wrapping round; and the group that
+-- got the last one. At most 200 groups are looked at, as most may hold only retries of the future; then the longest due fill the rest.
 create or replace function leadhook.pick_leads(
-  p_slow boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[],
+  p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[],
   out lead_ids text[]
 )
 language plpgsql
@@ -81,7 +81,7 @@ declare
 begin
   for v_visit in 1..200 loop
     exit when cardinality(v_user_ids) >= p_limit;
-    v_next := leadhook.next_open_lane(p_slow, v_user_id, v_tag, p_shut_user_ids, p_shut_lanes);
+    v_next := leadhook.next_open_group(p_low_priority, v_user_id, v_tag, p_shut_user_ids, p_blocked_groups);
     v_user_id := v_next.p_user_id;
     v_tag := v_next.p_tag;
     v_through := v_wrapped and (v_user_id is null or coalesce((v_user_id, v_tag) > (p_user_id, p_tag), false));
@@ -105,7 +105,7 @@ begin
       from (
         select j.lead_id, j.available_at
         from leadhook.jobs as j
-        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
+        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
         order by j.available_at, j.lead_id
         limit 50
       ) as w
@@ -121,11 +121,11 @@ begin
       from (
         select j.lead_id, j.user_id, j.tag, j.available_at
         from leadhook.jobs as j
-        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
+        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.available_at <= p_now and j.lead_id <> all (lead_ids)
         order by j.available_at
         limit 2000
       ) as w
-      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_shut_lanes)
+      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_blocked_groups)
       order by w.available_at
       limit 50
     ))[:p_limit - cardinality(lead_ids)];
@@ -141,7 +141,7 @@ grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, t
 -- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect at work,
 -- so that it answers for itself alone.
 create or replace function leadhook.next_suspect(
-  p_shut_user_ids uuid[], p_shut_lanes text[], out lead_id text, out available_at timestamptz
+  p_shut_user_ids uuid[], p_blocked_groups text[], out lead_id text, out available_at timestamptz
 )
 language plpgsql
 security invoker
@@ -160,7 +160,7 @@ begin
   select j.lead_id, j.available_at into lead_id, available_at
   from leadhook.jobs as j
   where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
-    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_shut_lanes)
+    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_blocked_groups)
   order by j.deaths, j.available_at, j.lead_id
   limit 1;
 end
@@ -170,8 +170,8 @@ comment on function leadhook.next_suspect(uuid[], text[]) is
 revoke all on function leadhook.next_suspect(uuid[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.next_suspect(uuid[], text[]) to service_role;
 
--- Sends those of these ready jobs to sleep that are no longer wanted. Most often all are, which costs one judgement.
-create or replace function leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamptz)
+-- Sends those of these ready jobs to sleep that are no longer wanted. Most often all are, which costs one score.
+create or replace function leadhook.check_leads(p_lead_ids text[], p_source text, p_now timestamptz)
 returns void
 language plpgsql
 security invoker
@@ -187,7 +187,7 @@ begin
     v_changed := array(
       select j.lead_id
       from leadhook.jobs as j
-      join leadhook.judge_eligibility(p_lead_ids) as e using (lead_id)
+      join leadhook.check_eligibility(p_lead_ids) as e using (lead_id)
       where j.lead_id = any (p_lead_ids)
         and (
           not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts and e.has_details)
@@ -201,7 +201,7 @@ begin
       end if;
       v_changed := p_lead_ids;
   end;
-  perform leadhook.settle(v_changed, array_fill(p_now, array[cardinality(v_changed)]), p_found_by, 'check');
+  perform leadhook.apply_changes(v_changed, array_fill(p_now, array[cardinality(v_changed)]), p_source, 'check');
 end
 $$;
 revoke all on function leadhook.check_leads(text[], text, timestamptz) from public, anon, authenticated;
@@ -310,8 +310,8 @@ revoke all on function leadhook.reserve_leads(uuid, text[], numeric[], timestamp
 grant execute on function leadhook.reserve_leads(uuid, text[], numeric[], timestamptz) to service_role;
 
 -- The reply is bounded: which of these leads, in the order of their fences, do not fit into claim_bytes. The first one always does, and the
--- prompts of a lane count once.
-create or replace function leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_lead_bytes int[], p_prompts_bytes int[])
+-- prompts of a group count once.
+create or replace function leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes int[], p_prompts_bytes int[])
 returns text[]
 language sql
 stable
@@ -322,9 +322,9 @@ as $$
   from (
     select d.lead_id, d.place, sum(d.bytes) over (order by d.place) as bytes
     from (
-      select l.lead_id, l.place, l.lead_bytes + case when row_number() over (partition by l.lane order by l.place) = 1 then l.prompts_bytes else 0 end as bytes
-      from unnest(find_excess_leads.p_lead_ids, find_excess_leads.p_lanes, find_excess_leads.p_lead_bytes, find_excess_leads.p_prompts_bytes)
-        with ordinality as l (lead_id, lane, lead_bytes, prompts_bytes, place)
+      select l.lead_id, l.place, l.lead_bytes + case when row_number() over (partition by l.group_key order by l.place) = 1 then l.prompts_bytes else 0 end as bytes
+      from unnest(find_excess_leads.p_lead_ids, find_excess_leads.p_groups, find_excess_leads.p_lead_bytes, find_excess_leads.p_prompts_bytes)
+        with ordinality as l (lead_id, group_key, lead_bytes, prompts_bytes, place)
     ) as d
   ) as s
   where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
@@ -344,7 +344,7 @@ set enable_seqscan = off
 as $$
 declare
   v_lead_ids text[];
-  v_lanes text[];
+  v_groups text[];
   v_leads text[];
   v_prompts text[];
   v_lead_bytes int[];
@@ -357,19 +357,19 @@ begin
     where j.claim_token = p_token
   ),
   described as (
-    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as lane, d.lead::text as lead, d.prompts::text as prompts
+    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as group_key, d.lead::text as lead, d.prompts::text as prompts
     from leased as l
     cross join lateral leadhook.describe_leads(l.lead_ids, l.user_ids, l.tags) as d
     join unnest(l.lead_ids, l.user_ids, l.tags, l.fences) as i (lead_id, user_id, tag, fence) using (lead_id)
   )
   select
-    array_agg(d.lead_id), array_agg(d.lane), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead)),
+    array_agg(d.lead_id), array_agg(d.group_key), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead)),
     array_agg(octet_length(d.prompts))
-  into v_lead_ids, v_lanes, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
+  into v_lead_ids, v_groups, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
   from (select * from described as d order by d.fence) as d;
 
   -- What does not fit goes back as it came, and is the next claim's.
-  v_too_many := leadhook.find_excess_leads(v_lead_ids, v_lanes, v_lead_bytes, v_prompts_bytes);
+  v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
   if v_too_many <> '{}' then
     update leadhook.jobs as j
     set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
@@ -389,14 +389,14 @@ begin
   return query
   with leased as materialized (
     select
-      j.lead_id, j.fence, j.run, j.attempts, j.slow, j.found_by, j.paid, j.reserved_usd,
+      j.lead_id, j.fence, j.run, j.attempts, j.low_priority, j.source, j.checkpoint, j.reserved_usd,
       coalesce(j.eligible_at, j.available_at) as eligible_at,
       dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
     from leadhook.jobs as j
     where j.claim_token = p_token
   ),
   claimed as (
-    select l.*, d.lead::json as lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
+    select l.*, d.lead::json as lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_group
     from leased as l
     join unnest(v_lead_ids, v_leads, v_prompts) as d (lead_id, lead, prompts) using (lead_id)
   )
@@ -406,16 +406,16 @@ begin
       'fence', c.fence,
       'run', c.run,
       'attempts', c.attempts,
-      'slow', c.slow,
-      'found_by', c.found_by,
+      'low_priority', c.low_priority,
+      'source', c.source,
       'eligible_at', c.eligible_at,
       'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
       'lead', c.lead,
       'prompts_ref', c.prompts_ref::text,
-      'paid', c.paid,
+      'checkpoint', c.checkpoint,
       'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
-    coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_lane), '{}'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_group), '{}'),
     case when count(*) > 0 then p_keys else '[]' end
   from claimed as c;
 end
@@ -424,7 +424,7 @@ revoke all on function leadhook.describe_claim(uuid, timestamptz, json, jsonb) f
 grant execute on function leadhook.describe_claim(uuid, timestamptz, json, jsonb) to service_role;
 
 -- Of the leads of this token, those that describe_leads can't read are dead with the reason.
-create or replace function leadhook.set_aside_unreadable(p_token uuid, p_found_by text)
+create or replace function leadhook.quarantine_unreadable(p_token uuid, p_source text)
 returns void
 language plpgsql
 security invoker
@@ -445,17 +445,17 @@ begin
         if not leadhook.blames_the_lead(sqlstate) then
           raise;
         end if;
-        perform leadhook.set_aside(v_lead.lead_id, sqlerrm, p_found_by, v_lead.eligible_at, p_token);
+        perform leadhook.quarantine(v_lead.lead_id, sqlerrm, p_source, v_lead.eligible_at, p_token);
     end;
   end loop;
 end
 $$;
-revoke all on function leadhook.set_aside_unreadable(uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.set_aside_unreadable(uuid, text) to service_role;
+revoke all on function leadhook.quarantine_unreadable(uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.quarantine_unreadable(uuid, text) to service_role;
 
 -- As describe_claim; a lead that can't be read is set aside, and the others are described. p_bare: the leases alone.
 create or replace function leadhook.describe_readable(
-  p_token uuid, p_now timestamptz, p_keys json, p_price jsonb, p_cause text, p_bare boolean, out leads json, out prompts json, out keys json
+  p_token uuid, p_now timestamptz, p_keys json, p_price jsonb, p_source text, p_bare boolean, out leads json, out prompts json, out keys json
 )
 language plpgsql
 security invoker
@@ -481,7 +481,7 @@ begin
       if not leadhook.blames_the_lead(sqlstate) then
         raise;
       end if;
-      perform leadhook.set_aside_unreadable(p_token, p_cause);
+      perform leadhook.quarantine_unreadable(p_token, p_source);
       select d.leads, d.prompts, d.keys into leads, prompts, keys from leadhook.describe_claim(p_token, p_now, p_keys, p_price) as d;
   end;
 end
@@ -510,10 +510,10 @@ $$;
 revoke all on function leadhook.resume_claim(uuid, int, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.resume_claim(uuid, int, timestamptz) to service_role;
 
--- Which leads are next: a suspect alone, else fresh ones and then slow ones, no more than the budget of all pays for; and the lane that got the last.
+-- Which leads are next: a suspect alone, else fresh ones and then low-priority ones, no more than the budget of all pays for; and the group that got the last.
 create or replace function leadhook.choose_leads(
-  p_limit int, p_slow_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_price jsonb, p_shut_user_ids uuid[],
-  p_shut_lanes text[], out lead_ids text[]
+  p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_price jsonb, p_shut_user_ids uuid[],
+  p_blocked_groups text[], out lead_ids text[]
 )
 language plpgsql
 security invoker
@@ -523,9 +523,9 @@ set enable_seqscan = off
 as $$
 declare
   v_limit int := p_limit;
-  v_suspect text := (select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_shut_lanes) as s where s.available_at <= p_now);
+  v_suspect text := (select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s where s.available_at <= p_now);
   v_fresh record;
-  v_slow record;
+  v_low_priority record;
 begin
   if v_suspect is not null then
     lead_ids := array[v_suspect];
@@ -539,22 +539,22 @@ begin
       where b.user_id is null
     ), p_limit);
   end if;
-  -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
-  v_fresh := leadhook.pick_leads(false, v_limit, p_now, p_user_id, p_tag, p_shut_user_ids, p_shut_lanes);
-  v_slow := leadhook.pick_leads(
-    true, least(p_slow_limit, v_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_tag, p_shut_user_ids, p_shut_lanes
+  -- Both go on behind the same group: the low-priority ones would else be dealt from wherever the last fresh one came.
+  v_fresh := leadhook.pick_leads(false, v_limit, p_now, p_user_id, p_tag, p_shut_user_ids, p_blocked_groups);
+  v_low_priority := leadhook.pick_leads(
+    true, least(p_low_priority_limit, v_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_tag, p_shut_user_ids, p_blocked_groups
   );
-  lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
-  p_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
-  p_tag := case when v_slow.lead_ids <> '{}' then v_slow.p_tag else v_fresh.p_tag end;
+  lead_ids := v_fresh.lead_ids || v_low_priority.lead_ids;
+  p_user_id := case when v_low_priority.lead_ids <> '{}' then v_low_priority.p_user_id else v_fresh.p_user_id end;
+  p_tag := case when v_low_priority.lead_ids <> '{}' then v_low_priority.p_tag else v_fresh.p_tag end;
 end
 $$;
 revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text, jsonb, uuid[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text, jsonb, uuid[], text[]) to service_role;
 
--- The claim itself, under both locks: the drain's too, because it sends jobs to sleep, which must not cross a drain that wakes them.
+-- The claim itself, under both locks: the outbox's too, because it sends jobs to sleep, which must not cross a change that wakes them.
 create or replace function leadhook.claim_batch(
-  p_token uuid, p_worker text, p_limit int, p_slow_limit int, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb,
+  p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb,
   p_bare boolean
 )
 returns json
@@ -569,16 +569,16 @@ declare
   v_tag text := p_cursor ->> 'tag';
   v_now timestamptz;
   v_keys json;
-  v_shut record;
-  v_gate text;
+  v_blocked record;
+  v_blocked_by text;
   v_chosen record;
   v_batch record;
-  v_touched boolean;
-  v_cut boolean;
+  v_changed boolean;
+  v_has_more boolean;
 begin
-  perform leadhook.drain(p_cause);
+  perform leadhook.apply_outbox(p_source);
   if cardinality(p_hints) > 0 then
-    perform leadhook.settle(p_hints, array_fill(clock_timestamp(), array[cardinality(p_hints)]), 'hint', 'hint');
+    perform leadhook.apply_changes(p_hints, array_fill(clock_timestamp(), array[cardinality(p_hints)]), 'hint', 'hint');
   end if;
   v_now := clock_timestamp();
   v_keys := (
@@ -590,16 +590,16 @@ begin
     perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
-    v_shut := leadhook.shut_gates(v_now);
+    v_blocked := leadhook.find_blocked(v_now);
     -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
-    v_gate := case
-      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_shut.everything
+    v_blocked_by := case
+      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_blocked.everything
     end;
-    if v_keys is not null and v_gate is null then
-      v_chosen := leadhook.choose_leads(p_limit, p_slow_limit, v_now, v_user_id, v_tag, p_price, v_shut.user_ids, v_shut.lanes);
+    if v_keys is not null and v_blocked_by is null then
+      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.check_leads(v_chosen.lead_ids, p_cause, v_now);
+      perform leadhook.check_leads(v_chosen.lead_ids, p_source, v_now);
       perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, v_now);
     end if;
   end if;
@@ -608,26 +608,26 @@ begin
     update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null
     where j.claim_token = p_token;
   end if;
-  v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_cause, p_bare);
+  v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
-  v_touched := leadhook.has_touches(v_now);
-  v_shut := leadhook.shut_gates(v_now);
-  v_cut := v_touched or v_keys is not null and v_gate is distinct from 'unpriced' and v_shut.everything is null and (
-    leadhook.first_due(false, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
-    or p_slow_limit > 0 and leadhook.first_due(true, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
-    or (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s) <= v_now
+  v_changed := leadhook.has_changes(v_now);
+  v_blocked := leadhook.find_blocked(v_now);
+  v_has_more := v_changed or v_keys is not null and v_blocked_by is distinct from 'unpriced' and v_blocked.everything is null and (
+    leadhook.first_due(false, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
+    or p_low_priority_limit > 0 and leadhook.first_due(true, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
+    or (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s) <= v_now
   ) is true;
   return (
     select json_build_object(
       'busy', false,
-      'cut', v_cut,
+      'has_more', v_has_more,
       'leads', v_batch.leads,
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
-      'gate', coalesce(v_gate, v_shut.everything),
+      'blocked_by', coalesce(v_blocked_by, v_blocked.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
-      'next_due_ms', case when v_cut then 0 when v_gate = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'next_due_ms', case when v_has_more then 0 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
@@ -644,10 +644,10 @@ create or replace function public.leadhook_claim(
   p_token uuid,
   p_worker text,
   p_limit int,
-  p_slow_limit int,
+  p_low_priority_limit int,
   p_cursor jsonb default null,
   p_hints text[] default '{}',
-  p_cause text default 'due',
+  p_source text default 'retry',
   p_price jsonb default null,
   p_bare boolean default false
 )
@@ -665,10 +665,10 @@ declare
     when p_token is null then 'p_token is missing'
     when coalesce(p_worker, '') = '' then 'p_worker is missing'
     when p_limit is null or p_limit not between 1 and 50 then 'p_limit must be 1 to 50'
-    when p_slow_limit is null or p_slow_limit not between 0 and p_limit then 'p_slow_limit must be 0 to p_limit'
+    when p_low_priority_limit is null or p_low_priority_limit not between 0 and p_limit then 'p_low_priority_limit must be 0 to p_limit'
     when coalesce(cardinality(p_hints), 0) > 500 then 'p_hints holds more than 500 ids'
     when exists (select from unnest(v_hints) as h where length(h) > 200) then 'an id in p_hints is longer than 200 characters'
-    when p_cause is null or p_cause not in ('start', 'ring', 'due', 'sweep') then 'p_cause must be start, ring, due or sweep'
+    when p_source is null or p_source not in ('start', 'webhook', 'retry', 'sweep') then 'p_source must be start, webhook, retry or sweep'
     when jsonb_typeof(p_price) <> 'object' or p_price <> '{}' and (p_price @@ '
       $.lead_usd >= 0 && $.byte_usd >= 0 && $.most_lead_bytes >= 0 && $.most_prompts_bytes >= 0') is not true
       then 'p_price must be {} or hold lead_usd, byte_usd, most_lead_bytes and most_prompts_bytes, 0 or more'
@@ -679,14 +679,14 @@ begin
   end if;
   begin
     perform leadhook.lock_claims();
-    perform leadhook.lock_drain();
-    return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause, p_price, coalesce(p_bare, false));
+    perform leadhook.lock_outbox();
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_cursor, v_hints, p_source, p_price, coalesce(p_bare, false));
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
     when lock_not_available or deadlock_detected then
       return (
         select json_build_object(
-          'busy', true, 'cut', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json,
+          'busy', true, 'has_more', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json,
           'cursor', p_cursor, 'next_due_ms', 250,
           'lease_ms', round(c.lease_s * 1000)::int,
           'renew_ms', round(c.renew_s * 1000)::int,
@@ -698,7 +698,7 @@ begin
 end
 $$;
 comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) is
-  'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same '
+  'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same '
   'leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
   'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
   'gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';

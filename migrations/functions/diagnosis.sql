@@ -1,6 +1,6 @@
 -- Purpose: what people and the service's own checks ask: is the database able to work (leadhook_status), where does a lead stand and why
 --          (leadhook_explain), what did the model answer (leadhook_answers), how much of everything is there (figures), who works (workers).
--- Facts, not judgements: the words are the service's (leadhook.domain.standing). Every count ends at 1000: the question is whether there are
+-- Facts, not scores: the words are the service's (leadhook.domain.standing). Every count ends at 1000: the question is whether there are
 -- any, and whether there are many. It goes by an index, as a scan of a million jobs of which none is in that state would not end sooner.
 -- Figures are counted now and then by whichever claim or sweep comes by, and handed out with every reply, so that no scrape asks the database.
 -- Planner flags: see apply_outbox.sql.
@@ -41,7 +41,7 @@ grant execute on function leadhook.note_worker(text, text) to service_role;
 
 -- security definer: service_role may not read Vault. It learns whether a value is there, never the value.
 -- Vault and pg_net are optional: whatever they raise must not keep anybody from the rest of the status.
-create or replace function leadhook.ring_settings(out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text)
+create or replace function leadhook.webhook_settings(out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text)
 language plpgsql
 stable
 security definer
@@ -57,20 +57,20 @@ begin
     return;
   end if;
   select
-    coalesce(bool_or(s.name = 'leadhook_ring_url'), false),
-    coalesce(bool_or(s.name = 'leadhook_ring_secret'), false)
+    coalesce(bool_or(s.name = 'leadhook_webhook_url'), false),
+    coalesce(bool_or(s.name = 'leadhook_webhook_secret'), false)
   into url_set, secret_set
   from vault.decrypted_secrets as s
-  where s.name in ('leadhook_ring_url', 'leadhook_ring_secret') and btrim(s.decrypted_secret, E' \t\r\n') <> '';
+  where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret') and btrim(s.decrypted_secret, E' \t\r\n') <> '';
 exception when assert_failure or others then
   -- Not the message, which may quote what could not be decrypted.
   vault_error := sqlstate;
 end
 $$;
-comment on function leadhook.ring_settings() is
-  'Whether pg_net is there and Vault holds the ring''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
-revoke all on function leadhook.ring_settings() from public, anon, authenticated;
-grant execute on function leadhook.ring_settings() to service_role;
+comment on function leadhook.webhook_settings() is
+  'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
+revoke all on function leadhook.webhook_settings() from public, anon, authenticated;
+grant execute on function leadhook.webhook_settings() to service_role;
 
 create or replace function leadhook.key_states(
   out total bigint, out healthy bigint, out untried bigint, out cooling bigint, out disabled bigint, out next_return_at timestamptz
@@ -157,7 +157,7 @@ comment on function leadhook.trigger_states() is 'For each watched table, whethe
 revoke all on function leadhook.trigger_states() from public, anon, authenticated;
 grant execute on function leadhook.trigger_states() to service_role;
 
-create or replace function leadhook.gate_states()
+create or replace function leadhook.admission_states()
 returns jsonb
 language plpgsql
 stable
@@ -195,9 +195,9 @@ begin
   );
 end
 $$;
-comment on function leadhook.gate_states() is 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
-revoke all on function leadhook.gate_states() from public, anon, authenticated;
-grant execute on function leadhook.gate_states() to service_role;
+comment on function leadhook.admission_states() is 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
+revoke all on function leadhook.admission_states() from public, anon, authenticated;
+grant execute on function leadhook.admission_states() to service_role;
 
 create or replace function public.leadhook_status()
 returns jsonb
@@ -226,11 +226,11 @@ begin
       'schema', (select max(m.name) from leadhook.migrations as m where m.name not like 'functions/%'),
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
-      'touches', (select count(*) from (select from leadhook.touches as t limit 1000) as n),
+      'outbox', (select count(*) from (select from leadhook.outbox as t limit 1000) as n),
       'keys', v_keys,
       'parked_keys', v_parked_keys,
       'triggers', leadhook.trigger_states(),
-      'ring', to_jsonb(r),
+      'webhook_setup', to_jsonb(r),
       'jobs', jsonb_build_object(
         'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),
         'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 1000) as n),
@@ -239,9 +239,9 @@ begin
         'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
         'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
       )
-    ) || leadhook.gate_states() || leadhook.waiting_work(clock_timestamp())
+    ) || leadhook.admission_states() || leadhook.waiting_work(clock_timestamp())
     from leadhook.controls as c
-    cross join leadhook.ring_settings() as r
+    cross join leadhook.webhook_settings() as r
   );
 end
 $$;
@@ -259,9 +259,9 @@ set jit = off
 set enable_seqscan = off
 as $$
   select jsonb_build_object(
-    'state', j.state, 'slow', j.slow, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
-    'lease_until', j.lease_until, 'available_at', j.available_at, 'eligible_at', j.eligible_at, 'found_by', j.found_by,
-    'replay_id', j.replay_id, 'replay_after', j.replay_after, 'paid', j.paid is not null, 'error_code', j.error_code,
+    'state', j.state, 'low_priority', j.low_priority, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
+    'lease_until', j.lease_until, 'available_at', j.available_at, 'eligible_at', j.eligible_at, 'source', j.source,
+    'replay_id', j.replay_id, 'replay_after', j.replay_after, 'checkpoint', j.checkpoint is not null, 'error_code', j.error_code,
     'reason', j.reason, 'finished_at', j.finished_at
   )
   from leadhook.jobs as j
@@ -282,7 +282,7 @@ set enable_seqscan = off
 as $$
   with attempts as materialized (
     select
-      t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.model, t.prompt_version, t.calls,
+      t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.source, t.replay_id, t.model, t.prompt_version, t.calls,
       t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
       t.first_call_ms, t.model_ms, t.finished_at
     from leadhook.attempts as t
@@ -290,11 +290,11 @@ as $$
     order by t.id desc
     limit 20
   ),
-  verdicts as (
+  results as (
     select
       v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags, v.model, v.prompt_version,
       v.input_version, v.written, v.created_at
-    from leadhook.verdicts as v
+    from leadhook.results as v
     where v.lead_id = describe_history.p_lead_id
     order by v.run desc
     limit 20
@@ -310,16 +310,16 @@ as $$
   )
   select jsonb_build_object(
     'attempts', (select coalesce(jsonb_agg(to_jsonb(a) - 'id' order by a.id desc), '[]') from attempts as a),
-    'verdicts', (select coalesce(jsonb_agg(to_jsonb(v) order by v.run desc), '[]') from verdicts as v),
+    'results', (select coalesce(jsonb_agg(to_jsonb(v) order by v.run desc), '[]') from results as v),
     'replays', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id desc), '[]') from replays as r)
   )
 $$;
 comment on function leadhook.describe_history(text) is
-  'The last 20 attempts and verdicts of a lead, newest first, and the replays that it belongs to.';
+  'The last 20 attempts and results of a lead, newest first, and the replays that it belongs to.';
 revoke all on function leadhook.describe_history(text) from public, anon, authenticated;
 grant execute on function leadhook.describe_history(text) to service_role;
 
-create or replace function leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text)
+create or replace function leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text)
 returns jsonb
 language sql
 stable
@@ -329,31 +329,31 @@ set jit = off
 set enable_seqscan = off
 as $$
   with oldest as materialized (
-    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at, t.not_before, t.xact
-    from leadhook.touches as t
+    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at, t.not_before, t.xact
+    from leadhook.outbox as t
     order by t.id
     limit 20000
   ),
   concerned as (
-    select o.kind, o.prompts_inserted, min(o.touched_at) as touched_at,
-      bool_and(o.not_before is not null) as put_back, (array_agg(o.xact order by o.touched_at))[1] as xact
+    select o.kind, o.prompts_inserted, min(o.changed_at) as changed_at,
+      bool_and(o.not_before is not null) as return_to_outbox, (array_agg(o.xact order by o.changed_at))[1] as xact
     from oldest as o
     where case o.kind
-      when 'leads' then pending_touches.p_lead_id = any (o.lead_ids)
-      when 'prompts' then o.user_id = pending_touches.p_user_id and o.tag = pending_touches.p_tag and o.after_lead < pending_touches.p_lead_id
-      else o.after_lead < pending_touches.p_lead_id
+      when 'leads' then pending_changes.p_lead_id = any (o.lead_ids)
+      when 'prompts' then o.user_id = pending_changes.p_user_id and o.tag = pending_changes.p_tag and o.after_lead < pending_changes.p_lead_id
+      else o.after_lead < pending_changes.p_lead_id
     end
     group by o.kind, o.prompts_inserted
   )
   select jsonb_build_object(
     'total', (select count(*) from (select from oldest as o limit 1000) as n),
-    'of_lead', (select coalesce(jsonb_agg(to_jsonb(c) order by c.touched_at), '[]') from concerned as c)
+    'of_lead', (select coalesce(jsonb_agg(to_jsonb(c) order by c.changed_at), '[]') from concerned as c)
   )
 $$;
-comment on function leadhook.pending_touches(text, uuid, text) is
+comment on function leadhook.pending_changes(text, uuid, text) is
   'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
-revoke all on function leadhook.pending_touches(text, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.pending_touches(text, uuid, text) to service_role;
+revoke all on function leadhook.pending_changes(text, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.pending_changes(text, uuid, text) to service_role;
 
 create or replace function leadhook.place_in_queue(p_lead_id text, p_now timestamptz)
 returns jsonb
@@ -369,22 +369,22 @@ as $$
 declare
   v_job record;
 begin
-  select j.slow, j.user_id, j.tag, j.available_at into v_job from leadhook.jobs as j where j.lead_id = p_lead_id and j.state = 'ready';
+  select j.low_priority, j.user_id, j.tag, j.available_at into v_job from leadhook.jobs as j where j.lead_id = p_lead_id and j.state = 'ready';
   return jsonb_build_object(
     'ahead', (
       select count(*)
       from (
         select from leadhook.jobs as j
-        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.available_at < least(v_job.available_at, p_now)
+        where v_job.available_at is not null and j.state = 'ready' and j.low_priority = v_job.low_priority and j.available_at < least(v_job.available_at, p_now)
         order by j.available_at
         limit 1000
       ) as n
     ),
-    'ahead_in_lane', (
+    'ahead_in_group', (
       select count(*)
       from (
         select from leadhook.jobs as j
-        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.user_id = v_job.user_id and j.tag = v_job.tag
+        where v_job.available_at is not null and j.state = 'ready' and j.low_priority = v_job.low_priority and j.user_id = v_job.user_id and j.tag = v_job.tag
           and j.available_at <= p_now and (j.available_at, j.lead_id) < (v_job.available_at, p_lead_id)
         order by j.available_at, j.lead_id
         limit 1000
@@ -394,7 +394,7 @@ begin
       select count(*)
       from (
         select from leadhook.jobs as j
-        where v_job.slow and j.state = 'ready' and not j.slow and j.available_at <= p_now
+        where v_job.low_priority and j.state = 'ready' and not j.low_priority and j.available_at <= p_now
         order by j.available_at
         limit 1000
       ) as n
@@ -416,11 +416,11 @@ begin
 end
 $$;
 comment on function leadhook.place_in_queue(text, timestamptz) is
-  'How many are ready before this lead in all, in its own lane (user_id, tag), and, where it is slow, among the fresh; whether anybody works.';
+  'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anybody works.';
 revoke all on function leadhook.place_in_queue(text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.place_in_queue(text, timestamptz) to service_role;
 
-create or replace function leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamptz)
+create or replace function leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamptz)
 returns jsonb
 language sql
 stable
@@ -435,22 +435,22 @@ as $$
         'user_id', p.user_id, 'tag', p.tag, 'actor', p.actor, 'reason', p.reason, 'paused_at', p.paused_at
       ) order by p.user_id nulls first, p.tag nulls first), '[]')
       from leadhook.pauses as p
-      where p.user_id is null or p.user_id = describe_gates.p_user_id and (p.tag is null or p.tag = describe_gates.p_tag)
+      where p.user_id is null or p.user_id = describe_admission.p_user_id and (p.tag is null or p.tag = describe_admission.p_tag)
     ),
     'budgets', (
       select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
-      from leadhook.budgets_left(describe_gates.p_now) as b
-      where b.user_id is null or b.user_id = describe_gates.p_user_id
+      from leadhook.budgets_left(describe_admission.p_now) as b
+      where b.user_id is null or b.user_id = describe_admission.p_user_id
     )
   )
 $$;
-comment on function leadhook.describe_gates(uuid, text, timestamptz) is
+comment on function leadhook.describe_admission(uuid, text, timestamptz) is
   'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
-revoke all on function leadhook.describe_gates(uuid, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.describe_gates(uuid, text, timestamptz) to service_role;
+revoke all on function leadhook.describe_admission(uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.describe_admission(uuid, text, timestamptz) to service_role;
 
 -- Evidence only: its absence, or a pg_net that looks different, must not stop the explanation.
-create or replace function leadhook.ring_answers(p_request_ids bigint[])
+create or replace function leadhook.webhook_answers(p_request_ids bigint[])
 returns table (request_id bigint, created timestamptz, status_code int, error text, timed_out boolean, queued boolean)
 language plpgsql
 stable
@@ -476,13 +476,13 @@ exception when assert_failure or others then
   return;
 end
 $$;
-comment on function leadhook.ring_answers(bigint[]) is 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
-revoke all on function leadhook.ring_answers(bigint[]) from public, anon, authenticated;
-grant execute on function leadhook.ring_answers(bigint[]) to service_role;
+comment on function leadhook.webhook_answers(bigint[]) is 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
+revoke all on function leadhook.webhook_answers(bigint[]) from public, anon, authenticated;
+grant execute on function leadhook.webhook_answers(bigint[]) to service_role;
 
--- A ring does not carry its leads. While the touch is there, the transaction that wrote both names its ring; later only the time is left.
+-- A webhook does not carry its leads. While the outbox row is there, the transaction that wrote both names its webhook; later only the time is left.
 -- pg_net numbers its requests anew after a restart, and dates an answer from the begin of its own transaction: hence the minute.
-create or replace function leadhook.find_rings(p_at timestamptz, p_xact xid8)
+create or replace function leadhook.find_webhooks(p_at timestamptz, p_xact xid8)
 returns jsonb
 language sql
 stable
@@ -492,36 +492,36 @@ set jit = off
 set enable_seqscan = off
 as $$
   with near as materialized (
-    select r.id, r.request_id, r.cause, r.leads, r.rung_at, r.status_code, r.error
-    from leadhook.rings as r
+    select r.id, r.request_id, r.reason, r.leads, r.sent_at, r.status_code, r.error
+    from leadhook.webhooks as r
     where case
-      when find_rings.p_xact is not null then r.xact = find_rings.p_xact
-      else r.rung_at > find_rings.p_at - interval '5 s'
-    end and r.rung_at between find_rings.p_at - interval '1 hour' and find_rings.p_at + interval '5 s'
-    order by abs(extract(epoch from r.rung_at - find_rings.p_at)), r.id
+      when find_webhooks.p_xact is not null then r.xact = find_webhooks.p_xact
+      else r.sent_at > find_webhooks.p_at - interval '5 s'
+    end and r.sent_at between find_webhooks.p_at - interval '1 hour' and find_webhooks.p_at + interval '5 s'
+    order by abs(extract(epoch from r.sent_at - find_webhooks.p_at)), r.id
     limit 5
   )
   select coalesce(jsonb_agg(
     jsonb_build_object(
-      'cause', n.cause,
+      'reason', n.reason,
       'leads', n.leads,
-      'rung_at', n.rung_at,
+      'sent_at', n.sent_at,
       'sent', n.request_id is not null,
       'status_code', coalesce(n.status_code, h.status_code),
       'error', coalesce(n.error, h.error),
       'timed_out', coalesce(h.timed_out, n.error = 'timed out', false),
       'queued', coalesce(h.queued, false)
     )
-    order by abs(extract(epoch from n.rung_at - find_rings.p_at)), n.id
+    order by abs(extract(epoch from n.sent_at - find_webhooks.p_at)), n.id
   ), '[]')
   from near as n
-  left join leadhook.ring_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
-    on h.request_id = n.request_id and (h.queued or h.created > n.rung_at - interval '1 minute')
+  left join leadhook.webhook_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
+    on h.request_id = n.request_id and (h.queued or h.created > n.sent_at - interval '1 minute')
 $$;
-comment on function leadhook.find_rings(timestamptz, xid8) is
-  'Up to five rings of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
-revoke all on function leadhook.find_rings(timestamptz, xid8) from public, anon, authenticated;
-grant execute on function leadhook.find_rings(timestamptz, xid8) to service_role;
+comment on function leadhook.find_webhooks(timestamptz, xid8) is
+  'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
+revoke all on function leadhook.find_webhooks(timestamptz, xid8) from public, anon, authenticated;
+grant execute on function leadhook.find_webhooks(timestamptz, xid8) to service_role;
 
 create or replace function leadhook.dashboard_webhooks()
 returns text[]
@@ -555,25 +555,25 @@ set lock_timeout = '2s'
 as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_judged record;
+  v_checked record;
   v_failure text;
   v_job jsonb := leadhook.describe_job(p_lead_id);
-  v_touches jsonb;
+  v_outbox jsonb;
   v_keys jsonb;
 begin
   if coalesce(p_lead_id, '') = '' then
     raise exception 'p_lead_id is missing' using errcode = 'PT400';
   end if;
   begin
-    select e.* into v_judged from leadhook.judge_eligibility(array[p_lead_id]) as e;
+    select e.* into v_checked from leadhook.check_eligibility(array[p_lead_id]) as e;
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
     v_failure := left(sqlerrm, 500);
-    select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_judged;
+    select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_checked;
   end;
-  v_touches := leadhook.pending_touches(p_lead_id, v_judged.user_id, v_judged.tag);
+  v_outbox := leadhook.pending_changes(p_lead_id, v_checked.user_id, v_checked.tag);
   begin
     v_keys := (select to_jsonb(k) from leadhook.key_states() as k) || jsonb_build_object('parked', leadhook.parked_keys());
   exception when undefined_table or undefined_column or insufficient_privilege then
@@ -583,38 +583,38 @@ begin
     select json_build_object(
       'lead_id', p_lead_id,
       'now', v_now,
-      'eligibility', case when v_failure is null then to_jsonb(v_judged) end,
+      'eligibility', case when v_failure is null then to_jsonb(v_checked) end,
       'failure', v_failure,
       'answered', r.answer is not null,
       'answer', r.answer,
-      'tags_of_user', case when v_judged.has_prompts is false then (
+      'tags_of_user', case when v_checked.has_prompts is false then (
         select coalesce(jsonb_agg(distinct p.tag), '[]')
-        from (select p.tag from public.prompts as p where p.user_id = v_judged.user_id limit 20) as p
+        from (select p.tag from public.prompts as p where p.user_id = v_checked.user_id limit 20) as p
       ) else '[]' end,
       'job', v_job,
-      'touches', v_touches,
+      'outbox', v_outbox,
       'queue', leadhook.place_in_queue(p_lead_id, v_now),
       'keys', v_keys,
       'pauses', g.gates -> 'pauses',
       'budgets', g.gates -> 'budgets',
-      'rings', leadhook.find_rings(
-        coalesce(v_touches #>> '{of_lead,0,touched_at}', v_job ->> 'eligible_at')::timestamptz,
-        (v_touches #>> '{of_lead,0,xact}')::xid8
+      'webhooks', leadhook.find_webhooks(
+        coalesce(v_outbox #>> '{of_lead,0,changed_at}', v_job ->> 'eligible_at')::timestamptz,
+        (v_outbox #>> '{of_lead,0,xact}')::xid8
       ),
       'triggers', leadhook.trigger_states(),
       'dashboard_webhooks', leadhook.dashboard_webhooks(),
-      'ring', to_jsonb(s),
+      'webhook_setup', to_jsonb(s),
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
       'max_attempts', c.max_attempts,
       'attempts', h.history -> 'attempts',
-      'verdicts', h.history -> 'verdicts',
+      'results', h.history -> 'results',
       'replays', h.history -> 'replays'
     )
     from leadhook.controls as c
-    cross join leadhook.ring_settings() as s
+    cross join leadhook.webhook_settings() as s
     cross join leadhook.describe_history(p_lead_id) as h (history)
-    cross join leadhook.describe_gates(v_judged.user_id, v_judged.tag, v_now) as g (gates)
+    cross join leadhook.describe_admission(v_checked.user_id, v_checked.tag, v_now) as g (gates)
     left join lateral (
       select jsonb_build_object(
         'score', l.score, 'should_contact', l.should_contact, 'response', left(l.response::text, 20000), 'subject', left(l.subject::text, 2000),
@@ -622,15 +622,15 @@ begin
       ) as answer
       from public.llm_response as l
       where l.lead_id = p_lead_id
-      order by l.tag is not distinct from v_judged.tag desc, l::text
+      order by l.tag is not distinct from v_checked.tag desc, l::text
       limit 1
     ) as r on true
   );
 end
 $$;
 comment on function public.leadhook_explain(text) is
-  'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending touches, place in the '
-  'queue, keys, the rings around its change with pg_net''s answers, triggers, attempts, verdicts, replays. Changes nothing.';
+  'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending outbox rows, place in the '
+  'queue, keys, the webhooks around its change with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
 revoke all on function public.leadhook_explain(text) from public, anon, authenticated;
 grant execute on function public.leadhook_explain(text) to service_role;
 
@@ -660,13 +660,13 @@ begin
   -- One more than is asked for: whether there are more.
   v_lead_ids := array(
     select v.lead_id
-    from leadhook.verdicts as v
+    from leadhook.results as v
     join leadhook.jobs as j on j.lead_id = v.lead_id
     where (p_user_id is null or j.user_id = p_user_id)
       and (p_tag is null or j.tag = p_tag)
       and (p_min_score is null or v.score >= p_min_score)
       and (p_since is null or v.created_at >= p_since)
-      and not exists (select from leadhook.verdicts as n where n.lead_id = v.lead_id and n.run > v.run)
+      and not exists (select from leadhook.results as n where n.lead_id = v.lead_id and n.run > v.run)
     order by v.created_at desc, v.lead_id
     limit p_limit + 1
   );
@@ -684,7 +684,7 @@ begin
       select distinct on (v.lead_id)
         v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags,
         v.model, v.prompt_version, v.written, v.created_at
-      from leadhook.verdicts as v
+      from leadhook.results as v
       join leadhook.jobs as j on j.lead_id = v.lead_id
       -- Who was deleted is gone from here before the next claim has looked at it.
       join known as k on k.lead_id = v.lead_id
@@ -735,13 +735,13 @@ begin
       'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 10000) as n)
     ),
     'oldest_ready_ms', (
-      select jsonb_object_agg(o.lane, coalesce(greatest(0, floor(extract(epoch from p_now - o.since) * 1000)), 0)::bigint)
+      select jsonb_object_agg(o.priority, coalesce(greatest(0, floor(extract(epoch from p_now - o.since) * 1000)), 0)::bigint)
       from (values
-        ('fresh', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and not j.slow and isfinite(j.available_at))),
-        ('slow', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and j.slow and isfinite(j.available_at)))
-      ) as o (lane, since)
+        ('normal', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and not j.low_priority and isfinite(j.available_at))),
+        ('low', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and j.low_priority and isfinite(j.available_at)))
+      ) as o (priority, since)
     ),
-    'touches', (select count(*) from (select from leadhook.touches as t limit 10000) as n),
+    'outbox', (select count(*) from (select from leadhook.outbox as t limit 10000) as n),
     'keys', v_keys
   );
 end
@@ -750,7 +750,7 @@ comment on function leadhook.count_figures(timestamptz) is 'Counts what operator
 revoke all on function leadhook.count_figures(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.count_figures(timestamptz) to service_role;
 
--- Its callers hold leadhook.lock_drain(), so that two never count at once.
+-- Its callers hold leadhook.lock_outbox(), so that two never count at once.
 create or replace function leadhook.recent_figures(p_now timestamptz)
 returns jsonb
 language plpgsql

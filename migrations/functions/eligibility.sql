@@ -1,16 +1,16 @@
--- Purpose: the one definition of "eligible", asked by drain, claim, save, sweep, replay and explain, and the predecessor's RPC on top of it.
+-- Purpose: the one definition of "eligible", asked by the outbox, claim, save, sweep, replay and explain, and the predecessor's RPC on top of it.
 -- No view, no %rowtype, no begin atomic on the application's tables: they would make its owner's ALTER and DROP fail.
 
 set local check_function_bodies = off;
 
 -- Correct and bounded on any table of the application, with its indexes or without.
--- Planned with the values each time: the planner then knows how many ids and lanes there are, and hashes a long list where it has no index.
--- enable_nestloop = off, enable_material = off: no plan reads a table once for each lead or lane, however wrong the statistics are.
+-- Planned with the values each time: the planner then knows how many ids and groups there are, and hashes a long list where it has no index.
+-- enable_nestloop = off, enable_material = off: no plan reads a table once for each lead or group, however wrong the statistics are.
 -- seq_page_cost: an index is used where there is one. enable_seqscan = off, which callers set, would choose any index over a scan, even one in
 -- which lead_id is not the first column and which is walked once for each id.
 -- row_security = off: an error where rows would be hidden from us. A hidden lead would look as if it were deleted.
 
-create or replace function leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamptz default null)
+create or replace function leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamptz default null)
 returns table (user_id uuid, tag text)
 language plpgsql
 stable
@@ -38,10 +38,10 @@ begin
   );
 end
 $$;
-comment on function leadhook.find_prompted_lanes(uuid[], text[], timestamptz) is
-  'Those of these lanes that have a prompts row, or with p_since one that is not older.';
-revoke all on function leadhook.find_prompted_lanes(uuid[], text[], timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.find_prompted_lanes(uuid[], text[], timestamptz) to service_role;
+comment on function leadhook.find_groups_with_prompts(uuid[], text[], timestamptz) is
+  'Those of these groups that have a prompts row, or with p_since one that is not older.';
+revoke all on function leadhook.find_groups_with_prompts(uuid[], text[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.find_groups_with_prompts(uuid[], text[], timestamptz) to service_role;
 
 create or replace function leadhook.find_answered(p_lead_ids text[])
 returns text[]
@@ -62,7 +62,7 @@ comment on function leadhook.find_answered(text[]) is 'Those of these leads that
 revoke all on function leadhook.find_answered(text[]) from public, anon, authenticated;
 grant execute on function leadhook.find_answered(text[]) to service_role;
 
-create or replace function leadhook.judge_eligibility(lead_ids text[])
+create or replace function leadhook.check_eligibility(lead_ids text[])
 returns table (
   lead_id text,
   known boolean,
@@ -89,25 +89,25 @@ as $$
 begin
   return query
   with asked as (
-    select distinct i.lead_id from unnest(judge_eligibility.lead_ids) as i (lead_id) where i.lead_id is not null
+    select distinct i.lead_id from unnest(check_eligibility.lead_ids) as i (lead_id) where i.lead_id is not null
   ),
   details as (
     select d.lead_id, bool_or(d.sent_to_llm is not true) as unsent
     from public.lead_details as d
-    where d.lead_id = any (judge_eligibility.lead_ids)
+    where d.lead_id = any (check_eligibility.lead_ids)
     group by d.lead_id
   ),
   leads as materialized (
     select a.lead_id, (a.user_id)::uuid as user_id, (a.tag)::text as tag, a.scrapped is true as scrapped
     from public.all_leads as a
-    where a.lead_id = any (judge_eligibility.lead_ids)
+    where a.lead_id = any (check_eligibility.lead_ids)
   ),
-  lanes as materialized (
+  groups as materialized (
     select distinct l.user_id, l.tag from leads as l where l.user_id is not null and l.tag is not null
   ),
   prompted as materialized (
     select p.user_id, p.tag
-    from leadhook.find_prompted_lanes(array(select l.user_id from lanes as l), array(select l.tag from lanes as l)) as p
+    from leadhook.find_groups_with_prompts(array(select l.user_id from groups as l), array(select l.tag from groups as l)) as p
   ),
   -- Of several rows: an eligible one, then the first by user and tag. Rows that are equal so far differ in scrapped alone.
   chosen as (
@@ -131,10 +131,10 @@ begin
   left join details as d using (lead_id);
 end
 $$;
-comment on function leadhook.judge_eligibility(text[]) is
+comment on function leadhook.check_eligibility(text[]) is
   'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
-revoke all on function leadhook.judge_eligibility(text[]) from public, anon, authenticated;
-grant execute on function leadhook.judge_eligibility(text[]) to service_role;
+revoke all on function leadhook.check_eligibility(text[]) from public, anon, authenticated;
+grant execute on function leadhook.check_eligibility(text[]) to service_role;
 
 -- The text of a JSON value: what a string holds, else the JSON itself. A json column may hold what no text can, NUL and half a surrogate pair: they
 -- are left out, as the service leaves them out of a text column's JSON. What was cut in its middle keeps its quotes.
@@ -217,7 +217,7 @@ $$;
 revoke all on function leadhook.wrap_value(anyelement, int, int) from public, anon, authenticated;
 grant execute on function leadhook.wrap_value(anyelement, int, int) to service_role;
 
--- What a judgement needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
+-- What a score needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
 -- The details row: the unsent one with the greatest text of what is read of it. linkedin_url: that of all_leads, else profile_url.
 -- Each value is cut where it is read, so that a long text stays where it is stored, in duplicates too. The cuts lie far
 -- above what the service sends, and one character above what it takes of a prompts row, which it must see to be too long.
@@ -296,12 +296,12 @@ as $$
     ) as d
     order by d.lead_id, d.scrapped desc, linkedin_url
   ),
-  lanes as (
+  groups as (
     select distinct i.user_id, i.tag from asked as i
   ),
   newest as materialized (
     select n.user_id, n.tag, d.prompts
-    from lanes as n
+    from groups as n
     cross join lateral (
       select jsonb_build_object(
         'wildnet_data', d.wildnet_data,
@@ -447,7 +447,7 @@ begin
   as $$
     with ready as materialized (
       select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
-      from leadhook.judge_eligibility(array(
+      from leadhook.check_eligibility(array(
         select distinct d.lead_id from public.lead_details as d where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
       )) as j
       where j.eligible
@@ -470,7 +470,7 @@ begin
 end
 $do$;
 
-create or replace function leadhook.judge_each(p_lead_ids text[])
+create or replace function leadhook.check_each(p_lead_ids text[])
 returns jsonb
 language plpgsql
 stable
@@ -481,7 +481,7 @@ declare
   v_middle int := cardinality(p_lead_ids) / 2;
 begin
   begin
-    return (select coalesce(jsonb_agg(to_jsonb(e)), '[]') from leadhook.judge_eligibility(p_lead_ids) as e);
+    return (select coalesce(jsonb_agg(to_jsonb(e)), '[]') from leadhook.check_eligibility(p_lead_ids) as e);
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
@@ -490,10 +490,10 @@ begin
   if v_middle = 0 then
     return jsonb_build_array(jsonb_build_object('lead_id', p_lead_ids[1], 'failed', true));
   end if;
-  return leadhook.judge_each(p_lead_ids[:v_middle]) || leadhook.judge_each(p_lead_ids[v_middle + 1:]);
+  return leadhook.check_each(p_lead_ids[:v_middle]) || leadhook.check_each(p_lead_ids[v_middle + 1:]);
 end
 $$;
-comment on function leadhook.judge_each(text[]) is
-  'judge_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are judged.';
-revoke all on function leadhook.judge_each(text[]) from public, anon, authenticated;
-grant execute on function leadhook.judge_each(text[]) to service_role;
+comment on function leadhook.check_each(text[]) is
+  'check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.';
+revoke all on function leadhook.check_each(text[]) from public, anon, authenticated;
+grant execute on function leadhook.check_each(text[]) to service_role;

@@ -13,10 +13,10 @@ as $$
   select jsonb_build_object(
     'everything', s.everything,
     'user_ids', s.user_ids,
-    'groups', s.lanes,
+    'groups', s.groups,
     'left', (select coalesce(jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.left_usd)), '[]') from leadhook.budgets_left(clock_timestamp()) as b)
   )
-  from leadhook.shut_gates(clock_timestamp()) as s
+  from leadhook.find_blocked(clock_timestamp()) as s
 $$;
 comment on function leadhook.show_admission() is
   'What may not be bought now (everything: why nothing may; user_ids; groups spelt "user_id tag") and what is left of each budget.';
@@ -67,7 +67,7 @@ begin
     with newest as materialized (
       select distinct on (v.lead_id)
         v.lead_id, v.run, v.score, v.should_contact, v.subject, v.model, v.prompt_version
-      from leadhook.verdicts as v
+      from leadhook.results as v
       where v.lead_id = any (v_found.lead_ids)
       order by v.lead_id, v.run desc
     ),

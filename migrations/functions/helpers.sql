@@ -6,14 +6,14 @@ set local check_function_bodies = off;
 --
 --   lock_claims()     (727201, 1)  What may be handed out: ready jobs, pauses, what is left of the budgets.
 --                                  Held by leadhook_claim, and by every change of a pause or a budget.
---   lock_drain()      (727201, 2)  Which leads are eligible: they are judged by one transaction at a time.
---                                  Held by every drain, claim, sweep, replay, stop of a replay and release of a backlog.
+--   lock_outbox()      (727201, 2)  Which leads are eligible: they are checked by one transaction at a time.
+--                                  Held by whoever applies the outbox: claim, sweep, replay, stop of a replay and release of a backlog.
 --   try_lock_sweep()  (727201, 3)  The sweep's position in leadhook.controls. Held by leadhook_sweep, which never waits for it: without
 --                                  the lock it sweeps nothing.
 --   install/turn.py   (727201, 4)  The definition of the database. Held by the session of an installer, which tries again and again;
 --                                  there is no function, because the installer takes it before this schema exists.
 --
--- Order: lock_claims or try_lock_sweep, then lock_drain, then rows of jobs. A transaction that holds lock_drain takes no other advisory
+-- Order: lock_claims or try_lock_sweep, then lock_outbox, then rows of jobs. A transaction that holds lock_outbox takes no other advisory
 -- lock, so that these never deadlock. The caller's lock_timeout bounds each wait (55P03).
 create or replace function leadhook.lock_claims()
 returns void
@@ -30,7 +30,7 @@ comment on function leadhook.lock_claims() is
 revoke all on function leadhook.lock_claims() from public, anon, authenticated;
 grant execute on function leadhook.lock_claims() to service_role;
 
-create or replace function leadhook.lock_drain()
+create or replace function leadhook.lock_outbox()
 returns void
 language plpgsql
 security invoker
@@ -40,10 +40,10 @@ begin
   perform pg_catalog.pg_advisory_xact_lock(727201, 2);
 end
 $$;
-comment on function leadhook.lock_drain() is
-  'Waits until no other transaction judges which leads are eligible, and keeps others waiting until this one ends.';
-revoke all on function leadhook.lock_drain() from public, anon, authenticated;
-grant execute on function leadhook.lock_drain() to service_role;
+comment on function leadhook.lock_outbox() is
+  'Waits until no other transaction checks which leads are eligible, and keeps others waiting until this one ends.';
+revoke all on function leadhook.lock_outbox() from public, anon, authenticated;
+grant execute on function leadhook.lock_outbox() to service_role;
 
 create or replace function leadhook.try_lock_sweep()
 returns boolean
@@ -74,7 +74,7 @@ comment on function leadhook.warn(text) is
   'Writes to the server''s log and to nobody else. `raise log` would write the application''s whole statement beside it, leads and all.';
 revoke all on function leadhook.warn(text) from public, anon, authenticated;
 
--- Errors of the installation, of concurrency, of resources and of the operator say nothing of a lead: they end the claim, and the touches stay.
+-- Errors of the installation, of concurrency, of resources and of the operator say nothing of a lead: they end the claim, and the outbox rows stay.
 create or replace function leadhook.blames_the_lead(p_sqlstate text)
 returns boolean
 language sql

@@ -33,7 +33,7 @@ begin
   ),
   expired as materialized (
     select
-      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
+      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.source, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
       j.replay_after is not null as runs_again
     from leadhook.jobs as j
     where j.state = 'leased' and j.lease_until <= p_now
@@ -43,7 +43,7 @@ begin
   ),
   blamed as materialized (
     select
-      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.found_by, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
+      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.source, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
       e.deaths + (w.suspect is null or w.suspect = e.fence)::int as deaths,
       case when e.called or w.claimed_at > e.leased_at then e.reserved_usd when e.reserved_usd is not null then 0 end as cost_usd
     from expired as e
@@ -65,11 +65,11 @@ begin
   ),
   noted as (
     insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at,
+      lead_id, run, fence, outcome, error_code, reason, worker, source, replay_id, cost_usd, wasted, eligible_at, leased_at,
       finished_at
     )
     select
-      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.cost_usd,
+      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.source, t.replay_id, t.cost_usd,
       coalesce(t.cost_usd > 0, false), t.eligible_at, t.leased_at, p_now
     from told as t
   ),
@@ -84,10 +84,10 @@ begin
     deaths = case when t.is_last then 0 else t.deaths end,
     attempts = case when t.is_last and t.runs_again then 0 else j.attempts end,
     run = j.run + (t.is_last and t.runs_again)::int,
-    slow = j.slow or t.is_last and t.runs_again,
+    low_priority = j.low_priority or t.is_last and t.runs_again,
     replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
     replay_after = case when t.is_last then null else j.replay_after end,
-    found_by = case when t.is_last and t.runs_again then 'replay' else j.found_by end,
+    source = case when t.is_last and t.runs_again then 'replay' else j.source end,
     eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
     error_code = t.error_code,
     reason = t.reason,
@@ -205,14 +205,14 @@ begin
       coalesce(e.cost_usd, j.reserved_usd) as cost,
       j.run,
       j.replay_id,
-      j.found_by,
+      j.source,
       j.eligible_at,
       j.leased_at,
-      coalesce(e.paid, j.paid) as bought,
+      coalesce(e.checkpoint, j.checkpoint) as bought,
       n.state,
       n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again
     from jsonb_to_recordset(p_endings) as e (
-      lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, paid jsonb,
+      lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
       key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
     )
     join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
@@ -228,12 +228,12 @@ begin
   ),
   recorded as (
     insert into leadhook.attempts (
-      lead_id, run, fence, request_id, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint,
       calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
     )
     select
       e.lead_id, e.run, e.fence, e.request_id, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
-      e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.found_by, e.replay_id,
+      e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.source, e.replay_id,
       e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
       (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
       (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int,
@@ -258,7 +258,7 @@ begin
       lease_until = null,
       deaths = 0,
       reserved_usd = null,
-      slow = e.again or (j.slow and e.state = 'ready'),
+      low_priority = e.again or (j.low_priority and e.state = 'ready'),
       run = j.run + e.again::int,
       attempts = case when e.again then 0 when e.outcome in ('retry', 'dead') then j.attempts + 1 else j.attempts end,
       available_at = case
@@ -266,10 +266,10 @@ begin
         else p_now
       end,
       eligible_at = case when e.again then p_now else j.eligible_at end,
-      found_by = case when e.again then 'replay' else j.found_by end,
+      source = case when e.again then 'replay' else j.source end,
       replay_id = case when e.again then j.replay_after when e.state = 'ready' then j.replay_id end,
       replay_after = case when e.state = 'ready' then j.replay_after end,
-      paid = case when e.outcome <> 'saved' then e.bought end,
+      checkpoint = case when e.outcome <> 'saved' then e.bought end,
       error_code = case
         when e.again or e.outcome = 'saved' then null
         when e.outcome = 'retry' and e.state = 'dead' then 'attempts_exhausted'
@@ -311,10 +311,10 @@ begin
   v_now := clock_timestamp();
 
   update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float), paid = coalesce(i.paid, j.paid), worker = coalesce(p_worker, j.worker),
+  set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(i.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
     called = j.called or coalesce(i.called, true)
   from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
-  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, paid jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
+  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, checkpoint jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
   cross join leadhook.controls as c
   where l.standing = 'locked' and j.lead_id = l.lead_id;
 

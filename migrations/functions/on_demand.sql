@@ -57,8 +57,8 @@ set search_path = ''
 set jit = off
 as $$
 begin
-  insert into leadhook.jobs (lead_id, state, found_by)
-  select i.lead_id, 'waiting', 'process' from unnest(p_answered) as i (lead_id) order by i.lead_id
+  insert into leadhook.jobs (lead_id, state, source)
+  select i.lead_id, 'waiting', 'on_demand' from unnest(p_answered) as i (lead_id) order by i.lead_id
   on conflict (lead_id) do nothing;
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
 end
@@ -93,7 +93,7 @@ begin
     ), '[]')
     from (select i.result, i.result ->> 'lead_id' as lead_id from jsonb_array_elements(p_results) as i (result)) as r
     join leadhook.jobs as j using (lead_id)
-    left join jsonb_to_recordset(leadhook.judge_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
+    left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
       using (lead_id)
     left join stored as s using (lead_id)
     left join lateral (
@@ -140,10 +140,10 @@ begin
   ),
   overtaken as (
     insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at, finished_at
+      lead_id, run, fence, outcome, error_code, reason, worker, source, replay_id, cost_usd, wasted, eligible_at, leased_at, finished_at
     )
     select
-      b.lead_id, b.run, b.fence, 'returned', 'overtaken', 'an on-demand request answered the lead meanwhile', b.worker, b.found_by,
+      b.lead_id, b.run, b.fence, 'returned', 'overtaken', 'an on-demand request answered the lead meanwhile', b.worker, b.source,
       b.replay_id, b.cost_usd, coalesce(b.cost_usd > 0, false), b.eligible_at, b.leased_at, p_now
     from before as b
     where b.state = 'leased'
@@ -168,7 +168,7 @@ begin
       leased_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
       lease_until = p_now,
       eligible_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
-      found_by = 'process',
+      source = 'on_demand',
       replay_id = null,
       replay_after = coalesce(j.replay_after, case when j.state in ('ready', 'leased') then j.replay_id end),
       reserved_usd = null
@@ -216,20 +216,20 @@ begin
       r.*, j.lead_id is not null as has_job, coalesce(j.user_id, e.user_id) as user_id,
       p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0) as began_at
     from jsonb_to_recordset(p_results) as r (
-      lead_id text, request_id uuid, age_ms bigint, outcome text, error_code text, reason text, paid jsonb, key_fingerprint text, usage jsonb,
+      lead_id text, request_id uuid, age_ms bigint, outcome text, error_code text, reason text, checkpoint jsonb, key_fingerprint text, usage jsonb,
       cost_usd numeric, timing jsonb
     )
     left join leadhook.jobs as j on j.lead_id = r.lead_id
-    left join jsonb_to_recordset(leadhook.judge_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
+    left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
     where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
   ),
   noted as (
     insert into leadhook.attempts (
-      lead_id, run, fence, request_id, outcome, error_code, reason, worker, found_by, key_fingerprint, calls, input_tokens, cached_tokens,
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, key_fingerprint, calls, input_tokens, cached_tokens,
       output_tokens, thinking_tokens, cost_usd, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
     )
     select
-      f.lead_id, 0, nextval('leadhook.fences'), f.request_id, f.outcome, f.error_code, left(f.reason, 500), p_worker, 'process',
+      f.lead_id, 0, nextval('leadhook.fences'), f.request_id, f.outcome, f.error_code, left(f.reason, 500), p_worker, 'on_demand',
       f.key_fingerprint, (f.usage ->> 'calls')::int, (f.usage ->> 'input_tokens')::int, (f.usage ->> 'cached_tokens')::int,
       (f.usage ->> 'output_tokens')::int, (f.usage ->> 'thinking_tokens')::int, f.cost_usd, f.began_at, f.began_at,
       (f.timing ->> 'first_call_ms')::int, (f.timing ->> 'key_wait_ms')::int, (f.timing ->> 'model_ms')::int, p_now
@@ -238,9 +238,9 @@ begin
   ),
   kept as (
     update leadhook.jobs as j
-    set paid = f.paid
+    set checkpoint = f.checkpoint
     from failed as f
-    where j.lead_id = f.lead_id and j.state <> 'leased' and j.paid is null and f.paid is not null
+    where j.lead_id = f.lead_id and j.state <> 'leased' and j.checkpoint is null and f.checkpoint is not null
   )
   select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'usd', f.cost_usd, 'wasted', false))
   into v_spent
@@ -289,7 +289,7 @@ begin
   v_ended := leadhook.take_on_demand(
     p_worker, jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "refused"))'), v_now
   );
-  perform leadhook.keep_verdicts(v_ended, v_now);
+  perform leadhook.keep_results(v_ended, v_now);
   perform from leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
@@ -300,8 +300,8 @@ begin
   if v_gone <> '{}' then
     perform leadhook.forget_leads(v_gone);
   end if;
-  if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.found_by = 'replay') then
-    perform leadhook.ring('replay');
+  if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.source = 'replay') then
+    perform leadhook.send_webhook('replay');
   end if;
 
   perform set_config('leadhook.internal', v_internal, true);

@@ -1,5 +1,5 @@
--- Purpose: how a change in the application's tables is noted (touches) and told (ring). webhooks.sql attaches the triggers.
--- The writers of the application's tables have no rights here, so the trigger functions and ring() run with their owner's. Hence
+-- Purpose: how a change in the application's tables is noted (outbox rows) and told (webhook). webhooks.sql attaches the triggers.
+-- The writers of the application's tables have no rights here, so the trigger functions and send_webhook() run with their owner's. Hence
 -- search_path = pg_catalog, pg_temp throughout this file, where '' would not do: with '' Postgres looks for types in the caller's pg_temp
 -- first, and a temporary domain named text with a check of its own would run that check as the owner, here or inside net.http_post().
 --
@@ -65,7 +65,7 @@ comment on function leadhook.sign(text, text, bigint, text) is
   'One Standard Webhooks signature (v1, symmetric) of a body, for a secret with or without its prefix whsec_.';
 revoke all on function leadhook.sign(text, text, bigint, text) from public, anon, authenticated;
 
-create or replace function leadhook.ring_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text)
+create or replace function leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text)
 returns jsonb
 language plpgsql
 immutable
@@ -85,11 +85,11 @@ begin
   );
 end
 $$;
-comment on function leadhook.ring_headers(text, bigint, text, text) is
-  'The headers of one ring; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
-revoke all on function leadhook.ring_headers(text, bigint, text, text) from public, anon, authenticated;
+comment on function leadhook.webhook_headers(text, bigint, text, text) is
+  'The headers of one webhook; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
+revoke all on function leadhook.webhook_headers(text, bigint, text, text) from public, anon, authenticated;
 
-create or replace function leadhook.post_ring(p_id text, p_body jsonb)
+create or replace function leadhook.post_webhook(p_id text, p_body jsonb)
 returns bigint
 language plpgsql
 security invoker
@@ -108,33 +108,33 @@ begin
     raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
   end if;
   select
-    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_ring_url'),
-    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_ring_secret')
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_url'),
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_secret')
   into v_url, v_secrets
   from vault.decrypted_secrets as s
-  where s.name in ('leadhook_ring_url', 'leadhook_ring_secret');
+  where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret');
   if coalesce(v_url, '') = '' or coalesce(v_secrets, '') = '' then
-    raise exception 'Vault holds no leadhook_ring_url and leadhook_ring_secret' using errcode = 'PT503';
+    raise exception 'Vault holds no leadhook_webhook_url and leadhook_webhook_secret' using errcode = 'PT503';
   end if;
   return net.http_post(
     url := v_url,
     body := p_body,
-    headers := leadhook.ring_headers(
+    headers := leadhook.webhook_headers(
       p_id, floor(extract(epoch from clock_timestamp()))::bigint, p_body::text, v_secrets
     ),
     timeout_milliseconds := 5000
   );
 exception when assert_failure or others then
   -- The address may carry a password.
-  raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_ring_url') else sqlerrm end using errcode = sqlstate;
+  raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_webhook_url') else sqlerrm end using errcode = sqlstate;
 end
 $$;
-comment on function leadhook.post_ring(text, jsonb) is
+comment on function leadhook.post_webhook(text, jsonb) is
   'Queues one signed request with pg_net, to be sent after the commit; its request id. Raises when it can''t, without naming the address.';
-revoke all on function leadhook.post_ring(text, jsonb) from public, anon, authenticated;
+revoke all on function leadhook.post_webhook(text, jsonb) from public, anon, authenticated;
 
--- security definer: whoever writes to the application's tables may neither read Vault nor write leadhook.rings.
-create or replace function leadhook.ring(p_cause text, p_leads int default null, p_table text default null, p_lead_ids text[] default null)
+-- security definer: whoever writes to the application's tables may neither read Vault nor write leadhook.webhooks.
+create or replace function leadhook.send_webhook(p_reason text, p_leads int default null, p_table text default null, p_lead_ids text[] default null)
 returns void
 language plpgsql
 security definer
@@ -144,30 +144,30 @@ set jit = off
 as $$
 declare
   v_transaction text := pg_current_xact_id();
-  v_mark text := current_setting('leadhook.rung', true);
-  v_rung int := 0;
+  v_mark text := current_setting('leadhook.webhook_sent', true);
+  v_sent int := 0;
   v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
   v_id text;
   v_request bigint;
   v_error text;
 begin
   if v_mark ~ ('^' || v_transaction || ':[1-8]$') then
-    v_rung := split_part(v_mark, ':', 2);
+    v_sent := split_part(v_mark, ':', 2);
   end if;
-  if v_rung >= v_wanted then
+  if v_sent >= v_wanted then
     return;
   end if;
-  -- Set before the attempt and outside of its block: a ring that fails is not tried again by each of 5,000 statements. A rollback to a
-  -- savepoint takes back the mark together with the ring.
-  perform set_config('leadhook.rung', v_transaction || ':' || v_wanted, true);
+  -- Set before the attempt and outside of its block: a webhook that fails is not tried again by each of 5,000 statements. A rollback to a
+  -- savepoint takes back the mark together with the webhook.
+  perform set_config('leadhook.webhook_sent', v_transaction || ':' || v_wanted, true);
 
-  for i in v_rung + 1 .. v_wanted loop
+  for i in v_sent + 1 .. v_wanted loop
     v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
     v_request := null;
     v_error := null;
     begin
-      v_request := leadhook.post_ring(v_id, jsonb_build_object(
-        'type', upper(p_cause),
+      v_request := leadhook.post_webhook(v_id, jsonb_build_object(
+        'type', upper(p_reason),
         'table', p_table,
         'schema', case when p_table is not null then 'public' end,
         'record', null,
@@ -179,22 +179,22 @@ begin
       v_error := sqlerrm;
     end;
     begin
-      insert into leadhook.rings (request_id, message_id, cause, leads, error)
-      values (v_request, v_id, concat_ws(' ', lower(p_cause), p_table), p_leads, v_error);
+      insert into leadhook.webhooks (request_id, message_id, reason, leads, error)
+      values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads, v_error);
     exception when assert_failure or others then
-      perform leadhook.warn('a ring could not be noted: ' || sqlerrm);
+      perform leadhook.warn('a webhook could not be recorded: ' || sqlerrm);
     end;
   end loop;
 end
 $$;
-comment on function leadhook.ring(text, int, text, text[]) is
+comment on function leadhook.send_webhook(text, int, text, text[]) is
   'Tells the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so '
-  'that several machines wake. Never raises; leadhook.rings says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) '
+  'that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) '
   'and `total`.';
-revoke all on function leadhook.ring(text, int, text, text[]) from public, anon, authenticated;
-grant execute on function leadhook.ring(text, int, text, text[]) to service_role;
+revoke all on function leadhook.send_webhook(text, int, text, text[]) from public, anon, authenticated;
+grant execute on function leadhook.send_webhook(text, int, text, text[]) to service_role;
 
-create or replace function leadhook.append_touches(p_lead_ids text[])
+create or replace function leadhook.append_to_outbox(p_lead_ids text[])
 returns void
 language plpgsql
 security invoker
@@ -202,17 +202,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if cardinality(p_lead_ids) <= 500 then
-    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(p_lead_ids), p_lead_ids);
+    insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(p_lead_ids), p_lead_ids);
   else
-    insert into leadhook.touches (kind, n, lead_ids)
+    insert into leadhook.outbox (kind, n, lead_ids)
     select 'leads', count(*), array_agg(l.lead_id)
     from unnest(p_lead_ids) with ordinality as l (lead_id, place)
     group by (l.place - 1) / 500;
   end if;
 end
 $$;
-comment on function leadhook.append_touches(text[]) is 'Notes that these leads changed, 500 to a row.';
-revoke all on function leadhook.append_touches(text[]) from public, anon, authenticated;
+comment on function leadhook.append_to_outbox(text[]) is 'Notes that these leads changed, 500 to a row.';
+revoke all on function leadhook.append_to_outbox(text[]) from public, anon, authenticated;
 
 create or replace function leadhook.append_everything()
 returns void
@@ -221,7 +221,7 @@ security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into leadhook.touches (kind, n) values ('everything', 0);
+  insert into leadhook.outbox (kind, n) values ('everything', 0);
 exception when assert_failure or others then
   perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
 end
@@ -230,7 +230,7 @@ comment on function leadhook.append_everything() is 'Notes that any lead may hav
 revoke all on function leadhook.append_everything() from public, anon, authenticated;
 
 -- security definer: the writers of all_leads and lead_details have no rights in leadhook.
-create or replace function leadhook.touch_leads()
+create or replace function leadhook.note_lead_changes()
 returns trigger
 language plpgsql
 security definer
@@ -246,7 +246,7 @@ begin
   end if;
   if tg_op = 'TRUNCATE' then
     perform leadhook.append_everything();
-    perform leadhook.ring(tg_op, null, tg_table_name);
+    perform leadhook.send_webhook(tg_op, null, tg_table_name);
     return null;
   end if;
 
@@ -288,7 +288,7 @@ begin
     if v_lead_ids is null then
       return null;
     end if;
-    perform leadhook.append_touches(v_lead_ids);
+    perform leadhook.append_to_outbox(v_lead_ids);
   exception when assert_failure or others then
     perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
     begin
@@ -300,7 +300,7 @@ begin
           union
           select o.lead_id::text from old_rows as o where o.lead_id is not null
         ) as c (lead_id);
-        perform leadhook.append_touches(v_lead_ids);
+        perform leadhook.append_to_outbox(v_lead_ids);
       else
         perform leadhook.append_everything();
       end if;
@@ -309,16 +309,16 @@ begin
     end;
   end;
 
-  perform leadhook.ring(tg_op, cardinality(v_lead_ids), tg_table_name, v_lead_ids[1:20]);
+  perform leadhook.send_webhook(tg_op, cardinality(v_lead_ids), tg_table_name, v_lead_ids[1:20]);
   return null;
 end
 $$;
-comment on function leadhook.touch_leads() is
-  'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and rings. Reads no table.';
-revoke all on function leadhook.touch_leads() from public, anon, authenticated;
+comment on function leadhook.note_lead_changes() is
+  'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and sends a webhook. Reads no table.';
+revoke all on function leadhook.note_lead_changes() from public, anon, authenticated;
 
 -- security definer: the writers of prompts have no rights in leadhook.
-create or replace function leadhook.touch_prompts()
+create or replace function leadhook.note_prompts_changes()
 returns trigger
 language plpgsql
 security definer
@@ -332,12 +332,12 @@ begin
   end if;
   begin
     if tg_op = 'INSERT' then
-      insert into leadhook.touches (kind, n, user_id, tag, prompts_inserted)
+      insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
       select distinct 'prompts', 0, n.user_id, n.tag, true
       from new_rows as n
       where n.user_id is not null and n.tag is not null;
     else
-      insert into leadhook.touches (kind, n, user_id, tag)
+      insert into leadhook.outbox (kind, n, user_id, tag)
       select distinct 'prompts', 0, r.user_id, r.tag
       from (
         select n.user_id, n.tag, n::text, 1 from new_rows as n
@@ -355,16 +355,16 @@ begin
     perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all leads are to be looked at: ' || sqlerrm);
     perform leadhook.append_everything();
   end;
-  perform leadhook.ring(tg_op, null, tg_table_name);
+  perform leadhook.send_webhook(tg_op, null, tg_table_name);
   return null;
 end
 $$;
-comment on function leadhook.touch_prompts() is
-  'After a statement on prompts: appends the users and tags that have a new or changed row, and rings. Reads no table.';
-revoke all on function leadhook.touch_prompts() from public, anon, authenticated;
+comment on function leadhook.note_prompts_changes() is
+  'After a statement on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table.';
+revoke all on function leadhook.note_prompts_changes() from public, anon, authenticated;
 
 -- security definer: the writers of gemini_api have no rights in leadhook.
-create or replace function leadhook.ring_for_keys()
+create or replace function leadhook.send_webhook_for_keys()
 returns trigger
 language plpgsql
 security definer
@@ -372,13 +372,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if current_setting('leadhook.internal', true) is distinct from 'on' then
-    perform leadhook.ring(tg_op, null, tg_table_name);
+    perform leadhook.send_webhook(tg_op, null, tg_table_name);
   end if;
   return null;
 end
 $$;
-comment on function leadhook.ring_for_keys() is 'After a statement on gemini_api: rings, since leads may have waited for a key.';
-revoke all on function leadhook.ring_for_keys() from public, anon, authenticated;
+comment on function leadhook.send_webhook_for_keys() is 'After a statement on gemini_api: sends a webhook, since leads may have waited for a key.';
+revoke all on function leadhook.send_webhook_for_keys() from public, anon, authenticated;
 
 -- `create or replace trigger` locks the table against writers even when nothing changes.
 create or replace function leadhook.ensure_trigger(p_table regclass, p_definition text)

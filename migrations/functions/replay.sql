@@ -1,8 +1,8 @@
--- Purpose: judges leads again that somebody names, whatever became of them before: by name, or by filter in slices; what a
+-- Purpose: scores leads again that somebody names, whatever became of them before: by name, or by filter in slices; what a
 --          replay would cost, and how far one is.
--- sent_to_llm is never touched: a job that is queued here carries the replay's id, and is judged without that one condition. So do leads that
+-- sent_to_llm is never changed: a job that is queued here carries the replay's id, and is scored without that one condition. So do leads that
 -- were unsent anyway: who names a lead wants its answer, even if somebody else marks it as sent meanwhile, and the attempt tells why it ran.
--- A slice is small (250 leads, found among 5,000 jobs), because fresh leads wait while it holds the drain's lock. Whoever drives it calls
+-- A slice is small (250 leads, found among 5,000 jobs), because fresh leads wait while it holds the outbox lock. Whoever drives it calls
 -- leadhook_replay_slice with pauses, until nothing is left; a driver that dies is followed by the next claim's reader.
 
 set local check_function_bodies = off;
@@ -20,7 +20,7 @@ begin
   return query
   select
     e.lead_id, e.user_id, e.tag, d.outcome, case when d.outcome = 'not_eligible' then m.missing end
-  from jsonb_to_recordset(leadhook.judge_each(p_lead_ids)) as e (
+  from jsonb_to_recordset(leadhook.check_each(p_lead_ids)) as e (
     lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, failed boolean
   )
   cross join lateral (
@@ -46,7 +46,7 @@ end
 $$;
 comment on function leadhook.decide_replay(text[], boolean) is
   'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, '
-  'held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
+  'held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where scoring it fails) or unknown.';
 revoke all on function leadhook.decide_replay(text[], boolean) from public, anon, authenticated;
 grant execute on function leadhook.decide_replay(text[], boolean) to service_role;
 
@@ -63,7 +63,7 @@ declare
   v_decided jsonb;
   v_now timestamptz;
 begin
-  -- Locked before they are judged: else a save that commits in between would be judged by rows from before it.
+  -- Locked before they are scored: else a save that commits in between would be scored by rows from before it.
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
   v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay(p_lead_ids, p_named) as d);
   v_now := clock_timestamp();
@@ -74,8 +74,8 @@ begin
       d.lead_id, d.user_id, d.tag, d.outcome, d.missing, j.state,
       coalesce(j.run + (j.state = 'leased' or d.outcome = 'queued' and j.state in ('done', 'dead'))::int, 1) as run,
       case when d.outcome = 'queued' and j.lead_id is not null then jsonb_build_object(
-        'state', j.state, 'run', j.run, 'attempts', j.attempts, 'slow', j.slow, 'available_at', j.available_at,
-        'eligible_at', j.eligible_at, 'found_by', j.found_by, 'error_code', j.error_code, 'reason', j.reason,
+        'state', j.state, 'run', j.run, 'attempts', j.attempts, 'low_priority', j.low_priority, 'available_at', j.available_at,
+        'eligible_at', j.eligible_at, 'source', j.source, 'error_code', j.error_code, 'reason', j.reason,
         'finished_at', j.finished_at
       ) end as before
     from jsonb_to_recordset(v_decided) as d (lead_id text, user_id uuid, tag text, outcome text, missing text[])
@@ -94,14 +94,14 @@ begin
       state = 'ready',
       user_id = d.user_id,
       tag = d.tag,
-      slow = true,
+      low_priority = true,
       run = d.run,
       attempts = 0,
       available_at = v_now,
       eligible_at = v_now,
-      found_by = 'replay',
+      source = 'replay',
       replay_id = p_replay_id,
-      paid = case when d.state <> 'done' then j.paid end,
+      checkpoint = case when d.state <> 'done' then j.checkpoint end,
       error_code = null,
       reason = null,
       finished_at = null
@@ -119,7 +119,7 @@ begin
     where j.lead_id = d.lead_id and d.outcome = 'already_queued'
   ),
   added as (
-    insert into leadhook.jobs (lead_id, user_id, tag, state, slow, available_at, eligible_at, found_by, replay_id)
+    insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, available_at, eligible_at, source, replay_id)
     select d.lead_id, d.user_id, d.tag, 'ready', true, v_now, v_now, 'replay', p_replay_id
     from decided as d
     where d.outcome = 'queued' and d.state is null
@@ -169,9 +169,9 @@ begin
   end if;
   perform leadhook.refuse_replay(p_actor);
 
-  -- The drain's lock: what is judged here is judged by nobody else.
-  perform leadhook.lock_drain();
-  perform leadhook.drain('ring');
+  -- The outbox lock: what is scored here is scored by nobody else.
+  perform leadhook.lock_outbox();
+  perform leadhook.apply_outbox('webhook');
   insert into leadhook.replays (actor, reason)
   values (left(btrim(p_actor), 200), left(p_reason, 500))
   returning id into v_replay_id;
@@ -192,18 +192,18 @@ begin
 
   update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
   if v_counts ? 'queued' then
-    perform leadhook.ring('replay', (v_counts ->> 'queued')::int);
+    perform leadhook.send_webhook('replay', (v_counts ->> 'queued')::int);
   end if;
   return jsonb_build_object('replay_id', v_replay_id, 'counts', v_counts, 'leads', v_leads);
 end
 $$;
 comment on function public.leadhook_replay(text[], text, text) is
-  'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
+  'Scores up to 1000 named leads again, and sends a webhook. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
 revoke all on function public.leadhook_replay(text[], text, text) from public, anon, authenticated;
 grant execute on function public.leadhook_replay(text[], text, text) to service_role;
 
 -- By lead_id among the jobs. state and error_code are the job's, outcome that of its last attempt, score and prompt_version those of its last
--- verdict, since and until say when its last run ended. All fields that are given must fit.
+-- result, since and until say when its last run ended. All fields that are given must fit.
 create or replace function leadhook.match_leads(
   p_filter jsonb, p_after_lead text, out lead_ids text[], out last_lead text
 )
@@ -240,7 +240,7 @@ begin
     ) as s
     left join lateral (
       select v.score, v.prompt_version
-      from leadhook.verdicts as v
+      from leadhook.results as v
       where v.lead_id = s.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version) is not null
       order by v.run desc
       limit 1
@@ -280,13 +280,13 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_cut text;
+  v_has_more text;
 begin
   select m.lead_ids, m.last_lead into lead_ids, last_lead from leadhook.match_leads(p_filter, p_after_lead) as m;
   if cardinality(lead_ids) <= p_most is not false then
     return;
   end if;
-  v_cut := (
+  v_has_more := (
     select d.lead_id
     from leadhook.decide_replay(lead_ids, false) as d
     where d.outcome in ('queued', 'queued_after')
@@ -294,9 +294,9 @@ begin
     offset p_most - 1
     limit 1
   );
-  if v_cut is not null then
-    lead_ids := lead_ids[:array_position(lead_ids, v_cut)];
-    last_lead := v_cut;
+  if v_has_more is not null then
+    lead_ids := lead_ids[:array_position(lead_ids, v_has_more)];
+    last_lead := v_has_more;
   end if;
 end
 $$;
@@ -326,8 +326,8 @@ begin
   v_most := v_replay.lead_limit - v_replay.queued;
   v_next := leadhook.next_leads(v_replay.filter, v_replay.after_lead, v_most);
 
-  -- The drain's lock: what is judged here is judged by nobody else.
-  perform leadhook.lock_drain();
+  -- The outbox lock: what is scored here is scored by nobody else.
+  perform leadhook.lock_outbox();
   v_added := (
     select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
     from (
@@ -348,11 +348,11 @@ begin
     update leadhook.replays as r set phase = 'queued', after_lead = '' where r.id = p_replay_id;
   end if;
   if v_added ? 'queued' and (v_replay.queued = 0 or v_next.last_lead is null or v_most <= 0) then
-    perform leadhook.ring('replay', (v_added ->> 'queued')::int);
+    perform leadhook.send_webhook('replay', (v_added ->> 'queued')::int);
   end if;
 end
 $$;
-comment on function leadhook.queue_slice(bigint) is 'Queues the next leads of a replay; rings with the first and with the last of them.';
+comment on function leadhook.queue_slice(bigint) is 'Queues the next leads of a replay; sends a webhook with the first and with the last of them.';
 revoke all on function leadhook.queue_slice(bigint) from public, anon, authenticated;
 grant execute on function leadhook.queue_slice(bigint) to service_role;
 
@@ -382,7 +382,7 @@ begin
         (
           select jsonb_build_object(
             'state', case t.outcome when 'saved' then 'done' when 'unwanted' then 'waiting' else 'dead' end,
-            'run', t.run, 'attempts', 0, 'slow', false, 'eligible_at', t.eligible_at, 'found_by', t.found_by,
+            'run', t.run, 'attempts', 0, 'low_priority', false, 'eligible_at', t.eligible_at, 'source', t.source,
             'error_code', case when t.outcome <> 'saved' then coalesce(t.error_code, t.outcome) end,
             'reason', case when t.outcome <> 'saved' then coalesce(t.reason, t.outcome) end,
             'finished_at', t.finished_at
@@ -392,7 +392,7 @@ begin
           order by t.id desc
           limit 1
         ),
-        '{"state": "waiting", "run": 1, "attempts": 0, "slow": false}'
+        '{"state": "waiting", "run": 1, "attempts": 0, "low_priority": false}'
       ) as before
     from leadhook.replay_leads as m
     join leadhook.jobs as j using (lead_id)
@@ -416,33 +416,33 @@ begin
     from waiting as w
     where j.lead_id = w.lead_id and (w.is_after or w.heir is not null or w.outcome = 'already_queued')
   ),
-  put_back as (
+  return_to_outbox as (
     update leadhook.jobs as j
     set
       state = b.state,
       run = b.run,
       attempts = b.attempts,
-      slow = b.slow,
+      low_priority = b.low_priority,
       available_at = coalesce(b.available_at, j.available_at),
       eligible_at = b.eligible_at,
-      found_by = b.found_by,
+      source = b.source,
       replay_id = null,
-      paid = case when b.state <> 'done' then j.paid end,
+      checkpoint = case when b.state <> 'done' then j.checkpoint end,
       error_code = b.error_code,
       reason = b.reason,
       finished_at = b.finished_at
     from waiting as w
     cross join lateral jsonb_to_record(w.before) as b (
-      state text, run int, attempts int, slow boolean, available_at timestamptz, eligible_at timestamptz, found_by text,
+      state text, run int, attempts int, low_priority boolean, available_at timestamptz, eligible_at timestamptz, source text,
       error_code text, reason text, finished_at timestamptz
     )
     where j.lead_id = w.lead_id and not w.is_after and w.heir is null and w.outcome <> 'already_queued'
     returning j.lead_id, b.state
   )
-  select coalesce(array_agg(p.lead_id) filter (where p.state in ('waiting', 'done')), '{}') into v_asleep from put_back as p;
+  select coalesce(array_agg(p.lead_id) filter (where p.state in ('waiting', 'done')), '{}') into v_asleep from return_to_outbox as p;
 
   -- The application may have wanted them meanwhile, which changed nothing while they were queued.
-  perform leadhook.settle(v_asleep, array_fill(clock_timestamp(), array[cardinality(v_asleep)]), 'replay', 'change');
+  perform leadhook.apply_changes(v_asleep, array_fill(clock_timestamp(), array[cardinality(v_asleep)]), 'replay', 'change');
 end
 $$;
 comment on function leadhook.unqueue_replay(bigint, text[]) is
@@ -469,8 +469,8 @@ begin
     limit 250
   );
   if cardinality(v_lead_ids) > 0 then
-    -- The drain's lock: what is judged here is judged by nobody else.
-    perform leadhook.lock_drain();
+    -- The outbox lock: what is scored here is scored by nobody else.
+    perform leadhook.lock_outbox();
     perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
   end if;
   update leadhook.replays as r
@@ -593,7 +593,7 @@ comment on function public.leadhook_replay_stop(bigint) is
 revoke all on function public.leadhook_replay_stop(bigint) from public, anon, authenticated;
 grant execute on function public.leadhook_replay_stop(bigint) to service_role;
 
--- What was paid for the last run that gave each of these leads a verdict, in all its attempts.
+-- What was paid for the last run that gave each of these leads a result, in all its attempts.
 create or replace function leadhook.usage_of(p_lead_ids text[])
 returns table (known bigint, calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric,
   cost_usd numeric, model_ms numeric)
@@ -607,7 +607,7 @@ as $$
     count(distinct t.lead_id), sum(t.calls), sum(t.input_tokens), sum(t.cached_tokens), sum(t.output_tokens), sum(t.thinking_tokens),
     sum(t.cost_usd), sum(t.model_ms)
   from (
-    select v.lead_id, max(v.run) as run from leadhook.verdicts as v where v.lead_id = any (usage_of.p_lead_ids) group by v.lead_id
+    select v.lead_id, max(v.run) as run from leadhook.results as v where v.lead_id = any (usage_of.p_lead_ids) group by v.lead_id
   ) as v
   join leadhook.attempts as t on t.lead_id = v.lead_id and t.run = v.run and t.calls > 0
 $$;
@@ -632,7 +632,7 @@ as $$
     limit 1000
   ) as t
 $$;
-comment on function leadhook.average_usage() is 'Of one of the last 1000 leads that were judged; nulls where none was lately.';
+comment on function leadhook.average_usage() is 'Of one of the last 1000 leads that were scored; nulls where none was lately.';
 revoke all on function leadhook.average_usage() from public, anon, authenticated;
 grant execute on function leadhook.average_usage() to service_role;
 
@@ -675,8 +675,8 @@ begin
 end
 $$;
 comment on function public.leadhook_replay_dry_run(text[], jsonb, int, text) is
-  'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last judged. last_lead: '
-  'where the next slice begins; null when this was the last. average: of any lead lately, for those that never were judged.';
+  'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last scored. last_lead: '
+  'where the next slice begins; null when this was the last. average: of any lead lately, for those that never were scored.';
 revoke all on function public.leadhook_replay_dry_run(text[], jsonb, int, text) from public, anon, authenticated;
 grant execute on function public.leadhook_replay_dry_run(text[], jsonb, int, text) to service_role;
 
@@ -706,7 +706,7 @@ begin
     case when j.run = m.run and not m.stopped then j.reason end
   from leadhook.replay_leads as m
   left join leadhook.jobs as j on j.lead_id = m.lead_id
-  left join leadhook.verdicts as v on v.lead_id = m.lead_id and v.run = m.run
+  left join leadhook.results as v on v.lead_id = m.lead_id and v.run = m.run
   where m.replay_id = p_replay_id and (p_lead_ids is null or m.lead_id = any (p_lead_ids));
 end
 $$;

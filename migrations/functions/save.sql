@@ -1,6 +1,6 @@
--- Purpose: a judgement reaches the application: its answer in llm_response, sent_to_llm, and the end of the lease, in one transaction.
+-- Purpose: a score reaches the application: its answer in llm_response, sent_to_llm, and the end of the lease, in one transaction.
 -- Locks: first the application's rows, without waiting (busy), then the jobs, waiting. Never the claim's advisory lock.
--- Planner flags: the application's tables are asked as in judge_eligibility. Its triggers run under them too: they cost them no index.
+-- Planner flags: the application's tables are asked as in check_eligibility. Its triggers run under them too: they cost them no index.
 
 set local check_function_bodies = off;
 
@@ -12,7 +12,7 @@ set search_path = ''
 set jit = off
 as $$
   with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
-  verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
+  results as (delete from leadhook.results as v where v.lead_id = any (forget_leads.p_lead_ids)),
   replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
   jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
   booked as materialized (
@@ -53,14 +53,14 @@ begin
     select distinct on (i.lead_id, i.fence)
       i.*,
       s.score,
-      i.paid #>> '{score,response}' as response,
-      ((i.paid #>> '{score,should_contact}')::boolean)::int as should_contact,
-      case when s.score < 50 then 'ineligible' else i.paid #>> '{message,subject}' end as subject,
-      case when s.score < 50 then 'ineligible' else i.paid #>> '{message,message}' end as message
+      i.checkpoint #>> '{score,response}' as response,
+      ((i.checkpoint #>> '{score,should_contact}')::boolean)::int as should_contact,
+      case when s.score < 50 then 'ineligible' else i.checkpoint #>> '{message,subject}' end as subject,
+      case when s.score < 50 then 'ineligible' else i.checkpoint #>> '{message,message}' end as message
     from jsonb_to_recordset(p_results) as i (
-      lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, refusal jsonb
+      lead_id text, fence bigint, checkpoint jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, refusal jsonb
     )
-    cross join lateral (select (i.paid #>> '{score,score}')::int) as s (score)
+    cross join lateral (select (i.checkpoint #>> '{score,score}')::int) as s (score)
   ) as r;
   if v_whole is not true and p_results <> '[]' then
     raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message'
@@ -71,7 +71,7 @@ end
 $$;
 comment on function leadhook.read_results(jsonb) is
   'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible). '
-  'Raises PT400 unless each names a lease and has a whole judgement.';
+  'Raises PT400 unless each names a lease and has a whole score.';
 revoke all on function leadhook.read_results(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.read_results(jsonb) to service_role;
 
@@ -114,7 +114,7 @@ comment on function leadhook.lock_application_rows(text[]) is
 revoke all on function leadhook.lock_application_rows(text[]) from public, anon, authenticated;
 grant execute on function leadhook.lock_application_rows(text[]) to service_role;
 
-create or replace function leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[])
+create or replace function leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[])
 returns jsonb
 language plpgsql
 security invoker
@@ -132,7 +132,7 @@ begin
   return (
     with decided as materialized (
       select
-        r.result, l.lead_id, l.fence, j.tag as judged_tag, e.user_id, e.tag,
+        r.result, l.lead_id, l.fence, j.tag as scored_tag, e.user_id, e.tag,
         case
           when l.standing in ('gone', 'busy') then l.standing
           when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
@@ -153,7 +153,7 @@ begin
         select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
         from jsonb_array_elements(p_results) as i (result)
       ) as r using (lead_id, fence)
-      left join leadhook.judge_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
+      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
       left join leadhook.jobs as j on j.lead_id = l.lead_id
     ),
     named as materialized (
@@ -169,7 +169,7 @@ begin
       'outcome', d.outcome,
       'reason', d.reason,
       'ends', d.ends,
-      'tag', d.judged_tag,
+      'tag', d.scored_tag,
       'name', n.name,
       'linkedin_url', n.linkedin_url,
       'location', n.location
@@ -186,13 +186,13 @@ begin
   );
 end
 $$;
-comment on function leadhook.judge_results(jsonb, jsonb, text[]) is
-  'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before. '
-  'ends: this call ends the lease. The tag is that of the prompts which it was judged by.';
-revoke all on function leadhook.judge_results(jsonb, jsonb, text[]) from public, anon, authenticated;
-grant execute on function leadhook.judge_results(jsonb, jsonb, text[]) to service_role;
+comment on function leadhook.check_results(jsonb, jsonb, text[]) is
+  'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. '
+  'ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
+revoke all on function leadhook.check_results(jsonb, jsonb, text[]) from public, anon, authenticated;
+grant execute on function leadhook.check_results(jsonb, jsonb, text[]) to service_role;
 
--- Raises where the application's own constraint or trigger refuses, discards or takes back a row: a lead that stayed unsent would be judged and
+-- Raises where the application's own constraint or trigger refuses, discards or takes back a row: a lead that stayed unsent would be checked and
 -- paid for again and again. The application's deferred constraints are checked here, where a lead can still be told from the others.
 -- Its triggers run in here, and many name their tables without a schema: hence the search path that PostgREST gives them.
 create or replace function leadhook.write_answers(p_answers jsonb)
@@ -358,7 +358,7 @@ comment on function leadhook.write_each_answer(jsonb) is
 revoke all on function leadhook.write_each_answer(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.write_each_answer(jsonb) to service_role;
 
-create or replace function leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[])
+create or replace function leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[])
 returns jsonb
 language plpgsql
 security invoker
@@ -366,16 +366,16 @@ set search_path = ''
 as $$
 declare
   v_result jsonb;
-  v_judged jsonb := '[]';
+  v_checked jsonb := '[]';
 begin
   for v_result in select r.result from jsonb_array_elements(p_results) as r (result) loop
     begin
-      v_judged := v_judged || leadhook.judge_results(jsonb_build_array(v_result), p_leases, p_busy);
+      v_checked := v_checked || leadhook.check_results(jsonb_build_array(v_result), p_leases, p_busy);
     exception when others then
       if not leadhook.blames_the_lead(sqlstate) then
         raise;
       end if;
-      v_judged := v_judged || (v_result || jsonb_build_object(
+      v_checked := v_checked || (v_result || jsonb_build_object(
         'outcome', 'refused',
         'error_code', 'evaluation_failed',
         'reason', left(sqlerrm, 500),
@@ -384,15 +384,15 @@ begin
       ));
     end;
   end loop;
-  return v_judged;
+  return v_checked;
 end
 $$;
-comment on function leadhook.judge_each_result(jsonb, jsonb, text[]) is
-  'As judge_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
-revoke all on function leadhook.judge_each_result(jsonb, jsonb, text[]) from public, anon, authenticated;
-grant execute on function leadhook.judge_each_result(jsonb, jsonb, text[]) to service_role;
+comment on function leadhook.check_each_result(jsonb, jsonb, text[]) is
+  'As check_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
+revoke all on function leadhook.check_each_result(jsonb, jsonb, text[]) from public, anon, authenticated;
+grant execute on function leadhook.check_each_result(jsonb, jsonb, text[]) to service_role;
 
-create or replace function leadhook.keep_verdicts(p_results jsonb, p_now timestamptz)
+create or replace function leadhook.keep_results(p_results jsonb, p_now timestamptz)
 returns void
 language plpgsql
 security invoker
@@ -400,16 +400,16 @@ set search_path = ''
 set jit = off
 as $$
 begin
-  insert into leadhook.verdicts (
+  insert into leadhook.results (
     lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, model, prompt_version, input_version,
     written, created_at
   )
   select
-    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.paid #> '{score,matched}'),
-    leadhook.text_items(r.paid #> '{score,missed}'), leadhook.text_items(r.paid #> '{score,flags}'), r.subject, r.message,
-    r.paid ->> 'model', r.paid ->> 'prompt_version', r.paid ->> 'input_version', r.outcome = 'saved', p_now
+    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.checkpoint #> '{score,matched}'),
+    leadhook.text_items(r.checkpoint #> '{score,missed}'), leadhook.text_items(r.checkpoint #> '{score,flags}'), r.subject, r.message,
+    r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome = 'saved', p_now
   from jsonb_to_recordset(p_results) as r (
-    lead_id text, fence bigint, outcome text, paid jsonb, score int, response text, should_contact int, subject text, message text
+    lead_id text, fence bigint, outcome text, checkpoint jsonb, score int, response text, should_contact int, subject text, message text
   )
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
   on conflict (lead_id, run) do update
@@ -418,9 +418,9 @@ begin
     input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
 end
 $$;
-comment on function leadhook.keep_verdicts(jsonb, timestamptz) is 'Keeps the answer of each run, written to the application or not.';
-revoke all on function leadhook.keep_verdicts(jsonb, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.keep_verdicts(jsonb, timestamptz) to service_role;
+comment on function leadhook.keep_results(jsonb, timestamptz) is 'Keeps the answer of each run, written to the application or not.';
+revoke all on function leadhook.keep_results(jsonb, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.keep_results(jsonb, timestamptz) to service_role;
 
 -- All at once, in a short time; if that raises, each for itself.
 create or replace function leadhook.write_results(p_results jsonb)
@@ -489,19 +489,19 @@ begin
   v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(v_results) as l);
   v_now := clock_timestamp();
   begin
-    v_results := leadhook.judge_results(v_results, v_leases, v_busy);
+    v_results := leadhook.check_results(v_results, v_leases, v_busy);
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
-    v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
+    v_results := leadhook.check_each_result(v_results, v_leases, v_busy);
   end;
 
   v_results := leadhook.write_results(v_results);
   v_ended := jsonb_path_query_array(
     v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
   );
-  perform leadhook.keep_verdicts(v_ended, v_now);
+  perform leadhook.keep_results(v_ended, v_now);
   perform from leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
@@ -517,8 +517,8 @@ begin
     perform leadhook.forget_leads(v_erased);
   end if;
   if v_unwanted is not null then
-    -- A change may have made it wanted again while we looked; its touch was then drained while the lead was leased.
-    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
+    -- A change may have made it wanted again while we looked; its outbox row was then applied while the lead was leased.
+    insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
   end if;
 
   perform set_config('leadhook.internal', v_internal, true);
@@ -535,7 +535,7 @@ begin
 end
 $$;
 comment on function public.leadhook_save(text, jsonb) is
-  'Writes judgements and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the '
+  'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the '
   'application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, '
   'with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: '
   'refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';

@@ -1,31 +1,31 @@
--- Purpose: finds what no touch told of: leads that became eligible unseen, jobs of leads that are gone, records that are old.
---          The backlog (what was eligible before leadhook came) is held by the first round, and let go on request, lane by lane, in slices.
+-- Purpose: finds what no outbox row told of: leads that became eligible unseen, jobs of leads that are gone, records that are old.
+--          The backlog (what was eligible before leadhook came) is held by the first round, and let go on request, group by group, in slices.
 -- A round walks over the unsent leads, then over the jobs; its position is in leadhook.controls. Locks: that of the sweep is only
--- tried; that of the drain is waited for, so that nothing is judged twice at once.
+-- tried; that of the outbox is waited for, so that nothing is checked twice at once.
 
 set local check_function_bodies = off;
 
--- One statement, hence one snapshot: what changes later leaves a touch that is drained later. A dead or held job is not reopened here.
-create or replace function leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
+-- One statement, hence one snapshot: what changes later leaves an outbox row that is applied later. A dead or held job is not reopened here.
+create or replace function leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
 language plpgsql
 security invoker
 set search_path = ''
 set jit = off
 as $$
 begin
-  with judged as materialized (
+  with checked as materialized (
     select e.lead_id, e.user_id, e.tag, e.eligible
-    from leadhook.judge_eligibility(p_lead_ids) as e
+    from leadhook.check_eligibility(p_lead_ids) as e
     where e.known and e.has_details
   ),
-  lanes as materialized (
-    select distinct g.user_id, g.tag from judged as g where p_hold and g.eligible
+  groups as materialized (
+    select distinct g.user_id, g.tag from checked as g where p_hold and g.eligible
   ),
   -- Somebody asked for these leads after the installation, so they are no backlog.
   asked_for as materialized (
     select a.user_id, a.tag
-    from leadhook.find_prompted_lanes(
-      array(select l.user_id from lanes as l), array(select l.tag from lanes as l), (select c.installed_at from leadhook.controls as c)
+    from leadhook.find_groups_with_prompts(
+      array(select l.user_id from groups as l), array(select l.tag from groups as l), (select c.installed_at from leadhook.controls as c)
     ) as a
   ),
   decided as materialized (
@@ -38,7 +38,7 @@ begin
         ) then 'held'
         else 'ready'
       end as becomes
-    from judged as g
+    from checked as g
     left join leadhook.jobs as j using (lead_id)
     where j.lead_id is null or j.state = 'waiting' or (j.state = 'done' and g.eligible)
   ),
@@ -48,14 +48,14 @@ begin
       user_id = d.user_id,
       tag = d.tag,
       state = d.becomes,
-      slow = d.becomes = 'held',
+      low_priority = d.becomes = 'held',
       run = j.run + (d.was = 'done')::int,
       attempts = case when d.becomes <> 'waiting' then 0 else j.attempts end,
       available_at = clock_timestamp(),
       eligible_at = case when d.becomes <> 'waiting' then clock_timestamp() else j.eligible_at end,
-      found_by = case when d.becomes <> 'waiting' then 'sweep' else j.found_by end,
+      source = case when d.becomes <> 'waiting' then 'sweep' else j.source end,
       replay_id = null,
-      paid = case when d.was <> 'done' then j.paid end,
+      checkpoint = case when d.was <> 'done' then j.checkpoint end,
       error_code = case when d.becomes = 'waiting' then j.error_code end,
       reason = case when d.becomes = 'waiting' then j.reason end,
       finished_at = case when d.becomes = 'waiting' then j.finished_at end
@@ -65,7 +65,7 @@ begin
     returning d.becomes
   ),
   added as (
-    insert into leadhook.jobs (lead_id, user_id, tag, state, slow, eligible_at, found_by)
+    insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, eligible_at, source)
     select
       d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held',
       case when d.becomes <> 'waiting' then clock_timestamp() end, 'sweep'
@@ -79,12 +79,12 @@ begin
   from (select m.becomes from moved as m union all select a.state from added as a) as c (becomes);
 end
 $$;
-comment on function leadhook.settle_swept_at_once(text[], boolean) is
+comment on function leadhook.apply_swept_together(text[], boolean) is
   'Makes ready, or with p_hold held, the eligible ones of these leads that are unknown, waiting or done; registers the others as waiting.';
-revoke all on function leadhook.settle_swept_at_once(text[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.settle_swept_at_once(text[], boolean) to service_role;
+revoke all on function leadhook.apply_swept_together(text[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.apply_swept_together(text[], boolean) to service_role;
 
-create or replace function leadhook.settle_swept(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
+create or replace function leadhook.apply_swept(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
 language plpgsql
 security invoker
 set search_path = ''
@@ -94,7 +94,7 @@ declare
   v_reason text;
 begin
   begin
-    select s.made_ready, s.held into made_ready, held from leadhook.settle_swept_at_once(p_lead_ids, p_hold) as s;
+    select s.made_ready, s.held into made_ready, held from leadhook.apply_swept_together(p_lead_ids, p_hold) as s;
     return;
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
@@ -103,20 +103,20 @@ begin
     v_reason := sqlerrm;
   end;
   if v_middle = 0 then
-    perform leadhook.set_aside(p_lead_ids[1], v_reason, 'sweep', clock_timestamp());
+    perform leadhook.quarantine(p_lead_ids[1], v_reason, 'sweep', clock_timestamp());
     made_ready := 0;
     held := 0;
     return;
   end if;
   select l.made_ready + r.made_ready, l.held + r.held
   into made_ready, held
-  from leadhook.settle_swept(p_lead_ids[:v_middle], p_hold) as l, leadhook.settle_swept(p_lead_ids[v_middle + 1:], p_hold) as r;
+  from leadhook.apply_swept(p_lead_ids[:v_middle], p_hold) as l, leadhook.apply_swept(p_lead_ids[v_middle + 1:], p_hold) as r;
 end
 $$;
-comment on function leadhook.settle_swept(text[], boolean) is
-  'As settle_swept_at_once; a lead whose evaluation raises is set aside, and the others go on.';
-revoke all on function leadhook.settle_swept(text[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.settle_swept(text[], boolean) to service_role;
+comment on function leadhook.apply_swept(text[], boolean) is
+  'As apply_swept_together; a lead whose evaluation raises is set aside, and the others go on.';
+revoke all on function leadhook.apply_swept(text[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.apply_swept(text[], boolean) to service_role;
 
 -- The planner flags: the window is read by its index, whatever the statistics say.
 create or replace function leadhook.sweep_leads(
@@ -142,7 +142,7 @@ begin
   last_lead := v_window[500];
   select s.made_ready, s.held
   into made_ready, held
-  from leadhook.settle_swept(array(
+  from leadhook.apply_swept(array(
     select distinct w.lead_id
     from unnest(v_window) as w (lead_id)
     left join leadhook.jobs as j using (lead_id)
@@ -182,7 +182,7 @@ begin
   from leadhook.jobs as j
   join (
     select e.*, not (e.known and e.has_details) as gone
-    from jsonb_to_recordset(leadhook.judge_each(v_window)) as e (
+    from jsonb_to_recordset(leadhook.check_each(v_window)) as e (
       lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, eligible boolean,
       failed boolean
     )
@@ -192,7 +192,7 @@ begin
   removed := leadhook.forget_leads(array(
     select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
-  perform leadhook.settle(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
+  perform leadhook.apply_changes(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
 end
 $$;
 comment on function leadhook.sweep_jobs(text) is
@@ -201,7 +201,7 @@ revoke all on function leadhook.sweep_jobs(text) from public, anon, authenticate
 grant execute on function leadhook.sweep_jobs(text) to service_role;
 
 -- Evidence only: its absence, or a pg_net that looks different, must not stop the sweep.
-create or replace function leadhook.harvest_rings(p_now timestamptz)
+create or replace function leadhook.collect_webhook_answers(p_now timestamptz)
 returns void
 language plpgsql
 security invoker
@@ -212,20 +212,20 @@ begin
   if to_regclass('net._http_response') is null then
     return;
   end if;
-  update leadhook.rings as r
+  update leadhook.webhooks as r
   set status_code = h.status_code,
     error = left(coalesce(h.error_msg, case when h.timed_out then 'timed out' end), 500)
   from net._http_response as h
-  where h.id = r.request_id and h.created >= r.rung_at - interval '1 minute'
-    and r.rung_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
+  where h.id = r.request_id and h.created >= r.sent_at - interval '1 minute'
+    and r.sent_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
     and (h.status_code is not null or h.error_msg is not null or h.timed_out);
 exception when assert_failure or others then
-  raise log 'leadhook: the answers to rings can''t be read: % %', sqlstate, sqlerrm;
+  raise log 'leadhook: the answers to webhooks can''t be read: % %', sqlstate, sqlerrm;
 end
 $$;
-comment on function leadhook.harvest_rings(timestamptz) is 'Notes what became of each ring, before pg_net forgets it.';
-revoke all on function leadhook.harvest_rings(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.harvest_rings(timestamptz) to service_role;
+comment on function leadhook.collect_webhook_answers(timestamptz) is 'Notes what became of each webhook, before pg_net forgets it.';
+revoke all on function leadhook.collect_webhook_answers(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.collect_webhook_answers(timestamptz) to service_role;
 
 create or replace function leadhook.sweep_records(p_now timestamptz)
 returns void
@@ -240,8 +240,8 @@ begin
   delete from leadhook.attempts as t where t.id = any (array(
     select o.id from leadhook.attempts as o where o.finished_at < p_now - interval '90 days' order by o.finished_at limit 5000
   ));
-  delete from leadhook.rings as r where r.id = any (array(
-    select o.id from leadhook.rings as o where o.rung_at < p_now - interval '30 days' order by o.rung_at limit 5000
+  delete from leadhook.webhooks as r where r.id = any (array(
+    select o.id from leadhook.webhooks as o where o.sent_at < p_now - interval '30 days' order by o.sent_at limit 5000
   ));
   v_replay_ids := array(
     select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 100
@@ -259,7 +259,7 @@ begin
 end
 $$;
 comment on function leadhook.sweep_records(timestamptz) is
-  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are '
+  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, sends a webhook after 30, keys 30 days after they are '
   'gone, the costs of a day after 800.';
 revoke all on function leadhook.sweep_records(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.sweep_records(timestamptz) to service_role;
@@ -290,7 +290,7 @@ declare
 begin
   if not v_busy then
     begin
-      perform leadhook.lock_drain();
+      perform leadhook.lock_outbox();
     exception when lock_not_available then
       v_busy := true;
     end;
@@ -298,7 +298,7 @@ begin
 
   if not v_busy then
     v_deadline := clock_timestamp() + v_budget;
-    perform leadhook.drain('sweep', v_budget / 2);
+    perform leadhook.apply_outbox('sweep', v_budget / 2);
     v_now := clock_timestamp();
     select c.sweep_phase, c.sweep_after_lead into v_phase, v_after from leadhook.controls as c;
     loop
@@ -319,7 +319,7 @@ begin
       exit when v_finished or clock_timestamp() >= v_deadline;
     end loop;
     if v_finished then
-      perform leadhook.harvest_rings(v_now);
+      perform leadhook.collect_webhook_answers(v_now);
       perform leadhook.sweep_records(v_now);
     end if;
     update leadhook.controls as c
@@ -339,12 +339,12 @@ begin
 end
 $$;
 comment on function public.leadhook_sweep(text, int) is
-  'One slice of the sweep: drains, then looks at the next leads or jobs for about p_budget_ms. busy: another process sweeps. A call after '
+  'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for about p_budget_ms. busy: another process sweeps. A call after '
   'round_finished begins the next round.';
 revoke all on function public.leadhook_sweep(text, int) from public, anon, authenticated;
 grant execute on function public.leadhook_sweep(text, int) to service_role;
 
-create or replace function leadhook.held_lanes(
+create or replace function leadhook.held_groups(
   p_user_id uuid default null, p_tag text default null, p_since timestamptz default null
 )
 returns table (user_id uuid, tag text, asked_at timestamptz, held bigint, answered bigint, sent bigint)
@@ -370,7 +370,7 @@ begin
     from public.lead_details as d
     where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
   ),
-  lanes as materialized (
+  groups as materialized (
     select
       j.user_id, j.tag,
       count(*) as held,
@@ -383,22 +383,22 @@ begin
   ),
   asked as (
     select l.user_id, l.tag, max(p.created_at) as asked_at
-    from lanes as l
+    from groups as l
     left join public.prompts as p on p.user_id = l.user_id and p.tag = l.tag
     group by l.user_id, l.tag
   )
   select l.user_id, l.tag, a.asked_at, l.held, l.answered, l.sent
-  from lanes as l
+  from groups as l
   join asked as a on a.user_id = l.user_id and a.tag = l.tag
   where p_since is null or a.asked_at >= p_since
   order by a.asked_at desc nulls last, l.user_id, l.tag;
 end
 $$;
-comment on function leadhook.held_lanes(uuid, text, timestamptz) is
+comment on function leadhook.held_groups(uuid, text, timestamptz) is
   'The users and tags with held leads, those with the newest prompts row first: how many are held, how many of them have an answer already, and '
   'how many were marked as sent by something else since. p_since: only those whose newest prompts row is not older.';
-revoke all on function leadhook.held_lanes(uuid, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.held_lanes(uuid, text, timestamptz) to service_role;
+revoke all on function leadhook.held_groups(uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.held_groups(uuid, text, timestamptz) to service_role;
 
 create or replace function leadhook.release_backlog(
   p_user_id uuid, p_tag text, p_after_lead text, p_limit int, p_redo boolean,
@@ -416,8 +416,8 @@ declare
   v_answered text[];
   v_now timestamptz;
 begin
-  -- The drain's lock: what is judged here is judged by nobody else.
-  perform leadhook.lock_drain();
+  -- The outbox lock: what is checked here is checked by nobody else.
+  perform leadhook.lock_outbox();
   v_lead_ids := array(
     select j.lead_id
     from leadhook.jobs as j
@@ -427,7 +427,7 @@ begin
   );
   perform from leadhook.jobs as j where j.lead_id = any (v_lead_ids) order by j.lead_id for no key update;
   -- held -> waiting, or forgotten, where a lead is not eligible any more.
-  perform leadhook.settle(v_lead_ids, array_fill(clock_timestamp(), array[cardinality(v_lead_ids)]), 'release', 'check');
+  perform leadhook.apply_changes(v_lead_ids, array_fill(clock_timestamp(), array[cardinality(v_lead_ids)]), 'release', 'check');
   v_answered := case when p_redo then '{}' else leadhook.find_answered(v_lead_ids) end;
   v_now := clock_timestamp();
 
@@ -441,7 +441,7 @@ begin
   ),
   moved as (
     update leadhook.jobs as j
-    set state = 'ready', slow = true, attempts = 0, available_at = v_now, eligible_at = v_now, found_by = 'release',
+    set state = 'ready', low_priority = true, attempts = 0, available_at = v_now, eligible_at = v_now, source = 'release',
       error_code = null, reason = null, finished_at = null
     where j.lead_id = any (array(select c.lead_id from chosen as c))
     returning j.lead_id
@@ -454,12 +454,12 @@ begin
 
   last_lead := v_lead_ids[500];
   if released > 0 then
-    perform leadhook.ring('backlog', released);
+    perform leadhook.send_webhook('backlog', released);
   end if;
 end
 $$;
 comment on function leadhook.release_backlog(uuid, text, text, int, boolean) is
-  'Makes ready, behind fresh leads, up to p_limit of the next 500 held leads of a user and tag, in the order of their ids, and rings. Without '
+  'Makes ready, behind fresh leads, up to p_limit of the next 500 held leads of a user and tag, in the order of their ids, and sends a webhook. Without '
   'p_redo those that have an answer in llm_response stay held; what is not eligible any more goes to sleep. last_lead: where to go on '
   'while the limit is not reached; null when these were the last.';
 revoke all on function leadhook.release_backlog(uuid, text, text, int, boolean) from public, anon, authenticated;
@@ -527,14 +527,14 @@ begin
     select jsonb_build_object(
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
-      'released', (select count(*) from leadhook.jobs as j where j.state = 'ready' and j.slow),
-      'leased', (select count(*) from leadhook.jobs as j where j.state = 'leased' and j.slow),
+      'released', (select count(*) from leadhook.jobs as j where j.state = 'ready' and j.low_priority),
+      'leased', (select count(*) from leadhook.jobs as j where j.state = 'leased' and j.low_priority),
       'sent_while_leased', (
         select count(distinct t.lead_id)
         from leadhook.attempts as t
         where t.outcome = 'unwanted' and t.reason like '%already sent%' and t.finished_at > clock_timestamp() - interval '24 hours'
       ),
-      'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_lanes(p_user_id, p_tag, p_since) as l),
+      'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_groups(p_user_id, p_tag, p_since) as l),
       'size', (select to_jsonb(s) from leadhook.held_size(p_user_id, p_tag, p_since, p_redo) as s)
     )
     from leadhook.controls as c
@@ -542,7 +542,7 @@ begin
 end
 $$;
 comment on function public.leadhook_backlog(uuid, text, timestamptz, boolean) is
-  'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_lanes has them, the size of '
+  'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_groups has them, the size of '
   'what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
 revoke all on function public.leadhook_backlog(uuid, text, timestamptz, boolean) from public, anon, authenticated;
 grant execute on function public.leadhook_backlog(uuid, text, timestamptz, boolean) to service_role;

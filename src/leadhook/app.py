@@ -33,13 +33,13 @@ from leadhook.observability.observer import Observer
 from leadhook.observability.operator_log import operator_log
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
-from leadhook.web.auth import Admins, RingAuth
+from leadhook.web.auth import Admins, WebhookAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
-from leadhook.web.ring_sum import RingSum
 from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import AppState
+from leadhook.web.webhook_sum import WebhookSum
 
 if TYPE_CHECKING:
     from leadhook.engine import Engine
@@ -58,10 +58,10 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
-        ring_sum = RingSum()
-        async with logging_to_the_end(ring_sum):
+        webhook_sum = WebhookSum()
+        async with logging_to_the_end(webhook_sum):
             with reporting_a_failed_start() as started:
-                async with _working(settings, price, ring_sum) as state:
+                async with _working(settings, price, webhook_sum) as state:
                     started()
                     yield state
 
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> Starlette:
 
 
 @asynccontextmanager
-async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -> AsyncIterator[AppState]:
+async def _working(settings: Settings, price: Price | None, webhook_sum: WebhookSum) -> AsyncIterator[AppState]:
     # Imported only now, as they take seconds: wrong settings are to be told at once.
     from leadhook.engine import Engine, EngineContext
     from leadhook.gemini import open_scorer
@@ -99,7 +99,7 @@ async def _working(settings: Settings, price: Price | None, ring_sum: RingSum) -
                 # What was imported stays; the garbage collector would look through all of it again and again.
                 gc.collect()
                 gc.freeze()
-                yield _state(settings, engine, store, ring_sum, no_metrics)
+                yield _state(settings, engine, store, webhook_sum, no_metrics)
 
 
 def serve(settings: Settings) -> None:
@@ -142,19 +142,19 @@ def __getattr__(name: str) -> Starlette:
 
 
 def _state(
-    settings: Settings, engine: "Engine", store: "SupabaseStore", ring_sum: RingSum, no_metrics: str | None
+    settings: Settings, engine: "Engine", store: "SupabaseStore", webhook_sum: WebhookSum, no_metrics: str | None
 ) -> AppState:
     warnings = [*advice.warnings(settings), *([no_metrics] if no_metrics else [])]
     return AppState(
-        bell=engine,
+        wake_signal=engine,
         processor=engine,
         replayer=store,
         explainer=store,
         slots=settings.max_concurrency,
         sweep_interval_s=settings.sweep_interval_sec,
-        ring_auth=RingAuth(settings.webhook_keys, settings.webhook_static_header),
-        late_rings=TokenBucket(per_second=1, burst=10),
-        ring_sum=ring_sum,
+        webhook_auth=WebhookAuth(settings.webhook_keys, settings.webhook_static_header),
+        late_webhooks=TokenBucket(per_second=1, burst=10),
+        webhook_sum=webhook_sum,
         admins=Admins(settings.admin_tokens),
         sign_ins=SignIns(),
         readiness=Readiness(

@@ -14,7 +14,7 @@ from leadhook.observability.events import Event
 from leadhook.observability.operator_log import operator_log
 from leadhook.settings import GIVE_BACK_SEC
 from leadhook.signals import stop_on_signal
-from leadhook.web.ring_sum import RingSum
+from leadhook.web.webhook_sum import WebhookSum
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -55,12 +55,12 @@ async def running(engine: Runnable, *, drain_s: float, give_back_s: float = GIVE
 
 
 @asynccontextmanager
-async def logging_to_the_end(ring_sum: RingSum) -> AsyncIterator[None]:
+async def logging_to_the_end(webhook_sum: WebhookSum) -> AsyncIterator[None]:
     """Get out all that the log still holds when the block has ended, in bounded time."""
     try:
         yield
     finally:
-        ring_sum.tell()
+        webhook_sum.tell()
         logs.finish()
 
 

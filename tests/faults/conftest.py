@@ -36,15 +36,15 @@ class Arena:
     long: bool = LONG
     services: list[Service] = field(default_factory=list)
 
-    def serve(self, *, rung: bool = False, proxy: Proxy | None = None, **settings: str) -> Service:
+    def serve(self, *, webhooks: bool = False, proxy: Proxy | None = None, **settings: str) -> Service:
         """Start a service; it may not be up yet.
 
         Args:
-            rung: the rings go to it.
+            webhooks: the webhooks go to it.
             proxy: what stands between it and Supabase.
             settings: of its environment.
         """
-        if not rung:
+        if not webhooks:
             settings["PORT"] = str(free_port())
         if proxy is not None:
             settings["SUPABASE_URL"] = proxy.url
@@ -69,11 +69,11 @@ class Arena:
         )
 
     def wait_for_rest(self, timeout_s: float = 30) -> None:
-        """Until nothing is leased or ready and no touch is left."""
+        """Until nothing is leased or ready and no outbox row is left."""
         poll(
             lambda: (
                 not {"leased", "ready"} & self.project.states().keys()
-                and self.project.value("select count(*) from leadhook.touches") == 0
+                and self.project.value("select count(*) from leadhook.outbox") == 0
             ),
             lambda: f"work is left: {self.project.states()}",
             timeout_s,

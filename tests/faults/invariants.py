@@ -6,19 +6,19 @@ from tests.faults.project import Project
 
 
 def assert_one_answer_each(project: Project, leads: Sequence[str]) -> None:
-    """No lead is lost, each has one row, one written verdict for its one run, and was saved once."""
+    """No lead is lost, each has one row, one written result for its one run, and was saved once."""
     missing = set(leads) - project.answered(leads)
     assert not missing, f"{len(missing)} leads have no answer: {sorted(missing)[:3]}; jobs: {project.states()}"
     rows = project.run("select lead_id, count(*) from public.llm_response group by lead_id having count(*) <> 1")
     assert rows == [], "an answer stands twice"
-    verdicts = project.run(
-        "select v.lead_id, v.run from leadhook.verdicts v where (v.run <> 1 or not v.written) and v.lead_id = any (%s)"
+    results = project.run(
+        "select v.lead_id, v.run from leadhook.results v where (v.run <> 1 or not v.written) and v.lead_id = any (%s)"
         " union all select l, 0 from unnest(%s::text[]) l where not exists"
-        " (select from leadhook.verdicts v where v.lead_id = l)",
+        " (select from leadhook.results v where v.lead_id = l)",
         list(leads),
         list(leads),
     )
-    assert verdicts == [], "not exactly one written verdict each"
+    assert results == [], "not exactly one written result each"
     saved = project.run(
         "select lead_id, run from leadhook.attempts where outcome = 'saved' group by 1, 2 having count(*) <> 1"
     )
@@ -28,7 +28,7 @@ def assert_one_answer_each(project: Project, leads: Sequence[str]) -> None:
 def assert_nothing_left(project: Project) -> None:
     """Nobody holds or awaits anything, and no lead was set aside."""
     assert project.states().keys() <= {"done"}, project.states()
-    assert project.value("select count(*) from leadhook.touches") == 0, "touches are left"
+    assert project.value("select count(*) from leadhook.outbox") == 0, "outbox rows are left"
 
 
 def assert_calls_of_one(project: Project, leads: Sequence[str]) -> None:

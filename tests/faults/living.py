@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 from tests.canaries import BIO, assert_untold, records
-from tests.conftest import Supabase, sending_rings, serving_supabase
+from tests.conftest import Supabase, sending_webhooks, serving_supabase
 from tests.faults.model import Model
 from tests.faults.process import Service
 
@@ -42,7 +42,7 @@ class Living:
         return self.supabase.database
 
     @property
-    def ring_url(self) -> str:
+    def webhook_url(self) -> str:
         """Where the service will listen."""
         return f"http://127.0.0.1:{self.service_port}/webhooks/leads"
 
@@ -74,7 +74,7 @@ class Living:
 
     @contextmanager
     def serve(self, secret: str, **settings: str) -> Iterator[Service]:
-        """The service on the port that is rung at, up and with its first look behind it, until the block ends."""
+        """The service on the port that is webhooks at, up and with its first look behind it, until the block ends."""
         environment = {
             "SUPABASE_URL": self.supabase.url,
             "SUPABASE_SECRET_KEY": self.supabase.secret_key,
@@ -135,7 +135,7 @@ class Living:
 
 
 def secret_in(output: str) -> str:
-    """The secret of the rings, which installers print for the service's environment."""
+    """The secret of the webhooks, which installers print for the service's environment."""
     found = re.search(r"^WEBHOOK_SECRETS=(whsec_\S+)$", output, re.MULTILINE)
     assert found, output
     return found[1]
@@ -148,7 +148,7 @@ def living(database: Database, model: Model, directory: Path) -> Iterator[Living
     model.forget()
     with (
         serving_supabase(database, directory) as supabase,
-        sending_rings(database, PAUSE_S),
+        sending_webhooks(database, PAUSE_S),
         database.connect() as connection,
     ):
         yield Living(supabase, model, directory, connection, free_port())

@@ -12,7 +12,7 @@ from leadhook.local.ports import free_port
 
 
 class Model:
-    """What the leads are judged by."""
+    """What the leads are scored by."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

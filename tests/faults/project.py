@@ -22,9 +22,9 @@ from leadhook.local.facts import service_environment
 NOT_THE_CALLERS = ("GEMINI_API_KEY", "SWEEP_INTERVAL_SEC", "WEBHOOK_STATIC_HEADER", "MAX_CONCURRENCY")
 KEYS = [f"visibly-fake-key-{n}" for n in range(3)]
 TITLES = ("Chief pumps director", "Student", "Head of pumps", "Pump engineer")
-OURS = "touches, jobs, attempts, verdicts, rings, replays, replay_leads, api_keys, pauses, budgets, costs"
+OURS = "outbox, jobs, attempts, results, webhooks, replays, replay_leads, api_keys, pauses, budgets, costs"
 
-Lane = tuple[uuid.UUID, str]
+Group = tuple[uuid.UUID, str]
 
 
 class Project:
@@ -63,7 +63,7 @@ class Project:
         self._up.wait(START_S)
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """What a service needs; PORT is that which the rings go to unless it is named."""
+        """What a service needs; PORT is that which the webhooks go to unless it is named."""
         return service_environment(self.facts) | {"SWEEP_INTERVAL_SEC": "3600", "LOG_LEVEL": "debug"} | settings
 
     def run(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -107,26 +107,26 @@ class Project:
         """What nobody may be told."""
         return self._keys | secrets_of(self.facts)
 
-    def new_lane(self) -> Lane:
+    def new_group(self) -> Group:
         """A user and a tag with a prompts row."""
-        lane = uuid.uuid4(), f"tag-{uuid.uuid4().hex[:8]}"
+        group = uuid.uuid4(), f"tag-{uuid.uuid4().hex[:8]}"
         self.run(
             "insert into public.prompts (user_id, tag, wildnet_data, scoring_criteria_and_icp, message_prompt)"
             " values (%s, %s, 'We make pumps.', 'Directors of pump makers', 'Be brief.')",
-            *lane,
+            *group,
         )
-        return lane
+        return group
 
-    def bring(self, count: int, lane: Lane | None = None, title: str | None = None) -> list[str]:
+    def bring(self, count: int, group: Group | None = None, title: str | None = None) -> list[str]:
         """So many leads that become eligible with one transaction; the name of each is its id."""
-        lane = lane or self.new_lane()
+        group = group or self.new_group()
         ids = [f"lead-{uuid.uuid4().hex[:12]}" for _ in range(count)]
         titles = [title or TITLES[place % len(TITLES)] for place in range(count)]
         with self.transaction():
             self.run(
                 "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
                 " select i, %s, %s, true from unnest(%s::text[]) i",
-                *lane,
+                *group,
                 ids,
             )
             self.run(

@@ -71,7 +71,7 @@ def ask_everything(url: str, mode: schemathesis.GenerationMode, examples: int, h
 @pytest.mark.parametrize("mode", MODES)
 def test_no_request_gets_an_answer_outside_the_document(arena: "Arena", mode: str) -> None:
     """Right requests are answered, wrong ones refused, none with a 5xx, and the service works on."""
-    service = arena.serve(rung=True, WEBHOOK_STATIC_HEADER=": ".join(STATIC)).wait_until_up()
+    service = arena.serve(webhooks=True, WEBHOOK_STATIC_HEADER=": ".join(STATIC)).wait_until_up()
     token = arena.project.facts["admin_token"]
     headers = {"Authorization": f"Bearer {token}", STATIC[0]: STATIC[1]}
     statuses = ask_everything(service.url, MODES[mode], LONG if arena.long else SHORT, headers)

@@ -222,7 +222,7 @@ def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
     project.set_keys()
     leads = project.bring(3)
     proxy = arena.proxy()
-    service = arena.serve(rung=True, proxy=proxy).wait_until_up()
+    service = arena.serve(webhooks=True, proxy=proxy).wait_until_up()
     poll(lambda: "No Gemini key" in str(service.ready()["reasons"]), lambda: str(service.ready()))
     assert len(proxy.of("claim")) <= 2
     time.sleep(4)  # how long nothing may happen
@@ -234,18 +234,18 @@ def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
 
 @pytest.mark.parametrize("ahead_s", [3600, pytest.param(-3600, marks=pytest.mark.long)])
 def test_process_whose_clock_is_an_hour_wrong_works_like_others(arena: "Arena", tmp_path: "Path", ahead_s: int) -> None:
-    """Leases and retries go by the database's clock; its rings look an hour old or young, and count all the same."""
+    """Leases and retries go by the database's clock; its webhooks look an hour old or young, and count all the same."""
     (tmp_path / "sitecustomize.py").write_text(
         f"import time\nright = time.time\ntime.time = lambda: right() + {ahead_s}\n", encoding="utf-8"
     )
     project = arena.project
-    service = arena.serve(rung=True, PYTHONPATH=str(tmp_path), SWEEP_INTERVAL_SEC="3600").wait_until_up()
+    service = arena.serve(webhooks=True, PYTHONPATH=str(tmp_path), SWEEP_INTERVAL_SEC="3600").wait_until_up()
     project.model.order({"match": {"first": 1}, "do": {"error": 503}})
     leads = project.bring(8)
     arena.wait_for_answers(leads)
     arena.wait_for_rest()
 
     poll(lambda: bool(service.events("webhook.accepted")), service.tail)
-    rings = service.events("webhook.accepted")
-    assert all(ring["rang"] == ring["count"] and abs(ring["age_s_max"] - ahead_s) < 60 for ring in rings)
+    webhooks = service.events("webhook.accepted")
+    assert all(webhook["woke"] == webhook["count"] and abs(webhook["age_s_max"] - ahead_s) < 60 for webhook in webhooks)
     assert_one_answer_each(project, leads)

@@ -57,7 +57,7 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
     project.model.behave(latency_ms=200)
     leads = project.bring(150 if arena.long else 70, title="Chief pumps director")
     proxy = arena.proxy()
-    arena.serve(rung=True, proxy=proxy)
+    arena.serve(webhooks=True, proxy=proxy)
     for _ in range(3 if arena.long else 1):
         arena.serve(proxy=proxy)
     service = arena.services[0].wait_until_up()
@@ -88,7 +88,7 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
     assert_one_answer_each(project, leads)
     assert_nothing_left(project)
     assert project.model.repeated(answered=True) == 0
-    assert before + billed(project) > BUDGET_USD, "without a budget all would have been judged at once"
+    assert before + billed(project) > BUDGET_USD, "without a budget all would have been scored at once"
     told, booked, wasted = project.run(
         "select (select sum(cost_usd) from leadhook.attempts)::float8, sum(spent_usd)::float8, sum(wasted_usd)::float8"
         " from leadhook.costs"
@@ -131,7 +131,7 @@ def test_budget_without_a_price_burns_no_lead(arena: "Arena", tmp_path: "Path") 
     prices.write_text(json.dumps({"read_on": "2026-11-22", "source": "a test", "usd_per_million_tokens": {}}))
     project.run("select public.leadhook_set_budget(null, 100, 'tester')")
     leads = project.bring(5)
-    service = arena.serve(rung=True, GEMINI_PRICE_FILE=str(prices)).wait_until_up()
+    service = arena.serve(webhooks=True, GEMINI_PRICE_FILE=str(prices)).wait_until_up()
     poll(lambda: "price of the model" in str(service.ready()["reasons"]), lambda: str(service.ready()))
     assert project.model.calls() == []
     assert project.states() == {"ready": len(leads)}
@@ -144,10 +144,10 @@ def test_budget_without_a_price_burns_no_lead(arena: "Arena", tmp_path: "Path") 
 def test_pause_holds_leads_back_and_resume_lets_them_go(arena: "Arena") -> None:
     """Of one user at once, of everything, and nothing is lost meanwhile."""
     project = arena.project
-    paused, other = project.new_lane(), project.new_lane()
+    paused, other = project.new_group(), project.new_group()
     project.run("select public.leadhook_pause(%s::uuid, null, 'tester', 'a test')", paused[0])
     held_back, free = project.bring(5, paused), project.bring(5, other)
-    service = arena.serve(rung=True).wait_until_up()
+    service = arena.serve(webhooks=True).wait_until_up()
     arena.wait_for_answers(free)
     assert project.answered(held_back) == set()
     poll(lambda: "is paused" in str(service.ready()["warnings"]), lambda: str(service.ready()), 10)

@@ -47,7 +47,7 @@ class Canaries:
 def bring(arena: "Arena", canaries: Canaries) -> list[str]:
     """Leads that are all alike, as many as the model has manners."""
     project = arena.project
-    user, tag = project.new_lane()
+    user, tag = project.new_group()
     texts = {name: canaries.text(name) for name in (*PROMPTS, *FIELDS, "linkedin_url", "name")}
     assignments = ", ".join(f"{name} = %s" for name in PROMPTS)
     project.run(f"update public.prompts set {assignments} where tag = %s", *[texts[name] for name in PROMPTS], tag)  # noqa: S608 - names of ours
@@ -84,12 +84,12 @@ def knock(url: str, canaries: Canaries, admin: str, static: str) -> None:
     """Requests that are refused or fail, with canaries wherever one can stand."""
     words = " ".join([*canaries.secret.values(), *canaries.personal.values()])
     record = {"lead_id": "unknown", "sent_to_llm": False, "bio": words}
-    ring = {"type": "INSERT", "table": "lead_details", "schema": "public", "record": record, "old_record": None}
+    webhook = {"type": "INSERT", "table": "lead_details", "schema": "public", "record": record, "old_record": None}
     json_type = "application/json"
     statuses = [
-        send(f"{url}/webhooks/leads", ring, content_type=json_type, x_ring=static),
-        send(f"{url}/webhooks/leads", ring, content_type=json_type, x_ring=canaries.secret["OTHER"]),
-        send(f"{url}/webhooks/leads", {**ring, "type": words}, content_type=json_type, x_ring=static),
+        send(f"{url}/webhooks/leads", webhook, content_type=json_type, x_webhook=static),
+        send(f"{url}/webhooks/leads", webhook, content_type=json_type, x_webhook=canaries.secret["OTHER"]),
+        send(f"{url}/webhooks/leads", {**webhook, "type": words}, content_type=json_type, x_webhook=static),
         send(
             f"{url}/replay",
             {"lead_ids": ["unknown"], "reason": words},
@@ -129,9 +129,9 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
     file = tmp_path / "operator.log"
     with listening(LogService()) as log_service:
         service = arena.serve(
-            rung=True,
+            webhooks=True,
             WEBHOOK_SECRETS=f"{settings['WEBHOOK_SECRETS']} {second}",
-            WEBHOOK_STATIC_HEADER=f"x-ring: {static}",
+            WEBHOOK_STATIC_HEADER=f"x-webhook: {static}",
             ADMIN_TOKENS=admin,
             LOG_SHIP="otlp",
             OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=log_service.url,

@@ -23,7 +23,7 @@ def test_kill_9_of_one_of_two_costs_a_lease_and_no_answer(arena: "Arena") -> Non
     arena.project.model.behave(latency_ms=LATENCY_S * 1000)
     few = 60 if arena.long else 32
     leads = arena.project.bring(few)
-    # Nobody rings here: what a new round brings is found by a look every other second.
+    # No webhook comes here: what a new round brings is found by a look every other second.
     services = [arena.serve(MAX_CONCURRENCY=str(SLOTS), SWEEP_INTERVAL_SEC="2") for _ in range(2)]
     for service in services:
         service.wait_until_up()
@@ -56,11 +56,11 @@ def test_kill_9_with_the_default_lease_times(arena: "Arena") -> None:
 
 
 def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: "Arena") -> None:
-    """Stopped beyond its lease, then woken: it is told lease_lost, and the next ring finds it at work."""
+    """Stopped beyond its lease, then woken: it is told lease_lost, and the next webhook finds it at work."""
     project = arena.project
     project.model.behave(latency_ms=2000)
     leads = project.bring(32)
-    zombie, other = arena.serve(rung=True, MAX_CONCURRENCY=str(SLOTS)), arena.serve(MAX_CONCURRENCY=str(SLOTS))
+    zombie, other = arena.serve(webhooks=True, MAX_CONCURRENCY=str(SLOTS)), arena.serve(MAX_CONCURRENCY=str(SLOTS))
     for service in (zombie, other):
         service.wait_until_up()
     poll(lambda: is_in_the_middle_of_calls(arena, zombie), zombie.tail)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 BACKENDS = "select pid from pg_stat_activity where usename = 'authenticator' and backend_type = 'client backend'"
 
 
-def test_a_backend_killed_loses_the_queue_of_rings_but_no_lead(arena: "Arena") -> None:
-    """Kill -9 of a backend makes Postgres throw out everybody, and what was to be rung is forgotten."""
+def test_a_backend_killed_loses_the_queue_of_webhooks_but_no_lead(arena: "Arena") -> None:
+    """Kill -9 of a backend makes Postgres throw out everybody, and what was to be webhooks is forgotten."""
     project = arena.project
     project.model.behave(latency_ms=600)
     leads = project.bring(60)
-    service = arena.serve(rung=True, MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="5").wait_until_up()
+    service = arena.serve(webhooks=True, MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="5").wait_until_up()
     for _ in range(5 if arena.long else 1):
         poll(lambda: len(project.held_by(service.worker_like)) >= 4, service.tail)
         leads += project.bring(20)

@@ -93,7 +93,7 @@ CREATED = {
     "all_leads": "note rows inserted into all_leads",
     "lead_details": "note rows inserted into lead_details",
     "prompts": "note rows inserted into prompts",
-    "gemini_api": "ring when gemini_api changes",
+    "gemini_api": "send a webhook when gemini_api changes",
 }
 DROPPED = {
     "all_leads": "the trigger leadhook_delete on all_leads",

@@ -16,36 +16,36 @@ SLACK_S = 0.7
 
 
 def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: "Arena") -> None:
-    """An expired lease, a due retry and a returned key, without a ring and an hour before the sweep."""
+    """An expired lease, a due retry and a returned key, without a webhook and an hour before the sweep."""
     project = arena.project
     project.reset(lease_s=LEASE_S, renew_s=0.5, start_limit_s=0.75)
     proxy = arena.proxy()
-    service = arena.serve(rung=True, proxy=proxy).wait_until_up()
-    settle(arena, proxy)
+    service = arena.serve(webhooks=True, proxy=proxy).wait_until_up()
+    wait_until_quiet(arena, proxy)
     heard = len(causes(proxy))
     with project.transaction():
         (abandoned,) = project.bring(1, title="Student")
         ghost_claims(arena, abandoned)
     arena.wait_for_answers([abandoned], 8)
-    assert_one_ring_then_due(causes(proxy)[heard:])
+    assert_one_webhook_then_retry(causes(proxy)[heard:])
 
     heard = len(causes(proxy))
     project.model.order({"match": {"first": 1}, "do": {"error": 503}})
-    (retried,) = bring_with_one_ring(arena)
+    (retried,) = bring_with_one_webhook(arena)
     arena.wait_for_answers([retried], 10)
-    assert_one_ring_then_due(causes(proxy)[heard:])
+    assert_one_webhook_then_retry(causes(proxy)[heard:])
 
     quota: dict[str, Any] = {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 3}
     project.set_keys("visibly-fake-only-key")
-    settle(arena, proxy)
+    wait_until_quiet(arena, proxy)
     heard = len(causes(proxy))
     project.model.order({"match": {"first": 1}, "do": {"error": quota}})
-    (parked,) = bring_with_one_ring(arena)
+    (parked,) = bring_with_one_webhook(arena)
     arena.wait_for_answers([parked], 10)
-    assert_one_ring_then_due(causes(proxy)[heard:])
+    assert_one_webhook_then_retry(causes(proxy)[heard:])
     assert service.events("key.parked")
 
-    settle(arena, proxy)
+    wait_until_quiet(arena, proxy)
     said = len(proxy.exchanges)
     time.sleep(20 if arena.long else 4)
     assert proxy.exchanges[said:] == [], "idle means silent"
@@ -53,8 +53,8 @@ def test_idle_survivor_takes_over_what_falls_due_and_is_silent_otherwise(arena: 
     assert_one_answer_each(project, [abandoned, retried, parked])
 
 
-def bring_with_one_ring(arena: "Arena") -> list[str]:
-    """A lead whose prompts row comes with the same commit: two commits ring twice, and pg_net may post them apart."""
+def bring_with_one_webhook(arena: "Arena") -> list[str]:
+    """Lead and prompts row in one commit: two commits send two webhooks, and pg_net may post them apart."""
     with arena.project.transaction():
         return arena.project.bring(1, title="Student")
 
@@ -65,8 +65,8 @@ def ghost_claims(arena: "Arena", lead: str) -> None:
     assert [claimed["lead_id"] for claimed in reply["leads"]] == [lead]
 
 
-def settle(arena: "Arena", proxy: "Proxy") -> None:
-    """Until nothing was said for a lease: the rings are heard, and it came to see whether its own lead was let down."""
+def wait_until_quiet(arena: "Arena", proxy: "Proxy") -> None:
+    """Until nothing was said for a lease: the webhooks came, and a claim looked for leads whose lease ran out."""
     arena.wait_for_rest()
     silence_s = LEASE_S + JITTER_S + SLACK_S
     poll(
@@ -77,22 +77,22 @@ def settle(arena: "Arena", proxy: "Proxy") -> None:
 
 def causes(proxy: "Proxy") -> list[str]:
     """What the claims were called."""
-    return [exchange.request["p_cause"] for exchange in proxy.of("claim")]
+    return [exchange.request["p_source"] for exchange in proxy.of("claim")]
 
 
-def assert_one_ring_then_due(said: list[str]) -> None:
-    """The lead's own ring; all else, and the last, at times the database had told, some of them outdated."""
-    assert said.count("ring") == 1
-    assert said[-1] == "due"
-    assert set(said) == {"ring", "due"}
+def assert_one_webhook_then_retry(said: list[str]) -> None:
+    """The lead's own webhook; all else, and the last, at times the database had told, some of them outdated."""
+    assert said.count("webhook") == 1
+    assert said[-1] == "retry"
+    assert set(said) == {"webhook", "retry"}
 
 
 def assert_only_at_told_times(proxy: "Proxy") -> None:
-    """Every claim but those for a start or a ring came when a reply since the claim before had said so."""
+    """Every claim but those for a start or a webhook came when a reply since the claim before had said so."""
     told: list[tuple[float, float]] = []
     for exchange in proxy.exchanges:
         if exchange.function == "claim":
-            if exchange.request["p_cause"] not in ("start", "ring", "sweep"):
+            if exchange.request["p_source"] not in ("start", "webhook", "sweep"):
                 assert any(early <= exchange.arrived_at <= late for early, late in told), (exchange, told)
             told = []
         told += window(exchange)

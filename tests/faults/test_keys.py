@@ -41,7 +41,7 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
         instances[0].tail,
     )
     leads += project.bring(100)
-    arena.serve(rung=True)
+    arena.serve(webhooks=True)
     arena.wait_for_answers(leads, 120)
     arena.wait_for_rest()
 

@@ -92,7 +92,7 @@ def test_bad_keys_end_the_calls_and_a_good_one_begins_them_again(arena: "Arena")
     )
     leads = project.bring(40)
     proxy = arena.proxy()
-    service = arena.serve(rung=True, proxy=proxy).wait_until_up()
+    service = arena.serve(webhooks=True, proxy=proxy).wait_until_up()
     poll(lambda: project.value("select count(*) from leadhook.api_keys") == len(KEYS), service.tail)
     # A claim that saw a key as healthy may still be under way.
     poll(lambda: not project.held_by("%") and time.time() - project.model.calls()[-1]["time"] / 1000 > 3, service.tail)

@@ -39,9 +39,9 @@ def spoil(project: "Project", lead_id: str, name: str) -> None:
     project.run("update public.lead_details set name = %s where lead_id = %s", name, lead_id)
 
 
-def verdicts_not_written(project: "Project") -> set[str]:
+def results_not_written(project: "Project") -> set[str]:
     """The leads whose answer is kept with us alone."""
-    return {row[0] for row in project.run("select lead_id from leadhook.verdicts where not written")}
+    return {row[0] for row in project.run("select lead_id from leadhook.results where not written")}
 
 
 def refused(project: "Project") -> set[str]:
@@ -58,7 +58,7 @@ def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") 
     cases["assert"] = "assert false, 'never'"
     body = " ".join(f"if new.name = 'bad {name}' then {statement}; end if;" for name, statement in cases.items())
     with trigger(project, body):
-        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
         bad = {}
         for name in cases:
             with project.transaction():
@@ -69,7 +69,7 @@ def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") 
             arena.wait_for_answers(good, 10)
         dead = set(bad.values()) - {bad["40001"], bad["55P03"]}
         poll(lambda: refused(project) == dead, service.tail, 30)
-        assert verdicts_not_written(project) == dead
+        assert results_not_written(project) == dead
         assert project.held_by(service.worker_like) == {bad["40001"], bad["55P03"]}, "locks end some day"
     arena.wait_for_answers([bad["40001"], bad["55P03"]], 30)
     assert project.model.repeated() == 0
@@ -81,13 +81,13 @@ def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: "Arena")
     project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=20)
     with trigger(project, "if new.name = 'bad' then loop perform pg_sleep(0.1); end loop; end if;"):
-        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
         with project.transaction():
             bad, *good = project.bring(40)
             spoil(project, bad, "bad")
         arena.wait_for_answers(good, 60)
         poll(lambda: refused(project) == {bad}, service.tail, 60)
-        assert verdicts_not_written(project) == {bad}
+        assert results_not_written(project) == {bad}
         assert project.model.repeated() == 0
 
 
@@ -101,7 +101,7 @@ def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: "Arena")
         " $$ begin perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(10); end $$"
     )
     with trigger(project, "if new.name = 'bad' then perform public.end_it(); end if;"):
-        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
         with project.transaction():
             bad, *good = project.bring(20)
             spoil(project, bad, "bad")
@@ -112,7 +112,7 @@ def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: "Arena")
             return refused(project) == {bad}
 
         poll(is_refused, service.tail, 60)
-        assert verdicts_not_written(project) == {bad}
+        assert results_not_written(project) == {bad}
         assert project.model.repeated() == 0
     project.run("drop function public.end_it()")
 
@@ -124,7 +124,7 @@ def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: "Aren
     project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=20)
     with trigger(project, f"perform pg_sleep({seconds});"):
-        arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
         arena.wait_for_answers(project.bring(20), 20 + 30 * seconds)
     assert project.model.repeated() == 0
 
@@ -136,7 +136,7 @@ def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
     project.model.behave(latency_ms=20)
     project.run("revoke insert on public.llm_response from service_role")
     try:
-        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
         leads = project.bring(4)
         wait_for_reason(service, "permission")
         assert refused(project) == set()
@@ -153,7 +153,7 @@ def test_leads_wait_where_the_application_refuses_every_answer(arena: "Arena") -
     project.model.behave(latency_ms=20)
     project.run("alter table public.llm_response add column theirs text check (theirs is not null)")
     try:
-        service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+        service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
         leads = project.bring(14)
         wait_for_reason(service, "refuse every answer")
         assert refused(project) == set()
@@ -174,7 +174,7 @@ def test_a_sequence_behind_its_rows_costs_no_answer(arena: "Arena") -> None:
     )
     first = project.value("select min(id) from leadhook.attempts")
     project.run(f"alter table leadhook.attempts alter column id restart with {first}")
-    service = arena.serve(rung=True, MAX_CONCURRENCY="16").wait_until_up()
+    service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
     leads = project.bring(4)
     wait_for_reason(service, "leadhook migrate")
     later = project.bring(4)

@@ -14,7 +14,7 @@ from tests.faults.process import ask
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
     from tests.faults.process import Service
-    from tests.faults.project import Lane, Project
+    from tests.faults.project import Group, Project
 
 ANSWERS = "select string_agg(r::text, chr(10) order by r.lead_id) from public.llm_response as r"
 
@@ -50,15 +50,15 @@ def tokens(calls: list[dict[str, Any]]) -> dict[str, int]:
 def test_a_replay_of_200_is_what_was_forecast(arena: "Arena") -> None:
     """The count is exact, calls and tokens are within a quarter."""
     project = arena.project
-    service = arena.serve(rung=True).wait_until_up()
-    lane = project.new_lane()
-    leads = project.bring(200, lane)
+    service = arena.serve(webhooks=True).wait_until_up()
+    group = project.new_group()
+    leads = project.bring(200, group)
     arena.wait_for_answers(leads, 240)
     arena.wait_for_rest()
     arena.wait_for_answers(project.bring(3))  # of another user: not asked for
     arena.wait_for_rest()
 
-    order = {"filter": {"user_id": str(lane[0]), "tag": lane[1], "state": "done"}}
+    order = {"filter": {"user_id": str(group[0]), "tag": group[1], "state": "done"}}
     counted = request(arena, service, "/replay", "POST", {**order, "dry_run": True})
     assert (counted["count"], counted["complete"], len(counted["sample"])) == (200, True, 10)
 
@@ -73,11 +73,11 @@ def test_a_replay_of_200_is_what_was_forecast(arena: "Arena") -> None:
         assert abs(counted["forecast"][name] - count) <= 0.25 * count, name
 
 
-def first_calls(project: "Project", lane: "Lane", count: int, gap_s: float) -> list[float]:
+def first_calls(project: "Project", group: "Group", count: int, gap_s: float) -> list[float]:
     """Let so many leads become eligible one by one; milliseconds from each commit to its first model call."""
     committed = {}
     for _ in range(count):
-        [lead] = project.bring(1, lane)
+        [lead] = project.bring(1, group)
         committed[lead] = time.time()
         time.sleep(gap_s)
     poll(lambda: len(project.answered(list(committed))) == count, lambda: "fresh leads wait", 60)
@@ -97,9 +97,9 @@ def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
     """They find their slots at once, idle or not; stopped, the replay leaves every lead as it was."""
     project = arena.project
     project.model.behave(latency_ms=400)
-    service = arena.serve(rung=True).wait_until_up()
+    service = arena.serve(webhooks=True).wait_until_up()
     count, fresh, gap_s = (5000, 80, 1.3) if arena.long else (1000, 5, 0.6)
-    lane, fresh_lane = project.new_lane(), project.new_lane()
+    group, fresh_group = project.new_group(), project.new_group()
     ids = [f"old-{n:05}" for n in range(count)]
     project.run(
         "insert into public.lead_details (lead_id, name, title, sent_to_llm)"
@@ -109,14 +109,14 @@ def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
     project.run(
         "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
         " select i, %s, %s, true from unnest(%s::text[]) as i",
-        *lane,
+        *group,
         ids,
     )
     arena.wait_for_rest()
-    idle = first_calls(project, fresh_lane, fresh, gap_s)
+    idle = first_calls(project, fresh_group, fresh, gap_s)
 
-    begun = request(arena, service, "/replay", "POST", {"filter": {"tag": lane[1]}})
-    busy = first_calls(project, fresh_lane, fresh, gap_s)
+    begun = request(arena, service, "/replay", "POST", {"filter": {"tag": group[1]}})
+    busy = first_calls(project, fresh_group, fresh, gap_s)
     status = request(arena, service, f"/replays/{begun['replay_id']}?limit=1")
     print(f"idle: {told(idle)}; beside a replay of {count}: {told(busy)}; replay: {status['progress']}")  # noqa: T201 - a figure for people
     assert status["progress"]["total"] == count

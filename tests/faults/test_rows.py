@@ -50,7 +50,7 @@ def bring_with(arena: "Arena", count: int, **columns: object) -> list[str]:
 def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(arena: "Arena", row: str) -> None:
     """The reason names the column; another user's leads are not delayed; the process lives."""
     with experience_of_type(arena, "json" if "digits" not in row else "jsonb"):
-        service = arena.serve(rung=True).wait_until_up()
+        service = arena.serve(webhooks=True).wait_until_up()
         bad, *good = bring_with(arena, 16, experience=UNREADABLE[row])
         good += arena.project.bring(1)
         arena.wait_for_answers(good, 15)
@@ -69,7 +69,7 @@ def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(a
 def test_row_with_what_no_text_holds_is_answered(arena: "Arena", row: str) -> None:
     """As in a column of text."""
     with experience_of_type(arena, "json"):
-        arena.serve(rung=True)
+        arena.serve(webhooks=True)
         leads = bring_with(arena, 4, experience=CLEANED[row])
         arena.wait_for_answers(leads, 15)
         arena.wait_for_rest()
@@ -81,7 +81,7 @@ def test_big_rows_do_not_delay_another_users_lead(arena: "Arena", count: int, me
     """100 MB in one claim: the lead that comes right behind them starts within two seconds."""
     project = arena.project
     with experience_of_type(arena, kind):
-        service = arena.serve(rung=True).wait_until_up()
+        service = arena.serve(webhooks=True).wait_until_up()
         column = "bio" if kind == "text" else "experience"
         # Random, so that nothing compresses it away.
         text = secrets.token_hex(megabytes * 2**19)

@@ -23,7 +23,7 @@ def test_a_bad_sink_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
     """p99 of its lag is at most 20 ms above that with good sinks; what is lost is counted.
 
     That is for a machine that does nothing else. Among other tests it is the mean, and a limit that only a loop
-    that waits for a sink exceeds: the slow ones take 0.3 s for what is logged between two ticks.
+    that waits for a sink exceeds: the low-priority ones take 0.3 s for what is logged between two ticks.
     """
     result = tmp_path / "result.json"
     denies = LogService(answers=[(401, {})] * 100_000)

@@ -16,7 +16,7 @@ from tests.faults.living import EXISTING, Living, living, secret_in
 from tests.faults.model import Model
 
 from leadhook.install.copies import WEBHOOKS_NAME
-from leadhook.install.ringing import SECRET_NAME, URL_NAME
+from leadhook.install.vault import SECRET_NAME, URL_NAME
 
 if TYPE_CHECKING:
     from leadhook.local.database import Database
@@ -44,13 +44,13 @@ def project(bare_database: "Database", model: Model, tmp_path: Path) -> Iterator
 
 def by_install(project: Living) -> str:
     """One command."""
-    return secret_in(project.leadhook("install", "--yes", "--url", project.ring_url))
+    return secret_in(project.leadhook("install", "--yes", "--url", project.webhook_url))
 
 
 def by_parts(project: Living) -> str:
     """Two commands; the service's sweep finds the backlog."""
     project.leadhook("migrate")
-    return secret_in(project.leadhook("webhooks", "install", "--url", project.ring_url))
+    return secret_in(project.leadhook("webhooks", "install", "--url", project.webhook_url))
 
 
 def by_cli(project: Living) -> str:
@@ -61,7 +61,7 @@ def by_cli(project: Living) -> str:
     psql = [str(postgres_program("psql")), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", project.database.conninfo]
     subprocess.run([*psql, f"--file={theirs.migrations / WEBHOOKS_NAME}"], check=True, capture_output=True)
     secret = new_webhook_secret()
-    for name, value in ((URL_NAME, project.ring_url), (SECRET_NAME, secret)):
+    for name, value in ((URL_NAME, project.webhook_url), (SECRET_NAME, secret)):
         project.run("select vault.create_secret(%s, %s)", value, name)
     return secret
 

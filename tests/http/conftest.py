@@ -26,13 +26,13 @@ from leadhook.domain.status import KeyStatus, Status, WebhookSetup
 from leadhook.engine import OnDemandLead
 from leadhook.engine.health import Health
 from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus
-from leadhook.web.auth import Admins, RingAuth
+from leadhook.web.auth import Admins, WebhookAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
-from leadhook.web.ring_sum import RingSum
 from leadhook.web.sign_ins import SignIns
 from leadhook.web.site import build_site
 from leadhook.web.state import AppState
+from leadhook.web.webhook_sum import WebhookSum
 
 T = TypeVar("T")
 
@@ -58,16 +58,16 @@ GOOD_STATUS = Status(
     schema="20261123000350_unsent_index",
     keys=KeyStatus(total=1, healthy=1),
     triggers={"all_leads": True},
-    ring=WebhookSetup(url_set=True, secret_set=True, pg_net=True),
+    webhook_setup=WebhookSetup(url_set=True, secret_set=True, pg_net=True),
 )
 QUEUED = ReplayReply(replay_id=7, counts={"queued": 1}, leads=(ReplayedLead(lead_id="a", outcome="queued"),))
 
 
 @dataclass
 class FakeEngine:
-    """Counts its rings."""
+    """Counts its webhooks."""
 
-    rings: list[list[str]] = field(default_factory=list)
+    webhooks: list[list[str]] = field(default_factory=list)
     health: Health = HEALTHY
     processed: list[list[OnDemandLead]] = field(default_factory=list)
     troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -84,9 +84,9 @@ class FakeEngine:
                     Message(subject="A subject", message="A message"),
                 )
 
-    def ring(self, hints: Iterable[str] = ()) -> None:
-        """Ring."""
-        self.rings.append(list(hints))
+    def wake(self, hints: Iterable[str] = ()) -> None:
+        """Webhook."""
+        self.webhooks.append(list(hints))
 
 
 @dataclass
@@ -164,7 +164,7 @@ class Service:
     state: AppState
     client: httpx.AsyncClient
 
-    async def ring(self, body: dict[str, Any] | bytes, headers: dict[str, str] | None = None) -> httpx.Response:
+    async def webhook(self, body: dict[str, Any] | bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         """Send a webhook; signed, unless other headers are given."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.client.post(
@@ -175,17 +175,17 @@ class Service:
 def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
     """What the application's lifespan yields."""
     return AppState(
-        bell=engine,
+        wake_signal=engine,
         processor=engine,
         replayer=store,
         explainer=store,
         slots=16,
         sweep_interval_s=300,
-        ring_auth=RingAuth(
-            [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-ring", value=SecretStr(STATIC))
+        webhook_auth=WebhookAuth(
+            [webhook_key(SECRET), webhook_key(OLD_SECRET)], StaticHeader(name="x-webhook", value=SecretStr(STATIC))
         ),
-        late_rings=TokenBucket(per_second=0.001, burst=3),
-        ring_sum=RingSum(),
+        late_webhooks=TokenBucket(per_second=0.001, burst=3),
+        webhook_sum=WebhookSum(),
         admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)]),
         sign_ins=SignIns(hold_s=0.01),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),
@@ -217,7 +217,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 def signed(body: bytes, *, secret: str = SECRET, age_s: int = 0, message_id: str = "msg_1") -> dict[str, str]:
-    """The headers of a ring, as the reference library signs it."""
+    """The headers of a webhook, as the reference library signs it."""
     at = int(time.time()) - age_s
     return {
         "content-type": "application/json",

@@ -15,7 +15,7 @@ from leadhook.app import server_config
 from leadhook.lifecycle import logging_to_the_end, running
 from leadhook.observability import logs
 from leadhook.settings import load_settings
-from leadhook.web.ring_sum import RingSum
+from leadhook.web.webhook_sum import WebhookSum
 
 
 class Engine:
@@ -47,7 +47,7 @@ def main(manner: str, drain_s: float) -> None:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with logging_to_the_end(RingSum()), running(engine, drain_s=drain_s, give_back_s=0.3):
+        async with logging_to_the_end(WebhookSum()), running(engine, drain_s=drain_s, give_back_s=0.3):
             yield
 
     async def slow(_request: Request) -> Response:

@@ -82,11 +82,14 @@ async def test_what_the_database_lacks_is_a_reason(service: Service, status: Sta
     ("status", "words"),
     [
         (GOOD_STATUS.model_copy(update={"triggers": {"all_leads": True, "prompts": False}}), "on public.prompts"),
-        (GOOD_STATUS.model_copy(update={"ring": WebhookSetup(url_set=True, pg_net=True)}), "cannot send webhooks"),
+        (
+            GOOD_STATUS.model_copy(update={"webhook_setup": WebhookSetup(url_set=True, pg_net=True)}),
+            "cannot send webhooks",
+        ),
         (GOOD_STATUS.model_copy(update={"jobs": {"held": 12}}), "12 leads"),
         (GOOD_STATUS.model_copy(update={"jobs": {"held": 1000}}), "1,000 or more leads"),
     ],
-    ids=["trigger", "ring", "held", "many held"],
+    ids=["trigger", "webhook", "held", "many held"],
 )
 async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: Status, words: str) -> None:
     """Ready all the same."""

@@ -27,7 +27,7 @@ READY = LeadSnapshot(
     lead_id="a",
     now=NOW,
     eligibility=Eligibility(**PARTS, tag="Secret tag of Jane Doe"),
-    job=Job(state="ready", available_at=NOW - timedelta(hours=1), found_by="ring"),
+    job=Job(state="ready", available_at=NOW - timedelta(hours=1), source="webhook"),
     keys={"total": 1, "healthy": 1},  # type: ignore[arg-type]  # read from JSON as the reply is
     triggers={"all_leads": True},
 )
@@ -50,19 +50,19 @@ async def test_an_explanation_is_a_sentence_and_its_facts(service: Service) -> N
     assert found["sentence"].startswith("The lead has been ready since 2026-11-23T11:00:00Z (60 minutes ago)")
     assert "/ready" in found["next_step"]
     assert {part: found["eligibility"][part] for part in PARTS} == PARTS
-    assert (found["attempts"], found["verdicts"], found["job"]["found_by"]) == ([], [], "ring")
+    assert (found["attempts"], found["results"], found["job"]["source"]) == ([], [], "webhook")
 
 
 async def test_an_explanation_has_the_answer_with_its_reasons(service: Service) -> None:
     """Subject, message, reasoning, criteria met and missed, and the flags in words."""
-    verdict = {
+    result = {
         "run": 1, "score": 82, "should_contact": True, "response": "Why", "subject": "Hi", "message": "Dear Ann",
         "matched": ["fintech"], "missed": ["founder"], "flags": ["asks_for_score"], "written": True, "created_at": NOW,
     }  # fmt: skip
-    service.store.snapshot = LeadSnapshot.model_validate({**READY.model_dump(), "verdicts": [verdict]})
-    (found,) = (await ask(service)).json()["verdicts"]
-    assert {name: found[name] for name in verdict if name != "created_at"} == {
-        name: value for name, value in verdict.items() if name != "created_at"
+    service.store.snapshot = LeadSnapshot.model_validate({**READY.model_dump(), "results": [result]})
+    (found,) = (await ask(service)).json()["results"]
+    assert {name: found[name] for name in result if name != "created_at"} == {
+        name: value for name, value in result.items() if name != "created_at"
     }
     assert found["flag_words"] == ["names the score it wants"]
 

@@ -186,7 +186,7 @@ async def test_the_example_problems_of_a_body_are_what_the_service_sends(
     service: Service, operation: Operation
 ) -> None:
     """No proof, no JSON, too large, another content type, another shape: word for word."""
-    proof = {"authorization": f"Bearer {ADMIN}", "x-ring": STATIC}
+    proof = {"authorization": f"Bearer {ADMIN}", "x-webhook": STATIC}
     requests: dict[str, tuple[bytes, dict[str, str]]] = {
         "400": (b"{", proof),
         "401": (b"{}", {}),
@@ -208,7 +208,7 @@ async def test_each_curl_line_does_what_it_says(service: Service, operation: Ope
     service.store.on_replay_status = ReplayStatus(found=True, replay_id=12)
     described = describe([operation])["paths"].popitem()[1][operation.method.lower()]["description"]
     line = described.partition("```sh\n")[2].removesuffix("\n```")
-    values = {"SERVICE_URL": "http://service", "ADMIN_TOKEN": ADMIN, "WEBHOOK_STATIC_HEADER": f"x-ring: {STATIC}"}
+    values = {"SERVICE_URL": "http://service", "ADMIN_TOKEN": ADMIN, "WEBHOOK_STATIC_HEADER": f"x-webhook: {STATIC}"}
     for name, value in values.items():
         line = line.replace(f"${name}", value)
     curl = argparse.ArgumentParser()

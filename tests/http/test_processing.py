@@ -108,7 +108,7 @@ async def test_a_trouble_of_one_lead_stands_in_errors_and_the_others_are_answere
     assert alone.json()["errors"] == [{"place": 0, "lead_id": None, **told}]
 
 
-async def test_a_lead_that_stands_there_twice_is_judged_once(service: Service) -> None:
+async def test_a_lead_that_stands_there_twice_is_checked_once(service: Service) -> None:
     """Leads without an id are different ones."""
     leads = [LEAD, {}, LEAD | {"name": "Other"}, {}]
     answer = await ask(service, "process-leads", TERMS | {"leads": leads})
@@ -193,7 +193,7 @@ async def test_the_log_has_the_keys_fingerprint_and_nothing_of_the_lead(service:
         await ask(service, "process-lead", TERMS | {"lead": LEAD})
         await ask(service, "process-lead", TERMS | {"lead": {"name": {"first": KEY}}})
 
-    assert logs[0]["event"] == "process.requested"
+    assert logs[0]["event"] == "on_demand.requested"
     assert logs[0]["key"] == hashlib.sha256(KEY.encode()).hexdigest()[:16]
     assert (logs[0]["leads"], logs[0]["results"], logs[0]["errors"]) == (1, 1, 0)
     assert not any(private in json.dumps(logs) for private in (KEY, "Jane", "Pune", "abc123"))

@@ -1,4 +1,4 @@
-"""What clients send that no HTTP library would: answered with a 4xx, never a 5xx, and nothing rings."""
+"""What clients send that no HTTP library would: answered with a 4xx, never a 5xx, and nothing webhooks."""
 
 import json
 import socket
@@ -77,9 +77,9 @@ HOSTILE = {
     "huge signature": post(LENGTH + GOOD.replace(b"v1,", b"v1," + b"A" * 30_000)),
     "huge headers": post(LENGTH + b"x: " + b"A" * 200_000 + b"\r\n" + GOOD),
     "repeated signature": post(LENGTH + GOOD + GOOD),
-    "repeated static header": post(LENGTH + f"x-ring: {STATIC}\r\n".encode() * 2),
-    "empty static header": post(LENGTH + b"x-ring:\r\n"),
-    "static header that is no ascii": post(LENGTH + b"x-ring: \xff\xfe\r\n"),
+    "repeated static header": post(LENGTH + f"x-webhook: {STATIC}\r\n".encode() * 2),
+    "empty static header": post(LENGTH + b"x-webhook:\r\n"),
+    "static header that is no ascii": post(LENGTH + b"x-webhook: \xff\xfe\r\n"),
     "nul in a header": post(LENGTH + GOOD + b"x: a\x00b\r\n"),
     "line break in a header": post(LENGTH + b"webhook-id: a\r\n b\r\n" + GOOD),
     "two lengths": post(LENGTH + b"content-length: 3\r\n" + GOOD),
@@ -103,11 +103,11 @@ async def test_a_hostile_request_is_refused_with_4xx(wire: Wire, what: str) -> N
 
     assert answer.startswith(b"HTTP/1.1 4"), answer
     assert b"server: " not in answer.lower()
-    assert wire.engine.rings == []
+    assert wire.engine.webhooks == []
     assert (await wire.send(post(LENGTH + GOOD))).startswith(b"HTTP/1.1 202")
 
 
-async def test_a_ring_arrives_whole_or_in_chunks(wire: Wire) -> None:
+async def test_a_webhook_arrives_whole_or_in_chunks(wire: Wire) -> None:
     """As pg_net sends it, and as others do."""
     chunked = b"transfer-encoding: chunked\r\n" + GOOD
     pieces = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
@@ -116,7 +116,7 @@ async def test_a_ring_arrives_whole_or_in_chunks(wire: Wire) -> None:
     assert whole.startswith(b"HTTP/1.1 202")
     assert json.loads(whole.partition(b"\r\n\r\n")[2]) == {"ok": True}
     assert (await wire.send(post(chunked, pieces))).startswith(b"HTTP/1.1 202")
-    assert wire.engine.rings == [[], []]
+    assert wire.engine.webhooks == [[], []]
 
 
 async def test_a_body_that_never_ends_is_cut_off_at_the_limit(wire: Wire) -> None:
@@ -126,7 +126,7 @@ async def test_a_body_that_never_ends_is_cut_off_at_the_limit(wire: Wire) -> Non
         post(b"transfer-encoding: chunked\r\n" + GOOD, b"ffff\r\n" + b" " * 0xFFFF + b"\r\nffff\r\n" + b" " * 9)
     )
 
-    by_header = b"transfer-encoding: chunked\r\n" + lines({"x-ring": STATIC})
+    by_header = b"transfer-encoding: chunked\r\n" + lines({"x-webhook": STATIC})
     large = await wire.send(post(by_header, (b"ffff\r\n" + b" " * 0xFFFF + b"\r\n") * 17))
 
     for answer in (announced, streamed, large):
@@ -140,4 +140,4 @@ async def test_a_client_that_hangs_up_disturbs_nobody(wire: Wire) -> None:
         await stream.send(post(LENGTH + GOOD, BODY[:10]))
 
     assert (await wire.send(post(LENGTH + GOOD))).startswith(b"HTTP/1.1 202")
-    assert wire.engine.rings == [[]]
+    assert wire.engine.webhooks == [[]]

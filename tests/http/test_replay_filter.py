@@ -30,7 +30,7 @@ async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -
     assert answer.json() == {"replay_id": 9, "state": "queueing", "counts": {"queued": 250}, "leads": []}
     assert service.store.calls == [("replay_filtered", fields, 500)]
     assert service.store.replays == [([], f"admin:{hashlib.sha256(ADMIN.encode()).hexdigest()[:8]}", "new criteria")]
-    assert service.engine.rings == [[]]
+    assert service.engine.webhooks == [[]]
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ async def test_a_dry_run_sums_its_slices_and_changes_nothing(service: Service) -
             "thinking_tokens": 0,
             "cost_usd": 0.4,
             "duration_s": 6.7,
-            "judged_before": 20,
+            "scored_before": 20,
         },
         "sample": [f"a{n}" for n in range(10)],
     }
     assert [call[3:] for call in service.store.calls] == [(40, ""), (15, "m")]
-    assert service.engine.rings == []
+    assert service.engine.webhooks == []
 
 
 async def test_a_dry_run_without_any_history_has_no_forecast(service: Service) -> None:

@@ -1,4 +1,4 @@
-"""Wrong admin tokens become slow; right ones and rings never do."""
+"""Wrong admin tokens become slow; right ones and sends a webhook never do."""
 
 import time
 
@@ -23,7 +23,7 @@ async def refusals(sign_ins: SignIns, address: str, count: int) -> int:
 
 
 async def test_the_sixth_wrong_token_is_answered_slowly_and_a_right_one_at_once(service: Service) -> None:
-    """429 with Retry-After, until it is right; and rings from that address are heard."""
+    """429 with Retry-After, until it is right; and sends a webhook from that address are heard."""
     sign_ins = service.state["sign_ins"] = SignIns(hold_s=0.2)
     wrong = {"authorization": "Bearer wrong"}
     statuses = [(await service.client.post("/replay", json={}, headers=wrong)).status_code for _ in range(5)]
@@ -39,7 +39,7 @@ async def test_the_sixth_wrong_token_is_answered_slowly_and_a_right_one_at_once(
     with anyio.fail_after(20):
         right = {"authorization": f"Bearer {ADMIN}"}
         assert (await service.client.post("/replay", json={"lead_ids": ["a"]}, headers=right)).status_code == 202
-        assert (await service.ring({"type": "INSERT", "table": "all_leads", "records": []})).status_code == 202
+        assert (await service.webhook({"type": "INSERT", "table": "all_leads", "records": []})).status_code == 202
 
 
 async def test_one_address_does_not_slow_down_another() -> None:

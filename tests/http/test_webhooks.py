@@ -1,4 +1,4 @@
-"""`POST /webhooks/leads`: what rings, what does not, and what a stranger learns."""
+"""`POST /webhooks/leads`: what webhooks, what does not, and what a stranger learns."""
 
 import json
 import tracemalloc
@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from leadhook.observability.metrics import REGISTRY
-from leadhook.web.ring_sum import RingSum
+from leadhook.web.webhook_sum import WebhookSum
 
 from .conftest import OLD_SECRET, STATIC, Service, signed
 
@@ -23,7 +23,7 @@ OURS = {
     "records": ["a", "b"],
     "total": 2,
 }
-BY_HEADER = {"x-ring": STATIC, "content-type": "application/json"}
+BY_HEADER = {"x-webhook": STATIC, "content-type": "application/json"}
 
 
 def dashboard(**changed: Any) -> dict[str, Any]:
@@ -39,21 +39,21 @@ def dashboard(**changed: Any) -> dict[str, Any]:
     }
 
 
-async def test_a_signed_ring_wakes_the_worker_without_hints(service: Service) -> None:
+async def test_a_signed_webhook_wakes_the_dispatcher_without_hints(service: Service) -> None:
     """What it tells of is in the database already."""
-    answer = await service.ring(OURS)
+    answer = await service.webhook(OURS)
 
     assert (answer.status_code, answer.json()) == (202, {"ok": True})
-    assert service.engine.rings == [[]]
+    assert service.engine.webhooks == [[]]
 
 
 async def test_either_secret_of_a_rotation_is_accepted(service: Service) -> None:
     """WEBHOOK_SECRETS holds several."""
     body = json.dumps(OURS).encode()
-    answer = await service.ring(body, signed(body, secret=OLD_SECRET))
+    answer = await service.webhook(body, signed(body, secret=OLD_SECRET))
 
     assert answer.status_code == 202
-    assert service.engine.rings == [[]]
+    assert service.engine.webhooks == [[]]
 
 
 @pytest.mark.parametrize(
@@ -66,20 +66,22 @@ async def test_either_secret_of_a_rotation_is_accepted(service: Service) -> None
         {"type": "REPLAY", "table": None, "schema": None, "records": []},
     ],
 )
-async def test_every_ring_of_our_own_triggers_wakes_the_worker(service: Service, changed: dict[str, Any]) -> None:
+async def test_every_webhook_of_our_own_triggers_wakes_the_dispatcher(
+    service: Service, changed: dict[str, Any]
+) -> None:
     """Deletes too: what is known of the lead is to go."""
-    answer = await service.ring({**OURS, **changed})
+    answer = await service.webhook({**OURS, **changed})
 
     assert answer.status_code == 202
-    assert service.engine.rings == [[]]
+    assert service.engine.webhooks == [[]]
 
 
 async def test_a_dashboard_webhook_hints_at_its_lead(service: Service) -> None:
     """Nothing else has noted that row."""
-    answer = await service.ring(dashboard(), BY_HEADER)
+    answer = await service.webhook(dashboard(), BY_HEADER)
 
     assert (answer.status_code, answer.json()) == (202, {"ok": True})
-    assert service.engine.rings == [["a"]]
+    assert service.engine.webhooks == [["a"]]
 
 
 @pytest.mark.parametrize(
@@ -101,11 +103,11 @@ async def test_a_dashboard_webhook_hints_at_its_lead(service: Service) -> None:
     ids=str,
 )
 async def test_hints_are_ids_of_leads_and_bounded(service: Service, body: dict[str, Any], hints: list[str]) -> None:
-    """At most 500 of at most 200 characters; the ring itself always counts."""
-    answer = await service.ring(body, BY_HEADER)
+    """At most 500 of at most 200 characters; the webhook itself always counts."""
+    answer = await service.webhook(body, BY_HEADER)
 
     assert answer.status_code == 202
-    assert service.engine.rings == [hints]
+    assert service.engine.webhooks == [hints]
 
 
 @pytest.mark.parametrize(
@@ -118,24 +120,24 @@ async def test_hints_are_ids_of_leads_and_bounded(service: Service, body: dict[s
     ids=str,
 )
 @pytest.mark.parametrize("signs", [True, False])
-async def test_what_cannot_make_a_lead_eligible_rings_nothing(
+async def test_what_cannot_make_a_lead_eligible_sends_no_webhook(
     service: Service, body: dict[str, Any], *, signs: bool
 ) -> None:
     """Our own save sets sent_to_llm: its echo must not wake anybody."""
-    answer = await service.ring(body, None if signs else BY_HEADER)
+    answer = await service.webhook(body, None if signs else BY_HEADER)
 
     assert (answer.status_code, answer.json()) == (202, {"ok": True})
-    assert service.engine.rings == []
+    assert service.engine.webhooks == []
 
 
 @pytest.mark.parametrize("age_s", [299, -299, 301, -301, 24 * 3600 - 5, -24 * 3600 + 5])
-async def test_a_late_or_early_ring_is_a_hint_for_a_day(service: Service, age_s: int) -> None:
+async def test_a_late_or_early_webhook_is_a_hint_for_a_day(service: Service, age_s: int) -> None:
     """pg_net's queue may hold it back, and clocks differ."""
     body = json.dumps(OURS).encode()
-    answer = await service.ring(body, signed(body, age_s=age_s))
+    answer = await service.webhook(body, signed(body, age_s=age_s))
 
     assert answer.status_code == 202
-    assert service.engine.rings == [[]]
+    assert service.engine.webhooks == [[]]
 
 
 @pytest.mark.parametrize("age_s", [24 * 3600 + 5, -24 * 3600 - 5])
@@ -143,27 +145,27 @@ async def test_beyond_a_day_it_is_refused(service: Service, age_s: int) -> None:
     """Nobody's clock is that far off; the log says by how much."""
     body = json.dumps(OURS).encode()
     with capture_logs() as logs:
-        answer = await service.ring(body, signed(body, age_s=age_s))
-        service.state["ring_sum"].tell()
+        answer = await service.webhook(body, signed(body, age_s=age_s))
+        service.state["webhook_sum"].tell()
 
     assert answer.status_code == 401
-    assert service.engine.rings == []
+    assert service.engine.webhooks == []
     assert logs[0]["reasons"] == {"timestamp_far_off": 1}
     assert abs(logs[0]["age_s_max"] - age_s) <= 2
 
 
-async def test_late_rings_are_bounded_in_rate(service: Service) -> None:
+async def test_late_webhooks_are_bounded_in_rate(service: Service) -> None:
     """Whoever recorded one may send it again all day; punctual ones are not held up by it."""
     body = json.dumps(OURS).encode()
     with capture_logs() as logs:
-        late = [await service.ring(body, signed(body, age_s=3600)) for _ in range(5)]
-        service.state["ring_sum"].tell()
+        late = [await service.webhook(body, signed(body, age_s=3600)) for _ in range(5)]
+        service.state["webhook_sum"].tell()
     assert {answer.status_code for answer in late} == {202}
-    assert [(line["count"], line["rang"]) for line in logs if line["event"] == "webhook.accepted"] == [(5, 3)]
+    assert [(line["count"], line["woke"]) for line in logs if line["event"] == "webhook.accepted"] == [(5, 3)]
 
-    await service.ring(OURS)
+    await service.webhook(OURS)
 
-    assert len(service.engine.rings) == 4
+    assert len(service.engine.webhooks) == 4
 
 
 def strangers() -> dict[str, dict[str, str]]:
@@ -171,8 +173,8 @@ def strangers() -> dict[str, dict[str, str]]:
     body = json.dumps(OURS).encode()
     good = signed(body)
     return {
-        "missing_x_ring": {},
-        "wrong_static_header": {"x-ring": STATIC[:-1]},
+        "missing_x_webhook": {},
+        "wrong_static_header": {"x-webhook": STATIC[:-1]},
         "missing_webhook_id": {name: value for name, value in good.items() if name != "webhook-id"},
         "missing_webhook_timestamp": {name: value for name, value in good.items() if name != "webhook-timestamp"},
         "bad_timestamp": {**good, "webhook-timestamp": "soon"},
@@ -187,27 +189,27 @@ def strangers() -> dict[str, dict[str, str]]:
 async def test_a_stranger_learns_nothing_and_the_log_all(service: Service, reason: str) -> None:
     """Every refusal has the same status, headers and body; its reason is in the log."""
     body = json.dumps(OURS).encode()
-    plain = await service.ring(body, {})
-    service.state["ring_sum"].tell()
+    plain = await service.webhook(body, {})
+    service.state["webhook_sum"].tell()
     with capture_logs() as logs:
-        answer = await service.ring(body, strangers()[reason])
-        service.state["ring_sum"].tell()
+        answer = await service.webhook(body, strangers()[reason])
+        service.state["webhook_sum"].tell()
 
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.content == plain.content
     assert [name for name in answer.headers] == [name for name in plain.headers]  # noqa: C416 - in order and with repetitions
     assert [line["reasons"] for line in logs if line["event"] == "webhook.refused"] == [{reason: 1}]
-    assert service.engine.rings == []
+    assert service.engine.webhooks == []
 
 
 async def test_a_bad_signature_is_not_saved_by_the_static_header(service: Service) -> None:
     """What is signed must be signed well."""
     body = json.dumps(OURS).encode()
-    answer = await service.ring(body + b" ", {**signed(body), "x-ring": STATIC})
+    answer = await service.webhook(body + b" ", {**signed(body), "x-webhook": STATIC})
 
     assert answer.status_code == 401
-    assert service.engine.rings == []
+    assert service.engine.webhooks == []
 
 
 UNREADABLE = {
@@ -233,27 +235,29 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("what", [*UNREADABLE, *FOREIGN])
-async def test_a_proven_ring_of_another_shape_is_refused_in_words(service: Service, what: str) -> None:
-    """400 where it is no JSON, 422 where it is about something else; nothing rings."""
-    answer = await service.ring({**UNREADABLE, **FOREIGN}[what])
+async def test_a_proven_webhook_of_another_shape_is_refused_in_words(service: Service, what: str) -> None:
+    """400 where it is no JSON, 422 where it is about something else; nothing webhooks."""
+    answer = await service.webhook({**UNREADABLE, **FOREIGN}[what])
     status = 400 if what in UNREADABLE else 422
 
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["status"] == status
-    assert service.engine.rings == []
+    assert service.engine.webhooks == []
 
 
 async def test_a_body_that_is_not_utf_8_is_refused(service: Service) -> None:
     """By the static header, as the reference library can't sign it."""
-    assert (await service.ring(b'{"type": "\xff"}', BY_HEADER)).status_code == 400
+    assert (await service.webhook(b'{"type": "\xff"}', BY_HEADER)).status_code == 400
 
 
 async def test_a_body_that_says_it_is_not_json_is_refused(service: Service) -> None:
     """And one that says nothing is read."""
     body = json.dumps(OURS).encode()
-    form = await service.ring(body, {**signed(body), "content-type": "text/plain"})
-    silent = await service.ring(body, {name: value for name, value in signed(body).items() if name != "content-type"})
+    form = await service.webhook(body, {**signed(body), "content-type": "text/plain"})
+    silent = await service.webhook(
+        body, {name: value for name, value in signed(body).items() if name != "content-type"}
+    )
 
     assert (form.status_code, silent.status_code) == (415, 202)
 
@@ -274,16 +278,16 @@ async def test_a_body_of_more_than_64_kb_is_refused_where_the_header_proves_noth
     headers: dict[str, list[tuple[str, str]]] = {
         "signed": list(signed(body).items()),
         "none": [],
-        "wrong header": [("x-ring", STATIC[:-1])],
-        "signed beside the header": [*signed(body).items(), ("x-ring", STATIC)],
-        "header twice": [("x-ring", STATIC), ("x-ring", STATIC)],
+        "wrong header": [("x-webhook", STATIC[:-1])],
+        "signed beside the header": [*signed(body).items(), ("x-webhook", STATIC)],
+        "header twice": [("x-webhook", STATIC), ("x-webhook", STATIC)],
     }
     content = body if declared else in_chunks(body)
     answer = await service.client.post("/webhooks/leads", content=content, headers=headers[proof])
 
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
-    assert service.engine.rings == []
+    assert service.engine.webhooks == []
 
 
 async def test_a_signed_body_of_64_kb_is_read(service: Service) -> None:
@@ -291,8 +295,8 @@ async def test_a_signed_body_of_64_kb_is_read(service: Service) -> None:
     body = json.dumps(OURS).encode()
     body += b" " * (64 * 1024 - len(body))
 
-    assert (await service.ring(body)).status_code == 202
-    assert (await service.ring(body + b" ")).status_code == 413
+    assert (await service.webhook(body)).status_code == 202
+    assert (await service.webhook(body + b" ")).status_code == 413
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -305,7 +309,7 @@ async def test_a_dashboard_webhook_may_carry_its_row_twice_up_to_1_mib(service: 
     answer = await service.client.post("/webhooks/leads", content=content, headers=BY_HEADER)
 
     assert (answer.status_code, answer.json()) == (202, {"ok": True})
-    assert service.engine.rings == [["a"]]
+    assert service.engine.webhooks == [["a"]]
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -314,11 +318,11 @@ async def test_beyond_1_mib_the_answer_says_that_the_sweep_finds_the_lead(servic
     body = json.dumps(dashboard()).encode()
     body += b" " * (1024 * 1024 + 1 - len(body))
     service.state["sweep_interval_s"] = 45
-    before = REGISTRY.get_sample_value("leadhook_rings_total", {"result": "refused"}) or 0
+    before = REGISTRY.get_sample_value("leadhook_webhooks_total", {"result": "refused"}) or 0
     with capture_logs() as logs:
         content = body if declared else in_chunks(body)
         answer = await service.client.post("/webhooks/leads", content=content, headers=BY_HEADER)
-        service.state["ring_sum"].tell()
+        service.state["webhook_sum"].tell()
 
     assert answer.status_code == 413
     assert "1 MiB" in answer.json()["detail"]
@@ -326,8 +330,8 @@ async def test_beyond_1_mib_the_answer_says_that_the_sweep_finds_the_lead(servic
     assert [line["event"] for line in logs] == ["webhook.refused"], "no http.request"
     assert logs[0]["reasons"] == {"body_too_large": 1}
     assert logs[0]["body_bytes_max"] > 1024 * 1024
-    assert REGISTRY.get_sample_value("leadhook_rings_total", {"result": "refused"}) == before + 1
-    assert service.engine.rings == []
+    assert REGISTRY.get_sample_value("leadhook_webhooks_total", {"result": "refused"}) == before + 1
+    assert service.engine.webhooks == []
 
 
 @pytest.mark.parametrize(
@@ -343,7 +347,7 @@ async def test_a_large_body_of_another_shape_costs_little_memory(service: Servic
     """A few times its size: neither its depth nor the number of its errors adds up."""
     tracemalloc.start()
     try:
-        answer = await service.ring(body, BY_HEADER)
+        answer = await service.webhook(body, BY_HEADER)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -359,23 +363,23 @@ async def test_only_post_is_allowed(service: Service) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_rings_are_logged_in_sum_after_a_while(service: Service) -> None:
+async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> None:
     """Instead of their requests; what is refused is a line of its own."""
     told = anyio.Event()
 
-    class Sum(RingSum):
+    class Sum(WebhookSum):
         def tell(self) -> None:
             super().tell()
             told.set()
 
-    service.state["ring_sum"] = Sum(window_s=0.3)
+    service.state["webhook_sum"] = Sum(window_s=0.3)
     with capture_logs() as logs:
         for _ in range(3):
-            await service.ring(OURS)
-        await service.ring(json.dumps(OURS).encode(), {})
+            await service.webhook(OURS)
+        await service.webhook(json.dumps(OURS).encode(), {})
         with anyio.fail_after(10):
             await told.wait()
-        service.state["ring_sum"].tell()
+        service.state["webhook_sum"].tell()
 
     counts = {line["event"]: 0 for line in logs}
     for line in logs:

@@ -80,29 +80,29 @@ class Sql:
         self,
         limit: int = 50,
         *,
-        slow_limit: int | None = None,
+        low_priority_limit: int | None = None,
         token: UUID | None = None,
         worker: str = "worker-1",
         cursor: Row | None = None,
         hints: Sequence[str] = (),
-        cause: str = "ring",
+        source: str = "webhook",
     ) -> Row:
-        """Call `leadhook_claim` with a new token unless one is given; as many slow leads as fresh ones unless told."""
+        """Call `leadhook_claim` with a new token unless one is given; by default all may have low priority."""
         result: Row = self.rpc(
             "leadhook_claim",
             p_token=token or uuid4(),
             p_worker=worker,
             p_limit=limit,
-            p_slow_limit=limit if slow_limit is None else slow_limit,
+            p_low_priority_limit=limit if low_priority_limit is None else low_priority_limit,
             p_cursor=cursor,
             p_hints=list(hints),
-            p_cause=cause,
+            p_source=source,
         )
         return result
 
-    def drain(self, found_by: str = "ring") -> int:
-        """Fold what was touched into jobs; the number of leads looked at."""
-        looked_at: int = self.call("leadhook.drain", p_found_by=found_by)
+    def apply_outbox(self, source: str = "webhook") -> int:
+        """Fold what was changed into jobs; the number of leads looked at."""
+        looked_at: int = self.call("leadhook.apply_outbox", p_source=source)
         return looked_at
 
     def lead(
@@ -133,7 +133,7 @@ class Sql:
         self._insert("gemini_api", {"api_key": api_key})
 
     def eligible_lead(self, lead_id: str, *, user: UUID = USER, tag: str = TAG) -> str:
-        """A lead with both its rows, and prompts for its lane where there are none. No touch is written by this."""
+        """A lead with both its rows, and prompts for its group where there are none. Writes no outbox row."""
         self.lead(lead_id, user=user, tag=tag)
         self.details(lead_id)
         if not self.value("select 1 from public.prompts where user_id = %(u)s and tag = %(t)s", u=user, t=tag):
@@ -166,18 +166,18 @@ class Sql:
         )
         self.run("grant select on public.all_leads to service_role")
 
-    def touch(self, *lead_ids: str) -> None:
+    def note_change(self, *lead_ids: str) -> None:
         """Append what the triggers append for a changed lead."""
-        self._insert("touches", {"kind": "leads", "n": len(lead_ids), "lead_ids": list(lead_ids)}, schema="leadhook")
+        self._insert("outbox", {"kind": "leads", "n": len(lead_ids), "lead_ids": list(lead_ids)}, schema="leadhook")
 
-    def touch_prompts(self, *, user: UUID | None = USER, tag: str | None = TAG, inserted: bool = True) -> None:
+    def note_prompts_changes(self, *, user: UUID | None = USER, tag: str | None = TAG, inserted: bool = True) -> None:
         """Append what the triggers append for a prompts row."""
         values = {"kind": "prompts", "n": 0, "user_id": user, "tag": tag, "prompts_inserted": inserted}
-        self._insert("touches", values, schema="leadhook")
+        self._insert("outbox", values, schema="leadhook")
 
-    def touch_everything(self) -> None:
+    def note_everything(self) -> None:
         """Append what the triggers append for a truncate."""
-        self._insert("touches", {"kind": "everything", "n": 0}, schema="leadhook")
+        self._insert("outbox", {"kind": "everything", "n": 0}, schema="leadhook")
 
     def ready_job(self, lead_id: str, *, user: UUID = USER, tag: str = TAG, **columns: Any) -> str:
         """An eligible lead whose job is ready; `columns` overwrite the job's."""
@@ -292,11 +292,11 @@ class Sql:
 
     @classmethod
     def paid(cls, score: int = 80, **changes: object) -> Row:
-        """A bought judgement."""
+        """A bought score."""
         message = {"subject": "A subject", "message": "A message"} if score >= 50 else {"subject": "x", "message": "x"}
-        judged = {"score": score, "response": "A reason", "should_contact": score >= 50}
+        scored = {"score": score, "response": "A reason", "should_contact": score >= 50}
         return {
-            "prompt_version": "p1", "input_version": "i1", "model": "m1", "score": judged, "message": message, **changes
+            "prompt_version": "p1", "input_version": "i1", "model": "m1", "score": scored, "message": message, **changes
         }  # fmt: skip
 
     @classmethod
@@ -304,7 +304,7 @@ class Sql:
         """What a worker sends to save for a lease."""
         usage = {"calls": 2, "input_tokens": 100, "cached_tokens": 10, "output_tokens": 20, "thinking_tokens": 5}
         measured = {"usage": usage, "timing": {"first_call_ms": 40, "model_ms": 900}, "key_fingerprint": "0" * 16}
-        return cls.lease_of(lease, paid=cls.paid(score), **measured) | changes
+        return cls.lease_of(lease, checkpoint=cls.paid(score), **measured) | changes
 
     @classmethod
     def release_of(cls, lease: Row, outcome: str = "retry", **changes: object) -> Row:
@@ -361,13 +361,13 @@ def wired_connect(wired_database: "Database") -> Iterator[Connect]:
 
 @pytest.fixture
 def db(connect: Connect) -> Sql:
-    """A connection to a migrated database without triggers: touches are made by hand."""
+    """A connection to a migrated database without triggers: outbox rows are made by hand."""
     return connect()
 
 
 @pytest.fixture
 def wired(wired_connect: Connect) -> Sql:
-    """A connection to a database with the triggers: the application's writes leave touches."""
+    """A connection to a database with the triggers: the application's writes leave outbox rows."""
     return wired_connect()
 
 

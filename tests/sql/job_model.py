@@ -33,26 +33,26 @@ class Model:
     leads: dict[str, dict[str, bool]] = field(default_factory=dict)  # lead: scrapped, unsent
     jobs: dict[str, Job] = field(default_factory=dict)
     ended: dict[tuple[str, int], str] = field(default_factory=dict)  # how a lease ended
-    touched: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
     asked: bool = False  # a prompts row was inserted
 
     def wanted(self, lead: str, *, replay: bool = False) -> bool:
         """Whether a lead is eligible, a replayed one without the question whether it was sent."""
         return lead in self.leads and self.leads[lead]["scrapped"] and (self.leads[lead]["unsent"] or replay)
 
-    def drain(self) -> None:
-        """Turn what was touched into jobs."""
-        for lead in sorted(self.touched):
+    def apply_outbox(self) -> None:
+        """Turn what was changed into jobs."""
+        for lead in sorted(self.changed):
             if lead not in self.leads:
                 self.forget(lead)
             else:
                 self.jobs.setdefault(lead, Job())
-                self.settle(lead, reopens=("waiting", "done", "dead"))
+                self.apply(lead, reopens=("waiting", "done", "dead"))
         for lead in self.jobs if self.asked else ():
-            self.settle(lead, reopens=("waiting", "dead"), sleeps=False)
-        self.touched, self.asked = set(), False
+            self.apply(lead, reopens=("waiting", "dead"), sleeps=False)
+        self.changed, self.asked = set(), False
 
-    def settle(self, lead: str, reopens: tuple[str, ...], *, sleeps: bool = True) -> None:
+    def apply(self, lead: str, reopens: tuple[str, ...], *, sleeps: bool = True) -> None:
         """Bring a job in line with the application's rows."""
         job = self.jobs[lead]
         if job.state in reopens and self.wanted(lead):

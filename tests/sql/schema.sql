@@ -2,12 +2,50 @@
 
 CREATE SCHEMA leadhook;
 
+CREATE FUNCTION leadhook.admission_states() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  return jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(to_jsonb(p)), '[]')
+      from (
+        select a.user_id, a.tag, a.actor, a.reason, a.paused_at from leadhook.pauses as a order by a.user_id nulls first, a.tag nulls first limit 20
+      ) as p
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b)), '[]')
+      from (
+        select
+          l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
+          l.daily_usd = 0 or coalesce(l.needed_usd > l.daily_usd, false) as too_small
+        from leadhook.budgets_left(clock_timestamp()) as l
+        order by l.user_id nulls first
+        limit 20
+      ) as b
+    ),
+    'spend', (
+      select jsonb_build_object(
+        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
+        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
+      )
+      from leadhook.spend as s
+      where s.day = (now() at time zone 'UTC')::date
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.admission_states() IS 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
+
 CREATE FUNCTION leadhook.append_everything() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  insert into leadhook.touches (kind, n) values ('everything', 0);
+  insert into leadhook.outbox (kind, n) values ('everything', 0);
 exception when assert_failure or others then
   perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
 end
@@ -15,15 +53,15 @@ $$;
 
 COMMENT ON FUNCTION leadhook.append_everything() IS 'Notes that any lead may have changed. Never raises.';
 
-CREATE FUNCTION leadhook.append_touches(p_lead_ids text[]) RETURNS void
+CREATE FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if cardinality(p_lead_ids) <= 500 then
-    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(p_lead_ids), p_lead_ids);
+    insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(p_lead_ids), p_lead_ids);
   else
-    insert into leadhook.touches (kind, n, lead_ids)
+    insert into leadhook.outbox (kind, n, lead_ids)
     select 'leads', count(*), array_agg(l.lead_id)
     from unnest(p_lead_ids) with ordinality as l (lead_id, place)
     group by (l.place - 1) / 500;
@@ -31,7 +69,392 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.append_touches(p_lead_ids text[]) IS 'Notes that these leads changed, 500 to a row.';
+COMMENT ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) IS 'Notes that these leads changed, 500 to a row.';
+
+CREATE FUNCTION leadhook.apply_changes(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+  v_reason text;
+begin
+  if cardinality(p_lead_ids) = 0 then
+    return '{}';
+  end if;
+  begin
+    return leadhook.apply_together(p_lead_ids, p_changed_at, p_source, p_mode);
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_reason := sqlerrm;
+  end;
+  if v_middle > 0 then
+    return leadhook.apply_changes(p_lead_ids[:v_middle], p_changed_at[:v_middle], p_source, p_mode)
+      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_changed_at[v_middle + 1:], p_source, p_mode);
+  end if;
+  perform leadhook.quarantine(p_lead_ids[1], v_reason, p_source, p_changed_at[1]);
+  return '{}';
+end
+$$;
+
+CREATE FUNCTION leadhook.apply_lead_changes(p_source text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_outbox int;
+  v_lead_ids text[];
+  v_changed_at timestamptz[];
+begin
+  with smallest as (
+    select t.id, t.n
+    from leadhook.outbox as t
+    where t.kind = 'leads' and (t.not_before is null or t.not_before <= clock_timestamp())
+    order by t.n, t.id
+    limit 500
+  ),
+  fitting as (
+    select s.id
+    from (
+      select s.id, sum(s.n) over by_size as total, row_number() over by_size as place
+      from smallest as s
+      window by_size as (order by s.n, s.id)
+    ) as s
+    where s.total <= 500 or s.place = 1
+  ),
+  taken as (
+    delete from leadhook.outbox as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.changed_at
+  ),
+  named as (
+    select i.lead_id, max(t.changed_at) as changed_at
+    from taken as t
+    cross join lateral unnest(t.lead_ids) as i (lead_id)
+    where i.lead_id is not null
+    group by i.lead_id
+  )
+  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.changed_at), '{}')
+  into v_outbox, v_lead_ids, v_changed_at
+  from named as n;
+
+  if v_outbox = 0 then
+    return null;
+  end if;
+  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, v_changed_at, p_source, 'change'), v_changed_at);
+  return cardinality(v_lead_ids);
+end
+$$;
+
+CREATE FUNCTION leadhook.apply_outbox(p_source text, p_budget interval DEFAULT '00:00:00.1'::interval) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET row_security TO 'off'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_deadline timestamptz;
+  v_looked_at int;
+  v_slice int;
+begin
+  if not exists (select from leadhook.outbox) then
+    return 0;
+  end if;
+  perform leadhook.lock_outbox();
+  v_deadline := clock_timestamp() + p_budget;
+  v_looked_at := coalesce(leadhook.apply_walk(p_source), 0);
+  loop
+    v_slice := leadhook.apply_lead_changes(p_source);
+    if v_slice is null and clock_timestamp() < v_deadline then
+      v_slice := leadhook.apply_walk(p_source);
+    end if;
+    exit when v_slice is null;
+    v_looked_at := v_looked_at + v_slice;
+    exit when clock_timestamp() >= v_deadline;
+  end loop;
+  return v_looked_at;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) IS 'Folds outbox rows into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
+
+CREATE FUNCTION leadhook.apply_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+  v_reason text;
+begin
+  begin
+    select s.made_ready, s.held into made_ready, held from leadhook.apply_swept_together(p_lead_ids, p_hold) as s;
+    return;
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    v_reason := sqlerrm;
+  end;
+  if v_middle = 0 then
+    perform leadhook.quarantine(p_lead_ids[1], v_reason, 'sweep', clock_timestamp());
+    made_ready := 0;
+    held := 0;
+    return;
+  end if;
+  select l.made_ready + r.made_ready, l.held + r.held
+  into made_ready, held
+  from leadhook.apply_swept(p_lead_ids[:v_middle], p_hold) as l, leadhook.apply_swept(p_lead_ids[v_middle + 1:], p_hold) as r;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.apply_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'As apply_swept_together; a lead whose evaluation raises is set aside, and the others go on.';
+
+CREATE FUNCTION leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  with checked as materialized (
+    select e.lead_id, e.user_id, e.tag, e.eligible
+    from leadhook.check_eligibility(p_lead_ids) as e
+    where e.known and e.has_details
+  ),
+  groups as materialized (
+    select distinct g.user_id, g.tag from checked as g where p_hold and g.eligible
+  ),
+  -- Somebody asked for these leads after the installation, so they are no backlog.
+  asked_for as materialized (
+    select a.user_id, a.tag
+    from leadhook.find_groups_with_prompts(
+      array(select l.user_id from groups as l), array(select l.tag from groups as l), (select c.installed_at from leadhook.controls as c)
+    ) as a
+  ),
+  decided as materialized (
+    select
+      g.lead_id, g.user_id, g.tag, j.state as was,
+      case
+        when not g.eligible then 'waiting'
+        when j.state is distinct from 'done' and p_hold and not exists (
+          select from asked_for as a where a.user_id = g.user_id and a.tag = g.tag
+        ) then 'held'
+        else 'ready'
+      end as becomes
+    from checked as g
+    left join leadhook.jobs as j using (lead_id)
+    where j.lead_id is null or j.state = 'waiting' or (j.state = 'done' and g.eligible)
+  ),
+  moved as (
+    update leadhook.jobs as j
+    set
+      user_id = d.user_id,
+      tag = d.tag,
+      state = d.becomes,
+      low_priority = d.becomes = 'held',
+      run = j.run + (d.was = 'done')::int,
+      attempts = case when d.becomes <> 'waiting' then 0 else j.attempts end,
+      available_at = clock_timestamp(),
+      eligible_at = case when d.becomes <> 'waiting' then clock_timestamp() else j.eligible_at end,
+      source = case when d.becomes <> 'waiting' then 'sweep' else j.source end,
+      replay_id = null,
+      checkpoint = case when d.was <> 'done' then j.checkpoint end,
+      error_code = case when d.becomes = 'waiting' then j.error_code end,
+      reason = case when d.becomes = 'waiting' then j.reason end,
+      finished_at = case when d.becomes = 'waiting' then j.finished_at end
+    from decided as d
+    where j.lead_id = d.lead_id and j.state = d.was
+      and (d.becomes <> 'waiting' or (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
+    returning d.becomes
+  ),
+  added as (
+    insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, eligible_at, source)
+    select
+      d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held',
+      case when d.becomes <> 'waiting' then clock_timestamp() end, 'sweep'
+    from decided as d
+    where d.was is null
+    on conflict (lead_id) do nothing
+    returning state
+  )
+  select count(*) filter (where c.becomes = 'ready'), count(*) filter (where c.becomes = 'held')
+  into made_ready, held
+  from (select m.becomes from moved as m union all select a.state from added as a) as c (becomes);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'Makes ready, or with p_hold held, the eligible ones of these leads that are unknown, waiting or done; registers the others as waiting.';
+
+CREATE FUNCTION leadhook.apply_together(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+declare
+  v_held_elsewhere text[];
+  v_gone text[];
+  v_now timestamptz := clock_timestamp();
+begin
+  -- Lock first, check in a later statement: else a save that commits in between would be checked by rows from before it.
+  with locked as materialized (
+    select j.lead_id from leadhook.jobs as j where j.lead_id = any (p_lead_ids) for no key update skip locked
+  )
+  select coalesce(array_agg(j.lead_id), '{}') into v_held_elsewhere
+  from leadhook.jobs as j
+  where j.lead_id = any (p_lead_ids) and not exists (select from locked as l where l.lead_id = j.lead_id);
+
+  with asked as materialized (
+    select i.lead_id, max(i.changed_at) as changed_at
+    from unnest(p_lead_ids, p_changed_at) as i (lead_id, changed_at)
+    where i.lead_id is not null and not i.lead_id = any (v_held_elsewhere)
+    group by i.lead_id
+  ),
+  checked as materialized (
+    select
+      e.lead_id, e.user_id, e.tag, e.eligible,
+      e.known and e.has_details as registered,
+      e.scrapped and e.has_prompts and e.has_details as replayable,
+      a.changed_at
+    from leadhook.check_eligibility(array(select a.lead_id from asked as a)) as e
+    join asked as a using (lead_id)
+  ),
+  answered as materialized (
+    select r.lead_id from unnest(case when p_mode = 'wake_all' then leadhook.find_answered(p_lead_ids) end) as r (lead_id)
+  ),
+  decided as materialized (
+    select
+      g.lead_id, g.user_id, g.tag, g.changed_at, j.state,
+      g.eligible and (
+        j.state = 'waiting'
+        or j.state = 'held' and (
+          p_mode = 'change' or p_mode = 'wake_all' and not exists (select from answered as r where r.lead_id = g.lead_id)
+        )
+        or j.state = 'done' and p_mode = 'change'
+        or j.state = 'dead' and p_mode in ('change', 'wake_all') and g.changed_at >= coalesce(j.leased_at, '-infinity')
+      ) as wakes,
+      j.state in ('ready', 'held') and p_mode in ('change', 'check')
+        and not (g.eligible or g.replayable and j.replay_id is not null) as sleeps,
+      g.replayable and j.replay_after is not null as asked_again
+    from checked as g
+    join leadhook.jobs as j using (lead_id)
+    where j.lead_id = any (p_lead_ids) and g.registered and j.state <> 'leased'
+  ),
+  -- A replay that was asked for while it was leased, and then given back, begins when nothing else wants it any more.
+  known as materialized (
+    select d.*, d.sleeps and d.asked_again as replays from decided as d
+  ),
+  moved as (
+    update leadhook.jobs as j set
+      user_id = d.user_id,
+      tag = d.tag,
+      state = case when d.wakes or d.replays then 'ready' when d.sleeps then 'waiting' else j.state end,
+      low_priority = d.replays or j.low_priority and not (d.wakes or d.sleeps),
+      run = j.run + (d.replays or d.wakes and d.state in ('done', 'dead'))::int,
+      attempts = case when d.wakes or d.replays then 0 else j.attempts end,
+      available_at = case when d.wakes or d.replays then v_now else j.available_at end,
+      eligible_at = case when d.wakes then d.changed_at when d.replays then v_now else j.eligible_at end,
+      source = case when d.wakes then p_source when d.replays then 'replay' else j.source end,
+      replay_id = case when d.replays then j.replay_after when not (d.wakes or d.sleeps) then j.replay_id end,
+      replay_after = case when not d.sleeps then j.replay_after end,
+      checkpoint = case when d.wakes and d.state = 'done' then null else j.checkpoint end,
+      error_code = case when not (d.wakes or d.replays) then j.error_code end,
+      reason = case when not (d.wakes or d.replays) then j.reason end,
+      finished_at = case when not (d.wakes or d.replays) then j.finished_at end
+    from known as d
+    where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id
+      and (d.wakes or d.sleeps or p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
+  ),
+  added as (
+    insert into leadhook.jobs as j (lead_id, user_id, tag, state, available_at, eligible_at, source)
+    select g.lead_id, g.user_id, g.tag, case when g.eligible then 'ready' else 'waiting' end, v_now, g.changed_at, p_source
+    from checked as g
+    where g.registered
+      and not exists (select from leadhook.jobs as k where k.lead_id = any (p_lead_ids) and k.lead_id = g.lead_id)
+    on conflict (lead_id) do update set
+      state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, available_at = excluded.available_at,
+      eligible_at = excluded.eligible_at, source = excluded.source
+    where j.state = 'waiting' and excluded.state = 'ready'
+  )
+  select array_agg(g.lead_id) into v_gone from checked as g where not g.registered and p_mode <> 'hint';
+
+  if v_gone is not null then
+    perform leadhook.forget_leads(v_gone);
+  end if;
+
+  if cardinality(v_held_elsewhere) = 0 then
+    return '{}';
+  end if;
+  return array(
+    select j.lead_id
+    from leadhook.jobs as j
+    where j.lead_id = any (v_held_elsewhere)
+      and (p_mode in ('change', 'wake_all') or p_mode <> 'hint' and j.state in ('waiting', 'ready', 'leased'))
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.apply_together(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) IS 'Brings the jobs of these leads in line with the application''s tables; returns those that are locked by somebody else.';
+
+CREATE FUNCTION leadhook.apply_walk(p_source text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_row record;
+  v_lead_ids text[];
+  v_changed_at timestamptz[];
+begin
+  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at
+  into v_row
+  from leadhook.outbox as t
+  where t.kind <> 'leads'
+  order by t.id
+  limit 1;
+  if not found then
+    return null;
+  end if;
+
+  if v_row.kind = 'prompts' then
+    v_lead_ids := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.state in ('waiting', 'held', 'dead')
+        and j.user_id = v_row.user_id and j.tag = v_row.tag and j.lead_id > v_row.after_lead
+      order by j.lead_id
+      limit 500
+    );
+  else
+    v_lead_ids := array(
+      select j.lead_id from leadhook.jobs as j where j.lead_id > v_row.after_lead order by j.lead_id limit 500
+    );
+  end if;
+
+  if cardinality(v_lead_ids) < 500 then
+    delete from leadhook.outbox as t where t.id = v_row.id;
+  else
+    update leadhook.outbox as t set after_lead = v_lead_ids[500] where t.id = v_row.id;
+  end if;
+  v_changed_at := array_fill(v_row.changed_at, array[cardinality(v_lead_ids)]);
+  perform leadhook.return_to_outbox(
+    leadhook.apply_changes(
+      v_lead_ids, v_changed_at, p_source,
+      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end
+    ),
+    v_changed_at
+  );
+  return cardinality(v_lead_ids);
+end
+$$;
 
 CREATE FUNCTION leadhook.average_usage() RETURNS TABLE(calls numeric, input_tokens numeric, cached_tokens numeric, output_tokens numeric, thinking_tokens numeric, cost_usd numeric, model_ms numeric)
     LANGUAGE sql STABLE
@@ -48,7 +471,7 @@ CREATE FUNCTION leadhook.average_usage() RETURNS TABLE(calls numeric, input_toke
   ) as t
 $$;
 
-COMMENT ON FUNCTION leadhook.average_usage() IS 'Of one of the last 1000 leads that were judged; nulls where none was lately.';
+COMMENT ON FUNCTION leadhook.average_usage() IS 'Of one of the last 1000 leads that were scored; nulls where none was lately.';
 
 CREATE FUNCTION leadhook.blames_the_lead(p_sqlstate text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -103,7 +526,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) IS 'Every budget with what is left of it today: neither spent nor reserved by leads at work. user_id null: of all users together.';
 
-CREATE FUNCTION leadhook.check_gate(p_user_id uuid, p_tag text, p_actor text) RETURNS void
+CREATE FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -119,7 +542,119 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamp with time zone) RETURNS void
+CREATE FUNCTION leadhook.check_each(p_lead_ids text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_middle int := cardinality(p_lead_ids) / 2;
+begin
+  begin
+    return (select coalesce(jsonb_agg(to_jsonb(e)), '[]') from leadhook.check_eligibility(p_lead_ids) as e);
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+  end;
+  if v_middle = 0 then
+    return jsonb_build_array(jsonb_build_object('lead_id', p_lead_ids[1], 'failed', true));
+  end if;
+  return leadhook.check_each(p_lead_ids[:v_middle]) || leadhook.check_each(p_lead_ids[v_middle + 1:]);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.check_each(p_lead_ids text[]) IS 'check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.';
+
+CREATE FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_result jsonb;
+  v_checked jsonb := '[]';
+begin
+  for v_result in select r.result from jsonb_array_elements(p_results) as r (result) loop
+    begin
+      v_checked := v_checked || leadhook.check_results(jsonb_build_array(v_result), p_leases, p_busy);
+    exception when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_checked := v_checked || (v_result || jsonb_build_object(
+        'outcome', 'refused',
+        'error_code', 'evaluation_failed',
+        'reason', left(sqlerrm, 500),
+        'note', 'SQLSTATE ' || sqlstate,
+        'ends', v_result ->> 'lead_id' <> all (p_busy)
+      ));
+    end;
+  end loop;
+  return v_checked;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'As check_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
+
+CREATE FUNCTION leadhook.check_eligibility(lead_ids text[]) RETURNS TABLE(lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, unsent boolean, has_prompts boolean, eligible boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'on'
+    SET enable_nestloop TO 'off'
+    SET seq_page_cost TO '100'
+    SET row_security TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with asked as (
+    select distinct i.lead_id from unnest(check_eligibility.lead_ids) as i (lead_id) where i.lead_id is not null
+  ),
+  details as (
+    select d.lead_id, bool_or(d.sent_to_llm is not true) as unsent
+    from public.lead_details as d
+    where d.lead_id = any (check_eligibility.lead_ids)
+    group by d.lead_id
+  ),
+  leads as materialized (
+    select a.lead_id, (a.user_id)::uuid as user_id, (a.tag)::text as tag, a.scrapped is true as scrapped
+    from public.all_leads as a
+    where a.lead_id = any (check_eligibility.lead_ids)
+  ),
+  groups as materialized (
+    select distinct l.user_id, l.tag from leads as l where l.user_id is not null and l.tag is not null
+  ),
+  prompted as materialized (
+    select p.user_id, p.tag
+    from leadhook.find_groups_with_prompts(array(select l.user_id from groups as l), array(select l.tag from groups as l)) as p
+  ),
+  -- Of several rows: an eligible one, then the first by user and tag. Rows that are equal so far differ in scrapped alone.
+  chosen as (
+    select distinct on (l.lead_id) l.lead_id, l.user_id, l.tag, l.scrapped, p.tag is not null as has_prompts
+    from leads as l
+    left join prompted as p on p.user_id = l.user_id and p.tag = l.tag
+    order by l.lead_id, (l.scrapped and p.tag is not null) desc, l.user_id, l.tag, l.scrapped desc
+  )
+  select
+    i.lead_id,
+    c.lead_id is not null,
+    c.user_id,
+    c.tag,
+    coalesce(c.scrapped, false),
+    d.lead_id is not null,
+    coalesce(d.unsent, false),
+    coalesce(c.has_prompts, false),
+    coalesce(c.scrapped and c.has_prompts and d.unsent, false)
+  from asked as i
+  left join chosen as c using (lead_id)
+  left join details as d using (lead_id);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.check_eligibility(lead_ids text[]) IS 'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
+
+CREATE FUNCTION leadhook.check_leads(p_lead_ids text[], p_source text, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -133,7 +668,7 @@ begin
     v_changed := array(
       select j.lead_id
       from leadhook.jobs as j
-      join leadhook.judge_eligibility(p_lead_ids) as e using (lead_id)
+      join leadhook.check_eligibility(p_lead_ids) as e using (lead_id)
       where j.lead_id = any (p_lead_ids)
         and (
           not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts and e.has_details)
@@ -147,11 +682,84 @@ begin
       end if;
       v_changed := p_lead_ids;
   end;
-  perform leadhook.settle(v_changed, array_fill(p_now, array[cardinality(v_changed)]), p_found_by, 'check');
+  perform leadhook.apply_changes(v_changed, array_fill(p_now, array[cardinality(v_changed)]), p_source, 'check');
 end
 $$;
 
-CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_slow_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) RETURNS record
+CREATE FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(
+    select l.lead_id
+    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text)
+    join jsonb_to_recordset(p_results) as r (lead_id text, fence bigint) using (lead_id, fence)
+    where l.standing = 'locked'
+  );
+begin
+  return (
+    with decided as materialized (
+      select
+        r.result, l.lead_id, l.fence, j.tag as scored_tag, e.user_id, e.tag,
+        case
+          when l.standing in ('gone', 'busy') then l.standing
+          when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
+          when l.lead_id = any (p_busy) then 'busy'
+          when not (e.known and e.has_details) then 'gone'
+          when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
+          when r.result #>> '{refusal,reason}' is not null then 'refused'
+          else 'saved'
+        end as outcome,
+        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
+          case when not e.scrapped then 'not scrapped' end,
+          case when not e.has_prompts then 'no prompts' end,
+          case when not e.unsent and j.replay_id is null then 'already sent' end
+        ), '') end as reason,
+        l.standing = 'locked' and l.lead_id <> all (p_busy) as ends
+      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text, outcome text, reason text)
+      join (
+        select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
+        from jsonb_array_elements(p_results) as i (result)
+      ) as r using (lead_id, fence)
+      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
+      left join leadhook.jobs as j on j.lead_id = l.lead_id
+    ),
+    named as materialized (
+      select n.lead_id, n.name, n.linkedin_url, n.location
+      from (
+        select array_agg(d.lead_id) as lead_ids, array_agg(d.user_id) as user_ids, array_agg(d.tag) as tags
+        from decided as d
+        where d.ends and d.outcome = 'saved'
+      ) as w
+      cross join lateral leadhook.name_leads(w.lead_ids, w.user_ids, w.tags) as n
+    )
+    select coalesce(jsonb_agg(d.result || jsonb_build_object(
+      'outcome', d.outcome,
+      'reason', d.reason,
+      'ends', d.ends,
+      'tag', d.scored_tag,
+      'name', n.name,
+      'linkedin_url', n.linkedin_url,
+      'location', n.location
+    ) || case
+      -- The service has found out, over several calls, which one can't be written: it is not tried again.
+      when d.ends and d.outcome = 'refused' then jsonb_build_object(
+        'error_code', 'refused', 'reason', left(d.result #>> '{refusal,reason}', 500),
+        'note', concat_ws(' ', 'SQLSTATE', d.result #>> '{refusal,code}')
+      )
+      else '{}'
+    end), '[]')
+    from decided as d
+    left join named as n using (lead_id)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
+
+CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -159,9 +767,9 @@ CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_slow_limit integer, p_n
     AS $$
 declare
   v_limit int := p_limit;
-  v_suspect text := (select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_shut_lanes) as s where s.available_at <= p_now);
+  v_suspect text := (select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s where s.available_at <= p_now);
   v_fresh record;
-  v_slow record;
+  v_low_priority record;
 begin
   if v_suspect is not null then
     lead_ids := array[v_suspect];
@@ -175,18 +783,18 @@ begin
       where b.user_id is null
     ), p_limit);
   end if;
-  -- Both go on behind the same lane: the slow ones would else be dealt from wherever the last fresh one came.
-  v_fresh := leadhook.pick_leads(false, v_limit, p_now, p_user_id, p_tag, p_shut_user_ids, p_shut_lanes);
-  v_slow := leadhook.pick_leads(
-    true, least(p_slow_limit, v_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_tag, p_shut_user_ids, p_shut_lanes
+  -- Both go on behind the same group: the low-priority ones would else be dealt from wherever the last fresh one came.
+  v_fresh := leadhook.pick_leads(false, v_limit, p_now, p_user_id, p_tag, p_shut_user_ids, p_blocked_groups);
+  v_low_priority := leadhook.pick_leads(
+    true, least(p_low_priority_limit, v_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_tag, p_shut_user_ids, p_blocked_groups
   );
-  lead_ids := v_fresh.lead_ids || v_slow.lead_ids;
-  p_user_id := case when v_slow.lead_ids <> '{}' then v_slow.p_user_id else v_fresh.p_user_id end;
-  p_tag := case when v_slow.lead_ids <> '{}' then v_slow.p_tag else v_fresh.p_tag end;
+  lead_ids := v_fresh.lead_ids || v_low_priority.lead_ids;
+  p_user_id := case when v_low_priority.lead_ids <> '{}' then v_low_priority.p_user_id else v_fresh.p_user_id end;
+  p_tag := case when v_low_priority.lead_ids <> '{}' then v_low_priority.p_tag else v_fresh.p_tag end;
 end
 $$;
 
-CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) RETURNS json
+CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -197,16 +805,16 @@ declare
   v_tag text := p_cursor ->> 'tag';
   v_now timestamptz;
   v_keys json;
-  v_shut record;
-  v_gate text;
+  v_blocked record;
+  v_blocked_by text;
   v_chosen record;
   v_batch record;
-  v_touched boolean;
-  v_cut boolean;
+  v_changed boolean;
+  v_has_more boolean;
 begin
-  perform leadhook.drain(p_cause);
+  perform leadhook.apply_outbox(p_source);
   if cardinality(p_hints) > 0 then
-    perform leadhook.settle(p_hints, array_fill(clock_timestamp(), array[cardinality(p_hints)]), 'hint', 'hint');
+    perform leadhook.apply_changes(p_hints, array_fill(clock_timestamp(), array[cardinality(p_hints)]), 'hint', 'hint');
   end if;
   v_now := clock_timestamp();
   v_keys := (
@@ -218,16 +826,16 @@ begin
     perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
-    v_shut := leadhook.shut_gates(v_now);
+    v_blocked := leadhook.find_blocked(v_now);
     -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
-    v_gate := case
-      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_shut.everything
+    v_blocked_by := case
+      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_blocked.everything
     end;
-    if v_keys is not null and v_gate is null then
-      v_chosen := leadhook.choose_leads(p_limit, p_slow_limit, v_now, v_user_id, v_tag, p_price, v_shut.user_ids, v_shut.lanes);
+    if v_keys is not null and v_blocked_by is null then
+      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.check_leads(v_chosen.lead_ids, p_cause, v_now);
+      perform leadhook.check_leads(v_chosen.lead_ids, p_source, v_now);
       perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, v_now);
     end if;
   end if;
@@ -236,26 +844,26 @@ begin
     update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null
     where j.claim_token = p_token;
   end if;
-  v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_cause, p_bare);
+  v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
-  v_touched := leadhook.has_touches(v_now);
-  v_shut := leadhook.shut_gates(v_now);
-  v_cut := v_touched or v_keys is not null and v_gate is distinct from 'unpriced' and v_shut.everything is null and (
-    leadhook.first_due(false, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
-    or p_slow_limit > 0 and leadhook.first_due(true, v_now, v_shut.user_ids, v_shut.lanes) <= v_now
-    or (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s) <= v_now
+  v_changed := leadhook.has_changes(v_now);
+  v_blocked := leadhook.find_blocked(v_now);
+  v_has_more := v_changed or v_keys is not null and v_blocked_by is distinct from 'unpriced' and v_blocked.everything is null and (
+    leadhook.first_due(false, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
+    or p_low_priority_limit > 0 and leadhook.first_due(true, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
+    or (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s) <= v_now
   ) is true;
   return (
     select json_build_object(
       'busy', false,
-      'cut', v_cut,
+      'has_more', v_has_more,
       'leads', v_batch.leads,
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
-      'gate', coalesce(v_gate, v_shut.everything),
+      'blocked_by', coalesce(v_blocked_by, v_blocked.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
-      'next_due_ms', case when v_cut then 0 when v_gate = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'next_due_ms', case when v_has_more then 0 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
@@ -265,6 +873,29 @@ begin
   );
 end
 $$;
+
+CREATE FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  if to_regclass('net._http_response') is null then
+    return;
+  end if;
+  update leadhook.webhooks as r
+  set status_code = h.status_code,
+    error = left(coalesce(h.error_msg, case when h.timed_out then 'timed out' end), 500)
+  from net._http_response as h
+  where h.id = r.request_id and h.created >= r.sent_at - interval '1 minute'
+    and r.sent_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
+    and (h.status_code is not null or h.error_msg is not null or h.timed_out);
+exception when assert_failure or others then
+  raise log 'leadhook: the answers to webhooks can''t be read: % %', sqlstate, sqlerrm;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) IS 'Notes what became of each webhook, before pg_net forgets it.';
 
 CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
     LANGUAGE sql
@@ -319,13 +950,13 @@ begin
       'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 10000) as n)
     ),
     'oldest_ready_ms', (
-      select jsonb_object_agg(o.lane, coalesce(greatest(0, floor(extract(epoch from p_now - o.since) * 1000)), 0)::bigint)
+      select jsonb_object_agg(o.priority, coalesce(greatest(0, floor(extract(epoch from p_now - o.since) * 1000)), 0)::bigint)
       from (values
-        ('fresh', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and not j.slow and isfinite(j.available_at))),
-        ('slow', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and j.slow and isfinite(j.available_at)))
-      ) as o (lane, since)
+        ('normal', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and not j.low_priority and isfinite(j.available_at))),
+        ('low', (select min(j.available_at) from leadhook.jobs as j where j.state = 'ready' and j.low_priority and isfinite(j.available_at)))
+      ) as o (priority, since)
     ),
-    'touches', (select count(*) from (select from leadhook.touches as t limit 10000) as n),
+    'outbox', (select count(*) from (select from leadhook.outbox as t limit 10000) as n),
     'keys', v_keys
   );
 end
@@ -372,7 +1003,7 @@ begin
     ), '[]')
     from (select i.result, i.result ->> 'lead_id' as lead_id from jsonb_array_elements(p_results) as i (result)) as r
     join leadhook.jobs as j using (lead_id)
-    left join jsonb_to_recordset(leadhook.judge_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
+    left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
       using (lead_id)
     left join stored as s using (lead_id)
     left join lateral (
@@ -406,7 +1037,7 @@ begin
   return query
   select
     e.lead_id, e.user_id, e.tag, d.outcome, case when d.outcome = 'not_eligible' then m.missing end
-  from jsonb_to_recordset(leadhook.judge_each(p_lead_ids)) as e (
+  from jsonb_to_recordset(leadhook.check_each(p_lead_ids)) as e (
     lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, failed boolean
   )
   cross join lateral (
@@ -431,7 +1062,31 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) IS 'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where judging it fails) or unknown.';
+COMMENT ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) IS 'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where scoring it fails) or unknown.';
+
+CREATE FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  select jsonb_build_object(
+    'pauses', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'user_id', p.user_id, 'tag', p.tag, 'actor', p.actor, 'reason', p.reason, 'paused_at', p.paused_at
+      ) order by p.user_id nulls first, p.tag nulls first), '[]')
+      from leadhook.pauses as p
+      where p.user_id is null or p.user_id = describe_admission.p_user_id and (p.tag is null or p.tag = describe_admission.p_tag)
+    ),
+    'budgets', (
+      select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
+      from leadhook.budgets_left(describe_admission.p_now) as b
+      where b.user_id is null or b.user_id = describe_admission.p_user_id
+    )
+  )
+$$;
+
+COMMENT ON FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
 
 CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) RETURNS TABLE(leads json, prompts json, keys json)
     LANGUAGE plpgsql
@@ -441,7 +1096,7 @@ CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time 
     AS $$
 declare
   v_lead_ids text[];
-  v_lanes text[];
+  v_groups text[];
   v_leads text[];
   v_prompts text[];
   v_lead_bytes int[];
@@ -454,19 +1109,19 @@ begin
     where j.claim_token = p_token
   ),
   described as (
-    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as lane, d.lead::text as lead, d.prompts::text as prompts
+    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as group_key, d.lead::text as lead, d.prompts::text as prompts
     from leased as l
     cross join lateral leadhook.describe_leads(l.lead_ids, l.user_ids, l.tags) as d
     join unnest(l.lead_ids, l.user_ids, l.tags, l.fences) as i (lead_id, user_id, tag, fence) using (lead_id)
   )
   select
-    array_agg(d.lead_id), array_agg(d.lane), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead)),
+    array_agg(d.lead_id), array_agg(d.group_key), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead)),
     array_agg(octet_length(d.prompts))
-  into v_lead_ids, v_lanes, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
+  into v_lead_ids, v_groups, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
   from (select * from described as d order by d.fence) as d;
 
   -- What does not fit goes back as it came, and is the next claim's.
-  v_too_many := leadhook.find_excess_leads(v_lead_ids, v_lanes, v_lead_bytes, v_prompts_bytes);
+  v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
   if v_too_many <> '{}' then
     update leadhook.jobs as j
     set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
@@ -486,14 +1141,14 @@ begin
   return query
   with leased as materialized (
     select
-      j.lead_id, j.fence, j.run, j.attempts, j.slow, j.found_by, j.paid, j.reserved_usd,
+      j.lead_id, j.fence, j.run, j.attempts, j.low_priority, j.source, j.checkpoint, j.reserved_usd,
       coalesce(j.eligible_at, j.available_at) as eligible_at,
       dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
     from leadhook.jobs as j
     where j.claim_token = p_token
   ),
   claimed as (
-    select l.*, d.lead::json as lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_lane
+    select l.*, d.lead::json as lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_group
     from leased as l
     join unnest(v_lead_ids, v_leads, v_prompts) as d (lead_id, lead, prompts) using (lead_id)
   )
@@ -503,44 +1158,20 @@ begin
       'fence', c.fence,
       'run', c.run,
       'attempts', c.attempts,
-      'slow', c.slow,
-      'found_by', c.found_by,
+      'low_priority', c.low_priority,
+      'source', c.source,
       'eligible_at', c.eligible_at,
       'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
       'lead', c.lead,
       'prompts_ref', c.prompts_ref::text,
-      'paid', c.paid,
+      'checkpoint', c.checkpoint,
       'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
-    coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_lane), '{}'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_group), '{}'),
     case when count(*) > 0 then p_keys else '[]' end
   from claimed as c;
 end
 $$;
-
-CREATE FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS jsonb
-    LANGUAGE sql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-  select jsonb_build_object(
-    'pauses', (
-      select coalesce(jsonb_agg(jsonb_build_object(
-        'user_id', p.user_id, 'tag', p.tag, 'actor', p.actor, 'reason', p.reason, 'paused_at', p.paused_at
-      ) order by p.user_id nulls first, p.tag nulls first), '[]')
-      from leadhook.pauses as p
-      where p.user_id is null or p.user_id = describe_gates.p_user_id and (p.tag is null or p.tag = describe_gates.p_tag)
-    ),
-    'budgets', (
-      select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
-      from leadhook.budgets_left(describe_gates.p_now) as b
-      where b.user_id is null or b.user_id = describe_gates.p_user_id
-    )
-  )
-$$;
-
-COMMENT ON FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
 
 CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -550,7 +1181,7 @@ CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
     AS $$
   with attempts as materialized (
     select
-      t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.model, t.prompt_version, t.calls,
+      t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.source, t.replay_id, t.model, t.prompt_version, t.calls,
       t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
       t.first_call_ms, t.model_ms, t.finished_at
     from leadhook.attempts as t
@@ -558,11 +1189,11 @@ CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
     order by t.id desc
     limit 20
   ),
-  verdicts as (
+  results as (
     select
       v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags, v.model, v.prompt_version,
       v.input_version, v.written, v.created_at
-    from leadhook.verdicts as v
+    from leadhook.results as v
     where v.lead_id = describe_history.p_lead_id
     order by v.run desc
     limit 20
@@ -578,12 +1209,12 @@ CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
   )
   select jsonb_build_object(
     'attempts', (select coalesce(jsonb_agg(to_jsonb(a) - 'id' order by a.id desc), '[]') from attempts as a),
-    'verdicts', (select coalesce(jsonb_agg(to_jsonb(v) order by v.run desc), '[]') from verdicts as v),
+    'results', (select coalesce(jsonb_agg(to_jsonb(v) order by v.run desc), '[]') from results as v),
     'replays', (select coalesce(jsonb_agg(to_jsonb(r) order by r.id desc), '[]') from replays as r)
   )
 $$;
 
-COMMENT ON FUNCTION leadhook.describe_history(p_lead_id text) IS 'The last 20 attempts and verdicts of a lead, newest first, and the replays that it belongs to.';
+COMMENT ON FUNCTION leadhook.describe_history(p_lead_id text) IS 'The last 20 attempts and results of a lead, newest first, and the replays that it belongs to.';
 
 CREATE FUNCTION leadhook.describe_job(p_lead_id text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -592,9 +1223,9 @@ CREATE FUNCTION leadhook.describe_job(p_lead_id text) RETURNS jsonb
     SET enable_seqscan TO 'off'
     AS $$
   select jsonb_build_object(
-    'state', j.state, 'slow', j.slow, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
-    'lease_until', j.lease_until, 'available_at', j.available_at, 'eligible_at', j.eligible_at, 'found_by', j.found_by,
-    'replay_id', j.replay_id, 'replay_after', j.replay_after, 'paid', j.paid is not null, 'error_code', j.error_code,
+    'state', j.state, 'low_priority', j.low_priority, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
+    'lease_until', j.lease_until, 'available_at', j.available_at, 'eligible_at', j.eligible_at, 'source', j.source,
+    'replay_id', j.replay_id, 'replay_after', j.replay_after, 'checkpoint', j.checkpoint is not null, 'error_code', j.error_code,
     'reason', j.reason, 'finished_at', j.finished_at
   )
   from leadhook.jobs as j
@@ -674,12 +1305,12 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
     ) as d
     order by d.lead_id, d.scrapped desc, linkedin_url
   ),
-  lanes as (
+  groups as (
     select distinct i.user_id, i.tag from asked as i
   ),
   newest as materialized (
     select n.user_id, n.tag, d.prompts
-    from lanes as n
+    from groups as n
     cross join lateral (
       select jsonb_build_object(
         'wildnet_data', d.wildnet_data,
@@ -734,7 +1365,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) IS 'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
 
-CREATE FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_cause text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) RETURNS record
+CREATE FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -758,147 +1389,9 @@ begin
       if not leadhook.blames_the_lead(sqlstate) then
         raise;
       end if;
-      perform leadhook.set_aside_unreadable(p_token, p_cause);
+      perform leadhook.quarantine_unreadable(p_token, p_source);
       select d.leads, d.prompts, d.keys into leads, prompts, keys from leadhook.describe_claim(p_token, p_now, p_keys, p_price) as d;
   end;
-end
-$$;
-
-CREATE FUNCTION leadhook.drain(p_found_by text, p_budget interval DEFAULT '00:00:00.1'::interval) RETURNS integer
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET row_security TO 'off'
-    SET lock_timeout TO '2s'
-    AS $$
-declare
-  v_deadline timestamptz;
-  v_looked_at int;
-  v_slice int;
-begin
-  if not exists (select from leadhook.touches) then
-    return 0;
-  end if;
-  perform leadhook.lock_drain();
-  v_deadline := clock_timestamp() + p_budget;
-  v_looked_at := coalesce(leadhook.drain_walk(p_found_by), 0);
-  loop
-    v_slice := leadhook.drain_leads(p_found_by);
-    if v_slice is null and clock_timestamp() < v_deadline then
-      v_slice := leadhook.drain_walk(p_found_by);
-    end if;
-    exit when v_slice is null;
-    v_looked_at := v_looked_at + v_slice;
-    exit when clock_timestamp() >= v_deadline;
-  end loop;
-  return v_looked_at;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.drain(p_found_by text, p_budget interval) IS 'Folds touches into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
-
-CREATE FUNCTION leadhook.drain_leads(p_found_by text) RETURNS integer
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-declare
-  v_touches int;
-  v_lead_ids text[];
-  v_touched_at timestamptz[];
-begin
-  with smallest as (
-    select t.id, t.n
-    from leadhook.touches as t
-    where t.kind = 'leads' and (t.not_before is null or t.not_before <= clock_timestamp())
-    order by t.n, t.id
-    limit 500
-  ),
-  fitting as (
-    select s.id
-    from (
-      select s.id, sum(s.n) over by_size as total, row_number() over by_size as place
-      from smallest as s
-      window by_size as (order by s.n, s.id)
-    ) as s
-    where s.total <= 500 or s.place = 1
-  ),
-  taken as (
-    delete from leadhook.touches as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.touched_at
-  ),
-  named as (
-    select i.lead_id, max(t.touched_at) as touched_at
-    from taken as t
-    cross join lateral unnest(t.lead_ids) as i (lead_id)
-    where i.lead_id is not null
-    group by i.lead_id
-  )
-  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.touched_at), '{}')
-  into v_touches, v_lead_ids, v_touched_at
-  from named as n;
-
-  if v_touches = 0 then
-    return null;
-  end if;
-  perform leadhook.put_back(leadhook.settle(v_lead_ids, v_touched_at, p_found_by, 'change'), v_touched_at);
-  return cardinality(v_lead_ids);
-end
-$$;
-
-CREATE FUNCTION leadhook.drain_walk(p_found_by text) RETURNS integer
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_bitmapscan TO 'off'
-    SET enable_sort TO 'off'
-    AS $$
-declare
-  v_touch record;
-  v_lead_ids text[];
-  v_touched_at timestamptz[];
-begin
-  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at
-  into v_touch
-  from leadhook.touches as t
-  where t.kind <> 'leads'
-  order by t.id
-  limit 1;
-  if not found then
-    return null;
-  end if;
-
-  if v_touch.kind = 'prompts' then
-    v_lead_ids := array(
-      select j.lead_id
-      from leadhook.jobs as j
-      where j.state in ('waiting', 'held', 'dead')
-        and j.user_id = v_touch.user_id and j.tag = v_touch.tag and j.lead_id > v_touch.after_lead
-      order by j.lead_id
-      limit 500
-    );
-  else
-    v_lead_ids := array(
-      select j.lead_id from leadhook.jobs as j where j.lead_id > v_touch.after_lead order by j.lead_id limit 500
-    );
-  end if;
-
-  if cardinality(v_lead_ids) < 500 then
-    delete from leadhook.touches as t where t.id = v_touch.id;
-  else
-    update leadhook.touches as t set after_lead = v_lead_ids[500] where t.id = v_touch.id;
-  end if;
-  v_touched_at := array_fill(v_touch.touched_at, array[cardinality(v_lead_ids)]);
-  perform leadhook.put_back(
-    leadhook.settle(
-      v_lead_ids, v_touched_at, p_found_by,
-      case when v_touch.kind = 'everything' then 'check' when v_touch.prompts_inserted then 'wake_all' else 'wake' end
-    ),
-    v_touched_at
-  );
-  return cardinality(v_lead_ids);
 end
 $$;
 
@@ -917,14 +1410,14 @@ begin
       coalesce(e.cost_usd, j.reserved_usd) as cost,
       j.run,
       j.replay_id,
-      j.found_by,
+      j.source,
       j.eligible_at,
       j.leased_at,
-      coalesce(e.paid, j.paid) as bought,
+      coalesce(e.checkpoint, j.checkpoint) as bought,
       n.state,
       n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again
     from jsonb_to_recordset(p_endings) as e (
-      lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, paid jsonb,
+      lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
       key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
     )
     join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
@@ -940,12 +1433,12 @@ begin
   ),
   recorded as (
     insert into leadhook.attempts (
-      lead_id, run, fence, request_id, outcome, error_code, reason, worker, found_by, replay_id, model, prompt_version, key_fingerprint,
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint,
       calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
     )
     select
       e.lead_id, e.run, e.fence, e.request_id, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
-      e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.found_by, e.replay_id,
+      e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.source, e.replay_id,
       e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
       (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
       (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int,
@@ -970,7 +1463,7 @@ begin
       lease_until = null,
       deaths = 0,
       reserved_usd = null,
-      slow = e.again or (j.slow and e.state = 'ready'),
+      low_priority = e.again or (j.low_priority and e.state = 'ready'),
       run = j.run + e.again::int,
       attempts = case when e.again then 0 when e.outcome in ('retry', 'dead') then j.attempts + 1 else j.attempts end,
       available_at = case
@@ -978,10 +1471,10 @@ begin
         else p_now
       end,
       eligible_at = case when e.again then p_now else j.eligible_at end,
-      found_by = case when e.again then 'replay' else j.found_by end,
+      source = case when e.again then 'replay' else j.source end,
       replay_id = case when e.again then j.replay_after when e.state = 'ready' then j.replay_id end,
       replay_after = case when e.state = 'ready' then j.replay_after end,
-      paid = case when e.outcome <> 'saved' then e.bought end,
+      checkpoint = case when e.outcome <> 'saved' then e.bought end,
       error_code = case
         when e.again or e.outcome = 'saved' then null
         when e.outcome = 'retry' and e.state = 'dead' then 'attempts_exhausted'
@@ -1034,8 +1527,8 @@ CREATE FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) R
     SET jit TO 'off'
     AS $$
 begin
-  insert into leadhook.jobs (lead_id, state, found_by)
-  select i.lead_id, 'waiting', 'process' from unnest(p_answered) as i (lead_id) order by i.lead_id
+  insert into leadhook.jobs (lead_id, state, source)
+  select i.lead_id, 'waiting', 'on_demand' from unnest(p_answered) as i (lead_id) order by i.lead_id
   on conflict (lead_id) do nothing;
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
 end
@@ -1063,7 +1556,7 @@ begin
   ),
   expired as materialized (
     select
-      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.found_by, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
+      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.source, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
       j.replay_after is not null as runs_again
     from leadhook.jobs as j
     where j.state = 'leased' and j.lease_until <= p_now
@@ -1073,7 +1566,7 @@ begin
   ),
   blamed as materialized (
     select
-      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.found_by, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
+      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.source, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
       e.deaths + (w.suspect is null or w.suspect = e.fence)::int as deaths,
       case when e.called or w.claimed_at > e.leased_at then e.reserved_usd when e.reserved_usd is not null then 0 end as cost_usd
     from expired as e
@@ -1095,11 +1588,11 @@ begin
   ),
   noted as (
     insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at,
+      lead_id, run, fence, outcome, error_code, reason, worker, source, replay_id, cost_usd, wasted, eligible_at, leased_at,
       finished_at
     )
     select
-      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.found_by, t.replay_id, t.cost_usd,
+      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.source, t.replay_id, t.cost_usd,
       coalesce(t.cost_usd > 0, false), t.eligible_at, t.leased_at, p_now
     from told as t
   ),
@@ -1114,10 +1607,10 @@ begin
     deaths = case when t.is_last then 0 else t.deaths end,
     attempts = case when t.is_last and t.runs_again then 0 else j.attempts end,
     run = j.run + (t.is_last and t.runs_again)::int,
-    slow = j.slow or t.is_last and t.runs_again,
+    low_priority = j.low_priority or t.is_last and t.runs_again,
     replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
     replay_after = case when t.is_last then null else j.replay_after end,
-    found_by = case when t.is_last and t.runs_again then 'replay' else j.found_by end,
+    source = case when t.is_last and t.runs_again then 'replay' else j.source end,
     eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
     error_code = t.error_code,
     reason = t.reason,
@@ -1146,7 +1639,38 @@ $$;
 
 COMMENT ON FUNCTION leadhook.find_answered(p_lead_ids text[]) IS 'Those of these leads that have a row in llm_response.';
 
-CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_lead_bytes integer[], p_prompts_bytes integer[]) RETURNS text[]
+CREATE FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT groups text[], OUT budget_spent boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  user_ids := '{}';
+  groups := '{}';
+  budget_spent := false;
+  if exists (select from leadhook.pauses) then
+    select
+      case when bool_or(p.user_id is null) then 'paused' end,
+      coalesce(array_agg(p.user_id) filter (where p.user_id is not null and p.tag is null), '{}'),
+      coalesce(array_agg(p.user_id::text || ' ' || p.tag) filter (where p.tag is not null), '{}')
+    into everything, user_ids, groups
+    from leadhook.pauses as p;
+  end if;
+  if exists (select from leadhook.budgets) then
+    select
+      coalesce(everything, case when bool_or(b.user_id is null) then 'spent' end),
+      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null), '{}'),
+      count(*) > 0
+    into everything, user_ids, budget_spent
+    from leadhook.budgets_left(p_now) as b
+    where b.left_usd <= 0 or b.left_usd < b.needed_usd;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT groups text[], OUT budget_spent boolean) IS 'What a claim may not hand out: everything (why: paused or spent; null: not everything), users, and groups spelt "user_id tag". budget_spent: some of it only until the next day in UTC.';
+
+CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) RETURNS text[]
     LANGUAGE sql STABLE
     SET search_path TO ''
     AS $$
@@ -1154,15 +1678,15 @@ CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_
   from (
     select d.lead_id, d.place, sum(d.bytes) over (order by d.place) as bytes
     from (
-      select l.lead_id, l.place, l.lead_bytes + case when row_number() over (partition by l.lane order by l.place) = 1 then l.prompts_bytes else 0 end as bytes
-      from unnest(find_excess_leads.p_lead_ids, find_excess_leads.p_lanes, find_excess_leads.p_lead_bytes, find_excess_leads.p_prompts_bytes)
-        with ordinality as l (lead_id, lane, lead_bytes, prompts_bytes, place)
+      select l.lead_id, l.place, l.lead_bytes + case when row_number() over (partition by l.group_key order by l.place) = 1 then l.prompts_bytes else 0 end as bytes
+      from unnest(find_excess_leads.p_lead_ids, find_excess_leads.p_groups, find_excess_leads.p_lead_bytes, find_excess_leads.p_prompts_bytes)
+        with ordinality as l (lead_id, group_key, lead_bytes, prompts_bytes, place)
     ) as d
   ) as s
   where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
 $$;
 
-CREATE FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
+CREATE FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -1188,45 +1712,45 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) IS 'Those of these lanes that have a prompts row, or with p_since one that is not older.';
+COMMENT ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) IS 'Those of these groups that have a prompts row, or with p_since one that is not older.';
 
-CREATE FUNCTION leadhook.find_rings(p_at timestamp with time zone, p_xact xid8) RETURNS jsonb
+CREATE FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
   with near as materialized (
-    select r.id, r.request_id, r.cause, r.leads, r.rung_at, r.status_code, r.error
-    from leadhook.rings as r
+    select r.id, r.request_id, r.reason, r.leads, r.sent_at, r.status_code, r.error
+    from leadhook.webhooks as r
     where case
-      when find_rings.p_xact is not null then r.xact = find_rings.p_xact
-      else r.rung_at > find_rings.p_at - interval '5 s'
-    end and r.rung_at between find_rings.p_at - interval '1 hour' and find_rings.p_at + interval '5 s'
-    order by abs(extract(epoch from r.rung_at - find_rings.p_at)), r.id
+      when find_webhooks.p_xact is not null then r.xact = find_webhooks.p_xact
+      else r.sent_at > find_webhooks.p_at - interval '5 s'
+    end and r.sent_at between find_webhooks.p_at - interval '1 hour' and find_webhooks.p_at + interval '5 s'
+    order by abs(extract(epoch from r.sent_at - find_webhooks.p_at)), r.id
     limit 5
   )
   select coalesce(jsonb_agg(
     jsonb_build_object(
-      'cause', n.cause,
+      'reason', n.reason,
       'leads', n.leads,
-      'rung_at', n.rung_at,
+      'sent_at', n.sent_at,
       'sent', n.request_id is not null,
       'status_code', coalesce(n.status_code, h.status_code),
       'error', coalesce(n.error, h.error),
       'timed_out', coalesce(h.timed_out, n.error = 'timed out', false),
       'queued', coalesce(h.queued, false)
     )
-    order by abs(extract(epoch from n.rung_at - find_rings.p_at)), n.id
+    order by abs(extract(epoch from n.sent_at - find_webhooks.p_at)), n.id
   ), '[]')
   from near as n
-  left join leadhook.ring_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
-    on h.request_id = n.request_id and (h.queued or h.created > n.rung_at - interval '1 minute')
+  left join leadhook.webhook_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
+    on h.request_id = n.request_id and (h.queued or h.created > n.sent_at - interval '1 minute')
 $$;
 
-COMMENT ON FUNCTION leadhook.find_rings(p_at timestamp with time zone, p_xact xid8) IS 'Up to five rings of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
+COMMENT ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) IS 'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
 
-CREATE FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_shut_lanes text[]) RETURNS timestamp with time zone
+CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -1236,39 +1760,39 @@ CREATE FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zon
     AS $$
 declare
   v_first timestamptz;
-  v_lane record;
+  v_group record;
 begin
-  if p_shut_user_ids = '{}' and p_shut_lanes = '{}' then
-    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow order by j.available_at limit 1);
+  if p_shut_user_ids = '{}' and p_blocked_groups = '{}' then
+    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority order by j.available_at limit 1);
   end if;
   v_first := (
     select f.available_at
     from (
       select j.available_at, j.user_id, j.tag
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
       order by j.available_at
       limit 20
     ) as f
-    where f.user_id <> all (p_shut_user_ids) and f.user_id::text || ' ' || f.tag <> all (p_shut_lanes)
+    where f.user_id <> all (p_shut_user_ids) and f.user_id::text || ' ' || f.tag <> all (p_blocked_groups)
     order by f.available_at
     limit 1
   );
   if v_first is not null then
     return v_first;
   end if;
-  v_lane := leadhook.next_open_lane(p_slow, null, null, p_shut_user_ids, p_shut_lanes);
+  v_group := leadhook.next_open_group(p_low_priority, null, null, p_shut_user_ids, p_blocked_groups);
   for v_visit in 1..5000 loop
-    exit when v_lane.p_user_id is null;
-    v_first := least(v_first, v_lane.available_at);
+    exit when v_group.p_user_id is null;
+    v_first := least(v_first, v_group.available_at);
     exit when v_first <= p_now;
-    v_lane := leadhook.next_open_lane(p_slow, v_lane.p_user_id, v_lane.p_tag, p_shut_user_ids, p_shut_lanes);
+    v_group := leadhook.next_open_group(p_low_priority, v_group.p_user_id, v_group.p_tag, p_shut_user_ids, p_blocked_groups);
   end loop;
   return v_first;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_shut_lanes text[]) IS 'When the first ready lead is due that is neither of these users nor of these lanes, as leadhook.shut_gates names them.';
+COMMENT ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) IS 'When the first ready lead is due that is neither of these users nor of these groups, as leadhook.find_blocked names them.';
 
 CREATE FUNCTION leadhook.forget_leads(p_lead_ids text[]) RETURNS integer
     LANGUAGE sql
@@ -1276,7 +1800,7 @@ CREATE FUNCTION leadhook.forget_leads(p_lead_ids text[]) RETURNS integer
     SET jit TO 'off'
     AS $$
   with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
-  verdicts as (delete from leadhook.verdicts as v where v.lead_id = any (forget_leads.p_lead_ids)),
+  results as (delete from leadhook.results as v where v.lead_id = any (forget_leads.p_lead_ids)),
   replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
   jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
   booked as materialized (
@@ -1292,68 +1816,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) IS 'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work counts as wasted.';
 
-CREATE FUNCTION leadhook.gate_states() RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-begin
-  return jsonb_build_object(
-    'pauses', (
-      select coalesce(jsonb_agg(to_jsonb(p)), '[]')
-      from (
-        select a.user_id, a.tag, a.actor, a.reason, a.paused_at from leadhook.pauses as a order by a.user_id nulls first, a.tag nulls first limit 20
-      ) as p
-    ),
-    'budgets', (
-      select coalesce(jsonb_agg(to_jsonb(b)), '[]')
-      from (
-        select
-          l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
-          l.daily_usd = 0 or coalesce(l.needed_usd > l.daily_usd, false) as too_small
-        from leadhook.budgets_left(clock_timestamp()) as l
-        order by l.user_id nulls first
-        limit 20
-      ) as b
-    ),
-    'spend', (
-      select jsonb_build_object(
-        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
-        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
-      )
-      from leadhook.spend as s
-      where s.day = (now() at time zone 'UTC')::date
-    )
-  );
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.gate_states() IS 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
-
-CREATE FUNCTION leadhook.harvest_rings(p_now timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-begin
-  if to_regclass('net._http_response') is null then
-    return;
-  end if;
-  update leadhook.rings as r
-  set status_code = h.status_code,
-    error = left(coalesce(h.error_msg, case when h.timed_out then 'timed out' end), 500)
-  from net._http_response as h
-  where h.id = r.request_id and h.created >= r.rung_at - interval '1 minute'
-    and r.rung_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
-    and (h.status_code is not null or h.error_msg is not null or h.timed_out);
-exception when assert_failure or others then
-  raise log 'leadhook: the answers to rings can''t be read: % %', sqlstate, sqlerrm;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.harvest_rings(p_now timestamp with time zone) IS 'Notes what became of each ring, before pg_net forgets it.';
-
-CREATE FUNCTION leadhook.has_touches(p_now timestamp with time zone) RETURNS boolean
+CREATE FUNCTION leadhook.has_changes(p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -1362,10 +1825,10 @@ CREATE FUNCTION leadhook.has_touches(p_now timestamp with time zone) RETURNS boo
     SET enable_sort TO 'off'
     AS $$
 begin
-  -- Ordered, so that it goes by the index: the table's first pages may hold nothing but what was drained.
+  -- Ordered, so that it goes by the index: the table's first pages may hold nothing but what was applied.
   return exists (
     select from (
-      select from leadhook.touches as t where t.not_before is null or t.not_before <= p_now order by t.id limit 1
+      select from leadhook.outbox as t where t.not_before is null or t.not_before <= p_now order by t.id limit 1
     ) as t
   );
 end
@@ -1394,7 +1857,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked.';
 
-CREATE FUNCTION leadhook.held_lanes(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
+CREATE FUNCTION leadhook.held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -1415,7 +1878,7 @@ begin
     from public.lead_details as d
     where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
   ),
-  lanes as materialized (
+  groups as materialized (
     select
       j.user_id, j.tag,
       count(*) as held,
@@ -1428,19 +1891,19 @@ begin
   ),
   asked as (
     select l.user_id, l.tag, max(p.created_at) as asked_at
-    from lanes as l
+    from groups as l
     left join public.prompts as p on p.user_id = l.user_id and p.tag = l.tag
     group by l.user_id, l.tag
   )
   select l.user_id, l.tag, a.asked_at, l.held, l.answered, l.sent
-  from lanes as l
+  from groups as l
   join asked as a on a.user_id = l.user_id and a.tag = l.tag
   where p_since is null or a.asked_at >= p_since
   order by a.asked_at desc nulls last, l.user_id, l.tag;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) IS 'The users and tags with held leads, those with the newest prompts row first: how many are held, how many of them have an answer already, and how many were marked as sent by something else since. p_since: only those whose newest prompts row is not older.';
+COMMENT ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) IS 'The users and tags with held leads, those with the newest prompts row first: how many are held, how many of them have an answer already, and how many were marked as sent by something else since. p_since: only those whose newest prompts row is not older.';
 
 CREATE FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) RETURNS TABLE(leads bigint, score_chars bigint, message_chars bigint)
     LANGUAGE sql STABLE
@@ -1511,207 +1974,22 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.judge_each(p_lead_ids text[]) RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    AS $$
-declare
-  v_middle int := cardinality(p_lead_ids) / 2;
-begin
-  begin
-    return (select coalesce(jsonb_agg(to_jsonb(e)), '[]') from leadhook.judge_eligibility(p_lead_ids) as e);
-  exception when others then
-    if not leadhook.blames_the_lead(sqlstate) then
-      raise;
-    end if;
-  end;
-  if v_middle = 0 then
-    return jsonb_build_array(jsonb_build_object('lead_id', p_lead_ids[1], 'failed', true));
-  end if;
-  return leadhook.judge_each(p_lead_ids[:v_middle]) || leadhook.judge_each(p_lead_ids[v_middle + 1:]);
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.judge_each(p_lead_ids text[]) IS 'judge_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are judged.';
-
-CREATE FUNCTION leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_result jsonb;
-  v_judged jsonb := '[]';
-begin
-  for v_result in select r.result from jsonb_array_elements(p_results) as r (result) loop
-    begin
-      v_judged := v_judged || leadhook.judge_results(jsonb_build_array(v_result), p_leases, p_busy);
-    exception when others then
-      if not leadhook.blames_the_lead(sqlstate) then
-        raise;
-      end if;
-      v_judged := v_judged || (v_result || jsonb_build_object(
-        'outcome', 'refused',
-        'error_code', 'evaluation_failed',
-        'reason', left(sqlerrm, 500),
-        'note', 'SQLSTATE ' || sqlstate,
-        'ends', v_result ->> 'lead_id' <> all (p_busy)
-      ));
-    end;
-  end loop;
-  return v_judged;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'As judge_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
-
-CREATE FUNCTION leadhook.judge_eligibility(lead_ids text[]) RETURNS TABLE(lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, unsent boolean, has_prompts boolean, eligible boolean)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET plan_cache_mode TO 'force_custom_plan'
-    SET enable_seqscan TO 'on'
-    SET enable_nestloop TO 'off'
-    SET seq_page_cost TO '100'
-    SET row_security TO 'off'
-    AS $$
-#variable_conflict use_column
-begin
-  return query
-  with asked as (
-    select distinct i.lead_id from unnest(judge_eligibility.lead_ids) as i (lead_id) where i.lead_id is not null
-  ),
-  details as (
-    select d.lead_id, bool_or(d.sent_to_llm is not true) as unsent
-    from public.lead_details as d
-    where d.lead_id = any (judge_eligibility.lead_ids)
-    group by d.lead_id
-  ),
-  leads as materialized (
-    select a.lead_id, (a.user_id)::uuid as user_id, (a.tag)::text as tag, a.scrapped is true as scrapped
-    from public.all_leads as a
-    where a.lead_id = any (judge_eligibility.lead_ids)
-  ),
-  lanes as materialized (
-    select distinct l.user_id, l.tag from leads as l where l.user_id is not null and l.tag is not null
-  ),
-  prompted as materialized (
-    select p.user_id, p.tag
-    from leadhook.find_prompted_lanes(array(select l.user_id from lanes as l), array(select l.tag from lanes as l)) as p
-  ),
-  -- Of several rows: an eligible one, then the first by user and tag. Rows that are equal so far differ in scrapped alone.
-  chosen as (
-    select distinct on (l.lead_id) l.lead_id, l.user_id, l.tag, l.scrapped, p.tag is not null as has_prompts
-    from leads as l
-    left join prompted as p on p.user_id = l.user_id and p.tag = l.tag
-    order by l.lead_id, (l.scrapped and p.tag is not null) desc, l.user_id, l.tag, l.scrapped desc
-  )
-  select
-    i.lead_id,
-    c.lead_id is not null,
-    c.user_id,
-    c.tag,
-    coalesce(c.scrapped, false),
-    d.lead_id is not null,
-    coalesce(d.unsent, false),
-    coalesce(c.has_prompts, false),
-    coalesce(c.scrapped and c.has_prompts and d.unsent, false)
-  from asked as i
-  left join chosen as c using (lead_id)
-  left join details as d using (lead_id);
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.judge_eligibility(lead_ids text[]) IS 'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
-
-CREATE FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-declare
-  v_lead_ids text[] := array(
-    select l.lead_id
-    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text)
-    join jsonb_to_recordset(p_results) as r (lead_id text, fence bigint) using (lead_id, fence)
-    where l.standing = 'locked'
-  );
-begin
-  return (
-    with decided as materialized (
-      select
-        r.result, l.lead_id, l.fence, j.tag as judged_tag, e.user_id, e.tag,
-        case
-          when l.standing in ('gone', 'busy') then l.standing
-          when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
-          when l.lead_id = any (p_busy) then 'busy'
-          when not (e.known and e.has_details) then 'gone'
-          when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
-          when r.result #>> '{refusal,reason}' is not null then 'refused'
-          else 'saved'
-        end as outcome,
-        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
-          case when not e.scrapped then 'not scrapped' end,
-          case when not e.has_prompts then 'no prompts' end,
-          case when not e.unsent and j.replay_id is null then 'already sent' end
-        ), '') end as reason,
-        l.standing = 'locked' and l.lead_id <> all (p_busy) as ends
-      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text, outcome text, reason text)
-      join (
-        select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
-        from jsonb_array_elements(p_results) as i (result)
-      ) as r using (lead_id, fence)
-      left join leadhook.judge_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
-      left join leadhook.jobs as j on j.lead_id = l.lead_id
-    ),
-    named as materialized (
-      select n.lead_id, n.name, n.linkedin_url, n.location
-      from (
-        select array_agg(d.lead_id) as lead_ids, array_agg(d.user_id) as user_ids, array_agg(d.tag) as tags
-        from decided as d
-        where d.ends and d.outcome = 'saved'
-      ) as w
-      cross join lateral leadhook.name_leads(w.lead_ids, w.user_ids, w.tags) as n
-    )
-    select coalesce(jsonb_agg(d.result || jsonb_build_object(
-      'outcome', d.outcome,
-      'reason', d.reason,
-      'ends', d.ends,
-      'tag', d.judged_tag,
-      'name', n.name,
-      'linkedin_url', n.linkedin_url,
-      'location', n.location
-    ) || case
-      -- The service has found out, over several calls, which one can't be written: it is not tried again.
-      when d.ends and d.outcome = 'refused' then jsonb_build_object(
-        'error_code', 'refused', 'reason', left(d.result #>> '{refusal,reason}', 500),
-        'note', concat_ws(' ', 'SQLSTATE', d.result #>> '{refusal,code}')
-      )
-      else '{}'
-    end), '[]')
-    from decided as d
-    left join named as n using (lead_id)
-  );
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'The results with what becomes of each, judged after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was judged by.';
-
-CREATE FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) RETURNS void
+CREATE FUNCTION leadhook.keep_results(p_results jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
 begin
-  insert into leadhook.verdicts (
+  insert into leadhook.results (
     lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, model, prompt_version, input_version,
     written, created_at
   )
   select
-    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.paid #> '{score,matched}'),
-    leadhook.text_items(r.paid #> '{score,missed}'), leadhook.text_items(r.paid #> '{score,flags}'), r.subject, r.message,
-    r.paid ->> 'model', r.paid ->> 'prompt_version', r.paid ->> 'input_version', r.outcome = 'saved', p_now
+    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.checkpoint #> '{score,matched}'),
+    leadhook.text_items(r.checkpoint #> '{score,missed}'), leadhook.text_items(r.checkpoint #> '{score,flags}'), r.subject, r.message,
+    r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome = 'saved', p_now
   from jsonb_to_recordset(p_results) as r (
-    lead_id text, fence bigint, outcome text, paid jsonb, score int, response text, should_contact int, subject text, message text
+    lead_id text, fence bigint, outcome text, checkpoint jsonb, score int, response text, should_contact int, subject text, message text
   )
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
   on conflict (lead_id, run) do update
@@ -1721,7 +1999,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) IS 'Keeps the answer of each run, written to the application or not.';
+COMMENT ON FUNCTION leadhook.keep_results(p_results jsonb, p_now timestamp with time zone) IS 'Keeps the answer of each run, written to the application or not.';
 
 CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -1842,17 +2120,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.lock_claims() IS 'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
 
-CREATE FUNCTION leadhook.lock_drain() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-begin
-  perform pg_catalog.pg_advisory_xact_lock(727201, 2);
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.lock_drain() IS 'Waits until no other transaction judges which leads are eligible, and keeps others waiting until this one ends.';
-
 CREATE FUNCTION leadhook.lock_leases(p_items jsonb) RETURNS TABLE(lead_id text, fence bigint, standing text, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1910,6 +2177,17 @@ $$;
 
 COMMENT ON FUNCTION leadhook.lock_leases(p_items jsonb) IS 'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (somebody has the row), past (ended; outcome says how, null: taken by another claim), gone (no job).';
 
+CREATE FUNCTION leadhook.lock_outbox() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(727201, 2);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.lock_outbox() IS 'Waits until no other transaction checks which leads are eligible, and keeps others waiting until this one ends.';
+
 CREATE FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -1942,7 +2220,7 @@ begin
     ) as s
     left join lateral (
       select v.score, v.prompt_version
-      from leadhook.verdicts as v
+      from leadhook.results as v
       where v.lead_id = s.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version) is not null
       order by v.run desc
       limit 1
@@ -2048,20 +2326,20 @@ CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) RETURNS int
     SET enable_sort TO 'off'
     AS $$
 declare
-  v_shut record;
+  v_blocked record;
   v_next timestamptz;
 begin
-  if leadhook.has_touches(p_now) then
+  if leadhook.has_changes(p_now) then
     return 0;
   end if;
-  v_shut := leadhook.shut_gates(p_now);
-  if v_shut.everything is null then
+  v_blocked := leadhook.find_blocked(p_now);
+  if v_blocked.everything is null then
     v_next := least(
-      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes), leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
-      (select s.available_at from leadhook.next_suspect(v_shut.user_ids, v_shut.lanes) as s)
+      leadhook.first_due(false, p_now, v_blocked.user_ids, v_blocked.groups), leadhook.first_due(true, p_now, v_blocked.user_ids, v_blocked.groups),
+      (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s)
     );
   end if;
-  if v_shut.budget_spent and v_shut.everything is distinct from 'paused'
+  if v_blocked.budget_spent and v_blocked.everything is distinct from 'paused'
     and (leadhook.first_due(false, p_now, '{}', '{}') is not null or leadhook.first_due(true, p_now, '{}', '{}') is not null) then
     v_next := least(v_next, leadhook.next_day(p_now));
   end if;
@@ -2078,7 +2356,7 @@ begin
       )
     );
   end if;
-  v_next := least(v_next, (select t.not_before from leadhook.touches as t order by t.id limit 1));
+  v_next := least(v_next, (select t.not_before from leadhook.outbox as t order by t.id limit 1));
   if v_next is null then
     return null;
   end if;
@@ -2086,20 +2364,20 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) IS 'Milliseconds until a claim could hand something out: 0 when touches are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC.';
+COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) IS 'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC.';
 
 CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 declare
-  v_cut text;
+  v_has_more text;
 begin
   select m.lead_ids, m.last_lead into lead_ids, last_lead from leadhook.match_leads(p_filter, p_after_lead) as m;
   if cardinality(lead_ids) <= p_most is not false then
     return;
   end if;
-  v_cut := (
+  v_has_more := (
     select d.lead_id
     from leadhook.decide_replay(lead_ids, false) as d
     where d.outcome in ('queued', 'queued_after')
@@ -2107,16 +2385,16 @@ begin
     offset p_most - 1
     limit 1
   );
-  if v_cut is not null then
-    lead_ids := lead_ids[:array_position(lead_ids, v_cut)];
-    last_lead := v_cut;
+  if v_has_more is not null then
+    lead_ids := lead_ids[:array_position(lead_ids, v_has_more)];
+    last_lead := v_has_more;
   end if;
 end
 $$;
 
 COMMENT ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) IS 'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
 
-CREATE FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) RETURNS record
+CREATE FUNCTION leadhook.next_open_group(p_low_priority boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT available_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -2128,25 +2406,25 @@ begin
     if p_user_id is null then
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
       order by j.user_id, j.tag, j.available_at
       limit 1;
     elsif v_whole_user then
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id > p_user_id
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id > p_user_id
       order by j.user_id, j.tag, j.available_at
       limit 1;
     else
       select j.user_id, j.tag, j.available_at into v_next
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and (j.user_id, j.tag) > (p_user_id, p_tag)
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and (j.user_id, j.tag) > (p_user_id, p_tag)
       order by j.user_id, j.tag, j.available_at
       limit 1;
     end if;
     exit when not found;
     v_whole_user := v_next.user_id = any (p_shut_user_ids);
-    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_shut_lanes) then
+    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_blocked_groups) then
       available_at := v_next.available_at;
       p_user_id := v_next.user_id;
       p_tag := v_next.tag;
@@ -2160,7 +2438,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
+CREATE FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2177,13 +2455,13 @@ begin
   select j.lead_id, j.available_at into lead_id, available_at
   from leadhook.jobs as j
   where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
-    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_shut_lanes)
+    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_blocked_groups)
   order by j.deaths, j.available_at, j.lead_id
   limit 1;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
+COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
 
 CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -2199,20 +2477,20 @@ begin
       r.*, j.lead_id is not null as has_job, coalesce(j.user_id, e.user_id) as user_id,
       p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0) as began_at
     from jsonb_to_recordset(p_results) as r (
-      lead_id text, request_id uuid, age_ms bigint, outcome text, error_code text, reason text, paid jsonb, key_fingerprint text, usage jsonb,
+      lead_id text, request_id uuid, age_ms bigint, outcome text, error_code text, reason text, checkpoint jsonb, key_fingerprint text, usage jsonb,
       cost_usd numeric, timing jsonb
     )
     left join leadhook.jobs as j on j.lead_id = r.lead_id
-    left join jsonb_to_recordset(leadhook.judge_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
+    left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
     where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
   ),
   noted as (
     insert into leadhook.attempts (
-      lead_id, run, fence, request_id, outcome, error_code, reason, worker, found_by, key_fingerprint, calls, input_tokens, cached_tokens,
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, key_fingerprint, calls, input_tokens, cached_tokens,
       output_tokens, thinking_tokens, cost_usd, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
     )
     select
-      f.lead_id, 0, nextval('leadhook.fences'), f.request_id, f.outcome, f.error_code, left(f.reason, 500), p_worker, 'process',
+      f.lead_id, 0, nextval('leadhook.fences'), f.request_id, f.outcome, f.error_code, left(f.reason, 500), p_worker, 'on_demand',
       f.key_fingerprint, (f.usage ->> 'calls')::int, (f.usage ->> 'input_tokens')::int, (f.usage ->> 'cached_tokens')::int,
       (f.usage ->> 'output_tokens')::int, (f.usage ->> 'thinking_tokens')::int, f.cost_usd, f.began_at, f.began_at,
       (f.timing ->> 'first_call_ms')::int, (f.timing ->> 'key_wait_ms')::int, (f.timing ->> 'model_ms')::int, p_now
@@ -2221,9 +2499,9 @@ begin
   ),
   kept as (
     update leadhook.jobs as j
-    set paid = f.paid
+    set checkpoint = f.checkpoint
     from failed as f
-    where j.lead_id = f.lead_id and j.state <> 'leased' and j.paid is null and f.paid is not null
+    where j.lead_id = f.lead_id and j.state <> 'leased' and j.checkpoint is null and f.checkpoint is not null
   )
   select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'usd', f.cost_usd, 'wasted', false))
   into v_spent
@@ -2237,6 +2515,132 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) IS 'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for the next lease, which checks that it was bought with the same prompts.';
+
+CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '500ms'
+    SET jit TO 'off'
+    AS $$
+declare
+  v_lead_ids text[];
+begin
+  if current_setting('leadhook.internal', true) = 'on' then
+    return null;
+  end if;
+  if tg_op = 'TRUNCATE' then
+    perform leadhook.append_everything();
+    perform leadhook.send_webhook(tg_op, null, tg_table_name);
+    return null;
+  end if;
+
+  begin
+    if tg_op = 'INSERT' then
+      select array_agg(c.lead_id) into v_lead_ids
+      from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
+    elsif tg_op = 'DELETE' then
+      select array_agg(c.lead_id) into v_lead_ids
+      from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
+    elsif tg_table_name = 'all_leads' then
+      -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
+      select array_agg(distinct c.lead_id) into v_lead_ids
+      from (
+        select r.lead_id::text
+        from (
+          select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
+          union all
+          select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
+        ) as r (lead_id, user_id, tag, scrapped, side)
+        where r.lead_id is not null
+        group by r.lead_id, r.user_id, r.tag, r.scrapped
+        having sum(r.side) <> 0
+      ) as c (lead_id);
+    else
+      select array_agg(c.lead_id) into v_lead_ids
+      from (
+        select r.lead_id::text
+        from (
+          select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
+          union all
+          select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
+        ) as r (lead_id, unsent, side)
+        where r.lead_id is not null
+        group by r.lead_id
+        having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
+      ) as c (lead_id);
+    end if;
+    if v_lead_ids is null then
+      return null;
+    end if;
+    perform leadhook.append_to_outbox(v_lead_ids);
+  exception when assert_failure or others then
+    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
+    begin
+      v_lead_ids := null;
+      if tg_op = 'UPDATE' then
+        select array_agg(c.lead_id) into v_lead_ids
+        from (
+          select n.lead_id::text from new_rows as n where n.lead_id is not null
+          union
+          select o.lead_id::text from old_rows as o where o.lead_id is not null
+        ) as c (lead_id);
+        perform leadhook.append_to_outbox(v_lead_ids);
+      else
+        perform leadhook.append_everything();
+      end if;
+    exception when assert_failure or others then
+      perform leadhook.append_everything();
+    end;
+  end;
+
+  perform leadhook.send_webhook(tg_op, cardinality(v_lead_ids), tg_table_name, v_lead_ids[1:20]);
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_lead_changes() IS 'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and sends a webhook. Reads no table.';
+
+CREATE FUNCTION leadhook.note_prompts_changes() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '500ms'
+    SET jit TO 'off'
+    AS $$
+begin
+  if current_setting('leadhook.internal', true) = 'on' then
+    return null;
+  end if;
+  begin
+    if tg_op = 'INSERT' then
+      insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
+      select distinct 'prompts', 0, n.user_id, n.tag, true
+      from new_rows as n
+      where n.user_id is not null and n.tag is not null;
+    else
+      insert into leadhook.outbox (kind, n, user_id, tag)
+      select distinct 'prompts', 0, r.user_id, r.tag
+      from (
+        select n.user_id, n.tag, n::text, 1 from new_rows as n
+        union all
+        select o.user_id, o.tag, o::text, -1 from old_rows as o
+      ) as r (user_id, tag, row_text, side)
+      where r.user_id is not null and r.tag is not null
+      group by r.user_id, r.tag, r.row_text
+      having sum(r.side) > 0;
+    end if;
+    if not found then
+      return null;
+    end if;
+  exception when assert_failure or others then
+    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all leads are to be looked at: ' || sqlerrm);
+    perform leadhook.append_everything();
+  end;
+  perform leadhook.send_webhook(tg_op, null, tg_table_name);
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_prompts_changes() IS 'After a statement on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table.';
 
 CREATE FUNCTION leadhook.note_worker(p_worker text, p_what text) RETURNS void
     LANGUAGE plpgsql
@@ -2317,38 +2721,38 @@ $$;
 
 COMMENT ON FUNCTION leadhook.parked_keys() IS 'The first 20 keys that may not be used, by fingerprint: until when (null: until its row changes) and why.';
 
-CREATE FUNCTION leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text) RETURNS jsonb
+CREATE FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
   with oldest as materialized (
-    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.touched_at, t.not_before, t.xact
-    from leadhook.touches as t
+    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at, t.not_before, t.xact
+    from leadhook.outbox as t
     order by t.id
     limit 20000
   ),
   concerned as (
-    select o.kind, o.prompts_inserted, min(o.touched_at) as touched_at,
-      bool_and(o.not_before is not null) as put_back, (array_agg(o.xact order by o.touched_at))[1] as xact
+    select o.kind, o.prompts_inserted, min(o.changed_at) as changed_at,
+      bool_and(o.not_before is not null) as return_to_outbox, (array_agg(o.xact order by o.changed_at))[1] as xact
     from oldest as o
     where case o.kind
-      when 'leads' then pending_touches.p_lead_id = any (o.lead_ids)
-      when 'prompts' then o.user_id = pending_touches.p_user_id and o.tag = pending_touches.p_tag and o.after_lead < pending_touches.p_lead_id
-      else o.after_lead < pending_touches.p_lead_id
+      when 'leads' then pending_changes.p_lead_id = any (o.lead_ids)
+      when 'prompts' then o.user_id = pending_changes.p_user_id and o.tag = pending_changes.p_tag and o.after_lead < pending_changes.p_lead_id
+      else o.after_lead < pending_changes.p_lead_id
     end
     group by o.kind, o.prompts_inserted
   )
   select jsonb_build_object(
     'total', (select count(*) from (select from oldest as o limit 1000) as n),
-    'of_lead', (select coalesce(jsonb_agg(to_jsonb(c) order by c.touched_at), '[]') from concerned as c)
+    'of_lead', (select coalesce(jsonb_agg(to_jsonb(c) order by c.changed_at), '[]') from concerned as c)
   )
 $$;
 
-COMMENT ON FUNCTION leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text) IS 'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
+COMMENT ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) IS 'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
 
-CREATE FUNCTION leadhook.pick_leads(p_slow boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) RETURNS record
+CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2368,7 +2772,7 @@ declare
 begin
   for v_visit in 1..200 loop
     exit when cardinality(v_user_ids) >= p_limit;
-    v_next := leadhook.next_open_lane(p_slow, v_user_id, v_tag, p_shut_user_ids, p_shut_lanes);
+    v_next := leadhook.next_open_group(p_low_priority, v_user_id, v_tag, p_shut_user_ids, p_blocked_groups);
     v_user_id := v_next.p_user_id;
     v_tag := v_next.p_tag;
     v_through := v_wrapped and (v_user_id is null or coalesce((v_user_id, v_tag) > (p_user_id, p_tag), false));
@@ -2392,7 +2796,7 @@ begin
       from (
         select j.lead_id, j.available_at
         from leadhook.jobs as j
-        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
+        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
         order by j.available_at, j.lead_id
         limit 50
       ) as w
@@ -2408,11 +2812,11 @@ begin
       from (
         select j.lead_id, j.user_id, j.tag, j.available_at
         from leadhook.jobs as j
-        where j.state = 'ready' and j.deaths = 0 and j.slow = p_slow and j.available_at <= p_now and j.lead_id <> all (lead_ids)
+        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.available_at <= p_now and j.lead_id <> all (lead_ids)
         order by j.available_at
         limit 2000
       ) as w
-      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_shut_lanes)
+      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_blocked_groups)
       order by w.available_at
       limit 50
     ))[:p_limit - cardinality(lead_ids)];
@@ -2434,22 +2838,22 @@ CREATE FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with tim
 declare
   v_job record;
 begin
-  select j.slow, j.user_id, j.tag, j.available_at into v_job from leadhook.jobs as j where j.lead_id = p_lead_id and j.state = 'ready';
+  select j.low_priority, j.user_id, j.tag, j.available_at into v_job from leadhook.jobs as j where j.lead_id = p_lead_id and j.state = 'ready';
   return jsonb_build_object(
     'ahead', (
       select count(*)
       from (
         select from leadhook.jobs as j
-        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.available_at < least(v_job.available_at, p_now)
+        where v_job.available_at is not null and j.state = 'ready' and j.low_priority = v_job.low_priority and j.available_at < least(v_job.available_at, p_now)
         order by j.available_at
         limit 1000
       ) as n
     ),
-    'ahead_in_lane', (
+    'ahead_in_group', (
       select count(*)
       from (
         select from leadhook.jobs as j
-        where v_job.available_at is not null and j.state = 'ready' and j.slow = v_job.slow and j.user_id = v_job.user_id and j.tag = v_job.tag
+        where v_job.available_at is not null and j.state = 'ready' and j.low_priority = v_job.low_priority and j.user_id = v_job.user_id and j.tag = v_job.tag
           and j.available_at <= p_now and (j.available_at, j.lead_id) < (v_job.available_at, p_lead_id)
         order by j.available_at, j.lead_id
         limit 1000
@@ -2459,7 +2863,7 @@ begin
       select count(*)
       from (
         select from leadhook.jobs as j
-        where v_job.slow and j.state = 'ready' and not j.slow and j.available_at <= p_now
+        where v_job.low_priority and j.state = 'ready' and not j.low_priority and j.available_at <= p_now
         order by j.available_at
         limit 1000
       ) as n
@@ -2481,9 +2885,9 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) IS 'How many are ready before this lead in all, in its own lane (user_id, tag), and, where it is slow, among the fresh; whether anybody works.';
+COMMENT ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) IS 'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anybody works.';
 
-CREATE FUNCTION leadhook.post_ring(p_id text, p_body jsonb) RETURNS bigint
+CREATE FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2500,39 +2904,77 @@ begin
     raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
   end if;
   select
-    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_ring_url'),
-    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_ring_secret')
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_url'),
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_secret')
   into v_url, v_secrets
   from vault.decrypted_secrets as s
-  where s.name in ('leadhook_ring_url', 'leadhook_ring_secret');
+  where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret');
   if coalesce(v_url, '') = '' or coalesce(v_secrets, '') = '' then
-    raise exception 'Vault holds no leadhook_ring_url and leadhook_ring_secret' using errcode = 'PT503';
+    raise exception 'Vault holds no leadhook_webhook_url and leadhook_webhook_secret' using errcode = 'PT503';
   end if;
   return net.http_post(
     url := v_url,
     body := p_body,
-    headers := leadhook.ring_headers(
+    headers := leadhook.webhook_headers(
       p_id, floor(extract(epoch from clock_timestamp()))::bigint, p_body::text, v_secrets
     ),
     timeout_milliseconds := 5000
   );
 exception when assert_failure or others then
   -- The address may carry a password.
-  raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_ring_url') else sqlerrm end using errcode = sqlstate;
+  raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_webhook_url') else sqlerrm end using errcode = sqlstate;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.post_ring(p_id text, p_body jsonb) IS 'Queues one signed request with pg_net, to be sent after the commit; its request id. Raises when it can''t, without naming the address.';
+COMMENT ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) IS 'Queues one signed request with pg_net, to be sent after the commit; its request id. Raises when it can''t, without naming the address.';
 
-CREATE FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with time zone[]) RETURNS void
-    LANGUAGE sql
+CREATE FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid DEFAULT NULL::uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into leadhook.jobs as j (lead_id, state, error_code, reason, eligible_at, source, finished_at)
+  values (
+    p_lead_id, 'dead', 'evaluation_failed', left(coalesce(nullif(p_reason, ''), 'unknown'), 500), p_changed_at, p_source, clock_timestamp()
+  )
+  on conflict (lead_id) do update set
+    state = 'dead', error_code = excluded.error_code, reason = excluded.reason, finished_at = excluded.finished_at,
+    claim_token = null, lease_until = null
+  where j.state <> 'leased' or j.claim_token = p_token;
+exception
+  when others then
+    -- Not even a row for it fits (a lead id too long for an index): then only the log can tell.
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+    raise warning 'leadhook: lead % can not be set aside: %', left(p_lead_id, 100), sqlerrm;
+end
+$$;
+
+CREATE FUNCTION leadhook.quarantine_unreadable(p_token uuid, p_source text) RETURNS void
+    LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
-  insert into leadhook.touches (kind, n, lead_ids, touched_at, not_before)
-  select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.touched_at), clock_timestamp() + interval '250 ms'
-  from unnest(p_touched_at) as t (touched_at)
-  where cardinality(p_lead_ids) > 0
-  having count(*) > 0
+declare
+  v_lead record;
+begin
+  for v_lead in
+    select j.lead_id, j.user_id, j.tag, j.eligible_at
+    from leadhook.jobs as j
+    where j.claim_token = p_token
+  loop
+    begin
+      perform d.lead from leadhook.describe_leads(array[v_lead.lead_id], array[v_lead.user_id], array[v_lead.tag]) as d;
+    exception
+      when others then
+        if not leadhook.blames_the_lead(sqlstate) then
+          raise;
+        end if;
+        perform leadhook.quarantine(v_lead.lead_id, sqlerrm, p_source, v_lead.eligible_at, p_token);
+    end;
+  end loop;
+end
 $$;
 
 CREATE FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, outcome text, missing text[])
@@ -2546,7 +2988,7 @@ declare
   v_decided jsonb;
   v_now timestamptz;
 begin
-  -- Locked before they are judged: else a save that commits in between would be judged by rows from before it.
+  -- Locked before they are scored: else a save that commits in between would be scored by rows from before it.
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
   v_decided := (select coalesce(jsonb_agg(to_jsonb(d)), '[]') from leadhook.decide_replay(p_lead_ids, p_named) as d);
   v_now := clock_timestamp();
@@ -2557,8 +2999,8 @@ begin
       d.lead_id, d.user_id, d.tag, d.outcome, d.missing, j.state,
       coalesce(j.run + (j.state = 'leased' or d.outcome = 'queued' and j.state in ('done', 'dead'))::int, 1) as run,
       case when d.outcome = 'queued' and j.lead_id is not null then jsonb_build_object(
-        'state', j.state, 'run', j.run, 'attempts', j.attempts, 'slow', j.slow, 'available_at', j.available_at,
-        'eligible_at', j.eligible_at, 'found_by', j.found_by, 'error_code', j.error_code, 'reason', j.reason,
+        'state', j.state, 'run', j.run, 'attempts', j.attempts, 'low_priority', j.low_priority, 'available_at', j.available_at,
+        'eligible_at', j.eligible_at, 'source', j.source, 'error_code', j.error_code, 'reason', j.reason,
         'finished_at', j.finished_at
       ) end as before
     from jsonb_to_recordset(v_decided) as d (lead_id text, user_id uuid, tag text, outcome text, missing text[])
@@ -2577,14 +3019,14 @@ begin
       state = 'ready',
       user_id = d.user_id,
       tag = d.tag,
-      slow = true,
+      low_priority = true,
       run = d.run,
       attempts = 0,
       available_at = v_now,
       eligible_at = v_now,
-      found_by = 'replay',
+      source = 'replay',
       replay_id = p_replay_id,
-      paid = case when d.state <> 'done' then j.paid end,
+      checkpoint = case when d.state <> 'done' then j.checkpoint end,
       error_code = null,
       reason = null,
       finished_at = null
@@ -2602,7 +3044,7 @@ begin
     where j.lead_id = d.lead_id and d.outcome = 'already_queued'
   ),
   added as (
-    insert into leadhook.jobs (lead_id, user_id, tag, state, slow, available_at, eligible_at, found_by, replay_id)
+    insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, available_at, eligible_at, source, replay_id)
     select d.lead_id, d.user_id, d.tag, 'ready', true, v_now, v_now, 'replay', p_replay_id
     from decided as d
     where d.outcome = 'queued' and d.state is null
@@ -2633,8 +3075,8 @@ begin
   v_most := v_replay.lead_limit - v_replay.queued;
   v_next := leadhook.next_leads(v_replay.filter, v_replay.after_lead, v_most);
 
-  -- The drain's lock: what is judged here is judged by nobody else.
-  perform leadhook.lock_drain();
+  -- The outbox lock: what is scored here is scored by nobody else.
+  perform leadhook.lock_outbox();
   v_added := (
     select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
     from (
@@ -2655,12 +3097,12 @@ begin
     update leadhook.replays as r set phase = 'queued', after_lead = '' where r.id = p_replay_id;
   end if;
   if v_added ? 'queued' and (v_replay.queued = 0 or v_next.last_lead is null or v_most <= 0) then
-    perform leadhook.ring('replay', (v_added ->> 'queued')::int);
+    perform leadhook.send_webhook('replay', (v_added ->> 'queued')::int);
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.queue_slice(p_replay_id bigint) IS 'Queues the next leads of a replay; rings with the first and with the last of them.';
+COMMENT ON FUNCTION leadhook.queue_slice(p_replay_id bigint) IS 'Queues the next leads of a replay; sends a webhook with the first and with the last of them.';
 
 CREATE FUNCTION leadhook.read_on_demand(p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
@@ -2720,14 +3162,14 @@ begin
     select distinct on (i.lead_id, i.fence)
       i.*,
       s.score,
-      i.paid #>> '{score,response}' as response,
-      ((i.paid #>> '{score,should_contact}')::boolean)::int as should_contact,
-      case when s.score < 50 then 'ineligible' else i.paid #>> '{message,subject}' end as subject,
-      case when s.score < 50 then 'ineligible' else i.paid #>> '{message,message}' end as message
+      i.checkpoint #>> '{score,response}' as response,
+      ((i.checkpoint #>> '{score,should_contact}')::boolean)::int as should_contact,
+      case when s.score < 50 then 'ineligible' else i.checkpoint #>> '{message,subject}' end as subject,
+      case when s.score < 50 then 'ineligible' else i.checkpoint #>> '{message,message}' end as message
     from jsonb_to_recordset(p_results) as i (
-      lead_id text, fence bigint, paid jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, refusal jsonb
+      lead_id text, fence bigint, checkpoint jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, refusal jsonb
     )
-    cross join lateral (select (i.paid #>> '{score,score}')::int) as s (score)
+    cross join lateral (select (i.checkpoint #>> '{score,score}')::int) as s (score)
   ) as r;
   if v_whole is not true and p_results <> '[]' then
     raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message'
@@ -2737,7 +3179,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.read_results(p_results jsonb) IS 'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible). Raises PT400 unless each names a lease and has a whole judgement.';
+COMMENT ON FUNCTION leadhook.read_results(p_results jsonb) IS 'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible). Raises PT400 unless each names a lease and has a whole score.';
 
 CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -2797,8 +3239,8 @@ declare
   v_answered text[];
   v_now timestamptz;
 begin
-  -- The drain's lock: what is judged here is judged by nobody else.
-  perform leadhook.lock_drain();
+  -- The outbox lock: what is checked here is checked by nobody else.
+  perform leadhook.lock_outbox();
   v_lead_ids := array(
     select j.lead_id
     from leadhook.jobs as j
@@ -2808,7 +3250,7 @@ begin
   );
   perform from leadhook.jobs as j where j.lead_id = any (v_lead_ids) order by j.lead_id for no key update;
   -- held -> waiting, or forgotten, where a lead is not eligible any more.
-  perform leadhook.settle(v_lead_ids, array_fill(clock_timestamp(), array[cardinality(v_lead_ids)]), 'release', 'check');
+  perform leadhook.apply_changes(v_lead_ids, array_fill(clock_timestamp(), array[cardinality(v_lead_ids)]), 'release', 'check');
   v_answered := case when p_redo then '{}' else leadhook.find_answered(v_lead_ids) end;
   v_now := clock_timestamp();
 
@@ -2822,7 +3264,7 @@ begin
   ),
   moved as (
     update leadhook.jobs as j
-    set state = 'ready', slow = true, attempts = 0, available_at = v_now, eligible_at = v_now, found_by = 'release',
+    set state = 'ready', low_priority = true, attempts = 0, available_at = v_now, eligible_at = v_now, source = 'release',
       error_code = null, reason = null, finished_at = null
     where j.lead_id = any (array(select c.lead_id from chosen as c))
     returning j.lead_id
@@ -2835,12 +3277,12 @@ begin
 
   last_lead := v_lead_ids[500];
   if released > 0 then
-    perform leadhook.ring('backlog', released);
+    perform leadhook.send_webhook('backlog', released);
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) IS 'Makes ready, behind fresh leads, up to p_limit of the next 500 held leads of a user and tag, in the order of their ids, and rings. Without p_redo those that have an answer in llm_response stay held; what is not eligible any more goes to sleep. last_lead: where to go on while the limit is not reached; null when these were the last.';
+COMMENT ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) IS 'Makes ready, behind fresh leads, up to p_limit of the next 500 held leads of a user and tag, in the order of their ids, and sends a webhook. Without p_redo those that have an answer in llm_response stay held; what is not eligible any more goes to sleep. last_lead: where to go on while the limit is not reached; null when these were the last.';
 
 CREATE FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -2885,7 +3327,7 @@ begin
     case when j.run = m.run and not m.stopped then j.reason end
   from leadhook.replay_leads as m
   left join leadhook.jobs as j on j.lead_id = m.lead_id
-  left join leadhook.verdicts as v on v.lead_id = m.lead_id and v.run = m.run
+  left join leadhook.results as v on v.lead_id = m.lead_id and v.run = m.run
   where m.replay_id = p_replay_id and (p_lead_ids is null or m.lead_id = any (p_lead_ids));
 end
 $$;
@@ -3003,7 +3445,18 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.ring(p_cause text, p_leads integer DEFAULT NULL::integer, p_table text DEFAULT NULL::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS void
+CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into leadhook.outbox (kind, n, lead_ids, changed_at, not_before)
+  select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.changed_at), clock_timestamp() + interval '250 ms'
+  from unnest(p_changed_at) as t (changed_at)
+  where cardinality(p_lead_ids) > 0
+  having count(*) > 0
+$$;
+
+CREATE FUNCTION leadhook.send_webhook(p_reason text, p_leads integer DEFAULT NULL::integer, p_table text DEFAULT NULL::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '500ms'
@@ -3011,30 +3464,30 @@ CREATE FUNCTION leadhook.ring(p_cause text, p_leads integer DEFAULT NULL::intege
     AS $_$
 declare
   v_transaction text := pg_current_xact_id();
-  v_mark text := current_setting('leadhook.rung', true);
-  v_rung int := 0;
+  v_mark text := current_setting('leadhook.webhook_sent', true);
+  v_sent int := 0;
   v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
   v_id text;
   v_request bigint;
   v_error text;
 begin
   if v_mark ~ ('^' || v_transaction || ':[1-8]$') then
-    v_rung := split_part(v_mark, ':', 2);
+    v_sent := split_part(v_mark, ':', 2);
   end if;
-  if v_rung >= v_wanted then
+  if v_sent >= v_wanted then
     return;
   end if;
-  -- Set before the attempt and outside of its block: a ring that fails is not tried again by each of 5,000 statements. A rollback to a
-  -- savepoint takes back the mark together with the ring.
-  perform set_config('leadhook.rung', v_transaction || ':' || v_wanted, true);
+  -- Set before the attempt and outside of its block: a webhook that fails is not tried again by each of 5,000 statements. A rollback to a
+  -- savepoint takes back the mark together with the webhook.
+  perform set_config('leadhook.webhook_sent', v_transaction || ':' || v_wanted, true);
 
-  for i in v_rung + 1 .. v_wanted loop
+  for i in v_sent + 1 .. v_wanted loop
     v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
     v_request := null;
     v_error := null;
     begin
-      v_request := leadhook.post_ring(v_id, jsonb_build_object(
-        'type', upper(p_cause),
+      v_request := leadhook.post_webhook(v_id, jsonb_build_object(
+        'type', upper(p_reason),
         'table', p_table,
         'schema', case when p_table is not null then 'public' end,
         'record', null,
@@ -3046,77 +3499,32 @@ begin
       v_error := sqlerrm;
     end;
     begin
-      insert into leadhook.rings (request_id, message_id, cause, leads, error)
-      values (v_request, v_id, concat_ws(' ', lower(p_cause), p_table), p_leads, v_error);
+      insert into leadhook.webhooks (request_id, message_id, reason, leads, error)
+      values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads, v_error);
     exception when assert_failure or others then
-      perform leadhook.warn('a ring could not be noted: ' || sqlerrm);
+      perform leadhook.warn('a webhook could not be recorded: ' || sqlerrm);
     end;
   end loop;
 end
 $_$;
 
-COMMENT ON FUNCTION leadhook.ring(p_cause text, p_leads integer, p_table text, p_lead_ids text[]) IS 'Tells the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.rings says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) and `total`.';
+COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) IS 'Tells the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) and `total`.';
 
-CREATE FUNCTION leadhook.ring_answers(p_request_ids bigint[]) RETURNS TABLE(request_id bigint, created timestamp with time zone, status_code integer, error text, timed_out boolean, queued boolean)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    AS $$
-begin
-  if to_regclass('net._http_response') is not null then
-    return query
-      select h.id, h.created, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
-      from net._http_response as h
-      where h.id = any (p_request_ids);
-  end if;
-  if to_regclass('net.http_request_queue') is not null then
-    return query
-      select q.id, null::timestamptz, null::int, null::text, false, true
-      from net.http_request_queue as q
-      where q.id = any (p_request_ids);
-  end if;
-exception when assert_failure or others then
-  return;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.ring_answers(p_request_ids bigint[]) IS 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
-
-CREATE FUNCTION leadhook.ring_for_keys() RETURNS trigger
+CREATE FUNCTION leadhook.send_webhook_for_keys() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if current_setting('leadhook.internal', true) is distinct from 'on' then
-    perform leadhook.ring(tg_op, null, tg_table_name);
+    perform leadhook.send_webhook(tg_op, null, tg_table_name);
   end if;
   return null;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.ring_for_keys() IS 'After a statement on gemini_api: rings, since leads may have waited for a key.';
+COMMENT ON FUNCTION leadhook.send_webhook_for_keys() IS 'After a statement on gemini_api: sends a webhook, since leads may have waited for a key.';
 
-CREATE FUNCTION leadhook.ring_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE STRICT
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  return jsonb_build_object(
-    'Content-Type', 'application/json',
-    'webhook-id', p_id,
-    'webhook-timestamp', p_timestamp::text,
-    'webhook-signature', (
-      select string_agg(leadhook.sign(s.secret, p_id, p_timestamp, p_body), ' ' order by s.place)
-      from regexp_split_to_table(btrim(p_secrets, E' \t\r\n'), '\s+') with ordinality as s (secret, place)
-    )
-  );
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.ring_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) IS 'The headers of one ring; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
-
-CREATE FUNCTION leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text) RETURNS void
+CREATE FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -3126,335 +3534,12 @@ begin
     select from leadhook.jobs as j
     where j.state = 'ready' and (p_user_id is null or j.user_id = p_user_id) and (p_tag is null or j.tag = p_tag)
   ) then
-    perform leadhook.ring(p_cause);
+    perform leadhook.send_webhook(p_reason);
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text) IS 'Rings when leads of this user and tag (null: any) wait.';
-
-CREATE FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) RETURNS record
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  url_set := false;
-  secret_set := false;
-  pg_net := exists (
-    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
-  );
-  if to_regclass('vault.decrypted_secrets') is null then
-    return;
-  end if;
-  select
-    coalesce(bool_or(s.name = 'leadhook_ring_url'), false),
-    coalesce(bool_or(s.name = 'leadhook_ring_secret'), false)
-  into url_set, secret_set
-  from vault.decrypted_secrets as s
-  where s.name in ('leadhook_ring_url', 'leadhook_ring_secret') and btrim(s.decrypted_secret, E' \t\r\n') <> '';
-exception when assert_failure or others then
-  -- Not the message, which may quote what could not be decrypted.
-  vault_error := sqlstate;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) IS 'Whether pg_net is there and Vault holds the ring''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
-
-CREATE FUNCTION leadhook.set_aside(p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamp with time zone, p_token uuid DEFAULT NULL::uuid) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-begin
-  insert into leadhook.jobs as j (lead_id, state, error_code, reason, eligible_at, found_by, finished_at)
-  values (
-    p_lead_id, 'dead', 'evaluation_failed', left(coalesce(nullif(p_reason, ''), 'unknown'), 500), p_touched_at, p_found_by, clock_timestamp()
-  )
-  on conflict (lead_id) do update set
-    state = 'dead', error_code = excluded.error_code, reason = excluded.reason, finished_at = excluded.finished_at,
-    claim_token = null, lease_until = null
-  where j.state <> 'leased' or j.claim_token = p_token;
-exception
-  when others then
-    -- Not even a row for it fits (a lead id too long for an index): then only the log can tell.
-    if not leadhook.blames_the_lead(sqlstate) then
-      raise;
-    end if;
-    raise warning 'leadhook: lead % can not be set aside: %', left(p_lead_id, 100), sqlerrm;
-end
-$$;
-
-CREATE FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_lead record;
-begin
-  for v_lead in
-    select j.lead_id, j.user_id, j.tag, j.eligible_at
-    from leadhook.jobs as j
-    where j.claim_token = p_token
-  loop
-    begin
-      perform d.lead from leadhook.describe_leads(array[v_lead.lead_id], array[v_lead.user_id], array[v_lead.tag]) as d;
-    exception
-      when others then
-        if not leadhook.blames_the_lead(sqlstate) then
-          raise;
-        end if;
-        perform leadhook.set_aside(v_lead.lead_id, sqlerrm, p_found_by, v_lead.eligible_at, p_token);
-    end;
-  end loop;
-end
-$$;
-
-CREATE FUNCTION leadhook.settle(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) RETURNS text[]
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_middle int := cardinality(p_lead_ids) / 2;
-  v_reason text;
-begin
-  if cardinality(p_lead_ids) = 0 then
-    return '{}';
-  end if;
-  begin
-    return leadhook.settle_at_once(p_lead_ids, p_touched_at, p_found_by, p_mode);
-  exception
-    when others then
-      if not leadhook.blames_the_lead(sqlstate) then
-        raise;
-      end if;
-      v_reason := sqlerrm;
-  end;
-  if v_middle > 0 then
-    return leadhook.settle(p_lead_ids[:v_middle], p_touched_at[:v_middle], p_found_by, p_mode)
-      || leadhook.settle(p_lead_ids[v_middle + 1:], p_touched_at[v_middle + 1:], p_found_by, p_mode);
-  end if;
-  perform leadhook.set_aside(p_lead_ids[1], v_reason, p_found_by, p_touched_at[1]);
-  return '{}';
-end
-$$;
-
-CREATE FUNCTION leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) RETURNS text[]
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_nestloop TO 'off'
-    AS $$
-declare
-  v_held_elsewhere text[];
-  v_gone text[];
-  v_now timestamptz := clock_timestamp();
-begin
-  -- Lock first, judge in a later statement: else a save that commits in between would be judged by rows from before it.
-  with locked as materialized (
-    select j.lead_id from leadhook.jobs as j where j.lead_id = any (p_lead_ids) for no key update skip locked
-  )
-  select coalesce(array_agg(j.lead_id), '{}') into v_held_elsewhere
-  from leadhook.jobs as j
-  where j.lead_id = any (p_lead_ids) and not exists (select from locked as l where l.lead_id = j.lead_id);
-
-  with asked as materialized (
-    select i.lead_id, max(i.touched_at) as touched_at
-    from unnest(p_lead_ids, p_touched_at) as i (lead_id, touched_at)
-    where i.lead_id is not null and not i.lead_id = any (v_held_elsewhere)
-    group by i.lead_id
-  ),
-  judged as materialized (
-    select
-      e.lead_id, e.user_id, e.tag, e.eligible,
-      e.known and e.has_details as registered,
-      e.scrapped and e.has_prompts and e.has_details as replayable,
-      a.touched_at
-    from leadhook.judge_eligibility(array(select a.lead_id from asked as a)) as e
-    join asked as a using (lead_id)
-  ),
-  answered as materialized (
-    select r.lead_id from unnest(case when p_mode = 'wake_all' then leadhook.find_answered(p_lead_ids) end) as r (lead_id)
-  ),
-  decided as materialized (
-    select
-      g.lead_id, g.user_id, g.tag, g.touched_at, j.state,
-      g.eligible and (
-        j.state = 'waiting'
-        or j.state = 'held' and (
-          p_mode = 'change' or p_mode = 'wake_all' and not exists (select from answered as r where r.lead_id = g.lead_id)
-        )
-        or j.state = 'done' and p_mode = 'change'
-        or j.state = 'dead' and p_mode in ('change', 'wake_all') and g.touched_at >= coalesce(j.leased_at, '-infinity')
-      ) as wakes,
-      j.state in ('ready', 'held') and p_mode in ('change', 'check')
-        and not (g.eligible or g.replayable and j.replay_id is not null) as sleeps,
-      g.replayable and j.replay_after is not null as asked_again
-    from judged as g
-    join leadhook.jobs as j using (lead_id)
-    where j.lead_id = any (p_lead_ids) and g.registered and j.state <> 'leased'
-  ),
-  -- A replay that was asked for while it was leased, and then given back, begins when nothing else wants it any more.
-  known as materialized (
-    select d.*, d.sleeps and d.asked_again as replays from decided as d
-  ),
-  moved as (
-    update leadhook.jobs as j set
-      user_id = d.user_id,
-      tag = d.tag,
-      state = case when d.wakes or d.replays then 'ready' when d.sleeps then 'waiting' else j.state end,
-      slow = d.replays or j.slow and not (d.wakes or d.sleeps),
-      run = j.run + (d.replays or d.wakes and d.state in ('done', 'dead'))::int,
-      attempts = case when d.wakes or d.replays then 0 else j.attempts end,
-      available_at = case when d.wakes or d.replays then v_now else j.available_at end,
-      eligible_at = case when d.wakes then d.touched_at when d.replays then v_now else j.eligible_at end,
-      found_by = case when d.wakes then p_found_by when d.replays then 'replay' else j.found_by end,
-      replay_id = case when d.replays then j.replay_after when not (d.wakes or d.sleeps) then j.replay_id end,
-      replay_after = case when not d.sleeps then j.replay_after end,
-      paid = case when d.wakes and d.state = 'done' then null else j.paid end,
-      error_code = case when not (d.wakes or d.replays) then j.error_code end,
-      reason = case when not (d.wakes or d.replays) then j.reason end,
-      finished_at = case when not (d.wakes or d.replays) then j.finished_at end
-    from known as d
-    where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id
-      and (d.wakes or d.sleeps or p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
-  ),
-  added as (
-    insert into leadhook.jobs as j (lead_id, user_id, tag, state, available_at, eligible_at, found_by)
-    select g.lead_id, g.user_id, g.tag, case when g.eligible then 'ready' else 'waiting' end, v_now, g.touched_at, p_found_by
-    from judged as g
-    where g.registered
-      and not exists (select from leadhook.jobs as k where k.lead_id = any (p_lead_ids) and k.lead_id = g.lead_id)
-    on conflict (lead_id) do update set
-      state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, available_at = excluded.available_at,
-      eligible_at = excluded.eligible_at, found_by = excluded.found_by
-    where j.state = 'waiting' and excluded.state = 'ready'
-  )
-  select array_agg(g.lead_id) into v_gone from judged as g where not g.registered and p_mode <> 'hint';
-
-  if v_gone is not null then
-    perform leadhook.forget_leads(v_gone);
-  end if;
-
-  if cardinality(v_held_elsewhere) = 0 then
-    return '{}';
-  end if;
-  return array(
-    select j.lead_id
-    from leadhook.jobs as j
-    where j.lead_id = any (v_held_elsewhere)
-      and (p_mode in ('change', 'wake_all') or p_mode <> 'hint' and j.state in ('waiting', 'ready', 'leased'))
-  );
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) IS 'Brings the jobs of these leads in line with the application''s tables; returns those that are locked by somebody else.';
-
-CREATE FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_middle int := cardinality(p_lead_ids) / 2;
-  v_reason text;
-begin
-  begin
-    select s.made_ready, s.held into made_ready, held from leadhook.settle_swept_at_once(p_lead_ids, p_hold) as s;
-    return;
-  exception when others then
-    if not leadhook.blames_the_lead(sqlstate) then
-      raise;
-    end if;
-    v_reason := sqlerrm;
-  end;
-  if v_middle = 0 then
-    perform leadhook.set_aside(p_lead_ids[1], v_reason, 'sweep', clock_timestamp());
-    made_ready := 0;
-    held := 0;
-    return;
-  end if;
-  select l.made_ready + r.made_ready, l.held + r.held
-  into made_ready, held
-  from leadhook.settle_swept(p_lead_ids[:v_middle], p_hold) as l, leadhook.settle_swept(p_lead_ids[v_middle + 1:], p_hold) as r;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'As settle_swept_at_once; a lead whose evaluation raises is set aside, and the others go on.';
-
-CREATE FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-begin
-  with judged as materialized (
-    select e.lead_id, e.user_id, e.tag, e.eligible
-    from leadhook.judge_eligibility(p_lead_ids) as e
-    where e.known and e.has_details
-  ),
-  lanes as materialized (
-    select distinct g.user_id, g.tag from judged as g where p_hold and g.eligible
-  ),
-  -- Somebody asked for these leads after the installation, so they are no backlog.
-  asked_for as materialized (
-    select a.user_id, a.tag
-    from leadhook.find_prompted_lanes(
-      array(select l.user_id from lanes as l), array(select l.tag from lanes as l), (select c.installed_at from leadhook.controls as c)
-    ) as a
-  ),
-  decided as materialized (
-    select
-      g.lead_id, g.user_id, g.tag, j.state as was,
-      case
-        when not g.eligible then 'waiting'
-        when j.state is distinct from 'done' and p_hold and not exists (
-          select from asked_for as a where a.user_id = g.user_id and a.tag = g.tag
-        ) then 'held'
-        else 'ready'
-      end as becomes
-    from judged as g
-    left join leadhook.jobs as j using (lead_id)
-    where j.lead_id is null or j.state = 'waiting' or (j.state = 'done' and g.eligible)
-  ),
-  moved as (
-    update leadhook.jobs as j
-    set
-      user_id = d.user_id,
-      tag = d.tag,
-      state = d.becomes,
-      slow = d.becomes = 'held',
-      run = j.run + (d.was = 'done')::int,
-      attempts = case when d.becomes <> 'waiting' then 0 else j.attempts end,
-      available_at = clock_timestamp(),
-      eligible_at = case when d.becomes <> 'waiting' then clock_timestamp() else j.eligible_at end,
-      found_by = case when d.becomes <> 'waiting' then 'sweep' else j.found_by end,
-      replay_id = null,
-      paid = case when d.was <> 'done' then j.paid end,
-      error_code = case when d.becomes = 'waiting' then j.error_code end,
-      reason = case when d.becomes = 'waiting' then j.reason end,
-      finished_at = case when d.becomes = 'waiting' then j.finished_at end
-    from decided as d
-    where j.lead_id = d.lead_id and j.state = d.was
-      and (d.becomes <> 'waiting' or (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
-    returning d.becomes
-  ),
-  added as (
-    insert into leadhook.jobs (lead_id, user_id, tag, state, slow, eligible_at, found_by)
-    select
-      d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held',
-      case when d.becomes <> 'waiting' then clock_timestamp() end, 'sweep'
-    from decided as d
-    where d.was is null
-    on conflict (lead_id) do nothing
-    returning state
-  )
-  select count(*) filter (where c.becomes = 'ready'), count(*) filter (where c.becomes = 'held')
-  into made_ready, held
-  from (select m.becomes from moved as m union all select a.state from added as a) as c (becomes);
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'Makes ready, or with p_hold held, the eligible ones of these leads that are unknown, waiting or done; registers the others as waiting.';
+COMMENT ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) IS 'Webhooks when leads of this user and tag (null: any) wait.';
 
 CREATE FUNCTION leadhook.show_admission() RETURNS jsonb
     LANGUAGE sql
@@ -3464,44 +3549,13 @@ CREATE FUNCTION leadhook.show_admission() RETURNS jsonb
   select jsonb_build_object(
     'everything', s.everything,
     'user_ids', s.user_ids,
-    'groups', s.lanes,
+    'groups', s.groups,
     'left', (select coalesce(jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.left_usd)), '[]') from leadhook.budgets_left(clock_timestamp()) as b)
   )
-  from leadhook.shut_gates(clock_timestamp()) as s
+  from leadhook.find_blocked(clock_timestamp()) as s
 $$;
 
 COMMENT ON FUNCTION leadhook.show_admission() IS 'What may not be bought now (everything: why nothing may; user_ids; groups spelt "user_id tag") and what is left of each budget.';
-
-CREATE FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-begin
-  user_ids := '{}';
-  lanes := '{}';
-  budget_spent := false;
-  if exists (select from leadhook.pauses) then
-    select
-      case when bool_or(p.user_id is null) then 'paused' end,
-      coalesce(array_agg(p.user_id) filter (where p.user_id is not null and p.tag is null), '{}'),
-      coalesce(array_agg(p.user_id::text || ' ' || p.tag) filter (where p.tag is not null), '{}')
-    into everything, user_ids, lanes
-    from leadhook.pauses as p;
-  end if;
-  if exists (select from leadhook.budgets) then
-    select
-      coalesce(everything, case when bool_or(b.user_id is null) then 'spent' end),
-      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null), '{}'),
-      count(*) > 0
-    into everything, user_ids, budget_spent
-    from leadhook.budgets_left(p_now) as b
-    where b.left_usd <= 0 or b.left_usd < b.needed_usd;
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) IS 'What a claim may not hand out: everything (why: paused or spent; null: not everything), users, and lanes spelt "user_id tag". budget_spent: some of it only until the next day in UTC.';
 
 CREATE FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -3548,8 +3602,8 @@ begin
     limit 250
   );
   if cardinality(v_lead_ids) > 0 then
-    -- The drain's lock: what is judged here is judged by nobody else.
-    perform leadhook.lock_drain();
+    -- The outbox lock: what is scored here is scored by nobody else.
+    perform leadhook.lock_outbox();
     perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
   end if;
   update leadhook.replays as r
@@ -3589,7 +3643,7 @@ begin
   from leadhook.jobs as j
   join (
     select e.*, not (e.known and e.has_details) as gone
-    from jsonb_to_recordset(leadhook.judge_each(v_window)) as e (
+    from jsonb_to_recordset(leadhook.check_each(v_window)) as e (
       lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, has_prompts boolean, eligible boolean,
       failed boolean
     )
@@ -3599,7 +3653,7 @@ begin
   removed := leadhook.forget_leads(array(
     select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
-  perform leadhook.settle(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
+  perform leadhook.apply_changes(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
 end
 $$;
 
@@ -3625,7 +3679,7 @@ begin
   last_lead := v_window[500];
   select s.made_ready, s.held
   into made_ready, held
-  from leadhook.settle_swept(array(
+  from leadhook.apply_swept(array(
     select distinct w.lead_id
     from unnest(v_window) as w (lead_id)
     left join leadhook.jobs as j using (lead_id)
@@ -3647,8 +3701,8 @@ begin
   delete from leadhook.attempts as t where t.id = any (array(
     select o.id from leadhook.attempts as o where o.finished_at < p_now - interval '90 days' order by o.finished_at limit 5000
   ));
-  delete from leadhook.rings as r where r.id = any (array(
-    select o.id from leadhook.rings as o where o.rung_at < p_now - interval '30 days' order by o.rung_at limit 5000
+  delete from leadhook.webhooks as r where r.id = any (array(
+    select o.id from leadhook.webhooks as o where o.sent_at < p_now - interval '30 days' order by o.sent_at limit 5000
   ));
   v_replay_ids := array(
     select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 100
@@ -3666,7 +3720,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, rings after 30, keys 30 days after they are gone, the costs of a day after 800.';
+COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, sends a webhook after 30, keys 30 days after they are gone, the costs of a day after 800.';
 
 CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
@@ -3685,10 +3739,10 @@ begin
   ),
   overtaken as (
     insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, found_by, replay_id, cost_usd, wasted, eligible_at, leased_at, finished_at
+      lead_id, run, fence, outcome, error_code, reason, worker, source, replay_id, cost_usd, wasted, eligible_at, leased_at, finished_at
     )
     select
-      b.lead_id, b.run, b.fence, 'returned', 'overtaken', 'an on-demand request answered the lead meanwhile', b.worker, b.found_by,
+      b.lead_id, b.run, b.fence, 'returned', 'overtaken', 'an on-demand request answered the lead meanwhile', b.worker, b.source,
       b.replay_id, b.cost_usd, coalesce(b.cost_usd > 0, false), b.eligible_at, b.leased_at, p_now
     from before as b
     where b.state = 'leased'
@@ -3713,7 +3767,7 @@ begin
       leased_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
       lease_until = p_now,
       eligible_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
-      found_by = 'process',
+      source = 'on_demand',
       replay_id = null,
       replay_after = coalesce(j.replay_after, case when j.state in ('ready', 'leased') then j.replay_id end),
       reserved_usd = null
@@ -3754,132 +3808,6 @@ CREATE FUNCTION leadhook.text_items(p_list jsonb) RETURNS text[]
 $$;
 
 COMMENT ON FUNCTION leadhook.text_items(p_list jsonb) IS 'The items of a list as text; empty for anything that is no list.';
-
-CREATE FUNCTION leadhook.touch_leads() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '500ms'
-    SET jit TO 'off'
-    AS $$
-declare
-  v_lead_ids text[];
-begin
-  if current_setting('leadhook.internal', true) = 'on' then
-    return null;
-  end if;
-  if tg_op = 'TRUNCATE' then
-    perform leadhook.append_everything();
-    perform leadhook.ring(tg_op, null, tg_table_name);
-    return null;
-  end if;
-
-  begin
-    if tg_op = 'INSERT' then
-      select array_agg(c.lead_id) into v_lead_ids
-      from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
-    elsif tg_op = 'DELETE' then
-      select array_agg(c.lead_id) into v_lead_ids
-      from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
-    elsif tg_table_name = 'all_leads' then
-      -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
-      select array_agg(distinct c.lead_id) into v_lead_ids
-      from (
-        select r.lead_id::text
-        from (
-          select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
-          union all
-          select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
-        ) as r (lead_id, user_id, tag, scrapped, side)
-        where r.lead_id is not null
-        group by r.lead_id, r.user_id, r.tag, r.scrapped
-        having sum(r.side) <> 0
-      ) as c (lead_id);
-    else
-      select array_agg(c.lead_id) into v_lead_ids
-      from (
-        select r.lead_id::text
-        from (
-          select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
-          union all
-          select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
-        ) as r (lead_id, unsent, side)
-        where r.lead_id is not null
-        group by r.lead_id
-        having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
-      ) as c (lead_id);
-    end if;
-    if v_lead_ids is null then
-      return null;
-    end if;
-    perform leadhook.append_touches(v_lead_ids);
-  exception when assert_failure or others then
-    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
-    begin
-      v_lead_ids := null;
-      if tg_op = 'UPDATE' then
-        select array_agg(c.lead_id) into v_lead_ids
-        from (
-          select n.lead_id::text from new_rows as n where n.lead_id is not null
-          union
-          select o.lead_id::text from old_rows as o where o.lead_id is not null
-        ) as c (lead_id);
-        perform leadhook.append_touches(v_lead_ids);
-      else
-        perform leadhook.append_everything();
-      end if;
-    exception when assert_failure or others then
-      perform leadhook.append_everything();
-    end;
-  end;
-
-  perform leadhook.ring(tg_op, cardinality(v_lead_ids), tg_table_name, v_lead_ids[1:20]);
-  return null;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.touch_leads() IS 'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and rings. Reads no table.';
-
-CREATE FUNCTION leadhook.touch_prompts() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '500ms'
-    SET jit TO 'off'
-    AS $$
-begin
-  if current_setting('leadhook.internal', true) = 'on' then
-    return null;
-  end if;
-  begin
-    if tg_op = 'INSERT' then
-      insert into leadhook.touches (kind, n, user_id, tag, prompts_inserted)
-      select distinct 'prompts', 0, n.user_id, n.tag, true
-      from new_rows as n
-      where n.user_id is not null and n.tag is not null;
-    else
-      insert into leadhook.touches (kind, n, user_id, tag)
-      select distinct 'prompts', 0, r.user_id, r.tag
-      from (
-        select n.user_id, n.tag, n::text, 1 from new_rows as n
-        union all
-        select o.user_id, o.tag, o::text, -1 from old_rows as o
-      ) as r (user_id, tag, row_text, side)
-      where r.user_id is not null and r.tag is not null
-      group by r.user_id, r.tag, r.row_text
-      having sum(r.side) > 0;
-    end if;
-    if not found then
-      return null;
-    end if;
-  exception when assert_failure or others then
-    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all leads are to be looked at: ' || sqlerrm);
-    perform leadhook.append_everything();
-  end;
-  perform leadhook.ring(tg_op, null, tg_table_name);
-  return null;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.touch_prompts() IS 'After a statement on prompts: appends the users and tags that have a new or changed row, and rings. Reads no table.';
 
 CREATE FUNCTION leadhook.trigger_states() RETURNS jsonb
     LANGUAGE sql STABLE
@@ -3931,7 +3859,7 @@ begin
         (
           select jsonb_build_object(
             'state', case t.outcome when 'saved' then 'done' when 'unwanted' then 'waiting' else 'dead' end,
-            'run', t.run, 'attempts', 0, 'slow', false, 'eligible_at', t.eligible_at, 'found_by', t.found_by,
+            'run', t.run, 'attempts', 0, 'low_priority', false, 'eligible_at', t.eligible_at, 'source', t.source,
             'error_code', case when t.outcome <> 'saved' then coalesce(t.error_code, t.outcome) end,
             'reason', case when t.outcome <> 'saved' then coalesce(t.reason, t.outcome) end,
             'finished_at', t.finished_at
@@ -3941,7 +3869,7 @@ begin
           order by t.id desc
           limit 1
         ),
-        '{"state": "waiting", "run": 1, "attempts": 0, "slow": false}'
+        '{"state": "waiting", "run": 1, "attempts": 0, "low_priority": false}'
       ) as before
     from leadhook.replay_leads as m
     join leadhook.jobs as j using (lead_id)
@@ -3965,33 +3893,33 @@ begin
     from waiting as w
     where j.lead_id = w.lead_id and (w.is_after or w.heir is not null or w.outcome = 'already_queued')
   ),
-  put_back as (
+  return_to_outbox as (
     update leadhook.jobs as j
     set
       state = b.state,
       run = b.run,
       attempts = b.attempts,
-      slow = b.slow,
+      low_priority = b.low_priority,
       available_at = coalesce(b.available_at, j.available_at),
       eligible_at = b.eligible_at,
-      found_by = b.found_by,
+      source = b.source,
       replay_id = null,
-      paid = case when b.state <> 'done' then j.paid end,
+      checkpoint = case when b.state <> 'done' then j.checkpoint end,
       error_code = b.error_code,
       reason = b.reason,
       finished_at = b.finished_at
     from waiting as w
     cross join lateral jsonb_to_record(w.before) as b (
-      state text, run int, attempts int, slow boolean, available_at timestamptz, eligible_at timestamptz, found_by text,
+      state text, run int, attempts int, low_priority boolean, available_at timestamptz, eligible_at timestamptz, source text,
       error_code text, reason text, finished_at timestamptz
     )
     where j.lead_id = w.lead_id and not w.is_after and w.heir is null and w.outcome <> 'already_queued'
     returning j.lead_id, b.state
   )
-  select coalesce(array_agg(p.lead_id) filter (where p.state in ('waiting', 'done')), '{}') into v_asleep from put_back as p;
+  select coalesce(array_agg(p.lead_id) filter (where p.state in ('waiting', 'done')), '{}') into v_asleep from return_to_outbox as p;
 
   -- The application may have wanted them meanwhile, which changed nothing while they were queued.
-  perform leadhook.settle(v_asleep, array_fill(clock_timestamp(), array[cardinality(v_asleep)]), 'replay', 'change');
+  perform leadhook.apply_changes(v_asleep, array_fill(clock_timestamp(), array[cardinality(v_asleep)]), 'replay', 'change');
 end
 $$;
 
@@ -4025,7 +3953,7 @@ CREATE FUNCTION leadhook.usage_of(p_lead_ids text[]) RETURNS TABLE(known bigint,
     count(distinct t.lead_id), sum(t.calls), sum(t.input_tokens), sum(t.cached_tokens), sum(t.output_tokens), sum(t.thinking_tokens),
     sum(t.cost_usd), sum(t.model_ms)
   from (
-    select v.lead_id, max(v.run) as run from leadhook.verdicts as v where v.lead_id = any (usage_of.p_lead_ids) group by v.lead_id
+    select v.lead_id, max(v.run) as run from leadhook.results as v where v.lead_id = any (usage_of.p_lead_ids) group by v.lead_id
   ) as v
   join leadhook.attempts as t on t.lead_id = v.lead_id and t.run = v.run and t.calls > 0
 $$;
@@ -4037,15 +3965,15 @@ CREATE FUNCTION leadhook.waiting_work(p_now timestamp with time zone) RETURNS js
     SET enable_seqscan TO 'off'
     AS $$
 declare
-  v_shut record := leadhook.shut_gates(p_now);
+  v_blocked record := leadhook.find_blocked(p_now);
   v_oldest timestamptz := least(leadhook.first_due(false, p_now, '{}', '{}'), leadhook.first_due(true, p_now, '{}', '{}'));
-  v_unclaimed timestamptz := (select t.touched_at from leadhook.touches as t order by t.id limit 1);
+  v_unclaimed timestamptz := (select t.changed_at from leadhook.outbox as t order by t.id limit 1);
 begin
-  if v_shut.everything is null then
+  if v_blocked.everything is null then
     v_unclaimed := least(
       v_unclaimed,
-      leadhook.first_due(false, p_now, v_shut.user_ids, v_shut.lanes),
-      leadhook.first_due(true, p_now, v_shut.user_ids, v_shut.lanes),
+      leadhook.first_due(false, p_now, v_blocked.user_ids, v_blocked.groups),
+      leadhook.first_due(true, p_now, v_blocked.user_ids, v_blocked.groups),
       (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
     );
   end if;
@@ -4081,6 +4009,78 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.warn(p_words text) IS 'Writes to the server''s log and to nobody else. `raise log` would write the application''s whole statement beside it, leads and all.';
+
+CREATE FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) RETURNS TABLE(request_id bigint, created timestamp with time zone, status_code integer, error text, timed_out boolean, queued boolean)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  if to_regclass('net._http_response') is not null then
+    return query
+      select h.id, h.created, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
+      from net._http_response as h
+      where h.id = any (p_request_ids);
+  end if;
+  if to_regclass('net.http_request_queue') is not null then
+    return query
+      select q.id, null::timestamptz, null::int, null::text, false, true
+      from net.http_request_queue as q
+      where q.id = any (p_request_ids);
+  end if;
+exception when assert_failure or others then
+  return;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) IS 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
+
+CREATE FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return jsonb_build_object(
+    'Content-Type', 'application/json',
+    'webhook-id', p_id,
+    'webhook-timestamp', p_timestamp::text,
+    'webhook-signature', (
+      select string_agg(leadhook.sign(s.secret, p_id, p_timestamp, p_body), ' ' order by s.place)
+      from regexp_split_to_table(btrim(p_secrets, E' \t\r\n'), '\s+') with ordinality as s (secret, place)
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) IS 'The headers of one webhook; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
+
+CREATE FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  url_set := false;
+  secret_set := false;
+  pg_net := exists (
+    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+  );
+  if to_regclass('vault.decrypted_secrets') is null then
+    return;
+  end if;
+  select
+    coalesce(bool_or(s.name = 'leadhook_webhook_url'), false),
+    coalesce(bool_or(s.name = 'leadhook_webhook_secret'), false)
+  into url_set, secret_set
+  from vault.decrypted_secrets as s
+  where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret') and btrim(s.decrypted_secret, E' \t\r\n') <> '';
+exception when assert_failure or others then
+  -- Not the message, which may quote what could not be decrypted.
+  vault_error := sqlstate;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) IS 'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
 
 CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
@@ -4357,13 +4357,13 @@ begin
   -- One more than is asked for: whether there are more.
   v_lead_ids := array(
     select v.lead_id
-    from leadhook.verdicts as v
+    from leadhook.results as v
     join leadhook.jobs as j on j.lead_id = v.lead_id
     where (p_user_id is null or j.user_id = p_user_id)
       and (p_tag is null or j.tag = p_tag)
       and (p_min_score is null or v.score >= p_min_score)
       and (p_since is null or v.created_at >= p_since)
-      and not exists (select from leadhook.verdicts as n where n.lead_id = v.lead_id and n.run > v.run)
+      and not exists (select from leadhook.results as n where n.lead_id = v.lead_id and n.run > v.run)
     order by v.created_at desc, v.lead_id
     limit p_limit + 1
   );
@@ -4381,7 +4381,7 @@ begin
       select distinct on (v.lead_id)
         v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags,
         v.model, v.prompt_version, v.written, v.created_at
-      from leadhook.verdicts as v
+      from leadhook.results as v
       join leadhook.jobs as j on j.lead_id = v.lead_id
       -- Who was deleted is gone from here before the next claim has looked at it.
       join known as k on k.lead_id = v.lead_id
@@ -4413,14 +4413,14 @@ begin
     select jsonb_build_object(
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
-      'released', (select count(*) from leadhook.jobs as j where j.state = 'ready' and j.slow),
-      'leased', (select count(*) from leadhook.jobs as j where j.state = 'leased' and j.slow),
+      'released', (select count(*) from leadhook.jobs as j where j.state = 'ready' and j.low_priority),
+      'leased', (select count(*) from leadhook.jobs as j where j.state = 'leased' and j.low_priority),
       'sent_while_leased', (
         select count(distinct t.lead_id)
         from leadhook.attempts as t
         where t.outcome = 'unwanted' and t.reason like '%already sent%' and t.finished_at > clock_timestamp() - interval '24 hours'
       ),
-      'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_lanes(p_user_id, p_tag, p_since) as l),
+      'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_groups(p_user_id, p_tag, p_since) as l),
       'size', (select to_jsonb(s) from leadhook.held_size(p_user_id, p_tag, p_since, p_redo) as s)
     )
     from leadhook.controls as c
@@ -4428,7 +4428,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_lanes has them, the size of what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
+COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_groups has them, the size of what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
 
 CREATE FUNCTION public.leadhook_book_evaluation(p_costs jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4454,7 +4454,7 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) IS 'Adds what an evaluation spent, [{user_id, usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
 
-CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_cause text DEFAULT 'due'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false) RETURNS json
+CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_source text DEFAULT 'retry'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -4467,10 +4467,10 @@ declare
     when p_token is null then 'p_token is missing'
     when coalesce(p_worker, '') = '' then 'p_worker is missing'
     when p_limit is null or p_limit not between 1 and 50 then 'p_limit must be 1 to 50'
-    when p_slow_limit is null or p_slow_limit not between 0 and p_limit then 'p_slow_limit must be 0 to p_limit'
+    when p_low_priority_limit is null or p_low_priority_limit not between 0 and p_limit then 'p_low_priority_limit must be 0 to p_limit'
     when coalesce(cardinality(p_hints), 0) > 500 then 'p_hints holds more than 500 ids'
     when exists (select from unnest(v_hints) as h where length(h) > 200) then 'an id in p_hints is longer than 200 characters'
-    when p_cause is null or p_cause not in ('start', 'ring', 'due', 'sweep') then 'p_cause must be start, ring, due or sweep'
+    when p_source is null or p_source not in ('start', 'webhook', 'retry', 'sweep') then 'p_source must be start, webhook, retry or sweep'
     when jsonb_typeof(p_price) <> 'object' or p_price <> '{}' and (p_price @@ '
       $.lead_usd >= 0 && $.byte_usd >= 0 && $.most_lead_bytes >= 0 && $.most_prompts_bytes >= 0') is not true
       then 'p_price must be {} or hold lead_usd, byte_usd, most_lead_bytes and most_prompts_bytes, 0 or more'
@@ -4481,14 +4481,14 @@ begin
   end if;
   begin
     perform leadhook.lock_claims();
-    perform leadhook.lock_drain();
-    return leadhook.claim_batch(p_token, p_worker, p_limit, p_slow_limit, p_cursor, v_hints, p_cause, p_price, coalesce(p_bare, false));
+    perform leadhook.lock_outbox();
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_cursor, v_hints, p_source, p_price, coalesce(p_bare, false));
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
     when lock_not_available or deadlock_detected then
       return (
         select json_build_object(
-          'busy', true, 'cut', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json,
+          'busy', true, 'has_more', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json,
           'cursor', p_cursor, 'next_due_ms', 250,
           'lease_ms', round(c.lease_s * 1000)::int,
           'renew_ms', round(c.renew_s * 1000)::int,
@@ -4500,7 +4500,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their judgement needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
 
 CREATE FUNCTION public.leadhook_evaluation_leads(p_filter jsonb DEFAULT '{}'::jsonb, p_after_lead text DEFAULT ''::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4542,7 +4542,7 @@ begin
     with newest as materialized (
       select distinct on (v.lead_id)
         v.lead_id, v.run, v.score, v.should_contact, v.subject, v.model, v.prompt_version
-      from leadhook.verdicts as v
+      from leadhook.results as v
       where v.lead_id = any (v_found.lead_ids)
       order by v.lead_id, v.run desc
     ),
@@ -4586,25 +4586,25 @@ CREATE FUNCTION public.leadhook_explain(p_lead_id text) RETURNS json
     AS $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_judged record;
+  v_checked record;
   v_failure text;
   v_job jsonb := leadhook.describe_job(p_lead_id);
-  v_touches jsonb;
+  v_outbox jsonb;
   v_keys jsonb;
 begin
   if coalesce(p_lead_id, '') = '' then
     raise exception 'p_lead_id is missing' using errcode = 'PT400';
   end if;
   begin
-    select e.* into v_judged from leadhook.judge_eligibility(array[p_lead_id]) as e;
+    select e.* into v_checked from leadhook.check_eligibility(array[p_lead_id]) as e;
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
     v_failure := left(sqlerrm, 500);
-    select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_judged;
+    select null::uuid as user_id, null::text as tag, null::boolean as has_prompts into v_checked;
   end;
-  v_touches := leadhook.pending_touches(p_lead_id, v_judged.user_id, v_judged.tag);
+  v_outbox := leadhook.pending_changes(p_lead_id, v_checked.user_id, v_checked.tag);
   begin
     v_keys := (select to_jsonb(k) from leadhook.key_states() as k) || jsonb_build_object('parked', leadhook.parked_keys());
   exception when undefined_table or undefined_column or insufficient_privilege then
@@ -4614,38 +4614,38 @@ begin
     select json_build_object(
       'lead_id', p_lead_id,
       'now', v_now,
-      'eligibility', case when v_failure is null then to_jsonb(v_judged) end,
+      'eligibility', case when v_failure is null then to_jsonb(v_checked) end,
       'failure', v_failure,
       'answered', r.answer is not null,
       'answer', r.answer,
-      'tags_of_user', case when v_judged.has_prompts is false then (
+      'tags_of_user', case when v_checked.has_prompts is false then (
         select coalesce(jsonb_agg(distinct p.tag), '[]')
-        from (select p.tag from public.prompts as p where p.user_id = v_judged.user_id limit 20) as p
+        from (select p.tag from public.prompts as p where p.user_id = v_checked.user_id limit 20) as p
       ) else '[]' end,
       'job', v_job,
-      'touches', v_touches,
+      'outbox', v_outbox,
       'queue', leadhook.place_in_queue(p_lead_id, v_now),
       'keys', v_keys,
       'pauses', g.gates -> 'pauses',
       'budgets', g.gates -> 'budgets',
-      'rings', leadhook.find_rings(
-        coalesce(v_touches #>> '{of_lead,0,touched_at}', v_job ->> 'eligible_at')::timestamptz,
-        (v_touches #>> '{of_lead,0,xact}')::xid8
+      'webhooks', leadhook.find_webhooks(
+        coalesce(v_outbox #>> '{of_lead,0,changed_at}', v_job ->> 'eligible_at')::timestamptz,
+        (v_outbox #>> '{of_lead,0,xact}')::xid8
       ),
       'triggers', leadhook.trigger_states(),
       'dashboard_webhooks', leadhook.dashboard_webhooks(),
-      'ring', to_jsonb(s),
+      'webhook_setup', to_jsonb(s),
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
       'max_attempts', c.max_attempts,
       'attempts', h.history -> 'attempts',
-      'verdicts', h.history -> 'verdicts',
+      'results', h.history -> 'results',
       'replays', h.history -> 'replays'
     )
     from leadhook.controls as c
-    cross join leadhook.ring_settings() as s
+    cross join leadhook.webhook_settings() as s
     cross join leadhook.describe_history(p_lead_id) as h (history)
-    cross join leadhook.describe_gates(v_judged.user_id, v_judged.tag, v_now) as g (gates)
+    cross join leadhook.describe_admission(v_checked.user_id, v_checked.tag, v_now) as g (gates)
     left join lateral (
       select jsonb_build_object(
         'score', l.score, 'should_contact', l.should_contact, 'response', left(l.response::text, 20000), 'subject', left(l.subject::text, 2000),
@@ -4653,14 +4653,14 @@ begin
       ) as answer
       from public.llm_response as l
       where l.lead_id = p_lead_id
-      order by l.tag is not distinct from v_judged.tag desc, l::text
+      order by l.tag is not distinct from v_checked.tag desc, l::text
       limit 1
     ) as r on true
   );
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_explain(p_lead_id text) IS 'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending touches, place in the queue, keys, the rings around its change with pg_net''s answers, triggers, attempts, verdicts, replays. Changes nothing.';
+COMMENT ON FUNCTION public.leadhook_explain(p_lead_id text) IS 'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending outbox rows, place in the queue, keys, the webhooks around its change with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
 
 CREATE FUNCTION public.leadhook_pause(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4671,7 +4671,7 @@ CREATE FUNCTION public.leadhook_pause(p_user_id uuid DEFAULT NULL::uuid, p_tag t
 declare
   v_new boolean;
 begin
-  perform leadhook.check_gate(p_user_id, p_tag, p_actor);
+  perform leadhook.check_admission_call(p_user_id, p_tag, p_actor);
   insert into leadhook.pauses (user_id, tag, actor, reason)
   values (p_user_id, p_tag, left(btrim(p_actor), 200), left(p_reason, 500))
   on conflict do nothing;
@@ -4772,10 +4772,10 @@ begin
   v_now := clock_timestamp();
 
   update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float), paid = coalesce(i.paid, j.paid), worker = coalesce(p_worker, j.worker),
+  set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(i.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
     called = j.called or coalesce(i.called, true)
   from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
-  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, paid jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
+  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, checkpoint jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
   cross join leadhook.controls as c
   where l.standing = 'locked' and j.lead_id = l.lead_id;
 
@@ -4810,9 +4810,9 @@ begin
   end if;
   perform leadhook.refuse_replay(p_actor);
 
-  -- The drain's lock: what is judged here is judged by nobody else.
-  perform leadhook.lock_drain();
-  perform leadhook.drain('ring');
+  -- The outbox lock: what is scored here is scored by nobody else.
+  perform leadhook.lock_outbox();
+  perform leadhook.apply_outbox('webhook');
   insert into leadhook.replays (actor, reason)
   values (left(btrim(p_actor), 200), left(p_reason, 500))
   returning id into v_replay_id;
@@ -4833,13 +4833,13 @@ begin
 
   update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
   if v_counts ? 'queued' then
-    perform leadhook.ring('replay', (v_counts ->> 'queued')::int);
+    perform leadhook.send_webhook('replay', (v_counts ->> 'queued')::int);
   end if;
   return jsonb_build_object('replay_id', v_replay_id, 'counts', v_counts, 'leads', v_leads);
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text) IS 'Judges up to 1000 named leads again, and rings. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
+COMMENT ON FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text) IS 'Scores up to 1000 named leads again, and sends a webhook. Outcomes as those of leadhook.decide_replay; leads stand in the order of the call, each once.';
 
 CREATE FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text DEFAULT ''::text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -4875,7 +4875,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) IS 'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last judged. last_lead: where the next slice begins; null when this was the last. average: of any lead lately, for those that never were judged.';
+COMMENT ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter jsonb, p_limit integer, p_after_lead text) IS 'What a replay of named leads, or of a slice of a filter, would come to, and what these leads cost when they were last scored. last_lead: where the next slice begins; null when this was the last. average: of any lead lately, for those that never were scored.';
 
 CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5024,11 +5024,11 @@ CREATE FUNCTION public.leadhook_resume(p_user_id uuid DEFAULT NULL::uuid, p_tag 
 declare
   v_ended boolean;
 begin
-  perform leadhook.check_gate(p_user_id, p_tag, p_actor);
+  perform leadhook.check_admission_call(p_user_id, p_tag, p_actor);
   delete from leadhook.pauses as p where p.user_id is not distinct from p_user_id and p.tag is not distinct from p_tag;
   v_ended := found;
   if v_ended then
-    perform leadhook.ring_if_ready('resume', p_user_id, p_tag);
+    perform leadhook.send_webhook_if_ready('resume', p_user_id, p_tag);
   end if;
   return jsonb_build_object('resumed', v_ended, 'pauses', (
     select coalesce(jsonb_agg(to_jsonb(o)), '[]')
@@ -5043,7 +5043,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) IS 'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and rings. pauses: the first 20, wider or narrower, that still hold back some of it.';
+COMMENT ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) IS 'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and sends a webhook. pauses: the first 20, wider or narrower, that still hold back some of it.';
 
 CREATE FUNCTION public.leadhook_save(p_worker text, p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5069,19 +5069,19 @@ begin
   v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(v_results) as l);
   v_now := clock_timestamp();
   begin
-    v_results := leadhook.judge_results(v_results, v_leases, v_busy);
+    v_results := leadhook.check_results(v_results, v_leases, v_busy);
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
-    v_results := leadhook.judge_each_result(v_results, v_leases, v_busy);
+    v_results := leadhook.check_each_result(v_results, v_leases, v_busy);
   end;
 
   v_results := leadhook.write_results(v_results);
   v_ended := jsonb_path_query_array(
     v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
   );
-  perform leadhook.keep_verdicts(v_ended, v_now);
+  perform leadhook.keep_results(v_ended, v_now);
   perform from leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
@@ -5097,8 +5097,8 @@ begin
     perform leadhook.forget_leads(v_erased);
   end if;
   if v_unwanted is not null then
-    -- A change may have made it wanted again while we looked; its touch was then drained while the lead was leased.
-    insert into leadhook.touches (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
+    -- A change may have made it wanted again while we looked; its outbox row was then applied while the lead was leased.
+    insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
   end if;
 
   perform set_config('leadhook.internal', v_internal, true);
@@ -5115,7 +5115,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes judgements and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
+COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
 
 CREATE FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5146,7 +5146,7 @@ begin
   v_ended := leadhook.take_on_demand(
     p_worker, jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "refused"))'), v_now
   );
-  perform leadhook.keep_verdicts(v_ended, v_now);
+  perform leadhook.keep_results(v_ended, v_now);
   perform from leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
@@ -5157,8 +5157,8 @@ begin
   if v_gone <> '{}' then
     perform leadhook.forget_leads(v_gone);
   end if;
-  if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.found_by = 'replay') then
-    perform leadhook.ring('replay');
+  if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.source = 'replay') then
+    perform leadhook.send_webhook('replay');
   end if;
 
   perform set_config('leadhook.internal', v_internal, true);
@@ -5185,7 +5185,7 @@ begin
   if p_daily_usd < 0 or p_daily_usd >= 'Infinity' then
     raise exception 'a budget is a number of dollars, 0 or more' using errcode = 'PT400';
   end if;
-  perform leadhook.check_gate(p_user_id, null, p_actor);
+  perform leadhook.check_admission_call(p_user_id, null, p_actor);
   if p_daily_usd is null then
     delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id;
   else
@@ -5193,14 +5193,14 @@ begin
     on conflict (user_id) do update
     set daily_usd = excluded.daily_usd, needed_usd = null, changed_by = excluded.changed_by, changed_at = clock_timestamp();
   end if;
-  perform leadhook.ring_if_ready('budget', p_user_id, null);
+  perform leadhook.send_webhook_if_ready('budget', p_user_id, null);
   return jsonb_build_object('daily_usd', p_daily_usd, 'left_usd', (
     select b.left_usd from leadhook.budgets_left(clock_timestamp()) as b where b.user_id is not distinct from p_user_id
   ));
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) IS 'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. Rings, as leads may have waited for it.';
+COMMENT ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) IS 'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. Webhooks, as leads may have waited for it.';
 
 CREATE FUNCTION public.leadhook_status() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -5226,11 +5226,11 @@ begin
       'schema', (select max(m.name) from leadhook.migrations as m where m.name not like 'functions/%'),
       'backlog', c.backlog,
       'first_round_finished_at', c.first_round_finished_at,
-      'touches', (select count(*) from (select from leadhook.touches as t limit 1000) as n),
+      'outbox', (select count(*) from (select from leadhook.outbox as t limit 1000) as n),
       'keys', v_keys,
       'parked_keys', v_parked_keys,
       'triggers', leadhook.trigger_states(),
-      'ring', to_jsonb(r),
+      'webhook_setup', to_jsonb(r),
       'jobs', jsonb_build_object(
         'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),
         'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 1000) as n),
@@ -5239,9 +5239,9 @@ begin
         'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
         'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
       )
-    ) || leadhook.gate_states() || leadhook.waiting_work(clock_timestamp())
+    ) || leadhook.admission_states() || leadhook.waiting_work(clock_timestamp())
     from leadhook.controls as c
-    cross join leadhook.ring_settings() as r
+    cross join leadhook.webhook_settings() as r
   );
 end
 $$;
@@ -5272,7 +5272,7 @@ declare
 begin
   if not v_busy then
     begin
-      perform leadhook.lock_drain();
+      perform leadhook.lock_outbox();
     exception when lock_not_available then
       v_busy := true;
     end;
@@ -5280,7 +5280,7 @@ begin
 
   if not v_busy then
     v_deadline := clock_timestamp() + v_budget;
-    perform leadhook.drain('sweep', v_budget / 2);
+    perform leadhook.apply_outbox('sweep', v_budget / 2);
     v_now := clock_timestamp();
     select c.sweep_phase, c.sweep_after_lead into v_phase, v_after from leadhook.controls as c;
     loop
@@ -5301,7 +5301,7 @@ begin
       exit when v_finished or clock_timestamp() >= v_deadline;
     end loop;
     if v_finished then
-      perform leadhook.harvest_rings(v_now);
+      perform leadhook.collect_webhook_answers(v_now);
       perform leadhook.sweep_records(v_now);
     end if;
     update leadhook.controls as c
@@ -5321,7 +5321,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) IS 'One slice of the sweep: drains, then looks at the next leads or jobs for about p_budget_ms. busy: another process sweeps. A call after round_finished begins the next round.';
+COMMENT ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) IS 'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for about p_budget_ms. busy: another process sweeps. A call after round_finished begins the next round.';
 
 CREATE FUNCTION public.rpc_get_eligible_llm_jobs() RETURNS TABLE(lead_id text, user_id uuid, tag text, name text, title text, location text, company_name text, experience text, skills text, bio text, profile_url text, linkedin_url text, company_page_url text, wildnet_data text, scoring_criteria_and_icp text, message_prompt text)
     LANGUAGE sql STABLE
@@ -5330,7 +5330,7 @@ CREATE FUNCTION public.rpc_get_eligible_llm_jobs() RETURNS TABLE(lead_id text, u
     AS $$
     with ready as materialized (
       select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
-      from leadhook.judge_eligibility(array(
+      from leadhook.check_eligibility(array(
         select distinct d.lead_id from public.lead_details as d where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
       )) as j
       where j.eligible
@@ -5360,7 +5360,7 @@ CREATE TABLE leadhook.api_keys (
     CONSTRAINT cooling_has_an_end CHECK (((state <> 'cooling'::text) OR (until IS NOT NULL)))
 );
 
-COMMENT ON COLUMN leadhook.api_keys.row_version IS 'xmin of the gemini_api row that was judged: a changed row is a new chance';
+COMMENT ON COLUMN leadhook.api_keys.row_version IS 'xmin of the gemini_api row that was checked: a changed row is a new chance';
 
 CREATE TABLE leadhook.attempts (
     id bigint NOT NULL,
@@ -5372,7 +5372,7 @@ CREATE TABLE leadhook.attempts (
     error_code text,
     reason text,
     worker text,
-    found_by text,
+    source text,
     replay_id bigint,
     model text,
     prompt_version text,
@@ -5503,7 +5503,7 @@ CREATE TABLE leadhook.jobs (
     user_id uuid,
     tag text,
     state text NOT NULL,
-    slow boolean DEFAULT false NOT NULL,
+    low_priority boolean DEFAULT false NOT NULL,
     run integer DEFAULT 1 NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     deaths integer DEFAULT 0 NOT NULL,
@@ -5515,25 +5515,25 @@ CREATE TABLE leadhook.jobs (
     lease_until timestamp with time zone,
     available_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     eligible_at timestamp with time zone,
-    found_by text,
+    source text,
     replay_id bigint,
     replay_after bigint,
-    paid jsonb,
+    checkpoint jsonb,
     reserved_usd numeric,
     error_code text,
     reason text,
     finished_at timestamp with time zone,
     CONSTRAINT a_dead_job_has_a_reason CHECK (((state <> 'dead'::text) OR ((error_code IS NOT NULL) AND (reason IS NOT NULL)))),
-    CONSTRAINT a_ready_job_has_a_lane CHECK (((state <> 'ready'::text) OR ((user_id IS NOT NULL) AND (tag IS NOT NULL)))),
+    CONSTRAINT a_ready_job_has_a_group CHECK (((state <> 'ready'::text) OR ((user_id IS NOT NULL) AND (tag IS NOT NULL)))),
     CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'ready'::text, 'leased'::text, 'done'::text, 'dead'::text, 'held'::text]))),
     CONSTRAINT only_a_leased_job_has_a_lease CHECK (((state = 'leased'::text) = (lease_until IS NOT NULL))),
     CONSTRAINT only_a_leased_job_has_a_token CHECK (((state = 'leased'::text) = (claim_token IS NOT NULL)))
 )
 WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_analyze_scale_factor='0', autovacuum_analyze_threshold='5000');
 
-COMMENT ON COLUMN leadhook.jobs.slow IS 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
+COMMENT ON COLUMN leadhook.jobs.low_priority IS 'a replay or backlog: fresh leads go first, and these use at most three quarters of a worker''s slots';
 
-COMMENT ON COLUMN leadhook.jobs.run IS 'grows with every replay or reopening; one verdict a run';
+COMMENT ON COLUMN leadhook.jobs.run IS 'grows with every replay or reopening; one result a run';
 
 COMMENT ON COLUMN leadhook.jobs.attempts IS 'attempts spent in this run';
 
@@ -5543,13 +5543,13 @@ COMMENT ON COLUMN leadhook.jobs.fence IS 'from leadhook.fences with every lease;
 
 COMMENT ON COLUMN leadhook.jobs.called IS 'its worker said that a model call of this lease had begun';
 
-COMMENT ON COLUMN leadhook.jobs.eligible_at IS 'when the touch, sweep, replay or release made it ready';
+COMMENT ON COLUMN leadhook.jobs.eligible_at IS 'when the outbox row, sweep, replay or release made it ready';
 
-COMMENT ON COLUMN leadhook.jobs.found_by IS 'what brought it: ring, sweep, start, due, hint, replay, release';
+COMMENT ON COLUMN leadhook.jobs.source IS 'what brought it: webhook, sweep, start, retry, hint, replay, release';
 
 COMMENT ON COLUMN leadhook.jobs.replay_after IS 'a replay asked for while leased: it runs once this run ends';
 
-COMMENT ON COLUMN leadhook.jobs.paid IS 'model answers that were paid for and are not yet written; never bought twice';
+COMMENT ON COLUMN leadhook.jobs.checkpoint IS 'model answers that were paid for and are not yet written; never bought twice';
 
 COMMENT ON COLUMN leadhook.jobs.reserved_usd IS 'leased: the most that this lease may spend; null where the claim named no price';
 
@@ -5557,6 +5557,40 @@ CREATE TABLE leadhook.migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
     applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+CREATE TABLE leadhook.outbox (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    n integer NOT NULL,
+    lead_ids text[],
+    user_id uuid,
+    tag text,
+    prompts_inserted boolean DEFAULT false NOT NULL,
+    after_lead text DEFAULT ''::text NOT NULL,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    not_before timestamp with time zone,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT leads_have_ids CHECK (((kind = 'leads'::text) = (lead_ids IS NOT NULL))),
+    CONSTRAINT outbox_kind_check CHECK ((kind = ANY (ARRAY['leads'::text, 'prompts'::text, 'everything'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
+
+COMMENT ON COLUMN leadhook.outbox.n IS 'how many leads it names; small ones are applied first, so that three leads overtake an import';
+
+COMMENT ON COLUMN leadhook.outbox.after_lead IS 'prompts, everything: the jobs up to this lead_id have been looked at';
+
+COMMENT ON COLUMN leadhook.outbox.not_before IS 'put back because someone else held the job; null: at once';
+
+COMMENT ON COLUMN leadhook.outbox.xact IS 'the transaction that changed it; the same in leadhook.webhooks names the webhook that told of it';
+
+ALTER TABLE leadhook.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.outbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE leadhook.pauses (
@@ -5621,28 +5655,30 @@ ALTER TABLE leadhook.replays ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE leadhook.rings (
-    id bigint NOT NULL,
-    request_id bigint,
-    message_id text NOT NULL,
-    cause text NOT NULL,
-    leads integer,
-    rung_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    status_code integer,
-    error text
+CREATE TABLE leadhook.results (
+    lead_id text NOT NULL,
+    run integer NOT NULL,
+    score integer NOT NULL,
+    response text NOT NULL,
+    should_contact boolean NOT NULL,
+    matched text[] DEFAULT '{}'::text[] NOT NULL,
+    missed text[] DEFAULT '{}'::text[] NOT NULL,
+    flags text[] DEFAULT '{}'::text[] NOT NULL,
+    subject text NOT NULL,
+    message text NOT NULL,
+    model text,
+    prompt_version text,
+    input_version text,
+    written boolean NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT results_score_check CHECK (((score >= 0) AND (score <= 100)))
 );
 
-COMMENT ON TABLE leadhook.rings IS 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
+COMMENT ON COLUMN leadhook.results.matched IS 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
 
-ALTER TABLE leadhook.rings ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME leadhook.rings_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
+COMMENT ON COLUMN leadhook.results.flags IS 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
+
+COMMENT ON COLUMN leadhook.results.written IS 'false: the application refused or no longer wanted it';
 
 CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
  SELECT day,
@@ -5668,64 +5704,28 @@ CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
 
 COMMENT ON VIEW leadhook.spend IS 'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leads at work may still spend (reserved_usd, today).';
 
-CREATE TABLE leadhook.touches (
+CREATE TABLE leadhook.webhooks (
     id bigint NOT NULL,
-    kind text NOT NULL,
-    n integer NOT NULL,
-    lead_ids text[],
-    user_id uuid,
-    tag text,
-    prompts_inserted boolean DEFAULT false NOT NULL,
-    after_lead text DEFAULT ''::text NOT NULL,
-    touched_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    not_before timestamp with time zone,
+    request_id bigint,
+    message_id text NOT NULL,
+    reason text NOT NULL,
+    leads integer,
+    sent_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    CONSTRAINT leads_have_ids CHECK (((kind = 'leads'::text) = (lead_ids IS NOT NULL))),
-    CONSTRAINT touches_kind_check CHECK ((kind = ANY (ARRAY['leads'::text, 'prompts'::text, 'everything'::text])))
-)
-WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
+    status_code integer,
+    error text
+);
 
-COMMENT ON COLUMN leadhook.touches.n IS 'how many leads it names; small ones are drained first, so that three leads overtake an import';
+COMMENT ON TABLE leadhook.webhooks IS 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
 
-COMMENT ON COLUMN leadhook.touches.after_lead IS 'prompts, everything: the jobs up to this lead_id have been looked at';
-
-COMMENT ON COLUMN leadhook.touches.not_before IS 'put back by a drain because somebody else held the job; null: at once';
-
-COMMENT ON COLUMN leadhook.touches.xact IS 'the transaction that changed it; the same in leadhook.rings names the ring that told of it';
-
-ALTER TABLE leadhook.touches ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME leadhook.touches_id_seq
+ALTER TABLE leadhook.webhooks ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.webhooks_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE leadhook.verdicts (
-    lead_id text NOT NULL,
-    run integer NOT NULL,
-    score integer NOT NULL,
-    response text NOT NULL,
-    should_contact boolean NOT NULL,
-    matched text[] DEFAULT '{}'::text[] NOT NULL,
-    missed text[] DEFAULT '{}'::text[] NOT NULL,
-    flags text[] DEFAULT '{}'::text[] NOT NULL,
-    subject text NOT NULL,
-    message text NOT NULL,
-    model text,
-    prompt_version text,
-    input_version text,
-    written boolean NOT NULL,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT verdicts_score_check CHECK (((score >= 0) AND (score <= 100)))
-);
-
-COMMENT ON COLUMN leadhook.verdicts.matched IS 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
-
-COMMENT ON COLUMN leadhook.verdicts.flags IS 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
-
-COMMENT ON COLUMN leadhook.verdicts.written IS 'false: the application refused or no longer wanted it';
 
 CREATE TABLE leadhook.workers (
     worker text NOT NULL,
@@ -5833,6 +5833,9 @@ ALTER TABLE ONLY leadhook.jobs
 ALTER TABLE ONLY leadhook.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY leadhook.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY leadhook.pauses
     ADD CONSTRAINT pauses_pkey PRIMARY KEY (id);
 
@@ -5842,14 +5845,11 @@ ALTER TABLE ONLY leadhook.replay_leads
 ALTER TABLE ONLY leadhook.replays
     ADD CONSTRAINT replays_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY leadhook.rings
-    ADD CONSTRAINT rings_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY leadhook.results
+    ADD CONSTRAINT results_pkey PRIMARY KEY (lead_id, run);
 
-ALTER TABLE ONLY leadhook.touches
-    ADD CONSTRAINT touches_pkey PRIMARY KEY (id);
-
-ALTER TABLE ONLY leadhook.verdicts
-    ADD CONSTRAINT verdicts_pkey PRIMARY KEY (lead_id, run);
+ALTER TABLE ONLY leadhook.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY leadhook.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (worker);
@@ -5881,51 +5881,51 @@ CREATE INDEX jobs_at_rest_by_state ON leadhook.jobs USING btree (state) WHERE (s
 
 CREATE INDEX jobs_claimed ON leadhook.jobs USING btree (claim_token) WHERE (claim_token IS NOT NULL);
 
-CREATE INDEX jobs_due ON leadhook.jobs USING btree (slow, available_at) WHERE (state = 'ready'::text);
+CREATE INDEX jobs_due ON leadhook.jobs USING btree (low_priority, available_at) WHERE (state = 'ready'::text);
 
 CREATE INDEX jobs_leased ON leadhook.jobs USING btree (lease_until) WHERE (state = 'leased'::text);
 
-CREATE INDEX jobs_ready ON leadhook.jobs USING btree (slow, user_id, tag, available_at, lead_id) WHERE (state = 'ready'::text);
+CREATE INDEX jobs_ready ON leadhook.jobs USING btree (low_priority, user_id, tag, available_at, lead_id) WHERE (state = 'ready'::text);
 
 CREATE INDEX jobs_suspected ON leadhook.jobs USING btree (deaths, available_at, lead_id) WHERE (deaths > 0);
+
+CREATE INDEX outbox_by_size ON leadhook.outbox USING btree (kind, n, id);
+
+CREATE INDEX outbox_to_walk ON leadhook.outbox USING btree (id) WHERE (kind <> 'leads'::text);
 
 CREATE INDEX replay_leads_by_lead ON leadhook.replay_leads USING btree (lead_id);
 
 CREATE INDEX replays_under_way ON leadhook.replays USING btree (id) WHERE (phase = ANY (ARRAY['queueing'::text, 'stopping'::text]));
 
-CREATE INDEX rings_by_age ON leadhook.rings USING btree (rung_at);
+CREATE INDEX results_by_age ON leadhook.results USING btree (created_at DESC, lead_id);
 
-CREATE INDEX touches_by_size ON leadhook.touches USING btree (kind, n, id);
-
-CREATE INDEX touches_to_walk ON leadhook.touches USING btree (id) WHERE (kind <> 'leads'::text);
-
-CREATE INDEX verdicts_by_age ON leadhook.verdicts USING btree (created_at DESC, lead_id);
+CREATE INDEX webhooks_by_age ON leadhook.webhooks USING btree (sent_at);
 
 CREATE INDEX leadhook_unsent ON public.lead_details USING btree (lead_id) WHERE ((sent_to_llm)::text IS DISTINCT FROM 'true'::text);
 
 CREATE INDEX prompts_by_user_and_tag ON public.prompts USING btree (user_id, tag, created_at DESC);
 
-CREATE TRIGGER leadhook_change AFTER INSERT OR UPDATE ON public.gemini_api FOR EACH STATEMENT EXECUTE FUNCTION leadhook.ring_for_keys();
+CREATE TRIGGER leadhook_change AFTER INSERT OR UPDATE ON public.gemini_api FOR EACH STATEMENT EXECUTE FUNCTION leadhook.send_webhook_for_keys();
 
-CREATE TRIGGER leadhook_delete AFTER DELETE ON public.all_leads REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+CREATE TRIGGER leadhook_delete AFTER DELETE ON public.all_leads REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes();
 
-CREATE TRIGGER leadhook_delete AFTER DELETE ON public.lead_details REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+CREATE TRIGGER leadhook_delete AFTER DELETE ON public.lead_details REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes();
 
-CREATE TRIGGER leadhook_insert AFTER INSERT ON public.all_leads REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+CREATE TRIGGER leadhook_insert AFTER INSERT ON public.all_leads REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes();
 
-CREATE TRIGGER leadhook_insert AFTER INSERT ON public.lead_details REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+CREATE TRIGGER leadhook_insert AFTER INSERT ON public.lead_details REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes();
 
-CREATE TRIGGER leadhook_insert AFTER INSERT ON public.prompts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_prompts();
+CREATE TRIGGER leadhook_insert AFTER INSERT ON public.prompts REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_prompts_changes();
 
-CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.all_leads FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.all_leads FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes();
 
-CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.lead_details FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+CREATE TRIGGER leadhook_truncate AFTER TRUNCATE ON public.lead_details FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes();
 
-CREATE TRIGGER leadhook_update AFTER UPDATE ON public.all_leads REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+CREATE TRIGGER leadhook_update AFTER UPDATE ON public.all_leads REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes();
 
-CREATE TRIGGER leadhook_update AFTER UPDATE ON public.lead_details REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_leads();
+CREATE TRIGGER leadhook_update AFTER UPDATE ON public.lead_details REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_lead_changes();
 
-CREATE TRIGGER leadhook_update AFTER UPDATE ON public.prompts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.touch_prompts();
+CREATE TRIGGER leadhook_update AFTER UPDATE ON public.prompts REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_prompts_changes();
 
 ALTER TABLE leadhook.api_keys ENABLE ROW LEVEL SECURITY;
 
@@ -5943,17 +5943,17 @@ ALTER TABLE leadhook.jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.migrations ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE leadhook.outbox ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE leadhook.pauses ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.replay_leads ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.replays ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE leadhook.rings ENABLE ROW LEVEL SECURITY;
+ALTER TABLE leadhook.results ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE leadhook.touches ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE leadhook.verdicts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE leadhook.webhooks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.workers ENABLE ROW LEVEL SECURITY;
 
@@ -5969,9 +5969,33 @@ ALTER TABLE public.prompts ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA leadhook TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.admission_states() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.admission_states() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.append_everything() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.append_touches(p_lead_ids text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.apply_lead_changes(p_source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_lead_changes(p_source text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.apply_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.apply_together(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_together(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.apply_walk(p_source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_walk(p_source text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.average_usage() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.average_usage() TO service_role;
@@ -5985,17 +6009,32 @@ GRANT ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with ti
 REVOKE ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.check_gate(p_user_id uuid, p_tag text, p_actor text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.check_gate(p_user_id uuid, p_tag text, p_actor text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_found_by text, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.check_each(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_each(p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_slow_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_slow_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_source text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_source text, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) TO service_role;
@@ -6012,11 +6051,11 @@ GRANT ALL ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) 
 REVOKE ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.describe_gates(p_user_id uuid, p_tag text, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.describe_history(p_lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_history(p_lead_id text) TO service_role;
@@ -6027,17 +6066,8 @@ GRANT ALL ON FUNCTION leadhook.describe_job(p_lead_id text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_cause text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_cause text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.drain(p_found_by text, p_budget interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.drain(p_found_by text, p_budget interval) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.drain_leads(p_found_by text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.drain_leads(p_found_by text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.drain_walk(p_found_by text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.drain_walk(p_found_by text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) TO service_role;
@@ -6056,35 +6086,32 @@ GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO 
 REVOKE ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_lanes text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT groups text[], OUT budget_spent boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT groups text[], OUT budget_spent boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.find_prompted_lanes(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.find_rings(p_at timestamp with time zone, p_xact xid8) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.find_rings(p_at timestamp with time zone, p_xact xid8) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_shut_lanes text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.first_due(p_slow boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_shut_lanes text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.gate_states() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.gate_states() TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.harvest_rings(p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.harvest_rings(p_now timestamp with time zone) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.has_touches(p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.has_touches(p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.healthy_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.healthy_keys() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.held_lanes(p_user_id uuid, p_tag text, p_since timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
@@ -6094,20 +6121,8 @@ REVOKE ALL ON FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) FROM P
 REVOKE ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.judge_each(p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.judge_each(p_lead_ids text[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.judge_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.judge_eligibility(lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.judge_eligibility(lead_ids text[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.judge_results(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.keep_verdicts(p_results jsonb, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.keep_results(p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.keep_results(p_results jsonb, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) TO service_role;
@@ -6124,11 +6139,11 @@ GRANT ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) TO servi
 REVOKE ALL ON FUNCTION leadhook.lock_claims() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_claims() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lock_drain() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lock_drain() TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.lock_outbox() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lock_outbox() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
@@ -6145,14 +6160,18 @@ GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) TO se
 REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_open_lane(p_slow boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT available_at timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT available_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT available_at timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.note_lead_changes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.note_prompts_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
@@ -6163,19 +6182,22 @@ GRANT ALL ON FUNCTION leadhook.park_keys(p_keys jsonb) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.parked_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.parked_keys() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.pending_touches(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.pick_leads(p_slow boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.pick_leads(p_slow boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_shut_lanes text[], OUT lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.post_ring(p_id text, p_body jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.put_back(p_lead_ids text[], p_touched_at timestamp with time zone[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.quarantine_unreadable(p_token uuid, p_source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.quarantine_unreadable(p_token uuid, p_source text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) TO service_role;
@@ -6219,45 +6241,19 @@ GRANT ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_
 REVOKE ALL ON FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.ring(p_cause text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.ring(p_cause text, p_leads integer, p_table text, p_lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.ring_answers(p_request_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.ring_answers(p_request_ids bigint[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.ring_for_keys() FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.send_webhook_for_keys() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.ring_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.ring_if_ready(p_cause text, p_user_id uuid, p_tag text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.ring_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.set_aside(p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamp with time zone, p_token uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.set_aside(p_lead_id text, p_reason text, p_found_by text, p_touched_at timestamp with time zone, p_token uuid) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.set_aside_unreadable(p_token uuid, p_found_by text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.settle(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.settle(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.settle_at_once(p_lead_ids text[], p_touched_at timestamp with time zone[], p_found_by text, p_mode text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.settle_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.settle_swept_at_once(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.show_admission() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.show_admission() TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.shut_gates(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT lanes text[], OUT budget_spent boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) FROM PUBLIC;
 
@@ -6279,10 +6275,6 @@ GRANT ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_
 REVOKE ALL ON FUNCTION leadhook.text_items(p_list jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.text_items(p_list jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.touch_leads() FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION leadhook.touch_prompts() FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION leadhook.trigger_states() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.trigger_states() TO service_role;
 
@@ -6302,6 +6294,14 @@ REVOKE ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) FRO
 GRANT ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.warn(p_words text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) TO service_role;
@@ -6330,8 +6330,8 @@ GRANT ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_sinc
 REVOKE ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_slow_limit integer, p_cursor jsonb, p_hints text[], p_cause text, p_price jsonb, p_bare boolean) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) TO service_role;
@@ -6411,19 +6411,19 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.jobs TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.migrations TO service_role;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.pauses TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replay_leads TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replays TO service_role;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.rings TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.results TO service_role;
 
 GRANT SELECT ON TABLE leadhook.spend TO service_role;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.touches TO service_role;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.verdicts TO service_role;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.webhooks TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.workers TO service_role;
 

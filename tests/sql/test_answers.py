@@ -30,18 +30,18 @@ def answer(db: "Sql", lead_id: str, score: int = 80, *, minutes_ago: float = 0, 
     db.ready_job(lead_id, **lead)
     save(db, score)
     db.run(
-        "update leadhook.verdicts set created_at = clock_timestamp() - make_interval(secs => %(s)s)"
+        "update leadhook.results set created_at = clock_timestamp() - make_interval(secs => %(s)s)"
         " where lead_id = %(l)s",
         s=minutes_ago * 60,
         l=lead_id,
     )
 
 
-def save(db: "Sql", score: int, **judged: Any) -> None:
+def save(db: "Sql", score: int, **checked: Any) -> None:
     """Claim the only ready lead and save this score."""
     (lead,) = db.claim()["leads"]
     result = db.result_of(lead, score)
-    result["paid"]["score"] |= judged
+    result["checkpoint"]["score"] |= checked
     db.save(result)
 
 
@@ -104,7 +104,7 @@ def test_an_erased_lead_has_no_answer(keyed: "Sql", *, looked_at: bool) -> None:
     answer(keyed, "a")
     keyed.run("delete from public.all_leads")
     if looked_at:
-        keyed.touch("a")
+        keyed.note_change("a")
         keyed.claim()
     assert ids(answers(keyed)) == []
 

@@ -41,11 +41,11 @@ def shown(leadhook: "Run") -> list[str]:
     return out.splitlines()
 
 
-def hold(db: "Sql", n: int, **lane: object) -> list[str]:
+def hold(db: "Sql", n: int, **group: object) -> list[str]:
     """Eligible leads whose jobs are held."""
-    ids = db.eligible_leads(n, **lane)  # type: ignore[arg-type]  # the lane is two texts
+    ids = db.eligible_leads(n, **group)  # type: ignore[arg-type]  # the group is two texts
     db.run(
-        "insert into leadhook.jobs (lead_id, user_id, tag, state, slow, found_by)"
+        "insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, source)"
         " select a.lead_id, a.user_id, a.tag, 'held', true, 'sweep' from public.all_leads as a"
         " where a.lead_id = any (%(ids)s)",
         ids=ids,
@@ -65,35 +65,35 @@ def in_state(db: "Sql", state: str) -> list[str]:
 
 
 def test_release_lets_go_exactly_as_many_as_asked_for(leadhook: "Run", db: "Sql") -> None:
-    """By lead_id; they are slow, so that fresh leads go first, and say what released them."""
+    """By lead_id; they have low priority, so that fresh leads go first, and say what released them."""
     ids = hold(db, 1200)
     assert release(leadhook, limit=700) == 700
     assert in_state(db, "ready") == ids[:700]
     job = db.job(ids[0])
-    assert (job["slow"], job["found_by"], job["attempts"], job["replay_id"]) == (True, "release", 0, None)
+    assert (job["low_priority"], job["source"], job["attempts"], job["replay_id"]) == (True, "release", 0, None)
     assert release(leadhook) == 500
     assert in_state(db, "held") == []
 
 
 def test_released_leads_are_claimed_behind_a_fresh_one(leadhook: "Run", keyed: "Sql") -> None:
-    """And each with all that its judgement needs."""
+    """And each with all that its score needs."""
     ids = hold(keyed, 3)
     release(leadhook)
     keyed.ready_job("fresh")
     batch = keyed.claim(limit=2)
     assert keyed.ids_of(batch) == ["fresh", ids[0]]
-    assert [lead["found_by"] for lead in batch["leads"]][1] == "release"
+    assert [lead["source"] for lead in batch["leads"]][1] == "release"
 
 
-def test_release_rings_after_each_slice_that_let_leads_go(
+def test_release_sends_a_webhook_after_each_slice_that_let_leads_go(
     leadhook: "Run", wired: "Sql", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service that sleeps until its next sweep is woken."""
     hold(wired, 2)
-    wired.run("delete from leadhook.rings")
+    wired.run("delete from leadhook.webhooks")
     use_store(monkeypatch, SqlStore(wired))
     release(leadhook)
-    assert [row["cause"] for row in wired.rows("select cause from leadhook.rings")] == ["backlog"]
+    assert [row["reason"] for row in wired.rows("select reason from leadhook.webhooks")] == ["backlog"]
 
 
 def test_release_does_not_redo_what_has_an_answer(leadhook: "Run", db: "Sql") -> None:
@@ -118,7 +118,7 @@ def test_release_counts_only_what_is_eligible_still(leadhook: "Run", db: "Sql") 
 
 
 def test_release_goes_by_who_asked_last(leadhook: "Run", db: "Sql") -> None:
-    """Lanes by their newest prompts row."""
+    """Groups by their newest prompts row."""
     old = hold(db, 2, prefix="a-")
     new = hold(db, 2, prefix="b-", user=OTHER)
     db.run("update public.prompts set created_at = now() - interval '9 days' where user_id = %(u)s", u=db.USER)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Connect = Callable[[], Sql]
 
 
-@pytest.mark.parametrize("lock", ["lock_claims", "lock_drain"])
+@pytest.mark.parametrize("lock", ["lock_claims", "lock_outbox"])
 def test_a_claim_that_waits_too_long_says_busy(keyed: "Sql", connect: "Connect", lock: LiteralString) -> None:
     """A normal reply with the caller's cursor; nothing is leased, and the lock is not kept."""
     keyed.ready_job("lead-1")
@@ -23,7 +23,7 @@ def test_a_claim_that_waits_too_long_says_busy(keyed: "Sql", connect: "Connect",
     with other.transaction():
         other.run("select leadhook." + lock + "()")
         batch = keyed.claim(cursor=cursor)
-    assert (batch["busy"], batch["leads"], batch["cursor"], batch["cut"]) == (True, [], cursor, False)
+    assert (batch["busy"], batch["leads"], batch["cursor"], batch["has_more"]) == (True, [], cursor, False)
     assert (keyed.states(), batch["lease_ms"]) == ({"lead-1": "ready"}, 30_000)
     assert keyed.ids_of(keyed.claim()) == ["lead-1"]
 
@@ -53,47 +53,54 @@ def test_claims_are_serial(keyed: "Sql", connect: "Connect") -> None:
         ({"p_limit": 0}, "p_limit"),
         ({"p_limit": 51}, "p_limit"),
         ({"p_limit": None}, "p_limit"),
-        ({"p_slow_limit": -1}, "p_slow_limit"),
-        ({"p_slow_limit": 11}, "p_slow_limit"),
+        ({"p_low_priority_limit": -1}, "p_low_priority_limit"),
+        ({"p_low_priority_limit": 11}, "p_low_priority_limit"),
         ({"p_hints": ["x"] * 501}, "p_hints"),
         ({"p_hints": ["x" * 201]}, "p_hints"),
-        ({"p_cause": "curiosity"}, "p_cause"),
+        ({"p_source": "curiosity"}, "p_source"),
     ],
     ids=str,
 )
 def test_wrong_arguments_are_the_callers_bug(keyed: "Sql", wrong: dict[str, Any], words: str) -> None:
     """They say what is wrong, and nothing is done."""
     keyed.ready_job("lead-1")
-    right = {"p_token": "00000000-0000-4000-8000-00000000000a", "p_worker": "w", "p_limit": 10, "p_slow_limit": 10}
+    right = {
+        "p_token": "00000000-0000-4000-8000-00000000000a",
+        "p_worker": "w",
+        "p_limit": 10,
+        "p_low_priority_limit": 10,
+    }
     with pytest.raises(psycopg.Error, match=words) as caught:
         keyed.rpc("leadhook_claim", **(right | wrong))
     assert (caught.value.sqlstate, keyed.states()) == ("PT400", {"lead-1": "ready"})
 
 
 def test_arguments_have_defaults(keyed: "Sql") -> None:
-    """Cursor, hints and cause may be left out, or be null where nothing is meant."""
+    """Cursor, hints and source may be left out, or be null where nothing is meant."""
     keyed.ready_job("lead-1")
     token = "00000000-0000-4000-8000-00000000000a"
-    batch = keyed.rpc("leadhook_claim", p_token=token, p_worker="w", p_limit=1, p_slow_limit=1)
+    batch = keyed.rpc("leadhook_claim", p_token=token, p_worker="w", p_limit=1, p_low_priority_limit=1)
     assert keyed.ids_of(batch) == ["lead-1"]
     keyed.ready_job("lead-2")
-    batch = keyed.rpc("leadhook_claim", p_token=keyed.USER, p_worker="w", p_limit=1, p_slow_limit=1, p_hints=None)
+    batch = keyed.rpc(
+        "leadhook_claim", p_token=keyed.USER, p_worker="w", p_limit=1, p_low_priority_limit=1, p_hints=None
+    )
     assert keyed.ids_of(batch) == ["lead-2"]
 
 
-@pytest.mark.parametrize("cause", ["start", "ring", "due", "sweep"])
-def test_what_woke_the_worker_is_what_found_the_lead(keyed: "Sql", cause: str) -> None:
+@pytest.mark.parametrize("source", ["start", "webhook", "retry", "sweep"])
+def test_what_woke_the_worker_is_what_found_the_lead(keyed: "Sql", source: str) -> None:
     """For what this claim's drain makes ready."""
-    keyed.touch(keyed.eligible_lead("lead-1"))
-    assert keyed.claim(cause=cause)["leads"][0]["found_by"] == cause
+    keyed.note_change(keyed.eligible_lead("lead-1"))
+    assert keyed.claim(source=source)["leads"][0]["source"] == source
 
 
 def test_a_hint_makes_an_unknown_lead_ready(keyed: "Sql") -> None:
     """Plain dashboard webhooks work without our triggers; nothing is stored of the hint."""
     keyed.eligible_lead("lead-1")
     batch = keyed.claim(hints=["lead-1", "nobody", "lead-1"])
-    assert [(lead["lead_id"], lead["found_by"]) for lead in batch["leads"]] == [("lead-1", "hint")]
-    assert (keyed.count("leadhook.touches"), keyed.states()) == (0, {"lead-1": "leased"})
+    assert [(lead["lead_id"], lead["source"]) for lead in batch["leads"]] == [("lead-1", "hint")]
+    assert (keyed.count("leadhook.outbox"), keyed.states()) == (0, {"lead-1": "leased"})
 
 
 def test_a_hint_registers_an_unknown_lead_that_waits(keyed: "Sql") -> None:
@@ -121,7 +128,7 @@ def test_a_hint_makes_a_waiting_lead_ready_and_changes_nothing_else(keyed: "Sql"
     assert keyed.job("moved")["tag"] == keyed.TAG
 
 
-def test_hints_are_judged_after_the_drain(keyed: "Sql") -> None:
-    """A touch of the same lead goes first, so it is found by the ring."""
-    keyed.touch(keyed.eligible_lead("lead-1"))
-    assert keyed.claim(hints=["lead-1"])["leads"][0]["found_by"] == "ring"
+def test_hints_are_checked_after_the_outbox_is_applied(keyed: "Sql") -> None:
+    """An outbox row of the same lead goes first, so it is found by the webhook."""
+    keyed.note_change(keyed.eligible_lead("lead-1"))
+    assert keyed.claim(hints=["lead-1"])["leads"][0]["source"] == "webhook"

@@ -23,7 +23,7 @@ def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: "Sql") 
     keyed.ready_job("lead-3")
     again = keyed.claim(token=token)
     assert [keyed.lease_of(lead) for lead in again["leads"]] == [keyed.lease_of(lead) for lead in first["leads"]]
-    assert (len(again["leads"]), again["cut"]) == (2, True)
+    assert (len(again["leads"]), again["has_more"]) == (2, True)
     assert keyed.value("select min(lease_until) > clock_timestamp() + interval '20 s' from leadhook.jobs")
 
 
@@ -71,12 +71,12 @@ def test_a_lease_in_force_is_not_taken(keyed: "Sql") -> None:
 
 def test_an_expired_lease_spends_no_attempt_and_is_handed_out_again(keyed: "Sql") -> None:
     """Under a new fence, with what was paid for, and a line in attempts."""
-    keyed.ready_job("lead-1", paid={"score": 1})
+    keyed.ready_job("lead-1", checkpoint={"score": 1})
     (lost,) = keyed.claim(worker="dead-worker")["leads"]
     keyed.age_job("lead-1", 31)
     (lead,) = keyed.claim(worker="worker-2")["leads"]
     assert lead["fence"] > lost["fence"]
-    assert (lead["attempts"], lead["run"], lead["paid"]) == (0, 1, {"score": 1})
+    assert (lead["attempts"], lead["run"], lead["checkpoint"]) == (0, 1, {"score": 1})
     (attempt,) = keyed.rows("select * from leadhook.attempts")
     expected = {
         "lead_id": "lead-1", "run": 1, "fence": lost["fence"], "outcome": "lease_expired",
@@ -88,13 +88,13 @@ def test_an_expired_lease_spends_no_attempt_and_is_handed_out_again(keyed: "Sql"
 
 def test_the_third_lease_in_a_row_that_expires_is_the_end(keyed: "Sql") -> None:
     """A lead that kills its workers is dead, with the reason, and what was paid stays for a replay."""
-    keyed.ready_job("lead-1", attempts=2, paid={"score": 1})
+    keyed.ready_job("lead-1", attempts=2, checkpoint={"score": 1})
     for _ in range(3):
         assert keyed.ids_of(keyed.claim()) == ["lead-1"]
         keyed.age_job("lead-1", 31)
     assert keyed.claim()["leads"] == []
     job = keyed.job("lead-1")
-    expected = {"state": "dead", "attempts": 2, "error_code": "worker_lost", "paid": {"score": 1}}
+    expected = {"state": "dead", "attempts": 2, "error_code": "worker_lost", "checkpoint": {"score": 1}}
     assert {name: job[name] for name in expected} == expected
     assert "3 leases" in job["reason"]
     assert job["finished_at"] is not None
@@ -123,7 +123,7 @@ def test_leads_of_a_lost_worker_are_handed_out_one_by_one(keyed: "Sql") -> None:
     assert [keyed.ids_of(batch) for batch in batches] == [
         *([f"lead-{number}"] for number in range(4)), [f"fresh-{number}" for number in range(4)]
     ]  # fmt: skip
-    assert [batch["cut"] for batch in batches] == [True, True, True, True, False]
+    assert [batch["has_more"] for batch in batches] == [True, True, True, True, False]
 
 
 @pytest.mark.parametrize("moment", ["when it is claimed", "when all are at work"])
@@ -154,7 +154,7 @@ def test_a_lease_that_expired_costs_what_was_reserved_once_a_call_began(
     """As far as its worker said, by a renewal or by claiming more."""
     price = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
     keyed.ready_job("lead-1")
-    rest = {"p_limit": 50, "p_slow_limit": 50, "p_price": price}
+    rest = {"p_limit": 50, "p_low_priority_limit": 50, "p_price": price}
     (lead,) = keyed.rpc("leadhook_claim", p_token=uuid4(), p_worker="worker-1", **rest)["leads"]
     if evidence == "claimed more":
         keyed.ready_job("lead-2")
@@ -184,7 +184,7 @@ def test_a_bare_claim_names_its_leases_and_reads_nothing_else(keyed: "Sql") -> N
     """The same token asks for the rest later."""
     keyed.ready_job("lead-1")
     token = uuid4()
-    arguments = {"p_token": token, "p_worker": "worker-1", "p_limit": 1, "p_slow_limit": 1}
+    arguments = {"p_token": token, "p_worker": "worker-1", "p_limit": 1, "p_low_priority_limit": 1}
     (bare,) = keyed.rpc("leadhook_claim", **arguments, p_bare=True)["leads"]
     (whole,) = keyed.rpc("leadhook_claim", **arguments)["leads"]
     assert bare == keyed.lease_of(whole)
@@ -196,12 +196,12 @@ def test_a_replay_asked_for_while_leased_runs_when_the_last_lease_expired(keyed:
     keyed.ready_job("lead-1", state="leased", deaths=2, replay_after=replay_id)
     keyed.age_job("lead-1", 31)
     (lead,) = keyed.claim()["leads"]
-    assert (lead["run"], lead["attempts"], lead["slow"], lead["found_by"]) == (2, 0, True, "replay")
+    assert (lead["run"], lead["attempts"], lead["low_priority"], lead["source"]) == (2, 0, True, "replay")
     job = keyed.job("lead-1")
     assert (job["replay_id"], job["replay_after"], job["deaths"]) == (replay_id, None, 0)
 
 
-def test_an_expired_lease_goes_first_in_its_lane(keyed: "Sql") -> None:
+def test_an_expired_lease_goes_first_in_its_group(keyed: "Sql") -> None:
     """It was due before the others, and still is."""
     keyed.ready_job("lead-1")
     keyed.claim()
@@ -231,7 +231,7 @@ def test_an_expired_lease_that_is_being_saved_is_left_alone(keyed: "Sql", connec
     ],
 )
 def test_a_ready_lead_that_is_no_longer_wanted_sleeps_instead(keyed: "Sql", change: LiteralString) -> None:
-    """Every lead is judged again when it is handed out."""
+    """Every lead is scored again when it is handed out."""
     keyed.ready_job("lead-1")
     keyed.run(change)
     assert (keyed.claim()["leads"], keyed.states()) == ([], {"lead-1": "waiting"})
@@ -239,7 +239,7 @@ def test_a_ready_lead_that_is_no_longer_wanted_sleeps_instead(keyed: "Sql", chan
 
 @pytest.mark.parametrize("table", ["public.all_leads", "public.lead_details"])
 def test_a_ready_lead_that_is_gone_is_forgotten(keyed: "Sql", table: str) -> None:
-    """Though no touch told of it."""
+    """Though no outbox row told of it."""
     keyed.ready_job("lead-1")
     deletes: dict[str, LiteralString] = {
         "public.all_leads": "delete from public.all_leads",
@@ -250,23 +250,23 @@ def test_a_ready_lead_that_is_gone_is_forgotten(keyed: "Sql", table: str) -> Non
 
 
 def test_a_replay_is_handed_out_though_it_was_sent(keyed: "Sql") -> None:
-    """Judged without that one condition, but with the others."""
+    """Scored without that one condition, but with the others."""
     replay_id = keyed.value("insert into leadhook.replays (actor) values ('test') returning id")
     for lead_id in ("lead-1", "lead-2"):
-        keyed.ready_job(lead_id, replay_id=replay_id, slow=True)
+        keyed.ready_job(lead_id, replay_id=replay_id, low_priority=True)
     keyed.run("update public.lead_details set sent_to_llm = true")
     keyed.run("update public.all_leads set scrapped = false where lead_id = 'lead-2'")
     assert keyed.ids_of(keyed.claim()) == ["lead-1"]
     assert keyed.states() == {"lead-1": "leased", "lead-2": "waiting"}
 
 
-def test_a_lead_is_handed_out_with_the_prompts_of_its_present_lane(keyed: "Sql") -> None:
+def test_a_lead_is_handed_out_with_the_prompts_of_its_present_group(keyed: "Sql") -> None:
     """It may have moved since its job was made."""
     keyed.ready_job("lead-1")
-    keyed.prompts(tag="new", message_prompt="New lane")
+    keyed.prompts(tag="new", message_prompt="New group")
     keyed.run("update public.all_leads set tag = 'new'")
     batch = keyed.claim()
-    assert (batch["leads"][0]["lead"]["tag"], batch["prompts"]["0"]["message_prompt"]) == ("new", "New lane")
+    assert (batch["leads"][0]["lead"]["tag"], batch["prompts"]["0"]["message_prompt"]) == ("new", "New group")
 
 
 def test_a_batch_of_unwanted_leads_asks_for_another_claim(keyed: "Sql") -> None:
@@ -276,5 +276,5 @@ def test_a_batch_of_unwanted_leads_asks_for_another_claim(keyed: "Sql") -> None:
     keyed.run("update public.lead_details set sent_to_llm = true")
     keyed.ready_job("wanted")
     first = keyed.claim(3)
-    assert (first["leads"], first["cut"], first["next_due_ms"]) == ([], True, 0)
+    assert (first["leads"], first["has_more"], first["next_due_ms"]) == ([], True, 0)
     assert keyed.ids_of(keyed.claim(3)) == ["wanted"]

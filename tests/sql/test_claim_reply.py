@@ -22,14 +22,14 @@ OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 ODD_IDS = ["it's", 'quo"ted', "sla/sh\\es", "{a,b}", "😀 emoji", "%s %(id)s", " blanks ", "new\nline", "null"]
 
 
-def test_a_claim_hands_out_all_that_a_judgement_needs(keyed: "Sql") -> None:
+def test_a_claim_hands_out_all_that_a_score_needs(keyed: "Sql") -> None:
     """The fields, the lease, the prompts and the keys."""
     keyed.lead("lead-1", linkedin_url="https://example.com/in/ada")
     keyed.details("lead-1", name="Ada", title="CTO", location="London", company_name="Engines", experience="10 years",
                   skills="math", bio="Wrote the first program.", profile_url="p", company_page_url="c")  # fmt: skip
     keyed.prompts()
-    keyed.touch("lead-1")
-    batch = keyed.claim(cause="ring")
+    keyed.note_change("lead-1")
+    batch = keyed.claim(source="webhook")
     (lead,) = batch["leads"]
     assert lead["lead"] == {
         "lead_id": "lead-1",
@@ -45,7 +45,14 @@ def test_a_claim_hands_out_all_that_a_judgement_needs(keyed: "Sql") -> None:
         "linkedin_url": "https://example.com/in/ada",
         "company_page_url": "c",
     }
-    expected = {"lead_id": "lead-1", "run": 1, "attempts": 0, "slow": False, "found_by": "ring", "paid": None}
+    expected = {
+        "lead_id": "lead-1",
+        "run": 1,
+        "attempts": 0,
+        "low_priority": False,
+        "source": "webhook",
+        "checkpoint": None,
+    }
     assert {name: lead[name] for name in expected} == expected
     texts = {"wildnet_data": "We sell.", "scoring_criteria_and_icp": "Buyers.", "message_prompt": "Be kind."}
     assert batch["prompts"] == {lead["prompts_ref"]: texts}
@@ -55,15 +62,15 @@ def test_a_claim_hands_out_all_that_a_judgement_needs(keyed: "Sql") -> None:
 
 def test_the_reply_is_what_the_domain_says(keyed: "Sql") -> None:
     """Each part validates as the type that the service makes of it."""
-    keyed.touch(keyed.eligible_lead("lead-1"))
+    keyed.note_change(keyed.eligible_lead("lead-1"))
     batch = keyed.claim()
     leads = [lead | {"prompts": batch["prompts"][lead.pop("prompts_ref")]} for lead in batch["leads"]]
     assert len(TypeAdapter(list[ClaimedLead]).validate_python(leads)) == 1
     assert len(TypeAdapter(list[ApiKey]).validate_python(batch["keys"])) == 1
     assert Group.model_validate(batch["cursor"]) == Group(user_id=keyed.USER, tag=keyed.TAG)
-    rest = {name: batch[name] for name in ("busy", "cut", "lease_ms", "renew_ms", "start_limit_ms")}
+    rest = {name: batch[name] for name in ("busy", "has_more", "lease_ms", "renew_ms", "start_limit_ms")}
     assert rest == {
-        "busy": False, "cut": False, "lease_ms": 30_000, "renew_ms": 10_000, "start_limit_ms": 15_000
+        "busy": False, "has_more": False, "lease_ms": 30_000, "renew_ms": 10_000, "start_limit_ms": 15_000
     }  # fmt: skip
 
 
@@ -90,17 +97,17 @@ def test_fences_only_grow(keyed: "Sql") -> None:
 
 
 def test_how_long_a_lead_waited_is_told_by_the_databases_clock(keyed: "Sql") -> None:
-    """From the touch to this claim."""
-    keyed.touch(keyed.eligible_lead("lead-1"))
-    keyed.run("update leadhook.touches set touched_at = touched_at - interval '90 s'")
-    touched_at = keyed.value("select touched_at from leadhook.touches")
+    """From the outbox row to this claim."""
+    keyed.note_change(keyed.eligible_lead("lead-1"))
+    keyed.run("update leadhook.outbox set changed_at = changed_at - interval '90 s'")
+    changed_at = keyed.value("select changed_at from leadhook.outbox")
     (lead,) = keyed.claim()["leads"]
-    assert datetime.fromisoformat(lead["eligible_at"]) == touched_at
+    assert datetime.fromisoformat(lead["eligible_at"]) == changed_at
     assert 90_000 <= lead["waited_ms"] < 120_000
 
 
 def test_each_distinct_prompts_row_travels_once(keyed: "Sql") -> None:
-    """Fifty leads of two lanes cost two texts, the newest of each."""
+    """Fifty leads of two groups cost two texts, the newest of each."""
     for number in range(6):
         keyed.ready_job(f"a-{number}", tag="a")
         keyed.ready_job(f"b-{number}", user=OTHER_USER, tag="b")
@@ -114,9 +121,9 @@ def test_each_distinct_prompts_row_travels_once(keyed: "Sql") -> None:
 
 def test_what_was_paid_for_travels_with_the_lead(keyed: "Sql") -> None:
     """And the attempts of this run."""
-    keyed.ready_job("lead-1", paid={"score": {"score": 80}}, attempts=2, run=3)
+    keyed.ready_job("lead-1", checkpoint={"score": {"score": 80}}, attempts=2, run=3)
     (lead,) = keyed.claim()["leads"]
-    assert (lead["paid"], lead["attempts"], lead["run"]) == ({"score": {"score": 80}}, 2, 3)
+    assert (lead["checkpoint"], lead["attempts"], lead["run"]) == ({"score": {"score": 80}}, 2, 3)
 
 
 def test_a_lead_with_nulls_everywhere_is_handed_out(keyed: "Sql") -> None:
@@ -127,7 +134,7 @@ def test_a_lead_with_nulls_everywhere_is_handed_out(keyed: "Sql") -> None:
     )
     keyed.run("insert into public.lead_details (lead_id, sent_to_llm) values ('bare', null)")
     keyed.run("insert into public.prompts (user_id, tag, created_at) values (%(u)s, 't', null)", u=keyed.USER)
-    keyed.touch("bare")
+    keyed.note_change("bare")
     batch = keyed.claim()
     (lead,) = batch["leads"]
     assert {name for name, value in lead["lead"].items() if value is not None} == {"lead_id", "tag"}
@@ -137,7 +144,7 @@ def test_a_lead_with_nulls_everywhere_is_handed_out(keyed: "Sql") -> None:
 def test_odd_lead_ids_are_handed_out(keyed: "Sql") -> None:
     """Quotes, slashes, braces, emoji, blanks: text is text."""
     for lead_id in ODD_IDS:
-        keyed.touch(keyed.eligible_lead(lead_id))
+        keyed.note_change(keyed.eligible_lead(lead_id))
     assert sorted(keyed.ids_of(keyed.claim())) == sorted(ODD_IDS)
 
 
@@ -147,7 +154,7 @@ def test_structured_columns_come_as_text(keyed: "Sql") -> None:
     keyed.lead("lead-1")
     keyed.details("lead-1", experience='[{"at": "Engines"}]', skills={"languages": ["Ada", "C"]})
     keyed.prompts()
-    keyed.touch("lead-1")
+    keyed.note_change("lead-1")
     lead = keyed.claim()["leads"][0]["lead"]
     assert (lead["experience"], lead["skills"]) == ('[{"at": "Engines"}]', {"json": '{"languages": ["Ada", "C"]}'})
 
@@ -183,7 +190,7 @@ def test_a_reply_is_bounded_and_holds_one_lead_at_least(keyed: "Sql") -> None:
         keyed.ready_job(f"lead-{number}")
     keyed.run("update public.lead_details set experience = repeat('x', 20000)")
     batch = keyed.claim()
-    assert (keyed.ids_of(batch), batch["cut"]) == (["lead-0", "lead-1"], True)
+    assert (keyed.ids_of(batch), batch["has_more"]) == (["lead-0", "lead-1"], True)
     keyed.control(claim_bytes=10_000)
     assert keyed.ids_of(keyed.claim()) == ["lead-2"]
     assert keyed.value("select count(*) from leadhook.attempts") == 0
@@ -204,7 +211,7 @@ def test_duplicate_rows_of_a_lead_make_one_lead(keyed: "Sql") -> None:
     keyed.eligible_lead("lead-1")
     keyed.lead("lead-1", tag="other")
     keyed.details("lead-1", name="Zed")
-    keyed.touch("lead-1")
+    keyed.note_change("lead-1")
     batch = keyed.claim()
     assert [(lead["lead_id"], lead["lead"]["name"]) for lead in batch["leads"]] == [("lead-1", "Zed")]
     assert keyed.claim()["leads"] == []
@@ -252,7 +259,7 @@ def test_what_no_text_can_hold_stops_neither_a_claim_nor_the_predecessors_functi
     """NUL and half a surrogate pair in a json column: the row is handed out, without them where it is a text."""
     keyed.run(f"alter table public.lead_details alter column {column} type json using null")
     for lead_id in ("good-1", "bad", "good-2"):
-        keyed.touch(bare_lead(keyed, lead_id))
+        keyed.note_change(bare_lead(keyed, lead_id))
     keyed.run(f"update public.lead_details set {column} = %(v)s::json where lead_id = 'bad'", v=stored)  # noqa: S608 - names of ours
     expected = stored if text is None and stored != "null" else text
     listed = keyed.rows("select * from public.rpc_get_eligible_llm_jobs()")
@@ -273,14 +280,14 @@ def bare_lead(db: "Sql", lead_id: str) -> str:
 
 
 def test_without_a_usable_key_nothing_is_handed_out(db: "Sql") -> None:
-    """Touches are drained all the same."""
+    """Outbox rows are applied all the same."""
     db.loosen()
     for blank in ("", "  ", "\n"):
         db.key(blank)
     db.run("insert into public.gemini_api (api_key) values (null)")
-    db.touch(db.eligible_lead("lead-1"))
+    db.note_change(db.eligible_lead("lead-1"))
     batch = db.claim()
-    assert (batch["leads"], batch["keys"], batch["cut"]) == ([], [], False)
+    assert (batch["leads"], batch["keys"], batch["has_more"]) == ([], [], False)
     assert (db.states(), batch["next_due_ms"]) == ({"lead-1": "ready"}, None)
     db.key()
     assert db.ids_of(db.claim()) == ["lead-1"]
@@ -322,7 +329,7 @@ def test_a_parked_key_is_not_used_until_its_time_or_its_row_changes(keyed: "Sql"
 
 
 def test_a_key_is_parked_in_all_its_rows(keyed: "Sql") -> None:
-    """The row version that was judged belongs to one of them."""
+    """The row version that was scored belongs to one of them."""
     keyed.key()
     keyed.run(
         "insert into leadhook.api_keys (fingerprint, state, row_version)"
@@ -352,7 +359,7 @@ def next_due(db: "Sql") -> int | None:
 
 
 def test_nothing_is_due_where_nothing_waits(keyed: "Sql") -> None:
-    """Waiting, held, done and dead leads become due by a touch, not by time."""
+    """Waiting, held, done and dead leads become due by an outbox row, not by time."""
     for state in ("waiting", "held", "done", "dead"):
         keyed.make_job(state, state=state)
     assert next_due(keyed) is None
@@ -363,7 +370,7 @@ def test_a_retry_is_due_when_its_time_comes(keyed: "Sql") -> None:
     keyed.ready_job("lead-1", available_at=keyed.value("select clock_timestamp() + interval '20 s'"))
     assert 15_000 < (next_due(keyed) or 0) <= 20_000
     keyed.run("update leadhook.jobs set available_at = clock_timestamp() + interval '1 hour'")
-    keyed.ready_job("lead-2", slow=True, available_at=keyed.value("select clock_timestamp() + interval '10 s'"))
+    keyed.ready_job("lead-2", low_priority=True, available_at=keyed.value("select clock_timestamp() + interval '10 s'"))
     assert 5_000 < (next_due(keyed) or 0) <= 10_000
 
 
@@ -386,10 +393,10 @@ def test_without_a_healthy_key_the_return_of_one_is_due(keyed: "Sql") -> None:
     assert 50_000 < (next_due(keyed) or 0) <= 60_000
 
 
-def test_a_touch_that_was_put_back_is_due_in_a_moment(keyed: "Sql", connect: "Callable[[], Sql]") -> None:
+def test_a_change_that_was_returned_is_due_in_a_moment(keyed: "Sql", connect: "Callable[[], Sql]") -> None:
     """Not at once: that would spin."""
     keyed.ready_job("lead-1", state="waiting")
-    keyed.touch("lead-1")
+    keyed.note_change("lead-1")
     holder = connect()
     with holder.transaction():
         holder.run("select from leadhook.jobs for update")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Door:
-    """A service that answers rings with `status` and says at /ready what it is told to say."""
+    """A service that answers sends a webhook with `status` and says at /ready what it is told to say."""
 
     url: str = ""
     status: int = 202
@@ -69,25 +69,26 @@ def door() -> Iterator[Door]:
 
 @pytest.fixture
 def sound(wired: "Sql", door: Door) -> "Sql":
-    """A database that lacks nothing, and rings at the door."""
+    """A database that lacks nothing, and sends a webhook at the door."""
     for migration in read_migrations():
         wired.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
-    ring_at(wired, f"{door.url}/webhooks/leads")
+    webhook_at(wired, f"{door.url}/webhooks/leads")
     wired.key()
     return wired
 
 
 @pytest.fixture
-def pg_net_alive(ring_worker: None, wait_until: "WaitUntil", sound: "Sql") -> None:  # noqa: ARG001 - a fixture that must run
+def pg_net_alive(webhook_worker: None, wait_until: "WaitUntil", sound: "Sql") -> None:  # noqa: ARG001 - a fixture that must run
     """Its worker has connected."""
     query: LiteralString = "select count(*) from pg_stat_activity where application_name like 'pg_net%%'"
     wait_until(lambda: sound.value(query) > 0)
 
 
-def ring_at(db: "Sql", url: str) -> None:
-    """Move the ring."""
+def webhook_at(db: "Sql", url: str) -> None:
+    """Move the webhook."""
     db.rows(
-        "select vault.update_secret(s.id, %(url)s) from vault.decrypted_secrets s where s.name = 'leadhook_ring_url'",
+        "select vault.update_secret(s.id, %(url)s) from vault.decrypted_secrets as s"
+        " where s.name = 'leadhook_webhook_url'",
         url=url,
     )
 
@@ -110,11 +111,11 @@ async def test_doctor_finds_nothing_in_a_sound_installation(wired_database: "Dat
     """Every part is looked at, and says ok."""
     found = await look(wired_database)
     assert complaints(found) == []
-    every = {"database", "grants", "triggers", "ring", "pg_net", "keys", "leads", "clock", "service", "round trip"}
+    every = {"database", "grants", "triggers", "webhook", "pg_net", "keys", "leads", "clock", "service", "round trip"}
     assert {finding.about for finding in found} == every
 
 
-ADDRESS = "from vault.decrypted_secrets where name = 'leadhook_ring_url'"
+ADDRESS = "from vault.decrypted_secrets where name = 'leadhook_webhook_url'"
 PLANTED: dict[tuple[str, str, str], LiteralString] = {
     (
         "database",
@@ -139,12 +140,12 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     ("triggers", "fault", "leadhook_update on lead_details"): "alter table public.lead_details"
     " disable trigger leadhook_update",
     ("triggers", "fault", "missing on prompts"): "drop trigger leadhook_insert on public.prompts",
-    ("ring", "fault", "where to ring"): "delete from vault.secrets where name = 'leadhook_ring_url'",
-    ("ring", "fault", "can't be signed"): "delete from vault.secrets where name = 'leadhook_ring_secret'",
-    ("ring", "fault", "`whsec_…`"): "select vault.update_secret(id, 'hunter2') from vault.decrypted_secrets"
-    " where name = 'leadhook_ring_secret'",
-    ("ring", "fault", "can't be rung"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
-    ("ring", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
+    ("webhook", "fault", "where to send webhooks"): "delete from vault.secrets where name = 'leadhook_webhook_url'",
+    ("webhook", "fault", "can't be signed"): "delete from vault.secrets where name = 'leadhook_webhook_secret'",
+    ("webhook", "fault", "`whsec_…`"): "select vault.update_secret(id, 'hunter2') from vault.decrypted_secrets"
+    " where name = 'leadhook_webhook_secret'",
+    ("webhook", "fault", "can't be reached"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
+    ("webhook", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
     ("keys", "fault", "No Gemini key was found"): "delete from public.gemini_api",
     ("keys", "warning", "has 1 blank row."): "insert into public.gemini_api (api_key) values ('  ')",
     ("keys", "fault", "does not look like"): "insert into public.gemini_api (api_key) values (E'visibly\\nfake')",
@@ -153,7 +154,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
         "warning",
         "stored 2 times",
     ): "insert into public.gemini_api (api_key) select api_key from public.gemini_api",
-    ("leads", "fault", "no service claims"): "insert into leadhook.touches (kind, n, lead_ids, touched_at)"
+    ("leads", "fault", "no service claims"): "insert into leadhook.outbox (kind, n, lead_ids, changed_at)"
     " values ('leads', 1, '{a}', now() - interval '1 hour')",
     ("leads", "warning", "is held"): "insert into leadhook.jobs (lead_id, state) values ('a', 'held')",
     ("leads", "warning", "will not be retried"): "insert into leadhook.jobs (lead_id, state, error_code, reason)"
@@ -187,7 +188,7 @@ async def test_doctor_names_a_database_that_was_never_migrated(bare_database: "D
     assert [(f.about, f.level, f.fix) for f in await look(bare_database)] == [("database", "fault", "leadhook migrate")]
 
 
-@pytest.mark.parametrize(("extension", "about"), [("pg_net", "pg_net"), ("supabase_vault", "ring")])
+@pytest.mark.parametrize(("extension", "about"), [("pg_net", "pg_net"), ("supabase_vault", "webhook")])
 async def test_doctor_names_an_extension_that_is_not_enabled(
     sound: "Sql", wired_database: "Database", extension: LiteralString, about: str
 ) -> None:
@@ -201,7 +202,7 @@ async def test_doctor_names_an_extension_that_is_not_enabled(
 
 @pytest.mark.usefixtures("sound")
 async def test_doctor_names_a_dead_worker_of_pg_net(wired_database: "Database") -> None:
-    """And does not wait for a ring that nobody sends."""
+    """And does not wait for a webhook that nobody sends."""
     found = await look(wired_database)
     assert ("pg_net", "fault") in [(f.about, f.level) for f in found if "worker does not run" in f.sentence]
     assert "round trip" not in {f.about for f in found}
@@ -219,22 +220,22 @@ ANSWERS: list[tuple[str, LiteralString, str]] = [
 
 @pytest.mark.usefixtures("pg_net_alive")
 @pytest.mark.parametrize(("answer", "words"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
-async def test_doctor_names_each_way_in_which_rings_fail(
+async def test_doctor_names_each_way_in_which_webhooks_fail(
     sound: "Sql", wired_database: "Database", answer: LiteralString, words: str
 ) -> None:
-    """In pg_net's own answers; a warning when the doctor's own ring arrived since, else a fault."""
-    sound.run("insert into leadhook.rings (request_id, message_id, cause) values (-1, 'm', 'insert all_leads')")
+    """In pg_net's own answers; a warning when the doctor's own webhook arrived since, else a fault."""
+    sound.run("insert into leadhook.webhooks (request_id, message_id, reason) values (-1, 'm', 'insert all_leads')")
     query: LiteralString = "insert into net._http_response (id, status_code, timed_out, error_msg) values (-1, {})"
     sound.run(query.format(answer))
     arrived = [f for f in await look(wired_database) if f.about == "pg_net" and words in f.sentence]
-    ring_at(sound, "http://127.0.0.1:9/webhooks/leads")
+    webhook_at(sound, "http://127.0.0.1:9/webhooks/leads")
     lost = [f for f in await look(wired_database) if f.about == "pg_net" and words in f.sentence]
     assert [f.level for f in (*arrived, *lost)] == ["warning", "fault"]
     assert all(f.fix for f in (*arrived, *lost))
 
 
 @pytest.mark.usefixtures("pg_net_alive")
-async def test_doctor_hears_a_service_that_refuses_the_ring(wired_database: "Database", door: Door) -> None:
+async def test_doctor_hears_a_service_that_refuses_the_webhook(wired_database: "Database", door: Door) -> None:
     """The round trip tells what the database alone can't know."""
     door.status = 401
     (found,) = [f for f in await look(wired_database) if f.about == "round trip"]
@@ -252,8 +253,8 @@ async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "D
 
 @pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_names_an_address_where_no_service_is(sound: "Sql", wired_database: "Database") -> None:
-    """Neither ready nor rung."""
-    ring_at(sound, "http://127.0.0.1:9/webhooks/leads")
+    """Neither ready nor webhooks."""
+    webhook_at(sound, "http://127.0.0.1:9/webhooks/leads")
     found = {f.about: f for f in await look(wired_database) if f.level == "fault"}
     assert "No service answers at http://127.0.0.1:9/ready" in found["service"].sentence
     assert "nothing is listening there" in found["round trip"].sentence
@@ -273,7 +274,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     wired_supabase: "Supabase", sound: "Sql", door: Door
 ) -> None:
     """A whole environment: nothing is wrong; with a wrong secret, key or model it says which."""
-    secret = sound.value("select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_ring_secret'")
+    secret = sound.value("select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_webhook_secret'")
     env = {
         "SUPABASE_URL": wired_supabase.url,
         "SUPABASE_SECRET_KEY": wired_supabase.secret_key,
@@ -294,7 +295,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     sound.claim()
     assert await wrong() == []
     ((about, level, words),) = await wrong(WEBHOOK_SECRETS="whsec_" + "A" * 40)
-    assert (about, level) == ("ring", "fault")
+    assert (about, level) == ("webhook", "fault")
     assert "differ" in words
     ((about, level, words),) = await wrong(SUPABASE_SECRET_KEY=wired_supabase.publishable_key)
     assert (about, level) == ("supabase", "fault")

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 
 
-def judge(db: "Sql", *lead_ids: str) -> dict[str, dict[str, Any]]:
-    """What judge_eligibility says of each lead."""
-    rows = db.rows("select * from leadhook.judge_eligibility(%(ids)s)", ids=list(lead_ids))
+def check(db: "Sql", *lead_ids: str) -> dict[str, dict[str, Any]]:
+    """What check_eligibility says of each lead."""
+    rows = db.rows("select * from leadhook.check_eligibility(%(ids)s)", ids=list(lead_ids))
     return {row["lead_id"]: row for row in rows}
 
 
@@ -25,9 +25,9 @@ def describe(db: "Sql", lead_id: str, user: UUID | None = None, tag: str | None 
 
 
 def test_a_lead_with_all_conditions_is_eligible(db: "Sql") -> None:
-    """Scrapped, unsent, with details and with prompts of its lane."""
+    """Scrapped, unsent, with details and with prompts of its group."""
     db.eligible_lead("lead-1")
-    assert judge(db, "lead-1")["lead-1"] == {
+    assert check(db, "lead-1")["lead-1"] == {
         "lead_id": "lead-1",
         "known": True,
         "user_id": db.USER,
@@ -55,15 +55,15 @@ def test_each_missing_condition_makes_a_lead_ineligible(db: "Sql", missing: str,
     """And the column of that condition says so."""
     db.eligible_lead("lead-1")
     db.run(change)
-    verdict = judge(db, "lead-1")["lead-1"]
-    assert (verdict["eligible"], verdict[missing]) == (False, False)
+    result = check(db, "lead-1")["lead-1"]
+    assert (result["eligible"], result[missing]) == (False, False)
 
 
 def test_a_tag_of_another_text_type_is_a_tag(db: "Sql") -> None:
     """The owner may alter it; the function's answer is text all the same."""
     db.eligible_lead("lead-1")
     db.run("alter table public.all_leads alter column tag type varchar(50)")
-    assert judge(db, "lead-1")["lead-1"]["tag"] == db.TAG
+    assert check(db, "lead-1")["lead-1"]["tag"] == db.TAG
 
 
 def test_sent_null_is_unsent_and_scrapped_null_is_not_scrapped(db: "Sql") -> None:
@@ -74,18 +74,18 @@ def test_sent_null_is_unsent_and_scrapped_null_is_not_scrapped(db: "Sql") -> Non
     db.details("unsent", sent=None)
     db.lead("raw", scrapped=None)
     db.details("raw")
-    verdicts = judge(db, "unsent", "raw")
-    assert (verdicts["unsent"]["eligible"], verdicts["raw"]["eligible"]) == (True, False)
+    results = check(db, "unsent", "raw")
+    assert (results["unsent"]["eligible"], results["raw"]["eligible"]) == (True, False)
 
 
 def test_an_unknown_id_is_a_row_and_a_repeated_one_is_one(db: "Sql") -> None:
     """Whoever asks gets an answer for each distinct id."""
     db.eligible_lead("lead-1")
-    verdicts = judge(db, "lead-1", "lead-1", "nobody")
-    assert {lead_id: row["known"] for lead_id, row in verdicts.items()} == {"lead-1": True, "nobody": False}
+    results = check(db, "lead-1", "lead-1", "nobody")
+    assert {lead_id: row["known"] for lead_id, row in results.items()} == {"lead-1": True, "nobody": False}
 
 
-def test_a_lead_without_a_lane_is_never_eligible(db: "Sql") -> None:
+def test_a_lead_without_a_group_is_never_eligible(db: "Sql") -> None:
     """NULL user or tag matches no prompts row, not even one with NULLs."""
     db.loosen()
     db.prompts(user=None)
@@ -94,7 +94,7 @@ def test_a_lead_without_a_lane_is_never_eligible(db: "Sql") -> None:
     db.lead("no-tag", tag=None)
     db.details("no-user")
     db.details("no-tag")
-    assert [row["eligible"] for row in judge(db, "no-user", "no-tag").values()] == [False, False]
+    assert [row["eligible"] for row in check(db, "no-user", "no-tag").values()] == [False, False]
 
 
 def test_of_several_all_leads_rows_an_eligible_one_counts(db: "Sql") -> None:
@@ -106,8 +106,8 @@ def test_of_several_all_leads_rows_an_eligible_one_counts(db: "Sql") -> None:
     db.lead("lead-1", tag="m", scrapped=False)
     db.lead("lead-1", tag="z")
     db.details("lead-1")
-    verdict = judge(db, "lead-1")["lead-1"]
-    assert (verdict["tag"], verdict["eligible"]) == ("z", True)
+    result = check(db, "lead-1")["lead-1"]
+    assert (result["tag"], result["eligible"]) == ("z", True)
 
 
 def test_a_lead_is_unsent_while_any_of_its_details_rows_is(db: "Sql") -> None:
@@ -116,9 +116,9 @@ def test_a_lead_is_unsent_while_any_of_its_details_rows_is(db: "Sql") -> None:
     db.prompts()
     db.lead("lead-1")
     db.details("lead-1", sent=True)
-    assert judge(db, "lead-1")["lead-1"]["unsent"] is False
+    assert check(db, "lead-1")["lead-1"]["unsent"] is False
     db.details("lead-1", sent=False)
-    assert judge(db, "lead-1")["lead-1"]["unsent"] is True
+    assert check(db, "lead-1")["lead-1"]["unsent"] is True
 
 
 def test_of_several_details_rows_the_unsent_one_with_the_greatest_text_is_described(db: "Sql") -> None:

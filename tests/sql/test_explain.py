@@ -30,10 +30,10 @@ def parts(found: Explanation) -> dict[str, bool]:
     return found.eligibility.model_dump(exclude={"user_id", "tag"})
 
 
-def age_touches(db: "Sql", seconds: int = 60) -> None:
-    """As if all that was noted and rung had been a while ago."""
-    db.run("update leadhook.touches set touched_at = touched_at - make_interval(secs => %(s)s)", s=seconds)
-    db.run("update leadhook.rings set rung_at = rung_at - make_interval(secs => %(s)s)", s=seconds)
+def age_outbox(db: "Sql", seconds: int = 60) -> None:
+    """As if all that was noted and webhooks had been a while ago."""
+    db.run("update leadhook.outbox set changed_at = changed_at - make_interval(secs => %(s)s)", s=seconds)
+    db.run("update leadhook.webhooks set sent_at = sent_at - make_interval(secs => %(s)s)", s=seconds)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def keyed(wired: "Sql") -> "Sql":
 def ready(keyed: "Sql") -> "Sql":
     """The same with a lead `a` that is ready."""
     keyed.eligible_lead("a")
-    keyed.drain()
+    keyed.apply_outbox()
     return keyed
 
 
@@ -84,7 +84,7 @@ def test_not_scrapped(keyed: "Sql") -> None:
     keyed.lead("a", scrapped=False)
     keyed.details("a")
     keyed.prompts()
-    keyed.drain()
+    keyed.apply_outbox()
     found = told(keyed)
     assert (found.diagnosis, found.state) == ("not_scrapped", "waiting")
     assert found.sentence == "The lead is not eligible: all_leads.scrapped is not true."
@@ -105,32 +105,32 @@ def test_already_sent_by_something_else(keyed: "Sql") -> None:
     """sent_to_llm is true without us."""
     keyed.eligible_lead("a")
     keyed.run("update public.lead_details set sent_to_llm = true")
-    keyed.drain()
+    keyed.apply_outbox()
     found = told(keyed)
     assert (found.diagnosis, found.state) == ("already_sent", "waiting")
     assert "something other than leadhook set sent_to_llm to true (llm_response has no answer)" in found.sentence
 
 
-def test_touched_and_not_drained(keyed: "Sql") -> None:
-    """A moment ago, and its ring is on the way."""
+def test_changed_and_not_applied(keyed: "Sql") -> None:
+    """A moment ago, and its webhook is on the way."""
     keyed.eligible_lead("a")
     found = told(keyed)
     assert (found.diagnosis, found.state) == ("change_pending", "untracked")
     assert "the next claim applies the change. Changes waiting to be applied: 3 changes." in found.sentence
-    assert found.rings[0].queued
+    assert found.webhooks[0].queued
     assert found.eligibility is not None
     assert found.eligibility.eligible
 
 
-def test_touched_by_a_prompts_row(keyed: "Sql") -> None:
+def test_changed_by_a_prompts_row(keyed: "Sql") -> None:
     """The user presses run: a waiting lead wakes with the next claim."""
     keyed.lead("a")
     keyed.details("a")
-    keyed.drain()
+    keyed.apply_outbox()
     keyed.prompts()
     found = told(keyed)
     assert (found.diagnosis, found.state) == ("change_pending", "waiting")
-    assert [touch.kind for touch in found.touches.of_lead] == ["prompts"]
+    assert [change.kind for change in found.outbox.of_lead] == ["prompts"]
 
 
 def test_held_backlog(db: "Sql") -> None:
@@ -150,7 +150,7 @@ def test_held_backlog(db: "Sql") -> None:
 def test_before_the_first_round(keyed: "Sql") -> None:
     """It was there before the triggers: the first round will hold it."""
     keyed.eligible_lead("a")
-    keyed.run("delete from leadhook.touches")
+    keyed.run("delete from leadhook.outbox")
     found = told(keyed)
     assert (found.diagnosis, found.state) == ("unnoticed", "untracked")
     assert "The first round of the sweep has not finished; it adds the lead to the held backlog." in found.sentence
@@ -159,7 +159,7 @@ def test_before_the_first_round(keyed: "Sql") -> None:
 def test_no_key(wired: "Sql") -> None:
     """gemini_api is empty."""
     wired.eligible_lead("a")
-    wired.drain()
+    wired.apply_outbox()
     found = told(wired)
     assert (found.diagnosis, found.state) == ("no_key", "ready")
     assert "public.gemini_api is empty or cannot be read" in found.sentence
@@ -215,7 +215,7 @@ def test_budget_spent(ready: "Sql", whose: str) -> None:
     price = {"lead_usd": 0.4, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
     assert len(claim_at(ready, price)) == 1
     ready.eligible_lead("b")
-    ready.drain()
+    ready.apply_outbox()
     claim_at(ready, price)
     found = told(ready, "b")
     assert (found.diagnosis, found.state) == ("budget_spent", "ready")
@@ -229,7 +229,7 @@ def test_budget_spent(ready: "Sql", whose: str) -> None:
 def claim_at(db: "Sql", price: "Row") -> list["Row"]:
     """Claim as a service that knows its prices."""
     leads: list[Row] = db.rpc(
-        "leadhook_claim", p_token=uuid4(), p_worker="w", p_limit=5, p_slow_limit=5, p_price=price
+        "leadhook_claim", p_token=uuid4(), p_worker="w", p_limit=5, p_low_priority_limit=5, p_price=price
     )["leads"]
     return leads
 
@@ -267,7 +267,7 @@ def test_dead_with_its_reason(ready: "Sql") -> None:
     assert ": The model refused (answer_blocked)." in found.sentence
 
 
-def test_a_lead_that_can_not_be_judged(db: "Sql") -> None:
+def test_a_lead_that_cannot_be_checked(db: "Sql") -> None:
     """The database's words; the others are not concerned."""
     db.eligible_lead("bad")
     db.poison()
@@ -276,67 +276,67 @@ def test_a_lead_that_can_not_be_judged(db: "Sql") -> None:
     assert "division by zero" in found.sentence
 
 
-@pytest.mark.usefixtures("ring_worker")
-def test_ring_lost_on_the_way(keyed: "Sql", wait_until: "WaitUntil") -> None:
+@pytest.mark.usefixtures("webhook_worker")
+def test_webhook_lost_on_the_way(keyed: "Sql", wait_until: "WaitUntil") -> None:
     """Nobody listens: pg_net's own words, at once."""
     keyed.eligible_lead("a")
-    wait_until(lambda: keyed.count("net._http_response") == keyed.count("leadhook.rings"))
+    wait_until(lambda: keyed.count("net._http_response") == keyed.count("leadhook.webhooks"))
     found = told(keyed)
     assert found.diagnosis == "webhook_lost"
     assert "did not arrive; pg_net reports: Couldn't connect to server" in found.sentence
     assert found.next_step is not None
-    assert found.next_step.startswith("Check that the service runs and that the database reaches leadhook_ring_url")
+    assert found.next_step.startswith("Check that the service runs and that the database reaches leadhook_webhook_url")
     keyed.run("update net._http_response set created = created - interval '60 s'")
-    age_touches(keyed)
-    keyed.drain("sweep")
+    age_outbox(keyed)
+    keyed.apply_outbox("sweep")
     assert told(keyed).remarks[0].startswith("The sweep found the lead, not a webhook: the webhook of ")
     assert "Couldn't connect to server" in told(keyed).remarks[0]
 
 
-def test_the_ring_of_a_change_is_that_of_its_transaction(keyed: "Sql") -> None:
-    """Others are nearer in time; the second statement of a transaction rings no more."""
+def test_the_webhook_of_a_change_is_that_of_its_transaction(keyed: "Sql") -> None:
+    """Others are nearer in time; the second statement of a transaction webhooks no more."""
     with keyed.transaction():
         keyed.lead("a")
         keyed.details("a")
         keyed.prompts()
     keyed.lead("other")
-    keyed.run("update leadhook.touches set touched_at = clock_timestamp() where 'a' = any (lead_ids)")
+    keyed.run("update leadhook.outbox set changed_at = clock_timestamp() where 'a' = any (lead_ids)")
     keyed.run(
-        "update leadhook.rings set rung_at = rung_at - interval '10 s'"
-        " where id = (select min(r.id) + 1 from leadhook.rings as r)"
+        "update leadhook.webhooks set sent_at = sent_at - interval '10 s'"
+        " where id = (select min(r.id) + 1 from leadhook.webhooks as r)"
     )
-    assert [ring.cause for ring in told(keyed).rings] == ["insert all_leads"]
-    keyed.drain()
-    assert len(told(keyed).rings) > 0
+    assert [webhook.reason for webhook in told(keyed).webhooks] == ["insert all_leads"]
+    keyed.apply_outbox()
+    assert len(told(keyed).webhooks) > 0
 
 
-def test_ring_never_sent(keyed: "Sql") -> None:
+def test_webhook_never_sent(keyed: "Sql") -> None:
     """pg_net's worker does not run."""
     keyed.eligible_lead("a")
-    age_touches(keyed)
+    age_outbox(keyed)
     found = told(keyed)
     assert found.diagnosis == "webhook_lost"
     assert "still in pg_net's queue" in found.sentence
     assert "net.worker_restart()" in (found.next_step or "")
 
 
-def test_ring_forgotten_by_a_restart(keyed: "Sql") -> None:
+def test_webhook_forgotten_by_a_restart(keyed: "Sql") -> None:
     """pg_net's tables are unlogged."""
     keyed.eligible_lead("a")
     keyed.run("truncate net.http_request_queue")
-    age_touches(keyed)
+    age_outbox(keyed)
     found = told(keyed)
     assert found.diagnosis == "webhook_lost"
     assert "has no answer from pg_net" in found.sentence
 
 
-def test_ring_without_an_address(keyed: "Sql") -> None:
+def test_webhook_without_an_address(keyed: "Sql") -> None:
     """Vault was emptied."""
-    keyed.run("delete from vault.secrets where name = 'leadhook_ring_url'")
+    keyed.run("delete from vault.secrets where name = 'leadhook_webhook_url'")
     keyed.eligible_lead("a")
     found = told(keyed)
     assert found.diagnosis == "webhook_lost"
-    assert "could not be handed to pg_net: Vault holds no leadhook_ring_url" in found.sentence
+    assert "could not be handed to pg_net: Vault holds no leadhook_webhook_url" in found.sentence
     assert "leadhook webhooks install" in (found.next_step or "")
     assert "The database cannot send webhooks" in found.remarks[-1]
 
@@ -352,7 +352,7 @@ def test_trigger_missing(keyed: "Sql", change: LiteralString, tables: str) -> No
     """Which one, and the command; the lead came in through the gap."""
     keyed.run(change)
     keyed.eligible_lead("a")
-    keyed.run("delete from leadhook.touches")
+    keyed.run("delete from leadhook.outbox")
     found = told(keyed)
     assert (found.diagnosis, found.state) == ("trigger_missing", "untracked")
     assert f"A trigger of leadhook is missing or disabled on {tables}." in found.sentence
@@ -366,7 +366,7 @@ def test_change_that_fired_no_trigger(keyed: "Sql") -> None:
     keyed.lead("a", scrapped=False)
     keyed.details("a")
     keyed.prompts()
-    keyed.drain()
+    keyed.apply_outbox()
     keyed.run("alter table public.all_leads disable trigger user")
     keyed.run("update public.all_leads set scrapped = true")
     keyed.run("alter table public.all_leads enable trigger user")
@@ -376,14 +376,14 @@ def test_change_that_fired_no_trigger(keyed: "Sql") -> None:
 
 
 def test_ready_behind_others(keyed: "Sql") -> None:
-    """How many are before it, roughly: in its own lane, and in all."""
+    """How many are before it, roughly: in its own group, and in all."""
     for lead_id in ("x", "y", "z"):
         keyed.eligible_lead(lead_id)
-        keyed.drain()
+        keyed.apply_outbox()
     keyed.eligible_lead("other", tag="other")
-    keyed.drain()
+    keyed.apply_outbox()
     keyed.eligible_lead("a")
-    keyed.drain()
+    keyed.apply_outbox()
     found = told(keyed)
     assert (found.diagnosis, found.state) == ("queued", "ready")
     assert "At most 4 leads are ahead of it, 3 of its own user and tag" in found.sentence
@@ -405,13 +405,13 @@ def test_answered_with_its_score(ready: "Sql") -> None:
     found = told(ready)
     assert (found.diagnosis, found.state, found.next_step) == ("answered", "done", None)
     assert "with score 80. Its answer is in public.llm_response" in found.sentence
-    (verdict,) = found.verdicts
-    assert (verdict.score, verdict.subject, verdict.prompt_version, verdict.written) == (80, "A subject", "p1", True)
-    assert (verdict.response, verdict.message) == ("A reason", "A message")
+    (result,) = found.results
+    assert (result.score, result.subject, result.prompt_version, result.written) == (80, "A subject", "p1", True)
+    assert (result.response, result.message) == ("A reason", "A message")
     assert found.answer is not None
     assert (found.answer.score, found.answer.subject) == (80, "A subject")
     (attempt,) = found.attempts
-    assert (attempt.outcome, attempt.calls, attempt.input_tokens, attempt.found_by) == ("saved", 2, 100, "ring")
+    assert (attempt.outcome, attempt.calls, attempt.input_tokens, attempt.source) == ("saved", 2, 100, "webhook")
     ready.run("delete from public.llm_response")
     assert "is gone" in told(ready).sentence
     assert told(ready).answer is None

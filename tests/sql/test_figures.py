@@ -22,36 +22,36 @@ def test_a_claim_tells_how_many_leads_are_in_which_state_and_how_the_keys_fare(d
     """After its own leases."""
     db.key()
     db.prompts()
-    db.touch(*db.eligible_leads(5))
+    db.note_change(*db.eligible_leads(5))
     reply = db.claim(2)
 
     assert figures(reply) == {
         "jobs": {"waiting": 0, "held": 0, "dead": 0, "leased": 2, "ready": 3},
-        "oldest_ready_ms": {"fresh": reply["figures"]["oldest_ready_ms"]["fresh"], "slow": 0},
-        "touches": 0,
+        "oldest_ready_ms": {"normal": reply["figures"]["oldest_ready_ms"]["normal"], "low": 0},
+        "outbox": 0,
         "keys": {"healthy": 1, "cooling": 0, "disabled": 0},
     }
     assert reply["figures"]["age_ms"] == 0
 
 
-def test_the_oldest_ready_lead_is_told_by_lane_and_one_that_waits_for_its_time_is_not(db: Sql) -> None:
+def test_the_oldest_ready_lead_is_told_by_group_and_one_that_waits_for_its_time_is_not(db: Sql) -> None:
     """A retry that is due in a minute is no reason for an alert."""
     db.run(
-        "insert into leadhook.jobs (lead_id, user_id, tag, state, slow, available_at)"
-        " select lead_id, gen_random_uuid(), 't', 'ready', slow, clock_timestamp() - age from (values"
+        "insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, available_at)"
+        " select lead_id, gen_random_uuid(), 't', 'ready', low_priority, clock_timestamp() - age from (values"
         " ('a', false, interval '90 s'), ('b', false, interval '5 s'), ('c', true, interval '-60 s')"
-        ") as j (lead_id, slow, age)"
+        ") as j (lead_id, low_priority, age)"
     )
     (row,) = db.rows("select leadhook.count_figures(clock_timestamp()) as told")
 
-    assert 90_000 <= row["told"]["oldest_ready_ms"]["fresh"] < 120_000
-    assert row["told"]["oldest_ready_ms"]["slow"] == 0
+    assert 90_000 <= row["told"]["oldest_ready_ms"]["normal"] < 120_000
+    assert row["told"]["oldest_ready_ms"]["low"] == 0
 
 
 def test_they_are_counted_anew_after_ten_seconds_and_not_before(db: Sql) -> None:
     """By whichever call comes next, a sweep too; the age is told."""
     first = db.claim(1)
-    db.touch(*db.eligible_leads(3))
+    db.note_change(*db.eligible_leads(3))
     db.run("update leadhook.figures set taken_at = clock_timestamp() - interval '5 s' where id")
     again = db.claim(1)
 

@@ -147,11 +147,11 @@ def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connect
         join pg_catalog.pg_proc as p using (oid) where p.prosecdef order by 1""",
     )
     assert [name for name, _ in definers] == [
-        "leadhook.ring(text,integer,text,text[])",
-        "leadhook.ring_for_keys()",
-        "leadhook.ring_settings()",
-        "leadhook.touch_leads()",
-        "leadhook.touch_prompts()",
+        "leadhook.note_lead_changes()",
+        "leadhook.note_prompts_changes()",
+        "leadhook.send_webhook(text,integer,text,text[])",
+        "leadhook.send_webhook_for_keys()",
+        "leadhook.webhook_settings()",
     ]
     assert all(comment for _, comment in definers)
 
@@ -161,8 +161,8 @@ def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connect
     "statement",
     [
         "select * from leadhook.jobs",
-        "insert into leadhook.touches (kind, n) values ('everything', 0)",
-        "select leadhook.ring('x')",
+        "insert into leadhook.outbox (kind, n) values ('everything', 0)",
+        "select leadhook.send_webhook('x')",
         "select leadhook.sign('x', 'x', 1, 'x')",
         "select * from public.rpc_get_eligible_llm_jobs()",
         "select * from public.gemini_api",

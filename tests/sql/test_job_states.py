@@ -37,14 +37,14 @@ def test_the_table_names_every_state(db: "Sql") -> None:
 
 
 @pytest.mark.parametrize("state", ["waiting", "ready", "held", "done"])
-def test_a_lead_that_cannot_be_judged_is_set_aside_from_any_state(db: "Sql", state: str) -> None:
+def test_a_lead_that_cannot_be_checked_is_quarantined_from_any_state(db: "Sql", state: str) -> None:
     """Unless it is leased."""
     db.ready_job("bad-1", state=state)
     db.poison()
     watch(db)
-    db.touch("bad-1")
-    db.drain()
-    assert watched(db) == {(state, "dead", "set_aside")}
+    db.note_change("bad-1")
+    db.apply_outbox()
+    assert watched(db) == {(state, "dead", "quarantine")}
 
 
 def test_a_lead_that_cannot_be_described_is_set_aside_by_its_own_claim(keyed: "Sql") -> None:
@@ -59,7 +59,7 @@ def test_a_lead_that_cannot_be_described_is_set_aside_by_its_own_claim(keyed: "S
     keyed.run("grant select on public.lead_details to service_role")
     watch(keyed)
     assert keyed.claim()["leads"] == []
-    assert watched(keyed) == {("ready", "leased", "lease_leads"), ("leased", "dead", "set_aside")}
+    assert watched(keyed) == {("ready", "leased", "lease_leads"), ("leased", "dead", "quarantine")}
 
 
 def test_the_first_round_holds_a_lead_that_became_eligible_unseen(db: "Sql") -> None:
@@ -68,4 +68,4 @@ def test_the_first_round_holds_a_lead_that_became_eligible_unseen(db: "Sql") -> 
     db.run("update public.prompts set created_at = now() - interval '1 day'")
     watch(db)
     db.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)
-    assert watched(db) == {("waiting", "held", "settle_swept_at_once")}
+    assert watched(db) == {("waiting", "held", "apply_swept_together")}

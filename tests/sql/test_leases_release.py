@@ -35,10 +35,10 @@ def test_release_for_the_last_retry_is_dead(db: "Sql") -> None:
 
 def test_release_returned_spends_nothing(db: "Sql") -> None:
     """A key's fault is not the lead's; so often as it may be."""
-    lease = db.leased_lead("a", attempts=4, slow=True, replay_id=3)
+    lease = db.leased_lead("a", attempts=4, low_priority=True, replay_id=3)
     assert db.outcomes(db.release(db.release_of(lease, "returned"))) == {"a": "released"}
     job = db.job("a")
-    assert (job["state"], job["attempts"], job["slow"], job["replay_id"]) == ("ready", 4, True, 3)
+    assert (job["state"], job["attempts"], job["low_priority"], job["replay_id"]) == ("ready", 4, True, 3)
 
 
 def test_release_dead_says_why(db: "Sql") -> None:
@@ -54,15 +54,15 @@ def test_release_dead_says_why(db: "Sql") -> None:
 @pytest.mark.parametrize("outcome", ["retry", "returned", "dead"])
 def test_release_keeps_what_was_bought(db: "Sql", outcome: str) -> None:
     """A score that was paid for is not bought again."""
-    db.release(db.release_of(db.leased_lead("a"), outcome, paid=db.paid(90)))
-    assert db.job("a")["paid"] == db.paid(90)
+    db.release(db.release_of(db.leased_lead("a"), outcome, checkpoint=db.paid(90)))
+    assert db.job("a")["checkpoint"] == db.paid(90)
 
 
 def test_release_without_paid_keeps_an_earlier_one(db: "Sql") -> None:
     """Bought in an earlier lease."""
-    lease = db.leased_lead("a", paid=db.paid(90))
+    lease = db.leased_lead("a", checkpoint=db.paid(90))
     db.release(db.release_of(lease, "retry"))
-    assert db.job("a")["paid"] == db.paid(90)
+    assert db.job("a")["checkpoint"] == db.paid(90)
 
 
 @pytest.mark.parametrize("outcome", ["retry", "returned", "dead"])
@@ -92,10 +92,10 @@ def test_release_answers_gone_for_a_lead_without_job(db: "Sql") -> None:
 
 def test_release_dead_runs_again_where_a_replay_was_asked_for_meanwhile(db: "Sql") -> None:
     """The run is over, so the replay begins."""
-    db.release(db.release_of(db.leased_lead("a", attempts=3, replay_after=9), "dead", paid=db.paid(90)))
+    db.release(db.release_of(db.leased_lead("a", attempts=3, replay_after=9), "dead", checkpoint=db.paid(90)))
     job = db.job("a")
-    assert (job["state"], job["run"], job["attempts"], job["slow"]) == ("ready", 2, 0, True)
-    assert (job["replay_id"], job["replay_after"], job["found_by"], job["paid"]) == (9, None, "replay", db.paid(90))
+    assert (job["state"], job["run"], job["attempts"], job["low_priority"]) == ("ready", 2, 0, True)
+    assert (job["replay_id"], job["replay_after"], job["source"], job["checkpoint"]) == (9, None, "replay", db.paid(90))
 
 
 def test_release_for_a_retry_leaves_a_replay_waiting(db: "Sql") -> None:

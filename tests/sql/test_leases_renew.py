@@ -57,9 +57,9 @@ def test_renew_answers_gone_for_a_lead_without_job(db: "Sql") -> None:
 def test_renew_keeps_what_was_bought(db: "Sql") -> None:
     """And a later renewal without it does not lose it."""
     lease = db.leased_lead("a")
-    renew(db, lease | {"paid": db.paid(70)})
-    renew(db, lease | {"paid": None})
-    assert db.job("a")["paid"] == db.paid(70)
+    renew(db, lease | {"checkpoint": db.paid(70)})
+    renew(db, lease | {"checkpoint": None})
+    assert db.job("a")["checkpoint"] == db.paid(70)
 
 
 def test_renew_ignores_what_it_does_not_know(db: "Sql") -> None:

@@ -1,4 +1,4 @@
-"""Whoever judges leads, or counts what money is left, does it alone: each lock for itself holds the others off."""
+"""Whoever scores leads, or counts what money is left, does it alone: each lock for itself holds the others off."""
 
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tests.sql.conftest import Connect, Sql
 
 CLAIM: LiteralString = "leadhook.lock_claims()"
-DRAIN: LiteralString = "leadhook.lock_drain()"
+DRAIN: LiteralString = "leadhook.lock_outbox()"
 SWEEP: LiteralString = "leadhook.try_lock_sweep()"
 
 

@@ -161,7 +161,7 @@ async def test_leads_of_partitioned_tables_are_processed(bare_database: Database
         db.control(first_round_finished_at=db.value("select now()"))
         db.key()
         told = db.eligible_leads(20)
-        assert db.drain() == len(told)
+        assert db.apply_outbox() == len(told)
         leases = db.claim(20)["leads"]
         assert {lease["lead_id"] for lease in leases} == set(told)
         outcomes = db.outcomes(db.save(*[db.result_of(lease) for lease in leases]))
@@ -170,7 +170,7 @@ async def test_leads_of_partitioned_tables_are_processed(bare_database: Database
         db.run("insert into public.all_leads_rest select 'silent', user_id, 'other', true from public.prompts")
         db.run("update public.prompts set tag = 'other'")
         db.details("silent")
-        db.run("truncate leadhook.touches")
+        db.run("truncate leadhook.outbox")
         assert db.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)["made_ready"] == 1
 
 

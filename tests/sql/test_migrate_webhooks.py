@@ -1,4 +1,4 @@
-"""`leadhook webhooks install`: triggers, where they ring, and the secret that they sign with."""
+"""`leadhook webhooks install`: triggers, where they webhook, and the secret that they sign with."""
 
 import asyncio
 import re
@@ -48,13 +48,13 @@ async def test_install_makes_triggers_and_keeps_url_and_secret_in_vault(migrated
     said: list[str] = []
     secret = await install_webhooks(migrated.conninfo, URL, EVERY, STEPS, said.append)
     assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", secret)
-    assert kept(migrated) == {"leadhook_ring_url": URL, "leadhook_ring_secret": secret}
+    assert kept(migrated) == {"leadhook_webhook_url": URL, "leadhook_webhook_secret": secret}
     assert triggers(migrated) == {"all_leads", "lead_details", "prompts", "gemini_api"}
     assert "created the trigger leadhook_insert on public.all_leads" in said
     assert secret not in "\n".join(said)
 
 
-async def test_a_change_rings_where_install_said(migrated: Database) -> None:
+async def test_a_change_sends_its_webhook_where_install_said(migrated: Database) -> None:
     """From the application's INSERT to the request that waits to be sent."""
     await install_webhooks(migrated.conninfo, URL, EVERY, STEPS, silent)
     with migrated.connect() as connection:
@@ -67,13 +67,13 @@ async def test_install_keeps_the_secret_and_moves_the_url(migrated: Database) ->
     first = await install_webhooks(migrated.conninfo, URL, EVERY, STEPS, silent)
     again = await install_webhooks(migrated.conninfo, "http://10.0.0.1:8000/webhooks/leads", EVERY, STEPS, silent)
     assert again == first
-    assert kept(migrated)["leadhook_ring_url"] == "http://10.0.0.1:8000/webhooks/leads"
+    assert kept(migrated)["leadhook_webhook_url"] == "http://10.0.0.1:8000/webhooks/leads"
 
 
 async def test_install_prints_both_secrets_while_one_is_exchanged(migrated: Database) -> None:
     """Vault keeps them with a blank between; a comma needs no quotes in a shell."""
     with migrated.connect() as connection:
-        connection.execute("select vault.create_secret('whsec_new whsec_old', 'leadhook_ring_secret')")
+        connection.execute("select vault.create_secret('whsec_new whsec_old', 'leadhook_webhook_secret')")
     assert await install_webhooks(migrated.conninfo, URL, EVERY, STEPS, silent) == "whsec_new,whsec_old"
 
 
@@ -88,7 +88,7 @@ async def test_install_notes_a_path_that_the_service_does_not_serve(migrated: Da
     said: list[str] = []
     await install_webhooks(migrated.conninfo, "https://example.com/hook", EVERY, STEPS, said.append)
     assert "note: the service receives webhooks at /webhooks/leads; this URL's path is /hook" in said
-    assert kept(migrated)["leadhook_ring_url"] == "https://example.com/hook"
+    assert kept(migrated)["leadhook_webhook_url"] == "https://example.com/hook"
 
 
 async def test_install_wants_the_migrations_first(bare_database: Database) -> None:
@@ -110,7 +110,7 @@ async def test_install_names_a_table_that_was_dropped(migrated: Database) -> Non
     ("extension", "words"), [("pg_net", "pg_net is missing"), ("supabase_vault", "Vault .* is missing")]
 )
 async def test_install_says_which_extension_to_enable(migrated: Database, extension: str, words: str) -> None:
-    """Where the steps could not enable it; the triggers are made all the same, and touches are written."""
+    """Where the steps could not enable it; the triggers are made all the same, and outbox rows are written."""
     with psycopg.connect(migrated.admin_conninfo, autocommit=True) as admin:
         admin.execute(f"drop extension {extension}".encode())
     with pytest.raises(CommandError, match=rf"{words}; enable it in the project's dashboard"):

@@ -103,7 +103,7 @@ def test_webhooks_mends_its_triggers_and_leaves_others_alone(wired_database: "Da
             drop trigger leadhook_delete on public.lead_details;
             drop trigger leadhook_change on public.gemini_api;
             create trigger leadhook_change after insert on public.gemini_api
-              for each statement execute function leadhook.ring_for_keys();
+              for each statement execute function leadhook.send_webhook_for_keys();
         """)
         wire(owner)
         after = set(owner.execute(state).fetchall())
@@ -111,7 +111,7 @@ def test_webhooks_mends_its_triggers_and_leaves_others_alone(wired_database: "Da
         assert before <= after
 
 
-def test_webhooks_enables_what_the_ring_needs(wired_database: "Database") -> None:
+def test_webhooks_enables_what_the_webhook_needs(wired_database: "Database") -> None:
     """Where the extensions are on offer and not enabled."""
     with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
         admin.execute("drop extension pg_net")
@@ -120,7 +120,7 @@ def test_webhooks_enables_what_the_ring_needs(wired_database: "Database") -> Non
         wire(owner)
         rows = owner.execute("select extname::text from pg_extension where extname in ('pg_net', 'supabase_vault')")
         assert len(rows.fetchall()) == 2
-        owner.execute("select vault.create_secret('http://127.0.0.1:9', 'leadhook_ring_url')")
+        owner.execute("select vault.create_secret('http://127.0.0.1:9', 'leadhook_webhook_url')")
 
 
 def test_webhooks_is_undone_as_it_says(wired_database: "Database") -> None:

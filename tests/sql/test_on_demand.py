@@ -52,17 +52,17 @@ def test_an_answer_is_saved_whatever_the_state(keyed: "Sql", state: str) -> None
     assert save(keyed, answered(keyed, "a", tag="given tag", name="Given name")) == {"a": "saved"}
 
     job = keyed.job("a")
-    assert (job["state"], job["found_by"], job["claim_token"]) == ("done", "process", None)
+    assert (job["state"], job["source"], job["claim_token"]) == ("done", "on_demand", None)
     assert job["run"] == (2 if state in ("done", "dead") else 1)
     assert job["fence"] > fence
     answer = keyed.answer("a")
     assert (answer["tag"], answer["name"], answer["score"]) == ("given tag", "Given name", 80)
     assert keyed.value("select sent_to_llm from public.lead_details")
     query = (
-        "select found_by, run, worker, calls from leadhook.attempts where outcome = 'saved' and leased_at < finished_at"
+        "select source, run, worker, calls from leadhook.attempts where outcome = 'saved' and leased_at < finished_at"
     )
-    assert keyed.rows(query) == [{"found_by": "process", "run": job["run"], "worker": "worker-9", "calls": 2}]
-    assert keyed.value("select run from leadhook.verdicts where written") == job["run"]
+    assert keyed.rows(query) == [{"source": "on_demand", "run": job["run"], "worker": "worker-9", "calls": 2}]
+    assert keyed.value("select run from leadhook.results where written") == job["run"]
     assert keyed.claim()["leads"] == []
 
 
@@ -75,9 +75,9 @@ def test_the_worker_that_holds_the_lead_loses_it(keyed: "Sql", called: bool) -> 
     renewed = keyed.rpc("leadhook_renew", p_worker="worker-1", p_leases=[lease])
     for reply in (renewed, keyed.save(keyed.result_of(lease, 90))):
         assert keyed.outcomes(reply) == {"a": "lease_lost"}
-    keyed.release(keyed.release_of(lease, paid=keyed.paid(90)))
+    keyed.release(keyed.release_of(lease, checkpoint=keyed.paid(90)))
     assert (keyed.answer("a")["score"], keyed.job("a")["state"]) == (70, "done")
-    assert keyed.job("a")["paid"] is None
+    assert keyed.job("a")["checkpoint"] is None
     query = "select outcome, error_code, worker from leadhook.attempts where fence = %(fence)s"
     overtaken = {"outcome": "returned", "error_code": "overtaken", "worker": "worker-1"}
     assert keyed.rows(query, fence=lease["fence"]) == [overtaken]
@@ -101,14 +101,14 @@ def test_what_is_not_given_is_written_as_it_is_stored(db: "Sql") -> None:
 @pytest.mark.parametrize("state", FREE_STATES)
 def test_a_failure_leaves_the_job_as_it_is(keyed: "Sql", state: str, outcome: str) -> None:
     """But a paid score is kept, the attempt is noted beside the job, and its cost is booked."""
-    keyed.ready_job("a", state=state, attempts=2, run=3, slow=True)
+    keyed.ready_job("a", state=state, attempts=2, run=3, low_priority=True)
     keyed.run("update public.lead_details set sent_to_llm = %(sent)s", sent=state == "done")
     before, paid = keyed.job("a"), keyed.paid(message=None)
-    assert save(keyed, failed(keyed, "a", outcome, paid=paid)) == {"a": "released"}
+    assert save(keyed, failed(keyed, "a", outcome, checkpoint=paid)) == {"a": "released"}
 
-    assert keyed.job("a") == before | {"paid": paid}
-    [noted] = keyed.rows("select outcome, found_by, run, error_code from leadhook.attempts where run = 0")
-    assert noted == {"outcome": outcome, "found_by": "process", "run": 0, "error_code": "gemini_unavailable"}
+    assert keyed.job("a") == before | {"checkpoint": paid}
+    [noted] = keyed.rows("select outcome, source, run, error_code from leadhook.attempts where run = 0")
+    assert noted == {"outcome": outcome, "source": "on_demand", "run": 0, "error_code": "gemini_unavailable"}
     assert spent(keyed) == (0.01, 0)
 
 
@@ -116,16 +116,16 @@ def test_a_failure_does_not_concern_the_worker_that_holds_the_lead(keyed: "Sql")
     """What it has paid for is its own."""
     lease = keyed.leased_lead("a")
     before = keyed.job("a")
-    assert save(keyed, failed(keyed, "a", paid=keyed.paid(message=None))) == {"a": "released"}
+    assert save(keyed, failed(keyed, "a", checkpoint=keyed.paid(message=None))) == {"a": "released"}
     assert keyed.job("a") == before
     assert keyed.outcomes(keyed.save(keyed.result_of(lease))) == {"a": "saved"}
 
 
 def test_a_failure_replaces_nothing_that_was_paid_before(keyed: "Sql") -> None:
     """A job that was refused keeps its whole answer."""
-    keyed.ready_job("a", state="dead", paid=keyed.paid(90))
-    save(keyed, failed(keyed, "a", paid=keyed.paid(message=None)))
-    assert keyed.job("a")["paid"] == keyed.paid(90)
+    keyed.ready_job("a", state="dead", checkpoint=keyed.paid(90))
+    save(keyed, failed(keyed, "a", checkpoint=keyed.paid(message=None)))
+    assert keyed.job("a")["checkpoint"] == keyed.paid(90)
 
 
 def test_a_failure_is_no_reason_for_a_job(keyed: "Sql") -> None:
@@ -157,7 +157,7 @@ def test_the_latest_of_two_requests_stands(keyed: "Sql") -> None:
     save(keyed, answered(keyed, "a", 60))
     save(keyed, answered(keyed, "a", 90))
     assert (keyed.answer("a")["score"], keyed.job("a")["run"]) == (90, 2)
-    assert keyed.rows("select run, score from leadhook.verdicts order by run") == [
+    assert keyed.rows("select run, score from leadhook.results order by run") == [
         {"run": 1, "score": 60},
         {"run": 2, "score": 90},
     ]
@@ -172,7 +172,7 @@ def test_a_lead_that_no_table_knows_is_written_and_then_forgotten(wired: "Sql") 
     written = [answer[name] for name in ("tag", "name", "location", "linkedin_url", "score", "subject")]
     assert written == ["t", "N", "L", "U", 30, "ineligible"]
     wired.rpc("leadhook_sweep", p_worker="worker-1")
-    assert wired.count("leadhook.jobs") == wired.count("leadhook.verdicts") == wired.count("leadhook.attempts") == 0
+    assert wired.count("leadhook.jobs") == wired.count("leadhook.results") == wired.count("leadhook.attempts") == 0
     assert wired.answer("stranger")["score"] == 30
 
 
@@ -195,7 +195,7 @@ def test_a_lead_whose_conditions_cannot_be_checked_is_saved(db: "Sql") -> None:
 
 @pytest.mark.parametrize("state", ["leased", "ready", "done"])
 def test_a_replay_begins_afterwards(keyed: "Sql", state: str) -> None:
-    """It asks with other prompts, so that the request's answer does not settle it."""
+    """It asks with other prompts, so that the request's answer does not finish it."""
     keyed.ready_job("a", state="done")
     replay = {"p_lead_ids": ["a"], "p_actor": "ann", "p_reason": None}
     if state != "done":
@@ -206,7 +206,7 @@ def test_a_replay_begins_afterwards(keyed: "Sql", state: str) -> None:
     if state == "done":
         keyed.rpc("leadhook_replay", **replay)
     [lead] = keyed.claim()["leads"]
-    assert (lead["lead_id"], lead["found_by"], lead["slow"], lead["run"]) == ("a", "replay", True, 3)
+    assert (lead["lead_id"], lead["source"], lead["low_priority"], lead["run"]) == ("a", "replay", True, 3)
     assert keyed.value("select run from leadhook.replay_leads") == 3
 
 
@@ -220,7 +220,7 @@ def test_what_the_application_refuses_is_dead_with_its_reason(db: "Sql") -> None
     leads = {lead["lead_id"]: lead for lead in reply["leads"]}
     assert (leads["a"]["outcome"], "not_him" in leads["a"]["reason"]) == ("refused", True)
     assert db.states() == {"a": "dead", "b": "done"}
-    assert db.rows("select lead_id from leadhook.verdicts where not written") == [{"lead_id": "a"}]
+    assert db.rows("select lead_id from leadhook.results where not written") == [{"lead_id": "a"}]
     assert save(db, *results) == {"a": "refused", "b": "saved"}
 
 
@@ -237,12 +237,12 @@ def test_a_row_that_the_application_holds_is_busy(keyed: "Sql", connect: "Connec
     assert save(keyed, *results) == {"a": "saved", "b": "saved"}
 
 
-def test_who_claims_or_drains_keeps_no_answer_waiting(keyed: "Sql", connect: "Connect") -> None:
+def test_who_claims_or_applies_keeps_no_answer_waiting(keyed: "Sql", connect: "Connect") -> None:
     """It takes no advisory lock."""
     keyed.eligible_lead("a")
     other = connect()
     with other.transaction():
-        other.run("select leadhook.lock_claims(), leadhook.lock_drain()")
+        other.run("select leadhook.lock_claims(), leadhook.lock_outbox()")
         assert save(keyed, answered(keyed, "a")) == {"a": "saved"}
 
 

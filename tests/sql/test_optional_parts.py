@@ -80,20 +80,20 @@ async def look(database: "Database") -> list[Check]:
 def test_a_vault_that_raises_keeps_nobody_from_status_writing_or_explaining(
     wired: "Sql", wired_database: "Database", sqlstate: str
 ) -> None:
-    """/ready names it as a warning and is no worse for it; the change is noted, only its ring is not sent."""
+    """/ready names it as a warning and is no worse for it; the change is noted, only its webhook is not sent."""
     wired.key()
     change(wired_database, LOST_KEY.format(raising=RAISED[sqlstate]))
 
     status = Status.model_validate(wired.rpc("leadhook_status"))
-    assert status.ring.vault_error == sqlstate
-    judged = check_status(status)
-    assert not judged.reasons
-    assert any(f"Vault cannot be read (SQLSTATE {sqlstate})" in str(warning) for warning in judged.warnings)
-    before = wired.value("select count(*) from leadhook.touches")
+    assert status.webhook_setup.vault_error == sqlstate
+    checked = check_status(status)
+    assert not checked.reasons
+    assert any(f"Vault cannot be read (SQLSTATE {sqlstate})" in str(warning) for warning in checked.warnings)
+    before = wired.value("select count(*) from leadhook.outbox")
     wired.run(WRITE)
-    assert wired.value("select count(*) from leadhook.touches") == before + 1
-    assert wired.value("select error from leadhook.rings order by id desc limit 1")
-    assert wired.rpc("leadhook_explain", p_lead_id="written")["ring"]["vault_error"] == sqlstate
+    assert wired.value("select count(*) from leadhook.outbox") == before + 1
+    assert wired.value("select error from leadhook.webhooks order by id desc limit 1")
+    assert wired.rpc("leadhook_explain", p_lead_id="written")["webhook_setup"]["vault_error"] == sqlstate
 
 
 @pytest.mark.parametrize("sqlstate", ["22000", "P0004"])
@@ -104,8 +104,8 @@ def test_a_pg_net_that_raises_keeps_nobody_from_writing_sweeping_or_explaining(
     change(wired_database, RAISING_NET.format(raising=RAISED[sqlstate]))
 
     wired.run(WRITE)
-    assert wired.value("select error from leadhook.rings order by id desc limit 1")
-    wired.run("update leadhook.rings set request_id = 1, error = null")
+    assert wired.value("select error from leadhook.webhooks order by id desc limit 1")
+    wired.run("update leadhook.webhooks set request_id = 1, error = null")
     wired.rpc("leadhook_sweep", p_worker="test")
     wired.rpc("leadhook_explain", p_lead_id="written")
     wired.rpc("leadhook_status")
@@ -114,7 +114,7 @@ def test_a_pg_net_that_raises_keeps_nobody_from_writing_sweeping_or_explaining(
 def test_status_needs_no_rights_on_pg_net(wired: "Sql", wired_database: "Database") -> None:
     """A project may have taken them from service_role."""
     change(wired_database, "revoke usage on schema net from public, service_role, anon, authenticated")
-    assert wired.rpc("leadhook_status")["ring"]["pg_net"] is True
+    assert wired.rpc("leadhook_status")["webhook_setup"]["pg_net"] is True
     wired.rpc("leadhook_explain", p_lead_id="nobody")
 
 
@@ -125,7 +125,7 @@ async def test_doctor_says_that_vault_can_not_be_read_and_install_replaces_it(
     wired.key()
     change(wired_database, LOST_KEY.format(raising=RAISED["22000"]))
     (finding,) = [finding for finding in await look(wired_database) if "Vault" in finding.sentence]
-    assert (finding.about, finding.level) == ("ring", Level.FAULT)
+    assert (finding.about, finding.level) == ("webhook", Level.FAULT)
     assert "SQLSTATE 22000" in finding.sentence
     assert "leadhook webhooks install" in (finding.fix or "")
 
@@ -135,7 +135,7 @@ async def test_doctor_says_that_vault_can_not_be_read_and_install_replaces_it(
 
     query: LiteralString = "select name, decrypted_secret from vault.decrypted_secrets where name like 'leadhook%%'"
     kept = {row["name"]: row["decrypted_secret"] for row in wired.rows(query)}
-    assert kept == {"leadhook_ring_url": URL, "leadhook_ring_secret": secret}
+    assert kept == {"leadhook_webhook_url": URL, "leadhook_webhook_secret": secret}
     assert sum("could not decrypt" in line for line in said) == 2
     assert not [finding for finding in await look(wired_database) if "Vault" in finding.sentence]
     again = await install_webhooks(wired_database.conninfo, URL, EVERY, STEPS, silent)

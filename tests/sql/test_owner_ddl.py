@@ -91,7 +91,7 @@ def test_the_owner_can_drop_all_tables_at_once(wired: "Sql") -> None:
         wired.value("select count(*) from pg_catalog.pg_trigger where tgname like 'leadhook%%' and not tgisinternal")
         == 0
     )
-    assert wired.value("select to_regproc('leadhook.touch_leads') is not null")
+    assert wired.value("select to_regproc('leadhook.note_lead_changes') is not null")
 
 
 def test_the_owner_can_alter_every_column(wired: "Sql") -> None:

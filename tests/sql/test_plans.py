@@ -1,4 +1,4 @@
-"""The hot calls touch few rows and go by their indexes, however large the tables are and whatever was known of them."""
+"""The hot calls read few rows and go by their indexes, however large the tables are and whatever was known of them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, LiteralString
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
     from leadhook.local.database import Database
 
-# 20,000 done, 2,500 ready in one lane, 1,000 lanes with one fresh and one slow each, 1,500 waiting in one lane.
+# 20,000 done, 2,500 ready in one group, 1,000 groups with one fresh and one slow each, 1,500 waiting in one group.
 FILL: LiteralString = """
 create temp table shape as
 select
   g, 'lead-' || g as lead_id,
   case when g <= 20000 then 'done' when g <= 24500 then 'ready' else 'waiting' end as state,
-  case when g <= 22500 or g > 24500 then %(tag)s else 'lane-' || (g %% 1000) end as tag,
-  g > 23500 and g <= 24500 as slow
+  case when g <= 22500 or g > 24500 then %(tag)s else 'group-' || (g %% 1000) end as tag,
+  g > 23500 and g <= 24500 as low_priority
 from generate_series(1, 26000) as g;
 insert into public.all_leads (lead_id, user_id, tag, scrapped) select lead_id, %(user)s, tag, true from shape;
 insert into public.lead_details (lead_id, name, sent_to_llm) select lead_id, 'n', state = 'done' from shape;
 insert into public.prompts (user_id, tag) select %(user)s, tag from shape group by tag;
-insert into leadhook.jobs (lead_id, user_id, tag, state, slow, eligible_at)
-select lead_id, %(user)s, tag, state, slow, now() from shape;
+insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, eligible_at)
+select lead_id, %(user)s, tag, state, low_priority, now() from shape;
 insert into leadhook.attempts (lead_id, run, fence, outcome) select lead_id, 1, g, 'saved' from shape;
-insert into leadhook.touches (kind, n, lead_ids)
+insert into leadhook.outbox (kind, n, lead_ids)
 select 'leads', 100, array_agg(lead_id) from shape where g <= 10000 group by (g - 1) / 100;
 """
 
@@ -44,7 +44,7 @@ def plans(database: "Database", db: "Sql") -> Iterator[Plans]:
 
 @pytest.fixture(params=["planned on empty tables", "planned with statistics"])
 def large(request: pytest.FixtureRequest, plans: Plans, db: "Sql") -> Plans:
-    """26,000 jobs and 100 touches.
+    """26,000 jobs and 100 outbox rows.
 
     Plans are cached in a session after five calls. Planned on empty tables: that happens before the tables grow, as in
     a session that PostgREST keeps, and nobody has analyzed them since.
@@ -80,20 +80,20 @@ def exercise(db: "Sql", leads: int) -> None:
     """Run what a claim does with leads of each kind, and undo it."""
     with db.connection.transaction(force_rollback=True):
         ids = db.eligible_leads(leads, prefix="x-", tag="empty")
-        db.touch(*ids)
-        db.touch_prompts(tag="empty")
+        db.note_change(*ids)
+        db.note_prompts_changes(tag="empty")
         db.claim(16)
-        db.touch(*ids)
+        db.note_change(*ids)
         db.run("update leadhook.jobs set lease_until = now() - interval '1 s' where state = 'leased'")
         db.claim(16)
 
 
 def test_a_claim_looks_at_few_rows(large: Plans) -> None:
-    """Of one lane with 2,500 ready leads and 1,000 lanes with one, among 26,000 jobs."""
-    large.db.run("delete from leadhook.touches")
+    """Of one group with 2,500 ready leads and 1,000 groups with one, among 26,000 jobs."""
+    large.db.run("delete from leadhook.outbox")
     large.scans.clear()
-    batch = large.db.claim(16, slow_limit=12)
-    assert (len(batch["leads"]), batch["cut"]) == (16, True)
+    batch = large.db.claim(16, low_priority_limit=12)
+    assert (len(batch["leads"]), batch["has_more"]) == (16, True)
     assert large.sequential() == set()
     looked_at = {table: large.rows(table) for table in ("jobs", "all_leads", "lead_details", "prompts", "attempts")}
     assert looked_at["jobs"] < 16 * 50 + 200, looked_at
@@ -101,24 +101,24 @@ def test_a_claim_looks_at_few_rows(large: Plans) -> None:
     assert looked_at["attempts"] <= 16, looked_at
 
 
-def test_a_drain_looks_at_what_was_touched(large: Plans) -> None:
+def test_applying_looks_at_what_was_changed(large: Plans) -> None:
     """A slice of 500 leads costs a few reads of each of them, and no table is read whole."""
-    looked_at = large.db.call("leadhook.drain", p_found_by="ring", p_budget="1 microsecond")
+    looked_at = large.db.call("leadhook.apply_outbox", p_source="webhook", p_budget="1 microsecond")
     assert looked_at == 500
     assert large.sequential() == set()
-    assert large.rows("touches") <= 1000
+    assert large.rows("outbox") <= 1000
     for table in ("jobs", "all_leads", "lead_details"):
         assert large.rows(table) <= 500 * 5, table
         assert large.loops(table) == 1, table  # an index condition with 500 ids is dear, once a lead it is quadratic
     assert large.rows("attempts") == 0
 
 
-def test_a_walk_looks_at_its_lane(large: Plans) -> None:
-    """One slice of the 1,500 that wait, though the lane has 22,500 other leads."""
-    large.db.run("delete from leadhook.touches")
-    large.db.touch_prompts()
+def test_a_walk_looks_at_its_group(large: Plans) -> None:
+    """One slice of the 1,500 that wait, though the group has 22,500 other leads."""
+    large.db.run("delete from leadhook.outbox")
+    large.db.note_prompts_changes()
     large.scans.clear()
-    assert large.db.call("leadhook.drain", p_found_by="ring", p_budget="1 microsecond") == 500
+    assert large.db.call("leadhook.apply_outbox", p_source="webhook", p_budget="1 microsecond") == 500
     assert large.sequential() == set()
     assert large.rows("jobs") <= 500 * 6
     assert large.loops("jobs") == 1
@@ -127,7 +127,7 @@ def test_a_walk_looks_at_its_lane(large: Plans) -> None:
 
 def test_expired_leases_and_repeated_claims_go_by_their_indexes(large: Plans) -> None:
     """One look at what is leased, not at what is ready or done."""
-    large.db.run("delete from leadhook.touches")
+    large.db.run("delete from leadhook.outbox")
     token = uuid4()
     large.db.claim(5, token=token)
     large.db.run("update leadhook.jobs set lease_until = now() - interval '1 s' where claim_token = %(t)s", t=token)
@@ -140,23 +140,23 @@ def test_expired_leases_and_repeated_claims_go_by_their_indexes(large: Plans) ->
 
 def test_what_is_due_next_is_one_look_at_each_index(large: Plans) -> None:
     """It ends every reply of claim, save and renewal."""
-    large.db.run("delete from leadhook.touches")
+    large.db.run("delete from leadhook.outbox")
     large.db.run("update leadhook.jobs set available_at = 'tomorrow' where state = 'ready'")
     large.scans.clear()
     assert large.db.value("select leadhook.next_due_ms(clock_timestamp())") > 250
     assert large.sequential() == set()
-    assert (large.rows("jobs"), large.rows("touches")) == (2, 0)
+    assert (large.rows("jobs"), large.rows("outbox")) == (2, 0)
 
 
 def test_an_explanation_looks_at_one_lead_and_counts_up_to_a_bound(large: Plans) -> None:
     """The last of 2,500 ready ones; a done one costs next to nothing."""
     found = large.db.rpc("leadhook_explain", p_lead_id="lead-22500")
-    assert found["queue"]["ahead_in_lane"] == 1000
+    assert found["queue"]["ahead_in_group"] == 1000
     assert large.sequential().isdisjoint(
-        {"jobs", "touches", "attempts", "all_leads", "lead_details", "prompts", "rings"}
+        {"jobs", "outbox", "attempts", "all_leads", "lead_details", "prompts", "webhooks"}
     )
     assert large.rows("jobs") <= 3 * 1000 + 100
-    assert large.rows("touches") <= 200
+    assert large.rows("outbox") <= 200
     large.scans.clear()
     assert large.db.rpc("leadhook_explain", p_lead_id="lead-1")["job"]["state"] == "done"
     assert large.rows("jobs") <= 10
@@ -173,14 +173,14 @@ def test_a_status_counts_by_indexes(large: Plans, db: "Sql") -> None:
 def test_a_page_of_an_evaluation_looks_at_its_leads(large: Plans, db: "Sql") -> None:
     """250 of 20,000 answered ones, each answer and attempt once; those of a user without answers: 5,000 jobs."""
     db.run(
-        "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, subject, message, written)"
+        "insert into leadhook.results (lead_id, run, score, response, should_contact, subject, message, written)"
         " select lead_id, 1, 30, '', false, 's', 'm', true from leadhook.jobs where state = 'done'"
     )
     large.scans.clear()
     page = large.db.rpc("leadhook_evaluation_leads", p_filter={"state": "done"})
     assert len(page["leads"]) == 250
     assert large.sequential() == set()
-    assert max(large.rows(table) for table in ("verdicts", "attempts")) <= 4 * 250
+    assert max(large.rows(table) for table in ("results", "attempts")) <= 4 * 250
     large.scans.clear()
     assert large.db.rpc("leadhook_evaluation_leads", p_filter={"user_id": str(uuid4())})["leads"] == []
     assert large.rows("jobs") <= 3 * 5000

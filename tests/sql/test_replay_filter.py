@@ -1,4 +1,4 @@
-"""Judging again what fits a filter: which leads, how many, in slices; counted before, followed, and stopped."""
+"""Scoring again what fits a filter: which leads, how many, in slices; counted before, followed, and stopped."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -73,10 +73,10 @@ def done_leads(db: "Sql", n: int, prefix: str = "lead-") -> list[str]:
     return ids
 
 
-def verdict(db: "Sql", lead_id: str, score: int, *, run: int = 1, version: str = "p1") -> None:
+def result(db: "Sql", lead_id: str, score: int, *, run: int = 1, version: str = "p1") -> None:
     """What a run said of a lead."""
     db.run(
-        "insert into leadhook.verdicts"
+        "insert into leadhook.results"
         " (lead_id, run, score, response, should_contact, subject, message, prompt_version,"
         " written) values (%(id)s, %(run)s, %(score)s, '', true, '', '', %(version)s, true)",
         id=lead_id, run=run, score=score, version=version,
@@ -106,9 +106,9 @@ def mixed(db: "Sql") -> "Sql":
     attempt(db, "dead-2", "saved")
     attempt(db, "dead-2", "refused")
     attempt(db, "done-1", "saved")
-    verdict(db, "done-1", 10, version="old")
-    verdict(db, "done-1", 60, run=2, version="new")
-    verdict(db, "done-2", 40, version="old")
+    result(db, "done-1", 10, version="old")
+    result(db, "done-1", 60, run=2, version="new")
+    result(db, "done-2", 40, version="old")
     return db
 
 
@@ -136,7 +136,7 @@ def mixed(db: "Sql") -> "Sql":
     ids=str,
 )
 def test_a_filter_takes_what_fits_all_its_fields(mixed: "Sql", fields: Any, wanted: dict[str, int]) -> None:
-    """By the job, its last attempt and its last verdict; counted beforehand, it comes to the same."""
+    """By the job, its last attempt and its last result; counted beforehand, it comes to the same."""
     assert dry_run(mixed, **fields) == wanted
     before = mixed.states()
     reply = begin(mixed, **fields)
@@ -168,7 +168,7 @@ def test_a_large_replay_is_made_in_slices(db: "Sql") -> None:
 
 @pytest.mark.parametrize("limit", [1, 250, 251])
 def test_a_limit_counts_what_is_queued(db: "Sql", limit: int) -> None:
-    """Not what was looked at: those that can't be judged take no place."""
+    """Not what was looked at: those that can't be scored take no place."""
     done_leads(db, 300)
     db.run("update public.all_leads set scrapped = false where lead_id < 'lead-00041'")
     assert dry_run(db, limit=limit, all=True)["queued"] == min(limit, 260)
@@ -200,13 +200,13 @@ def test_two_processes_never_make_the_same_slice(db: "Sql", connect: "Connect") 
     assert status(db, replay_id)["counts"] == {"queued": 500}
 
 
-def test_a_replay_rings_with_its_first_and_last_slice(wired: "Sql") -> None:
+def test_a_replay_sends_a_webhook_with_its_first_and_last_slice(wired: "Sql") -> None:
     """So that the work begins at once, and whoever fell asleep meanwhile wakes."""
     done_leads(wired, 600)
-    wired.run("delete from leadhook.rings")
+    wired.run("delete from leadhook.webhooks")
     begin(wired, all=True)
     finish(wired)
-    assert [row["cause"] for row in wired.rows("select cause from leadhook.rings")] == ["replay", "replay"]
+    assert [row["reason"] for row in wired.rows("select reason from leadhook.webhooks")] == ["replay", "replay"]
 
 
 def test_progress_follows_each_lead_to_its_end(keyed: "Sql") -> None:
@@ -220,8 +220,8 @@ def test_progress_follows_each_lead_to_its_end(keyed: "Sql") -> None:
     keyed.release(keyed.release_of(leases["b"], "dead", error_code="blocked", reason="Blocked."))
     keyed.release(keyed.release_of(leases["c"], "retry"))
     keyed.run("update public.all_leads set scrapped = false where lead_id = 'e'")
-    keyed.touch("e")
-    keyed.drain()
+    keyed.note_change("e")
+    keyed.apply_outbox()
     told = status(keyed, replay_id)
     assert told["progress"] == {"done": 1, "failed": 1, "waiting": 1, "leased": 1, "dropped": 1}
     assert told["leads"][0] == {"lead_id": "a", "state": "done", "score": 81}
@@ -260,7 +260,7 @@ def test_an_unknown_replay_is_not_found(db: "Sql") -> None:
 def test_stop_makes_a_job_what_it_was(db: "Sql", state: str | None) -> None:
     """To the last column; a lead without a job waits."""
     columns: dict[str, Any] = (
-        {"run": 3, "attempts": 2, "finished_at": LONG_AGO, "found_by": "ring"} if state in ("done", "dead") else {}
+        {"run": 3, "attempts": 2, "finished_at": LONG_AGO, "source": "webhook"} if state in ("done", "dead") else {}
     )
     if state is None:
         db.eligible_lead("a")
@@ -280,7 +280,7 @@ def test_stop_makes_a_job_what_it_was(db: "Sql", state: str | None) -> None:
 
 def test_stop_of_a_held_lead_holds_it_again(db: "Sql") -> None:
     """It was named, and is the backlog's again."""
-    db.ready_job("a", state="held", slow=True)
+    db.ready_job("a", state="held", low_priority=True)
     before = db.rows("select * from leadhook.jobs")
     stop(db, db.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"])
     assert db.rows("select * from leadhook.jobs") == before
@@ -333,15 +333,15 @@ def test_stop_leaves_a_lead_to_another_replay_that_wants_it(db: "Sql") -> None:
 
 
 def test_stop_does_not_lose_what_the_application_wants_meanwhile(db: "Sql") -> None:
-    """sent_to_llm went back to false while the lead was queued: it is judged, as a fresh lead."""
+    """sent_to_llm went back to false while the lead was queued: it is scored, as a fresh lead."""
     db.ready_job("a", state="done")
     db.run("update public.lead_details set sent_to_llm = true")
     replay_id = begin(db, all=True)["replay_id"]
     db.run("update public.lead_details set sent_to_llm = false")
-    db.touch("a")
-    db.drain()
+    db.note_change("a")
+    db.apply_outbox()
     stop(db, replay_id)
-    assert (db.job("a")["state"], db.job("a")["slow"], db.job("a")["replay_id"]) == ("ready", False, None)
+    assert (db.job("a")["state"], db.job("a")["low_priority"], db.job("a")["replay_id"]) == ("ready", False, None)
 
 
 def test_stop_leaves_a_replay_that_has_ended_as_it_ended(keyed: "Sql") -> None:
@@ -373,7 +373,7 @@ def test_stop_ends_a_replay_that_is_still_being_made(db: "Sql") -> None:
 
 
 def test_a_dry_run_tells_what_the_leads_cost_before(keyed: "Sql") -> None:
-    """The sum over those that were judged, with all attempts of their last run; and a sample of ids."""
+    """The sum over those that were scored, with all attempts of their last run; and a sample of ids."""
     for lead_id in ("a", "b", "c"):
         keyed.ready_job(lead_id)
     leases = {lead["lead_id"]: lead for lead in keyed.claim(2)["leads"]}
@@ -416,8 +416,8 @@ def test_a_deleted_lead_leaves_its_replays(db: "Sql") -> None:
     db.ready_job("a", state="done")
     begin(db, all=True)
     db.run("delete from public.all_leads")
-    db.touch("a")
-    db.drain()
+    db.note_change("a")
+    db.apply_outbox()
     assert db.count("leadhook.replay_leads") == 0
 
 

@@ -1,4 +1,4 @@
-"""Judging named leads again."""
+"""Scoring named leads again."""
 
 from typing import TYPE_CHECKING, LiteralString
 
@@ -26,14 +26,14 @@ def sent(db: "Sql") -> None:
 
 
 def test_replay_of_a_done_lead_runs_it_again(keyed: "Sql") -> None:
-    """A new run, claimed and saved although the lead was sent; sent_to_llm is never touched."""
+    """A new run, claimed and saved although the lead was sent; sent_to_llm is never changed."""
     keyed.ready_job("a", state="done", run=1, attempts=2)
     sent(keyed)
     reply = replay(keyed, "a")
     assert outcomes(reply) == {"a": "queued"}
     job = keyed.job("a")
-    assert (job["state"], job["run"], job["attempts"], job["slow"]) == ("ready", 2, 0, True)
-    assert (job["replay_id"], job["found_by"]) == (reply["replay_id"], "replay")
+    assert (job["state"], job["run"], job["attempts"], job["low_priority"]) == ("ready", 2, 0, True)
+    assert (job["replay_id"], job["source"]) == (reply["replay_id"], "replay")
     assert keyed.value("select sent_to_llm from public.lead_details")
     (lead,) = keyed.claim()["leads"]
     assert keyed.outcomes(keyed.save(keyed.result_of(lead))) == {"a": "saved"}
@@ -41,26 +41,26 @@ def test_replay_of_a_done_lead_runs_it_again(keyed: "Sql") -> None:
 
 def test_replay_of_a_dead_lead_keeps_what_was_bought(db: "Sql") -> None:
     """It is written without buying it again."""
-    db.ready_job("a", state="dead", run=1, paid=db.paid())
+    db.ready_job("a", state="dead", run=1, checkpoint=db.paid())
     assert outcomes(replay(db, "a")) == {"a": "queued"}
     job = db.job("a")
-    assert (job["state"], job["run"], job["paid"], job["error_code"]) == ("ready", 2, db.paid(), None)
+    assert (job["state"], job["run"], job["checkpoint"], job["error_code"]) == ("ready", 2, db.paid(), None)
 
 
 def test_replay_of_a_done_lead_buys_anew(db: "Sql") -> None:
     """The old answer is written already."""
-    db.ready_job("a", state="done", paid=db.paid())
+    db.ready_job("a", state="done", checkpoint=db.paid())
     replay(db, "a")
-    assert db.job("a")["paid"] is None
+    assert db.job("a")["checkpoint"] is None
 
 
 def test_replay_of_a_held_lead_releases_it(db: "Sql") -> None:
     """Its first run; slow, as the backlog is."""
-    db.ready_job("a", state="held", slow=True)
+    db.ready_job("a", state="held", low_priority=True)
     reply = replay(db, "a")
     assert outcomes(reply) == {"a": "queued"}
     job = db.job("a")
-    assert (job["state"], job["run"], job["slow"], job["replay_id"]) == ("ready", 1, True, reply["replay_id"])
+    assert (job["state"], job["run"], job["low_priority"], job["replay_id"]) == ("ready", 1, True, reply["replay_id"])
 
 
 def test_replay_of_a_leased_lead_comes_after_its_run(keyed: "Sql") -> None:
@@ -70,8 +70,8 @@ def test_replay_of_a_leased_lead_comes_after_its_run(keyed: "Sql") -> None:
     assert outcomes(reply) == {"a": "queued_after"}
     assert keyed.outcomes(keyed.save(keyed.result_of(lease))) == {"a": "saved"}
     job = keyed.job("a")
-    assert (job["state"], job["run"], job["slow"], job["attempts"]) == ("ready", 2, True, 0)
-    assert (job["replay_id"], job["replay_after"], job["paid"]) == (reply["replay_id"], None, None)
+    assert (job["state"], job["run"], job["low_priority"], job["attempts"]) == ("ready", 2, True, 0)
+    assert (job["replay_id"], job["replay_after"], job["checkpoint"]) == (reply["replay_id"], None, None)
     (lead,) = keyed.claim()["leads"]
     assert lead["run"] == 2
 
@@ -84,7 +84,7 @@ def test_replay_asked_for_while_leased_survives_what_ends_the_first_wish(keyed: 
     keyed.release(keyed.release_of(lead, "returned"))
     sent(keyed)
     (again,) = keyed.claim()["leads"]
-    assert (again["run"], again["found_by"], again["slow"]) == (2, "replay", True)
+    assert (again["run"], again["source"], again["low_priority"]) == (2, "replay", True)
     job = keyed.job("a")
     assert (job["replay_id"], job["replay_after"]) == (reply["replay_id"], None)
 
@@ -107,7 +107,7 @@ def test_replay_of_a_ready_lead_is_already_queued(db: "Sql") -> None:
     reply = replay(db, "a")
     assert outcomes(reply) == {"a": "already_queued"}
     job = db.job("a")
-    assert (job["state"], job["run"], job["slow"], job["replay_id"]) == ("ready", 1, False, reply["replay_id"])
+    assert (job["state"], job["run"], job["low_priority"], job["replay_id"]) == ("ready", 1, False, reply["replay_id"])
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_replay_of_a_lead_that_lacks_something_says_what(
 
 @pytest.mark.parametrize("state", ["waiting", None])
 def test_replay_of_a_lead_that_something_else_sent(keyed: "Sql", state: str | None) -> None:
-    """Judged by the predecessor, say: it runs."""
+    """Scored by the predecessor, say: it runs."""
     if state is None:
         keyed.eligible_lead("a")
     else:
@@ -144,11 +144,11 @@ def test_replay_of_a_lead_that_something_else_sent(keyed: "Sql", state: str | No
     sent(keyed)
     assert outcomes(replay(keyed, "a")) == {"a": "queued"}
     (lead,) = keyed.claim()["leads"]
-    assert (lead["lead_id"], lead["slow"], lead["run"]) == ("a", True, 1)
+    assert (lead["lead_id"], lead["low_priority"], lead["run"]) == ("a", True, 1)
 
 
 def test_replay_of_an_eligible_lead_without_job(db: "Sql") -> None:
-    """No touch told of it, and the sweep has not come by yet."""
+    """No outbox row told of it, and the sweep has not come by yet."""
     db.eligible_lead("a")
     assert outcomes(replay(db, "a")) == {"a": "queued"}
     assert db.job("a")["state"] == "ready"
@@ -160,11 +160,11 @@ def test_replay_of_an_unknown_lead(db: "Sql") -> None:
     assert outcomes(replay(db, "a", "b")) == {"a": "unknown", "b": "unknown"}
 
 
-def test_replay_drains_first(db: "Sql") -> None:
-    """A lead that was just deleted or changed is judged as it is now."""
+def test_replay_applies_the_outbox_first(db: "Sql") -> None:
+    """A lead that was just deleted or changed is scored as it is now."""
     db.ready_job("gone", state="done")
     db.run("delete from public.all_leads")
-    db.touch("gone")
+    db.note_change("gone")
     assert outcomes(replay(db, "gone")) == {"gone": "unknown"}
     assert db.states() == {}
 
@@ -187,17 +187,17 @@ def test_replay_is_written_down(db: "Sql") -> None:
     assert row["counts"] == {"queued": 1, "unknown": 1}
 
 
-def test_replay_rings_once_and_only_for_work(wired: "Sql") -> None:
+def test_replay_sends_one_webhook_and_only_for_work(wired: "Sql") -> None:
     """After its commit; a replay that queued nothing wakes nobody."""
     wired.ready_job("a", state="done")
     wired.ready_job("b", state="done")
     sent(wired)
-    wired.run("delete from leadhook.rings")
+    wired.run("delete from leadhook.webhooks")
     replay(wired, "nobody")
-    assert wired.count("leadhook.rings") == 0
+    assert wired.count("leadhook.webhooks") == 0
     replay(wired, "a", "b")
-    (ring,) = wired.rows("select cause, leads from leadhook.rings")
-    assert ring == {"cause": "replay", "leads": 2}
+    (webhook,) = wired.rows("select reason, leads from leadhook.webhooks")
+    assert webhook == {"reason": "replay", "leads": 2}
 
 
 def test_replay_of_a_lead_that_can_not_be_evaluated(db: "Sql") -> None:

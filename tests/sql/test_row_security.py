@@ -37,7 +37,7 @@ def bound(database: "Database", db: "Sql") -> "Iterator[Sql]":
 
 def history(db: "Sql") -> list[int]:
     """What is known of leads."""
-    return [db.count(f"leadhook.{table}") for table in ("jobs", "attempts", "verdicts", "api_keys")]
+    return [db.count(f"leadhook.{table}") for table in ("jobs", "attempts", "results", "api_keys")]
 
 
 def fill(db: "Sql") -> None:
@@ -66,8 +66,8 @@ def test_a_sweep_deletes_nothing_of_leads_that_are_hidden(bound: "Sql", phase: s
 @pytest.mark.parametrize(
     "question",
     [
-        "select * from leadhook.judge_eligibility('{a}')",
-        "select * from leadhook.find_prompted_lanes('{00000000-0000-4000-8000-000000000001}', '{demo}')",
+        "select * from leadhook.check_eligibility('{a}')",
+        "select * from leadhook.find_groups_with_prompts('{00000000-0000-4000-8000-000000000001}', '{demo}')",
     ],
 )
 def test_eligibility_of_what_is_hidden_is_an_error(bound: "Sql", question: LiteralString) -> None:
@@ -79,13 +79,13 @@ def test_eligibility_of_what_is_hidden_is_an_error(bound: "Sql", question: Liter
 
 
 def test_a_claim_deletes_nothing_of_leads_that_are_hidden(bound: "Sql") -> None:
-    """Their touches stay until they can be seen again."""
+    """Their outbox rows stay until they can be seen again."""
     fill(bound)
-    bound.touch("a", "b", "c", "d")
+    bound.note_change("a", "b", "c", "d")
     before = history(bound)
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
         bound.claim()
-    assert (history(bound), bound.count("leadhook.touches")) == (before, 1)
+    assert (history(bound), bound.count("leadhook.outbox")) == (before, 1)
 
 
 def test_a_save_deletes_nothing_of_leads_that_are_hidden(bound: "Sql") -> None:
@@ -100,7 +100,7 @@ def test_a_save_deletes_nothing_of_leads_that_are_hidden(bound: "Sql") -> None:
 def test_a_queue_that_is_hidden_is_not_an_empty_queue(bound: "Sql") -> None:
     """Without a policy on leadhook's own tables nothing would ever be claimed, and nobody told."""
     fill(bound)
-    bound.run("drop policy ours on leadhook.touches")
+    bound.run("drop policy ours on leadhook.outbox")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
         bound.claim()
 
@@ -123,9 +123,9 @@ def test_a_lease_that_is_hidden_is_not_lost(bound: "Sql", call: str) -> None:
 def test_policies_bind_nobody_who_may_bypass_them(db: "Sql") -> None:
     """service_role as Supabase makes it, and the owner."""
     fill(db)
-    db.touch("d")
+    db.note_change("d")
     assert db.ids_of(db.claim()) == ["d"]
-    assert db.value("select eligible from leadhook.judge_eligibility('{d}')") is True
+    assert db.value("select eligible from leadhook.check_eligibility('{d}')") is True
     assert db.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)["removed"] == 0
 
 

@@ -9,8 +9,8 @@ from leadhook.local.database import Database
 from leadhook.local.demo.results import DemoResults
 from leadhook.local.sample import insert_one_more, insert_sample
 
-ELIGIBLE = """select count(*) from leadhook.judge_eligibility(array(select lead_id from public.all_leads)) as judged
-  where judged.eligible"""
+ELIGIBLE = """select count(*) from leadhook.check_eligibility(array(select lead_id from public.all_leads)) as scored
+  where scored.eligible"""
 
 
 def scalar(database: Database, query: str) -> Any:
@@ -56,11 +56,11 @@ def test_an_interrupted_insert_is_completed(database: Database) -> None:
     assert scalar(database, ELIGIBLE) == 24
 
 
-def test_the_sample_rings_in_small_transactions(wired_database: Database) -> None:
-    """Batches and singles leave many touches; the last one is the prompts row's."""
+def test_the_sample_sends_webhooks_in_small_transactions(wired_database: Database) -> None:
+    """Batches and singles leave many outbox rows; the last one is the prompts row's."""
     insert_sample(wired_database.conninfo)
-    assert scalar(wired_database, "select count(*) from leadhook.touches") >= 10
-    last = "select (kind = 'prompts')::int from leadhook.touches order by id desc limit 1"
+    assert scalar(wired_database, "select count(*) from leadhook.outbox") >= 10
+    last = "select (kind = 'prompts')::int from leadhook.outbox order by id desc limit 1"
     assert scalar(wired_database, last) == 1
 
 
@@ -84,9 +84,9 @@ def test_results_tell_where_each_lead_stands(database: Database) -> None:
             [sample.tag],
         )
         connection.execute(
-            """insert into leadhook.attempts (lead_id, run, fence, outcome, found_by, calls, input_tokens,
+            """insert into leadhook.attempts (lead_id, run, fence, outcome, source, calls, input_tokens,
                  output_tokens, eligible_at, first_call_ms, key_wait_ms, finished_at)
-               select lead_id, 1, fence, outcome, 'ring', 1, 100, 10, moment, 40, 30, moment + interval '2 s'
+               select lead_id, 1, fence, outcome, 'webhook', 1, 100, 10, moment, 40, 30, moment + interval '2 s'
                from (values ('ada-lindqvist', 1, 'retry'), ('ada-lindqvist', 2, 'saved'), ('marek-nowak', 3, 'retry'))
                  as given (lead_id, fence, outcome), (select %s::timestamptz + interval '10 ms') as now (moment)""",
             [sample.committed_at],
@@ -94,7 +94,7 @@ def test_results_tell_where_each_lead_stands(database: Database) -> None:
         rows = {row.lead_id: row for row in DemoResults(connection, sample).read()}
     assert len(rows) == 24
     ada, marek = rows["ada-lindqvist"], rows["marek-nowak"]
-    assert (ada.answered, ada.score, ada.contact, ada.found_by, ada.calls) == (True, 90, True, "ring", 2)
+    assert (ada.answered, ada.score, ada.contact, ada.source, ada.calls) == (True, 90, True, "webhook", 2)
     assert ada.saved_ms == pytest.approx(2010)
     assert (ada.commit_to_call_ms, ada.key_wait_ms, ada.input_tokens) == (50, 30, 200)
     assert (marek.answered, marek.score, marek.saved_ms) == (False, None, None)

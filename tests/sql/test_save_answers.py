@@ -1,4 +1,4 @@
-"""What a saved judgement leaves in the application's tables, whatever these look like."""
+"""What a saved score leaves in the application's tables, whatever these look like."""
 
 from typing import TYPE_CHECKING, LiteralString
 
@@ -40,7 +40,7 @@ def test_save_writes_the_answer_and_marks_the_lead(db: "Sql") -> None:
     }
     assert db.value("select sent_to_llm from public.lead_details")
     job = db.job("a")
-    assert (job["state"], job["paid"], job["finished_at"] is not None) == ("done", None, True)
+    assert (job["state"], job["checkpoint"], job["finished_at"] is not None) == ("done", None, True)
 
 
 def test_save_below_50_says_ineligible(db: "Sql") -> None:
@@ -57,23 +57,23 @@ def test_save_at_50_writes_the_message(db: "Sql") -> None:
     assert (answer["score"], answer["subject"], answer["message"]) == (50, "A subject", "A message")
 
 
-def test_save_notes_the_attempt_and_keeps_the_verdict(db: "Sql") -> None:
+def test_save_notes_the_attempt_and_keeps_the_result(db: "Sql") -> None:
     """What it cost, without personal data; and the answer of the run."""
-    lease = db.leased_lead("a", found_by="ring", run=3)
+    lease = db.leased_lead("a", source="webhook", run=3)
     db.save(db.result_of(lease, 80))
     (attempt,) = db.rows("select * from leadhook.attempts")
     expected = {
         "lead_id": "a", "run": 3, "fence": lease["fence"], "outcome": "saved", "error_code": None, "reason": None,
-        "worker": "worker-1", "found_by": "ring", "model": "m1", "prompt_version": "p1", "key_fingerprint": "0" * 16,
+        "worker": "worker-1", "source": "webhook", "model": "m1", "prompt_version": "p1", "key_fingerprint": "0" * 16,
         "calls": 2, "input_tokens": 100, "cached_tokens": 10, "output_tokens": 20, "thinking_tokens": 5,
         "first_call_ms": 40, "model_ms": 900,
     }  # fmt: skip
     assert {name: attempt[name] for name in expected} == expected
     assert None not in (attempt["eligible_at"], attempt["leased_at"], attempt["finished_at"])
-    (verdict,) = db.rows("select * from leadhook.verdicts")
-    assert (verdict["run"], verdict["score"], verdict["subject"]) == (3, 80, "A subject")
-    assert (verdict["prompt_version"], verdict["input_version"]) == ("p1", "i1")
-    assert verdict["written"]
+    (result,) = db.rows("select * from leadhook.results")
+    assert (result["run"], result["score"], result["subject"]) == (3, 80, "A subject")
+    assert (result["prompt_version"], result["input_version"]) == ("p1", "i1")
+    assert result["written"]
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_save_notes_the_attempt_and_keeps_the_verdict(db: "Sql") -> None:
     ],
     ids=["lists", "none: bought by an older version", "no lists"],
 )
-def test_save_keeps_criteria_and_flags_with_the_verdict(db: "Sql", noted: dict[str, object], kept: object) -> None:
+def test_save_keeps_criteria_and_flags_with_the_result(db: "Sql", noted: dict[str, object], kept: object) -> None:
     """They stand in no column of the application's."""
     paid = db.paid(80)
     paid["score"] |= noted
-    db.save(db.result_of(db.leased_lead("a"), paid=paid))
-    (verdict,) = db.rows("select matched, missed, flags, written from leadhook.verdicts")
-    assert (verdict["matched"], verdict["missed"], verdict["flags"]) == kept
-    assert verdict["written"]
+    db.save(db.result_of(db.leased_lead("a"), checkpoint=paid))
+    (result,) = db.rows("select matched, missed, flags, written from leadhook.results")
+    assert (result["matched"], result["missed"], result["flags"]) == kept
+    assert result["written"]
 
 
 def test_save_replaces_the_row_of_the_lead_and_tag(db: "Sql") -> None:
@@ -159,7 +159,7 @@ def test_save_of_a_lead_with_two_rows_in_all_leads_writes_once(db: "Sql") -> Non
     assert [(r["tag"], r["score"]) for r in answers(db)] == [(db.TAG, 80)]
 
 
-def test_save_files_the_answer_under_the_tag_that_was_judged(db: "Sql") -> None:
+def test_save_files_the_answer_under_the_tag_that_was_scored(db: "Sql") -> None:
     """An edit that arrives while the lead is leased does not disturb."""
     lease = db.leased_lead("a")
     db.prompts(tag="new tag")
@@ -175,19 +175,19 @@ def test_save_takes_any_lead_id(db: "Sql", lead_id: str) -> None:
     assert db.answer(lead_id)["score"] == 80
 
 
-def test_save_leaves_no_touch_and_rings_nobody(wired: "Sql") -> None:
+def test_save_leaves_no_change_and_sends_no_webhook(wired: "Sql") -> None:
     """What we write ourselves is no news; what others write in the same session later is."""
     lease = wired.leased_lead("a")
-    wired.run("delete from leadhook.touches")
-    rings = wired.count("leadhook.rings")
+    wired.run("delete from leadhook.outbox")
+    webhooks = wired.count("leadhook.webhooks")
     with wired.transaction():
         wired.run("set local role service_role")
         wired.save(wired.result_of(lease))
         wired.run("reset role")
-        assert wired.count("leadhook.touches") == 0
-        assert wired.count("leadhook.rings") == rings
+        assert wired.count("leadhook.outbox") == 0
+        assert wired.count("leadhook.webhooks") == webhooks
         wired.run("update public.lead_details set sent_to_llm = false")
-    assert wired.count("leadhook.touches") == 1
+    assert wired.count("leadhook.outbox") == 1
 
 
 def test_save_of_50_reads_each_table_by_its_index(db: "Sql") -> None:
@@ -210,7 +210,7 @@ def scans(db: "Sql") -> "list[Row]":
     """Sequential scans of this transaction so far."""
     return db.rows(
         "select relname, seq_scan from pg_stat_xact_user_tables"
-        " where relname in ('all_leads', 'lead_details', 'llm_response', 'jobs', 'attempts', 'verdicts') order by 1"
+        " where relname in ('all_leads', 'lead_details', 'llm_response', 'jobs', 'attempts', 'results') order by 1"
     )
 
 
@@ -226,7 +226,7 @@ def test_save_works_with_the_other_types_that_docs_tables_names(db: "Sql") -> No
     }.items():
         db.run(sql.SQL(f"alter table public.{table} {changes}"))  # type: ignore[arg-type]
     db.eligible_lead("a")
-    db.touch("a")
+    db.note_change("a")
     db.key()
     (lease,) = db.claim()["leads"]
     assert db.outcomes(db.save(db.result_of(lease, 80))) == {"a": "saved"}

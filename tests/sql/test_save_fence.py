@@ -44,7 +44,7 @@ def test_save_repeated_answers_saved_and_writes_nothing(db: "Sql") -> None:
     assert db.outcomes(db.save(result)) == {"a": "saved"}
     assert db.answer("a")["message"] == "edited"
     assert db.count("leadhook.attempts") == 1
-    assert db.count("leadhook.verdicts") == 1
+    assert db.count("leadhook.results") == 1
 
 
 def test_save_repeated_after_a_replay_still_answers_saved(db: "Sql") -> None:
@@ -63,7 +63,7 @@ def test_save_after_a_release_is_lease_lost(db: "Sql") -> None:
     assert db.outcomes(db.save(db.result_of(lease))) == {"a": "lease_lost"}
 
 
-def test_save_answers_gone_for_a_lead_that_was_drained_away(db: "Sql") -> None:
+def test_save_answers_gone_for_a_lead_that_was_forgotten(db: "Sql") -> None:
     """No job any more."""
     assert db.outcomes(db.save(db.result_of({"lead_id": "nobody", "fence": 1}))) == {"nobody": "gone"}
 
@@ -76,7 +76,7 @@ def test_save_forgets_a_lead_that_was_deleted_while_leased(db: "Sql", table: str
     db.replayed("a")
     db.run(f"delete from public.{table}")  # noqa: S608 - the parameters above
     assert db.outcomes(db.save(db.result_of(lease))) == {"a": "gone"}
-    ours = ("jobs", "attempts", "verdicts", "replay_leads")
+    ours = ("jobs", "attempts", "results", "replay_leads")
     for left in (*(f"leadhook.{table}" for table in ours), "public.llm_response"):
         assert db.count(left) == 0, left
 
@@ -97,31 +97,31 @@ def test_save_of_a_lead_that_is_not_wanted_any_more(db: "Sql", change: str, reas
     assert (reply["outcome"], reply["reason"]) == ("unwanted", reason)
     assert db.count("public.llm_response") == 0
     job = db.job("a")
-    assert (job["state"], job["paid"], job["reason"]) == ("waiting", db.paid(), reason)
-    assert db.value("select written from leadhook.verdicts") is False
+    assert (job["state"], job["checkpoint"], job["reason"]) == ("waiting", db.paid(), reason)
+    assert db.value("select written from leadhook.results") is False
     assert db.value("select outcome from leadhook.attempts") == "unwanted"
 
 
 def test_save_of_an_unwanted_lead_is_looked_at_again(keyed: "Sql") -> None:
-    """A touch that was drained while the lead was leased is not lost."""
+    """An outbox row that was applied while the lead was leased is not lost."""
     lease = keyed.leased_lead("a")
     keyed.run("update public.all_leads set scrapped = false")
     reply = keyed.save(keyed.result_of(lease))
     assert reply["next_due_ms"] == 0
     keyed.run("update public.all_leads set scrapped = true")
     (lead,) = keyed.claim()["leads"]
-    assert lead["paid"] == keyed.paid()
+    assert lead["checkpoint"] == keyed.paid()
     keyed.save(keyed.result_of(lead))
-    assert keyed.value("select written from leadhook.verdicts")
+    assert keyed.value("select written from leadhook.results")
 
 
 def test_save_of_a_replay_ignores_that_the_lead_was_sent(db: "Sql") -> None:
-    """A replay never touches sent_to_llm, so it finds it set."""
+    """A replay never changes sent_to_llm, so it finds it set."""
     lease = db.leased_lead("a", replay_id=4, run=2)
     db.run("update public.lead_details set sent_to_llm = true")
     assert db.outcomes(db.save(db.result_of(lease))) == {"a": "saved"}
     job = db.job("a")
-    assert (job["state"], job["replay_id"], job["slow"]) == ("done", None, False)
+    assert (job["state"], job["replay_id"], job["low_priority"]) == ("done", None, False)
     assert db.value("select replay_id from leadhook.attempts") == 4
 
 
@@ -133,7 +133,7 @@ def test_save_of_a_replay_that_is_not_scrapped_any_more_is_unwanted(db: "Sql") -
 
 
 @pytest.mark.parametrize(
-    "paid",
+    "checkpoint",
     [
         None,
         {"score": {"score": 101, "response": "r", "should_contact": True}},
@@ -141,9 +141,9 @@ def test_save_of_a_replay_that_is_not_scrapped_any_more_is_unwanted(db: "Sql") -
         {"score": {"score": 80, "response": None, "should_contact": True}, "message": {"subject": "s", "message": "m"}},
     ],
 )
-def test_save_refuses_half_a_judgement(db: "Sql", paid: "Row | None") -> None:
+def test_save_refuses_half_a_score(db: "Sql", checkpoint: "Row | None") -> None:
     """A bug of the caller: PT400, and no lead is burned."""
-    results = [db.result_of(db.leased_lead("a")), db.result_of(db.leased_lead("b"), paid=paid)]
+    results = [db.result_of(db.leased_lead("a")), db.result_of(db.leased_lead("b"), checkpoint=checkpoint)]
     with pytest.raises(psycopg.Error) as refused:
         db.save(*results)
     assert refused.value.sqlstate == "PT400"

@@ -73,7 +73,7 @@ def test_save_and_the_applications_own_sending_write_once(db: "Sql", connect: "C
 
 
 def test_save_that_is_first_makes_the_application_wait_and_come_after(db: "Sql", connect: "Connect") -> None:
-    """Its update of the same row goes through after our commit, and its touch reopens the lead."""
+    """Its update of the same row goes through after our commit, and its outbox row reopens the lead."""
     db.key()
     result = db.result_of(db.leased_lead("a"))
     application = connect()
@@ -84,7 +84,7 @@ def test_save_that_is_first_makes_the_application_wait_and_come_after(db: "Sql",
             while not db.value("select count(*) from pg_locks where not granted"):
                 assert not update.done()
         update.result(10)
-    db.touch("a")
+    db.note_change("a")
     (lead,) = db.claim()["leads"]
     assert lead["run"] == 2
 
@@ -97,18 +97,18 @@ def test_save_of_a_lead_that_is_just_being_deleted_is_busy_then_gone(db: "Sql", 
         application.run("delete from public.lead_details")
         application.run("delete from public.all_leads")
         assert db.outcomes(db.save(result)) == {"a": "busy"}
-    db.touch("a")
-    db.drain()
+    db.note_change("a")
+    db.apply_outbox()
     assert db.outcomes(db.save(result)) == {"a": "gone"}
     assert db.count("public.llm_response") == 0
 
 
 def test_save_does_not_wait_for_a_claim(db: "Sql", connect: "Connect") -> None:
-    """Somebody sits on the claim's and the drain's lock."""
+    """Somebody sits on the claim's and the outbox lock."""
     result = db.result_of(db.leased_lead("a"))
     claimer = connect()
     with claimer.transaction():
-        claimer.run("select leadhook.lock_claims(), leadhook.lock_drain()")
+        claimer.run("select leadhook.lock_claims(), leadhook.lock_outbox()")
         assert db.outcomes(db.save(result)) == {"a": "saved"}
 
 

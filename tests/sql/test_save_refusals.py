@@ -42,10 +42,10 @@ def test_save_of_what_a_constraint_refuses_saves_the_others(db: "Sql") -> None:
     db.run("alter table public.llm_response add constraint nothing_bad check (lead_id <> 'bad')")
     assert save_two(db) == {"bad": "refused", "good": "saved"}
     job = db.job("bad")
-    assert (job["state"], job["error_code"], job["paid"]) == ("dead", "refused", db.paid())
+    assert (job["state"], job["error_code"], job["checkpoint"]) == ("dead", "refused", db.paid())
     assert "nothing_bad" in job["reason"]
     assert "A message" not in job["reason"]
-    assert db.rows("select lead_id, written from leadhook.verdicts order by 1") == [
+    assert db.rows("select lead_id, written from leadhook.results order by 1") == [
         {"lead_id": "bad", "written": False},
         {"lead_id": "good", "written": True},
     ]
@@ -103,9 +103,9 @@ def test_replay_of_a_refused_lead_writes_without_buying(keyed: "Sql") -> None:
     keyed.run("alter table public.llm_response drop constraint nothing_bad")
     keyed.rpc("leadhook_replay", p_lead_ids=["bad"], p_actor="me")
     (lead,) = keyed.claim()["leads"]
-    assert (lead["paid"], lead["run"]) == (keyed.paid(), 2)
+    assert (lead["checkpoint"], lead["run"]) == (keyed.paid(), 2)
     assert keyed.outcomes(keyed.save(keyed.result_of(lead))) == {"bad": "saved"}
-    assert keyed.value("select array_agg(written order by run) from leadhook.verdicts") == [False, True]
+    assert keyed.value("select array_agg(written order by run) from leadhook.results") == [False, True]
 
 
 def test_save_of_what_a_deferred_constraint_refuses_saves_the_others(db: "Sql") -> None:
@@ -201,9 +201,14 @@ def test_save_of_what_the_application_refuses_saves_the_others_whatever_the_sqls
     refuse_bad(db, f"raise exception 'locked' using errcode = '{sqlstate}'")
     assert save_two(db) == {"bad": "refused", "good": "saved"}
     job = db.job("bad")
-    assert (job["state"], job["error_code"], job["reason"], job["paid"]) == ("dead", "refused", "locked", db.paid())
+    assert (job["state"], job["error_code"], job["reason"], job["checkpoint"]) == (
+        "dead",
+        "refused",
+        "locked",
+        db.paid(),
+    )
     assert db.value("select reason from leadhook.attempts where lead_id = 'bad'") == f"SQLSTATE {sqlstate}"
-    assert db.value("select written from leadhook.verdicts where lead_id = 'bad'") is False
+    assert db.value("select written from leadhook.results where lead_id = 'bad'") is False
 
 
 @pytest.mark.parametrize("table", ["llm_response", "lead_details"])
@@ -267,13 +272,13 @@ def test_save_of_a_lead_with_a_refusal_keeps_its_answer_and_does_not_try(db: "Sq
     lease = db.leased_lead("bad")
     assert db.outcomes(db.save(db.result_of(lease, refusal=refusal))) == {"bad": "refused"}
     job = db.job("bad")
-    assert (job["state"], job["error_code"], job["reason"], job["paid"]) == (
+    assert (job["state"], job["error_code"], job["reason"], job["checkpoint"]) == (
         "dead",
         "refused",
         "took too long",
         db.paid(),
     )
-    assert db.value("select written from leadhook.verdicts") is False
+    assert db.value("select written from leadhook.results") is False
     assert db.value("select reason from leadhook.attempts") == "SQLSTATE 57014"
     assert db.outcomes(db.save(db.result_of(lease, refusal=refusal))) == {"bad": "refused"}
 
@@ -322,4 +327,4 @@ def test_save_of_a_lead_that_can_not_be_evaluated_saves_the_others(db: "Sql") ->
     assert db.outcomes(db.save(*map(db.result_of, leases))) == {"bad": "refused", "good": "saved"}
     job = db.job("bad")
     assert (job["state"], job["error_code"], job["reason"]) == ("dead", "evaluation_failed", "division by zero")
-    assert job["paid"] == db.paid()
+    assert job["checkpoint"] == db.paid()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, LiteralString
 import pytest
 from psycopg import sql
 
-from leadhook.doctor.database import judge_sequences
+from leadhook.doctor.database import check_sequences
 from leadhook.install.connection import connect
 from leadhook.install.files import read_migrations
 from leadhook.install.migrate import migrate
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 ROWS: dict[str, LiteralString] = {
     "leadhook.attempts": "(lead_id, run, fence, outcome) select 'x', 1, g, 'saved' from generate_series(1, 3000) as g",
-    "leadhook.touches": "(kind, n) select 'everything', 0 from generate_series(1, 5)",
-    "leadhook.rings": "(message_id, cause) select g::text, 'x' from generate_series(1, 5) as g",
+    "leadhook.outbox": "(kind, n) select 'everything', 0 from generate_series(1, 5)",
+    "leadhook.webhooks": "(message_id, reason) select g::text, 'x' from generate_series(1, 5) as g",
     "leadhook.replays": "(actor) select 'x' from generate_series(1, 5)",
     "leadhook.pauses": "(user_id, actor) select gen_random_uuid(), 'x' from generate_series(1, 5)",
     "leadhook.budgets": "(user_id, daily_usd) select gen_random_uuid(), 1 from generate_series(1, 5)",
@@ -46,7 +46,7 @@ def rewind(db: "Sql", table: str) -> None:
 async def findings(database: "Database") -> "list[Check]":
     """What the doctor says of sequences."""
     async with connect(database.conninfo) as connection:
-        return judge_sequences(await find_behind(connection))
+        return check_sequences(await find_behind(connection))
 
 
 async def migrated(database: "Database") -> str:
@@ -78,7 +78,7 @@ async def test_migrate_puts_a_sequence_before_its_rows_right(db: "Sql", database
     assert f"{table}_id_seq" in await migrated(database)
     insert(db, table)
     assert await findings(database) == []
-    assert "_id_seq" not in await migrated(database), "it is not touched again"
+    assert "_id_seq" not in await migrated(database), "it is not changed again"
 
 
 async def test_migrate_puts_the_fences_beyond_every_lease(db: "Sql", database: "Database") -> None:

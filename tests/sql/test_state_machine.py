@@ -34,7 +34,7 @@ class Machine(RuleBasedStateMachine):
         self.leases: list[Row] = []
         self.tokens: list[UUID] = []
         self.db.run("truncate public.all_leads, public.lead_details, public.llm_response")
-        self.db.run("truncate leadhook.touches, leadhook.jobs, leadhook.attempts, leadhook.verdicts")
+        self.db.run("truncate leadhook.outbox, leadhook.jobs, leadhook.attempts, leadhook.results")
         for lead in IDS:
             self.bring(lead, (True, False))
 
@@ -45,13 +45,13 @@ class Machine(RuleBasedStateMachine):
         if lead not in self.model.leads:
             self.db.lead(lead, scrapped=scrapped)
             self.db.details(lead, sent=sent)
-            self.model.touched.add(lead)
+            self.model.changed.add(lead)
         else:
             before = self.model.leads[lead]
             self.db.run("update public.all_leads set scrapped = %(s)s where lead_id = %(id)s", s=scrapped, id=lead)
             self.db.run("update public.lead_details set sent_to_llm = %(s)s where lead_id = %(id)s", s=sent, id=lead)
             if before["scrapped"] != scrapped or (not before["unsent"] and not sent):
-                self.model.touched.add(lead)
+                self.model.changed.add(lead)
         self.model.leads[lead] = {"scrapped": scrapped, "unsent": not sent}
 
     @rule(lead=LEADS)
@@ -60,11 +60,11 @@ class Machine(RuleBasedStateMachine):
         for table in ("all_leads", "lead_details"):
             self.db.run(f"delete from public.{table} where lead_id = %(id)s", id=lead)  # noqa: S608 - names of ours
         if self.model.leads.pop(lead, None):
-            self.model.touched.add(lead)
+            self.model.changed.add(lead)
 
     @rule()
     def press_run(self) -> None:
-        """Another prompts row of their lane."""
+        """Another prompts row of their group."""
         self.db.prompts()
         self.model.asked = True
 
@@ -83,7 +83,7 @@ class Machine(RuleBasedStateMachine):
         """Claim; the leases."""
         self.tokens.append(token)
         batch = self.db.claim(token=token)
-        self.model.drain()
+        self.model.apply_outbox()
         mine, alone = {lead for lead, job in self.model.jobs.items() if job.token == str(token)}, False
         if not mine:
             self.model.expire()
@@ -93,7 +93,7 @@ class Machine(RuleBasedStateMachine):
                 if lead not in self.model.leads:
                     self.model.forget(lead)
                 else:
-                    self.model.settle(lead, reopens=())
+                    self.model.apply(lead, reopens=())
             mine = {lead for lead in chosen if lead in self.model.jobs and self.model.jobs[lead].state == "ready"}
         assert set(self.db.ids_of(batch)) == mine
         assert len(mine) <= 1 or not alone
@@ -165,7 +165,7 @@ class Machine(RuleBasedStateMachine):
                 self.model.leads[lead]["unsent"] = False
             else:
                 wanted = self.model.end(lead, "unwanted", "waiting")
-                self.model.touched.add(lead)
+                self.model.changed.add(lead)
         assert self.db.outcomes(self.db.save(self.db.result_of(lease, score))) == {lead: wanted}
 
     @precondition(lambda self: self.leases)
@@ -185,7 +185,7 @@ class Machine(RuleBasedStateMachine):
     def replay(self, lead: str) -> None:
         """Whatever became of it."""
         reply = self.db.rpc("leadhook_replay", p_lead_ids=[lead], p_actor="tester")
-        self.model.drain()
+        self.model.apply_outbox()
         job, facts = self.model.jobs.get(lead), self.model.leads.get(lead)
         if job is not None and job.state == "leased":
             wanted, job.again = "queued_after", True
@@ -206,12 +206,12 @@ class Machine(RuleBasedStateMachine):
         """A whole round."""
         while not self.db.rpc("leadhook_sweep", p_worker="worker-1")["round_finished"]:
             pass
-        self.model.drain()
+        self.model.apply_outbox()
         for lead in list(self.model.jobs):
             if lead not in self.model.leads:
                 self.model.forget(lead)
             else:
-                self.model.settle(lead, reopens=("waiting", "done"))
+                self.model.apply(lead, reopens=("waiting", "done"))
 
     @invariant()
     def jobs_are_as_in_the_model(self) -> None:

@@ -27,11 +27,11 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
         "schema": None,
         "backlog": "hold",
         "first_round_finished_at": None,
-        "touches": 0,
+        "outbox": 0,
         "keys": {"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": None},
         "parked_keys": [],
         "triggers": {"all_leads": False, "lead_details": False, "prompts": False, "gemini_api": False},
-        "ring": {"url_set": False, "secret_set": False, "pg_net": True, "vault_error": None},
+        "webhook_setup": {"url_set": False, "secret_set": False, "pg_net": True, "vault_error": None},
         "jobs": NO_JOBS,
         "oldest_ready_ms": None,
         "unclaimed_ms": None,
@@ -47,7 +47,7 @@ def test_status_of_a_wired_database(wired: "Sql") -> None:
     """All triggers are there, and Vault is filled; what it holds is not told."""
     found = status(wired)
     assert set(found["triggers"].values()) == {True}
-    assert found["ring"] == {"url_set": True, "secret_set": True, "pg_net": True, "vault_error": None}
+    assert found["webhook_setup"] == {"url_set": True, "secret_set": True, "pg_net": True, "vault_error": None}
     assert "whsec" not in str(found)
 
 
@@ -90,15 +90,15 @@ def test_status_counts_keys_by_state(db: "Sql") -> None:
     assert found == {"total": 3, "healthy": 3, "untried": 3, "cooling": 0, "disabled": 0, "next_return_at": None}
 
 
-def test_status_counts_jobs_and_touches_up_to_1000(db: "Sql") -> None:
+def test_status_counts_jobs_and_outbox_rows_up_to_1000(db: "Sql") -> None:
     """Whether there are many is all that counts."""
     for state in NO_JOBS:
         db.make_job(state, state=state)
     assert status(db)["jobs"] == dict.fromkeys(NO_JOBS, 1)
     db.run("insert into leadhook.jobs (lead_id, state) select i::text, 'waiting' from generate_series(1, 1500) as i")
-    db.run("insert into leadhook.touches (kind, n) select 'everything', 0 from generate_series(1, 1500)")
+    db.run("insert into leadhook.outbox (kind, n) select 'everything', 0 from generate_series(1, 1500)")
     found = status(db)
-    assert (found["jobs"]["waiting"], found["touches"]) == (1000, 1000)
+    assert (found["jobs"]["waiting"], found["outbox"]) == (1000, 1000)
 
 
 def test_status_names_the_newest_migration(db: "Sql") -> None:
@@ -114,7 +114,7 @@ def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", 
         admin.execute("drop extension supabase_vault cascade")
     db.run("drop table public.gemini_api, public.all_leads, public.lead_details, public.prompts, public.llm_response")
     found = status(db)
-    assert found["ring"] == {"url_set": False, "secret_set": False, "pg_net": False, "vault_error": None}
+    assert found["webhook_setup"] == {"url_set": False, "secret_set": False, "pg_net": False, "vault_error": None}
     assert found["keys"]["total"] == 0
     assert set(found["triggers"].values()) == {False}
 
@@ -138,12 +138,12 @@ def test_status_tells_of_pauses_budgets_and_dollars(db: "Sql") -> None:
     assert (found.spend.spent_usd, found.spend.reserved_usd) == (0, 2)
 
 
-@pytest.mark.parametrize("slow", [False, True])
-def test_status_tells_how_long_the_oldest_ready_lead_waits(db: "Sql", *, slow: bool) -> None:
+@pytest.mark.parametrize("low", [False, True])
+def test_status_tells_how_long_the_oldest_ready_lead_waits(db: "Sql", *, low: bool) -> None:
     """Of either priority; not one that is to be tried again later."""
-    db.ready_job("a", available_at="2099-01-01T00:00:00Z", slow=slow)
+    db.ready_job("a", available_at="2099-01-01T00:00:00Z", low_priority=low)
     assert (status(db)["oldest_ready_ms"], status(db)["unclaimed_ms"]) == (None, None)
-    db.ready_job("b", slow=slow)
+    db.ready_job("b", low_priority=low)
     db.age_job("b", 90)
     assert 90_000 <= status(db)["oldest_ready_ms"] < 150_000
     assert 90_000 <= status(db)["unclaimed_ms"] < 150_000
@@ -171,8 +171,8 @@ def test_what_is_paused_or_over_budget_is_not_unclaimed(db: "Sql") -> None:
 
 def test_a_change_that_no_claim_has_looked_at_is_unclaimed(db: "Sql") -> None:
     """Its lead may be eligible since."""
-    db.touch("a")
-    db.run("update leadhook.touches set touched_at = touched_at - interval '90 s'")
+    db.note_change("a")
+    db.run("update leadhook.outbox set changed_at = changed_at - interval '90 s'")
     assert 90_000 <= status(db)["unclaimed_ms"] < 150_000
 
 
@@ -230,7 +230,7 @@ def test_counts_that_were_cut_are_named(db: "Sql") -> None:
     """So that a program does not take them for exact ones."""
     db.run("insert into leadhook.jobs (lead_id, state) select i::text, 'held' from generate_series(1, 1500) as i")
     assert Status.model_validate(status(db)).capped == ("held",)
-    db.run("insert into leadhook.touches (kind, n) select 'everything', 0 from generate_series(1, 1500)")
+    db.run("insert into leadhook.outbox (kind, n) select 'everything', 0 from generate_series(1, 1500)")
     found = Status.model_validate(status(db))
-    assert found.capped == ("held", "touches")
-    assert found.model_dump(mode="json")["capped"] == ["held", "touches"]
+    assert found.capped == ("held", "outbox")
+    assert found.model_dump(mode="json")["capped"] == ["held", "outbox"]

@@ -32,7 +32,7 @@ def test_sweep_forgets_leads_that_are_gone(db: "Sql", delete: LiteralString, sta
     for lead_id in ("gone", "here"):
         db.run("insert into leadhook.attempts (lead_id, run, fence, outcome) values (%(id)s, 1, 1, '')", id=lead_id)
         db.run(
-            "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, subject, message, written)"
+            "insert into leadhook.results (lead_id, run, score, response, should_contact, subject, message, written)"
             " values (%(id)s, 1, 1, '', false, '', '', true)",
             id=lead_id,
         )
@@ -40,14 +40,14 @@ def test_sweep_forgets_leads_that_are_gone(db: "Sql", delete: LiteralString, sta
     db.run(delete)
     assert sweep(db)["removed"] == 1
     assert list(db.states()) == ["here"]
-    for ours in ("attempts", "verdicts", "replay_leads"):
+    for ours in ("attempts", "results", "replay_leads"):
         assert db.count(f"leadhook.{ours}") == 1, ours
 
 
 def test_sweep_puts_a_ready_lead_to_sleep_that_is_not_eligible_any_more(db: "Sql") -> None:
-    """The touch was lost; a replay that ignores sent_to_llm stays."""
+    """The outbox row was lost; a replay that ignores sent_to_llm stays."""
     db.ready_job("a")
-    db.ready_job("replayed", replay_id=1, slow=True)
+    db.ready_job("replayed", replay_id=1, low_priority=True)
     db.run("update public.lead_details set sent_to_llm = true")
     sweep(db)
     assert db.states() == {"a": "waiting", "replayed": "ready"}
@@ -76,7 +76,8 @@ def test_sweep_deletes_old_records(db: "Sql") -> None:
         db.run("insert into leadhook.replays (actor, created_at) values ('me', now() - %(age)s::interval)", age=age)
     for age in ("31 days", "29 days"):
         db.run(
-            "insert into leadhook.rings (message_id, cause, rung_at) values ('m', 'insert', now() - %(age)s::interval)",
+            "insert into leadhook.webhooks (message_id, reason, sent_at)"
+            " values ('m', 'insert', now() - %(age)s::interval)",
             age=age,
         )
         db.run(
@@ -86,8 +87,8 @@ def test_sweep_deletes_old_records(db: "Sql") -> None:
             name=age,
         )
     sweep(db)
-    assert {t: db.count(f"leadhook.{t}") for t in ("attempts", "replays", "rings", "api_keys")} == {
-        "attempts": 1, "replays": 1, "rings": 1, "api_keys": 1
+    assert {t: db.count(f"leadhook.{t}") for t in ("attempts", "replays", "webhooks", "api_keys")} == {
+        "attempts": 1, "replays": 1, "webhooks": 1, "api_keys": 1
     }  # fmt: skip
 
 
@@ -101,14 +102,16 @@ def test_sweep_keeps_what_is_known_of_a_key_that_is_there(db: "Sql") -> None:
     assert db.value("select state from leadhook.api_keys") == "disabled"
 
 
-def test_sweep_notes_what_became_of_a_ring(db: "Sql") -> None:
+def test_sweep_notes_what_became_of_a_webhook(db: "Sql") -> None:
     """Before pg_net forgets it; an answer to an older request of the same number is another's."""
-    db.run("insert into leadhook.rings (request_id, message_id, cause) values (1, 'a', ''), (2, 'b', ''), (3, 'c', '')")
+    db.run(
+        "insert into leadhook.webhooks (request_id, message_id, reason) values (1, 'a', ''), (2, 'b', ''), (3, 'c', '')"
+    )
     db.run("insert into net._http_response (id, status_code) values (1, 202)")
     db.run("insert into net._http_response (id, error_msg, timed_out) values (2, 'Timeout was reached', true)")
     db.run("insert into net._http_response (id, status_code, created) values (3, 202, now() - interval '1 hour')")
     sweep(db)
-    assert db.rows("select status_code, error from leadhook.rings order by id") == [
+    assert db.rows("select status_code, error from leadhook.webhooks order by id") == [
         {"status_code": 202, "error": None},
         {"status_code": None, "error": "Timeout was reached"},
         {"status_code": None, "error": None},

@@ -1,4 +1,4 @@
-"""The sweep finds what no touch told of."""
+"""The sweep finds what no outbox row told of."""
 
 from typing import TYPE_CHECKING
 
@@ -41,12 +41,12 @@ def backlog(db: "Sql", n: int) -> list[str]:
 
 
 def test_sweep_makes_an_untouched_lead_ready(db: "Sql") -> None:
-    """A lead whose touch was lost."""
+    """A lead whose outbox row was lost."""
     second_round(db)
     db.eligible_lead("a")
     assert sweep(db)["made_ready"] == 1
     job = db.job("a")
-    assert (job["state"], job["found_by"], job["slow"], job["user_id"]) == ("ready", "sweep", False, db.USER)
+    assert (job["state"], job["source"], job["low_priority"], job["user_id"]) == ("ready", "sweep", False, db.USER)
     assert job["eligible_at"] is not None
 
 
@@ -55,7 +55,7 @@ def test_sweep_holds_the_backlog_in_its_first_round(db: "Sql") -> None:
     backlog(db, 3)
     assert sweep(db)["held"] == 3
     assert set(db.states().values()) == {"held"}
-    assert {job["slow"] for job in db.rows("select slow from leadhook.jobs")} == {True}
+    assert {job["low_priority"] for job in db.rows("select low_priority from leadhook.jobs")} == {True}
     assert db.value("select first_round_finished_at is not null from leadhook.controls")
 
 
@@ -112,13 +112,13 @@ def test_sweep_leaves_half_a_lead_alone(db: "Sql") -> None:
 
 
 def test_sweep_wakes_a_waiting_lead(db: "Sql") -> None:
-    """Its prompts' touch was lost. What it had bought is kept."""
+    """Its prompts' outbox row was lost. What it had bought is kept."""
     second_round(db)
-    db.ready_job("a", state="waiting", attempts=2, paid=db.paid(), error_code="unwanted", reason="no prompts")
+    db.ready_job("a", state="waiting", attempts=2, checkpoint=db.paid(), error_code="unwanted", reason="no prompts")
     sweep(db)
     job = db.job("a")
     assert (job["state"], job["attempts"], job["run"], job["reason"]) == ("ready", 0, 1, None)
-    assert job["paid"] == db.paid()
+    assert job["checkpoint"] == db.paid()
 
 
 def test_sweep_notes_that_a_waiting_lead_moved(db: "Sql") -> None:
@@ -131,7 +131,7 @@ def test_sweep_notes_that_a_waiting_lead_moved(db: "Sql") -> None:
 
 
 def test_sweep_reopens_a_done_lead_that_is_unsent_again(db: "Sql") -> None:
-    """The application set sent_to_llm back, and the touch was lost. Not backlog, even in the first round."""
+    """The application set sent_to_llm back, and the outbox row was lost. Not backlog, even in the first round."""
     db.ready_job("a", state="done", run=2, attempts=3)
     db.run("update public.prompts set created_at = now() - interval '1 day'")
     sweep(db)
@@ -187,12 +187,12 @@ def test_sweep_is_one_at_a_time(db: "Sql", connect: "Connect") -> None:
     assert not slice_of(db)["busy"]
 
 
-def test_sweep_drains_too(db: "Sql") -> None:
-    """A touch is not left waiting because no claim comes."""
-    db.touch(db.eligible_lead("a"))
+def test_sweep_applies_the_outbox_too(db: "Sql") -> None:
+    """An outbox row is not left waiting because no claim comes."""
+    db.note_change(db.eligible_lead("a"))
     reply = slice_of(db, budget_ms=2000)
-    assert db.count("leadhook.touches") == 0
-    assert (db.job("a")["state"], db.job("a")["found_by"]) == ("ready", "sweep")
+    assert db.count("leadhook.outbox") == 0
+    assert (db.job("a")["state"], db.job("a")["source"]) == ("ready", "sweep")
     assert not reply["busy"]
 
 

@@ -1,4 +1,4 @@
-"""Nothing that we added aborts the application's statement, and a touch is lost last of all."""
+"""Nothing that we added aborts the application's statement, and an outbox row is lost last of all."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,30 +24,30 @@ grant usage on schema net to public;
 SET_SECRET = "select vault.update_secret(id, {value!r}) from vault.secrets where name = {name!r}"
 
 # What is wrong, and what the ledger says of it.
-RING_FAULTS: dict[str, tuple[str, str]] = {
+WEBHOOK_FAULTS: dict[str, tuple[str, str]] = {
     "an empty Vault": (
         "delete from vault.secrets",
-        "Vault holds no leadhook_ring_url and leadhook_ring_secret",
+        "Vault holds no leadhook_webhook_url and leadhook_webhook_secret",
     ),
     "no address": (
-        "delete from vault.secrets where name = 'leadhook_ring_url'",
-        "Vault holds no leadhook_ring_url and leadhook_ring_secret",
+        "delete from vault.secrets where name = 'leadhook_webhook_url'",
+        "Vault holds no leadhook_webhook_url and leadhook_webhook_secret",
     ),
     "a blank secret": (
-        SET_SECRET.format(name="leadhook_ring_secret", value=" "),
-        "Vault holds no leadhook_ring_url and leadhook_ring_secret",
+        SET_SECRET.format(name="leadhook_webhook_secret", value=" "),
+        "Vault holds no leadhook_webhook_url and leadhook_webhook_secret",
     ),
     "a bad secret": (
-        SET_SECRET.format(name="leadhook_ring_secret", value="whsec_!visibly!fake!"),
+        SET_SECRET.format(name="leadhook_webhook_secret", value="whsec_!visibly!fake!"),
         "a webhook secret is not whsec_ and base64",
     ),
     "an address of another scheme": (
-        SET_SECRET.format(name="leadhook_ring_url", value="gopher://visibly:fake@example.com"),
-        'invalid URL "leadhook_ring_url": Unsupported URL scheme',
+        SET_SECRET.format(name="leadhook_webhook_url", value="gopher://visibly:fake@example.com"),
+        'invalid URL "leadhook_webhook_url": Unsupported URL scheme',
     ),
     "no Vault": ("drop extension supabase_vault cascade", "Vault is missing: enable the extension supabase_vault"),
     "no pg_net": ("drop extension pg_net", "pg_net is missing: enable the extension pg_net"),
-    "a raising http_post": (RAISING_HTTP_POST, "cannot reach leadhook_ring_url now"),
+    "a raising http_post": (RAISING_HTTP_POST, "cannot reach leadhook_webhook_url now"),
 }
 
 
@@ -72,37 +72,35 @@ def break_it(db: "Sql", statements: str) -> None:
     db.run("set local role postgres")
 
 
-def touched(db: "Sql") -> list[tuple[str, list[str] | None]]:
-    """Kind and leads of each touch."""
-    return [
-        (row["kind"], row["lead_ids"]) for row in db.rows("select kind, lead_ids from leadhook.touches order by id")
-    ]
+def changed(db: "Sql") -> list[tuple[str, list[str] | None]]:
+    """Kind and leads of each outbox row."""
+    return [(row["kind"], row["lead_ids"]) for row in db.rows("select kind, lead_ids from leadhook.outbox order by id")]
 
 
-@pytest.mark.parametrize("fault", RING_FAULTS)
-def test_a_ring_that_fails_keeps_the_touch(broken: "Sql", fault: str) -> None:
+@pytest.mark.parametrize("fault", WEBHOOK_FAULTS)
+def test_a_webhook_that_fails_keeps_the_outbox_row(broken: "Sql", fault: str) -> None:
     """The application writes on; the ledger says why, once a transaction, without address or secret."""
-    statements, complaint = RING_FAULTS[fault]
+    statements, complaint = WEBHOOK_FAULTS[fault]
     break_it(broken, statements)
     broken.lead("a")
     broken.details("a")
-    assert touched(broken) == [("leads", ["a"])] * 2
-    assert broken.rows("select request_id, cause, error from leadhook.rings") == [
-        {"request_id": None, "cause": "insert all_leads", "error": complaint}
+    assert changed(broken) == [("leads", ["a"])] * 2
+    assert broken.rows("select request_id, reason, error from leadhook.webhooks") == [
+        {"request_id": None, "reason": "insert all_leads", "error": complaint}
     ]
 
 
-def test_a_ring_that_cannot_be_noted_keeps_the_touch(broken: "Sql") -> None:
+def test_a_webhook_that_cannot_be_noted_keeps_the_outbox_row(broken: "Sql") -> None:
     """And is sent all the same."""
-    break_it(broken, "drop table leadhook.rings")
+    break_it(broken, "drop table leadhook.webhooks")
     broken.details("a")
-    assert touched(broken) == [("leads", ["a"])]
+    assert changed(broken) == [("leads", ["a"])]
     assert broken.count("net.http_request_queue") == 1
 
 
-def test_a_touch_that_cannot_be_noted_leaves_the_application_alone(broken: "Sql") -> None:
+def test_a_change_that_cannot_be_noted_leaves_the_application_alone(broken: "Sql") -> None:
     """The sweep finds what was written meanwhile."""
-    break_it(broken, "drop table leadhook.touches")
+    break_it(broken, "drop table leadhook.outbox")
     broken.eligible_lead("a")
     broken.run("update public.lead_details set sent_to_llm = true")
     broken.run("update public.lead_details set sent_to_llm = false")
@@ -112,37 +110,37 @@ def test_a_touch_that_cannot_be_noted_leaves_the_application_alone(broken: "Sql"
     assert broken.count("public.lead_details") == broken.count("public.all_leads") == 0
 
 
-def test_an_update_that_cannot_be_compared_touches_all_its_rows(broken: "Sql") -> None:
+def test_an_update_that_cannot_be_compared_notes_all_its_rows(broken: "Sql") -> None:
     """Where a column that counts has gone, or has become a type without equality."""
     broken.lead("a")
     broken.lead("b")
     broken.details("a")
     broken.run("alter table public.all_leads alter column tag type json using to_json(tag)")
-    broken.run("delete from leadhook.touches")
+    broken.run("delete from leadhook.outbox")
     broken.run("update public.all_leads set linkedin_url = 'x'")
     broken.run("update public.all_leads set lead_id = 'c' where lead_id = 'b'")
     broken.run("alter table public.lead_details drop column sent_to_llm cascade")
     broken.run("update public.lead_details set bio = 'x'")
-    assert [(kind, sorted(ids or [])) for kind, ids in touched(broken)] == [
+    assert [(kind, sorted(ids or [])) for kind, ids in changed(broken)] == [
         ("leads", ["a", "b"]),
         ("leads", ["b", "c"]),
         ("leads", ["a"]),
     ]
-    assert {row["error"] for row in broken.rows("select error from leadhook.rings")} == {None}
+    assert {row["error"] for row in broken.rows("select error from leadhook.webhooks")} == {None}
 
 
-def test_a_change_that_cannot_be_read_touches_everything(broken: "Sql") -> None:
+def test_a_change_that_cannot_be_read_notes_everything(broken: "Sql") -> None:
     """Where even lead_id has gone."""
     broken.lead("a")
     broken.prompts()
     broken.run("alter table public.all_leads rename column lead_id to id")
     broken.run("alter table public.prompts drop column tag")
-    broken.run("delete from leadhook.touches")
+    broken.run("delete from leadhook.outbox")
     broken.run("update public.all_leads set scrapped = false")
     broken.run("insert into public.all_leads (id, user_id, tag) values ('b', gen_random_uuid(), 't')")
     broken.run("delete from public.all_leads")
     broken.run("insert into public.prompts (user_id) values (gen_random_uuid())")
-    assert touched(broken) == [("everything", None)] * 4
+    assert changed(broken) == [("everything", None)] * 4
 
 
 def test_triggers_follow_the_columns_in_a_session_that_lives_on(broken: "Sql") -> None:
@@ -155,14 +153,14 @@ def test_triggers_follow_the_columns_in_a_session_that_lives_on(broken: "Sql") -
     broken.run("alter table public.all_leads drop column linkedin_url, add column lead_no int")
     broken.lead("c", scrapped=None)
     broken.run("update public.all_leads set lead_no = 1")
-    assert touched(broken) == [("leads", [lead_id]) for lead_id in ("a", "b", "b", "c")]
+    assert changed(broken) == [("leads", [lead_id]) for lead_id in ("a", "b", "b", "c")]
 
 
 def test_a_lock_on_our_table_delays_the_application_by_little(wired_connect: "Connect") -> None:
     """A table that is being rewritten costs a write a second, not its life; that of a prompts row as well."""
     owner, application = wired_connect(), wired_connect()
     owner.run("begin")
-    owner.run("lock table leadhook.touches, leadhook.rings in access exclusive mode")
+    owner.run("lock table leadhook.outbox, leadhook.webhooks in access exclusive mode")
     application.run("begin")
     application.run("set local statement_timeout = '3s'")
     application.details("a")
@@ -170,7 +168,7 @@ def test_a_lock_on_our_table_delays_the_application_by_little(wired_connect: "Co
     application.run("update public.prompts set message_prompt = 'new'")
     owner.run("rollback")
     assert application.count("public.lead_details") == application.count("public.prompts") == 1
-    assert application.count("leadhook.touches") == 0
+    assert application.count("leadhook.outbox") == 0
     assert application.count("net.http_request_queue") >= 1
     application.run("rollback")
 
@@ -179,7 +177,7 @@ def test_a_cancelled_statement_is_cancelled(wired_connect: "Connect") -> None:
     """Our exception blocks swallow no cancellation."""
     owner, application = wired_connect(), wired_connect()
     owner.run("begin")
-    owner.run("lock table leadhook.touches in access exclusive mode")
+    owner.run("lock table leadhook.outbox in access exclusive mode")
     application.run("set statement_timeout = '100ms'")
     with pytest.raises(psycopg.errors.QueryCanceled):
         application.details("a")
@@ -192,6 +190,6 @@ def test_a_fault_is_told_to_the_log_and_not_to_the_writer(broken: "Sql") -> None
     heard: list[str] = []
     broken.connection.add_notice_handler(lambda notice: heard.append(str(notice.message_primary)))
     broken.run("set client_min_messages = 'log'")
-    break_it(broken, "drop table leadhook.touches")
+    break_it(broken, "drop table leadhook.outbox")
     broken.details("a")
     assert not [words for words in heard if "leadhook" in words]

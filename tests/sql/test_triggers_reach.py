@@ -38,8 +38,8 @@ def counts(db: "Sql") -> dict[str, dict[str, Any]]:
     return {row.pop("name"): row for row in db.rows(COUNTS)}
 
 
-def test_a_big_insert_touches_only_our_own_tables(wired_connect: "Connect") -> None:
-    """10,000 rows: no read but Vault's, no write but touches, rings and pg_net's queue, nothing updated."""
+def test_a_big_insert_writes_only_our_own_tables(wired_connect: "Connect") -> None:
+    """10,000 rows: no read but Vault's, no write but outbox rows, webhooks and pg_net's queue, nothing updated."""
     application, watcher = wired_connect(), wired_connect()
     before = counts(watcher)
     application.connection.execute(INSERT_10_000.encode())
@@ -55,8 +55,8 @@ def test_a_big_insert_touches_only_our_own_tables(wired_connect: "Connect") -> N
     assert vault.keys() == {"read"}
     assert grown == {
         "public.lead_details": {"inserted": 10_000},
-        "leadhook.touches": {"inserted": 20},
-        "leadhook.rings": {"inserted": 8},
+        "leadhook.outbox": {"inserted": 20},
+        "leadhook.webhooks": {"inserted": 8},
         "net.http_request_queue": {"inserted": 8},
     }
 
@@ -76,5 +76,5 @@ def test_a_writer_cannot_borrow_our_rights(wired_database: "Database", wired: "S
         writer.execute("update public.prompts set tag = 'u'")
         sprung_as = writer.execute("select current_setting('test.sprung_as', true)").fetchone()
         assert sprung_as in {(None,), ("",)}
-    assert wired.count("leadhook.touches", "kind = 'leads'") == 2
-    assert {row["error"] for row in wired.rows("select error from leadhook.rings")} == {None}
+    assert wired.count("leadhook.outbox", "kind = 'leads'") == 2
+    assert {row["error"] for row in wired.rows("select error from leadhook.webhooks")} == {None}

@@ -44,25 +44,25 @@ def test_writers_need_no_rights_on_ours(wired: "Sql", role: str, level: str) -> 
     with pytest.raises(psycopg.errors.InsufficientPrivilege), wired.transaction():
         wired.run("truncate public.all_leads")
     wired.run("reset role")
-    touches = wired.rows("select kind from leadhook.touches order by id")
-    assert [touch["kind"] for touch in touches] == ["leads", "prompts", "leads", "leads", "leads"]
-    assert wired.rows("select error from leadhook.rings") == [{"error": None}]
+    outbox = wired.rows("select kind from leadhook.outbox order by id")
+    assert [change["kind"] for change in outbox] == ["leads", "prompts", "leads", "leads", "leads"]
+    assert wired.rows("select error from leadhook.webhooks") == [{"error": None}]
     wired.run("rollback")
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_writers_do_not_meet_in_our_tables(wired_connect: "Connect", level: str) -> None:
     """Two transactions that have nothing in common but our triggers both commit, a drain between them or not."""
-    one, other, drainer = wired_connect(), wired_connect(), wired_connect()
+    one, other, applier = wired_connect(), wired_connect(), wired_connect()
     for db, lead_id in ((one, f"{level} 1"), (other, f"{level} 2")):
         db.connection.execute(f"begin isolation level {level}".encode())
         db.lead(lead_id)
         db.details(lead_id)
     one.run("commit")
-    drainer.run("delete from leadhook.touches")
+    applier.run("delete from leadhook.outbox")
     other.run("update public.all_leads set tag = 'new' where lead_id = %(i)s", i=f"{level} 2")
     other.run("commit")
-    assert drainer.run("delete from leadhook.touches") == 3
+    assert applier.run("delete from leadhook.outbox") == 3
 
 
 def test_one_writer_does_not_wait_for_another(wired_connect: "Connect") -> None:

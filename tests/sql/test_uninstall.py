@@ -61,7 +61,7 @@ async def installed(wired_database: Database) -> Database:
 
 @pytest.fixture
 async def with_jobs(installed: Database) -> Database:
-    """With a job in each state, a touch and an attempt."""
+    """With a job in each state, an outbox row and an attempt."""
     run(
         installed,
         """
@@ -123,7 +123,7 @@ async def test_without_purge_the_history_stays(with_jobs: Database) -> None:
     assert ask(with_jobs, "select lead_id || ' ' || state from leadhook.jobs order by 1") == [
         "d done", "l held", "r held", "w waiting"
     ]  # fmt: skip
-    assert ask(with_jobs, "select count(*) from leadhook.touches") == [0]
+    assert ask(with_jobs, "select count(*) from leadhook.outbox") == [0]
 
 
 async def test_who_comes_back_finds_its_history_and_a_backlog_that_is_held(with_jobs: Database) -> None:
@@ -217,7 +217,7 @@ async def test_a_purge_says_before_what_would_be_lost(with_jobs: Database) -> No
     """With counts; and nothing is changed by saying it."""
     before = fingerprint(with_jobs)
     said = "\n".join(await describe_purge(with_jobs.conninfo))
-    assert "4 jobs, 1 attempt, 0 verdicts, 0 replays, which can't be restored" in said
+    assert "4 jobs, 1 attempt, 0 results, 0 replays, which can't be restored" in said
     assert "would drop the trigger leadhook_insert on all_leads" in said
     assert "the application's tables stay" in said
     assert fingerprint(with_jobs) == before

@@ -85,10 +85,10 @@ def assert_read(tables: Plans, times: int) -> None:
 def test_leads_before_their_prompts_row_cost_one_look_at_prompts(bare_tables: Plans, statistics: str) -> None:
     """500 leads of 500 users, as after an import."""
     give(bare_tables, statistics)
-    bare_tables.db.touch(*[f"lead-{i:05}" for i in range(1, 501)])
+    bare_tables.db.note_change(*[f"lead-{i:05}" for i in range(1, 501)])
     bare_tables.start()
     assert bare_tables.db.claim(16)["leads"] == []
-    assert bare_tables.db.count("leadhook.touches") == 0
+    assert bare_tables.db.count("leadhook.outbox") == 0
     assert_read(bare_tables, times=1)
 
 
@@ -122,7 +122,7 @@ def test_a_save_compares_each_answer_with_a_hashed_list_of_leads(bare_tables: Pl
             " select user_id, tag from public.all_leads where lead_id = any (%(i)s)",
             i=leads,
         )
-        db.touch(*leads)
+        db.note_change(*leads)
         batch = db.claim(20)
         assert len(batch["leads"]) == 20
         reply = db.save(*[db.result_of(db.lease_of(lead)) for lead in batch["leads"]])
@@ -148,7 +148,7 @@ def test_rows_without_a_duplicate_are_not_written_out_as_text(db: "Sql") -> None
     ids = [f"lead-{i:05}" for i in range(1, 101)]
     with db.transaction():
         before = read_blocks(db)
-        db.rows("select * from leadhook.judge_eligibility(%(ids)s)", ids=ids)
+        db.rows("select * from leadhook.check_eligibility(%(ids)s)", ids=ids)
         assert read_blocks(db) == before
 
 

@@ -40,7 +40,7 @@ class Stack:
         cursor = self.connection.execute(query.encode(), parameters or named or None)
         return cursor.fetchall() if cursor.description else []
 
-    def new_lane(self) -> tuple[uuid.UUID, str]:
+    def new_group(self) -> tuple[uuid.UUID, str]:
         """A user and a tag with a prompts row."""
         user, tag = uuid.uuid4(), f"tag-{uuid.uuid4().hex[:8]}"
         self.run(
@@ -51,7 +51,7 @@ class Stack:
         )
         return user, tag
 
-    def bring(self, lead_ids: Sequence[str], lane: tuple[uuid.UUID, str], **details: object) -> None:
+    def bring(self, lead_ids: Sequence[str], group: tuple[uuid.UUID, str], **details: object) -> None:
         """Leads that become eligible with this transaction."""
         columns = {"name": "Jane Doe", "title": "Director", "company_name": "Acme Pumps", "bio": BIO} | details
         names = ", ".join(columns)
@@ -59,7 +59,7 @@ class Stack:
             self.run(
                 "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
                 " select i, %s, %s, true from unnest(%s::text[]) i",
-                *lane,
+                *group,
                 list(lead_ids),
             )
             self.run(

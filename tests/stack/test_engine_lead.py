@@ -75,15 +75,15 @@ async def until(supabase: Supabase, query: str, wanted: int) -> None:
             await anyio.sleep(0.05)
 
 
-async def test_leads_that_a_ring_tells_of_are_answered(wired_supabase: Supabase) -> None:
-    """More than there are slots: batch after batch, without another ring."""
+async def test_leads_that_a_webhook_reports_are_answered(wired_supabase: Supabase) -> None:
+    """More than there are slots: batch after batch, without another webhook."""
     model = Model()
     async with open_store(wired_supabase.url, wired_supabase.secret_key) as store, anyio.create_task_group() as tasks:
         context = EngineContext(store=store, scorer=model, worker_name="tester")
         engine = Engine(context, max_concurrency=16, sweep_interval_s=3600)
         tasks.start_soon(engine.run)
         await anyio.to_thread.run_sync(insert_leads, wired_supabase, 120)
-        engine.ring()
+        engine.wake()
         await until(wired_supabase, "select count(*) from llm_response", 120)
         await engine.stop(20)
     assert sorted(model.scored) == sorted({f"lead {n}" for n in range(1, 121)})

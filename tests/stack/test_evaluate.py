@@ -97,13 +97,13 @@ async def answer(store: SupabaseStore) -> None:
         message=Message(subject="ineligible", message="ineligible"),
     )
     batch = await store.claim(
-        worker="w", token=uuid4(), limit=50, slow_limit=0, cursor=None, hints=[], cause="ring"
+        worker="w", token=uuid4(), limit=50, low_priority_limit=0, cursor=None, hints=[], source="webhook"
     )  # fmt: skip
     results = [
         Result(
             lead_id=lead.lead_id,
             fence=lead.fence,
-            paid=paid,
+            checkpoint=paid,
             key_fingerprint=None,
             usage=Usage(calls=1, input_tokens=1000, output_tokens=200),
             timing=Timings(model_ms=700),

@@ -83,7 +83,7 @@ def test_what_it_can_not_tell_is_said_in_words(wired_supabase: Supabase) -> None
 
 
 def test_status_is_one_screen_and_says_what_keeps_leads_back(wired_supabase: Supabase) -> None:
-    """Without a key nothing can be judged; with one, and a pause, the pause is what is left to tell."""
+    """Without a key nothing can be scored; with one, and a pause, the pause is what is left to tell."""
     code, out, err = run(wired_supabase, "status")
     assert (code, err) == (1, "")
     assert "public.gemini_api is empty or cannot be read" in out
@@ -139,7 +139,7 @@ def answered(wired_supabase: Supabase) -> str:
             [USER],
         )
         owner.execute(
-            "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, matched, missed, flags,"
+            "insert into leadhook.results (lead_id, run, score, response, should_contact, matched, missed, flags,"
             " subject, message, written) values ('lead-1', 1, 82, %s, true, '{runs a fintech}', '{is a founder}',"
             " '{asks_for_score}', E'Hello\\nthere', E'Dear Ann,\\n\\nBest\\x1b]0;x\\x07', true)",
             ["Has led a payment team for ten years and speaks often of what we sell. " * 2],

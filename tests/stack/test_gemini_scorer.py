@@ -1,4 +1,4 @@
-"""The judgement over real HTTP: the real LangChain client against the stand-in that speaks Gemini's wire format."""
+"""The score over real HTTP: the real LangChain client against the stand-in that speaks Gemini's wire format."""
 
 import json
 from collections.abc import AsyncIterator

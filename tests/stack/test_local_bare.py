@@ -62,14 +62,20 @@ def test_a_bare_database_takes_the_dump_and_then_leadhook(stack: "Stack") -> Non
     assert read(stack, "all_leads", None) == []
 
     claimed = call(
-        stack, "leadhook_claim", {"p_token": str(uuid4()), "p_worker": "test", "p_limit": 10, "p_slow_limit": 10}
+        stack,
+        "leadhook_claim",
+        {"p_token": str(uuid4()), "p_worker": "test", "p_limit": 10, "p_low_priority_limit": 10},
     )
     assert {lead["lead_id"] for lead in claimed["leads"]} == {"of-eva", "of-jo"}
     stack.run("insert into public.llm_response (lead_id, score) values ('of-eva', 80), ('of-jo', 20)")
     assert read(stack, "my_answers", EVA) == [{"lead_id": "of-eva"}]
 
     stack.run("delete from auth.users where id = %s", EVA)
-    call(stack, "leadhook_claim", {"p_token": str(uuid4()), "p_worker": "test", "p_limit": 10, "p_slow_limit": 10})
+    call(
+        stack,
+        "leadhook_claim",
+        {"p_token": str(uuid4()), "p_worker": "test", "p_limit": 10, "p_low_priority_limit": 10},
+    )
     for table in ("public.all_leads", "public.lead_details", "public.llm_response", "leadhook.jobs"):
         assert stack.run(f"select lead_id from {table}") == [("of-jo",)], table  # noqa: S608 - a name from above
 

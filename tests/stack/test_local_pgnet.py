@@ -213,7 +213,7 @@ async def test_a_batch_is_200_at_once_and_then_there_is_a_pause(
     assert starts[400] - starts[399] >= pause_s
 
 
-async def test_only_the_first_commit_wakes_the_worker_out_of_its_pause(
+async def test_only_the_first_commit_wakes_the_dispatcher_out_of_its_pause(
     bare_database: "Database", connection: psycopg.AsyncConnection[Any], receiver: Receiver
 ) -> None:
     """With the real pause: the second event in a pause waits for its end, so a stream is one burst a second."""

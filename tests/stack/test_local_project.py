@@ -129,7 +129,7 @@ def test_vault_is_closed_to_the_public_api(bare_database: "Database", role: str)
 def test_a_wrong_request_raises_in_the_callers_transaction(
     bare_database: "Database", arguments: str, words: str
 ) -> None:
-    """As the real one does: a trigger that rings must be ready for it."""
+    """As the real one does: a trigger that sends a webhook must be ready for it."""
     with bare_database.connect() as connection, pytest.raises(psycopg.Error, match=words):
         connection.execute(f"select net.http_post({arguments})".encode())
 

@@ -174,9 +174,9 @@ def test_ctrl_c_while_it_starts_leaves_no_process(stacks: Stacks) -> None:
 def running(
     tmp_path_factory: pytest.TempPathFactory, wait_until: "WaitUntil"
 ) -> Iterator[tuple[Stacks, dict[str, Any]]]:
-    """One stack without rings, for tests that only look at it, and its facts."""
+    """One stack without webhooks, for tests that only look at it, and its facts."""
     stacks = Stacks(tmp_path_factory.mktemp("running") / "stack", wait_until)
-    process = stacks.start("--rings=off")
+    process = stacks.start("--webhooks=off")
     yield stacks, stacks.ready(process)
     process.send_signal(signal.SIGINT)
     process.wait(START_S)

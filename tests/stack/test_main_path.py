@@ -37,7 +37,7 @@ def ids(count: int, suffix: str = "") -> list[str]:
 
 
 def test_a_prompts_row_that_comes_last_sets_everything_off(stack: "Stack") -> None:
-    """As at users: leads and details first, then the user presses run; found by ring, one verdict each."""
+    """As at users: leads and details first, then the user presses run; found by webhook, one result each."""
     user, tag, leads = uuid.uuid4(), "last", ids(5)
     stack.bring(leads, (user, tag))
     stack.wait_until(lambda: len(stack.jobs(leads)) == 5)
@@ -46,13 +46,13 @@ def test_a_prompts_row_that_comes_last_sets_everything_off(stack: "Stack") -> No
     stack.run("insert into public.prompts (user_id, tag, wildnet_data) values (%s, %s, 'Pumps.')", user, tag)
     stack.wait_for_answers(leads)
 
-    found = stack.run("select distinct found_by from leadhook.attempts where lead_id = any (%s)", leads)
-    assert found == [("ring",)]
-    assert stack.run("select count(*) from leadhook.verdicts where lead_id = any (%s) and written", leads) == [(5,)]
+    found = stack.run("select distinct source from leadhook.attempts where lead_id = any (%s)", leads)
+    assert found == [("webhook",)]
+    assert stack.run("select count(*) from leadhook.results where lead_id = any (%s) and written", leads) == [(5,)]
 
 
 def test_doctor_finds_no_fault_in_a_running_stack(stack: "Stack") -> None:
-    """From the environment alone: settings, API, database, service, and a ring there and back; exit code 0."""
+    """From the environment alone: settings, API, database, service, and a webhook there and back; exit code 0."""
     env = service_environment(stack.facts) | {"DATABASE_URL": stack.facts["database_url"]}
     command = [sys.executable, "-m", "leadhook", "doctor", "--live", "--json"]
     done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=False)
@@ -65,9 +65,9 @@ def test_doctor_finds_no_fault_in_a_running_stack(stack: "Stack") -> None:
 def test_below_50_nobody_is_written_to(stack: "Stack") -> None:
     """One call instead of two, and the word that front ends look for."""
     good, bad = ids(2)
-    lane = stack.new_lane()
-    stack.bring([good], lane, name=f"Good {good}", title="Chief pumps director", company_name="Pump makers")
-    stack.bring([bad], lane, name=f"Bad {bad}", title="Student")
+    group = stack.new_group()
+    stack.bring([good], group, name=f"Good {good}", title="Chief pumps director", company_name="Pump makers")
+    stack.bring([bad], group, name=f"Bad {bad}", title="Student")
     stack.wait_for_answers([good, bad])
 
     rows = stack.run(
@@ -87,14 +87,14 @@ def test_below_50_nobody_is_written_to(stack: "Stack") -> None:
 
 def test_strange_leads_are_answered_like_others(stack: "Stack") -> None:
     """NULLs everywhere, 100 kB of bio, JSON as text, emoji, and an id with quotes and slashes."""
-    lane = stack.new_lane()
+    group = stack.new_group()
     empty, long, json_text, emoji = ids(4)
     quoted = ids(1, """/'"\\ %20;--""")[0]
-    stack.bring([empty], lane, name=None, title=None, company_name=None)
-    stack.bring([long], lane, bio="x" * 100_000)
-    stack.bring([json_text], lane, experience='[{"firm": "A", "years": [1, 2]}]')
-    stack.bring([emoji], lane, name="Zoë 🚀 田中", bio="\N{RIGHT-TO-LEFT OVERRIDE}right to left")
-    stack.bring([quoted], lane)
+    stack.bring([empty], group, name=None, title=None, company_name=None)
+    stack.bring([long], group, bio="x" * 100_000)
+    stack.bring([json_text], group, experience='[{"firm": "A", "years": [1, 2]}]')
+    stack.bring([emoji], group, name="Zoë 🚀 田中", bio="\N{RIGHT-TO-LEFT OVERRIDE}right to left")
+    stack.bring([quoted], group)
 
     stack.wait_for_answers([empty, long, json_text, emoji, quoted])
 
@@ -106,9 +106,9 @@ def test_a_model_answer_that_postgres_cannot_store_is_cleaned(stack: "Stack", mo
         {"match": {"lead": nul}, "do": {"answer": "nul"}},
         {"match": {"lead": surrogate}, "do": {"answer": "surrogate"}},
     )
-    lane, leads = stack.new_lane(), ids(2)
-    stack.bring(leads[:1], lane, name=nul, title="Chief pumps director")
-    stack.bring(leads[1:], lane, name=surrogate, title="Chief pumps director")
+    group, leads = stack.new_group(), ids(2)
+    stack.bring(leads[:1], group, name=nul, title="Chief pumps director")
+    stack.bring(leads[1:], group, name=surrogate, title="Chief pumps director")
 
     stack.wait_for_answers(leads)
     model.behave()
@@ -116,10 +116,10 @@ def test_a_model_answer_that_postgres_cannot_store_is_cleaned(stack: "Stack", mo
 
 def test_what_the_application_refuses_is_told_and_the_others_are_saved(stack: "Stack") -> None:
     """One of 50 results breaks a constraint of the application's own."""
-    lane, leads = stack.new_lane(), ids(50)
+    group, leads = stack.new_group(), ids(50)
     stack.run(f"alter table public.llm_response add constraint not_him check (lead_id <> '{leads[17]}') not valid")
     try:
-        stack.bring(leads, lane)
+        stack.bring(leads, group)
         stack.wait_for_answers(leads[:17] + leads[18:])
         stack.wait_until(lambda: stack.jobs(leads)[leads[17]][0] == "dead")
     finally:
@@ -136,10 +136,10 @@ def test_what_the_application_refuses_is_told_and_the_others_are_saved(stack: "S
     assert len(stack.model_calls()) == calls, "the answer was paid for and must not be bought again"
 
 
-def test_a_replay_judges_again_and_never_touches_sent_to_llm(stack: "Stack") -> None:
-    """A second verdict, the first stays, and the row is replaced."""
-    lane, (lead,) = stack.new_lane(), ids(1)
-    stack.bring([lead], lane)
+def test_a_replay_scores_again_and_never_changes_sent_to_llm(stack: "Stack") -> None:
+    """A second result, the first stays, and the row is replaced."""
+    group, (lead,) = stack.new_group(), ids(1)
+    stack.bring([lead], group)
     stack.wait_for_answers([lead])
     stack.run("update public.llm_response set response = 'old' where lead_id = %s", lead)
 
@@ -150,7 +150,7 @@ def test_a_replay_judges_again_and_never_touches_sent_to_llm(stack: "Stack") -> 
 
     assert [(item["lead_id"], item["outcome"]) for item in reply["leads"]] == [(lead, "queued"), ("nobody", "unknown")]
     stack.wait_until(
-        lambda: stack.run("select count(*) from leadhook.verdicts where lead_id = %s and written", lead) == [(2,)]
+        lambda: stack.run("select count(*) from leadhook.results where lead_id = %s and written", lead) == [(2,)]
     )
     assert stack.run("select sent_to_llm from public.lead_details where lead_id = %s", lead) == [(True,)]
     assert stack.run("select response from public.llm_response where lead_id = %s", lead) != [("old",)]
@@ -158,8 +158,8 @@ def test_a_replay_judges_again_and_never_touches_sent_to_llm(stack: "Stack") -> 
 
 def test_a_deleted_lead_leaves_nothing_behind(stack: "Stack") -> None:
     """One DELETE in the application's table erases a person, after the next drain."""
-    lane, (lead,) = stack.new_lane(), ids(1)
-    stack.bring([lead], lane)
+    group, (lead,) = stack.new_group(), ids(1)
+    stack.bring([lead], group)
     stack.wait_for_answers([lead])
 
     stack.run("delete from public.all_leads where lead_id = %s", lead)
@@ -169,7 +169,7 @@ def test_a_deleted_lead_leaves_nothing_behind(stack: "Stack") -> None:
             stack.run(
                 "select from leadhook.jobs where lead_id = %(lead)s"
                 " union all select from leadhook.attempts where lead_id = %(lead)s"
-                " union all select from leadhook.verdicts where lead_id = %(lead)s",
+                " union all select from leadhook.results where lead_id = %(lead)s",
                 lead=lead,
             )
             == []
@@ -178,11 +178,11 @@ def test_a_deleted_lead_leaves_nothing_behind(stack: "Stack") -> None:
 
 
 def test_an_import_of_100000_does_not_hold_up_one_lead(stack: "Stack") -> None:
-    """100,000 ineligible leads are touched, then one lead of another user becomes eligible: its first call within 2 s.
+    """100,000 ineligible leads are changed, then one lead of another user becomes eligible: its first call within 2 s.
 
-    And no touch is left 60 s later, without any further ring or sweep.
+    And no outbox row is left 60 s later, without any further webhook or sweep.
     """
-    lane, (lead,) = stack.new_lane(), ids(1)
+    group, (lead,) = stack.new_group(), ids(1)
     bulk = f"bulk-{uuid.uuid4().hex[:8]}-"
     stack.run(
         "insert into public.all_leads (lead_id, user_id, tag, scrapped)"
@@ -192,23 +192,23 @@ def test_an_import_of_100000_does_not_hold_up_one_lead(stack: "Stack") -> None:
     )
     stack.run("insert into public.lead_details (lead_id) select %s || i from generate_series(1, 100000) i", bulk)
 
-    stack.bring([lead], lane, name=f"Fresh {lead}")
+    stack.bring([lead], group, name=f"Fresh {lead}")
     committed_at = time.time()
     stack.wait_until(lambda: any(call["name"] == f"Fresh {lead}" for call in stack.model_calls()))
 
     first_call = next(call for call in stack.model_calls() if call["name"] == f"Fresh {lead}")
     assert first_call["time"] / 1000 - committed_at <= 2
     stack.wait_until(
-        lambda: stack.run("select exists (select from leadhook.touches)") == [(False,)],
-        lambda: f"touches are left\n{stack.log_tail()}",
+        lambda: stack.run("select exists (select from leadhook.outbox)") == [(False,)],
+        lambda: f"outbox rows are left\n{stack.log_tail()}",
         timeout_s=60,
     )
 
 
-def test_plain_dashboard_webhooks_ring_too(stack: "Stack") -> None:
+def test_plain_dashboard_webhooks_work_too(stack: "Stack") -> None:
     """Without our triggers: Supabase's own http_request trigger with a static header. A lead starts within 2 s."""
     name, value = STATIC_HEADER.split(": ")
-    lane, (lead,) = stack.new_lane(), ids(1)
+    group, (lead,) = stack.new_group(), ids(1)
     tables = ("all_leads", "lead_details", "prompts")
     ours = stack.run(
         "select tgname, tgrelid::regclass::text, pg_get_triggerdef(oid) from pg_trigger"
@@ -226,7 +226,7 @@ def test_plain_dashboard_webhooks_ring_too(stack: "Stack") -> None:
         )
     try:
         stack.wait_until(lambda: stack.run("select exists (select from net.http_request_queue)") == [(False,)])
-        stack.bring([lead], lane, name=f"Plain {lead}")
+        stack.bring([lead], group, name=f"Plain {lead}")
         committed_at = time.time()
         stack.wait_for_answers([lead])
     finally:
@@ -239,19 +239,19 @@ def test_plain_dashboard_webhooks_ring_too(stack: "Stack") -> None:
     assert call["time"] / 1000 - committed_at <= 2
 
 
-def test_rings_off_the_sweep_alone_answers_them(start_stack: "StartStack") -> None:
-    """Every ring is lost; the sweep, at an interval shortened by its setting, finds each lead."""
-    with start_stack("--rings=off", SWEEP_INTERVAL_SEC="1") as stack:
+def test_webhooks_off_the_sweep_alone_answers_them(start_stack: "StartStack") -> None:
+    """Every webhook is lost; the sweep, at an interval shortened by its setting, finds each lead."""
+    with start_stack("--webhooks=off", SWEEP_INTERVAL_SEC="1") as stack:
         leads = [row[0] for row in stack.run("select lead_id from public.lead_details")]
         assert len(leads) == 24
         stack.wait_for_answers(leads, timeout_s=60)
-        found = stack.run("select distinct found_by from leadhook.attempts where outcome = 'saved'")
+        found = stack.run("select distinct source from leadhook.attempts where outcome = 'saved'")
 
     assert found == [("sweep",)]
 
 
 def test_where_a_lead_stands_is_told_over_http(stack: "Stack") -> None:
-    """From what is missing, over a pause, to the answer and the ring that brought it; an id with everything in it."""
+    """From what is missing, over a pause, to the answer and its webhook; an id with everything in it."""
     user, tag, (lead,) = uuid.uuid4(), "told", ids(1, """/'"%😀""")
     url = f"{stack.facts['service_url']}/leads/{quote(lead, safe='')}"
 
@@ -277,7 +277,7 @@ def test_where_a_lead_stands_is_told_over_http(stack: "Stack") -> None:
     stack.run("select public.leadhook_resume(%s, null, 'ada')", user)
     stack.wait_for_answers([lead])
     found = told()
-    assert (found["lead_id"], found["diagnosis"], found["job"]["found_by"]) == (lead, "answered", "ring")
+    assert (found["lead_id"], found["diagnosis"], found["job"]["source"]) == (lead, "answered", "webhook")
     assert [attempt["outcome"] for attempt in found["attempts"]] == ["saved"]
-    assert found["verdicts"][0]["written"]
-    stack.wait_until(lambda: told()["rings"][0]["status_code"] == 202, lambda: f"{told()['rings']}")
+    assert found["results"][0]["written"]
+    stack.wait_until(lambda: told()["webhooks"][0]["status_code"] == 202, lambda: f"{told()['webhooks']}")

@@ -70,7 +70,7 @@ def project(
                     [USER, USER],
                 )
                 owner.execute(
-                    "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, matched, missed,"
+                    "insert into leadhook.results (lead_id, run, score, response, should_contact, matched, missed,"
                     " flags, subject, message, written)"
                     " values ('lead-1', 1, 40, 'A reason', false, '{}', '{}', '{}', '', '', true)"
                 )

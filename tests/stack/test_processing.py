@@ -54,7 +54,7 @@ def process(stack: "Stack", path: str, **body: object) -> Any:
 
 
 def test_a_lead_of_the_database_is_answered_and_written(stack: "Stack") -> None:
-    """Whatever its eligibility: `llm_response`, `sent_to_llm`, job, attempt and verdict, as the worker writes them."""
+    """Whatever its eligibility: `llm_response`, `sent_to_llm`, job, attempt and result, as the worker writes them."""
     lead_id, user = new_id(), uuid.uuid4()
     stack.run(
         "insert into public.all_leads (lead_id, user_id, tag, scrapped) values (%s, %s, 't', false)", lead_id, user
@@ -77,10 +77,10 @@ def test_a_lead_of_the_database_is_answered_and_written(stack: "Stack") -> None:
     assert rows == [("t", "Given", "Pune", *written)], "what was not given comes from the details"
     assert stack.answered([lead_id]) == {lead_id}
     assert stack.jobs([lead_id])[lead_id] == ("done", None, None)
-    attempts = "select outcome, found_by, calls, key_fingerprint from leadhook.attempts where lead_id = %s"
-    [(outcome, found_by, calls, fingerprint)] = stack.run(attempts, lead_id)
-    assert (outcome, found_by, calls, len(fingerprint)) == ("saved", "process", 2, 16)
-    assert stack.run("select score, written from leadhook.verdicts where lead_id = %s", lead_id) == [
+    attempts = "select outcome, source, calls, key_fingerprint from leadhook.attempts where lead_id = %s"
+    [(outcome, source, calls, fingerprint)] = stack.run(attempts, lead_id)
+    assert (outcome, source, calls, len(fingerprint)) == ("saved", "on_demand", 2, 16)
+    assert stack.run("select score, written from leadhook.results where lead_id = %s", lead_id) == [
         (result["score"], True)
     ]
 
@@ -132,7 +132,7 @@ def test_a_request_takes_its_lead_from_a_worker(stack: "Stack", model: "Model") 
     lead_id, name = new_id(), f"Slow {uuid.uuid4().hex[:6]}"
     model.order({"match": {"lead": name}, "do": {"latency_ms": 3000}})
     try:
-        stack.bring([lead_id], stack.new_lane(), name=name, title="Student")
+        stack.bring([lead_id], stack.new_group(), name=name, title="Student")
         stack.wait_until(lambda: stack.jobs([lead_id]).get(lead_id, ("",))[0] == "leased")
         answer = process(stack, "process-lead", lead={"lead_id": lead_id, "name": "Quick", **GOOD})
         assert stack.jobs([lead_id])[lead_id] == ("done", None, None)
@@ -143,9 +143,9 @@ def test_a_request_takes_its_lead_from_a_worker(stack: "Stack", model: "Model") 
     assert answer["errors"] == []
     query = "select name, score from public.llm_response where lead_id = %s"
     assert stack.run(query, lead_id) == [("Quick", answer["result"]["score"])]
-    attempts = stack.run("select outcome, found_by from leadhook.attempts where lead_id = %s order by id", lead_id)
+    attempts = stack.run("select outcome, source from leadhook.attempts where lead_id = %s order by id", lead_id)
     assert [outcome for outcome, _ in attempts] == ["returned", "saved"]
-    assert attempts[1][1] == "process"
+    assert attempts[1][1] == "on_demand"
 
 
 def outcomes(stack: "Stack", lead_id: str) -> list[str]:

@@ -22,7 +22,9 @@ async def refusal(url: str, key: str) -> StoreError:
 async def refused_claim(store: SupabaseStore, *, limit: int = 1) -> StoreError:
     """A claim that can't succeed."""
     with pytest.raises(StoreError) as caught:
-        await store.claim(worker="w", token=uuid4(), limit=limit, slow_limit=1, cursor=None, hints=[], cause="start")
+        await store.claim(
+            worker="w", token=uuid4(), limit=limit, low_priority_limit=1, cursor=None, hints=[], source="start"
+        )
     return caught.value
 
 
@@ -60,7 +62,7 @@ async def test_missing_column_of_the_application_is_a_matter_of_configuration(su
     """It is named."""
     with supabase.database.connect() as owner:
         owner.execute("insert into gemini_api (api_key) values ('visibly-fake-gemini-key')")
-        owner.execute("insert into leadhook.touches (kind, n, lead_ids) values ('leads', 1, array['a'])")
+        owner.execute("insert into leadhook.outbox (kind, n, lead_ids) values ('leads', 1, array['a'])")
         owner.execute("alter table public.all_leads drop column scrapped")
     error = await refusal(supabase.url, supabase.secret_key)
     assert (error.kind, error.code) == ("misconfigured", "42703")

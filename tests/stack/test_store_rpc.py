@@ -40,7 +40,7 @@ async def store(wired_supabase: Supabase) -> AsyncIterator[SupabaseStore]:
 async def claim(store: SupabaseStore, token: UUID | None = None) -> Batch:
     """As many as there are."""
     return await store.claim(
-        worker="w", token=token or uuid4(), limit=50, slow_limit=37, cursor=None, hints=[], cause="ring"
+        worker="w", token=token or uuid4(), limit=50, low_priority_limit=37, cursor=None, hints=[], source="webhook"
     )
 
 
@@ -52,14 +52,14 @@ def returned(lead: ClaimedLead, answer: Checkpoint | None = None) -> Release:
         outcome="returned",
         error_code="shutting_down",
         reason="the service was shutting down",
-        paid=answer,
+        checkpoint=answer,
         usage=Usage(),
         timing=Timings(),
     )
 
 
 def paid(text: str = "Hello") -> Checkpoint:
-    """A whole judgement."""
+    """A whole score."""
     return Checkpoint(
         prompt_version="p",
         input_version="i",
@@ -74,7 +74,7 @@ def result(lease: LeaseRef, text: str = "Hello") -> Result:
     return Result(
         lead_id=lease.lead_id,
         fence=lease.fence,
-        paid=paid(text),
+        checkpoint=paid(text),
         key_fingerprint="0123456789abcdef",
         usage=Usage(calls=2, input_tokens=10, output_tokens=5),
         timing=Timings(first_call_ms=12, model_ms=34),
@@ -86,14 +86,14 @@ def leases(batch: Batch) -> list[LeaseRef]:
     return [LeaseRef(lead_id=lead.lead_id, fence=lead.fence) for lead in batch.leads]
 
 
-async def test_claim_brings_all_that_a_judgement_needs(store: SupabaseStore) -> None:
+async def test_claim_brings_all_that_a_score_needs(store: SupabaseStore) -> None:
     """Leads, their one prompts row, keys, and the times."""
     batch = await claim(store)
     assert {lead.lead_id for lead in batch.leads} == {'"a"/b\'c', "emoji 😀", "plain"}
     assert len({id(lead.prompts) for lead in batch.leads}) == 1
     assert batch.leads[0].prompts.message_prompt == "Be kind."
     assert batch.leads[0].lead.bio == "ü" * 20_000  # cut in the database; the model sees less
-    assert batch.leads[0].found_by == "ring"
+    assert batch.leads[0].source == "webhook"
     assert batch.keys[0].api_key.get_secret_value() == "visibly-fake-gemini-key"
     assert (batch.lease_ms, batch.renew_ms, batch.start_limit_ms) == (30_000, 10_000, 15_000)
     assert batch.cursor is not None
@@ -124,11 +124,13 @@ async def test_result_is_written_once(store: SupabaseStore, wired_supabase: Supa
 async def test_paid_answer_travels_with_renewal_and_release(store: SupabaseStore) -> None:
     """The next lease has it."""
     first, second, third = (await claim(store)).leads
-    renewed = await store.renew("w", [Renewal(lead_id=first.lead_id, fence=first.fence, paid=paid("renewed"))])
+    renewed = await store.renew("w", [Renewal(lead_id=first.lead_id, fence=first.fence, checkpoint=paid("renewed"))])
     released = await store.release("w", [returned(first), returned(second, paid("released")), returned(third)])
     assert [reply.outcome for reply in renewed.leases] == ["renewed"]
     assert {reply.outcome for reply in released.leases} == {"released"}
-    answers = {lead.lead_id: lead.paid.score.response if lead.paid else None for lead in (await claim(store)).leads}
+    answers = {
+        lead.lead_id: lead.checkpoint.score.response if lead.checkpoint else None for lead in (await claim(store)).leads
+    }
     assert answers == {first.lead_id: "renewed", second.lead_id: "released", third.lead_id: None}
 
 
@@ -164,12 +166,12 @@ async def test_replay_tells_each_lead_apart(store: SupabaseStore) -> None:
     assert {lead.lead_id: lead.outcome for lead in reply.leads} == {"plain": "queued", "nobody": "unknown"}
     assert reply.counts["queued"] == reply.counts["unknown"] == 1
     assert reply.replay_id is not None
-    assert [(lead.lead_id, lead.slow, lead.run) for lead in (await claim(store)).leads] == [("plain", True, 2)]
+    assert [(lead.lead_id, lead.low_priority, lead.run) for lead in (await claim(store)).leads] == [("plain", True, 2)]
 
 
 async def test_status_tells_what_is_installed(store: SupabaseStore) -> None:
     """For /ready."""
     status = await store.status()
-    assert status.ring.url_set
+    assert status.webhook_setup.url_set
     assert all(status.triggers.values())
     assert set(status.triggers) >= {"all_leads", "lead_details", "prompts"}

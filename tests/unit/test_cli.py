@@ -162,7 +162,7 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
         (("budget", "set", "1", "--user", "x"), "x"),
     ],
 )
-def test_gates_refuse_what_they_can_not_read(leadhook: Run, arguments: tuple[str, ...], told: str) -> None:
+def test_admission_refuses_what_they_can_not_read(leadhook: Run, arguments: tuple[str, ...], told: str) -> None:
     """Exit 2, before they look at the database."""
     code, _, err = leadhook(*arguments)
     assert (code, told in err) == (2, True), err
@@ -256,7 +256,7 @@ def test_release_without_a_terminal_wants_a_yes(leadhook: Run, recorder: _Record
         "http://example.com:99999/",
     ],
 )
-def test_webhooks_install_refuses_what_the_database_could_not_ring(leadhook: Run, url: str) -> None:
+def test_webhooks_install_refuses_what_the_database_could_not_send_it(leadhook: Run, url: str) -> None:
     """Before it looks at the database."""
     code, out, err = leadhook("webhooks", "install", "--url", url)
     assert (code, out) == (2, "")

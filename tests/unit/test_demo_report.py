@@ -19,7 +19,7 @@ ADA = DemoRow(
     subject="An idea for Nordlast, Ada",
     state="done",
     reason=None,
-    found_by="ring",
+    source="webhook",
     bio="I ship",
     message="Hello Ada, your trucks.",
     response="She decides.",
@@ -158,5 +158,5 @@ def test_an_unanswered_lead_is_shown_with_its_reason() -> None:
 def test_a_lead_that_no_webhook_found_is_a_fault() -> None:
     """The sweep, a start or a timer is not what the demo shows."""
     assert faults([ADA, BO]) == []
-    [fault] = faults([ADA, replace(BO, found_by="sweep")])
+    [fault] = faults([ADA, replace(BO, source="sweep")])
     assert "bo/7 was found by sweep" in fault

@@ -58,7 +58,7 @@ def test_fly_toml_gives_the_drain_its_time() -> None:
 
 
 def test_fly_toml_keeps_a_machine_on() -> None:
-    """Work goes on after a ring was answered, which the proxy can't see."""
+    """Work goes on after a webhook was answered, which the proxy can't see."""
     service = FLY["http_service"]
     assert (service["auto_stop_machines"], service["min_machines_running"]) == ("off", 1)
     assert str(service["internal_port"]) == FLY["env"]["PORT"]

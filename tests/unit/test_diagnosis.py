@@ -39,17 +39,17 @@ def job(state: str, **changes: object) -> Facts:
     return {"state": state, "available_at": at(-1), "finished_at": at(-60), **demanded, **dead, **changes}
 
 
-def touch(kind: str = "leads", age: float = 1, **changes: object) -> Facts:
+def change(kind: str = "leads", age: float = 1, **changes: object) -> Facts:
     """A change that nobody has looked at."""
     return {
         "total": 1,
-        "of_lead": [{"kind": kind, "touched_at": at(-age), **changes}],
+        "of_lead": [{"kind": kind, "changed_at": at(-age), **changes}],
     }
 
 
-def ring(**changes: object) -> list[Facts]:
-    """The ring of that change."""
-    return [{"cause": "insert all_leads", "rung_at": at(-1), **changes}]
+def webhook(**changes: object) -> list[Facts]:
+    """The webhook of that change."""
+    return [{"reason": "insert all_leads", "sent_at": at(-1), **changes}]
 
 
 def snapshot(**facts: Any) -> LeadSnapshot:
@@ -61,7 +61,7 @@ def snapshot(**facts: Any) -> LeadSnapshot:
         "eligibility": lead(),
         "keys": {"total": 1, "healthy": 1},
         "triggers": dict.fromkeys(tables, True),
-        "ring": {"url_set": True, "secret_set": True, "pg_net": True},
+        "webhook_setup": {"url_set": True, "secret_set": True, "pg_net": True},
         "first_round_finished_at": at(-3600),
     }
     return LeadSnapshot.model_validate({**well, **facts})
@@ -69,7 +69,7 @@ def snapshot(**facts: Any) -> LeadSnapshot:
 
 NO_PROMPTS = lead(has_prompts=False, eligible=False)
 SENT = lead(unsent=False, eligible=False)
-VERDICT = [{"run": 1, "score": 80, "should_contact": True, "subject": "s", "written": True, "created_at": at(-60)}]
+RESULT = [{"run": 1, "score": 80, "should_contact": True, "subject": "s", "written": True, "created_at": at(-60)}]
 PAUSE = {"actor": "ada", "reason": "why.", "paused_at": at(-60)}
 COOLING = {
     "total": 2,
@@ -98,49 +98,55 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     ),
     "already sent, answered": ({"eligibility": SENT, "answered": True}, "already_sent", "(llm_response has an answer)"),
     "a change that would not help": (
-        {"eligibility": NO_PROMPTS, "job": job("waiting"), "touches": touch()}, "no_prompts", "no prompts row"
+        {"eligibility": NO_PROMPTS, "job": job("waiting"), "outbox": change()}, "no_prompts", "no prompts row"
     ),
     "evaluation raises": ({"eligibility": None, "failure": "1 / 0"}, "evaluation_failed", "is eligible: 1 / 0."),
     "changed": (
-        {"touches": touch()},
+        {"outbox": change()},
         "change_pending",
         "(1 second ago), and the next claim applies the change. Changes waiting to be applied: 1 change.",
     ),
-    "changed, put back": ({"touches": touch(age=60, put_back=True)}, "change_pending", "the next claim"),
+    "changed, put back": ({"outbox": change(age=60, return_to_outbox=True)}, "change_pending", "the next claim"),
     "changed, its webhook accepted, late": (
-        {"touches": touch(age=60), "rings": ring(status_code=202)},
+        {"outbox": change(age=60), "webhooks": webhook(status_code=202)},
         "change_pending",
         "was accepted by the service (HTTP 202)",
     ),
     "a waiting lead and a new prompts row": (
-        {"job": job("waiting"), "touches": touch("prompts", prompts_inserted=True)}, "change_pending", "It changed at"
+        {"job": job("waiting"), "outbox": change("prompts", prompts_inserted=True)}, "change_pending", "It changed at"
     ),
     "a dead lead and a new prompts row": (
-        {"job": job("dead"), "touches": touch("prompts", prompts_inserted=True)}, "change_pending", "It changed at"
+        {"job": job("dead"), "outbox": change("prompts", prompts_inserted=True)}, "change_pending", "It changed at"
     ),
-    "a dead lead and a changed prompts row": ({"job": job("dead"), "touches": touch("prompts")}, "dead", "failed"),
+    "a dead lead and a changed prompts row": ({"job": job("dead"), "outbox": change("prompts")}, "dead", "failed"),
     "a held and answered lead and a new prompts row": (
-        {"job": job("held"), "answered": True, "touches": touch("prompts", prompts_inserted=True)}, "held", "It is held"
+        {"job": job("held"), "answered": True, "outbox": change("prompts", prompts_inserted=True)}, "held", "It is held"
     ),
     "webhook lost": (
-        {"touches": touch(), "rings": ring(error="Couldn't connect to server")},
+        {"outbox": change(), "webhooks": webhook(error="Couldn't connect to server")},
         "webhook_lost",
         "did not arrive; pg_net reports: Couldn't connect to server. The sweep",
     ),
-    "webhook timed out": ({"touches": touch(), "rings": ring(timed_out=True)}, "webhook_lost", "reports: timed out"),
+    "webhook timed out": (
+        {"outbox": change(), "webhooks": webhook(timed_out=True)}, "webhook_lost", "reports: timed out"
+    ),
     "webhook refused": (
-        {"touches": touch(), "rings": ring(status_code=401)}, "webhook_lost", "was refused by the service (HTTP 401)"
+        {"outbox": change(), "webhooks": webhook(status_code=401)},
+        "webhook_lost",
+        "was refused by the service (HTTP 401)",
     ),
     "webhook not handed over": (
-        {"touches": touch(), "rings": ring(sent=False, error="pg_net is missing")}, "webhook_lost", "pg_net is missing"
+        {"outbox": change(), "webhooks": webhook(sent=False, error="pg_net is missing")},
+        "webhook_lost",
+        "pg_net is missing",
     ),
     "webhook in the queue": (
-        {"touches": touch(age=60), "rings": ring(queued=True)}, "webhook_lost", "is still in pg_net"
+        {"outbox": change(age=60), "webhooks": webhook(queued=True)}, "webhook_lost", "is still in pg_net"
     ),
     "webhook without an answer": (
-        {"touches": touch(age=60), "rings": ring()}, "webhook_lost", "has no answer from pg_net"
+        {"outbox": change(age=60), "webhooks": webhook()}, "webhook_lost", "has no answer from pg_net"
     ),
-    "no webhook": ({"touches": touch(age=60)}, "webhook_lost", "no webhook was recorded"),
+    "no webhook": ({"outbox": change(age=60)}, "webhook_lost", "no webhook was recorded"),
     "trigger missing": (
         {"triggers": {"all_leads": False, "prompts": False, "lead_details": True}},
         "trigger_missing",
@@ -155,8 +161,8 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     ),
     "held": ({"job": job("held")}, "held", "eligible before leadhook was installed"),
     "dead": ({"job": job("dead")}, "dead", "(60 seconds ago) and is not retried: It is blocked (blocked)."),
-    "dead, its answer kept": ({"job": job("dead", paid=True)}, "dead", "paid answer is kept"),
-    "dead after a replay": ({"job": job("dead"), "eligibility": SENT, "verdicts": VERDICT}, "dead", "failed"),
+    "dead, its answer kept": ({"job": job("dead", checkpoint=True)}, "dead", "paid answer is kept"),
+    "dead after a replay": ({"job": job("dead"), "eligibility": SENT, "results": RESULT}, "dead", "failed"),
     "paused": ({"job": job("ready"), "pauses": [PAUSE]}, "paused", "All work is paused since"),
     "user paused": ({"job": job("ready"), "pauses": [PAUSE | {"user_id": USER}]}, "paused", f"User {USER} is paused"),
     "tag paused": (
@@ -205,7 +211,7 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "no worker": ({"job": job("ready", available_at=at(-61))}, "unclaimed", "no worker claims anything"),
     "queued": ({"job": job("ready")}, "queued", "waits for a free worker. It is next."),
     "queued behind many": (
-        {"job": job("ready"), "queue": {"ahead": 1000, "ahead_in_lane": 7, "finished_last_minute": 30}},
+        {"job": job("ready"), "queue": {"ahead": 1000, "ahead_in_group": 7, "finished_last_minute": 30}},
         "queued",
         "1,000 or more leads are ahead of it, 7 of its own user and tag. 30 leads finished in the last minute.",
     ),
@@ -224,13 +230,13 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "leased, its worker gone": ({"job": job("leased", lease_until=at(-5))}, "leased", "of the lead, which expired"),
     "leased, not eligible any more": ({"job": job("leased"), "eligibility": NO_PROMPTS}, "leased", "Worker w"),
     "answered": (
-        {"job": job("done"), "eligibility": SENT, "verdicts": VERDICT, "answered": True},
+        {"job": job("done"), "eligibility": SENT, "results": RESULT, "answered": True},
         "answered",
         "(60 seconds ago) with score 80. Its answer is in public.llm_response.",
     ),
     "answered, and its row deleted": ({"job": job("done"), "eligibility": SENT}, "answered", "llm_response is gone"),
     "answered before a replay that was unwanted": (
-        {"job": job("waiting"), "eligibility": SENT, "verdicts": VERDICT}, "answered", "with score 80"
+        {"job": job("waiting"), "eligibility": SENT, "results": RESULT}, "answered", "with score 80"
     ),
 }  # fmt: skip
 
@@ -265,9 +271,9 @@ def test_remarks_tell_how_it_was_found_and_what_is_not_installed() -> None:
     """Beside the sentence, whatever it is."""
     found = explain(
         snapshot(
-            job=job("done", found_by="sweep"),
+            job=job("done", source="sweep"),
             eligibility=SENT,
-            rings=ring(error="Couldn't resolve host name"),
+            webhooks=webhook(error="Couldn't resolve host name"),
             triggers={"prompts": False},
         )
     )
@@ -276,8 +282,8 @@ def test_remarks_tell_how_it_was_found_and_what_is_not_installed() -> None:
     )
     assert "public.prompts" in found.remarks[1]
     assert explain(snapshot(job=job("ready"))).remarks == ()
-    assert "cannot send webhooks" in explain(snapshot(job=job("ready"), ring={})).remarks[0]
-    lost = explain(snapshot(job=job("done", found_by="ring"), eligibility=SENT, rings=ring(status_code=401)))
+    assert "cannot send webhooks" in explain(snapshot(job=job("ready"), webhook_setup={})).remarks[0]
+    lost = explain(snapshot(job=job("done", source="webhook"), eligibility=SENT, webhooks=webhook(status_code=401)))
     assert "WEBHOOK_SECRETS" in lost.remarks[0]
 
 

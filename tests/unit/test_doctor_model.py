@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from leadhook.doctor.model import ENDS, judge_model
+from leadhook.doctor.model import ENDS, check_model
 from leadhook.settings import Settings
 
 ENDING, ENDS_ON = "gemini-2.5-flash", date(2026, 12, 1)
@@ -21,7 +21,7 @@ ENDING, ENDS_ON = "gemini-2.5-flash", date(2026, 12, 1)
 )
 def test_end_of_a_model_is_told_before_it_comes(model: str, today: date, level: str) -> None:
     """With the day and what to set instead."""
-    (finding,) = judge_model(model, today=today)
+    (finding,) = check_model(model, today=today)
     assert finding.level == level
     assert model in finding.sentence
     if level != "ok":
@@ -31,7 +31,7 @@ def test_end_of_a_model_is_told_before_it_comes(model: str, today: date, level: 
 
 def test_a_model_that_nobody_knows_is_not_ok() -> None:
     """Most often a slip of the finger: the first lead would tell."""
-    (finding,) = judge_model("gemini-9", priced=False)
+    (finding,) = check_model("gemini-9", priced=False)
     assert finding.level == "warning"
     assert "--live" in str(finding.fix)
 

@@ -1,4 +1,4 @@
-"""Every flag that a verdict can carry has words, and the same ones are in the docs."""
+"""Every flag that a result can carry has words, and the same ones are in the docs."""
 
 import re
 import tomllib

@@ -44,12 +44,12 @@ def test_the_databases_numbers_come_with_their_age() -> None:
     """A reply without any changes nothing."""
     jobs = {"ready": 7, "held": 3}
     metrics.hear_figures(
-        Figures(age_ms=4000, jobs=jobs, oldest_ready_ms={"fresh": 1500, "slow": 0}, touches=2, keys={"healthy": 1})
+        Figures(age_ms=4000, jobs=jobs, oldest_ready_ms={"normal": 1500, "low": 0}, outbox=2, keys={"healthy": 1})
     )
     metrics.hear_figures(None)
 
     assert value("leadhook_queue_leads", state="ready") == 7
-    assert value("leadhook_queue_oldest_ready_seconds", lane="fresh") == 1.5
+    assert value("leadhook_queue_oldest_ready_seconds", priority="normal") == 1.5
     assert value("leadhook_keys", state="healthy") == 1
     assert 4 <= value("leadhook_database_figures_age_seconds") < 60
 
@@ -70,7 +70,7 @@ def test_a_scrape_on_a_port_of_its_own() -> None:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
     assert problem is None
-    assert {"leadhook_rings", "leadhook_log_lines_dropped", "process_resident_memory_bytes"} <= families
+    assert {"leadhook_webhooks", "leadhook_log_lines_dropped", "process_resident_memory_bytes"} <= families
 
 
 def test_a_taken_port_is_told_and_the_service_goes_on() -> None:

@@ -56,7 +56,6 @@ NOT_CHECKED_YET: Final = {
     "docs/evaluate.md",
     "docs/logs.md",
     "docs/troubleshooting.md",
-    "help",
 }
 """Sources that still have to be rewritten. Remove a source from this list with its last finding."""
 

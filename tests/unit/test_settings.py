@@ -86,7 +86,7 @@ def test_what_is_missing_is_named() -> None:
         ("WEBHOOK_SECRETS", "whsec_c2VjcmV0LW9mLXR3ZW50eQ=="),
         ("WEBHOOK_SECRETS", "whsec_not*base64*at*all"),
         ("WEBHOOK_STATIC_HEADER", "broken name: hunter2-hunter2"),
-        ("WEBHOOK_STATIC_HEADER", "x-ring: hunter2\r\nx-evil: hunter2"),
+        ("WEBHOOK_STATIC_HEADER", "x-webhook: hunter2\r\nx-evil: hunter2"),
         ("ADMIN_TOKENS", "hunter2"),
         ("SUPABASE_URL", "postgres://user:hunter2@host/db"),
         ("PORT", "hunter2"),
@@ -219,7 +219,7 @@ def test_without_a_webhook_secret_the_service_is_not_ready() -> None:
     (problem,) = advice.problems(settings())
     assert "leadhook webhooks install" in problem
     assert advice.problems(settings(WEBHOOK_SECRETS=whsec())) == []
-    assert advice.problems(settings(WEBHOOK_STATIC_HEADER="x-ring: visibly-fake")) == []
+    assert advice.problems(settings(WEBHOOK_STATIC_HEADER="x-webhook: visibly-fake")) == []
 
 
 def test_settings_never_show_a_secret() -> None:
@@ -305,7 +305,7 @@ def test_a_wrong_setting_of_the_log_is_told_in_words(name: str, value: str, word
 def test_every_secret_is_known_to_the_log() -> None:
     """Also the password inside an address, and a header's value without its scheme."""
     given = settings(
-        WEBHOOK_STATIC_HEADER="x-ring: fake-static-value",
+        WEBHOOK_STATIC_HEADER="x-webhook: fake-static-value",
         ADMIN_TOKENS="fake-admin-token-1 fake-admin-token-2",
         DATABASE_URL="postgresql://me:fake-password@host/db",
         OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20fake-ship-token",

@@ -25,7 +25,7 @@ def signature(body: bytes = BODY, *, key: bytes = KEY, message_id: bytes = ID, a
 
 
 def headers(**changed: bytes | None) -> list[tuple[bytes, bytes]]:
-    """The three headers of a good ring, with changes; None leaves one out."""
+    """The three headers of a good webhook, with changes; None leaves one out."""
     good = {"id": ID, "timestamp": str(NOW).encode(), "signature": signature()}
     return [(b"webhook-" + name.encode(), value) for name, value in {**good, **changed}.items() if value is not None]
 
@@ -69,7 +69,7 @@ def test_what_the_reference_library_signs_is_accepted(body: str, key: bytes, mes
 
 
 def test_what_we_accept_the_reference_library_accepts() -> None:
-    """The same ring, both ways."""
+    """The same webhook, both ways."""
     now = datetime.now(UTC)
     sent = headers(timestamp=str(int(now.timestamp())).encode(), signature=signature(at=int(now.timestamp())))
     Webhook(KEY).verify(BODY, {name.decode(): value.decode() for name, value in sent})
@@ -145,13 +145,13 @@ def test_a_repeated_header_is_refused(name: str) -> None:
     assert refusal(twice) == f"repeated_webhook_{name}"
 
 
-def test_no_secret_means_no_ring() -> None:
+def test_no_secret_means_no_webhook() -> None:
     """Without WEBHOOK_SECRETS nothing can be signed well."""
     assert refusal(headers(), keys=()) == "no_secret_set"
 
 
-def test_the_age_is_told_but_not_judged_here() -> None:
-    """A ring may have waited in the sender's queue, and clocks run ahead."""
+def test_the_age_is_told_but_not_checked_here() -> None:
+    """A webhook may have waited in the sender's queue, and clocks run ahead."""
     for at in (NOW - 100_000, NOW + 7):
         given = headers(timestamp=str(at).encode(), signature=signature(at=at))
 

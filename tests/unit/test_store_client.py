@@ -83,17 +83,17 @@ async def claim(store: SupabaseStore) -> Batch:
     """The smallest one."""
     token = UUID("00000000-0000-0000-0000-000000000001")
     return await store.claim(
-        worker="w", token=token, limit=4, slow_limit=3, cursor=None, hints=["a\x00", "\ud800"], cause="start"
+        worker="w", token=token, limit=4, low_priority_limit=3, cursor=None, hints=["a\x00", "\ud800"], source="start"
     )
 
 
 async def test_claim_names_its_arguments_and_carries_the_key() -> None:
     """As PostgREST and the gateway want them; NULs and lone surrogates are cleaned."""
-    server = Server(http(200, '{"cut": true}'))
+    server = Server(http(200, '{"has_more": true}'))
     async with asked(server) as store:
         batch = await claim(store)
     head, sent = server.requests[0]
-    assert batch.cut
+    assert batch.has_more
     assert head.startswith("POST /rest/v1/rpc/leadhook_claim ")
     assert f"apikey: {KEY}" in head.replace("apiKey", "apikey")
     assert f"Bearer {KEY}" in head
@@ -101,10 +101,10 @@ async def test_claim_names_its_arguments_and_carries_the_key() -> None:
         "p_token": "00000000-0000-0000-0000-000000000001",
         "p_worker": "w",
         "p_limit": 4,
-        "p_slow_limit": 3,
+        "p_low_priority_limit": 3,
         "p_cursor": None,
         "p_hints": ["a", "\ufffd"],
-        "p_cause": "start",
+        "p_source": "start",
         "p_price": {},
     }
 
@@ -134,7 +134,7 @@ async def test_release_sends_what_the_database_reads() -> None:
         "error_code": "x",
         "reason": "y",
         "delay_ms": 5,
-        "paid": None,
+        "checkpoint": None,
         "key_fingerprint": None,
         "usage": 0,
         "cost_usd": None,
@@ -151,9 +151,9 @@ async def test_release_sends_what_the_database_reads() -> None:
         (http(400, '{"code": "PT400", "message": "bad"}'), "caller_bug", "PT400"),
         (http(502, "<html>bad gateway</html>", "text/html"), "unavailable", "http_502"),
         (http(200, "<html>log in to the wifi</html>", "text/html"), "unavailable", "not_json"),
-        pytest.param(http(200, '[{"cut": true}]'), "unavailable", "not_json", id="a list"),
+        pytest.param(http(200, '[{"has_more": true}]'), "unavailable", "not_json", id="a list"),
         pytest.param(http(200, '{"leads": [{}]}'), "misconfigured", "reply_not_understood", id="no prompts"),
-        (http(200, '{"cut": "perhaps"}'), "misconfigured", "reply_not_understood"),
+        (http(200, '{"has_more": "perhaps"}'), "misconfigured", "reply_not_understood"),
         (http(307, "", "text/plain"), "misconfigured", "not_supabase"),
         (hang_up, "unavailable", "disconnected"),
         (trickle, "unavailable", "timeout"),

@@ -16,13 +16,13 @@ def lead(lead_id: str, prompts_ref: str = "0") -> dict[str, Any]:
         "fence": 7,
         "run": 1,
         "attempts": 0,
-        "slow": False,
-        "found_by": "ring",
+        "low_priority": False,
+        "source": "webhook",
         "eligible_at": "2026-11-23T04:00:00.123456+00:00",
         "waited_ms": 12,
         "lead": {"lead_id": lead_id, "experience": [{"title": "CTO"}], "a_later_field": 1},
         "prompts_ref": prompts_ref,
-        "paid": None,
+        "checkpoint": None,
     }
 
 
@@ -38,7 +38,7 @@ def test_reply_is_read_whole() -> None:
     batch = to_batch(
         {
             "busy": False,
-            "cut": True,
+            "has_more": True,
             "leads": [lead("a")],
             "prompts": {"0": {}},
             "keys": [{"fingerprint": "f", "api_key": "fake"}],
@@ -50,7 +50,7 @@ def test_reply_is_read_whole() -> None:
             "a_later_field": 1,
         }
     )
-    assert (batch.cut, batch.next_due_ms, batch.renew_ms) == (True, 0, 1000)
+    assert (batch.has_more, batch.next_due_ms, batch.renew_ms) == (True, 0, 1000)
     assert batch.cursor is not None
     assert batch.cursor.tag == "t"
     assert batch.keys[0].api_key.get_secret_value() == "fake"
@@ -64,7 +64,7 @@ def test_empty_reply_is_an_empty_batch(missing: dict[str, Any]) -> None:
 
 
 def test_lead_without_its_prompts_is_refused() -> None:
-    """It could not be judged."""
+    """It could not be scored."""
     with pytest.raises(KeyError):
         to_batch({"leads": [lead("a", "1")], "prompts": {"0": {}}})
 

@@ -56,10 +56,10 @@ def _print(found: Answers, console: Console) -> None:
 
 
 def _print_answer(answer: LeadAnswer, now: datetime, console: Console) -> None:
-    verdict = "contact" if answer.should_contact else "no contact"
+    result = "contact" if answer.should_contact else "no contact"
     unwritten = "" if answer.written else ", not written to llm_response"
     name = answer.name or "(no name)"
-    line(console, f"{answer.score:3}  {verdict}  {name}", "bold")
+    line(console, f"{answer.score:3}  {result}  {name}", "bold")
     where = f"{answer.lead_id}, tag {answer.tag}, {distance(answer.created_at, now)}{unwritten}"
     line(console, where, "dim", indent=INDENT)
     if answer.should_contact:

@@ -19,9 +19,9 @@ from leadhook.install.install import Order
 from leadhook.install.install import install as install_everything
 from leadhook.install.migrate import migrate as migrate_database
 from leadhook.install.plan import make_plan
-from leadhook.install.ringing import check_url
 from leadhook.install.uninstall import describe_purge
 from leadhook.install.uninstall import uninstall as uninstall_from_database
+from leadhook.install.vault import check_url
 from leadhook.install.webhooks import install_webhooks as install_into_database
 from leadhook.prices import price_here
 
@@ -48,7 +48,7 @@ def migrate(
     """Bring the database of DATABASE_URL to this version; repeatable, and harmless while the application writes.
 
     DATABASE_URL is the direct connection (or the session pooler) of a role that may create tables; on a hosted project
-    that is `postgres`. With --copy-to no database is touched.
+    that is `postgres`. With --copy-to no database is changed.
 
     For example: `leadhook migrate --copy-to supabase/migrations`
     """
@@ -108,7 +108,7 @@ def install(
 def uninstall(
     *,
     purge: Annotated[
-        bool, Parameter(negative="", help="Drop the schema leadhook too: jobs, attempts, verdicts, settings.")
+        bool, Parameter(negative="", help="Drop the schema leadhook too: jobs, attempts, results, settings.")
     ] = False,
     yes: Annotated[bool, Parameter(negative="", help="Do not ask before a purge.")] = False,
 ) -> None:

@@ -27,7 +27,7 @@ def doctor(
     ] = False,
     service: Annotated[
         str | None,
-        Parameter(help="Where the service is, e.g. https://leads.example.com; else where the database rings."),
+        Parameter(help="Where the service is, e.g. https://leads.example.com; else where the database sends webhooks."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:

@@ -48,9 +48,9 @@ def _show(found: Explanation, console: Console) -> None:
     if found.eligibility is not None:
         _show_parts(found.eligibility, console)
     _show_answer(found, console)
-    _section(console, "earlier answers", (_verdict(found, verdict) for verdict in found.verdicts[1:]))
+    _section(console, "earlier answers", (_result(found, result) for result in found.results[1:]))
     _section(console, "attempts", (_attempt(found, attempt) for attempt in found.attempts))
-    _section(console, "rings near its change", (_ring(found, ring) for ring in found.rings))
+    _section(console, "webhooks near its change", (_webhook(found, webhook) for webhook in found.webhooks))
     _section(
         console,
         "replays",
@@ -75,10 +75,10 @@ def _show_parts(eligibility: Eligibility, console: Console) -> None:
 
 
 def _show_answer(found: Explanation, console: Console) -> None:
-    if found.verdicts:
-        newest = found.verdicts[0]
+    if found.results:
+        newest = found.results[0]
         _title(console, "answer")
-        paragraph(console, _verdict(found, newest))
+        paragraph(console, _result(found, newest))
         _text(console, "why", newest.response)
         _list(console, "met", newest.matched)
         _list(console, "not met or unknown", newest.missed)
@@ -95,26 +95,26 @@ def _show_answer(found: Explanation, console: Console) -> None:
         _text(console, "message", found.answer.message)
 
 
-def _verdict(found: Explanation, verdict: PastResult) -> str:
-    contact = "contact" if verdict.should_contact else "no contact"
-    written = "" if verdict.written else ", not written to llm_response"
-    prompts = f", prompts {verdict.prompt_version}" if verdict.prompt_version else ""
-    when = distance(verdict.created_at, found.now)
-    return f"score {verdict.score}, {contact}{written}; run {verdict.run}, {when}{prompts}"
+def _result(found: Explanation, result: PastResult) -> str:
+    contact = "contact" if result.should_contact else "no contact"
+    written = "" if result.written else ", not written to llm_response"
+    prompts = f", prompts {result.prompt_version}" if result.prompt_version else ""
+    when = distance(result.created_at, found.now)
+    return f"score {result.score}, {contact}{written}; run {result.run}, {when}{prompts}"
 
 
-def _ring(found: Explanation, ring: WebhookDelivery) -> str:
-    answer = ring.error or (
-        f"HTTP {ring.status_code}" if ring.status_code else "not sent yet" if ring.queued else "no answer"
+def _webhook(found: Explanation, webhook: WebhookDelivery) -> str:
+    answer = webhook.error or (
+        f"HTTP {webhook.status_code}" if webhook.status_code else "not sent yet" if webhook.queued else "no answer"
     )
-    return f"{distance(ring.rung_at, found.now)}, {ring.cause}: {answer}"
+    return f"{distance(webhook.sent_at, found.now)}, {webhook.reason}: {answer}"
 
 
 def _attempt(found: Explanation, attempt: ExplainedAttempt) -> str:
     tokens = f"{attempt.input_tokens or 0:,} tokens in, {attempt.output_tokens or 0:,} out"
     calls = attempt.calls or 0
     cost = "" if attempt.cost_usd is None else f", {dollars(attempt.cost_usd)}{' (wasted)' if attempt.wasted else ''}"
-    by = f", found by {attempt.found_by}" if attempt.found_by else ""
+    by = f", found by {attempt.source}" if attempt.source else ""
     return (
         f"{distance(attempt.finished_at, found.now)}, run {attempt.run}{by}: {attempt.words} "
         f"{calls} {'call' if calls == 1 else 'calls'}, {tokens}{cost}"

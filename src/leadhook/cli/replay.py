@@ -295,7 +295,7 @@ def _show_count(count: ReplayCount, slots: float, *, as_json: bool, console: Con
     duration_s = None if found is None else round(found.model_ms / 1000 / min(slots, max(1, count.count)), 1)
     if as_json:
         figures = {} if found is None else _usage(found)
-        forecast = figures and {**figures, "duration_s": duration_s, "judged_before": count.usage.known}
+        forecast = figures and {**figures, "duration_s": duration_s, "scored_before": count.usage.known}
         fields = {"counts", "complete", "sample"}
         shown = count.model_dump(mode="json", include=fields)
         print_json({"dry_run": True, "count": count.count, **shown, "forecast": forecast or None})

@@ -52,7 +52,7 @@ def _lines(found: Status) -> Iterable[tuple[str, str]]:
     yield "leads", ", ".join(f"{count(found.jobs.get(state, 0))} {state}" for state in _FUNNEL)
     yield "oldest", _wait(found)
     yield "workers", _workers(found)
-    yield "changes", f"{count(found.touches)} waiting to be applied"
+    yield "changes", f"{count(found.outbox)} waiting to be applied"
     parked = f"{keys.cooling} cooling down, {keys.disabled} refused"
     yield "keys", f"{keys.healthy} of {keys.total} usable, {keys.untried} of them untried; {parked}"
     spent = f"{dollars(spend.spent_usd)} spent, {dollars(spend.wasted_usd)} of it wasted"

@@ -23,8 +23,8 @@ class Check(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     about: str
-    """`settings`, `supabase`, `database`, `triggers`, `grants`, `ring`, `pg_net`, `keys`, `model`, `leads`, `service`,
-    `round trip`, `clock` or `logs`."""
+    """`settings`, `supabase`, `database`, `triggers`, `grants`, `webhook`, `pg_net`, `keys`, `model`, `leads`,
+    `service`,     `round trip`, `clock` or `logs`."""
     level: Level
     sentence: str
     fix: str | None = None

@@ -42,7 +42,7 @@ class DatabaseFacts:
         return now
 
 
-async def judge_ground(connection: Connection) -> list[Check]:
+async def check_ground(connection: Connection) -> list[Check]:
     """Whether the application's tables fit, and whether the schema is there; the rest can be asked only then."""
     if faults := await find_table_faults(connection):
         words = f"The application's tables are not as leadhook needs them: {'; '.join(each.words for each in faults)}."
@@ -73,7 +73,7 @@ async def collect(connection: Connection) -> DatabaseFacts:
     )
 
 
-def judge_schema(row: dict[str, Any]) -> list[Check]:
+def check_schema(row: dict[str, Any]) -> list[Check]:
     """The migrations, and who may call what."""
     migrations = read_migrations()
     ours, applied = {migration.name for migration in migrations}, set(row["migrations"])
@@ -112,7 +112,7 @@ def judge_schema(row: dict[str, Any]) -> list[Check]:
     ]
 
 
-def judge_sequences(sequences: Sequence[Behind]) -> list[Check]:
+def check_sequences(sequences: Sequence[Behind]) -> list[Check]:
     """Sequences that give out numbers which are taken, as after a restore."""
     found = []
     if ours := [each for each in sequences if each.counter.ours]:
@@ -132,7 +132,7 @@ def judge_sequences(sequences: Sequence[Behind]) -> list[Check]:
     return found
 
 
-def judge_doors(doors: Iterable[dict[str, Any]]) -> list[Check]:
+def check_doors(doors: Iterable[dict[str, Any]]) -> list[Check]:
     """Tables of the application that anybody with the public key can use."""
     return [
         warning(
@@ -144,12 +144,12 @@ def judge_doors(doors: Iterable[dict[str, Any]]) -> list[Check]:
     ]
 
 
-def judge_indexes(missing: Iterable[MissingIndex]) -> list[Check]:
+def check_indexes(missing: Iterable[MissingIndex]) -> list[Check]:
     """Indexes that the application's tables lack."""
     return [warning("database", index.sentence, index.statement) for index in missing]
 
 
-def judge_triggers(row: dict[str, Any]) -> list[Check]:
+def check_triggers(row: dict[str, Any]) -> list[Check]:
     """Whether each change is noted and told."""
     if disabled := row["disabled_triggers"]:
         names = [f"{trigger['name']} on {trigger['table']}" for trigger in disabled]
@@ -161,7 +161,7 @@ def judge_triggers(row: dict[str, Any]) -> list[Check]:
     return [ok("triggers", "Every change that matters is noted and told.")]
 
 
-def judge_work(facts: DatabaseFacts) -> list[Check]:
+def check_work(facts: DatabaseFacts) -> list[Check]:
     """Whether somebody works, and why leads wait."""
     row, leads = facts.row, facts.leads
     found = []
@@ -197,10 +197,10 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")  # noqa: PLR2004 - as many as a sentence bears
 
 
-async def rings(connection: Connection) -> list[dict[str, Any]]:
-    """What became of the rings of the last hour, newest first. Needs pg_net."""
-    found, unreadable = await fetch_optional(connection, sql("rings"))
-    return found if unreadable is None else await _all(connection, "rings_alone")
+async def webhooks(connection: Connection) -> list[dict[str, Any]]:
+    """What became of the webhooks of the last hour, newest first. Needs pg_net."""
+    found, unreadable = await fetch_optional(connection, sql("webhooks"))
+    return found if unreadable is None else await _all(connection, "webhooks_alone")
 
 
 async def _all(connection: Connection, name: str) -> list[dict[str, Any]]:

@@ -6,13 +6,13 @@ from typing import Final
 
 from leadhook import advice
 from leadhook.command_error import CommandError, MisuseError
-from leadhook.doctor import database, keys, ringing, service
+from leadhook.doctor import database, keys, service, webhooks
 from leadhook.doctor.check import Check, Level, fault, ok, skipped, warning
-from leadhook.doctor.model import judge_model
+from leadhook.doctor.model import check_model
 from leadhook.doctor.shipping import try_log
 from leadhook.domain.findings import Code
 from leadhook.install.connection import Connection, connect
-from leadhook.install.ringing import URL_NAME
+from leadhook.install.vault import URL_NAME
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
 
@@ -34,7 +34,7 @@ async def examine(
     Args:
         tell: takes each of them.
         live: ask Google about each key.
-        at: the service's address; None is where the database rings.
+        at: the service's address; None is where the database sends webhooks.
         env: the environment; None is this process's.
     """
     env = os.environ if env is None else env
@@ -45,14 +45,14 @@ async def examine(
         _, found = await service.ask_supabase(settings)
         if url:
             found = [finding for finding in found if finding.cause not in OWNERS]
-        model = judge_model(settings.gemini_model, priced=_priced(settings))
+        model = check_model(settings.gemini_model, priced=_priced(settings))
         for finding in [*found, *model, *await try_log(settings)]:
             tell(finding)
-    ring_url = None
+    webhook_url = None
     if url:
         try:
             async with connect(url) as connection:
-                ring_url = await examine_database(connection, tell, settings, live=live, at=at)
+                webhook_url = await examine_database(connection, tell, settings, live=live, at=at)
         except CommandError as error:
             tell(fault("settings" if isinstance(error, MisuseError) else "database", str(error), CONNECT))
     else:
@@ -65,7 +65,7 @@ async def examine(
                 "database", words, "export DATABASE_URL='postgresql://postgres:…@db.PROJECT.supabase.co:5432/postgres'"
             )
         )
-    if ring_url is None:
+    if webhook_url is None:
         for finding in await service.ask_service(at or service.service_url(None, settings)):
             tell(finding)
 
@@ -119,42 +119,42 @@ def _settings(tell: Tell, env: Mapping[str, str]) -> Settings | None:
 async def examine_database(
     connection: Connection, tell: Tell, settings: Settings | None, *, live: bool, at: str | None
 ) -> str | None:
-    """The database's own side, the service that it rings, and a ring.
+    """The database's own side, the service that it sends webhooks to, and a webhook.
 
     Returns:
-        Where it rings, possibly nothing; None when it is not fit to be asked, and the service was not looked at.
+        Where it sends webhooks, possibly nothing; None when it can not be asked, and the service was not looked at.
     """
-    ground = await database.judge_ground(connection)
+    ground = await database.check_ground(connection)
     for finding in ground:
         tell(finding)
     if any(finding.level != "ok" for finding in ground):
         return None
     facts = await database.collect(connection)
-    ring_url = facts.vault.get(URL_NAME)
+    webhook_url = facts.vault.get(URL_NAME)
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets] if settings else []
-    stood = ringing.judge_vault(facts.vault, secrets, facts.vault_error)
-    pg_net = ringing.judge_pg_net(facts)
+    stood = webhooks.check_vault(facts.vault, secrets, facts.vault_error)
+    pg_net = webhooks.check_pg_net(facts)
     for finding in (
-        *database.judge_schema(facts.row),
-        *database.judge_indexes(facts.missing_indexes),
-        *database.judge_sequences(facts.sequences),
-        *database.judge_doors(facts.doors),
-        *database.judge_triggers(facts.row),
+        *database.check_schema(facts.row),
+        *database.check_indexes(facts.missing_indexes),
+        *database.check_sequences(facts.sequences),
+        *database.check_doors(facts.doors),
+        *database.check_triggers(facts.row),
         *stood,
         *pg_net,
-        *keys.judge_format(facts.keys),
-        *database.judge_work(facts),
-        *service.judge_clock("the database", facts.now),
+        *keys.check_format(facts.keys),
+        *database.check_work(facts),
+        *service.check_clock("the database", facts.now),
     ):
         tell(finding)
     if live:
         model = settings.gemini_model if settings else "gemini-3.5-flash-lite"
         for finding in await keys.ask_google(facts.keys, model, settings.gemini_base_url if settings else None):
             tell(finding)
-    for finding in await service.ask_service(at or service.service_url(ring_url, settings)):
+    for finding in await service.ask_service(at or service.service_url(webhook_url, settings)):
         tell(finding)
     if not pg_net:
-        round_trip = await ringing.make_round_trip(connection)
-        for finding in (*round_trip, *ringing.judge_rings(await database.rings(connection))):
+        round_trip = await webhooks.make_round_trip(connection)
+        for finding in (*round_trip, *webhooks.check_webhook_deliveries(await database.webhooks(connection))):
             tell(finding)
-    return ring_url or ""
+    return webhook_url or ""

@@ -17,7 +17,7 @@ LIVE_S: Final = 15.0
 _LOOKS_LIKE_A_KEY = re.compile(r"[!-~]{8,500}")
 
 
-def judge_format(keys: Sequence[dict[str, Any]]) -> list[Check]:
+def check_format(keys: Sequence[dict[str, Any]]) -> list[Check]:
     """Blank, doubled and strange ones."""
     usable = [key for key in keys if key["api_key"]]
     if not usable:

@@ -5,4 +5,4 @@ select
   count(*) filter (where not e.known) as unknown,
   count(*) filter (where e.known and not e.scrapped) as not_scrapped,
   count(*) filter (where e.known and e.scrapped and not e.has_prompts) as without_prompts
-from leadhook.judge_eligibility(array(select d.lead_id from public.lead_details as d where d.sent_to_llm is not true limit 1000)) as e
+from leadhook.check_eligibility(array(select d.lead_id from public.lead_details as d where d.sent_to_llm is not true limit 1000)) as e

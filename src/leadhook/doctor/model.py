@@ -15,7 +15,7 @@ ENDS: Final = {
 NEXT: Final = "GEMINI_MODEL=gemini-3.5-flash-lite"
 
 
-def judge_model(model: str, *, priced: bool = True, today: date | None = None) -> list[Check]:
+def check_model(model: str, *, priced: bool = True, today: date | None = None) -> list[Check]:
     """What is known of it without asking Google.
 
     Args:

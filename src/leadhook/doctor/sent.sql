@@ -1,2 +1,2 @@
--- The ring that the doctor asked for.
-select r.request_id, r.error from leadhook.rings as r where r.cause = 'doctor' order by r.id desc limit 1
+-- The webhook that the doctor asked for.
+select r.request_id, r.error from leadhook.webhooks as r where r.reason = 'doctor' order by r.id desc limit 1

@@ -41,7 +41,7 @@ async def ask_supabase(settings: Settings) -> tuple[Status | None, list[Check]]:
 
 
 async def ask_service(url: str) -> list[Check]:
-    """GET /ready, wherever the database rings."""
+    """GET /ready, wherever the database sends webhooks."""
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE_S)) as session,
@@ -53,10 +53,10 @@ async def ask_service(url: str) -> list[Check]:
         return [fault("service", words, "leadhook serve; or name its address with --service.")]
     found = [fault("service", reason, LOG, cause=reason) for reason in _strings(body, "reasons")]
     found = found or [ok("service", f"The service at {url} is ready.")]
-    return found + (judge_clock("the service", parsedate_to_datetime(date)) if date else [])
+    return found + (check_clock("the service", parsedate_to_datetime(date)) if date else [])
 
 
-def judge_clock(whose: str, told: datetime, now: datetime | None = None) -> list[Check]:
+def check_clock(whose: str, told: datetime, now: datetime | None = None) -> list[Check]:
     """How far a clock is from this machine's."""
     skew_s = (told - (now or datetime.now(UTC))).total_seconds()
     if abs(skew_s) <= SKEW_S:
@@ -65,10 +65,10 @@ def judge_clock(whose: str, told: datetime, now: datetime | None = None) -> list
     return [warning("clock", words, "Is a time service (NTP) running on both?")]
 
 
-def service_url(ring_url: str | None, settings: Settings | None) -> str:
-    """Where the service is looked for: where the database rings, else where these settings would have it listen."""
-    if ring_url:
-        parts = urlsplit(ring_url.strip())
+def service_url(webhook_url: str | None, settings: Settings | None) -> str:
+    """Where to look for the service: where the database sends webhooks, else where these settings have it listen."""
+    if webhook_url:
+        parts = urlsplit(webhook_url.strip())
         return f"{parts.scheme}://{parts.netloc}"
     return f"http://127.0.0.1:{settings.port if settings else 8000}"
 

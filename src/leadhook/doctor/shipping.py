@@ -25,10 +25,10 @@ FIXES = {
 
 async def try_log(settings: Settings) -> list[Check]:
     """Send one line where these settings would ship the log, and look at the operator's file."""
-    return [*await _try_shipping(settings), *_judge_file(settings.log_file)]
+    return [*await _try_shipping(settings), *_check_file(settings.log_file)]
 
 
-def _judge_file(file: Path | None) -> list[Check]:
+def _check_file(file: Path | None) -> list[Check]:
     if file is None or os.access(file if file.exists() else file.parent, os.W_OK):
         return []
     return [warning("logs", f"LOG_FILE {file} can't be written from here.", "Make its folder, or name another file.")]

@@ -1,4 +1,4 @@
--- What the ring is made of. The values never leave this process.
+-- What the webhook is made of. The values never leave this process.
 select s.name, s.decrypted_secret as value
 from vault.decrypted_secrets as s
-where s.name in ('leadhook_ring_url', 'leadhook_ring_secret')
+where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret')

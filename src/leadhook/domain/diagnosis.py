@@ -149,12 +149,12 @@ def diagnose(lead: LeadSnapshot) -> Diagnosis:
 def find_remarks(lead: LeadSnapshot) -> tuple[str, ...]:
     """What else to know: how the lead was found, and what is wrong with the installation. A sentence each."""
     remarks = []
-    if lead.job is not None and lead.job.found_by == "sweep" and lead.job.state not in ("waiting", "held"):
+    if lead.job is not None and lead.job.source == "sweep" and lead.job.state not in ("waiting", "held"):
         remarks.append(f"The sweep found the lead, not a webhook: {_describe_webhook(lead)}.")
-    elif lead.rings and _failed(lead.rings[0]):
+    elif lead.webhooks and _failed(lead.webhooks[0]):
         remarks.append(f"The webhook for its change was lost: {_describe_webhook(lead)}. {_fix_webhooks(lead)}")
     if lead.missing_triggers or not lead.dashboard_webhooks:
-        remarks.extend(map(str, check_webhooks(lead.missing_triggers, lead.ring)))
+        remarks.extend(map(str, check_webhooks(lead.missing_triggers, lead.webhook_setup)))
     return tuple(remarks)
 
 
@@ -210,7 +210,7 @@ def _answered(lead: LeadSnapshot) -> Diagnosis | None:
     job, eligibility = lead.job, lead.eligibility
     if job is None or eligibility is None or eligibility.unsent or not eligibility.has_details:
         return None
-    result = next((result for result in lead.verdicts if result.written), None)
+    result = next((result for result in lead.results if result.written), None)
     if job.state != "done" and not (job.state == "waiting" and result):
         return None
     score = f" with score {result.score}" if result else ""
@@ -270,19 +270,19 @@ def _empty_column(eligibility: Eligibility) -> str | None:
 
 def _change_pending(lead: LeadSnapshot) -> Diagnosis | None:
     """A change that makes the lead ready is in the outbox and has not been applied."""
-    change = next((change for change in lead.touches.of_lead if _wakes(lead, change)), None)
+    change = next((change for change in lead.outbox.of_lead if _wakes(lead, change)), None)
     if change is None:
         return None
-    webhook = lead.rings[0] if lead.rings else None
-    late = lead.now - change.touched_at > GRACE
+    webhook = lead.webhooks[0] if lead.webhooks else None
+    late = lead.now - change.changed_at > GRACE
     lost = late or (webhook is not None and _failed(webhook))
-    changed = f"The lead is eligible. It changed at {moment(change.touched_at, lead.now)}"
-    if change.put_back or (webhook is not None and _delivered(webhook)) or not lost:
+    changed = f"The lead is eligible. It changed at {moment(change.changed_at, lead.now)}"
+    if change.return_to_outbox or (webhook is not None and _delivered(webhook)) or not lost:
         webhook_words = f" ({_describe_webhook(lead)})" if late else ""
         return Diagnosis(
             DiagnosisCode.CHANGE_PENDING,
             f"{changed}{webhook_words}, and the next claim applies the change. Changes waiting to be applied: "
-            f"{count_words(lead.touches.total, 'change')}.",
+            f"{count_words(lead.outbox.total, 'change')}.",
             "If that number does not fall, see GET /ready of the service." if late else None,
         )
     return Diagnosis(
@@ -323,7 +323,7 @@ def _dead(lead: LeadSnapshot) -> Diagnosis | None:
     if job is None or job.state != "dead":
         return None
     at = f" at {moment(job.finished_at, lead.now)}" if job.finished_at else ""
-    kept = " Its paid answer is kept and is not bought again." if job.paid else ""
+    kept = " Its paid answer is kept and is not bought again." if job.checkpoint else ""
     return Diagnosis(
         DiagnosisCode.DEAD,
         f"The lead failed{at} and is not retried: {clause(job.reason)} ({job.error_code}).{kept}",
@@ -427,7 +427,7 @@ def _place_in_queue(lead: LeadSnapshot) -> str:
         return "It is next."
     most = "" if ahead >= COUNTED_UP_TO else "At most "
     verb = "is" if ahead == 1 else "are"
-    own = f"{lead.queue.ahead_in_lane} of its own user and tag"
+    own = f"{lead.queue.ahead_in_group} of its own user and tag"
     return f"{most}{count_words(ahead, 'lead')} {verb} ahead of it, {own}."
 
 
@@ -475,10 +475,10 @@ def _failed(webhook: WebhookDelivery) -> bool:
 
 def _describe_webhook(lead: LeadSnapshot) -> str:
     """What became of the webhook nearest to the change."""
-    if not lead.rings:
+    if not lead.webhooks:
         return "no webhook was recorded for its change"
-    webhook = lead.rings[0]
-    return f"the webhook of {moment(webhook.rung_at, lead.now)} {_describe_delivery(webhook)}"
+    webhook = lead.webhooks[0]
+    return f"the webhook of {moment(webhook.sent_at, lead.now)} {_describe_delivery(webhook)}"
 
 
 def _describe_delivery(webhook: WebhookDelivery) -> str:
@@ -496,14 +496,14 @@ def _describe_delivery(webhook: WebhookDelivery) -> str:
 
 def _fix_webhooks(lead: LeadSnapshot) -> str:
     """What to do so that the next webhook arrives."""
-    webhook = lead.rings[0] if lead.rings else None
-    if setup := next(check_webhooks((), lead.ring), None):
+    webhook = lead.webhooks[0] if lead.webhooks else None
+    if setup := next(check_webhooks((), lead.webhook_setup), None):
         return setup.remedy
     if webhook is not None and webhook.queued:
         return "Start pg_net's worker: `select net.worker_restart();`."
     if webhook is not None and webhook.status_code == HTTPStatus.UNAUTHORIZED:
         return f"Give the service the database's secret: `{INSTALL_WEBHOOKS}` prints the line for WEBHOOK_SECRETS."
-    return "Check that the service runs and that the database reaches leadhook_ring_url, which is in Vault."
+    return "Check that the service runs and that the database reaches leadhook_webhook_url, which is in Vault."
 
 
 _OUTCOMES: Final = {

@@ -13,7 +13,7 @@ class Figures(BaseModel):
     jobs: dict[str, int]
     """By state, `done` left out."""
     oldest_ready_ms: dict[str, int]
-    """How long the oldest lead waits that could be claimed; `fresh`, and `slow` for replays and backlog."""
-    touches: int
+    """How long the oldest claimable lead waits, by priority: `normal`, and `low` for replays and backlog."""
+    outbox: int
     keys: dict[str, int]
     """`healthy`, `cooling`, `disabled`."""

@@ -81,7 +81,7 @@ class Findings:
 def check_status(status: Status) -> Findings:
     """What the database lacks, for a service that asks whether it can work."""
     admission = check_admission(status)
-    warnings = [*admission.warnings, *check_webhooks(status.missing_triggers, status.ring)]
+    warnings = [*admission.warnings, *check_webhooks(status.missing_triggers, status.webhook_setup)]
     if held := status.jobs.get("held", 0):
         warnings.append(leads_held(held))
     keys = check_keys(status.keys, status.parked_keys)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, computed_field, field_validator
 from leadhook.domain.spend import MILLION, Price, dollars
 
 ENOUGH: Final = 20
-"""From so many leads on their own average stands for those that were never judged; below, that of any lead lately."""
+"""From so many leads on their own average stands for those that were never scored; below, that of any lead lately."""
 
 _CHARACTERS_PER_TOKEN: Final = 4
 _SCORE_TOKENS_OUT: Final = 250
@@ -55,11 +55,11 @@ class Spending(BaseModel):
 
 
 def forecast(leads: int, history: Spending, average: Spending) -> Spending | None:
-    """What so many leads would cost; None while no lead was ever judged.
+    """What so many leads would cost; None while no lead was ever scored.
 
     Args:
-        leads: how many would be judged.
-        history: what those of them cost that were judged before.
+        leads: how many would be scored.
+        history: what those of them cost that were scored before.
         average: of any lead lately.
     """
     unknown = leads - history.known

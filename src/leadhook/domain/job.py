@@ -11,8 +11,8 @@ from leadhook.domain.figures import Figures
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, Usage
 
-Source = Literal["start", "ring", "due", "sweep"]
-"""What woke the worker: its own start, a ring, a time that the database named, or the sweep."""
+Source = Literal["start", "webhook", "retry", "sweep"]
+"""What woke the worker: its own start, a webhook, a time that the database named, or the sweep."""
 
 
 class ApiKey(BaseModel):
@@ -36,7 +36,7 @@ class Group(BaseModel):
 
 
 class ClaimedLead(BaseModel):
-    """A leased lead with all that its judgement needs. `(lead_id, fence)` names the lease in every later write."""
+    """A leased lead with all that its score needs. `(lead_id, fence)` names the lease in every later write."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,15 +44,15 @@ class ClaimedLead(BaseModel):
     fence: int
     run: int
     attempts: int
-    slow: bool
-    found_by: str | None
+    low_priority: bool
+    source: str | None
     eligible_at: datetime
     """When the database saw it become eligible, by the database's clock."""
     waited_ms: int
     """From `eligible_at` to this claim, by the database's clock."""
     lead: Lead
     prompts: Prompts
-    paid: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None
     reserved_usd: float | None = None
     """What this lease may spend at the most; None where the price is not known."""
     unreadable: str | None = None
@@ -68,11 +68,11 @@ class Batch(BaseModel):
     keys: tuple[ApiKey, ...] = ()
     """The healthy ones; empty only when no lead was handed out."""
     cursor: Group | None = None
-    cut: bool = False
-    """More is ready, or touches are left: a free slot is a reason to claim again."""
+    has_more: bool = False
+    """More is ready, or outbox rows are left: a free slot is a reason to claim again."""
     busy: bool = False
     """Somebody else's claim took too long; again in 200 to 600 ms."""
-    gate: str | None = None
+    blocked_by: str | None = None
     """Why nothing at all may be handed out: `paused`, `spent` or `unpriced`."""
     figures: Figures | None = None
     next_due_ms: int | None = None
@@ -98,7 +98,7 @@ class Renewal(LeaseRef):
 
     called: bool = False
     """A model call of this lease has begun: if the process dies now, the lease costs all that was reserved for it."""
-    paid: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None
 
 
 class Timings(BaseModel):
@@ -124,9 +124,9 @@ class Refusal(BaseModel):
 
 
 class Result(LeaseRef):
-    """A finished judgement on its way to the database."""
+    """A finished score on its way to the database."""
 
-    paid: Checkpoint
+    checkpoint: Checkpoint
     """With its message: `ineligible` twice below 50."""
     key_fingerprint: str | None
     usage: Usage
@@ -148,7 +148,7 @@ class Release(LeaseRef):
     error_code: str
     reason: str
     delay_ms: int = 0
-    paid: Checkpoint | None = None
+    checkpoint: Checkpoint | None = None
     key_fingerprint: str | None = None
     usage: Usage
     cost_usd: float | None = None

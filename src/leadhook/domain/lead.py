@@ -1,4 +1,4 @@
-"""What is known of a lead and of the company that looks at it; the shapes that the judgement works on."""
+"""What is known of a lead and of the company that looks at it; the shapes that the score works on."""
 
 from hashlib import sha256
 

@@ -49,7 +49,7 @@ class Job(Facts):
     """The lead's job in the queue."""
 
     state: JobState
-    slow: bool = False
+    low_priority: bool = False
     """Low priority, from a replay or the backlog: fresh leads go first."""
     run: int = 1
     attempts: int = 0
@@ -60,12 +60,12 @@ class Job(Facts):
     available_at: datetime
     """Not before this time."""
     eligible_at: datetime | None = None
-    found_by: str | None = None
-    """The source of the job: ring (a webhook), sweep, start, due, hint, replay or release."""
+    source: str | None = None
+    """The source of the job: webhook (a webhook), sweep, start, due, hint, replay or release."""
     replay_id: int | None = None
     replay_after: int | None = None
     """The replay that starts when this run ends."""
-    paid: bool = False
+    checkpoint: bool = False
     """A model answer is paid for but not saved yet; it is not paid for again."""
     error_code: str | None = None
     reason: str | None = None
@@ -77,9 +77,9 @@ class OutboxEntry(Facts):
 
     kind: Literal["leads", "prompts", "everything"]
     prompts_inserted: bool = False
-    touched_at: datetime
+    changed_at: datetime
     """The oldest such change."""
-    put_back: bool = False
+    return_to_outbox: bool = False
     """It was applied while the lead's job was leased, and is applied again at once."""
 
 
@@ -97,7 +97,7 @@ class Queue(Facts):
 
     ahead: int = 0
     """Leads of all users that became ready earlier."""
-    ahead_in_lane: int = 0
+    ahead_in_group: int = 0
     """Those with the same user and tag; users and tags take turns."""
     fresh_ahead: int = 0
     """Fresh leads ahead, if this lead comes from a replay or the backlog."""
@@ -122,9 +122,9 @@ class LeadBudget(Budget):
 class WebhookDelivery(Facts):
     """A webhook sent for a change, with pg_net's response; once the change is applied, those within 5 s of it."""
 
-    cause: str
+    reason: str
     leads: int | None = None
-    rung_at: datetime
+    sent_at: datetime
     sent: bool = True
     """It was handed to pg_net."""
     status_code: int | None = None
@@ -145,7 +145,7 @@ class Attempt(Facts):
     error_code: str | None = None
     reason: str | None = None
     worker: str | None = None
-    found_by: str | None = None
+    source: str | None = None
     replay_id: int | None = None
     model: str | None = None
     prompt_version: str | None = None
@@ -230,26 +230,26 @@ class LeadSnapshot(Facts):
     tags_of_user: tuple[str | None, ...] = ()
     """If the lead has no prompts row: the tags for which its user has prompts."""
     job: Job | None = None
-    touches: Outbox = Outbox()
+    outbox: Outbox = Outbox()
     queue: Queue = Queue()
     keys: LeadKeys = LeadKeys()
     pauses: tuple[Pause, ...] = ()
     """The pauses that stop the lead, the widest first."""
     budgets: tuple[LeadBudget, ...] = ()
     """The budgets that pay for the lead."""
-    rings: tuple[WebhookDelivery, ...] = ()
+    webhooks: tuple[WebhookDelivery, ...] = ()
     """The nearest to its change first."""
     triggers: dict[str, bool] = Field(default_factory=dict)
     """By table: whether leadhook's triggers are present and enabled."""
     dashboard_webhooks: tuple[str, ...] = ()
     """Tables with a webhook made in Supabase's dashboard."""
-    ring: WebhookSetup = WebhookSetup()
+    webhook_setup: WebhookSetup = WebhookSetup()
     backlog: str = "hold"
     first_round_finished_at: datetime | None = None
     max_attempts: int = 5
     attempts: tuple[Attempt, ...] = ()
     """The last 20, newest first."""
-    verdicts: tuple[PastResult, ...] = ()
+    results: tuple[PastResult, ...] = ()
     """The last 20, newest first."""
     replays: tuple[Replay, ...] = ()
     """The replays that include the lead, newest first."""

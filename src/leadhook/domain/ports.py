@@ -54,10 +54,10 @@ class Store(Protocol):
         worker: str,
         token: UUID,
         limit: int,
-        slow_limit: int,
+        low_priority_limit: int,
         cursor: Group | None,
         hints: Sequence[str],
-        cause: Source,
+        source: Source,
         terms: ReservationTerms | None = None,
     ) -> Batch:
         """Lease leads."""
@@ -67,10 +67,10 @@ class Store(Protocol):
         *,
         worker: str,
         token: UUID,
-        slow_limit: int,
+        low_priority_limit: int,
         cursor: Group | None,
         hints: Sequence[str],
-        cause: Source,
+        source: Source,
         terms: ReservationTerms | None = None,
     ) -> LeaseRef | None:
         """Lease one lead, or return the one leased under this token, without reading its row."""

@@ -115,13 +115,13 @@ class Status(Facts):
     """The name of the newest migration."""
     backlog: str | None = None
     first_round_finished_at: datetime | None = None
-    touches: int = 0
+    outbox: int = 0
     keys: KeyStatus = KeyStatus()
     parked_keys: tuple[RestingKey, ...] = ()
     """The first 20."""
     triggers: dict[str, bool] = Field(default_factory=dict)
     """By table: whether leadhook's triggers are present and enabled."""
-    ring: WebhookSetup = WebhookSetup()
+    webhook_setup: WebhookSetup = WebhookSetup()
     jobs: dict[str, int] = Field(default_factory=dict)
     """By state; counted up to 1,000, see `capped`."""
     oldest_ready_ms: int | None = None
@@ -141,8 +141,8 @@ class Status(Facts):
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def capped(self) -> tuple[str, ...]:
-        """The counts that mean "this many or more": states of `jobs`, and `touches`."""
-        counts = {**self.jobs, "touches": self.touches}
+        """The counts that mean "this many or more": states of `jobs`, and `outbox rows`."""
+        counts = {**self.jobs, "outbox": self.outbox}
         return tuple(name for name, count in counts.items() if count >= COUNTED_UP_TO)
 
     @property

@@ -44,7 +44,7 @@ PERHAPS_A_LEAD: Final = frozenset(
         "disconnected",
     }
 )
-"""Failures of a claim that one lead may cause: too slow, too big, not parsed, the end of the database's process."""
+"""Failures of a claim that one lead may source: too slow, too big, not parsed, the end of the database's process."""
 
 
 class WakeSignal:
@@ -90,7 +90,7 @@ class WakeSignal:
 class _Claim:
     token: UUID
     hints: tuple[str, ...]
-    cause: Source
+    source: Source
 
 
 class Claims:
@@ -116,38 +116,38 @@ class Claims:
 
     @property
     def unanswered(self) -> Source | None:
-        """The cause of a claim that must be sent again."""
-        return self._unanswered.cause if self._unanswered else None
+        """The source of a claim that must be sent again."""
+        return self._unanswered.source if self._unanswered else None
 
-    async def send(self, cause: Source, *, limit: int, slow_limit: int) -> Batch | None:
+    async def send(self, source: Source, *, limit: int, low_priority_limit: int) -> Batch | None:
         """Claim; None when it failed or must be sent again.
 
         Args:
-            cause: of a new claim; one that is sent again keeps its own.
+            source: of a new claim; one that is sent again keeps its own.
             limit: the most leads.
-            slow_limit: the most of them from replays and backlog.
+            low_priority_limit: the most of them from replays and backlog.
         """
         limit = min(limit, self._most)
-        slow_limit = min(slow_limit, limit)
-        claim = self._unanswered or _Claim(uuid4(), self._signal.take(), cause)
+        low_priority_limit = min(low_priority_limit, limit)
+        claim = self._unanswered or _Claim(uuid4(), self._signal.take(), source)
         self._unanswered = claim
-        self._schedule.sending(claim.cause)
+        self._schedule.sending(claim.source)
         sent_at = anyio.current_time()
         try:
             batch = await self._context.store.claim(
                 worker=self._context.worker_name,
                 token=claim.token,
                 limit=limit,
-                slow_limit=slow_limit,
+                low_priority_limit=low_priority_limit,
                 cursor=self._cursor,
                 hints=claim.hints,
-                cause=claim.cause,
+                source=claim.source,
                 terms=self._terms,
             )
         except StoreError as error:
             self._note_failure(claim, error, limit)
             if limit == 1 and error.code in PERHAPS_A_LEAD:
-                await self._isolate(claim, error, slow_limit)
+                await self._isolate(claim, error, low_priority_limit)
             return None
         self._note_answer(claim, batch)
         if batch.busy:
@@ -155,8 +155,8 @@ class Claims:
             return None
         self._unanswered = None
         self._cursor = batch.cursor
-        self._schedule.hear_batch(batch, limit=limit, slow_limit=slow_limit)
-        self._context.observer.claim_finished(claim.cause, batch, anyio.current_time() - sent_at)
+        self._schedule.hear_batch(batch, limit=limit, low_priority_limit=low_priority_limit)
+        self._context.observer.claim_finished(claim.source, batch, anyio.current_time() - sent_at)
         return batch
 
     def _note_answer(self, claim: _Claim, batch: Batch) -> None:
@@ -164,12 +164,12 @@ class Claims:
         self._suspect = None
         self._most = min(self._timing.largest_claim, 2 * self._most)
         self._quarantined_last &= not batch.leads
-        self._note_gate(batch)
+        self._note_blocked(batch)
         self.last_ok_at = datetime.now(UTC)
-        self._context.observer.claim_answered(claim.cause, batch)
+        self._context.observer.claim_answered(claim.source, batch)
 
-    def _note_gate(self, batch: Batch) -> None:
-        if batch.gate != "unpriced":
+    def _note_blocked(self, batch: Batch) -> None:
+        if batch.blocked_by != "unpriced":
             self._context.faults.clear("claim")
             return
         reason = (
@@ -183,7 +183,7 @@ class Claims:
 
     def _note_failure(self, claim: _Claim, error: StoreError, limit: int) -> None:
         self._failures += 1
-        self._context.observer.claim_unanswered(claim.cause)
+        self._context.observer.claim_unanswered(claim.source)
         if error.kind == "caller_bug":
             # The same claim would be refused forever; the next one goes without its hints.
             self._unanswered = None
@@ -193,29 +193,29 @@ class Claims:
             self._schedule.postpone(jitter(self._timing.busy_s))
         elif error.code not in PERHAPS_A_LEAD:
             self._schedule.postpone(self._timing.retry_s(error.kind, self._failures))
-        self._context.report("claim", error, cause=claim.cause)
+        self._context.report("claim", error, source=claim.source)
 
-    async def _isolate(self, claim: _Claim, error: StoreError, slow_limit: int) -> None:
+    async def _isolate(self, claim: _Claim, error: StoreError, low_priority_limit: int) -> None:
         """Find out which lead can't be claimed, and put it in quarantine when it fails again."""
         try:
             lease = await self._context.store.claim_bare(
                 worker=self._context.worker_name,
                 token=claim.token,
-                slow_limit=slow_limit,
+                low_priority_limit=low_priority_limit,
                 cursor=self._cursor,
                 hints=claim.hints,
-                cause=claim.cause,
+                source=claim.source,
                 terms=self._terms,
             )
             if lease is not None and lease == self._suspect:
                 await self._quarantine(lease, error)
-                self._unanswered = _Claim(uuid4(), claim.hints, claim.cause)
+                self._unanswered = _Claim(uuid4(), claim.hints, claim.source)
                 lease = None
             self._suspect = lease
         except StoreError as bare_error:
             self._suspect = None
             self._schedule.postpone(self._timing.retry_s(bare_error.kind, self._failures))
-            self._context.report("claim", bare_error, cause=claim.cause)
+            self._context.report("claim", bare_error, source=claim.source)
         else:
             self._failures = 0
             self._schedule.postpone(jitter(self._timing.busy_s))
@@ -277,7 +277,9 @@ class Dispatcher:
         free = self._leases.free
         if unanswered := self.claims.unanswered:
             return NextClaim(self._schedule.not_before, unanswered, free)
-        return self._schedule.next(webhook_came=self.signal.is_set, free=free, slow_room=self._leases.slow_room)
+        return self._schedule.next(
+            webhook_came=self.signal.is_set, free=free, low_priority_room=self._leases.low_priority_room
+        )
 
     def _wait_s(self, claim: NextClaim) -> float:
         """How long to wait for the time, for a slot, and for more slots to share the call."""
@@ -298,7 +300,9 @@ class Dispatcher:
         limit = 1 if probing else min(self._leases.free, self._timing.largest_claim)
         sent_at = anyio.current_time()
         with self._leases.promised(limit):
-            batch = await self.claims.send(claim.cause, limit=limit, slow_limit=min(limit, self._leases.slow_room))
+            batch = await self.claims.send(
+                claim.source, limit=limit, low_priority_limit=min(limit, self._leases.low_priority_room)
+            )
         if batch is None or not batch.leads:
             return []
         if probing:
@@ -319,8 +323,8 @@ class Dispatcher:
                 confirmed_at=sent_at,
                 start_limit_s=batch.start_limit_ms / 1000,
                 renew_s=batch.renew_ms / 1000,
-                checkpoint=lead.paid,
-                stored_checkpoint=lead.paid,
+                checkpoint=lead.checkpoint,
+                stored_checkpoint=lead.checkpoint,
                 probe=place < probes,
             )
             if self._leases.take(lease):

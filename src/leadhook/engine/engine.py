@@ -41,7 +41,7 @@ class Engine:
         self._started: Final = anyio.Event()
         self._ended: Final = anyio.Event()
 
-    def ring(self, hints: Iterable[str] = ()) -> None:
+    def wake(self, hints: Iterable[str] = ()) -> None:
         """Claim soon; see `WakeSignal.set`."""
         self._dispatcher.signal.set(hints)
 

@@ -103,7 +103,7 @@ class Lease:
     def renewal(self) -> Renewal:
         """The request to renew it, with what the database does not know yet."""
         news = self.checkpoint if self.checkpoint is not self.stored_checkpoint else None
-        return Renewal(lead_id=self.claimed.lead_id, fence=self.claimed.fence, paid=news, called=self.called)
+        return Renewal(lead_id=self.claimed.lead_id, fence=self.claimed.fence, checkpoint=news, called=self.called)
 
     def result(self) -> Result:
         """The finished answer.
@@ -116,7 +116,7 @@ class Lease:
         return Result(
             lead_id=self.claimed.lead_id,
             fence=self.claimed.fence,
-            paid=self.checkpoint,
+            checkpoint=self.checkpoint,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,
             cost_usd=self.cost_usd,
@@ -135,7 +135,7 @@ class Lease:
             error_code=code,
             reason=reason,
             delay_ms=delay_ms,
-            paid=self.checkpoint,
+            checkpoint=self.checkpoint,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,
             cost_usd=self.cost_usd,
@@ -158,7 +158,7 @@ class Leases:
         self._held: Final[dict[LeaseName, Lease]] = {}
         self._taken: Final = Wakeup()
         self._working = 0
-        self._working_slow = 0
+        self._working_low_priority = 0
         self._working_on_demand = 0
         self._promised = 0
         self._on_demand_turn: Final = anyio.Lock()
@@ -187,9 +187,9 @@ class Leases:
         return max(0, min(self.slots - self._working - kept, 2 * self.slots - len(self._held)))
 
     @property
-    def slow_room(self) -> int:
+    def low_priority_room(self) -> int:
         """How many of them may come from replays and backlog: at most three quarters of all slots, and at least one."""
-        return max(0, self._three_quarters - self._working_slow)
+        return max(0, self._three_quarters - self._working_low_priority)
 
     @property
     def _three_quarters(self) -> int:
@@ -236,7 +236,7 @@ class Leases:
         self._context.observer.lead_taken(lease)
         self._held[lease.name] = lease
         self._working += 1
-        self._working_slow += lease.claimed.slow
+        self._working_low_priority += lease.claimed.low_priority
         self._taken.set()
         return True
 
@@ -245,7 +245,7 @@ class Leases:
         if not lease.working:
             return
         lease.working = False
-        self._working_slow -= lease.claimed.slow
+        self._working_low_priority -= lease.claimed.low_priority
         self._free_one()
 
     def finish(self, lease: Lease, outcome: LeaseOutcome, reason: str | None = None) -> None:

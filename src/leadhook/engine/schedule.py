@@ -16,7 +16,7 @@ class NextClaim:
 
     at: float
     """By the event loop's clock; may be past."""
-    cause: Source
+    source: Source
     slots: int
     """How many free slots it could fill."""
 
@@ -39,11 +39,11 @@ class Schedule:
         self.wake: Final = Wakeup()
         self.replays: Final = Wakeup()
         self._started = False
-        self._cause: Source = "start"
+        self._source: Source = "start"
         self._due_at = math.inf
-        self._due_cause: Source = "due"
+        self._retry_source: Source = "retry"
         self._swept = False
-        self._slow_waits = False
+        self._low_priority_waits = False
         self._not_before = -math.inf
 
     @property
@@ -51,28 +51,28 @@ class Schedule:
         """No claim earlier, whatever the reason."""
         return self._not_before
 
-    def next(self, *, webhook_came: bool, free: int, slow_room: int) -> NextClaim:
+    def next(self, *, webhook_came: bool, free: int, low_priority_room: int) -> NextClaim:
         """The earliest reason to claim.
 
         Args:
             webhook_came: since the last claim was sent.
             free: free slots.
-            slow_room: how many of them may be filled from replays and backlog.
+            low_priority_room: how many of them may be filled from replays and backlog.
         """
-        at, cause, slots = anyio.current_time(), self._cause, free
+        at, source, slots = anyio.current_time(), self._source, free
         if not self._started:
-            cause = "start"
+            source = "start"
         elif webhook_came:
-            cause = "ring"
+            source = "webhook"
         elif self._swept:
-            cause = "sweep"
+            source = "sweep"
         elif self._due_at <= at:
-            cause = self._due_cause
-        elif self._slow_waits and slow_room > 0:
-            slots = min(free, slow_room)
+            source = self._retry_source
+        elif self._low_priority_waits and low_priority_room > 0:
+            slots = min(free, low_priority_room)
         else:
-            at, cause = self._due_at, self._due_cause
-        return NextClaim(max(at, self._not_before), cause, slots)
+            at, source = self._due_at, self._retry_source
+        return NextClaim(max(at, self._not_before), source, slots)
 
     def hear(self, next_due_ms: int | None) -> None:
         """Note when a claim could hand something out.
@@ -82,24 +82,24 @@ class Schedule:
                 reply of the sweep is soon enough.
         """
         if next_due_ms == 0:
-            self._note(0.0, "due")
+            self._note(0.0, "retry")
         elif next_due_ms is not None:
             wait_s = min(next_due_ms / 1000, self.sweep_interval_s)
-            self._note(wait_s + jitter((0.0, self._timing.timer_jitter_s)), "due")
+            self._note(wait_s + jitter((0.0, self._timing.timer_jitter_s)), "retry")
 
-    def hear_batch(self, batch: Batch, *, limit: int, slow_limit: int) -> None:
+    def hear_batch(self, batch: Batch, *, limit: int, low_priority_limit: int) -> None:
         """Learn from a claim's reply; the limits are the ones it was sent with."""
         if batch.replays_wait:
             self.replays.set()
-        slow_limit_held = slow_limit < limit and len(batch.leads) < limit
-        slow_limit_held &= sum(lead.slow for lead in batch.leads) >= slow_limit
-        if slow_limit > 0:
-            self._slow_waits = batch.cut and slow_limit_held
-        if self._slow_waits and slow_limit_held:
+        low_priority_limit_met = low_priority_limit < limit and len(batch.leads) < limit
+        low_priority_limit_met &= sum(lead.low_priority for lead in batch.leads) >= low_priority_limit
+        if low_priority_limit > 0:
+            self._low_priority_waits = batch.has_more and low_priority_limit_met
+        if self._low_priority_waits and low_priority_limit_met:
             # Only low-priority leads are left, and perhaps outbox rows: wait for the slot that becomes free.
             self.hear(self._timing.soonest_due_ms if batch.next_due_ms == 0 else batch.next_due_ms)
-        elif batch.cut or batch.next_due_ms == 0:
-            self._note(0.0, self._cause)
+        elif batch.has_more or batch.next_due_ms == 0:
+            self._note(0.0, self._source)
         else:
             self.hear(batch.next_due_ms)
 
@@ -108,10 +108,10 @@ class Schedule:
         self._swept = True
         self.wake.set()
 
-    def sending(self, cause: Source) -> None:
+    def sending(self, source: Source) -> None:
         """A claim is being sent, which covers all that was known until now."""
         self._started = True
-        self._cause, self._due_cause = cause, "due"
+        self._source, self._retry_source = source, "retry"
         self._due_at = math.inf
         self._swept = False
         self._not_before = anyio.current_time() + self._timing.claim_gap_s
@@ -120,8 +120,8 @@ class Schedule:
         """No claim for this long."""
         self._not_before = max(self._not_before, anyio.current_time() + seconds)
 
-    def _note(self, wait_s: float, cause: Source) -> None:
+    def _note(self, wait_s: float, source: Source) -> None:
         at = anyio.current_time() + wait_s
         if at < self._due_at:
-            self._due_at, self._due_cause = at, cause
+            self._due_at, self._retry_source = at, source
             self.wake.set()

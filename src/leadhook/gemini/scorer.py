@@ -26,7 +26,7 @@ REPEATED_CHARACTERS: Final = 9_000
 
 
 class GeminiScorer:
-    """The judgement of one lead, in the two steps that it is paid for."""
+    """The score of one lead, in the two steps that it is paid for."""
 
     def __init__(self, client: GeminiClient) -> None:
         self._client = client

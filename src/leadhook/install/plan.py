@@ -76,7 +76,7 @@ async def _describe_making(connection: Connection, migrations: Sequence[Migratio
         else "nothing by migrations; all are applied",
         "the index leadhook_unsent on public.lead_details, without blocking writes",
         f"{triggers} triggers leadhook_* on all_leads, lead_details, prompts and gemini_api",
-        "the Vault entries leadhook_ring_url and leadhook_ring_secret; pg_net and Vault are enabled if necessary",
+        "the Vault entries leadhook_webhook_url and leadhook_webhook_secret; pg_net and Vault are enabled if necessary",
         "no column, row or constraint of the application is changed",
     ]
 

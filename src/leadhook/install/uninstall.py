@@ -99,7 +99,7 @@ async def _empty_vault(connection: Connection) -> list[str]:
     except psycopg.Error as error:
         if connection.broken or isinstance(error, LockNotAvailable | DeadlockDetected):
             raise
-        return [f"Vault keeps the entries leadhook_ring_url and leadhook_ring_secret (SQLSTATE {error.sqlstate})"]
+        return [f"Vault keeps the entries leadhook_webhook_url and leadhook_webhook_secret (SQLSTATE {error.sqlstate})"]
     return [f"deleted {deleted} Vault entries"] if deleted else []
 
 

@@ -10,10 +10,10 @@ from leadhook.install.connection import Connection, bullets, connect, say
 from leadhook.install.files import Migration, Step
 from leadhook.install.history import find_pending, read_history
 from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
-from leadhook.install.ringing import drop_unreadable, hint, keep_secret, keep_url
 from leadhook.install.sql import question
 from leadhook.install.tables import describe_difference, footprint, missing_tables
 from leadhook.install.turn import take_turn
+from leadhook.install.vault import drop_unreadable, hint, keep_secret, keep_url
 
 _EXTENSIONS = {
     "pg_net": "the extension pg_net",

@@ -39,7 +39,7 @@ def up(
     state_dir: Annotated[Path, Parameter(help="Where the stack keeps its data, keys and logs.")],
     port: Annotated[int | None, Parameter(help="The service's port; by default, any free one.")] = None,
     sample: Annotated[bool, Parameter(help="Insert sample leads into an empty database.")] = True,
-    rings: Annotated[
+    webhooks: Annotated[
         Literal["on", "off"], Parameter(help="off: pg_net's worker is not started, and webhooks are lost.")
     ] = "on",
     service: Annotated[
@@ -63,7 +63,7 @@ def up(
         state_dir,
         port=port,
         sample=sample and not bare,
-        rings=rings == "on",
+        webhooks=webhooks == "on",
         service=service and not bare,
         bare=bare,
     )

@@ -25,7 +25,7 @@ class Options:
     port: int | None = None
     """The service's port; any free one if None."""
     sample: bool = True
-    rings: bool = True
+    webhooks: bool = True
     """Run pg_net's worker; without it all webhooks are lost."""
     service: bool = True
     bare: bool = False
@@ -34,7 +34,7 @@ class Options:
     @property
     def plays(self) -> bool:
         """Whether to play the demo on an empty database."""
-        return self.sample and self.rings and self.service
+        return self.sample and self.webhooks and self.service
 
 
 @dataclass

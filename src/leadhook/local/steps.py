@@ -52,7 +52,7 @@ def start_supabase(stack: Stack) -> Database:
         child = stack.python("gateway", "leadhook.local.gateway", *arguments)
         no_key = answers(stack.ports["gateway"], "/rest/v1/", HTTPStatus.UNAUTHORIZED)
         stack.supervisor.wait_for(child, no_key)
-    if stack.options.rings:
+    if stack.options.webhooks:
         stack.python("pgnet", "leadhook.local.pgnet", env={"DATABASE_URL": database.admin_conninfo})
         stack.say("pgnet       STAND-IN for pg_net's worker: sends the webhooks")
     else:

@@ -35,7 +35,7 @@ class Event(StrEnum):
     HTTP_REQUEST = "http.request", "a request was answered"
     WEBHOOK_ACCEPTED = (
         "webhook.accepted",
-        "`count` webhooks in the last second were authentic, `rang` of them woke the worker; replaces `http.request`",
+        "`count` webhooks in the last second were authentic, `woke` of them woke the worker; replaces `http.request`",
     )
     WEBHOOK_REFUSED = (
         "webhook.refused",
@@ -43,8 +43,8 @@ class Event(StrEnum):
     )
     REPLAY_REQUESTED = "replay.requested", "an admin requested a replay"
     LEAD_EXPLAINED = "lead.explained", "an admin asked for the state of a lead; `why` is the kind of answer"
-    PROCESS_REQUESTED = "process.requested", "an admin asked for leads to be processed immediately"
-    PROCESS_FAILED = "process.failed", "an on-demand answer could not be saved yet; the service keeps retrying"
+    ON_DEMAND_REQUESTED = "on_demand.requested", "an admin asked for leads to be processed immediately"
+    ON_DEMAND_FAILED = "on_demand.failed", "an on-demand answer could not be saved yet; the service keeps retrying"
     REPLAY_STOPPED = (
         "replay.stopped",
         "an admin stopped a replay; leads that had not started return to their previous state",
@@ -67,11 +67,11 @@ class Event(StrEnum):
     )
     SWEEP_FINISHED = "sweep.finished", "a sweep of the whole database finished"
     SWEEP_FAILED = "sweep.failed", "a slice of a sweep failed; it is retried"
-    BRAKE_APPLIED = (
-        "brake.applied",
+    BREAKER_OPENED = (
+        "breaker.opened",
         "the model is failing: claiming is suspended except for an occasional probe",
     )
-    BRAKE_RELEASED = "brake.released", "the model answers again; claiming resumes"
+    BREAKER_CLOSED = "breaker.closed", "the model answers again; claiming resumes"
     KEY_PARKED = "key.parked", "a Gemini key is not used for a while because of Google's response"
     LOG_DROPPED = "log.dropped", "`lines` lines did not reach `sink`, which was too slow or failing"
     LOG_FAILED = "log.failed", "`sink` accepts no lines; they are kept in memory while there is room"

@@ -25,16 +25,16 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
 
-RINGS: Final = Counter(
-    "leadhook_rings", "Webhooks: woke the worker, not_needed, late (proved, but too many), refused.", ["result"],
+WEBHOOKS: Final = Counter(
+    "leadhook_webhooks", "Webhooks: woke the worker, not_needed, late (proved, but too many), refused.", ["result"],
     registry=REGISTRY,
 )  # fmt: skip
 CLAIMS: Final = Counter(
-    "leadhook_claims", "Claims: answered, busy, failed; by what caused them.", ["cause", "result"], registry=REGISTRY
+    "leadhook_claims", "Claims: answered, busy, failed; by what caused them.", ["source", "result"], registry=REGISTRY
 )
 CLAIMED: Final = Counter(
-    "leadhook_leads_claimed", "Leads that were claimed, by what found them; `sweep` alone found what no ring told of.",
-    ["found_by"], registry=REGISTRY,
+    "leadhook_leads_claimed", "Leads that were claimed, by source; `sweep`: no webhook reported it.",
+    ["source"], registry=REGISTRY,
 )  # fmt: skip
 ATTEMPTS: Final = Counter(
     "leadhook_attempts", "Attempts that ended, by outcome and the code of what went wrong.", ["outcome", "code"],
@@ -66,18 +66,22 @@ QUEUE: Final = Gauge(
     "leadhook_queue_leads", "Leads in the database by state; counted up to 10,000.", ["state"], registry=REGISTRY
 )
 OLDEST_READY: Final = Gauge(
-    "leadhook_queue_oldest_ready_seconds", "How long the oldest lead waits claimable; slow: replay or backlog.",
-    ["lane"], registry=REGISTRY,
+    "leadhook_queue_oldest_ready_seconds", "How long the oldest claimable lead waits; low: replay or backlog.",
+    ["priority"], registry=REGISTRY,
 )  # fmt: skip
-TOUCHES: Final = Gauge("leadhook_touches", "Changes that no claim has looked at; up to 10,000.", registry=REGISTRY)
+OUTBOX_ROWS: Final = Gauge(
+    "leadhook_outbox_rows", "Changes that no claim has looked at; up to 10,000.", registry=REGISTRY
+)
 KEYS: Final = Gauge("leadhook_keys", "Gemini keys: healthy, cooling, disabled.", ["state"], registry=REGISTRY)
 FIGURES_AGE: Final = Gauge(
-    "leadhook_database_figures_age_seconds", "How old the queue's, touches' and keys' numbers are.", registry=REGISTRY
+    "leadhook_database_figures_age_seconds",
+    "How old the queue's, outbox rows' and keys' numbers are.",
+    registry=REGISTRY,
 )
 FIGURES_AGE.set(math.nan)
 
 CLAIMING: Final = Gauge("leadhook_claiming", "1 while leads are claimed as they become due.", registry=REGISTRY)
-IN_FLIGHT: Final = Gauge("leadhook_leads_in_flight", "Leads that are being judged.", registry=REGISTRY)
+IN_FLIGHT: Final = Gauge("leadhook_leads_in_flight", "Leads that are being scored.", registry=REGISTRY)
 Gauge("leadhook_build_info", "The version.", ["version"], registry=REGISTRY).labels(__version__).set(1)
 
 
@@ -128,11 +132,11 @@ def hear_figures(figures: Figures | None) -> None:
         return
     for state, count in figures.jobs.items():
         QUEUE.labels(state).set(count)
-    for lane, waited_ms in figures.oldest_ready_ms.items():
-        OLDEST_READY.labels(lane).set(waited_ms / 1000)
+    for priority, waited_ms in figures.oldest_ready_ms.items():
+        OLDEST_READY.labels(priority).set(waited_ms / 1000)
     for state, count in figures.keys.items():
         KEYS.labels(state).set(count)
-    TOUCHES.set(figures.touches)
+    OUTBOX_ROWS.set(figures.outbox)
     taken_at = time.monotonic() - figures.age_ms / 1000
     FIGURES_AGE.set_function(lambda: time.monotonic() - taken_at)
 

@@ -23,7 +23,7 @@ FAILED: Final = {
     "release": Event.RELEASE_FAILED,
     "sweep": Event.SWEEP_FAILED,
     "replay": Event.REPLAY_FAILED,
-    "on_demand": Event.PROCESS_FAILED,
+    "on_demand": Event.ON_DEMAND_FAILED,
 }
 
 
@@ -52,33 +52,33 @@ class Observer:
         """A call to the database failed, and it did not fail like this before."""
         log.warning(FAILED[operation], code=error.code, reason=error.reason, **fields)
 
-    def claim_answered(self, cause: Source, batch: Batch) -> None:
+    def claim_answered(self, source: Source, batch: Batch) -> None:
         """The database answered a claim, if only with busy."""
-        metrics.CLAIMS.labels(cause, "busy" if batch.busy else "answered").inc()
+        metrics.CLAIMS.labels(source, "busy" if batch.busy else "answered").inc()
         metrics.hear_figures(batch.figures)
 
-    def claim_unanswered(self, cause: Source) -> None:
+    def claim_unanswered(self, source: Source) -> None:
         """A claim failed."""
-        metrics.CLAIMS.labels(cause, "failed").inc()
+        metrics.CLAIMS.labels(source, "failed").inc()
 
     def claim_blocked(self, failure: Failure) -> None:
         """No claim can hand out anything until a person changes something."""
-        log.error(Event.CLAIM_FAILED, cause="gate", code=failure.code, reason=failure.reason)
+        log.error(Event.CLAIM_FAILED, source="blocked_by", code=failure.code, reason=failure.reason)
 
-    def claim_finished(self, cause: Source, batch: Batch, took_s: float) -> None:
+    def claim_finished(self, source: Source, batch: Batch, took_s: float) -> None:
         """A claim handed out leads, or said that there are none."""
         log.debug(
             Event.CLAIM_FINISHED,
-            cause=cause,
+            source=source,
             leads=len(batch.leads),
-            cut=batch.cut,
+            has_more=batch.has_more,
             next_due_ms=batch.next_due_ms,
             duration_ms=round(took_s * 1000),
         )
 
     def lead_quarantined(self, lead_id: str, code: str, reason: str) -> None:
         """A lead that makes every claim fail was put aside."""
-        log.warning(Event.CLAIM_FAILED, cause="lead", lead_id=lead_id, code=code, reason=reason)
+        log.warning(Event.CLAIM_FAILED, source="lead", lead_id=lead_id, code=code, reason=reason)
 
     def lead_taken(self, lease: ReportedLease) -> None:
         """A lead was claimed or begun."""
@@ -86,7 +86,7 @@ class Observer:
 
     def lead_claimed(self, claimed: ClaimedLead) -> None:
         """A lead was claimed."""
-        metrics.CLAIMED.labels(claimed.found_by or "unknown").inc()
+        metrics.CLAIMED.labels(claimed.source or "unknown").inc()
 
     def first_call_started(self, lease: ReportedLease) -> None:
         """A lead's first model call begins."""
@@ -103,11 +103,11 @@ class Observer:
 
     def breaker_opened(self, failure: Failure) -> None:
         """Claims are suspended, except for probes."""
-        log.error(Event.BRAKE_APPLIED, code=failure.code, reason=failure.reason)
+        log.error(Event.BREAKER_OPENED, code=failure.code, reason=failure.reason)
 
     def breaker_closed(self) -> None:
         """The model answers again."""
-        log.info(Event.BRAKE_RELEASED)
+        log.info(Event.BREAKER_CLOSED)
 
     def lease_lost(self, claimed: ClaimedLead, outcome: LeaseOutcome) -> None:
         """The database refused to renew a lease."""
@@ -135,7 +135,7 @@ class Observer:
             outcome=logged,
             score=score.score if score else None,
             flags=list(score.flags) if score else None,
-            found_by=claimed.found_by,
+            source=claimed.source,
             waited_ms=claimed.waited_ms,
             first_call_ms=lease.first_call_ms,
             key_wait_ms=round(lease.key_wait_ms),

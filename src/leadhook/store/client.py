@@ -56,25 +56,25 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         worker: str,
         token: UUID,
         limit: int,
-        slow_limit: int,
+        low_priority_limit: int,
         cursor: Group | None,
         hints: Sequence[str],
-        cause: Source,
+        source: Source,
         terms: ReservationTerms | None = None,
     ) -> Batch:
-        """Lease up to `limit` leads, at most `slow_limit` of them from replays and backlog.
+        """Lease up to `limit` leads, at most `low_priority_limit` of them from replays and backlog.
 
         Args:
             worker: this process's name, for people.
             token: the same token again returns the same leads with the same leases.
             limit: 1 to 50.
-            slow_limit: 0 to `limit`.
+            low_priority_limit: 0 to `limit`.
             cursor: of the last batch.
             hints: ids from plain dashboard webhooks, at most 500.
-            cause: what made the caller claim; becomes `found_by` of what this claim makes ready.
+            source: what made the caller claim; becomes `source` of what this claim makes ready.
             terms: what a lead may cost at the most; None: the model has no known price.
         """
-        parameters = _claim(worker, token, limit, slow_limit, cursor, hints, cause, terms)
+        parameters = _claim(worker, token, limit, low_priority_limit, cursor, hints, source, terms)
         return await self._ask_for_batch("leadhook_claim", parameters)
 
     async def claim_bare(
@@ -82,14 +82,14 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         *,
         worker: str,
         token: UUID,
-        slow_limit: int,
+        low_priority_limit: int,
         cursor: Group | None,
         hints: Sequence[str],
-        cause: Source,
+        source: Source,
         terms: ReservationTerms | None = None,
     ) -> LeaseRef | None:
         """Lease one lead without reading its row: that of a claim whose reply fails. Arguments are a claim's."""
-        parameters = _claim(worker, token, 1, slow_limit, cursor, hints, cause, terms) | {"p_bare": True}
+        parameters = _claim(worker, token, 1, low_priority_limit, cursor, hints, source, terms) | {"p_bare": True}
         leases = (await self._ask("leadhook_claim", _BareClaim, parameters)).leads
         return leases[0] if leases else None
 
@@ -98,7 +98,7 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         return await self._ask("leadhook_renew", LeaseReplies, {"p_worker": worker, "p_leases": _dump(renewals)})
 
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
-        """Write finished judgements."""
+        """Write finished scores."""
         return await self._ask("leadhook_save", LeaseReplies, {"p_worker": worker, "p_results": _dump(results)})
 
     async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
@@ -213,20 +213,20 @@ def _claim(
     worker: str,
     token: UUID,
     limit: int,
-    slow_limit: int,
+    low_priority_limit: int,
     cursor: Group | None,
     hints: Sequence[str],
-    cause: Source,
+    source: Source,
     terms: ReservationTerms | None,
 ) -> dict[str, Any]:
     return {
         "p_token": str(token),
         "p_worker": worker,
         "p_limit": limit,
-        "p_slow_limit": slow_limit,
+        "p_low_priority_limit": low_priority_limit,
         "p_cursor": cursor.model_dump(mode="json") if cursor else None,
         "p_hints": list(hints),
-        "p_cause": cause,
+        "p_source": source,
         "p_price": terms.model_dump() if terms else {},
     }
 

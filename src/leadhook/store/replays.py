@@ -29,7 +29,7 @@ class DryRun(_Reply):
     last_lead: str | None = None
     sample: tuple[str, ...] = ()
     usage: Spending = Spending()
-    """What the last judgement of its leads cost, of as many as `known` says."""
+    """What the last score of its leads cost, of as many as `known` says."""
     average: Spending = Spending()
     """Of one lead, lately."""
 
@@ -168,14 +168,14 @@ class ReplayCalls(ABC):
         """Call, and read the reply."""
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
-        """Have up to 1000 named leads judged again; not to be repeated blindly, as each call is a replay."""
+        """Have up to 1000 named leads scored again; not to be repeated blindly, as each call is a replay."""
         parameters = {"p_lead_ids": list(lead_ids), "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_replay", ReplayReply, parameters)
 
     async def replay_filtered(
         self, fields: Fields, limit: int | None, actor: str, reason: str | None = None
     ) -> ReplayReply:
-        """Begin to have judged again what fits a filter."""
+        """Begin to have scored again what fits a filter."""
         parameters = {"p_filter": fields, "p_limit": limit, "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_replay_filtered", ReplayReply, parameters)
 

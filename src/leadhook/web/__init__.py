@@ -1,1 +1,1 @@
-"""The HTTP side: rings come in, admins ask, platforms look. The only door to starlette."""
+"""The HTTP side: webhooks come in, admins ask, platforms look. The only door to starlette."""

@@ -1,4 +1,4 @@
-"""Who may do what: rings prove themselves by signature or static header, admins by a bearer token."""
+"""Who may do what: webhooks prove themselves by signature or static header, admins by a bearer token."""
 
 import hmac
 from collections.abc import Iterable, Sequence
@@ -13,9 +13,9 @@ from leadhook.web.problems import Problem
 from leadhook.web.signature import Headers, Refused, only, verify
 
 TOLERANCE_S: Final = 300
-"""A ring of this age is an ordinary one: the limit of every Standard Webhooks library."""
+"""A webhook of this age is an ordinary one: the limit of every Standard Webhooks library."""
 HINT_S: Final = 24 * 3600
-"""Up to here a signed ring is believed to have waited in pg_net's queue; beyond, it is refused."""
+"""Up to here a signed webhook is believed to have waited in pg_net's queue; beyond, it is refused."""
 
 UNAUTHENTICATED: Final = (
     "Send the header `Authorization: Bearer <one of ADMIN_TOKENS>`; a page in a browser also needs its origin in "
@@ -27,19 +27,19 @@ UNPROVEN: Final = "Webhook signature missing or invalid."
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a ring proved itself."""
+    """How a webhook proved itself."""
 
     by: Literal["signature", "static_header"]
     age_s: int = 0
 
     @property
     def punctual(self) -> bool:
-        """Whether it is as young as a ring should be."""
+        """Whether it is as young as a webhook should be."""
         return abs(self.age_s) <= TOLERANCE_S
 
 
-class RingAuth:
-    """Decides whether a ring is from our database."""
+class WebhookAuth:
+    """Decides whether a webhook is from our database."""
 
     def __init__(self, keys: Sequence[bytes], static_header: StaticHeader | None = None) -> None:
         self._keys = tuple(keys)

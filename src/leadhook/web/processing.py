@@ -183,7 +183,7 @@ async def _process(
         if lead.error
     ]
     log.info(
-        Event.PROCESS_REQUESTED,
+        Event.ON_DEMAND_REQUESTED,
         actor=call.actor,
         leads=len(leads),
         results=len(results),

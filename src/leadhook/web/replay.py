@@ -1,4 +1,4 @@
-"""`POST /replay`: an admin has leads judged again; the database decides lead by lead what that means."""
+"""`POST /replay`: an admin has leads scored again; the database decides lead by lead what that means."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
@@ -175,7 +175,7 @@ class Forecast(Answer):
     """null if the price is unknown."""
     duration_s: float
     """With the slots of this process alone."""
-    judged_before: int
+    scored_before: int
     """How many of these leads have figures; the others are estimated by an average."""
 
 
@@ -219,8 +219,8 @@ async def replay(call: Call[ReplayRequest]) -> ReplayAnswer | tuple[int, DryRunA
     except StoreError as error:
         log.warning(Event.REPLAY_REQUESTED, actor=actor, error_code=error.code, reason=error.reason)
         raise unanswered(error) from None
-    # The database rings, too; that ring may be lost.
-    state["bell"].ring()
+    # The database sends a webhook, too; that webhook may be lost.
+    state["wake_signal"].wake()
     log.info(
         Event.REPLAY_REQUESTED,
         actor=actor,
@@ -274,5 +274,5 @@ def _forecast(count: ReplayCount, slots: float) -> Forecast | None:
         **tokens,
         cost_usd=found.cost_usd,
         duration_s=round(found.model_ms / 1000 / min(slots, max(1, count.count)), 1),
-        judged_before=count.usage.known,
+        scored_before=count.usage.known,
     )

@@ -139,7 +139,7 @@ async def stop_replay(call: Call[Any]) -> ReplayStatusAnswer:
     answer = _answer(status, replay_id)
     if answer.state == "finished":
         return answer
-    call.request.state["bell"].ring()
+    call.request.state["wake_signal"].wake()
     log.info(Event.REPLAY_STOPPED, actor=call.actor, replay_id=replay_id, progress=answer.progress.model_dump())
     return answer
 

@@ -55,11 +55,11 @@ async def _admit(operation: Operation, request: Request[AppState]) -> Call[Any]:
 
 async def _read_webhook(operation: Operation, request: Request[AppState]) -> bytes:
     """The body; only a static header that is right lets a large one in."""
-    proven = request.state["ring_auth"].proven_by_header(request.scope["headers"])
+    proven = request.state["webhook_auth"].proven_by_header(request.scope["headers"])
     try:
         return await read_body(request, operation.largest_body if proven else operation.largest_signed_body)
     except TooLarge as error:
-        request.state["ring_sum"].refused("body_too_large", skew_s=None, body_bytes=error.size)
+        request.state["webhook_sum"].refused("body_too_large", skew_s=None, body_bytes=error.size)
         request.scope[SUMMED] = True
         if proven:
             raise Problem(413, too_large_for_now(request.state["sweep_interval_s"])) from None
@@ -98,9 +98,9 @@ def _parse(operation: Operation, raw: bytes) -> BaseModel | None:
 
 def _prove(request: Request[AppState], body: bytes) -> Proof:
     try:
-        return request.state["ring_auth"].prove(request.scope["headers"], body, now_s=int(time.time()))
+        return request.state["webhook_auth"].prove(request.scope["headers"], body, now_s=int(time.time()))
     except Refused as refused:
-        request.state["ring_sum"].refused(refused.reason, skew_s=refused.skew_s, body_bytes=len(body))
+        request.state["webhook_sum"].refused(refused.reason, skew_s=refused.skew_s, body_bytes=len(body))
         request.scope[SUMMED] = True
         raise Problem(401, UNPROVEN, headers={"WWW-Authenticate": "Webhook"}) from None
 

@@ -19,7 +19,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 """As ASGI hands them over: names in lower case, repeated where they were repeated."""
 
 
-class Refused(Exception):  # noqa: N818 - a verdict, not an error
+class Refused(Exception):  # noqa: N818 - a result, not an error
     """The sender did not prove itself.
 
     Attributes:

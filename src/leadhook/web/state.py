@@ -6,22 +6,22 @@ from typing import Any, Protocol, TypedDict
 from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.engine import OnDemandLead
 from leadhook.store import DryRun, ReplayReply, ReplayStatus
-from leadhook.web.auth import Admins, RingAuth
+from leadhook.web.auth import Admins, WebhookAuth
 from leadhook.web.rate import TokenBucket
 from leadhook.web.readiness import Readiness
-from leadhook.web.ring_sum import RingSum
 from leadhook.web.sign_ins import SignIns
+from leadhook.web.webhook_sum import WebhookSum
 
 
 class Bell(Protocol):
     """The part of the engine that the web needs."""
 
-    def ring(self, hints: Iterable[str] = ()) -> None:
+    def wake(self, hints: Iterable[str] = ()) -> None:
         """There may be work."""
 
 
 class Processor(Protocol):
-    """The part of the engine that judges leads while somebody waits."""
+    """The part of the engine that scores leads while somebody waits."""
 
     async def process(self, leads: Sequence[OnDemandLead]) -> None:
         """Score these leads now; afterwards each has its answer or its error."""
@@ -31,12 +31,12 @@ class Replayer(Protocol):
     """The part of the store that a replay needs."""
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
-        """Have leads judged again."""
+        """Have leads scored again."""
 
     async def replay_filtered(
         self, fields: Mapping[str, Any], limit: int | None, actor: str, reason: str | None = None
     ) -> ReplayReply:
-        """Begin to have judged again what fits a filter."""
+        """Begin to have scored again what fits a filter."""
 
     async def dry_run(
         self,
@@ -64,16 +64,16 @@ class Explainer(Protocol):
 class AppState(TypedDict):
     """The application's state."""
 
-    bell: Bell
+    wake_signal: Bell
     processor: Processor
     replayer: Replayer
     explainer: Explainer
     slots: int
     """MAX_CONCURRENCY, for forecasts."""
     sweep_interval_s: float
-    ring_auth: RingAuth
-    late_rings: TokenBucket
-    ring_sum: RingSum
+    webhook_auth: WebhookAuth
+    late_webhooks: TokenBucket
+    webhook_sum: WebhookSum
     admins: Admins
     sign_ins: SignIns
     readiness: Readiness

@@ -1,4 +1,4 @@
-"""`POST /webhooks/leads`: a ring. It costs no database work; what it means is for the worker to find out."""
+"""`POST /webhooks/leads`: a webhook. It costs no database work; what it means is for the worker to find out."""
 
 import time
 from typing import Final, Literal
@@ -7,9 +7,9 @@ from leadhook.settings import Settings
 from leadhook.web.canonical_line import SUMMED
 from leadhook.web.openapi import Answer, Call, operation
 from leadhook.web.problems import too_large_for_now
-from leadhook.web.rings import WebhookBody
+from leadhook.web.webhook_body import WebhookBody
 
-LARGEST_RING: Final = 1024 * 1024
+LARGEST_WEBHOOK: Final = 1024 * 1024
 """A dashboard webhook sends the whole row, and of an UPDATE the old one too."""
 
 
@@ -25,7 +25,7 @@ class WebhookAnswer(Answer):
     tag="Webhook",
     who="webhook",
     body=WebhookBody,
-    largest_body=LARGEST_RING,
+    largest_body=LARGEST_WEBHOOK,
     answers={202: WebhookAnswer},
     problems={413: too_large_for_now(Settings.model_fields["sweep_interval_sec"].default)},
 )
@@ -35,20 +35,20 @@ async def receive_webhook(call: Call[WebhookBody]) -> WebhookAnswer:
     The body is the one that Supabase's webhooks send, or the form with `records` that leadhook's own triggers send. A
     signature is made per message, so the curl line uses the static header; `leadhook doctor` tests the signed way.
     """
-    ring, proof, state = call.body, call.proof, call.request.state
+    webhook, proof, state = call.body, call.proof, call.request.state
     assert proof is not None, "only who proved itself gets here"  # noqa: S101 - for the type checker
-    # A signed ring comes from our own triggers, which noted the leads in the database; its ids add nothing.
-    hints = ring.lead_ids() if proof.by == "static_header" else []
-    rang = ring.means_work and (proof.punctual or state["late_rings"].take())
-    if rang:
-        state["bell"].ring(hints)
-    state["ring_sum"].accepted(
+    # A signed webhook comes from our own triggers, which noted the leads in the database; its ids add nothing.
+    hints = webhook.lead_ids() if proof.by == "static_header" else []
+    woke = webhook.means_work and (proof.punctual or state["late_webhooks"].take())
+    if woke:
+        state["wake_signal"].wake(hints)
+    state["webhook_sum"].accepted(
         by=proof.by,
-        kind=f"{ring.table or 'any'}.{ring.type}",
+        kind=f"{webhook.table or 'any'}.{webhook.type}",
         age_s=proof.age_s,
         hints=len(hints),
-        rang=rang,
-        needed=ring.means_work,
+        woke=woke,
+        needed=webhook.means_work,
         seconds=time.perf_counter() - call.began_at,
     )
     call.request.scope[SUMMED] = True

@@ -103,7 +103,7 @@ class FakeStore:
     async def claim(self, **arguments: Any) -> Batch:
         """Hand out nothing; be as strict as the database about what is asked for."""
         assert 1 <= arguments["limit"] <= MOST_CLAIMED
-        assert 0 <= arguments["slow_limit"] <= arguments["limit"]
+        assert 0 <= arguments["low_priority_limit"] <= arguments["limit"]
         assert len(arguments["hints"]) <= MOST_HINTS
         return await self._reply("claim", Batch(), **arguments)
 
@@ -240,7 +240,15 @@ class World:
 
     def lead(self, lead_id: str = "a", **fields: Any) -> ClaimedLead:
         """A leased lead."""
-        given = {"fence": 1, "run": 1, "attempts": 0, "slow": False, "found_by": "ring", "waited_ms": 5, **fields}
+        given = {
+            "fence": 1,
+            "run": 1,
+            "attempts": 0,
+            "low_priority": False,
+            "source": "webhook",
+            "waited_ms": 5,
+            **fields,
+        }
         return ClaimedLead(
             lead_id=lead_id,
             eligible_at=datetime(2026, 11, 23, tzinfo=UTC),

@@ -28,7 +28,7 @@ async def test_untried_key_is_tried_by_one_call_and_the_others_wait(world: World
         assert [line["key_wait_ms"] for line in world.finished] == [0, 1000, 1000, 1000]
         world.hand_out(*world.leads(4, fence=2), keys=1, tried=False)
         now = anyio.current_time()
-        engine.ring()
+        engine.wake()
         await anyio.sleep(5)
         assert [at >= now for *_, at in world.scorer.calls[8:12]] == [True] * 4
         assert len({at for *_, at in world.scorer.calls[8:12]}) == 1
@@ -77,11 +77,11 @@ async def test_parked_key_stays_parked_until_the_database_knows_and_offers_it(wo
     world.store.script["claim"].append(lambda: world.after(3, stale))
     async with world.engine() as engine:
         await anyio.sleep(0.5)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(10)
         assert [lead for _, lead, _ in world.scorer.calls] == ["a"]
         world.hand_out(world.lead("c"), keys=1, tried=False)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(5)
         assert "c" in [lead for _, lead, _ in world.scorer.calls]
 

@@ -35,7 +35,7 @@ def releases(world: World) -> dict[str, str]:
 async def test_ten_failures_in_a_row_spend_nine_attempts_and_stop_the_claims(world: World) -> None:
     """The leads of the tenth and later failures go back unspent, and 200 waiting leads are not claimed."""
     fail(world, *names(16))
-    world.hand_out(*world.leads(16), cut=True, next_due_ms=0)
+    world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
     async with world.engine(slots=16) as engine:
         await anyio.sleep(5.9)
         outcomes = list(releases(world).values())
@@ -54,7 +54,7 @@ async def test_one_success_begins_the_count_anew(world: World) -> None:
     world.hand_out(world.lead("good"), *(world.lead(f"later-{n}") for n in range(9)))
     async with world.engine(slots=19) as engine:
         await anyio.sleep(1.5)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(4)
         assert set(releases(world).values()) == {"retry"}
         assert len(releases(world)) == 18
@@ -64,14 +64,14 @@ async def test_one_success_begins_the_count_anew(world: World) -> None:
 async def test_answer_to_a_call_from_before_the_failures_is_no_sign_of_life(world: World) -> None:
     """Refusals are quick and answers slow: six of before come between the failures and after them."""
     fail(world, *names(16))
-    late = [world.lead(f"late-{n}", paid=world.paid()) for n in range(6)]
+    late = [world.lead(f"late-{n}", checkpoint=world.paid()) for n in range(6)]
     world.scorer.delays = {f"lead-{n}": 1 + n / 10 for n in range(16)} | {f"late-{n}": 1.15 + n / 5 for n in range(6)}
-    world.hand_out(*world.leads(16), *late, cut=True, next_due_ms=0)
+    world.hand_out(*world.leads(16), *late, has_more=True, next_due_ms=0)
     async with world.engine(slots=22) as engine:
         await anyio.sleep(4)
         assert engine.health().fault_code == "model_outage"
         assert list(releases(world).values()).count("retry") == 9
-    assert [line["event"] for line in world.log].count("brake.applied") == 1
+    assert [line["event"] for line in world.log].count("breaker.opened") == 1
 
 
 @pytest.mark.parametrize("kind", [FailureClass.KEY, FailureClass.CONTENT])
@@ -85,16 +85,16 @@ async def test_failures_of_keys_and_leads_do_not_count(world: World, kind: Failu
 
 
 async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) -> None:
-    """One lead after 5, 10, 20, 40, 60, 60 s, whatever rings meanwhile; each goes back unspent."""
+    """One lead after 5, 10, 20, 40, 60, 60 s, whatever sends a webhook meanwhile; each goes back unspent."""
     world.scorer.seconds = 0
     fail(world, *names(16))
-    world.hand_out(*world.leads(16), cut=True, next_due_ms=0)
+    world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
     for fence in range(2, 20):
-        world.hand_out(world.lead("lead-0", fence=fence), cut=True, next_due_ms=0)
+        world.hand_out(world.lead("lead-0", fence=fence), has_more=True, next_due_ms=0)
     async with world.engine(slots=16) as engine:
         for _ in range(200):
             await anyio.sleep(1)
-            engine.ring()
+            engine.wake()
         claims = world.store.of("claim")
         assert [round(call.at) for call in claims] == [0, 5, 15, 35, 75, 135, 195]
         assert [call.limit for call in claims[1:]] == [1] * 6
@@ -105,29 +105,29 @@ async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) 
 async def test_first_answer_releases_it_at_once(world: World) -> None:
     """The rest is claimed while the lead that was tried is still at its second call."""
     fail(world, *names(16), times=1)
-    world.hand_out(*world.leads(16), cut=True, next_due_ms=0)
-    world.hand_out(world.lead("tried"), cut=True, next_due_ms=0)
+    world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
+    world.hand_out(world.lead("tried"), has_more=True, next_due_ms=0)
     async with world.engine(slots=16) as engine:
         await anyio.sleep(7.2)
         assert [call.limit for call in world.store.of("claim")] == [16, 1, 15]
         assert world.store.of("claim")[2].at == pytest.approx(7.0, abs=0.1)
         assert engine.health().fault is None
     events = [line["event"] for line in world.log]
-    assert (events.count("brake.applied"), events.count("brake.released")) == (1, 1)
+    assert (events.count("breaker.opened"), events.count("breaker.closed")) == (1, 1)
 
 
 async def test_leads_that_arrive_under_it_go_back_with_what_they_have(world: World) -> None:
     """Their claim was on its way when it was applied; no call begins, and a paid score is kept."""
     fail(world, *names(12))
-    world.hand_out(*world.leads(12), cut=True, next_due_ms=0)
-    late = [world.lead(f"late-{n}", paid=world.paid()) for n in range(4)]
+    world.hand_out(*world.leads(12), has_more=True, next_due_ms=0)
+    late = [world.lead(f"late-{n}", checkpoint=world.paid()) for n in range(4)]
     world.store.script["claim"].append(lambda: world.after(2, world.batch(*late)))
     async with world.engine(slots=16):
         await anyio.sleep(4)
     given_back = {item.lead_id: item for call in world.store.of("release") for item in call.items}
     for lead in late:
         assert (given_back[lead.lead_id].outcome, given_back[lead.lead_id].error_code) == ("returned", "model_outage")
-        assert given_back[lead.lead_id].paid == world.paid()
+        assert given_back[lead.lead_id].checkpoint == world.paid()
     assert len(world.scorer.calls) == 12
 
 

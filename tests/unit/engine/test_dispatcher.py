@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def causes(world: World) -> list[str]:
     """What the claims were called."""
-    return [call.cause for call in world.store.of("claim")]
+    return [call.source for call in world.store.of("claim")]
 
 
 def times(world: World) -> list[float]:
@@ -26,45 +26,45 @@ def times(world: World) -> list[float]:
 
 
 async def test_worker_claims_at_start_and_not_again_while_nothing_is_due(world: World) -> None:
-    """Nobody rings, nothing is due: the sweep alone asks the database, and hears when that changes."""
+    """No webhook comes, nothing is due: the sweep alone asks the database, and hears when that changes."""
     async with world.engine():
         await anyio.sleep(600)
         assert causes(world) == ["start"]
         assert len(world.store.of("sweep")) == 2
         world.store.script["sweep"].append(world.slice(next_due_ms=2000))
         await anyio.sleep(3.1)
-        assert causes(world) == ["start", "due"]
+        assert causes(world) == ["start", "retry"]
 
 
-async def test_ring_causes_a_claim_at_once(world: World) -> None:
-    """A ring waits for nothing and adds nothing at random; its hints go along, once."""
+async def test_a_webhook_leads_to_a_claim_at_once(world: World) -> None:
+    """A webhook waits for nothing and adds nothing at random; its hints go along, once."""
     async with world.engine() as engine:
         await anyio.sleep(10)
-        engine.ring(["x", "y"])
+        engine.wake(["x", "y"])
         await anyio.sleep(1)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(1)
         first, second = world.store.of("claim")[1:]
-        assert (first.cause, first.at, first.hints) == ("ring", 10, ("x", "y"))
-        assert (second.cause, second.at, second.hints) == ("ring", 11, ())
+        assert (first.source, first.at, first.hints) == ("webhook", 10, ("x", "y"))
+        assert (second.source, second.at, second.hints) == ("webhook", 11, ())
 
 
-async def test_ring_during_a_claim_causes_another_claim(world: World) -> None:
-    """The bell is silenced before the claim is sent: what rings afterwards may be news to it."""
+async def test_a_webhook_during_a_claim_leads_to_another_claim(world: World) -> None:
+    """The wake_signal is silenced before the claim is sent: what comes afterwards may be news to it."""
     world.store.script["claim"].append(lambda: world.after(1, world.batch()))
     async with world.engine() as engine:
         await anyio.sleep(0.5)
-        engine.ring(["late"])
+        engine.wake(["late"])
         await anyio.sleep(1)
         assert times(world) == [0, 1]
         assert world.store.of("claim")[1].hints == ("late",)
 
 
 @pytest.mark.parametrize("operation", ["claim", "sweep", "save"])
-async def test_due_time_of_a_reply_wakes_the_worker_with_jitter(world: World, operation: str) -> None:
+async def test_due_time_of_a_reply_wakes_the_dispatcher_with_jitter(world: World, operation: str) -> None:
     """Due in 2 s means a claim after 2 to 3 s, called due."""
     world.scorer.seconds = 0
-    lead = world.lead(paid=world.paid(message=world.message()))
+    lead = world.lead(checkpoint=world.paid(message=world.message()))
     world.hand_out(lead, next_due_ms=2000 if operation == "claim" else None)
     if operation == "save":
         world.store.script["save"].append(LeaseReplies(next_due_ms=2000))
@@ -72,7 +72,7 @@ async def test_due_time_of_a_reply_wakes_the_worker_with_jitter(world: World, op
         world.store.script["sweep"].append(world.slice(next_due_ms=2000))
     async with world.engine():
         await anyio.sleep(3.1)
-        assert causes(world) == ["start", "due"]
+        assert causes(world) == ["start", "retry"]
         assert 2 < times(world)[1] <= 3.1
 
 
@@ -82,28 +82,28 @@ async def test_due_time_far_away_is_capped_at_the_interval(world: World) -> None
     world.store.script["sweep"].append(world.slice(next_due_ms=86_400_000))
     async with world.engine():
         await anyio.sleep(301)
-        assert causes(world) == ["start", "due"]
+        assert causes(world) == ["start", "retry"]
 
 
 async def test_later_due_time_does_not_move_an_earlier_one(world: World) -> None:
     """A save that knows of nothing may have overlapped with the claim that did: no lead waits for the sweep."""
-    world.hand_out(world.lead(paid=world.paid(score=10)), next_due_ms=2000)
+    world.hand_out(world.lead(checkpoint=world.paid(score=10)), next_due_ms=2000)
     async with world.engine():
         await anyio.sleep(3.001)
         assert len(world.store.of("save")) == 1
         assert len(causes(world)) == 2
 
 
-async def test_touches_that_are_left_are_claimed_again_without_a_hot_loop(world: World) -> None:
+async def test_outbox_rows_that_are_left_are_claimed_again_without_a_hot_loop(world: World) -> None:
     """Cut without a lead: again at once, under the same name, at most 20 times a second."""
-    world.store.script["claim"] = [world.batch(cut=True, next_due_ms=0) for _ in range(100)]
+    world.store.script["claim"] = [world.batch(has_more=True, next_due_ms=0) for _ in range(100)]
     async with world.engine():
         await anyio.sleep(0.99)
         assert causes(world) == ["start"] * 20
 
 
 async def test_free_slot_alone_is_no_reason_to_claim(world: World) -> None:
-    """The last batch was not cut and nobody rings: a lead that ends causes no claim."""
+    """The last batch was not cut and no webhook comes: a lead that ends causes no claim."""
     world.hand_out(world.lead())
     async with world.engine():
         await anyio.sleep(60)
@@ -111,9 +111,9 @@ async def test_free_slot_alone_is_no_reason_to_claim(world: World) -> None:
         assert causes(world) == ["start"]
 
 
-async def test_free_slot_is_a_reason_after_a_cut_batch(world: World) -> None:
+async def test_free_slot_is_a_reason_after_a_batch_that_had_more(world: World) -> None:
     """All slots were filled and more is ready: the freed slots are claimed for, under the same name."""
-    world.hand_out(*world.leads(4), cut=True, next_due_ms=0)
+    world.hand_out(*world.leads(4), has_more=True, next_due_ms=0)
     async with world.engine(slots=4):
         await anyio.sleep(2.5)
         assert causes(world) == ["start", "start"]
@@ -123,7 +123,7 @@ async def test_free_slot_is_a_reason_after_a_cut_batch(world: World) -> None:
 
 async def test_few_free_slots_are_gathered_until_a_quarter_is_free(world: World) -> None:
     """Of 8 slots the first alone waits; with the second it is a quarter."""
-    world.hand_out(*world.leads(8), cut=True)
+    world.hand_out(*world.leads(8), has_more=True)
     world.scorer.delays = {"lead-0": 0.1, "lead-1": 0.2}
     async with world.engine(slots=8):
         await anyio.sleep(0.41)
@@ -133,7 +133,7 @@ async def test_few_free_slots_are_gathered_until_a_quarter_is_free(world: World)
 
 async def test_five_free_slots_are_enough_for_a_claim(world: World) -> None:
     """Of 40 a quarter would be ten; the more slots, the longer each would stay empty for the others."""
-    world.hand_out(*world.leads(40), cut=True)
+    world.hand_out(*world.leads(40), has_more=True)
     world.scorer.delays = {f"lead-{n}": 0.5 + n / 100 for n in range(8)}
     async with world.engine(slots=40):
         await anyio.sleep(1.1)
@@ -142,51 +142,51 @@ async def test_five_free_slots_are_enough_for_a_claim(world: World) -> None:
 
 
 async def test_few_free_slots_are_gathered_for_a_quarter_second_at_most(world: World) -> None:
-    """One slot of 8 is claimed for after 250 ms, for a ring too."""
+    """One slot of 8 is claimed for after 250 ms, for a webhook too."""
     world.hand_out(*world.leads(8))
     world.scorer.delays = {"lead-0": 0.1}
     async with world.engine(slots=8) as engine:
         await anyio.sleep(0.05)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(0.5)
         assert times(world) == [0, pytest.approx(0.45)]
         assert world.store.of("claim")[1].limit == 1
 
 
 async def test_no_claim_without_a_free_slot(world: World) -> None:
-    """A ring waits until a lead ends."""
+    """A webhook waits until a lead ends."""
     world.hand_out(*world.leads(4))
     async with world.engine(slots=4) as engine:
         await anyio.sleep(0.1)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(1.8)
         assert len(causes(world)) == 1
         await anyio.sleep(0.2)
-        assert causes(world) == ["start", "ring"]
+        assert causes(world) == ["start", "webhook"]
 
 
 async def test_claim_asks_for_no_more_than_fifty(world: World) -> None:
     """However many slots are free."""
     async with world.engine(slots=200):
         await anyio.sleep(1)
-        assert (world.store.of("claim")[0].limit, world.store.of("claim")[0].slow_limit) == (50, 50)
+        assert (world.store.of("claim")[0].limit, world.store.of("claim")[0].low_priority_limit) == (50, 50)
 
 
 @pytest.mark.parametrize(("slots", "room"), [(1, 1), (4, 3), (16, 12)])
-async def test_slow_leads_get_three_quarters_of_the_slots(world: World, slots: int, room: int) -> None:
-    """At least one; the slow ones in flight are taken off."""
-    world.hand_out(world.lead(slow=True))
+async def test_low_priority_leads_get_three_quarters_of_the_slots(world: World, slots: int, room: int) -> None:
+    """At least one; the low-priority ones in flight are taken off."""
+    world.hand_out(world.lead(low_priority=True))
     async with world.engine(slots=slots) as engine:
         await anyio.sleep(0.1)
-        assert world.store.of("claim")[0].slow_limit == room
-        engine.ring()
+        assert world.store.of("claim")[0].low_priority_limit == room
+        engine.wake()
         await anyio.sleep(0.1)
-        assert [call.slow_limit for call in world.store.of("claim")[1:]] == ([room - 1] if slots > 1 else [])
+        assert [call.low_priority_limit for call in world.store.of("claim")[1:]] == ([room - 1] if slots > 1 else [])
 
 
-async def test_slow_leads_that_wait_are_claimed_when_a_slow_slot_is_free(world: World) -> None:
-    """With nothing but slow leads left, free slots that they may not use cause no claims."""
-    world.hand_out(*world.leads(3, slow=True), cut=True, next_due_ms=0)
+async def test_low_priority_leads_that_wait_are_claimed_when_a_low_priority_slot_is_free(world: World) -> None:
+    """With nothing but low-priority leads left, free slots that they may not use source no claims."""
+    world.hand_out(*world.leads(3, low_priority=True), has_more=True, next_due_ms=0)
     world.store.script["claim"] += [world.batch(next_due_ms=250) for _ in range(4)]
     async with world.engine(slots=4):
         await anyio.sleep(2.2)
@@ -194,16 +194,16 @@ async def test_slow_leads_that_wait_are_claimed_when_a_slow_slot_is_free(world: 
         assert len(in_vain) <= 7, "the database names 250 ms, which is all that is asked for meanwhile"
         first_with_room = next(call for call in world.store.of("claim") if call.at >= 2)
         assert first_with_room.at <= 2 + Timing.claim_gap_s
-        assert first_with_room.slow_limit == 3
+        assert first_with_room.low_priority_limit == 3
 
 
 async def test_unknown_outcome_repeats_the_same_claim(world: World) -> None:
     """The same token returns the leads that the lost reply told of; a reply ends it."""
     world.store.script["claim"] += [world.trouble(), world.batch(busy=True), world.batch()]
     async with world.engine() as engine:
-        engine.ring(["x"])
+        engine.wake(["x"])
         await anyio.sleep(5)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(1)
         first, second, third, last = world.store.of("claim")
         assert first.token == second.token == third.token != last.token
@@ -220,15 +220,15 @@ async def test_busy_claim_is_repeated_soon(world: World) -> None:
         assert all(0.2 <= gap <= 0.6001 for gap in gaps)
 
 
-async def test_claim_goes_on_behind_the_last_lane(world: World) -> None:
+async def test_claim_goes_on_behind_the_last_group(world: World) -> None:
     """The cursor of a reply goes with the next claim."""
-    lane = Group(user_id="00000000-0000-0000-0000-000000000001", tag="t")  # type: ignore[arg-type]  # read from JSON as the reply is
-    world.hand_out(cursor=lane)
+    group = Group(user_id="00000000-0000-0000-0000-000000000001", tag="t")  # type: ignore[arg-type]  # read from JSON as the reply is
+    world.hand_out(cursor=group)
     async with world.engine() as engine:
         await anyio.sleep(1)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(1)
-        assert [call.cursor for call in world.store.of("claim")] == [None, lane]
+        assert [call.cursor for call in world.store.of("claim")] == [None, group]
 
 
 async def test_failing_claims_pause_longer_and_longer_and_are_told(world: World) -> None:
@@ -254,14 +254,14 @@ async def test_refused_claim_is_not_repeated_as_it_was(world: World) -> None:
     """Its hints may be the reason: the next claim goes without them, under another token."""
     world.store.script["claim"].append(world.trouble("caller_bug"))
     async with world.engine() as engine:
-        engine.ring(["bad"])
+        engine.wake(["bad"])
         await anyio.sleep(20)
         first, second = world.store.of("claim")[:2]
         assert (first.hints, second.hints) == (("bad",), ())
         assert first.token != second.token
 
 
-async def test_sweep_that_made_something_ready_causes_a_claim(world: World) -> None:
+async def test_sweep_that_made_something_ready_leads_to_a_claim(world: World) -> None:
     """It is called by the sweep's name."""
     world.store.script["sweep"].append(lambda: world.after(5, world.slice(made_ready=3)))
     async with world.engine():
@@ -271,15 +271,15 @@ async def test_sweep_that_made_something_ready_causes_a_claim(world: World) -> N
 
 
 async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(world: World) -> None:
-    """Leads go back unspent, rings wait, health says why; the first answer ends it."""
+    """Leads go back unspent, webhooks wait, health says why; the first answer ends it."""
     broken = world.failure(FailureClass.CONFIGURATION)
     world.hand_out(world.lead("a"))
-    world.hand_out(world.lead("b"), cut=True)
-    world.hand_out(world.lead("c"), cut=True)
+    world.hand_out(world.lead("b"), has_more=True)
+    world.hand_out(world.lead("c"), has_more=True)
     world.scorer.script = {"a": [broken], "b": [broken]}
     async with world.engine() as engine:
         await anyio.sleep(30)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(30)
         release = world.store.of("release")[0].items[0]
         assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "configuration_code")
@@ -299,9 +299,9 @@ async def test_lead_that_is_held_already_is_not_started_twice(world: World) -> N
     world.hand_out(world.lead())
     world.hand_out(world.lead())
     async with world.engine() as engine:
-        engine.ring()
+        engine.wake()
         await anyio.sleep(0.1)
-        engine.ring()
+        engine.wake()
         await anyio.sleep(10)
         assert [step for step, *_ in world.scorer.calls] == ["score", "write"]
 
@@ -312,7 +312,7 @@ async def test_leads_that_wait_to_be_written_do_not_grow_without_bound(world: Wo
     fences = iter(range(1000))
 
     def four() -> Any:
-        return world.batch(*[world.lead(fence=next(fences)) for _ in range(4)], cut=True)
+        return world.batch(*[world.lead(fence=next(fences)) for _ in range(4)], has_more=True)
 
     world.store.script["claim"] = [four] * 50
     async with world.engine(slots=4) as engine:

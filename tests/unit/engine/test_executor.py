@@ -24,8 +24,8 @@ async def test_good_lead_is_scored_written_to_and_saved(world: World) -> None:
         assert [step for step, *_ in world.scorer.calls] == ["score", "write"]
         assert len(set(world.scorer.keys)) == 1
         assert (result.lead_id, result.fence, result.key_fingerprint) == ("a", 1, world.scorer.keys[0])
-        assert (result.paid.score.score, result.paid.message.message) == (80, "Dear Ada")
-        assert (result.paid.prompt_version, result.paid.input_version) == ("prompts 1", "input Ada")
+        assert (result.checkpoint.score.score, result.checkpoint.message.message) == (80, "Dear Ada")
+        assert (result.checkpoint.prompt_version, result.checkpoint.input_version) == ("prompts 1", "input Ada")
         assert result.usage == Usage(calls=2, input_tokens=100, output_tokens=10)
         assert (result.timing.first_call_ms, result.timing.model_ms) == (40, 2000)
 
@@ -37,7 +37,7 @@ async def test_message_is_bought_from_fifty_up(world: World, score: int, calls: 
     world.scorer.script = {"a": [Score(score=score, response="so", should_contact=score >= 50)]}
     async with world.engine():
         await anyio.sleep(3)
-        message = world.store.of("save")[0].items[0].paid.message
+        message = world.store.of("save")[0].items[0].checkpoint.message
         assert len(world.scorer.calls) == calls
         assert (message.subject, message.message) == (
             ("ineligible", "ineligible") if score < 50 else ("Hello", "Dear Ada")
@@ -46,42 +46,46 @@ async def test_message_is_bought_from_fifty_up(world: World, score: int, calls: 
 
 async def test_paid_score_is_not_bought_again(world: World) -> None:
     """Only the message is missing."""
-    world.hand_out(world.lead(paid=world.paid(score=90)))
+    world.hand_out(world.lead(checkpoint=world.paid(score=90)))
     async with world.engine():
         await anyio.sleep(3)
         result = world.store.of("save")[0].items[0]
         assert [step for step, *_ in world.scorer.calls] == ["write"]
-        assert (result.paid.score.score, result.paid.model, result.usage.calls) == (90, "earlier-model", 1)
+        assert (result.checkpoint.score.score, result.checkpoint.model, result.usage.calls) == (90, "earlier-model", 1)
 
 
 async def test_lead_that_is_paid_in_full_is_saved_without_a_call(world: World) -> None:
     """After a refusal or a lost lease, no key is needed."""
-    world.hand_out(world.lead(paid=world.paid(message=world.message())), keys=0)
+    world.hand_out(world.lead(checkpoint=world.paid(message=world.message())), keys=0)
     async with world.engine():
         await anyio.sleep(1)
         result = world.store.of("save")[0].items[0]
         assert world.scorer.calls == []
-        assert (result.paid.message, result.usage, result.timing.first_call_ms) == (world.message(), Usage(), None)
+        assert (result.checkpoint.message, result.usage, result.timing.first_call_ms) == (
+            world.message(),
+            Usage(),
+            None,
+        )
 
 
 async def test_answer_to_an_older_question_is_bought_anew(world: World) -> None:
     """The prompts changed since."""
-    world.hand_out(world.lead(paid=world.paid(prompt_version="prompts 0", message=world.message())))
+    world.hand_out(world.lead(checkpoint=world.paid(prompt_version="prompts 0", message=world.message())))
     async with world.engine():
         await anyio.sleep(3)
         assert [step for step, *_ in world.scorer.calls] == ["score", "write"]
-        assert world.store.of("save")[0].items[0].paid.prompt_version == "prompts 1"
+        assert world.store.of("save")[0].items[0].checkpoint.prompt_version == "prompts 1"
 
 
 async def test_answer_that_another_version_of_the_program_bought_is_not_bought_again(world: World) -> None:
     """Its templates were others, the prompts row is the same: a deploy repeats no call."""
     lead = world.lead()
     earlier = world.paid(prompt_version="older templates").model_copy(update={"prompts_digest": lead.prompts.digest})
-    world.hand_out(lead.model_copy(update={"paid": earlier}))
+    world.hand_out(lead.model_copy(update={"checkpoint": earlier}))
     async with world.engine():
         await anyio.sleep(3)
         assert [step for step, *_ in world.scorer.calls] == ["write"]
-        assert world.store.of("save")[0].items[0].paid.prompt_version == "older templates"
+        assert world.store.of("save")[0].items[0].checkpoint.prompt_version == "older templates"
 
 
 async def test_lead_whose_key_failed_goes_on_with_another_and_keeps_its_score(world: World) -> None:
@@ -113,7 +117,7 @@ async def test_key_that_failed_one_lead_is_not_tried_by_the_others_of_its_batch(
         releases = {item.lead_id: item for call in world.store.of("release") for item in call.items}
         assert releases["b"].error_code == "no_healthy_key"
         assert releases["b"].outcome == "returned"
-        assert releases["b"].paid.score.score == 80
+        assert releases["b"].checkpoint.score.score == 80
         assert world.scorer.keys == ["key-0", "key-0"]
 
 
@@ -174,7 +178,7 @@ async def test_attempt_leaves_one_canonical_line(world: World) -> None:
                 "outcome": "saved",
                 "score": 80,
                 "flags": [],
-                "found_by": "ring",
+                "source": "webhook",
                 "waited_ms": 40,
                 "first_call_ms": 40,
                 "key_wait_ms": 0,

@@ -36,7 +36,7 @@ class Database:
             raise self.error
         self.waiting = self.waiting[len(given) :]
         self.answered += given
-        return self.world.batch(*(self.world.lead(lead, fence=self.fences[lead]) for lead in given), cut=True)
+        return self.world.batch(*(self.world.lead(lead, fence=self.fences[lead]) for lead in given), has_more=True)
 
     async def claim_bare(self, **_: Any) -> LeaseRef | None:
         """The first one."""

@@ -55,7 +55,7 @@ async def test_what_was_bought_travels_with_the_next_renewal_once(world: World) 
     async with world.engine():
         await anyio.sleep(15.5)
         carried = [
-            item.paid.score.score if item.paid else None
+            item.checkpoint.score.score if item.checkpoint else None
             for call in world.store.of("renew")
             for item in call.items
             if item.lead_id == "a"
@@ -70,7 +70,7 @@ async def test_paid_answer_is_sent_again_when_the_renewal_failed(world: World) -
     world.store.script["renew"].append(world.trouble())
     async with world.engine():
         await anyio.sleep(12)
-        assert [item.paid is not None for call in world.store.of("renew") for item in call.items] == [True, True]
+        assert [item.checkpoint is not None for call in world.store.of("renew") for item in call.items] == [True, True]
         assert world.store.of("renew")[1].at == pytest.approx(11)
 
 

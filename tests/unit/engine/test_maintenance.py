@@ -75,12 +75,12 @@ async def test_failing_sweep_is_told_once(world: World) -> None:
         assert told == [refused.code, cut.code, cut.code]
 
 
-async def test_touches_that_a_slice_left_wake_the_worker(world: World) -> None:
-    """Due in 0 ms means touches."""
+async def test_outbox_rows_that_a_slice_left_wake_the_dispatcher(world: World) -> None:
+    """Due in 0 ms means that the outbox has rows."""
     world.store.script["sweep"].append(lambda: world.after(5, world.slice(next_due_ms=0)))
     async with world.engine():
         await anyio.sleep(6)
-        assert [(call.cause, call.at) for call in world.store.of("claim")] == [("start", 0), ("sweep", 5)]
+        assert [(call.source, call.at) for call in world.store.of("claim")] == [("start", 0), ("sweep", 5)]
 
 
 async def test_replay_slices_go_on_with_pauses_and_over_failures(world: World) -> None:

@@ -29,7 +29,7 @@ async def test_lead_is_scored_and_saved(world: World) -> None:
     assert not any(world.store.of(operation) for operation in ("renew", "save", "release"))
     assert set(world.scorer.keys) == {"callers-key"}
     [line] = world.finished
-    assert (line["outcome"], line["found_by"], line["calls"]) == ("saved", "process", 2)
+    assert (line["outcome"], line["source"], line["calls"]) == ("saved", "on_demand", 2)
 
 
 async def test_lead_without_an_id_is_answered_and_never_saved(world: World) -> None:
@@ -61,7 +61,9 @@ async def test_requests_and_claimed_leads_share_the_slots(world: World) -> None:
     world.scorer.seconds = 1.1
     world.scorer.delays = {f"0-{place}": 1 + place * 0.333 for place in range(4)}
     for n in range(40):
-        world.hand_out(*(world.lead(f"{n}-{place}") for place in range(4 if n == 0 else 1)), cut=True, next_due_ms=0)
+        world.hand_out(
+            *(world.lead(f"{n}-{place}") for place in range(4 if n == 0 else 1)), has_more=True, next_due_ms=0
+        )
     async with world.engine(slots=4) as engine:
         await anyio.sleep(0.5)
         with anyio.fail_after(6):

@@ -32,11 +32,11 @@ async def test_idle_engine_stops_at_once(world: World) -> None:
 
 
 async def test_no_lead_is_claimed_after_stop(world: World) -> None:
-    """Not even for a ring or a slot."""
-    world.hand_out(*world.leads(4), cut=True)
+    """Not even for a webhook or a slot."""
+    world.hand_out(*world.leads(4), has_more=True)
     async with world.engine(slots=4) as engine:
         await anyio.sleep(0.5)
-        engine.ring()
+        engine.wake()
         await stop(engine, 45)
         assert len(world.store.of("claim")) == 1
 
@@ -61,7 +61,7 @@ async def test_lead_between_score_and_message_is_given_back_with_its_score(world
         assert await stop(engine, 45) == 0.5
         release = world.store.of("release")[0].items[0]
         assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "shutting_down")
-        assert release.paid.score.score == 80
+        assert release.checkpoint.score.score == 80
         assert [step for step, *_ in world.scorer.calls] == ["score"]
 
 
@@ -82,7 +82,7 @@ async def test_model_call_that_lasts_too_long_is_cut_off_and_its_lead_given_back
         await anyio.sleep(1)
         assert await stop(engine, 45) == 40
         release = world.store.of("release")[0].items[0]
-        assert (release.outcome, release.paid, release.error_code) == ("returned", None, "shutting_down")
+        assert (release.outcome, release.checkpoint, release.error_code) == ("returned", None, "shutting_down")
 
 
 async def test_lead_that_waits_for_a_young_lease_is_given_back_at_once(world: World) -> None:

@@ -60,7 +60,7 @@ async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) 
         release = world.store.of("release")[0].items[0]
         assert (release.outcome, release.error_code) == ("retry", "reservation_used_up")
         assert release.cost_usd == pytest.approx(1)
-        assert release.paid is not None
+        assert release.checkpoint is not None
 
 
 async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -> None:
@@ -85,16 +85,16 @@ async def test_without_a_price_nothing_is_reckoned(world: World) -> None:
 
 async def test_budget_without_a_price_is_told_until_it_is_over(world: World) -> None:
     """In words, once in the log; the next claim that is not refused for it clears it."""
-    world.hand_out(gate="unpriced")
+    world.hand_out(blocked_by="unpriced")
     async with world.engine() as engine:
         await anyio.sleep(1)
         health = engine.health()
         assert (health.fault_code, health.claiming) == ("model_unpriced", False)
         assert "fake-model" in (health.fault or "")
-        world.hand_out(gate="unpriced")
-        engine.ring()
+        world.hand_out(blocked_by="unpriced")
+        engine.wake()
         await anyio.sleep(1)
         assert len([line for line in world.log if line["event"] == "claim.failed"]) == 1
-        engine.ring()
+        engine.wake()
         await anyio.sleep(1)
         assert engine.health().claiming

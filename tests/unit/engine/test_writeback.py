@@ -52,7 +52,7 @@ async def test_one_save_is_in_flight_and_the_rest_goes_next(world: World) -> Non
 
 async def test_no_save_holds_more_than_fifty(world: World) -> None:
     """The database's bound, however much has gathered behind a slow save."""
-    world.hand_out(world.lead("first"), *world.leads(49), cut=True)
+    world.hand_out(world.lead("first"), *world.leads(49), has_more=True)
     world.hand_out(*[world.lead(f"more-{n}") for n in range(30)])
     world.scorer.delays = {"first": 0.5}
     world.store.script["save"].append(lambda: world.after(5))
@@ -163,7 +163,7 @@ async def test_batch_that_is_refused_as_a_whole_is_saved_one_by_one(world: World
         assert [len(call.items) for call in world.store.of("save")] == [2, 1, 1]
         release = world.store.of("release")[0].items[0]
         assert (release.lead_id, release.outcome, release.error_code) == ("a", "dead", "result_refused")
-        assert release.paid.message is not None
+        assert release.checkpoint.message is not None
 
 
 def unless_bad(world: World, trouble: StoreError) -> Callable[[], LeaseReplies | StoreError | None]:
@@ -205,7 +205,7 @@ async def test_a_lead_that_fails_alone_is_not_refused_while_no_other_is_saved(wo
         assert world.finished == []
         assert engine.health().fault_code == "42501"
         world.hand_out(world.lead("good"))
-        engine.ring()
+        engine.wake()
         await anyio.sleep(600)
         assert [(line["lead_id"], line["outcome"]) for line in world.finished] == [
             ("good", "saved"),
@@ -224,7 +224,7 @@ async def test_a_lead_that_ends_the_databases_process_is_found(world: World, cod
         assert {line["lead_id"] for line in world.finished} == {f"lead-{n}" for n in range(15)}
         for number in range(5):
             world.hand_out(world.lead(f"later-{number}"))
-            engine.ring()
+            engine.wake()
             await anyio.sleep(10)
         assert {line["lead_id"]: line["outcome"] for line in world.finished}["bad"] == "refused"
 
@@ -246,7 +246,7 @@ async def test_other_leads_do_not_wait_behind_one_that_fails(world: World) -> No
     async with world.engine() as engine:
         await anyio.sleep(100)
         world.hand_out(world.lead("good"))
-        engine.ring()
+        engine.wake()
         await anyio.sleep(3)
         assert [line["lead_id"] for line in world.finished] == ["good"]
 
@@ -281,7 +281,7 @@ async def test_claims_stop_while_a_table_of_ours_refuses_rows(world: World) -> N
         await anyio.sleep(3)
         claims = len(world.store.of("claim"))
         for _ in range(10):
-            engine.ring()
+            engine.wake()
             await anyio.sleep(1)
         assert len(world.store.of("claim")) == claims
         await anyio.sleep(300)
@@ -291,7 +291,7 @@ async def test_claims_stop_while_a_table_of_ours_refuses_rows(world: World) -> N
 
 async def test_calls_grow_again_once_they_are_quick(world: World) -> None:
     """One slow call does not make the service slow for ever."""
-    world.hand_out(*world.leads(32), cut=True)
+    world.hand_out(*world.leads(32), has_more=True)
     world.store.script["save"].append(world.trouble(code="timeout"))
     async with world.engine(slots=32):
         await anyio.sleep(30)
@@ -331,7 +331,7 @@ async def test_lead_costs_less_than_a_third_of_a_call(world: World) -> None:
         asked = world.store.of("claim")[-1].limit
         leads = [world.lead(f"lead-{next(numbers)}") for _ in range(asked)]
         world.scorer.delays.update({lead.lead_id: chance.uniform(0.5, 1.5) for lead in leads})
-        return world.after(0.02, world.batch(*leads, cut=True, next_due_ms=0))
+        return world.after(0.02, world.batch(*leads, has_more=True, next_due_ms=0))
 
     world.store.script = {"claim": [more] * 2000, "save": [lambda: world.after(0.02)] * 2000, "renew": [], "sweep": []}
     async with world.engine(slots=64):

@@ -1,2 +1,2 @@
--- Where the database rang and what it signed with.
-delete from vault.secrets as s where s.name in ('leadhook_ring_url', 'leadhook_ring_secret')
+-- Where the database woke and what it signed with.
+delete from vault.secrets as s where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret')

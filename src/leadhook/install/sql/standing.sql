@@ -21,7 +21,7 @@ with ours as (
   from pg_catalog.pg_proc as f
   where f.pronamespace = 'public'::regnamespace and (
     f.proname like 'leadhook\_%' and f.prosrc like '%leadhook.%'
-    or f.proname = 'rpc_get_eligible_llm_jobs' and f.prosrc like '%leadhook.judge_eligibility%'
+    or f.proname = 'rpc_get_eligible_llm_jobs' and f.prosrc like '%leadhook.check_eligibility%'
   )
 )
 select o.place = 3 as is_function, o.words, o.statement

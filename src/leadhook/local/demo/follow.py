@@ -8,10 +8,10 @@ import psycopg
 
 _LOOK_EACH_S: Final = 0.5
 _RECENT: Final = b"""
-  select attempt.id, to_char(attempt.finished_at, 'HH24:MI:SS'), verdict.score,
-    coalesce(details.name, attempt.lead_id), verdict.subject, coalesce(attempt.found_by, 'unknown')
+  select attempt.id, to_char(attempt.finished_at, 'HH24:MI:SS'), result.score,
+    coalesce(details.name, attempt.lead_id), result.subject, coalesce(attempt.source, 'unknown')
   from leadhook.attempts as attempt
-    join leadhook.verdicts as verdict on verdict.lead_id = attempt.lead_id and verdict.run = attempt.run
+    join leadhook.results as result on result.lead_id = attempt.lead_id and result.run = attempt.run
     left join public.lead_details as details on details.lead_id = attempt.lead_id
   where attempt.outcome = 'saved' and attempt.finished_at > clock_timestamp() - interval '1 minute'
   order by attempt.id"""
@@ -26,9 +26,9 @@ def follow(conninfo: str, say: Callable[[str], None], check: Callable[[], None])
             check()
             time.sleep(_LOOK_EACH_S)
             rows = connection.execute(_RECENT).fetchall()
-            for number, at, score, name, subject, found_by in rows:
+            for number, at, score, name, subject, source in rows:
                 if number not in seen:
-                    by = "webhook" if found_by == "ring" else found_by
+                    by = "webhook" if source == "webhook" else source
                     say(f"{at}  score {score:3d}  {_line(name)}  by {by}: {_line(subject)}")
             seen = {row[0] for row in rows}
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from leadhook.local.demo.results import DemoRow
 from leadhook.local.demo.standin import Counted
 
-_RING: Final = "ring"
+_WEBHOOK: Final = "webhook"
 """What the database calls a webhook."""
 _ROUNDING_USD: Final = 1e-6
 _WIDE: Final = 110
@@ -135,9 +135,9 @@ def faults(rows: list[DemoRow]) -> list[str]:
         if not row.answered
     ]
     unannounced = [
-        f"NOT BY WEBHOOK: {row.label} was found by {_source(row.found_by)}"
+        f"NOT BY WEBHOOK: {row.label} was found by {_source(row.source)}"
         for row in rows
-        if row.answered and row.found_by != _RING
+        if row.answered and row.source != _WEBHOOK
     ]
     return [*unanswered, *unannounced] if rows else ["NO LEADS: the sample is not in the database"]
 
@@ -172,5 +172,5 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
-def _source(found_by: str | None) -> str:
-    return "webhook" if found_by == _RING else found_by or "-"
+def _source(source: str | None) -> str:
+    return "webhook" if source == _WEBHOOK else source or "-"

@@ -29,7 +29,7 @@ class DemoRow:
     """Codes of what in its text looks like an attempt to steer the model."""
     state: str | None
     reason: str | None
-    found_by: str | None
+    source: str | None
     commit_to_call_ms: float | None
     key_wait_ms: int | None
     """Of that, spent waiting for another lead's call to prove a key."""

@@ -1,5 +1,5 @@
 -- Purpose: what the dump of a project refers to in `auth`: the users, and who asks. No auth service stands behind it.
--- Touches: schema auth, publication supabase_realtime. Run right after database.sql, as superuser.
+-- Changes: schema auth, publication supabase_realtime. Run right after database.sql, as superuser.
 
 create schema auth authorization supabase_auth_admin;
 comment on schema auth is 'STAND-IN, local development only: auth.users and the functions that policies call; no service signs anyone in';

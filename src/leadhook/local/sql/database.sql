@@ -1,5 +1,5 @@
 -- Purpose: one database as a hosted Supabase project has it since 30 October 2026: nothing in public is granted by default.
--- Touches: schemas extensions, vault, net, supabase_functions; run as superuser in a database that belongs to postgres.
+-- Changes: schemas extensions, vault, net, supabase_functions; run as superuser in a database that belongs to postgres.
 
 create schema extensions;
 grant usage on schema extensions to anon, authenticated, service_role;

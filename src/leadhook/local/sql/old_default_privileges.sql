@@ -1,5 +1,5 @@
 -- Purpose: what projects had before 30 October 2026: everything made in public is granted to the API's roles.
--- Touches: default privileges in public of postgres and supabase_admin. Run right after database.sql.
+-- Changes: default privileges in public of postgres and supabase_admin. Run right after database.sql.
 
 alter default privileges for role postgres, supabase_admin in schema public
   grant all on tables to postgres, anon, authenticated, service_role;

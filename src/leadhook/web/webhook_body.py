@@ -1,7 +1,7 @@
-"""What a ring's body says: Supabase's webhook body, or our own form of it with `records`.
+"""What a webhook's body says: Supabase's webhook body, or our own form of it with `records`.
 
-Our own triggers send `records`, a list of up to 20 lead ids, as the change itself is kept in the database and the ring
-only says "look". Supabase's dashboard webhooks send the row, and with them the row is all that is known.
+Our own triggers send `records`, a list of up to 20 lead ids, as the change itself is kept in the database and the
+webhook only says "look". Supabase's dashboard webhooks send the row, and with them the row is all that is known.
 """
 
 from typing import Annotated, Any, Final, Literal

@@ -1,4 +1,4 @@
-"""The application's transactions cross each other and the drain in every order."""
+"""The application's transactions cross each other and the outbox in every order."""
 
 import itertools
 import threading
@@ -57,7 +57,7 @@ def test_whatever_the_order_the_lead_is_found(
             wired.lead(lead_id, tag=tag, scrapped=False)
             wired.details(lead_id, sent=True)
             wired.prompts(tag=f"not {tag}")
-            wired.drain()
+            wired.apply_outbox()
         found: list[str] = []
         for name, event in order:
             if event == "write":
@@ -70,44 +70,44 @@ def test_whatever_the_order_the_lead_is_found(
         assert found == [lead_id], order
 
 
-def test_two_drains_at_once_judge_one_after_the_other(db: "Sql", connect: "Connect") -> None:
+def test_two_at_once_apply_the_outbox_one_after_the_other(db: "Sql", connect: "Connect") -> None:
     """The second waits, and then sees what the first made ready."""
-    db.touch(db.eligible_lead("lead-1"))
+    db.note_change(db.eligible_lead("lead-1"))
     other = connect()
     other.run("begin")
-    other.run("select leadhook.drain('sweep')")
-    db.touch(db.eligible_lead("lead-2"))
+    other.run("select leadhook.apply_outbox('sweep')")
+    db.note_change(db.eligible_lead("lead-2"))
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(db.drain, "ring")
+        waiting = pool.submit(db.apply_outbox, "webhook")
         wait_until_blocked(connect(), db)
         other.run("commit")
         assert waiting.result(timeout=10) == 1
-    assert {row["found_by"] for row in db.rows("select found_by from leadhook.jobs")} == {"sweep", "ring"}
+    assert {row["source"] for row in db.rows("select source from leadhook.jobs")} == {"sweep", "webhook"}
 
 
-def test_a_drain_that_waits_too_long_gives_up(db: "Sql", connect: "Connect") -> None:
+def test_a_call_that_waits_too_long_gives_up(db: "Sql", connect: "Connect") -> None:
     """Bounded for every caller, the sweep too."""
-    db.touch(db.eligible_lead("lead-1"))
+    db.note_change(db.eligible_lead("lead-1"))
     other = connect()
     with other.transaction():
-        other.run("select leadhook.lock_drain()")
+        other.run("select leadhook.lock_outbox()")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            db.drain()
-    assert db.count("leadhook.touches") == 1
+            db.apply_outbox()
+    assert db.count("leadhook.outbox") == 1
 
 
-def test_a_save_that_commits_during_the_drain_does_not_reopen_its_lead(db: "Sql", connect: "Connect") -> None:
-    """The job is locked before the lead is judged; a lead that was just saved would else be paid for twice."""
+def test_a_save_that_commits_during_the_apply_does_not_reopen_its_lead(db: "Sql", connect: "Connect") -> None:
+    """The job is locked before the lead is checked; a lead that was just saved would else be paid for twice."""
     db.ready_job("lead-1", state="leased")
-    db.touch("lead-1")
+    db.note_change("lead-1")
     saver = connect()
     saver.run("begin")
     saver.run("update public.lead_details set sent_to_llm = true")
     saver.run("update leadhook.jobs set state = 'done', claim_token = null, lease_until = null")
-    db.drain()
+    db.apply_outbox()
     saver.run("commit")
-    db.run("update leadhook.touches set not_before = null")
-    db.drain()
+    db.run("update leadhook.outbox set not_before = null")
+    db.apply_outbox()
     assert (db.states(), db.job("lead-1")["run"]) == ({"lead-1": "done"}, 1)
 
 
@@ -124,7 +124,7 @@ def test_single_row_writers_in_opposite_order_never_wait_for_each_other(wired: "
         details.details(opposite)
     leads.run("commit")
     details.run("commit")
-    wired.drain()
+    wired.apply_outbox()
     assert set(wired.states().values()) == {"ready"}
     assert len(wired.states()) == 20
 

@@ -29,7 +29,7 @@ def claim(db: "Sql", limit: int = 50, *, price: "Row | None" = None, token: UUID
         p_token=token or db.value("select gen_random_uuid()"),
         p_worker="worker-1",
         p_limit=limit,
-        p_slow_limit=limit,
+        p_low_priority_limit=limit,
         p_price=TERMS if price is None else price,
     )
     return batch
@@ -54,8 +54,8 @@ def left(db: "Sql", user: UUID) -> float | None:
 
 
 @pytest.fixture
-def lanes(keyed: "Sql") -> "Sql":
-    """Two ready leads in each of three lanes: a and b of one user, c of another."""
+def groups(keyed: "Sql") -> "Sql":
+    """Two ready leads in each of three groups: a and b of one user, c of another."""
     for tag, user in (("a", keyed.USER), ("b", keyed.USER), ("c", OTHER_USER)):
         for number in range(2):
             keyed.ready_job(f"{tag}-{number}", user=user, tag=tag)
@@ -63,61 +63,61 @@ def lanes(keyed: "Sql") -> "Sql":
 
 
 @pytest.mark.parametrize(
-    ("user", "tag", "open_lanes"),
+    ("user", "tag", "open_groups"),
     [(None, None, ""), (USER, None, "c"), (USER, "a", "bc"), (OTHER_USER, None, "ab"), (OTHER_USER, "a", "abc")],
 )
-def test_a_pause_shuts_what_it_names(lanes: "Sql", user: UUID | None, tag: str | None, open_lanes: str) -> None:
-    """Everything, a user, or a lane; the leads stay ready, and resuming hands them out."""
+def test_a_pause_shuts_what_it_names(groups: "Sql", user: UUID | None, tag: str | None, open_groups: str) -> None:
+    """Everything, a user, or a group; the leads stay ready, and resuming hands them out."""
     scope = {"p_user_id": user, "p_tag": tag, "p_actor": "tester"}
-    assert lanes.rpc("leadhook_pause", **scope) == {"paused": True, "already": False}
-    assert lanes.rpc("leadhook_pause", **scope) == {"paused": False, "already": True}
-    batch = claim(lanes)
-    assert {lead_id[0] for lead_id in lanes.ids_of(batch)} == set(open_lanes)
-    assert batch["gate"] == ("paused" if user is None else None)
-    assert batch["cut"] is False
-    assert lanes.count("leadhook.jobs", "state = 'ready'") == 6 - len(batch["leads"])
-    assert lanes.rpc("leadhook_resume", **scope) == {"resumed": True, "pauses": []}
-    assert len(claim(lanes)["leads"]) == 6 - len(batch["leads"])
+    assert groups.rpc("leadhook_pause", **scope) == {"paused": True, "already": False}
+    assert groups.rpc("leadhook_pause", **scope) == {"paused": False, "already": True}
+    batch = claim(groups)
+    assert {lead_id[0] for lead_id in groups.ids_of(batch)} == set(open_groups)
+    assert batch["blocked_by"] == ("paused" if user is None else None)
+    assert batch["has_more"] is False
+    assert groups.count("leadhook.jobs", "state = 'ready'") == 6 - len(batch["leads"])
+    assert groups.rpc("leadhook_resume", **scope) == {"resumed": True, "pauses": []}
+    assert len(claim(groups)["leads"]) == 6 - len(batch["leads"])
 
 
-def test_what_is_paused_is_not_due(lanes: "Sql") -> None:
+def test_what_is_paused_is_not_due(groups: "Sql") -> None:
     """Nobody asks in circles for what nobody may have; what is open is due all the same."""
-    lanes.rpc("leadhook_pause", p_user_id=lanes.USER, p_actor="tester")
-    lanes.run("update leadhook.jobs set available_at = clock_timestamp() + interval '60 s' where tag = 'c'")
-    assert 55_000 < lanes.value("select leadhook.next_due_ms(clock_timestamp())") <= 60_000
-    lanes.rpc("leadhook_pause", p_actor="tester")
-    assert lanes.value("select leadhook.next_due_ms(clock_timestamp())") is None
-    assert claim(lanes)["next_due_ms"] is None
-    budget(lanes, 0)
-    assert claim(lanes)["next_due_ms"] is None, "the next day brings money, and the pause stays"
+    groups.rpc("leadhook_pause", p_user_id=groups.USER, p_actor="tester")
+    groups.run("update leadhook.jobs set available_at = clock_timestamp() + interval '60 s' where tag = 'c'")
+    assert 55_000 < groups.value("select leadhook.next_due_ms(clock_timestamp())") <= 60_000
+    groups.rpc("leadhook_pause", p_actor="tester")
+    assert groups.value("select leadhook.next_due_ms(clock_timestamp())") is None
+    assert claim(groups)["next_due_ms"] is None
+    budget(groups, 0)
+    assert claim(groups)["next_due_ms"] is None, "the next day brings money, and the pause stays"
 
 
-def test_a_wider_pause_stays_when_a_narrower_one_ends(lanes: "Sql") -> None:
+def test_a_wider_pause_stays_when_a_narrower_one_ends(groups: "Sql") -> None:
     """And the reply says so."""
-    lanes.rpc("leadhook_pause", p_user_id=lanes.USER, p_actor="tester")
-    lanes.rpc("leadhook_pause", p_user_id=lanes.USER, p_tag="a", p_actor="tester")
-    reply = lanes.rpc("leadhook_resume", p_user_id=lanes.USER, p_tag="a", p_actor="tester")
-    wider = [{"user_id": str(lanes.USER), "tag": None}]
+    groups.rpc("leadhook_pause", p_user_id=groups.USER, p_actor="tester")
+    groups.rpc("leadhook_pause", p_user_id=groups.USER, p_tag="a", p_actor="tester")
+    reply = groups.rpc("leadhook_resume", p_user_id=groups.USER, p_tag="a", p_actor="tester")
+    wider = [{"user_id": str(groups.USER), "tag": None}]
     assert reply == {"resumed": True, "pauses": wider}
-    assert {lead_id[0] for lead_id in lanes.ids_of(claim(lanes))} == {"c"}
+    assert {lead_id[0] for lead_id in groups.ids_of(claim(groups))} == {"c"}
 
 
-def test_many_shut_lanes_do_not_hide_the_open_one(lanes: "Sql") -> None:
-    """A user with 600 tags is passed in one step, 300 paused lanes one by one."""
-    lanes.run(
+def test_many_blocked_groups_do_not_hide_the_open_one(groups: "Sql") -> None:
+    """A user with 600 tags is passed in one step, 300 paused groups one by one."""
+    groups.run(
         "insert into leadhook.jobs (lead_id, user_id, tag, state, available_at)"
         " select 'shut-' || g, case when g <= 600 then '00000000-0000-4000-8000-000000000000'::uuid else %(u)s end,"
         " '0-' || g, 'ready', '2026-01-01' from generate_series(1, 900) as g",
-        u=lanes.USER,
+        u=groups.USER,
     )
-    lanes.run("insert into leadhook.pauses (user_id, actor) values ('00000000-0000-4000-8000-000000000000', 't')")
-    lanes.run(
+    groups.run("insert into leadhook.pauses (user_id, actor) values ('00000000-0000-4000-8000-000000000000', 't')")
+    groups.run(
         "insert into leadhook.pauses (user_id, tag, actor)"
         " select %(u)s, '0-' || g, 't' from generate_series(601, 900) as g",
-        u=lanes.USER,
+        u=groups.USER,
     )
-    assert lanes.value("select leadhook.next_due_ms(clock_timestamp())") == 250
-    assert len(claim(lanes, 6)["leads"]) == 6
+    assert groups.value("select leadhook.next_due_ms(clock_timestamp())") == 250
+    assert len(claim(groups, 6)["leads"]) == 6
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_many_shut_lanes_do_not_hide_the_open_one(lanes: "Sql") -> None:
         ("leadhook_set_budget", {"p_actor": "tester", "p_daily_usd": Decimal("Infinity")}),
     ],
 )
-def test_gates_refuse_what_makes_no_sense(db: "Sql", function: str, arguments: dict[str, Any]) -> None:
+def test_admission_refuses_what_makes_no_sense(db: "Sql", function: str, arguments: dict[str, Any]) -> None:
     """As a caller's fault, in words."""
     with pytest.raises(psycopg.Error) as caught:
         db.rpc(function, **arguments)
@@ -162,69 +162,69 @@ def test_a_claim_reserves_by_the_length_of_the_texts(keyed: "Sql") -> None:
     assert float(keyed.job("long")["reserved_usd"]) == reserved["long"]
 
 
-def test_a_repeated_claim_reserves_once(lanes: "Sql") -> None:
+def test_a_repeated_claim_reserves_once(groups: "Sql") -> None:
     """The same leads, the same money."""
-    budget(lanes, 4)
-    token = lanes.value("select gen_random_uuid()")
-    first, again = claim(lanes, token=token), claim(lanes, token=token)
+    budget(groups, 4)
+    token = groups.value("select gen_random_uuid()")
+    first, again = claim(groups, token=token), claim(groups, token=token)
     assert len(first["leads"]) == 4
-    assert lanes.ids_of(again) == lanes.ids_of(first)
-    assert left(lanes, lanes.USER) == 0
+    assert groups.ids_of(again) == groups.ids_of(first)
+    assert left(groups, groups.USER) == 0
 
 
-def test_no_more_is_handed_out_than_the_budget_of_all_can_pay(lanes: "Sql") -> None:
+def test_no_more_is_handed_out_than_the_budget_of_all_can_pay(groups: "Sql") -> None:
     """Then leads stay ready, and the next day is due; what comes back is handed out again."""
-    budget(lanes, 2.5)
-    batch = claim(lanes)
-    assert (len(batch["leads"]), batch["cut"]) == (2, True)
-    full = claim(lanes)
-    assert (full["leads"], full["cut"], full["gate"]) == ([], False, "spent")
+    budget(groups, 2.5)
+    batch = claim(groups)
+    assert (len(batch["leads"]), batch["has_more"]) == (2, True)
+    full = claim(groups)
+    assert (full["leads"], full["has_more"], full["blocked_by"]) == ([], False, "spent")
     assert 250 < full["next_due_ms"] <= 30_000, "a lease that ends may free money"
-    lease = lanes.lease_of(batch["leads"][0])
-    lanes.save(lanes.result_of(lease, cost_usd=0.25))
-    assert left(lanes, lanes.USER) == 1.25
-    assert len(claim(lanes)["leads"]) == 1
-    assert lanes.count("leadhook.jobs", "state = 'ready'") == 3
+    lease = groups.lease_of(batch["leads"][0])
+    groups.save(groups.result_of(lease, cost_usd=0.25))
+    assert left(groups, groups.USER) == 1.25
+    assert len(claim(groups)["leads"]) == 1
+    assert groups.count("leadhook.jobs", "state = 'ready'") == 3
 
 
-def test_a_spent_budget_is_due_at_midnight_in_utc(lanes: "Sql") -> None:
+def test_a_spent_budget_is_due_at_midnight_in_utc(groups: "Sql") -> None:
     """And nothing before it, while nobody holds a lease."""
-    budget(lanes, 0)
-    due = lanes.value("select leadhook.next_due_ms(clock_timestamp())")
-    midnight = lanes.value(
+    budget(groups, 0)
+    due = groups.value("select leadhook.next_due_ms(clock_timestamp())")
+    midnight = groups.value(
         "select extract(epoch from leadhook.next_day(clock_timestamp()) - clock_timestamp())::float8 * 1000"
     )
     assert abs(due - midnight) < 5000
-    lanes.run(
+    groups.run(
         "insert into leadhook.costs (day, user_id, spent_usd) values ((now() at time zone 'UTC')::date - 1, %(u)s, 9)",
-        u=lanes.USER,
+        u=groups.USER,
     )
-    budget(lanes, 5)
-    assert len(claim(lanes)["leads"]) == 5
+    budget(groups, 5)
+    assert len(claim(groups)["leads"]) == 5
 
 
-def test_the_budget_of_a_user_holds_back_nobody_else(lanes: "Sql") -> None:
+def test_the_budget_of_a_user_holds_back_nobody_else(groups: "Sql") -> None:
     """Two of four leads of the one, both of the other."""
-    budget(lanes, 2, lanes.USER)
-    batch = claim(lanes)
-    assert sorted(lead_id[0] for lead_id in lanes.ids_of(batch)).count("c") == 2
+    budget(groups, 2, groups.USER)
+    batch = claim(groups)
+    assert sorted(lead_id[0] for lead_id in groups.ids_of(batch)).count("c") == 2
     assert len(batch["leads"]) == 4
-    assert (batch["cut"], batch["gate"]) == (False, None)
-    assert (left(lanes, lanes.USER), left(lanes, OTHER_USER)) == (0, None)
-    budget(lanes, 3, lanes.USER)
-    assert len(claim(lanes)["leads"]) == 1
+    assert (batch["has_more"], batch["blocked_by"]) == (False, None)
+    assert (left(groups, groups.USER), left(groups, OTHER_USER)) == (0, None)
+    budget(groups, 3, groups.USER)
+    assert len(claim(groups)["leads"]) == 1
 
 
 @pytest.mark.parametrize(("of_all", "own"), [(2, 10), (10, 2)])
-def test_a_lead_needs_money_in_both_budgets(lanes: "Sql", of_all: int, own: int) -> None:
+def test_a_lead_needs_money_in_both_budgets(groups: "Sql", of_all: int, own: int) -> None:
     """In that of all and in its user's, whichever is the smaller."""
-    lanes.run("delete from leadhook.jobs where tag = 'c'")
-    budget(lanes, of_all)
-    budget(lanes, own, lanes.USER)
+    groups.run("delete from leadhook.jobs where tag = 'c'")
+    budget(groups, of_all)
+    budget(groups, own, groups.USER)
     price = {"lead_usd": 0.5, "byte_usd": 0.5, "most_lead_bytes": 1, "most_prompts_bytes": 0}
-    assert len(claim(lanes, price=price)["leads"]) == 2
-    assert left(lanes, lanes.USER) == 0
-    assert claim(lanes, price=price)["leads"] == []
+    assert len(claim(groups, price=price)["leads"]) == 2
+    assert left(groups, groups.USER) == 0
+    assert claim(groups, price=price)["leads"] == []
 
 
 def test_a_day_of_a_budget_is_a_day_in_utc(db: "Sql") -> None:
@@ -254,7 +254,7 @@ def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> N
     price = {"lead_usd": 0.1, "byte_usd": 0.001, "most_lead_bytes": 4000, "most_prompts_bytes": 0}
     budget(keyed, 1)
     assert keyed.ids_of(claim(keyed, price=price)) == ["small"]
-    assert claim(keyed, price=price)["gate"] == "spent"
+    assert claim(keyed, price=price)["blocked_by"] == "spent"
     assert keyed.value("select needed_usd > 3 from leadhook.budgets")
     budget(keyed, 10)
     assert keyed.ids_of(claim(keyed, price=price)) == ["large"]
@@ -273,72 +273,72 @@ def test_of_several_leads_that_do_not_fit_the_least_is_what_is_needed(keyed: "Sq
     assert keyed.value("select needed_usd between 2 and 3 from leadhook.budgets")
 
 
-def test_what_a_lease_cost_is_booked_when_it_ends(lanes: "Sql") -> None:
+def test_what_a_lease_cost_is_booked_when_it_ends(groups: "Sql") -> None:
     """Saved: its cost. Refused: in vain. Run out: all that was reserved, in vain. Without a figure: that too."""
-    leads = {lead["lead_id"]: lanes.lease_of(lead) for lead in claim(lanes)["leads"]}
-    lanes.run(
+    leads = {lead["lead_id"]: groups.lease_of(lead) for lead in claim(groups)["leads"]}
+    groups.run(
         "alter table public.llm_response add constraint no_b check (lead_id not like 'b-%%') not valid",
     )
-    lanes.save(
-        lanes.result_of(leads["a-0"], cost_usd=0.25),
-        lanes.result_of(leads["b-0"], cost_usd=0.5),
+    groups.save(
+        groups.result_of(leads["a-0"], cost_usd=0.25),
+        groups.result_of(leads["b-0"], cost_usd=0.5),
     )
-    lanes.release(lanes.release_of(leads["a-1"], "returned", cost_usd=0.125), lanes.release_of(leads["c-0"], "dead"))
-    lanes.age_job("b-1", 60)
-    lanes.run("update leadhook.jobs set available_at = 'tomorrow' where state = 'ready'")
-    claim(lanes)
+    groups.release(groups.release_of(leads["a-1"], "returned", cost_usd=0.125), groups.release_of(leads["c-0"], "dead"))
+    groups.age_job("b-1", 60)
+    groups.run("update leadhook.jobs set available_at = 'tomorrow' where state = 'ready'")
+    claim(groups)
     attempts = {
         row["lead_id"]: (row["outcome"], float(row["cost_usd"]), row["wasted"])
-        for row in lanes.rows("select * from leadhook.attempts")
+        for row in groups.rows("select * from leadhook.attempts")
     }
     assert attempts == {
         "a-0": ("saved", 0.25, False), "b-0": ("refused", 0.5, True), "a-1": ("returned", 0.125, False),
         "c-0": ("dead", 1, False), "b-1": ("lease_expired", 1, True),
     }  # fmt: skip
-    spend = {row["user_id"]: row for row in lanes.rows("select * from leadhook.spend")}
+    spend = {row["user_id"]: row for row in groups.rows("select * from leadhook.spend")}
     figures = ("reserved_usd", "spent_usd", "wasted_usd")
-    assert [float(spend[lanes.USER][name]) for name in figures] == [1, 1.875, 1.5], "b-1 is at work again"
+    assert [float(spend[groups.USER][name]) for name in figures] == [1, 1.875, 1.5], "b-1 is at work again"
     assert [float(spend[OTHER_USER][name]) for name in figures] == [1, 1, 0]
 
 
-@pytest.mark.parametrize("way", ["drain", "save", "sweep"])
-def test_a_lead_erased_at_work_counts_as_wasted(lanes: "Sql", way: str) -> None:
+@pytest.mark.parametrize("way", ["outbox", "save", "sweep"])
+def test_a_lead_erased_at_work_counts_as_wasted(groups: "Sql", way: str) -> None:
     """What it may have bought is gone with it; whoever notices first books it, once."""
-    budget(lanes, 10, lanes.USER)
-    budget(lanes, 10, OTHER_USER)
-    (lead,) = claim(lanes, 1)["leads"]
-    user = lanes.job(lead["lead_id"])["user_id"]
-    assert left(lanes, user) == 9
+    budget(groups, 10, groups.USER)
+    budget(groups, 10, OTHER_USER)
+    (lead,) = claim(groups, 1)["leads"]
+    user = groups.job(lead["lead_id"])["user_id"]
+    assert left(groups, user) == 9
     for table in ("all_leads", "lead_details"):
-        lanes.run(
+        groups.run(
             sql.SQL("delete from public.{} where lead_id = %(id)s").format(sql.Identifier(table)), id=lead["lead_id"]
         )
-    if way == "drain":
-        lanes.touch(lead["lead_id"])
-        lanes.drain()
+    if way == "outbox":
+        groups.note_change(lead["lead_id"])
+        groups.apply_outbox()
     elif way == "save":
-        assert lanes.outcomes(lanes.save(lanes.result_of(lead))) == {lead["lead_id"]: "gone"}
+        assert groups.outcomes(groups.save(groups.result_of(lead))) == {lead["lead_id"]: "gone"}
     else:
         for _ in range(4):
-            lanes.rpc("leadhook_sweep", p_worker="worker-1")
-    assert lanes.count("leadhook.jobs", "lead_id = %(id)s", id=lead["lead_id"]) == 0
-    assert float(lanes.value("select sum(wasted_usd) from leadhook.costs")) == 1
-    assert left(lanes, user) == 9
-    assert lanes.outcomes(lanes.save(lanes.result_of(lead))) == {lead["lead_id"]: "gone"}
-    assert float(lanes.value("select sum(spent_usd) from leadhook.costs")) == 1
+            groups.rpc("leadhook_sweep", p_worker="worker-1")
+    assert groups.count("leadhook.jobs", "lead_id = %(id)s", id=lead["lead_id"]) == 0
+    assert float(groups.value("select sum(wasted_usd) from leadhook.costs")) == 1
+    assert left(groups, user) == 9
+    assert groups.outcomes(groups.save(groups.result_of(lead))) == {lead["lead_id"]: "gone"}
+    assert float(groups.value("select sum(spent_usd) from leadhook.costs")) == 1
 
 
-def test_budgets_and_claims_work_with_a_publication_of_all_tables(lanes: "Sql", database: "Database") -> None:
+def test_budgets_and_claims_work_with_a_publication_of_all_tables(groups: "Sql", database: "Database") -> None:
     """As change data capture makes it: an update of a table without a key would be refused."""
-    budget(lanes, 1.5)
+    budget(groups, 1.5)
     with psycopg.connect(database.admin_conninfo) as admin:
         admin.execute("create publication everything for all tables")
-    assert len(claim(lanes)["leads"]) == 1
-    assert claim(lanes)["leads"] == [], "they are turned away, which the budget notes"
-    assert lanes.value("select needed_usd from leadhook.budgets") is not None
-    budget(lanes, 5)
-    budget(lanes, None)
-    assert claim(lanes)["leads"]
+    assert len(claim(groups)["leads"]) == 1
+    assert claim(groups)["leads"] == [], "they are turned away, which the budget notes"
+    assert groups.value("select needed_usd from leadhook.budgets") is not None
+    budget(groups, 5)
+    budget(groups, None)
+    assert claim(groups)["leads"]
 
 
 def test_every_table_of_ours_has_a_primary_key(db: "Sql") -> None:
@@ -352,50 +352,58 @@ def test_every_table_of_ours_has_a_primary_key(db: "Sql") -> None:
     assert without == []
 
 
-def test_an_older_service_reserves_nothing_and_goes_on(lanes: "Sql") -> None:
+def test_an_older_service_reserves_nothing_and_goes_on(groups: "Sql") -> None:
     """It names no price at all; a deploy must not stop the work."""
-    budget(lanes, 100)
-    batch = lanes.claim()
+    budget(groups, 100)
+    batch = groups.claim()
     assert len(batch["leads"]) == 6
-    lanes.save(lanes.result_of(lanes.lease_of(batch["leads"][0])))
-    assert lanes.value("select bool_and(cost_usd is null and not wasted) from leadhook.attempts")
-    assert left(lanes, lanes.USER) == 100
+    groups.save(groups.result_of(groups.lease_of(batch["leads"][0])))
+    assert groups.value("select bool_and(cost_usd is null and not wasted) from leadhook.attempts")
+    assert left(groups, groups.USER) == 100
 
 
-def test_a_model_without_a_price_gets_nothing_where_a_budget_is_set(lanes: "Sql") -> None:
+def test_a_model_without_a_price_gets_nothing_where_a_budget_is_set(groups: "Sql") -> None:
     """A fault of the configuration: no lead is leased, and nobody asks in circles."""
-    assert len(claim(lanes, 1, price={})["leads"]) == 1
-    budget(lanes, 100, OTHER_USER)
-    batch = claim(lanes, price={})
-    assert (batch["leads"], batch["gate"], batch["cut"], batch["next_due_ms"]) == ([], "unpriced", False, None)
+    assert len(claim(groups, 1, price={})["leads"]) == 1
+    budget(groups, 100, OTHER_USER)
+    batch = claim(groups, price={})
+    assert (batch["leads"], batch["blocked_by"], batch["has_more"], batch["next_due_ms"]) == (
+        [],
+        "unpriced",
+        False,
+        None,
+    )
 
 
-def test_more_money_and_resuming_ring_when_leads_wait(wired: "Sql") -> None:
+def test_more_money_and_resuming_send_a_webhook_when_leads_wait(wired: "Sql") -> None:
     """And only then."""
     budget(wired, 1)
     wired.rpc("leadhook_pause", p_actor="tester")
     wired.rpc("leadhook_resume", p_actor="tester")
-    assert wired.count("leadhook.rings") == 0
+    assert wired.count("leadhook.webhooks") == 0
     wired.make_job("lead-1")
     wired.rpc("leadhook_resume", p_actor="tester")
-    assert wired.count("leadhook.rings") == 0, "nothing was paused"
+    assert wired.count("leadhook.webhooks") == 0, "nothing was paused"
     wired.rpc("leadhook_pause", p_actor="tester")
     wired.rpc("leadhook_resume", p_actor="tester")
     budget(wired, None)
-    assert [row["cause"] for row in wired.rows("select cause from leadhook.rings order by id")] == ["resume", "budget"]
+    assert [row["reason"] for row in wired.rows("select reason from leadhook.webhooks order by id")] == [
+        "resume",
+        "budget",
+    ]
 
 
-def test_a_pause_waits_for_the_claim_under_way(lanes: "Sql", connect: "Callable[[], Sql]") -> None:
+def test_a_pause_waits_for_the_claim_under_way(groups: "Sql", connect: "Callable[[], Sql]") -> None:
     """Once it has returned, nothing that it forbids is handed out."""
     other = connect()
     with other.transaction():
         other.run("select leadhook.lock_claims()")
-        lanes.run("set statement_timeout = '200ms'")
+        groups.run("set statement_timeout = '200ms'")
         with pytest.raises((psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)):
-            lanes.run("select public.leadhook_pause(null, null, 'tester')")
+            groups.run("select public.leadhook_pause(null, null, 'tester')")
 
 
-def test_the_command_line_pauses_and_budgets(lanes: "Sql", leadhook: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_pauses_and_budgets(groups: "Sql", leadhook: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
     """In words, and with the name of the account."""
     monkeypatch.setattr("getpass.getuser", lambda: "ada")
 
@@ -404,15 +412,15 @@ def test_the_command_line_pauses_and_budgets(lanes: "Sql", leadhook: "Run", monk
         assert code == 0, err
         return out.splitlines()
 
-    own = ("--user", str(lanes.USER), "--tag")
+    own = ("--user", str(groups.USER), "--tag")
     said = lines("pause", *own, "it's") + lines("pause", *own, "a", "--reason", "spring cleaning")
     said += lines("pause", *own, "a", "--reason", "again")
-    assert lanes.value("select reason || ' by ' || actor from leadhook.pauses where tag = 'a'") == (
+    assert groups.value("select reason || ' by ' || actor from leadhook.pauses where tag = 'a'") == (
         "spring cleaning by cli:ada"
     )
     listed = lines("pause", "list")
     said += lines("resume") + lines("resume", *own, "b") + lines("resume", *own, "a") + lines("resume", *own, "it's")
-    user, resume = f"user {lanes.USER}, tag", f"`leadhook resume --user {lanes.USER} --tag"
+    user, resume = f"user {groups.USER}, tag", f"`leadhook resume --user {groups.USER} --tag"
     quoted = """'it'"'"'s'"""
     assert said == [
         f"{user} it's is paused: leads wait, those in progress are finished; {resume} {quoted}` ends it",
@@ -430,9 +438,9 @@ def test_the_command_line_pauses_and_budgets(lanes: "Sql", leadhook: "Run", monk
     assert listed[1] == f"  → {resume} a` ends it"
 
     said = lines("budget", "set", "2.5")
-    claim(lanes)
+    claim(groups)
     said += lines("budget", "show")
-    lanes.run("update leadhook.jobs set reserved_usd = 3 where state = 'leased'")
+    groups.run("update leadhook.jobs set reserved_usd = 3 where state = 'leased'")
     overdrawn = lines("budget", "show")[0]
     said += lines("budget", "clear", "--yes") + lines("budget", "show")[:1]
     assert said == [
@@ -445,35 +453,35 @@ def test_the_command_line_pauses_and_budgets(lanes: "Sql", leadhook: "Run", monk
     assert overdrawn.startswith("everything: $2.50 a day, $0.00 left")
 
 
-def test_a_budget_that_stops_leads_or_lets_them_go_on_is_asked_about(lanes: "Sql", leadhook: "Run") -> None:
+def test_a_budget_that_stops_leads_or_lets_them_go_on_is_asked_about(groups: "Sql", leadhook: "Run") -> None:
     """It says what is spent; without a terminal it refuses. Any other change is made at once."""
     code, out, err = leadhook("budget", "set", "0")
     assert (code, "its leads wait for midnight UTC or a higher budget" in out) == (2, True)
     assert "--yes changes it" in err
     assert leadhook("budget", "set", "0", typed="n\n")[0] == 1
-    assert lanes.count("leadhook.budgets") == 0
+    assert groups.count("leadhook.budgets") == 0
     assert leadhook("budget", "set", "0", typed="y\n")[0] == 0
     code, out, _ = leadhook("budget", "set", "5")
     assert (code, "its waiting leads go on at once, for up to $5.00 today" in out) == (2, True)
     assert leadhook("budget", "set", "5", "--yes")[0] == 0
     assert leadhook("budget", "set", "6")[0] == 0
     assert leadhook("budget", "clear")[0] == 2
-    assert lanes.value("select daily_usd from leadhook.budgets") == 6
+    assert groups.value("select daily_usd from leadhook.budgets") == 6
 
 
 @pytest.mark.parametrize("scope", ["everything", "user"])
-def test_resume_names_every_pause_that_still_holds(lanes: "Sql", leadhook: "Run", scope: str) -> None:
+def test_resume_names_every_pause_that_still_holds(groups: "Sql", leadhook: "Run", scope: str) -> None:
     """The wider ones and the narrower ones, with the command that ends each."""
-    user = ("--user", str(lanes.USER))
+    user = ("--user", str(groups.USER))
     for paused in ((), user, (*user, "--tag", "a")):
         assert leadhook("pause", *paused)[0] == 0
     said = leadhook("resume", *(user if scope == "user" else ()))[1].splitlines()
-    wider = f"still paused: user {lanes.USER}; `leadhook resume --user {lanes.USER}` ends it"
+    wider = f"still paused: user {groups.USER}; `leadhook resume --user {groups.USER}` ends it"
     if scope == "user":
         wider = "still paused: everything; `leadhook resume` ends it"
     assert said[1:] == [
         wider,
-        f"still paused: user {lanes.USER}, tag a; `leadhook resume --user {lanes.USER} --tag a` ends it",
+        f"still paused: user {groups.USER}, tag a; `leadhook resume --user {groups.USER} --tag a` ends it",
     ]
 
 

@@ -1,4 +1,4 @@
-"""How often a transaction rings, and what the ring is."""
+"""How often a transaction webhooks, and what the webhook is."""
 
 import json
 import re
@@ -30,7 +30,7 @@ $$
 
 @pytest.fixture(scope="module")
 def wired_database(databases: "Databases", wired_template: "Database") -> "Iterator[Database]":
-    """One for all tests here; rings are posted by commits, so each test wipes up after itself."""
+    """One for all tests here; webhooks are posted by commits, so each test wipes up after itself."""
     yield from databases.copies(wired_template)
 
 
@@ -38,7 +38,7 @@ def wired_database(databases: "Databases", wired_template: "Database") -> "Itera
 def _wiped(wired: "Sql") -> "Iterator[None]":
     yield
     wired.run("select set_config('leadhook.internal', 'on', false)")
-    wired.run("truncate public.all_leads, public.lead_details, public.prompts, leadhook.touches, leadhook.rings")
+    wired.run("truncate public.all_leads, public.lead_details, public.prompts, leadhook.outbox, leadhook.webhooks")
     wired.run("delete from net.http_request_queue")
 
 
@@ -52,11 +52,11 @@ def details(db: "Sql", lead_id: str) -> None:
     db.run("insert into public.lead_details (lead_id) values (%(i)s)", i=lead_id)
 
 
-def test_a_ring_is_a_signed_request_that_the_service_can_verify(wired: "Sql") -> None:
+def test_a_webhook_is_a_signed_request_that_the_service_can_verify(wired: "Sql") -> None:
     """Supabase's form with `records`: ids and a number, nothing else of a lead."""
     wired.details("🦊/é", bio="not for the wire")
     [request] = requests(wired)
-    secret = wired.value("select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_ring_secret'")
+    secret = wired.value("select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_webhook_secret'")
     assert request["url"] == "http://127.0.0.1:9/webhooks/leads"
     assert (request["method"], request["timeout_milliseconds"]) == ("POST", 5000)
     assert request["headers"]["Content-Type"] == "application/json"
@@ -73,30 +73,35 @@ def test_a_ring_is_a_signed_request_that_the_service_can_verify(wired: "Sql") ->
     }
 
 
-def test_every_ring_is_in_the_ledger(wired: "Sql") -> None:
+def test_every_webhook_is_in_the_ledger(wired: "Sql") -> None:
     """With pg_net's number for it, so that the answer can be found."""
     details(wired, "a")
     [request] = requests(wired)
-    [ring] = wired.rows("select * from leadhook.rings")
-    assert ring["request_id"] == request["id"]
-    assert ring["message_id"] == request["headers"]["webhook-id"]
-    assert (ring["cause"], ring["leads"], ring["error"], ring["status_code"]) == ("insert lead_details", 1, None, None)
+    [webhook] = wired.rows("select * from leadhook.webhooks")
+    assert webhook["request_id"] == request["id"]
+    assert webhook["message_id"] == request["headers"]["webhook-id"]
+    assert (webhook["reason"], webhook["leads"], webhook["error"], webhook["status_code"]) == (
+        "insert lead_details",
+        1,
+        None,
+        None,
+    )
 
 
-def test_a_transaction_rings_once(wired: "Sql") -> None:
-    """5,000 inserts, each a statement of its own; the next transaction rings again."""
+def test_a_transaction_sends_one_webhook(wired: "Sql") -> None:
+    """5,000 inserts, each a statement of its own; the next transaction sends a webhook again."""
     wired.connection.execute(LOOP.encode())
     assert len(requests(wired)) == 1
-    assert wired.count("leadhook.touches") == 5000
+    assert wired.count("leadhook.outbox") == 5000
     details(wired, "another")
     details(wired, "and another")
     assert len(requests(wired)) == 3
 
 
-def test_a_big_statement_rings_a_few_times(wired: "Sql") -> None:
-    """So that several machines wake; each ring names at most twenty leads."""
+def test_a_big_statement_sends_a_few_webhooks(wired: "Sql") -> None:
+    """So that several machines wake; each webhook names at most twenty leads."""
     wired.eligible_leads(10_000)
-    causes = [row["cause"] for row in wired.rows("select cause from leadhook.rings")]
+    causes = [row["reason"] for row in wired.rows("select reason from leadhook.webhooks")]
     assert causes.count("insert all_leads") == causes.count("insert lead_details") == 8
     bodies = [json.loads(request["text"]) for request in requests(wired)]
     assert {len(body["records"]) for body in bodies if body["table"] != "prompts"} == {20}
@@ -104,8 +109,8 @@ def test_a_big_statement_rings_a_few_times(wired: "Sql") -> None:
     assert len({request["headers"]["webhook-id"] for request in requests(wired)}) == len(bodies)
 
 
-def test_a_big_transaction_rings_no_more_than_its_biggest_statement(wired: "Sql") -> None:
-    """An import in many statements rings a few times altogether."""
+def test_a_big_transaction_sends_no_more_webhooks_than_its_biggest_statement(wired: "Sql") -> None:
+    """An import in many statements sends a webhook a few times altogether."""
     with wired.transaction():
         details(wired, "first")
         for prefix in ("a", "b", "c"):
@@ -113,22 +118,22 @@ def test_a_big_transaction_rings_no_more_than_its_biggest_statement(wired: "Sql"
     assert len(requests(wired)) == 2
 
 
-def test_a_statement_below_a_thousand_leads_rings_once(wired: "Sql") -> None:
+def test_a_statement_below_a_thousand_leads_sends_one_webhook(wired: "Sql") -> None:
     """One machine is enough for it."""
     with wired.transaction():
         wired.eligible_leads(999)
     assert len(requests(wired)) == 1
 
 
-def test_very_long_ids_stay_out_of_the_ring(wired: "Sql") -> None:
-    """The body is bounded whatever an id is; the touch names the lead."""
+def test_very_long_ids_stay_out_of_the_webhook(wired: "Sql") -> None:
+    """The body is bounded whatever an id is; the outbox row names the lead."""
     wired.run("insert into public.lead_details (lead_id) values (repeat('x', 2000)), ('short')")
     [body] = [json.loads(request["text"]) for request in requests(wired)]
     assert (body["records"], body["total"]) == (["short"], 2)
 
 
-def test_a_ring_that_was_rolled_back_rings_again(wired: "Sql") -> None:
-    """The mark goes with the savepoint, as the ring does."""
+def test_a_webhook_that_was_rolled_back_is_sent_again(wired: "Sql") -> None:
+    """The mark goes with the savepoint, as the webhook does."""
     with wired.transaction():
         wired.run("savepoint one")
         details(wired, "a")
@@ -141,7 +146,7 @@ def test_a_ring_that_was_rolled_back_rings_again(wired: "Sql") -> None:
     assert [json.loads(request["text"])["records"] for request in requests(wired)] == [["c"]]
 
 
-def test_a_ring_in_a_subtransaction_that_stays_is_the_only_one(wired: "Sql") -> None:
+def test_a_webhook_in_a_subtransaction_that_stays_is_the_only_one(wired: "Sql") -> None:
     """A released savepoint hands its mark to the transaction."""
     with wired.transaction():
         with wired.transaction():
@@ -155,7 +160,7 @@ def test_a_ring_in_a_subtransaction_that_stays_is_the_only_one(wired: "Sql") -> 
     assert [json.loads(request["text"])["records"] for request in requests(wired)] == [["a"]]
 
 
-def test_a_transaction_that_rolls_back_rings_nobody(wired: "Sql") -> None:
+def test_a_transaction_that_rolls_back_sends_no_webhook(wired: "Sql") -> None:
     """And leaves no mark for the next one of its session."""
     wired.run("begin")
     details(wired, "a")
@@ -168,14 +173,14 @@ def test_a_transaction_that_rolls_back_rings_nobody(wired: "Sql") -> None:
 @pytest.mark.parametrize("mark", ["off", "1:1", "99999999999:8", ":", "x:y", "'; drop table x"])
 def test_a_foreign_mark_silences_nobody(wired: "Sql", mark: str) -> None:
     """Any session may set our setting; only this transaction's own mark counts."""
-    wired.run("select set_config('leadhook.rung', %(m)s, false)", m=mark)
+    wired.run("select set_config('leadhook.webhook_sent', %(m)s, false)", m=mark)
     details(wired, "a")
     assert len(requests(wired)) == 1
 
 
-def test_service_role_may_ring(wired: "Sql") -> None:
+def test_service_role_may_send_a_webhook(wired: "Sql") -> None:
     """A replay makes work claimable without a trigger."""
-    wired.call("leadhook.ring", p_cause="replay", p_leads=3)
+    wired.call("leadhook.send_webhook", p_reason="replay", p_leads=3)
     [request] = requests(wired)
     body = json.loads(request["text"])
     assert (body["type"], body["table"], body["schema"], body["records"], body["total"]) == (
@@ -185,4 +190,4 @@ def test_service_role_may_ring(wired: "Sql") -> None:
         [],
         3,
     )
-    assert wired.value("select cause from leadhook.rings") == "replay"
+    assert wired.value("select reason from leadhook.webhooks") == "replay"

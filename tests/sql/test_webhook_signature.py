@@ -1,4 +1,4 @@
-"""leadhook.sign makes the signatures of Standard Webhooks; the library of that name is the judge."""
+"""leadhook.sign makes the signatures of Standard Webhooks; the library of that name is the score."""
 
 import base64
 import json
@@ -101,10 +101,10 @@ def test_sign_refuses_in_words_without_the_secret(db: "Sql", secret: str, messag
 
 
 def test_several_secrets_make_several_signatures(db: "Sql") -> None:
-    """While a secret is exchanged, receivers that know only one of the two accept the ring."""
+    """While a secret is exchanged, receivers that know only one of the two accept the webhook."""
     old, new = ("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2))
     headers = db.value(
-        "select leadhook.ring_headers(%(i)s, %(t)s, %(b)s, %(s)s)", i=ID, t=now(), b="{}", s=f" {old}\n\t{new} "
+        "select leadhook.webhook_headers(%(i)s, %(t)s, %(b)s, %(s)s)", i=ID, t=now(), b="{}", s=f" {old}\n\t{new} "
     )
     assert headers.keys() == {"Content-Type", "webhook-id", "webhook-timestamp", "webhook-signature"}
     assert headers["webhook-signature"].count("v1,") == 2

@@ -8,8 +8,8 @@ import psycopg
 
 from leadhook.install.connection import Connection
 
-URL_NAME = "leadhook_ring_url"
-SECRET_NAME = "leadhook_ring_secret"  # noqa: S105 - a name, no secret
+URL_NAME = "leadhook_webhook_url"
+SECRET_NAME = "leadhook_webhook_secret"  # noqa: S105 - a name, no secret
 _SECRET_BYTES = 32
 _PATH = "/webhooks/leads"
 

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from leadhook.observability.events import Event
-from leadhook.observability.metrics import RINGS
+from leadhook.observability.metrics import WEBHOOKS
 
 WINDOW_S: Final = 1.0
 MOST_KINDS: Final = 20
@@ -21,7 +21,7 @@ class _Window:
     by: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    rang: int = 0
+    woke: int = 0
     hints: int = 0
     age_s: int = 0
     seconds: float = 0.0
@@ -29,7 +29,7 @@ class _Window:
     body_bytes: int = 0
 
 
-class RingSum:
+class WebhookSum:
     """What came in since the last line; nothing is logged while nothing comes."""
 
     def __init__(self, window_s: float = WINDOW_S) -> None:
@@ -37,23 +37,23 @@ class RingSum:
         self._timer: asyncio.TimerHandle | None = None
         self._window = _Window()
 
-    def accepted(self, *, by: str, kind: str, age_s: int, hints: int, rang: bool, needed: bool, seconds: float) -> None:
-        """A ring proved itself.
+    def accepted(self, *, by: str, kind: str, age_s: int, hints: int, woke: bool, needed: bool, seconds: float) -> None:
+        """A webhook proved itself.
 
         Args:
             by: how.
             kind: what it told of.
             age_s: by its timestamp.
             hints: ids that it brought.
-            rang: whether it woke the worker.
+            woke: whether it woke the worker.
             needed: whether it would have, had there not been too many late ones.
             seconds: how long its request took.
         """
-        RINGS.labels("woke" if rang else "late" if needed else "not_needed").inc()
+        WEBHOOKS.labels("woke" if woke else "late" if needed else "not_needed").inc()
         window = self._window
         window.by[by] += 1
         window.kinds[kind if kind in window.kinds or len(window.kinds) < MOST_KINDS else "other"] += 1
-        window.rang += rang
+        window.woke += woke
         window.hints += hints
         window.age_s = max(window.age_s, age_s, key=abs)
         window.seconds = max(window.seconds, seconds)
@@ -61,7 +61,7 @@ class RingSum:
 
     def refused(self, reason: str, *, skew_s: int | None, body_bytes: int) -> None:
         """A webhook did not prove itself, or was too large to be read."""
-        RINGS.labels("refused").inc()
+        WEBHOOKS.labels("refused").inc()
         window = self._window
         window.reasons[reason] += 1
         window.skew_s = max(window.skew_s, skew_s or 0, key=abs)
@@ -78,7 +78,7 @@ class RingSum:
             log.info(
                 Event.WEBHOOK_ACCEPTED,
                 count=window.by.total(),
-                rang=window.rang,
+                woke=window.woke,
                 by=dict(window.by),
                 kinds=dict(window.kinds),
                 hints=window.hints,

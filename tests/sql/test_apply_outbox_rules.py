@@ -1,4 +1,4 @@
-"""What a touch does to a lead's job."""
+"""What an outbox row does to a lead's job."""
 
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
@@ -14,23 +14,30 @@ NOT_ELIGIBLE: LiteralString = "update public.all_leads set scrapped = false"
 
 
 def test_an_unknown_eligible_lead_becomes_ready(db: "Sql") -> None:
-    """With what found it, since when, and its lane."""
-    db.touch(db.eligible_lead("lead-1"))
-    touched_at = db.value("select touched_at from leadhook.touches")
-    assert db.drain("ring") == 1
+    """With what found it, since when, and its group."""
+    db.note_change(db.eligible_lead("lead-1"))
+    changed_at = db.value("select changed_at from leadhook.outbox")
+    assert db.apply_outbox("webhook") == 1
     job = db.job("lead-1")
-    expected = {"state": "ready", "slow": False, "run": 1, "attempts": 0, "found_by": "ring", "eligible_at": touched_at}
+    expected = {
+        "state": "ready",
+        "low_priority": False,
+        "run": 1,
+        "attempts": 0,
+        "source": "webhook",
+        "eligible_at": changed_at,
+    }
     assert {name: job[name] for name in expected} == expected
     assert (job["user_id"], job["tag"]) == (db.USER, db.TAG)
-    assert db.count("leadhook.touches") == 0
+    assert db.count("leadhook.outbox") == 0
 
 
 def test_an_unknown_lead_that_is_not_eligible_waits(db: "Sql") -> None:
     """It is registered, so that its prompts row finds it."""
     db.lead("lead-1")
     db.details("lead-1")
-    db.touch("lead-1")
-    db.drain()
+    db.note_change("lead-1")
+    db.apply_outbox()
     assert db.states() == {"lead-1": "waiting"}
 
 
@@ -41,30 +48,34 @@ def test_a_job_needs_both_rows_of_the_lead(db: "Sql", missing: str) -> None:
         db.lead("lead-1")
     else:
         db.details("lead-1")
-    db.touch("lead-1", "nobody")
-    db.drain()
+    db.note_change("lead-1", "nobody")
+    db.apply_outbox()
     assert db.states() == {}
 
 
-def test_the_latest_touch_says_since_when(db: "Sql") -> None:
-    """Several touches of a slice may name the same lead."""
+def test_the_latest_outbox_row_says_since_when(db: "Sql") -> None:
+    """Several outbox rows of a slice may name the same lead."""
     db.eligible_lead("lead-1")
-    db.touch("lead-1")
-    db.run("update leadhook.touches set touched_at = touched_at - interval '1 hour'")
-    db.touch("lead-1")
-    latest = db.value("select max(touched_at) from leadhook.touches")
-    db.drain()
+    db.note_change("lead-1")
+    db.run("update leadhook.outbox set changed_at = changed_at - interval '1 hour'")
+    db.note_change("lead-1")
+    latest = db.value("select max(changed_at) from leadhook.outbox")
+    db.apply_outbox()
     assert db.job("lead-1")["eligible_at"] == latest
 
 
 @pytest.mark.parametrize(
     ("before", "eligible", "after"),
     [
-        ({"state": "waiting"}, True, {"state": "ready", "run": 1, "attempts": 0, "slow": False}),
+        ({"state": "waiting"}, True, {"state": "ready", "run": 1, "attempts": 0, "low_priority": False}),
         ({"state": "waiting", "run": 3}, False, {"state": "waiting", "run": 3}),
-        ({"state": "held", "slow": True}, True, {"state": "ready", "run": 1, "slow": False}),
-        ({"state": "held", "slow": True}, False, {"state": "waiting", "slow": False}),
-        ({"state": "ready", "attempts": 2, "slow": True}, True, {"state": "ready", "attempts": 2, "slow": True}),
+        ({"state": "held", "low_priority": True}, True, {"state": "ready", "run": 1, "low_priority": False}),
+        ({"state": "held", "low_priority": True}, False, {"state": "waiting", "low_priority": False}),
+        (
+            {"state": "ready", "attempts": 2, "low_priority": True},
+            True,
+            {"state": "ready", "attempts": 2, "low_priority": True},
+        ),
         ({"state": "ready", "attempts": 2}, False, {"state": "waiting", "attempts": 2}),
         ({"state": "leased", "attempts": 2}, True, {"state": "leased", "attempts": 2}),
         ({"state": "leased", "attempts": 2}, False, {"state": "leased", "attempts": 2}),
@@ -75,31 +86,36 @@ def test_the_latest_touch_says_since_when(db: "Sql") -> None:
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else str(value),
 )
-def test_a_touched_lead_moves(db: "Sql", before: dict[str, Any], eligible: bool, after: dict[str, Any]) -> None:  # noqa: FBT001 - a case of the table
+def test_a_changed_lead_moves(db: "Sql", before: dict[str, Any], eligible: bool, after: dict[str, Any]) -> None:  # noqa: FBT001 - a case of the table
     """Every state, eligible or not."""
     db.ready_job("lead-1", **before)
     if not eligible:
         db.run(NOT_ELIGIBLE)
-    db.touch("lead-1")
-    db.drain()
+    db.note_change("lead-1")
+    db.apply_outbox()
     job = db.job("lead-1")
     assert {name: job[name] for name in after} == after
 
 
 def test_what_becomes_ready_forgets_why_it_failed(db: "Sql") -> None:
     """But keeps what was paid for and never written."""
-    db.ready_job("lead-1", state="dead", paid={"score": 80})
-    db.touch("lead-1")
-    db.drain()
+    db.ready_job("lead-1", state="dead", checkpoint={"score": 80})
+    db.note_change("lead-1")
+    db.apply_outbox()
     job = db.job("lead-1")
-    assert (job["error_code"], job["reason"], job["finished_at"], job["paid"]) == (None, None, None, {"score": 80})
+    assert (job["error_code"], job["reason"], job["finished_at"], job["checkpoint"]) == (
+        None,
+        None,
+        None,
+        {"score": 80},
+    )
 
 
-def test_a_touch_from_before_the_lease_does_not_reopen_a_dead_lead(db: "Sql") -> None:
+def test_a_change_from_before_the_lease_does_not_reopen_a_dead_lead(db: "Sql") -> None:
     """Its change was seen by the attempt that failed."""
-    db.touch("lead-1")
+    db.note_change("lead-1")
     db.ready_job("lead-1", state="dead", leased_at=db.value("select clock_timestamp()"))
-    db.drain()
+    db.apply_outbox()
     assert db.states() == {"lead-1": "dead"}
 
 
@@ -110,7 +126,7 @@ def test_a_deleted_lead_takes_everything_with_it(db: "Sql", state: str, table: s
     db.ready_job("lead-1", state=state)
     db.run("insert into leadhook.attempts (lead_id, run, fence, outcome) values ('lead-1', 1, 1, 'saved')")
     db.run(
-        "insert into leadhook.verdicts (lead_id, run, score, response, should_contact, subject, message, written)"
+        "insert into leadhook.results (lead_id, run, score, response, should_contact, subject, message, written)"
         " values ('lead-1', 1, 80, 'r', true, 's', 'm', true)"
     )
     deletes: dict[str, LiteralString] = {
@@ -118,57 +134,61 @@ def test_a_deleted_lead_takes_everything_with_it(db: "Sql", state: str, table: s
         "lead_details": "delete from public.lead_details",
     }
     db.run(deletes[table])
-    db.touch("lead-1")
-    db.drain()
-    left = [db.count(f"leadhook.{name}") for name in ("jobs", "attempts", "verdicts")]
+    db.note_change("lead-1")
+    db.apply_outbox()
+    left = [db.count(f"leadhook.{name}") for name in ("jobs", "attempts", "results")]
     assert left == [0, 0, 0]
 
 
-def test_a_lead_moves_to_its_new_lane(db: "Sql") -> None:
-    """So that the prompts rows of the new lane find it; a leased one is not disturbed."""
+def test_a_lead_moves_to_its_new_group(db: "Sql") -> None:
+    """So that the prompts rows of the new group find it; a leased one is not disturbed."""
     db.ready_job("lead-1", state="waiting")
     db.ready_job("lead-2", state="leased")
     db.run("update public.all_leads set tag = 'new'")
-    db.touch("lead-1", "lead-2")
-    db.drain()
+    db.note_change("lead-1", "lead-2")
+    db.apply_outbox()
     assert [db.job(lead_id)["tag"] for lead_id in ("lead-1", "lead-2")] == ["new", db.TAG]
 
 
 def test_a_ready_replay_does_not_mind_that_it_was_sent(db: "Sql") -> None:
-    """A replay is judged without that one condition; without its other ones it sleeps."""
+    """A replay is checked without that one condition; without its other ones it sleeps."""
     replay_id = db.value("insert into leadhook.replays (actor) values ('test') returning id")
     db.ready_job("lead-1", replay_id=replay_id)
     db.run("update public.lead_details set sent_to_llm = true")
-    db.touch("lead-1")
-    db.drain()
+    db.note_change("lead-1")
+    db.apply_outbox()
     assert db.states() == {"lead-1": "ready"}
     db.run(NOT_ELIGIBLE)
-    db.touch("lead-1")
-    db.drain()
+    db.note_change("lead-1")
+    db.apply_outbox()
     assert (db.states(), db.job("lead-1")["replay_id"]) == ({"lead-1": "waiting"}, None)
 
 
-def test_a_new_prompts_row_wakes_its_lane(db: "Sql") -> None:
+def test_a_new_prompts_row_wakes_its_group(db: "Sql") -> None:
     """The waiting, held and dead leads of this user and tag, since the row came."""
     states = {"waiting": "waiting", "held": "held", "dead": "dead", "done": "done"}
     for lead_id, state in states.items():
         db.ready_job(lead_id, state=state)
     db.ready_job("of-another-tag", tag="other", state="waiting")
     db.ready_job("of-another-user", user=OTHER_USER, state="waiting")
-    db.touch_prompts()
-    touched_at = db.value("select touched_at from leadhook.touches")
-    db.drain()
+    db.note_prompts_changes()
+    changed_at = db.value("select changed_at from leadhook.outbox")
+    db.apply_outbox()
     sleeping = {"of-another-tag": "waiting", "of-another-user": "waiting"}
     assert db.states() == {"waiting": "ready", "held": "ready", "dead": "ready", "done": "done"} | sleeping
-    assert (db.job("dead")["run"], db.job("held")["slow"], db.job("waiting")["eligible_at"]) == (2, False, touched_at)
+    assert (db.job("dead")["run"], db.job("held")["low_priority"], db.job("waiting")["eligible_at"]) == (
+        2,
+        False,
+        changed_at,
+    )
 
 
 def test_a_changed_prompts_row_wakes_only_who_waits(db: "Sql") -> None:
     """Nobody asked for held and dead leads by editing a text."""
     for state in ("waiting", "held", "dead"):
         db.ready_job(state, state=state)
-    db.touch_prompts(inserted=False)
-    db.drain()
+    db.note_prompts_changes(inserted=False)
+    db.apply_outbox()
     assert db.states() == {"waiting": "ready", "held": "held", "dead": "dead"}
 
 
@@ -177,30 +197,30 @@ def test_a_held_lead_that_has_an_answer_stays_held(db: "Sql") -> None:
     db.ready_job("answered", state="held")
     db.ready_job("new", state="held")
     db.run("insert into public.llm_response (lead_id) values ('answered')")
-    db.touch_prompts()
-    db.drain()
+    db.note_prompts_changes()
+    db.apply_outbox()
     assert db.states() == {"answered": "held", "new": "ready"}
 
 
-def test_prompts_without_a_lane_wake_nobody(db: "Sql") -> None:
+def test_prompts_without_a_group_wake_nobody(db: "Sql") -> None:
     """A prompts row may hold NULLs."""
     db.make_job("lead-1", state="waiting", user=None)
-    db.touch_prompts(user=None)
-    db.touch_prompts(tag=None)
-    db.drain()
-    assert (db.states(), db.count("leadhook.touches")) == ({"lead-1": "waiting"}, 0)
+    db.note_prompts_changes(user=None)
+    db.note_prompts_changes(tag=None)
+    db.apply_outbox()
+    assert (db.states(), db.count("leadhook.outbox")) == ({"lead-1": "waiting"}, 0)
 
 
-def test_a_touch_of_everything_looks_at_every_job(db: "Sql") -> None:
-    """After a truncate: the gone go, the rest is judged; nothing is reopened or released."""
+def test_a_change_of_everything_looks_at_every_job(db: "Sql") -> None:
+    """After a truncate: the gone go, the rest is checked; nothing is reopened or released."""
     for state in ("waiting", "ready", "held", "done", "dead", "leased"):
         db.ready_job(state, state=state)
         db.ready_job(f"{state}-gone", state=state)
     db.ready_job("ready-not-eligible")
     db.run("delete from public.lead_details where lead_id like '%%-gone'")
     db.run("update public.all_leads set scrapped = false where lead_id = 'ready-not-eligible'")
-    db.touch_everything()
-    db.drain()
+    db.note_everything()
+    db.apply_outbox()
     assert db.states() == {
         "waiting": "ready",
         "ready": "ready",
