@@ -33,13 +33,12 @@ from leadhook.observability.observer import Observer
 from leadhook.observability.operator_log import operator_log
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
-from leadhook.web.auth import Admins, WebhookAuth
-from leadhook.web.rate import TokenBucket
-from leadhook.web.readiness import Readiness
-from leadhook.web.sign_ins import SignIns
+from leadhook.web.auth import Admins, TokenBucket
+from leadhook.web.health import Readiness
+from leadhook.web.request_log import WebhookSum
 from leadhook.web.site import build_site
 from leadhook.web.state import AppState
-from leadhook.web.webhook_sum import WebhookSum
+from leadhook.web.webhook_auth import WebhookAuth
 
 if TYPE_CHECKING:
     from leadhook.engine import Engine
@@ -146,17 +145,14 @@ def _state(
 ) -> AppState:
     warnings = [*advice.warnings(settings), *([no_metrics] if no_metrics else [])]
     return AppState(
-        wake_signal=engine,
-        processor=engine,
-        replayer=store,
-        explainer=store,
+        engine=engine,
+        store=store,
         slots=settings.max_concurrency,
         sweep_interval_s=settings.sweep_interval_sec,
         webhook_auth=WebhookAuth(settings.webhook_keys, settings.webhook_static_header),
         late_webhooks=TokenBucket(per_second=1, burst=10),
         webhook_sum=webhook_sum,
         admins=Admins(settings.admin_tokens),
-        sign_ins=SignIns(),
         readiness=Readiness(
             status=store.status,
             engine=engine.health,

@@ -14,7 +14,7 @@ from leadhook.observability.events import Event
 from leadhook.observability.operator_log import operator_log
 from leadhook.settings import GIVE_BACK_SEC
 from leadhook.signals import stop_on_signal
-from leadhook.web.webhook_sum import WebhookSum
+from leadhook.web.request_log import WebhookSum
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -60,7 +60,7 @@ async def logging_to_the_end(webhook_sum: WebhookSum) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        webhook_sum.tell()
+        webhook_sum.report()
         logs.finish()
 
 

@@ -17,22 +17,24 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 from starlette.applications import Starlette
+from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.results import Message, Score
 from leadhook.domain.status import KeyStatus, Status, WebhookSetup
-from leadhook.engine import OnDemandLead
+from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.engine.health import Health
 from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus
-from leadhook.web.auth import Admins, WebhookAuth
-from leadhook.web.rate import TokenBucket
-from leadhook.web.readiness import Readiness
-from leadhook.web.sign_ins import SignIns
-from leadhook.web.site import build_site
+from leadhook.web.auth import Admins, TokenBucket
+from leadhook.web.health import Readiness
+from leadhook.web.openapi import Endpoint
+from leadhook.web.request_log import WebhookSum
+from leadhook.web.requests import MEDIA_TYPE, ProblemAnswer
+from leadhook.web.site import ENDPOINTS, build_site
 from leadhook.web.state import AppState
-from leadhook.web.webhook_sum import WebhookSum
+from leadhook.web.webhook_auth import WebhookAuth
 
 T = TypeVar("T")
 
@@ -71,10 +73,13 @@ class FakeEngine:
     health: Health = HEALTHY
     processed: list[list[OnDemandLead]] = field(default_factory=list)
     troubles: dict[str, tuple[str, str]] = field(default_factory=dict)
+    full: bool = False
 
     async def process(self, leads: Sequence[OnDemandLead]) -> None:
         """Score 80, or report an error by the lead's name."""
         await anyio.lowlevel.checkpoint()
+        if self.full:
+            raise TooManyOnDemandError
         self.processed.append(list(leads))
         for lead in leads:
             lead.error = self.troubles.get(lead.lead.name or "")
@@ -175,10 +180,8 @@ class Service:
 def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
     """What the application's lifespan yields."""
     return AppState(
-        wake_signal=engine,
-        processor=engine,
-        replayer=store,
-        explainer=store,
+        engine=engine,
+        store=store,
         slots=16,
         sweep_interval_s=300,
         webhook_auth=WebhookAuth(
@@ -186,8 +189,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
         ),
         late_webhooks=TokenBucket(per_second=0.001, burst=3),
         webhook_sum=WebhookSum(),
-        admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)]),
-        sign_ins=SignIns(hold_s=0.01),
+        admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)], hold_s=0.01),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),
     )
 
@@ -202,9 +204,35 @@ def new_site(state: AppState) -> Starlette:
     return build_site(lifespan)
 
 
+def endpoint_of(request: httpx.Request) -> Endpoint | None:
+    """The one that answers this request; None for a path or a method that no one answers."""
+    method = "GET" if request.method == "HEAD" else request.method
+    fitting = (one for one in ENDPOINTS if compile_path(one.path)[0].match(request.url.path))
+    return next((one for one in fitting if one.method == method), None)
+
+
+async def is_declared(response: httpx.Response) -> None:
+    """Fail unless status and body are those that the table of routes declares; a failure of ours may be anywhere."""
+    endpoint = endpoint_of(response.request)
+    if endpoint is None or response.status_code == 500 or response.request.method == "HEAD":
+        return
+    await response.aread()
+    where = f"{endpoint.name} answers {response.status_code}"
+    if model := endpoint.answers.get(response.status_code):
+        written = model.model_validate_json(response.content).model_dump_json(by_alias=True)
+        assert (response.headers["content-type"], written) == ("application/json", response.text), where
+    else:
+        assert response.status_code in endpoint.refusals, where
+        assert response.headers["content-type"] == MEDIA_TYPE, where
+        ProblemAnswer.model_validate_json(response.content)
+
+
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    """Asked without a network; what a server would put into the scope comes from here."""
+    """Asked without a network; what a server would put into the scope comes from here.
+
+    Each of its answers must be a declared one, whatever a test is about.
+    """
     engine, store = FakeEngine(), FakeStore()
     state = new_state(engine, store)
     site = new_site(state)
@@ -212,7 +240,9 @@ async def service() -> AsyncIterator[Service]:
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await site({**scope, "state": dict(state)}, receive, send)
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://service") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(served), base_url="http://service", event_hooks={"response": [is_declared]}
+    ) as client:
         yield Service(site, engine, store, state, client)
 
 

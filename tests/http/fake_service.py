@@ -15,7 +15,7 @@ from leadhook.app import server_config
 from leadhook.lifecycle import logging_to_the_end, running
 from leadhook.observability import logs
 from leadhook.settings import load_settings
-from leadhook.web.webhook_sum import WebhookSum
+from leadhook.web.request_log import WebhookSum
 
 
 class Engine:

@@ -15,7 +15,7 @@ from tests.browser import Browser, chromium
 
 from leadhook.app import server_config
 from leadhook.store import DryRun
-from leadhook.web.docs import FILES
+from leadhook.web.openapi import SWAGGER_UI as FILES
 
 from .conftest import ADMIN, FakeEngine, FakeStore, Service, new_site, new_state
 
@@ -78,7 +78,7 @@ async def test_a_browser_that_has_a_file_is_not_sent_it_again(service: Service) 
 
 
 @pytest.mark.parametrize(
-    "path", ["/docs/nothing", "/docs/../document.py", "/docs/%2e%2e/document.py", "/docs/%00", "/docs/" + "x" * 5000]
+    "path", ["/docs/nothing", "/docs/../openapi.py", "/docs/%2e%2e/openapi.py", "/docs/%00", "/docs/" + "x" * 5000]
 )
 async def test_nothing_else_is_served(service: Service, path: str) -> None:
     """No path leads out of the directory."""

@@ -9,8 +9,8 @@ import pytest
 from leadhook import __version__
 from leadhook.domain.status import KeyStatus, RestingKey, Status, WebhookSetup
 from leadhook.store import StoreError
-from leadhook.web import readiness
-from leadhook.web.readiness import Readiness
+from leadhook.web import health
+from leadhook.web.health import Readiness
 
 from .conftest import GOOD_STATUS, HEALTHY, FakeStore, Service
 
@@ -167,7 +167,7 @@ async def test_the_database_is_asked_once_in_five_seconds(service: Service) -> N
 
 async def test_a_database_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for it."""
-    monkeypatch.setattr(readiness, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(health, "PATIENCE_S", 0.01)
     store = FakeStore(on_status=None)
 
     with anyio.fail_after(10):

@@ -1,27 +1,38 @@
-"""What is declared of an operation is what it does, and what the document says."""
+"""The table of routes, the document made of it, and what the handlers answer agree."""
 
 import argparse
 import json
 import re
 import shlex
-from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import httpx
 import pytest
 from pydantic import Field
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
-from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
 
-from leadhook.domain.lead_snapshot import LeadSnapshot
-from leadhook.store import DryRun, ReplayStatus
-from leadhook.web.document import EXAMPLES, describe
-from leadhook.web.openapi import Answer, Body, Call, Operation, operation
-from leadhook.web.problems import ProblemAnswer
-from leadhook.web.serving import routes
-from leadhook.web.site import OPERATIONS
+from leadhook.domain.lead_snapshot import Eligibility, LeadSnapshot
+from leadhook.store import DryRun, ReplayStatus, StoreError
+from leadhook.web.auth import Admins
+from leadhook.web.openapi import EXAMPLES, Endpoint, describe
+from leadhook.web.requests import Answer, Body, ProblemAnswer
+from leadhook.web.site import ENDPOINTS
 
-from .conftest import ADMIN, STATIC, Service
+from .conftest import ADMIN, HEALTHY, STATIC, Service, is_declared
+
+PROOF = {"authorization": f"Bearer {ADMIN}", "x-webhook": STATIC}
+DYNAMIC = {404, 503}
+"""Problems whose detail names the lead, the replay or the fault; so does that of a query."""
+
+
+KNOWN = LeadSnapshot.model_validate(EXAMPLES["explain_lead"]["answers"]["200"])
+
+
+NOWHERE = Eligibility.model_validate(dict.fromkeys(Eligibility.model_fields, False) | {"user_id": None, "tag": None})
 
 
 class Order(Body):
@@ -37,61 +48,37 @@ class Receipt(Answer):
     count: int
 
 
-@operation(
-    "POST",
-    "/orders/{order_id:int}",
-    tag="Leads",
-    who="all",
-    body=Order,
-    answers={202: Receipt},
-    problems={404: "None."},
-)
-async def take_order(call: Call[Order]) -> Receipt:
+async def take_order(_request: Request[Any]) -> Response:
     """Take an order.
 
     It is not shipped.
     """
-    return Receipt(count=call.body.count)
+    raise NotImplementedError
 
 
-@operation("GET", "/orders/{order_id:int}", tag="Leads", who="all", answers={200: Receipt})
-async def find_order(_call: Call[Any]) -> tuple[int, Receipt]:
-    """Find an order."""
-    return 418, Receipt(count=1)
-
-
-@pytest.fixture
-async def orders() -> AsyncIterator[httpx.AsyncClient]:
-    """A site of these two."""
-    app = Starlette(routes=routes([take_order, find_order]))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://orders") as client:
-        yield client
-
-
-async def test_one_declaration_makes_route_checks_and_answer(orders: httpx.AsyncClient) -> None:
-    """And both methods of a path are told to who tries a third."""
-    taken = await orders.post("/orders/7", json={"count": 3})
-    other = await orders.delete("/orders/7")
-
-    assert (taken.status_code, taken.json()) == (202, {"count": 3})
-    assert (other.status_code, set(other.headers["allow"].split(", "))) == (405, {"POST", "GET", "HEAD"})
-
-
-async def test_an_answer_that_is_not_declared_is_an_error(orders: httpx.AsyncClient) -> None:
-    """It is found by the first test, not by a client."""
-    with pytest.raises(KeyError):
-        await orders.get("/orders/7")
-
-
-def test_the_document_says_what_is_declared() -> None:
+def test_the_document_says_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters, body, answers, problems, words."""
-    document = describe([take_order, find_order])
-    item = document["paths"]["/orders/{order_id}"]["post"]
+    monkeypatch.setitem(EXAMPLES, "take_order", {"parameters": {"order_id": 7, "place": "a"}})
+    endpoint = Endpoint(
+        "POST",
+        "/orders/{order_id}/{place:path}",
+        take_order,
+        tag="Leads",
+        who="all",
+        body=Order,
+        largest_body=1000,
+        answers={202: Receipt},
+        problems={404: "None."},
+    )
+    document = describe([endpoint])
+    item = document["paths"]["/orders/{order_id}/{place}"]["post"]
 
     assert (item["operationId"], item["tags"], item["summary"]) == ("take_order", ["Leads"], "Take an order")
-    assert item["description"].startswith("It is not shipped.\n\n```sh\ncurl ")
+    assert item["description"] == 'It is not shipped.\n\n```sh\ncurl "$SERVICE_URL/orders/7/a"\n```'
+    in_path = {"in": "path", "required": True}
     assert item["parameters"] == [
-        {"name": "order_id", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
+        {"name": "order_id", **in_path, "schema": {"type": "integer", "minimum": 0}, "example": 7},
+        {"name": "place", **in_path, "schema": {"type": "string", "minLength": 1}, "example": "a"},
     ]
     assert set(item["responses"]) == {"202", "400", "404", "413", "415", "422"}
     order = document["components"]["schemas"]["Order"]
@@ -101,15 +88,120 @@ def test_the_document_says_what_is_declared() -> None:
     }  # fmt: skip
 
 
-async def test_the_document_is_served_and_names_every_operation(service: Service) -> None:
+async def test_every_route_is_described(service: Service) -> None:
+    """Each method of each path, but those of the documentation itself."""
+    routes = [route for route in service.site.routes if isinstance(route, Route)]
+    answered = {(method, re.sub(r":\w+}", "}", route.path)) for route in routes for method in route.methods or ()}
+    paths = describe(ENDPOINTS)["paths"]
+    described = {(method.upper(), path) for path, item in paths.items() for method in item}
+
+    documentation = {("GET", "/openapi.json"), ("GET", "/docs")}
+    assert {one for one in answered if one[0] != "HEAD"} == described | documentation
+    assert [route.path for route in service.site.routes if isinstance(route, Mount)] == ["/docs"]
+
+
+def example(endpoint: Endpoint, status: int) -> Any:
+    """The example request that gets this status."""
+    requests = list(EXAMPLES[endpoint.name].get("requests", {}).values())
+    if endpoint.name == "replay" and status != 200:
+        return next(one for one in requests if not one.get("dry_run"))
+    return requests[0] if requests else None
+
+
+async def send(service: Service, endpoint: Endpoint, **changed: Any) -> httpx.Response:
+    """Send a request with every proof; its parameters are those of the examples."""
+    path = endpoint.template.format(**EXAMPLES[endpoint.name].get("parameters", {}))
+    return await service.client.request(endpoint.method, path, **{"headers": PROOF, **changed})
+
+
+def wrong_request(endpoint: Endpoint, status: int) -> dict[str, Any] | None:
+    """What to send otherwise for this status; None where a right request gets it."""
+    wrong: dict[int, dict[str, Any]] = {
+        400: {"content": b"{"},
+        401: {"content": b"{}", "headers": {}},
+        413: {"content": b" " * (endpoint.largest_body + 1)},
+        415: {"content": b"{}", "headers": {**PROOF, "content-type": "text/plain"}},
+        422: {"params": {"limit": "0"}} if endpoint.query else {"content": b"[]"},
+        429: {"content": b"{}", "headers": {}},
+    }
+    return wrong.get(status)
+
+
+def hinder(service: Service, status: int) -> None:
+    """Make the service answer a right request with this problem."""
+    if status == 403:
+        service.state["admins"] = Admins([])
+    if status == 404:
+        service.store.snapshot = KNOWN.model_copy(update={"eligibility": NOWHERE, "job": None})
+        service.store.on_replay_status = None
+    if status == 503:
+        away = StoreError("unavailable", "timeout", "it did not answer in time")
+        service.store.snapshot = service.store.reply = service.store.on_replay_status = away
+        service.engine.health = replace(HEALTHY, running=False)
+        service.engine.full = True
+
+
+def answerable(service: Service) -> None:
+    """What every right request needs."""
+    service.store.snapshot = KNOWN
+    service.store.on_dry_run = [DryRun(counts={"queued": 1})]
+    service.store.on_replay_status = ReplayStatus(found=True, replay_id=12)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "status"),
+    [
+        pytest.param(one, status, id=f"{one.name}-{status}")
+        for one in ENDPOINTS
+        for status in (*one.answers, *one.refusals)
+    ],
+)
+async def test_every_declared_status_is_answered(service: Service, endpoint: Endpoint, status: int) -> None:
+    """With the declared shape (see `is_declared`); a refusal without a name or a reason, word for word."""
+    answerable(service)
+    hinder(service, status)
+    wrong = wrong_request(endpoint, status)
+    if status == 429:
+        for _ in range(5):
+            await send(service, endpoint, **wrong or {})
+    answer = await send(service, endpoint, **wrong or {"json": example(endpoint, status)})
+
+    assert answer.status_code == status
+    if status in endpoint.refusals and not (status in DYNAMIC or endpoint.query):
+        responses = describe([endpoint])["paths"][endpoint.template][endpoint.method.lower()]["responses"]
+        assert answer.json() == responses[f"{status}"]["content"]["application/problem+json"]["example"]
+
+
+@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if one.body], ids=lambda one: one.name)
+async def test_the_declared_limit_is_the_one_that_is_kept(service: Service, endpoint: Endpoint) -> None:
+    """One byte less than what is too large is read, and found to be no JSON."""
+    assert (await send(service, endpoint, content=b" " * endpoint.largest_body)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "media_type"),
+    [
+        (202, b'{"ok":true}', "application/json"),
+        (200, b'{"ok":true,"more":1}', "application/json"),
+        (200, b'{"ok":true}', "text/plain"),
+        (404, b'{"title":"x","status":404,"detail":"x"}', "application/problem+json"),
+    ],
+)
+async def test_an_undeclared_answer_would_fail_every_test(status: int, body: bytes, media_type: str) -> None:
+    """Another status, another shape, another media type."""
+    request = httpx.Request("GET", "http://service/health")
+    answer = httpx.Response(status, content=body, headers={"content-type": media_type}, request=request)
+    with pytest.raises((AssertionError, ValueError)):
+        await is_declared(answer)
+
+
+async def test_the_document_is_served(service: Service) -> None:
     """OpenAPI 3.1, and each reference leads somewhere."""
     answer = await service.client.get("/openapi.json")
     document = answer.json()
 
     assert answer.headers["content-type"] == "application/json"
     assert document["openapi"] == "3.1.0"
-    named = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
-    assert named == {(one.method, re.sub(r":\w+}", "}", one.path)) for one in OPERATIONS}
     schemas = document["components"]["schemas"]
     assert set(re.findall(r'"#/components/schemas/(\w+)"', answer.text)) <= set(schemas)
     for item in (item for items in document["paths"].values() for item in items.values()):
@@ -119,43 +211,43 @@ async def test_the_document_is_served_and_names_every_operation(service: Service
 
 def test_the_document_is_valid() -> None:
     """By OpenAPI's own schema of version 3.1."""
-    OPENAPI_31_VALIDATOR.validate(describe(OPERATIONS))
+    OPENAPI_31_VALIDATOR.validate(describe(ENDPOINTS))
 
 
 def test_the_service_is_its_own_server() -> None:
     """A relative address works behind any host."""
-    assert [server["url"] for server in describe(OPERATIONS)["servers"]] == ["/"]
+    assert [server["url"] for server in describe(ENDPOINTS)["servers"]] == ["/"]
 
 
 def test_what_a_person_calls_comes_before_the_webhook() -> None:
     """Each operation has one of the tags, and they come in the tags' order."""
-    document = describe(OPERATIONS)
+    document = describe(ENDPOINTS)
     used = [tag for items in document["paths"].values() for item in items.values() for tag in item["tags"]]
 
-    assert len(used) == len(OPERATIONS)
+    assert len(used) == len(ENDPOINTS)
     assert list(dict.fromkeys(used)) == [tag["name"] for tag in document["tags"]]
     assert used[-1] == "Webhook"
 
 
 def test_names_of_shapes_are_words_of_the_glossary() -> None:
     """No two types share a name, and no retired word is shown."""
-    names = list(describe(OPERATIONS)["components"]["schemas"])
+    names = list(describe(ENDPOINTS)["components"]["schemas"])
     assert [name for name in names if re.search(r"-|__|Ring|Touch|Verdict|Judged|Told", name)] == []
 
 
 def test_each_operation_has_examples() -> None:
     """Of a request where it has a body, of each answer, and of each parameter of the path; and no others are kept."""
-    for one in OPERATIONS:
+    for one in ENDPOINTS:
         examples = EXAMPLES[one.name]
         assert set(examples.get("answers", {})) == {f"{status}" for status in one.answers}, one.name
         assert bool(examples.get("requests")) == (one.body is not None), one.name
         assert set(examples.get("parameters", {})) == set(re.findall(r"{(\w+)", one.path)), one.name
-    assert set(EXAMPLES) == {one.name for one in OPERATIONS}
+    assert set(EXAMPLES) == {one.name for one in ENDPOINTS}
 
 
 def test_each_example_answer_is_what_the_service_would_send() -> None:
     """Field for field, as the declared type writes it."""
-    for one in OPERATIONS:
+    for one in ENDPOINTS:
         for status, answer in one.answers.items():
             example = EXAMPLES[one.name]["answers"][f"{status}"]
             sent = answer.model_validate_json(json.dumps(example)).model_dump_json(by_alias=True)
@@ -164,7 +256,7 @@ def test_each_example_answer_is_what_the_service_would_send() -> None:
 
 def test_each_example_request_is_of_the_declared_shape() -> None:
     """Also those that no curl line shows."""
-    for one in OPERATIONS:
+    for one in ENDPOINTS:
         for name, example in EXAMPLES[one.name].get("requests", {}).items():
             assert one.body is not None
             assert one.body.model_validate_json(json.dumps(example)), f"{one.name}: {name}"
@@ -172,7 +264,7 @@ def test_each_example_request_is_of_the_declared_shape() -> None:
 
 def test_each_problem_has_an_example() -> None:
     """With its own status."""
-    for items in describe(OPERATIONS)["paths"].values():
+    for items in describe(ENDPOINTS)["paths"].values():
         for item in items.values():
             for status, answer in item["responses"].items():
                 for media_type, content in answer["content"].items():
@@ -181,32 +273,11 @@ def test_each_problem_has_an_example() -> None:
                         assert (f"{example.status}", bool(example.detail)) == (status, True)
 
 
-@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.body], ids=lambda one: one.name)
-async def test_the_example_problems_of_a_body_are_what_the_service_sends(
-    service: Service, operation: Operation
-) -> None:
-    """No proof, no JSON, too large, another content type, another shape: word for word."""
-    proof = {"authorization": f"Bearer {ADMIN}", "x-webhook": STATIC}
-    requests: dict[str, tuple[bytes, dict[str, str]]] = {
-        "400": (b"{", proof),
-        "401": (b"{}", {}),
-        "413": (b" " * (operation.largest_body + 1), proof),
-        "415": (b"{}", {**proof, "content-type": "text/plain"}),
-        "422": (b"[]", proof),
-    }
-    responses = describe([operation])["paths"][operation.path][operation.method.lower()]["responses"]
-    for status, (body, headers) in requests.items():
-        answer = await service.client.request(operation.method, operation.path, content=body, headers=headers)
-        assert answer.json() == responses[status]["content"]["application/problem+json"]["example"]
-
-
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)
-async def test_each_curl_line_does_what_it_says(service: Service, operation: Operation) -> None:
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda one: one.name)
+async def test_each_curl_line_does_what_it_says(service: Service, endpoint: Endpoint) -> None:
     """Sent as it stands in the document, it succeeds."""
-    service.store.snapshot = LeadSnapshot.model_validate(EXAMPLES["explain_lead"]["answers"]["200"])
-    service.store.on_dry_run = [DryRun(counts={"queued": 1})]
-    service.store.on_replay_status = ReplayStatus(found=True, replay_id=12)
-    described = describe([operation])["paths"].popitem()[1][operation.method.lower()]["description"]
+    answerable(service)
+    described = describe([endpoint])["paths"].popitem()[1][endpoint.method.lower()]["description"]
     line = described.partition("```sh\n")[2].removesuffix("\n```")
     values = {"SERVICE_URL": "http://service", "ADMIN_TOKEN": ADMIN, "WEBHOOK_STATIC_HEADER": f"x-webhook: {STATIC}"}
     for name, value in values.items():
@@ -227,10 +298,10 @@ async def test_each_curl_line_does_what_it_says(service: Service, operation: Ope
 
     assert command == "curl"
     assert answer.is_success, answer.text
-    assert answer.status_code in operation.answers
+    assert answer.status_code in endpoint.answers
 
 
 def test_the_document_is_plain_json() -> None:
     """Nothing of Python in it."""
-    document = describe(OPERATIONS)
+    document = describe(ENDPOINTS)
     assert json.loads(json.dumps(document)) == document

@@ -9,7 +9,6 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from leadhook.engine import TooManyOnDemandError
 from leadhook.observability.redaction import redactor
 
 from .conftest import ADMIN, Service
@@ -175,13 +174,9 @@ async def test_who_sends_no_token_is_told_how(service: Service) -> None:
     assert service.engine.processed == []
 
 
-async def test_too_many_leads_at_once_are_sent_away_for_a_while(service: Service, monkeypatch: Any) -> None:
+async def test_too_many_leads_at_once_are_sent_away_for_a_while(service: Service) -> None:
     """503 with Retry-After."""
-
-    async def full(_leads: object) -> None:
-        raise TooManyOnDemandError
-
-    monkeypatch.setattr(service.engine, "process", full)
+    service.engine.full = True
     answer = await ask(service, "process-lead", TERMS | {"lead": LEAD})
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")

@@ -201,4 +201,4 @@ async def test_a_bug_of_ours_is_500_and_tells_nothing(service: Service) -> None:
 
     assert answer.status_code == 500
     assert "internals" not in answer.text
-    assert "internals" in json.dumps(logs)
+    assert "internals" in json.dumps(logs, default=str)

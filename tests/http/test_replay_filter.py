@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from leadhook.domain.forecast import Spending
 from leadhook.store import DryRun, LeadProgress, ReplayReply, ReplayStatus, StoreError
@@ -194,6 +195,18 @@ async def test_a_database_that_cannot_answer_is_503(service: Service, method: st
     answer = await service.client.request(method, "/replays/7", headers=HEADERS)
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_a_bug_of_ours_is_500_and_logged(service: Service, method: str) -> None:
+    """With its reason, which the answer keeps to itself."""
+    service.store.on_replay_status = StoreError("caller_bug", "PT400", "secret internals")
+    with capture_logs() as logs:
+        answer = await service.client.request(method, "/replays/7", headers=HEADERS)
+
+    assert answer.status_code == 500
+    assert "internals" not in answer.text
+    assert [(line["status"], str(line["exc_info"])) for line in logs] == [(500, "PT400: secret internals")]
 
 
 async def test_a_finished_replay_is_not_stopped(service: Service) -> None:

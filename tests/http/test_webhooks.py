@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from leadhook.observability.metrics import REGISTRY
-from leadhook.web.webhook_sum import WebhookSum
+from leadhook.web.request_log import WebhookSum
 
 from .conftest import OLD_SECRET, STATIC, Service, signed
 
@@ -146,7 +146,7 @@ async def test_beyond_a_day_it_is_refused(service: Service, age_s: int) -> None:
     body = json.dumps(OURS).encode()
     with capture_logs() as logs:
         answer = await service.webhook(body, signed(body, age_s=age_s))
-        service.state["webhook_sum"].tell()
+        service.state["webhook_sum"].report()
 
     assert answer.status_code == 401
     assert service.engine.webhooks == []
@@ -159,7 +159,7 @@ async def test_late_webhooks_are_bounded_in_rate(service: Service) -> None:
     body = json.dumps(OURS).encode()
     with capture_logs() as logs:
         late = [await service.webhook(body, signed(body, age_s=3600)) for _ in range(5)]
-        service.state["webhook_sum"].tell()
+        service.state["webhook_sum"].report()
     assert {answer.status_code for answer in late} == {202}
     assert [(line["count"], line["woke"]) for line in logs if line["event"] == "webhook.accepted"] == [(5, 3)]
 
@@ -190,10 +190,10 @@ async def test_a_stranger_learns_nothing_and_the_log_all(service: Service, reaso
     """Every refusal has the same status, headers and body; its reason is in the log."""
     body = json.dumps(OURS).encode()
     plain = await service.webhook(body, {})
-    service.state["webhook_sum"].tell()
+    service.state["webhook_sum"].report()
     with capture_logs() as logs:
         answer = await service.webhook(body, strangers()[reason])
-        service.state["webhook_sum"].tell()
+        service.state["webhook_sum"].report()
 
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
@@ -322,7 +322,7 @@ async def test_beyond_1_mib_the_answer_says_that_the_sweep_finds_the_lead(servic
     with capture_logs() as logs:
         content = body if declared else in_chunks(body)
         answer = await service.client.post("/webhooks/leads", content=content, headers=BY_HEADER)
-        service.state["webhook_sum"].tell()
+        service.state["webhook_sum"].report()
 
     assert answer.status_code == 413
     assert "1 MiB" in answer.json()["detail"]
@@ -365,12 +365,12 @@ async def test_only_post_is_allowed(service: Service) -> None:
 
 async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> None:
     """Instead of their requests; what is refused is a line of its own."""
-    told = anyio.Event()
+    reported = anyio.Event()
 
     class Sum(WebhookSum):
-        def tell(self) -> None:
-            super().tell()
-            told.set()
+        def report(self) -> None:
+            super().report()
+            reported.set()
 
     service.state["webhook_sum"] = Sum(window_s=0.3)
     with capture_logs() as logs:
@@ -378,8 +378,8 @@ async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> Non
             await service.webhook(OURS)
         await service.webhook(json.dumps(OURS).encode(), {})
         with anyio.fail_after(10):
-            await told.wait()
-        service.state["webhook_sum"].tell()
+            await reported.wait()
+        service.state["webhook_sum"].report()
 
     counts = {line["event"]: 0 for line in logs}
     for line in logs:

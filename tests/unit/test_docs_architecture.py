@@ -13,8 +13,8 @@ SOURCE: Final = ROOT / "src/leadhook"
 MIGRATIONS: Final = ROOT / "migrations"
 PAGE: Final = (ROOT / "docs/architecture.md").read_text()
 
-MOST_STEPS: Final = 61
-MOST_PYTHON_FILES: Final = 20
+MOST_STEPS: Final = 60
+MOST_PYTHON_FILES: Final = 18
 MOST_SQL_FUNCTIONS_OF_A_CLAIM: Final = 17
 NO_JOB: Final = "none"
 

@@ -1,1 +1,1 @@
-"""The HTTP side: webhooks come in, admins ask, platforms look. The only door to starlette."""
+"""The HTTP side: one plain handler per request, and the table of routes in `site`. The only door to Starlette."""

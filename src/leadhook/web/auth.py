@@ -1,97 +1,78 @@
-"""Who may do what: webhooks prove themselves by signature or static header, admins by a bearer token."""
+"""Admins prove themselves by a bearer token; wrong tokens are answered slowly once there were too many."""
 
 import hmac
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import ipaddress
+import time
+from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Any, Final
 
+import anyio
 from pydantic import SecretStr
+from starlette.requests import Request
 
-from leadhook.credentials import StaticHeader
-from leadhook.web.problems import Problem
-from leadhook.web.signature import Headers, Refused, only, verify
-
-TOLERANCE_S: Final = 300
-"""A webhook of this age is an ordinary one: the limit of every Standard Webhooks library."""
-HINT_S: Final = 24 * 3600
-"""Up to here a signed webhook is believed to have waited in pg_net's queue; beyond, it is refused."""
+from leadhook.web.requests import Problem
+from leadhook.web.webhook_auth import Headers
 
 UNAUTHENTICATED: Final = (
     "Send the header `Authorization: Bearer <one of ADMIN_TOKENS>`; a page in a browser also needs its origin in "
     "CORS_ORIGINS."
 )
 CLOSED: Final = "Admin requests are closed: set ADMIN_TOKENS to one or more tokens of 16 characters or more."
-UNPROVEN: Final = "Webhook signature missing or invalid."
+TOO_MANY: Final = "Too many requests came with a wrong admin token; a right one is let in at any time."
+
+MOST_NETWORKS: Final = 1000
+MOST_HELD: Final = 50
+"""Answers that are held back at once; further ones go out without delay."""
+RETRY_AFTER_S: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """How a webhook proved itself."""
+class TokenBucket:
+    """Lets `burst` through at once and `per_second` in the long run."""
 
-    by: Literal["signature", "static_header"]
-    age_s: int = 0
+    def __init__(self, *, per_second: float, burst: int) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._tokens = float(burst)
+        self._seen = time.monotonic()
 
-    @property
-    def punctual(self) -> bool:
-        """Whether it is as young as a webhook should be."""
-        return abs(self.age_s) <= TOLERANCE_S
-
-
-class WebhookAuth:
-    """Decides whether a webhook is from our database."""
-
-    def __init__(self, keys: Sequence[bytes], static_header: StaticHeader | None = None) -> None:
-        self._keys = tuple(keys)
-        self._name = static_header.name.encode() if static_header else None
-        self._digest = sha256(static_header.value.get_secret_value().encode() if static_header else b"").digest()
-
-    def proven_by_header(self, headers: Headers) -> bool:
-        """Whether the static header proves it already, before the body is read."""
-        headers = list(headers)
-        if self._name is None or _is_signed(headers):
+    def take(self) -> bool:
+        """Take a token; False if none is left."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._seen) * self._per_second)
+        self._seen = now
+        if self._tokens < 1:
             return False
-        try:
-            self.prove(headers, b"", now_s=0)
-        except Refused:
-            return False
+        self._tokens -= 1
         return True
-
-    def prove(self, headers: Headers, body: bytes, *, now_s: int) -> Proof:
-        """Find the proof; a request that is signed at all must be signed well.
-
-        Raises:
-            Refused: there is none.
-        """
-        headers = list(headers)
-        if self._name is None or _is_signed(headers):
-            age_s = verify(headers, body, keys=self._keys, now_s=now_s)
-            if abs(age_s) > HINT_S:
-                raise Refused("timestamp_far_off", age_s)
-            return Proof("signature", age_s)
-        if not hmac.compare_digest(self._digest, sha256(only(headers, self._name)).digest()):
-            raise Refused("wrong_static_header")
-        return Proof("static_header")
-
-
-def _is_signed(headers: Headers) -> bool:
-    return any(name == b"webhook-signature" for name, _ in headers)
 
 
 class Admins:
-    """The holders of ADMIN_TOKENS."""
+    """The holders of ADMIN_TOKENS.
 
-    def __init__(self, tokens: Iterable[SecretStr]) -> None:
+    A right token is let in at any time, whatever came before it from the same address: behind a proxy all clients share
+    one, and no one may lock the admins out. The length of the tokens keeps guesses from succeeding. The delay keeps
+    them from being cheap, and its answer names the cause to whoever has mistyped.
+    """
+
+    def __init__(self, tokens: Iterable[SecretStr], *, hold_s: float = 1.0) -> None:
         self._digests = [sha256(token.get_secret_value().encode()).digest() for token in tokens]
+        self._hold_s = hold_s
+        self._held = 0
+        self._wrong_of_all = TokenBucket(per_second=5, burst=50)
+        self._wrong_of_network = lru_cache(MOST_NETWORKS)(
+            lambda _network: TokenBucket(per_second=1 / RETRY_AFTER_S, burst=5)
+        )
 
-    def authenticate(self, headers: Headers) -> str:
-        """Let an admin in.
+    async def authenticate(self, headers: Headers, address: str) -> str:
+        """Check the token.
 
         Returns:
-            `admin:` and the beginning of the token's SHA-256, to tell several apart in the audit.
+            `admin:` and the beginning of the token's SHA-256, which tells admins apart in the audit.
 
         Raises:
-            Problem: 403 while no token is set, 401 for a missing or wrong one.
+            Problem: 403 while no token is set, 401 for a missing or wrong one, 429 after too many of them.
         """
         if not self._digests:
             raise Problem(403, CLOSED)
@@ -99,7 +80,48 @@ class Admins:
         scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
         digest = sha256(token.strip()).digest()
         # A list, so that none is skipped once another one fits.
-        fits = any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419 - every one is compared, so that time tells nothing
+        fits = any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419 - every one is compared, so that its time reveals nothing
         if fits and scheme.lower() == b"bearer":
             return f"admin:{digest.hex()[:8]}"
+        await self._slow_down(address)
         raise Problem(401, UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
+
+    async def _slow_down(self, address: str) -> None:
+        """Allow a network 5 wrong tokens and then one each 5 s, and all networks together 50 and then 5 a second.
+
+        Raises:
+            Problem: 429, after a delay, beyond that.
+        """
+        # Both are asked: the one must not shield the other.
+        allowed = [self._wrong_of_network(_network(address)).take(), self._wrong_of_all.take()]
+        if all(allowed):
+            return
+        if self._held < MOST_HELD:
+            self._held += 1
+            try:
+                await anyio.sleep(self._hold_s)
+            finally:
+                self._held -= 1
+        raise Problem(429, TOO_MANY, headers={"Retry-After": f"{RETRY_AFTER_S}"})
+
+
+def _network(address: str) -> str:
+    """One IPv6 client has all 2^64 addresses of its network."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address  # noqa: PLR2004 - the version of IP
+
+
+async def require_admin(request: Request[Any]) -> str:
+    """Let only an admin pass.
+
+    Returns:
+        The actor for the audit, as `Admins.authenticate` makes it.
+
+    Raises:
+        Problem: 401, 403 or 429.
+    """
+    admins: Admins = request.state["admins"]
+    return await admins.authenticate(request.scope["headers"], request.client.host if request.client else "")

@@ -1,9 +1,24 @@
-"""`GET /`, `/health` and `/ready`: who this is, that it lives, and whether it can do its work."""
+"""`GET /`, `/health` and `/ready`: which service this is, that it is alive, and whether it can process leads."""
 
-from typing import Any, Literal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Literal
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
 
 from leadhook import __version__
-from leadhook.web.openapi import Answer, Call, operation
+from leadhook.domain.findings import Code, Finding, Findings, check_status
+from leadhook.domain.phrases import moment, sentence
+from leadhook.domain.status import Status
+from leadhook.engine.health import Health
+from leadhook.store import StoreError
+from leadhook.web.requests import Answer, json_answer
+
+FRESH_S: Final = 5.0
+"""The database is asked at most once in this time."""
+PATIENCE_S: Final = 2.0
 
 
 class ServiceAnswer(Answer):
@@ -30,28 +45,88 @@ class ReadyAnswer(Answer):
     """What does not stop processing but needs attention."""
 
 
-@operation("GET", "/", tag="Service", who="all", answers={200: ServiceAnswer})
-async def service(_call: Call[Any]) -> ServiceAnswer:
+async def service(_request: Request[Any]) -> Response:
     """Show the service and its version."""
-    return ServiceAnswer()
+    return json_answer(ServiceAnswer())
 
 
-@operation("GET", "/health", tag="Service", who="all", answers={200: HealthAnswer})
-async def health(_call: Call[Any]) -> HealthAnswer:
+async def health(_request: Request[Any]) -> Response:
     """Check that the process is alive.
 
     For a platform's liveness check: it says nothing about the database or Gemini.
     """
-    return HealthAnswer()
+    return json_answer(HealthAnswer())
 
 
-@operation("GET", "/ready", tag="Service", who="all", answers={200: ReadyAnswer, 503: ReadyAnswer})
-async def ready(call: Call[Any]) -> tuple[int, ReadyAnswer]:
+async def ready(request: Request[Any]) -> Response:
     """Check that the service can process leads.
 
     503 lists the reasons why it can't.
     """
-    found = await call.request.state["readiness"].check()
+    readiness: Readiness = request.state["readiness"]
+    found = await readiness.check()
     reasons, warnings = tuple(map(str, found.reasons)), tuple(map(str, found.warnings))
-    answer = ReadyAnswer(ready=not reasons, reasons=reasons, warnings=warnings)
-    return 503 if found.reasons else 200, answer
+    return json_answer(
+        ReadyAnswer(ready=not reasons, reasons=reasons, warnings=warnings), status=503 if reasons else 200
+    )
+
+
+class Readiness:
+    """Collects what the engine, the settings and the database report."""
+
+    def __init__(
+        self,
+        *,
+        status: Callable[[], Awaitable[Status]],
+        engine: Callable[[], Health],
+        problems: Sequence[str] = (),
+        warnings: Callable[[], Sequence[str]] = tuple,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._status = status
+        self._engine = engine
+        self._problems = tuple(map(_service, problems))
+        self._warnings = warnings
+        self._clock = clock
+        self._asking = anyio.Lock()
+        self._asked_at: float | None = None
+        self._database = Findings()
+
+    async def check(self) -> Findings:
+        """All that is known now; the database is asked at most once in 5 s, for at most 2 s."""
+        async with self._asking:
+            if self._asked_at is None or self._clock() - self._asked_at >= FRESH_S:
+                self._database = await self._ask()
+                self._asked_at = self._clock()
+        engine = tuple(map(_service, self.blockers()))
+        # While the database is away both report it; the engine knows since when.
+        database = (
+            reason for reason in self._database.reasons if not any(str(e).startswith(str(reason)) for e in engine)
+        )
+        reasons = (*self._problems, *engine, *database)
+        warnings = (*map(_service, self._warnings()), *self._database.warnings)
+        return Findings(reasons, tuple(warning for warning in warnings if warning not in reasons))
+
+    def blockers(self) -> tuple[str, ...]:
+        """Why this process claims no leads, without asking the database."""
+        health = self._engine()
+        if health.draining:
+            return ("The service is shutting down.",)
+        if health.fault is None:
+            return () if health.running else ("The engine is not running.",)
+        since = f" Since {moment(health.since)}." if health.since else ""
+        return (f"{sentence(health.fault)}{since}",)
+
+    async def _ask(self) -> Findings:
+        try:
+            with anyio.fail_after(PATIENCE_S):
+                return check_status(await self._status())
+        except TimeoutError:
+            words = f"Supabase did not answer within {PATIENCE_S:g} s."
+            return Findings((Finding(Code.DATABASE_SILENT, words),))
+        except StoreError as error:
+            return Findings((_service(sentence(error.reason)),))
+
+
+def _service(words: str) -> Finding:
+    return Finding(Code.SERVICE, words)

@@ -1,17 +1,16 @@
 """`GET /leads/{lead_id}`: why a lead stands where it stands, for admins, with the facts behind it."""
 
-from typing import Final
-
 import structlog
 from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
 
-from leadhook.domain.diagnosis import Explanation, explain
+from leadhook.domain.diagnosis import explain
 from leadhook.observability.events import Event
 from leadhook.store import StoreError
-from leadhook.web.openapi import Call, operation
-from leadhook.web.problems import Problem
-
-RETRY_AFTER_S: Final = "10"
+from leadhook.web.auth import require_admin
+from leadhook.web.requests import Problem, json_answer
+from leadhook.web.state import AppState
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -25,41 +24,24 @@ class WholePath(PathConvertor):
 register_url_convertor("whole", WholePath())
 
 
-@operation(
-    "GET",
-    "/leads/{lead_id:whole}",
-    tag="Leads",
-    who="admin",
-    answers={200: Explanation},
-    problems={404: "No lead has this id.", 503: "The database cannot answer now."},
-)
-async def explain_lead(call: Call[None]) -> Explanation:
+async def explain_lead(request: Request[AppState]) -> Response:
     """Explain where a lead stands and why it is not processed.
 
     A short diagnosis, what you can do, and the facts behind it. The id is the whole rest of the path, including
     slashes. The answer holds personal data.
     """
-    actor, state = call.actor, call.request.state
-    lead_id: str = call.request.path_params["lead_id"]
+    actor = await require_admin(request)
+    lead_id: str = request.path_params["lead_id"]
     # Postgres holds no NUL: without it this would be another lead's id.
     if not lead_id or "\x00" in lead_id:
         raise Problem(404, "Name a lead: GET /leads/LEAD_ID.")
     try:
-        found = explain(await state["explainer"].explain(lead_id), state["readiness"].blockers())
+        snapshot = await request.state["store"].explain(lead_id)
     except StoreError as error:
         log.warning(Event.LEAD_EXPLAINED, actor=actor, lead_id=lead_id, error_code=error.code, reason=error.reason)
-        raise _unanswered(error) from None
+        raise
+    found = explain(snapshot, request.state["readiness"].blockers())
     log.info(Event.LEAD_EXPLAINED, actor=actor, lead_id=lead_id, diagnosis=found.diagnosis)
     if found.state == "unknown":
-        raise Problem(404, _all_words(found))
-    return found
-
-
-def _all_words(found: Explanation) -> str:
-    return f"{found.sentence} {found.next_step or ''}".strip()
-
-
-def _unanswered(error: StoreError) -> Problem:
-    if error.kind == "caller_bug":
-        return Problem(500)
-    return Problem(503, f"The database cannot answer: {error.reason}.", headers={"Retry-After": RETRY_AFTER_S})
+        raise Problem(404, f"{found.sentence} {found.next_step or ''}".strip())
+    return json_answer(found)

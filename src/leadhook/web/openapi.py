@@ -1,98 +1,119 @@
-"""An operation of the HTTP API is declared once; its route, its checks and its documentation all come from there.
+"""The OpenAPI 3.1 document of the table of routes, and Swagger UI over it.
 
-A module of operations looks like this, and `site.py` lists its operations:
-
-    class Order(Body):
-        lead_ids: list[str]
-
-    class Receipt(Answer):
-        order_id: int
-
-    @operation("POST", "/orders", tag="Leads", who="admin", body=Order, answers={202: Receipt}, problems={503: "Shut."})
-    async def take_order(call: Call[Order]) -> Receipt:
-        '''The first line is the summary.
-
-        What follows is the description.
-        '''
-
-Parameters of the path (`/orders/{order_id:int}`) are in `call.request.path_params`. An answer goes out with the first
-status that is declared, or as `(status, answer)`; anything else is raised as a `Problem`. Its examples are in
-`examples.json`.
+What the document says of shapes comes from the models that validate; summary and description are the handler's
+docstring. The examples are in `examples.json`, by handler: requests, answers by status, and values of the path's
+parameters.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+import json
+import re
+import shlex
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Literal, TypeVar
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
-from leadhook.web.auth import Proof
+from leadhook import __version__
+from leadhook.web import auth, requests, webhook
+from leadhook.web.requests import MEDIA_TYPE, FieldError, ProblemAnswer
 from leadhook.web.state import AppState
 
-Who = Literal["all", "admin", "webhook"]
-"""`admin`: a bearer token of ADMIN_TOKENS. `webhook`: a signature, or the static header of a dashboard webhook."""
-Tag = Literal["Leads", "Replay", "Service", "Webhook"]
-"""The headings in the documentation."""
-Given = TypeVar("Given")
+Schemas = Mapping[Any, dict[str, Any]]
+"""By type and mode."""
+Handler = Callable[[Request[AppState]], Awaitable[Response]]
 
-LARGEST_BODY: Final = 64 * 1024
+EXAMPLES: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8"))
+SWAGGER_UI: Final = Path(__file__).with_name("swagger_ui")
 
+_DESCRIPTION: Final = """
+Scores the leads of a Supabase project with Gemini and writes a message to the good ones.
 
-class Body(BaseModel):
-    """The base of what comes in: nothing is converted, unknown fields are refused, docstrings become descriptions."""
+To try an operation here, press **Authorize** and enter one of the service's `ADMIN_TOKENS` under `admin`. The page
+forgets the token when you close it, and shows it in the curl line of what you execute. What you execute is real: it
+changes the project behind this service.
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+The curl lines expect the service's address in `SERVICE_URL` and one of its `ADMIN_TOKENS` in `ADMIN_TOKEN`.
 
-
-class Answer(BaseModel):
-    """The base of what goes out; docstrings become descriptions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+Errors are `application/problem+json` (RFC 9457); `detail` says what to do. Every response has an `x-request-id`, which
+is in the service's log too.
+""".strip()
+_TAGS: Final = {
+    "Leads": "Ask where a lead stands, or score leads now.",
+    "Replay": (
+        "Score leads again, by id or by filter. There is no list of replays: keep the `replay_id` that `POST /replay` "
+        "returns."
+    ),
+    "Service": "Is the service alive, and can it work? No token needed.",
+    "Webhook": "Called by the database. No person needs to call it.",
+}
+"""In the order in which a person needs them."""
+_CREDENTIALS: Final = {
+    "all": [],
+    "admin": ['-H "Authorization: Bearer $ADMIN_TOKEN"'],
+    "webhook": ['-H "$WEBHOOK_STATIC_HEADER"'],
+}
+_ADMISSION: Final[dict[str, dict[int, str]]] = {
+    "all": {},
+    "admin": {
+        401: auth.UNAUTHENTICATED,
+        403: auth.CLOSED,
+        429: auth.TOO_MANY,
+    },
+    "webhook": {401: webhook.UNPROVEN},
+}
+_READING: Final = {
+    400: requests.NO_JSON,
+    413: requests.DETAILS[413],
+    415: requests.DETAILS[415],
+    422: requests.OTHER_SHAPE,
+}
+_SCHEMES: Final = {
+    "admin": {"type": "http", "scheme": "bearer", "description": "One of ADMIN_TOKENS."},
+    "webhook": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": (
+            "Standard Webhooks v1, with `webhook-id` and `webhook-timestamp`, made with one of WEBHOOK_SECRETS; or "
+            "instead the header of WEBHOOK_STATIC_HEADER."
+        ),
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Given]):
-    """A request that may be answered: its caller is admitted, its body is read and of the declared shape."""
+class Endpoint:
+    """One method of one path: which handler answers it, and what the document says of it.
 
-    request: Request[AppState]
-    body: Given
-    """None where no body is declared."""
-    query: Any = None
-    """Of the declared type; None where none is declared."""
-    actor: str = ""
-    """Of an admin, for the audit."""
-    proof: Proof | None = None
-    """Of a webhook."""
-    began_at: float = 0.0
-    """Of a webhook: when it came, by `time.perf_counter`, in seconds."""
+    The handler does what is declared here; tests compare the two.
+    """
 
-
-Answered = BaseModel | tuple[int, BaseModel]
-Handler = Callable[[Call[Any]], Awaitable[Answered]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one path."""
-
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     """As Starlette writes it."""
-    tag: Tag
-    who: Who
-    answers: Mapping[int, type[BaseModel]]
     handler: Handler
+    tag: Literal["Leads", "Replay", "Service", "Webhook"]
+    who: Literal["all", "admin", "webhook"]
+    """`admin`: a bearer token of ADMIN_TOKENS. `webhook`: a signature, or the static header of a dashboard webhook."""
+    answers: Mapping[int, type[BaseModel]]
     body: type[BaseModel] | None = None
+    largest_body: int = 0
+    """In bytes."""
     query: type[BaseModel] | None = None
     """The parameters behind `?`; each has a default."""
-    largest_body: int = LARGEST_BODY
-    """In bytes."""
-    largest_signed_body: int = LARGEST_BODY
-    """In bytes, of a webhook that its headers alone don't prove: its body is read before it is known whose it is."""
     problems: Mapping[int, str] = field(default_factory=dict)
-    """When this operation answers with a problem, beside those that follow from `who` and `body`."""
+    """Problems besides those that follow from `who`, `body` and `query`."""
 
     @property
     def name(self) -> str:
@@ -100,18 +121,173 @@ class Operation:
         return self.handler.__name__
 
     @property
-    def words(self) -> tuple[str, str]:
-        """Summary and description."""
-        summary, _, description = inspect.cleandoc(self.handler.__doc__ or "").partition("\n\n")
-        return summary.rstrip("."), description
+    def template(self) -> str:
+        """The path as OpenAPI writes it."""
+        return re.sub(r":\w+}", "}", self.path)
+
+    @property
+    def refusals(self) -> dict[int, str]:
+        """Every problem that it may answer with."""
+        reading = _READING if self.body else {422: f"{requests.OTHER_QUERY}."} if self.query else {}
+        return {**_ADMISSION[self.who], **reading, **self.problems}
 
 
-def operation(
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"], path: str, **declared: Any
-) -> Callable[[Handler], Operation]:
-    """Declare what the function below answers; the other arguments are the fields of `Operation`."""
+def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The document."""
+    schemas, definitions = models_json_schema(list(_models(endpoints)), ref_template="#/components/schemas/{model}")
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.template, {})[endpoint.method.lower()] = _describe(endpoint, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "leadhook", "version": __version__, "description": _DESCRIPTION},
+        "servers": [{"url": "/", "description": "The service that serves this document."}],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "paths": paths,
+        "components": {"schemas": definitions["$defs"], "securitySchemes": _SCHEMES},
+    }
 
-    def declare(handler: Handler) -> Operation:
-        return Operation(method=method, path=path, handler=handler, **declared)
 
-    return declare
+def _models(endpoints: Iterable[Endpoint]) -> Iterable[tuple[type[BaseModel], JsonSchemaMode]]:
+    named: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemAnswer, "serialization"): None}
+    for endpoint in endpoints:
+        if endpoint.body is not None:
+            named[endpoint.body, "validation"] = None
+        named |= dict.fromkeys((answer, "serialization") for answer in endpoint.answers.values())
+    return named
+
+
+def _describe(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
+    summary, _, description = inspect.cleandoc(endpoint.handler.__doc__ or "").partition("\n\n")
+    examples = EXAMPLES.get(endpoint.name, {})
+    described: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "tags": [endpoint.tag],
+        "summary": summary.rstrip("."),
+        "description": f"{description}\n\n```sh\n{_curl(endpoint, examples)}\n```".strip(),
+        "security": [] if endpoint.who == "all" else [{endpoint.who: []}],
+        "responses": _responses(endpoint, examples.get("answers", {}), schemas),
+    }
+    if parameters := _parameters(endpoint, examples.get("parameters", {})):
+        described["parameters"] = parameters
+    if endpoint.body is not None:
+        described["requestBody"] = {
+            "description": _size(endpoint),
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": schemas[endpoint.body, "validation"],
+                    "examples": {name: {"value": value} for name, value in examples.get("requests", {}).items()},
+                }
+            },
+        }
+    return described
+
+
+def _size(endpoint: Endpoint) -> str:
+    if endpoint.who != "webhook":
+        return f"At most {endpoint.largest_body:,} bytes."
+    return f"At most {endpoint.largest_body:,} bytes with the static header, {webhook.LARGEST_SIGNED:,} signed."
+
+
+def _responses(endpoint: Endpoint, examples: Mapping[str, Any], schemas: Schemas) -> dict[str, Any]:
+    answers = {
+        f"{status}": _response(
+            inspect.cleandoc(answer.__doc__ or "").partition("\n")[0],
+            "application/json",
+            schemas[answer, "serialization"],
+            examples.get(f"{status}"),
+        )
+        for status, answer in endpoint.answers.items()
+    }
+    problem = schemas[ProblemAnswer, "serialization"]
+    return answers | {
+        f"{status}": _response(why, MEDIA_TYPE, problem, _problem(status, why, endpoint))
+        for status, why in sorted(endpoint.refusals.items())
+    }
+
+
+def _response(description: str, media_type: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema, "example": example}}}
+
+
+def _problem(status: int, why: str, endpoint: Endpoint) -> dict[str, Any]:
+    of_body = status == HTTPStatus.UNPROCESSABLE_ENTITY and endpoint.body is not None
+    errors = [FieldError(pointer="#", detail="Input should be an object")] if of_body else None
+    answer = ProblemAnswer(title=HTTPStatus(status).phrase, status=status, detail=why, errors=errors)
+    return answer.model_dump(exclude_none=True)
+
+
+def _curl(endpoint: Endpoint, examples: Mapping[str, Any]) -> str:
+    """A command for a shell, with the first of the example requests."""
+    path = endpoint.template
+    for name, value in examples.get("parameters", {}).items():
+        path = path.replace(f"{{{name}}}", quote(f"{value}"))
+    method = f"-X {endpoint.method} " if endpoint.method == "DELETE" else ""
+    parts = [f'curl {method}"$SERVICE_URL{path}"', *_CREDENTIALS[endpoint.who]]
+    if bodies := examples.get("requests"):
+        body = json.dumps(next(iter(bodies.values())), ensure_ascii=False, indent=2)
+        parts += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(body)}"]
+    return " \\\n  ".join(parts)
+
+
+def _parameters(endpoint: Endpoint, examples: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of the path, numbers if their example is one, and those of the query."""
+    query = endpoint.query.model_json_schema()["properties"] if endpoint.query else {}
+    return [
+        *(
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": _schema(examples.get(name)),
+                "example": examples.get(name),
+            }
+            for name in re.findall(r"{(\w+)", endpoint.path)
+        ),
+        *({"name": name, "in": "query", "schema": schema} for name, schema in query.items()),
+    ]
+
+
+def _schema(example: object) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 0} if isinstance(example, int) else {"type": "string", "minLength": 1}
+
+
+_PAGE_HEADERS: Final = {
+    # No 'unsafe-inline', no 'unsafe-eval'. The style sheet's icons are data: URLs; `connect-src` is for "Try it out".
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # Browsers keep the files and ask with their ETag, so an upgrade shows at once.
+    "Cache-Control": "no-cache",
+}
+
+
+class SwaggerUi(StaticFiles):
+    """The files in swagger_ui/, from our own origin, so that they work offline; index.html stands for the directory."""
+
+    def __init__(self) -> None:
+        super().__init__(directory=SWAGGER_UI, html=True)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """One file, or 304 where the browser has it."""
+        response = await super().get_response(path, scope)
+        response.headers.update(_PAGE_HEADERS)
+        return response
+
+
+def documentation(endpoints: Sequence[Endpoint]) -> list[BaseRoute]:
+    """`GET /openapi.json`, made once, and `GET /docs`, the page for people."""
+    document = json.dumps(describe(endpoints), ensure_ascii=False)
+    files = SwaggerUi()
+
+    async def openapi(_request: Request) -> Response:
+        return Response(document, media_type="application/json", headers={"X-Content-Type-Options": "nosniff"})
+
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    return [Route("/openapi.json", openapi), Route("/docs", page), Mount("/docs", files)]

@@ -1,4 +1,4 @@
-"""`POST /process-lead` and `/process-leads`: leads scored while the caller waits, in the predecessor's format."""
+"""`POST /process-lead` and `/process-leads`: on-demand requests, in the predecessor's format."""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
 
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
@@ -15,14 +17,14 @@ from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.observability.events import Event
 from leadhook.observability.redaction import redactor
 from leadhook.store import cleaned
-from leadhook.web.openapi import Answer, Call, operation
-from leadhook.web.problems import Problem
+from leadhook.web.auth import require_admin
+from leadhook.web.requests import RETRY_AFTER, Answer, Problem, json_answer, read_json
+from leadhook.web.state import AppState
 
 MOST_LEADS: Final = 100
 LARGEST_LEAD: Final = 1024 * 1024
 LARGEST_LEADS: Final = 8 * 1024 * 1024
-RETRY_AFTER_S: Final = "10"
-PROBLEMS: Final = {503: "Too many leads of other requests are already waiting."}
+TOO_MANY: Final = "Too many leads of other requests are already waiting."
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -119,63 +121,50 @@ class ProcessLeadsAnswer(Answer):
     duration_sec: float
 
 
-@operation(
-    "POST",
-    "/process-lead",
-    tag="Leads",
-    who="admin",
-    body=ProcessLeadRequest,
-    largest_body=LARGEST_LEAD,
-    answers={200: ProcessLeadAnswer},
-    problems=PROBLEMS,
-)
-async def process_lead(call: Call[ProcessLeadRequest]) -> ProcessLeadAnswer:
+async def process_lead(request: Request[AppState]) -> Response:
     """Score one lead now and write its message, with the key and prompts of the request.
 
     The result is returned and saved in `llm_response`, and the lead is marked as sent, whether or not it is eligible. A
     lead without `lead_id` is not saved. A worker that is processing the lead loses it.
     """
-    results, errors, duration_s = await _process(call, call.body, [call.body.lead])
-    return ProcessLeadAnswer(result=results[0] if results else None, errors=errors, duration_sec=duration_s)
+    actor = await require_admin(request)
+    body = await read_json(request, ProcessLeadRequest, LARGEST_LEAD)
+    started = time.perf_counter()
+    results, errors = await _process(request, actor, body, [body.lead])
+    duration_s = round(time.perf_counter() - started, 3)
+    return json_answer(
+        ProcessLeadAnswer(result=results[0] if results else None, errors=errors, duration_sec=duration_s)
+    )
 
 
-@operation(
-    "POST",
-    "/process-leads",
-    tag="Leads",
-    who="admin",
-    body=ProcessLeadsRequest,
-    largest_body=LARGEST_LEADS,
-    answers={200: ProcessLeadsAnswer},
-    problems=PROBLEMS,
-)
-async def process_leads(call: Call[ProcessLeadsRequest]) -> ProcessLeadsAnswer:
+async def process_leads(request: Request[AppState]) -> Response:
     """Score up to 100 leads now, with the key and prompts of the request.
 
     Like `POST /process-lead`. A lead that fails is reported in `errors`, and the others continue. They also continue if
     you disconnect.
     """
-    if not call.body.leads:
+    actor = await require_admin(request)
+    body = await read_json(request, ProcessLeadsRequest, LARGEST_LEADS)
+    if not body.leads:
         raise Problem(400, "`leads` is empty: send at least one lead.")
-    results, errors, duration_s = await _process(call, call.body, call.body.leads)
-    return ProcessLeadsAnswer(results=results, errors=errors, duration_sec=duration_s)
+    started = time.perf_counter()
+    results, errors = await _process(request, actor, body, body.leads)
+    duration_s = round(time.perf_counter() - started, 3)
+    return json_answer(ProcessLeadsAnswer(results=results, errors=errors, duration_sec=duration_s))
 
 
 async def _process(
-    call: Call[ProcessLeadRequest] | Call[ProcessLeadsRequest], terms: _Terms, given: Sequence[GivenLead]
-) -> tuple[list[LeadResult], list[LeadError], float]:
-    started = time.perf_counter()
+    request: Request[AppState], actor: str, terms: _Terms, given: Sequence[GivenLead]
+) -> tuple[list[LeadResult], list[LeadError]]:
     leads = _on_demand_leads(terms, given)
     first: dict[str, OnDemandLead] = {}
     for lead in leads:
         if lead.lead.lead_id and first.setdefault(lead.lead.lead_id, lead) is not lead:
             lead.error = "repeated", "This lead is in the request more than once; only its first place is scored."
     try:
-        await call.request.state["processor"].process(
-            [lead for lead in leads if first.get(lead.lead.lead_id, lead) is lead]
-        )
+        await request.state["engine"].process([lead for lead in leads if first.get(lead.lead.lead_id, lead) is lead])
     except TooManyOnDemandError:
-        raise Problem(503, f"{PROBLEMS[503]} Try again.", headers={"Retry-After": RETRY_AFTER_S}) from None
+        raise Problem(503, f"{TOO_MANY} Try again.", headers=RETRY_AFTER) from None
     results = [_result(as_given, *lead.answer) for lead, as_given in zip(leads, given, strict=True) if lead.answer]
     errors = [
         LeadError(place=place, lead_id=lead.lead.lead_id or None, code=lead.error[0], error=lead.error[1])
@@ -184,13 +173,13 @@ async def _process(
     ]
     log.info(
         Event.ON_DEMAND_REQUESTED,
-        actor=call.actor,
+        actor=actor,
         leads=len(leads),
         results=len(results),
         errors=len(errors),
         key=leads[0].key.fingerprint,
     )
-    return results, errors, round(time.perf_counter() - started, 3)
+    return results, errors
 
 
 def _on_demand_leads(terms: _Terms, given: Sequence[GivenLead]) -> list[OnDemandLead]:

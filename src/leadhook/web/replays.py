@@ -1,28 +1,210 @@
-"""`GET` and `DELETE /replays/{replay_id}`: how far a replay is, by lead and in sum; and its end before its time."""
+"""`POST /replay`, and `GET` and `DELETE /replays/{replay_id}`: score leads again, see how far it is, stop it.
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+The database decides lead by lead what a replay means.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from starlette.convertors import IntegerConvertor, register_url_convertor
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from starlette.requests import Request
+from starlette.responses import Response
 
+from leadhook.domain.forecast import Spending
 from leadhook.observability.events import Event
-from leadhook.store import LeadProgress, ReplayStatus, StoreError
-from leadhook.web.openapi import Answer, Call, operation
-from leadhook.web.problems import Problem
-from leadhook.web.replay import unanswered
+from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, StoreError, count_replay
+from leadhook.web.auth import require_admin
+from leadhook.web.requests import Answer, Body, Problem, json_answer, read_json, read_query
+from leadhook.web.state import AppState
+
+LARGEST_REPLAY: Final = 256 * 1024
+DRY_RUN_S: Final = 20.0
+"""A dry run that takes longer answers what it has counted so far."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
+LeadId = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Whole = BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given)
+"""JSON knows one kind of number: 77.0 is 77."""
 
-class ReplayNumber(IntegerConvertor):
-    """As `int`, but of no more digits than the database's; Python refuses to read thousands of them."""
 
-    regex = "[0-9]{1,18}"
+def _in_utc(time: datetime) -> datetime:
+    """Postgres takes no offset of 16 hours or more; the first and the last day of all may have no UTC."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
 
 
-register_url_convertor("replay", ReplayNumber())
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Score = Annotated[int, Field(ge=0, le=100), Whole]
+
+
+def _documented(**rules: Any) -> ConfigDict:
+    """What the checks below say, for the document: no null, and which fields go together."""
+
+    def describe(schema: dict[str, Any]) -> None:
+        for field in schema["properties"].values():
+            kinds = [kind for kind in field.pop("anyOf", []) if kind != {"type": "null"}]
+            field.update(*kinds)
+            if field.get("default", ...) is None:
+                del field["default"]
+        schema.update(rules)
+
+    return ConfigDict(json_schema_extra=describe)
+
+
+class _Optional(Body):
+    """A body whose fields may be left out, but are not null."""
+
+    @model_validator(mode="after")
+    def _has_no_null(self) -> Self:
+        if nulls := sorted(name for name in self.model_fields_set if getattr(self, name) is None):
+            raise ValueError(f"{', '.join(nulls)}: must not be null; omit the field instead")
+        return self
+
+
+class ReplayFilter(_Optional):
+    """Selects among the leads that leadhook knows; a lead must match every given field."""
+
+    model_config = _documented(minProperties=1, dependentSchemas={"all": {"maxProperties": 1}})
+
+    all: Literal[True] | None = None
+    """Every lead. Stands alone; an empty filter is refused."""
+    user_id: UUID | None = None
+    tag: Word | None = None
+    state: Literal["waiting", "ready", "leased", "done", "dead", "held"] | None = None
+    """The state of the lead's job. Held leads are only counted; `leadhook backlog release` queues them."""
+    outcome: Literal["saved", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"] | None = None
+    """The outcome of its last attempt."""
+    error_code: Word | None = None
+    """Why its job is dead, or why its result was not saved."""
+    score_min: Score | None = None
+    """The lowest last score."""
+    score_max: Score | None = None
+    """The highest last score."""
+    prompt_version: Word | None = None
+    """The prompt version of its last result."""
+    since: Moment | None = None
+    """Its last run ended at this time or later."""
+    until: Moment | None = None
+    """Its last run ended before this time."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        if not given:
+            raise ValueError('an empty filter would take every lead: say {"all": true} if that is meant')
+        if "all" in given and len(given) > 1:
+            raise ValueError("all stands alone")
+        return self
+
+    def fields(self) -> dict[str, Any]:
+        """The given fields, for the database."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class ReplayRequest(_Optional):
+    """The leads, by id or by filter."""
+
+    model_config = _documented(
+        oneOf=[{"required": ["lead_ids"]}, {"required": ["filter"]}],
+        dependentRequired={"limit": ["filter"]},
+    )
+
+    lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=1000)] | None = None
+    filter: ReplayFilter | None = None
+    limit: Annotated[int, Field(ge=1, le=2_147_483_647), Whole] | None = None
+    """With a filter: the most leads to queue, in the order of their ids."""
+    dry_run: bool = False
+    """Count and estimate the cost; change nothing."""
+    reason: Annotated[str, StringConstraints(max_length=500)] | None = None
+    """Kept with the replay, for the audit."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if (self.lead_ids is None) == (self.filter is None):
+            raise ValueError("either lead_ids or filter is needed, and not both")
+        if self.limit is not None and self.filter is None:
+            raise ValueError("limit belongs to a filter")
+        return self
+
+    def named(self) -> list[str]:
+        """The ids, each once."""
+        return list(dict.fromkeys(self.lead_ids or ()))
+
+
+class ReplayedLeadAnswer(Answer):
+    """What the replay did with one lead."""
+
+    lead_id: str
+    outcome: str
+    """`queued`, `queued_after`, `already_queued`, `not_eligible` or `unknown`."""
+    missing: tuple[str, ...] = Field(default=(), exclude_if=lambda missing: not missing)
+    """The conditions that a lead that is not eligible fails."""
+
+
+class ReplayAnswer(Answer):
+    """What the replay did with the leads."""
+
+    replay_id: int | None
+    state: Literal["queueing", "queued"]
+    """`queueing`: leads that match the filter are still being queued; `GET /replays/{replay_id}` shows the progress."""
+    counts: dict[str, int]
+    """The number of leads by outcome; with a filter also `held`."""
+    leads: tuple[ReplayedLeadAnswer, ...]
+    """The leads given by id; empty with a filter."""
+
+
+class UsageAnswer(Answer):
+    """Gemini usage so far."""
+
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    """Including thinking tokens."""
+    thinking_tokens: int
+    cost_usd: float | None
+    """null if the price is unknown."""
+
+
+class Forecast(UsageAnswer):
+    """An estimate from what these leads cost when they were last scored."""
+
+    duration_s: float
+    """With the slots of this process alone."""
+    scored_before: int
+    """How many of these leads have figures; the others are estimated by an average."""
+
+
+class DryRunAnswer(Answer):
+    """What a replay would do. Nothing was changed."""
+
+    dry_run: Literal[True] = True
+    count: int
+    """How many leads would be scored."""
+    counts: dict[str, int]
+    """The number of leads by outcome."""
+    complete: bool
+    """false: counting all leads took too long, and the figures are for a part of them."""
+    forecast: Forecast | None
+    """null while no lead was ever scored."""
+    sample: tuple[str, ...]
+    """The first ids of the leads that would be scored."""
 
 
 class PageQuery(BaseModel):
@@ -48,19 +230,6 @@ class ProgressAnswer(Answer):
     dropped: int = 0
     """No longer eligible, or changed by the application and started over."""
     stopped: int = 0
-
-
-class UsageAnswer(Answer):
-    """Gemini usage so far."""
-
-    calls: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    """Including thinking tokens."""
-    thinking_tokens: int
-    cost_usd: float | None
-    """null if the price is unknown."""
 
 
 class LeadProgressAnswer(Answer):
@@ -97,58 +266,110 @@ class ReplayStatusAnswer(Answer):
     """`after` for the next page; null on the last page."""
 
 
-@operation(
-    "GET",
-    "/replays/{replay_id:replay}",
-    tag="Replay",
-    who="admin",
-    query=PageQuery,
-    answers={200: ReplayStatusAnswer},
-    problems={404: "No replay has this id.", 503: "The database can't answer now."},
-)
-async def show_replay(call: Call[Any]) -> ReplayStatusAnswer:
-    """Show the progress of a replay, in total and by lead."""
-    page: PageQuery = call.query
-    replay_id: int = call.request.path_params["replay_id"]
+async def replay(request: Request[AppState]) -> Response:
+    """Score leads again, or only count.
+
+    Give either `lead_ids` or `filter`. With `dry_run` nothing changes, and 200 reports the number of leads and the
+    estimated cost. Earlier results are kept.
+    """
+    actor = await require_admin(request)
+    wanted = await read_json(request, ReplayRequest, LARGEST_REPLAY)
+    state = request.state
     try:
-        status = await call.request.state["replayer"].replay_status(replay_id, after=page.after, limit=page.limit)
+        if wanted.dry_run:
+            return json_answer(await _count(state, wanted))
+        reply = await _begin(state, wanted, actor)
     except StoreError as error:
-        raise unanswered(error) from None
-    return _answer(status, replay_id)
+        log.warning(Event.REPLAY_REQUESTED, actor=actor, error_code=error.code, reason=error.reason)
+        raise
+    # The database sends a webhook too; that one may be lost.
+    state["engine"].wake()
+    log.info(
+        Event.REPLAY_REQUESTED,
+        actor=actor,
+        named=len(wanted.named()),
+        replay_id=reply.replay_id,
+        counts=reply.counts,
+        phase=reply.phase,
+    )
+    answer = ReplayAnswer(
+        replay_id=reply.replay_id,
+        state="queueing" if reply.phase == "queueing" else "queued",
+        counts=reply.counts,
+        leads=tuple(ReplayedLeadAnswer.model_validate(lead.model_dump()) for lead in reply.leads),
+    )
+    return json_answer(answer, 202)
 
 
-@operation(
-    "DELETE",
-    "/replays/{replay_id:replay}",
-    tag="Replay",
-    who="admin",
-    answers={200: ReplayStatusAnswer},
-    problems={404: "No replay has this id.", 503: "The database can't answer now."},
-)
-async def stop_replay(call: Call[Any]) -> ReplayStatusAnswer:
+async def show_replay(request: Request[AppState]) -> Response:
+    """Show the progress of a replay, in total and by lead."""
+    await require_admin(request)
+    page = read_query(request, PageQuery)
+    replay_id = _replay_id(request)
+    status = await request.state["store"].replay_status(replay_id, after=page.after, limit=page.limit)
+    return json_answer(_status_answer(status, replay_id))
+
+
+async def stop_replay(request: Request[AppState]) -> Response:
     """Stop a replay.
 
     Leads that have not started go back to what they were; leads being processed finish. Stopping twice is harmless; a
     replay that has finished stays `finished`.
     """
-    replay_id: int = call.request.path_params["replay_id"]
-    try:
-        status = await call.request.state["replayer"].stop_replay(replay_id)
-    except StoreError as error:
-        raise unanswered(error) from None
-    answer = _answer(status, replay_id)
-    if answer.state == "finished":
-        return answer
-    call.request.state["wake_signal"].wake()
-    log.info(Event.REPLAY_STOPPED, actor=call.actor, replay_id=replay_id, progress=answer.progress.model_dump())
-    return answer
+    actor = await require_admin(request)
+    replay_id = _replay_id(request)
+    answer = _status_answer(await request.state["store"].stop_replay(replay_id), replay_id)
+    if answer.state != "finished":
+        request.state["engine"].wake()
+        log.info(Event.REPLAY_STOPPED, actor=actor, replay_id=replay_id, progress=answer.progress.model_dump())
+    return json_answer(answer)
 
 
-def _answer(status: ReplayStatus, replay_id: int) -> ReplayStatusAnswer:
+def _replay_id(request: Request[AppState]) -> int:
+    given: str = request.path_params["replay_id"]
+    # Python refuses to read thousands of digits, and the database's ids have fewer than 19.
+    if not re.fullmatch("[0-9]{1,18}", given):
+        raise Problem(404, "A replay's id is a number: GET /replays/REPLAY_ID.")
+    return int(given)
+
+
+async def _begin(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayReply:
+    if wanted.filter is None:
+        return await state["store"].replay(wanted.named(), actor, wanted.reason)
+    return await state["store"].replay_filtered(wanted.filter.fields(), wanted.limit, actor, wanted.reason)
+
+
+async def _count(state: AppState, wanted: ReplayRequest) -> DryRunAnswer:
+    fields = wanted.filter.fields() if wanted.filter else None
+    found = await count_replay(state["store"], wanted.named() or None, fields, wanted.limit, within_s=DRY_RUN_S)
+    return DryRunAnswer(
+        count=found.count,
+        counts=found.counts,
+        complete=found.complete,
+        forecast=_forecast(found, max(1, int(state["slots"] * 3 / 4))),
+        sample=found.sample,
+    )
+
+
+def _forecast(count: ReplayCount, slots: int) -> Forecast | None:
+    found = count.forecast()
+    if found is None:
+        return None
+    return Forecast(
+        **_usage(found),
+        duration_s=round(found.model_ms / 1000 / min(slots, max(1, count.count)), 1),
+        scored_before=count.usage.known,
+    )
+
+
+def _usage(spent: Spending) -> dict[str, Any]:
+    counts = {name: round(getattr(spent, name)) for name in UsageAnswer.model_fields if name != "cost_usd"}
+    return counts | {"cost_usd": spent.cost_usd}
+
+
+def _status_answer(status: ReplayStatus, replay_id: int) -> ReplayStatusAnswer:
     if not status.found:
         raise Problem(404, f"There is no replay {replay_id}.")
-    progress = ProgressAnswer(total=status.total, **status.progress)
-    usage = {name: round(getattr(status.usage, name)) for name in UsageAnswer.model_fields if name != "cost_usd"}
     return ReplayStatusAnswer(
         replay_id=status.replay_id,
         state=status.state,
@@ -158,12 +379,8 @@ def _answer(status: ReplayStatus, replay_id: int) -> ReplayStatusAnswer:
         filter=status.filter,
         limit=status.limit,
         counts=status.counts,
-        progress=progress,
-        usage=UsageAnswer(**usage, cost_usd=status.usage.cost_usd),
-        leads=tuple(_lead(lead) for lead in status.leads),
+        progress=ProgressAnswer(total=status.total, **status.progress),
+        usage=UsageAnswer(**_usage(status.usage)),
+        leads=tuple(LeadProgressAnswer.model_validate(lead.model_dump()) for lead in status.leads),
         next_after=status.leads[-1].lead_id if status.more else None,
     )
-
-
-def _lead(lead: LeadProgress) -> LeadProgressAnswer:
-    return LeadProgressAnswer(**lead.model_dump())

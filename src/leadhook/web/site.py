@@ -1,49 +1,168 @@
-"""The web application as data: its routes, its middleware, its way with errors."""
+"""The web application as data: its table of routes, its middleware, its errors."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Lifespan
 
-from leadhook.web.canonical_line import CanonicalLine
-from leadhook.web.cors import cors
-from leadhook.web.docs import documentation
-from leadhook.web.health import health, ready, service
+from leadhook.domain.diagnosis import Explanation
+from leadhook.settings import Settings
+from leadhook.store import StoreError
+from leadhook.web import processing, replays, webhook
+from leadhook.web.health import HealthAnswer, ReadyAnswer, ServiceAnswer, health, ready, service
 from leadhook.web.leads import explain_lead
-from leadhook.web.problems import answer_with_problem
-from leadhook.web.processing import process_lead, process_leads
-from leadhook.web.replay import replay
-from leadhook.web.replays import show_replay, stop_replay
-from leadhook.web.serving import routes
-from leadhook.web.webhooks import receive_webhook
+from leadhook.web.openapi import Endpoint, Handler, documentation
+from leadhook.web.request_log import CanonicalLine
+from leadhook.web.requests import Problem, answer_with_problem, problem
+from leadhook.web.state import AppState
 
-OPERATIONS: Final = (
-    explain_lead,
-    process_lead,
-    process_leads,
-    replay,
-    show_replay,
-    stop_replay,
-    service,
-    health,
-    ready,
-    receive_webhook,
+DATABASE_AWAY: Final = {503: "The database cannot answer now."}
+OF_A_REPLAY: Final = {404: "No replay has this id.", **DATABASE_AWAY}
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        "/leads/{lead_id:whole}",
+        explain_lead,
+        tag="Leads",
+        who="admin",
+        answers={200: Explanation},
+        problems={404: "No lead has this id.", **DATABASE_AWAY},
+    ),
+    Endpoint(
+        "POST",
+        "/process-lead",
+        processing.process_lead,
+        tag="Leads",
+        who="admin",
+        body=processing.ProcessLeadRequest,
+        largest_body=processing.LARGEST_LEAD,
+        answers={200: processing.ProcessLeadAnswer},
+        problems={503: processing.TOO_MANY},
+    ),
+    Endpoint(
+        "POST",
+        "/process-leads",
+        processing.process_leads,
+        tag="Leads",
+        who="admin",
+        body=processing.ProcessLeadsRequest,
+        largest_body=processing.LARGEST_LEADS,
+        answers={200: processing.ProcessLeadsAnswer},
+        problems={503: processing.TOO_MANY},
+    ),
+    Endpoint(
+        "POST",
+        "/replay",
+        replays.replay,
+        tag="Replay",
+        who="admin",
+        body=replays.ReplayRequest,
+        largest_body=replays.LARGEST_REPLAY,
+        answers={202: replays.ReplayAnswer, 200: replays.DryRunAnswer},
+        problems=DATABASE_AWAY,
+    ),
+    Endpoint(
+        "GET",
+        "/replays/{replay_id}",
+        replays.show_replay,
+        tag="Replay",
+        who="admin",
+        query=replays.PageQuery,
+        answers={200: replays.ReplayStatusAnswer},
+        problems=OF_A_REPLAY,
+    ),
+    Endpoint(
+        "DELETE",
+        "/replays/{replay_id}",
+        replays.stop_replay,
+        tag="Replay",
+        who="admin",
+        answers={200: replays.ReplayStatusAnswer},
+        problems=OF_A_REPLAY,
+    ),
+    Endpoint("GET", "/", service, tag="Service", who="all", answers={200: ServiceAnswer}),
+    Endpoint("GET", "/health", health, tag="Service", who="all", answers={200: HealthAnswer}),
+    Endpoint("GET", "/ready", ready, tag="Service", who="all", answers={200: ReadyAnswer, 503: ReadyAnswer}),
+    Endpoint(
+        "POST",
+        "/webhooks/leads",
+        webhook.receive_webhook,
+        tag="Webhook",
+        who="webhook",
+        body=webhook.WebhookBody,
+        largest_body=webhook.LARGEST_WEBHOOK,
+        answers={202: webhook.WebhookAnswer},
+        problems={413: webhook.too_large(Settings.model_fields["sweep_interval_sec"].default)},
+    ),
 )
 """In the order of the documentation: what a person calls comes before what the database calls."""
 
 
 def build_site(lifespan: Lifespan[Starlette], *, cors_origins: Sequence[str] = ()) -> Starlette:
-    """The ASGI application; `lifespan` must yield a `State`."""
+    """The ASGI application; `lifespan` must yield an `AppState`."""
     site = Starlette(
-        routes=[*routes(OPERATIONS), *documentation(OPERATIONS)],
-        # Outside, so that a browser may read our errors too.
-        middleware=[*cors(cors_origins), Middleware(CanonicalLine)],
-        exception_handlers={HTTPException: answer_with_problem},
+        routes=[*routes(ENDPOINTS), *documentation(ENDPOINTS)],
+        # CORS is outside, so that a browser may read our errors too.
+        middleware=[*_cors(cors_origins), Middleware(CanonicalLine)],
+        exception_handlers={HTTPException: answer_with_problem, StoreError: answer_with_problem},
         lifespan=lifespan,
     )
     # A redirect would send a webhook to whatever the Host header names.
     site.router.redirect_slashes = False
     return site
+
+
+def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
+    """One route for each path, so that the answer to a wrong method names all the right ones."""
+    by_path: dict[str, dict[str, Handler]] = defaultdict(dict)
+    for endpoint in endpoints:
+        by_path[endpoint.path][endpoint.method] = endpoint.handler
+    return [Route(path, _by_method(handlers), methods=list(handlers)) for path, handlers in by_path.items()]
+
+
+def _by_method(handlers: dict[str, Handler]) -> Handler:
+    async def answer(request: Request[AppState]) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return answer
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, but its refusals are problems like all others."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a browser that asks what it may send."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            return response
+        refusal = problem(Problem(400, "This origin, method or header is not allowed; CORS_ORIGINS names the origins."))
+        for name in ("vary", "access-control-allow-origin"):
+            if name in response.headers:
+                refusal.headers[name] = response.headers[name]
+        return refusal
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    """Pages of these origins may send requests from a browser; by default none."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            Cors,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After", "X-Request-Id"],
+        )
+    ]

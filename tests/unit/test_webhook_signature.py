@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from leadhook.credentials import webhook_key
-from leadhook.web.signature import Refused, verify
+from leadhook.web.webhook_auth import Refused, verify
 
 NOW = 1_800_000_000
 KEY = b"k" * 32

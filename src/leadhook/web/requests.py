@@ -1,0 +1,187 @@
+"""What every handler needs: read a request, answer it, refuse it.
+
+Every refusal and error is `application/problem+json` (RFC 9457), with a sentence that says what to do.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from leadhook.domain.failure import StoreError
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER: Final = {"Retry-After": "10"}
+
+DETAILS: Final = {
+    400: "The request can't be read.",
+    404: "There is nothing at this path.",
+    405: "This path does not know this method; the Allow header names those that it knows.",
+    413: "The body is larger than this request may carry.",
+    415: "The body must be JSON: send `Content-Type: application/json`.",
+    500: "The request failed here; the log has the reason under this request's x-request-id.",
+}
+NO_JSON: Final = "The body is not valid JSON."
+OTHER_SHAPE: Final = "The body is JSON, but not of the expected shape; `errors` says where."
+OTHER_QUERY: Final = "The query is not of the expected shape"
+MOST_ERRORS: Final = 20
+
+Given = TypeVar("Given", bound=BaseModel)
+
+
+class Body(BaseModel):
+    """The base of what comes in: nothing is converted, unknown fields are refused, docstrings become descriptions."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Answer(BaseModel):
+    """The base of what goes out; docstrings become descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FieldError(Answer):
+    """What is wrong with one field."""
+
+    pointer: str
+    """A JSON pointer into the body, as a fragment: `#/lead_ids/0`."""
+    detail: str
+
+
+class ProblemAnswer(Answer):
+    """RFC 9457; `detail` says what to do."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None
+    """The first 20 errors in a body that does not have the expected shape."""
+
+
+class Problem(HTTPException):
+    """Raised anywhere under a request to answer with a problem."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str | None = None,
+        *,
+        errors: list[FieldError] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.errors = errors
+
+
+class TooLarge(Problem):
+    """413, with the number of bytes that were announced or have come."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(413)
+        self.size = size
+
+
+async def read_json(request: Request[Any], model: type[Given], limit: int) -> Given:
+    """Read a body of at most `limit` bytes.
+
+    Raises:
+        Problem: 415 for another content type, 413 beyond the limit, 400 or 422 for another shape.
+    """
+    require_json(request)
+    return parse_json(model, await read_body(request, limit))
+
+
+def require_json(request: Request[Any]) -> None:
+    """Refuse a body that says it is something else than JSON; one that says nothing is tried.
+
+    Raises:
+        Problem: 415.
+    """
+    given = request.headers.get("content-type")
+    if given is not None and given.partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415)
+
+
+async def read_body(request: Request[Any], limit: int) -> bytes:
+    """Read the whole body; Starlette's own limit answers in plain text where the length is declared.
+
+    Raises:
+        TooLarge: as soon as it is known to be longer than `limit` bytes.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > limit:
+        raise TooLarge(int(declared[:20]))
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(len(body))
+    return bytes(body)
+
+
+def parse_json(model: type[Given], raw: bytes) -> Given:
+    """Validate a body; no error repeats a value.
+
+    Raises:
+        Problem: 400 for no JSON, 422 for another shape, with a pointer to each fault.
+    """
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        raise Problem(400, NO_JSON)
+    errors = [
+        FieldError(pointer=_pointer(fault["loc"]), detail=fault["msg"].removeprefix("Value error, "))
+        for fault in faults[:MOST_ERRORS]
+    ]
+    raise Problem(422, OTHER_SHAPE, errors=errors)
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "#" + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
+
+
+def read_query(request: Request[Any], model: type[Given]) -> Given:
+    """Validate the parameters behind `?`.
+
+    Raises:
+        Problem: 422.
+    """
+    try:
+        return model.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise Problem(422, f"{OTHER_QUERY}: {faults[:500]}.") from None
+
+
+def json_answer(answer: BaseModel, status: int = HTTPStatus.OK) -> Response:
+    """Write an answer."""
+    return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
+
+
+def problem(error: HTTPException) -> Response:
+    """Write an error as an answer."""
+    title = HTTPStatus(error.status_code).phrase
+    content = ProblemAnswer(
+        title=title,
+        status=error.status_code,
+        detail=DETAILS.get(error.status_code, title) if error.detail == title else error.detail,
+        errors=error.errors if isinstance(error, Problem) else None,
+    )
+    return Response(content.model_dump_json(exclude_none=True), error.status_code, error.headers, MEDIA_TYPE)
+
+
+async def answer_with_problem(_request: Request, error: Exception) -> Response:
+    """Answer an HTTP error, and a database that does not answer; a bug of ours goes on to `CanonicalLine`."""
+    if isinstance(error, HTTPException):
+        return problem(error)
+    if isinstance(error, StoreError) and error.kind != "caller_bug":
+        return problem(Problem(503, f"The database cannot answer: {error.reason}.", headers=RETRY_AFTER))
+    raise error

@@ -1,0 +1,155 @@
+"""`POST /webhooks/leads`: verify, parse, wake the dispatcher, 202. No database work: the claim finds out what it means.
+
+The body is that of Supabase's webhooks, or our own form of it. Our own triggers send `records`, a list of up to 20 lead
+ids: the change itself is in the outbox, and the webhook only says "look". Supabase's dashboard webhooks send the row,
+and with them the row is all that is known.
+"""
+
+import time
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from starlette.requests import Request
+from starlette.responses import Response
+
+from leadhook.web.request_log import SUMMED
+from leadhook.web.requests import Answer, Problem, TooLarge, json_answer, parse_json, read_body, require_json
+from leadhook.web.state import AppState
+from leadhook.web.webhook_auth import Proof, Refused
+
+LARGEST_SIGNED: Final = 64 * 1024
+"""In bytes, of a webhook that its headers alone don't prove: its body is read before it is known whose it is."""
+LARGEST_WEBHOOK: Final = 1024 * 1024
+"""A dashboard webhook sends the whole row, and of an UPDATE the old one too."""
+UNPROVEN: Final = "Webhook signature missing or invalid."
+MOST_HINTS: Final = 500
+LONGEST_HINT: Final = 200
+
+Table = Literal["all_leads", "lead_details", "prompts", "gemini_api"]
+LEAD_TABLES: Final = ("all_leads", "lead_details")
+EITHER_FORM: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"required": ["records"], "properties": {"records": {"type": "array"}}},
+        {
+            "required": ["table", "schema"],
+            "properties": {
+                "type": {"enum": ["INSERT", "UPDATE", "DELETE"]},
+                "table": {"type": "string"},
+                "schema": {"type": "string"},
+            },
+        },
+    ]
+}
+"""What `_dashboard_webhooks_name_their_table` demands, for the document."""
+
+
+class WebhookBody(BaseModel):
+    """A change in the database. Of each row only `lead_id` and `sent_to_llm` are read."""
+
+    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True, json_schema_extra=EITHER_FORM)
+
+    type: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
+    """INSERT, UPDATE or DELETE; leadhook's own triggers also send TRUNCATE and other reasons to look for work."""
+    table: Table | None = None
+    database_schema: Literal["public"] | None = Field(default=None, alias="schema")
+    record: dict[str, Any] | None = None
+    # The first fault ends it: half a million of them would take more memory than the body.
+    records: tuple[str | dict[str, Any], ...] | None = Field(default=None, fail_fast=True)
+    """Lead ids or rows; only leadhook's own triggers send it."""
+
+    @model_validator(mode="after")
+    def _dashboard_webhooks_name_their_table(self) -> "WebhookBody":
+        if self.records is None and (
+            self.table is None or self.database_schema is None or self.type not in ("INSERT", "UPDATE", "DELETE")
+        ):
+            raise ValueError("a webhook without `records` must have type INSERT, UPDATE or DELETE, table and schema")
+        return self
+
+    @property
+    def means_work(self) -> bool:
+        """False for what can't make a lead eligible: a row that is sent already, and the end of a row."""
+        if self.records is not None:
+            return not self.records or any(not _is_sent(row) for row in self.records)
+        return self.type != "DELETE" and not (self.record and _is_sent(self.record))
+
+    def lead_ids(self) -> list[str]:
+        """The ids of its leads, without repeats, those that are too long, and those beyond 500."""
+        if self.table is not None and self.table not in LEAD_TABLES:
+            return []
+        rows = self.records if self.records is not None else (self.record or {},)
+        ids = (row if isinstance(row, str) else row.get("lead_id") for row in rows if not _is_sent(row))
+        usable = (given for given in ids if isinstance(given, str) and 0 < len(given) <= LONGEST_HINT)
+        return list(dict.fromkeys(usable))[:MOST_HINTS]
+
+
+def _is_sent(row: str | dict[str, Any]) -> bool:
+    return isinstance(row, dict) and row.get("sent_to_llm") is True
+
+
+class WebhookAnswer(Answer):
+    """Received. The service checks afterwards whether there is work."""
+
+    ok: Literal[True] = True
+
+
+async def receive_webhook(request: Request[AppState]) -> Response:
+    """Receive a webhook from the database.
+
+    The body is the one that Supabase's webhooks send, or the form with `records` that leadhook's own triggers send. A
+    signature is made per message, so the curl line uses the static header; `leadhook doctor` tests the signed way.
+    """
+    started, state = time.perf_counter(), request.state
+    # The signature is over the bytes, so it is checked before anything is made of them.
+    raw = await _read(request)
+    proof = _verify(request, raw)
+    require_json(request)
+    webhook = parse_json(WebhookBody, raw)
+    # A signed webhook comes from our own triggers, which noted the leads in the outbox; its ids add nothing.
+    hints = webhook.lead_ids() if proof.by == "static_header" else []
+    wakes = webhook.means_work and (proof.punctual or state["late_webhooks"].take())
+    if wakes:
+        state["engine"].wake(hints)
+    state["webhook_sum"].accepted(
+        by=proof.by,
+        kind=f"{webhook.table or 'any'}.{webhook.type}",
+        age_s=proof.age_s,
+        hints=len(hints),
+        woke=wakes,
+        needed=webhook.means_work,
+        seconds=time.perf_counter() - started,
+    )
+    request.scope[SUMMED] = True
+    return json_answer(WebhookAnswer(), 202)
+
+
+async def _read(request: Request[AppState]) -> bytes:
+    """Read the body; only a static header that is right lets a large one in."""
+    proven = request.state["webhook_auth"].proven_by_header(request.scope["headers"])
+    try:
+        return await read_body(request, LARGEST_WEBHOOK if proven else LARGEST_SIGNED)
+    except TooLarge as error:
+        _count_refusal(request, "body_too_large", body_bytes=error.size)
+        if proven:
+            raise Problem(413, too_large(request.state["sweep_interval_s"])) from None
+        raise
+
+
+def _verify(request: Request[AppState], raw: bytes) -> Proof:
+    try:
+        return request.state["webhook_auth"].prove(request.scope["headers"], raw, now_s=int(time.time()))
+    except Refused as refused:
+        _count_refusal(request, refused.reason, skew_s=refused.skew_s, body_bytes=len(raw))
+        raise Problem(401, UNPROVEN, headers={"WWW-Authenticate": "Webhook"}) from None
+
+
+def _count_refusal(request: Request[AppState], reason: str, *, body_bytes: int, skew_s: int | None = None) -> None:
+    request.state["webhook_sum"].refused(reason, skew_s=skew_s, body_bytes=body_bytes)
+    request.scope[SUMMED] = True
+
+
+def too_large(sweep_interval_s: float) -> str:
+    """The answer to a dashboard webhook whose header is right, but whose row is larger than is read."""
+    return (
+        "The webhook's body is larger than 1 MiB, so it was not read. Nothing is lost: the sweep finds its lead within "
+        f"{sweep_interval_s:g} seconds. leadhook's own triggers send ids only: `leadhook webhooks install`."
+    )
