@@ -10,7 +10,7 @@ set local check_function_bodies = off;
 --                                  Held by whoever applies the outbox: claim, sweep, replay, stop of a replay and release of a backlog.
 --   try_lock_sweep()  (727201, 3)  The sweep's position in leadhook.controls. Held by leadhook_sweep, which never waits for it: without
 --                                  the lock it sweeps nothing.
---   install/turn.py   (727201, 4)  The definition of the database. Held by the session of an installer, which tries again and again;
+--   install/locks.py  (727201, 4)  The definition of the database. Held by the session of an installer, which tries again and again;
 --                                  there is no function, because the installer takes it before this schema exists.
 --
 -- Order: lock_claims or try_lock_sweep, then lock_outbox, then rows of jobs. A transaction that holds lock_outbox takes no other advisory

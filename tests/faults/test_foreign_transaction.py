@@ -12,10 +12,11 @@ from psycopg import sql
 from tests.faults.conftest import LONG
 from tests.faults.living import EXISTING
 
+from leadhook.install.connection import Report
 from leadhook.install.files import read_migrations, read_webhook_steps
-from leadhook.install.install import Order, install
+from leadhook.install.install import InstallOptions, install
+from leadhook.install.locks import Patience
 from leadhook.install.migrate import migrate
-from leadhook.install.patience import Patience, Tell
 from leadhook.install.uninstall import uninstall
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 EVERY = read_migrations()
 STEPS = read_webhook_steps()
-ORDER = Order("https://leads.example.com/webhooks/leads")
+ORDER = InstallOptions("https://leads.example.com/webhooks/leads")
 TABLES = ("all_leads", "lead_details", "prompts", "gemini_api", "llm_response")
 ROWS = (
     "insert into public.all_leads (lead_id) values ('somebody')",
@@ -37,26 +38,26 @@ PAUSE_S = 0.02
 EAGER = Patience(total_s=120, pause_s=0.2)
 """With more tries, thus more queues behind them, than a user's command makes."""
 
-Work = Callable[["Database", Tell], Coroutine[Any, Any, object]]
+Work = Callable[["Database", Report], Coroutine[Any, Any, object]]
 
 
 def silent(_: str) -> None:
     """Takes what is told."""
 
 
-async def make_index(database: "Database", tell: Tell) -> None:
+async def make_index(database: "Database", tell: Report) -> None:
     """The migrations; all but the index stay away from the application's tables."""
     await migrate(database.conninfo, EVERY, tell, EAGER)
 
 
-async def make_triggers(database: "Database", tell: Tell) -> None:
+async def make_triggers(database: "Database", tell: Report) -> None:
     """The whole installation on top of the migrations."""
     await install(database.conninfo, ORDER, EVERY, STEPS, tell, EAGER)
 
 
-async def take_out(database: "Database", tell: Tell) -> None:
+async def take_out(database: "Database", tell: Report) -> None:
     """The whole way back."""
-    await uninstall(database.conninfo, purge=True, tell=tell, patience=EAGER)
+    await uninstall(database.conninfo, purge=True, report=tell, patience=EAGER)
 
 
 async def drop_triggers(database: "Database") -> None:
@@ -69,21 +70,21 @@ async def drop_triggers(database: "Database") -> None:
             await connection.execute(f"drop trigger {name} on {table}".encode())
 
 
-async def nothing(database: "Database", tell: Tell) -> None:
+async def nothing(database: "Database", tell: Report) -> None:
     """A project without leadhook."""
 
 
-async def migrated(database: "Database", tell: Tell) -> None:
+async def migrated(database: "Database", tell: Report) -> None:
     """Without the triggers."""
     await migrate(database.conninfo, EVERY, tell)
 
 
-async def installed(database: "Database", tell: Tell) -> None:
+async def installed(database: "Database", tell: Report) -> None:
     """With everything."""
     await install(database.conninfo, ORDER, EVERY, STEPS, tell)
 
 
-async def installed_without_triggers(database: "Database", tell: Tell) -> None:
+async def installed_without_triggers(database: "Database", tell: Report) -> None:
     """So that the index is the first thing in the way."""
     await installed(database, tell)
     await drop_triggers(database)

@@ -15,8 +15,8 @@ from tests.faults.conftest import LONG
 from tests.faults.living import EXISTING, Living, living, secret_in
 from tests.faults.model import Model
 
-from leadhook.install.copies import WEBHOOKS_NAME
-from leadhook.install.vault import SECRET_NAME, URL_NAME
+from leadhook.install.files import WEBHOOKS_NAME
+from leadhook.install.webhooks import SECRET_NAME, URL_NAME
 
 if TYPE_CHECKING:
     from leadhook.local.database import Database

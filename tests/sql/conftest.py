@@ -16,6 +16,8 @@ from psycopg.types.json import Jsonb
 from tests.commands import Run, SqlStore, runner, use_store
 from tests.sql.job_states import watch, watched, written_down
 
+from leadhook.install.files import read_migrations
+
 if TYPE_CHECKING:
     from leadhook.local.database import Database
 
@@ -131,6 +133,11 @@ class Sql:
     def key(self, api_key: str = KEY) -> None:
         """Insert a row into gemini_api."""
         self._insert("gemini_api", {"api_key": api_key})
+
+    def record_migrations(self) -> None:
+        """Make the history complete: the template's migrations were applied without the installer."""
+        for migration in read_migrations():
+            self.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
 
     def eligible_lead(self, lead_id: str, *, user: UUID = USER, tag: str = TAG) -> str:
         """A lead with both its rows, and prompts for its group where there are none. Writes no outbox row."""

@@ -12,11 +12,9 @@ import pytest
 from aiohttp.web import AppRunner, TCPSite
 
 from leadhook.doctor.check import Check, Level
-from leadhook.doctor.examination import examine, examine_database
+from leadhook.doctor.examination import examine
 from leadhook.doctor.keys import ask_google
 from leadhook.domain.findings import no_key
-from leadhook.install.connection import connect
-from leadhook.install.files import read_migrations
 from leadhook.local.gemini_standin import GeminiStandIn
 from leadhook.local.ports import free_port
 
@@ -69,11 +67,11 @@ def door() -> Iterator[Door]:
 
 @pytest.fixture
 def sound(wired: "Sql", door: Door) -> "Sql":
-    """A database that lacks nothing, and sends a webhook at the door."""
-    for migration in read_migrations():
-        wired.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
+    """A database that lacks nothing, where a service has claimed, and which sends its webhooks to the door."""
+    wired.record_migrations()
     webhook_at(wired, f"{door.url}/webhooks/leads")
     wired.key()
+    wired.claim()
     return wired
 
 
@@ -94,11 +92,10 @@ def webhook_at(db: "Sql", url: str) -> None:
 
 
 async def look(database: "Database") -> list[Check]:
-    """The database's side of the examination."""
+    """The examination with DATABASE_URL alone; that other settings are missing is no matter here."""
     found: list[Check] = []
-    async with connect(database.conninfo) as connection:
-        await examine_database(connection, found.append, None, live=False, at=None)
-    return found
+    await examine(found.append, env={"DATABASE_URL": database.conninfo})
+    return [finding for finding in found if finding.about != "settings"]
 
 
 def complaints(found: list[Check]) -> list[tuple[str, str, str]]:
@@ -111,7 +108,7 @@ async def test_doctor_finds_nothing_in_a_sound_installation(wired_database: "Dat
     """Every part is looked at, and says ok."""
     found = await look(wired_database)
     assert complaints(found) == []
-    every = {"database", "grants", "triggers", "webhook", "pg_net", "keys", "leads", "clock", "service", "round trip"}
+    every = {"database", "grants", "triggers", "webhooks", "pg_net", "keys", "leads", "clock", "service", "round trip"}
     assert {finding.about for finding in found} == every
 
 
@@ -122,7 +119,7 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
         "fault",
         "lacks 1 migration,",
     ): "delete from leadhook.migrations where name like '%%claim.sql'",
-    ("database", "warning", "ahead of this"): "insert into leadhook.migrations values ('29990101000000_x.sql', '')",
+    ("database", "warning", "newer than this"): "insert into leadhook.migrations values ('29990101000000_x.sql', '')",
     ("database", "warning", "leadhook_unsent"): "drop index public.leadhook_unsent",
     ("database", "fault", "has no column bio"): "alter table public.lead_details rename column bio to biography",
     ("database", "warning", "public.all_leads has no index on lead_id"): "alter table public.all_leads"
@@ -137,15 +134,15 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     ("grants", "fault", "prompts"): "revoke all on public.prompts from service_role",
     ("grants", "warning", "public.prompts"): "alter table public.prompts disable row level security;"
     " grant select on public.prompts to anon",
-    ("triggers", "fault", "leadhook_update on lead_details"): "alter table public.lead_details"
+    ("triggers", "fault", "leadhook_update on public.lead_details"): "alter table public.lead_details"
     " disable trigger leadhook_update",
-    ("triggers", "fault", "missing on prompts"): "drop trigger leadhook_insert on public.prompts",
-    ("webhook", "fault", "where to send webhooks"): "delete from vault.secrets where name = 'leadhook_webhook_url'",
-    ("webhook", "fault", "can't be signed"): "delete from vault.secrets where name = 'leadhook_webhook_secret'",
-    ("webhook", "fault", "`whsec_…`"): "select vault.update_secret(id, 'hunter2') from vault.decrypted_secrets"
+    ("triggers", "fault", "missing or disabled on public.prompts"): "drop trigger leadhook_insert on public.prompts",
+    ("webhooks", "fault", "Vault has no URL"): "delete from vault.secrets where name = 'leadhook_webhook_url'",
+    ("webhooks", "fault", "Vault has no secret"): "delete from vault.secrets where name = 'leadhook_webhook_secret'",
+    ("webhooks", "fault", "`whsec_…`"): "select vault.update_secret(id, 'hunter2') from vault.decrypted_secrets"
     " where name = 'leadhook_webhook_secret'",
-    ("webhook", "fault", "can't be reached"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
-    ("webhook", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
+    ("webhooks", "fault", "is not usable"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
+    ("webhooks", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
     ("keys", "fault", "No Gemini key was found"): "delete from public.gemini_api",
     ("keys", "warning", "has 1 blank row."): "insert into public.gemini_api (api_key) values ('  ')",
     ("keys", "fault", "does not look like"): "insert into public.gemini_api (api_key) values (E'visibly\\nfake')",
@@ -154,8 +151,10 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
         "warning",
         "stored 2 times",
     ): "insert into public.gemini_api (api_key) select api_key from public.gemini_api",
-    ("leads", "fault", "no service claims"): "insert into leadhook.outbox (kind, n, lead_ids, changed_at)"
-    " values ('leads', 1, '{a}', now() - interval '1 hour')",
+    ("leads", "fault", "the last successful claim was"): "insert into leadhook.outbox (kind, n, lead_ids, changed_at)"
+    " values ('leads', 1, '{a}', now() - interval '1 hour');"
+    " update leadhook.workers set claimed_at = now() - interval '1 minute'",
+    ("leads", "fault", "No service has claimed or swept"): "delete from leadhook.workers",
     ("leads", "warning", "is held"): "insert into leadhook.jobs (lead_id, state) values ('a', 'held')",
     ("leads", "warning", "will not be retried"): "insert into leadhook.jobs (lead_id, state, error_code, reason)"
     " values ('a', 'dead', 'x', 'y')",
@@ -180,23 +179,24 @@ async def test_doctor_names_what_is_wrong_in_the_database(
     sound.run(plant)
     found = [f for f in await look(wired_database) if (f.about, f.level) == (about, level) and words in f.sentence]
     assert len(found) == 1, complaints(await look(wired_database))
-    assert found[0].fix
+    assert found[0].remedy
 
 
 async def test_doctor_names_a_database_that_was_never_migrated(bare_database: "Database") -> None:
     """And asks nothing else of it."""
-    assert [(f.about, f.level, f.fix) for f in await look(bare_database)] == [("database", "fault", "leadhook migrate")]
+    found = [f for f in await look(bare_database) if f.about != "service"]
+    assert [(f.about, f.level, f.remedy) for f in found] == [("database", "fault", "Run `leadhook migrate`.")]
 
 
-@pytest.mark.parametrize(("extension", "about"), [("pg_net", "pg_net"), ("supabase_vault", "webhook")])
+@pytest.mark.parametrize("extension", ["pg_net", "supabase_vault"])
 async def test_doctor_names_an_extension_that_is_not_enabled(
-    sound: "Sql", wired_database: "Database", extension: LiteralString, about: str
+    sound: "Sql", wired_database: "Database", extension: LiteralString
 ) -> None:
     """And asks it nothing."""
     with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
         admin.execute("drop extension " + extension + " cascade")
     assert sound.value("select 1") == 1
-    found = [f for f in await look(wired_database) if f.about == about and "not enabled" in f.sentence]
+    found = [f for f in await look(wired_database) if f.about == "webhooks" and "not enabled" in f.sentence]
     assert [f.level for f in found] == ["fault"]
 
 
@@ -209,12 +209,12 @@ async def test_doctor_names_a_dead_worker_of_pg_net(wired_database: "Database") 
 
 
 ANSWERS: list[tuple[str, LiteralString, str]] = [
-    ("refused", "401, false, null", "the service refused its signature (HTTP 401)"),
-    ("no such path", "404, false, null", "there is no such address (HTTP 404)"),
-    ("unwell", "503, false, null", "the service answered HTTP 503"),
-    ("slow", "null, true, 'Timeout of 5000 ms reached. Total time: 5001.1 ms'", "the service took longer than 5 s"),
-    ("unknown host", "null, false, 'Couldn''t resolve host name'", "the host of the address is unknown"),
-    ("nobody there", "null, false, 'Couldn''t connect to server'", "nothing is listening there"),
+    ("refused", "401, false, null", "was refused by the service (HTTP 401)"),
+    ("no such path", "404, false, null", "was refused by the service (HTTP 404)"),
+    ("unwell", "503, false, null", "was refused by the service (HTTP 503)"),
+    ("slow", "null, true, 'Timeout of 5000 ms reached. Total time: 5001.1 ms'", "Timeout of 5000 ms reached"),
+    ("unknown host", "null, false, 'Couldn''t resolve host name'", "Couldn't resolve host name"),
+    ("nobody there", "null, false, 'Couldn''t connect to server'", "Couldn't connect to server"),
 ]
 
 
@@ -231,16 +231,17 @@ async def test_doctor_names_each_way_in_which_webhooks_fail(
     webhook_at(sound, "http://127.0.0.1:9/webhooks/leads")
     lost = [f for f in await look(wired_database) if f.about == "pg_net" and words in f.sentence]
     assert [f.level for f in (*arrived, *lost)] == ["warning", "fault"]
-    assert all(f.fix for f in (*arrived, *lost))
+    assert all(f.remedy for f in (*arrived, *lost))
 
 
 @pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_hears_a_service_that_refuses_the_webhook(wired_database: "Database", door: Door) -> None:
-    """The round trip tells what the database alone can't know."""
+    """The round trip shows what the database alone can't know."""
     door.status = 401
     (found,) = [f for f in await look(wired_database) if f.about == "round trip"]
     assert found.level == "fault"
-    assert "refused its signature" in found.sentence
+    assert "refused by the service (HTTP 401)" in found.sentence
+    assert "WEBHOOK_SECRETS" in (found.remedy or "")
 
 
 @pytest.mark.usefixtures("pg_net_alive")
@@ -257,7 +258,7 @@ async def test_doctor_names_an_address_where_no_service_is(sound: "Sql", wired_d
     webhook_at(sound, "http://127.0.0.1:9/webhooks/leads")
     found = {f.about: f for f in await look(wired_database) if f.level == "fault"}
     assert "No service answers at http://127.0.0.1:9/ready" in found["service"].sentence
-    assert "nothing is listening there" in found["round trip"].sentence
+    assert "did not arrive" in found["round trip"].sentence
 
 
 async def test_doctor_names_every_wrong_setting() -> None:
@@ -290,12 +291,13 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
         assert wired_supabase.secret_key not in str(found)
         return complaints(found)
 
+    sound.run("delete from leadhook.workers")
     ((about, level, words),) = await wrong()
-    assert (about, level, "No service has claimed or swept" in words) == ("supabase", "fault", True)
+    assert (about, level, "No service has claimed or swept" in words) == ("leads", "fault", True)
     sound.claim()
     assert await wrong() == []
     ((about, level, words),) = await wrong(WEBHOOK_SECRETS="whsec_" + "A" * 40)
-    assert (about, level) == ("webhook", "fault")
+    assert (about, level) == ("webhooks", "fault")
     assert "differ" in words
     ((about, level, words),) = await wrong(SUPABASE_SECRET_KEY=wired_supabase.publishable_key)
     assert (about, level) == ("supabase", "fault")
@@ -311,7 +313,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     sound.run("delete from public.gemini_api")
     door.reasons = [str(no_key())]
     told = await wrong()
-    assert [(about, level) for about, level, _ in told] == [("supabase", "fault"), ("supabase", "warning")]
+    assert [(about, level) for about, level, _ in told] == [("keys", "fault"), ("leads", "warning")]
 
 
 @pytest.mark.parametrize(
@@ -341,4 +343,4 @@ async def test_doctor_tells_when_google_can_not_be_asked() -> None:
     (found,) = await ask_google(
         [{"fingerprint": "f00", "api_key": "visibly-fake-key"}], "gemini-x", "http://127.0.0.1:9"
     )
-    assert (found.level, found.sentence) == ("fault", "Google can't be asked about Key f00: ClientConnectorError.")
+    assert (found.level, found.sentence) == ("fault", "Google cannot be asked about Key f00: ClientConnectorError.")

@@ -14,8 +14,7 @@ from leadhook.cli.backlog import Wanted, release_all
 from leadhook.cli.output import open_console
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
-from leadhook.install.install import Order, install
-from leadhook.install.plan import make_plan
+from leadhook.install.install import InstallOptions, install, make_plan
 from leadhook.install.uninstall import uninstall
 
 if TYPE_CHECKING:
@@ -30,14 +29,14 @@ FINGERPRINT = (HERE / "fingerprint.sql").read_text()
 EXISTING = {path.stem: path.read_text() for path in sorted((HERE / "existing").glob("*.sql"))}
 SEQUENCES = b"select sequencename::text as name, last_value as last from pg_sequences where schemaname = 'public'"
 NO_KEYS = EXISTING["no_keys"]
-ORDER = Order("https://leads.example.com/webhooks/leads")
+ORDER = InstallOptions("https://leads.example.com/webhooks/leads")
 
 
 def silent(_: str) -> None:
     """Takes what the installer tells."""
 
 
-async def put_in(database: "Database", order: Order = ORDER) -> list[str]:
+async def put_in(database: "Database", order: InstallOptions = ORDER) -> list[str]:
     """Install; what it told."""
     said: list[str] = []
     await install(database.conninfo, order, EVERY, STEPS, said.append)
@@ -78,7 +77,7 @@ async def test_an_existing_project_is_used_and_given_back_as_it_was(
     run_script(bare, "delete from public.prompts; delete from public.gemini_api")
     for sequence in numbers:
         bare.run("select setval(%(name)s, coalesce(%(last)s, 1), %(last)s::bigint is not null)", **sequence)
-    await uninstall(bare_database.conninfo, purge=True, tell=silent)
+    await uninstall(bare_database.conninfo, purge=True, report=silent)
     assert picture(bare_database, bare) == before
 
 
@@ -132,7 +131,7 @@ async def test_install_can_leave_the_backlog_to_the_service(bare_database: "Data
     run_script(bare, EVERY[0].sql)
     bare.eligible_leads(3)
     bare.run("update public.prompts set created_at = now() - interval '1 day'")
-    said = await put_in(bare_database, Order(ORDER.url, backlog="run"))
+    said = await put_in(bare_database, InstallOptions(ORDER.url, backlog="run"))
     assert "the backlog is not held: the service processes it when it starts" in said
     assert bare.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)["made_ready"] == 3
 
@@ -141,7 +140,7 @@ async def test_install_may_be_repeated(bare_database: "Database", bare: "Sql") -
     """It holds nothing the second time: what is eligible now came after it."""
     await put_in(bare_database)
     before = picture(bare_database, bare)
-    said = await put_in(bare_database, Order(ORDER.url, backlog="run"))
+    said = await put_in(bare_database, InstallOptions(ORDER.url, backlog="run"))
     assert "the first sweep round was already over; 0 leads are held" in said
     assert bare.value("select backlog from leadhook.controls") == "hold"
     assert picture(bare_database, bare) == before
@@ -158,7 +157,7 @@ async def test_a_repeat_with_backlog_run_says_why_it_is_too_late_and_what_to_run
     assert "the first sweep round was already over; 3 leads are held; `leadhook backlog status` shows them" in (
         await put_in(bare_database)
     )
-    said = "\n".join(await put_in(bare_database, Order(ORDER.url, backlog="run")))
+    said = "\n".join(await put_in(bare_database, InstallOptions(ORDER.url, backlog="run")))
     assert "--backlog run has no effect: the first sweep round was already over, and 3 leads are held" in said
     assert "`leadhook backlog release` has them processed" in said
 
@@ -230,5 +229,5 @@ async def test_lock_down_closes_what_the_plan_names(bare_database: "Database", b
     )
     await put_in(bare_database)
     assert bare.connection.execute(closed.encode()).fetchone() == {"count": 0}
-    await put_in(bare_database, Order(ORDER.url, lock_down=True))
+    await put_in(bare_database, InstallOptions(ORDER.url, lock_down=True))
     assert bare.connection.execute(closed.encode()).fetchone() == {"count": 5}

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from leadhook.command_error import CommandError
-from leadhook.install.copies import WEBHOOKS_NAME, copy_migrations
-from leadhook.install.files import Migration, read_migrations, read_webhook_steps
+from leadhook.install.files import WEBHOOKS_NAME, Migration, copy_migrations, read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database

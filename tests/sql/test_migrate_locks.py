@@ -11,8 +11,8 @@ import pytest
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import Migration, read_migrations
+from leadhook.install.locks import Patience
 from leadhook.install.migrate import migrate
-from leadhook.install.patience import Patience
 from leadhook.local.database import Database
 
 EVERY = read_migrations()

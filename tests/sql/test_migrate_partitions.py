@@ -8,11 +8,10 @@ from tests.dump import dump
 from tests.sql.conftest import connect_to
 
 from leadhook.command_error import CommandError
-from leadhook.install.copies import for_cli
-from leadhook.install.files import read_migrations, read_webhook_steps
+from leadhook.install.files import for_cli, read_migrations, read_webhook_steps
+from leadhook.install.install import make_plan
+from leadhook.install.locks import Patience
 from leadhook.install.migrate import migrate
-from leadhook.install.patience import Patience
-from leadhook.install.plan import make_plan
 from leadhook.install.uninstall import uninstall
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
@@ -185,6 +184,6 @@ async def test_purge_leaves_partitioned_tables_as_they_were(bare_database: Datab
         run(bare_database, "drop index public.leadhook_unsent")
         run(bare_database, "create index leadhook_unsent_deeper_sent on public.deeper_sent (lead_id)")
         run(bare_database, 'create index "leadhook_unsent_Lead details" on archive."Lead details" (lead_id)')
-    await uninstall(bare_database.conninfo, purge=True, tell=silent)
+    await uninstall(bare_database.conninfo, purge=True, report=silent)
     assert ask(bare_database, LEFT) == []
     assert (dump(bare_database, "public"), dump(bare_database, "archive")) == before

@@ -8,8 +8,8 @@ import pytest
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
+from leadhook.install.locks import Patience
 from leadhook.install.migrate import migrate
-from leadhook.install.patience import Patience
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
 

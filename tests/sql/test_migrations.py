@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from leadhook.install.files import Migration, read_migrations, read_webhook_steps
-from leadhook.install.statements import split
+from leadhook.install.files import Migration, read_migrations, read_webhook_steps, split_statements
 
 if TYPE_CHECKING:
     from leadhook.local.database import Database
@@ -28,7 +27,7 @@ def apply(connection: psycopg.Connection, migration: Migration) -> None:
     if migration.in_transaction:
         connection.execute(migration.sql.encode())
     else:
-        for statement in split(migration.sql):
+        for statement in split_statements(migration.sql):
             connection.execute(statement.encode())
 
 
@@ -134,7 +133,7 @@ def test_webhooks_is_undone_as_it_says(wired_database: "Database") -> None:
 def test_versioned_files_hold_no_function_and_the_others_nothing_else() -> None:
     """So that each is applied when it has to be."""
     for migration in read_migrations():
-        kinds = {re.sub(r"--.*\n|\s+", " ", each).split(None, 1)[0].lower() for each in split(migration.sql)}
+        kinds = {re.sub(r"--.*\n|\s+", " ", each).split(None, 1)[0].lower() for each in split_statements(migration.sql)}
         if migration.repeatable:
             assert "create table" not in migration.sql, migration.name
             assert "create or replace function" in migration.sql, migration.name

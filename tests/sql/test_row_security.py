@@ -6,9 +6,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from leadhook.doctor.examination import examine_database
-from leadhook.install.connection import connect
-from leadhook.install.files import read_migrations
+from leadhook.doctor.examination import examine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,9 +129,7 @@ def test_policies_bind_nobody_who_may_bypass_them(db: "Sql") -> None:
 
 async def test_doctor_names_a_role_that_is_bound_by_row_level_security(database: "Database", bound: "Sql") -> None:
     """With the statement that frees it."""
-    for migration in read_migrations():
-        bound.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
+    bound.record_migrations()
     found: list[Check] = []
-    async with connect(database.conninfo) as connection:
-        await examine_database(connection, found.append, None, live=False, at=None)
-    assert "alter role service_role bypassrls;" in [finding.fix for finding in found if finding.level == "fault"]
+    await examine(found.append, env={"DATABASE_URL": database.conninfo})
+    assert "alter role service_role bypassrls;" in [finding.remedy for finding in found if finding.level == "fault"]

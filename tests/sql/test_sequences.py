@@ -32,12 +32,6 @@ def insert(db: "Sql", table: str) -> None:
     db.run(sql.SQL("insert into {} ").format(sql.Identifier(*table.split("."))) + sql.SQL(ROWS[table]))
 
 
-def remember_all(db: "Sql") -> None:
-    """The template's migrations were applied without the installer."""
-    for migration in read_migrations():
-        db.run("insert into leadhook.migrations values (%(n)s, %(h)s)", n=migration.name, h=migration.sha256)
-
-
 def rewind(db: "Sql", table: str) -> None:
     """As a restore or a switch-over of logical replication does."""
     db.run(sql.SQL("alter table {} alter column id restart with 1").format(sql.Identifier(*table.split("."))))
@@ -69,12 +63,12 @@ def test_the_rows_stand_for_every_numbered_table(db: "Sql") -> None:
 @pytest.mark.parametrize("table", ROWS)
 async def test_migrate_puts_a_sequence_before_its_rows_right(db: "Sql", database: "Database", table: str) -> None:
     """Also when no file is pending; the doctor names it and the remedy until then."""
-    remember_all(db)
+    db.record_migrations()
     insert(db, table)
     rewind(db, table)
     (finding,) = await findings(database)
     assert f"{table}_id_seq" in finding.sentence
-    assert (finding.level, finding.fix) == ("fault", "leadhook migrate")
+    assert (finding.level, finding.remedy) == ("fault", "Run `leadhook migrate`.")
     assert f"{table}_id_seq" in await migrated(database)
     insert(db, table)
     assert await findings(database) == []
@@ -83,7 +77,7 @@ async def test_migrate_puts_a_sequence_before_its_rows_right(db: "Sql", database
 
 async def test_migrate_puts_the_fences_beyond_every_lease(db: "Sql", database: "Database") -> None:
     """A fence that comes again would let an outdated worker write."""
-    remember_all(db)
+    db.record_migrations()
     db.key()
     db.make_job("a", state="done", fence=700)
     db.run("alter sequence leadhook.fences restart with 1")
@@ -98,7 +92,7 @@ async def test_migrate_puts_the_fences_beyond_every_lease(db: "Sql", database: "
 
 async def test_migrate_leaves_a_sequence_that_is_right_alone(db: "Sql", database: "Database") -> None:
     """It may be far ahead."""
-    remember_all(db)
+    db.record_migrations()
     db.run("alter table leadhook.attempts alter column id restart with 5000")
     await migrated(database)
     insert(db, "leadhook.attempts")
@@ -113,9 +107,9 @@ async def test_doctor_names_a_sequence_of_the_application_with_the_statement_tha
     db.run("alter table public.llm_response alter column score set default nextval('public.answers_id')")
     db.run("insert into public.llm_response (lead_id, score) values ('a', 50)")
     (finding,) = await findings(database)
-    assert finding.fix is not None
-    remember_all(db)
+    assert finding.remedy is not None
+    db.record_migrations()
     await migrated(database)
     assert await findings(database) == [finding]
-    db.connection.execute(finding.fix.encode())
+    db.connection.execute(finding.remedy.encode())
     assert await findings(database) == []

@@ -6,9 +6,8 @@ import pytest
 from tests.cli_project import CliProject, needs_cli
 from tests.dump import dump
 
-from leadhook.install.copies import WEBHOOKS_NAME, copy_migrations
-from leadhook.install.files import read_migrations, read_webhook_steps
-from leadhook.install.install import Order, install
+from leadhook.install.files import WEBHOOKS_NAME, copy_migrations, read_migrations, read_webhook_steps
+from leadhook.install.install import InstallOptions, install
 from leadhook.install.migrate import migrate
 from leadhook.install.uninstall import uninstall
 from leadhook.local.database import Database
@@ -16,7 +15,7 @@ from leadhook.local.database import Database
 pytestmark = needs_cli
 
 EVERY = read_migrations()
-ORDER = Order("https://leads.example.com/webhooks/leads")
+ORDER = InstallOptions("https://leads.example.com/webhooks/leads")
 CLEAN = "Remote database is up to date"
 THEIRS = {
     "20250101000000_tables.sql": (Path(__file__).parent / "existing/checks_and_policies.sql").read_text(),
@@ -59,7 +58,7 @@ async def test_a_foreign_project_stays_clean(bare_database: Database, project: C
     assert "20270202000000_newer.sql" in said
     assert "leadhook" not in said
     project.supabase(bare_database, "db", "push")
-    await uninstall(bare_database.conninfo, purge=True, tell=silent)
+    await uninstall(bare_database.conninfo, purge=True, report=silent)
     assert CLEAN in project.supabase(bare_database, "db", "push", "--dry-run")
 
 

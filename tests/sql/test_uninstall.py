@@ -11,8 +11,8 @@ from tests.dump import dump
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
+from leadhook.install.locks import Patience
 from leadhook.install.migrate import migrate
-from leadhook.install.patience import Patience
 from leadhook.install.uninstall import describe_purge, uninstall
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.database import Database
@@ -83,7 +83,7 @@ async def test_purge_leaves_the_project_as_it_was(bare_database: Database) -> No
     dumped = dump(bare_database, "public")
     await install(bare_database)
     said: list[str] = []
-    await uninstall(bare_database.conninfo, purge=True, tell=said.append)
+    await uninstall(bare_database.conninfo, purge=True, report=said.append)
     assert fingerprint(bare_database) == before
     assert dump(bare_database, "public") == dumped
     assert ask(bare_database, "select name from vault.secrets") == []
@@ -94,7 +94,7 @@ async def test_purge_leaves_the_project_as_it_was(bare_database: Database) -> No
 
 async def test_tables_that_leadhook_made_stay(installed: Database) -> None:
     """They hold the application's data."""
-    await uninstall(installed.conninfo, purge=True, tell=silent)
+    await uninstall(installed.conninfo, purge=True, report=silent)
     tables = ask(
         installed, "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
     )
@@ -110,14 +110,14 @@ async def test_a_function_that_the_application_put_in_place_of_ours_stays(instal
         "create function public.rpc_get_eligible_llm_jobs() returns text language sql return 'theirs';"
         "create function public.leadhook_of_theirs() returns text language sql return 'theirs'",
     )
-    await uninstall(installed.conninfo, purge=True, tell=silent)
+    await uninstall(installed.conninfo, purge=True, report=silent)
     left = ask(installed, "select proname::text from pg_proc where pronamespace = 'public'::regnamespace order by 1")
     assert left == ["leadhook_of_theirs", "rpc_get_eligible_llm_jobs"]
 
 
 async def test_without_purge_the_history_stays(with_jobs: Database) -> None:
     """And nothing of it starts by itself after the return: what was to be done is held."""
-    await uninstall(with_jobs.conninfo, purge=False, tell=silent)
+    await uninstall(with_jobs.conninfo, purge=False, report=silent)
     assert ask(with_jobs, "select proname::text from pg_proc where pronamespace = 'public'::regnamespace") == []
     assert ask(with_jobs, "select lead_id from leadhook.attempts") == ["d"]
     assert ask(with_jobs, "select lead_id || ' ' || state from leadhook.jobs order by 1") == [
@@ -129,7 +129,7 @@ async def test_without_purge_the_history_stays(with_jobs: Database) -> None:
 async def test_who_comes_back_finds_its_history_and_a_backlog_that_is_held(with_jobs: Database) -> None:
     """All functions are there again, and the first round is still to come."""
     before = fingerprint(with_jobs)
-    await uninstall(with_jobs.conninfo, purge=False, tell=silent)
+    await uninstall(with_jobs.conninfo, purge=False, report=silent)
     await install(with_jobs)
     after = fingerprint(with_jobs)
     triggers = {key for key in before if key[0] == "trigger"}
@@ -145,9 +145,9 @@ async def test_who_comes_back_finds_its_history_and_a_backlog_that_is_held(with_
 
 async def test_uninstall_does_nothing_the_second_time(installed: Database) -> None:
     """Nor where leadhook never was."""
-    await uninstall(installed.conninfo, purge=True, tell=silent)
+    await uninstall(installed.conninfo, purge=True, report=silent)
     said: list[str] = []
-    await uninstall(installed.conninfo, purge=True, tell=said.append)
+    await uninstall(installed.conninfo, purge=True, report=said.append)
     assert said[0] == "leadhook was not installed"
 
 
@@ -161,7 +161,7 @@ async def test_uninstall_refuses_to_take_along_what_is_built_on_it(installed: Da
     )
     before = fingerprint(installed)
     with pytest.raises(CommandError) as caught:
-        await uninstall(installed.conninfo, purge=purge, tell=silent)
+        await uninstall(installed.conninfo, purge=purge, report=silent)
     assert "view eligible" in str(caught.value)
     assert ("view dashboard" in str(caught.value)) == purge
     assert fingerprint(installed) == before
@@ -171,7 +171,7 @@ async def test_a_waiting_uninstall_is_in_nobodys_way_for_long(installed: Databas
     """A transaction that has written is open; other writers wait no longer than the lock timeout."""
     with installed.connect(autocommit=False) as application:
         application.execute("update public.all_leads set scrapped = true")
-        task = asyncio.create_task(uninstall(installed.conninfo, purge=True, tell=silent, patience=EAGER))
+        task = asyncio.create_task(uninstall(installed.conninfo, purge=True, report=silent, patience=EAGER))
         writer = await installed.connect_async()
         longest = 0.0
         until = monotonic() + 4
@@ -194,14 +194,14 @@ async def test_uninstall_gives_up_and_can_be_repeated(installed: Database) -> No
     with installed.connect(autocommit=False) as application:
         application.execute("delete from public.prompts")
         with pytest.raises(CommandError, match=r"^the trigger \S+ on prompts: gave up .* pid \d+"):
-            await uninstall(installed.conninfo, purge=True, tell=silent, patience=Patience(total_s=2, pause_s=0.1))
-    await uninstall(installed.conninfo, purge=True, tell=silent)
+            await uninstall(installed.conninfo, purge=True, report=silent, patience=Patience(total_s=2, pause_s=0.1))
+    await uninstall(installed.conninfo, purge=True, report=silent)
     assert ask(installed, "select to_regnamespace('leadhook') is null") == [True]
 
 
 async def test_applications_write_while_leadhook_is_taken_out(installed: Database) -> None:
     """No statement of theirs fails."""
-    task = asyncio.create_task(uninstall(installed.conninfo, purge=True, tell=silent, patience=EAGER))
+    task = asyncio.create_task(uninstall(installed.conninfo, purge=True, report=silent, patience=EAGER))
     async with await psycopg.AsyncConnection.connect(installed.conninfo, autocommit=True) as writer:
         written = 0
         while not task.done():

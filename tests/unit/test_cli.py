@@ -14,7 +14,7 @@ from leadhook import __version__
 from leadhook.cli import database
 from leadhook.command_error import CommandError
 from leadhook.domain.forecast import TextSize
-from leadhook.install.install import Order
+from leadhook.install.install import InstallOptions
 from leadhook.settings import SettingsError
 from leadhook.store import Admission, Backlog, BudgetSet, Paused, Resumed, Scope
 
@@ -136,7 +136,7 @@ def test_install_without_a_terminal_wants_a_yes(leadhook: Run, asked_for: list[o
     assert "nothing was changed: there is no terminal to ask at. --yes" in err
     assert asked_for == []
     assert leadhook("install", "--url", URL, "--yes", "--lock-down", "--backlog", "run")[0] == 0
-    assert asked_for == [Order(URL, backlog="run", lock_down=True)]
+    assert asked_for == [InstallOptions(URL, backlog="run", lock_down=True)]
 
 
 def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list[object]) -> None:

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from leadhook.doctor.model import ENDS, check_model
+from leadhook.doctor.keys import ENDS, check_model
 from leadhook.settings import Settings
 
 ENDING, ENDS_ON = "gemini-2.5-flash", date(2026, 12, 1)
@@ -19,21 +19,21 @@ ENDING, ENDS_ON = "gemini-2.5-flash", date(2026, 12, 1)
         (ENDING, date(2026, 12, 2), "fault"),
     ],
 )
-def test_end_of_a_model_is_told_before_it_comes(model: str, today: date, level: str) -> None:
+def test_end_of_a_model_is_reported_before_it_comes(model: str, today: date, level: str) -> None:
     """With the day and what to set instead."""
-    (finding,) = check_model(model, today=today)
+    finding = check_model(model, today=today)
     assert finding.level == level
     assert model in finding.sentence
     if level != "ok":
         assert str(ENDS_ON) in finding.sentence
-        assert finding.fix == "GEMINI_MODEL=gemini-3.5-flash-lite"
+        assert finding.remedy == "GEMINI_MODEL=gemini-3.5-flash-lite"
 
 
-def test_a_model_that_nobody_knows_is_not_ok() -> None:
+def test_an_unknown_model_is_not_ok() -> None:
     """Most often a slip of the finger: the first lead would tell."""
-    (finding,) = check_model("gemini-9", priced=False)
+    finding = check_model("gemini-9", priced=False)
     assert finding.level == "warning"
-    assert "--live" in str(finding.fix)
+    assert "--live" in str(finding.remedy)
 
 
 def test_default_model_is_not_one_that_ends() -> None:

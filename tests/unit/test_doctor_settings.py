@@ -62,7 +62,7 @@ async def test_doctor_names_the_setting_that_is_wrong(name: str, tmp_path: Path)
     complaints = [finding for finding in found if finding.about == "settings" and finding.level is not Level.OK]
     assert len(complaints) == 1, complaints
     assert name in complaints[0].sentence
-    assert complaints[0].fix
+    assert complaints[0].remedy
     assert "hunter2" not in str(found)
     assert any(finding.about == "service" for finding in found)
 

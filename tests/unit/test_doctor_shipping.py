@@ -6,7 +6,7 @@ import pytest
 from tests.log_service import LogService, listening
 
 from leadhook.doctor.check import Check
-from leadhook.doctor.shipping import try_log
+from leadhook.doctor.network import check_logs
 from leadhook.local.ports import free_port
 from leadhook.settings import load_settings
 
@@ -22,7 +22,7 @@ ENV = {
 
 async def ship(url: str, **changes: str) -> Check:
     """What is found with a service at this address."""
-    (finding,) = await try_log(load_settings(ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url} | changes))
+    (finding,) = await check_logs(load_settings(ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": url} | changes))
     assert SECRET not in str(finding)
     assert finding.about == "logs"
     return finding
@@ -63,7 +63,7 @@ async def test_what_the_service_does_not_take_is_a_fault(status: int, words: str
         finding = await ship(service.url)
     assert finding.level == "fault"
     assert words in finding.sentence
-    assert fix in (finding.fix or "")
+    assert fix in (finding.remedy or "")
 
 
 async def test_log_service_that_is_away_is_a_fault() -> None:
@@ -71,15 +71,15 @@ async def test_log_service_that_is_away_is_a_fault() -> None:
     port = free_port()
     finding = await ship(f"http://user:{SECRET}@127.0.0.1:{port}/v1/logs?token={SECRET}")
     assert finding.level == "fault"
-    assert f"http://127.0.0.1:{port}/v1/logs takes no line: no connection" in finding.sentence
+    assert f"http://127.0.0.1:{port}/v1/logs does not accept a line: no connection" in finding.sentence
 
 
 async def test_file_that_can_not_be_written_is_told(tmp_path: Path) -> None:
     """Its folder is not there."""
     with listening(LogService()) as service:
         env = ENV | {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": service.url}
-        good = await try_log(load_settings(env | {"LOG_FILE": str(tmp_path / "operator.log")}))
-        bad = await try_log(load_settings(env | {"LOG_FILE": str(tmp_path / "nowhere" / "operator.log")}))
+        good = await check_logs(load_settings(env | {"LOG_FILE": str(tmp_path / "operator.log")}))
+        bad = await check_logs(load_settings(env | {"LOG_FILE": str(tmp_path / "nowhere" / "operator.log")}))
     assert [finding.level for finding in good] == ["ok"]
     assert [finding.level for finding in bad] == ["ok", "warning"]
     assert "nowhere" in bad[1].sentence

@@ -1,18 +1,22 @@
-"""What doctor says of the webhooks of the last hour."""
+"""What doctor reports of the webhooks of the last hour."""
 
-from leadhook.doctor.webhooks import check_webhook_deliveries
+from datetime import UTC, datetime
 
-ARRIVED = {"status_code": 202, "error_msg": None, "not_sent": None, "timed_out": False}
-LOST = {"status_code": None, "error_msg": "Couldn't connect to server", "not_sent": None, "timed_out": False}
+from leadhook.doctor.network import check_webhooks
+from leadhook.domain.lead_snapshot import WebhookDelivery
+
+AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
+ARRIVED = WebhookDelivery(reason="insert all_leads", sent_at=AT, status_code=202)
+LOST = WebhookDelivery(reason="insert all_leads", sent_at=AT, error="Couldn't connect to server")
 
 
 def test_a_service_that_does_not_answer_is_a_fault() -> None:
     """With what starts it."""
-    (finding,) = check_webhook_deliveries([LOST, ARRIVED])
-    assert (finding.level, (finding.fix or "").startswith("Start the service")) == ("fault", True)
+    (finding,) = check_webhooks([LOST, ARRIVED])
+    assert (finding.level, (finding.remedy or "").startswith("Check that the service runs")) == ("fault", True)
 
 
 def test_an_outage_that_is_over_asks_for_nothing() -> None:
     """A service that answers is not to be started."""
-    (finding,) = check_webhook_deliveries([ARRIVED, LOST])
-    assert (finding.level, (finding.fix or "").startswith("Nothing, as newer ones arrive")) == ("warning", True)
+    (finding,) = check_webhooks([ARRIVED, LOST])
+    assert (finding.level, (finding.remedy or "").startswith("Nothing to do")) == ("warning", True)

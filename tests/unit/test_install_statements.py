@@ -2,8 +2,7 @@
 
 import pytest
 
-from leadhook.install.files import read_migrations, read_webhook_steps
-from leadhook.install.statements import split
+from leadhook.install.files import read_migrations, read_webhook_steps, split_statements
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ from leadhook.install.statements import split
 )
 def test_split_ends_a_statement_at_its_own_semicolon_alone(sql: str, statements: list[str]) -> None:
     """Not at one in a string, a name, a function body or a comment."""
-    assert list(split(sql)) == statements
+    assert list(split_statements(sql)) == statements
 
 
 def test_migrations_are_in_the_order_of_their_names() -> None:
@@ -41,4 +40,4 @@ def test_each_step_of_the_webhooks_says_what_it_does() -> None:
     """The words are what the installer prints and what an error begins with."""
     steps = read_webhook_steps()
     assert len(steps) > 5
-    assert all(step.words and list(split(step.sql)) for step in steps)
+    assert all(step.words and list(split_statements(step.sql)) for step in steps)

@@ -13,15 +13,13 @@ from leadhook.cli.options import Yes
 from leadhook.cli.output import confirm
 from leadhook.cli.printing import tell
 from leadhook.command_error import MisuseError
-from leadhook.install.copies import copy_migrations
-from leadhook.install.files import read_migrations, read_webhook_steps
-from leadhook.install.install import Order
+from leadhook.install.files import copy_migrations, read_migrations, read_webhook_steps
+from leadhook.install.install import InstallOptions, make_plan
 from leadhook.install.install import install as install_everything
 from leadhook.install.migrate import migrate as migrate_database
-from leadhook.install.plan import make_plan
 from leadhook.install.uninstall import describe_purge
 from leadhook.install.uninstall import uninstall as uninstall_from_database
-from leadhook.install.vault import check_url
+from leadhook.install.webhooks import check_url
 from leadhook.install.webhooks import install_webhooks as install_into_database
 from leadhook.prices import price_here
 
@@ -101,7 +99,8 @@ def install(
         return
     if not yes:
         confirm("Install?", "--yes installs what the plan says.")
-    secret = asyncio.run(install_everything(database_url, Order(url, backlog, lock_down), migrations, steps, say))
+    options = InstallOptions(url, backlog, lock_down)
+    secret = asyncio.run(install_everything(database_url, options, migrations, steps, say))
     sys.stdout.write(f"WEBHOOK_SECRETS={secret}\n")
 
 
@@ -125,7 +124,7 @@ def uninstall(
         for line in asyncio.run(describe_purge(database_url)):
             tell(line, file=sys.stderr)
         confirm("Drop all of it?", "--yes drops it.")
-    asyncio.run(uninstall_from_database(database_url, purge=purge, tell=tell))
+    asyncio.run(uninstall_from_database(database_url, purge=purge, report=tell))
 
 
 def _database_url() -> str:

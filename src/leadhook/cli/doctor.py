@@ -1,4 +1,4 @@
-"""`leadhook doctor`: the findings as they are made; what is looked at is in `leadhook.doctor`."""
+"""`leadhook doctor`: shows the findings of `leadhook.doctor` as they are made."""
 
 import asyncio
 from typing import Annotated, Final
@@ -8,7 +8,8 @@ from rich.console import Console
 
 from leadhook.cli.options import AsJson
 from leadhook.cli.output import entry, line, open_console, print_json
-from leadhook.doctor import Check, Level, examine
+from leadhook.doctor.check import Check, Level
+from leadhook.doctor.examination import examine
 from leadhook.domain.phrases import amount
 
 _SIGNS: Final = {
@@ -27,7 +28,9 @@ def doctor(
     ] = False,
     service: Annotated[
         str | None,
-        Parameter(help="Where the service is, e.g. https://leads.example.com; else where the database sends webhooks."),
+        Parameter(
+            help="Where the service is, e.g. https://leads.example.com; without it, where the database sends webhooks."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -61,5 +64,5 @@ def doctor(
 def _show(finding: Check, console: Console) -> None:
     word, colour = _SIGNS[finding.level]
     entry(console, f"{word:8}{finding.about}", finding.sentence, width=_NAMES_WIDTH, style=colour)
-    if finding.fix:
-        entry(console, "", f"→ {finding.fix}", width=_NAMES_WIDTH)
+    if finding.remedy:
+        entry(console, "", f"→ {finding.remedy}", width=_NAMES_WIDTH)

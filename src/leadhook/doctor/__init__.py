@@ -1,10 +1,6 @@
-"""`leadhook doctor`: everything that can be wrong with an installation, looked at in one go.
+"""`leadhook doctor`: checks everything that can be wrong with an installation.
 
-`examination` has the order. Facts are collected first and checked by pure functions: a sentence and a remedy each. Only
-one webhook is sent, which tells of no lead; nothing is changed.
+Start with `examination`, which has the order. Facts are collected first; pure functions then check them. Where
+another command or `/ready` reports the same, code, sentence and remedy come from `leadhook.domain.findings`. Nothing is
+changed; one webhook that names no lead is sent.
 """
-
-from leadhook.doctor.check import Check, Level
-from leadhook.doctor.examination import examine
-
-__all__ = ["Check", "Level", "examine"]

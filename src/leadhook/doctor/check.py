@@ -1,12 +1,30 @@
-"""What the doctor says of one thing."""
+"""One line of the report, and the rules shared with `/ready` and `leadhook status` as such lines."""
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from leadhook.domain.findings import Code, Finding, check_status, check_workers, leads_dead
+from leadhook.domain.status import Status
+
+_ABOUT: Final = {
+    Code.TRIGGER_MISSING: "triggers",
+    Code.VAULT_UNREADABLE: "webhooks",
+    Code.WEBHOOK_NOT_SET_UP: "webhooks",
+    Code.NO_KEY: "keys",
+    Code.KEYS_REFUSED: "keys",
+    Code.KEYS_COOLING: "keys",
+    Code.SCHEMA_OUTDATED: "database",
+    Code.SCHEMA_NEWER: "database",
+}
+"""Every other code is about leads."""
+_LEFT_TO_THE_SWEEP: Final = (Code.TRIGGER_MISSING, Code.VAULT_UNREADABLE, Code.WEBHOOK_NOT_SET_UP)
+"""The service is ready, but leads wait up to SWEEP_INTERVAL_SEC."""
+
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How serious it is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,40 +32,52 @@ class Level(StrEnum):
     FAULT = "fault"
     """Leads wait, or will."""
     SKIPPED = "skipped"
-    """It could not be checked here, which is no failure."""
+    """It could not be checked from here."""
 
 
 class Check(BaseModel):
-    """One sentence about one thing, and how to fix it."""
+    """What was found about one thing, and how to fix it."""
 
     model_config = ConfigDict(frozen=True)
 
     about: str
-    """`settings`, `supabase`, `database`, `triggers`, `grants`, `webhook`, `pg_net`, `keys`, `model`, `leads`,
-    `service`,     `round trip`, `clock` or `logs`."""
+    """`settings`, `supabase`, `database`, `triggers`, `grants`, `webhooks`, `pg_net`, `keys`, `model`, `leads`,
+    `service`, `round trip`, `clock` or `logs`."""
     level: Level
+    code: Code | None = None
+    """Set where `/ready` or `leadhook status` report the same."""
     sentence: str
-    fix: str | None = None
-    """A command, SQL, or what to do."""
-    cause: str | None = None
-    """What is behind it: two findings of one cause are shown once."""
+    remedy: str | None = None
+    """What to do, or the SQL to run."""
 
 
 def ok(about: str, sentence: str) -> Check:
-    """All is well."""
+    """Nothing to do."""
     return Check(about=about, level=Level.OK, sentence=sentence)
 
 
-def warning(about: str, sentence: str, fix: str, cause: str | None = None) -> Check:
-    """It could be better."""
-    return Check(about=about, level=Level.WARNING, sentence=sentence, fix=fix, cause=cause)
+def warning(about: str, sentence: str, remedy: str) -> Check:
+    """The service works, but not at its best."""
+    return Check(about=about, level=Level.WARNING, sentence=sentence, remedy=remedy)
 
 
-def fault(about: str, sentence: str, fix: str, cause: str | None = None) -> Check:
-    """It must be fixed."""
-    return Check(about=about, level=Level.FAULT, sentence=sentence, fix=fix, cause=cause)
+def fault(about: str, sentence: str, remedy: str) -> Check:
+    """Leads wait, or will."""
+    return Check(about=about, level=Level.FAULT, sentence=sentence, remedy=remedy)
 
 
-def skipped(about: str, sentence: str, fix: str) -> Check:
-    """It was not checked."""
-    return Check(about=about, level=Level.SKIPPED, sentence=sentence, fix=fix)
+def shared(level: Level, finding: Finding) -> Check:
+    """Turn a finding that `/ready` and `leadhook status` also make into a line of the report."""
+    about = _ABOUT.get(finding.code, "leads")
+    return Check(about=about, level=level, code=finding.code, sentence=finding.sentence, remedy=finding.remedy)
+
+
+def check_installation(status: Status, sweep_interval_s: float) -> list[Check]:
+    """Find everything that keeps leads waiting, from the status that the database reports."""
+    found = check_status(status)
+    late = [finding for finding in found.warnings if finding.code in _LEFT_TO_THE_SWEEP]
+    warnings = [finding for finding in found.warnings if finding.code not in _LEFT_TO_THE_SWEEP]
+    if dead := status.jobs.get("dead", 0):
+        warnings.append(leads_dead(dead))
+    faults = [*found.reasons, *late, *check_workers(status, sweep_interval_s)]
+    return [shared(Level.FAULT, each) for each in faults] + [shared(Level.WARNING, each) for each in warnings]

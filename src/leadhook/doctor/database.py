@@ -1,210 +1,157 @@
-"""What the database itself says, looked at with its owner's rights."""
+"""Checks what only the database's owner can see: tables, schema, grants, triggers, indexes, sequences, leads."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
-from leadhook.doctor.check import Check, fault, ok, warning
-from leadhook.domain.findings import INSTALL_WEBHOOKS, UNCLAIMED_S, Code, leads_dead, leads_held
-from leadhook.domain.phrases import amount, count_words
-from leadhook.install.connection import Connection, fetch_one, fetch_optional
+from leadhook.doctor.check import Check, Level, fault, shared, warning
+from leadhook.domain.findings import MIGRATE, Code, check_migrations, triggers_disabled
+from leadhook.domain.phrases import count_words
+from leadhook.domain.status import Status
+from leadhook.install.connection import Connection, fetch_all, fetch_one, fetch_optional
 from leadhook.install.files import read_migrations
+from leadhook.install.migrate import read_history
 from leadhook.install.sequences import Behind, find_behind
-from leadhook.install.sql import question as installer_question
-from leadhook.install.tables import ALL, MissingIndex, find_missing_indexes, find_table_faults
+from leadhook.install.tables import (
+    ALL,
+    MissingIndex,
+    OpenTable,
+    find_missing_indexes,
+    find_open_tables,
+    find_table_faults,
+)
 
-MIGRATE: Final = "leadhook migrate"
-WEBHOOKS: Final = INSTALL_WEBHOOKS
-ROUND_S: Final = 3600.0
-"""A round of the sweep begins every SWEEP_INTERVAL_SEC, 300 by default."""
+_LONGEST_ROUND_S: Final = 3600.0
+"""A sweep round begins every SWEEP_INTERVAL_SEC, 300 by default."""
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """What was asked of the database; the Vault's values are never shown."""
+    """The database's answers; the values of Vault are never shown."""
 
-    row: dict[str, Any]
-    vault: dict[str, str]
-    vault_error: str | None
-    """The SQLSTATE with which Vault could not be read."""
-    keys: list[dict[str, Any]]
-    leads: dict[str, Any]
-    doors: list[dict[str, Any]]
-    missing_indexes: list[MissingIndex]
-    sequences: list[Behind]
-
-    @property
-    def now(self) -> datetime:
-        """The database's clock."""
-        now: datetime = self.row["now"]
-        return now
+    now: datetime
+    """By the database's clock."""
+    status: Status
+    row: Mapping[str, Any]
+    """As `facts.sql` returns it."""
+    vault: Mapping[str, str]
+    """Empty where Vault cannot be read, which the status reports."""
+    keys: Sequence[dict[str, Any]]
+    leads: Mapping[str, int]
+    open_tables: Sequence[OpenTable]
+    missing_indexes: Sequence[MissingIndex]
+    sequences: Sequence[Behind]
 
 
-async def check_ground(connection: Connection) -> list[Check]:
-    """Whether the application's tables fit, and whether the schema is there; the rest can be asked only then."""
+async def check_schema(connection: Connection) -> list[Check]:
+    """Compare tables and schema with those of this version; after a fault nothing else can be checked."""
     if faults := await find_table_faults(connection):
-        words = f"The application's tables are not as leadhook needs them: {'; '.join(each.words for each in faults)}."
-        return [fault("database", words, "`leadhook install --plan` prints the statements that help.")]
-    there = await fetch_one(connection, b"select to_regclass('leadhook.migrations') is not null as migrated")
-    if not there["migrated"]:
-        return [fault("database", "leadhook is not in this database: the schema leadhook does not exist.", MIGRATE)]
-    return [ok("database", "The application's tables have what leadhook needs.")]
+        words = f"The application's tables are not compatible: {'; '.join(each.words for each in faults)}."
+        return [fault("database", words, "Run `leadhook install --plan`; it prints the statements that fix them.")]
+    applied = await read_history(connection)
+    if not applied:
+        words = "leadhook is not installed in this database: no migration was applied."
+        return [fault("database", words, MIGRATE)]
+    finding = check_migrations(applied, [migration.name for migration in read_migrations()])
+    if finding is None:
+        return []
+    return [shared(Level.FAULT if finding.code is Code.SCHEMA_OUTDATED else Level.WARNING, finding)]
 
 
 async def collect(connection: Connection) -> DatabaseFacts:
-    """Ask everything, each question with five seconds of patience."""
+    """Read everything, with a limit of five seconds for each query."""
     await connection.execute("select set_config('statement_timeout', '5s', false)")
     row = await fetch_one(connection, sql("facts"), ALL)
     vault: list[dict[str, Any]] = []
-    vault_error = None
     if "supabase_vault" in row["extensions"]:
-        vault, vault_error = await fetch_optional(connection, sql("vault"))
+        vault, _ = await fetch_optional(connection, sql("vault"))
     return DatabaseFacts(
+        now=row["now"],
+        status=Status.model_validate(row["status"]),
         row=row,
-        vault={r["name"]: r["value"] or "" for r in vault},
-        vault_error=vault_error,
-        keys=await _all(connection, "keys"),
+        vault={entry["name"]: (entry["value"] or "").strip() for entry in vault},
+        keys=await fetch_all(connection, sql("keys")),
         leads=await fetch_one(connection, sql("leads")),
-        doors=await (await connection.execute(installer_question("open_doors"), ALL)).fetchall(),
+        open_tables=await find_open_tables(connection),
         missing_indexes=await find_missing_indexes(connection),
         sequences=await find_behind(connection),
     )
 
 
-def check_schema(row: dict[str, Any]) -> list[Check]:
-    """The migrations, and who may call what."""
-    migrations = read_migrations()
-    ours, applied = {migration.name for migration in migrations}, set(row["migrations"])
-    version = max(migration.name for migration in migrations if not migration.repeatable)
-    if missing := sorted(ours - applied):
-        return [
-            fault("database", f"The database lacks {amount(len(missing), 'migration')}, from {missing[0]} on.", MIGRATE)
-        ]
-    found = [ok("database", f"The schema is that of this version ({version}).")]
-    if newer := sorted(applied - ours):
-        words = f"The database is {amount(len(newer), 'migration')} ahead of this program, up to {newer[-1]}."
-        found = [warning("database", words, "Use the version that migrated it.")]
-    if not row["has_unsent_index"]:
-        found.append(
-            warning("database", "The index leadhook_unsent is missing or invalid: sweeps read all leads.", MIGRATE)
-        )
+def check_facts(facts: DatabaseFacts) -> list[Check]:
+    """Find faults in what was collected, except those that the status contains."""
+    found = [*_check_indexes(facts), *check_sequences(facts.sequences), *_check_grants(facts)]
+    if disabled := facts.row["disabled_triggers"]:
+        found.append(shared(Level.FAULT, triggers_disabled([(each["name"], each["table"]) for each in disabled])))
+    return [*found, *_check_leads(facts)]
+
+
+def _check_indexes(facts: DatabaseFacts) -> list[Check]:
+    found = [warning("database", index.sentence, index.statement) for index in facts.missing_indexes]
+    if not facts.row["has_unsent_index"]:
+        words = "The index leadhook_unsent is missing or invalid: each sweep reads all leads."
+        found.append(warning("database", words, MIGRATE))
+    return found
+
+
+def check_sequences(sequences: Sequence[Behind]) -> list[Check]:
+    """Report sequences whose next number is already in use, as after a restore."""
+    found = []
+    if ours := [each for each in sequences if each.counter.ours]:
+        words = f"These sequences are behind their rows: {_list(map(str, ours))}. Leads cannot be claimed or saved; "
+        found.append(fault("database", f"{words}answers that were paid for are kept until they can.", MIGRATE))
+    for each in sequences:
+        if not each.counter.ours:
+            words = f"The sequence {each} is behind its rows: the table refuses new rows, and so answers of leads."
+            found.append(fault("database", words, each.remedy))
+    return found
+
+
+def _check_grants(facts: DatabaseFacts) -> list[Check]:
+    row = facts.row
+    found = []
     if opened := row["open_functions"]:
-        words = f"anon or authenticated may execute {_some(opened)}."
-        found.append(fault("grants", words, f"{MIGRATE} (it takes these rights away again)"))
+        words = f"anon or authenticated may execute {_list(opened)}."
+        found.append(fault("grants", words, f"{MIGRATE} It revokes these rights."))
     if row["service_role_under_row_security"]:
         words = "Row level security hides rows from service_role: claims and sweeps fail, as leads would look deleted."
         found.append(fault("grants", words, "alter role service_role bypassrls;"))
     if closed := row["closed_functions"]:
-        found.append(fault("grants", f"service_role may not execute {_some(closed)}.", MIGRATE))
+        found.append(fault("grants", f"service_role may not execute {_list(closed)}.", MIGRATE))
     if closed := row["closed_tables"]:
-        words = f"service_role may not read or write {_some(closed)}."
+        words = f"service_role may not read or write {_list(closed)}."
         tables = ", ".join(f"public.{table}" for table in closed)
         found.append(fault("grants", words, f"grant select, insert, update on {tables} to service_role;"))
-    return [
-        *found,
-        *(
-            []
-            if opened or row["closed_functions"] or closed or row["service_role_under_row_security"]
-            else [ok("grants", "Only service_role may call leadhook.")]
-        ),
-    ]
-
-
-def check_sequences(sequences: Sequence[Behind]) -> list[Check]:
-    """Sequences that give out numbers which are taken, as after a restore."""
-    found = []
-    if ours := [each for each in sequences if each.counter.ours]:
-        named = _some(f"{each.counter.sequence} (next {each.next_value}, in use up to {each.highest})" for each in ours)
-        words = f"Behind their rows: {named}. Leads can't be claimed or saved; paid answers are kept until they can."
-        found.append(fault("database", words, MIGRATE))
-    found += [
-        fault(
-            "database",
-            f"{each.counter.sequence} is behind its rows (next {each.next_value}, in use up to {each.highest}): "
-            "the table refuses new rows, and with them answers of leads.",
-            each.remedy,
-        )
-        for each in sequences
-        if not each.counter.ours
-    ]
+    for table in facts.open_tables:
+        words = f"{table.roles} can use public.{table.name} without row level security."
+        found.append(warning("grants", words, f"{table.statement};"))
     return found
 
 
-def check_doors(doors: Iterable[dict[str, Any]]) -> list[Check]:
-    """Tables of the application that anybody with the public key can use."""
-    return [
-        warning(
-            "grants",
-            f"{' and '.join(door['roles'])} can use public.{door['table_name']} without row level security.",
-            f"{door['statement']};",
-        )
-        for door in doors
-    ]
-
-
-def check_indexes(missing: Iterable[MissingIndex]) -> list[Check]:
-    """Indexes that the application's tables lack."""
-    return [warning("database", index.sentence, index.statement) for index in missing]
-
-
-def check_triggers(row: dict[str, Any]) -> list[Check]:
-    """Whether each change is noted and told."""
-    if disabled := row["disabled_triggers"]:
-        names = [f"{trigger['name']} on {trigger['table']}" for trigger in disabled]
-        fix = "".join(f"alter table public.{t['table']} enable trigger {t['name']}; " for t in disabled).strip()
-        return [fault("triggers", f"Disabled: {_some(names)}. Their changes wait for the sweep.", fix)]
-    if missing := sorted(table for table, there in row["triggers"].items() if not there):
-        words = f"Triggers are missing on {_some(missing)}. Their changes wait for the sweep."
-        return [fault("triggers", words, WEBHOOKS)]
-    return [ok("triggers", "Every change that matters is noted and told.")]
-
-
-def check_work(facts: DatabaseFacts) -> list[Check]:
-    """Whether somebody works, and why leads wait."""
-    row, leads = facts.row, facts.leads
+def _check_leads(facts: DatabaseFacts) -> list[Check]:
     found = []
-    waiting = row["waiting"]
-    late = (waiting["unclaimed_ms"] or 0) / 1000
-    if late > UNCLAIMED_S and not waiting["working"]:
-        words = f"Work has waited for {late:.0f} s: no service claims leads here."
-        fix = "curl https://YOUR-SERVICE/ready says what keeps it from them; if no service runs: leadhook serve"
-        found.append(fault("leads", words, fix, cause=Code.LEADS_UNCLAIMED))
-    if (row["sweep_age_s"] or 0) > ROUND_S:
-        found.append(warning("leads", f"The last sweep began {row['sweep_age_s'] / 3600:.1f} h ago.", "leadhook serve"))
-    if row["held"]:
-        held = leads_held(row["held"])
-        found.append(warning("leads", held.sentence, held.remedy, cause=held.code))
-    if row["dead"]:
-        dead = leads_dead(row["dead"])
-        found.append(warning("leads", dead.sentence, dead.remedy, cause=dead.code))
-    unsent, eligible = leads["unsent"], leads["eligible"]
-    if unsent and not eligible:
+    if (facts.row["sweep_age_s"] or 0) > _LONGEST_ROUND_S:
+        words = f"The last sweep round began {facts.row['sweep_age_s'] / 3600:.1f} h ago."
+        found.append(warning("leads", words, "Start the service: `leadhook serve`."))
+    unsent = facts.leads["unsent"]
+    if unsent and not facts.leads["eligible"]:
         lacks = {
-            "not scrapped": leads["not_scrapped"],
-            "without a row in all_leads": leads["unknown"],
-            "without a prompts row of the same user and tag": leads["without_prompts"],
+            "not scrapped": facts.leads["not_scrapped"],
+            "without a row in all_leads": facts.leads["unknown"],
+            "without a prompts row of the same user and tag": facts.leads["without_prompts"],
         }
-        said = ", ".join(f"{n} {words}" for words, n in lacks.items() if n)
-        words = f"{count_words(unsent, 'unsent lead')}, none of them eligible: {said}."
-        found.append(warning("leads", words, "leadhook explain LEAD_ID says it of one."))
-    return found or [ok("leads", "No work is left lying.")]
+        reasons = ", ".join(f"{number} {words}" for words, number in lacks.items() if number)
+        words = f"{count_words(unsent, 'unsent lead')}, none of them eligible: {reasons}."
+        found.append(warning("leads", words, "Run `leadhook explain LEAD_ID` for the reason of one lead."))
+    return found
 
 
-def _some(names: Iterable[str]) -> str:
+def _list(names: Iterable[str]) -> str:
     every = list(names)
-    return ", ".join(every[:5]) + (f" and {len(every) - 5} more" if len(every) > 5 else "")  # noqa: PLR2004 - as many as a sentence bears
-
-
-async def webhooks(connection: Connection) -> list[dict[str, Any]]:
-    """What became of the webhooks of the last hour, newest first. Needs pg_net."""
-    found, unreadable = await fetch_optional(connection, sql("webhooks"))
-    return found if unreadable is None else await _all(connection, "webhooks_alone")
-
-
-async def _all(connection: Connection, name: str) -> list[dict[str, Any]]:
-    return await (await connection.execute(sql(name))).fetchall()
+    return ", ".join(every[:_NAMED]) + (f" and {len(every) - _NAMED} more" if len(every) > _NAMED else "")
 
 
 def sql(name: str) -> bytes:

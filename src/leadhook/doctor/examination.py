@@ -1,160 +1,172 @@
-"""The order of the questions: each is asked only where those before it make it worth asking."""
+"""The run: settings, database, API, service; each part is checked as far as what was found before allows."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from leadhook import advice
 from leadhook.command_error import CommandError, MisuseError
-from leadhook.doctor import database, keys, service, webhooks
-from leadhook.doctor.check import Check, Level, fault, ok, skipped, warning
-from leadhook.doctor.model import check_model
-from leadhook.doctor.shipping import try_log
-from leadhook.domain.findings import Code
+from leadhook.doctor import database, keys, network
+from leadhook.doctor.check import Check, Level, check_installation, fault, ok, shared, warning
+from leadhook.domain.findings import SET_UP_WEBHOOKS, Code, Finding
+from leadhook.domain.phrases import amount
 from leadhook.install.connection import Connection, connect
-from leadhook.install.vault import URL_NAME
+from leadhook.install.webhooks import URL_NAME
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
 
-Tell = Callable[[Check], None]
-CONNECT = (
+_CONNECT: Final = (
     "DATABASE_URL is the direct connection of the database's owner: dashboard, Connect > Direct connection "
     "(or Session pooler where there is no IPv6)."
 )
-OWNERS: Final = {Code.TRIGGER_MISSING, Code.VAULT_UNREADABLE, Code.WEBHOOK_NOT_SET_UP}
-"""Causes that the database's side, where it can be looked at, names more exactly: shown once."""
-TABLE = "The README's table has every setting; .env.example too."
+_MODEL: Final[str] = Settings.model_fields["gemini_model"].default
+_SWEEP_INTERVAL_S: Final[float] = Settings.model_fields["sweep_interval_sec"].default
+_TABLE: Final = "The README's table has every setting; .env.example too."
+_WITHOUT_DATABASE_URL: Final = Check(
+    about="database",
+    level=Level.SKIPPED,
+    sentence="Not checked, because DATABASE_URL is not set: grants, row level security, indexes, sequences, disabled "
+    "triggers, the stored keys, Vault, pg_net, recent webhooks and a webhook sent there and back.",
+    remedy="export DATABASE_URL='postgresql://postgres:…@db.PROJECT.supabase.co:5432/postgres'",
+)
 
 
 async def examine(
-    tell: Tell, *, live: bool = False, at: str | None = None, env: Mapping[str, str] | None = None
+    show: Callable[[Check], None], *, live: bool = False, at: str | None = None, env: Mapping[str, str] | None = None
 ) -> None:
-    """Tell every finding as it is found.
+    """Check everything that these settings make it possible to check.
 
     Args:
-        tell: takes each of them.
+        show: called with each finding as soon as it is made.
         live: ask Google about each key.
         at: the service's address; None is where the database sends webhooks.
         env: the environment; None is this process's.
     """
     env = os.environ if env is None else env
-    tell = _once(tell)
-    settings = _settings(tell, env)
-    url = env.get("DATABASE_URL", "").strip()
+    report = ShownOnce(show)
+    settings = _check_settings(report, env)
     if settings is not None:
-        _, found = await service.ask_supabase(settings)
-        if url:
-            found = [finding for finding in found if finding.cause not in OWNERS]
-        model = check_model(settings.gemini_model, priced=_priced(settings))
-        for finding in [*found, *model, *await try_log(settings)]:
-            tell(finding)
+        report.add([keys.check_model(settings.gemini_model, priced=_is_priced(settings))])
+        report.add(await network.check_logs(settings))
     webhook_url = None
-    if url:
+    if url := env.get("DATABASE_URL", "").strip():
         try:
             async with connect(url) as connection:
-                webhook_url = await examine_database(connection, tell, settings, live=live, at=at)
+                webhook_url = await _examine_database(connection, report, settings, live=live)
         except CommandError as error:
-            tell(fault("settings" if isinstance(error, MisuseError) else "database", str(error), CONNECT))
+            report.add([fault("settings" if isinstance(error, MisuseError) else "database", str(error), _CONNECT)])
     else:
-        words = (
-            "Not checked, because DATABASE_URL is not set: grants, row level security, indexes, sequences, disabled "
-            "triggers, the stored keys, Vault, pg_net, recent webhooks and a webhook sent there and back."
-        )
-        tell(
-            skipped(
-                "database", words, "export DATABASE_URL='postgresql://postgres:…@db.PROJECT.supabase.co:5432/postgres'"
-            )
-        )
-    if webhook_url is None:
-        for finding in await service.ask_service(at or service.service_url(None, settings)):
-            tell(finding)
+        report.add([_WITHOUT_DATABASE_URL])
+    if settings is not None:
+        report.add(await network.check_api(settings))
+    report.add(await network.check_service(at or _service_url(webhook_url, settings)))
 
 
-def _once(tell: Tell) -> Tell:
-    """Each cause once, though settings, database, keys and service may all speak of it."""
-    seen: set[str] = set()
-
-    def tell_once(finding: Check) -> None:
-        names = {name for name in (finding.cause, f"{finding.sentence} {finding.fix}") if name}
-        if finding.level is Level.OK or not names & seen:
-            seen.update(names)
-            tell(finding)
-
-    return tell_once
+def _service_url(webhook_url: str | None, settings: Settings | None) -> str:
+    """Where the database sends webhooks, else where the service listens with these settings."""
+    if webhook_url:
+        parts = urlsplit(webhook_url)
+        return f"{parts.scheme}://{parts.netloc}"
+    return f"http://127.0.0.1:{settings.port if settings else 8000}"
 
 
-def _priced(settings: Settings) -> bool:
-    try:
-        return read_prices(settings.gemini_price_file).price_of(settings.gemini_model) is not None
-    except SettingsError:
-        return True  # told already
+class ShownOnce:
+    """Shows each finding once, though settings, database, API and service may all report it."""
+
+    def __init__(self, show: Callable[[Check], None]) -> None:
+        self._show = show
+        self._seen: set[str] = set()
+
+    def add(self, checks: Iterable[Check]) -> None:
+        """Show what no part before has reported."""
+        new = [check for check in checks if check.level is Level.OK or not _names(check) & self._seen]
+        for check in new:
+            self._seen |= _names(check)
+            self._show(check)
 
 
-def _settings(tell: Tell, env: Mapping[str, str]) -> Settings | None:
+def _names(check: Check) -> set[str]:
+    """`/ready` gives no codes: its reasons are sentence and remedy in one."""
+    return {check.sentence, f"{check.sentence} {check.remedy}", *([check.code] if check.code else [])}
+
+
+def _check_settings(report: ShownOnce, env: Mapping[str, str]) -> Settings | None:
     try:
         settings = load_settings(env)
     except SettingsError as error:
-        for line in str(error).splitlines()[1:]:
-            tell(fault("settings", f"{line.strip()}.", TABLE))
+        report.add(fault("settings", f"{line.strip()}.", _TABLE) for line in str(error).splitlines()[1:])
         return None
     try:
         read_prices(settings.gemini_price_file)
     except SettingsError as error:
-        tell(fault("settings", f"{error}.", "docs/spend.md has its form; unset, our own prices count."))
-    for sentence in advice.warnings(settings):
-        if sentence != advice.key_problem(settings):
-            tell(warning("settings", sentence, TABLE))
+        remedy = "docs/spend.md has its form; without it, the built-in prices are used."
+        report.add([fault("settings", f"{error}.", remedy)])
+    wrong_key = advice.key_problem(settings)
+    report.add(warning("settings", each, _TABLE) for each in advice.warnings(settings) if each != wrong_key)
     if not settings.admin_tokens:
-        tell(
-            warning(
-                "settings",
-                "ADMIN_TOKENS is not set here: the admin requests are closed.",
-                "openssl rand -hex 32 makes one.",
-            )
-        )
-    tell(ok("settings", "Every setting can be used."))
+        words = "ADMIN_TOKENS is not set here: admin requests are refused."
+        report.add([warning("settings", words, "`openssl rand -hex 32` makes one.")])
+    report.add([ok("settings", "Every setting is valid.")])
     return settings
 
 
-async def examine_database(
-    connection: Connection, tell: Tell, settings: Settings | None, *, live: bool, at: str | None
+def _is_priced(settings: Settings) -> bool:
+    try:
+        return read_prices(settings.gemini_price_file).price_of(settings.gemini_model) is not None
+    except SettingsError:
+        return True  # a finding about the settings
+
+
+async def _examine_database(
+    connection: Connection, report: ShownOnce, settings: Settings | None, *, live: bool
 ) -> str | None:
-    """The database's own side, the service that it sends webhooks to, and a webhook.
+    """Check the database itself, and have it send a webhook.
 
     Returns:
-        Where it sends webhooks, possibly nothing; None when it can not be asked, and the service was not looked at.
+        Where it sends webhooks; None if that is not known.
     """
-    ground = await database.check_ground(connection)
-    for finding in ground:
-        tell(finding)
-    if any(finding.level != "ok" for finding in ground):
+    schema = await database.check_schema(connection)
+    report.add(schema)
+    if any(check.level is Level.FAULT for check in schema):
         return None
     facts = await database.collect(connection)
-    webhook_url = facts.vault.get(URL_NAME)
+    url = facts.vault.get(URL_NAME)
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets] if settings else []
-    stood = webhooks.check_vault(facts.vault, secrets, facts.vault_error)
-    pg_net = webhooks.check_pg_net(facts)
-    for finding in (
-        *database.check_schema(facts.row),
-        *database.check_indexes(facts.missing_indexes),
-        *database.check_sequences(facts.sequences),
-        *database.check_doors(facts.doors),
-        *database.check_triggers(facts.row),
-        *stood,
-        *pg_net,
-        *keys.check_format(facts.keys),
-        *database.check_work(facts),
-        *service.check_clock("the database", facts.now),
-    ):
-        tell(finding)
+    found = [
+        *_check_vault_extension(facts),
+        *database.check_facts(facts),
+        *network.check_vault(facts.vault, secrets),
+        *keys.check_keys(facts.keys),
+    ]
+    report.add(found)
+    status = check_installation(facts.status, settings.sweep_interval_sec if settings else _SWEEP_INTERVAL_S)
+    report.add(status)
+    report.add(_list_sound_parts([*schema, *found, *status], facts))
+    report.add([network.check_clock("the database", facts.now)])
     if live:
-        model = settings.gemini_model if settings else "gemini-3.5-flash-lite"
-        for finding in await keys.ask_google(facts.keys, model, settings.gemini_base_url if settings else None):
-            tell(finding)
-    for finding in await service.ask_service(at or service.service_url(webhook_url, settings)):
-        tell(finding)
-    if not pg_net:
-        round_trip = await webhooks.make_round_trip(connection)
-        for finding in (*round_trip, *webhooks.check_webhook_deliveries(await database.webhooks(connection))):
-            tell(finding)
-    return webhook_url or ""
+        model, base_url = (settings.gemini_model, settings.gemini_base_url) if settings else (_MODEL, None)
+        report.add(await keys.ask_google(facts.keys, model, base_url))
+    report.add(await network.try_webhooks(connection, facts))
+    return url
+
+
+def _check_vault_extension(facts: database.DatabaseFacts) -> list[Check]:
+    if "supabase_vault" in facts.row["extensions"]:
+        return []
+    words = "Vault (the extension supabase_vault) is not enabled: webhooks cannot be signed."
+    return [shared(Level.FAULT, Finding(Code.WEBHOOK_NOT_SET_UP, words, SET_UP_WEBHOOKS))]
+
+
+def _list_sound_parts(found: Iterable[Check], facts: database.DatabaseFacts) -> list[Check]:
+    """A line for each part of the database that nothing was found about."""
+    sound = {
+        "database": f"The application's tables and the schema fit this version ({facts.status.migration}).",
+        "grants": "Only service_role may call leadhook.",
+        "triggers": "Every trigger of leadhook is present and enabled.",
+        "webhooks": f"The database sends webhooks to {facts.vault.get(URL_NAME)}.",
+        "keys": f"{amount(len(facts.keys), 'key')}, well-formed and stored once.",
+        "leads": "No lead waits longer than it should.",
+    }
+    unsound = {check.about for check in found}
+    return [ok(about, sentence) for about, sentence in sound.items() if about not in unsound]

@@ -1,8 +1,7 @@
--- Everything that the doctor asks of a migrated database, in one row. Numbers are bounded: it may run beside the application's work.
+-- What only the owner of a migrated database can see, and the status that every operator sees.
 select
   clock_timestamp() as now,
-  array(select m.name from leadhook.migrations as m order by m.name) as migrations,
-  leadhook.trigger_states() as triggers,
+  public.leadhook_status() as status,
   coalesce((
     select json_agg(json_build_object('table', c.relname, 'name', t.tgname) order by c.relname, t.tgname)
     from pg_catalog.pg_trigger as t
@@ -43,8 +42,5 @@ select
     select from pg_catalog.pg_stat_activity as a
     where a.datname = current_database() and (a.backend_type ilike 'pg_net%%' or a.application_name ilike 'pg_net%%')
   ) as pg_net_lives,
-  leadhook.waiting_work(clock_timestamp()) as waiting,
-  extract(epoch from clock_timestamp() - c.sweep_round_started_at)::float8 as sweep_age_s,
-  (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n) as held,
-  (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n) as dead
+  extract(epoch from clock_timestamp() - c.sweep_round_started_at)::float8 as sweep_age_s
 from leadhook.controls as c

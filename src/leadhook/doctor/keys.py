@@ -1,54 +1,73 @@
-"""The Gemini keys as they are stored, and with `--live` as Google sees them."""
+"""The Gemini keys as they are stored, the model that is set, and with `--live` what Google says of both."""
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import aiohttp
 
 from leadhook import network
 from leadhook.doctor.check import Check, fault, ok, warning
-from leadhook.domain.findings import no_key
 from leadhook.domain.phrases import amount
 
-GOOGLE: Final = "https://generativelanguage.googleapis.com"
-LIVE_S: Final = 15.0
+ENDS: Final = {
+    "gemini-2.0-flash": date(2026, 6, 1),
+    "gemini-2.0-flash-lite": date(2026, 6, 1),
+    "gemini-2.5-flash": date(2026, 12, 1),
+    "gemini-2.5-pro": date(2026, 12, 1),
+}
+"""Google's announced shutdowns, as read in November 2026."""
+_NEXT: Final = "GEMINI_MODEL=gemini-3.5-flash-lite"
+_GOOGLE: Final = "https://generativelanguage.googleapis.com"
+_TIMEOUT_S: Final = 15.0
+_LOOKS_LIKE_A_KEY: Final = re.compile(r"[!-~]{8,500}")
 
-_LOOKS_LIKE_A_KEY = re.compile(r"[!-~]{8,500}")
+
+def check_model(model: str, *, priced: bool = True, today: date | None = None) -> Check:
+    """Check a model without asking Google.
+
+    Args:
+        model: its name.
+        priced: the price file has it.
+        today: None is now.
+    """
+    ends = ENDS.get(model.removeprefix("models/"))
+    if ends is None and not priced:
+        words = f"{model} is not a model that leadhook knows: neither its price nor its shutdown date."
+        remedy = (
+            f"`leadhook doctor --live` asks Google whether the model exists; {_NEXT} is known; "
+            "GEMINI_PRICE_FILE may have its price (docs/spend.md)."
+        )
+        return warning("model", words, remedy)
+    if ends is None:
+        return ok("model", f"{model} is used; no shutdown date is known for it.")
+    if ends <= (today or datetime.now(UTC).date()):
+        return fault("model", f"Google ended {model} on {ends}.", _NEXT)
+    return warning("model", f"Google ends {model} on {ends}.", _NEXT)
 
 
-def check_format(keys: Sequence[dict[str, Any]]) -> list[Check]:
-    """Blank, doubled and strange ones."""
-    usable = [key for key in keys if key["api_key"]]
-    if not usable:
-        missing = no_key()
-        return [fault("keys", missing.sentence, missing.remedy, cause=missing.code)]
+def check_keys(keys: Sequence[dict[str, Any]]) -> list[Check]:
+    """Report blank, duplicate and malformed keys. The status reports that there is none at all."""
     found = []
     if blank := sum(key["rows"] for key in keys if not key["api_key"]):
-        fix = r"delete from public.gemini_api where btrim(coalesce(api_key, ''), E' \t\r\n') = '';"
-        found.append(warning("keys", f"public.gemini_api has {amount(blank, 'blank row')}.", fix))
-    for key in usable:
+        delete = r"delete from public.gemini_api where btrim(coalesce(api_key, ''), E' \t\r\n') = '';"
+        found.append(warning("keys", f"public.gemini_api has {amount(blank, 'blank row')}.", delete))
+    for key in (key for key in keys if key["api_key"]):
+        name = f"Key {key['fingerprint']}"
         if not _LOOKS_LIKE_A_KEY.fullmatch(key["api_key"]):
-            found.append(
-                fault(
-                    "keys", f"Key {key['fingerprint']} does not look like an API key.", "Correct its row in gemini_api."
-                )
-            )
+            words = f"{name} does not look like an API key."
+            found.append(fault("keys", words, "Correct its row in public.gemini_api."))
         elif key["rows"] > 1:
-            found.append(
-                warning(
-                    "keys",
-                    f"Key {key['fingerprint']} is stored {key['rows']} times; it counts once.",
-                    "Delete the others.",
-                )
-            )
-    return found or [ok("keys", f"{amount(len(usable), 'key')}, {'' if len(usable) == 1 else 'all '}of a key's form.")]
+            words = f"{name} is stored {key['rows']} times and counts once."
+            found.append(warning("keys", words, "Delete the other rows."))
+    return found
 
 
 async def ask_google(keys: Sequence[dict[str, Any]], model: str, base_url: str | None) -> list[Check]:
-    """One request a key that costs nothing: whether it may see the model."""
-    url = f"{base_url or GOOGLE}/v1beta/models/{model}"
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(LIVE_S)) as session:
+    """Ask for each key whether it may use the model; the request costs nothing."""
+    url = f"{base_url or _GOOGLE}/v1beta/models/{model}"
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_TIMEOUT_S)) as session:
         return [await _ask(session, url, key, model) for key in keys if _LOOKS_LIKE_A_KEY.fullmatch(key["api_key"])]
 
 
@@ -60,15 +79,17 @@ async def _ask(session: aiohttp.ClientSession, url: str, key: dict[str, Any], mo
         ) as reply:
             status = reply.status
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return fault("keys", f"Google can't be asked about {name}: {type(error).__name__}.", "Is the network open?")
+        words = f"Google cannot be asked about {name}: {type(error).__name__}."
+        return fault("keys", words, "Check that this machine reaches the internet.")
     match status:
         case 200:
             return ok("keys", f"{name} is accepted for {model}.")
         case 404:
             return fault("model", f"Google does not know the model {model}.", "Set GEMINI_MODEL.")
         case 429:
-            return warning("keys", f"{name} is over its quota at the moment.", "Wait, or add a key of another project.")
+            return warning("keys", f"{name} is over its quota now.", "Wait, or add a key of another Google project.")
         case 400 | 401 | 403:
-            return fault("keys", f"Google refuses {name} (HTTP {status}).", "Correct or delete its row in gemini_api.")
+            remedy = "Correct or delete its row in public.gemini_api."
+            return fault("keys", f"Google refuses {name} (HTTP {status}).", remedy)
         case _:
             return warning("keys", f"Google answered HTTP {status} for {name}.", "Try again later.")

@@ -1,2 +1,2 @@
--- The webhook that the doctor asked for.
+-- The webhook that the doctor sent.
 select r.request_id, r.error from leadhook.webhooks as r where r.reason = 'doctor' order by r.id desc limit 1

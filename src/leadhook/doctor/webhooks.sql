@@ -1,11 +1,19 @@
--- What became of the webhooks of the last hour; newest first. pg_net keeps its answers for six hours, the sweep notes them in ours.
+-- The webhooks of the last hour, newest first, as a WebhookDelivery. pg_net keeps its answers for six hours; the sweep copies them.
+with recent as materialized (
+  select r.id, r.request_id, r.reason, r.sent_at, r.status_code, r.error
+  from leadhook.webhooks as r
+  where r.sent_at > clock_timestamp() - interval '1 hour'
+  order by r.id desc
+  limit 200
+)
 select
-  case when r.request_id is null then coalesce(r.error, 'no reason is known') end as not_sent,
+  r.reason,
+  r.sent_at,
+  r.request_id is not null as sent,
   coalesce(n.status_code, r.status_code) as status_code,
-  coalesce(n.timed_out, false) as timed_out,
-  coalesce(n.error_msg, r.error) as error_msg
-from leadhook.webhooks as r
-left join net._http_response as n on n.id = r.request_id
-where r.sent_at > clock_timestamp() - interval '1 hour'
+  coalesce(n.error, r.error) as error,
+  coalesce(n.timed_out, r.error = 'timed out', false) as timed_out
+from recent as r
+left join leadhook.webhook_answers(array(select i.request_id from recent as i where i.request_id is not null)) as n
+  on n.request_id = r.request_id and not n.queued
 order by r.id desc
-limit 200

@@ -9,18 +9,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from http import HTTPStatus
 from shlex import quote
 from typing import Final, Literal
 
 from leadhook.domain.findings import (
-    INSTALL_WEBHOOKS,
+    CHECK_SERVICE,
     Finding,
     budget_spent,
     budget_too_small,
     check_keys,
     check_webhooks,
+    describe_delivery,
     describe_pause,
+    fix_delivery,
     triggers_missing,
 )
 from leadhook.domain.lead_snapshot import (
@@ -30,7 +31,6 @@ from leadhook.domain.lead_snapshot import (
     JobState,
     LeadSnapshot,
     OutboxEntry,
-    WebhookDelivery,
 )
 from leadhook.domain.phrases import clause, count_words, moment
 from leadhook.domain.status import COUNTED_UP_TO, Facts
@@ -41,7 +41,6 @@ GRACE: Final = timedelta(seconds=10)
 """A second until pg_net sends, its 5 s for an answer, and a claim."""
 PATIENCE: Final = timedelta(minutes=1)
 """A free slot is filled within a second; with all slots taken, one becomes free within a minute."""
-_SUCCESS: Final = range(200, 300)
 
 
 class DiagnosisCode(StrEnum):
@@ -151,7 +150,7 @@ def find_remarks(lead: LeadSnapshot) -> tuple[str, ...]:
     remarks = []
     if lead.job is not None and lead.job.source == "sweep" and lead.job.state not in ("waiting", "held"):
         remarks.append(f"The sweep found the lead, not a webhook: {_describe_webhook(lead)}.")
-    elif lead.webhooks and _failed(lead.webhooks[0]):
+    elif lead.webhooks and lead.webhooks[0].failed:
         remarks.append(f"The webhook for its change was lost: {_describe_webhook(lead)}. {_fix_webhooks(lead)}")
     if lead.missing_triggers or not lead.dashboard_webhooks:
         remarks.extend(map(str, check_webhooks(lead.missing_triggers, lead.webhook_setup)))
@@ -275,9 +274,9 @@ def _change_pending(lead: LeadSnapshot) -> Diagnosis | None:
         return None
     webhook = lead.webhooks[0] if lead.webhooks else None
     late = lead.now - change.changed_at > GRACE
-    lost = late or (webhook is not None and _failed(webhook))
+    lost = late or (webhook is not None and webhook.failed)
     changed = f"The lead is eligible. It changed at {moment(change.changed_at, lead.now)}"
-    if change.return_to_outbox or (webhook is not None and _delivered(webhook)) or not lost:
+    if change.return_to_outbox or (webhook is not None and webhook.arrived) or not lost:
         webhook_words = f" ({_describe_webhook(lead)})" if late else ""
         return Diagnosis(
             DiagnosisCode.CHANGE_PENDING,
@@ -463,35 +462,12 @@ _STEPS: Final = {
 }
 
 
-def _delivered(webhook: WebhookDelivery) -> bool:
-    return webhook.status_code in _SUCCESS
-
-
-def _failed(webhook: WebhookDelivery) -> bool:
-    """It is known not to have arrived."""
-    refused = bool(webhook.status_code) and not _delivered(webhook)
-    return not webhook.sent or webhook.error is not None or webhook.timed_out or refused
-
-
 def _describe_webhook(lead: LeadSnapshot) -> str:
     """What became of the webhook nearest to the change."""
     if not lead.webhooks:
         return "no webhook was recorded for its change"
     webhook = lead.webhooks[0]
-    return f"the webhook of {moment(webhook.sent_at, lead.now)} {_describe_delivery(webhook)}"
-
-
-def _describe_delivery(webhook: WebhookDelivery) -> str:
-    if not webhook.sent:
-        return f"could not be handed to pg_net: {clause(webhook.error)}"
-    if webhook.queued:
-        return "is still in pg_net's queue because its worker does not run"
-    if webhook.error or webhook.timed_out:
-        return f"did not arrive; pg_net reports: {clause(webhook.error or 'timed out')}"
-    if webhook.status_code is not None:
-        answer = "accepted" if _delivered(webhook) else "refused"
-        return f"was {answer} by the service (HTTP {webhook.status_code})"
-    return "has no answer from pg_net, which forgets its queue when the database restarts"
+    return f"the webhook of {moment(webhook.sent_at, lead.now)} {describe_delivery(webhook)}"
 
 
 def _fix_webhooks(lead: LeadSnapshot) -> str:
@@ -499,11 +475,7 @@ def _fix_webhooks(lead: LeadSnapshot) -> str:
     webhook = lead.webhooks[0] if lead.webhooks else None
     if setup := next(check_webhooks((), lead.webhook_setup), None):
         return setup.remedy
-    if webhook is not None and webhook.queued:
-        return "Start pg_net's worker: `select net.worker_restart();`."
-    if webhook is not None and webhook.status_code == HTTPStatus.UNAUTHORIZED:
-        return f"Give the service the database's secret: `{INSTALL_WEBHOOKS}` prints the line for WEBHOOK_SECRETS."
-    return "Check that the service runs and that the database reaches leadhook_webhook_url, which is in Vault."
+    return fix_delivery(webhook) if webhook is not None else CHECK_SERVICE
 
 
 _OUTCOMES: Final = {

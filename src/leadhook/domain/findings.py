@@ -4,19 +4,27 @@
 asked and nothing is changed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from http import HTTPStatus
 from shlex import quote
 from typing import Final
 
-from leadhook.domain.phrases import clause, count_words, duration_words, moment, sentence
+from leadhook.domain.lead_snapshot import WebhookDelivery
+from leadhook.domain.phrases import amount, clause, count_words, duration_words, moment, sentence
 from leadhook.domain.spend import dollars
 from leadhook.domain.status import Budget, BudgetStatus, KeyCounts, Pause, RestingKey, Status, WebhookSetup
 
 INSTALL_WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads"
+CHECK_SERVICE: Final = "Check that the service runs and that the database reaches leadhook_webhook_url (in Vault)."
+MIGRATE: Final = "Run `leadhook migrate`."
+SET_UP_WEBHOOKS: Final = f"Run `{INSTALL_WEBHOOKS}`."
 ADD_KEY: Final = "insert into public.gemini_api (api_key) values ('…');"
+RESTART_PG_NET: Final = (
+    "Start pg_net's worker: `select net.worker_restart();`. If it stops again, restart the database in the dashboard."
+)
 SLACK_S: Final = 60.0
 """How much later than SWEEP_INTERVAL_SEC the sweep of an idle service may begin."""
 UNCLAIMED_S: Final = 10.0
@@ -27,7 +35,7 @@ class Code(StrEnum):
     """The kind of a finding, for programs and tests."""
 
     SERVICE = "service"
-    """What the running process or its settings report; the sentence is theirs."""
+    """Reported by the running process or its settings; the sentence is theirs."""
     DATABASE_SILENT = "database_silent"
     PAUSED = "paused"
     BUDGET_SPENT = "budget_spent"
@@ -79,7 +87,7 @@ class Findings:
 
 
 def check_status(status: Status) -> Findings:
-    """What the database lacks, for a service that asks whether it can work."""
+    """Find what keeps a service from working, from the database's status."""
     admission = check_admission(status)
     warnings = [*admission.warnings, *check_webhooks(status.missing_triggers, status.webhook_setup)]
     if held := status.jobs.get("held", 0):
@@ -89,7 +97,7 @@ def check_status(status: Status) -> Findings:
 
 
 def check_everything(status: Status, sweep_interval_s: float) -> Findings:
-    """Whatever keeps any lead waiting, for an operator: the pauses and budgets of one user are reasons too."""
+    """Find everything that keeps any lead waiting, for an operator: pauses and budgets of one user are reasons too."""
     found = check_status(status)
     partial = tuple(warning for warning in found.warnings if warning.code in PARTIAL)
     rest = tuple(warning for warning in found.warnings if warning.code not in PARTIAL)
@@ -108,7 +116,7 @@ def check_admission(status: Status) -> Findings:
 
 
 def check_workers(status: Status, sweep_interval_s: float) -> Iterator[Finding]:
-    """Whether a service works here, asked of the database: an idle one shows itself by its sweep only.
+    """Check that a service is running, from what the database has seen of it; an idle one only sweeps.
 
     Args:
         status: what the database reports.
@@ -120,7 +128,7 @@ def check_workers(status: Status, sweep_interval_s: float) -> Iterator[Finding]:
     elif newest.seen_ms > (sweep_interval_s + SLACK_S) * 1000:
         words = f"No service has claimed or swept for {duration_words(newest.seen_ms)}: leads wait."
         yield _no_worker(Code.WORKER_SILENT, words)
-    # Without a healthy key claims stop as well, and that has a finding of its own.
+    # Without a healthy key claims stop as well, which has a separate finding.
     elif status.keys.healthy and not status.working and (status.unclaimed_ms or 0) > UNCLAIMED_S * 1000:
         claims = (worker.claimed_ms for worker in status.workers if worker.claimed_ms is not None)
         claimed_ms = min(claims, default=None)
@@ -129,18 +137,17 @@ def check_workers(status: Status, sweep_interval_s: float) -> Iterator[Finding]:
 
 
 def check_webhooks(missing_triggers: Sequence[str], setup: WebhookSetup) -> Iterator[Finding]:
-    """Whether the database reports a change to the service; the first thing that is missing."""
+    """Check that the database sends a webhook for each change; report the first thing that is missing."""
     if missing_triggers:
         yield triggers_missing(missing_triggers)
     elif setup.vault_error is not None:
         yield vault_unreadable(setup.vault_error)
     elif not setup.complete:
-        words = "The database cannot send webhooks because pg_net, the URL or the secret is missing."
-        yield Finding(Code.WEBHOOK_NOT_SET_UP, f"{words} {_SWEEP}", f"Run `{INSTALL_WEBHOOKS}`.")
+        yield webhooks_not_set_up(setup)
 
 
 def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | None = None) -> Finding | None:
-    """Why no Gemini key can be used; None where one can.
+    """Explain why no Gemini key is usable; None if one is.
 
     Args:
         keys: the keys by state.
@@ -168,20 +175,44 @@ def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | N
     )
 
 
-def check_schema(applied: str | None, ours: str) -> Finding | None:
-    """Whether the database has the migrations of this program.
+def check_migrations(applied: Collection[str], ours: Collection[str]) -> Finding | None:
+    """Compare the names of the migrations in the database with those of this program."""
+    if missing := sorted(set(ours) - set(applied)):
+        words = f"The database is older than this program: it lacks {amount(len(missing), 'migration')}, the first is "
+        return Finding(Code.SCHEMA_OUTDATED, f"{words}{missing[0]}.", MIGRATE)
+    if newer := sorted(set(applied) - set(ours)):
+        words = f"The database is newer than this program: it has {amount(len(newer), 'migration')} more, the last is "
+        return Finding(Code.SCHEMA_NEWER, f"{words}{newer[-1]}.", "Use the version of leadhook that migrated it.")
+    return None
 
-    Args:
-        applied: the newest one in the database; None: not recorded there.
-        ours: the newest one of this program.
-    """
-    if applied is None or applied == ours:
-        return None
-    if applied < ours:
-        words = f"The database is older than this program: it is at {applied}, this program needs {ours}."
-        return Finding(Code.SCHEMA_OUTDATED, words, "Run `leadhook migrate`.")
-    words = f"The database is newer than this program: it is at {applied}, this program knows {ours}."
-    return Finding(Code.SCHEMA_NEWER, words, "Use the version that migrated it.")
+
+def describe_delivery(webhook: WebhookDelivery) -> str:
+    """Say what became of a webhook; completes a sentence that begins with the webhook."""
+    if not webhook.sent:
+        return f"could not be handed to pg_net: {clause(webhook.error)}"
+    if webhook.queued:
+        return "is still in pg_net's queue because its worker does not run"
+    if webhook.error or webhook.timed_out:
+        return f"did not arrive; pg_net reports: {clause(webhook.error or 'timed out')}"
+    if webhook.status_code is not None:
+        return f"was {'accepted' if webhook.arrived else 'refused'} by the service (HTTP {webhook.status_code})"
+    return "has no answer from pg_net, which forgets its queue when the database restarts"
+
+
+def fix_delivery(webhook: WebhookDelivery) -> str:
+    """Say what to do so that the next webhook arrives."""
+    error = (webhook.error or "").lower()
+    if webhook.queued:
+        return RESTART_PG_NET
+    if webhook.status_code == HTTPStatus.UNAUTHORIZED:
+        return f"Give the service the database's secret: `{INSTALL_WEBHOOKS}` prints the line for WEBHOOK_SECRETS."
+    if not webhook.sent or webhook.status_code == HTTPStatus.NOT_FOUND or "resolve" in error:
+        return f"Run `{INSTALL_WEBHOOKS}` with the service's URL."
+    if webhook.status_code is not None:
+        return "See GET /ready of the service, and its log."
+    if webhook.timed_out or "timeout" in error:
+        return 'Check that the service is neither asleep nor overloaded. On Fly.io, set auto_stop_machines = "off".'
+    return CHECK_SERVICE
 
 
 def describe_pause(pause: Pause, now: datetime | None = None) -> Finding:
@@ -223,7 +254,27 @@ def triggers_missing(tables: Iterable[str]) -> Finding:
     """Changes of these tables are not noticed."""
     named = ", ".join(f"public.{table}" for table in tables)
     words = f"A trigger of leadhook is missing or disabled on {named}. Changes there wait for the sweep."
-    return Finding(Code.TRIGGER_MISSING, words, f"Run `{INSTALL_WEBHOOKS}`.")
+    return Finding(Code.TRIGGER_MISSING, words, SET_UP_WEBHOOKS)
+
+
+def triggers_disabled(triggers: Sequence[tuple[str, str]]) -> Finding:
+    """Triggers, by name and table, that are present but disabled."""
+    named = ", ".join(f"{name} on public.{table}" for name, table in triggers)
+    words = f"A trigger of leadhook is disabled: {named}. Changes there wait for the sweep."
+    enable = " ".join(f"alter table public.{table} enable trigger {name};" for name, table in triggers)
+    return Finding(Code.TRIGGER_MISSING, words, enable)
+
+
+def webhooks_not_set_up(setup: WebhookSetup) -> Finding:
+    """The database lacks something that it needs to send webhooks."""
+    parts = {
+        "the extension pg_net is not enabled": not setup.pg_net,
+        "Vault has no URL (leadhook_webhook_url)": not setup.url_set,
+        "Vault has no secret (leadhook_webhook_secret)": not setup.secret_set,
+    }
+    missing = " and ".join(words for words, is_missing in parts.items() if is_missing)
+    words = f"The database cannot send webhooks because {missing}. {_SWEEP}"
+    return Finding(Code.WEBHOOK_NOT_SET_UP, words, SET_UP_WEBHOOKS)
 
 
 def vault_unreadable(sqlstate: str) -> Finding:

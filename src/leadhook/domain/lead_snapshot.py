@@ -135,6 +135,17 @@ class WebhookDelivery(Facts):
     queued: bool = False
     """pg_net has not sent it yet."""
 
+    @property
+    def arrived(self) -> bool:
+        """The service accepted it."""
+        return self.status_code is not None and 200 <= self.status_code < 300  # noqa: PLR2004 - HTTP's classes
+
+    @property
+    def failed(self) -> bool:
+        """It is known not to have arrived."""
+        refused = bool(self.status_code) and not self.arrived
+        return not self.sent or self.error is not None or self.timed_out or refused
+
 
 class Attempt(Facts):
     """One attempt, and its cost."""

@@ -1,1 +1,5 @@
-"""The database's owner at work: migrations and webhooks, over psycopg, with more rights than the service ever has."""
+"""Installs, migrates and uninstalls, as the database's owner, over psycopg. The service itself needs fewer rights.
+
+`install` runs all of it; `migrate` applies the SQL files (`files`), `webhooks` the triggers. `locks` has how a table in
+use is changed, `tables` what is required of the application's tables, `sequences` what a restore leaves wrong.
+"""

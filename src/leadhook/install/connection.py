@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -13,9 +13,11 @@ from psycopg.pq import Conninfo
 from psycopg.rows import dict_row
 
 from leadhook.command_error import CommandError, MisuseError
-from leadhook.install.sql import question
+from leadhook.install.sql import query
 
 Connection: TypeAlias = psycopg.AsyncConnection[dict[str, Any]]
+Report: TypeAlias = Callable[[str], None]
+"""Takes a line about what was done."""
 
 _EXAMPLE = "postgresql://postgres:PASSWORD@db.PROJECT.supabase.co:5432/postgres"
 _SESSION_POOLER = "the session pooler (port 5432 of the pooler's host, user postgres.PROJECT)"
@@ -23,7 +25,7 @@ _PID = b"select pg_backend_pid() as pid"
 _POOLER_PATIENCE_S = 5
 _OLDEST_VERSION = 150000
 _CONNECT_TIMEOUT_S = 10
-_IN_WORDS = {
+_EXPLANATIONS = {
     "password authentication failed": "the password in DATABASE_URL is wrong",
     "no password supplied": "DATABASE_URL has no password",
     "connection refused": "nothing is listening there",
@@ -60,7 +62,7 @@ async def connect(database_url: str) -> AsyncIterator[Connection]:
             yield connection
         except psycopg.Error as error:
             what = "the connection to the database was lost" if connection.broken else "the database refused"
-            raise CommandError(f"{what}: {say(error)}. Run it again.") from error
+            raise CommandError(f"{what}: {describe_error(error)}. Run it again.") from error
 
 
 @asynccontextmanager
@@ -70,10 +72,10 @@ async def connect_as_witness(database_url: str) -> AsyncIterator[Connection]:
         yield connection
 
 
-def say(error: psycopg.Error) -> str:
-    """Return Postgres's message, detail and hint on one line."""
-    said = [error.diag.message_primary or str(error), error.diag.message_detail, error.diag.message_hint]
-    return " ".join(" ".join(part.split()) for part in said if part).rstrip(".")
+def describe_error(error: psycopg.Error) -> str:
+    """Postgres's message, detail and hint on one line."""
+    parts = [error.diag.message_primary or str(error), error.diag.message_detail, error.diag.message_hint]
+    return " ".join(" ".join(part.split()) for part in parts if part).rstrip(".")
 
 
 async def _open(database_url: str) -> Connection:
@@ -90,7 +92,7 @@ async def _open(database_url: str) -> Connection:
     except psycopg.Error as error:
         raise CommandError(
             f"can't connect to the database at {place['host']}:{place['port']}: {_explain(str(error))}"
-            f"{_others_variables(database_url)}"
+            f"{_list_libpq_variables(database_url)}"
         ) from None
 
 
@@ -136,12 +138,12 @@ def _read(database_url: str) -> dict[str, str]:
 
 
 def _explain(libpq: str) -> str:
-    said = " ".join(libpq.split())
-    reasons = [words for sign, words in _IN_WORDS.items() if sign in said.lower()]
-    return f"{reasons[0]} ({said})" if reasons else said
+    message = " ".join(libpq.split())
+    reasons = [words for part, words in _EXPLANATIONS.items() if part in message.lower()]
+    return f"{reasons[0]} ({message})" if reasons else message
 
 
-def _others_variables(database_url: str) -> str:
+def _list_libpq_variables(database_url: str) -> str:
     """Name libpq's variables (PGOPTIONS, PGSSLMODE …) that add to DATABASE_URL and may cause the failure."""
     given = conninfo_to_dict(database_url)
     found = sorted(
@@ -153,7 +155,7 @@ def _others_variables(database_url: str) -> str:
 
 
 async def _check_server(connection: Connection) -> None:
-    server = await fetch_one(connection, question("server"))
+    server = await fetch_one(connection, query("server"))
     role, missing, version = server["role"], ", ".join(server["missing_roles"]), server["version"]
     in_public = "create tables and functions in the schema public"
     faults = {
@@ -172,21 +174,28 @@ async def _check_server(connection: Connection) -> None:
 
 
 async def fetch_one(
-    connection: Connection, query: bytes, parameters: Mapping[str, object] | None = None
+    connection: Connection, statement: bytes, parameters: Mapping[str, object] | None = None
 ) -> dict[str, Any]:
     """Return the first row of a query that always has one."""
-    row = await (await connection.execute(query, parameters)).fetchone()
+    row = await (await connection.execute(statement, parameters)).fetchone()
     if row is None:
         raise CommandError("the database returned no row for a query about its own state")
     return row
 
 
+async def fetch_all(
+    connection: Connection, statement: bytes, parameters: Mapping[str, object] | None = None
+) -> list[dict[str, Any]]:
+    """Return all rows of a query."""
+    return await (await connection.execute(statement, parameters)).fetchall()
+
+
 async def fetch_optional(
-    connection: Connection, query: bytes, parameters: Mapping[str, object] | None = None
+    connection: Connection, statement: bytes, parameters: Mapping[str, object] | None = None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return the rows or, for an optional part (Vault, pg_net) that fails, the SQLSTATE."""
     try:
-        return await (await connection.execute(query, parameters)).fetchall(), None
+        return await fetch_all(connection, statement, parameters), None
     except psycopg.Error as error:
         if connection.broken:
             raise

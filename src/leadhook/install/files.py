@@ -1,16 +1,40 @@
-"""The SQL files: beside the package in a checkout, inside it in the wheel."""
+"""The SQL files, beside the package in a checkout and inside it in the wheel; and copies for the Supabase CLI.
+
+The Supabase CLI runs each file in one transaction and keeps a history of its own.
+"""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Final
 
+from leadhook.command_error import CommandError
+from leadhook.install.connection import Report, bullets
+from leadhook.install.sql import query
+
+WEBHOOKS_NAME: Final = "leadhook_webhooks.sql"
+"""webhooks.sql in a project of the Supabase CLI."""
 _NAME = re.compile(r"\d{14}_\w+\.sql")
 _FUNCTIONS = "functions/"
+_TIMESTAMP = "%Y%m%d%H%M%S"
+_CONCURRENTLY = re.compile(r"^(create(?: unique)? index) concurrently ", re.MULTILINE)
 _NO_TRANSACTION = re.compile(r"^-- leadhook: no transaction$", re.MULTILINE)
 _STEP = re.compile(r"^-- step: (.+)$", re.MULTILINE)
+_TOKEN = re.compile(
+    r"""
+    (?P<comment> --[^\n]* | /\*.*?\*/ )
+  | (?P<quoted> [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | (?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag) )
+  | (?P<end> ; )
+  | (?P<space> \s+ )
+  | (?P<other> \w+ | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +52,7 @@ class Migration:
 
     @property
     def sha256(self) -> str:
-        """What the history remembers of the text."""
+        """Recorded in the history with the name."""
         return sha256(self.sql.encode()).hexdigest()
 
     @property
@@ -74,3 +98,93 @@ def read_webhook_steps() -> list[Step]:
 def _root() -> Traversable:
     package = files("leadhook")
     return package if (package / "migrations").is_dir() else Path(str(package)).parents[1]
+
+
+def split_statements(sql: str) -> Iterator[str]:
+    """The statements of a text, without semicolons and without comments between them."""
+    start: int | None = None
+    for token in _TOKEN.finditer(sql):
+        if token["end"]:
+            if start is not None:
+                yield sql[start : token.start()].rstrip()
+            start = None
+        elif start is None and not token["comment"] and not token["space"]:
+            start = token.start()
+    if start is not None:
+        yield sql[start:].rstrip()
+
+
+def copy_migrations(migrations: Sequence[Migration], directory: Path, report: Report) -> None:
+    """Write the migrations into `supabase/migrations`, and webhooks.sql beside them.
+
+    The CLI runs a file once, so functions that have changed are written again, under a later timestamp.
+
+    Raises:
+        CommandError: a file of that name with another text exists; nothing was written.
+    """
+    if not directory.is_dir():
+        raise CommandError(
+            f"{directory} is not a directory; it is supabase/migrations in a project of the Supabase CLI"
+        )
+    versioned = [migration for migration in migrations if not migration.repeatable]
+    files = {migration.name: for_cli(versioned[: place + 1]) for place, migration in enumerate(versioned)}
+    files |= _copy_functions([migration for migration in migrations if migration.repeatable], versioned, directory)
+    files[WEBHOOKS_NAME] = read_webhooks()
+    _refuse_different(files, directory)
+    for name, text in files.items():
+        (directory / name).write_text(text, "utf-8")
+        report(f"{directory / name}")
+    report(
+        "now: supabase db push (with --include-all where newer migrations were pushed before), then run "
+        f"{WEBHOOKS_NAME} through psql or the SQL editor in each environment; the CLI skips it because it has no "
+        "timestamp. Its last lines name the two Vault entries that you have to store."
+    )
+
+
+def for_cli(migrations: Sequence[Migration]) -> str:
+    """The last of these migrations, as a file that runs in one transaction and records all of them in our history.
+
+    An index is built without `concurrently`; a comment in the file explains it.
+    """
+    migration = migrations[-1]
+    text = migration.sql
+    if not migration.in_transaction:
+        text = query("copy_without_concurrently").decode() + _CONCURRENTLY.sub(r"\1 ", text)
+    entries = ",\n    ".join(f"('{each.name}', '{each.sha256}')" for each in migrations)
+    return text + query("copy_history").decode().replace(":entries", entries)
+
+
+def _copy_functions(functions: Sequence[Migration], versioned: Sequence[Migration], directory: Path) -> dict[str, str]:
+    """Names and texts of the copies. An unchanged file keeps the name of its newest copy; others get a later one."""
+    last = max([datetime.now(UTC).strftime(_TIMESTAMP), *(name[:14] for name in _timestamped(directory))])
+    last = max(last, *(migration.name[:14] for migration in versioned))
+    files = {}
+    for migration in functions:
+        topic = Path(migration.name).name
+        text = for_cli([migration])
+        copies = sorted(
+            path for path in directory.glob(f"*_leadhook_{topic}") if re.match(r"\d{14}_leadhook_", path.name)
+        )
+        if copies and copies[-1].read_text("utf-8", "replace") == text:
+            files[copies[-1].name] = text
+        else:
+            last = (datetime.strptime(last, _TIMESTAMP).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(_TIMESTAMP)
+            files[f"{last}_leadhook_{topic}"] = text
+    return files
+
+
+def _timestamped(directory: Path) -> list[str]:
+    return [path.name for path in directory.glob("*_leadhook_*.sql") if re.match(r"\d{14}_", path.name)]
+
+
+def _refuse_different(files: dict[str, str], directory: Path) -> None:
+    different = [
+        name
+        for name, text in files.items()
+        if (path := directory / name).exists() and path.read_text("utf-8", "replace") != text
+    ]
+    if different:
+        raise CommandError(
+            "these files exist with another text, and nothing was written; a file that was pushed must not be edited, "
+            "so compare them:" + bullets(str(directory / name) for name in different)
+        )

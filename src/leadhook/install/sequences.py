@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-import psycopg
 from psycopg.errors import QueryCanceled
 
-from leadhook.command_error import CommandError
-from leadhook.install.connection import Connection, fetch_one, say
-from leadhook.install.patience import Change
-from leadhook.install.sql import question
+from leadhook.install.connection import Connection, fetch_all, fetch_one
+from leadhook.install.locks import Change
+from leadhook.install.sql import query
 from leadhook.install.tables import ALL
 
-_FENCES = "leadhook.fences"
+_FENCES: Final = "leadhook.fences"
+_FENCES_EXIST: Final = (
+    b"select to_regclass('leadhook.fences') is not null and to_regclass('leadhook.jobs') is not null as there"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class Behind:
     next_value: int
     highest: int
 
+    def __str__(self) -> str:
+        """The sequence and both numbers."""
+        return f"{self.counter.sequence} (next {self.next_value}, in use up to {self.highest})"
+
     @property
     def remedy(self) -> str:
         """The statement that fixes a sequence of the application."""
@@ -51,22 +57,21 @@ class Behind:
 
 async def find_behind(connection: Connection) -> list[Behind]:
     """Find all sequences of leadhook and the application that are behind their rows, without locks."""
-    rows = await (await connection.execute(question("sequences"), ALL)).fetchall()
     counters = await _fences(connection) + [
-        Counter(row["sequence"], ((row["table_name"], row["column_name"]),), row["ours"]) for row in rows
+        Counter(row["sequence"], ((row["table_name"], row["column_name"]),), row["ours"])
+        for row in await fetch_all(connection, query("sequences"), ALL)
     ]
     found = [await _try_examine(connection, counter) for counter in counters]
     return [behind for behind in found if behind is not None]
 
 
 async def _fences(connection: Connection) -> list[Counter]:
-    """Return the fence sequence, which no column owns, if the migrations have created it."""
-    query = b"select to_regclass(%s) is not null and to_regclass('leadhook.jobs') is not null as there"
-    there = (await (await connection.execute(query, [_FENCES])).fetchall())[0]["there"]
-    return [Counter(_FENCES, (("leadhook.jobs", "fence"),))] if there else []
+    """The fence sequence, which no column owns, if the migrations have created it."""
+    there = await fetch_one(connection, _FENCES_EXIST)
+    return [Counter(_FENCES, (("leadhook.jobs", "fence"),))] if there["there"] else []
 
 
-async def put_right(change: Change) -> None:
+async def advance_sequences(change: Change) -> None:
     """Move leadhook's own sequences beyond their rows; a correct sequence does not change.
 
     Raises:
@@ -78,14 +83,10 @@ async def put_right(change: Change) -> None:
         async with change.connection.transaction():
             await _advance(change.connection, behind)
 
-    if not behind:
-        return
-    names = ", ".join(counter.sequence for counter in behind)
-    try:
-        await change.make(names, advance)
-    except psycopg.Error as error:
-        raise CommandError(f"{names}: {say(error)} (not moved beyond their rows; run it again)") from error
-    change.tell(f"moved sequences that were behind their rows: {names}")
+    if behind:
+        names = ", ".join(counter.sequence for counter in behind)
+        await change.make(names, advance, kept="not moved beyond their rows")
+        change.report(f"moved sequences that were behind their rows: {names}")
 
 
 async def _advance(connection: Connection, counters: Sequence[Counter]) -> None:

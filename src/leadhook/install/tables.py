@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from leadhook.command_error import CommandError
-from leadhook.install.connection import Connection, bullets, fetch_one
-from leadhook.install.sql import question
+from leadhook.install.connection import Connection, bullets, fetch_all, fetch_one
+from leadhook.install.sql import query
 
 
 class Column(NamedTuple):
@@ -91,7 +91,7 @@ ALL = {"tables": list(COLUMNS)}
 
 
 @dataclass(frozen=True, order=True)
-class Thing:
+class TableObject:
     """A table, or an index or trigger on one."""
 
     kind: str
@@ -113,13 +113,13 @@ async def check_tables(connection: Connection) -> None:
         CommandError: names every missing or incompatible column, and the statements that fix them.
     """
     if faults := await find_table_faults(connection):
-        references = await (await connection.execute(question("lead_references"), ALL)).fetchall()
+        references = await fetch_all(connection, query("lead_references"), ALL)
         raise CommandError(_refusal(faults, references))
 
 
 async def find_table_faults(connection: Connection) -> list[Fault]:
     """Find all missing and incompatible columns."""
-    rows = await (await connection.execute(question("columns"), ALL)).fetchall()
+    rows = await fetch_all(connection, query("columns"), ALL)
     kinds = {row["table_name"]: row["kind"] for row in rows}
     faults: list[Fault] = []
     for table, kind in kinds.items():
@@ -134,7 +134,7 @@ async def find_table_faults(connection: Connection) -> list[Fault]:
 
 
 def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -> str:
-    told = "the tables are not compatible with leadhook, and nothing was changed:" + bullets(
+    refusal = "the tables are not compatible with leadhook, and nothing was changed:" + bullets(
         fault.words for fault in faults
     )
     statements = [
@@ -148,13 +148,13 @@ def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -
         *(f"alter table {key['table_name']} add constraint {key['name']} {key['definition']};" for key in references),
     ]
     if not statements:
-        return told
-    return "\n  ".join([f"{told}\nthese statements fix them; docs/tables.md describes each column:", *statements])
+        return refusal
+    return "\n  ".join([f"{refusal}\nthese statements fix them; docs/tables.md describes each column:", *statements])
 
 
 async def describe_columns(connection: Connection) -> list[str]:
     """Describe each existing table with the types of the columns that leadhook uses."""
-    rows = await (await connection.execute(question("columns"), ALL)).fetchall()
+    rows = await fetch_all(connection, query("columns"), ALL)
     found: dict[str, dict[str, str]] = {}
     for row in rows:
         found.setdefault(row["table_name"], {})[row["column_name"]] = row["type"]
@@ -171,25 +171,25 @@ def _describe_table(table: str, types: dict[str, str]) -> str:
 
 async def missing_tables(connection: Connection) -> list[str]:
     """Return the application tables that do not exist."""
-    found = {thing.name for thing in await footprint(connection)}
+    found = {each.name for each in await footprint(connection)}
     return [table for table in COLUMNS if table not in found]
 
 
-async def footprint(connection: Connection) -> set[Thing]:
+async def footprint(connection: Connection) -> set[TableObject]:
     """Return the tables with their current indexes and triggers."""
-    rows = await (await connection.execute(question("footprint"), ALL)).fetchall()
-    return {Thing(row["kind"], row["name"], row["table_name"]) for row in rows}
+    rows = await fetch_all(connection, query("footprint"), ALL)
+    return {TableObject(row["kind"], row["name"], row["table_name"]) for row in rows}
 
 
-def describe_difference(before: set[Thing], after: set[Thing]) -> list[str]:
+def describe_difference(before: set[TableObject], after: set[TableObject]) -> list[str]:
     """Describe what was added; indexes and triggers of a new table are not listed separately."""
-    made = {thing.table for thing in after - before if thing.kind == "table"}
+    new_tables = {each.table for each in after - before if each.kind == "table"}
     return [
-        f"created the table public.{thing.name}"
-        if thing.kind == "table"
-        else f"created the {thing.kind} {thing.name} on public.{thing.table}"
-        for thing in sorted(after - before)
-        if thing.kind in {"table", "trigger"} or thing.table not in made
+        f"created the table public.{each.name}"
+        if each.kind == "table"
+        else f"created the {each.kind} {each.name} on public.{each.table}"
+        for each in sorted(after - before)
+        if each.kind in {"table", "trigger"} or each.table not in new_tables
     ]
 
 
@@ -203,7 +203,7 @@ class MissingIndex:
 
 async def find_missing_indexes(connection: Connection) -> list[MissingIndex]:
     """Find missing indexes. Without them everything works, but large tables are slow; the owner decides."""
-    rows = await (await connection.execute(question("missing_indexes"))).fetchall()
+    rows = await fetch_all(connection, query("missing_indexes"))
     return [
         MissingIndex(
             f"public.{row['table_name']} has no index on {', '.join(sorted(row['columns'], reverse=True))}: "
@@ -215,10 +215,33 @@ async def find_missing_indexes(connection: Connection) -> list[MissingIndex]:
     ]
 
 
+@dataclass(frozen=True)
+class OpenTable:
+    """An application table that outside roles can use without row level security, and the statement that closes it."""
+
+    name: str
+    roles: str
+    policies: int
+    statement: str
+
+    def __str__(self) -> str:
+        """Who can use it."""
+        without_effect = f"; its {self.policies} policies have no effect" if self.policies else ""
+        return f"public.{self.name} is open to {self.roles}{without_effect}"
+
+
+async def find_open_tables(connection: Connection) -> list[OpenTable]:
+    """Find application tables that anyone with the project's public key can use."""
+    return [
+        OpenTable(row["table_name"], " and ".join(row["roles"]), row["policies"], row["statement"])
+        for row in await fetch_all(connection, query("open_tables"), ALL)
+    ]
+
+
 async def advise(connection: Connection) -> list[str]:
     """Return recommendations for the owner; leadhook does not carry them out."""
     advice = [f"advice: {index.sentence} {index.statement}" for index in await find_missing_indexes(connection)]
-    found = await fetch_one(connection, question("foreign_function"))
+    found = await fetch_one(connection, query("foreign_function"))
     if found["has_foreign_function"]:
         advice.append("note: public.rpc_get_eligible_llm_jobs() existed before leadhook and stays as it is")
     return advice

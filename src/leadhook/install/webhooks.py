@@ -1,21 +1,27 @@
-"""Installs the triggers of `webhooks.sql` and the URL that they send webhooks to."""
+"""Installs the triggers of `webhooks.sql`, and the URL and secret of the webhooks, which are kept in Supabase Vault."""
 
+import secrets
+from base64 import b64encode
 from collections.abc import Sequence
 from time import perf_counter
+from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 
 from leadhook.command_error import CommandError
-from leadhook.install.connection import Connection, bullets, connect, say
+from leadhook.install.connection import Connection, Report, bullets, connect, fetch_all
 from leadhook.install.files import Migration, Step
-from leadhook.install.history import find_pending, read_history
-from leadhook.install.patience import TWO_MINUTES, Change, Patience, Tell
-from leadhook.install.sql import question
+from leadhook.install.locks import TWO_MINUTES, Change, Patience, installer_lock
+from leadhook.install.migrate import find_pending, read_history
+from leadhook.install.sql import query
 from leadhook.install.tables import describe_difference, footprint, missing_tables
-from leadhook.install.turn import take_turn
-from leadhook.install.vault import drop_unreadable, hint, keep_secret, keep_url
 
-_EXTENSIONS = {
+URL_NAME: Final = "leadhook_webhook_url"
+SECRET_NAME: Final = "leadhook_webhook_secret"  # noqa: S105 - a name, no secret
+_SECRET_BYTES: Final = 32
+_PATH: Final = "/webhooks/leads"
+_EXTENSIONS: Final = {
     "pg_net": "the extension pg_net",
     "supabase_vault": "Vault (the extension supabase_vault)",
 }
@@ -26,7 +32,7 @@ async def install_webhooks(
     url: str,
     migrations: Sequence[Migration],
     steps: Sequence[Step],
-    tell: Tell,
+    report: Report,
     patience: Patience = TWO_MINUTES,
 ) -> str:
     """Install triggers, URL and secret. Existing ones are kept, except that the URL is updated.
@@ -37,56 +43,28 @@ async def install_webhooks(
     Raises:
         CommandError: a requirement is missing, or a step failed; running it again repeats all steps.
     """
-    async with connect(database_url) as connection, take_turn(connection, tell):
-        await _check_ground(connection, migrations)
+    async with connect(database_url) as connection, installer_lock(connection, report):
+        await _check_requirements(connection, migrations)
         before = await footprint(connection)
-        change = Change(connection, database_url, patience, tell)
+        change = Change(connection, database_url, patience, report)
         for step in steps:
             started = perf_counter()
-            await _take(change, step)
-            tell(f"{step.words}  {(perf_counter() - started) * 1000:.0f} ms")
-        await _check_enabled(connection)
-        secret, is_new = await _keep_in_vault(connection, url, tell)
-        for line in [
-            *describe_difference(before, await footprint(connection)),
-            f"the database sends webhooks to {url}",
-            hint(url),
-        ]:
-            if line is not None:
-                tell(line)
-        tell(f"the secret {'was created' if is_new else 'already existed'}; set it as the service's WEBHOOK_SECRETS")
+            await change.execute(step.words, step.sql, kept="the previous steps were kept")
+            report(f"{step.words}  {(perf_counter() - started) * 1000:.0f} ms")
+        if faults := await _missing_extensions(connection, and_disabled=True):
+            raise CommandError("the triggers are installed, but they can't send webhooks:" + bullets(faults))
+        secret, is_new = await _store(connection, url, report)
+        for line in describe_difference(before, await footprint(connection)):
+            report(line)
+        report(f"the database sends webhooks to {url}")
+        if note := describe_odd_path(url):
+            report(f"note: {note}")
+        report(f"the secret {'was created' if is_new else 'already existed'}; set it as the service's WEBHOOK_SECRETS")
         return secret
 
 
-async def _keep_in_vault(connection: Connection, url: str, tell: Tell) -> tuple[str, bool]:
-    try:
-        for name in await drop_unreadable(connection):
-            tell(f"Vault could not decrypt {name}: it was deleted and will be recreated")
-        await keep_url(connection, url)
-        return await keep_secret(connection)
-    except psycopg.Error as error:
-        if connection.broken:
-            raise
-        raise CommandError(
-            f"the triggers exist, but Vault keeps no secrets (SQLSTATE {error.sqlstate}): webhooks can't be signed "
-            "and leads wait for the sweep. Repair Vault (dashboard: Integrations > Vault), then run this again"
-        ) from error
-
-
-async def _take(change: Change, step: Step) -> None:
-    async def in_one_transaction() -> None:
-        async with change.connection.transaction():
-            await change.connection.execute(step.sql.encode())
-
-    try:
-        await change.make(step.words, in_one_transaction)
-    except psycopg.Error as error:
-        raise CommandError(f"{step.words}: {say(error)} (the previous steps were kept; run it again)") from error
-
-
-async def _check_ground(connection: Connection, migrations: Sequence[Migration]) -> None:
-    history = await read_history(connection)
-    pending = find_pending(migrations, history)
+async def _check_requirements(connection: Connection, migrations: Sequence[Migration]) -> None:
+    pending = find_pending(migrations, await read_history(connection))
     faults = await _missing_extensions(connection)
     if pending:
         faults.append(f"run `leadhook migrate` first: {len(pending)} of {len(migrations)} migrations are missing")
@@ -96,16 +74,94 @@ async def _check_ground(connection: Connection, migrations: Sequence[Migration])
         raise CommandError("webhooks can't be installed, and nothing was changed:" + bullets(faults))
 
 
-async def _check_enabled(connection: Connection) -> None:
-    if faults := await _missing_extensions(connection, and_disabled=True):
-        raise CommandError("the triggers are installed, but they can't send webhooks:" + bullets(faults))
-
-
 async def _missing_extensions(connection: Connection, *, and_disabled: bool = False) -> list[str]:
-    rows = await (await connection.execute(question("extensions"))).fetchall()
+    rows = await fetch_all(connection, query("extensions"))
     found = {row["name"] for row in rows if row["enabled"] or not and_disabled}
     return [
         f"{words} is missing; enable it in the project's dashboard under Database > Extensions, then run this again"
         for name, words in _EXTENSIONS.items()
         if name not in found
     ]
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL that the database could not send webhooks to.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"not a URL: {error}") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError("needs http:// or https:// and a host, e.g. https://leads.example.com/webhooks/leads")
+    blanks = any(character.isspace() or not character.isprintable() for character in url)
+    if blanks or parts.username is not None or parts.fragment:
+        raise ValueError("must not contain a user name, a password, # or spaces")
+
+
+def describe_odd_path(url: str) -> str | None:
+    """Describe a path at which the service receives no webhooks, unless a proxy rewrites it; None for the usual one."""
+    path = urlsplit(url).path
+    if path.endswith(_PATH):
+        return None
+    return f"the service receives webhooks at {_PATH}; this URL's path is {path or '/'}"
+
+
+async def _store(connection: Connection, url: str, report: Report) -> tuple[str, bool]:
+    """Store the URL, and a secret unless there is one; return the secret and whether it is new."""
+    try:
+        for name in await _delete_unreadable(connection):
+            report(f"Vault could not decrypt {name}: it was deleted and will be recreated")
+        await _write(connection, URL_NAME, url, "where leadhook sends webhooks; set by leadhook webhooks install")
+        return await _keep_or_create_secret(connection)
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        raise CommandError(
+            f"the triggers exist, but Vault keeps no secrets (SQLSTATE {error.sqlstate}): webhooks can't be signed "
+            "and leads wait for the sweep. Repair Vault (dashboard: Integrations > Vault), then run this again"
+        ) from error
+
+
+async def _delete_unreadable(connection: Connection) -> list[str]:
+    """Delete entries that Vault can't decrypt, as after the loss of its key; return their names."""
+    deleted = []
+    for name in (URL_NAME, SECRET_NAME):
+        try:
+            await _read(connection, name)
+        except psycopg.Error:
+            if connection.broken:
+                raise
+            await connection.execute("delete from vault.secrets where name = %s", (name,))
+            deleted.append(name)
+    return deleted
+
+
+async def _keep_or_create_secret(connection: Connection) -> tuple[str, bool]:
+    """Several secrets, separated by blanks, are kept while one is being replaced; they are returned with commas."""
+    stored = await _read(connection, SECRET_NAME)
+    if stored is not None and (words := (stored[1] or "").split()):
+        return ",".join(words), False
+    secret = "whsec_" + b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+    await _write(connection, SECRET_NAME, secret, "the secret that signs webhooks; set by leadhook webhooks install")
+    return secret, True
+
+
+async def _read(connection: Connection, name: str) -> tuple[str, str] | None:
+    """The id and the value of an entry."""
+    rows = await connection.execute(
+        "select id::text, decrypted_secret from vault.decrypted_secrets where name = %s", (name,)
+    )
+    row = await rows.fetchone()
+    return None if row is None else (row["id"], row["decrypted_secret"])
+
+
+async def _write(connection: Connection, name: str, value: str, description: str) -> None:
+    stored = await _read(connection, name)
+    if stored is None:
+        await connection.execute("select vault.create_secret(%s, %s, %s)", (value, name, description))
+    elif stored[1] != value:
+        await connection.execute("select vault.update_secret(%s::uuid, %s)", (stored[0], value))

@@ -1,10 +1,10 @@
-"""The questions that the installer asks of the catalog, each in its own file."""
+"""The installer's queries, one in each file."""
 
 from functools import cache
 from importlib.resources import files
 
 
 @cache
-def question(name: str) -> bytes:
+def query(name: str) -> bytes:
     """The text of `<name>.sql` in this folder."""
     return (files(__name__) / f"{name}.sql").read_bytes()

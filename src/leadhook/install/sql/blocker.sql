@@ -1,4 +1,4 @@
--- Who makes the backend %(pid)s wait: the one that has been at it longest.
+-- The session that makes the backend %(pid)s wait; of several, the one whose transaction is the oldest.
 select
   a.pid,
   coalesce(nullif(a.application_name, ''), a.usename::text, a.backend_type) as who,

@@ -1,4 +1,4 @@
--- What of others is built on our functions in public and, with purge, on the schema leadhook. Triggers are ours to drop, see standing.sql.
+-- What is built on leadhook's functions in public and, with purge, on its schema. Its triggers are dropped by uninstall, see objects.sql.
 with ours as (
   select 'pg_catalog.pg_proc'::regclass as classid, f.oid
   from pg_catalog.pg_proc as f

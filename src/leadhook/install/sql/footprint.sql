@@ -1,4 +1,4 @@
--- What stands on the application's tables, so that what we added can be told by the difference.
+-- The application's tables, indexes and triggers; the difference shows what was added.
 with tables as (
   select c.oid, c.relname::text as name
   from pg_catalog.pg_class as c

@@ -1,4 +1,4 @@
--- Functions that leadhook does not have: any in its schema, and in public those with the name of one of its functions and other
+-- Functions that this version does not have: any in the schema leadhook, and in public those with the name of one of its functions and other
 -- parameters. None while one of its functions is missing.
 with ours as materialized (
   select o.signature, to_regprocedure(o.signature) as oid from unnest(%(ours)s::text[]) as o (signature)

@@ -1,5 +1,5 @@
--- What of ours stands outside of the schema leadhook, in the order in which it is taken away: what it is, in words, and the statement. A
--- function counts as ours when its text calls into the schema leadhook: one that the application has put in its place stays.
+-- What leadhook has outside of its schema, in the order in which it is dropped: a description, and the statement. A function is leadhook's if its
+-- text calls into the schema leadhook: one that the application has put in its place stays.
 with ours as (
   select 1 as place, format('the trigger %s on %s', t.tgname, t.tgrelid::regclass) as words,
     format('drop trigger if exists %I on %s', t.tgname, t.tgrelid::regclass) as statement
