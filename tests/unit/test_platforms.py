@@ -49,7 +49,7 @@ def test_up_and_demo_say_why_not_before_anything_starts(environment: dict[str, s
 
 def test_tests_of_the_stack_are_skipped_with_the_reason(environment: dict[str, str]) -> None:
     """Those of the units run."""
-    files = ["tests/stack/test_local_project.py", "tests/unit/test_signature.py"]
+    files = ["tests/stack/test_local_project.py", "tests/unit/test_webhook_signature.py"]
     code, said = run(environment, "pytest", "-q", "-p", "no:cacheprovider", *files)
     assert code == 0, said
     assert "The local stack runs on Linux x86_64 only" in said
