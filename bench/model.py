@@ -25,7 +25,7 @@ class Model:
 
     def calls(self) -> list[dict[str, Any]]:
         """Every call since the list was emptied, oldest first; `time` is Unix time in ms when it had arrived."""
-        calls: list[dict[str, Any]] = self._ask("/calls")["calls"]
+        calls: list[dict[str, Any]] = self._ask("/calls")
         return calls
 
     def first_calls(self) -> dict[str, float]:

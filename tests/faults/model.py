@@ -45,7 +45,7 @@ class Model:
 
     def calls(self, since: int = 0) -> list[dict[str, Any]]:
         """The ledger, oldest first."""
-        calls: list[dict[str, Any]] = ask(f"{self.url}/calls?since={since}")["calls"]
+        calls: list[dict[str, Any]] = ask(f"{self.url}/calls?since={since}")
         return calls
 
     def newest(self) -> int:

@@ -24,7 +24,7 @@ SPENT_BEFORE_USD = 0.05
 
 def billed(project: "Project") -> float:
     """What the model says it was asked for, at our prices."""
-    tokens = ask(f"{project.model.url}/calls?since={2**53}")["sum"]["tokens"]
+    tokens = ask(f"{project.model.url}/usage")["tokens"]
     usage = Usage(
         input_tokens=tokens.get("prompt", 0),
         cached_tokens=tokens.get("cached", 0),

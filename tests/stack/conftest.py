@@ -103,7 +103,7 @@ class Stack:
 
     def model_calls(self) -> list[dict[str, Any]]:
         """What the Gemini stand-in was asked, oldest first."""
-        calls: list[dict[str, Any]] = self.get(f"{self.facts['gemini_url']}/calls")["calls"]
+        calls: list[dict[str, Any]] = self.get(f"{self.facts['gemini_url']}/calls")
         return calls
 
     def log_tail(self) -> str:

@@ -39,7 +39,7 @@ class Google:
     async def calls(self) -> list[dict[str, Any]]:
         """The calls that arrived, oldest first."""
         async with self.http.get(f"{self.url}/calls") as reply:
-            calls: list[dict[str, Any]] = (await reply.json())["calls"]
+            calls: list[dict[str, Any]] = await reply.json()
         return calls
 
     async def body(self, number: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_google_genai import ChatGoogleGenerativeAI
 from pydantic import BaseModel, Field, ValidationError
+from tests.conftest import ROOT
 
 KEY = "fake-key-one-1111"
 OTHER_KEY = "fake-key-two-2222"
@@ -48,7 +49,7 @@ class Message(BaseModel):
 
 @dataclass
 class Desk:
-    """The stand-in's address, and its list of calls."""
+    """The stand-in's address and its other pages."""
 
     url: str
     session: aiohttp.ClientSession
@@ -92,12 +93,12 @@ class Client:
             )
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The URL of a stand-in of its own process, which ends within seconds of SIGTERM."""
+@pytest.fixture(scope="module", params=["leadhook.local.gemini_standin", "tests.support.misbehaving_gemini"])
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a stand-in, the shipped one or the tests' own, in a process that ends within seconds of SIGTERM."""
     environment = {**os.environ, "GEMINI_STANDIN_LATENCY_MS": "0"}
-    command = [sys.executable, "-m", "leadhook.local.gemini_standin", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    command = [sys.executable, "-m", request.param, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert "NOT GOOGLE" in line
@@ -110,10 +111,8 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 async def desk(address: str) -> AsyncIterator[Desk]:
-    """A stand-in that has had no calls."""
+    """The stand-in's address."""
     async with aiohttp.ClientSession() as session:
-        async with session.delete(f"{address}/calls") as response:
-            assert response.status == 200
         yield Desk(address, session)
 
 
@@ -159,6 +158,7 @@ async def test_the_same_request_gets_the_same_answer(client: Client) -> None:
     assert (await client.ask()).text == (await client.ask()).text
 
 
+@pytest.mark.parametrize("address", ["tests.support.misbehaving_gemini"], indirect=True)
 async def test_a_long_system_instruction_is_cached_for_the_key_that_sent_it(client: Client) -> None:
     """From 4,096 tokens on, by key, from the second call on."""
     long = SYSTEM + " Warehouses." * 1500
@@ -223,21 +223,34 @@ async def test_an_unknown_model_is_not_found(desk: Desk) -> None:
     assert (status, answer["error"]["status"]) == (404, "NOT_FOUND")
 
 
+async def test_usage_adds_up_the_calls(client: Client, desk: Desk) -> None:
+    """Calls, models and tokens, as the responses report them."""
+    before = await desk.get("/usage")
+    answers = [await client.ask(Score), await client.ask(Message, key=OTHER_KEY)]
+    after = await desk.get("/usage")
+    assert after["calls"] - before["calls"] == after["by_model"][MODEL] - before["by_model"].get(MODEL, 0) == 2
+    billed = sum(answer.usage_metadata["total_tokens"] for answer in answers if answer.usage_metadata)
+    kinds = ("prompt", "output", "thinking")
+    assert sum(after["tokens"][kind] - before["tokens"].get(kind, 0) for kind in kinds) == billed
+
+
+@pytest.mark.parametrize("address", ["tests.support.misbehaving_gemini"], indirect=True)
 async def test_calls_are_listed_without_their_keys(client: Client, desk: Desk) -> None:
-    """Fingerprint, model, step, lead, status, tokens; and the sums of what has ended."""
+    """Fingerprint, model, step, lead, status, tokens."""
+    async with desk.session.delete(f"{desk.url}/calls") as response:
+        assert response.status == 200
     await client.ask(Score)
     await client.ask(Message, key=OTHER_KEY)
     page = await desk.get("/calls")
-    first, second = page["calls"]
+    first, second = page
     assert first["key"] == hashlib.sha256(KEY.encode()).hexdigest()[:16]
     assert (first["model"], first["step"], first["status"]) == (MODEL, "score", 200)
     assert (first["lead_id"], first["name"]) == ('lead/7 "x"', "Ada Lind")
-    assert first["tokens"]["total"] == sum(first["tokens"][part] for part in ("prompt", "output", "thinking"))
-    assert (page["sum"]["calls"], page["sum"]["by_model"]) == (2, {MODEL: 2})
-    assert [call["n"] for call in (await desk.get(f"/calls?since={first['n']}"))["calls"]] == [second["n"]]
+    assert all(first["tokens"][kind] > 0 for kind in ("prompt", "output", "thinking"))
+    assert [call["n"] for call in await desk.get(f"/calls?since={first['n']}")] == [second["n"]]
     assert KEY not in json.dumps(page)
     async with desk.session.delete(f"{desk.url}/calls"):
-        assert (await desk.get("/calls"))["calls"] == []
+        assert await desk.get("/calls") == []
 
 
 async def test_it_says_loudly_that_it_is_a_stand_in(desk: Desk) -> None:

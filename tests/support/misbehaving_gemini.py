@@ -1,37 +1,51 @@
-"""The Gemini stand-in that also misbehaves on order: `python -m tests.support.misbehaving_gemini --port N`.
+"""A Gemini stand-in that misbehaves on request: `python -m tests.support.misbehaving_gemini --port N`.
 
-PUT /orders replaces all rules (`tests/support/orders.py` has the list), GET shows them with how many calls each
-matched, DELETE cancels them. GET /bodies/{n} is the request's body of call n.
+Without orders it answers as the shipped one. A system instruction of 4,096 tokens or more that the same key sent
+before is reported as cached.
+
+PUT /orders      replaces all rules (`tests/support/orders.py` has the list), GET shows them with how many calls each
+                 matched, DELETE cancels them
+GET /calls       ?since=N: the calls after call N, oldest first; a call in progress has no status yet, `gone` means that
+                 the caller disconnected, `key` is 16 hex digits of its SHA-256; DELETE forgets them, numbers go on
+GET /bodies/{n}  the request's body of call n
+GET /usage       as the shipped one, of the calls that have ended
 """
 
 import asyncio
 import json
 import socket
 import struct
-from dataclasses import replace
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from aiohttp import web
 from pydantic import ValidationError
-from tests.support.orders import Do, Drip, Manner, Orders
+from tests.support.orders import Do, Drip, Manner, Orders, fingerprint
 from tests.support.refusals import HTML, refusal
 
-from leadhook.local.gemini_rules import Question
 from leadhook.local.gemini_standin import (
-    GeminiStandIn,
+    GENERATE,
+    KEY_HEADER,
+    BadRequest,
     Latency,
-    ModelCall,
+    Question,
+    Step,
     Tokens,
-    WireReply,
-    generated,
-    key_of,
+    answer_within_limit,
+    google_error,
+    in_envelope,
     new_app,
-    respond,
+    parse,
+    refuse,
     run,
     tokens_in,
     wait,
 )
 
+_CACHED_FROM: Final = 4_096
+"""Google caches a prefix from this many tokens on (models 3.x)."""
 _NO_TEXT: Final = {
     "empty": "STOP",
     "no_parts": "STOP",
@@ -41,36 +55,57 @@ _NO_TEXT: Final = {
 }
 
 
-class MisbehavingGemini:
-    """The shipped stand-in, whose answers are changed, delayed or cut as ordered."""
+@dataclass(slots=True)
+class ModelCall:
+    """One request. `time` is Unix time in ms, `key` a fingerprint; `status` is None until it is answered."""
 
-    def __init__(self, latency_ms: Latency = 0) -> None:
-        self._proper = GeminiStandIn()
+    n: int
+    time: float
+    key: str
+    model: str
+    step: Step | None = None
+    lead_id: str | None = None
+    name: str | None = None
+    status: int | None = None
+    duration_ms: float | None = None
+    tokens: Tokens = field(default_factory=Tokens)
+    gone: bool = False
+
+
+class MisbehavingGemini:
+    """The shipped stand-in's answers, changed, delayed or cut as ordered, and a list of all calls."""
+
+    def __init__(self, latency_ms: Latency = (0, 0)) -> None:
         self._latency_ms = latency_ms
         self._orders = Orders()
+        self._calls: list[ModelCall] = []
+        self._count = 0
         self._bodies: dict[int, bytes] = {}
+        self._prefixes: set[tuple[str, str]] = set()
 
     def app(self) -> web.Application:
-        """The server."""
-        app = new_app()
-        app.router.add_post("/v1beta/models/{model}:generateContent", self._generate)
-        app.router.add_get("/orders", self._list_orders)
-        app.router.add_put("/orders", self._take_orders)
-        app.router.add_delete("/orders", self._cancel_orders)
-        app.router.add_get("/bodies/{n:[0-9]+}", self._show_body)
-        app.add_routes(self._proper.other_routes())
-        return app
+        """Build the server."""
+        return new_app(
+            web.post(GENERATE, self._generate),
+            web.get("/orders", self._list_orders),
+            web.put("/orders", self._take_orders),
+            web.delete("/orders", self._cancel_orders),
+            web.get("/calls", self._list_calls),
+            web.delete("/calls", self._forget_calls),
+            web.get("/bodies/{n:[0-9]+}", self._show_body),
+            web.get("/usage", self._usage),
+        )
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
-        key, body = key_of(request), await request.read()
-        call = self._proper.calls.begin(key, request.match_info["model"])
+        key, body = request.headers.get(KEY_HEADER, ""), await request.read()
+        self._count += 1
+        call = ModelCall(self._count, time.time() * 1000, fingerprint(key), request.match_info["model"])
+        self._calls.append(call)
         self._bodies[call.n] = body
         try:
-            reply, question = self._proper.reply(call, key, body)
-            do = self._orders.decide(key, call.key, question) if question else Do()
-            reply = misbehave(call, reply, question, do) if question else reply
-            await wait(self._latency_ms if do.latency_ms is None else do.latency_ms, started)
+            reply, do = self._answer(call, key, body)
+            await wait(self._latency_of(do), started)
             if do.hang:
                 await _hang()
             if do.reset or do.close:
@@ -81,7 +116,50 @@ class MisbehavingGemini:
             call.gone = True
             raise
         finally:
-            self._proper.calls.end(call)
+            call.duration_ms = round(time.time() * 1000 - call.time, 1)
+
+    def _answer(self, call: ModelCall, key: str, body: bytes) -> tuple[web.Response, Do]:
+        if refused := refuse(key, call.model):
+            return refused, Do()
+        try:
+            question = parse(body)
+        except BadRequest as error:
+            return google_error(400, "INVALID_ARGUMENT", str(error)), Do()
+        call.step, call.lead_id, call.name = question.step, question.lead.get("lead_id"), question.lead.get("name")
+        text, finish, tokens = answer_within_limit(question)
+        call.tokens = replace(tokens, cached=self._cached(call.key, question.system))
+        do = self._orders.decide(key, call.key, question)
+        return misbehave(call, question, text, finish, do), do
+
+    def _latency_of(self, do: Do) -> Latency:
+        if isinstance(do.latency_ms, float):
+            return do.latency_ms, do.latency_ms
+        return self._latency_ms if do.latency_ms is None else do.latency_ms
+
+    def _cached(self, key: str, system: str) -> int:
+        """Return how many tokens of this prompt the key sent before, and remember them."""
+        if tokens_in(system) < _CACHED_FROM:
+            return 0
+        known = (key, system) in self._prefixes
+        self._prefixes.add((key, system))
+        return tokens_in(system) if known else 0
+
+    async def _list_calls(self, request: web.Request) -> web.Response:
+        since = int(request.query.get("since", "0"))
+        return web.json_response([asdict(call) for call in self._calls if call.n > since])
+
+    async def _forget_calls(self, _request: web.Request) -> web.Response:
+        self._calls.clear()
+        self._bodies.clear()
+        return web.json_response([])
+
+    async def _usage(self, _request: web.Request) -> web.Response:
+        ended = [call for call in self._calls if call.duration_ms is not None]
+        tokens: Counter[str] = Counter()
+        for call in ended:
+            tokens.update(asdict(call.tokens))
+        by_model = Counter(call.model for call in ended)
+        return web.json_response({"calls": len(ended), "by_model": by_model, "tokens": tokens})
 
     async def _list_orders(self, _request: web.Request) -> web.Response:
         return web.json_response(self._orders.listed())
@@ -102,24 +180,21 @@ class MisbehavingGemini:
         return web.json_response(json.loads(self._bodies[int(request.match_info["n"])]))
 
 
-def misbehave(call: ModelCall, proper: WireReply, question: Question, do: Do) -> WireReply:
-    """The reply as ordered; `call` gets the usage that goes with it."""
+def misbehave(call: ModelCall, question: Question, text: str, finish: str, do: Do) -> web.Response:
+    """Answer as ordered; `call` gets the usage that goes with it."""
     if do.error is not None:
         call.tokens = Tokens()
         return refusal(do.error.status, do.error.reason, model=call.model, retry_s=do.error.retry_s)
     if do.raw is not None:
         call.tokens = Tokens()
-        return WireReply(do.raw.status, do.raw.body.encode(errors="surrogatepass"), do.raw.content_type)
-    if do.answer is None and do.text is None and do.finish is None and do.block is None:
-        return proper
-    [candidate] = json.loads(proper.body)["candidates"]
-    text = candidate["content"]["parts"][0]["text"] if do.text is None else do.text
-    if do.answer is None and do.block is None:
-        return _said(call, text, do.finish or candidate["finishReason"])
-    return _no_good(call, text, question, do)
+        body = do.raw.body.encode(errors="surrogatepass")
+        return web.Response(status=do.raw.status, body=body, headers={"Content-Type": do.raw.content_type})
+    if do.answer is not None or do.block is not None:
+        return _no_good(call, text if do.text is None else do.text, question, do)
+    return _said(call, text if do.text is None else do.text, do.finish or finish)
 
 
-def _no_good(call: ModelCall, text: str, question: Question, do: Do) -> WireReply:
+def _no_good(call: ModelCall, text: str, question: Question, do: Do) -> web.Response:
     if do.answer in {"non_json_200", "nothing", "no_candidates", "blocked_prompt"} or do.block is not None:
         call.tokens = Tokens(prompt=call.tokens.prompt, cached=call.tokens.cached)
         return _without_candidate(call, do)
@@ -136,14 +211,14 @@ def _no_good(call: ModelCall, text: str, question: Question, do: Do) -> WireRepl
     return _said(call, text if question.step == "text" else _spoilt(text, question, do.answer), do.finish or "STOP")
 
 
-def _without_candidate(call: ModelCall, do: Do) -> WireReply:
+def _without_candidate(call: ModelCall, do: Do) -> web.Response:
     if do.answer == "non_json_200":
-        return WireReply(200, HTML, "text/html; charset=UTF-8")
+        return web.Response(body=HTML, headers={"Content-Type": "text/html; charset=UTF-8"})
     if do.answer == "nothing":
-        return WireReply(200, b"{}")
+        return web.json_response({})
     if do.answer == "no_candidates":
-        return generated(call, {"candidates": []})
-    return generated(call, {"promptFeedback": {"blockReason": do.block or "PROHIBITED_CONTENT"}})
+        return in_envelope(call.model, call.tokens, {"candidates": []})
+    return in_envelope(call.model, call.tokens, {"promptFeedback": {"blockReason": do.block or "PROHIBITED_CONTENT"}})
 
 
 def _spoilt(text: str, question: Question, manner: Manner | None) -> str:
@@ -171,13 +246,15 @@ def _spoilt(text: str, question: Question, manner: Manner | None) -> str:
     return json.dumps(fields, ensure_ascii=manner == "surrogate")
 
 
-def _said(call: ModelCall, text: str, finish: str) -> WireReply:
+def _said(call: ModelCall, text: str, finish: str) -> web.Response:
     call.tokens = replace(call.tokens, output=tokens_in(text))
     return _with_candidate(call, {"role": "model"} | ({"parts": [{"text": text}]} if text else {}), finish)
 
 
-def _with_candidate(call: ModelCall, content: dict[str, Any], finish: str) -> WireReply:
-    return generated(call, {"candidates": [{"content": content, "finishReason": finish, "index": 0}]})
+def _with_candidate(call: ModelCall, content: dict[str, Any], finish: str) -> web.Response:
+    return in_envelope(
+        call.model, call.tokens, {"candidates": [{"content": content, "finishReason": finish, "index": 0}]}
+    )
 
 
 async def _hang() -> None:
@@ -196,18 +273,20 @@ def _drop(request: web.Request, *, reset: bool) -> web.Response:
     return web.Response()
 
 
-async def _send(request: web.Request, reply: WireReply, do: Do) -> web.StreamResponse:
+async def _send(request: web.Request, reply: web.Response, do: Do) -> web.StreamResponse:
     broken_off = do.cut or do.stall
     if broken_off is None and do.drip is None:
-        return respond(reply)
-    response = web.StreamResponse(status=reply.status, headers={"Content-Type": reply.content_type})
-    response.content_length = len(reply.body)
+        return reply
+    body = reply.body
+    assert isinstance(body, bytes)
+    response = web.StreamResponse(status=reply.status, headers={"Content-Type": reply.headers["Content-Type"]})
+    response.content_length = len(body)
     await response.prepare(request)
     if broken_off is None:
-        await _write(response, reply.body, do.drip)
+        await _write(response, body, do.drip)
         await response.write_eof()
         return response
-    await _write(response, b"" if broken_off == "after_headers" else reply.body[: len(reply.body) // 2], do.drip)
+    await _write(response, b"" if broken_off == "after_headers" else body[: len(body) // 2], do.drip)
     if do.stall:
         await _hang()
     if request.transport is not None:

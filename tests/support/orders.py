@@ -43,7 +43,7 @@ from pydantic import (
 )
 from tests.support.refusals import KNOWN
 
-from leadhook.local.gemini_rules import Question, Step
+from leadhook.local.gemini_standin import Question, Step
 
 _TAIL: Final = 4
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{16}")

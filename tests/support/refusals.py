@@ -2,7 +2,9 @@
 
 from typing import Any, Final
 
-from leadhook.local.gemini_standin import WireReply, google_error, unknown_model
+from aiohttp import web
+
+from leadhook.local.gemini_standin import google_error, unknown_model
 
 _TYPE: Final = "type.googleapis.com/google.rpc."
 HTML: Final = (
@@ -69,11 +71,12 @@ KNOWN: Final = frozenset(
 """Every (status, reason) that can be ordered."""
 
 
-def refusal(status: int, reason: str | None, *, model: str, retry_s: float | None) -> WireReply:
+def refusal(status: int, reason: str | None, *, model: str, retry_s: float | None) -> web.Response:
     """Build the error that Google answers with in this case; one of `KNOWN`. No delay: it does not name one."""
     case = (status, reason)
     if reason == "HTML" or status == 502:
-        return WireReply(status, HTML.replace(b"502", str(status).encode()), "text/html; charset=UTF-8")
+        page = HTML.replace(b"502", str(status).encode())
+        return web.Response(status=status, body=page, headers={"Content-Type": "text/html; charset=UTF-8"})
     if status == 404:
         return unknown_model(model)
     if case in _EXPLAINED:
@@ -103,7 +106,7 @@ def _retry_info(retry_s: float | None) -> list[dict[str, Any]]:
     return [] if retry_s is None else [{"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{retry_s:g}s"}]
 
 
-def _quota(quota_id: str, model: str, retry_s: float | None) -> WireReply:
+def _quota(quota_id: str, model: str, retry_s: float | None) -> web.Response:
     metric = "generativelanguage.googleapis.com/generate_content_free_tier_requests"
     value = "500" if quota_id == _DAY else "15"
     text = (

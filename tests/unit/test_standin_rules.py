@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadhook.local import gemini_rules as rules
+from leadhook.local import gemini_standin as rules
 from leadhook.local import sample
-from leadhook.local.gemini_rules import BadRequest, assess, lead_of, parse
+from leadhook.local.gemini_standin import BadRequest, assess, lead_of, parse
 
 SYSTEM = "Criteria: a decision maker in logistics, warehousing, dispatch or manufacturing."
 CONTENT: dict[str, Any] = json.loads(

@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 _TIMEOUT_S: Final = 5
-_NO_ROWS: Final = 2**53
 _MILLION: Final = 1_000_000
 
 
@@ -34,11 +33,11 @@ def calls_counted(gemini_url: str) -> Counted | None:
         return None
     connection = http.client.HTTPConnection(url.netloc, timeout=_TIMEOUT_S)
     try:
-        connection.request("GET", f"/calls?since={_NO_ROWS}")
+        connection.request("GET", "/usage")
         response = connection.getresponse()
         if response.getheader("X-Stand-In") is None:
             return None
-        counted: dict[str, Any] = json.load(response)["sum"]
+        counted: dict[str, Any] = json.load(response)
     except (OSError, http.client.HTTPException):
         return None
     finally:
