@@ -12,10 +12,9 @@ from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.migrate import migrate
 from leadhook.install.webhooks import install_webhooks
 from leadhook.local.binaries import locate
-from leadhook.local.bootstrap import RolePasswords, create_database, create_roles, fill_database
-from leadhook.local.database import Database
-from leadhook.local.ports import free_port
+from leadhook.local.database import Database, RolePasswords, create_database, create_roles, fill_database
 from leadhook.local.postgres import Cluster, create_cluster
+from leadhook.local.processes import free_port
 
 NAME = "bench"
 WEBHOOK_URL = "http://127.0.0.1:9/webhooks/leads"

@@ -18,10 +18,8 @@ from bench.access_log import AccessLog
 from bench.leads import Connection
 from bench.model import Model
 
-from leadhook.local.child import Child
-from leadhook.local.facts import service_environment
-from leadhook.local.health import answers
-from leadhook.local.ports import free_port
+from leadhook.local.processes import Child, answers, free_port
+from leadhook.local.state import service_environment
 
 START_S = 400
 LOOK_EACH_S = 0.05

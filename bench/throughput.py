@@ -15,7 +15,7 @@ from bench.measurement import Figure, Measurement
 from bench.process import cpu_ms, peak_mb
 from bench.stack import BrokenRunError, Stack, running_stack, wait_until
 
-from leadhook.local.child import Child
+from leadhook.local.processes import Child
 
 MODEL_MS = (700.0, 1300.0)
 CONCURRENCY = 64

@@ -26,17 +26,13 @@ import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from leadhook.local.account import server_account
+from leadhook.local import pgnet
 from leadhook.local.binaries import Binaries, locate, stack_directory, unsupported
-from leadhook.local.bootstrap import RolePasswords, create_database, create_roles, drop_database, fill_database
-from leadhook.local.database import Database
-from leadhook.local.gateway import serving
-from leadhook.local.health import answers
+from leadhook.local.database import Database, RolePasswords, create_database, create_roles, drop_database, fill_database
 from leadhook.local.keys import Keys, new_keys
-from leadhook.local.pgnet import worker as pgnet
-from leadhook.local.ports import free_port
 from leadhook.local.postgres import Cluster, create_cluster
-from leadhook.local.postgrest import PostgrestPorts, start_postgrest
+from leadhook.local.processes import answers, free_port, server_account
+from leadhook.local.rest_api import PostgrestPorts, serving, start_postgrest
 
 ROOT = Path(__file__).parent.parent
 NEED_THE_STACK = ("faults", "sql", "stack")

@@ -21,7 +21,7 @@ from tests.faults.process import Service
 from tests.faults.project import Project, running
 from tests.faults.proxy import Proxy, standing_before
 
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 
 LONG = os.environ.get("LEADHOOK_FAULTS") == "long"
 

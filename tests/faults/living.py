@@ -18,8 +18,8 @@ from tests.faults.model import Model
 from tests.faults.process import Service
 
 from leadhook.local.database import Database
-from leadhook.local.pgnet.worker import PAUSE_S
-from leadhook.local.ports import free_port
+from leadhook.local.pgnet import PAUSE_S
+from leadhook.local.processes import free_port
 
 EXISTING = {path.stem: path for path in sorted((Path(__file__).parents[1] / "sql/existing").glob("*.sql"))}
 TITLES = ("Chief pumps director", "Student", "Head of pumps", "Pump engineer")

@@ -7,8 +7,7 @@ from typing import Any
 from tests.conftest import ROOT, poll
 from tests.faults.process import START_S, Process, ask
 
-from leadhook.local.health import answers
-from leadhook.local.ports import free_port
+from leadhook.local.processes import answers, free_port
 
 
 class Model:

@@ -17,7 +17,7 @@ from tests.conftest import poll
 from tests.faults.model import Model
 from tests.faults.process import START_S
 
-from leadhook.local.facts import service_environment
+from leadhook.local.state import service_environment
 
 NOT_THE_CALLERS = ("GEMINI_API_KEY", "SWEEP_INTERVAL_SEC", "WEBHOOK_STATIC_HEADER", "MAX_CONCURRENCY")
 KEYS = [f"visibly-fake-key-{n}" for n in range(3)]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 
 if TYPE_CHECKING:
     from leadhook.local.database import Database

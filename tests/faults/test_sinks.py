@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.faults.conftest import LONG
 from tests.log_service import LogService, listening
 
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 
 CHATTER = Path(__file__).parent / "chatter.py"
 CASES = ["stdout blocked", "stdout slow", "stdout full", "otlp dead", "otlp deaf", "otlp slow", "otlp denies"]

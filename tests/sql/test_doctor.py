@@ -16,7 +16,7 @@ from leadhook.doctor.examination import examine
 from leadhook.doctor.keys import ask_google
 from leadhook.domain.findings import no_key
 from leadhook.local.gemini_standin import GeminiStandIn
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 
 if TYPE_CHECKING:
     from tests.conftest import Supabase, WaitUntil

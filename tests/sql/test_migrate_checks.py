@@ -11,7 +11,7 @@ from leadhook.install.files import read_migrations
 from leadhook.install.migrate import migrate
 from leadhook.install.tables import COLUMNS
 from leadhook.local.database import Database
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 
 if TYPE_CHECKING:
     import psycopg

@@ -6,7 +6,7 @@ import pytest
 from psycopg.rows import scalar_row
 
 from leadhook.local.database import Database
-from leadhook.local.demo.results import DemoResults
+from leadhook.local.demo_report import read_rows
 from leadhook.local.sample import insert_one_more, insert_sample
 
 ELIGIBLE = """select count(*) from leadhook.check_eligibility(array(select lead_id from public.all_leads)) as scored
@@ -91,7 +91,7 @@ def test_results_tell_where_each_lead_stands(database: Database) -> None:
                  as given (lead_id, fence, outcome), (select %s::timestamptz + interval '10 ms') as now (moment)""",
             [sample.committed_at],
         )
-        rows = {row.lead_id: row for row in DemoResults(connection, sample).read()}
+        rows = {row.lead_id: row for row in read_rows(connection, sample)}
     assert len(rows) == 24
     ada, marek = rows["ada-lindqvist"], rows["marek-nowak"]
     assert (ada.answered, ada.score, ada.contact, ada.source, ada.calls) == (True, 90, True, "webhook", 2)

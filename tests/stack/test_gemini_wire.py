@@ -14,7 +14,7 @@ from tests.stack.google import KEY, LEAD, PROMPTS, SECRET, Google, standing_in
 from leadhook.domain.failure import Failure
 from leadhook.gemini import GeminiScorer, open_scorer
 from leadhook.gemini.failures import LONGEST_REST_S
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is not a valid:UserWarning")
 

@@ -10,8 +10,8 @@ import pytest
 
 from leadhook.command_error import CommandError
 from leadhook.local import binaries
-from leadhook.local.account import Account
 from leadhook.local.postgres import create_cluster
+from leadhook.local.processes import Account
 
 PACKAGE = binaries.POSTGRES_PACKAGE
 

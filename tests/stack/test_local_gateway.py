@@ -13,9 +13,9 @@ from supabase import AsyncClientOptions, acreate_client
 from supabase._async.client import AsyncClient
 from yarl import URL
 
-from leadhook.local.gateway import READ_AT_ONCE_BYTES, serving
 from leadhook.local.keys import new_keys, sign_jwt
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
+from leadhook.local.rest_api import READ_AT_ONCE_BYTES, serving
 
 if TYPE_CHECKING:
     from tests.conftest import Supabase, WaitUntil

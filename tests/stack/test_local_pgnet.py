@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from leadhook.local.pgnet import worker as pgnet
-from leadhook.local.ports import free_port
+from leadhook.local import pgnet
+from leadhook.local.processes import free_port
 
 if TYPE_CHECKING:
     from leadhook.local.database import Database

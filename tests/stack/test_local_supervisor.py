@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leadhook.command_error import CommandError
-from leadhook.local.child import Child
-from leadhook.local.supervisor import Supervisor
+from leadhook.local.processes import Child, Supervisor
 
 if TYPE_CHECKING:
     from tests.conftest import WaitUntil
@@ -24,8 +23,8 @@ SUPERVISOR = f"""
 import sys
 from contextlib import suppress
 from pathlib import Path
-from leadhook.local.child import Child
-from leadhook.local.supervisor import Stopped, Supervisor
+from leadhook.local.processes import Child
+from leadhook.local.processes import Stopped, Supervisor
 
 log = Path(sys.argv[1])
 with suppress(Stopped), Supervisor(lambda line: print(line, flush=True)) as supervisor:

@@ -17,9 +17,9 @@ import psycopg
 import pytest
 
 from leadhook.command_error import CommandError
-from leadhook.local import account, postgres
-from leadhook.local.postgres import data_directory
-from leadhook.local.state import State, end_orphan
+from leadhook.local import postgres, processes
+from leadhook.local.postgres import data_directory, end_orphan
+from leadhook.local.state import State
 
 if TYPE_CHECKING:
     from tests.conftest import WaitUntil
@@ -280,7 +280,7 @@ def test_data_of_an_erased_state_directory_is_not_found_again(tmp_path: Path) ->
     """Its password went with the directory."""
     left = data_directory(tmp_path)
     left.mkdir()
-    account.server_account().own(left)
+    processes.server_account().own(left)
 
     State(tmp_path).cluster_directory()
 

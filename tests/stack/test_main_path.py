@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from leadhook.local.facts import service_environment
+from leadhook.local.state import service_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

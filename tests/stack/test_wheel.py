@@ -19,7 +19,7 @@ import pytest
 
 from leadhook import __version__
 from leadhook.local.database import Database
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60

@@ -7,9 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from leadhook.local.demo.report import faults, show_answers, show_last, show_summary, show_table
-from leadhook.local.demo.results import DemoRow
-from leadhook.local.demo.standin import Counted
+from leadhook.local.demo_report import Counted, DemoRow, faults, show_answers, show_last, show_summary, show_table
 
 ADA = DemoRow(
     lead_id="ada",

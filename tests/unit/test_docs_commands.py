@@ -10,7 +10,7 @@ import pytest
 from tests.commands import command_paths
 
 from leadhook.cli import app
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 
 PAGE: Final = (Path(__file__).parents[2] / "docs/commands.md").read_text()
 CODES: Final = {int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}

@@ -7,7 +7,7 @@ from tests.log_service import LogService, listening
 
 from leadhook.doctor.check import Check
 from leadhook.doctor.network import check_logs
-from leadhook.local.ports import free_port
+from leadhook.local.processes import free_port
 from leadhook.settings import load_settings
 
 SECRET = "visibly-fake-header-secret"

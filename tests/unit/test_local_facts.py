@@ -1,6 +1,6 @@
 """The environment of a local stack."""
 
-from leadhook.local.facts import is_of_a_stack, service_environment
+from leadhook.local.state import is_of_a_stack, service_environment
 
 FACTS: dict[str, object] = {
     "supabase_url": "http://127.0.0.1:1", "secret_key": "visibly-fake", "webhook_secret": "visibly-fake",

@@ -56,8 +56,8 @@ def up(
     Without GEMINI_API_KEY a stand-in answers for Gemini; GEMINI_BASE_URL names another one. All other settings in the
     environment reach the service. A state directory keeps its kind: with --bare, or without.
     """
+    from leadhook.local.demo import up
     from leadhook.local.stack import Options
-    from leadhook.local.up import up
 
     options = Options(
         state_dir,
@@ -73,9 +73,9 @@ def up(
 @app.command
 def demo() -> int:
     """Watch two dozen sample leads being answered, in a temporary stack."""
-    from leadhook.local.demo.run import run
+    from leadhook.local.demo import demo
 
-    return run(say)
+    return demo(say)
 
 
 @app.command
@@ -85,8 +85,7 @@ def env(state_dir: Path, /) -> None:
     Args:
         state_dir: the stack's --state-dir.
     """
-    from leadhook.local.facts import service_environment
-    from leadhook.local.state import State
+    from leadhook.local.state import State, service_environment
 
     for name, value in service_environment(State(state_dir).facts()).items():
         say(f"export {name}={shlex.quote(value)}")

@@ -1,6 +1,7 @@
-"""A Postgres cluster: created once, started as a child process, and always stopped."""
+"""A Postgres cluster: created once, run as a child process, and always stopped."""
 
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -12,12 +13,12 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from leadhook.command_error import CommandError
-from leadhook.local.account import Account, server_account
 from leadhook.local.binaries import Binaries
-from leadhook.local.child import Child
+from leadhook.local.processes import Account, Child, server_account
 
 SUPERUSER = "supabase_admin"
 START_TIMEOUT_S = 60
+ORPHAN_STOP_S = 30
 VAR_TMP = Path("/var/tmp")  # noqa: S108 - the directory inside is made 0700 and owned by the server's account
 
 # Settings of hosted projects that can matter; two minutes is their default statement timeout.
@@ -143,3 +144,35 @@ class Cluster:
                 time.sleep(0.02)
             else:
                 return
+
+
+def end_orphan(data: Path) -> None:
+    """Stop a Postgres that a killed supervisor left running, and remove a stale lock file.
+
+    Call it only while holding the lock of the state directory: then a running Postgres has lost its supervisor.
+    """
+    lock = data / "postmaster.pid"
+    if not lock.exists():
+        return
+    pid = int(lock.read_text().split("\n", 1)[0])
+    deadline = time.monotonic() + ORPHAN_STOP_S
+    while _runs_on(pid, data):
+        if time.monotonic() > deadline:
+            raise CommandError(f"a Postgres from an earlier start does not stop: process {pid} on {data}")
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.1)
+    lock.unlink(missing_ok=True)
+
+
+def _runs_on(pid: int, data: Path) -> bool:
+    # The pid may have been reused. Without /proc, any living process with it counts as the Postgres.
+    if Path("/proc/self").exists():
+        try:
+            return os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -4,19 +4,16 @@ import fcntl
 import json
 import os
 import shutil
-import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from leadhook.command_error import CommandError
-from leadhook.local.account import server_account
 from leadhook.local.keys import Keys, keys_of, write_private
-from leadhook.local.ports import free_port
 from leadhook.local.postgres import data_directory
+from leadhook.local.processes import free_port, server_account
 
-ORPHAN_STOP_S = 30
+GOOGLE = "https://generativelanguage.googleapis.com"
 
 
 class State:
@@ -36,7 +33,7 @@ class State:
         """Lock the directory while the block runs; the facts file is removed afterwards.
 
         Raises:
-            CommandError: somebody else has it.
+            CommandError: another stack runs on it.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("a+") as lock:
@@ -133,33 +130,30 @@ class State:
         return False
 
 
-def end_orphan(data: Path) -> None:
-    """Stop a Postgres that a killed supervisor left running, and remove a stale lock file.
+def service_environment(facts: dict[str, object]) -> dict[str, str]:
+    """Return the environment for `leadhook serve` and the other commands on a stack with these facts.
 
-    Call it only while holding the lock of the state directory: then a running Postgres has lost its supervisor.
+    A bare stack has no webhook secret: `leadhook install` creates it.
     """
-    lock = data / "postmaster.pid"
-    if not lock.exists():
-        return
-    pid = int(lock.read_text().split("\n", 1)[0])
-    deadline = time.monotonic() + ORPHAN_STOP_S
-    while _runs_on(pid, data):
-        if time.monotonic() > deadline:
-            raise CommandError(f"a Postgres from an earlier start does not stop: process {pid} on {data}")
-        os.kill(pid, signal.SIGINT)
-        time.sleep(0.1)
-    lock.unlink(missing_ok=True)
+    url = str(facts["service_url"])
+    env = {
+        "SUPABASE_URL": facts["supabase_url"],
+        "SUPABASE_SECRET_KEY": facts["secret_key"],
+        "ADMIN_TOKENS": facts["admin_token"],
+        "ADMIN_TOKEN": facts["admin_token"],
+        "SERVICE_URL": url,
+        "HOST": "127.0.0.1",
+        "PORT": url.rpartition(":")[2],
+        "DATABASE_URL": facts["database_url"],
+    }
+    if "webhook_secret" in facts:
+        env["WEBHOOK_SECRETS"] = facts["webhook_secret"]
+    if facts["gemini_url"] != GOOGLE:
+        env["GEMINI_BASE_URL"] = facts["gemini_url"]
+    return {name: str(value) for name, value in env.items()}
 
 
-def _runs_on(pid: int, data: Path) -> bool:
-    # The pid may have been reused. Without /proc, any living process with it counts as the Postgres.
-    if Path("/proc/self").exists():
-        try:
-            return os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def is_of_a_stack(env: Mapping[str, str]) -> bool:
+    """Return whether this environment comes from `leadhook local env`; its Gemini stand-in ends with that stack."""
+    names = ("SUPABASE_URL", "SERVICE_URL", "GEMINI_BASE_URL")
+    return all(env.get(name, "").startswith("http://127.0.0.1:") for name in names)

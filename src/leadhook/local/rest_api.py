@@ -1,12 +1,13 @@
-"""The front door of the local Supabase: Kong's rule for API keys, before PostgREST.
+"""The REST API of the local Supabase: PostgREST, and a gateway in front of it with Kong's rule for API keys.
 
-A hosted project answers no request without a key that it knows. `sb_secret_` and `sb_publishable_` are no JWTs: the
-gateway puts the JWT of their role in their place. Anything else in Authorization is the caller's own and passes.
-Pages of any origin may ask: a browser's preflight carries no key and is answered first, and a page can read refusals.
+A hosted project refuses requests without a valid key. `sb_secret_` and `sb_publishable_` keys are not JWTs: the gateway
+replaces them with the JWT of their role. Any other Authorization header passes unchanged. Pages of any origin may send
+requests: a browser's preflight carries no key and is answered first, and refusals are readable.
 """
 
 import argparse
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from leadhook.local.keys import Keys, keys_of
+from leadhook.local.binaries import Binaries
+from leadhook.local.keys import Keys, keys_of, write_private
+from leadhook.local.processes import Child
 
+POOL = 10
 PREFIX = "/rest/v1"
 READ_AT_ONCE_BYTES = 256 * 1024
 HOP_BY_HOP = frozenset(
@@ -42,8 +46,53 @@ WRONG_KEY = ("Invalid API key", "Double check your Supabase `anon` or `service_r
 
 
 @dataclass(frozen=True)
+class PostgrestPorts:
+    """The port for requests, and the one for `/ready`."""
+
+    server: int
+    admin: int
+
+    @property
+    def url(self) -> str:
+        """Its address, without Supabase's /rest/v1."""
+        return f"http://127.0.0.1:{self.server}"
+
+
+def start_postgrest(
+    binaries: Binaries, directory: Path, *, authenticator_conninfo: str, jwt_secret: str, ports: PostgrestPorts
+) -> Child:
+    """Start PostgREST with the settings of a hosted project. It is ready when `/ready` on the admin port answers 200.
+
+    Args:
+        binaries: paths of the programs.
+        directory: for its configuration, which contains secrets, and its log.
+        authenticator_conninfo: of the database, as `authenticator`.
+        jwt_secret: it signed the project's keys.
+        ports: two free TCP ports.
+    """
+    settings = {
+        "db-uri": authenticator_conninfo,
+        "db-schemas": "public",
+        "db-extra-search-path": "public, extensions",
+        "db-anon-role": "anon",
+        "db-pool": POOL,
+        "db-pool-acquisition-timeout": 10,
+        "db-channel-enabled": True,
+        "db-max-rows": 1000,
+        "jwt-secret": jwt_secret,
+        "server-host": "127.0.0.1",
+        "server-port": ports.server,
+        "admin-server-port": ports.admin,
+        "log-level": "warn",
+    }
+    file = directory / "postgrest.conf"
+    write_private(file, "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    return Child("postgrest", [binaries.postgrest, file], log=directory / "postgrest.log")
+
+
+@dataclass(frozen=True)
 class Gateway:
-    """Where requests go, and the keys that open."""
+    """Forwards requests that carry one of the project's keys."""
 
     upstream: str
     keys: Keys
@@ -67,7 +116,7 @@ class Gateway:
         return await self._forward(request, headers)
 
     def token_for(self, key: str) -> str | None:
-        """The JWT that PostgREST shall see for this API key; None when the project has no such key."""
+        """Return the JWT that replaces this API key, or None for an unknown key."""
         keys = self.keys
         known = {
             keys.secret_key: keys.service_role_key,
@@ -93,7 +142,7 @@ class Gateway:
 
 
 async def relay(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    """Pass PostgREST's answer on: in one piece where it is small."""
+    """Forward PostgREST's response, in one piece if it is small."""
     headers = end_to_end(answer.headers)
     if (answer.content_length or READ_AT_ONCE_BYTES + 1) <= READ_AT_ONCE_BYTES:
         headers.popall("content-length", None)
@@ -107,30 +156,30 @@ async def relay(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web
 
 
 def end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """The headers without those that concern one connection only."""
+    """Return the headers without those of a single connection."""
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP)
 
 
 def preflight(request: web.BaseRequest) -> web.Response:
-    """Allow a page what its browser asks for."""
+    """Answer a browser's preflight: everything is allowed."""
     asked = request.headers.get("access-control-request-headers", "")
     return web.Response(headers=ANY_ORIGIN | ANY_METHOD | {"Access-Control-Allow-Headers": asked})
 
 
 def refusal(status: HTTPStatus, message: str, hint: str | None = None) -> web.Response:
-    """An answer of the gateway's own, in Kong's words."""
+    """Refuse a request with Kong's message."""
     body = {"message": message} | ({"hint": hint} if hint else {})
     return web.json_response(body, status=status, headers=ANY_ORIGIN)
 
 
 @asynccontextmanager
 async def serving(upstream: str, keys: Keys, port: int = 0) -> AsyncIterator[int]:
-    """A gateway that listens on 127.0.0.1 while the block runs; gives its port.
+    """Run a gateway on 127.0.0.1 during the block; yield its port.
 
     Args:
         upstream: PostgREST's address.
         keys: of the project.
-        port: to listen on; any free one when 0.
+        port: any free one if 0.
     """
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=None)
@@ -151,7 +200,7 @@ async def serve(upstream: str, keys: Keys, port: int) -> None:
 
 
 def main() -> None:
-    """Serve as a process of its own."""
+    """Run the gateway as a process."""
     parser = argparse.ArgumentParser(description="Kong's key rule before PostgREST, for local development only")
     parser.add_argument("--upstream", required=True)
     parser.add_argument("--port", type=int, required=True)

@@ -1,19 +1,28 @@
-"""What the demo shows of its leads: the table, the sums, some answers in full, and what is not as promised."""
+"""The report of the demo: the table of leads, the totals, some answers in full, and what is not as promised."""
 
+import http.client
+import json
 import math
+import os
 import statistics
-from typing import Final
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.rows import class_row
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leadhook.local.demo.results import DemoRow
-from leadhook.local.demo.standin import Counted
+from leadhook.local.sample import Sample
 
-_WEBHOOK: Final = "webhook"
-"""What the database calls a webhook."""
+_QUERY: Final = (Path(__file__).parent / "sql" / "demo_rows.sql").read_bytes()
+_TIMEOUT_S: Final = 5
+_MILLION: Final = 1_000_000
 _ROUNDING_USD: Final = 1e-6
 _WIDE: Final = 110
 _LEAD: Final = 18
@@ -29,6 +38,105 @@ key trial  until a new Gemini key is known to work: one lead tries each, once
 slot       until one of the MAX_CONCURRENCY (16) leads being processed is done
 saved: until the answer is in llm_response
 """
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRow:
+    """One lead. Times are in ms; `saved_ms` and `commit_to_call_ms` count from the commit that made it eligible."""
+
+    lead_id: str
+    name: str | None
+    bio: str | None
+    score: int | None
+    contact: bool | None
+    subject: str | None
+    message: str | None
+    response: str | None
+    """The reason for the score."""
+    flags: list[str]
+    """Codes of what in its text looks like an attempt to steer the model."""
+    state: str | None
+    reason: str | None
+    source: str | None
+    commit_to_call_ms: float | None
+    key_wait_ms: int | None
+    """Of that, spent waiting for another lead's call to prove a key."""
+    saved_ms: float | None
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+
+    @property
+    def answered(self) -> bool:
+        """Whether its answer is in llm_response and its attempt closed."""
+        return self.score is not None and self.saved_ms is not None
+
+    @property
+    def label(self) -> str:
+        """What to call it."""
+        return self.name or self.lead_id
+
+
+def read_rows(connection: psycopg.Connection, sample: Sample) -> list[DemoRow]:
+    """Read the sample's rows, the best score first, the unanswered last."""
+    arguments = {"lead_ids": list(sample.lead_ids), "committed_at": sample.committed_at}
+    with connection.cursor(row_factory=class_row(DemoRow)) as cursor:
+        return cursor.execute(_QUERY, arguments).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a stand-in says of the calls that have ended there; `usd` is None where the model has no price."""
+
+    calls: int
+    usd: float | None
+
+    def __sub__(self, before: Self) -> "Counted":
+        """What came in between."""
+        usd = None if self.usd is None or before.usd is None else self.usd - before.usd
+        return Counted(self.calls - before.calls, usd)
+
+
+def calls_counted(gemini_url: str) -> Counted | None:
+    """The sum of the model calls there; None where no stand-in answers: a real Gemini doesn't tell."""
+    url = urlsplit(gemini_url)
+    if url.scheme != "http":
+        return None
+    connection = http.client.HTTPConnection(url.netloc, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", "/usage")
+        response = connection.getresponse()
+        if response.getheader("X-Stand-In") is None:
+            return None
+        counted: dict[str, Any] = json.load(response)
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return Counted(counted["calls"], _cost_of_calls(counted))
+
+
+def _cost_of_calls(counted: dict[str, Any]) -> float | None:
+    """The stand-in's own count of tokens, at the prices that the service has."""
+    prices = _prices()
+    models = list(counted["by_model"])
+    if not models:
+        return 0.0
+    if len(models) > 1 or models[0] not in prices:
+        return None
+    price, tokens = prices[models[0]], counted["tokens"]
+    cached = tokens.get("cached", 0)
+    spent = (tokens["prompt"] - cached) * price["input"] + cached * price["cached"]
+    spent += (tokens["output"] + tokens["thinking"]) * price["output"]
+    return float(spent / _MILLION)
+
+
+def _prices() -> dict[str, dict[str, float]]:
+    named = os.environ.get("GEMINI_PRICE_FILE", "").strip()
+    file = Path(named) if named else resources.files("leadhook").joinpath("gemini", "prices.json")
+    prices: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["usd_per_million_tokens"]
+    return prices
 
 
 def show_table(rows: list[DemoRow], console: Console) -> None:
@@ -135,9 +243,9 @@ def faults(rows: list[DemoRow]) -> list[str]:
         if not row.answered
     ]
     unannounced = [
-        f"NOT BY WEBHOOK: {row.label} was found by {_source(row.source)}"
+        f"NOT BY WEBHOOK: {row.label} was found by {row.source or '-'}"
         for row in rows
-        if row.answered and row.source != _WEBHOOK
+        if row.answered and row.source != "webhook"
     ]
     return [*unanswered, *unannounced] if rows else ["NO LEADS: the sample is not in the database"]
 
@@ -170,7 +278,3 @@ def _ms(value: float | None) -> str:
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
-
-
-def _source(source: str | None) -> str:
-    return "webhook" if source == _WEBHOOK else source or "-"

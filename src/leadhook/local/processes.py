@@ -1,0 +1,353 @@
+"""The processes of a stack: how a child starts, is awaited and ends, and that none outlives its supervisor."""
+
+import ctypes
+import functools
+import http.client
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from queue import SimpleQueue
+from types import FrameType, TracebackType
+from typing import IO, Self
+
+from leadhook.command_error import CommandError
+
+TAIL_LINES = 15
+PR_SET_PDEATHSIG = 1
+POLL_S = 0.05
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Account:
+    """The user that a child process runs as; None means ours."""
+
+    uid: int | None = None
+    gid: int | None = None
+
+    @property
+    def groups(self) -> list[int] | None:
+        """The child's supplementary groups: none if it changes its user."""
+        return None if self.uid is None else []
+
+    def own(self, path: Path) -> None:
+        """Give this path to the account and close it to everyone else."""
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
+    def can_enter(self, directory: Path) -> bool:
+        """Return whether the account can enter this directory; tried, because modes, ACLs and mounts all matter."""
+        command = ["/bin/sh", "-c", 'cd "$1"', "sh", str(directory)]
+        done = subprocess.run(
+            command, cwd="/", user=self.uid, group=self.gid, extra_groups=self.groups, capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+
+@functools.cache
+def server_account() -> Account:
+    """Return the account for Postgres, which refuses root: nobody if we are root, else ours."""
+    if os.geteuid() != 0:
+        return Account()
+    nobody = pwd.getpwnam("nobody")
+    return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+class Child:
+    """One running program."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        account: Account | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        orphan_signal: signal.Signals = signal.SIGKILL,
+        grace_s: float = 10,
+        cwd: Path | None = None,
+    ) -> None:
+        """Start it, in its own process group so that Ctrl-C reaches only the supervisor.
+
+        Args:
+            name: its name on screen.
+            command: program and arguments; no secrets.
+            log: its output is appended to this file.
+            env: its environment; ours if None.
+            account: the user it runs as; ours if None.
+            stop_signal: asks it to end.
+            orphan_signal: sent by the kernel if we are killed (Linux).
+            grace_s: seconds from stop_signal to SIGKILL.
+            cwd: its working directory.
+        """
+        account = account or Account()
+        self.name = name
+        self.log = log
+        self._stop_signal = stop_signal
+        self.grace_s = grace_s
+        with _open_log(log) as output, warnings.catch_warnings():
+            # Python 3.12 and newer warn about preexec_fn in a process with threads; ours takes no lock.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                user=account.uid,
+                group=account.gid,
+                extra_groups=account.groups,
+                process_group=0,
+                preexec_fn=_die_with(os.getpid(), orphan_signal),  # noqa: PLW1509 - no other call sets it on all Pythons
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    def returncode(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+        return self.process.poll()
+
+    def tail(self) -> str:
+        """Return the last lines of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.process.kill()
+
+    def ask_to_stop(self) -> None:
+        """Send its stop signal without waiting."""
+        self.process.send_signal(self._stop_signal)
+
+    def stop(self) -> None:
+        """Send its stop signal, and kill it if it is still running after grace_s."""
+        self.ask_to_stop()
+        try:
+            self.process.wait(self.grace_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.process.wait()
+
+
+def _open_log(log: Path) -> IO[bytes]:
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    return os.fdopen(handle, "ab")
+
+
+def _die_with(parent: int, orphan_signal: signal.Signals) -> Callable[[], None] | None:
+    # Runs between fork and exec, after the change of user, which would clear the setting.
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def arrange() -> None:
+        prctl(PR_SET_PDEATHSIG, int(orphan_signal), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return arrange
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """A signal asked the stack to stop."""
+
+
+class Supervisor:
+    """The child processes and the signals that stop them. Use it in the main thread.
+
+    The first SIGINT, SIGTERM or SIGHUP stops everything in order; a second one kills immediately.
+    """
+
+    def __init__(self, say: Callable[[str], None] = print) -> None:
+        """Create a supervisor without children.
+
+        Args:
+            say: prints a line of progress.
+        """
+        self.children: list[Child] = []
+        self._say = say
+        self._asked = 0
+        # Its `put` is safe in a signal handler, and a signal wakes its `get`; an Event guarantees neither.
+        self._signals: SimpleQueue[int] = SimpleQueue()
+        self._handlers: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        """Take over the signals."""
+        for number in (*ENDINGS, signal.SIGCHLD):
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # started with nohup
+            self._handlers[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop every child and restore the signal handlers."""
+        self.stop_all()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # the handlers are ours
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process of each child by name, and our own."""
+        return {child.name: child.pid for child in self.children} | {"supervisor": os.getpid()}
+
+    def add(self, child: Child) -> Child:
+        """Watch over a child that has been started."""
+        self.children.append(child)
+        return child
+
+    def wait_for(self, child: Child, ready: Callable[[], bool], timeout_s: float = 60) -> None:
+        """Wait until a child is ready.
+
+        Raises:
+            Stopped: a stop was requested.
+            CommandError: a child died, or this one took too long.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise CommandError(f"{child.name} was not ready within {timeout_s:.0f} s; {last_words(child)}")
+            time.sleep(POLL_S)
+
+    def run(self, command: Sequence[str], env: Mapping[str, str]) -> str:
+        """Run a program to its end; returns its standard output.
+
+        Raises:
+            Stopped: a stop was requested.
+            CommandError: a child died, or the program failed.
+        """
+        with subprocess.Popen(
+            command, env=dict(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+        ) as process:
+            while True:
+                try:
+                    output, errors = process.communicate(timeout=POLL_S)
+                except subprocess.TimeoutExpired:
+                    try:
+                        self.check()
+                    except BaseException:
+                        process.kill()
+                        raise
+                else:
+                    break
+        if process.returncode != 0:
+            raise CommandError(
+                f"`{' '.join(command)}` exited with code {process.returncode}:\n{(errors or output).strip()}"
+            )
+        return output
+
+    def watch(self) -> None:
+        """Sleep until a stop is requested.
+
+        Raises:
+            CommandError: a child died.
+        """
+        while not self._asked:
+            self._check_children()
+            self._signals.get()
+
+    def stop_all(self) -> None:
+        """Stop the children in reverse order of start."""
+        while self.children:
+            child = self.children.pop()
+            if child.returncode() is None:
+                self._say(f"stopping {child.name}")
+                self._stop(child)
+
+    def _stop(self, child: Child) -> None:
+        child.ask_to_stop()
+        deadline = time.monotonic() + child.grace_s
+        while child.returncode() is None:
+            if self._asked > 1 or time.monotonic() > deadline:
+                self._say(f"killing {child.name}")
+                child.kill()
+                child.process.wait()
+            time.sleep(POLL_S / 5)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if number in ENDINGS:
+            self._asked += 1
+        self._signals.put(number)
+
+    def check(self) -> None:
+        """Return immediately unless there is a problem.
+
+        Raises:
+            Stopped: a stop was requested.
+            CommandError: a child died.
+        """
+        if self._asked:
+            raise Stopped
+        self._check_children()
+
+    def _check_children(self) -> None:
+        for child in self.children:
+            if child.returncode() is not None:
+                raise CommandError(f"{child.name} {ending(child)}; {last_words(child)}")
+
+
+def ending(child: Child) -> str:
+    """Describe how a child ended."""
+    code = child.returncode()
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"exited by itself with code {code}"
+
+
+def last_words(child: Child) -> str:
+    """Return the end of a child's log with a heading."""
+    return f"the end of {child.log}:\n{child.tail()}"
+
+
+def free_port(preferred: int | None = None) -> int:
+    """Return a port on 127.0.0.1 that is free now: the preferred one if possible."""
+    if preferred is not None and is_free(preferred):
+        return preferred
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def is_free(port: int) -> bool:
+    """Return whether a server could listen on this port of 127.0.0.1 now."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def answers(port: int, path: str, status: HTTPStatus = HTTPStatus.OK) -> Callable[[], bool]:
+    """Return a check that `GET path` on this port of 127.0.0.1 answers with this status."""
+
+    def ask() -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == status
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return ask
