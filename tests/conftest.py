@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import psycopg
 import pytest
@@ -261,28 +260,15 @@ def webhook_worker(wired_database: Database) -> Iterator[None]:
         yield
 
 
-class WaitUntil(Protocol):
-    """Polls until the condition holds; fails with the words of `why_not` after that many seconds."""
-
-    def __call__(self, condition: Callable[[], bool], why_not: Callable[[], str] = ..., timeout_s: float = ...) -> None:
-        """Return once the condition holds."""
-
-
 def poll(
     condition: Callable[[], bool], why_not: Callable[[], str] = lambda: "it did not happen", timeout_s: float = 30
 ) -> None:
-    """See `WaitUntil`."""
+    """Await a real process: return once the condition holds; fail with the message of `why_not` after the timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(why_not())
         time.sleep(0.02)
-
-
-@pytest.fixture(scope="session")
-def wait_until() -> WaitUntil:
-    """How a test awaits a real process: by a condition and a deadline, never by a sleep."""
-    return poll
 
 
 @contextmanager

@@ -8,18 +8,17 @@ import os
 import random
 import secrets
 import signal
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from tests.canaries import assert_untold, records
 from tests.conftest import poll
-from tests.faults.process import Service
-from tests.faults.project import Project, running
 from tests.faults.proxy import Proxy, standing_before
+from tests.support.model import Model
+from tests.support.processes import Service
+from tests.support.project import Project, local_project
 
 from leadhook.local.processes import free_port
 
@@ -58,15 +57,12 @@ class Arena:
         return self.exits.enter_context(standing_before(self.project.facts["supabase_url"]))
 
     def wait_for_answers(self, leads: Sequence[str], timeout_s: float = 60) -> None:
-        """Until each of them is answered."""
-        poll(
-            lambda: len(self.project.answered(leads)) == len(leads),
-            lambda: (
-                f"{len(leads) - len(self.project.answered(leads))} leads wait; jobs: {self.project.states()}\n"
-                + "\n".join(service.tail() for service in self.services if service.running)
-            ),
-            timeout_s,
-        )
+        """Wait until each of these leads is answered; a failure shows the services' logs."""
+
+        def logs() -> str:
+            return "\n".join(service.tail() for service in self.services if service.running)
+
+        self.project.wait_for_answers(leads, timeout_s, logs)
 
     def wait_for_rest(self, timeout_s: float = 30) -> None:
         """Until nothing is leased or ready and no outbox row is left."""
@@ -94,12 +90,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def project() -> Iterator[Project]:
-    """The local Supabase of this worker's fault tests."""
-    with tempfile.TemporaryDirectory(prefix="leadhook-faults-") as directory:
-        Path(directory).chmod(0o711)  # as root, Postgres's account must get in, or its data would be kept elsewhere
-        with running(Path(directory)) as project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The local project of this worker's fault tests, without a service."""
+    model = Model(tmp_path_factory.mktemp("model"))
+    try:
+        with local_project("--no-service", "--no-sample", model=model) as project:
             yield project
+    finally:
+        model.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.faults.project import Project
+from tests.support.project import Project
 
 
 def assert_one_answer_each(project: Project, leads: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 from tests.conftest import poll
 from tests.faults.invariants import assert_one_answer_each
-from tests.faults.project import KEYS
+from tests.support.project import KEYS
 
 if TYPE_CHECKING:
     from pathlib import Path

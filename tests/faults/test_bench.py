@@ -8,17 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from bench import idle, latency, machine, report, throughput, triggers
 from bench.measurement import Figure, Measurement
 from bench.stack import Stack, running_stack
+from tests.conftest import poll
 
 from leadhook.local.database import Database
-
-if TYPE_CHECKING:
-    from tests.conftest import WaitUntil
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -101,13 +98,13 @@ def test_missed_target_is_shown_and_kept(
     assert kept["figures"]["figure"]["ratio"] == {"floor": 2.0}
 
 
-def test_interrupted_bench_leaves_nothing_behind(wait_until: "WaitUntil") -> None:
+def test_interrupted_bench_leaves_nothing_behind() -> None:
     """Ctrl-C while its stack starts: code 130, no directory and no process left."""
     command = [sys.executable, "-m", "bench", "idle", "--short"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         directory = next(Path(line.split()[-1]) for line in process.stderr if "starting" in line)
-        wait_until(lambda: len(processes_on(directory)) > 1, lambda: "the stack does not start", 60)
+        poll(lambda: len(processes_on(directory)) > 1, lambda: "the stack does not start", 60)
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 130, said

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
-from tests.faults.process import ask
+from tests.support.processes import ask
 
 from leadhook.domain.results import Usage
 from leadhook.prices import read_prices
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.conftest import Arena
-    from tests.faults.project import Project
+    from tests.support.project import Project
 
 BUDGET_USD = 0.10
 SPENT_BEFORE_USD = 0.05

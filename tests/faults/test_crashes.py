@@ -10,7 +10,7 @@ from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
-    from tests.faults.process import Service
+    from tests.support.processes import Service
 
 SLOTS = 8
 LATENCY_S = 0.8

@@ -17,7 +17,7 @@ from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, as
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
-    from tests.faults.process import Service
+    from tests.support.processes import Service
 
 KILL_TIMEOUT_S = 60
 ROOT = Path(__file__).parents[2]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
-from tests.faults.project import KEYS
+from tests.support.project import KEYS
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
-    from tests.faults.project import Project
+    from tests.support.project import Project
 
 REST_S = 4
 

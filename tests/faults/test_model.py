@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
-from tests.faults.project import KEYS
+from tests.support.project import KEYS
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena

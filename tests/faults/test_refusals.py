@@ -12,8 +12,8 @@ from tests.conftest import poll
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
-    from tests.faults.process import Service
-    from tests.faults.project import Project
+    from tests.support.processes import Service
+    from tests.support.project import Project
 
 SQLSTATES = ("42501", "57014", "42P01", "XX000", "0A000", "53100", "40001", "55P03", "P0002", "23514")
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.conftest import poll
-from tests.faults.process import ask
+from tests.support.processes import ask
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
-    from tests.faults.process import Service
-    from tests.faults.project import Group, Project
+    from tests.support.application import Group
+    from tests.support.processes import Service
+    from tests.support.project import Project
 
 ANSWERS = "select string_agg(r::text, chr(10) order by r.lead_id) from public.llm_response as r"
 

@@ -12,8 +12,8 @@ from tests.cli_project import CliProject, needs_cli
 from tests.conftest import new_webhook_secret, poll
 from tests.dump import dump, postgres_program
 from tests.faults.conftest import LONG
-from tests.faults.living import EXISTING, Living, living, secret_in
-from tests.faults.model import Model
+from tests.faults.living import EXISTING, USER, Living, living, secret_in
+from tests.support.model import Model
 
 from leadhook.install.files import WEBHOOKS_NAME
 from leadhook.install.webhooks import SECRET_NAME, URL_NAME
@@ -93,8 +93,8 @@ def test_an_existing_project_is_served_and_given_back_as_it_was(project: Living,
 
     with project.serve(by_install(project)):
         project.run("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
-        project.prompts("pumps")
-        project.bring(leads, "pumps", rows_each=2 if schema == "no_keys" else 1)
+        project.new_group(USER, "pumps")
+        project.bring(leads, (USER, "pumps"), rows_each=2 if schema == "no_keys" else 1)
         wait_for_answers(project, "fresh-%", len(leads))
     assert_one_pair_of_calls(project, leads)
 
@@ -140,7 +140,7 @@ def test_a_backlog_is_held_until_it_is_released(project: Living, road: Road) -> 
         f" at the start, {after:.2f} s once all are held, {amid:.2f} s amid a release"
     )
     assert project.states()["held"] == BACKLOG - RELEASED
-    assert project.answered("%") == project.value("select count(*) from public.llm_response") == RELEASED + 3
+    assert project.count_answered("%") == project.value("select count(*) from public.llm_response") == RELEASED + 3
     released = [row[0] for row in project.run("select lead_id from public.llm_response where lead_id like 'old-%'")]
     assert_one_pair_of_calls(project, [*released, "amid-the-release"])
 
@@ -154,7 +154,7 @@ def test_one_prompts_row_sets_off_what_was_there_before(project: Living, waits: 
         state = {"held": BACKLOG} if waits == "held" else {"waiting": BACKLOG}
         assert project.states() == state
         assert project.model.calls() == []
-        project.prompts("old")
+        project.new_group(USER, "old")
         committed_at = time.time()
         poll(lambda: bool(project.model.calls()), service.tail)
         waited = project.model.calls()[0]["time"] / 1000 - committed_at
@@ -170,12 +170,12 @@ def bring_backlog(project: Living, schema: str, *, prompted: bool = True) -> Non
     project.run("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
     project.load(BACKLOG, "old")
     if prompted:
-        project.prompts("old")
+        project.new_group(USER, "old")
 
 
 def time_of_first_call(project: Living, lead: str) -> float:
     """From a fresh lead's commit to its first call, in seconds; two at most. It is of the backlog's user and tag."""
-    project.bring([lead], "old")
+    project.bring([lead], (USER, "old"))
     committed_at = time.time()
     poll(lambda: lead in names(project), lambda: f"no call for {lead}: {project.states()}")
     waited: float = min(call["time"] for call in project.model.calls() if call["name"] == lead) / 1000 - committed_at
@@ -191,7 +191,9 @@ def names(project: Living) -> list[str]:
 def wait_for_answers(project: Living, like: str, count: int) -> None:
     """Until so many leads are answered."""
     poll(
-        lambda: project.answered(like) >= count, lambda: f"{project.answered(like)} of {count}: {project.states()}", 120
+        lambda: project.count_answered(like) >= count,
+        lambda: f"{project.count_answered(like)} of {count}: {project.states()}",
+        120,
     )
 
 

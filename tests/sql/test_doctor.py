@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, LiteralString
 import psycopg
 import pytest
 from aiohttp.web import AppRunner, TCPSite
+from tests.conftest import poll
 
 from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine
@@ -19,7 +20,7 @@ from leadhook.local.gemini_standin import GeminiStandIn
 from leadhook.local.processes import free_port
 
 if TYPE_CHECKING:
-    from tests.conftest import Supabase, WaitUntil
+    from tests.conftest import Supabase
     from tests.sql.conftest import Sql
 
     from leadhook.local.database import Database
@@ -76,10 +77,10 @@ def sound(wired: "Sql", door: Door) -> "Sql":
 
 
 @pytest.fixture
-def pg_net_alive(webhook_worker: None, wait_until: "WaitUntil", sound: "Sql") -> None:  # noqa: ARG001 - a fixture that must run
+def pg_net_alive(webhook_worker: None, sound: "Sql") -> None:  # noqa: ARG001 - a fixture that must run
     """Its worker has connected."""
     query: LiteralString = "select count(*) from pg_stat_activity where application_name like 'pg_net%%'"
-    wait_until(lambda: sound.value(query) > 0)
+    poll(lambda: sound.value(query) > 0)
 
 
 def webhook_at(db: "Sql", url: str) -> None:

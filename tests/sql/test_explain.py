@@ -6,12 +6,12 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from tests.conftest import poll
 
 from leadhook.domain.diagnosis import Explanation, explain
 from leadhook.domain.lead_snapshot import LeadSnapshot
 
 if TYPE_CHECKING:
-    from tests.conftest import WaitUntil
     from tests.sql.conftest import Row, Sql
 
     from leadhook.local.database import Database
@@ -277,10 +277,10 @@ def test_a_lead_that_cannot_be_checked(db: "Sql") -> None:
 
 
 @pytest.mark.usefixtures("webhook_worker")
-def test_webhook_lost_on_the_way(keyed: "Sql", wait_until: "WaitUntil") -> None:
+def test_webhook_lost_on_the_way(keyed: "Sql") -> None:
     """Nobody listens: pg_net's own words, at once."""
     keyed.eligible_lead("a")
-    wait_until(lambda: keyed.count("net._http_response") == keyed.count("leadhook.webhooks"))
+    poll(lambda: keyed.count("net._http_response") == keyed.count("leadhook.webhooks"))
     found = told(keyed)
     assert found.diagnosis == "webhook_lost"
     assert "did not arrive; pg_net reports: Couldn't connect to server" in found.sentence

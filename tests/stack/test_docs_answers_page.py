@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any, Final
 import jwt
 import pytest
 from tests.docs_blocks import block
+from tests.support.project import local_project
 
 from leadhook.local.binaries import _run_npm, stack_directory
 from leadhook.local.keys import keys_of
 
 if TYPE_CHECKING:
-    from tests.stack.conftest import Stack, StartStack
+    from tests.support.project import Project
 
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(
@@ -51,9 +52,9 @@ SUPABASE_JS: Final = "export const { createClient } = globalThis.supabase;"
 
 
 @pytest.fixture(scope="module")
-def stack(start_stack: "StartStack") -> "Iterator[Stack]":
+def stack() -> "Iterator[Project]":
     """A stack whose tables the page's policies open to signed-in users."""
-    with start_stack("--no-sample", SWEEP_INTERVAL_SEC="3600") as stack:
+    with local_project("--no-sample", SWEEP_INTERVAL_SEC="3600") as stack:
         stack.run(block(PAGE, "What is safe in a browser", "sql"))
         yield stack
 
@@ -152,7 +153,7 @@ def browse(script: str, bundle: str, home: Path) -> Any:
     return report["found"]
 
 
-def connection(stack: "Stack", user: uuid.UUID | None) -> str:
+def connection(stack: "Project", user: uuid.UUID | None) -> str:
     """JavaScript that makes the client `supabase`: of a signed-in user, or of a stranger with the publishable key."""
     keys = keys_of(stack.directory / "secrets.json")
     given = f"{json.dumps(stack.facts['supabase_url'])}, {json.dumps(keys.publishable_key)}"
@@ -163,7 +164,7 @@ def connection(stack: "Stack", user: uuid.UUID | None) -> str:
     return f"const supabase = page.connect({given}, {{accessToken: async () => {json.dumps(token)}}});"
 
 
-def test_a_user_presses_run_and_reads_the_answers(stack: "Stack", bundle: str, tmp_path: Path) -> None:
+def test_a_user_presses_run_and_reads_the_answers(stack: "Project", bundle: str, tmp_path: Path) -> None:
     """Two leads wait; the page inserts a prompts row, counts until both are answered, and lists them."""
     user, tag = uuid.uuid4(), "pumps"
     leads = [f"lead-{uuid.uuid4().hex[:12]}" for _ in range(2)]
@@ -186,7 +187,7 @@ def test_a_user_presses_run_and_reads_the_answers(stack: "Stack", bundle: str, t
     assert all(answer["response"] and answer["subject"] and answer["message"] for answer in found["answers"])
 
 
-def test_a_user_sees_and_starts_nothing_of_another(stack: "Stack", bundle: str, tmp_path: Path) -> None:
+def test_a_user_sees_and_starts_nothing_of_another(stack: "Project", bundle: str, tmp_path: Path) -> None:
     """The policies: a stranger and another user read no row, and nobody presses run for someone else."""
     user, tag = uuid.uuid4(), "private"
     lead = f"lead-{uuid.uuid4().hex[:12]}"

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from supabase import AsyncClientOptions, acreate_client
 from supabase._async.client import AsyncClient
+from tests.conftest import poll
 from yarl import URL
 
 from leadhook.local.keys import new_keys, sign_jwt
@@ -18,7 +19,7 @@ from leadhook.local.processes import free_port
 from leadhook.local.rest_api import READ_AT_ONCE_BYTES, serving
 
 if TYPE_CHECKING:
-    from tests.conftest import Supabase, WaitUntil
+    from tests.conftest import Supabase
 
 # The client warns of what it passes on to itself.
 pytestmark = pytest.mark.filterwarnings("ignore:The '(timeout|verify)' parameter is deprecated:DeprecationWarning")
@@ -40,13 +41,13 @@ async def role_of(supabase: "Supabase", key: str) -> Any:
 
 
 @pytest.fixture
-def asking_project(supabase: "Supabase", wait_until: "WaitUntil") -> "Supabase":
+def asking_project(supabase: "Supabase") -> "Supabase":
     """A project with a function that tells the caller's role; as on a hosted one, PostgREST hears of it by itself."""
     with supabase.database.connect() as connection:
         connection.execute(WHO)
     headers = {"apikey": supabase.secret_key}
     url = f"{supabase.url}/rest/v1/rpc/who"
-    wait_until(lambda: httpx.post(url, headers=headers, json={}).is_success)
+    poll(lambda: httpx.post(url, headers=headers, json={}).is_success)
     return supabase
 
 

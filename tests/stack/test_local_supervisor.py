@@ -3,15 +3,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import poll
 
 from leadhook.command_error import CommandError
 from leadhook.local.processes import Child, Supervisor
-
-if TYPE_CHECKING:
-    from tests.conftest import WaitUntil
 
 STUBBORN = """
 import signal, sys, time
@@ -86,10 +83,10 @@ def test_a_program_that_fails_shows_its_error_output() -> None:
         supervisor.run([sys.executable, "-c", "import sys; print('what went wrong', file=sys.stderr); sys.exit(3)"], {})
 
 
-def test_logs_are_for_their_owner_alone(tmp_path: Path, wait_until: "WaitUntil") -> None:
+def test_logs_are_for_their_owner_alone(tmp_path: Path) -> None:
     """They may name leads."""
     child = sleeper(tmp_path / "log")
-    wait_until(lambda: "last words" in child.tail())
+    poll(lambda: "last words" in child.tail())
     child.stop()
 
     assert (tmp_path / "log").stat().st_mode & 0o077 == 0

@@ -11,23 +11,20 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
+from tests.conftest import poll
+from tests.support.processes import START_S, LocalStack
 
 from leadhook.command_error import CommandError
 from leadhook.local import postgres, processes
 from leadhook.local.postgres import data_directory, end_orphan
 from leadhook.local.state import State
 
-if TYPE_CHECKING:
-    from tests.conftest import WaitUntil
-
-START_S = 120
 # Quick to start: the service and the Gemini stand-in have tests of their own.
 SMALL = ("--no-service", "--no-sample")
-ENVIRONMENT = {"GEMINI_BASE_URL": "http://127.0.0.1:9"}
 
 
 @dataclass
@@ -35,50 +32,32 @@ class Stacks:
     """Starts `leadhook local up` on one state directory, again and again."""
 
     directory: Path
-    wait_until: "WaitUntil"
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    started: list[LocalStack] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> LocalStack:
         """Start one, without waiting."""
-        command = [sys.executable, "-m", "leadhook", "local", "up", f"--state-dir={self.directory}", *SMALL, *arguments]
-        output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process below
-        process = subprocess.Popen(
-            command, env=os.environ | ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT, text=True
-        )
-        process.stdout = output
-        self.started.append(process)
-        return process
+        stack = LocalStack(self.directory, *SMALL, *arguments, GEMINI_BASE_URL="http://127.0.0.1:9")
+        self.started.append(stack)
+        return stack
 
-    def ready(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        """The facts, once it is ready."""
-        file = self.directory / "local.json"
-        self.wait_until(lambda: file.exists() or process.poll() is not None, timeout_s=START_S)
-        assert process.poll() is None, self.output(process)
-        facts: dict[str, Any] = json.loads(file.read_text())
+    def ready(self, stack: LocalStack) -> dict[str, Any]:
+        """Return its facts, once it is ready."""
+        facts = stack.facts()
         self.seen |= set(facts["pids"].values())
         return facts
 
-    def ended(self, process: subprocess.Popen[str]) -> int:
-        """Its exit code, once it has ended and every process of it has."""
-        code = process.wait(START_S)
-        self.wait_until(lambda: not any(map(alive, self.seen)), lambda: f"left behind: {self.seen}")
+    def ended(self, stack: LocalStack) -> int:
+        """Return its exit code, once it and all its processes have ended."""
+        code = stack.wait()
+        poll(lambda: not any(map(alive, self.seen)), lambda: f"left behind: {self.seen}")
         return code
-
-    def output(self, process: subprocess.Popen[str]) -> str:
-        """What it has said so far."""
-        assert process.stdout is not None
-        process.stdout.seek(0)
-        return process.stdout.read()
 
     def close(self) -> None:
         """End what a failed test left, and remove data that is not in the state directory."""
-        for process in self.started:
-            process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
-        self.wait_until(lambda: not any(map(alive, self.seen)))
+        for stack in self.started:
+            stack.kill()
+        poll(lambda: not any(map(alive, self.seen)))
         data = data_directory(self.directory)
         if data.parent != self.directory:
             shutil.rmtree(data, ignore_errors=True)
@@ -92,9 +71,9 @@ def alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def stacks(tmp_path: Path, wait_until: "WaitUntil") -> Iterator[Stacks]:
+def stacks(tmp_path: Path) -> Iterator[Stacks]:
     """A state directory of the test's own; as root, a place that Postgres's account cannot enter."""
-    stacks = Stacks(tmp_path / "stack", wait_until)
+    stacks = Stacks(tmp_path / "stack")
     yield stacks
     stacks.close()
 
@@ -110,14 +89,14 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_finds_the_data(stacks: Stac
     process = stacks.start()
     first = stacks.ready(process)
     rows(first, "insert into public.prompts (user_id, tag) values (gen_random_uuid(), 'kept') returning id")
-    process.send_signal(signal.SIGINT)
+    process.signal(signal.SIGINT)
     assert stacks.ended(process) == 0
     assert not (stacks.directory / "local.json").exists()
 
     process = stacks.start()
     second = stacks.ready(process)
     assert rows(second, "select tag from public.prompts") == [("kept",)]
-    process.send_signal(signal.SIGTERM)
+    process.signal(signal.SIGTERM)
     assert stacks.ended(process) == 0
 
     assert {k: v for k, v in first.items() if k != "pids"} == {k: v for k, v in second.items() if k != "pids"}
@@ -128,12 +107,11 @@ def test_a_killed_supervisor_leaves_no_process_and_the_next_start_works(stacks: 
     process = stacks.start()
     stacks.ready(process)
     process.kill()
-    process.wait()
     (stacks.directory / "local.json").unlink()
 
     process = stacks.start()
     stacks.ready(process)
-    process.send_signal(signal.SIGTERM)
+    process.signal(signal.SIGTERM)
 
     assert stacks.ended(process) == 0
 
@@ -145,7 +123,7 @@ def test_a_child_that_dies_is_named_and_ends_everything(stacks: Stacks) -> None:
     os.kill(facts["pids"]["gateway"], signal.SIGKILL)
 
     assert stacks.ended(process) == 1
-    assert "gateway was killed by SIGKILL" in stacks.output(process)
+    assert "gateway was killed by SIGKILL" in process.output()
     assert not (stacks.directory / "local.json").exists()
 
 
@@ -155,31 +133,29 @@ def test_a_taken_port_is_refused_before_anything_starts(stacks: Stacks) -> None:
         process = stacks.start(f"--port={server.getsockname()[1]}")
 
         assert stacks.ended(process) == 1
-    assert "is in use: choose another --port" in stacks.output(process)
+    assert "is in use: choose another --port" in process.output()
     assert not data_directory(stacks.directory).exists()
 
 
 def test_ctrl_c_while_it_starts_leaves_no_process(stacks: Stacks) -> None:
     """Between Postgres and the rest."""
     process = stacks.start()
-    stacks.wait_until(lambda: "postgres    ready" in stacks.output(process), timeout_s=START_S)
+    poll(lambda: "postgres    ready" in process.output(), timeout_s=START_S)
     pid = (data_directory(stacks.directory) / "postmaster.pid").read_text().split()[0]
     stacks.seen.add(int(pid))
-    process.send_signal(signal.SIGINT)
+    process.signal(signal.SIGINT)
 
     assert stacks.ended(process) == 0
 
 
 @pytest.fixture(scope="module")
-def running(
-    tmp_path_factory: pytest.TempPathFactory, wait_until: "WaitUntil"
-) -> Iterator[tuple[Stacks, dict[str, Any]]]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stacks, dict[str, Any]]]:
     """One stack without webhooks, for tests that only look at it, and its facts."""
-    stacks = Stacks(tmp_path_factory.mktemp("running") / "stack", wait_until)
+    stacks = Stacks(tmp_path_factory.mktemp("running") / "stack")
     process = stacks.start("--webhooks=off")
     yield stacks, stacks.ready(process)
-    process.send_signal(signal.SIGINT)
-    process.wait(START_S)
+    process.signal(signal.SIGINT)
+    process.wait()
     stacks.close()
 
 
@@ -215,8 +191,8 @@ def test_a_second_start_on_the_same_directory_says_who_runs_there(running: tuple
     stacks, facts = running
     second = stacks.start()
 
-    assert second.wait(START_S) == 1
-    assert f"already (process {facts['pids']['supervisor']})" in stacks.output(second)
+    assert second.wait() == 1
+    assert f"already (process {facts['pids']['supervisor']})" in second.output()
     assert rows(facts, "select 1") == [(1,)]
     assert (stacks.directory / "local.json").exists()
 

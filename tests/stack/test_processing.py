@@ -5,12 +5,15 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.conftest import poll
+from tests.support.processes import ask
+from tests.support.project import local_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.faults.model import Model
-    from tests.stack.conftest import Stack, StartStack
+    from tests.support.model import Model
+    from tests.support.project import Project
 
 KEY = "visibly-fake-key-of-a-caller"
 TERMS = {
@@ -35,10 +38,9 @@ SHAPE = [
 
 
 @pytest.fixture(scope="module")
-def stack(start_stack: "StartStack", model: "Model") -> "Iterator[Stack]":
+def stack(model: "Model") -> "Iterator[Project]":
     """One stack for the tests of this file; each has leads of its own."""
-    settings = {"SWEEP_INTERVAL_SEC": "3600", "LOG_LEVEL": "debug", "GEMINI_BASE_URL": model.url}
-    with start_stack("--no-sample", **settings) as stack:
+    with local_project("--no-sample", model=model, SWEEP_INTERVAL_SEC="3600", LOG_LEVEL="debug") as stack:
         yield stack
 
 
@@ -47,13 +49,13 @@ def new_id() -> str:
     return f"lead-{uuid.uuid4().hex[:12]}"
 
 
-def process(stack: "Stack", path: str, **body: object) -> Any:
+def process(stack: "Project", path: str, **body: object) -> Any:
     """Ask as an admin."""
     url, token = stack.facts["service_url"], stack.facts["admin_token"]
-    return stack.get(f"{url}/{path}", method="POST", body=TERMS | body, token=token)
+    return ask(f"{url}/{path}", method="POST", body=TERMS | body, token=token)
 
 
-def test_a_lead_of_the_database_is_answered_and_written(stack: "Stack") -> None:
+def test_a_lead_of_the_database_is_answered_and_written(stack: "Project") -> None:
     """Whatever its eligibility: `llm_response`, `sent_to_llm`, job, attempt and result, as the worker writes them."""
     lead_id, user = new_id(), uuid.uuid4()
     stack.run(
@@ -85,7 +87,7 @@ def test_a_lead_of_the_database_is_answered_and_written(stack: "Stack") -> None:
     ]
 
 
-def test_many_leads_are_answered_in_their_order(stack: "Stack") -> None:
+def test_many_leads_are_answered_in_their_order(stack: "Project") -> None:
     """Fields of any JSON, fields that nobody knows, no field at all, ids that no table knows, and one lead twice."""
     unknown, twice = new_id(), new_id()
     leads = [
@@ -111,7 +113,7 @@ def test_many_leads_are_answered_in_their_order(stack: "Stack") -> None:
     assert rows == [("A",), ("B",)], "as the predecessor did, though no other table knows them"
 
 
-def test_what_fails_of_one_lead_fails_it_alone(stack: "Stack", model: "Model") -> None:
+def test_what_fails_of_one_lead_fails_it_alone(stack: "Project", model: "Model") -> None:
     """A blocked answer; the others are answered."""
     names = [f"Lead {n} {uuid.uuid4().hex[:6]}" for n in range(3)]
     leads = [{"lead_id": new_id(), "name": name, **GOOD} for name in names]
@@ -127,16 +129,16 @@ def test_what_fails_of_one_lead_fails_it_alone(stack: "Stack", model: "Model") -
     assert "blocked" in error["error"]
 
 
-def test_a_request_takes_its_lead_from_a_worker(stack: "Stack", model: "Model") -> None:
+def test_a_request_takes_its_lead_from_a_worker(stack: "Project", model: "Model") -> None:
     """The request's answer stands; the worker's, which comes later, is refused with `lease_lost`."""
     lead_id, name = new_id(), f"Slow {uuid.uuid4().hex[:6]}"
     model.order({"match": {"lead": name}, "do": {"latency_ms": 3000}})
     try:
         stack.bring([lead_id], stack.new_group(), name=name, title="Student")
-        stack.wait_until(lambda: stack.jobs([lead_id]).get(lead_id, ("",))[0] == "leased")
+        poll(lambda: stack.jobs([lead_id]).get(lead_id, ("",))[0] == "leased")
         answer = process(stack, "process-lead", lead={"lead_id": lead_id, "name": "Quick", **GOOD})
         assert stack.jobs([lead_id])[lead_id] == ("done", None, None)
-        stack.wait_until(lambda: "lease_lost" in outcomes(stack, lead_id))
+        poll(lambda: "lease_lost" in outcomes(stack, lead_id))
     finally:
         model.order()
 
@@ -148,13 +150,13 @@ def test_a_request_takes_its_lead_from_a_worker(stack: "Stack", model: "Model") 
     assert attempts[1][1] == "on_demand"
 
 
-def outcomes(stack: "Stack", lead_id: str) -> list[str]:
+def outcomes(stack: "Project", lead_id: str) -> list[str]:
     """What the log says that the lead came to."""
     lines = map(json.loads, (stack.directory / "service.log").read_text().splitlines())
     return [line["outcome"] for line in lines if line["event"] == "lead.finished" and line["lead_id"] == lead_id]
 
 
-def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: "Stack") -> None:
+def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: "Project") -> None:
     """Not in the answer, the log or the database; and the worker's keys and work are not concerned."""
     secret, lead_id = f"visibly-fake-and-invalid-{uuid.uuid4().hex}", new_id()
     answer = process(stack, "process-lead", lead={"lead_id": lead_id}, api_key=secret)
@@ -165,4 +167,4 @@ def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: "Stack") -
     tables = stack.run("select schemaname, tablename from pg_tables where schemaname in ('public', 'leadhook')")
     for schema, table in tables:
         assert stack.run(f'select from "{schema}"."{table}" as t where t::text like %s', f"%{secret}%") == []
-    assert stack.get(f"{stack.facts['service_url']}/ready")["ready"]
+    assert ask(f"{stack.facts['service_url']}/ready")["ready"]

@@ -1,17 +1,17 @@
-"""The Gemini stand-in as a process of its own: its ledger survives whatever happens to the database."""
+"""The misbehaving Gemini stand-in as a process: its list of calls survives whatever happens to the database."""
 
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT, poll
-from tests.faults.process import START_S, Process, ask
+from tests.support.processes import START_S, Process, ask
 
 from leadhook.local.processes import answers, free_port
 
 
 class Model:
-    """What the leads are scored by."""
+    """Answers the leads."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -20,39 +20,39 @@ class Model:
         self.start()
 
     def start(self) -> None:
-        """Answer, on the same port as before."""
+        """Start it, on the same port as before."""
         arguments = ["tests.support.misbehaving_gemini", "--port", str(self._port)]
         self._process = Process(arguments, log=self._directory / "gemini.log", cwd=ROOT)
         poll(answers(self._port, "/health"), self._process.tail, START_S)
 
     def stop(self) -> None:
-        """Refuse connections; the ledger is lost."""
+        """Refuse connections; the list of calls is lost."""
         self._process.kill()
 
     def order(self, *rules: dict[str, Any]) -> None:
-        """Put these orders in the place of all others."""
+        """Replace all orders by these."""
         answer = ask(f"{self.url}/orders", method="PUT", body=list(rules))
         assert isinstance(answer, list), answer
 
     def behave(self, latency_ms: float = 0) -> None:
-        """Answer everything, after so long."""
+        """Answer everything, with this latency."""
         self.order({"do": {"latency_ms": latency_ms}})
 
     def forget(self) -> None:
-        """Empty the ledger."""
+        """Empty the list of calls."""
         ask(f"{self.url}/calls", method="DELETE")
 
     def calls(self, since: int = 0) -> list[dict[str, Any]]:
-        """The ledger, oldest first."""
+        """Return the calls, oldest first."""
         calls: list[dict[str, Any]] = ask(f"{self.url}/calls?since={since}")
         return calls
 
     def newest(self) -> int:
-        """The number of the newest call."""
+        """Return the number of the newest call."""
         return max((call["n"] for call in self.calls()), default=0)
 
     def questions(self, *, answered: bool = False) -> Counter[tuple[str, str]]:
-        """How often each step of each lead was asked for; leads by the name that `Project.bring` gives them.
+        """Count the calls for each step of each lead, by the lead's name.
 
         Args:
             answered: count only the calls that got their answer.
@@ -64,5 +64,5 @@ class Model:
         )
 
     def repeated(self, *, answered: bool = False) -> int:
-        """Calls beyond one for each step of each lead."""
+        """Count the calls beyond one for each step of each lead."""
         return sum(count - 1 for count in self.questions(answered=answered).values())

@@ -1,4 +1,4 @@
-"""A real process that a test may hurt."""
+"""Real processes that a test starts, awaits and hurts."""
 
 import json
 import os
@@ -13,11 +13,25 @@ from urllib.request import Request, urlopen
 
 from tests.conftest import poll
 
-START_S = 120
+START_S = 150
+OF_THE_CALLER = (
+    "GEMINI_API_KEY",
+    "GEMINI_BASE_URL",
+    "SWEEP_INTERVAL_SEC",
+    "WEBHOOK_STATIC_HEADER",
+    "MAX_CONCURRENCY",
+    "COLUMNS",
+)
+"""Settings in the developer's environment that must not change a test."""
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return the caller's environment without what would change a test, and with these settings."""
+    return {name: value for name, value in os.environ.items() if name not in OF_THE_CALLER} | settings
 
 
 def ask(url: str, *, method: str = "GET", body: object = None, token: str | None = None) -> Any:
-    """A JSON request; refusals of the service come back as their JSON, too."""
+    """Send a JSON request; a refusal is returned as its JSON, too."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = Request(url, data=data, method=method, headers=headers)  # noqa: S310 - ours
@@ -39,7 +53,7 @@ class Process:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
-                env=os.environ | (env or {}),
+                env=os.environ if env is None else env,
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -48,7 +62,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
@@ -66,40 +80,66 @@ class Process:
         self.signal(signal.SIGKILL)
         self._process.wait()
 
-    def wait(self, timeout_s: float) -> int:
-        """Its exit code, once it has ended by itself."""
+    def wait(self, timeout_s: float = START_S) -> int:
+        """Wait until it ends by itself; return its exit code."""
         return self._process.wait(timeout_s)
 
+    def output(self) -> str:
+        """Return all that it wrote."""
+        return self.log.read_text(errors="replace")
+
     def tail(self) -> str:
-        """The end of its log, for the words of a failure."""
-        return f"{self.log}:\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
+        """Return the end of its log, for the message of a failure."""
+        return f"{self.log}:\n" + "\n".join(self.output().splitlines()[-25:])
+
+
+class LocalStack(Process):
+    """`leadhook local up` on a state directory."""
+
+    def __init__(self, directory: Path, *arguments: str, **settings: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._facts_file = directory / "local.json"
+        command = ["leadhook", "local", "up", f"--state-dir={directory}", *arguments]
+        super().__init__(command, log=directory / "up.log", env=environment(**settings))
+
+    def facts(self) -> dict[str, Any]:
+        """Return its facts, once all of it answers."""
+        poll(lambda: self._facts_file.exists() or not self.running, self.output, START_S)
+        assert self.running, self.output()
+        facts: dict[str, Any] = json.loads(self._facts_file.read_text())
+        return facts
+
+    def stop(self) -> None:
+        """End all of it; the data is kept."""
+        self.signal(signal.SIGTERM)
+        self.wait()
 
 
 class Service(Process):
     """`leadhook serve`."""
 
-    def __init__(self, env: Mapping[str, str], log: Path) -> None:
-        super().__init__(["leadhook", "serve"], log=log, env=env)
-        self.url = f"http://127.0.0.1:{env['PORT']}"
+    def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+        super().__init__(["leadhook", "serve"], log=log, env=environment(**settings))
+        self.url = f"http://127.0.0.1:{settings['PORT']}"
 
     def wait_until_up(self) -> "Service":
-        """Until it claims leads."""
+        """Wait until it claims leads."""
         poll(lambda: bool(self.events("service.started")) or not self.running, self.tail, START_S)
         assert self.running, self.tail()
         return self
 
     @property
     def worker_like(self) -> str:
-        """Its name in the database, as a pattern of LIKE."""
+        """Its name in the database, as a pattern for LIKE."""
         return f"%/{self.pid}/%"
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The lines of its log with this event."""
-        lines = (line for line in self.log.read_text(errors="replace").splitlines() if f'"{name}"' in line)
+        """Return the lines of its log with this event."""
+        lines = (line for line in self.output().splitlines() if f'"{name}"' in line)
         found = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
         return [event for event in found if event["event"] == name]
 
     def ready(self) -> dict[str, Any]:
-        """What /ready says."""
+        """Return what /ready answers."""
         answer: dict[str, Any] = ask(f"{self.url}/ready")
         return answer

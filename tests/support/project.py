@@ -1,0 +1,110 @@
+"""A whole local project in processes of its own, and its application: `leadhook local up` under test."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.canaries import assert_untold, records, secrets_of
+from tests.support.application import Application
+from tests.support.model import Model
+from tests.support.processes import LocalStack
+
+from leadhook.local.state import service_environment
+
+KEYS = [f"visibly-fake-key-{n}" for n in range(3)]
+OURS = "outbox, jobs, attempts, results, webhooks, replays, replay_leads, api_keys, pauses, budgets, costs"
+
+
+class Project(Application):
+    """A local stack, which may be ended and started again on the same data, and the model of its leads."""
+
+    def __init__(self, directory: Path, model: Model | None, *arguments: str, **settings: str) -> None:
+        self.directory = directory
+        self._model = model
+        self._arguments = arguments
+        self._settings = settings | ({} if model is None else {"GEMINI_BASE_URL": model.url})
+        self._keys: set[str] = set()
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until all of it answers."""
+        self._stack = LocalStack(self.directory, *self._arguments, **self._settings)
+        try:
+            self.facts: dict[str, Any] = self._stack.facts()
+        except BaseException:
+            self._stack.stop()
+            raise
+        super().__init__(self.facts["database_url"])
+
+    def stop(self) -> None:
+        """End all of it; the data is kept."""
+        self.close()
+        self._stack.stop()
+
+    @property
+    def model(self) -> Model:
+        """The misbehaving model that answers its leads."""
+        assert self._model is not None, "the shipped stand-in answers"
+        return self._model
+
+    @property
+    def service_log(self) -> Path:
+        """The log of the stack's own service."""
+        return self.directory / "service.log"
+
+    def tail(self) -> str:
+        """Return the end of the service's log, for the message of a failure."""
+        return "\n".join(self.service_log.read_text().splitlines()[-20:]) if self.service_log.exists() else ""
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Return what a service needs; PORT is the one that the webhooks go to unless it is named."""
+        return service_environment(self.facts) | {"SWEEP_INTERVAL_SEC": "3600", "LOG_LEVEL": "debug"} | settings
+
+    def reset(self, *, lease_s: float = 3, renew_s: float = 1, start_limit_s: float = 1.5) -> None:
+        """Forget every lead, and set the lease times."""
+        self.run("truncate public.all_leads, public.lead_details, public.prompts, public.llm_response")
+        self.run(f"truncate {', '.join(f'leadhook.{table}' for table in OURS.split(', '))}")
+        self.set_keys(*KEYS)
+        self.run(
+            "update leadhook.controls set lease_s = %s, renew_s = %s, start_limit_s = %s,"
+            " max_attempts = 5, backlog = 'run', sweep_phase = 'leads', sweep_after_lead = '',"
+            " first_round_finished_at = clock_timestamp()",
+            lease_s, renew_s, start_limit_s,
+        )  # fmt: skip
+        self.model.behave()
+        self.model.forget()
+
+    def set_keys(self, *keys: str) -> None:
+        """Have exactly these Gemini keys."""
+        self.run("delete from public.gemini_api")
+        self.run("insert into public.gemini_api (api_key) select unnest(%s::text[])", list(keys))
+        self._keys.update(keys)
+
+    def secrets(self) -> set[str]:
+        """Return what no log may contain."""
+        return self._keys | secrets_of(self.facts)
+
+
+@contextmanager
+def local_project(*arguments: str, model: Model | None = None, **settings: str) -> Iterator[Project]:
+    """Run a project in a temporary directory during the block; then no log and no record contains a secret.
+
+    Args:
+        arguments: of `leadhook local up`.
+        model: answers the leads; the shipped stand-in does if None.
+        settings: of its environment.
+    """
+    with tempfile.TemporaryDirectory(prefix="leadhook-project-") as name:
+        directory = Path(name)
+        # As root, Postgres's account must get in, or its data would be kept elsewhere.
+        directory.chmod(0o711)
+        project = Project(directory, model, *arguments, **settings)
+        try:
+            yield project
+            bare = project.value("select to_regnamespace('leadhook')") is None
+            kept = "" if bare else records(project.run)
+        finally:
+            project.stop()
+        assert_untold(project.secrets(), [log for log in [project.service_log] if log.exists()], kept)
