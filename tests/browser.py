@@ -56,6 +56,16 @@ class Browser:
         """Click it once it is there, wherever it is on the page."""
         self.driver.execute_script("arguments[0].click()", self.find(selector))
 
+    def call(self, script: str) -> Any:
+        """Run the body of an async function in the page; return what it returns, and fail if it throws."""
+        self.driver.set_script_timeout(PATIENCE_S)
+        reply = self.driver.execute_async_script(
+            f"const done = arguments[0]; (async () => {{ {script} }})()"
+            ".then((found) => done({found}), (error) => done({error: `${error.name} ${error.code} ${error.message}`}));"
+        )
+        assert "error" not in reply, reply["error"]
+        return reply["found"]
+
     def requests(self) -> list[str]:
         """The addresses of all requests, but for those of the browser's own pages, since this was last called."""
         events = (json.loads(entry["message"])["message"] for entry in self._log("performance"))

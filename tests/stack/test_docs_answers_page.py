@@ -6,14 +6,11 @@ given a signed-in user's token.
 
 import fcntl
 import json
-import os
-import queue
 import shutil
-import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 import pytest
+from tests.browser import chromium
 from tests.docs_blocks import block
 from tests.support.project import local_project
 
@@ -31,22 +29,15 @@ from leadhook.local.keys import keys_of
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="NO CHROMIUM: the code of docs/answers.md is not run. `apt-get install chromium`, or put Chrome on PATH.",
-)
-
 PACKAGES: Final = Path(__file__).parents[1] / "supabase_js"
 BUNDLE: Final = Path("node_modules/@supabase/supabase-js/dist/umd/supabase.js")
 PAGE: Final = "docs/answers.md"
-BROWSER_S: Final = 90
 REFUSED: Final = "42501"
 TEXTS: Final = {"company": "We make pumps.", "criteria": "Directors of pump makers", "message": "Be brief."}
 
 HTML: Final = """<!doctype html><title>answers</title>
 <script type="importmap">{"imports": {"@supabase/supabase-js": "/supabase-js.mjs"}}</script>
-<script src="/supabase.js"></script><script type="module" src="/test.mjs"></script>"""
+<script src="/supabase.js"></script>"""
 SUPABASE_JS: Final = "export const { createClient } = globalThis.supabase;"
 """As a bundler resolves the package: the real bundle from npm."""
 
@@ -76,40 +67,31 @@ def bundle() -> str:
 
 
 class Site(BaseHTTPRequestHandler):
-    """Serves the page's files, and takes what its script reports."""
+    """Serves the page's files."""
 
-    def __init__(self, files: dict[str, str], reports: "queue.Queue[Any]", *args: Any) -> None:
+    def __init__(self, files: dict[str, str], *args: Any) -> None:
         self.files = files
-        self.reports = reports
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        """A file, or 404."""
+        """Answer with a file, or 404."""
         text = self.files.get(self.path)
+        body = (text or "").encode()
+        self.send_response(404 if text is None else 200)
         kind = "text/html" if self.path == "/" else "text/javascript"
-        self._answer(404 if text is None else 200, kind, text or "")
-
-    def do_POST(self) -> None:
-        """What the script found."""
-        self.reports.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self._answer(200, "text/plain", "")
-
-    def log_message(self, *_: object) -> None:
-        """Silence."""
-
-    def _answer(self, status: int, kind: str, text: str) -> None:
-        body = text.encode()
-        self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
 
 @contextmanager
-def site(files: dict[str, str], reports: "queue.Queue[Any]") -> Iterator[str]:
-    """A web server on this machine, until the block ends; its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, files, reports))
+def site(files: dict[str, str]) -> Iterator[str]:
+    """Serve these files on this machine during the block; yield the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, files))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -120,37 +102,26 @@ def site(files: dict[str, str], reports: "queue.Queue[Any]") -> Iterator[str]:
         server.server_close()
 
 
-def browse(script: str, bundle: str, home: Path) -> Any:
-    """Open a page with this script in Chromium; what the script returns."""
-    test = (
-        "const report = (body) => fetch('/report', {method: 'POST', body: JSON.stringify(body)});\n"
-        "try { const page = await import('/page.mjs');\n"
-        f"await report({{found: await (async () => {{ {script} }})()}});\n"
-        "} catch (error) { await report({error: `${error.name} ${error.code} ${error.message}`}); }"
-    )
+Browse = Callable[[str], Any]
+"""Opens the page afresh, runs this script in it, and returns what the script returns."""
+
+
+@pytest.fixture(scope="module")
+def browse(bundle: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse]:
+    """One browser for the tests of this file, with the page's module as `page`."""
     files = {
         "/": HTML,
         "/supabase.js": bundle,
         "/supabase-js.mjs": SUPABASE_JS,
         "/page.mjs": block(PAGE, "The page's code", "js"),
-        "/test.mjs": test,
     }
-    reports: queue.Queue[Any] = queue.Queue()
-    said = home / "chromium.log"
-    with site(files, reports) as url, said.open("w") as log:
-        # Its sandbox needs namespaces that root and most containers lack.
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
-        command = [CHROMIUM or "", *options, f"--user-data-dir={home / 'profile'}", url]
-        browser = subprocess.Popen(command, env=os.environ | {"HOME": str(home)}, stdout=log, stderr=log)
-        try:
-            report = reports.get(timeout=BROWSER_S)
-        except queue.Empty:
-            pytest.fail(f"the page reported nothing in {BROWSER_S} s:\n{said.read_text()}")
-        finally:
-            browser.terminate()
-            browser.wait()
-    assert "error" not in report, report["error"]
-    return report["found"]
+    with chromium(tmp_path_factory.mktemp("profile")) as browser, site(files) as url:
+
+        def browse(script: str) -> Any:
+            browser.open(url)
+            return browser.call(f"const page = await import('/page.mjs'); {script}")
+
+        yield browse
 
 
 def connection(stack: "Project", user: uuid.UUID | None) -> str:
@@ -164,7 +135,7 @@ def connection(stack: "Project", user: uuid.UUID | None) -> str:
     return f"const supabase = page.connect({given}, {{accessToken: async () => {json.dumps(token)}}});"
 
 
-def test_a_user_presses_run_and_reads_the_answers(stack: "Project", bundle: str, tmp_path: Path) -> None:
+def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: "Project") -> None:
     """Two leads wait; the page inserts a prompts row, counts until both are answered, and lists them."""
     user, tag = uuid.uuid4(), "pumps"
     leads = [f"lead-{uuid.uuid4().hex[:12]}" for _ in range(2)]
@@ -178,16 +149,14 @@ def test_a_user_presses_run_and_reads_the_answers(stack: "Project", bundle: str,
           await new Promise((resolve) => setTimeout(resolve, 100));
           now = await page.progress(supabase, {json.dumps(tag)});
         }} while (now.answered < now.leads);
-        return {{before, now, answers: await page.answers(supabase, {json.dumps(tag)})}};""",
-        bundle,
-        tmp_path,
+        return {{before, now, answers: await page.answers(supabase, {json.dumps(tag)})}};"""
     )
     assert (found["before"], found["now"]) == ({"answered": 0, "leads": 2}, {"answered": 2, "leads": 2})
     assert {answer["lead_id"] for answer in found["answers"]} == set(leads)
     assert all(answer["response"] and answer["subject"] and answer["message"] for answer in found["answers"])
 
 
-def test_a_user_sees_and_starts_nothing_of_another(stack: "Project", bundle: str, tmp_path: Path) -> None:
+def test_a_user_sees_and_starts_nothing_of_another(browse: Browse, stack: "Project") -> None:
     """The policies: a stranger and another user read no row, and nobody presses run for someone else."""
     user, tag = uuid.uuid4(), "private"
     lead = f"lead-{uuid.uuid4().hex[:12]}"
@@ -198,10 +167,8 @@ def test_a_user_sees_and_starts_nothing_of_another(stack: "Project", bundle: str
         const read = await page.answers(supabase, {json.dumps(tag)}).then((rows) => rows.length, code);
         const run = await page.run(supabase, {json.dumps(str(user))}, {json.dumps(tag)}, {{}}).then(() => "done", code);
         return {{read, run}};"""
-    found = {}
-    for name, who in {"owner": user, "other": uuid.uuid4(), "stranger": None}.items():
-        (tmp_path / name).mkdir()
-        found[name] = browse(connection(stack, who) + look, bundle, tmp_path / name)
+    people = {"owner": user, "other": uuid.uuid4(), "stranger": None}
+    found = {name: browse(connection(stack, who) + look) for name, who in people.items()}
     assert found == {
         "owner": {"read": 1, "run": "done"},
         "other": {"read": 0, "run": REFUSED},

@@ -29,7 +29,7 @@ _LEAD: Final = 18
 _LEAD_WIDE: Final = 22
 _SUBJECT: Final = 48
 _WITHOUT_SUBJECT: Final = 86
-"""Columns of a wide terminal that everything but the subject takes."""
+"""Columns that everything but the subject takes on a wide terminal."""
 _FIRST: Final = 3
 _LEGEND: Final = """
 In ms from the commit. total: until the first model call; a lead waits for it
@@ -54,7 +54,7 @@ class DemoRow:
     response: str | None
     """The reason for the score."""
     flags: list[str]
-    """Codes of what in its text looks like an attempt to steer the model."""
+    """Codes of what looks like an attempt to steer the model."""
     state: str | None
     reason: str | None
     source: str | None
@@ -69,12 +69,12 @@ class DemoRow:
 
     @property
     def answered(self) -> bool:
-        """Whether its answer is in llm_response and its attempt closed."""
+        """Whether its answer is in llm_response and its attempt is closed."""
         return self.score is not None and self.saved_ms is not None
 
     @property
     def label(self) -> str:
-        """What to call it."""
+        """Its name, or else its id."""
         return self.name or self.lead_id
 
 
@@ -87,19 +87,19 @@ def read_rows(connection: psycopg.Connection, sample: Sample) -> list[DemoRow]:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a stand-in says of the calls that have ended there; `usd` is None where the model has no price."""
+    """The usage that the stand-in reports; `usd` is None if the model has no price."""
 
     calls: int
     usd: float | None
 
     def __sub__(self, before: Self) -> "Counted":
-        """What came in between."""
+        """The usage in between."""
         usd = None if self.usd is None or before.usd is None else self.usd - before.usd
         return Counted(self.calls - before.calls, usd)
 
 
 def calls_counted(gemini_url: str) -> Counted | None:
-    """The sum of the model calls there; None where no stand-in answers: a real Gemini doesn't tell."""
+    """Return the usage at this address, or None if no stand-in answers there."""
     url = urlsplit(gemini_url)
     if url.scheme != "http":
         return None
@@ -118,7 +118,7 @@ def calls_counted(gemini_url: str) -> Counted | None:
 
 
 def _cost_of_calls(counted: dict[str, Any]) -> float | None:
-    """The stand-in's own count of tokens, at the prices that the service has."""
+    """Return the cost of the stand-in's tokens at the service's prices."""
     prices = _prices()
     models = list(counted["by_model"])
     if not models:
@@ -140,7 +140,7 @@ def _prices() -> dict[str, dict[str, float]]:
 
 
 def show_table(rows: list[DemoRow], console: Console) -> None:
-    """One line a lead, the first served first, in 80 columns; on a wide terminal with the subject."""
+    """Show one line per lead in 80 columns, in the order of their first calls; with the subject on a wide terminal."""
     wide = console.width >= _WIDE
     webhook_ms = _webhook_ms(rows)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False, show_edge=False)
@@ -171,13 +171,13 @@ def _served(row: DemoRow) -> float:
 
 
 def _webhook_ms(rows: list[DemoRow]) -> float:
-    """What every lead waited for: all that passed until the lead's call that waited for nothing else."""
+    """Return the shared wait: the time to the first call that waited for neither a key trial nor a slot."""
     waits = [row.commit_to_call_ms - (row.key_wait_ms or 0) for row in rows if row.commit_to_call_ms is not None]
     return min(waits, default=0.0)
 
 
 def _waits(row: DemoRow, webhook_ms: float) -> tuple[float | None, float | None, float | None]:
-    """The wait for its first call in three: webhook, key trial, slot."""
+    """Split the wait for the first call in three: webhook, key trial, slot."""
     if row.commit_to_call_ms is None:
         return None, None, None
     key_ms = row.key_wait_ms or 0
@@ -185,7 +185,7 @@ def _waits(row: DemoRow, webhook_ms: float) -> tuple[float | None, float | None,
 
 
 def show_answers(rows: list[DemoRow], console: Console) -> None:
-    """Two answers in full, and what became of the lead whose text tries to dictate its score."""
+    """Show two answers in full, and the lead whose text tries to dictate its score."""
     contacts = sorted((row for row in rows if row.answered and row.contact), key=lambda row: -(row.score or 0))
     for row in [*contacts[:1], *contacts[1:][-1:]]:
         which = "The best lead" if row is contacts[0] else "The last that gets a message"
@@ -202,7 +202,7 @@ def show_answers(rows: list[DemoRow], console: Console) -> None:
 
 
 def show_last(rows: list[DemoRow], console: Console) -> None:
-    """The lead that came alone."""
+    """Show the times of the lead that came alone."""
     for row in rows:
         if row.answered:
             took = f"commit → first call {_ms(row.commit_to_call_ms)}, commit → saved {_ms(row.saved_ms)}"
@@ -210,11 +210,11 @@ def show_last(rows: list[DemoRow], console: Console) -> None:
 
 
 def show_summary(rows: list[DemoRow], counted: Counted | None, console: Console) -> None:
-    """The sums.
+    """Show the totals.
 
     Args:
         rows: the leads.
-        counted: what the stand-in counted; None where the real Gemini answered.
+        counted: the stand-in's usage; None if the real Gemini answered.
         console: where to print.
     """
     answered = [row for row in rows if row.answered]
@@ -236,7 +236,7 @@ def show_summary(rows: list[DemoRow], counted: Counted | None, console: Console)
 
 
 def faults(rows: list[DemoRow]) -> list[str]:
-    """What is not as promised: a lead without an answer, or found by something else than its webhook."""
+    """Return what is not as promised: leads without an answer, or found by something else than their webhook."""
     unanswered = [
         f"NOT ANSWERED: {row.label} is {row.state or 'unknown to leadhook'}{f' ({row.reason})' if row.reason else ''}"
         for row in rows

@@ -28,7 +28,7 @@ POOL = 10
 PREFIX = "/rest/v1"
 READ_AT_ONCE_BYTES = 256 * 1024
 HOP_BY_HOP = frozenset(
-    {
+    [
         "connection",
         "keep-alive",
         "proxy-authenticate",
@@ -37,7 +37,7 @@ HOP_BY_HOP = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-    }
+    ]
 )
 NO_KEY = ("No API key found in request", "No `apikey` request header or url param was found.")
 ANY_ORIGIN = {"Access-Control-Allow-Origin": "*"}
