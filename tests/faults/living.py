@@ -1,9 +1,6 @@
 """A Supabase project that was there before leadhook, and the commands that a user takes leadhook in and out by."""
 
-import os
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +10,7 @@ from tests.canaries import assert_untold, records
 from tests.conftest import Supabase, sending_webhooks, serving_supabase
 from tests.support.application import Application
 from tests.support.model import Model
-from tests.support.processes import Service
+from tests.support.processes import Service, run_leadhook
 
 from leadhook.local.database import Database
 from leadhook.local.pgnet import PAUSE_S
@@ -45,17 +42,13 @@ class Living(Application):
 
     def leadhook(self, *words: str) -> str:
         """A command of the program, as a user runs it; its standard output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "leadhook", *words],
-            env=os.environ
-            | {
+        done = run_leadhook(
+            *words,
+            settings={
                 "DATABASE_URL": self.database.conninfo,
                 "SUPABASE_URL": self.supabase.url,
                 "SUPABASE_SECRET_KEY": self.supabase.secret_key,
             },
-            capture_output=True,
-            text=True,
-            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

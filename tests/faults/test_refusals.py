@@ -1,14 +1,12 @@
 """One lead that the application refuses, or that takes for ever to write, never stops the others."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.conftest import poll
+from tests.support.processes import run_leadhook
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
@@ -192,11 +190,6 @@ def wait_for_reason(service: "Service", words: str) -> None:
 
 def migrate(project: "Project") -> str:
     """What `leadhook migrate` tells."""
-    done = subprocess.run(
-        [sys.executable, "-m", "leadhook", "migrate"],
-        env=os.environ | {"DATABASE_URL": project.facts["database_url"]},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_leadhook("migrate", settings={"DATABASE_URL": project.facts["database_url"]})
+    assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

@@ -1,15 +1,13 @@
 """Replays of many leads on the whole product: counted before, followed, and in nobody's way."""
 
-import os
 import statistics
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.conftest import poll
-from tests.support.processes import ask
+from tests.support.processes import ask, run_leadhook
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
@@ -28,15 +26,8 @@ def request(arena: "Arena", service: "Service", path: str, method: str = "GET", 
 def command(arena: "Arena", *arguments: str) -> subprocess.CompletedProcess[str]:
     """`leadhook replay …` as an operator runs it."""
     facts = arena.project.facts
-    environment = {
-        "SUPABASE_URL": facts["supabase_url"],
-        "SUPABASE_SECRET_KEY": facts["secret_key"],
-        "COLUMNS": "200",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "leadhook", "replay", *arguments],
-        env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    settings = {"SUPABASE_URL": facts["supabase_url"], "SUPABASE_SECRET_KEY": facts["secret_key"], "COLUMNS": "200"}
+    return run_leadhook("replay", *arguments, settings=settings)
 
 
 def tokens(calls: list[dict[str, Any]]) -> dict[str, int]:
@@ -140,11 +131,8 @@ def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
 @pytest.mark.parametrize("arguments", [("--tag", "x", "--yes"), ("follow", "1"), ("stop", "1")])
 def test_a_project_that_is_not_there_is_reported(arguments: tuple[str, ...]) -> None:
     """In one line, without a traceback; exit 1."""
-    done = subprocess.run(
-        [sys.executable, "-m", "leadhook", "replay", *arguments],
-        env=os.environ | {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SECRET_KEY": "visibly-fake-key"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    settings = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_SECRET_KEY": "visibly-fake-key"}
+    done = run_leadhook("replay", *arguments, settings=settings)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("leadhook: no connection to SUPABASE_URL (")
     assert done.stderr.count("\n") == 1

@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.processes import environment
 
 COMMAND = (sys.executable, "-m", "leadhook", "local", "demo")
-FROM_THE_CALLER = ("GEMINI_API_KEY", "GEMINI_BASE_URL", "SWEEP_INTERVAL_SEC", "COLUMNS")
 
 
 @pytest.fixture
 def demo() -> Iterator[subprocess.Popen[str]]:
     """The running demo, with no terminal and none of the caller's settings."""
-    environment = {name: value for name, value in os.environ.items() if name not in FROM_THE_CALLER}
     with subprocess.Popen(
-        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()
     ) as process:
         try:
             yield process
@@ -73,12 +72,9 @@ def test_the_demo_answers_every_sample_lead_by_webhook(demo: subprocess.Popen[st
 def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(tmp_path: Path) -> None:
     """Its own lines, run by a shell, bring a lead whose answer is the next line; no secret is on screen."""
     state = tmp_path / "stack"
-    environment = {name: value for name, value in os.environ.items() if name not in FROM_THE_CALLER}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    env = environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     command = [*COMMAND[:-1], "up", "--state-dir", str(state)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as process:
         assert process.stdout is not None
         try:
             said = ""
@@ -88,9 +84,7 @@ def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(t
                     break
             facts = json.loads((state / "local.json").read_text())
             lines = said.partition("from another terminal")[2].partition("\n")[2].partition("\n\n")[0]
-            done = subprocess.run(
-                ["/bin/sh", "-c", lines], env=environment, capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(["/bin/sh", "-c", lines], env=env, capture_output=True, text=True, check=False)
             answer = process.stdout.readline()
             process.send_signal(signal.SIGINT)
             rest = process.stdout.read()

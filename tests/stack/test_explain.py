@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.processes import run_leadhook
 
 if TYPE_CHECKING:
     from tests.conftest import Supabase
@@ -25,14 +23,7 @@ def explain(supabase: Supabase, *arguments: str, key: str | None = None) -> tupl
 def run(supabase: Supabase, *arguments: str, key: str | None = None, **extra: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command; a subprocess, as a person starts it."""
     settings = {"SUPABASE_URL": supabase.url, "SUPABASE_SECRET_KEY": key or supabase.secret_key}
-    done = subprocess.run(
-        [sys.executable, "-m", "leadhook", *arguments],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")} | settings | extra,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = run_leadhook(*arguments, settings=settings | extra)
     return done.returncode, done.stdout, done.stderr
 
 

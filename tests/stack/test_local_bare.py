@@ -1,9 +1,6 @@
 """`leadhook local up --bare`: the dump of a project whose users sign in loads, works, and takes leadhook in."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +9,7 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
+from tests.support.processes import run_leadhook
 from tests.support.project import local_project
 
 from leadhook.command_error import CommandError
@@ -107,8 +105,7 @@ def test_local_env_works_and_names_no_webhook_secret(stack: "Project") -> None:
 @pytest.mark.parametrize("given", ["--sample", "--service"])
 def test_bare_with_what_contradicts_it_is_refused(tmp_path: Path, given: str) -> None:
     """As wrong arguments, before anything is made."""
-    command = [sys.executable, "-m", "leadhook", "local", "up", f"--state-dir={tmp_path / 'stack'}", "--bare", given]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_leadhook("local", "up", f"--state-dir={tmp_path / 'stack'}", "--bare", given)
     assert done.returncode == 2
     assert "--bare starts without sample leads" in done.stderr
     assert not (tmp_path / "stack").exists()
@@ -128,13 +125,7 @@ def test_a_state_directory_keeps_its_kind(tmp_path: Path, remedy: str, *, first:
 
 def leadhook(stack: "Project", *arguments: str) -> str:
     """Run a command on the stack's database; what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "leadhook", *arguments],
-        env=os.environ | {"DATABASE_URL": stack.facts["database_url"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_leadhook(*arguments, settings={"DATABASE_URL": stack.facts["database_url"]})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

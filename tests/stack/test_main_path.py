@@ -1,9 +1,6 @@
 """The main job on the whole stack: from a change in the database to a saved answer."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -11,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.conftest import poll
-from tests.support.processes import ask
+from tests.support.processes import ask, run_leadhook
 from tests.support.project import local_project
 
 from leadhook.local.state import service_environment
@@ -56,9 +53,7 @@ def test_a_prompts_row_that_comes_last_sets_everything_off(stack: "Project") -> 
 
 def test_doctor_finds_no_fault_in_a_running_stack(stack: "Project") -> None:
     """From the environment alone: settings, API, database, service, and a webhook there and back; exit code 0."""
-    env = service_environment(stack.facts) | {"DATABASE_URL": stack.facts["database_url"]}
-    command = [sys.executable, "-m", "leadhook", "doctor", "--live", "--json"]
-    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=False)
+    done = run_leadhook("doctor", "--live", "--json", settings=service_environment(stack.facts))
     report = json.loads(done.stdout)
     assert [f for f in report["findings"] if f["level"] == "fault"] == []
     assert done.returncode == 0

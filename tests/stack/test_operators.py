@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from tests.commands import command_paths
 from tests.conftest import serving_supabase
+from tests.support.processes import run_leadhook
 
 from leadhook.cli import app
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -81,16 +80,7 @@ def project(
 def run(supabase: Supabase, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The real program, with two settings and no terminal."""
     settings = {"SUPABASE_URL": supabase.url, "SUPABASE_SECRET_KEY": supabase.secret_key}
-    return subprocess.run(
-        [sys.executable, "-m", "leadhook", *arguments],
-        env={"PATH": os.environ["PATH"]} | settings,
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run_leadhook(*arguments, cwd=directory, settings=settings)
 
 
 def test_every_command_has_a_case() -> None:

@@ -30,6 +30,23 @@ def environment(**settings: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OF_THE_CALLER} | settings
 
 
+def run_leadhook(
+    *words: str, settings: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a person would, without a terminal and with no settings but these."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "leadhook", *words],
+        env=kept | dict(settings or {}),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 def ask(url: str, *, method: str = "GET", body: object = None, token: str | None = None) -> Any:
     """Send a JSON request; a refusal is returned as its JSON, too."""
     data = None if body is None else json.dumps(body).encode()
