@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.model import Model
     from tests.support.project import Project
 
-KEPT = ("jobs", "attempts", "verdicts")
+KEPT = ("jobs", "attempts", "results")
 STATIC_HEADER = "X-Webhook-Secret: visibly-fake-static-secret"
 
 
