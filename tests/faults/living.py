@@ -41,7 +41,7 @@ class Living(Application):
         return f"http://127.0.0.1:{self._port}/webhooks/leads"
 
     def leadhook(self, *words: str) -> str:
-        """A command of the program, as a user runs it; its standard output."""
+        """Run a command as a user would; return its standard output."""
         done = run_leadhook(
             *words,
             settings={
@@ -55,7 +55,7 @@ class Living(Application):
 
     @contextmanager
     def serve(self, secret: str, **settings: str) -> Iterator[Service]:
-        """The service on the port that is webhooks at, up and with its first look behind it, until the block ends."""
+        """Run the service where the webhooks go during the block; yield it once it claims leads."""
         environment = {
             "SUPABASE_URL": self.supabase.url,
             "SUPABASE_SECRET_KEY": self.supabase.secret_key,
@@ -95,7 +95,7 @@ def secret_in(output: str) -> str:
 
 @contextmanager
 def living(database: Database, model: Model, directory: Path) -> Iterator[Living]:
-    """A project in use: its tables are still to be made."""
+    """Run a project without tables during the block."""
     model.behave()
     model.forget()
     with serving_supabase(database, directory) as supabase, sending_webhooks(database, PAUSE_S):
