@@ -155,7 +155,7 @@ def test_answers_are_listed_at_80_columns_without_a_strangers_escape_sequence(
     assert (code, found["message"], found["matched"]) == (0, "Dear Ann,\n\nBest\x1b]0;x\x07", ["runs a fintech"])
 
     code, out, _ = run(wired_supabase, "answers", "--min-score", "90")
-    assert (code, "There is no such answer" in out) == (0, True)
+    assert (code, "No answers match" in out) == (0, True)
 
 
 def test_explain_shows_the_answer_and_why(wired_supabase: Supabase, answered: str) -> None:

@@ -27,14 +27,15 @@ def leadhook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return runner(monkeypatch, capsys)
 
 
-def test_help_names_every_command(leadhook: Run) -> None:
-    """Without arguments as well."""
+def test_help_lists_every_command_with_its_summary(leadhook: Run) -> None:
+    """With or without `--help`."""
     for arguments in ((), ("--help",)):
         code, shown, _ = leadhook(*arguments)
         assert code == 0
         assert all(
             f"{command}  " in shown for command in ("serve", "install", "migrate", "backlog", "explain", "uninstall")
         )
+        assert all(summary in shown for summary in ("Run the service.", "Limit the cost of leads per day."))
 
 
 def test_the_module_is_the_program() -> None:
@@ -143,7 +144,7 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
     """Before it looks at the database."""
     code, _, err = leadhook("install", "--yes")
     assert code == 2
-    assert "--url says where the database sends webhooks to" in err
+    assert "--url is missing, the address that the database sends webhooks to" in err
     assert leadhook("install", "--plan") == (0, "the plan\n", "")
     assert asked_for == []
 

@@ -201,7 +201,7 @@ def test_stop_of_a_finished_replay_says_that_nothing_was_changed(leadhook: Run, 
     """It is no failure."""
     code, out, _ = leadhook("replay", "stop", "7")
     assert (code, store.asked) == (0, [("stop", 7)])
-    assert "has finished already" in out
+    assert "has already finished" in out
     assert "nothing was changed" in out
 
 

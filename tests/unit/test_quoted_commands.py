@@ -1,5 +1,6 @@
 """Every `leadhook …` that a page, a message or a comment tells a reader to run exists, with its options."""
 
+import io
 import re
 import shlex
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from typing import Final, NamedTuple
 
 import cyclopts
 import pytest
+from rich.console import Console
+from tests.commands import command_paths
 from tests.docs_blocks import ROOT, blocks, pages
 
 from leadhook.cli import app
@@ -46,9 +49,14 @@ def in_source(file: Path) -> Iterator[Quoted]:
 
 
 def _commands(file: Path, text: str) -> Iterator[Quoted]:
-    for command in _COMMAND.finditer(text):
-        words = _END.split(command["words"], maxsplit=1)[0].strip()
+    for words in command_lines(text):
         yield Quoted(file.relative_to(ROOT).as_posix(), words)
+
+
+def command_lines(text: str) -> Iterator[str]:
+    """Yield the words after `leadhook` of each command line in a text."""
+    for command in _COMMAND.finditer(text):
+        yield _END.split(command["words"], maxsplit=1)[0].strip()
 
 
 PAGES: Final = sorted({quoted for page in pages() for quoted in in_page(page)})
@@ -108,6 +116,36 @@ def test_every_command_of_the_documentation_exists(quoted: Quoted) -> None:
 def test_every_command_of_a_message_exists(quoted: Quoted) -> None:
     """What the program says to run next."""
     check(quoted.words)
+
+
+def help_text(path: str) -> str:
+    """Return what `leadhook COMMAND --help` prints on a wide terminal."""
+    console = Console(file=io.StringIO(), width=1000, color_system=None)
+    app.help_print(path, console=console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("path", sorted(command_paths(app)))
+def test_the_help_of_a_command_has_one_example_that_the_parser_accepts(path: str) -> None:
+    """The example calls this very command, with all that it requires."""
+    (example,) = re.findall(r"^For example: (.*)$", help_text(path), re.MULTILINE)
+    (words,) = command_lines(example)
+    given = shlex.split(words)
+    chain, _, _ = app.parse_commands(given)
+    assert " ".join(chain) == path
+    app.parse_args(given, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("path", sorted(command_paths(app)))
+def test_the_help_of_a_command_begins_with_its_docstring(path: str) -> None:
+    """It is written in one place, and its first line is the entry in the list of commands."""
+    command = app
+    for name in path.split():
+        command = command[name]
+    summary = (command.default_command.__doc__ or "").partition("\n")[0]
+    assert summary.endswith(".")
+    assert [line.strip() for line in help_text(path).splitlines() if line][1] == summary
 
 
 @pytest.mark.parametrize(

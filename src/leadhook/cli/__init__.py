@@ -1,7 +1,8 @@
-"""The command line: one readable function per command, imported when it is called, so that each loads only its own.
+"""The command line: one function per command. Its module is imported when the command is called.
 
-Operators' commands ask the project's API with SUPABASE_URL and its key (`asking`). DATABASE_URL is for what installs
-(`database`). Exit codes and the shapes of `--json` are in docs/commands.md.
+A command's docstring is its `--help`; its first line is the entry in the list of commands. Commands for operators call
+the project's API with SUPABASE_URL and its key (`asking`); commands that change the database use DATABASE_URL
+(`database`). docs/commands.md lists the exit codes and the `--json` output.
 """
 
 import os
@@ -20,41 +21,41 @@ from leadhook.settings import read_env_file
 
 app = App(
     name="leadhook",
-    help="Scores a Supabase project's sales leads with Gemini the moment they become eligible.",
+    help="Scores the sales leads of a Supabase project with Gemini the moment they become eligible.",
     help_epilogue=(
-        "Settings are environment variables, or lines of a .env file in the working directory; secrets are never "
-        "arguments. The README has the table of them, docs/commands.md the exit codes."
+        "Settings are environment variables or lines of a .env file in the working directory; secrets are never "
+        "arguments. The README lists the settings, docs/commands.md the exit codes."
     ),
     version=__version__,
     suppress_keyboard_interrupt=False,
     result_action="return_int_as_exit_code_else_zero",
 )
 
-app.command("leadhook.cli.service:serve", name="serve", help="Run the service.")
-app.command("leadhook.cli.database:install", name="install", help="Install leadhook in the database.")
-app.command("leadhook.cli.database:migrate", name="migrate", help="Bring the database to this version.")
-app.command("leadhook.cli.database:webhooks_app", name="webhooks", help="The triggers that send webhooks.")
-app.command("leadhook.cli.database:uninstall", name="uninstall", help="Remove leadhook from the database.")
-app.command("leadhook.cli.status:status", name="status", help="Show how everything stands, on one screen.")
-app.command("leadhook.cli.doctor:doctor", name="doctor", help="Check everything that can be wrong.")
-app.command("leadhook.cli.explain:explain", name="explain", help="Show where one lead stands, and why.")
-app.command("leadhook.cli.answers:answers", name="answers", help="List the newest answer of each lead.")
-app.command("leadhook.cli.replay:app", name="replay", help="Score leads again.")
-app.command("leadhook.cli.evaluate:app", name="evaluate", help="Try another prompt or model on answered leads.")
-app.command("leadhook.cli.backlog:app", name="backlog", help="Leads that were eligible before leadhook came.")
-app.command("leadhook.cli.admission:pause_app", name="pause", help="Stop claiming leads.")
-app.command("leadhook.cli.admission:resume", name="resume", help="End a pause.")
-app.command("leadhook.cli.admission:budget_app", name="budget", help="Limit what leads may cost in a day.")
-app.command("leadhook.local.commands:app", name="local", help="A Supabase project on this machine, without Docker.")
+app.command("leadhook.cli.service:serve", name="serve")
+app.command("leadhook.cli.database:install", name="install")
+app.command("leadhook.cli.database:migrate", name="migrate")
+app.command("leadhook.cli.database:webhooks_app", name="webhooks")
+app.command("leadhook.cli.database:uninstall", name="uninstall")
+app.command("leadhook.cli.status:status", name="status")
+app.command("leadhook.cli.doctor:doctor", name="doctor")
+app.command("leadhook.cli.explain:explain", name="explain")
+app.command("leadhook.cli.answers:answers", name="answers")
+app.command("leadhook.cli.replay:app", name="replay")
+app.command("leadhook.cli.evaluate:app", name="evaluate")
+app.command("leadhook.cli.backlog:app", name="backlog")
+app.command("leadhook.cli.admission:pause_app", name="pause")
+app.command("leadhook.cli.admission:resume", name="resume")
+app.command("leadhook.cli.admission:budget_app", name="budget")
+app.command("leadhook.local.commands:app", name="local")
 
 
 def _explain_misuse(error: CycloptsError) -> Text:
-    """What was wrong with the command line, and where to read on; `--json status` is a habit of other programs."""
+    """Describe the mistake and name the help page; options before the command (`--json status`) are recognised."""
     words = " ".join(["leadhook", *(error.command_chain or ())])
     text = f"leadhook: {error}"
     option, *rest = error.unused_tokens or [""]
     if isinstance(error, UnknownCommandError) and option.startswith("-") and rest:
-        text = f"leadhook: options stand behind the command: {shlex.join([*words.split(), rest[0], option, *rest[1:]])}"
+        text = f"leadhook: options come after the command: {shlex.join([*words.split(), rest[0], option, *rest[1:]])}"
     return Text(f"{text}\nTry `{words} --help`.")
 
 
@@ -67,11 +68,14 @@ def main() -> None:
     try:
         read_env_file(Path(".env"))
         forget_key_log()
+        if not set(sys.argv[1:]) - {"--help", "-h"}:
+            # The list shows the first line of each docstring, but only of commands that are imported.
+            app.resolved_commands()
         sys.exit(app(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # Who reads has seen enough, as in `leadhook status | head -1`; Python would complain once more at its end.
+        # The reader closed the pipe, as in `leadhook status | head -1`. Python would report it once more when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except CommandError as error:

@@ -1,4 +1,4 @@
-"""`leadhook pause`, `leadhook resume` and `leadhook budget`: what may not be claimed now."""
+"""`leadhook pause`, `leadhook resume` and `leadhook budget`: they decide which leads may be claimed."""
 
 from typing import Annotated
 from uuid import UUID
@@ -15,11 +15,11 @@ from leadhook.settings import load_settings
 from leadhook.store import Admission, NeededBudget, Scope
 
 pause_app = App(name="pause")
-budget_app = App(name="budget")
+budget_app = App(name="budget", help="Limit the cost of leads per day.")
 
 MOST_USD = 1_000_000
-"""A day. More is a slip of the finger."""
-Dollars = Annotated[float, Parameter(validator=Number(gte=0, lte=MOST_USD), help="Dollars a day.")]
+"""Per day. A larger budget is a typing error."""
+Dollars = Annotated[float, Parameter(validator=Number(gte=0, lte=MOST_USD), help="Dollars per day.")]
 
 
 @pause_app.default
@@ -27,10 +27,12 @@ def pause(
     *,
     user: ForUser = None,
     tag: ForTag = None,
-    reason: Annotated[str | None, Parameter(help="Why; it is kept.")] = None,
+    reason: Annotated[str | None, Parameter(help="The reason, stored with the pause.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Stop claiming leads: of a user and tag, of a user, or all. Leads in progress are finished; the others wait.
+    """Stop claiming leads.
+
+    Pauses all leads, those of a user, or those of a user and tag. Leads in progress are finished; the others wait.
 
     For example: `leadhook pause --user 00000000-0000-4000-8000-000000000001 --reason "wrong prompt"`
     """
@@ -48,7 +50,7 @@ def pause(
 
 @pause_app.command(name="list")
 def list_pauses(*, as_json: AsJson = False) -> None:
-    """List all pauses, with the command that ends each.
+    """List all pauses, each with the command that ends it.
 
     For example: `leadhook pause list`
     """
@@ -67,7 +69,9 @@ def list_pauses(*, as_json: AsJson = False) -> None:
 
 
 def resume(*, user: ForUser = None, tag: ForTag = None, as_json: AsJson = False) -> None:
-    """End the pause of exactly this user and tag, of this user, or of everything.
+    """End a pause.
+
+    Use the same --user and --tag as for the pause: `leadhook resume` without options ends only the pause of all leads.
 
     For example: `leadhook resume --user 00000000-0000-4000-8000-000000000001`
     """
@@ -87,9 +91,10 @@ def resume(*, user: ForUser = None, tag: ForTag = None, as_json: AsJson = False)
 
 @budget_app.command(name="set")
 def set_budget(daily_usd: Dollars, *, user: ForUser = None, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Limit what the leads of a user, or all leads together, may cost in a day of UTC; all of today counts.
+    """Set the daily budget of all leads together, or of one user.
 
-    Asks first where this stops leads or lets waiting ones go on.
+    A day ends at midnight UTC; costs from earlier today count. Asks if the change stops leads or lets waiting leads
+    continue.
 
     For example: `leadhook budget set 5`
     """
@@ -98,7 +103,9 @@ def set_budget(daily_usd: Dollars, *, user: ForUser = None, yes: Yes = False, as
 
 @budget_app.command(name="clear")
 def clear_budget(*, user: ForUser = None, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Remove the budget: what its leads cost is not limited any more. Asks first where there is one.
+    """Remove a daily budget, so that the cost is no longer limited.
+
+    Asks if there is such a budget.
 
     For example: `leadhook budget clear --user 00000000-0000-4000-8000-000000000001`
     """
@@ -107,7 +114,7 @@ def clear_budget(*, user: ForUser = None, yes: Yes = False, as_json: AsJson = Fa
 
 @budget_app.command(name="show")
 def show_budgets(*, as_json: AsJson = False) -> None:
-    """Show what is left of each budget, and what was spent, reserved and wasted today.
+    """Show what is left of each budget, and today's spend.
 
     For example: `leadhook budget show --json`
     """
@@ -147,7 +154,7 @@ def _change_budget(user: UUID | None, daily_usd: float | None, *, yes: bool, as_
 
 
 def _consequence(found: Admission, user: UUID | None, daily_usd: float | None) -> str | None:
-    """What the change does at once, where it stops leads or lets waiting ones go on; None where it does neither."""
+    """Describe the immediate effect of a change. None if it neither stops leads nor lets waiting leads continue."""
     before = next((budget for budget in found.budgets if budget.user_id == user), None)
     whose = Scope(user_id=user)
     if daily_usd is None:

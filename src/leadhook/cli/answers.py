@@ -1,4 +1,4 @@
-"""`leadhook answers`: what the model said about the leads."""
+"""`leadhook answers`: the newest answers of the model."""
 
 from datetime import datetime
 from typing import Annotated
@@ -20,15 +20,18 @@ def answers(
     user: ForUser = None,
     tag: ForTag = None,
     min_score: Annotated[
-        int | None, Parameter(validator=Number(gte=0, lte=100), help="Only scores from here on; 50 is contact.")
+        int | None,
+        Parameter(
+            validator=Number(gte=0, lte=100), help="Only scores of at least this; from 50 up there is a message."
+        ),
     ] = None,
-    since: Annotated[datetime | None, Parameter(help="Only answers since then; UTC unless it names a zone.")] = None,
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="How many at most.")] = 20,
+    since: Annotated[datetime | None, Parameter(help="Only answers since this time (UTC by default).")] = None,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="Maximum number of answers.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest answer of each lead, the newest first: score, contact, subject and reason.
+    """List the newest answer of each lead, newest first.
 
-    With --json also message, criteria and flags.
+    Shows score, contact, subject and reason; with --json also message, criteria and flags.
 
     For example: `leadhook answers --min-score 50 --limit 5`
     """
@@ -45,7 +48,7 @@ def answers(
 def _print(found: Answers, console: Console) -> None:
     if not found.answers:
         line(
-            console, "There is no such answer. `leadhook status` shows how many leads are done, and what keeps others."
+            console, "No answers match. `leadhook status` shows how many leads are done and what keeps others waiting."
         )
         return
     for answer in found.answers:

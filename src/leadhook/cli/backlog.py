@@ -1,4 +1,4 @@
-"""`leadhook backlog`: the leads that were eligible before leadhook came; they are held until released."""
+"""`leadhook backlog`: the leads that were eligible before the installation; they are held until released."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from leadhook.prices import price_here
 from leadhook.settings import load_settings
 from leadhook.store import Backlog, SupabaseStore
 
-app = App(name="backlog")
+app = App(name="backlog", help="Show or release the leads that were eligible before the installation.")
 
 _NO_LIMIT: Final = 2**31 - 1
 _GROUPS_SHOWN: Final = 20
@@ -29,7 +29,7 @@ _REPORT_EACH: Final = 5_000
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which held leads a release means; `redo` includes those with a row in `llm_response`, which is replaced."""
+    """The held leads to release. `redo` includes leads with a row in `llm_response`, which is replaced."""
 
     user: UUID | None = None
     tag: str | None = None
@@ -38,19 +38,19 @@ class Wanted:
     redo: bool = False
 
     async def find(self, store: SupabaseStore) -> Backlog:
-        """The part of the backlog that is meant."""
+        """Return this part of the backlog."""
         return await store.backlog(self.user, self.tag, self.since, redo=self.redo)
 
     def count(self, found: Backlog) -> int:
-        """How many leads a release would queue."""
+        """Return the number of leads that a release would queue."""
         return min(found.releasable(redo=self.redo), self.limit or _NO_LIMIT)
 
     def estimate(self, found: Backlog) -> Estimate:
-        """What they would cost."""
+        """Return the expected cost."""
         return estimate(found.size, price_here(os.environ), self.count(found))
 
     def left_out(self, answered: int) -> str:
-        """The leads that stay held because they have an answer."""
+        """Describe the leads that stay held because they have an answer."""
         if self.redo or not answered:
             return ""
         return f"; {answered} have an answer in llm_response and stay held (--redo releases them too)"
@@ -58,7 +58,7 @@ class Wanted:
 
 @dataclass
 class Released:
-    """What a release came to."""
+    """The number of leads released, and of those left out."""
 
     released: int = 0
     answered: int = 0
@@ -67,7 +67,9 @@ class Released:
 
 @app.command
 def status(*, as_json: AsJson = False) -> None:
-    """Show how many leads are held, whose they are, and whether something else processes leads too.
+    """Show how many leads are held, and for which users and tags.
+
+    Also reports the expected cost, and whether another program processes leads.
 
     For example: `leadhook backlog status`
     """
@@ -91,22 +93,23 @@ def release(
     *,
     user: ForUser = None,
     tag: ForTag = None,
-    limit: Annotated[int | None, Parameter(validator=Number(gte=1), help="How many at most.")] = None,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=1), help="Maximum number of leads.")] = None,
     since: Annotated[
         datetime | None,
-        Parameter(help="Only groups whose newest prompts row is not older; UTC unless it names a zone."),
+        Parameter(help="Only groups whose newest prompts row is not older than this (UTC by default)."),
     ] = None,
     redo: Annotated[
-        bool, Parameter(negative="", help="Also leads that have an answer in llm_response; it is replaced.")
+        bool, Parameter(negative="", help="Include leads that have an answer in llm_response, and replace it.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Queue held leads behind fresh ones: groups with the newest prompts row first, then by lead_id.
+    """Queue held leads, after fresh ones.
 
-    Shows how many leads that is and what they may cost, and asks. Works in slices of 500; Ctrl-C ends it between two of
-    them. A lead that is no longer eligible is not released.
+    Shows the number of leads and the expected cost, and asks. Groups with the newest prompts row come first, then leads
+    by lead_id. Leads are released in slices of 500; Ctrl-C stops after the current slice. A lead that is no longer
+    eligible is not released.
 
     For example: `leadhook backlog release --limit 100 --dry-run`
     """

@@ -1,4 +1,4 @@
-"""The commands that change the database with its owner's rights: they need DATABASE_URL, and nothing else does."""
+"""The commands that need DATABASE_URL: they change the database with its owner's rights."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from leadhook.install.webhooks import check_url
 from leadhook.install.webhooks import install_webhooks as install_into_database
 from leadhook.prices import price_here
 
-webhooks_app = App(name="webhooks")
+webhooks_app = App(name="webhooks", help="Install the triggers that send webhooks.")
 
 
 def _is_reachable(_: object, url: str | None) -> None:
@@ -31,7 +31,7 @@ def _is_reachable(_: object, url: str | None) -> None:
         check_url(url)
 
 
-_URL_HELP = "Where the database reaches the service, e.g. https://leads.example.com/webhooks/leads."
+_URL_HELP = "The address where the database reaches the service, e.g. https://leads.example.com/webhooks/leads."
 WebhookUrl = Annotated[str, Parameter(validator=_is_reachable, help=_URL_HELP)]
 OptionalUrl = Annotated[str | None, Parameter(validator=_is_reachable, help=_URL_HELP)]
 
@@ -40,13 +40,14 @@ def migrate(
     *,
     copy_to: Annotated[
         Path | None,
-        Parameter(help="Write the files into this directory (supabase/migrations) instead, for the Supabase CLI."),
+        Parameter(help="Write the files to this directory instead, for the Supabase CLI (supabase/migrations)."),
     ] = None,
 ) -> None:
-    """Bring the database of DATABASE_URL to this version; repeatable, and harmless while the application writes.
+    """Upgrade the database to this version of leadhook.
 
-    DATABASE_URL is the direct connection (or the session pooler) of a role that may create tables; on a hosted project
-    that is `postgres`. With --copy-to no database is changed.
+    Can be repeated, and is safe while the application writes. DATABASE_URL is the direct connection or the session
+    pooler, for a role that may create tables; on a hosted project that is `postgres`. With --copy-to, no database is
+    changed.
 
     For example: `leadhook migrate --copy-to supabase/migrations`
     """
@@ -58,10 +59,10 @@ def migrate(
 
 @webhooks_app.command(name="install")
 def install_webhooks(*, url: WebhookUrl) -> None:
-    """Create the triggers on the application's tables and store where they send webhooks to; repeatable.
+    """Create the triggers on the application's tables, and store the webhook's URL and secret.
 
-    Works on the database of DATABASE_URL, after `leadhook migrate`. URL and secret are kept in Supabase Vault. The
-    secret is made once; the line that sets WEBHOOK_SECRETS for the service is the only output on stdout.
+    Can be repeated. Run `leadhook migrate` first. URL and secret are stored in Supabase Vault; the secret is generated
+    once. The only output on stdout is the line that sets WEBHOOK_SECRETS for the service.
 
     For example: `leadhook webhooks install --url https://leads.example.com/webhooks/leads`
     """
@@ -73,24 +74,29 @@ def install_webhooks(*, url: WebhookUrl) -> None:
 def install(
     *,
     url: OptionalUrl = None,
-    plan: Annotated[bool, Parameter(negative="", help="Only show what would be done.")] = False,
+    plan: Annotated[bool, Parameter(negative="", help="Only show the plan.")] = False,
     yes: Yes = False,
     lock_down: Annotated[
-        bool, Parameter(negative="", help="Enable row level security on the five tables where outsiders get in.")
+        bool,
+        Parameter(
+            negative="",
+            help="Enable row level security on tables that anon or authenticated can access.",
+        ),
     ] = False,
     backlog: Annotated[
-        Literal["hold", "run"], Parameter(help="Leads that are eligible already: hold until released, or run at once.")
+        Literal["hold", "run"],
+        Parameter(help="What to do with leads that are already eligible: hold or score them."),
     ] = "hold",
 ) -> None:
-    """Install leadhook in the database of DATABASE_URL: shows a plan, asks, then does all of it; repeatable.
+    """Install leadhook in the database.
 
-    That is `migrate`, `webhooks install`, and the first sweep round, which holds the backlog. The line that sets
-    WEBHOOK_SECRETS for the service is the only output on stdout.
+    Shows a plan, asks, and then runs `migrate`, `webhooks install`, and the first round of the sweep, which holds the
+    backlog. Can be repeated. The only output on stdout is the line that sets WEBHOOK_SECRETS for the service.
 
     For example: `leadhook install --url https://leads.example.com/webhooks/leads`
     """
     if url is None and not plan:
-        raise MisuseError("nothing was changed: --url says where the database sends webhooks to; --plan needs none")
+        raise MisuseError("nothing was changed: --url is missing, the address that the database sends webhooks to")
     say = tell if plan else partial(tell, file=sys.stderr)
     database_url, migrations, steps = _database_url(), read_migrations(), read_webhook_steps()
     for line in asyncio.run(make_plan(database_url, migrations, steps, price_here(os.environ))):
@@ -98,7 +104,7 @@ def install(
     if plan or url is None:
         return
     if not yes:
-        confirm("Install?", "--yes installs what the plan says.")
+        confirm("Install?", "--yes installs without asking.")
     options = InstallOptions(url, backlog, lock_down)
     secret = asyncio.run(install_everything(database_url, options, migrations, steps, say))
     sys.stdout.write(f"WEBHOOK_SECRETS={secret}\n")
@@ -107,15 +113,15 @@ def install(
 def uninstall(
     *,
     purge: Annotated[
-        bool, Parameter(negative="", help="Drop the schema leadhook too: jobs, attempts, results, settings.")
+        bool, Parameter(negative="", help="Also drop the schema leadhook: jobs, attempts, results, pauses, budgets.")
     ] = False,
-    yes: Annotated[bool, Parameter(negative="", help="Do not ask before a purge.")] = False,
+    yes: Annotated[bool, Parameter(negative="", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove leadhook from the database of DATABASE_URL: triggers, index, functions and Vault entries; repeatable.
+    """Remove leadhook from the database.
 
-    The application's tables stay as they are. Stop the service first: it can do nothing without the functions. Without
-    --purge the schema leadhook stays, so that a later install finds what is known of each lead; what was still to be
-    done is held then. --purge shows what would be dropped, and asks.
+    Drops the triggers, the index, the functions and the Vault entries; the application's tables stay as they are. Can
+    be repeated. Stop the service first, because it needs the functions. Without --purge, the schema leadhook is kept
+    for a later install, which then holds the leads that were not finished. --purge shows what it would drop, and asks.
 
     For example: `leadhook uninstall --purge`
     """
@@ -123,7 +129,7 @@ def uninstall(
     if purge and not yes:
         for line in asyncio.run(describe_purge(database_url)):
             tell(line, file=sys.stderr)
-        confirm("Drop all of it?", "--yes drops it.")
+        confirm("Drop all of it?", "--yes drops it without asking.")
     asyncio.run(uninstall_from_database(database_url, purge=purge, report=tell))
 
 

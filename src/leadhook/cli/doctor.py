@@ -1,4 +1,4 @@
-"""`leadhook doctor`: shows the findings of `leadhook.doctor` as they are made."""
+"""`leadhook doctor`: prints each finding of `leadhook.doctor` as soon as it is known."""
 
 import asyncio
 from typing import Annotated, Final
@@ -23,21 +23,18 @@ _NAMES_WIDTH: Final = 18
 
 def doctor(
     *,
-    live: Annotated[
-        bool, Parameter(negative="", help="Ask Google about every key; the question costs nothing.")
-    ] = False,
+    live: Annotated[bool, Parameter(negative="", help="Check every key with Google, free of charge.")] = False,
     service: Annotated[
         str | None,
-        Parameter(
-            help="Where the service is, e.g. https://leads.example.com; without it, where the database sends webhooks."
-        ),
+        Parameter(help="The service's address, e.g. https://leads.example.com. Default: where webhooks are sent."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check everything that can be wrong: settings, database, webhooks, keys, service; explain how to fix it.
+    """Check the whole installation, and explain how to fix each problem.
 
-    Uses what is set: SUPABASE_URL and its key, DATABASE_URL for the database's own side. Nothing is changed; one
-    webhook that names no lead is sent. The exit code is 1 when something is at fault, 2 when a setting is.
+    Checks settings, database, webhooks, keys and service. DATABASE_URL is optional and adds the checks that need the
+    database owner's rights. Nothing is changed; one test webhook without a lead is sent. The exit code is 1 if there is
+    a problem, 2 if a setting is invalid.
 
     For example: `leadhook doctor --live`
     """

@@ -1,4 +1,4 @@
-"""`leadhook evaluate`: shows the cost, asks, scores, and reports what would change."""
+"""`leadhook evaluate`: shows the cost, asks, scores leads again, and reports what would change."""
 
 import os
 import tomllib
@@ -23,25 +23,16 @@ from leadhook.evaluate.figures import Report, report
 from leadhook.evaluate.page import render, summary
 from leadhook.evaluate.results import OWNER_ALONE, Candidate, ResultsFile, read_results
 from leadhook.evaluate.scoring import Plan, Scoring, make_plan
-from leadhook.gemini import open_scorer
-from leadhook.gemini.limits import call_limits
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, load_settings
 from leadhook.store import SupabaseStore
 
-app = App(
-    name="evaluate",
-    help_epilogue=(
-        "Nothing is written to the leads. The cost is shown first and counts against the budgets; docs/evaluate.md has "
-        "more.\n\n"
-        "For example: leadhook evaluate --tag fintech --limit 200 --prompts-file new.toml --noise 20 --html report.html"
-    ),
-)
+app = App(name="evaluate")
 
 SIGNALLED: Final = 128
-"""An exit code beyond it is a signal's."""
+"""The exit code after a signal is this plus the signal's number."""
 SHOWN: Final = 20
-"""Leads in the table; --json and --html have all."""
+"""Number of leads in the table; --json and --html have all."""
 
 Score = Annotated[int | None, Parameter(validator=Number(gte=0, lte=100))]
 
@@ -49,16 +40,16 @@ Score = Annotated[int | None, Parameter(validator=Number(gte=0, lte=100))]
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSelection:
-    """Which answered leads are scored again."""
+    """The answered leads to score again."""
 
     user: ForUser = None
     tag: ForTag = None
     min_score: Annotated[Score, Parameter(help="Only leads whose saved score is at least this.")] = None
     max_score: Annotated[Score, Parameter(help="Only leads whose saved score is at most this.")] = None
-    since: Annotated[datetime | None, Parameter(help="Only leads scored since then; UTC unless it names a zone.")] = (
-        None
-    )
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000), help="How many at most, by lead_id.")] = 100
+    since: Annotated[datetime | None, Parameter(help="Only leads scored since this time (UTC by default).")] = None
+    limit: Annotated[
+        int, Parameter(validator=Number(gte=1, lte=10_000), help="Maximum number of leads, ordered by lead_id.")
+    ] = 100
 
     def fields(self) -> dict[str, Any]:
         """The filter as the database takes it."""
@@ -79,7 +70,7 @@ class Output:
     """What is done, and where it goes."""
 
     results: Annotated[
-        Path, Parameter(help="Every score that is bought is appended to this file; a second run buys none of them.")
+        Path, Parameter(help="The file for the new scores. A repeated command buys no score that is in it.")
     ] = Path("evaluation.jsonl")
     html: Annotated[Path | None, Parameter(help="Write the report with charts to this file.")] = None
     as_json: AsJson = False
@@ -98,18 +89,20 @@ def evaluate(
         Path | None,
         Parameter(help="A TOML file with wildnet_data, scoring_criteria_and_icp or message_prompt."),
     ] = None,
-    model: Annotated[str | None, Parameter(help="Another model; else GEMINI_MODEL.")] = None,
+    model: Annotated[str | None, Parameter(help="The model. Default: GEMINI_MODEL.")] = None,
     noise: Annotated[
-        int, Parameter(validator=Number(gte=0, lte=1000), help="Score this many of the leads twice, as a baseline.")
+        int,
+        Parameter(validator=Number(gte=0, lte=1000), help="Score this many leads twice, to measure the noise."),
     ] = 0,
     selection: EvaluationSelection = ALL,
     output: Output = AS_EVER,
 ) -> int:
     """Score answered leads again with another prompt or model, and report what would change.
 
-    Nothing is written to the leads. Texts that --prompts-file leaves out are those of each lead's prompts row. The cost
-    is shown first and counts against the budgets; pauses hold. Ctrl-C keeps what was bought: the same command goes on
-    from there. Exit 1: leads are missing or failed. docs/evaluate.md explains the report.
+    Nothing is written to the leads. Texts that are not in --prompts-file come from each lead's prompts row. Shows the
+    expected cost, and asks; the cost counts against the budgets, and paused leads are not scored. After Ctrl-C, the
+    same command continues where it stopped. The exit code is 1 if a lead has no new score. docs/evaluate.md explains
+    the report.
 
     For example: `leadhook evaluate --tag fintech --limit 200 --prompts-file new.toml --noise 20 --html report.html`
     """
@@ -128,10 +121,10 @@ def evaluate(
         _show_dry_run(plan, cost, words, as_json=output.as_json)
         return 0
     if plan.purchases and not output.yes:
-        confirm(f"Buy {words}?", "--yes buys them; --dry-run only counts.")
+        confirm(f"Buy {words}?", "--yes buys them without asking; --dry-run only counts.")
     file = ResultsFile.open(output.results, candidate)
     try:
-        run = _buy(settings, plan, file, Tariff(price, call_limits()) if price else None)
+        run = _buy(settings, plan, file, price)
         found = report(candidate, file.results, [lead.lead_id for lead in plan.leads])
     finally:
         file.close()
@@ -160,7 +153,7 @@ def _read_candidate(file: Path | None, model: str) -> Candidate:
 
 
 def _forecast(plan: Plan, price: Price | None) -> float | None:
-    """From what the same leads cost before, at the candidate's price; None where either is not known."""
+    """Estimate from the tokens that the same leads took before. None if these or the price are unknown."""
     history = sum((lead.saved_usage for lead in plan.leads if lead.lead_id in plan.to_score), Spending())
     if not history.known:
         history = sum((lead.saved_usage for lead in plan.leads), Spending())
@@ -181,9 +174,14 @@ def _show_dry_run(plan: Plan, cost: float | None, words: str, *, as_json: bool) 
         line(open_console(), f"would buy {words}; nothing was bought")
 
 
-def _buy(settings: Settings, plan: Plan, file: ResultsFile, tariff: Tariff | None) -> Scoring:
+def _buy(settings: Settings, plan: Plan, file: ResultsFile, price: Price | None) -> Scoring:
+    # This import takes a second, which `leadhook --help` would wait for.
+    from leadhook.gemini import open_scorer
+    from leadhook.gemini.limits import call_limits
+
     columns = (TextColumn("scored"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = open_console(to_stderr=True)
+    tariff = Tariff(price, call_limits()) if price else None
 
     async def run(store: SupabaseStore, bar: Progress) -> Scoring:
         task = bar.add_task("", total=plan.purchases)
@@ -219,7 +217,7 @@ def _rows(found: Report) -> list[tuple[str, ...]]:
 
 
 def _write_page(path: Path, text: str) -> None:
-    """For its owner alone: it names leads."""
+    """Readable only by its owner, because it names leads."""
     try:
         with os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ALONE), "w", encoding="utf-8"

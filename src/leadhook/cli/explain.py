@@ -1,4 +1,4 @@
-"""`leadhook explain`: where a lead stands and why; the sentence first, the facts below, at any width."""
+"""`leadhook explain`: the diagnosis of one lead. The sentence comes first, the facts follow."""
 
 from collections.abc import Iterable
 from typing import Annotated, Final
@@ -24,8 +24,11 @@ _PARTS: Final = (
 )
 
 
-def explain(lead_id: Annotated[str, Parameter(help="As all_leads has it.")], *, as_json: AsJson = False) -> int:
-    """Show where a lead stands: what is missing, or what happens next and when; exit 1 when there is no such lead.
+def explain(lead_id: Annotated[str, Parameter(help="The lead_id in all_leads.")], *, as_json: AsJson = False) -> int:
+    """Show the state of one lead and the reason for it.
+
+    What is missing, or what happens next and when; the answer with its message; attempts, webhooks and replays. The
+    exit code is 1 if there is no such lead.
 
     For example: `leadhook explain lead-17`
     """

@@ -12,17 +12,17 @@ from leadhook.store import Scope
 ForUser = Annotated[UUID | None, Parameter(help="Only leads of this user_id.")]
 ForTag = Annotated[str | None, Parameter(help="Only leads of this tag.")]
 AsJson = Annotated[bool, Parameter("--json", negative="", help="Print one JSON object, for programs.")]
-Yes = Annotated[bool, Parameter(negative="", help="Do not ask.")]
+Yes = Annotated[bool, Parameter(negative="", help="Do not ask for confirmation.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Only count and estimate the cost; change nothing.")]
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """A time without a zone is UTC."""
+    """Interpret a time without a time zone as UTC."""
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def scope(user: UUID | None, tag: str | None) -> Scope:
-    """Whose leads are meant.
+    """Return the scope of a command.
 
     Raises:
         MisuseError: a tag without a user.

@@ -1,4 +1,4 @@
-"""`leadhook replay`: score leads again. The command queues them and watches; the service scores them."""
+"""`leadhook replay`: queues leads and shows the progress. The service scores them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ app = App(name="replay")
 
 LOOK_EACH_S: Final = 1.0
 SLICE_EACH_S: Final = 0.1
-"""Fresh leads wait while a slice is queued; so there is a pause between two of them."""
+"""Pause between two slices: fresh leads wait while a slice is queued."""
 COUNT_S: Final = 60.0
 SHOWN: Final = 20
 LARGEST_REPLAY: Final = 1000
 LOW_PRIORITY_SHARE: Final = 3 / 4
-"""Of the service's slots."""
+"""Maximum share of the service's slots for replays and released backlog."""
 _FIGURES: Final = ("calls", "input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")
 
 Score = Annotated[int | None, Parameter(validator=Number(gte=0, lte=100))]
@@ -41,31 +41,35 @@ ReplayId = Annotated[int, Parameter(validator=Number(gte=0, lte=2**63 - 1), help
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Selection:
-    """Which leads."""
+    """The leads to replay: by id, or by filter."""
 
-    lead_id: Annotated[tuple[str, ...], Parameter(negative="", help="This lead; may be given several times.")] = ()
-    all: Annotated[bool, Parameter(negative="", help="Every lead that leadhook knows.")] = False
+    lead_id: Annotated[tuple[str, ...], Parameter(negative="", help="Replay this lead. Can be repeated.")] = ()
+    all: Annotated[bool, Parameter(negative="", help="Replay every lead that has a job.")] = False
     user: ForUser = None
     tag: ForTag = None
     state: Annotated[
         Literal["waiting", "ready", "leased", "done", "dead", "held"] | None,
-        Parameter(help="Only where the job is in this state."),
+        Parameter(help="Only leads whose job is in this state."),
     ] = None
     outcome: Annotated[
         Literal["saved", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"] | None,
-        Parameter(help="Only where the last attempt ended like this."),
+        Parameter(help="Only leads whose last attempt had this outcome."),
     ] = None
-    error_code: Annotated[str | None, Parameter(help="Only where the job has this error code.")] = None
-    score_min: Annotated[Score, Parameter(help="Only where the last score is not lower.")] = None
-    score_max: Annotated[Score, Parameter(help="Only where the last score is not higher.")] = None
-    prompt_version: Annotated[str | None, Parameter(help="Only where the last result came from this prompt.")] = None
-    since: Annotated[datetime | None, Parameter(help="Only what ended then or later; UTC unless it names a zone.")] = (
-        None
-    )
-    until: Annotated[datetime | None, Parameter(help="Only what ended before; UTC unless it names a zone.")] = None
+    error_code: Annotated[str | None, Parameter(help="Only leads whose job has this error code.")] = None
+    score_min: Annotated[Score, Parameter(help="Only leads whose last score is at least this.")] = None
+    score_max: Annotated[Score, Parameter(help="Only leads whose last score is at most this.")] = None
+    prompt_version: Annotated[str | None, Parameter(help="Only leads last scored with this prompt version.")] = None
+    since: Annotated[
+        datetime | None,
+        Parameter(help="Only leads finished since this time (UTC by default)."),
+    ] = None
+    until: Annotated[datetime | None, Parameter(help="Only leads finished before this time (UTC by default).")] = None
     limit: Annotated[
         int | None,
-        Parameter(validator=Number(gte=1, lte=2**31 - 1), help="With a filter: how many at most, by lead_id."),
+        Parameter(
+            validator=Number(gte=1, lte=2**31 - 1),
+            help="With a filter: maximum number of leads, ordered by lead_id.",
+        ),
     ] = None
 
     @property
@@ -109,16 +113,17 @@ EVERYTHING = Selection()
 def begin(
     *,
     selection: Selection = EVERYTHING,
-    reason: Annotated[str | None, Parameter(help="Why; it is kept.")] = None,
-    follow: Annotated[bool, Parameter(help="Watch until every lead is scored.")] = True,
+    reason: Annotated[str | None, Parameter(help="The reason, stored with the replay.")] = None,
+    follow: Annotated[bool, Parameter(help="Show the progress until every lead is scored.")] = True,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> int:
-    """Score leads again, behind fresh ones, and watch; Ctrl-C leaves the replay running.
+    """Score leads again, after fresh ones.
 
-    A filter shows how many leads that is and what they may cost, and asks; leads named by --lead-id are queued at once.
-    The exit code is 1 when a lead failed or could not be replayed.
+    With a filter, shows the number of leads and the expected cost, and asks. Leads named by --lead-id are queued
+    without asking. Then the progress is shown; Ctrl-C leaves the replay running. The exit code is 1 if a lead failed or
+    could not be replayed.
 
     For example: `leadhook replay --tag founders --score-max 49 --limit 200 --dry-run`
     """
@@ -132,10 +137,10 @@ def begin(
         _show_count(count, slots, as_json=as_json and dry_run, console=open_console(to_stderr=as_json and not dry_run))
         if dry_run:
             return 0
-        confirm("Score them again?", "--yes does it; --dry-run only counts.")
+        confirm("Score them again?", "--yes replays without asking; --dry-run only counts.")
     reply = ask(settings, lambda store: when_free(lambda: _queue(store, selection, fields, reason)))
     if reply.replay_id is None:
-        raise CommandError("the database began no replay")
+        raise CommandError("the database did not start a replay")
     refused = [lead for lead in reply.leads if lead.outcome in ("unknown", "not_eligible")]
     console = open_console(to_stderr=as_json)
     _show_start(reply, console)
@@ -147,10 +152,12 @@ def begin(
 @app.command(name="list")
 def list_replays(
     *,
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="How many at most.")] = 20,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="Maximum number of replays.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest replays: who asked for them, when, why, and what was queued.
+    """List the newest replays.
+
+    Shows who started each one, when and why, and how many leads it queued.
 
     For example: `leadhook replay list --limit 5`
     """
@@ -172,7 +179,7 @@ def list_replays(
     if rows:
         table(open_console(), ("id", "begun", "by", "state", "leads", "reason"), rows)
     else:
-        line(open_console(), "there is no replay yet")
+        line(open_console(), "there are no replays")
 
 
 @app.command(name="status")
@@ -180,11 +187,11 @@ def show(
     replay_id: ReplayId,
     /,
     *,
-    after: Annotated[str, Parameter(help="Only leads behind this lead_id.")] = "",
-    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="How many leads at most.")] = 100,
+    after: Annotated[str, Parameter(help="Only leads after this lead_id.")] = "",
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=1000), help="Maximum number of leads.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Show how far a replay is, in all and by lead.
+    """Show the progress of a replay, in total and for each lead.
 
     For example: `leadhook replay status 12`
     """
@@ -206,7 +213,9 @@ def show(
 
 @app.command(name="follow")
 def follow_replay(replay_id: ReplayId, /, *, as_json: AsJson = False) -> int:
-    """Watch a replay until it has ended; exit 1 when a lead failed.
+    """Show the progress of a replay until it ends.
+
+    The exit code is 1 if a lead failed.
 
     For example: `leadhook replay follow 12`
     """
@@ -217,13 +226,15 @@ def follow_replay(replay_id: ReplayId, /, *, as_json: AsJson = False) -> int:
 
 @app.command
 def stop(replay_id: ReplayId, /, *, as_json: AsJson = False) -> None:
-    """Stop a replay: leads that have not started go back to what they were, leads in progress are finished.
+    """Stop a replay.
+
+    Leads that have not started return to their previous state; leads in progress are finished.
 
     For example: `leadhook replay stop 12`
     """
     status = ask(load_settings(), lambda store: _stop(store, replay_id))
     if status.state == "finished" and not as_json:
-        words = f"replay {replay_id} has finished already: there is nothing to stop, and nothing was changed"
+        words = f"replay {replay_id} has already finished: nothing was changed"
         line(open_console(), words)
     else:
         _show_status(status, as_json=as_json)
@@ -245,7 +256,7 @@ async def _stop(store: SupabaseStore, replay_id: int) -> ReplayStatus:
 
 
 def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> ReplayStatus:
-    """Queue what is still to be queued, and wait for the last lead unless only queueing is asked for."""
+    """Queue the remaining slices and, with `until_scored`, wait for the last lead."""
     settings = load_settings()
 
     async def watch(store: SupabaseStore) -> ReplayStatus:
@@ -271,14 +282,14 @@ def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> Re
     except KeyboardInterrupt:
         line(
             console,
-            f"replay {replay_id} goes on. To follow it: `leadhook replay follow {replay_id}`. "
+            f"replay {replay_id} continues. To follow it: `leadhook replay follow {replay_id}`. "
             f"To stop it: `leadhook replay stop {replay_id}`",
         )
         raise
 
 
 async def _next_slice(store: SupabaseStore, replay_id: int) -> ReplayStatus:
-    """Queue or unqueue the next leads; the service does the same, and whoever comes first does it."""
+    """Queue or unqueue the next slice. The service does the same; whichever is first does the work."""
     await asyncio.sleep(SLICE_EACH_S)
     await when_free(store.replay_slice)
     return await store.replay_status(replay_id)

@@ -11,19 +11,22 @@ from leadhook.settings import load_settings
 
 def serve(
     *,
-    host: Annotated[str | None, Parameter(help="Address to listen on; else HOST, else 127.0.0.1.")] = None,
+    host: Annotated[str | None, Parameter(help="The address to listen on. Default: HOST, or 127.0.0.1.")] = None,
     port: Annotated[
-        int | None, Parameter(validator=Number(gte=0, lte=65535), help="Port to listen on; else PORT, else 8000.")
+        int | None, Parameter(validator=Number(gte=0, lte=65535), help="The port to listen on. Default: PORT, or 8000.")
     ] = None,
 ) -> None:
-    """Run the service: it takes webhooks, claims leads, asks Gemini and saves the answers.
+    """Run the service.
+
+    It receives webhooks, claims leads, has Gemini score them, and saves the answers. It exits with code 2 if a setting
+    is missing or invalid, and reports all of these at once.
 
     For example: `leadhook serve --port 8080`
     """
     given = {"HOST": host, "PORT": None if port is None else str(port)}
     settings = load_settings({**os.environ, **{name: text for name, text in given.items() if text is not None}})
 
-    # Imports that take seconds wait until the settings are known to be right.
+    # This import takes seconds; wrong settings are reported without it.
     from leadhook.app import serve as serve_until_stopped
 
     serve_until_stopped(settings)

