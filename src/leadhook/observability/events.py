@@ -87,7 +87,7 @@ class Event(StrEnum):
 def with_table(page: str) -> str:
     """Return the page with a new list of events between its two marks."""
     rows = "".join(f"| `{event}` | {event.meaning} |\n" for event in Event)
-    table = f"<!-- events -->\n| event | says |\n|---|---|\n{rows}<!-- /events -->"
+    table = f"<!-- events -->\n| event | meaning |\n|---|---|\n{rows}<!-- /events -->"
     return re.sub(r"<!-- events -->.*<!-- /events -->", lambda _: table, page, flags=re.DOTALL)
 
 
