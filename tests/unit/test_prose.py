@@ -63,9 +63,7 @@ def prose(page: Path) -> Iterator[Line]:
     text = re.sub(r"^```.*?^```$", _blank, page.read_text(), flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->", _blank, text, flags=re.DOTALL)
     for number, line in enumerate(text.splitlines(), 1):
-        # The last column of the glossary lists retired words on purpose.
-        shown = re.sub(r"\|[^|]*\|$", "|", line) if page.name == "glossary.md" else line
-        yield f"{page.name}:{number}", shown
+        yield f"{page.name}:{number}", line
 
 
 def settings() -> Iterator[Line]:

@@ -59,9 +59,11 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a heading is called in a link, by GitHub's rule."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Return the targets of links to a page: its headings, named as GitHub names them, and explicit anchors."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    named = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return named | set(re.findall(r'<a id="([\w-]+)"></a>', text))
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
