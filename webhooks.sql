@@ -1,15 +1,15 @@
--- Purpose: every change that can make a lead eligible is noted in leadhook.outbox and sends a webhook the service, once a transaction.
--- Changes: enables the extensions pg_net and supabase_vault where they are on offer; adds triggers named leadhook_* to public.all_leads,
---          lead_details, prompts and gemini_api. It changes or drops nothing else.
+-- Purpose: record every change that can make a lead eligible in leadhook.outbox, and send the service one webhook per transaction.
+-- Changes: enables the extensions pg_net and supabase_vault if they are available; adds triggers named leadhook_* to public.all_leads,
+--          lead_details, prompts and gemini_api. Nothing else is changed or dropped.
 -- Run:     after the migrations, once in each environment: `leadhook webhooks install`, or this file through psql or the SQL editor
---          (the webhook's address and secret are then yours to store, see the last lines). Running it again does no harm.
+--          (then store the webhook's URL and secret yourself, see the last lines). It can be repeated.
 -- Undo:    drop trigger if exists leadhook_insert on public.all_leads;       drop trigger if exists leadhook_insert on public.lead_details;
 --          drop trigger if exists leadhook_update on public.all_leads;       drop trigger if exists leadhook_update on public.lead_details;
 --          drop trigger if exists leadhook_delete on public.all_leads;       drop trigger if exists leadhook_delete on public.lead_details;
 --          drop trigger if exists leadhook_truncate on public.all_leads;     drop trigger if exists leadhook_truncate on public.lead_details;
 --          drop trigger if exists leadhook_insert on public.prompts;         drop trigger if exists leadhook_update on public.prompts;
 --          drop trigger if exists leadhook_change on public.gemini_api;
--- Each step is a transaction of its own, so that no table is locked longer than one trigger takes.
+-- Each step is a separate transaction, so that no table is locked longer than creating one trigger takes.
 
 -- step: enable pg_net, which sends the webhook
 do $$
@@ -23,7 +23,7 @@ exception when insufficient_privilege then
 end
 $$;
 
--- step: enable Vault, which keeps the webhook's address and secret
+-- step: enable Vault, which stores the webhook's URL and secret
 do $$
 begin
   if exists (select from pg_catalog.pg_available_extensions as e where e.name = 'supabase_vault' and e.installed_version is null) then
@@ -68,7 +68,7 @@ select leadhook.ensure_trigger('public.prompts', 'CREATE TRIGGER leadhook_update
 -- step: send a webhook when gemini_api changes
 select leadhook.ensure_trigger('public.gemini_api', 'CREATE TRIGGER leadhook_change AFTER INSERT OR UPDATE ON public.gemini_api FOR EACH STATEMENT EXECUTE FUNCTION leadhook.send_webhook_for_keys()');
 
--- By hand: store where the service listens and the secret that it shares with the database (WEBHOOK_SECRETS), from the dashboard's
--- Vault page rather than by a statement, which may be logged:
+-- By hand: store the service's URL and the secret that it shares with the database (WEBHOOK_SECRETS). Use the dashboard's Vault page
+-- rather than a statement, which may be logged:
 --   leadhook_webhook_url     https://<your service>/webhooks/leads
---   leadhook_webhook_secret  whsec_<base64 of 32 random bytes>; while it is being changed, the new and the old one separated by a blank
+--   leadhook_webhook_secret  whsec_<base64 of 32 random bytes>; while you replace it, the new and the old one separated by a space
