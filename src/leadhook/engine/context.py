@@ -1,4 +1,4 @@
-"""What every part of the engine works with."""
+"""What all parts of the engine use."""
 
 from dataclasses import dataclass, field
 
@@ -12,12 +12,12 @@ from leadhook.observability.observer import Observer
 
 @dataclass(frozen=True)
 class EngineContext:
-    """The adapters, and facts that do not change while the engine runs.
+    """The adapters, and values that do not change while the engine runs.
 
     Attributes:
-        worker_name: this process, as the database records it with every lease.
-        tariff: None where the price of the model is not known.
-        faults: shared by all parts; read by `Engine.health`.
+        worker_name: the name of this process, which the database records with every lease.
+        tariff: None if the model's price is unknown.
+        faults: shared by all parts; `Engine.health` reads it.
     """
 
     store: Store
@@ -29,6 +29,6 @@ class EngineContext:
     faults: Faults = field(default_factory=Faults)
 
     def report(self, part: Part, error: StoreError, **fields: object) -> None:
-        """Record that a part fails; log it, with these fields, if it did not fail like this before."""
+        """Record that a part fails. Log it with these fields unless it already failed in the same way."""
         if self.faults.add(part, error):
             self.observer.failed(part, error, **fields)

@@ -21,7 +21,7 @@ from leadhook.engine.writeback import Writeback
 
 
 class Engine:
-    """Leads in, answers out, until stopped. Make it inside the event loop, and run it once."""
+    """Scores leads until it is stopped. Create it inside the event loop, and run it once."""
 
     def __init__(self, context: EngineContext, *, max_concurrency: int, sweep_interval_s: float) -> None:
         self._faults: Final = context.faults
@@ -46,12 +46,12 @@ class Engine:
         self._dispatcher.signal.set(hints)
 
     async def process(self, leads: Sequence[OnDemandLead]) -> None:
-        """Score these leads now; afterwards each has its answer or its error.
+        """Score these leads immediately; afterwards each has an answer or an error.
 
-        The caller may be cancelled: its leads are scored and saved all the same.
+        If the caller is cancelled, its leads are scored and saved nevertheless.
 
         Raises:
-            TooManyOnDemandError: too many wait already.
+            TooManyOnDemandError: too many leads are already waiting.
         """
         await self._started.wait()
         if self._attempts is None or self._shutdown.begun or self._ended.is_set():
@@ -61,7 +61,7 @@ class Engine:
         await request.over.wait()
 
     def health(self) -> Health:
-        """The state of the engine now."""
+        """Return the current state of the engine."""
         fault = self._faults.first
         running = self._attempts is not None and not self._ended.is_set()
         return Health(
@@ -78,7 +78,7 @@ class Engine:
         )
 
     async def run(self) -> None:
-        """Run until `stop` is done. If cancelled, it lets go of all leases at once, and they expire."""
+        """Run until `stop` is done. If this is cancelled, all leases are dropped immediately, and they expire."""
         if self._shutdown.begun:
             return
         try:
@@ -101,10 +101,10 @@ class Engine:
             self._ended.set()
 
     async def stop(self, drain_s: float) -> None:
-        """End within this time: model calls that can still finish in time may, the other leads are released.
+        """Stop within this time: model calls that can finish in time may do so, and the other leads are released.
 
         Args:
-            drain_s: leads still held afterwards are let go, and their leases expire.
+            drain_s: leads that are still held afterwards are dropped, and their leases expire.
         """
         self._shutdown.begin(drain_s)
         if self._attempts is None:

@@ -1,4 +1,4 @@
-"""What keeps the engine from working, since when, and the snapshot of it that `/ready` reports."""
+"""What keeps the engine from working and since when; `/ready` reports it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,16 +14,16 @@ class Health:
     """The state of the engine at one moment.
 
     Attributes:
-        running: started and not ended.
-        claiming: leads are claimed as they become due.
-        draining: a shutdown has begun.
+        running: whether it has started and not ended.
+        claiming: whether leads are claimed as they become due.
+        draining: whether a shutdown has begun.
         last_claim_ok_at: when the database last answered a claim, by this machine's clock.
         fault: what keeps it from working, as a sentence; the oldest of several.
         fault_code: the same as a code.
         since: when that fault began.
-        in_flight: leads being scored.
-        held: leads in flight and leads waiting to be written.
-        hints_dropped: since the start; the sweep finds the leads they named.
+        in_flight: number of leads being scored.
+        held: number of leads being scored or waiting to be written.
+        hints_dropped: number of ids from dashboard webhooks dropped since the start; the sweep finds these leads.
     """
 
     running: bool
@@ -40,7 +40,7 @@ class Health:
 
 @dataclass(frozen=True)
 class EngineFault:
-    """Why a part of the engine does not work."""
+    """The reason why a part of the engine does not work."""
 
     part: Part
     code: str
@@ -56,12 +56,12 @@ class Faults:
 
     @property
     def first(self) -> EngineFault | None:
-        """The oldest."""
+        """The oldest fault."""
         return min(self._faults.values(), key=lambda fault: fault.since, default=None)
 
     @property
     def stop_claims(self) -> bool:
-        """No lead can be claimed, or none should be."""
+        """Whether a fault means that no lead can or should be claimed."""
         return "model" in self._faults or "claim" in self._faults
 
     def add(self, part: Part, problem: Failure | StoreError, since: datetime | None = None) -> bool:
@@ -70,10 +70,10 @@ class Faults:
         Args:
             part: what failed.
             problem: why.
-            since: when it began, if not now; ignored when the part has a fault already.
+            since: when it began, if not now; ignored if the part already has a fault.
 
         Returns:
-            True when it is new and should be logged.
+            True if it is new and should be logged.
         """
         known = self._faults.get(part)
         since = known.since if known else since or datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The leases that this process holds: their slots, their renewal, and the line that an ended one leaves in the log."""
+"""The leases that this process holds: their slots, their renewal, and their log line at the end."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Wakeup
 
 LeaseName = tuple[str, int]
-"""`(lead_id, fence)`: the same lead under an older fence is another lease."""
+"""`(lead_id, fence)`. The same lead under an older fence is another lease."""
 LOST: Final = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
 
 
@@ -33,75 +33,75 @@ LOST: Final = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
 class Lease:
     """One lead, from the claim's reply to the database's final answer about the lease.
 
-    Times are of the event loop's clock, in seconds.
+    Times are seconds on the event loop's clock.
     """
 
     claimed: ClaimedLead
     received_at: float
-    """When the claim's reply arrived."""
+    """When the reply to the claim arrived."""
     confirmed_at: float
-    """When the request was sent that last confirmed the lease."""
+    """When the request that last confirmed the lease was sent."""
     start_limit_s: float
     renew_s: float
     checkpoint: Checkpoint | None = None
-    """Paid model steps, by this lease or an earlier one."""
+    """Model answers paid for by this lease or an earlier one."""
     stored_checkpoint: Checkpoint | None = None
-    """The part that the database has."""
+    """The part of it that the database has."""
     stored_called: bool = False
-    """The database knows that a model call began."""
+    """Whether the database knows that a model call started."""
     usage: Usage = field(default_factory=Usage)
     cost_usd: float | None = None
-    """Spent by this lease so far; None where the price is not known."""
+    """Spent by this lease so far; None if the price is unknown."""
     first_call_ms: int | None = None
     key_wait_ms: float = 0.0
-    """Part of `first_call_ms`: waiting for another lead's call to prove a key."""
+    """The part of `first_call_ms` spent waiting for another lead's call to prove a key."""
     called_at: float = -math.inf
-    """When its last model call began."""
+    """When its last model call started."""
     model_ms: float = 0.0
     key: ApiKey | None = None
-    """The one used last."""
+    """The key used last."""
     probe: bool = False
-    """Claimed while the circuit breaker was open."""
+    """Whether it was claimed while the circuit breaker was open."""
     working: bool = True
-    """It has a slot; afterwards it only waits to be written."""
+    """Whether it has a slot; without one, it only waits to be written."""
     writing: bool = False
-    """A save or release of it was sent, and the outcome is not known yet."""
+    """Whether a save or release of it was sent whose outcome is not known yet."""
     lost: bool = False
     failures: int = 0
-    """How often writing it failed by itself."""
+    """How often writing it alone has failed."""
     failed_at: float | None = None
-    """When that first happened, or a call with it first took too long."""
+    """When that first happened, or when a call with it first took too long."""
     strikes: int = 0
-    """How many of these failures came while other leads could be written."""
+    """How many of these failures happened while other leads could be written."""
     refusal: Refusal | None = None
-    """Why the answer will not be written."""
+    """Why the answer will not be written to the application."""
     release: Release | None = None
-    """How it ends without a result; None: it is to be saved."""
+    """How it ends without a result. None: it will be saved."""
     outcome: LeaseOutcome | None = None
     """The database's final answer, with its reason; `ended` is set then."""
     outcome_reason: str | None = None
     ended: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     news: Wakeup = field(default_factory=Wakeup)
-    """Set when the lease was confirmed, or a shutdown began."""
+    """Set when the lease was confirmed or a shutdown began."""
 
     @property
     def name(self) -> LeaseName:
-        """Sent with every write."""
+        """The lease's name, which every write carries."""
         return self.claimed.lead_id, self.claimed.fence
 
     @property
     def key_fingerprint(self) -> str | None:
-        """Of the key used last."""
+        """The fingerprint of the key used last."""
         return self.key.fingerprint if self.key else None
 
     @property
     def called(self) -> bool:
-        """A model call has begun."""
+        """Whether a model call has started."""
         return self.called_at > -math.inf
 
     def renewal(self) -> Renewal:
-        """The request to renew it, with what the database does not know yet."""
+        """The request to renew it, with the news for the database."""
         news = self.checkpoint if self.checkpoint is not self.stored_checkpoint else None
         return Renewal(lead_id=self.claimed.lead_id, fence=self.claimed.fence, checkpoint=news, called=self.called)
 
@@ -127,7 +127,7 @@ class Lease:
     def give_back(
         self, outcome: Literal["retry", "returned", "dead"], code: str, reason: str, delay_ms: int = 0
     ) -> None:
-        """Have it released instead of saved."""
+        """End it without a result: it is released instead of saved."""
         self.release = Release(
             lead_id=self.claimed.lead_id,
             fence=self.claimed.fence,
@@ -180,15 +180,15 @@ class Leases:
     def free(self) -> int:
         """How many leads may be claimed.
 
-        Memory stays bounded: leads that wait to be written count once they would fill all slots again. One slot is
-        kept for an on-demand request that waits.
+        To bound memory, leads that wait to be written count once they would fill all slots again. One slot is
+        reserved if an on-demand request is waiting.
         """
         kept = self._on_demand_turn.locked() and self._working_on_demand < self._three_quarters
         return max(0, min(self.slots - self._working - kept, 2 * self.slots - len(self._held)))
 
     @property
     def low_priority_room(self) -> int:
-        """How many of them may come from replays and backlog: at most three quarters of all slots, and at least one."""
+        """How many leads of low priority may be claimed: at most three quarters of all slots, and at least one."""
         return max(0, self._three_quarters - self._working_low_priority)
 
     @property
@@ -201,7 +201,7 @@ class Leases:
 
     @contextmanager
     def promised(self, slots: int) -> Iterator[None]:
-        """While a claim is under way, on-demand requests can't take its slots."""
+        """Keep these slots from on-demand requests while a claim is in progress."""
         self._promised = slots
         try:
             yield
@@ -210,10 +210,10 @@ class Leases:
             self._on_demand_room_changed.set()
 
     async def take_on_demand_slots(self, most: int) -> int:
-        """Wait, first come first served, for slots: on-demand requests get at most three quarters, and at least one.
+        """Wait for slots, first come first served: on-demand requests get at most three quarters, and at least one.
 
         Returns:
-            How many were taken, 1 to `most`; each is returned with `free_on_demand_slot`.
+            How many were taken, 1 to `most`. Return each with `free_on_demand_slot`.
         """
         async with self._on_demand_turn:
             while self._on_demand_room <= 0:
@@ -230,7 +230,7 @@ class Leases:
         self._free_one()
 
     def take(self, lease: Lease) -> bool:
-        """Hold a claimed lead and give it a slot; False when this very lease is held already."""
+        """Hold a claimed lead and give it a slot. False if this lease is already held."""
         if lease.name in self._held:
             return False
         self._context.observer.lead_taken(lease)
@@ -241,7 +241,7 @@ class Leases:
         return True
 
     def free_slot(self, lease: Lease) -> None:
-        """Its attempt is over; it may still wait to be written."""
+        """Free the slot of a lead whose attempt is over; the lead may still wait to be written."""
         if not lease.working:
             return
         lease.working = False
@@ -249,7 +249,7 @@ class Leases:
         self._free_one()
 
     def finish(self, lease: Lease, outcome: LeaseOutcome, reason: str | None = None) -> None:
-        """Let go of a lease after the database's final answer, and log it; see `Observer.lead_finished`."""
+        """Drop a lease after the database's final answer, and log it with `Observer.lead_finished`."""
         self._held.pop(lease.name, None)
         self._schedule.wake.set()
         lease.outcome, lease.outcome_reason = outcome, reason
@@ -261,7 +261,7 @@ class Leases:
         while True:
             wait_s = self._renewal_wait_s()
             if wait_s == math.inf:
-                # Nothing is held, so no success would ever clear the fault.
+                # No lease is held, so no successful renewal would clear the fault.
                 self._context.faults.clear("renew")
             if wait_s > 0:
                 await self._taken.wait(wait_s)
@@ -279,7 +279,7 @@ class Leases:
         return max(due_at, self._renew_not_before) - anyio.current_time()
 
     def _renewal_due_at(self, lease: Lease) -> float:
-        """A lease that costs money is renewed soon after its first call, so that its cost is booked if we die."""
+        """A lease is renewed soon after its first model call, so that its cost is booked if this process dies."""
         due_at = lease.confirmed_at + lease.renew_s
         if lease.stored_called or not lease.claimed.reserved_usd:
             return due_at
@@ -293,7 +293,7 @@ class Leases:
             replies = await self._context.store.renew(self._context.worker_name, [lease.renewal() for lease in leases])
         except StoreError as error:
             if error.kind == "caller_bug" and len(leases) > 1:
-                # One that the database can't read must not cost the others their leases.
+                # A renewal that the database can't read must not cost the others their leases.
                 middle = len(leases) // 2
                 await self._renew(leases[:middle])
                 await self._renew(leases[middle:])
@@ -307,12 +307,12 @@ class Leases:
             if (lease := self._held.get((reply.lead_id, reply.fence))) is None:
                 continue
             if reply.outcome == LeaseOutcome.RENEWED:
-                # The database's clock starts no earlier than the request: dating from there errs on the safe side.
+                # The database renews no earlier than the request is sent, so this date errs on the safe side.
                 lease.confirmed_at = sent_at
                 lease.stored_checkpoint, lease.stored_called = sent[lease.name]
                 lease.news.set()
             elif reply.outcome in LOST and not lease.writing:
-                # While it is being written, the reply to the write decides.
+                # While it is being written, only the reply to the write counts.
                 self._drop(lease, reply.outcome)
 
     def _drop(self, lease: Lease, outcome: LeaseOutcome) -> None:

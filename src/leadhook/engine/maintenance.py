@@ -1,6 +1,6 @@
-"""Work in slices beside the claims: the sweep, and replays that are queued or stopped.
+"""The sweep, and the slices of replays that are being queued or stopped.
 
-Slice by slice with pauses, because fresh leads wait while a slice runs. Several processes may take slices in turn.
+There are pauses between slices, because fresh leads wait while one runs. Several processes may take turns.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from leadhook.engine.timing import jitter
 
 @dataclass
 class _Round:
-    """What one sweep of everything came to."""
+    """The totals of one round of the sweep."""
 
     slices: int = 0
     looked_at: int = 0
@@ -34,7 +34,7 @@ class _Round:
 
 
 class Maintenance:
-    """Sweeps at the start and then each interval; runs replay slices whenever a claim's reply says that some wait."""
+    """Sweeps at the start and then at each interval; runs slices of replays if a claim's reply reports some."""
 
     def __init__(self, context: EngineContext, schedule: Schedule) -> None:
         self._context: Final = context
@@ -58,7 +58,7 @@ class Maintenance:
         while True:
             piece = await self._sweep_slice()
             if piece.busy:
-                # Another process sweeps, and the position is shared; but it may also have died in the middle.
+                # Another process is sweeping and shares the position, but it may have died in the middle.
                 await anyio.sleep(jitter(self._timing.sweep_busy_s))
                 continue
             sweep.add(piece)

@@ -1,10 +1,10 @@
 """On-demand requests: leads that are scored while the caller waits, with the caller's own key and prompts.
 
 They share the slots of the claimed leads, but nothing is leased. One RPC saves an answer and bumps the fence of the
-lead's job, so that a worker that holds the lead loses its lease. A failure is retried only while the caller waits, and
-says nothing about the model's health: the circuit breaker neither hears of it nor stops such a lead.
+lead's job, so that a worker that holds the lead loses its lease. A failure is retried only while the caller waits. It
+does not count for the circuit breaker, which does not stop on-demand requests either.
 
-While the database does not take an answer, saving it is retried for `lock_patience_s`. The caller gets the answer after
+If an answer can't be saved, the save is retried for `lock_patience_s`. The caller gets the answer after
 `on_demand_save_s` at the latest, with the reason why it is not saved. An answer that is dropped after that leaves no
 trace in the database.
 """
@@ -32,23 +32,23 @@ from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.timing import backoff_s
 
 MOST_WAITING: Final = 1000
-"""Leads of all requests that wait for a slot or to be saved; more are refused."""
+"""Maximum number of leads of all requests that wait for a slot or to be saved; more are refused."""
 RETRIES: Final = 2
-"""After a transient failure of the model."""
+"""Number of retries after a transient failure of the model."""
 
 
 class TooManyOnDemandError(Exception):
-    """Too many leads wait already."""
+    """Too many leads are already waiting."""
 
 
 @dataclass(eq=False)
 class OnDemandLead:
-    """One lead of a request, and what came of it.
+    """One lead of a request, and its outcome.
 
     Attributes:
-        lead: with an empty id its answer is not saved.
-        answer: what the model said.
-        error: a code and a sentence: why there is no answer, or why it is not saved.
+        lead: the lead; its answer is not saved if its id is empty.
+        answer: the answer of the model.
+        error: a code and a sentence that explain why there is no answer, or why it is not saved.
     """
 
     lead: Lead
@@ -60,7 +60,7 @@ class OnDemandLead:
 
 @dataclass(eq=False)
 class _Unsaved:
-    """What a lead came to, until the database has it or refuses it."""
+    """An outcome that the database has neither saved nor refused yet."""
 
     lease: Lease
     failures: int = 0
@@ -93,10 +93,10 @@ class OnDemand:
         self._waiting = 0
 
     def admit(self, leads: Sequence[OnDemandLead]) -> "Request":
-        """A request that is to be run.
+        """Accept a request, to be run by `run`.
 
         Raises:
-            TooManyOnDemandError: it would wait for too long.
+            TooManyOnDemandError: too many leads are already waiting.
         """
         waiting = self._waiting + len(self._saver.unsaved)
         if waiting and waiting + len(leads) > MOST_WAITING:
@@ -105,7 +105,7 @@ class OnDemand:
         return Request(leads)
 
     async def run(self, request: "Request") -> None:
-        """Score all of its leads; the caller may be gone meanwhile. Saving may go on when the request is over."""
+        """Score all leads, even if the caller disconnects. Saving may continue after this returns."""
         rest = list(request.leads)
         async with anyio.create_task_group() as saving:
             try:
@@ -140,7 +140,7 @@ class OnDemand:
         lead.error = _error(lease)
 
     def _executor(self, key: ApiKey) -> Executor:
-        """With the caller's key alone; what Google says against it goes to the caller, as it is not one of ours."""
+        """An executor that uses only the caller's key. Problems with this key are reported only to the caller."""
         keys = KeyPool()
         keys.learn([key], asked_at=anyio.current_time())
         return Executor(self._context, self._shutdown, ClosedBreaker(), keys)
@@ -157,14 +157,14 @@ class OnDemand:
 
 @dataclass(eq=False)
 class Request:
-    """The leads of one call, and when all of them have been scored and saved, or could not be."""
+    """The leads of one call, and a signal for when each of them is saved or has failed."""
 
     leads: Sequence[OnDemandLead]
     over: anyio.Event = field(default_factory=anyio.Event)
 
 
 class _OnDemandSaver:
-    """Saves what leads came to: one call in flight, and what gathers meanwhile goes with the next."""
+    """Saves outcomes, one call at a time; those that arrive during a call go with the next one."""
 
     def __init__(self, context: EngineContext, leases: Leases) -> None:
         self.unsaved: list[_Unsaved] = []
@@ -173,14 +173,14 @@ class _OnDemandSaver:
         self._turn = anyio.Lock()
 
     async def save(self, unsaved: _Unsaved) -> None:
-        """Try until the database has it, refuses it, or has not taken it for too long."""
+        """Retry until the database has saved or refused it, or the time is over."""
         self.unsaved.append(unsaved)
         give_up_at = anyio.current_time() + self._context.timing.lock_patience_s
         try:
             while anyio.current_time() < give_up_at:
                 failures = unsaved.failures
                 async with self._turn:
-                    # Another one's call may have brought or failed it while it waited for its turn.
+                    # While it waited for its turn, the call of another lead may have saved or failed it.
                     if not unsaved.is_over and unsaved.failures == failures:
                         await self._send(self._batch(unsaved))
                 if unsaved.is_over:
@@ -191,7 +191,7 @@ class _OnDemandSaver:
             self.unsaved.remove(unsaved)
 
     def _batch(self, first: _Unsaved) -> list[_Unsaved]:
-        """Each lead once: two requests may have named the same one."""
+        """The next batch. It contains each lead once, because two requests may have named the same one."""
         batch = {first.lead_id: first}
         for unsaved in self.unsaved:
             if not unsaved.is_over and len(batch) < self._context.timing.largest_write:
@@ -215,7 +215,7 @@ class _OnDemandSaver:
                 self._leases.finish(unsaved.lease, reply.outcome, reply.reason)
 
     async def _handle(self, error: StoreError, batch: Sequence[_Unsaved]) -> None:
-        """One that the database can't read or write must not stop the others."""
+        """Handle an error so that an outcome which the database can't read or write does not stop the others."""
         if len(batch) > 1 and (error.kind == "caller_bug" or error.may_concern_one_lead):
             for unsaved in batch:
                 await self._send([unsaved])
@@ -228,7 +228,7 @@ class _OnDemandSaver:
 
 
 def _hold(lead: OnDemandLead) -> Lease:
-    """Without a lease, so that nothing is to be confirmed."""
+    """Hold the lead like a lease that never needs to be confirmed."""
     now = anyio.current_time()
     claimed = ClaimedLead(
         lead_id=lead.lead.lead_id,

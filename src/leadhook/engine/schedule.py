@@ -1,4 +1,4 @@
-"""When the next claim is due: what the replies of the database, the last batch, the sweep and a webhook say of it."""
+"""When the next claim is due, according to the database's replies, the last batch, the sweep and webhooks."""
 
 import math
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class NextClaim:
     """A reason to claim."""
 
     at: float
-    """By the event loop's clock; may be past."""
+    """On the event loop's clock; may be in the past."""
     source: Source
     slots: int
-    """How many free slots it could fill."""
+    """The number of free slots that it could fill."""
 
 
 class Schedule:
@@ -48,16 +48,16 @@ class Schedule:
 
     @property
     def not_before(self) -> float:
-        """No claim earlier, whatever the reason."""
+        """No claim is sent earlier, whatever the reason."""
         return self._not_before
 
     def next(self, *, webhook_came: bool, free: int, low_priority_room: int) -> NextClaim:
         """The earliest reason to claim.
 
         Args:
-            webhook_came: since the last claim was sent.
-            free: free slots.
-            low_priority_room: how many of them may be filled from replays and backlog.
+            webhook_came: whether a webhook arrived since the last claim was sent.
+            free: number of free slots.
+            low_priority_room: how many of them leads of low priority may fill.
         """
         at, source, slots = anyio.current_time(), self._source, free
         if not self._started:
@@ -75,11 +75,11 @@ class Schedule:
         return NextClaim(max(at, self._not_before), source, slots)
 
     def hear(self, next_due_ms: int | None) -> None:
-        """Note when a claim could hand something out.
+        """Note when a claim could return something.
 
         Args:
-            next_due_ms: from a reply. 0: the outbox is not empty. None: nothing is known to be due, so the next
-                reply of the sweep is soon enough.
+            next_due_ms: from a reply. 0: the outbox is not empty. None: nothing is known to be due, so it is enough
+                to wait for the next reply to the sweep.
         """
         if next_due_ms == 0:
             self._note(0.0, "retry")
@@ -88,7 +88,7 @@ class Schedule:
             self._note(wait_s + jitter((0.0, self._timing.timer_jitter_s)), "retry")
 
     def hear_batch(self, batch: Batch, *, limit: int, low_priority_limit: int) -> None:
-        """Learn from a claim's reply; the limits are the ones it was sent with."""
+        """Note the reply to a claim that was sent with these limits."""
         if batch.replays_wait:
             self.replays.set()
         low_priority_limit_met = low_priority_limit < limit and len(batch.leads) < limit
@@ -96,7 +96,7 @@ class Schedule:
         if low_priority_limit > 0:
             self._low_priority_waits = batch.has_more and low_priority_limit_met
         if self._low_priority_waits and low_priority_limit_met:
-            # Only low-priority leads are left, and perhaps outbox rows: wait for the slot that becomes free.
+            # Only leads of low priority and perhaps outbox rows are left: wait until a slot becomes free.
             self.hear(self._timing.soonest_due_ms if batch.next_due_ms == 0 else batch.next_due_ms)
         elif batch.has_more or batch.next_due_ms == 0:
             self._note(0.0, self._source)
@@ -104,12 +104,12 @@ class Schedule:
             self.hear(batch.next_due_ms)
 
     def wake_for_sweep(self) -> None:
-        """The sweep made something ready, or the outbox is not empty."""
+        """Claim soon, because the sweep made something ready or the outbox is not empty."""
         self._swept = True
         self.wake.set()
 
     def sending(self, source: Source) -> None:
-        """A claim is being sent, which covers all that was known until now."""
+        """Forget all earlier reasons: a claim is being sent, which covers them."""
         self._started = True
         self._source, self._retry_source = source, "retry"
         self._due_at = math.inf
@@ -117,7 +117,7 @@ class Schedule:
         self._not_before = anyio.current_time() + self._timing.claim_gap_s
 
     def postpone(self, seconds: float) -> None:
-        """No claim for this long."""
+        """Send no claim for this long."""
         self._not_before = max(self._not_before, anyio.current_time() + seconds)
 
     def _note(self, wait_s: float, source: Source) -> None:

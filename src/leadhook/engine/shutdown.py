@@ -1,4 +1,4 @@
-"""A shutdown in bounded time: which model calls may still begin, and when running ones are cancelled."""
+"""Limits the time of a shutdown: which model calls may still start, and when running ones are cancelled."""
 
 import math
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ class Shutdown:
 
     @property
     def begun(self) -> bool:
-        """The service is ending."""
+        """Whether the service is shutting down."""
         return self._cut_off_at < math.inf
 
     def begin(self, seconds: float) -> None:
-        """From now on no lead is claimed, and model calls that take too long for the time left are cancelled.
+        """Begin: no more leads are claimed, and model calls that would take too long are cancelled.
 
         Args:
             seconds: until the last lead must have been released.
@@ -35,7 +35,7 @@ class Shutdown:
             call.deadline = self._cut_off_at
 
     def allows_call(self) -> bool:
-        """A model call that begins now ends in time."""
+        """Whether a model call that starts now would end in time."""
         return anyio.current_time() + self._timing.model_call_s <= self._cut_off_at
 
     @contextmanager

@@ -1,6 +1,6 @@
-"""Saves finished answers and releases the other leads: gathered into few calls, repeated until the database answers.
+"""Saves finished answers and releases the other leads, in batches that are repeated until the database replies.
 
-An unknown outcome is repeated: the fence forbids a second effect.
+A call with an unknown outcome is repeated, because the fence prevents a second effect.
 """
 
 import math
@@ -19,22 +19,22 @@ from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Range, Wakeup, backoff_s, jitter
 
 OUT_OF_TIME: Final = "out_of_time"
-"""The database's code for a lead that it did not try because the others had taken too long."""
+"""The database's code for a lead that it did not try because the others took too long."""
 LOCKS: Final = ("40", "55P03")
-"""SQLSTATEs of waiting for another transaction, which can last as long as one of the application's."""
+"""Prefixes of SQLSTATEs for waits on other transactions, which may last as long as those of the application."""
 
 
 @dataclass(frozen=True)
 class _Entry:
     lease: Lease
     ready_at: float
-    """Not sent earlier."""
+    """Earliest time to send it."""
     flush_at: float
-    """Not sent later, except behind the call in flight."""
+    """Latest time to send it, except after the call in progress."""
 
 
 class _Queue:
-    """Leads for one call at a time: leads share calls, but a lone lead does not wait for company."""
+    """Collects leads for one call at a time. A single lead does not wait for others."""
 
     def __init__(self, leases: Leases, *, gather_s: float, largest: int) -> None:
         self._leases: Final = leases
@@ -45,24 +45,24 @@ class _Queue:
         self._wakeup: Final = Wakeup()
 
     def put(self, lease: Lease) -> None:
-        """Have it sent with the next batch."""
+        """Send it with the next batch."""
         now = anyio.current_time()
         self._waiting.append(_Entry(lease, now, now + self._gather_s))
         self._wakeup.set()
 
     def put_again(self, lease: Lease, after_s: float = 0.0) -> None:
-        """Have it sent after this pause, and then without gathering."""
+        """Send it after this delay, without waiting for others."""
         at = anyio.current_time() + after_s
         self._waiting.append(_Entry(lease, at, at))
         self._wakeup.set()
 
     def shrink(self, sent: int) -> int:
-        """A call with this many leads took too long: limit calls to a quarter of it, which is returned."""
+        """After a call with this many leads took too long, limit calls to a quarter of it, and return the limit."""
         self._largest = max(1, sent // 4)
         return self._largest
 
     def enlarge(self, sent: int) -> None:
-        """A call with this many leads was quick: twice as many may go."""
+        """After a quick call with this many leads, allow twice as many."""
         if sent >= self._largest:
             self._largest = min(self._most, self._largest * 2)
 
@@ -84,7 +84,7 @@ class _Queue:
 
 
 class _Writer(ABC):
-    """Writes batches, and beside them the leads that failed alone."""
+    """Writes batches and, in parallel, single leads that failed."""
 
     operation: ClassVar[Literal["save", "release"]]
 
@@ -111,7 +111,7 @@ class _Writer(ABC):
 
     @abstractmethod
     def _reject(self, lease: Lease, error: StoreError) -> None:
-        """The database can't read what was sent for this lead."""
+        """Handle a lead whose data the database can't read."""
 
     async def _empty(self, queue: _Queue) -> None:
         while True:
@@ -175,7 +175,7 @@ class _Writer(ABC):
             for lease in batch:
                 self._try_alone(lease, refusal, self._timing.retry_range(error.kind))
                 if error.connection_lost:
-                    # A database may restart several times: others must be saved after each failure for it to count.
+                    # A failure counts only if others are saved after it, because a database may restart several times.
                     lease.failed_at = anyio.current_time()
         else:
             await self._pause(error)
@@ -183,7 +183,7 @@ class _Writer(ABC):
                 self._queue.put_again(lease)
 
     def _divide(self, batch: list[Lease]) -> None:
-        """One lead may be at fault, or all of them are slow."""
+        """Split a batch: one lead may be at fault, or all of them are slow."""
         queue = self._alone if self._queue.shrink(len(batch)) == 1 else self._queue
         for lease in batch:
             lease.failed_at = lease.failed_at or anyio.current_time()
@@ -193,12 +193,12 @@ class _Writer(ABC):
         self._failures += 1
         pause_s = self._timing.retry_s(error.kind, self._failures)
         if error.kind == "misconfigured":
-            # Answers bought now could not be written either.
+            # New answers could not be written either.
             self._schedule.postpone(pause_s + self._timing.renew_again_s)
         await anyio.sleep(pause_s)
 
     def _try_alone(self, lease: Lease, refusal: Refusal, pauses: Range) -> None:
-        """Retry it beside the others; refuse it once it has failed often enough while others succeeded."""
+        """Retry it in parallel; refuse it after it has failed often enough while others succeeded."""
         now = anyio.current_time()
         lease.failures += 1
         lease.failed_at = lease.failed_at or now
@@ -228,7 +228,7 @@ class _Releaser(_Writer):
         return await self._context.store.release(self._context.worker_name, releases)
 
     def _reject(self, lease: Lease, error: StoreError) -> None:
-        """Its lease expires, which the database counts."""
+        """Drop it: its lease expires, which the database counts."""
         self._leases.finish(lease, LeaseOutcome.LEASE_LOST, error.reason)
 
 
@@ -243,7 +243,7 @@ class _Saver(_Writer):
         return await self._context.store.save(self._context.worker_name, [lease.result() for lease in batch])
 
     def _reject(self, lease: Lease, error: StoreError) -> None:
-        """The lead is dead; its answer is kept."""
+        """Mark the lead as dead, and keep its answer."""
         lease.give_back("dead", "result_refused", error.reason)
         self._releaser.put(lease)
 
@@ -256,7 +256,7 @@ class Writeback:
         self._saver: Final = _Saver(context, leases, schedule, self._releaser)
 
     def put(self, lease: Lease) -> None:
-        """Save it, or release it if its attempt decided so."""
+        """Save it, or release it if its attempt ended that way."""
         writer = self._saver if lease.release is None else self._releaser
         writer.put(lease)
 
