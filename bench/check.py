@@ -25,7 +25,7 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.gemini import GeminiScorer, open_scorer
-from leadhook.gemini.parameters import SHAPES, Step, step_parameters
+from leadhook.gemini.parameters import SHAPES, Step, call_parameters, step_body
 from leadhook.gemini.prompts import fenced, system_instruction
 from leadhook.gemini.rendering import render
 from leadhook.local import sample
@@ -85,9 +85,9 @@ async def _pairs(url: str, count: int) -> list[tuple[float, float]]:
 async def _ask(scorer: GeminiScorer, step: Step, prompts: Prompts, text: str) -> None:
     answer = await scorer._client._chat.ainvoke(  # noqa: SLF001 - the same model object is the point
         [SystemMessage(system_instruction(step, prompts)), HumanMessage(fenced(text))],
-        http_options=types.HttpOptions(headers={"x-goog-api-key": KEY}),
+        http_options=types.HttpOptions(headers={"x-goog-api-key": KEY}, extra_body=step_body(step)),
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-        **step_parameters(step),
+        **call_parameters(),
     )
     SHAPES[step].model_validate_json(answer.text)
 

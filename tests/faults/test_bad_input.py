@@ -35,11 +35,13 @@ ANSWERS: dict[str, Row] = {
 }
 MORE_ANSWERS: dict[str, Row] = {
     "truncated, but stopped": ({"answer": "truncated_but_stop"}, "dead", "answer_not_json"),
-    "fenced": ({"answer": "fenced"}, "dead", "answer_not_json"),
+    "fenced": ({"answer": "fenced"}, "done", None),
+    "whole, at the limit": ({"finish": "MAX_TOKENS"}, "done", None),
     "missing field": ({"answer": "missing_field"}, "dead", "answer_wrong_shape"),
     "recitation": ({"answer": "blocked_recitation"}, "dead", "answer_blocked"),
-    "SPII": ({"finish": "SPII"}, "dead", "answer_blocked"),
-    "LANGUAGE": ({"finish": "LANGUAGE"}, "dead", "answer_blocked"),
+    "recitation once": ({"answer": "blocked_recitation", "first": 1}, "done", None),
+    "SPII": ({"text": "Jane", "finish": "SPII"}, "dead", "answer_blocked"),
+    "LANGUAGE": ({"text": "Jane", "finish": "LANGUAGE"}, "dead", "answer_blocked"),
     "blocked for a reason to come": ({"block": "REASON_TO_COME"}, "dead", "prompt_blocked"),
     "400": ({"error": 400}, "dead", "model_refused_request"),
     "too big": ({"error": 413}, "dead", "prompt_too_long"),
@@ -50,7 +52,7 @@ MORE_ANSWERS: dict[str, Row] = {
     "no parts": ({"answer": "no_parts", "first": 2}, "done", "answer_empty"),
     "no candidates": ({"answer": "no_candidates", "first": 2}, "done", "answer_missing"),
     "nothing": ({"answer": "nothing", "first": 2}, "done", "answer_missing"),
-    "OTHER": ({"finish": "OTHER", "first": 2}, "done", "answer_unfinished"),
+    "OTHER": ({"text": "Jane", "finish": "OTHER", "first": 2}, "done", "answer_unfinished"),
     "shared capacity": ({"error": 429, "first": 1}, "done", "model_overloaded"),
     **{
         f"{status} once": ({"error": status, "first": 1}, "done", "model_unavailable")

@@ -135,33 +135,34 @@ CASES = {
     "thoughts alone, though it stopped": Case(
         candidate("STOP", {"text": "Jane Doe", "thought": True}), "transient", "answer_empty", 2
     ),
-    "finish OTHER": Case({"finish": "OTHER"}, "transient", "answer_unfinished", 2),
-    "finish MALFORMED_FUNCTION_CALL": Case({"finish": "MALFORMED_FUNCTION_CALL"}, "transient", "answer_unfinished", 2),
-    "finish of a kind to come": Case({"finish": "TIRED_OF_LEADS"}, "transient", "answer_unfinished", 2),
-    "finish in words": Case({"finish": "Jane Doe was SAFETY"}, "transient", "answer_unfinished", 2),
+    **{
+        f"finish {reason}": Case({"text": "Jane", "finish": reason}, "transient", "answer_unfinished", 2)
+        for reason in ("OTHER", "MALFORMED_FUNCTION_CALL", "TIRED_OF_LEADS", "Jane Doe was SAFETY")
+    },
     "finish missing": Case(candidate(None, {"text": "{}"}), "transient", "answer_unfinished", 2),
     # The lead, or what was said of it.
     "400": Case(error(400), "content", "model_refused_request"),
     "400 HTML": Case(error(400, "HTML"), "content", "model_refused_request"),
     "400 too many tokens": Case(error(400, "CONTEXT_OVERFLOW"), "content", "prompt_too_long"),
     "413": Case(error(413), "content", "prompt_too_long"),
-    "prompt blocked": Case({"answer": "blocked_prompt"}, "content", "prompt_blocked"),
+    "prompt blocked": Case({"answer": "blocked_prompt"}, "content", "prompt_blocked", 2),
     **{
-        f"prompt blocked {reason}": Case({"block": reason}, "content", "prompt_blocked")
+        f"prompt blocked {reason}": Case({"block": reason}, "content", "prompt_blocked", 2)
         for reason in ("SAFETY", "OTHER", "BLOCKLIST", "IMAGE_SAFETY", "REASON_TO_COME")
     },
-    "blocked SAFETY": Case({"answer": "blocked_safety"}, "content", "answer_blocked"),
-    "blocked RECITATION": Case({"answer": "blocked_recitation"}, "content", "answer_blocked"),
+    "blocked SAFETY": Case({"answer": "blocked_safety"}, "content", "answer_blocked", 2),
+    "blocked RECITATION": Case({"answer": "blocked_recitation"}, "content", "answer_blocked", 2),
     **{
-        f"blocked {reason} with text": Case({"finish": reason}, "content", "answer_blocked")
+        f"blocked {reason} with text": Case({"text": "Jane", "finish": reason}, "content", "answer_blocked", 2)
         for reason in ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE")
     },
     "cut off": Case({"answer": "truncated"}, "content", "answer_cut_off", 2),
-    "cut off, though it is whole": Case({"finish": "MAX_TOKENS"}, "content", "answer_cut_off", 2),
+    "brackets without end": Case({"text": "[" * 4_000, "finish": "MAX_TOKENS"}, "content", "answer_cut_off", 2),
+    "digits without end": Case({"text": "9" * 5_000, "finish": "MAX_TOKENS"}, "content", "answer_cut_off", 2),
+    "objects without end": Case({"text": '{"SCORE":' * 1_000, "finish": "MAX_TOKENS"}, "content", "answer_cut_off", 2),
     "all thoughts": Case({"answer": "thinking_only"}, "content", "answer_all_thoughts", 2),
     "cut off, though it stopped": Case({"answer": "truncated_but_stop"}, "content", "answer_not_json", 2),
     "prose": Case({"answer": "malformed"}, "content", "answer_not_json", 2),
-    "fenced": Case({"answer": "fenced"}, "content", "answer_not_json", 2),
     "out of range": Case({"answer": "out_of_range"}, "content", "answer_wrong_shape", 2),
     "missing field": Case({"answer": "missing_field"}, "content", "answer_wrong_shape", 2),
     "list": Case({"text": '["Jane Doe"]'}, "content", "answer_wrong_shape", 2),
@@ -221,6 +222,44 @@ async def test_every_answer_has_its_code_and_its_class(
     assert case.parked(failure.park_s), failure.park_s
     assert failure.usage.calls == case.calls == len(await google.calls()) - before
     assert_says_nothing(failure)
+
+
+WRAPPINGS: dict[str, dict[str, Any]] = {
+    "fenced": {"answer": "fenced"},
+    **{f"finish {reason}": {"finish": reason} for reason in ("MAX_TOKENS", "RECITATION", "SAFETY", "OTHER", "TO_COME")},
+}
+
+
+@pytest.mark.parametrize("name", WRAPPINGS)
+async def test_a_whole_answer_counts_whatever_surrounds_it(scorer: GeminiScorer, google: Google, name: str) -> None:
+    """One call a step: what was paid and is right is not bought again."""
+    await google.order(**WRAPPINGS[name])
+
+    _, scored = await scorer.score(LEAD, PROMPTS, KEY)
+    _, written = await scorer.write(LEAD, PROMPTS, KEY)
+
+    assert (scored.calls, written.calls) == (1, 1)
+
+
+@pytest.mark.parametrize("do", [{"finish": "RECITATION", "text": ""}, {"block": "OTHER"}], ids=["answer", "prompt"])
+async def test_what_was_blocked_once_is_asked_again(scorer: GeminiScorer, google: Google, do: dict[str, Any]) -> None:
+    """Some blocks happen by chance."""
+    await google.order(first=1, **do)
+
+    _, usage = await scorer.score(LEAD, PROMPTS, KEY)
+
+    assert usage.calls == 2
+
+
+@pytest.mark.parametrize("text", ["[" * 4_000, "9" * 5_000], ids=["brackets", "digits"])
+async def test_the_tokens_of_an_answer_without_end_are_counted(scorer: GeminiScorer, google: Google, text: str) -> None:
+    """The SDK would parse it and lose them."""
+    await google.order(text=text, finish="MAX_TOKENS")
+
+    with pytest.raises(Failure) as caught:
+        await scorer.score(LEAD, PROMPTS, KEY)
+
+    assert caught.value.usage.output_tokens > 1_000
 
 
 @pytest.mark.parametrize(

@@ -39,18 +39,117 @@ def test_whole_numbers_are_scores(number: float) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        f"```json\n{score()}\n```",
+        f"```\n{score()}```\nLet me know if {{anything}} is missing.",
+        f"\ufeff{score()}",
+        f"Here is the JSON {{as asked}}: {score()}",
+        f"{score()}\n{score()}",
+        f"[{score()}]",
+        f"[{score()}, null]",
+        f"{score()},",
+        f'{{"answer": {score()}}}',
+        f'{score()}{{"SCORE": 7',
+        score() + "[" * 50_000,
+        score() + "9" * 5_000,
+        score(NOTES=0)[:-2] + "9" * 5_000 + "}",
+        "{" * 3_000 + score(),
+        json.dumps(score()),
+        f"```json\n{json.dumps(score())}\n```",
+        json.dumps(json.loads(score()), indent=2),
+    ],
+)
+def test_the_one_answer_in_a_text_is_taken_whatever_surrounds_it(text: str) -> None:
+    """Fences, prose, a byte order mark, lists, a repetition, JSON encoded twice, a loop after the end."""
+    assert parse(text, ScoreAnswer) == parse(score(), ScoreAnswer)
+
+
+@pytest.mark.parametrize("number", ["85", " 85 ", "85.0", "85/100", "85 %"], ids=repr)
+def test_a_number_as_text_is_a_number(number: str) -> None:
+    """Where a proxy drops the schema."""
+    assert parse(score(SCORE=number), ScoreAnswer).to_domain().score == 85
+
+
+@pytest.mark.parametrize(
+    ("no", "yes"), [(False, True), ("false", "True "), ("0", "1"), (0.0, 1.0), ("No", "yes")], ids=repr
+)
+def test_a_boolean_is_an_answer_to_yes_or_no(no: object, yes: object) -> None:
+    """As JSON's own, as text, and in 0 and 1."""
+    assert parse(score(SHOULD_CONTACT=yes), ScoreAnswer).to_domain().should_contact
+    assert not parse(score(SHOULD_CONTACT=no), ScoreAnswer).to_domain().should_contact
+
+
+@pytest.mark.parametrize("empty", [None, "", "  ", "\u200b", "N/A", "null", "None", "undefined", "-"], ids=repr)
+def test_empty_items_of_a_list_are_dropped(empty: object) -> None:
+    """They say nothing, and cost no repair."""
+    answer = parse(score(MATCHED=["a plant", empty], MISSED=[empty] * 13), ScoreAnswer).to_domain()
+
+    assert (answer.matched, answer.missed) == (("a plant",), ())
+
+
+PROSE = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
+    [
+        "```json\n",
+        "\n```",
+        "[",
+        "]",
+        ",",
+        "{",
+        "}",
+        '{"a": 1}',
+        '"',
+        "\ufeff",
+        "Here it is: ",
+        '{"SCORE": 7',
+        "\\",
+        "\\n",
+    ]
+)
+TEXTS = st.text(st.characters(codec=None), min_size=1, max_size=60).filter(lambda text: any(map(str.isalnum, text)))
+
+
+def is_taken(text: str, shape: type[MessageAnswer]) -> MessageAnswer | None:
+    """The answer, if this text is one."""
+    try:
+        return parse(text, shape)
+    except ValueError:
+        return None
+
+
+@given(st.lists(PROSE, max_size=5), TEXTS, TEXTS, st.booleans(), st.lists(PROSE, max_size=5))
+def test_no_answer_with_exactly_one_fitting_object_is_discarded(
+    before: list[str],
+    subject: str,
+    body: str,
+    ascii_only: bool,  # noqa: FBT001 - a parameter of the test
+    after: list[str],
+) -> None:
+    """Whatever stands before and after it, and however its strings are written."""
+    plain = json.dumps({"SUBJECT": subject, "MESSAGE": body}, ensure_ascii=ascii_only)
+    expected = is_taken(plain, MessageAnswer)
+    if expected is not None:
+        assert is_taken("".join(before) + "\n" + plain + "\n" + "".join(after), MessageAnswer) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "",
         "I would say 72.",
-        f"```json\n{score()}\n```",
         score()[:-1],
+        score()[:-1] + ",}",
+        f"{score()} or rather {score(SCORE=30)}",
+        json.dumps({"drafts": [GOOD, GOOD | {"SCORE": 71}]}),
         "[]",
         "null",
         "[" * 100_000,
         '{"SCORE": ' + "9" * 5_000 + "}",
-        *(score(SCORE=wrong) for wrong in (140, -1, 72.5, "72", True, None, [72], float("nan"), ...)),
-        *(score(SHOULD_CONTACT=wrong) for wrong in (7, -1, 0.5, "1", True, None, ...)),
-        *(score(RESPONSE=wrong) for wrong in ("", " ", "\u200b", "x" * 4_001, 7, None, ["x"], ...)),
-        *(score(MATCHED=wrong) for wrong in ("a", None, [7], [""], ["x"] * 13, ["x" * 301], {"a": 1}, ...)),
+        *(
+            score(SCORE=wrong)
+            for wrong in (140, -1, 72.5, "72.5", "140", "high", "7 or 8", "", True, None, [72], float("nan"), ...)
+        ),
+        *(score(SHOULD_CONTACT=wrong) for wrong in (7, -1, 0.5, "7", "maybe", "", None, [1], ...)),
+        *(score(RESPONSE=wrong) for wrong in ("", " ", "\u200b", "N/A", "null", "x" * 4_001, 7, None, ["x"], ...)),
+        *(score(MATCHED=wrong) for wrong in ("a", None, [7], ["x"] * 13, ["x" * 301], {"a": 1}, ...)),
         *(score(MISSED=wrong) for wrong in (None, [["a"]], ...)),
     ],
 )
@@ -63,8 +162,11 @@ def test_any_other_score_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(message(SUBJECT=wrong) for wrong in ("", " ", "x" * 201, None, 7, "ineligible", " Ineligible. ")),
-        *(message(MESSAGE=wrong) for wrong in ("", "\n", "x" * 4_001, None, ["x"], "ineligible")),
+        *(
+            message(SUBJECT=wrong)
+            for wrong in ("", " ", "x" * 201, None, 7, "None", "undefined", "ineligible", " Ineligible. ")
+        ),
+        *(message(MESSAGE=wrong) for wrong in ("", "\n", "x" * 4_001, None, ["x"], "N/A", "-", "ineligible")),
     ],
 )
 def test_any_other_message_is_refused(text: str) -> None:

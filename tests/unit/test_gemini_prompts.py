@@ -113,11 +113,7 @@ def test_schemas_say_what_is_asked_for_and_nothing_of_ours() -> None:
 def test_no_call_sends_or_buys_more_than_the_limits_say() -> None:
     """Budgets set aside by them."""
     prompts = Prompts(wildnet_data="x" * limits.PROMPTS_CHARACTERS)
-    rooms = {
-        parameters.step_parameters(step, more_room=more)["max_output_tokens"]
-        for step in TEMPLATES
-        for more in (False, True)
-    }
+    rooms = {parameters.call_parameters(more_room=more)["max_output_tokens"] for more in (False, True)}
 
     assert max(map(len, TEMPLATES.values())) <= limits.TEMPLATE_CHARACTERS
     assert len(system_instruction("score", prompts)) <= limits.TEMPLATE_CHARACTERS + limits.PROMPTS_CHARACTERS

@@ -1,19 +1,21 @@
 """The answer models: complete JSON of the requested shape, within length limits, without text Postgres cannot store.
 
-LangChain's parser is not used because it turns a truncated message into a valid one. Nothing is truncated here: an
-answer that is too long is requested again. Length limits are checked here only, because Google's schemas have no string
-lengths.
+The answer is the one object in the text that fits the shape, whatever surrounds it, because a paid answer in a fence is
+still an answer. LangChain's parser is not used because it turns a truncated message into a valid one. Nothing is
+truncated here: an answer that is too long is requested again. Length limits are checked here only, because Google's
+schemas have no string lengths.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from leadhook.domain.results import INELIGIBLE, Message, Score
-from leadhook.gemini.sanitize import strip_invisible
+from leadhook.gemini.sanitize import says_nothing, strip_invisible
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -26,19 +28,51 @@ TOO_LONG: Final = "too_long"
 """Pydantic error type for a value above its length limit."""
 
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NUMBER: Final = re.compile(r"\s*(\d{1,3})(?:\.0+)?(?:\s*/\s*100|\s*%)?\s*")
+_YES_OR_NO: Final = {"true": 1, "yes": 1, "1": 1, "1.0": 1, "false": 0, "no": 0, "0": 0, "0.0": 0}
+_LONGEST_INTEGER: Final = 20
+
+
+def _integer(digits: str) -> float:
+    """Read a longer integer as a float, because Python refuses thousands of digits, which models do repeat."""
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else float(digits)
+
+
+_DECODER: Final = json.JSONDecoder(strict=False, parse_int=_integer)
 
 
 def _whole(value: object) -> object:
-    """Accept 85.0 like 85, because JSON has one number type, but neither True nor "85"."""
+    """Accept 85.0 and "85" like 85, but not True: a score of 1 is not what it says."""
+    if isinstance(value, str) and (number := _NUMBER.fullmatch(value)):
+        return int(number[1])
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("not_a_number", "must be a number")
     return value
 
 
+def _yes_or_no(value: object) -> object:
+    """Accept true and "true" like 1."""
+    word = str(value).strip().lower()
+    if word not in _YES_OR_NO:
+        raise PydanticCustomError("not_yes_or_no", "must be 0 or 1")
+    return _YES_OR_NO[word]
+
+
+def _without_empty_items(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return [
+        item
+        for item in value
+        if item is not None and not (isinstance(item, str) and says_nothing(strip_invisible(item)))
+    ]
+
+
 def _capped(most: int) -> AfterValidator:
     def check(text: str) -> str:
         text = strip_invisible(text).strip()
-        if not text:
+        if says_nothing(text):
             raise PydanticCustomError("says_nothing", "must not be empty")
         if len(text) > most:
             raise PydanticCustomError(TOO_LONG, "must have at most {most} characters", {"most": most})
@@ -57,8 +91,11 @@ def _written(text: str) -> str:
     return text
 
 
-Whole = BeforeValidator(_whole)
-Criteria = Annotated[list[Annotated[str, _capped(CRITERION_CHARACTERS)]], Field(max_length=CRITERIA)]
+Criteria = Annotated[
+    list[Annotated[str, _capped(CRITERION_CHARACTERS)]],
+    Field(max_length=CRITERIA),
+    BeforeValidator(_without_empty_items),
+]
 
 
 class ScoreAnswer(BaseModel):
@@ -69,8 +106,8 @@ class ScoreAnswer(BaseModel):
     MATCHED: Criteria
     MISSED: Criteria
     RESPONSE: Annotated[str, _capped(RESPONSE_CHARACTERS)]
-    SCORE: Annotated[int, Field(ge=0, le=100), Whole]
-    SHOULD_CONTACT: Annotated[Literal[0, 1], Whole]
+    SCORE: Annotated[int, Field(ge=0, le=100), BeforeValidator(_whole)]
+    SHOULD_CONTACT: Annotated[Literal[0, 1], BeforeValidator(_yes_or_no)]
 
     def to_domain(self) -> Score:
         """Convert to the domain model."""
@@ -97,16 +134,71 @@ class MessageAnswer(BaseModel):
 
 
 def parse(text: str, shape: type[Answer]) -> Answer:
-    """Parse one answer.
+    """Return the one answer in a text. The same answer twice is one; two different ones can't be decided.
 
     Raises:
-        ValueError: not complete JSON, or not of this shape (pydantic's ValidationError is a ValueError).
+        ValueError: there is none, or more than one. If an object comes close, pydantic's ValidationError (a ValueError)
+            says what is wrong with it.
     """
+    fitting: list[Answer] = []
+    faults: list[ValidationError] = []
+    for value in _objects(text, list(shape.model_fields)):
+        try:
+            answer = shape.model_validate(_storable(value))
+        except ValidationError as error:
+            faults.append(error)
+        else:
+            fitting += [answer] if answer not in fitting else []
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise ValueError("several different answers")
+    if faults:
+        raise min(faults, key=ValidationError.error_count)
     try:
-        value = json.loads(text, strict=False)
+        return shape.model_validate(_DECODER.decode(text))
     except RecursionError:
         raise ValueError("nested too deep") from None
-    return shape.model_validate(_storable(value))
+
+
+def _objects(text: str, names: list[str]) -> list[dict[str, Any]]:
+    """Return every complete JSON object in a text, the outer ones first; also those in JSON that was encoded twice."""
+    found = list(_objects_in(text, names))
+    if found or '\\"' not in text:
+        return found
+    return [value for string in _JSON_STRING.findall(text) for value in _objects_in(_decoded(string), names)]
+
+
+def _objects_in(text: str, names: list[str]) -> Iterator[dict[str, Any]]:
+    # No answer starts after the last field name. This keeps a model that repeats brackets from costing seconds of CPU.
+    last = max(map(text.rfind, names))
+    start = text.find("{")
+    while 0 <= start < last:
+        try:
+            value, end = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield from _with_nested(value)
+        start = text.find("{", end)
+
+
+def _with_nested(value: Any) -> Iterator[dict[str, Any]]:
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case dict() as found:
+                yield found
+                rest.extend(found.values())
+            case list() as items:
+                rest.extend(items)
+
+
+def _decoded(string: str) -> str:
+    try:
+        return str(_DECODER.decode(string))
+    except ValueError:
+        return ""
 
 
 def _storable(answer: Any) -> Any:

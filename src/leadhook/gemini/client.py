@@ -25,7 +25,7 @@ from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.results import Usage
 from leadhook.gemini.failures import classify, timed_out
-from leadhook.gemini.parameters import Step, model_parameters, step_parameters
+from leadhook.gemini.parameters import Step, call_parameters, model_parameters, step_body
 
 CALL_LIMIT_S: Final = 60.0
 LONGEST_KEY: Final = 500
@@ -81,9 +81,9 @@ class GeminiClient:
             with anyio.fail_after(self._call_limit_s) as scope:
                 answer = await self._chat.ainvoke(
                     messages,
-                    http_options=types.HttpOptions(headers=headers),
+                    http_options=types.HttpOptions(headers=headers, extra_body=step_body(step)),
                     automatic_function_calling=_NO_FUNCTIONS,
-                    **step_parameters(step, more_room=more_room),
+                    **call_parameters(more_room=more_room),
                 )
         except Exception as error:  # noqa: BLE001 - the SDK raises five families of errors, all handled by classify
             late = scope.cancelled_caught

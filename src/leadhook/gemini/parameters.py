@@ -27,13 +27,21 @@ def model_parameters(model: str) -> dict[str, Any]:
     return {"thinking_level": _THINKING_LEVEL}
 
 
-def step_parameters(step: Step, *, more_room: bool = False) -> dict[str, Any]:
-    """Return the parameters of one step, with a higher token limit if the previous answer was cut off."""
+def call_parameters(*, more_room: bool = False) -> dict[str, Any]:
+    """Return the parameters of one call, with a higher token limit if the previous answer was cut off."""
     return {
         "response_mime_type": "application/json",
-        "response_json_schema": _SCHEMAS[step],
         "max_output_tokens": OUTPUT_TOKENS_MORE_ROOM if more_room else OUTPUT_TOKENS_FIRST,
     }
+
+
+def step_body(step: Step) -> dict[str, Any]:
+    """Return what is added to the request's body: the schema of the answer.
+
+    Given as a parameter instead, the SDK would parse the answer itself. Where a model repeats brackets or digits
+    without end, that raises and the token counts of a paid call are lost.
+    """
+    return {"generationConfig": {"responseJsonSchema": _SCHEMAS[step]}}
 
 
 def _bare(schema: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Final
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.gemini.limits import PROMPTS_CHARACTERS
-from leadhook.gemini.parameters import Step, model_parameters, step_parameters
+from leadhook.gemini.parameters import Step, call_parameters, model_parameters, step_body
 from leadhook.gemini.rendering import FIELDS
 
 NOT_GIVEN: Final = "(not given)"
@@ -55,7 +55,7 @@ def prompt_version(prompts: Prompts, model: str) -> str:
     """Return 16 hex digits that change with the templates, the `prompts` row, the model, its parameters or FIELDS."""
     settings = {
         "model": model,
-        "parameters": [model_parameters(model), step_parameters("score"), step_parameters("message")],
+        "parameters": [model_parameters(model), call_parameters(), step_body("score"), step_body("message")],
         "fields": FIELDS,
     }
     return _digest([*TEMPLATES.values(), prompts.model_dump_json(), json.dumps(settings, sort_keys=True)])

@@ -1,4 +1,4 @@
-"""Renders a lead for the model: allowed fields only, each limited in length, without invisible characters.
+"""Renders a lead for the model: allowed fields only, each limited in length, as a person would read them.
 
 Every line starts with a field name or, if a value continues, with a bar. So the lead's own text never starts a line,
 where it could be mistaken for a field, a fence or a turn of the conversation.
@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from leadhook.domain.lead import Lead
 from leadhook.gemini.injection_signals import find_signals
-from leadhook.gemini.sanitize import hides_text, strip_fence_marks, strip_invisible
+from leadhook.gemini.sanitize import as_read, hides_text, says_nothing, strip_fence_marks, strip_invisible
 
 FIELDS: Final = {
     "name": 200,
@@ -61,7 +61,7 @@ def render(lead: Lead) -> Rendering:
     hidden = False
     for name, limit in FIELDS.items():
         value = getattr(lead, name)
-        if value in _NOTHING:
+        if _is_nothing(value):
             continue
         raw = "\n".join(_lines(value, structured=name in _STRUCTURED))
         seen = raw[: limit * 4]
@@ -71,64 +71,69 @@ def render(lead: Lead) -> Rendering:
         )
         if name not in _LONG:
             shown = shown.replace("\n| ", " ")
-        if shown:
+        if not says_nothing(shown):
             lines.append(f"{name}: {_cut(shown, limit, len(raw) - len(seen))}")
     return Rendering("\n".join(lines) or NOTHING_KNOWN, hidden)
 
 
+def _is_nothing(value: JsonValue) -> bool:
+    return value in _NOTHING or (isinstance(value, str) and says_nothing(as_read(value)))
+
+
 def _lines(value: JsonValue, *, structured: bool) -> list[str]:
-    if structured and isinstance(value, str):
+    if structured:
         value = _parsed(value)
     match value:
         case str():
-            return [value]
-        case list() if any(isinstance(item, list | dict) for item in value):
-            items = [f"- {_item(item)}" for item in value[:ITEMS] if item not in _NOTHING]
+            return [as_read(value)]
+        case list() if any(isinstance(item, list | dict) for item in map(_parsed, value[:ITEMS])):
+            items = [f"- {item}" for item in map(_item, value[:ITEMS]) if item]
             return ["", *items, *_left_out(len(value) - ITEMS)]
         case dict():
-            pairs = list(value.items())[:ITEMS]
-            items = [f"- {_key(key)}: {_item(item)}" for key, item in pairs if item not in _NOTHING]
+            items = [f"- {key}: {_cut(item, ITEM_CHARACTERS)}" for key, item in _pairs(value, 0, ITEMS)]
             return ["", *items, *_left_out(len(value) - ITEMS)]
         case _:
             return [_inline(value, 0, ITEMS)]
 
 
-def _parsed(text: str) -> JsonValue:
-    """Parse JSON that is stored in a text column."""
-    if len(text) > _LONGEST_JSON or not text.lstrip().startswith(("[", "{")):
-        return text
-    try:
-        value: JsonValue = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value
+def _parsed(value: JsonValue) -> JsonValue:
+    """Parse JSON that is stored as text, be it encoded once or twice."""
+    text = value
+    while isinstance(text, str) and len(text) <= _LONGEST_JSON and text.lstrip().startswith(("[", "{", '"[', '"{')):
+        try:
+            text = json.loads(text)
+        except (ValueError, RecursionError):
+            return value
+    return text
 
 
 def _item(value: JsonValue) -> str:
     return _cut(_inline(value, 1, NESTED_ITEMS), ITEM_CHARACTERS)
 
 
-def _inline(value: JsonValue, depth: int, most: int) -> str:
-    match value:
-        case str():
-            return " ".join(value.split())
-        case bool():
-            return "yes" if value else "no"
+def _inline(value: JsonValue, depth: int, most: int) -> str:  # noqa: PLR0911 - a table, one kind of value a case
+    if _is_nothing(value):
+        return ""
+    match _parsed(value):
+        case str() as text:
+            return " ".join(as_read(text).split())
+        case bool() as fact:
+            return "yes" if fact else "no"
         case list() | dict() if depth > DEEPEST:
             return "[cut here: nested too deep]"
-        case list():
-            parts = [_inline(item, depth + 1, NESTED_ITEMS) for item in value[:most] if item not in _NOTHING]
-            return ", ".join([*parts, *_left_out(len(value) - most)])
-        case dict():
-            pairs = list(value.items())[:most]
-            parts = [f"{_key(k)}: {_inline(v, depth + 1, NESTED_ITEMS)}" for k, v in pairs if v not in _NOTHING]
-            return "; ".join([*parts, *_left_out(len(value) - most)])
-        case _:
-            return json.dumps(value)
+        case list() as items:
+            parts = [part for item in items[:most] if (part := _inline(item, depth + 1, NESTED_ITEMS))]
+            return ", ".join([*parts, *_left_out(len(items) - most)])
+        case dict() as pairs:
+            parts = [f"{key}: {item}" for key, item in _pairs(pairs, depth, most)]
+            return "; ".join([*parts, *_left_out(len(pairs) - most)])
+        case number:
+            return json.dumps(number)
 
 
-def _key(key: str) -> str:
-    return _cut(" ".join(key.split()), KEY_CHARACTERS)
+def _pairs(pairs: dict[str, JsonValue], depth: int, most: int) -> list[tuple[str, str]]:
+    inlined = ((key, _inline(value, depth + 1, NESTED_ITEMS)) for key, value in list(pairs.items())[:most])
+    return [(_cut(" ".join(as_read(key).split()), KEY_CHARACTERS), text) for key, text in inlined if text]
 
 
 def _left_out(count: int) -> list[str]:

@@ -15,7 +15,7 @@ from leadhook.gemini.client import Reply
 Answer = TypeVar("Answer", bound=BaseModel)
 
 BLOCKED: Final = frozenset({"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "LANGUAGE"})
-"""Finish reasons for which repeating the call cannot help."""
+"""Finish reasons of a blocked answer. Some blocks happen by chance, so each is asked again once."""
 
 _A_REASON: Final = re.compile(r"[A-Z][A-Z_0-9]{0,39}")
 
@@ -49,22 +49,34 @@ class Unusable(Exception):  # noqa: N818 - not an error yet: the answer may be a
 
     def as_failure(self, usage: Usage) -> Failure:
         """Return the failure after two unusable answers."""
-        return Failure(self.kind, self.code, f"The model's answer was unusable twice: {self.words}.", usage=usage)
+        sentence = (
+            f"{self.words}, twice"
+            if self.code.endswith("_blocked")
+            else f"The model's answer was unusable twice: {self.words}"
+        )
+        return Failure(self.kind, self.code, f"{sentence}.", usage=usage)
 
 
 def read_reply(reply: Reply, shape: type[Answer]) -> Answer:
-    """Return the validated answer in a reply.
+    """Return the validated answer in a reply. A complete answer counts whatever the finish reason.
 
     Raises:
-        Failure: Google blocked the prompt or the answer; repeating the call cannot help.
         Unusable: another call may help.
     """
+    try:
+        return parse(reply.text, shape)
+    except ValueError as error:
+        fault = _fault(error)
+    _check_end(reply)
+    raise fault
+
+
+def _check_end(reply: Reply) -> None:
+    """Raise Unusable if the reply itself says why it holds no answer."""
     if reply.block_reason is not None:
-        reason = f"Google blocked the prompt ({_known(reply.block_reason)})."
-        raise Failure(FailureClass.CONTENT, "prompt_blocked", reason)
+        raise Unusable("prompt_blocked", f"Google blocked the prompt ({_known(reply.block_reason)})", Remedy.AGAIN)
     if reply.finish_reason in BLOCKED:
-        reason = f"Google blocked the answer ({reply.finish_reason})."
-        raise Failure(FailureClass.CONTENT, "answer_blocked", reason)
+        raise Unusable("answer_blocked", f"Google blocked the answer ({reply.finish_reason})", Remedy.AGAIN)
     if reply.finish_reason == "MAX_TOKENS":
         if reply.text:
             raise Unusable("answer_cut_off", "it was cut off at the token limit", Remedy.MORE_ROOM)
@@ -76,22 +88,18 @@ def read_reply(reply: Reply, shape: type[Answer]) -> Answer:
         raise Unusable("answer_unfinished", words, Remedy.AGAIN, FailureClass.TRANSIENT)
     if not reply.text.strip():
         raise Unusable("answer_empty", "it was empty", Remedy.AGAIN, FailureClass.TRANSIENT)
-    return _parsed(reply.text, shape)
 
 
-def _parsed(text: str, shape: type[Answer]) -> Answer:
-    try:
-        return parse(text, shape)
-    except ValidationError as error:
+def _fault(error: ValueError) -> Unusable:
+    if isinstance(error, ValidationError):
         faults = error.errors(include_url=False, include_input=False)
         code = "answer_too_long" if all(fault["type"] == TOO_LONG for fault in faults) else "answer_wrong_shape"
         words = "; ".join(f"{'.'.join(str(part) for part in fault['loc']) or 'it'}: {fault['msg']}" for fault in faults)
-        raise Unusable(code, words, Remedy.REPAIR) from None
-    except json.JSONDecodeError as error:
+        return Unusable(code, words, Remedy.REPAIR)
+    if isinstance(error, json.JSONDecodeError):
         words = f"it is not complete JSON ({error.msg} at character {error.pos})"
-        raise Unusable("answer_not_json", words, Remedy.REPAIR) from None
-    except ValueError:
-        raise Unusable("answer_not_json", "it is not JSON of the requested shape", Remedy.REPAIR) from None
+        return Unusable("answer_not_json", words, Remedy.REPAIR)
+    return Unusable("answer_not_json", "it is not one JSON object of the requested shape", Remedy.REPAIR)
 
 
 def _known(reason: str | None) -> str:
