@@ -38,7 +38,9 @@ KEY_CHARACTERS: Final = 60
 _STRUCTURED: Final = ("experience", "skills")
 _LONG: Final = (*_STRUCTURED, "bio")
 _LONGEST_JSON: Final = 1_000_000
-_NOTHING: Final[tuple[JsonValue, ...]] = (None, "", [], {})
+_JSON_BEGINS: Final = ("[", "{", '"[', '"{', '"\\"')
+_NOTHING: Final[tuple[JsonValue, ...]] = (None, [], {})
+_LONGEST_NOTHING: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ def render(lead: Lead) -> Rendering:
 
 
 def _is_nothing(value: JsonValue) -> bool:
-    return value in _NOTHING or (isinstance(value, str) and says_nothing(as_read(value)))
+    if isinstance(value, str):
+        return not value or (len(value) <= _LONGEST_NOTHING and says_nothing(as_read(value)))
+    return value in _NOTHING
 
 
 def _lines(value: JsonValue, *, structured: bool) -> list[str]:
@@ -99,7 +103,7 @@ def _lines(value: JsonValue, *, structured: bool) -> list[str]:
 def _parsed(value: JsonValue) -> JsonValue:
     """Parse JSON that is stored as text, be it encoded once or twice."""
     text = value
-    while isinstance(text, str) and len(text) <= _LONGEST_JSON and text.lstrip().startswith(("[", "{", '"[', '"{')):
+    while isinstance(text, str) and len(text) <= _LONGEST_JSON and text.lstrip().startswith(_JSON_BEGINS):
         try:
             text = json.loads(text)
         except (ValueError, RecursionError):

@@ -65,8 +65,8 @@ _MOJIBAKE: Final = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152-\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"  # read as Windows-1252
     "|[\u0420\u0421][\u0080-\u00bf\u0402-\u040f\u0452-\u045f\u2013-\u203a\u20ac\u2122]"  # read as Windows-1251
 )
-_LONGEST_MOJIBAKE: Final = 16_000
-_LONGEST_READ: Final = 64_000
+_LONGEST_READ: Final = 16_000
+"""In characters: more than is ever sent of one text."""
 _FENCE_MARKS: Final = re.compile("[=\u207c\u208c\u2550\u2a75\u2a76\ufe66\uff1d\U0001f7f0]{3,}")
 
 
@@ -117,7 +117,7 @@ def repair_encoding(text: str) -> str:
     """Undo mojibake: UTF-8 that was decoded as another encoding."""
     if text.isascii() or not _MOJIBAKE.search(text):
         return text
-    return ftfy.fix_encoding(text[:_LONGEST_MOJIBAKE]) + text[_LONGEST_MOJIBAKE:]
+    return ftfy.fix_encoding(text)
 
 
 def _unescaped(text: str) -> str:
