@@ -73,12 +73,13 @@ create sequence if not exists leadhook.fences;
 --   leased                                    ready                             resume_claim          a repeated claim is smaller
 --   leased                                    ready                             claim_batch           no key is left
 --   leased                                    done, waiting, dead               end_leases            saved; unwanted; refused, unusable, out of attempts
---   leased                                    ready                             end_leases            returned, to be tried again, or replayed meanwhile
+--   leased                                    ready                             end_leases            returned, or to be tried again
+--   waiting, done, dead                       ready                             begin_runs            a replay was requested while it was leased
 --   leased                                    ready, dead                       expire_leases         its lease ran out; once too often
 --   none                                      waiting                           enter_on_demand       an on-demand request brings the answer
 --   waiting, ready, leased, held, done, dead  leased                            take_on_demand        while the on-demand request is being saved
 --   none, waiting, ready, leased, held, done  dead                              quarantine             SQL fails on its rows, in its own claim too
---   waiting, ready, leased, held, done, dead  none                              forget_leads          the application deleted the lead
+--   waiting, ready, leased, held, done, dead  none                              erase_leads          the application deleted the lead
 --   ready, leased                             held                              rest.sql              leadhook is uninstalled
 create table if not exists leadhook.jobs (
   lead_id text primary key,

@@ -17,16 +17,16 @@ as $$
   select
     (book_costs.p_now at time zone 'UTC')::date,
     coalesce(b.user_id, '00000000-0000-0000-0000-000000000000'),
-    sum(b.usd),
-    coalesce(sum(b.usd) filter (where b.wasted), 0)
-  from jsonb_to_recordset(book_costs.p_costs) as b (user_id uuid, usd numeric, wasted boolean)
-  where b.usd > 0
+    sum(b.cost_usd),
+    coalesce(sum(b.cost_usd) filter (where b.wasted), 0)
+  from jsonb_to_recordset(book_costs.p_costs) as b (user_id uuid, cost_usd numeric, wasted boolean)
+  where b.cost_usd > 0
   group by 2
   order by 2
   on conflict (day, user_id) do update
   set spent_usd = c.spent_usd + excluded.spent_usd, wasted_usd = c.wasted_usd + excluded.wasted_usd
 $$;
-comment on function leadhook.book_costs(jsonb, timestamptz) is 'Adds costs [{user_id, usd, wasted}] to the day.';
+comment on function leadhook.book_costs(jsonb, timestamptz) is 'Adds costs [{user_id, cost_usd, wasted}] to the day.';
 revoke all on function leadhook.book_costs(jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.book_costs(jsonb, timestamptz) to service_role;
 
@@ -434,14 +434,20 @@ comment on function leadhook.waiting_work(timestamptz) is
 revoke all on function leadhook.waiting_work(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.waiting_work(timestamptz) to service_role;
 
--- Two leads may report one key at once, in any order: the harder word counts, as long as it is about the same row.
-create or replace function leadhook.park_keys(p_keys jsonb)
-returns void
-language sql
+-- Two leads may report one key at once, in any order: the longer rest counts, as long as it is about the same row.
+create or replace function public.leadhook_park_keys(p_keys jsonb)
+returns jsonb
+language plpgsql
 security invoker
 set search_path = ''
 set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
 as $$
+begin
+  if jsonb_typeof(p_keys) is distinct from 'array' then
+    raise exception 'a JSON array of parked keys is wanted' using errcode = 'PT400';
+  end if;
   insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
   select distinct on (p.fingerprint)
     p.fingerprint,
@@ -450,7 +456,7 @@ as $$
     g.row_version,
     left(p.reason, 500),
     clock_timestamp()
-  from jsonb_to_recordset(park_keys.p_keys) as p (fingerprint text, reason text, for_ms bigint)
+  from jsonb_to_recordset(p_keys) as p (fingerprint text, reason text, for_ms bigint)
   join (
     select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
     from public.gemini_api as r
@@ -461,12 +467,15 @@ as $$
   set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
     changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version
-    or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until))
+    or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until));
+  return '{}';
+end
 $$;
-comment on function leadhook.park_keys(jsonb) is
-  'Lets keys rest for for_ms, or, where that is null, until their row in gemini_api changes. Fingerprints that nobody has any more are ignored.';
-revoke all on function leadhook.park_keys(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.park_keys(jsonb) to service_role;
+comment on function public.leadhook_park_keys(jsonb) is
+  'Lets keys [{fingerprint, reason, for_ms}] rest for for_ms, or, where that is null, until their row in gemini_api changes. Keys that have no '
+  'row any more are ignored.';
+revoke all on function public.leadhook_park_keys(jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_park_keys(jsonb) to service_role;
 
 create or replace function leadhook.confirm_keys(p_fingerprints text[])
 returns void

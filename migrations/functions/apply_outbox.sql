@@ -107,7 +107,7 @@ begin
   select array_agg(g.lead_id) into v_gone from checked as g where not g.registered and p_mode <> 'hint';
 
   if v_gone is not null then
-    perform leadhook.forget_leads(v_gone);
+    perform leadhook.erase_leads(v_gone);
   end if;
 
   if cardinality(v_held_elsewhere) = 0 then

@@ -120,15 +120,15 @@ begin
   end if;
   if exists (
     select from jsonb_array_elements(p_costs) as c (item)
-    where jsonb_typeof(c.item -> 'usd') is distinct from 'number' or (c.item ->> 'usd')::numeric not between 0 and 1000000
+    where jsonb_typeof(c.item -> 'cost_usd') is distinct from 'number' or (c.item ->> 'cost_usd')::numeric not between 0 and 1000000
   ) then
-    raise exception 'usd is a number from 0 to 1000000' using errcode = 'PT400';
+    raise exception 'cost_usd is a number from 0 to 1000000' using errcode = 'PT400';
   end if;
   perform leadhook.book_costs(p_costs, clock_timestamp());
   return leadhook.show_admission();
 end
 $$;
 comment on function public.leadhook_book_evaluation(jsonb) is
-  'Adds what an evaluation spent, [{user_id, usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
+  'Adds what an evaluation spent, [{user_id, cost_usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
 revoke all on function public.leadhook_book_evaluation(jsonb) from public, anon, authenticated;
 grant execute on function public.leadhook_book_evaluation(jsonb) to service_role;

@@ -4,13 +4,13 @@
 
 set local check_function_bodies = off;
 
--- A lease that ran out spends no attempt, as nothing is known against its lead; it may have ended its worker, though, hence the suspicion:
--- each lead that the lost worker held is suspected, but where it held suspects already, the one that was handed out last, alone. With max_deaths
--- the lead is dead.
--- What the lease cost is all that was reserved, if its worker said that a model call had begun: with a renewal (a second after the first call at the
--- latest, while nothing else speaks for it), or by having claimed more since, which it does once it works on what it has. Else it cost nothing. A
--- worker that is lost within that second may have begun a call that is not booked.
--- Rows that somebody holds are skipped: they are being saved or renewed.
+-- A lease that ran out spends no attempt, because nothing is known against its lead. But the lead may have ended its worker, so it becomes a
+-- suspect: each lead of the lost worker, unless the worker held suspects already; then only the one that was handed out last. With max_deaths the
+-- lead is dead.
+-- The lease cost all that was reserved if its worker had begun a model call: it said so with a renewal (a second after the first call at the
+-- latest), or it has claimed more since, which it does once it works on what it has. Else it cost nothing. A worker that is lost within that
+-- second may have begun a call that is not booked.
+-- Rows that another transaction has are skipped: they are being saved or renewed.
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
 language plpgsql
@@ -24,6 +24,7 @@ set enable_sort = off
 as $$
 declare
   v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
+  v_attempts jsonb;
 begin
   with leased as materialized (
     select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased'
@@ -33,8 +34,7 @@ begin
   ),
   expired as materialized (
     select
-      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.source, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
-      j.replay_after is not null as runs_again
+      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.source, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths
     from leadhook.jobs as j
     where j.state = 'leased' and j.lease_until <= p_now
     order by j.lease_until
@@ -43,61 +43,47 @@ begin
   ),
   blamed as materialized (
     select
-      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.source, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
-      e.deaths + (w.suspect is null or w.suspect = e.fence)::int as deaths,
+      e.*,
+      e.deaths + (w.suspect is null or w.suspect = e.fence)::int as total_deaths,
       case when e.called or w.claimed_at > e.leased_at then e.reserved_usd when e.reserved_usd is not null then 0 end as cost_usd
     from expired as e
     join workers as w on w.worker is not distinct from e.worker
   ),
-  told as materialized (
+  explained as materialized (
     select
       b.*,
-      b.deaths >= v_max_deaths as is_last,
-      case when b.deaths >= v_max_deaths then 'worker_lost' else 'lease_expired' end as error_code,
+      b.total_deaths >= v_max_deaths as is_last,
+      case when b.total_deaths >= v_max_deaths then 'worker_lost' else 'lease_expired' end as error_code,
       format('the lease of worker %s ran out', coalesce(b.worker, 'unknown')) || case
-        when b.deaths >= v_max_deaths then format(
+        when b.total_deaths >= v_max_deaths then format(
           ', as %s leases of this lead did in a row: it may be what ends the process; look at the service''s log, then correct the row or replay it',
-          b.deaths
+          b.total_deaths
         )
         else '; no attempt is spent'
       end as reason
     from blamed as b
   ),
-  noted as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, source, replay_id, cost_usd, wasted, eligible_at, leased_at,
-      finished_at
-    )
-    select
-      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.source, t.replay_id, t.cost_usd,
-      coalesce(t.cost_usd > 0, false), t.eligible_at, t.leased_at, p_now
-    from told as t
-  ),
-  booked as materialized (
-    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', t.user_id, 'usd', t.cost_usd, 'wasted', true)), p_now)
-    from told as t
-    where t.cost_usd > 0
-    having count(*) > 0
+  ended as (
+    update leadhook.jobs as j
+    set
+      state = case when x.is_last then 'dead' else 'ready' end,
+      deaths = case when x.is_last then 0 else x.total_deaths end,
+      replay_id = case when not x.is_last then j.replay_id end,
+      error_code = x.error_code,
+      reason = x.reason,
+      finished_at = case when x.is_last then p_now end,
+      claim_token = null,
+      lease_until = null,
+      reserved_usd = null
+    from explained as x
+    where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = x.lead_id
   )
-  update leadhook.jobs as j set
-    state = case when t.is_last and not t.runs_again then 'dead' else 'ready' end,
-    deaths = case when t.is_last then 0 else t.deaths end,
-    attempts = case when t.is_last and t.runs_again then 0 else j.attempts end,
-    run = j.run + (t.is_last and t.runs_again)::int,
-    low_priority = j.low_priority or t.is_last and t.runs_again,
-    replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
-    replay_after = case when t.is_last then null else j.replay_after end,
-    source = case when t.is_last and t.runs_again then 'replay' else j.source end,
-    eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
-    error_code = t.error_code,
-    reason = t.reason,
-    finished_at = case when t.is_last and not t.runs_again then p_now end,
-    claim_token = null,
-    lease_until = null,
-    reserved_usd = null
-  from told as t
-  where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = t.lead_id
-    and (select count(*) from booked as b) >= 0;
+  select jsonb_agg(to_jsonb(x) || '{"outcome": "lease_expired", "wasted": true}') into v_attempts from explained as x;
+
+  if v_attempts is not null then
+    perform leadhook.note_attempts(v_attempts, p_now);
+    perform leadhook.begin_postponed_replays(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)), p_now);
+  end if;
 end
 $$;
 revoke all on function leadhook.expire_leases(timestamptz) from public, anon, authenticated;
@@ -189,28 +175,25 @@ revoke all on function leadhook.lock_leases(jsonb) from public, anon, authentica
 grant execute on function leadhook.lock_leases(jsonb) to service_role;
 
 create or replace function leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamptz)
-returns table (lead_id text, fence bigint, outcome text)
+returns jsonb
 language plpgsql
 security invoker
 set search_path = ''
 set jit = off
 as $$
-#variable_conflict use_column
+declare
+  v_attempts jsonb;
 begin
-  return query
   with endings as materialized (
     select
       e.*,
-      j.user_id,
-      coalesce(e.cost_usd, j.reserved_usd) as cost,
-      j.run,
-      j.replay_id,
-      j.source,
-      j.eligible_at,
-      j.leased_at,
       coalesce(e.checkpoint, j.checkpoint) as bought,
       n.state,
-      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again
+      case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end as comes_to,
+      jsonb_build_object(
+        'user_id', j.user_id, 'run', j.run, 'replay_id', j.replay_id, 'source', j.source, 'eligible_at', j.eligible_at,
+        'leased_at', j.leased_at, 'cost_usd', coalesce(e.cost_usd, j.reserved_usd)
+      ) as lease
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
       key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
@@ -226,70 +209,50 @@ begin
       end
     ) as n (state)
   ),
-  recorded as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint,
-      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
-    )
-    select
-      e.lead_id, e.run, e.fence, e.request_id, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
-      e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.source, e.replay_id,
-      e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
-      (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
-      (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int,
-      e.cost, coalesce(e.outcome = 'refused' and e.cost > 0, false),
-      e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int, (e.timing ->> 'key_wait_ms')::int,
-      (e.timing ->> 'model_ms')::int, p_now
-    from endings as e
-  ),
-  booked as materialized (
-    select leadhook.book_costs(
-      jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.cost, 'wasted', e.outcome = 'refused')), p_now
-    )
-    from endings as e
-    where e.cost > 0
-    having count(*) > 0
-  ),
   ended as (
     update leadhook.jobs as j
     set
-      state = case when e.again then 'ready' else e.state end,
+      state = e.state,
       claim_token = null,
       lease_until = null,
       deaths = 0,
       reserved_usd = null,
-      low_priority = e.again or (j.low_priority and e.state = 'ready'),
-      run = j.run + e.again::int,
-      attempts = case when e.again then 0 when e.outcome in ('retry', 'dead') then j.attempts + 1 else j.attempts end,
-      available_at = case
-        when e.state = 'ready' then p_now + make_interval(secs => least(greatest(e.delay_ms, 0), 86400000) / 1000.0)
-        else p_now
+      low_priority = j.low_priority and e.state = 'ready',
+      attempts = j.attempts + (e.outcome in ('retry', 'dead'))::int,
+      available_at = p_now + case
+        when e.state = 'ready' then make_interval(secs => least(greatest(e.delay_ms, 0), 86400000) / 1000.0) else '0'
       end,
-      eligible_at = case when e.again then p_now else j.eligible_at end,
-      source = case when e.again then 'replay' else j.source end,
-      replay_id = case when e.again then j.replay_after when e.state = 'ready' then j.replay_id end,
-      replay_after = case when e.state = 'ready' then j.replay_after end,
+      replay_id = case when e.state = 'ready' then j.replay_id end,
+      replay_after = case when e.state = 'ready' or j.user_id is not null and j.tag is not null then j.replay_after end,
       checkpoint = case when e.outcome <> 'saved' then e.bought end,
       error_code = case
-        when e.again or e.outcome = 'saved' then null
-        when e.outcome = 'retry' and e.state = 'dead' then 'attempts_exhausted'
+        when e.outcome = 'saved' then null
+        when e.comes_to <> e.outcome then 'attempts_exhausted'
         else coalesce(e.error_code, e.outcome)
       end,
       reason = case
-        when e.again or e.outcome = 'saved' then null
-        when e.outcome = 'retry' and e.state = 'dead' then left(concat_ws(': ', e.error_code, e.reason), 500)
+        when e.outcome = 'saved' then null
+        when e.comes_to <> e.outcome then left(concat_ws(': ', e.error_code, e.reason), 500)
         else left(coalesce(e.reason, e.error_code, e.outcome), 500)
       end,
       finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
     from endings as e
-    where j.lead_id = e.lead_id and (select count(*) from booked as b) >= 0
+    where j.lead_id = e.lead_id
   )
-  select e.lead_id, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end from endings as e;
+  select coalesce(jsonb_agg(coalesce(e.usage, '{}') || coalesce(e.timing, '{}') || e.lease || jsonb_build_object(
+    'lead_id', e.lead_id, 'fence', e.fence, 'request_id', e.request_id, 'outcome', e.comes_to, 'error_code', e.error_code,
+    'reason', coalesce(e.note, e.reason), 'worker', p_worker, 'model', e.bought ->> 'model',
+    'prompt_version', e.bought ->> 'prompt_version', 'key_fingerprint', e.key_fingerprint, 'wasted', e.outcome = 'refused'
+  )), '[]') into v_attempts from endings as e;
+
+  perform leadhook.note_attempts(v_attempts, p_now);
+  perform leadhook.begin_postponed_replays(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)), p_now);
+  return v_attempts;
 end
 $$;
 comment on function leadhook.end_leases(text, jsonb, timestamptz) is
-  'Ends leases that this transaction has locked: notes the attempt, books what it cost (cost_usd, else what was reserved) and moves the job on. A replay that was asked for meanwhile begins once the '
-  'run is over. outcome: saved, unwanted, refused, retry, returned, dead; note stands in the attempt in place of reason.';
+  'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. '
+  'outcome: saved, unwanted, refused, retry, returned, dead. note: stands in the attempt in place of reason. Returns the attempts.';
 revoke all on function leadhook.end_leases(text, jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.end_leases(text, jsonb, timestamptz) to service_role;
 
@@ -335,7 +298,7 @@ comment on function public.leadhook_renew(text, jsonb) is
 revoke all on function public.leadhook_renew(text, jsonb) from public, anon, authenticated;
 grant execute on function public.leadhook_renew(text, jsonb) to service_role;
 
-create or replace function public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb default '[]')
+create or replace function public.leadhook_release(p_worker text, p_releases jsonb)
 returns jsonb
 language plpgsql
 security invoker
@@ -356,27 +319,20 @@ begin
   ) then
     raise exception 'the outcome of a release is retry, returned or dead' using errcode = 'PT400';
   end if;
-  if jsonb_typeof(coalesce(p_keys, '[]')) <> 'array' then
-    raise exception 'a JSON array of parked keys is wanted' using errcode = 'PT400';
-  end if;
 
   v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_releases) as l);
   v_now := clock_timestamp();
-  v_ended := (
-    select jsonb_agg(to_jsonb(e))
-    from leadhook.end_leases(p_worker, (
-      select coalesce(jsonb_agg(r.item), '[]')
-      from (
-        select distinct on (l.lead_id) i.item
-        from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
-        join jsonb_array_elements(p_releases) as i (item)
-          on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
-        where l.standing = 'locked'
-        order by l.lead_id
-      ) as r
-    ), v_now) as e
-  );
-  perform leadhook.park_keys(coalesce(p_keys, '[]'));
+  v_ended := leadhook.end_leases(p_worker, (
+    select coalesce(jsonb_agg(r.item), '[]')
+    from (
+      select distinct on (l.lead_id) i.item
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+      join jsonb_array_elements(p_releases) as i (item)
+        on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
+      where l.standing = 'locked'
+      order by l.lead_id
+    ) as r
+  ), v_now);
 
   return jsonb_build_object(
     'leases', (
@@ -394,8 +350,8 @@ begin
   );
 end
 $$;
-comment on function public.leadhook_release(text, jsonb, jsonb) is
-  'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead; and parks keys. '
+comment on function public.leadhook_release(text, jsonb) is
+  'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. '
   'Outcomes: released, dead, lease_lost, gone; busy: somebody has the row, again soon. Repeating it after a lost reply gives the same answer.';
-revoke all on function public.leadhook_release(text, jsonb, jsonb) from public, anon, authenticated;
-grant execute on function public.leadhook_release(text, jsonb, jsonb) to service_role;
+revoke all on function public.leadhook_release(text, jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_release(text, jsonb) to service_role;

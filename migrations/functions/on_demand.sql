@@ -183,7 +183,7 @@ begin
       join taken as t on t.lead_id = i.result ->> 'lead_id'
     ),
     (
-      select jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.cost_usd, 'wasted', true))
+      select jsonb_agg(jsonb_build_object('user_id', b.user_id, 'cost_usd', b.cost_usd, 'wasted', true))
       from before as b
       where b.state = 'leased' and b.cost_usd > 0
     )
@@ -242,7 +242,7 @@ begin
     from failed as f
     where j.lead_id = f.lead_id and j.state <> 'leased' and j.checkpoint is null and f.checkpoint is not null
   )
-  select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'usd', f.cost_usd, 'wasted', false))
+  select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'cost_usd', f.cost_usd, 'wasted', false))
   into v_spent
   from failed as f
   where f.cost_usd > 0;
@@ -290,7 +290,7 @@ begin
     p_worker, jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "refused"))'), v_now
   );
   perform leadhook.keep_results(v_ended, v_now);
-  perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
   ));
@@ -298,7 +298,7 @@ begin
 
   v_gone := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text, outcome text) where r.outcome = 'gone');
   if v_gone <> '{}' then
-    perform leadhook.forget_leads(v_gone);
+    perform leadhook.erase_leads(v_gone);
   end if;
   if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.source = 'replay') then
     perform leadhook.send_webhook('replay');

@@ -4,32 +4,6 @@
 
 set local check_function_bodies = off;
 
-create or replace function leadhook.forget_leads(p_lead_ids text[])
-returns int
-language sql
-security invoker
-set search_path = ''
-set jit = off
-as $$
-  with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
-  results as (delete from leadhook.results as v where v.lead_id = any (forget_leads.p_lead_ids)),
-  replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
-  jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
-  booked as materialized (
-    select leadhook.book_costs(
-      jsonb_agg(jsonb_build_object('user_id', g.user_id, 'usd', g.reserved_usd, 'wasted', true)), clock_timestamp()
-    )
-    from jobs as g
-    where g.state = 'leased' and g.reserved_usd > 0
-    having count(*) > 0
-  )
-  select (select count(*) from jobs)::int + 0 * (select count(*) from booked)::int
-$$;
-comment on function leadhook.forget_leads(text[]) is
-  'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work counts as wasted.';
-revoke all on function leadhook.forget_leads(text[]) from public, anon, authenticated;
-grant execute on function leadhook.forget_leads(text[]) to service_role;
-
 create or replace function leadhook.read_results(p_results jsonb)
 returns jsonb
 language plpgsql
@@ -502,7 +476,7 @@ begin
     v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
   );
   perform leadhook.keep_results(v_ended, v_now);
-  perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
   ));
@@ -514,7 +488,7 @@ begin
   from jsonb_to_recordset(v_results) as r (lead_id text, outcome text, ends boolean)
   where r.ends;
   if v_erased is not null then
-    perform leadhook.forget_leads(v_erased);
+    perform leadhook.erase_leads(v_erased);
   end if;
   if v_unwanted is not null then
     -- A change may have made it wanted again while we looked; its outbox row was then applied while the lead was leased.

@@ -189,7 +189,7 @@ begin
   ) as e using (lead_id)
   where j.lead_id = any (v_window);
 
-  removed := leadhook.forget_leads(array(
+  removed := leadhook.erase_leads(array(
     select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
   perform leadhook.apply_changes(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');

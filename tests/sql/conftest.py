@@ -221,9 +221,14 @@ class Sql:
         reply: Row = self.rpc("leadhook_save", p_worker=worker, p_results=list(results))
         return reply
 
-    def release(self, *releases: Row, keys: Sequence[Row] = (), worker: str = "worker-1") -> Row:
+    def release(self, *releases: Row, worker: str = "worker-1") -> Row:
         """Call `leadhook_release`."""
-        reply: Row = self.rpc("leadhook_release", p_worker=worker, p_releases=list(releases), p_keys=list(keys))
+        reply: Row = self.rpc("leadhook_release", p_worker=worker, p_releases=list(releases))
+        return reply
+
+    def park_keys(self, *keys: Row) -> Row:
+        """Call `leadhook_park_keys`."""
+        reply: Row = self.rpc("leadhook_park_keys", p_keys=list(keys))
         return reply
 
     def answer(self, lead_id: str) -> Row:

@@ -384,7 +384,7 @@ begin
   select array_agg(g.lead_id) into v_gone from checked as g where not g.registered and p_mode <> 'hint';
 
   if v_gone is not null then
-    perform leadhook.forget_leads(v_gone);
+    perform leadhook.erase_leads(v_gone);
   end if;
 
   if cardinality(v_held_elsewhere) = 0 then
@@ -473,6 +473,64 @@ $$;
 
 COMMENT ON FUNCTION leadhook.average_usage() IS 'Of one of the last 1000 leads that were scored; nulls where none was lately.';
 
+CREATE FUNCTION leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_leads jsonb := (
+    select jsonb_agg(jsonb_build_object('lead_id', j.lead_id, 'user_id', j.user_id, 'tag', j.tag))
+    from leadhook.jobs as j
+    where j.lead_id = any (p_lead_ids) and j.replay_after is not null and j.state in ('waiting', 'done', 'dead')
+  );
+begin
+  if v_leads is not null then
+    perform leadhook.begin_runs(v_leads, 'replay', true, null, p_now);
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamp with time zone) IS 'Begins the replays that were requested while these leads were leased, where their run is over.';
+
+CREATE FUNCTION leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(select l.lead_id from jsonb_to_recordset(p_leads) as l (lead_id text));
+begin
+  if v_lead_ids = '{}' then
+    return;
+  end if;
+  update leadhook.jobs as j
+  set
+    state = 'ready',
+    user_id = l.user_id,
+    tag = l.tag,
+    low_priority = p_low_priority,
+    run = j.run + (j.state in ('done', 'dead') or j.replay_after is not null)::int,
+    attempts = 0,
+    available_at = p_now,
+    eligible_at = coalesce(l.eligible_at, p_now),
+    source = p_source,
+    replay_id = coalesce(p_replay_id, j.replay_after),
+    replay_after = null,
+    checkpoint = case when j.state <> 'done' then j.checkpoint end,
+    error_code = null,
+    reason = null,
+    finished_at = null
+  from jsonb_to_recordset(p_leads) as l (lead_id text, user_id uuid, tag text, eligible_at timestamptz)
+  where j.lead_id = any (v_lead_ids) and j.lead_id = l.lead_id;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamp with time zone) IS 'Makes the jobs of these leads [{lead_id, user_id, tag, eligible_at}] ready, locked by the caller and not leased. After done and dead it is a new run. What was paid for and not saved is kept.';
+
 CREATE FUNCTION leadhook.blames_the_lead(p_sqlstate text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
@@ -489,17 +547,17 @@ CREATE FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zon
   select
     (book_costs.p_now at time zone 'UTC')::date,
     coalesce(b.user_id, '00000000-0000-0000-0000-000000000000'),
-    sum(b.usd),
-    coalesce(sum(b.usd) filter (where b.wasted), 0)
-  from jsonb_to_recordset(book_costs.p_costs) as b (user_id uuid, usd numeric, wasted boolean)
-  where b.usd > 0
+    sum(b.cost_usd),
+    coalesce(sum(b.cost_usd) filter (where b.wasted), 0)
+  from jsonb_to_recordset(book_costs.p_costs) as b (user_id uuid, cost_usd numeric, wasted boolean)
+  where b.cost_usd > 0
   group by 2
   order by 2
   on conflict (day, user_id) do update
   set spent_usd = c.spent_usd + excluded.spent_usd, wasted_usd = c.wasted_usd + excluded.wasted_usd
 $$;
 
-COMMENT ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) IS 'Adds costs [{user_id, usd, wasted}] to the day.';
+COMMENT ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) IS 'Adds costs [{user_id, cost_usd, wasted}] to the day.';
 
 CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone) RETURNS TABLE(user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
     LANGUAGE sql
@@ -1395,27 +1453,24 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) RETURNS TABLE(lead_id text, fence bigint, outcome text)
+CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
-#variable_conflict use_column
+declare
+  v_attempts jsonb;
 begin
-  return query
   with endings as materialized (
     select
       e.*,
-      j.user_id,
-      coalesce(e.cost_usd, j.reserved_usd) as cost,
-      j.run,
-      j.replay_id,
-      j.source,
-      j.eligible_at,
-      j.leased_at,
       coalesce(e.checkpoint, j.checkpoint) as bought,
       n.state,
-      n.state <> 'ready' and j.replay_after is not null and j.user_id is not null and j.tag is not null as again
+      case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end as comes_to,
+      jsonb_build_object(
+        'user_id', j.user_id, 'run', j.run, 'replay_id', j.replay_id, 'source', j.source, 'eligible_at', j.eligible_at,
+        'leased_at', j.leased_at, 'cost_usd', coalesce(e.cost_usd, j.reserved_usd)
+      ) as lease
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
       key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
@@ -1431,69 +1486,49 @@ begin
       end
     ) as n (state)
   ),
-  recorded as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint,
-      calls, input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
-    )
-    select
-      e.lead_id, e.run, e.fence, e.request_id, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end,
-      e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.source, e.replay_id,
-      e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint,
-      (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int, (e.usage ->> 'cached_tokens')::int,
-      (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int,
-      e.cost, coalesce(e.outcome = 'refused' and e.cost > 0, false),
-      e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int, (e.timing ->> 'key_wait_ms')::int,
-      (e.timing ->> 'model_ms')::int, p_now
-    from endings as e
-  ),
-  booked as materialized (
-    select leadhook.book_costs(
-      jsonb_agg(jsonb_build_object('user_id', e.user_id, 'usd', e.cost, 'wasted', e.outcome = 'refused')), p_now
-    )
-    from endings as e
-    where e.cost > 0
-    having count(*) > 0
-  ),
   ended as (
     update leadhook.jobs as j
     set
-      state = case when e.again then 'ready' else e.state end,
+      state = e.state,
       claim_token = null,
       lease_until = null,
       deaths = 0,
       reserved_usd = null,
-      low_priority = e.again or (j.low_priority and e.state = 'ready'),
-      run = j.run + e.again::int,
-      attempts = case when e.again then 0 when e.outcome in ('retry', 'dead') then j.attempts + 1 else j.attempts end,
-      available_at = case
-        when e.state = 'ready' then p_now + make_interval(secs => least(greatest(e.delay_ms, 0), 86400000) / 1000.0)
-        else p_now
+      low_priority = j.low_priority and e.state = 'ready',
+      attempts = j.attempts + (e.outcome in ('retry', 'dead'))::int,
+      available_at = p_now + case
+        when e.state = 'ready' then make_interval(secs => least(greatest(e.delay_ms, 0), 86400000) / 1000.0) else '0'
       end,
-      eligible_at = case when e.again then p_now else j.eligible_at end,
-      source = case when e.again then 'replay' else j.source end,
-      replay_id = case when e.again then j.replay_after when e.state = 'ready' then j.replay_id end,
-      replay_after = case when e.state = 'ready' then j.replay_after end,
+      replay_id = case when e.state = 'ready' then j.replay_id end,
+      replay_after = case when e.state = 'ready' or j.user_id is not null and j.tag is not null then j.replay_after end,
       checkpoint = case when e.outcome <> 'saved' then e.bought end,
       error_code = case
-        when e.again or e.outcome = 'saved' then null
-        when e.outcome = 'retry' and e.state = 'dead' then 'attempts_exhausted'
+        when e.outcome = 'saved' then null
+        when e.comes_to <> e.outcome then 'attempts_exhausted'
         else coalesce(e.error_code, e.outcome)
       end,
       reason = case
-        when e.again or e.outcome = 'saved' then null
-        when e.outcome = 'retry' and e.state = 'dead' then left(concat_ws(': ', e.error_code, e.reason), 500)
+        when e.outcome = 'saved' then null
+        when e.comes_to <> e.outcome then left(concat_ws(': ', e.error_code, e.reason), 500)
         else left(coalesce(e.reason, e.error_code, e.outcome), 500)
       end,
       finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
     from endings as e
-    where j.lead_id = e.lead_id and (select count(*) from booked as b) >= 0
+    where j.lead_id = e.lead_id
   )
-  select e.lead_id, e.fence, case when e.outcome = 'retry' and e.state = 'dead' then 'dead' else e.outcome end from endings as e;
+  select coalesce(jsonb_agg(coalesce(e.usage, '{}') || coalesce(e.timing, '{}') || e.lease || jsonb_build_object(
+    'lead_id', e.lead_id, 'fence', e.fence, 'request_id', e.request_id, 'outcome', e.comes_to, 'error_code', e.error_code,
+    'reason', coalesce(e.note, e.reason), 'worker', p_worker, 'model', e.bought ->> 'model',
+    'prompt_version', e.bought ->> 'prompt_version', 'key_fingerprint', e.key_fingerprint, 'wasted', e.outcome = 'refused'
+  )), '[]') into v_attempts from endings as e;
+
+  perform leadhook.note_attempts(v_attempts, p_now);
+  perform leadhook.begin_postponed_replays(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)), p_now);
+  return v_attempts;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt, books what it cost (cost_usd, else what was reserved) and moves the job on. A replay that was asked for meanwhile begins once the run is over. outcome: saved, unwanted, refused, retry, returned, dead; note stands in the attempt in place of reason.';
+COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, unwanted, refused, retry, returned, dead. note: stands in the attempt in place of reason. Returns the attempts.';
 
 CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -1536,6 +1571,31 @@ $$;
 
 COMMENT ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) IS 'Makes the jobs of the answered leads that are missing, and locks the jobs of all leads of the call.';
 
+CREATE FUNCTION leadhook.erase_leads(p_lead_ids text[]) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_erased int;
+  v_costs jsonb;
+begin
+  delete from leadhook.attempts as t where t.lead_id = any (p_lead_ids);
+  delete from leadhook.results as r where r.lead_id = any (p_lead_ids);
+  delete from leadhook.replay_leads as m where m.lead_id = any (p_lead_ids);
+  with jobs as (
+    delete from leadhook.jobs as j where j.lead_id = any (p_lead_ids) returning j.user_id, j.reserved_usd
+  )
+  select count(*), jsonb_agg(jsonb_build_object('user_id', j.user_id, 'cost_usd', j.reserved_usd, 'wasted', true))
+  into v_erased, v_costs
+  from jobs as j;
+  perform leadhook.book_costs(coalesce(v_costs, '[]'), clock_timestamp());
+  return v_erased;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) IS 'Deletes all that is kept of leads that the application has deleted, and returns the number of jobs. What a lease had reserved is booked as wasted.';
+
 CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1547,6 +1607,7 @@ CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS v
     AS $$
 declare
   v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
+  v_attempts jsonb;
 begin
   with leased as materialized (
     select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased'
@@ -1556,8 +1617,7 @@ begin
   ),
   expired as materialized (
     select
-      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.source, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths,
-      j.replay_after is not null as runs_again
+      j.lead_id, j.user_id, j.run, j.fence, j.worker, j.source, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths
     from leadhook.jobs as j
     where j.state = 'leased' and j.lease_until <= p_now
     order by j.lease_until
@@ -1566,61 +1626,47 @@ begin
   ),
   blamed as materialized (
     select
-      e.lead_id, e.user_id, e.run, e.fence, e.worker, e.source, e.replay_id, e.eligible_at, e.leased_at, e.runs_again,
-      e.deaths + (w.suspect is null or w.suspect = e.fence)::int as deaths,
+      e.*,
+      e.deaths + (w.suspect is null or w.suspect = e.fence)::int as total_deaths,
       case when e.called or w.claimed_at > e.leased_at then e.reserved_usd when e.reserved_usd is not null then 0 end as cost_usd
     from expired as e
     join workers as w on w.worker is not distinct from e.worker
   ),
-  told as materialized (
+  explained as materialized (
     select
       b.*,
-      b.deaths >= v_max_deaths as is_last,
-      case when b.deaths >= v_max_deaths then 'worker_lost' else 'lease_expired' end as error_code,
+      b.total_deaths >= v_max_deaths as is_last,
+      case when b.total_deaths >= v_max_deaths then 'worker_lost' else 'lease_expired' end as error_code,
       format('the lease of worker %s ran out', coalesce(b.worker, 'unknown')) || case
-        when b.deaths >= v_max_deaths then format(
+        when b.total_deaths >= v_max_deaths then format(
           ', as %s leases of this lead did in a row: it may be what ends the process; look at the service''s log, then correct the row or replay it',
-          b.deaths
+          b.total_deaths
         )
         else '; no attempt is spent'
       end as reason
     from blamed as b
   ),
-  noted as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, source, replay_id, cost_usd, wasted, eligible_at, leased_at,
-      finished_at
-    )
-    select
-      t.lead_id, t.run, t.fence, 'lease_expired', t.error_code, t.reason, t.worker, t.source, t.replay_id, t.cost_usd,
-      coalesce(t.cost_usd > 0, false), t.eligible_at, t.leased_at, p_now
-    from told as t
-  ),
-  booked as materialized (
-    select leadhook.book_costs(jsonb_agg(jsonb_build_object('user_id', t.user_id, 'usd', t.cost_usd, 'wasted', true)), p_now)
-    from told as t
-    where t.cost_usd > 0
-    having count(*) > 0
+  ended as (
+    update leadhook.jobs as j
+    set
+      state = case when x.is_last then 'dead' else 'ready' end,
+      deaths = case when x.is_last then 0 else x.total_deaths end,
+      replay_id = case when not x.is_last then j.replay_id end,
+      error_code = x.error_code,
+      reason = x.reason,
+      finished_at = case when x.is_last then p_now end,
+      claim_token = null,
+      lease_until = null,
+      reserved_usd = null
+    from explained as x
+    where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = x.lead_id
   )
-  update leadhook.jobs as j set
-    state = case when t.is_last and not t.runs_again then 'dead' else 'ready' end,
-    deaths = case when t.is_last then 0 else t.deaths end,
-    attempts = case when t.is_last and t.runs_again then 0 else j.attempts end,
-    run = j.run + (t.is_last and t.runs_again)::int,
-    low_priority = j.low_priority or t.is_last and t.runs_again,
-    replay_id = case when t.is_last and t.runs_again then j.replay_after when not t.is_last then j.replay_id end,
-    replay_after = case when t.is_last then null else j.replay_after end,
-    source = case when t.is_last and t.runs_again then 'replay' else j.source end,
-    eligible_at = case when t.is_last and t.runs_again then p_now else j.eligible_at end,
-    error_code = t.error_code,
-    reason = t.reason,
-    finished_at = case when t.is_last and not t.runs_again then p_now end,
-    claim_token = null,
-    lease_until = null,
-    reserved_usd = null
-  from told as t
-  where j.lead_id = any (array(select e.lead_id from expired as e)) and j.lead_id = t.lead_id
-    and (select count(*) from booked as b) >= 0;
+  select jsonb_agg(to_jsonb(x) || '{"outcome": "lease_expired", "wasted": true}') into v_attempts from explained as x;
+
+  if v_attempts is not null then
+    perform leadhook.note_attempts(v_attempts, p_now);
+    perform leadhook.begin_postponed_replays(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)), p_now);
+  end if;
 end
 $$;
 
@@ -1793,28 +1839,6 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) IS 'When the first ready lead is due that is neither of these users nor of these groups, as leadhook.find_blocked names them.';
-
-CREATE FUNCTION leadhook.forget_leads(p_lead_ids text[]) RETURNS integer
-    LANGUAGE sql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-  with attempts as (delete from leadhook.attempts as t where t.lead_id = any (forget_leads.p_lead_ids)),
-  results as (delete from leadhook.results as v where v.lead_id = any (forget_leads.p_lead_ids)),
-  replays as (delete from leadhook.replay_leads as r where r.lead_id = any (forget_leads.p_lead_ids)),
-  jobs as (delete from leadhook.jobs as j where j.lead_id = any (forget_leads.p_lead_ids) returning j.user_id, j.state, j.reserved_usd),
-  booked as materialized (
-    select leadhook.book_costs(
-      jsonb_agg(jsonb_build_object('user_id', g.user_id, 'usd', g.reserved_usd, 'wasted', true)), clock_timestamp()
-    )
-    from jobs as g
-    where g.state = 'leased' and g.reserved_usd > 0
-    having count(*) > 0
-  )
-  select (select count(*) from jobs)::int + 0 * (select count(*) from booked)::int
-$$;
-
-COMMENT ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) IS 'Deletes all that we hold of leads that the application has deleted; the number of jobs. What was reserved for one at work counts as wasted.';
 
 CREATE FUNCTION leadhook.has_changes(p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
@@ -2463,6 +2487,33 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
 
+CREATE FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into leadhook.attempts (
+    lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint, calls,
+    input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms,
+    model_ms, finished_at
+  )
+  select
+    a.lead_id, a.run, a.fence, a.request_id, a.outcome, a.error_code, left(a.reason, 500), a.worker, a.source, a.replay_id, a.model,
+    a.prompt_version, a.key_fingerprint, a.calls, a.input_tokens, a.cached_tokens, a.output_tokens, a.thinking_tokens, a.cost_usd,
+    coalesce(a.wasted and a.cost_usd > 0, false), a.eligible_at, a.leased_at, a.first_call_ms, a.key_wait_ms, a.model_ms, p_now
+  from jsonb_to_recordset(p_attempts) as a (
+    lead_id text, run int, fence bigint, request_id uuid, outcome text, error_code text, reason text, worker text, source text,
+    replay_id bigint, model text, prompt_version text, key_fingerprint text, calls int, input_tokens int, cached_tokens int,
+    output_tokens int, thinking_tokens int, cost_usd numeric, wasted boolean, eligible_at timestamptz, leased_at timestamptz,
+    first_call_ms int, key_wait_ms int, model_ms int
+  );
+  perform leadhook.book_costs(p_attempts, p_now);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) IS 'Inserts rows of leadhook.attempts, given by its columns, and adds what they cost to the day of their user_id.';
+
 CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2503,7 +2554,7 @@ begin
     from failed as f
     where j.lead_id = f.lead_id and j.state <> 'leased' and j.checkpoint is null and f.checkpoint is not null
   )
-  select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'usd', f.cost_usd, 'wasted', false))
+  select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'cost_usd', f.cost_usd, 'wasted', false))
   into v_spent
   from failed as f
   where f.cost_usd > 0;
@@ -2669,35 +2720,6 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.note_worker(p_worker text, p_what text) IS 'Notes that this process has claimed or swept (p_what: claim, sweep), at most every 5 s.';
-
-CREATE FUNCTION leadhook.park_keys(p_keys jsonb) RETURNS void
-    LANGUAGE sql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
-  select distinct on (p.fingerprint)
-    p.fingerprint,
-    case when p.for_ms is null then 'disabled' else 'cooling' end,
-    clock_timestamp() + make_interval(secs => greatest(p.for_ms, 0) / 1000.0),
-    g.row_version,
-    left(p.reason, 500),
-    clock_timestamp()
-  from jsonb_to_recordset(park_keys.p_keys) as p (fingerprint text, reason text, for_ms bigint)
-  join (
-    select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
-    from public.gemini_api as r
-    group by 1
-  ) as g using (fingerprint)
-  order by p.fingerprint, (p.for_ms is null) desc, p.for_ms desc
-  on conflict (fingerprint) do update
-  set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
-    changed_at = excluded.changed_at
-  where k.row_version is distinct from excluded.row_version
-    or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until))
-$$;
-
-COMMENT ON FUNCTION leadhook.park_keys(p_keys jsonb) IS 'Lets keys rest for for_ms, or, where that is null, until their row in gemini_api changes. Fingerprints that nobody has any more are ignored.';
 
 CREATE FUNCTION leadhook.parked_keys() RETURNS jsonb
     LANGUAGE sql STABLE
@@ -3650,7 +3672,7 @@ begin
   ) as e using (lead_id)
   where j.lead_id = any (v_window);
 
-  removed := leadhook.forget_leads(array(
+  removed := leadhook.erase_leads(array(
     select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
   perform leadhook.apply_changes(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
@@ -3782,7 +3804,7 @@ begin
       join taken as t on t.lead_id = i.result ->> 'lead_id'
     ),
     (
-      select jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.cost_usd, 'wasted', true))
+      select jsonb_agg(jsonb_build_object('user_id', b.user_id, 'cost_usd', b.cost_usd, 'wasted', true))
       from before as b
       where b.state = 'leased' and b.cost_usd > 0
     )
@@ -4443,16 +4465,16 @@ begin
   end if;
   if exists (
     select from jsonb_array_elements(p_costs) as c (item)
-    where jsonb_typeof(c.item -> 'usd') is distinct from 'number' or (c.item ->> 'usd')::numeric not between 0 and 1000000
+    where jsonb_typeof(c.item -> 'cost_usd') is distinct from 'number' or (c.item ->> 'cost_usd')::numeric not between 0 and 1000000
   ) then
-    raise exception 'usd is a number from 0 to 1000000' using errcode = 'PT400';
+    raise exception 'cost_usd is a number from 0 to 1000000' using errcode = 'PT400';
   end if;
   perform leadhook.book_costs(p_costs, clock_timestamp());
   return leadhook.show_admission();
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) IS 'Adds what an evaluation spent, [{user_id, usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
+COMMENT ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) IS 'Adds what an evaluation spent, [{user_id, cost_usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
 
 CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_source text DEFAULT 'retry'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false) RETURNS json
     LANGUAGE plpgsql
@@ -4662,6 +4684,43 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_explain(p_lead_id text) IS 'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending outbox rows, place in the queue, keys, the webhooks around its change with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
 
+CREATE FUNCTION public.leadhook_park_keys(p_keys jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  if jsonb_typeof(p_keys) is distinct from 'array' then
+    raise exception 'a JSON array of parked keys is wanted' using errcode = 'PT400';
+  end if;
+  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
+  select distinct on (p.fingerprint)
+    p.fingerprint,
+    case when p.for_ms is null then 'disabled' else 'cooling' end,
+    clock_timestamp() + make_interval(secs => greatest(p.for_ms, 0) / 1000.0),
+    g.row_version,
+    left(p.reason, 500),
+    clock_timestamp()
+  from jsonb_to_recordset(p_keys) as p (fingerprint text, reason text, for_ms bigint)
+  join (
+    select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
+    from public.gemini_api as r
+    group by 1
+  ) as g using (fingerprint)
+  order by p.fingerprint, (p.for_ms is null) desc, p.for_ms desc
+  on conflict (fingerprint) do update
+  set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
+    changed_at = excluded.changed_at
+  where k.row_version is distinct from excluded.row_version
+    or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until));
+  return '{}';
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_park_keys(p_keys jsonb) IS 'Lets keys [{fingerprint, reason, for_ms}] rest for for_ms, or, where that is null, until their row in gemini_api changes. Keys that have no row any more are ignored.';
+
 CREATE FUNCTION public.leadhook_pause(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4682,7 +4741,7 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leads at work are finished. already: it was paused before, and stays as it was.';
 
-CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
+CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -4701,27 +4760,20 @@ begin
   ) then
     raise exception 'the outcome of a release is retry, returned or dead' using errcode = 'PT400';
   end if;
-  if jsonb_typeof(coalesce(p_keys, '[]')) <> 'array' then
-    raise exception 'a JSON array of parked keys is wanted' using errcode = 'PT400';
-  end if;
 
   v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_releases) as l);
   v_now := clock_timestamp();
-  v_ended := (
-    select jsonb_agg(to_jsonb(e))
-    from leadhook.end_leases(p_worker, (
-      select coalesce(jsonb_agg(r.item), '[]')
-      from (
-        select distinct on (l.lead_id) i.item
-        from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
-        join jsonb_array_elements(p_releases) as i (item)
-          on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
-        where l.standing = 'locked'
-        order by l.lead_id
-      ) as r
-    ), v_now) as e
-  );
-  perform leadhook.park_keys(coalesce(p_keys, '[]'));
+  v_ended := leadhook.end_leases(p_worker, (
+    select coalesce(jsonb_agg(r.item), '[]')
+    from (
+      select distinct on (l.lead_id) i.item
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+      join jsonb_array_elements(p_releases) as i (item)
+        on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
+      where l.standing = 'locked'
+      order by l.lead_id
+    ) as r
+  ), v_now);
 
   return jsonb_build_object(
     'leases', (
@@ -4740,7 +4792,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) IS 'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead; and parks keys. Outcomes: released, dead, lease_lost, gone; busy: somebody has the row, again soon. Repeating it after a lost reply gives the same answer.';
+COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) IS 'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. Outcomes: released, dead, lease_lost, gone; busy: somebody has the row, again soon. Repeating it after a lost reply gives the same answer.';
 
 CREATE FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 500, p_redo boolean DEFAULT false) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5082,7 +5134,7 @@ begin
     v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
   );
   perform leadhook.keep_results(v_ended, v_now);
-  perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
   ));
@@ -5094,7 +5146,7 @@ begin
   from jsonb_to_recordset(v_results) as r (lead_id text, outcome text, ends boolean)
   where r.ends;
   if v_erased is not null then
-    perform leadhook.forget_leads(v_erased);
+    perform leadhook.erase_leads(v_erased);
   end if;
   if v_unwanted is not null then
     -- A change may have made it wanted again while we looked; its outbox row was then applied while the lead was leased.
@@ -5147,7 +5199,7 @@ begin
     p_worker, jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "refused"))'), v_now
   );
   perform leadhook.keep_results(v_ended, v_now);
-  perform from leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
   ));
@@ -5155,7 +5207,7 @@ begin
 
   v_gone := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text, outcome text) where r.outcome = 'gone');
   if v_gone <> '{}' then
-    perform leadhook.forget_leads(v_gone);
+    perform leadhook.erase_leads(v_gone);
   end if;
   if exists (select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.source = 'replay') then
     perform leadhook.send_webhook('replay');
@@ -6000,6 +6052,12 @@ GRANT ALL ON FUNCTION leadhook.apply_walk(p_source text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.average_usage() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.average_usage() TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.blames_the_lead(p_sqlstate text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.blames_the_lead(p_sqlstate text) TO service_role;
 
@@ -6080,6 +6138,9 @@ REVOKE ALL ON FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition te
 REVOKE ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO service_role;
 
@@ -6100,9 +6161,6 @@ GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xa
 
 REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.forget_leads(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO service_role;
@@ -6166,6 +6224,9 @@ GRANT ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, INOUT p_u
 REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) TO service_role;
 
@@ -6175,9 +6236,6 @@ REVOKE ALL ON FUNCTION leadhook.note_prompts_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.park_keys(p_keys jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.park_keys(p_keys jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.parked_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.parked_keys() TO service_role;
@@ -6339,11 +6397,14 @@ GRANT ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_l
 REVOKE ALL ON FUNCTION public.leadhook_explain(p_lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_explain(p_lead_id text) TO service_role;
 
+REVOKE ALL ON FUNCTION public.leadhook_park_keys(p_keys jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_park_keys(p_keys jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb, p_keys jsonb) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean) TO service_role;

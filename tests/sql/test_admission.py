@@ -237,7 +237,7 @@ def test_a_day_of_a_budget_is_a_day_in_utc(db: "Sql") -> None:
     assert db.value(next_days, t=midnight, m="2026-03-03 00:00:00+00")
     db.run(
         "select leadhook.book_costs(jsonb_build_array(jsonb_build_object("
-        "'user_id', %(u)s::uuid, 'usd', 3, 'wasted', false)), %(t)s)",
+        "'user_id', %(u)s::uuid, 'cost_usd', 3, 'wasted', false)), %(t)s)",
         u=db.USER,
         t=before,
     )
@@ -503,13 +503,13 @@ def test_a_key_is_healthy_for_all_once_a_call_succeeded(keyed: "Sql") -> None:
     assert tried() == [False]
     save_with_it("lead-2")
     assert tried() == [True]
-    keyed.release(keys=[{"fingerprint": fingerprint, "reason": "quota", "for_ms": 60_000}])
+    keyed.park_keys({"fingerprint": fingerprint, "reason": "quota", "for_ms": 60_000})
     save_with_it("lead-3")
     assert tried() == [], "an older success does not end a rest"
     keyed.run("update leadhook.api_keys set until = clock_timestamp() - interval '1 s'")
     assert tried() == [False]
     save_with_it("lead-4")
     assert tried() == [True]
-    keyed.release(keys=[{"fingerprint": fingerprint, "reason": "invalid", "for_ms": None}])
+    keyed.park_keys({"fingerprint": fingerprint, "reason": "invalid", "for_ms": None})
     save_with_it("lead-5")
     assert tried() == []

@@ -70,7 +70,7 @@ def test_named_leads_come_as_a_claim_hands_them_out(answered: "Sql") -> None:
 def test_costs_are_booked_and_spend_the_budget(answered: "Sql") -> None:
     """What is left and what is spent comes back at once; booked twice counts twice."""
     answered.rpc("leadhook_set_budget", p_user_id=answered.USER, p_daily_usd=2, p_actor="ann")
-    costs = [{"user_id": str(answered.USER), "usd": 0.5}]
+    costs = [{"user_id": str(answered.USER), "cost_usd": 0.5}]
     first = answered.rpc("leadhook_book_evaluation", p_costs=costs)
     assert first["left"] == [{"user_id": str(answered.USER), "usd": 0.5}]
     assert first["user_ids"] == []
@@ -92,7 +92,7 @@ def test_a_pause_is_reported(answered: "Sql") -> None:
         ("leadhook_evaluation_leads", {"p_lead_ids": [str(n) for n in range(11)]}),
         ("leadhook_evaluation_leads", {"p_lead_ids": []}),
         ("leadhook_book_evaluation", {"p_costs": {}}),
-        ("leadhook_book_evaluation", {"p_costs": [{"usd": -1}]}),
+        ("leadhook_book_evaluation", {"p_costs": [{"cost_usd": -1}]}),
         ("leadhook_book_evaluation", {"p_costs": [{}]}),
     ],
     ids=str,

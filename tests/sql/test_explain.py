@@ -168,7 +168,7 @@ def test_no_key(wired: "Sql") -> None:
 def park(db: "Sql", for_ms: int | None) -> None:
     """Let the only key rest."""
     (key,) = db.rows("select fingerprint from leadhook.healthy_keys()")
-    db.release(keys=[{"fingerprint": key["fingerprint"], "reason": "Google says so.", "for_ms": for_ms}])
+    db.park_keys({"fingerprint": key["fingerprint"], "reason": "Google says so.", "for_ms": for_ms})
 
 
 def test_all_keys_cooling(ready: "Sql") -> None:

@@ -31,7 +31,7 @@ def test_park_cools_a_key_for_its_time(db: "Sql") -> None:
     """And no longer."""
     db.key("fake-one")
     db.key("fake-two")
-    db.release(keys=[parked("fake-one", 60_000)])
+    db.park_keys(parked("fake-one", 60_000))
     assert healthy(db) == ["fake-two"]
     db.run("update leadhook.api_keys set until = clock_timestamp() - interval '1 s'")
     assert healthy(db) == ["fake-one", "fake-two"]
@@ -40,7 +40,7 @@ def test_park_cools_a_key_for_its_time(db: "Sql") -> None:
 def test_park_without_end_lasts_until_the_row_changes(db: "Sql") -> None:
     """A changed row is a new chance, even with the same key."""
     db.key("fake-one")
-    db.release(keys=[parked("fake-one", None, "API_KEY_INVALID")])
+    db.park_keys(parked("fake-one", None, "API_KEY_INVALID"))
     assert (state(db), healthy(db)) == ("disabled", [])
     db.run("update public.gemini_api set api_key = api_key")
     assert healthy(db) == ["fake-one"]
@@ -56,7 +56,7 @@ def test_a_key_with_blanks_around_it_has_one_fingerprint_everywhere(db: "Sql", a
     question = doctors_question("keys").replace(b"%%", b"%")
     asked = db.connection.execute(question).fetchall()
     assert {row["fingerprint"] for row in asked} == {fingerprint}
-    db.release(keys=[parked("fake-one", 60_000)])
+    db.park_keys(parked("fake-one", 60_000))
     assert healthy(db) == []
     keys = db.rpc("leadhook_status")["keys"]
     assert (keys["total"], keys["cooling"]) == (1, 1)
@@ -66,7 +66,7 @@ def test_park_holds_for_every_row_of_the_same_key(db: "Sql") -> None:
     """The key is bad, not the row."""
     db.key("fake-one")
     db.key(" fake-one ")
-    db.release(keys=[parked("fake-one", None)])
+    db.park_keys(parked("fake-one", None))
     assert healthy(db) == []
 
 
@@ -75,7 +75,7 @@ def test_park_by_two_leads_takes_the_longer_rest(db: "Sql", order: tuple[int, in
     """Whichever lead reports first."""
     db.key("fake-one")
     for for_ms in order:
-        db.release(keys=[parked("fake-one", for_ms)])
+        db.park_keys(parked("fake-one", for_ms))
     assert db.value("select until > clock_timestamp() + interval '50 min' from leadhook.api_keys")
 
 
@@ -83,26 +83,26 @@ def test_park_by_two_leads_takes_the_longer_rest(db: "Sql", order: tuple[int, in
 def test_park_for_good_is_not_softened(db: "Sql", order: tuple[int | None, int | None]) -> None:
     """Whichever lead reports first; also within one call."""
     db.key("fake-one")
-    db.release(keys=[parked("fake-one", for_ms) for for_ms in order])
+    db.park_keys(*[parked("fake-one", for_ms) for for_ms in order])
     assert state(db) == "disabled"
     db.run("delete from leadhook.api_keys")
     for for_ms in order:
-        db.release(keys=[parked("fake-one", for_ms)])
+        db.park_keys(parked("fake-one", for_ms))
     assert state(db) == "disabled"
 
 
 def test_park_of_a_changed_row_forgets_the_old_word(db: "Sql") -> None:
     """Disabled before, only cooling now."""
     db.key("fake-one")
-    db.release(keys=[parked("fake-one", None)])
+    db.park_keys(parked("fake-one", None))
     db.run("update public.gemini_api set api_key = api_key")
-    db.release(keys=[parked("fake-one", 60_000)])
+    db.park_keys(parked("fake-one", 60_000))
     assert state(db) == "cooling"
 
 
 def test_park_ignores_a_key_that_is_gone(db: "Sql") -> None:
     """Its row was deleted meanwhile."""
-    db.release(keys=[parked("fake-one", None)])
+    db.park_keys(parked("fake-one", None))
     assert db.count("leadhook.api_keys") == 0
 
 
@@ -110,6 +110,6 @@ def test_save_does_not_wake_a_cooling_key(db: "Sql") -> None:
     """A call that began before the quota was reached says nothing of now."""
     db.key("fake-one")
     key = parked("fake-one", 60_000)
-    db.release(keys=[key])
+    db.park_keys(key)
     db.save(db.result_of(db.leased_lead("a"), key_fingerprint=key["fingerprint"]))
     assert healthy(db) == []

@@ -71,11 +71,9 @@ def test_status_counts_keys_by_state(db: "Sql") -> None:
     for key in ("fake-cooling", "fake-bad", "fake-bad", "fake-good", " "):
         db.key(key)
     prints = {r["api_key"]: r["fingerprint"] for r in db.rows("select * from leadhook.healthy_keys()")}
-    db.release(
-        keys=[
-            {"fingerprint": prints["fake-cooling"], "reason": "quota", "for_ms": 60_000},
-            {"fingerprint": prints["fake-bad"], "reason": "invalid", "for_ms": None},
-        ]
+    db.park_keys(
+        {"fingerprint": prints["fake-cooling"], "reason": "quota", "for_ms": 60_000},
+        {"fingerprint": prints["fake-bad"], "reason": "invalid", "for_ms": None},
     )
     told = {key["fingerprint"]: key for key in status(db)["parked_keys"]}
     assert (told[prints["fake-cooling"]]["reason"], told[prints["fake-bad"]]["reason"]) == ("quota", "invalid")

@@ -96,7 +96,7 @@ def test_sweep_keeps_what_is_known_of_a_key_that_is_there(db: "Sql") -> None:
     """A key that was disabled half a year ago is not tried again."""
     db.key()
     fingerprint = db.value("select fingerprint from leadhook.healthy_keys()")
-    db.release(keys=[{"fingerprint": fingerprint, "reason": "invalid", "for_ms": None}])
+    db.park_keys({"fingerprint": fingerprint, "reason": "invalid", "for_ms": None})
     db.run("update leadhook.api_keys set changed_at = now() - interval '180 days'")
     sweep(db)
     assert db.value("select state from leadhook.api_keys") == "disabled"

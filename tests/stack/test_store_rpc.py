@@ -135,10 +135,10 @@ async def test_paid_answer_travels_with_renewal_and_release(store: SupabaseStore
 
 
 async def test_parked_key_hands_nothing_out_until_it_returns(store: SupabaseStore) -> None:
-    """The list of releases may be empty."""
+    """By every process."""
     batch = await claim(store)
     fingerprint = batch.keys[0].fingerprint
-    await store.release("w", [], [ParkedKey(fingerprint=fingerprint, reason="quota", for_ms=60_000)])
+    await store.park_keys([ParkedKey(fingerprint=fingerprint, reason="quota", for_ms=60_000)])
     (held,) = (lead for lead in batch.leads if lead.lead_id == "plain")
     await store.release("w", [returned(held)])
     again = await claim(store)

@@ -126,7 +126,6 @@ async def test_release_sends_what_the_database_reads() -> None:
         replies = await store.release("w", [release])
     _, sent = server.requests[0]
     assert (replies.leases[0].outcome, replies.next_due_ms) == ("released", 250)
-    assert sent["p_keys"] == []
     assert sent["p_releases"][0] | {"usage": 0} == {
         "lead_id": "a",
         "fence": 1,

@@ -81,8 +81,11 @@ class Store(Protocol):
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
         """Write results."""
 
-    async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
-        """End leases without a result, and park keys."""
+    async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
+        """End leases without a result."""
+
+    async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
+        """Keep every process from using these keys for their time."""
 
     async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
         """Save the outcomes of on-demand requests, whatever the state of their leads."""

@@ -128,13 +128,13 @@ class SharedKeyPool(KeyPool):
                 continue
             sent = dict(self._unreported)
             try:
-                await self._context.store.release(self._context.worker_name, [], list(sent.values()))
+                await self._context.store.park_keys(list(sent.values()))
             except StoreError as error:
                 failures += 1
-                self._context.report("release", error, leads=0)
+                self._context.report("park", error, keys=len(sent))
                 await anyio.sleep(self._context.timing.retry_s(error.kind, failures))
                 continue
             failures = 0
-            self._context.faults.clear("release")
+            self._context.faults.clear("park")
             self._parked.update(dict.fromkeys(sent, anyio.current_time()))
             self._unreported = {name: key for name, key in self._unreported.items() if sent.get(name) is not key}

@@ -6,7 +6,7 @@ from typing import Literal
 
 from leadhook.domain.failure import Failure, StoreError
 
-Part = Literal["model", "claim", "renew", "save", "release", "sweep", "replay"]
+Part = Literal["model", "claim", "renew", "save", "release", "park", "sweep", "replay"]
 
 
 @dataclass(frozen=True)

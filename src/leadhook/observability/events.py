@@ -61,6 +61,7 @@ class Event(StrEnum):
         "release.failed",
         "leads could not be released; they become available when their leases expire",
     )
+    PARK_FAILED = "park.failed", "a parked key could not be reported to the database; it is retried"
     DRAIN_OVERRUN = (
         "drain.overrun",
         "DRAIN_SEC passed before every lead was saved; their leases expire on their own",

@@ -21,6 +21,7 @@ FAILED: Final = {
     "renew": Event.RENEW_FAILED,
     "save": Event.SAVE_FAILED,
     "release": Event.RELEASE_FAILED,
+    "park": Event.PARK_FAILED,
     "sweep": Event.SWEEP_FAILED,
     "replay": Event.REPLAY_FAILED,
     "on_demand": Event.ON_DEMAND_FAILED,

@@ -101,10 +101,13 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         """Write finished scores."""
         return await self._ask("leadhook_save", LeaseReplies, {"p_worker": worker, "p_results": _dump(results)})
 
-    async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
-        """Give leads back, and park keys; either list may be empty."""
-        parameters = {"p_worker": worker, "p_releases": _dump(releases), "p_keys": _dump(parked)}
-        return await self._ask("leadhook_release", LeaseReplies, parameters)
+    async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
+        """Give leads back without a result."""
+        return await self._ask("leadhook_release", LeaseReplies, {"p_worker": worker, "p_releases": _dump(releases)})
+
+    async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
+        """Keep every process from using these keys for their time."""
+        await self._call("leadhook_park_keys", {"p_keys": _dump(keys)})
 
     async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
         """Save what up to 100 on-demand requests brought, each lead once; their ids must be clean text.

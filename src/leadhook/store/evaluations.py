@@ -40,7 +40,7 @@ class EvaluationCalls(ABC):
 
     async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> OpenAdmission:
         """Add these dollars of these users to the day. Unlike the others, this call counts each time."""
-        items = [{"user_id": None if user is None else str(user), "usd": usd} for user, usd in costs]
+        items = [{"user_id": None if user is None else str(user), "cost_usd": usd} for user, usd in costs]
         return await self._ask("leadhook_book_evaluation", OpenAdmission, {"p_costs": items})
 
 

@@ -119,10 +119,14 @@ class FakeStore:
         """Save all."""
         return await self._reply("save", replies(results, LeaseOutcome.SAVED), worker=worker, items=results)
 
-    async def release(self, worker: str, releases: Sequence[Release], parked: Sequence[ParkedKey] = ()) -> LeaseReplies:
+    async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
         """Release all."""
         friendly = replies(releases, LeaseOutcome.RELEASED)
-        return await self._reply("release", friendly, worker=worker, items=releases, parked=parked)
+        return await self._reply("release", friendly, worker=worker, items=releases)
+
+    async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
+        """Park all."""
+        await self._reply("park_keys", None, keys=keys)
 
     async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
         """Save all answers."""

@@ -72,7 +72,7 @@ async def test_parked_key_stays_parked_until_the_database_knows_and_offers_it(wo
     """A claim that was on its way when the key failed can't bring it back."""
     world.hand_out(world.lead("a"), keys=1)
     world.scorer.script = {"a": [key_failure(world, 30)]}
-    world.store.script["release"].append(lambda: world.after(5))
+    world.store.script["park_keys"].append(lambda: world.after(5))
     stale = world.batch(world.lead("b"), keys=1)
     world.store.script["claim"].append(lambda: world.after(3, stale))
     async with world.engine() as engine:
@@ -90,10 +90,10 @@ async def test_what_was_said_against_a_key_is_told_until_the_database_has_heard_
     """It was down for a moment."""
     world.hand_out(world.lead(), keys=2)
     world.scorer.script = {"a": [key_failure(world)]}
-    world.store.script["release"].extend([world.trouble(), world.trouble(), None])
+    world.store.script["park_keys"].extend([world.trouble(), world.trouble(), None])
     async with world.engine():
         await anyio.sleep(30)
-        told = [call.parked for call in world.store.of("release")]
+        told = [call.keys for call in world.store.of("park_keys")]
         assert len(told) == 3
         assert all(parked == told[0] and parked[0].for_ms is None for parked in told)
         assert [line["outcome"] for line in world.finished] == ["saved"]

@@ -96,9 +96,9 @@ async def test_lead_whose_key_failed_goes_on_with_another_and_keeps_its_score(wo
     world.scorer.script = {"a": [good, world.failure(FailureClass.KEY, park_s=30, usage=spent)]}
     async with world.engine():
         await anyio.sleep(5)
-        [call] = world.store.of("release")
-        [parked] = call.parked
-        assert (call.items, parked.fingerprint, parked.for_ms) == ([], world.scorer.keys[0], 30_000)
+        [call] = world.store.of("park_keys")
+        [parked] = call.keys
+        assert (parked.fingerprint, parked.for_ms) == (world.scorer.keys[0], 30_000)
         assert call.at == 2
         assert [line["fingerprint"] for line in world.log if line["event"] == "key.parked"] == [parked.fingerprint]
         assert [step for step, *_ in world.scorer.calls] == ["score", "write", "write"]

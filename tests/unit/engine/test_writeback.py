@@ -315,9 +315,10 @@ async def test_releases_are_gathered_and_a_key_is_told_of_once(world: World) -> 
     world.scorer.script = {f"lead-{n}": [world.failure(FailureClass.KEY)] for n in range(4)}
     async with world.engine():
         await anyio.sleep(5)
-        told, released = world.store.of("release")
-        assert [key.fingerprint for key in told.parked] == ["key-0"]
-        assert (len(told.items), len(released.items), len(released.parked)) == (0, 4, 0)
+        [parked] = world.store.of("park_keys")
+        [released] = world.store.of("release")
+        assert [key.fingerprint for key in parked.keys] == ["key-0"]
+        assert len(released.items) == 4
         assert {item.error_code for item in released.items} == {"key_code"}
         assert {item.outcome for item in released.items} == {"returned"}
 

@@ -1,0 +1,132 @@
+-- Purpose: what several topics do with a job: note an attempt, begin a run, erase a lead.
+
+set local check_function_bodies = off;
+
+create or replace function leadhook.note_attempts(p_attempts jsonb, p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+begin
+  insert into leadhook.attempts (
+    lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint, calls,
+    input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms,
+    model_ms, finished_at
+  )
+  select
+    a.lead_id, a.run, a.fence, a.request_id, a.outcome, a.error_code, left(a.reason, 500), a.worker, a.source, a.replay_id, a.model,
+    a.prompt_version, a.key_fingerprint, a.calls, a.input_tokens, a.cached_tokens, a.output_tokens, a.thinking_tokens, a.cost_usd,
+    coalesce(a.wasted and a.cost_usd > 0, false), a.eligible_at, a.leased_at, a.first_call_ms, a.key_wait_ms, a.model_ms, p_now
+  from jsonb_to_recordset(p_attempts) as a (
+    lead_id text, run int, fence bigint, request_id uuid, outcome text, error_code text, reason text, worker text, source text,
+    replay_id bigint, model text, prompt_version text, key_fingerprint text, calls int, input_tokens int, cached_tokens int,
+    output_tokens int, thinking_tokens int, cost_usd numeric, wasted boolean, eligible_at timestamptz, leased_at timestamptz,
+    first_call_ms int, key_wait_ms int, model_ms int
+  );
+  perform leadhook.book_costs(p_attempts, p_now);
+end
+$$;
+comment on function leadhook.note_attempts(jsonb, timestamptz) is
+  'Inserts rows of leadhook.attempts, given by its columns, and adds what they cost to the day of their user_id.';
+revoke all on function leadhook.note_attempts(jsonb, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.note_attempts(jsonb, timestamptz) to service_role;
+
+-- replay_after is set only until the run is over, so that it is the replay that begins now.
+create or replace function leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+as $$
+declare
+  v_lead_ids text[] := array(select l.lead_id from jsonb_to_recordset(p_leads) as l (lead_id text));
+begin
+  if v_lead_ids = '{}' then
+    return;
+  end if;
+  update leadhook.jobs as j
+  set
+    state = 'ready',
+    user_id = l.user_id,
+    tag = l.tag,
+    low_priority = p_low_priority,
+    run = j.run + (j.state in ('done', 'dead') or j.replay_after is not null)::int,
+    attempts = 0,
+    available_at = p_now,
+    eligible_at = coalesce(l.eligible_at, p_now),
+    source = p_source,
+    replay_id = coalesce(p_replay_id, j.replay_after),
+    replay_after = null,
+    checkpoint = case when j.state <> 'done' then j.checkpoint end,
+    error_code = null,
+    reason = null,
+    finished_at = null
+  from jsonb_to_recordset(p_leads) as l (lead_id text, user_id uuid, tag text, eligible_at timestamptz)
+  where j.lead_id = any (v_lead_ids) and j.lead_id = l.lead_id;
+end
+$$;
+comment on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) is
+  'Makes the jobs of these leads [{lead_id, user_id, tag, eligible_at}] ready, locked by the caller and not leased. After done and dead it is '
+  'a new run. What was paid for and not saved is kept.';
+revoke all on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) to service_role;
+
+create or replace function leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamptz)
+returns void
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+  v_leads jsonb := (
+    select jsonb_agg(jsonb_build_object('lead_id', j.lead_id, 'user_id', j.user_id, 'tag', j.tag))
+    from leadhook.jobs as j
+    where j.lead_id = any (p_lead_ids) and j.replay_after is not null and j.state in ('waiting', 'done', 'dead')
+  );
+begin
+  if v_leads is not null then
+    perform leadhook.begin_runs(v_leads, 'replay', true, null, p_now);
+  end if;
+end
+$$;
+comment on function leadhook.begin_postponed_replays(text[], timestamptz) is
+  'Begins the replays that were requested while these leads were leased, where their run is over.';
+revoke all on function leadhook.begin_postponed_replays(text[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.begin_postponed_replays(text[], timestamptz) to service_role;
+
+create or replace function leadhook.erase_leads(p_lead_ids text[])
+returns int
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_erased int;
+  v_costs jsonb;
+begin
+  delete from leadhook.attempts as t where t.lead_id = any (p_lead_ids);
+  delete from leadhook.results as r where r.lead_id = any (p_lead_ids);
+  delete from leadhook.replay_leads as m where m.lead_id = any (p_lead_ids);
+  with jobs as (
+    delete from leadhook.jobs as j where j.lead_id = any (p_lead_ids) returning j.user_id, j.reserved_usd
+  )
+  select count(*), jsonb_agg(jsonb_build_object('user_id', j.user_id, 'cost_usd', j.reserved_usd, 'wasted', true))
+  into v_erased, v_costs
+  from jobs as j;
+  perform leadhook.book_costs(coalesce(v_costs, '[]'), clock_timestamp());
+  return v_erased;
+end
+$$;
+comment on function leadhook.erase_leads(text[]) is
+  'Deletes all that is kept of leads that the application has deleted, and returns the number of jobs. What a lease had reserved is booked as '
+  'wasted.';
+revoke all on function leadhook.erase_leads(text[]) from public, anon, authenticated;
+grant execute on function leadhook.erase_leads(text[]) to service_role;
