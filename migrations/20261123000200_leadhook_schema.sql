@@ -57,30 +57,23 @@ create sequence if not exists leadhook.fences;
 -- The state machine: every statement that moves a job. "none" is a lead without a job; "by" is a function of this schema, or the
 -- file src/leadhook/install/sql/rest.sql. tests/sql/test_job_states.py holds the functions to this table.
 --
---   from                                      to                                by                    when
---   none                                      waiting                           apply_together        a change names a lead that is not eligible
---   none, waiting, held, done, dead           ready                             apply_together        it is eligible after a change or a new prompts row
---   ready, held                               waiting                           apply_together        it is not eligible any more
---   none                                      waiting                           apply_swept_together  the sweep finds a lead that no change named
---   none, waiting                             held                              apply_swept_together  the sweep finds it eligible, and it is backlog
---   none, waiting, done                       ready                             apply_swept_together  the sweep finds it eligible
---   held                                      ready                             release_backlog       an operator releases the backlog
---   none, waiting, held, done, dead           ready                             queue_replay          an operator replays it
---   ready                                     waiting, held, done, dead         unqueue_replay        the replay is stopped: the state before it
---   ready                                     leased                            lease_leads           a claim hands it out
---   leased                                    ready                             reserve_leads         the same claim takes it back: no budget pays for it
---   leased                                    ready                             describe_claim        the same claim takes it back: too large a reply
---   leased                                    ready                             resume_claim          a repeated claim is smaller
---   leased                                    ready                             claim_batch           no key is left
---   leased                                    done, waiting, dead               end_leases            saved; unwanted; refused, unusable, out of attempts
---   leased                                    ready                             end_leases            returned, or to be tried again
---   waiting, done, dead                       ready                             begin_runs            a replay was requested while it was leased
---   leased                                    ready, dead                       expire_leases         its lease ran out; once too often
---   none                                      waiting                           enter_on_demand       an on-demand request brings the answer
---   waiting, ready, leased, held, done, dead  leased                            take_on_demand        while the on-demand request is being saved
---   none, waiting, ready, leased, held, done  dead                              quarantine             SQL fails on its rows, in its own claim too
---   waiting, ready, leased, held, done, dead  none                              erase_leads          the application deleted the lead
---   ready, leased                             held                              rest.sql              leadhook is uninstalled
+--   from                                      to                         by               when
+--   none                                      waiting, ready             move_jobs        a change or the sweep finds it
+--   none, waiting                             held                       move_jobs        the sweep finds it eligible, and it is backlog
+--   ready, held                               waiting                    move_jobs        it is not eligible any more
+--   waiting, held, done, dead                 ready                      begin_runs       it is eligible after a change or a new prompts row; replay, release of the backlog
+--   none                                      ready                      queue_replay     an operator replays it
+--   ready                                     waiting, held, done, dead  restore_jobs     the replay is stopped: the state before it
+--   ready                                     leased                     lease_leads      a claim hands it out
+--   leased                                    ready                      return_leads     the same claim takes it back: no budget, no key, too large a reply, or it is repeated for fewer
+--   leased                                    done, waiting, dead        end_leases       saved; unwanted; refused, unusable, out of attempts
+--   leased                                    ready                      end_leases       returned, or to be tried again
+--   leased                                    ready, dead                expire_leases    its lease ran out; once too often
+--   none                                      waiting                    enter_on_demand  an on-demand request brings the answer
+--   waiting, ready, leased, held, done, dead  leased                     take_on_demand   while the on-demand request is being saved
+--   none, waiting, ready, leased, held, done  dead                       quarantine       SQL fails on its rows, in its own claim too
+--   waiting, ready, leased, held, done, dead  none                       erase_leads      the application deleted the lead
+--   ready, leased                             held                       rest.sql         leadhook is uninstalled
 create table if not exists leadhook.jobs (
   lead_id text primary key,
   user_id uuid,

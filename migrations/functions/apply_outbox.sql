@@ -4,13 +4,102 @@
 
 set local check_function_bodies = off;
 
--- Checks leads and brings their jobs in line. Returns those that somebody else holds at the moment (a save, a renewal): it never waits for a row.
---   change  the lead's own rows changed: every transition, but nothing that is leased is disturbed
---   wake    a prompts row changed: waiting → ready
+create or replace function leadhook.lock_jobs(p_lead_ids text[])
+returns text[]
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+as $$
+begin
+  return (
+    with locked as materialized (
+      select j.lead_id from leadhook.jobs as j where j.lead_id = any (p_lead_ids) for no key update skip locked
+    )
+    select coalesce(array_agg(j.lead_id), '{}')
+    from leadhook.jobs as j
+    where j.lead_id = any (p_lead_ids) and not exists (select from locked as l where l.lead_id = j.lead_id)
+  );
+end
+$$;
+comment on function leadhook.lock_jobs(text[]) is
+  'Locks the jobs of these leads without waiting. Returns those that another transaction has: a save or a renewal.';
+revoke all on function leadhook.lock_jobs(text[]) from public, anon, authenticated;
+grant execute on function leadhook.lock_jobs(text[]) to service_role;
+
+-- What becomes of each lead, by its rows and by p_mode, which says why we look. Nothing that is leased is disturbed.
+--   change    its own rows changed: every transition
+--   wake      a prompts row changed: waiting → ready
 --   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer already
---   check   ready or held → waiting where not eligible, waiting → ready where eligible; reopens and releases nothing
---   hint    an id that no trigger vouches for: registers an unknown lead, waiting → ready, nothing else
-create or replace function leadhook.apply_together(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text)
+--   check     ready or held → waiting where not eligible, waiting → ready where eligible; reopens and releases nothing
+--   hint      an id that no trigger vouches for: an unknown lead gets a job, waiting → ready, nothing else
+--   sweep     waiting or done → ready
+--   hold      as sweep, in the first round after the installation: held, unless its user and tag have had a prompts row since
+create or replace function leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamptz[], p_mode text)
+returns table (lead_id text, user_id uuid, tag text, changed_at timestamptz, replayable boolean, was text, becomes text)
+language plpgsql
+security invoker
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+as $$
+#variable_conflict use_column
+begin
+  return query
+  with asked as materialized (
+    select i.lead_id, max(i.changed_at) as changed_at
+    from unnest(p_lead_ids, p_changed_at) as i (lead_id, changed_at)
+    group by i.lead_id
+  ),
+  checked as materialized (
+    select e.*, e.known and e.has_details as registered, e.scrapped and e.has_prompts and e.has_details as replayable
+    from leadhook.check_eligibility(p_lead_ids) as e
+  ),
+  groups as (
+    select distinct e.user_id, e.tag from checked as e where p_mode = 'hold' and e.eligible
+  ),
+  -- Whose leads are no backlog: someone asked for them after the installation.
+  asked_for as materialized (
+    select g.user_id, g.tag
+    from leadhook.find_groups_with_prompts(
+      array(select l.user_id from groups as l), array(select l.tag from groups as l), (select c.installed_at from leadhook.controls as c)
+    ) as g
+  )
+  select
+    e.lead_id, e.user_id, e.tag, a.changed_at, e.replayable, j.state,
+    case
+      when not e.registered then case when p_mode not in ('hint', 'sweep', 'hold') then 'erased' end
+      when j.state = 'leased' then null
+      when e.eligible and (
+        j.state is null
+        or j.state = 'waiting'
+        or j.state = 'done' and p_mode in ('change', 'sweep', 'hold')
+        or j.state = 'held' and (
+          p_mode = 'change' or p_mode = 'wake_all' and e.lead_id <> all ((select leadhook.find_answered(p_lead_ids))::text[])
+        )
+        or j.state = 'dead' and p_mode in ('change', 'wake_all') and a.changed_at >= coalesce(j.leased_at, '-infinity')
+      ) then case when p_mode = 'hold' and j.state is distinct from 'done' and not exists (
+        select from asked_for as f where f.user_id = e.user_id and f.tag = e.tag
+      ) then 'held' else 'ready' end
+      when j.state is null then 'waiting'
+      when j.state in ('ready', 'held') and p_mode in ('change', 'check')
+        and not (e.eligible or e.replayable and j.replay_id is not null) then 'waiting'
+      when p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (e.user_id, e.tag) then j.state
+    end
+  from checked as e
+  join asked as a on a.lead_id = e.lead_id
+  left join (select k.* from leadhook.jobs as k where k.lead_id = any (p_lead_ids)) as j on j.lead_id = e.lead_id;
+end
+$$;
+comment on function leadhook.decide_moves(text[], timestamptz[], text) is
+  'What becomes of the job of each lead: a state (the same as before: only its user and tag change), erased, or null: nothing.';
+revoke all on function leadhook.decide_moves(text[], timestamptz[], text) from public, anon, authenticated;
+grant execute on function leadhook.decide_moves(text[], timestamptz[], text) to service_role;
+
+create or replace function leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text)
 returns text[]
 language plpgsql
 security invoker
@@ -20,113 +109,76 @@ set enable_seqscan = off
 set enable_nestloop = off
 as $$
 declare
-  v_held_elsewhere text[];
-  v_gone text[];
+  -- Locked first and checked in a later statement: else a save that commits in between would be checked by rows from before it.
+  v_busy text[] := leadhook.lock_jobs(p_lead_ids);
   v_now timestamptz := clock_timestamp();
+  v_begun jsonb;
+  v_asleep text[];
+  v_erased text[];
 begin
-  -- Lock first, check in a later statement: else a save that commits in between would be checked by rows from before it.
-  with locked as materialized (
-    select j.lead_id from leadhook.jobs as j where j.lead_id = any (p_lead_ids) for no key update skip locked
-  )
-  select coalesce(array_agg(j.lead_id), '{}') into v_held_elsewhere
-  from leadhook.jobs as j
-  where j.lead_id = any (p_lead_ids) and not exists (select from locked as l where l.lead_id = j.lead_id);
-
-  with asked as materialized (
-    select i.lead_id, max(i.changed_at) as changed_at
-    from unnest(p_lead_ids, p_changed_at) as i (lead_id, changed_at)
-    where i.lead_id is not null and not i.lead_id = any (v_held_elsewhere)
-    group by i.lead_id
-  ),
-  checked as materialized (
-    select
-      e.lead_id, e.user_id, e.tag, e.eligible,
-      e.known and e.has_details as registered,
-      e.scrapped and e.has_prompts and e.has_details as replayable,
-      a.changed_at
-    from leadhook.check_eligibility(array(select a.lead_id from asked as a)) as e
-    join asked as a using (lead_id)
-  ),
-  answered as materialized (
-    select r.lead_id from unnest(case when p_mode = 'wake_all' then leadhook.find_answered(p_lead_ids) end) as r (lead_id)
-  ),
-  decided as materialized (
-    select
-      g.lead_id, g.user_id, g.tag, g.changed_at, j.state,
-      g.eligible and (
-        j.state = 'waiting'
-        or j.state = 'held' and (
-          p_mode = 'change' or p_mode = 'wake_all' and not exists (select from answered as r where r.lead_id = g.lead_id)
-        )
-        or j.state = 'done' and p_mode = 'change'
-        or j.state = 'dead' and p_mode in ('change', 'wake_all') and g.changed_at >= coalesce(j.leased_at, '-infinity')
-      ) as wakes,
-      j.state in ('ready', 'held') and p_mode in ('change', 'check')
-        and not (g.eligible or g.replayable and j.replay_id is not null) as sleeps,
-      g.replayable and j.replay_after is not null as asked_again
-    from checked as g
-    join leadhook.jobs as j using (lead_id)
-    where j.lead_id = any (p_lead_ids) and g.registered and j.state <> 'leased'
-  ),
-  -- A replay that was asked for while it was leased, and then given back, begins when nothing else wants it any more.
-  known as materialized (
-    select d.*, d.sleeps and d.asked_again as replays from decided as d
+  with decided as materialized (
+    select d.* from leadhook.decide_moves(p_lead_ids, p_changed_at, p_mode) as d where d.becomes is not null and d.lead_id <> all (v_busy)
   ),
   moved as (
-    update leadhook.jobs as j set
+    update leadhook.jobs as j
+    set
       user_id = d.user_id,
       tag = d.tag,
-      state = case when d.wakes or d.replays then 'ready' when d.sleeps then 'waiting' else j.state end,
-      low_priority = d.replays or j.low_priority and not (d.wakes or d.sleeps),
-      run = j.run + (d.replays or d.wakes and d.state in ('done', 'dead'))::int,
-      attempts = case when d.wakes or d.replays then 0 else j.attempts end,
-      available_at = case when d.wakes or d.replays then v_now else j.available_at end,
-      eligible_at = case when d.wakes then d.changed_at when d.replays then v_now else j.eligible_at end,
-      source = case when d.wakes then p_source when d.replays then 'replay' else j.source end,
-      replay_id = case when d.replays then j.replay_after when not (d.wakes or d.sleeps) then j.replay_id end,
-      replay_after = case when not d.sleeps then j.replay_after end,
-      checkpoint = case when d.wakes and d.state = 'done' then null else j.checkpoint end,
-      error_code = case when not (d.wakes or d.replays) then j.error_code end,
-      reason = case when not (d.wakes or d.replays) then j.reason end,
-      finished_at = case when not (d.wakes or d.replays) then j.finished_at end
-    from known as d
-    where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id
-      and (d.wakes or d.sleeps or p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
+      state = d.becomes,
+      low_priority = j.low_priority and d.becomes = d.was,
+      replay_id = case when d.becomes = d.was then j.replay_id end,
+      replay_after = case when d.becomes = d.was or d.replayable then j.replay_after end
+    from decided as d
+    where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id and (d.becomes = d.was or d.becomes = 'waiting')
   ),
   added as (
-    insert into leadhook.jobs as j (lead_id, user_id, tag, state, available_at, eligible_at, source)
-    select g.lead_id, g.user_id, g.tag, case when g.eligible then 'ready' else 'waiting' end, v_now, g.changed_at, p_source
-    from checked as g
-    where g.registered
-      and not exists (select from leadhook.jobs as k where k.lead_id = any (p_lead_ids) and k.lead_id = g.lead_id)
-    on conflict (lead_id) do update set
-      state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, available_at = excluded.available_at,
-      eligible_at = excluded.eligible_at, source = excluded.source
-    where j.state = 'waiting' and excluded.state = 'ready'
+    insert into leadhook.jobs as j (lead_id, user_id, tag, state, low_priority, available_at, eligible_at, source)
+    select d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held', v_now,
+      case when d.becomes = 'waiting' then d.changed_at else coalesce(d.changed_at, v_now) end, p_source
+    from decided as d
+    where d.was is null and d.becomes <> 'erased' or d.was = 'waiting' and d.becomes = 'held'
+    on conflict (lead_id) do update
+    set
+      state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, low_priority = excluded.low_priority, attempts = 0,
+      available_at = excluded.available_at, eligible_at = excluded.eligible_at, source = excluded.source, error_code = null, reason = null,
+      finished_at = null
+    where j.state = 'waiting' and excluded.state <> 'waiting'
   )
-  select array_agg(g.lead_id) into v_gone from checked as g where not g.registered and p_mode <> 'hint';
+  select
+    jsonb_agg(jsonb_build_object('lead_id', d.lead_id, 'user_id', d.user_id, 'tag', d.tag, 'eligible_at', d.changed_at))
+      filter (where d.becomes = 'ready' and d.was <> 'ready'),
+    array_agg(d.lead_id) filter (where d.becomes = 'waiting' and d.was <> 'waiting'),
+    array_agg(d.lead_id) filter (where d.becomes = 'erased')
+  into v_begun, v_asleep, v_erased
+  from decided as d;
 
-  if v_gone is not null then
-    perform leadhook.erase_leads(v_gone);
+  if v_begun is not null then
+    perform leadhook.begin_runs(v_begun, p_source, false, null, v_now);
   end if;
-
-  if cardinality(v_held_elsewhere) = 0 then
+  if v_asleep is not null then
+    -- A lease that was given back leaves its postponed replay on a ready job: it begins when nothing else wants the lead.
+    perform leadhook.begin_postponed_replays(v_asleep, v_now);
+  end if;
+  if v_erased is not null then
+    perform leadhook.erase_leads(v_erased);
+  end if;
+  if v_busy = '{}' then
     return '{}';
   end if;
   return array(
     select j.lead_id
     from leadhook.jobs as j
-    where j.lead_id = any (v_held_elsewhere)
-      and (p_mode in ('change', 'wake_all') or p_mode <> 'hint' and j.state in ('waiting', 'ready', 'leased'))
+    where j.lead_id = any (v_busy)
+      and (p_mode in ('change', 'wake_all') or p_mode in ('wake', 'check') and j.state in ('waiting', 'ready', 'leased'))
   );
 end
 $$;
-comment on function leadhook.apply_together(text[], timestamptz[], text, text) is
-  'Brings the jobs of these leads in line with the application''s tables; returns those that are locked by somebody else.';
-revoke all on function leadhook.apply_together(text[], timestamptz[], text, text) from public, anon, authenticated;
-grant execute on function leadhook.apply_together(text[], timestamptz[], text, text) to service_role;
+comment on function leadhook.move_jobs(text[], timestamptz[], text, text) is
+  'Does with the jobs of these leads what decide_moves says. Returns those to be looked at again, as another transaction has them.';
+revoke all on function leadhook.move_jobs(text[], timestamptz[], text, text) from public, anon, authenticated;
+grant execute on function leadhook.move_jobs(text[], timestamptz[], text, text) to service_role;
 
--- A lead that can't be evaluated is dead with the reason, so that the others go on. p_token: also when it is leased by that claim.
+-- A lead whose own data makes SQL raise is dead with the reason, so that the others go on. p_token: also when it is leased by that claim.
 create or replace function leadhook.quarantine(
   p_lead_id text, p_reason text, p_source text, p_changed_at timestamptz, p_token uuid default null
 )
@@ -139,26 +191,27 @@ as $$
 begin
   insert into leadhook.jobs as j (lead_id, state, error_code, reason, eligible_at, source, finished_at)
   values (
-    p_lead_id, 'dead', 'evaluation_failed', left(coalesce(nullif(p_reason, ''), 'unknown'), 500), p_changed_at, p_source, clock_timestamp()
+    p_lead_id, 'dead', 'evaluation_failed', left(coalesce(nullif(p_reason, ''), 'unknown'), 500), coalesce(p_changed_at, clock_timestamp()), p_source,
+    clock_timestamp()
   )
   on conflict (lead_id) do update set
     state = 'dead', error_code = excluded.error_code, reason = excluded.reason, finished_at = excluded.finished_at,
-    claim_token = null, lease_until = null
+    claim_token = null, lease_until = null, reserved_usd = null
   where j.state <> 'leased' or j.claim_token = p_token;
 exception
   when others then
-    -- Not even a row for it fits (a lead id too long for an index): then only the log can tell.
+    -- Not even a row for it fits (a lead id too long for an index): then only the log says so.
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
-    raise warning 'leadhook: lead % can not be set aside: %', left(p_lead_id, 100), sqlerrm;
+    raise warning 'leadhook: lead % can not be quarantined: %', left(p_lead_id, 100), sqlerrm;
 end
 $$;
 revoke all on function leadhook.quarantine(text, text, text, timestamptz, uuid) from public, anon, authenticated;
 grant execute on function leadhook.quarantine(text, text, text, timestamptz, uuid) to service_role;
 
--- As apply_together, but one lead's error does not stop the others: what raises is halved down to the lead that is to blame.
-create or replace function leadhook.apply_changes(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text)
+-- As move_jobs, but one lead's error does not stop the others: what raises is halved down to the lead at fault.
+create or replace function leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamptz[] default null)
 returns text[]
 language plpgsql
 security invoker
@@ -172,7 +225,7 @@ begin
     return '{}';
   end if;
   begin
-    return leadhook.apply_together(p_lead_ids, p_changed_at, p_source, p_mode);
+    return leadhook.move_jobs(p_lead_ids, p_changed_at, p_source, p_mode);
   exception
     when others then
       if not leadhook.blames_the_lead(sqlstate) then
@@ -181,15 +234,17 @@ begin
       v_reason := sqlerrm;
   end;
   if v_middle > 0 then
-    return leadhook.apply_changes(p_lead_ids[:v_middle], p_changed_at[:v_middle], p_source, p_mode)
-      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_changed_at[v_middle + 1:], p_source, p_mode);
+    return leadhook.apply_changes(p_lead_ids[:v_middle], p_source, p_mode, p_changed_at[:v_middle])
+      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_source, p_mode, p_changed_at[v_middle + 1:]);
   end if;
   perform leadhook.quarantine(p_lead_ids[1], v_reason, p_source, p_changed_at[1]);
   return '{}';
 end
 $$;
-revoke all on function leadhook.apply_changes(text[], timestamptz[], text, text) from public, anon, authenticated;
-grant execute on function leadhook.apply_changes(text[], timestamptz[], text, text) to service_role;
+comment on function leadhook.apply_changes(text[], text, text, timestamptz[]) is
+  'Brings the jobs of these leads in line with the application''s tables. p_changed_at: when each changed; null: now.';
+revoke all on function leadhook.apply_changes(text[], text, text, timestamptz[]) from public, anon, authenticated;
+grant execute on function leadhook.apply_changes(text[], text, text, timestamptz[]) to service_role;
 
 -- One slice of the outbox rows that name leads, small ones first. Returns how many leads were looked at, null when there is none.
 create or replace function leadhook.apply_lead_changes(p_source text)
@@ -238,7 +293,7 @@ begin
   if v_outbox = 0 then
     return null;
   end if;
-  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, v_changed_at, p_source, 'change'), v_changed_at);
+  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, p_source, 'change', v_changed_at), v_changed_at);
   return cardinality(v_lead_ids);
 end
 $$;
@@ -294,8 +349,8 @@ begin
   v_changed_at := array_fill(v_row.changed_at, array[cardinality(v_lead_ids)]);
   perform leadhook.return_to_outbox(
     leadhook.apply_changes(
-      v_lead_ids, v_changed_at, p_source,
-      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end
+      v_lead_ids, p_source,
+      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at
     ),
     v_changed_at
   );

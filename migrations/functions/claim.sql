@@ -170,42 +170,21 @@ comment on function leadhook.next_suspect(uuid[], text[]) is
 revoke all on function leadhook.next_suspect(uuid[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.next_suspect(uuid[], text[]) to service_role;
 
--- Sends those of these ready jobs to sleep that are no longer wanted. Most often all are, which costs one score.
-create or replace function leadhook.check_leads(p_lead_ids text[], p_source text, p_now timestamptz)
+create or replace function leadhook.return_leads(p_token uuid, p_lead_ids text[])
 returns void
-language plpgsql
+language sql
 security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
-set enable_nestloop = off
 as $$
-declare
-  v_changed text[];
-begin
-  begin
-    v_changed := array(
-      select j.lead_id
-      from leadhook.jobs as j
-      join leadhook.check_eligibility(p_lead_ids) as e using (lead_id)
-      where j.lead_id = any (p_lead_ids)
-        and (
-          not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts and e.has_details)
-          or (j.user_id, j.tag) is distinct from (e.user_id, e.tag)
-        )
-    );
-  exception
-    when others then
-      if not leadhook.blames_the_lead(sqlstate) then
-        raise;
-      end if;
-      v_changed := p_lead_ids;
-  end;
-  perform leadhook.apply_changes(v_changed, array_fill(p_now, array[cardinality(v_changed)]), p_source, 'check');
-end
+  update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
+  where j.claim_token = return_leads.p_token and (return_leads.p_lead_ids is null or j.lead_id = any (return_leads.p_lead_ids))
 $$;
-revoke all on function leadhook.check_leads(text[], text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.check_leads(text[], text, timestamptz) to service_role;
+comment on function leadhook.return_leads(uuid, text[]) is
+  'Ends leases of a claim that is not answered yet: these, or with null all. Their jobs are as they were.';
+revoke all on function leadhook.return_leads(uuid, text[]) from public, anon, authenticated;
+grant execute on function leadhook.return_leads(uuid, text[]) to service_role;
 
 create or replace function leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamptz)
 returns void
@@ -296,9 +275,9 @@ begin
     set needed_usd = n.needed
     from unnest(v_users, v_asked, v_needed) as n (user_id, asked, needed)
     where n.asked and b.user_id is not distinct from n.user_id and b.needed_usd is distinct from n.needed;
-    update leadhook.jobs as j
-    set state = 'ready', claim_token = null, lease_until = null
-    where j.lead_id = any (v_turned_away) and j.claim_token = p_token;
+    if v_turned_away <> '{}' then
+      perform leadhook.return_leads(p_token, v_turned_away);
+    end if;
   end if;
   update leadhook.jobs as j
   set reserved_usd = l.usd
@@ -371,9 +350,7 @@ begin
   -- What does not fit goes back as it came, and is the next claim's.
   v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
   if v_too_many <> '{}' then
-    update leadhook.jobs as j
-    set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
-    where j.lead_id = any (v_too_many) and j.claim_token = p_token;
+    perform leadhook.return_leads(p_token, v_too_many);
   end if;
 
   if p_price ? 'lead_usd' and v_lead_ids is not null then
@@ -502,9 +479,9 @@ begin
   update leadhook.jobs as j set lease_until = p_now + make_interval(secs => c.lease_s::float8)
   from leadhook.controls as c
   where j.claim_token = p_token;
-  update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
-  where j.claim_token = p_token
-    and j.fence > (select max(f.fence) from (select k.fence from leadhook.jobs as k where k.claim_token = p_token order by k.fence limit p_limit) as f);
+  perform leadhook.return_leads(
+    p_token, array(select j.lead_id from leadhook.jobs as j where j.claim_token = p_token order by j.fence offset p_limit)
+  );
 end
 $$;
 revoke all on function leadhook.resume_claim(uuid, int, timestamptz) from public, anon, authenticated;
@@ -578,7 +555,7 @@ declare
 begin
   perform leadhook.apply_outbox(p_source);
   if cardinality(p_hints) > 0 then
-    perform leadhook.apply_changes(p_hints, array_fill(clock_timestamp(), array[cardinality(p_hints)]), 'hint', 'hint');
+    perform leadhook.apply_changes(p_hints, 'hint', 'hint');
   end if;
   v_now := clock_timestamp();
   v_keys := (
@@ -599,14 +576,13 @@ begin
       v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.check_leads(v_chosen.lead_ids, p_source, v_now);
+      perform leadhook.apply_changes(v_chosen.lead_ids, p_source, 'check');
       perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, v_now);
     end if;
   end if;
 
   if v_keys is null then
-    update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null
-    where j.claim_token = p_token;
+    perform leadhook.return_leads(p_token, null);
   end if;
   v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');

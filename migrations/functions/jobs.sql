@@ -1,4 +1,4 @@
--- Purpose: what several topics do with a job: note an attempt, begin a run, erase a lead.
+-- Purpose: what several topics do with a job: note an attempt, begin a run, restore what was before it, erase a lead.
 
 set local check_function_bodies = off;
 
@@ -100,6 +100,39 @@ comment on function leadhook.begin_postponed_replays(text[], timestamptz) is
   'Begins the replays that were requested while these leads were leased, where their run is over.';
 revoke all on function leadhook.begin_postponed_replays(text[], timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.begin_postponed_replays(text[], timestamptz) to service_role;
+
+create or replace function leadhook.restore_jobs(p_jobs jsonb)
+returns void
+language sql
+security invoker
+set search_path = ''
+set jit = off
+as $$
+  update leadhook.jobs as j
+  set
+    state = b.state,
+    run = b.run,
+    attempts = b.attempts,
+    low_priority = b.low_priority,
+    available_at = coalesce(b.available_at, j.available_at),
+    eligible_at = b.eligible_at,
+    source = b.source,
+    replay_id = null,
+    checkpoint = case when b.state <> 'done' then j.checkpoint end,
+    error_code = b.error_code,
+    reason = b.reason,
+    finished_at = b.finished_at
+  from jsonb_to_recordset(restore_jobs.p_jobs) as r (lead_id text, before jsonb)
+  cross join lateral jsonb_to_record(r.before) as b (
+    state text, run int, attempts int, low_priority boolean, available_at timestamptz, eligible_at timestamptz, source text,
+    error_code text, reason text, finished_at timestamptz
+  )
+  where j.lead_id = r.lead_id
+$$;
+comment on function leadhook.restore_jobs(jsonb) is
+  'Makes jobs what they were before a replay queued them, [{lead_id, before}]; what was paid for meanwhile is kept.';
+revoke all on function leadhook.restore_jobs(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.restore_jobs(jsonb) to service_role;
 
 create or replace function leadhook.erase_leads(p_lead_ids text[])
 returns int

@@ -131,22 +131,12 @@ as $$
 declare
   v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
   v_taken jsonb;
-  v_wasted jsonb;
+  v_overtaken jsonb;
 begin
   with before as materialized (
     select j.*, case when j.called then j.reserved_usd when j.reserved_usd is not null then 0 end as cost_usd
     from leadhook.jobs as j
     where j.lead_id = any (v_lead_ids)
-  ),
-  overtaken as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, source, replay_id, cost_usd, wasted, eligible_at, leased_at, finished_at
-    )
-    select
-      b.lead_id, b.run, b.fence, 'returned', 'overtaken', 'an on-demand request answered the lead meanwhile', b.worker, b.source,
-      b.replay_id, b.cost_usd, coalesce(b.cost_usd > 0, false), b.eligible_at, b.leased_at, p_now
-    from before as b
-    where b.state = 'leased'
   ),
   postponed as (
     update leadhook.replay_leads as m
@@ -183,14 +173,16 @@ begin
       join taken as t on t.lead_id = i.result ->> 'lead_id'
     ),
     (
-      select jsonb_agg(jsonb_build_object('user_id', b.user_id, 'cost_usd', b.cost_usd, 'wasted', true))
+      select jsonb_agg(to_jsonb(b) || jsonb_build_object(
+        'outcome', 'returned', 'error_code', 'overtaken', 'reason', 'an on-demand request answered the lead meanwhile', 'wasted', true
+      ))
       from before as b
-      where b.state = 'leased' and b.cost_usd > 0
+      where b.state = 'leased'
     )
-  into v_taken, v_wasted;
+  into v_taken, v_overtaken;
 
-  if v_wasted is not null then
-    perform leadhook.book_costs(v_wasted, p_now);
+  if v_overtaken is not null then
+    perform leadhook.note_attempts(v_overtaken, p_now);
   end if;
   return v_taken;
 end
@@ -209,7 +201,8 @@ set jit = off
 as $$
 declare
   v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
-  v_spent jsonb;
+  v_known jsonb;
+  v_unknown jsonb;
 begin
   with failed as materialized (
     select
@@ -223,33 +216,22 @@ begin
     left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
     where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
   ),
-  noted as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, key_fingerprint, calls, input_tokens, cached_tokens,
-      output_tokens, thinking_tokens, cost_usd, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
-    )
-    select
-      f.lead_id, 0, nextval('leadhook.fences'), f.request_id, f.outcome, f.error_code, left(f.reason, 500), p_worker, 'on_demand',
-      f.key_fingerprint, (f.usage ->> 'calls')::int, (f.usage ->> 'input_tokens')::int, (f.usage ->> 'cached_tokens')::int,
-      (f.usage ->> 'output_tokens')::int, (f.usage ->> 'thinking_tokens')::int, f.cost_usd, f.began_at, f.began_at,
-      (f.timing ->> 'first_call_ms')::int, (f.timing ->> 'key_wait_ms')::int, (f.timing ->> 'model_ms')::int, p_now
-    from failed as f
-    where f.has_job
-  ),
   kept as (
     update leadhook.jobs as j
     set checkpoint = f.checkpoint
     from failed as f
     where j.lead_id = f.lead_id and j.state <> 'leased' and j.checkpoint is null and f.checkpoint is not null
   )
-  select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'cost_usd', f.cost_usd, 'wasted', false))
-  into v_spent
-  from failed as f
-  where f.cost_usd > 0;
-
-  if v_spent is not null then
-    perform leadhook.book_costs(v_spent, p_now);
-  end if;
+  select
+    jsonb_agg(to_jsonb(f) - 'checkpoint' || coalesce(f.usage, '{}') || coalesce(f.timing, '{}') || jsonb_build_object(
+      'run', 0, 'fence', nextval('leadhook.fences'), 'worker', p_worker, 'source', 'on_demand', 'eligible_at', f.began_at,
+      'leased_at', f.began_at
+    )) filter (where f.has_job),
+    jsonb_agg(to_jsonb(f)) filter (where not f.has_job)
+  into v_known, v_unknown
+  from failed as f;
+  perform leadhook.note_attempts(coalesce(v_known, '[]'), p_now);
+  perform leadhook.book_costs(coalesce(v_unknown, '[]'), p_now);
 end
 $$;
 comment on function leadhook.note_failed_on_demand(text, jsonb, timestamptz) is

@@ -88,26 +88,6 @@ begin
     where d.outcome in ('queued', 'queued_after', 'already_queued')
     on conflict (replay_id, lead_id) do nothing
   ),
-  moved as (
-    update leadhook.jobs as j
-    set
-      state = 'ready',
-      user_id = d.user_id,
-      tag = d.tag,
-      low_priority = true,
-      run = d.run,
-      attempts = 0,
-      available_at = v_now,
-      eligible_at = v_now,
-      source = 'replay',
-      replay_id = p_replay_id,
-      checkpoint = case when d.state <> 'done' then j.checkpoint end,
-      error_code = null,
-      reason = null,
-      finished_at = null
-    from decided as d
-    where j.lead_id = d.lead_id and d.outcome = 'queued'
-  ),
   after_this_run as (
     update leadhook.jobs as j set replay_after = p_replay_id from decided as d where j.lead_id = d.lead_id and d.outcome = 'queued_after'
   ),
@@ -126,6 +106,9 @@ begin
     on conflict (lead_id) do nothing
   )
   select d.lead_id, d.outcome, d.missing from decided as d;
+  perform leadhook.begin_runs(
+    jsonb_path_query_array(v_decided, '$[*] ? (@.outcome == "queued")'), 'replay', true, p_replay_id, v_now
+  );
 end
 $$;
 comment on function leadhook.queue_replay(bigint, text[], boolean) is
@@ -365,7 +348,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_asleep text[];
+  v_restored jsonb;
 begin
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
 
@@ -415,34 +398,16 @@ begin
       replay_after = case when w.is_after then w.heir else j.replay_after end
     from waiting as w
     where j.lead_id = w.lead_id and (w.is_after or w.heir is not null or w.outcome = 'already_queued')
-  ),
-  return_to_outbox as (
-    update leadhook.jobs as j
-    set
-      state = b.state,
-      run = b.run,
-      attempts = b.attempts,
-      low_priority = b.low_priority,
-      available_at = coalesce(b.available_at, j.available_at),
-      eligible_at = b.eligible_at,
-      source = b.source,
-      replay_id = null,
-      checkpoint = case when b.state <> 'done' then j.checkpoint end,
-      error_code = b.error_code,
-      reason = b.reason,
-      finished_at = b.finished_at
-    from waiting as w
-    cross join lateral jsonb_to_record(w.before) as b (
-      state text, run int, attempts int, low_priority boolean, available_at timestamptz, eligible_at timestamptz, source text,
-      error_code text, reason text, finished_at timestamptz
-    )
-    where j.lead_id = w.lead_id and not w.is_after and w.heir is null and w.outcome <> 'already_queued'
-    returning j.lead_id, b.state
   )
-  select coalesce(array_agg(p.lead_id) filter (where p.state in ('waiting', 'done')), '{}') into v_asleep from return_to_outbox as p;
+  select coalesce(jsonb_agg(to_jsonb(w)) filter (where not w.is_after and w.heir is null and w.outcome <> 'already_queued'), '[]')
+  into v_restored
+  from waiting as w;
+  perform leadhook.restore_jobs(v_restored);
 
   -- The application may have wanted them meanwhile, which changed nothing while they were queued.
-  perform leadhook.apply_changes(v_asleep, array_fill(clock_timestamp(), array[cardinality(v_asleep)]), 'replay', 'change');
+  perform leadhook.apply_changes(array(
+    select r.lead_id from jsonb_to_recordset(v_restored) as r (lead_id text, before jsonb) where r.before ->> 'state' in ('waiting', 'done')
+  ), 'replay', 'change');
 end
 $$;
 comment on function leadhook.unqueue_replay(bigint, text[]) is

@@ -5,119 +5,6 @@
 
 set local check_function_bodies = off;
 
--- One statement, hence one snapshot: what changes later leaves an outbox row that is applied later. A dead or held job is not reopened here.
-create or replace function leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
-language plpgsql
-security invoker
-set search_path = ''
-set jit = off
-as $$
-begin
-  with checked as materialized (
-    select e.lead_id, e.user_id, e.tag, e.eligible
-    from leadhook.check_eligibility(p_lead_ids) as e
-    where e.known and e.has_details
-  ),
-  groups as materialized (
-    select distinct g.user_id, g.tag from checked as g where p_hold and g.eligible
-  ),
-  -- Somebody asked for these leads after the installation, so they are no backlog.
-  asked_for as materialized (
-    select a.user_id, a.tag
-    from leadhook.find_groups_with_prompts(
-      array(select l.user_id from groups as l), array(select l.tag from groups as l), (select c.installed_at from leadhook.controls as c)
-    ) as a
-  ),
-  decided as materialized (
-    select
-      g.lead_id, g.user_id, g.tag, j.state as was,
-      case
-        when not g.eligible then 'waiting'
-        when j.state is distinct from 'done' and p_hold and not exists (
-          select from asked_for as a where a.user_id = g.user_id and a.tag = g.tag
-        ) then 'held'
-        else 'ready'
-      end as becomes
-    from checked as g
-    left join leadhook.jobs as j using (lead_id)
-    where j.lead_id is null or j.state = 'waiting' or (j.state = 'done' and g.eligible)
-  ),
-  moved as (
-    update leadhook.jobs as j
-    set
-      user_id = d.user_id,
-      tag = d.tag,
-      state = d.becomes,
-      low_priority = d.becomes = 'held',
-      run = j.run + (d.was = 'done')::int,
-      attempts = case when d.becomes <> 'waiting' then 0 else j.attempts end,
-      available_at = clock_timestamp(),
-      eligible_at = case when d.becomes <> 'waiting' then clock_timestamp() else j.eligible_at end,
-      source = case when d.becomes <> 'waiting' then 'sweep' else j.source end,
-      replay_id = null,
-      checkpoint = case when d.was <> 'done' then j.checkpoint end,
-      error_code = case when d.becomes = 'waiting' then j.error_code end,
-      reason = case when d.becomes = 'waiting' then j.reason end,
-      finished_at = case when d.becomes = 'waiting' then j.finished_at end
-    from decided as d
-    where j.lead_id = d.lead_id and j.state = d.was
-      and (d.becomes <> 'waiting' or (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
-    returning d.becomes
-  ),
-  added as (
-    insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, eligible_at, source)
-    select
-      d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held',
-      case when d.becomes <> 'waiting' then clock_timestamp() end, 'sweep'
-    from decided as d
-    where d.was is null
-    on conflict (lead_id) do nothing
-    returning state
-  )
-  select count(*) filter (where c.becomes = 'ready'), count(*) filter (where c.becomes = 'held')
-  into made_ready, held
-  from (select m.becomes from moved as m union all select a.state from added as a) as c (becomes);
-end
-$$;
-comment on function leadhook.apply_swept_together(text[], boolean) is
-  'Makes ready, or with p_hold held, the eligible ones of these leads that are unknown, waiting or done; registers the others as waiting.';
-revoke all on function leadhook.apply_swept_together(text[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.apply_swept_together(text[], boolean) to service_role;
-
-create or replace function leadhook.apply_swept(p_lead_ids text[], p_hold boolean, out made_ready int, out held int)
-language plpgsql
-security invoker
-set search_path = ''
-as $$
-declare
-  v_middle int := cardinality(p_lead_ids) / 2;
-  v_reason text;
-begin
-  begin
-    select s.made_ready, s.held into made_ready, held from leadhook.apply_swept_together(p_lead_ids, p_hold) as s;
-    return;
-  exception when others then
-    if not leadhook.blames_the_lead(sqlstate) then
-      raise;
-    end if;
-    v_reason := sqlerrm;
-  end;
-  if v_middle = 0 then
-    perform leadhook.quarantine(p_lead_ids[1], v_reason, 'sweep', clock_timestamp());
-    made_ready := 0;
-    held := 0;
-    return;
-  end if;
-  select l.made_ready + r.made_ready, l.held + r.held
-  into made_ready, held
-  from leadhook.apply_swept(p_lead_ids[:v_middle], p_hold) as l, leadhook.apply_swept(p_lead_ids[v_middle + 1:], p_hold) as r;
-end
-$$;
-comment on function leadhook.apply_swept(text[], boolean) is
-  'As apply_swept_together; a lead whose evaluation raises is set aside, and the others go on.';
-revoke all on function leadhook.apply_swept(text[], boolean) from public, anon, authenticated;
-grant execute on function leadhook.apply_swept(text[], boolean) to service_role;
-
 -- The planner flags: the window is read by its index, whatever the statistics say.
 create or replace function leadhook.sweep_leads(
   p_after_lead text, out last_lead text, out looked_at int, out made_ready int, out held int
@@ -136,18 +23,22 @@ declare
     order by d.lead_id
     limit 500
   );
-  v_hold boolean := (select c.backlog = 'hold' and c.first_round_finished_at is null from leadhook.controls as c);
-begin
-  looked_at := cardinality(v_window);
-  last_lead := v_window[500];
-  select s.made_ready, s.held
-  into made_ready, held
-  from leadhook.apply_swept(array(
+  v_asleep text[] := array(
     select distinct w.lead_id
     from unnest(v_window) as w (lead_id)
     left join leadhook.jobs as j using (lead_id)
     where j.lead_id is null or j.state in ('waiting', 'done')
-  ), v_hold) as s;
+  );
+begin
+  looked_at := cardinality(v_window);
+  last_lead := v_window[500];
+  perform leadhook.apply_changes(v_asleep, 'sweep', (
+    select case when c.backlog = 'hold' and c.first_round_finished_at is null then 'hold' else 'sweep' end from leadhook.controls as c
+  ));
+  select count(*) filter (where j.state = 'ready'), count(*) filter (where j.state = 'held')
+  into made_ready, held
+  from leadhook.jobs as j
+  where j.lead_id = any (v_asleep);
 end
 $$;
 comment on function leadhook.sweep_leads(text) is 'Looks at the next unsent leads; last_lead is null when these were the last.';
@@ -192,7 +83,7 @@ begin
   removed := leadhook.erase_leads(array(
     select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
-  perform leadhook.apply_changes(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
+  perform leadhook.apply_changes(v_changed, 'sweep', 'check');
 end
 $$;
 comment on function leadhook.sweep_jobs(text) is
@@ -414,7 +305,8 @@ as $$
 declare
   v_lead_ids text[];
   v_answered text[];
-  v_now timestamptz;
+  v_held text[];
+  v_released jsonb;
 begin
   -- The outbox lock: what is checked here is checked by nobody else.
   perform leadhook.lock_outbox();
@@ -427,31 +319,25 @@ begin
   );
   perform from leadhook.jobs as j where j.lead_id = any (v_lead_ids) order by j.lead_id for no key update;
   -- held -> waiting, or forgotten, where a lead is not eligible any more.
-  perform leadhook.apply_changes(v_lead_ids, array_fill(clock_timestamp(), array[cardinality(v_lead_ids)]), 'release', 'check');
+  perform leadhook.apply_changes(v_lead_ids, 'release', 'check');
   v_answered := case when p_redo then '{}' else leadhook.find_answered(v_lead_ids) end;
-  v_now := clock_timestamp();
-
-  with still_held as materialized (
-    select j.lead_id, j.lead_id = any (v_answered) as answered
-    from leadhook.jobs as j
-    where j.lead_id = any (v_lead_ids) and j.state = 'held'
-  ),
-  chosen as materialized (
-    select s.lead_id from still_held as s where not s.answered order by s.lead_id limit greatest(p_limit, 0)
-  ),
-  moved as (
-    update leadhook.jobs as j
-    set state = 'ready', low_priority = true, attempts = 0, available_at = v_now, eligible_at = v_now, source = 'release',
-      error_code = null, reason = null, finished_at = null
-    where j.lead_id = any (array(select c.lead_id from chosen as c))
-    returning j.lead_id
-  )
-  select
-    (select count(*) from moved),
-    (select count(*) from still_held as s where s.answered),
-    cardinality(v_lead_ids) - (select count(*) from still_held)
-  into released, answered, unwanted;
-
+  v_held := array(
+    select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'held' order by j.lead_id
+  );
+  answered := (select count(*) from unnest(v_held) as h (lead_id) where h.lead_id = any (v_answered));
+  unwanted := cardinality(v_lead_ids) - cardinality(v_held);
+  v_released := (
+    select coalesce(jsonb_agg(to_jsonb(r)), '[]')
+    from (
+      select j.lead_id, j.user_id, j.tag
+      from leadhook.jobs as j
+      where j.lead_id = any (v_held) and j.lead_id <> all (v_answered)
+      order by j.lead_id
+      limit greatest(p_limit, 0)
+    ) as r
+  );
+  perform leadhook.begin_runs(v_released, 'release', true, null, clock_timestamp());
+  released := jsonb_array_length(v_released);
   last_lead := v_lead_ids[500];
   if released > 0 then
     perform leadhook.send_webhook('backlog', released);

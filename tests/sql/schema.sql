@@ -71,7 +71,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) IS 'Notes that these leads changed, 500 to a row.';
 
-CREATE FUNCTION leadhook.apply_changes(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) RETURNS text[]
+CREATE FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -83,7 +83,7 @@ begin
     return '{}';
   end if;
   begin
-    return leadhook.apply_together(p_lead_ids, p_changed_at, p_source, p_mode);
+    return leadhook.move_jobs(p_lead_ids, p_changed_at, p_source, p_mode);
   exception
     when others then
       if not leadhook.blames_the_lead(sqlstate) then
@@ -92,13 +92,15 @@ begin
       v_reason := sqlerrm;
   end;
   if v_middle > 0 then
-    return leadhook.apply_changes(p_lead_ids[:v_middle], p_changed_at[:v_middle], p_source, p_mode)
-      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_changed_at[v_middle + 1:], p_source, p_mode);
+    return leadhook.apply_changes(p_lead_ids[:v_middle], p_source, p_mode, p_changed_at[:v_middle])
+      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_source, p_mode, p_changed_at[v_middle + 1:]);
   end if;
   perform leadhook.quarantine(p_lead_ids[1], v_reason, p_source, p_changed_at[1]);
   return '{}';
 end
 $$;
+
+COMMENT ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[]) IS 'Brings the jobs of these leads in line with the application''s tables. p_changed_at: when each changed; null: now.';
 
 CREATE FUNCTION leadhook.apply_lead_changes(p_source text) RETURNS integer
     LANGUAGE plpgsql
@@ -144,7 +146,7 @@ begin
   if v_outbox = 0 then
     return null;
   end if;
-  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, v_changed_at, p_source, 'change'), v_changed_at);
+  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, p_source, 'change', v_changed_at), v_changed_at);
   return cardinality(v_lead_ids);
 end
 $$;
@@ -182,224 +184,6 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) IS 'Folds outbox rows into jobs until the budget of clock time is used up, at least one slice of each kind. Returns how many leads were looked at.';
-
-CREATE FUNCTION leadhook.apply_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_middle int := cardinality(p_lead_ids) / 2;
-  v_reason text;
-begin
-  begin
-    select s.made_ready, s.held into made_ready, held from leadhook.apply_swept_together(p_lead_ids, p_hold) as s;
-    return;
-  exception when others then
-    if not leadhook.blames_the_lead(sqlstate) then
-      raise;
-    end if;
-    v_reason := sqlerrm;
-  end;
-  if v_middle = 0 then
-    perform leadhook.quarantine(p_lead_ids[1], v_reason, 'sweep', clock_timestamp());
-    made_ready := 0;
-    held := 0;
-    return;
-  end if;
-  select l.made_ready + r.made_ready, l.held + r.held
-  into made_ready, held
-  from leadhook.apply_swept(p_lead_ids[:v_middle], p_hold) as l, leadhook.apply_swept(p_lead_ids[v_middle + 1:], p_hold) as r;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.apply_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'As apply_swept_together; a lead whose evaluation raises is set aside, and the others go on.';
-
-CREATE FUNCTION leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-begin
-  with checked as materialized (
-    select e.lead_id, e.user_id, e.tag, e.eligible
-    from leadhook.check_eligibility(p_lead_ids) as e
-    where e.known and e.has_details
-  ),
-  groups as materialized (
-    select distinct g.user_id, g.tag from checked as g where p_hold and g.eligible
-  ),
-  -- Somebody asked for these leads after the installation, so they are no backlog.
-  asked_for as materialized (
-    select a.user_id, a.tag
-    from leadhook.find_groups_with_prompts(
-      array(select l.user_id from groups as l), array(select l.tag from groups as l), (select c.installed_at from leadhook.controls as c)
-    ) as a
-  ),
-  decided as materialized (
-    select
-      g.lead_id, g.user_id, g.tag, j.state as was,
-      case
-        when not g.eligible then 'waiting'
-        when j.state is distinct from 'done' and p_hold and not exists (
-          select from asked_for as a where a.user_id = g.user_id and a.tag = g.tag
-        ) then 'held'
-        else 'ready'
-      end as becomes
-    from checked as g
-    left join leadhook.jobs as j using (lead_id)
-    where j.lead_id is null or j.state = 'waiting' or (j.state = 'done' and g.eligible)
-  ),
-  moved as (
-    update leadhook.jobs as j
-    set
-      user_id = d.user_id,
-      tag = d.tag,
-      state = d.becomes,
-      low_priority = d.becomes = 'held',
-      run = j.run + (d.was = 'done')::int,
-      attempts = case when d.becomes <> 'waiting' then 0 else j.attempts end,
-      available_at = clock_timestamp(),
-      eligible_at = case when d.becomes <> 'waiting' then clock_timestamp() else j.eligible_at end,
-      source = case when d.becomes <> 'waiting' then 'sweep' else j.source end,
-      replay_id = null,
-      checkpoint = case when d.was <> 'done' then j.checkpoint end,
-      error_code = case when d.becomes = 'waiting' then j.error_code end,
-      reason = case when d.becomes = 'waiting' then j.reason end,
-      finished_at = case when d.becomes = 'waiting' then j.finished_at end
-    from decided as d
-    where j.lead_id = d.lead_id and j.state = d.was
-      and (d.becomes <> 'waiting' or (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
-    returning d.becomes
-  ),
-  added as (
-    insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, eligible_at, source)
-    select
-      d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held',
-      case when d.becomes <> 'waiting' then clock_timestamp() end, 'sweep'
-    from decided as d
-    where d.was is null
-    on conflict (lead_id) do nothing
-    returning state
-  )
-  select count(*) filter (where c.becomes = 'ready'), count(*) filter (where c.becomes = 'held')
-  into made_ready, held
-  from (select m.becomes from moved as m union all select a.state from added as a) as c (becomes);
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) IS 'Makes ready, or with p_hold held, the eligible ones of these leads that are unknown, waiting or done; registers the others as waiting.';
-
-CREATE FUNCTION leadhook.apply_together(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) RETURNS text[]
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_nestloop TO 'off'
-    AS $$
-declare
-  v_held_elsewhere text[];
-  v_gone text[];
-  v_now timestamptz := clock_timestamp();
-begin
-  -- Lock first, check in a later statement: else a save that commits in between would be checked by rows from before it.
-  with locked as materialized (
-    select j.lead_id from leadhook.jobs as j where j.lead_id = any (p_lead_ids) for no key update skip locked
-  )
-  select coalesce(array_agg(j.lead_id), '{}') into v_held_elsewhere
-  from leadhook.jobs as j
-  where j.lead_id = any (p_lead_ids) and not exists (select from locked as l where l.lead_id = j.lead_id);
-
-  with asked as materialized (
-    select i.lead_id, max(i.changed_at) as changed_at
-    from unnest(p_lead_ids, p_changed_at) as i (lead_id, changed_at)
-    where i.lead_id is not null and not i.lead_id = any (v_held_elsewhere)
-    group by i.lead_id
-  ),
-  checked as materialized (
-    select
-      e.lead_id, e.user_id, e.tag, e.eligible,
-      e.known and e.has_details as registered,
-      e.scrapped and e.has_prompts and e.has_details as replayable,
-      a.changed_at
-    from leadhook.check_eligibility(array(select a.lead_id from asked as a)) as e
-    join asked as a using (lead_id)
-  ),
-  answered as materialized (
-    select r.lead_id from unnest(case when p_mode = 'wake_all' then leadhook.find_answered(p_lead_ids) end) as r (lead_id)
-  ),
-  decided as materialized (
-    select
-      g.lead_id, g.user_id, g.tag, g.changed_at, j.state,
-      g.eligible and (
-        j.state = 'waiting'
-        or j.state = 'held' and (
-          p_mode = 'change' or p_mode = 'wake_all' and not exists (select from answered as r where r.lead_id = g.lead_id)
-        )
-        or j.state = 'done' and p_mode = 'change'
-        or j.state = 'dead' and p_mode in ('change', 'wake_all') and g.changed_at >= coalesce(j.leased_at, '-infinity')
-      ) as wakes,
-      j.state in ('ready', 'held') and p_mode in ('change', 'check')
-        and not (g.eligible or g.replayable and j.replay_id is not null) as sleeps,
-      g.replayable and j.replay_after is not null as asked_again
-    from checked as g
-    join leadhook.jobs as j using (lead_id)
-    where j.lead_id = any (p_lead_ids) and g.registered and j.state <> 'leased'
-  ),
-  -- A replay that was asked for while it was leased, and then given back, begins when nothing else wants it any more.
-  known as materialized (
-    select d.*, d.sleeps and d.asked_again as replays from decided as d
-  ),
-  moved as (
-    update leadhook.jobs as j set
-      user_id = d.user_id,
-      tag = d.tag,
-      state = case when d.wakes or d.replays then 'ready' when d.sleeps then 'waiting' else j.state end,
-      low_priority = d.replays or j.low_priority and not (d.wakes or d.sleeps),
-      run = j.run + (d.replays or d.wakes and d.state in ('done', 'dead'))::int,
-      attempts = case when d.wakes or d.replays then 0 else j.attempts end,
-      available_at = case when d.wakes or d.replays then v_now else j.available_at end,
-      eligible_at = case when d.wakes then d.changed_at when d.replays then v_now else j.eligible_at end,
-      source = case when d.wakes then p_source when d.replays then 'replay' else j.source end,
-      replay_id = case when d.replays then j.replay_after when not (d.wakes or d.sleeps) then j.replay_id end,
-      replay_after = case when not d.sleeps then j.replay_after end,
-      checkpoint = case when d.wakes and d.state = 'done' then null else j.checkpoint end,
-      error_code = case when not (d.wakes or d.replays) then j.error_code end,
-      reason = case when not (d.wakes or d.replays) then j.reason end,
-      finished_at = case when not (d.wakes or d.replays) then j.finished_at end
-    from known as d
-    where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id
-      and (d.wakes or d.sleeps or p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (d.user_id, d.tag))
-  ),
-  added as (
-    insert into leadhook.jobs as j (lead_id, user_id, tag, state, available_at, eligible_at, source)
-    select g.lead_id, g.user_id, g.tag, case when g.eligible then 'ready' else 'waiting' end, v_now, g.changed_at, p_source
-    from checked as g
-    where g.registered
-      and not exists (select from leadhook.jobs as k where k.lead_id = any (p_lead_ids) and k.lead_id = g.lead_id)
-    on conflict (lead_id) do update set
-      state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, available_at = excluded.available_at,
-      eligible_at = excluded.eligible_at, source = excluded.source
-    where j.state = 'waiting' and excluded.state = 'ready'
-  )
-  select array_agg(g.lead_id) into v_gone from checked as g where not g.registered and p_mode <> 'hint';
-
-  if v_gone is not null then
-    perform leadhook.erase_leads(v_gone);
-  end if;
-
-  if cardinality(v_held_elsewhere) = 0 then
-    return '{}';
-  end if;
-  return array(
-    select j.lead_id
-    from leadhook.jobs as j
-    where j.lead_id = any (v_held_elsewhere)
-      and (p_mode in ('change', 'wake_all') or p_mode <> 'hint' and j.state in ('waiting', 'ready', 'leased'))
-  );
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.apply_together(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) IS 'Brings the jobs of these leads in line with the application''s tables; returns those that are locked by somebody else.';
 
 CREATE FUNCTION leadhook.apply_walk(p_source text) RETURNS integer
     LANGUAGE plpgsql
@@ -447,8 +231,8 @@ begin
   v_changed_at := array_fill(v_row.changed_at, array[cardinality(v_lead_ids)]);
   perform leadhook.return_to_outbox(
     leadhook.apply_changes(
-      v_lead_ids, v_changed_at, p_source,
-      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end
+      v_lead_ids, p_source,
+      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at
     ),
     v_changed_at
   );
@@ -712,38 +496,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.check_eligibility(lead_ids text[]) IS 'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
 
-CREATE FUNCTION leadhook.check_leads(p_lead_ids text[], p_source text, p_now timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    SET jit TO 'off'
-    SET enable_seqscan TO 'off'
-    SET enable_nestloop TO 'off'
-    AS $$
-declare
-  v_changed text[];
-begin
-  begin
-    v_changed := array(
-      select j.lead_id
-      from leadhook.jobs as j
-      join leadhook.check_eligibility(p_lead_ids) as e using (lead_id)
-      where j.lead_id = any (p_lead_ids)
-        and (
-          not (e.eligible or j.replay_id is not null and e.scrapped and e.has_prompts and e.has_details)
-          or (j.user_id, j.tag) is distinct from (e.user_id, e.tag)
-        )
-    );
-  exception
-    when others then
-      if not leadhook.blames_the_lead(sqlstate) then
-        raise;
-      end if;
-      v_changed := p_lead_ids;
-  end;
-  perform leadhook.apply_changes(v_changed, array_fill(p_now, array[cardinality(v_changed)]), p_source, 'check');
-end
-$$;
-
 CREATE FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -872,7 +624,7 @@ declare
 begin
   perform leadhook.apply_outbox(p_source);
   if cardinality(p_hints) > 0 then
-    perform leadhook.apply_changes(p_hints, array_fill(clock_timestamp(), array[cardinality(p_hints)]), 'hint', 'hint');
+    perform leadhook.apply_changes(p_hints, 'hint', 'hint');
   end if;
   v_now := clock_timestamp();
   v_keys := (
@@ -893,14 +645,13 @@ begin
       v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.check_leads(v_chosen.lead_ids, p_source, v_now);
+      perform leadhook.apply_changes(v_chosen.lead_ids, p_source, 'check');
       perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, v_now);
     end if;
   end if;
 
   if v_keys is null then
-    update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null
-    where j.claim_token = p_token;
+    perform leadhook.return_leads(p_token, null);
   end if;
   v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
@@ -1036,6 +787,64 @@ CREATE FUNCTION leadhook.dashboard_webhooks() RETURNS text[]
 $$;
 
 COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
+
+CREATE FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) RETURNS TABLE(lead_id text, user_id uuid, tag text, changed_at timestamp with time zone, replayable boolean, was text, becomes text)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with asked as materialized (
+    select i.lead_id, max(i.changed_at) as changed_at
+    from unnest(p_lead_ids, p_changed_at) as i (lead_id, changed_at)
+    group by i.lead_id
+  ),
+  checked as materialized (
+    select e.*, e.known and e.has_details as registered, e.scrapped and e.has_prompts and e.has_details as replayable
+    from leadhook.check_eligibility(p_lead_ids) as e
+  ),
+  groups as (
+    select distinct e.user_id, e.tag from checked as e where p_mode = 'hold' and e.eligible
+  ),
+  -- Whose leads are no backlog: someone asked for them after the installation.
+  asked_for as materialized (
+    select g.user_id, g.tag
+    from leadhook.find_groups_with_prompts(
+      array(select l.user_id from groups as l), array(select l.tag from groups as l), (select c.installed_at from leadhook.controls as c)
+    ) as g
+  )
+  select
+    e.lead_id, e.user_id, e.tag, a.changed_at, e.replayable, j.state,
+    case
+      when not e.registered then case when p_mode not in ('hint', 'sweep', 'hold') then 'erased' end
+      when j.state = 'leased' then null
+      when e.eligible and (
+        j.state is null
+        or j.state = 'waiting'
+        or j.state = 'done' and p_mode in ('change', 'sweep', 'hold')
+        or j.state = 'held' and (
+          p_mode = 'change' or p_mode = 'wake_all' and e.lead_id <> all ((select leadhook.find_answered(p_lead_ids))::text[])
+        )
+        or j.state = 'dead' and p_mode in ('change', 'wake_all') and a.changed_at >= coalesce(j.leased_at, '-infinity')
+      ) then case when p_mode = 'hold' and j.state is distinct from 'done' and not exists (
+        select from asked_for as f where f.user_id = e.user_id and f.tag = e.tag
+      ) then 'held' else 'ready' end
+      when j.state is null then 'waiting'
+      when j.state in ('ready', 'held') and p_mode in ('change', 'check')
+        and not (e.eligible or e.replayable and j.replay_id is not null) then 'waiting'
+      when p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (e.user_id, e.tag) then j.state
+    end
+  from checked as e
+  join asked as a on a.lead_id = e.lead_id
+  left join (select k.* from leadhook.jobs as k where k.lead_id = any (p_lead_ids)) as j on j.lead_id = e.lead_id;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) IS 'What becomes of the job of each lead: a state (the same as before: only its user and tag change), erased, or null: nothing.';
 
 CREATE FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1181,9 +990,7 @@ begin
   -- What does not fit goes back as it came, and is the next claim's.
   v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
   if v_too_many <> '{}' then
-    update leadhook.jobs as j
-    set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
-    where j.lead_id = any (v_too_many) and j.claim_token = p_token;
+    perform leadhook.return_leads(p_token, v_too_many);
   end if;
 
   if p_price ? 'lead_usd' and v_lead_ids is not null then
@@ -2144,6 +1951,27 @@ $$;
 
 COMMENT ON FUNCTION leadhook.lock_claims() IS 'Waits until no other transaction claims or changes a pause or a budget, and keeps others waiting until this one ends.';
 
+CREATE FUNCTION leadhook.lock_jobs(p_lead_ids text[]) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+begin
+  return (
+    with locked as materialized (
+      select j.lead_id from leadhook.jobs as j where j.lead_id = any (p_lead_ids) for no key update skip locked
+    )
+    select coalesce(array_agg(j.lead_id), '{}')
+    from leadhook.jobs as j
+    where j.lead_id = any (p_lead_ids) and not exists (select from locked as l where l.lead_id = j.lead_id)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.lock_jobs(p_lead_ids text[]) IS 'Locks the jobs of these leads without waiting. Returns those that another transaction has: a save or a renewal.';
+
 CREATE FUNCTION leadhook.lock_leases(p_items jsonb) RETURNS TABLE(lead_id text, fence bigint, standing text, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -2272,6 +2100,81 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) IS 'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
+
+CREATE FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+declare
+  -- Locked first and checked in a later statement: else a save that commits in between would be checked by rows from before it.
+  v_busy text[] := leadhook.lock_jobs(p_lead_ids);
+  v_now timestamptz := clock_timestamp();
+  v_begun jsonb;
+  v_asleep text[];
+  v_erased text[];
+begin
+  with decided as materialized (
+    select d.* from leadhook.decide_moves(p_lead_ids, p_changed_at, p_mode) as d where d.becomes is not null and d.lead_id <> all (v_busy)
+  ),
+  moved as (
+    update leadhook.jobs as j
+    set
+      user_id = d.user_id,
+      tag = d.tag,
+      state = d.becomes,
+      low_priority = j.low_priority and d.becomes = d.was,
+      replay_id = case when d.becomes = d.was then j.replay_id end,
+      replay_after = case when d.becomes = d.was or d.replayable then j.replay_after end
+    from decided as d
+    where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id and (d.becomes = d.was or d.becomes = 'waiting')
+  ),
+  added as (
+    insert into leadhook.jobs as j (lead_id, user_id, tag, state, low_priority, available_at, eligible_at, source)
+    select d.lead_id, d.user_id, d.tag, d.becomes, d.becomes = 'held', v_now,
+      case when d.becomes = 'waiting' then d.changed_at else coalesce(d.changed_at, v_now) end, p_source
+    from decided as d
+    where d.was is null and d.becomes <> 'erased' or d.was = 'waiting' and d.becomes = 'held'
+    on conflict (lead_id) do update
+    set
+      state = excluded.state, user_id = excluded.user_id, tag = excluded.tag, low_priority = excluded.low_priority, attempts = 0,
+      available_at = excluded.available_at, eligible_at = excluded.eligible_at, source = excluded.source, error_code = null, reason = null,
+      finished_at = null
+    where j.state = 'waiting' and excluded.state <> 'waiting'
+  )
+  select
+    jsonb_agg(jsonb_build_object('lead_id', d.lead_id, 'user_id', d.user_id, 'tag', d.tag, 'eligible_at', d.changed_at))
+      filter (where d.becomes = 'ready' and d.was <> 'ready'),
+    array_agg(d.lead_id) filter (where d.becomes = 'waiting' and d.was <> 'waiting'),
+    array_agg(d.lead_id) filter (where d.becomes = 'erased')
+  into v_begun, v_asleep, v_erased
+  from decided as d;
+
+  if v_begun is not null then
+    perform leadhook.begin_runs(v_begun, p_source, false, null, v_now);
+  end if;
+  if v_asleep is not null then
+    -- A lease that was given back leaves its postponed replay on a ready job: it begins when nothing else wants the lead.
+    perform leadhook.begin_postponed_replays(v_asleep, v_now);
+  end if;
+  if v_erased is not null then
+    perform leadhook.erase_leads(v_erased);
+  end if;
+  if v_busy = '{}' then
+    return '{}';
+  end if;
+  return array(
+    select j.lead_id
+    from leadhook.jobs as j
+    where j.lead_id = any (v_busy)
+      and (p_mode in ('change', 'wake_all') or p_mode in ('wake', 'check') and j.state in ('waiting', 'ready', 'leased'))
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) IS 'Does with the jobs of these leads what decide_moves says. Returns those to be looked at again, as another transaction has them.';
 
 CREATE FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) RETURNS TABLE(lead_id text, name text, linkedin_url text, location text)
     LANGUAGE sql STABLE
@@ -2521,7 +2424,8 @@ CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p
     AS $$
 declare
   v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
-  v_spent jsonb;
+  v_known jsonb;
+  v_unknown jsonb;
 begin
   with failed as materialized (
     select
@@ -2535,33 +2439,22 @@ begin
     left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
     where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
   ),
-  noted as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, key_fingerprint, calls, input_tokens, cached_tokens,
-      output_tokens, thinking_tokens, cost_usd, eligible_at, leased_at, first_call_ms, key_wait_ms, model_ms, finished_at
-    )
-    select
-      f.lead_id, 0, nextval('leadhook.fences'), f.request_id, f.outcome, f.error_code, left(f.reason, 500), p_worker, 'on_demand',
-      f.key_fingerprint, (f.usage ->> 'calls')::int, (f.usage ->> 'input_tokens')::int, (f.usage ->> 'cached_tokens')::int,
-      (f.usage ->> 'output_tokens')::int, (f.usage ->> 'thinking_tokens')::int, f.cost_usd, f.began_at, f.began_at,
-      (f.timing ->> 'first_call_ms')::int, (f.timing ->> 'key_wait_ms')::int, (f.timing ->> 'model_ms')::int, p_now
-    from failed as f
-    where f.has_job
-  ),
   kept as (
     update leadhook.jobs as j
     set checkpoint = f.checkpoint
     from failed as f
     where j.lead_id = f.lead_id and j.state <> 'leased' and j.checkpoint is null and f.checkpoint is not null
   )
-  select jsonb_agg(jsonb_build_object('user_id', f.user_id, 'cost_usd', f.cost_usd, 'wasted', false))
-  into v_spent
-  from failed as f
-  where f.cost_usd > 0;
-
-  if v_spent is not null then
-    perform leadhook.book_costs(v_spent, p_now);
-  end if;
+  select
+    jsonb_agg(to_jsonb(f) - 'checkpoint' || coalesce(f.usage, '{}') || coalesce(f.timing, '{}') || jsonb_build_object(
+      'run', 0, 'fence', nextval('leadhook.fences'), 'worker', p_worker, 'source', 'on_demand', 'eligible_at', f.began_at,
+      'leased_at', f.began_at
+    )) filter (where f.has_job),
+    jsonb_agg(to_jsonb(f)) filter (where not f.has_job)
+  into v_known, v_unknown
+  from failed as f;
+  perform leadhook.note_attempts(coalesce(v_known, '[]'), p_now);
+  perform leadhook.book_costs(coalesce(v_unknown, '[]'), p_now);
 end
 $$;
 
@@ -2958,19 +2851,20 @@ CREATE FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text
 begin
   insert into leadhook.jobs as j (lead_id, state, error_code, reason, eligible_at, source, finished_at)
   values (
-    p_lead_id, 'dead', 'evaluation_failed', left(coalesce(nullif(p_reason, ''), 'unknown'), 500), p_changed_at, p_source, clock_timestamp()
+    p_lead_id, 'dead', 'evaluation_failed', left(coalesce(nullif(p_reason, ''), 'unknown'), 500), coalesce(p_changed_at, clock_timestamp()), p_source,
+    clock_timestamp()
   )
   on conflict (lead_id) do update set
     state = 'dead', error_code = excluded.error_code, reason = excluded.reason, finished_at = excluded.finished_at,
-    claim_token = null, lease_until = null
+    claim_token = null, lease_until = null, reserved_usd = null
   where j.state <> 'leased' or j.claim_token = p_token;
 exception
   when others then
-    -- Not even a row for it fits (a lead id too long for an index): then only the log can tell.
+    -- Not even a row for it fits (a lead id too long for an index): then only the log says so.
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
-    raise warning 'leadhook: lead % can not be set aside: %', left(p_lead_id, 100), sqlerrm;
+    raise warning 'leadhook: lead % can not be quarantined: %', left(p_lead_id, 100), sqlerrm;
 end
 $$;
 
@@ -3004,7 +2898,7 @@ CREATE FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_n
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
-    AS $$
+    AS $_$
 #variable_conflict use_column
 declare
   v_decided jsonb;
@@ -3035,26 +2929,6 @@ begin
     where d.outcome in ('queued', 'queued_after', 'already_queued')
     on conflict (replay_id, lead_id) do nothing
   ),
-  moved as (
-    update leadhook.jobs as j
-    set
-      state = 'ready',
-      user_id = d.user_id,
-      tag = d.tag,
-      low_priority = true,
-      run = d.run,
-      attempts = 0,
-      available_at = v_now,
-      eligible_at = v_now,
-      source = 'replay',
-      replay_id = p_replay_id,
-      checkpoint = case when d.state <> 'done' then j.checkpoint end,
-      error_code = null,
-      reason = null,
-      finished_at = null
-    from decided as d
-    where j.lead_id = d.lead_id and d.outcome = 'queued'
-  ),
   after_this_run as (
     update leadhook.jobs as j set replay_after = p_replay_id from decided as d where j.lead_id = d.lead_id and d.outcome = 'queued_after'
   ),
@@ -3073,8 +2947,11 @@ begin
     on conflict (lead_id) do nothing
   )
   select d.lead_id, d.outcome, d.missing from decided as d;
+  perform leadhook.begin_runs(
+    jsonb_path_query_array(v_decided, '$[*] ? (@.outcome == "queued")'), 'replay', true, p_replay_id, v_now
+  );
 end
-$$;
+$_$;
 
 COMMENT ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean) IS 'Makes ready what leadhook.decide_replay says; what was paid for and not written is kept.';
 
@@ -3259,7 +3136,8 @@ CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lea
 declare
   v_lead_ids text[];
   v_answered text[];
-  v_now timestamptz;
+  v_held text[];
+  v_released jsonb;
 begin
   -- The outbox lock: what is checked here is checked by nobody else.
   perform leadhook.lock_outbox();
@@ -3272,31 +3150,25 @@ begin
   );
   perform from leadhook.jobs as j where j.lead_id = any (v_lead_ids) order by j.lead_id for no key update;
   -- held -> waiting, or forgotten, where a lead is not eligible any more.
-  perform leadhook.apply_changes(v_lead_ids, array_fill(clock_timestamp(), array[cardinality(v_lead_ids)]), 'release', 'check');
+  perform leadhook.apply_changes(v_lead_ids, 'release', 'check');
   v_answered := case when p_redo then '{}' else leadhook.find_answered(v_lead_ids) end;
-  v_now := clock_timestamp();
-
-  with still_held as materialized (
-    select j.lead_id, j.lead_id = any (v_answered) as answered
-    from leadhook.jobs as j
-    where j.lead_id = any (v_lead_ids) and j.state = 'held'
-  ),
-  chosen as materialized (
-    select s.lead_id from still_held as s where not s.answered order by s.lead_id limit greatest(p_limit, 0)
-  ),
-  moved as (
-    update leadhook.jobs as j
-    set state = 'ready', low_priority = true, attempts = 0, available_at = v_now, eligible_at = v_now, source = 'release',
-      error_code = null, reason = null, finished_at = null
-    where j.lead_id = any (array(select c.lead_id from chosen as c))
-    returning j.lead_id
-  )
-  select
-    (select count(*) from moved),
-    (select count(*) from still_held as s where s.answered),
-    cardinality(v_lead_ids) - (select count(*) from still_held)
-  into released, answered, unwanted;
-
+  v_held := array(
+    select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'held' order by j.lead_id
+  );
+  answered := (select count(*) from unnest(v_held) as h (lead_id) where h.lead_id = any (v_answered));
+  unwanted := cardinality(v_lead_ids) - cardinality(v_held);
+  v_released := (
+    select coalesce(jsonb_agg(to_jsonb(r)), '[]')
+    from (
+      select j.lead_id, j.user_id, j.tag
+      from leadhook.jobs as j
+      where j.lead_id = any (v_held) and j.lead_id <> all (v_answered)
+      order by j.lead_id
+      limit greatest(p_limit, 0)
+    ) as r
+  );
+  perform leadhook.begin_runs(v_released, 'release', true, null, clock_timestamp());
+  released := jsonb_array_length(v_released);
   last_lead := v_lead_ids[500];
   if released > 0 then
     perform leadhook.send_webhook('backlog', released);
@@ -3440,9 +3312,9 @@ begin
     set needed_usd = n.needed
     from unnest(v_users, v_asked, v_needed) as n (user_id, asked, needed)
     where n.asked and b.user_id is not distinct from n.user_id and b.needed_usd is distinct from n.needed;
-    update leadhook.jobs as j
-    set state = 'ready', claim_token = null, lease_until = null
-    where j.lead_id = any (v_turned_away) and j.claim_token = p_token;
+    if v_turned_away <> '{}' then
+      perform leadhook.return_leads(p_token, v_turned_away);
+    end if;
   end if;
   update leadhook.jobs as j
   set reserved_usd = l.usd
@@ -3450,6 +3322,35 @@ begin
   where j.lead_id = any (p_lead_ids) and j.lead_id = l.lead_id and j.claim_token = p_token and j.reserved_usd is null;
 end
 $$;
+
+CREATE FUNCTION leadhook.restore_jobs(p_jobs jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  update leadhook.jobs as j
+  set
+    state = b.state,
+    run = b.run,
+    attempts = b.attempts,
+    low_priority = b.low_priority,
+    available_at = coalesce(b.available_at, j.available_at),
+    eligible_at = b.eligible_at,
+    source = b.source,
+    replay_id = null,
+    checkpoint = case when b.state <> 'done' then j.checkpoint end,
+    error_code = b.error_code,
+    reason = b.reason,
+    finished_at = b.finished_at
+  from jsonb_to_recordset(restore_jobs.p_jobs) as r (lead_id text, before jsonb)
+  cross join lateral jsonb_to_record(r.before) as b (
+    state text, run int, attempts int, low_priority boolean, available_at timestamptz, eligible_at timestamptz, source text,
+    error_code text, reason text, finished_at timestamptz
+  )
+  where j.lead_id = r.lead_id
+$$;
+
+COMMENT ON FUNCTION leadhook.restore_jobs(p_jobs jsonb) IS 'Makes jobs what they were before a replay queued them, [{lead_id, before}]; what was paid for meanwhile is kept.';
 
 CREATE FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -3461,11 +3362,23 @@ begin
   update leadhook.jobs as j set lease_until = p_now + make_interval(secs => c.lease_s::float8)
   from leadhook.controls as c
   where j.claim_token = p_token;
-  update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
-  where j.claim_token = p_token
-    and j.fence > (select max(f.fence) from (select k.fence from leadhook.jobs as k where k.claim_token = p_token order by k.fence limit p_limit) as f);
+  perform leadhook.return_leads(
+    p_token, array(select j.lead_id from leadhook.jobs as j where j.claim_token = p_token order by j.fence offset p_limit)
+  );
 end
 $$;
+
+CREATE FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
+  where j.claim_token = return_leads.p_token and (return_leads.p_lead_ids is null or j.lead_id = any (return_leads.p_lead_ids))
+$$;
+
+COMMENT ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) IS 'Ends leases of a claim that is not answered yet: these, or with null all. Their jobs are as they were.';
 
 CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) RETURNS void
     LANGUAGE sql
@@ -3675,7 +3588,7 @@ begin
   removed := leadhook.erase_leads(array(
     select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
-  perform leadhook.apply_changes(v_changed, array_fill(clock_timestamp(), array[cardinality(v_changed)]), 'sweep', 'check');
+  perform leadhook.apply_changes(v_changed, 'sweep', 'check');
 end
 $$;
 
@@ -3695,18 +3608,22 @@ declare
     order by d.lead_id
     limit 500
   );
-  v_hold boolean := (select c.backlog = 'hold' and c.first_round_finished_at is null from leadhook.controls as c);
-begin
-  looked_at := cardinality(v_window);
-  last_lead := v_window[500];
-  select s.made_ready, s.held
-  into made_ready, held
-  from leadhook.apply_swept(array(
+  v_asleep text[] := array(
     select distinct w.lead_id
     from unnest(v_window) as w (lead_id)
     left join leadhook.jobs as j using (lead_id)
     where j.lead_id is null or j.state in ('waiting', 'done')
-  ), v_hold) as s;
+  );
+begin
+  looked_at := cardinality(v_window);
+  last_lead := v_window[500];
+  perform leadhook.apply_changes(v_asleep, 'sweep', (
+    select case when c.backlog = 'hold' and c.first_round_finished_at is null then 'hold' else 'sweep' end from leadhook.controls as c
+  ));
+  select count(*) filter (where j.state = 'ready'), count(*) filter (where j.state = 'held')
+  into made_ready, held
+  from leadhook.jobs as j
+  where j.lead_id = any (v_asleep);
 end
 $$;
 
@@ -3752,22 +3669,12 @@ CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now ti
 declare
   v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
   v_taken jsonb;
-  v_wasted jsonb;
+  v_overtaken jsonb;
 begin
   with before as materialized (
     select j.*, case when j.called then j.reserved_usd when j.reserved_usd is not null then 0 end as cost_usd
     from leadhook.jobs as j
     where j.lead_id = any (v_lead_ids)
-  ),
-  overtaken as (
-    insert into leadhook.attempts (
-      lead_id, run, fence, outcome, error_code, reason, worker, source, replay_id, cost_usd, wasted, eligible_at, leased_at, finished_at
-    )
-    select
-      b.lead_id, b.run, b.fence, 'returned', 'overtaken', 'an on-demand request answered the lead meanwhile', b.worker, b.source,
-      b.replay_id, b.cost_usd, coalesce(b.cost_usd > 0, false), b.eligible_at, b.leased_at, p_now
-    from before as b
-    where b.state = 'leased'
   ),
   postponed as (
     update leadhook.replay_leads as m
@@ -3804,14 +3711,16 @@ begin
       join taken as t on t.lead_id = i.result ->> 'lead_id'
     ),
     (
-      select jsonb_agg(jsonb_build_object('user_id', b.user_id, 'cost_usd', b.cost_usd, 'wasted', true))
+      select jsonb_agg(to_jsonb(b) || jsonb_build_object(
+        'outcome', 'returned', 'error_code', 'overtaken', 'reason', 'an on-demand request answered the lead meanwhile', 'wasted', true
+      ))
       from before as b
-      where b.state = 'leased' and b.cost_usd > 0
+      where b.state = 'leased'
     )
-  into v_taken, v_wasted;
+  into v_taken, v_overtaken;
 
-  if v_wasted is not null then
-    perform leadhook.book_costs(v_wasted, p_now);
+  if v_overtaken is not null then
+    perform leadhook.note_attempts(v_overtaken, p_now);
   end if;
   return v_taken;
 end
@@ -3864,7 +3773,7 @@ CREATE FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) R
     SET jit TO 'off'
     AS $$
 declare
-  v_asleep text[];
+  v_restored jsonb;
 begin
   perform from leadhook.jobs as j where j.lead_id = any (p_lead_ids) order by j.lead_id for no key update;
 
@@ -3914,34 +3823,16 @@ begin
       replay_after = case when w.is_after then w.heir else j.replay_after end
     from waiting as w
     where j.lead_id = w.lead_id and (w.is_after or w.heir is not null or w.outcome = 'already_queued')
-  ),
-  return_to_outbox as (
-    update leadhook.jobs as j
-    set
-      state = b.state,
-      run = b.run,
-      attempts = b.attempts,
-      low_priority = b.low_priority,
-      available_at = coalesce(b.available_at, j.available_at),
-      eligible_at = b.eligible_at,
-      source = b.source,
-      replay_id = null,
-      checkpoint = case when b.state <> 'done' then j.checkpoint end,
-      error_code = b.error_code,
-      reason = b.reason,
-      finished_at = b.finished_at
-    from waiting as w
-    cross join lateral jsonb_to_record(w.before) as b (
-      state text, run int, attempts int, low_priority boolean, available_at timestamptz, eligible_at timestamptz, source text,
-      error_code text, reason text, finished_at timestamptz
-    )
-    where j.lead_id = w.lead_id and not w.is_after and w.heir is null and w.outcome <> 'already_queued'
-    returning j.lead_id, b.state
   )
-  select coalesce(array_agg(p.lead_id) filter (where p.state in ('waiting', 'done')), '{}') into v_asleep from return_to_outbox as p;
+  select coalesce(jsonb_agg(to_jsonb(w)) filter (where not w.is_after and w.heir is null and w.outcome <> 'already_queued'), '[]')
+  into v_restored
+  from waiting as w;
+  perform leadhook.restore_jobs(v_restored);
 
   -- The application may have wanted them meanwhile, which changed nothing while they were queued.
-  perform leadhook.apply_changes(v_asleep, array_fill(clock_timestamp(), array[cardinality(v_asleep)]), 'replay', 'change');
+  perform leadhook.apply_changes(array(
+    select r.lead_id from jsonb_to_recordset(v_restored) as r (lead_id text, before jsonb) where r.before ->> 'state' in ('waiting', 'done')
+  ), 'replay', 'change');
 end
 $$;
 
@@ -6028,23 +5919,14 @@ REVOKE ALL ON FUNCTION leadhook.append_everything() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.apply_lead_changes(p_source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.apply_lead_changes(p_source text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.apply_outbox(p_source text, p_budget interval) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.apply_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.apply_swept(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.apply_swept_together(p_lead_ids text[], p_hold boolean, OUT made_ready integer, OUT held integer) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.apply_together(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.apply_together(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.apply_walk(p_source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.apply_walk(p_source text) TO service_role;
@@ -6079,9 +5961,6 @@ GRANT ALL ON FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb
 REVOKE ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_source text, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.check_leads(p_lead_ids text[], p_source text, p_now timestamp with time zone) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
 
@@ -6102,6 +5981,9 @@ GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO 
 
 REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) TO service_role;
@@ -6197,6 +6079,9 @@ GRANT ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) TO servi
 REVOKE ALL ON FUNCTION leadhook.lock_claims() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_claims() TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.lock_jobs(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lock_jobs(p_lead_ids text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) TO service_role;
 
@@ -6205,6 +6090,9 @@ GRANT ALL ON FUNCTION leadhook.lock_outbox() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) TO service_role;
@@ -6296,8 +6184,14 @@ GRANT ALL ON FUNCTION leadhook.require_leases(p_items jsonb) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.restore_jobs(p_jobs jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.restore_jobs(p_jobs jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) TO service_role;

@@ -68,4 +68,4 @@ def test_the_first_round_holds_a_lead_that_became_eligible_unseen(db: "Sql") -> 
     db.run("update public.prompts set created_at = now() - interval '1 day'")
     watch(db)
     db.rpc("leadhook_sweep", p_worker="worker-1", p_budget_ms=2000)
-    assert watched(db) == {("waiting", "held", "apply_swept_together")}
+    assert watched(db) == {("waiting", "held", "move_jobs")}

@@ -13,9 +13,9 @@ SOURCE: Final = ROOT / "src/leadhook"
 MIGRATIONS: Final = ROOT / "migrations"
 PAGE: Final = (ROOT / "docs/architecture.md").read_text()
 
-MOST_STEPS: Final = 60
+MOST_STEPS: Final = 58
 MOST_PYTHON_FILES: Final = 18
-MOST_SQL_FUNCTIONS_OF_A_CLAIM: Final = 17
+MOST_SQL_FUNCTIONS_OF_A_CLAIM: Final = 15
 NO_JOB: Final = "none"
 
 _FUNCTION: Final = re.compile(
