@@ -47,13 +47,14 @@ def test_a_terminal_gets_no_broken_word(monkeypatch: pytest.MonkeyPatch) -> None
 def test_no_output_makes_a_traceback(redirection: str, environment: dict[str, str]) -> None:
     """Closed, broken off, in an encoding without the sign, or without any width."""
     script = (
+        "import sys\n"
         "from leadhook import cli\n"
         "from leadhook.cli import printing\n"
         "from leadhook.cli.output import line, open_console\n"
         "def say(words):\n"
         "    [printing.tell('\\u738b said') for _ in range(20_000)]\n"
         "    line(open_console(), '\\u738b said')\n"
-        "cli.app = say\n"
+        "cli.app, sys.argv = say, ['leadhook', 'status']\n"
         "cli.main()"
     )
     done = subprocess.run(
