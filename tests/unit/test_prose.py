@@ -90,7 +90,7 @@ def command_help(command: App = app, path: tuple[str, ...] = ()) -> Iterator[Lin
             yield from command_help(command[name], (*path, name))
 
 
-CHECKED: Final = ("cli", "doctor", "gemini")
+CHECKED: Final = ("cli", "doctor", "domain", "gemini", "observability", "store")
 """Packages of `src/leadhook` whose docstrings and comments are checked; an empty name means the modules beside them."""
 
 

@@ -1,1 +1,1 @@
-"""Facts and pure rules of lead processing; imports nothing of ours, so that every other part may use it."""
+"""Facts and pure rules. Imports no other package of leadhook, so that all of them may use it."""

@@ -1,4 +1,4 @@
-"""The answers of the model as `public.leadhook_answers` lists them."""
+"""The model's answers, as `public.leadhook_answers` returns them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,16 +12,16 @@ class LeadAnswer(PastResult):
 
     lead_id: str
     name: str | None = None
-    """As lead_details has it now."""
+    """The current name in lead_details."""
     user_id: UUID | None = None
     tag: str | None = None
 
 
 class Answers(Facts):
-    """A list of them, the newest first."""
+    """A list of answers, newest first."""
 
     now: datetime
-    """By the database's clock."""
+    """The time on the database's clock."""
     answers: tuple[LeadAnswer, ...] = ()
     has_more: bool = False
-    """The limit cut the list."""
+    """Whether there are more answers than the limit allows."""

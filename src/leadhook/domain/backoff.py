@@ -1,4 +1,4 @@
-"""When to try again: exponential with full jitter, so that a crowd of failures does not come back as a crowd."""
+"""Exponential backoff with full jitter, so that many failures at once are not retried all at once."""
 
 import random
 from typing import Final
@@ -8,12 +8,12 @@ CEILING_S: Final = 600.0
 
 
 def backoff(attempt: int, *, base_s: float = BASE_S, ceiling_s: float = CEILING_S) -> float:
-    """Seconds to wait after the given failed attempt.
+    """Return the seconds to wait after a failed attempt.
 
     Args:
         attempt: 0 for the first failure.
         base_s: upper bound after the first failure.
-        ceiling_s: upper bound after any.
+        ceiling_s: upper bound after any failure.
 
     Returns:
         A number drawn evenly from 0 to `min(ceiling_s, base_s * 2 ** attempt)`.

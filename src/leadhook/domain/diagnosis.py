@@ -1,8 +1,8 @@
-"""Why a lead stands where it stands: a snapshot in, words out. Nothing is asked and nothing is changed.
+"""Explains the state of a lead: turns a snapshot into words, without any query.
 
-The rules stand in the order in which they matter, and the first that applies gives the diagnosis. A lead that does
-not exist or cannot be checked comes first, then a lead that is being processed, then what is missing. Only an eligible
-lead can be kept waiting by a pause, a budget, a key or the queue.
+The rules are ordered, and the first that applies gives the diagnosis. A lead that does not exist or cannot be checked
+comes first, then a lead that is being processed, then missing conditions. Only an eligible lead can be kept waiting by
+a pause, a budget, a key or the queue.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,9 +38,9 @@ from leadhook.domain.status import COUNTED_UP_TO, Facts
 State = JobState | Literal["unknown", "untracked"]
 
 GRACE: Final = timedelta(seconds=10)
-"""A second until pg_net sends, its 5 s for an answer, and a claim."""
+"""Time for pg_net to send the webhook (1 s) and receive the answer (5 s), and for a claim."""
 PATIENCE: Final = timedelta(minutes=1)
-"""A free slot is filled within a second; with all slots taken, one becomes free within a minute."""
+"""A free slot is filled within a second; if all slots are taken, one becomes free within a minute."""
 
 
 class DiagnosisCode(StrEnum):
@@ -82,7 +82,7 @@ _NEEDS_A_WORKER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Where the lead stands, and what a person can do where something can be done."""
+    """The state of the lead, and what a person can do about it, if anything."""
 
     code: DiagnosisCode
     sentence: str
@@ -96,7 +96,7 @@ class ExplainedAttempt(Attempt):
 
 
 class DiagnosedLead(Facts):
-    """Where the lead stands, in words."""
+    """The state of the lead, in words."""
 
     lead_id: str
     state: State
@@ -146,7 +146,7 @@ def diagnose(lead: LeadSnapshot) -> Diagnosis:
 
 
 def find_remarks(lead: LeadSnapshot) -> tuple[str, ...]:
-    """What else to know: how the lead was found, and what is wrong with the installation. A sentence each."""
+    """Return other things to know: how the lead was found, and problems of the installation. A sentence each."""
     remarks = []
     if lead.job is not None and lead.job.source == "sweep" and lead.job.state not in ("waiting", "held"):
         remarks.append(f"The sweep found the lead, not a webhook: {_describe_webhook(lead)}.")
@@ -463,7 +463,7 @@ _STEPS: Final = {
 
 
 def _describe_webhook(lead: LeadSnapshot) -> str:
-    """What became of the webhook nearest to the change."""
+    """Describe what happened to the webhook nearest to the change."""
     if not lead.webhooks:
         return "no webhook was recorded for its change"
     webhook = lead.webhooks[0]

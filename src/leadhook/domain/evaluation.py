@@ -1,4 +1,4 @@
-"""What the database knows of answered leads that are to be scored again, and what may not be bought now."""
+"""Answered leads that may be scored again, and the pauses and budgets that limit this."""
 
 from typing import Literal
 from uuid import UUID
@@ -25,7 +25,7 @@ class SavedAnswer(_Facts):
 
 
 class AnsweredLead(_Facts):
-    """One lead, and what its newest answer cost."""
+    """One lead, and the usage of its newest answer."""
 
     lead_id: str
     user_id: UUID | None = None
@@ -35,37 +35,37 @@ class AnsweredLead(_Facts):
 
 
 class LeadToScore(AnsweredLead):
-    """The same with all that scoring it needs."""
+    """A lead with everything needed to score it."""
 
     lead: Lead
     prompts: Prompts
     unreadable: str | None = None
-    """Why the lead's row can't be read; `lead` then holds its id alone."""
+    """Why the lead's row can't be read; `lead` then contains only its id."""
 
 
 class BudgetLeft(_Facts):
-    """Dollars that are left today; `user_id` None: of the budget of all users."""
+    """Dollars that are left today. `user_id` None: the budget of all users."""
 
     user_id: UUID | None = None
     usd: float
 
 
 class OpenAdmission(_Facts):
-    """What may not be bought now."""
+    """The current pauses and budgets."""
 
     everything: Literal["paused", "spent"] | None = None
     user_ids: frozenset[UUID] = frozenset()
     groups: frozenset[str] = frozenset()
-    """Spelt "user_id tag"."""
+    """Each as "user_id tag"."""
     left: tuple[BudgetLeft, ...] = ()
 
     def blocks(self, lead: AnsweredLead, most_usd: float | None, in_flight: list[tuple[UUID | None, float]]) -> bool:
-        """Whether this lead may not be scored now.
+        """Return whether a pause or a budget blocks this lead.
 
         Args:
-            lead: whose user and tag count.
-            most_usd: the most that it can cost; None: the price is not known.
-            in_flight: who pays for the calls that are under way, and the most that each can cost.
+            lead: its user and tag count.
+            most_usd: its maximum cost; None if the price is unknown.
+            in_flight: the user who pays for each call in progress, and its maximum cost.
         """
         if self.everything or lead.user_id in self.user_ids or f"{lead.user_id} {lead.tag}" in self.groups:
             return True
@@ -78,11 +78,11 @@ class OpenAdmission(_Facts):
 
 
 class AnsweredPage(_Facts):
-    """Some answered leads of a filter, by lead_id."""
+    """A page of the answered leads that match a filter, ordered by lead_id."""
 
     leads: tuple[AnsweredLead, ...] = ()
     last_lead: str | None = None
-    """Where the next page begins; None: there is none."""
+    """The lead before the next page; None on the last page."""
     admission: OpenAdmission = OpenAdmission()
 
 

@@ -10,9 +10,9 @@ StoreErrorKind = Literal["unavailable", "misconfigured", "caller_bug"]
 """`unavailable`: retry. `misconfigured`: a person must change something. `caller_bug`: the same call never succeeds."""
 
 ALL_REFUSED: Final = "PT409"
-"""Of leadhook_save: the application's tables refuse every answer, three in a row, with the same words."""
+"""leadhook_save's code if the application's tables refused three answers in a row with the same message."""
 POSSIBLY_BILLED: Final = frozenset({"model_timeout"})
-"""Codes of failed model calls that the model may have finished after we stopped listening."""
+"""Codes of failed model calls that Google may have finished, and may bill."""
 _TIMEOUTS: Final = ("57014", "timeout", "http_504")
 _LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
 _WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "bad_settings", "not_supabase")
@@ -27,7 +27,7 @@ class FailureClass(StrEnum):
     TRANSIENT = "transient"
     """Temporary: retried later, an attempt is spent."""
     CONTENT = "content"
-    """This lead's text or the answer to it: the lead is dead, with the reason."""
+    """The lead's text, or the answer to it: the lead is dead, with the reason."""
     CONFIGURATION = "configuration"
     """The installation: claiming stops, and no attempt is spent."""
 
@@ -39,7 +39,7 @@ class Failure(Exception):  # noqa: N818 - the domain's word; not always an error
         kind: the cause.
         code: stable, `snake_case`, low in cardinality; for logs, attempts and filters.
         reason: one sentence for a person, without secrets or text of a lead.
-        park_s: class `key` only: for how long the key is parked, in seconds; None: until its row changes.
+        park_s: class `key` only: seconds for which the key is parked. None: until its row changes.
         usage: what the failed step used.
     """
 
@@ -61,11 +61,11 @@ class Failure(Exception):  # noqa: N818 - the domain's word; not always an error
 
 
 class StoreError(Exception):
-    """The database could not be asked, or refused.
+    """The database could not be reached, or refused the call.
 
     Attributes:
         kind: what to do about it.
-        code: the SQLSTATE, PostgREST's code, or a word of ours in `snake_case`.
+        code: the SQLSTATE, PostgREST's code, or a `snake_case` code of leadhook.
         reason: one sentence for a person, without secrets.
     """
 
@@ -77,12 +77,12 @@ class StoreError(Exception):
 
     @property
     def timed_out(self) -> bool:
-        """Whether it took too long; fewer leads in a call may help."""
+        """Whether the call took too long; fewer leads in a call may help."""
         return self.code in _TIMEOUTS
 
     @property
     def may_concern_one_lead(self) -> bool:
-        """Whether code of the application that runs with a write may have raised it for one lead alone.
+        """Whether the application's own code, such as a trigger, may have raised it for one lead only.
 
         Everything else affects all leads: the network, the gateway, the key, a table of leadhook's own.
         """
@@ -92,18 +92,18 @@ class StoreError(Exception):
 
     @property
     def connection_lost(self) -> bool:
-        """Whether the database's process ended under the call: by a restart, or by what the call made it do."""
+        """Whether the database's process ended during the call, by a restart or because of the call."""
         return self.code.startswith(_LOST_CONNECTIONS)
 
     @property
     def wrong_settings(self) -> bool:
-        """SUPABASE_URL or its key is wrong; nothing else helps."""
+        """Whether SUPABASE_URL or its key is wrong."""
         return self.code in _WRONG_SETTINGS
 
 
 def breaks_own_constraint(code: str) -> bool:
-    """A violated constraint, or a sequence at its end.
+    """Whether a constraint of leadhook's own tables is violated, or a sequence has reached its end.
 
-    What the application's tables refuse never gets here: it is the outcome of its lead.
+    Errors of the application's tables are outcomes of their leads instead.
     """
     return code.startswith("23") or code == "2200H"

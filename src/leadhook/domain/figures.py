@@ -1,19 +1,19 @@
-"""What the database tells of itself with the replies of claim and sweep, for the metrics."""
+"""Figures for the metrics, which the database returns with the replies to claim and sweep."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Figures(BaseModel):
-    """Counts end at 10,000. Any process's claim or sweep renews them, at most every 10 s."""
+    """Counted up to 10,000. Claims and sweeps of all processes update them, at most every 10 s."""
 
     model_config = ConfigDict(frozen=True)
 
     age_ms: int
-    """How old they were when the reply was made."""
+    """Age of the figures at the time of the reply."""
     jobs: dict[str, int]
-    """By state, `done` left out."""
+    """Number of jobs by state, without `done`."""
     oldest_ready_ms: dict[str, int]
-    """How long the oldest claimable lead waits, by priority: `normal`, and `low` for replays and backlog."""
+    """Waiting time of the oldest claimable lead by priority, `normal` or `low`."""
     outbox: int
     keys: dict[str, int]
-    """`healthy`, `cooling`, `disabled`."""
+    """Number of keys by state: `healthy`, `cooling`, `disabled`."""

@@ -1,7 +1,7 @@
 """What keeps an installation from processing leads: each finding once, with its code, its sentence and its remedy.
 
-`/ready`, `leadhook status`, `leadhook doctor` and the diagnosis of a lead all take their words from here. Nothing is
-asked and nothing is changed.
+`/ready`, `leadhook status`, `leadhook doctor` and the diagnosis of a lead take their words from here. There are no
+queries in this module.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ RESTART_PG_NET: Final = (
     "Start pg_net's worker: `select net.worker_restart();`. If it stops again, restart the database in the dashboard."
 )
 SLACK_S: Final = 60.0
-"""How much later than SWEEP_INTERVAL_SEC the sweep of an idle service may begin."""
+"""How much later than SWEEP_INTERVAL_SEC the sweep of an idle service may start."""
 UNCLAIMED_S: Final = 10.0
 """A service with a free slot claims within milliseconds."""
 
@@ -35,7 +35,7 @@ class Code(StrEnum):
     """The kind of a finding, for programs and tests."""
 
     SERVICE = "service"
-    """Reported by the running process or its settings; the sentence is theirs."""
+    """Reported by the running process or its settings, which provide the sentence."""
     DATABASE_SILENT = "database_silent"
     PAUSED = "paused"
     BUDGET_SPENT = "budget_spent"
@@ -56,17 +56,17 @@ class Code(StrEnum):
 
 
 PARTIAL: Final = (Code.PAUSED, Code.BUDGET_SPENT, Code.BUDGET_TOO_SMALL)
-"""Where these concern one user, the service is ready all the same."""
+"""The service is ready even if one of these applies to a single user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with the installation.
+    """One problem of the installation.
 
     Attributes:
-        code: its kind.
-        sentence: what it is, and what it means for leads.
-        remedy: what to run or do.
+        code: the kind of problem.
+        sentence: the problem, and what it means for leads.
+        remedy: the command to run or the step to take.
     """
 
     code: Code
@@ -74,7 +74,7 @@ class Finding:
     remedy: str = ""
 
     def __str__(self) -> str:
-        """Sentence and remedy."""
+        """Return the sentence and the remedy."""
         return f"{self.sentence} {self.remedy}".strip()
 
 
@@ -105,7 +105,7 @@ def check_everything(status: Status, sweep_interval_s: float) -> Findings:
 
 
 def check_admission(status: Status) -> Findings:
-    """Pauses and budgets: a reason where they stop every lead, a warning where they stop those of one user."""
+    """Check pauses and budgets: a reason if they stop every lead, a warning if they stop those of one user."""
     paused = [(pause.user_id, describe_pause(pause)) for pause in status.pauses]
     spent = [(budget.user_id, finding) for budget in status.budgets if (finding := _budget_finding(budget))]
     every = [*paused, *spent]
@@ -116,7 +116,7 @@ def check_admission(status: Status) -> Findings:
 
 
 def check_workers(status: Status, sweep_interval_s: float) -> Iterator[Finding]:
-    """Check that a service is running, from what the database has seen of it; an idle one only sweeps.
+    """Check that a service is running, from its calls to the database. An idle service only sweeps.
 
     Args:
         status: what the database reports.
@@ -128,7 +128,7 @@ def check_workers(status: Status, sweep_interval_s: float) -> Iterator[Finding]:
     elif newest.seen_ms > (sweep_interval_s + SLACK_S) * 1000:
         words = f"No service has claimed or swept for {duration_words(newest.seen_ms)}: leads wait."
         yield _no_worker(Code.WORKER_SILENT, words)
-    # Without a healthy key claims stop as well, which has a separate finding.
+    # Without a healthy key, claims stop too; that is a separate finding.
     elif status.keys.healthy and not status.working and (status.unclaimed_ms or 0) > UNCLAIMED_S * 1000:
         claims = (worker.claimed_ms for worker in status.workers if worker.claimed_ms is not None)
         claimed_ms = min(claims, default=None)
@@ -150,9 +150,9 @@ def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | N
     """Explain why no Gemini key is usable; None if one is.
 
     Args:
-        keys: the keys by state.
-        resting: those of which the reason is known.
-        now: the time is given relative to it as well.
+        keys: the number of keys by state.
+        resting: the keys that are not used, with the reason.
+        now: if given, times are also shown relative to it.
     """
     if keys.healthy:
         return None
@@ -187,7 +187,7 @@ def check_migrations(applied: Collection[str], ours: Collection[str]) -> Finding
 
 
 def describe_delivery(webhook: WebhookDelivery) -> str:
-    """Say what became of a webhook; completes a sentence that begins with the webhook."""
+    """Describe what happened to a webhook; completes a sentence that begins with the webhook."""
     if not webhook.sent:
         return f"could not be handed to pg_net: {clause(webhook.error)}"
     if webhook.queued:
@@ -200,7 +200,7 @@ def describe_delivery(webhook: WebhookDelivery) -> str:
 
 
 def fix_delivery(webhook: WebhookDelivery) -> str:
-    """Say what to do so that the next webhook arrives."""
+    """Explain what to do so that the next webhook arrives."""
     error = (webhook.error or "").lower()
     if webhook.queued:
         return RESTART_PG_NET
@@ -216,7 +216,7 @@ def fix_delivery(webhook: WebhookDelivery) -> str:
 
 
 def describe_pause(pause: Pause, now: datetime | None = None) -> Finding:
-    """Who paused what, since when and why."""
+    """Describe a pause: who paused what, since when and why."""
     what = "All work" if pause.user_id is None else f"User {pause.user_id}"
     if pause.tag is not None:
         what += f", tag {pause.tag!r},"
@@ -236,7 +236,7 @@ def budget_spent(budget: Budget, needed_usd: float | None = None, now: datetime 
 
 
 def budget_too_small(budget: Budget) -> Finding:
-    """Not even a whole day's budget pays for a lead."""
+    """A whole day's budget is less than a lead may cost."""
     words = (
         f"The daily budget of ${budget.daily_usd:g} for {_whose(budget)} is less than one lead may cost: leads wait "
         "until it is raised."
@@ -251,7 +251,7 @@ def no_key() -> Finding:
 
 
 def triggers_missing(tables: Iterable[str]) -> Finding:
-    """Changes of these tables are not noticed."""
+    """Changes to these tables are not recorded."""
     named = ", ".join(f"public.{table}" for table in tables)
     words = f"A trigger of leadhook is missing or disabled on {named}. Changes there wait for the sweep."
     return Finding(Code.TRIGGER_MISSING, words, SET_UP_WEBHOOKS)
@@ -284,21 +284,21 @@ def vault_unreadable(sqlstate: str) -> Finding:
 
 
 def leads_held(number: int) -> Finding:
-    """Backlog that is not released."""
+    """There is backlog that has not been released."""
     verb = "is" if number == 1 else "are"
     words = f"{count_words(number, 'lead')} from before the installation {verb} held until released."
     return Finding(Code.LEADS_HELD, words, "See `leadhook backlog status`, then run `leadhook backlog release`.")
 
 
 def leads_dead(number: int) -> Finding:
-    """Leads that are not tried again by themselves."""
+    """There are leads that are not retried automatically."""
     words = f"{count_words(number, 'lead')} failed and will not be retried."
     remedy = "Run `leadhook explain LEAD_ID` for the reason; fix the cause, then run `leadhook replay --state dead`."
     return Finding(Code.LEADS_DEAD, words, remedy)
 
 
 def leads_unclaimed(unclaimed_ms: float, claimed_ms: float | None) -> Finding:
-    """A claim could return something, but none is made or none succeeds."""
+    """A claim could return something, but no claim is sent or none succeeds."""
     last = "no claim has succeeded"
     if claimed_ms is not None:
         last = f"the last successful claim was {duration_words(claimed_ms)} ago"
@@ -307,7 +307,7 @@ def leads_unclaimed(unclaimed_ms: float, claimed_ms: float | None) -> Finding:
 
 
 def resume_command(user_id: object, tag: str | None) -> str:
-    """The command that ends the pause of exactly this scope."""
+    """Return the command that ends the pause of exactly this scope."""
     user = "" if user_id is None else f" --user {user_id}"
     return f"leadhook resume{user}" + ("" if tag is None else f" --tag {quote(tag)}")
 

@@ -1,4 +1,4 @@
-"""What model calls will probably cost: from what the leads cost before, or else from the lengths of their texts."""
+"""Estimates the cost of model calls from the leads' earlier cost, or from the lengths of their texts."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, computed_field, field_validator
 from leadhook.domain.spend import MILLION, Price, dollars
 
 ENOUGH: Final = 20
-"""From so many leads on their own average stands for those that were never scored; below, that of any lead lately."""
+"""With at least this many scored leads, their average is used for the others; else that of all recent leads."""
 
 _CHARACTERS_PER_TOKEN: Final = 4
 _SCORE_TOKENS_OUT: Final = 250
@@ -17,12 +17,12 @@ _SUMMED: Final = ("calls", "input_tokens", "cached_tokens", "output_tokens", "th
 
 
 class Spending(BaseModel):
-    """Sums or averages over leads; `cost_usd` None where no price is known."""
+    """Sums or averages over leads; `cost_usd` is None if the price is unknown."""
 
     model_config = ConfigDict(frozen=True)
 
     known: int = 0
-    """How many leads it was summed over, where it is a sum."""
+    """For a sum: the number of leads in it."""
     calls: float = 0
     input_tokens: float = 0
     cached_tokens: float = 0
@@ -37,7 +37,7 @@ class Spending(BaseModel):
         return value or 0
 
     def __add__(self, other: "Spending") -> "Spending":
-        """Sum field by field; an unknown cost stays unknown."""
+        """Add field by field; an unknown cost stays unknown."""
         costs = [part.cost_usd for part in (self, other) if part.calls]
         known = [cost for cost in costs if cost is not None]
         return Spending(
@@ -47,7 +47,7 @@ class Spending(BaseModel):
         )
 
     def __mul__(self, factor: float) -> "Spending":
-        """So many times as much."""
+        """Multiply each field."""
         return Spending(
             cost_usd=None if self.cost_usd is None else self.cost_usd * factor,
             **{name: getattr(self, name) * factor for name in _SUMMED},
@@ -55,12 +55,12 @@ class Spending(BaseModel):
 
 
 def forecast(leads: int, history: Spending, average: Spending) -> Spending | None:
-    """What so many leads would cost; None while no lead was ever scored.
+    """Estimate the cost of this many leads; None if no lead was ever scored.
 
     Args:
-        leads: how many would be scored.
-        history: what those of them cost that were scored before.
-        average: of any lead lately.
+        leads: the number of leads to score.
+        history: the earlier cost of those that were scored before.
+        average: the average of all recent leads.
     """
     unknown = leads - history.known
     if history.known >= ENOUGH:
@@ -72,14 +72,14 @@ def forecast(leads: int, history: Spending, average: Spending) -> Spending | Non
 
 @dataclass(frozen=True)
 class PricedModel:
-    """The model that would be asked; `price` None where it is not known."""
+    """The model, and its price; None if it is unknown."""
 
     name: str
     price: Price | None = None
 
 
 class TextSize(BaseModel):
-    """How many leads were measured, and the characters that their scores and messages would send."""
+    """The number of leads measured, and the characters that scoring them and writing their messages would send."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,7 +89,7 @@ class TextSize(BaseModel):
 
 
 class Estimate(BaseModel):
-    """The most that a score and a message for each lead may need, from the lengths of the texts."""
+    """The maximum that a score and a message for each lead may need, from the lengths of the texts."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -98,7 +98,7 @@ class Estimate(BaseModel):
     score_input_tokens: float
     message_input_tokens: float
     cost_usd: float | None
-    """None where the model's price is not known."""
+    """None if the model's price is unknown."""
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
@@ -113,7 +113,7 @@ class Estimate(BaseModel):
         return self.leads * _MESSAGE_TOKENS_OUT
 
     def __str__(self) -> str:
-        """One sentence."""
+        """Describe the estimate in one sentence."""
         cost = (
             f"in dollars: unknown, as no price of {self.model} is known (docs/spend.md)"
             if self.cost_usd is None
@@ -128,7 +128,7 @@ class Estimate(BaseModel):
 
 
 def estimate(size: TextSize, model: PricedModel, leads: int | None = None) -> Estimate:
-    """Estimate the calls for so many of the measured leads, by default all; each counts by their average."""
+    """Estimate the calls for this many of the measured leads (default: all), each with the average size."""
     count = size.leads if leads is None else leads
     share = count / size.leads / _CHARACTERS_PER_TOKEN if size.leads else 0.0
     score, message = size.score_chars * share, size.message_chars * share

@@ -1,4 +1,4 @@
-"""A lead that this process holds for a while, and what the database answers about it."""
+"""Leased leads, their outcomes, and the database's replies about them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,22 +12,22 @@ from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, Usage
 
 Source = Literal["start", "webhook", "retry", "sweep"]
-"""What woke the worker: its own start, a webhook, a time that the database named, or the sweep."""
+"""The reason for a claim: the start of the process, a webhook, a time given by the database, or the sweep."""
 
 
 class ApiKey(BaseModel):
-    """A Gemini key. The fingerprint is the first 16 hex digits of its SHA-256 and may be logged; the key may not."""
+    """A Gemini key. Its fingerprint, the first 16 hex digits of its SHA-256, may be logged; the key may not."""
 
     model_config = ConfigDict(frozen=True)
 
     fingerprint: str
     api_key: SecretStr
     tried: bool = False
-    """A call with it has succeeded, here or elsewhere, since it was added, changed or rested."""
+    """Whether a call with it has succeeded in any process since it was added, changed or parked."""
 
 
 class Group(BaseModel):
-    """The `(user_id, tag)` that a claim stopped at; the next one goes on behind it."""
+    """The `(user_id, tag)` at which a claim stopped; the next claim continues after it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -36,7 +36,7 @@ class Group(BaseModel):
 
 
 class ClaimedLead(BaseModel):
-    """A leased lead with all that its score needs. `(lead_id, fence)` names the lease in every later write."""
+    """A leased lead with everything needed to score it. `(lead_id, fence)` names the lease in every later write."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,38 +47,38 @@ class ClaimedLead(BaseModel):
     low_priority: bool
     source: str | None
     eligible_at: datetime
-    """When the database saw it become eligible, by the database's clock."""
+    """When the database saw it become eligible, on the database's clock."""
     waited_ms: int
-    """From `eligible_at` to this claim, by the database's clock."""
+    """Time from `eligible_at` to this claim, on the database's clock."""
     lead: Lead
     prompts: Prompts
     checkpoint: Checkpoint | None = None
     reserved_usd: float | None = None
-    """What this lease may spend at the most; None where the price is not known."""
+    """The most that this lease may spend; None if the price is unknown."""
     unreadable: str | None = None
-    """Why the lead's row can't be read, and which column it is; `lead` then holds its id alone."""
+    """Why a column of the lead's row can't be read; `lead` then contains only its id."""
 
 
 class Batch(BaseModel):
-    """The reply of a claim."""
+    """The reply to a claim."""
 
     model_config = ConfigDict(frozen=True)
 
     leads: tuple[ClaimedLead, ...] = ()
     keys: tuple[ApiKey, ...] = ()
-    """The healthy ones; empty only when no lead was handed out."""
+    """The healthy keys; empty only if there are no leads."""
     cursor: Group | None = None
     has_more: bool = False
-    """More is ready, or outbox rows are left: a free slot is a reason to claim again."""
+    """Whether more leads are ready or outbox rows are left: a free slot is a reason to claim again."""
     busy: bool = False
-    """Somebody else's claim took too long; again in 200 to 600 ms."""
+    """Whether another claim held the lock for too long; try again in 200 to 600 ms."""
     blocked_by: str | None = None
-    """Why nothing at all may be handed out: `paused`, `spent` or `unpriced`."""
+    """Why no lead may be claimed at all: `paused`, `spent` or `unpriced`."""
     figures: Figures | None = None
     next_due_ms: int | None = None
-    """When a claim could hand something out; None: nothing is due that the database knows of."""
+    """Time until a claim could return something; None: the database knows of nothing that will be due."""
     replays_wait: bool = False
-    """A replay is only partly made or unmade."""
+    """Whether a replay is being queued or stopped."""
     lease_ms: int = Field(default=30_000)
     renew_ms: int = Field(default=10_000)
     start_limit_ms: int = Field(default=15_000)
@@ -94,28 +94,28 @@ class LeaseRef(BaseModel):
 
 
 class Renewal(LeaseRef):
-    """A lease to keep, with what was bought meanwhile."""
+    """A lease to renew, with the model answers bought since the last renewal."""
 
     called: bool = False
-    """A model call of this lease has begun: if the process dies now, the lease costs all that was reserved for it."""
+    """Whether a model call has started: if the process dies, the whole reservation of the lease counts as spent."""
     checkpoint: Checkpoint | None = None
 
 
 class Timings(BaseModel):
-    """Measured by this process, in milliseconds."""
+    """Durations measured by this process, in milliseconds."""
 
     model_config = ConfigDict(frozen=True)
 
     first_call_ms: int | None = None
-    """From the lead's `eligible_at` to its first model call: `waited_ms` plus the time since the claim's reply."""
+    """From the lead's `eligible_at` to its first model call: `waited_ms`, plus the time since the claim's reply."""
     key_wait_ms: int = 0
-    """Of that, spent waiting for another lead's call to prove a key."""
+    """The part of it spent waiting for another lead's call to prove a key."""
     model_ms: int = 0
-    """Spent in model calls."""
+    """Time spent in model calls."""
 
 
 class Refusal(BaseModel):
-    """Why a result can't be written: an SQLSTATE or a code of ours, and a sentence."""
+    """Why a result can't be written: an SQLSTATE or a code of leadhook, and a sentence."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -124,24 +124,24 @@ class Refusal(BaseModel):
 
 
 class Result(LeaseRef):
-    """A finished score on its way to the database."""
+    """A finished answer to be saved."""
 
     checkpoint: Checkpoint
-    """With its message: `ineligible` twice below 50."""
+    """Score and message; below 50, subject and message are `ineligible`."""
     key_fingerprint: str | None
     usage: Usage
     cost_usd: float | None = None
-    """What this lease spent; None where the price is not known, or when nobody can tell: all that was reserved."""
+    """The cost of this lease; None if it is unknown, which counts as the whole reservation."""
     timing: Timings
     refusal: Refusal | None = None
-    """It is not to be written: the lead is refused with this reason, and the answer is kept."""
+    """If set, the answer is kept but not written to the application, and the lead is refused with this reason."""
 
 
 class Release(LeaseRef):
-    """A lead that is given back without a result.
+    """The end of a lease without a result.
 
-    `retry`: again after `delay_ms`, an attempt is spent (dead when it was the last). `returned`: again after
-    `delay_ms`, nothing is spent. `dead`: never again by itself, with its reason.
+    `retry`: ready again after `delay_ms`; an attempt is spent, and the lead is dead if it was the last. `returned`:
+    ready again after `delay_ms`; no attempt is spent. `dead`: not retried automatically; the reason is kept.
     """
 
     outcome: Literal["retry", "returned", "dead"]
@@ -152,12 +152,12 @@ class Release(LeaseRef):
     key_fingerprint: str | None = None
     usage: Usage
     cost_usd: float | None = None
-    """As a result's."""
+    """As in `Result`."""
     timing: Timings
 
 
 class ParkedKey(BaseModel):
-    """What Google said of a key. `for_ms` None: until its row in `gemini_api` changes."""
+    """A key that Google rejected. `for_ms` None: parked until its row in `gemini_api` changes."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -167,7 +167,7 @@ class ParkedKey(BaseModel):
 
 
 class LeaseOutcome(StrEnum):
-    """What became of one written lease."""
+    """The outcome of writing one lease."""
 
     SAVED = "saved"
     RENEWED = "renewed"
@@ -175,11 +175,11 @@ class LeaseOutcome(StrEnum):
     DEAD = "dead"
     LEASE_LOST = "lease_lost"
     BUSY = "busy"
-    """The application holds the row, or it could not be written this time: again soon."""
+    """The application has locked the row, or it could not be written this time: try again soon."""
     UNWANTED = "unwanted"
-    """Not eligible any more; nothing was written."""
+    """The lead is no longer eligible; nothing was written."""
     REFUSED = "refused"
-    """The application's own constraint or trigger says no; dead, the answer is kept."""
+    """The application's own constraint or trigger refused the answer: the lead is dead, the answer is kept."""
     GONE = "gone"
 
 
@@ -189,11 +189,11 @@ class LeaseReply(LeaseRef):
     outcome: LeaseOutcome
     reason: str | None = None
     error_code: str | None = None
-    """Busy: the SQLSTATE of what failed, or `out_of_time`; None: somebody has the row."""
+    """If busy: the SQLSTATE of the failure, or `out_of_time`. None: another transaction has locked the row."""
 
 
 class LeaseReplies(BaseModel):
-    """The reply of renew, save and release."""
+    """The reply to renew, save and release."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -202,19 +202,19 @@ class LeaseReplies(BaseModel):
 
 
 class OnDemandResult(BaseModel):
-    """What one lead of an on-demand request came to. The fence of its ending says nothing: there is no lease."""
+    """The outcome of one lead of an on-demand request. The fence in it is meaningless: there is no lease."""
 
     request_id: UUID
-    """The database saves it once, however often it is sent."""
+    """The database saves a request id only once, however often it is sent."""
     lead: Lead
-    """As the caller gave it."""
+    """The lead as sent by the caller."""
     age_ms: int
-    """Since the scoring began."""
+    """Time since scoring started."""
     ending: Result | Release
 
 
 class OnDemandReply(BaseModel):
-    """The database's answer about one of them."""
+    """The database's answer about one lead of an on-demand request."""
 
     lead_id: str
     outcome: LeaseOutcome
@@ -223,18 +223,18 @@ class OnDemandReply(BaseModel):
 
 
 class OnDemandReplies(BaseModel):
-    """The reply of a save of on-demand requests."""
+    """The reply to a save of on-demand requests."""
 
     leads: tuple[OnDemandReply, ...] = ()
 
 
 class SweepSlice(BaseModel):
-    """The reply of one slice of the sweep."""
+    """The reply to one slice of the sweep."""
 
     model_config = ConfigDict(frozen=True)
 
     busy: bool = False
-    """Another process sweeps."""
+    """Whether another process is sweeping."""
     round_finished: bool = False
     looked_at: int = 0
     made_ready: int = 0
@@ -245,10 +245,10 @@ class SweepSlice(BaseModel):
 
 
 class ReplaySlice(BaseModel):
-    """The reply of one slice of a replay that is being queued or stopped."""
+    """The reply to one slice of a replay that is being queued or stopped."""
 
     model_config = ConfigDict(frozen=True)
 
     left: bool = False
-    """Another slice is needed."""
+    """Whether another slice is needed."""
     next_due_ms: int | None = None

@@ -1,4 +1,4 @@
-"""What is known of a lead and of the company that looks at it; the shapes that the score works on."""
+"""The data that is scored: a lead, and the `prompts` row of its group."""
 
 from hashlib import sha256
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 
 class Lead(BaseModel):
-    """What is known of a lead. All but the id may be missing; none is to be trusted."""
+    """The data of a lead. Everything but the id may be missing, and no field can be trusted."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,7 +25,7 @@ class Lead(BaseModel):
 
 
 class Prompts(BaseModel):
-    """One `prompts` row: who writes, what a good lead is, and how to write to it."""
+    """One `prompts` row: the company, the criteria for a good lead, and how to write to it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,5 +35,5 @@ class Prompts(BaseModel):
 
     @property
     def digest(self) -> str:
-        """16 hex digits that change with any of the texts."""
+        """16 hex digits that change if any of the texts changes."""
         return sha256(self.model_dump_json().encode("utf-8", "backslashreplace")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""All that is known of one lead, as `public.leadhook_explain` returns it; `diagnosis` says what it means."""
+"""Everything known about one lead, as `public.leadhook_explain` returns it. `diagnosis` interprets it."""
 
 from datetime import datetime
 from typing import Final, Literal
@@ -53,12 +53,12 @@ class Job(Facts):
     """Low priority, from a replay or the backlog: fresh leads go first."""
     run: int = 1
     attempts: int = 0
-    """Spent in this run."""
+    """The attempts spent in this run."""
     worker: str | None = None
     leased_at: datetime | None = None
     lease_until: datetime | None = None
     available_at: datetime
-    """Not before this time."""
+    """The job can't be claimed before this time."""
     eligible_at: datetime | None = None
     source: str | None = None
     """The source of the job: webhook (a webhook), sweep, start, due, hint, replay or release."""
@@ -107,7 +107,7 @@ class Queue(Facts):
 
 
 class LeadKeys(KeyCounts):
-    """The Gemini keys, and why those rest that do."""
+    """The Gemini keys, and why some of them are not used."""
 
     parked: tuple[RestingKey, ...] = ()
 
@@ -184,15 +184,15 @@ class PastResult(Facts):
     score: int
     should_contact: bool
     response: str = ""
-    """Why, in the model's words."""
+    """The reason, in the model's words."""
     subject: str
     message: str = ""
     matched: tuple[str, ...] = ()
     """The criteria that are met, in the model's words."""
     missed: tuple[str, ...] = ()
-    """Those that are not, or of which nothing is known."""
+    """The criteria that are not met or unknown."""
     flags: tuple[str, ...] = ()
-    """Codes of what in the lead's text looks like an attempt to steer the model."""
+    """Codes for text of the lead that looks like an attempt to manipulate the model."""
     model: str | None = None
     prompt_version: str | None = None
     input_version: str | None = None
@@ -208,7 +208,7 @@ class PastResult(Facts):
 
 
 class WrittenAnswer(Facts):
-    """The lead's row in llm_response, whoever wrote it."""
+    """The lead's row in llm_response, even if another program wrote it."""
 
     score: int | str | None = None
     response: str | None = None
@@ -230,7 +230,7 @@ class LeadSnapshot(Facts):
 
     lead_id: str
     now: datetime
-    """By the database's clock."""
+    """The time on the database's clock."""
     eligibility: Eligibility | None = None
     """null if checking the lead raises an error; `failure` then has the database's message."""
     failure: str | None = None
@@ -245,15 +245,15 @@ class LeadSnapshot(Facts):
     queue: Queue = Queue()
     keys: LeadKeys = LeadKeys()
     pauses: tuple[Pause, ...] = ()
-    """The pauses that stop the lead, the widest first."""
+    """The pauses that stop the lead, widest first."""
     budgets: tuple[LeadBudget, ...] = ()
     """The budgets that pay for the lead."""
     webhooks: tuple[WebhookDelivery, ...] = ()
-    """The nearest to its change first."""
+    """The webhooks, those nearest to the lead's change first."""
     triggers: dict[str, bool] = Field(default_factory=dict)
     """By table: whether leadhook's triggers are present and enabled."""
     dashboard_webhooks: tuple[str, ...] = ()
-    """Tables with a webhook made in Supabase's dashboard."""
+    """Tables with a webhook created in Supabase's dashboard."""
     webhook_setup: WebhookSetup = WebhookSetup()
     backlog: str = "hold"
     first_round_finished_at: datetime | None = None

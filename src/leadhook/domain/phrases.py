@@ -1,4 +1,4 @@
-"""How times and numbers are spelled in every sentence that a person reads."""
+"""Formats times and numbers for sentences."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -45,12 +45,12 @@ def amount(number: int, noun: str) -> str:
 
 
 def clause(reason: str | None) -> str:
-    """A reason as the end of another sentence: without its full stop."""
+    """Format a reason as the end of another sentence, without a full stop."""
     return (reason or "no reason was given").strip().rstrip(".")
 
 
 def sentence(reason: str) -> str:
-    """A reason as a sentence: with a capital and a full stop."""
+    """Format a reason as a sentence, with a capital and a full stop."""
     return f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
 
 

@@ -26,11 +26,11 @@ from leadhook.domain.spend import ReservationTerms
 
 
 class Scorer(Protocol):
-    """The model. Raises `Failure`; every call ends in bounded time."""
+    """The model. Methods raise `Failure` and end in bounded time."""
 
     @property
     def model(self) -> str:
-        """Name of the model, as the API takes it."""
+        """The model's name in the API."""
 
     def prompt_version(self, prompts: Prompts) -> str:
         """Changes when the instructions to the model change."""
@@ -39,14 +39,14 @@ class Scorer(Protocol):
         """Changes when a field that the model sees changes."""
 
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
-        """Score the lead: the first step, and what it used."""
+        """Score the lead. This is the first step; also returns its usage."""
 
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
-        """Write the message: the second step, and what it used."""
+        """Write the message. This is the second step; also returns its usage."""
 
 
 class Store(Protocol):
-    """The database functions. Raises `StoreError`; every call may be repeated."""
+    """The database functions. Methods raise `StoreError`, and every call may be repeated."""
 
     async def claim(
         self,

@@ -1,14 +1,14 @@
-"""What the model said of a lead: a score, and from 50 up a message."""
+"""The model's answers about a lead: a score and, from 50 up, a message."""
 
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 CONTACT_FROM: Final = 50
-"""The score from which on a subject and a message are written."""
+"""The minimum score for a subject and a message."""
 
 INELIGIBLE: Final = "ineligible"
-"""What subject and message say below `CONTACT_FROM`; front ends look for this word."""
+"""Subject and message below `CONTACT_FROM`; front ends compare with this word."""
 
 
 class Score(BaseModel):
@@ -20,11 +20,11 @@ class Score(BaseModel):
     response: str
     should_contact: bool
     matched: tuple[str, ...] = ()
-    """The criteria that are met, in a few words each."""
+    """The criteria that are met, each in a few words."""
     missed: tuple[str, ...] = ()
-    """Those that are not, or of which nothing is known."""
+    """The criteria that are not met or unknown."""
     flags: tuple[str, ...] = ()
-    """Codes, noted by us: what in the lead's text looks like an attempt to steer the model."""
+    """leadhook's codes for text of the lead that looks like an attempt to manipulate the model."""
 
 
 class Message(BaseModel):
@@ -37,7 +37,7 @@ class Message(BaseModel):
 
 
 class Usage(BaseModel):
-    """Model calls and the tokens that they cost, summed over the calls of one lease."""
+    """The number of model calls and their tokens, summed over one lease."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,15 +48,15 @@ class Usage(BaseModel):
     thinking_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        """Sum two usages field by field."""
+        """Add field by field."""
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
 
 
 class Checkpoint(BaseModel):
-    """Model answers that were paid for and are not yet written; they travel with renewal, release and refusal.
+    """Model answers that are paid for but not saved yet; renewals, releases and refusals carry them.
 
-    They hold only for the lead and the `prompts` row that they were bought with. Another version of this program, with
-    other templates, takes them over: a deploy buys nothing twice.
+    They are valid only for the lead and the `prompts` row that they were bought with. Another version of this program
+    uses them even if its templates differ, so that a deploy buys nothing twice.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,7 +64,7 @@ class Checkpoint(BaseModel):
     prompt_version: str
     input_version: str
     prompts_digest: str | None = None
-    """Of the `prompts` row alone; None: bought by a version that did not tell."""
+    """Digest of the `prompts` row alone; None: bought by a version that did not record it."""
     model: str
     score: Score
     message: Message | None = None

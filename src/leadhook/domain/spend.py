@@ -1,4 +1,4 @@
-"""What model calls cost, and the most that one lead can cost: known before the first call, hence it can be reserved."""
+"""The cost of model calls, and the maximum cost of a lead, which is reserved before the first call."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,13 +13,13 @@ MILLION: Final = 1_000_000
 STEPS: Final = 2
 """A score and a message."""
 BYTES_A_CHARACTER: Final = 4
-"""At most, in UTF-8."""
+"""The maximum in UTF-8."""
 DIGITS: Final = 9
-"""Of a dollar: a billionth is less than a token of any model costs."""
+"""Decimals of dollar amounts: a billionth is less than the price of a token of any model."""
 
 
 def dollars(usd: float | Decimal) -> str:
-    """`$12.50`, `$0.0142`, `$0.00108`: at least two figures of whatever it is, and `$0.00` for nothing."""
+    """Format dollars with at least two significant digits: `$12.50`, `$0.0142`, `$0.00108`; zero is `$0.00`."""
     usd = float(usd)
     if abs(usd) >= 1 or abs(usd) < 10**-DIGITS:
         return f"${usd:,.2f}"
@@ -28,18 +28,18 @@ def dollars(usd: float | Decimal) -> str:
 
 
 class Price(BaseModel):
-    """Dollars for a million tokens of one model."""
+    """Dollars per million tokens of one model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
     cached: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
-    """Input that the model had read before."""
+    """For cached input."""
     output: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
-    """Thoughts included."""
+    """For output, including thoughts."""
 
     def cost(self, usage: Usage) -> float:
-        """Dollars for these calls."""
+        """Return the dollars for these calls."""
         fresh = usage.input_tokens - usage.cached_tokens
         spent = fresh * self.input + usage.cached_tokens * self.cached + usage.output_tokens * self.output
         return round(spent / MILLION, DIGITS)
@@ -47,15 +47,15 @@ class Price(BaseModel):
 
 @dataclass(frozen=True)
 class CallLimits:
-    """How large the calls of one step can become.
+    """Maximum sizes of the calls of one step.
 
     Attributes:
-        calls: a step's, at most.
-        fixed_tokens: a call's input besides lead and prompts.
-        extra_tokens: a step's input besides that: what a repair sends back.
-        output_tokens: a step's, thoughts included.
-        lead_bytes: a call's, at most.
-        prompts_bytes: a call's, at most.
+        calls: calls per step.
+        fixed_tokens: input per call, in addition to lead and prompts.
+        extra_tokens: additional input per step, for the answer that a repair call sends back.
+        output_tokens: output per step, including thoughts.
+        lead_bytes: bytes of the lead per call.
+        prompts_bytes: bytes of the prompts per call.
     """
 
     calls: int
@@ -67,7 +67,7 @@ class CallLimits:
 
 
 class ReservationTerms(BaseModel):
-    """What the database needs to reserve for a lead: a part that is fixed, and one for each byte of its texts."""
+    """What the database needs to reserve a lead's maximum cost: a fixed part, and one per byte of its texts."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -79,17 +79,17 @@ class ReservationTerms(BaseModel):
 
 @dataclass(frozen=True)
 class Tariff:
-    """A model's price, and what calls are limited to. A byte counts as a token: no tokenizer makes more of it."""
+    """A model's price and the limits of calls. A byte counts as a token: no tokenizer makes more of it."""
 
     price: Price
     limits: CallLimits
 
     def cost(self, usage: Usage) -> float:
-        """Dollars for these calls."""
+        """Return the dollars for these calls."""
         return self.price.cost(usage)
 
     def terms(self) -> ReservationTerms:
-        """For a lead: all its steps, all their calls, at the dearest price."""
+        """The terms for all calls of all steps of a lead, at the highest price."""
         return ReservationTerms(
             lead_usd=STEPS * self._fixed_usd,
             byte_usd=STEPS * self._byte_usd,
@@ -98,7 +98,7 @@ class Tariff:
         )
 
     def max_step_cost(self, lead: Lead, prompts: Prompts) -> float:
-        """The most that the next step of this lead can cost."""
+        """Return the maximum cost of the next step of this lead."""
         lead_bytes = min(_bytes(lead), self.limits.lead_bytes)
         return self._fixed_usd + self._byte_usd * (lead_bytes + min(_bytes(prompts), self.limits.prompts_bytes))
 

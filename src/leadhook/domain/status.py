@@ -1,4 +1,4 @@
-"""All that the database knows of the installation, as `public.leadhook_status` returns it."""
+"""Everything that the database knows about the installation, as `public.leadhook_status` returns it."""
 
 from datetime import datetime
 from typing import Final
@@ -11,7 +11,7 @@ COUNTED_UP_TO: Final = 1000
 
 
 class Facts(BaseModel):
-    """Read from the database, which may be newer than this service: unknown fields are ignored."""
+    """A reply of the database, which may be newer than this program: unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -35,7 +35,7 @@ class KeyCounts(Facts):
 
 
 class KeyStatus(KeyCounts):
-    """The same, with what only an operator asks for."""
+    """The same, with figures that only operators need."""
 
     untried: int = 0
     """Healthy keys that no call has succeeded with yet."""
@@ -89,22 +89,22 @@ class Spend(Facts):
 
     spent_usd: float = 0
     wasted_usd: float = 0
-    """The part that bought nothing."""
+    """The part of it without a result."""
     reserved_usd: float = 0
-    """What leads being processed may still spend."""
+    """The most that leads in progress may still spend."""
 
 
 class SeenWorker(Facts):
-    """A process that claims and sweeps. Known to 5 s; null: not within a day."""
+    """A process that claims and sweeps. Times are accurate to 5 s; null: not within a day."""
 
     worker: str
     claimed_ms: int | None = None
-    """Since its last claim that succeeded."""
+    """Time since its last successful claim."""
     swept_ms: int | None = None
 
     @property
     def seen_ms(self) -> int:
-        """Since either."""
+        """Time since the last claim or sweep."""
         return min(ms for ms in (self.claimed_ms, self.swept_ms, 2**53) if ms is not None)
 
 
@@ -133,15 +133,15 @@ class Status(Facts):
     workers: tuple[SeenWorker, ...] = ()
     """The last 20 seen, newest first."""
     pauses: tuple[Pause, ...] = ()
-    """The first 20, that of everything first."""
+    """The first 20; the pause of all leads comes first."""
     budgets: tuple[BudgetStatus, ...] = ()
-    """The first 20, that of all users first."""
+    """The first 20; the budget of all users comes first."""
     spend: Spend = Spend()
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def capped(self) -> tuple[str, ...]:
-        """The counts that mean "this many or more": states of `jobs`, and `outbox rows`."""
+        """The counts that mean "this many or more": states of `jobs`, and `outbox`."""
         counts = {**self.jobs, "outbox": self.outbox}
         return tuple(name for name, count in counts.items() if count >= COUNTED_UP_TO)
 

@@ -1,1 +1,1 @@
-"""What the service tells about itself, and what it never tells."""
+"""Logs, metrics, and the redaction of secrets."""

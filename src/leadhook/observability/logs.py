@@ -1,6 +1,6 @@
-"""One line of JSON for each event, ours and the libraries' alike: on stdout, and to a log service where one is named.
+"""Logs one JSON line per event, including those of libraries, to stdout and to a log service if one is set.
 
-To log never waits: the line is made and redacted at once, and threads of their own write and ship it.
+Logging never blocks: a line is rendered and redacted immediately, and separate threads write and send it.
 """
 
 import logging
@@ -37,10 +37,10 @@ QUIET: Final = (
     "hpack",
     "asyncio",
 )
-"""Libraries that tell of every request, with its address, below WARNING."""
+"""Libraries that log every request with its address below WARNING."""
 SHIP_FLUSH_S: Final = 1.5
 WRITE_FLUSH_S: Final = 0.5
-"""What the log may take of a shutdown; both fit into the time that settings keep for giving leads back."""
+"""Maximum time of the log in a shutdown; both fit into the time that the settings reserve for releasing leads."""
 
 _LINES: Final = "\n\t"
 _CONTROL: Final = {
@@ -48,13 +48,13 @@ _CONTROL: Final = {
     for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
     if chr(code) not in _LINES
 }
-"""What moves the cursor, ends a line or turns the reading direction."""
+"""Characters that move the cursor, end a line or change the reading direction."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class _Handler(QueueHandler):
-    """Renders and redacts a record in the caller's thread and leaves the line to a sink."""
+    """Renders and redacts a record in the caller's thread, and puts the line into a sink."""
 
     def __init__(self, sink: Sink, formatter: logging.Formatter) -> None:
         super().__init__(sink.lines)
@@ -75,16 +75,16 @@ class _Handler(QueueHandler):
             self.sink.flush(patience_s)
 
     def flush(self) -> None:
-        """At the interpreter's end."""
+        """Called when the interpreter exits."""
         self.sink.flush(WRITE_FLUSH_S)
 
     def wait_for_each(self, seconds: float) -> None:
-        """For this long, a line is written by the time the call that logged it returns."""
+        """From now on and for this long, a logging call returns after its line is written."""
         self._patient_until = time.monotonic() + seconds
 
 
 def _not_of_the_shipping_thread(record: logging.LogRecord) -> bool:
-    # What its libraries log of a request would be shipped by the next one, and so on without end.
+    # Lines that its libraries log about a request would be sent by the next request, and so on without end.
     return record.threadName != "leadhook-otlp" or record.name.startswith("leadhook.")
 
 
@@ -132,21 +132,21 @@ def configure(settings: Settings) -> None:
 
 
 def troubles() -> list[str]:
-    """Which sinks take nothing now, a sentence each."""
+    """Describe each failing sink in a sentence."""
     found = [(sink.name, sink.trouble) for sink in sinks()]
     return [f"The log's sink {name} takes no lines: {trouble}." for name, trouble in found if trouble]
 
 
 def sinks() -> list[Sink]:
-    """Where lines go."""
+    """The sinks of the log."""
     own: list[Sink] = [handler.sink for handler in _handlers]
     return [*own, operator_log.sink] if operator_log.sink else own
 
 
 def finish() -> None:
-    """The service ends: get out what waits, in bounded time; of later lines each is written before its call returns.
+    """Deliver waiting lines in bounded time when the service ends. Later calls return after their line is written.
 
-    uvicorn says its last words after the application's end, and then dies of the signal that ended it.
+    uvicorn logs its last lines after the application has ended, and then ends by the signal that it received.
     """
     for handler in _handlers:
         if handler.sink.name != "stdout":
@@ -159,10 +159,10 @@ def finish() -> None:
 
 
 def close() -> None:
-    """Let go of every sink."""
+    """Close every sink."""
     operator_log.close(WRITE_FLUSH_S)
     while _handlers:
-        # stdout last: it is told what the others lost.
+        # stdout last: it reports what the others lost.
         handler = _handlers[-1]
         handler.sink.close(WRITE_FLUSH_S)
         logging.getLogger().removeHandler(handler)
@@ -173,7 +173,7 @@ def _copy_of_stdout() -> Descriptor | None:
     try:
         return Descriptor(os.dup(sys.stdout.fileno()))
     except (OSError, ValueError, AttributeError):
-        return None  # closed: nobody wants to know
+        return None  # closed: no one reads it
 
 
 def _tame_libraries() -> None:
@@ -181,11 +181,11 @@ def _tame_libraries() -> None:
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
-        # `uvicorn leadhook.app:app` has put its own handlers on them before it asks for the app.
+        # `uvicorn leadhook.app:app` adds its own handlers to them before it imports the app.
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = name != "uvicorn.access"
-    # A failed start or end: the event of ours says more than a traceback of which only the first line may be shown.
+    # A failed start or end: our own event says more than a traceback of which only the first line may be shown.
     logging.getLogger("uvicorn.error").addFilter(_not_a_traceback)
 
 
@@ -225,7 +225,7 @@ def _ending(log_format: str) -> list[Processor]:
 
 
 def _first_line(_logger: Any, _method: str, event_dict: EventDict) -> EventDict:
-    # What follows quotes: a warning its source line, asyncio the exception of a task, pydantic its input.
+    # The rest is a quote: a warning quotes its source line, asyncio the exception of a task, pydantic its input.
     event_dict["event"] = str(event_dict["event"]).split("\n", 1)[0]
     return event_dict
 
@@ -246,7 +246,7 @@ def _add_service(_logger: Any, _method: str, event_dict: EventDict) -> EventDict
 
 
 def _show_controls(_logger: Any, _method: str, event_dict: EventDict) -> MutableMapping[str, Any]:
-    # A terminal obeys control characters; JSON escapes them by itself.
+    # A terminal interprets control characters; JSON escapes them anyway.
     shown = dict(event_dict)
     told = shown.pop("exception", None)
     one_line = {**_CONTROL, 10: "\\n", 9: "\\t"}

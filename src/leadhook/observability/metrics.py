@@ -86,7 +86,7 @@ Gauge("leadhook_build_info", "The version.", ["version"], registry=REGISTRY).lab
 
 
 class _LogCollector(Collector):
-    """What the log could not get rid of."""
+    """Metrics of the log's sinks."""
 
     def collect(self) -> Iterator[Metric]:
         lost = CounterMetricFamily("leadhook_log_lines_dropped", "Log lines that were lost.", labels=["sink"])
@@ -108,11 +108,11 @@ def count_attempt(
 
     Args:
         outcome: as in the log's `lead.finished`.
-        code: of what went wrong.
-        first_call_ms: from when the lead became eligible to its first model call.
-        age_s: from then until now.
-        usage: what it took.
-        cost_usd: what that cost, where the price is known.
+        code: the error code.
+        first_call_ms: time from when the lead became eligible to its first model call.
+        age_s: time from when the lead became eligible until now.
+        usage: the calls and tokens of the attempt.
+        cost_usd: their cost, if the price is known.
     """
     ATTEMPTS.labels(outcome, code or "").inc()
     if outcome == "lease_lost":
@@ -127,7 +127,7 @@ def count_attempt(
 
 
 def hear_figures(figures: Figures | None) -> None:
-    """Take what a reply of the database told of itself."""
+    """Update the metrics from the figures in a reply of the database."""
     if figures is None:
         return
     for state, count in figures.jobs.items():
@@ -142,17 +142,17 @@ def hear_figures(figures: Figures | None) -> None:
 
 
 def watch(*, claiming: Callable[[], bool], in_flight: Callable[[], int]) -> None:
-    """Ask these at every scrape, from its thread."""
+    """Call these at every scrape, in its thread."""
     CLAIMING.set_function(lambda: float(claiming()))
     IN_FLIGHT.set_function(in_flight)
 
 
 @contextmanager
 def serving_metrics(host: str, port: int | None) -> Iterator[str | None]:
-    """Answer `GET /metrics` until the block ends, on a port other than the service's, so that it need not be public.
+    """Answer `GET /metrics` until the block ends, on a separate port that need not be public.
 
     Yields:
-        A sentence for /ready where the port could not be bound; the service runs without metrics then.
+        A sentence for /ready if the port could not be bound; the service then runs without metrics.
     """
     if port is None:
         yield None

@@ -29,7 +29,7 @@ FAILED: Final = {
 
 
 class ReportedLease(Hashable, Protocol):
-    """What is reported of a lease; `engine.leases.Lease` explains the fields."""
+    """The fields of a lease that are reported; `engine.leases.Lease` explains them."""
 
     claimed: ClaimedLead
     received_at: float
@@ -44,17 +44,17 @@ class ReportedLease(Hashable, Protocol):
 
 
 class Observer:
-    """One method per thing that happens in the engine."""
+    """One method for each kind of event in the engine."""
 
     def __init__(self, operator_log: OperatorLog | None = None) -> None:
         self._operator_log: Final = operator_log or OperatorLog()
 
     def failed(self, operation: str, error: Failure | StoreError, **fields: object) -> None:
-        """A call to the database failed, and it did not fail like this before."""
+        """A call to the database failed in a new way."""
         log.warning(FAILED[operation], code=error.code, reason=error.reason, **fields)
 
     def claim_answered(self, source: Source, batch: Batch) -> None:
-        """The database answered a claim, if only with busy."""
+        """The database answered a claim, perhaps with busy."""
         metrics.CLAIMS.labels(source, "busy" if batch.busy else "answered").inc()
         metrics.hear_figures(batch.figures)
 
@@ -67,7 +67,7 @@ class Observer:
         log.error(Event.CLAIM_FAILED, source="blocked_by", code=failure.code, reason=failure.reason)
 
     def claim_finished(self, source: Source, batch: Batch, took_s: float) -> None:
-        """A claim handed out leads, or said that there are none."""
+        """A claim returned leads, or none because none are due."""
         log.debug(
             Event.CLAIM_FINISHED,
             source=source,
@@ -78,11 +78,11 @@ class Observer:
         )
 
     def lead_quarantined(self, lead_id: str, code: str, reason: str) -> None:
-        """A lead that makes every claim fail was put aside."""
+        """A lead that makes every claim fail was quarantined."""
         log.warning(Event.CLAIM_FAILED, source="lead", lead_id=lead_id, code=code, reason=reason)
 
     def lead_taken(self, lease: ReportedLease) -> None:
-        """A lead was claimed or begun."""
+        """A lead was claimed, or its on-demand request started."""
         self._operator_log.taken(lease)
 
     def lead_claimed(self, claimed: ClaimedLead) -> None:
@@ -95,7 +95,7 @@ class Observer:
         self._operator_log.started(lease, claimed.lead_id, claimed.lead.name, _shown(lease.key) or "")
 
     def model_step_ended(self, step: Literal["score", "message"], took_s: float) -> None:
-        """A model step ended, in whatever way."""
+        """A model step ended, successfully or not."""
         metrics.MODEL_CALLS.labels(step).observe(took_s)
 
     def key_parked(self, key: ParkedKey) -> None:
@@ -115,12 +115,12 @@ class Observer:
         log.warning(Event.LEASE_LOST, lead_id=claimed.lead_id, fence=claimed.fence, outcome=outcome.value)
 
     def lead_finished(self, lease: ReportedLease, outcome: LeaseOutcome, reason: str | None) -> None:
-        """A lease ended: the one line that every attempt leaves in the log, its metrics, its line in the operator log.
+        """A lease ended: write the one log line of the attempt, its metrics, and its line in the operator log.
 
         Args:
-            lease: released without a release it is part of an on-demand request, and its answer is not saved.
-            outcome: the database's answer; an accepted release is logged as what the release asked for.
-            reason: the database's reason, where it has one.
+            lease: the lease; released without a `Release`, it is an on-demand request whose answer is not saved.
+            outcome: the database's answer; an accepted release is logged with the outcome that it asked for.
+            reason: the database's reason, if any.
         """
         claimed, release = lease.claimed, lease.release
         score = lease.checkpoint.score if lease.checkpoint else None
@@ -174,7 +174,7 @@ class Observer:
         log.info(Event.SWEEP_FINISHED, **counts, duration_ms=round(took_s * 1000))
 
     def drain_overran(self, leads: int) -> None:
-        """The time for the shutdown is over, and these leads are not written."""
+        """The time for the shutdown is over before these leads were written."""
         log.warning(Event.DRAIN_OVERRUN, leads=leads)
 
 

@@ -1,6 +1,6 @@
-"""The operator log (LOG_FILE): lines that a person reads, with the lead's name. Unset by default.
+"""The operator log (LOG_FILE): lines for people, with the names of leads. Unset by default.
 
-Its form is that of the predecessor of this program, for scripts that parse it. A lead's name is allowed here only.
+It has the predecessor's format, for scripts that parse it. Names of leads appear in no other log.
 """
 
 import re
@@ -18,13 +18,13 @@ from leadhook.observability.sinks import RotatingFile, StreamSink
 IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 LONGEST_FIELD: Final = 200
 SHORTEST_KEY: Final = 12
-"""Of a shorter key, the seven characters that are shown would reveal too much."""
+"""The seven characters that are shown would reveal too much of a shorter key."""
 
 
 class OperatorLog:
     """Does nothing until it is opened.
 
-    A cycle begins with the first lead taken while there is none, and ends when the last lead has left.
+    A cycle starts with the first lead taken while there is none, and ends when the last lead has left.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class OperatorLog:
         self.sink = StreamSink("operator_file", RotatingFile(path))
 
     def close(self, timeout_s: float) -> None:
-        """Write the lines that wait, within this time."""
+        """Write the remaining lines within this time, and close the file."""
         if self.sink is not None:
             self.sink.close(timeout_s)
             self.sink = None
@@ -52,7 +52,7 @@ class OperatorLog:
         self._at_work.add(work)
 
     def started(self, work: Hashable, lead_id: str, name: str | None, key: str) -> None:
-        """Its first model call begins."""
+        """Its first model call starts."""
         if work in self._at_work:
             self._write("START", lead_id=lead_id, name=name, api_key=key)
 
@@ -62,7 +62,7 @@ class OperatorLog:
         """The lead has left this process.
 
         Args:
-            work: the same as when it was taken.
+            work: the same value as in `taken`.
             lead_id: the lead.
             name: its name.
             outcome: as in the log's `lead.finished`.
@@ -108,21 +108,21 @@ class OperatorLog:
 
 
 def find_zone(name: str) -> tzinfo | None:
-    """The time zone of this name; None if this machine does not know it."""
+    """Return the time zone with this name; None if this machine does not know it."""
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):
-        # The default, India's, must not depend on the machine's files.
+        # The default zone must not depend on the machine's files.
         return IST if name == "Asia/Kolkata" else None
 
 
 def shortened(key: str) -> str:
-    """A Gemini key as people recognise it: `AIza...XYZ`."""
+    """Shorten a Gemini key so that people can recognise it: `AIza...XYZ`."""
     return f"{key[:4]}...{key[-3:]}" if len(key) >= SHORTEST_KEY else "..."
 
 
 def _plain(text: str) -> str:
-    """On one line and in one field, whatever the text holds."""
+    """Keep the text on one line and in one field, whatever it contains."""
     text = "".join(character if character.isprintable() else " " for character in text[:1000])
     text = " ".join(redactor.text(text).replace("|", "/").split())
     return text[:LONGEST_FIELD]

@@ -1,7 +1,7 @@
-"""Keeps secrets and mail addresses out of every log line, whoever wrote it.
+"""Removes secrets and e-mail addresses from every log line, including those of libraries.
 
-Three nets, one behind the other: names of fields, shapes of values, and the very secrets that this process knows. It
-runs last before the renderer, so that records of libraries and texts of exceptions pass through it too.
+It checks the names of fields, the shapes of values, and the actual secrets that this process knows. It runs last before
+the renderer, so that it also covers records of libraries and texts of exceptions.
 """
 
 import json
@@ -18,11 +18,11 @@ from urllib.parse import quote
 
 HIDDEN: Final = "[hidden]"
 SHORTEST_SECRET: Final = 8
-"""A shorter "secret" would blot out ordinary words."""
+"""Hiding a shorter "secret" would hide ordinary words."""
 LONGEST_SECRET: Final = 1_000
-"""Of a longer one the beginning counts, and all that follows it goes too."""
+"""Only the beginning of a longer secret is compared; everything after it is hidden too."""
 MOST_KEYS: Final = 1_000
-"""Gemini keys; those that no claim brought for the longest time are forgotten first."""
+"""Maximum number of Gemini keys; those that no claim has returned for the longest time are forgotten first."""
 LONGEST_TEXT: Final = 8_000
 DEEPEST: Final = 12
 MOST_ITEMS: Final = 200
@@ -46,7 +46,7 @@ _SHAPES: Final = (
     (re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+"), HIDDEN),
 )
 _ANY_SHAPE: Final = re.compile(r"input_value=|AIza|AQ\.|sb_|eyJ|whsec_|v1,|[?&]|://|@|(?i:bearer|basic|password)")
-"""Without one of these no shape can match; most texts have none."""
+"""No shape can match a text without one of these, and most texts contain none."""
 
 MOST_FRAMES: Final = 40
 MOST_EXCEPTIONS: Final = 12
@@ -62,11 +62,11 @@ _SPEAKING: Final = (
     ArithmeticError,
     BaseExceptionGroup,
 )
-"""Their messages name places and types; those of `ValueError`, `KeyError` and most libraries quote their input."""
+"""Messages of these contain only places and types; those of `ValueError`, `KeyError` and most libraries quote input."""
 
 
 class Redactor:
-    """A structlog processor; also knows the literal secrets of this process."""
+    """A structlog processor that also knows the secrets of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,7 +75,7 @@ class Redactor:
         self._literal: re.Pattern[str] | None = None
 
     def remember(self, secrets: Iterable[str]) -> None:
-        """Hide these values for good, wherever they stand; values of less than 8 characters are left alone."""
+        """Hide these values from now on, wherever they occur. Values of less than 8 characters are ignored."""
         with self._lock:
             known = self._known.union(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)
             if known != self._known:
@@ -83,7 +83,7 @@ class Redactor:
                 self._compile()
 
     def remember_keys(self, keys: Iterable[str]) -> None:
-        """Hide these Gemini keys, as long as they are among the 1,000 that were named last."""
+        """Hide these Gemini keys while they are among the 1,000 most recent ones."""
         with self._lock:
             news = False
             for key in keys:
@@ -98,7 +98,7 @@ class Redactor:
 
     def _compile(self) -> None:
         spelled = {form for secret in (*self._known, *self._keys) for form in _spellings(secret)}
-        # The longest first: a secret that begins with another one must go as a whole.
+        # Longest first: a secret that begins with another one must be hidden completely.
         self._literal = re.compile(
             "|".join(map(_pattern, sorted(spelled, key=len, reverse=True))) or r"(?!)", re.DOTALL
         )
@@ -108,10 +108,10 @@ class Redactor:
         return {self.text(str(name)): self._field(str(name), value, 0) for name, value in event_dict.items()}
 
     def text(self, text: str) -> str:
-        """The text without secrets, cut off after 8,000 characters."""
+        """Return the text without secrets, truncated after 8,000 characters."""
         length = len(text)
         if length > LONGEST_TEXT:
-            # Longer ones are not looked at: somebody waits. The margin goes again below, with any half of a secret.
+            # The rest is not examined, to save time. The margin is removed below, with any part of a secret at its end.
             text = text[: LONGEST_TEXT + LONGEST_SECRET]
         if self._literal is not None:
             text = self._literal.sub(HIDDEN, text)
@@ -146,7 +146,7 @@ class Redactor:
 
 
 def _spellings(secret: str) -> tuple[str, ...]:
-    """As it is, and as URLs, JSON and Python show it."""
+    """Return the value as it is, and as URLs, JSON and Python represent it."""
     return secret, quote(secret, safe="", errors="surrogatepass"), json.dumps(secret)[1:-1], repr(secret)[1:-1]
 
 
@@ -162,13 +162,13 @@ def _shown(value: object) -> str:
 
 
 redactor: Final = Redactor()
-"""The process's own, as there is one log; tell it every secret that comes in later, Gemini keys by `remember_keys`."""
+"""The redactor of this process. Register later secrets with `remember`, Gemini keys with `remember_keys`."""
 
 
 def describe_exception(error: BaseException) -> list[dict[str, Any]]:
-    """Return the exception, then its causes, as plain JSON: type, message unless it may quote a lead, and places.
+    """Return an exception and its causes as plain JSON: type, message unless it may quote a lead, and places.
 
-    The members of an exception group follow it like causes. Local variables are never shown.
+    Members of an exception group follow it like causes. Local variables are never shown.
     """
     told: list[dict[str, Any]] = []
     waiting: list[BaseException | None] = [error]

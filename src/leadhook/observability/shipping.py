@@ -1,10 +1,10 @@
-"""Ships the log to a log service over OTLP/HTTP with OpenTelemetry's records, resource and exporter.
+"""Sends the log to a log service over OTLP/HTTP with OpenTelemetry's records, resource and exporter.
 
 OpenTelemetry's `BatchLogRecordProcessor` (1.45) is not used: when its queue is full it drops the oldest line without
 counting it, it drops a batch whose export failed, its shutdown takes 30 s, and it starts a thread in every forked
 child. A `Sink` queues and batches instead. The exporter's own retries are not used either: they end with its timeout of
-10 s although there is room for the lines, and they delay a shutdown. Importing this module takes memory: do so only
-where LOG_SHIP=otlp.
+10 s although there is room for the lines, and they delay a shutdown. Importing this module takes memory, so import it
+only with LOG_SHIP=otlp.
 """
 
 import json
@@ -42,11 +42,11 @@ from leadhook.settings import Settings
 LONGEST_REPLY: Final = 64 * 1024
 LONGEST_RETRY_AFTER_S: Final = 300.0
 REFUSED: Final = (400, 415, 422)
-"""The service will never take these lines."""
+"""The log service will never accept these lines."""
 OVERLOADED: Final = (408, 429, 502, 503, 504)
-"""The service will take the same lines later."""
+"""The log service may accept the same lines later."""
 MOST_DENIALS: Final = 5
-"""How often the same lines are sent to a service that answers, but does not take them."""
+"""How often the same lines are sent to a log service that answers but does not accept them."""
 SEVERITIES: Final = {
     "debug": SeverityNumber.DEBUG,
     "info": SeverityNumber.INFO,
@@ -60,7 +60,7 @@ _INT64: Final = range(-(2**63), 2**63)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-# The exporter logs each failure, with addresses and header values; the sink reports them once, without.
+# The exporter logs each failure with addresses and header values; the sink reports failures once, without these.
 logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
 
 Meaning = Literal["accepted", "too_large", "refused", "unavailable", "denied"]
@@ -71,11 +71,11 @@ class ShippingAnswer:
     """The log service's answer to a request.
 
     Attributes:
-        meaning: `accepted`; `too_large`: send smaller parts; `refused`: never; `unavailable`: later; `denied`: later
-            perhaps, once someone has fixed the settings or the service.
-        reason: in words, without anything that the service said.
-        rejected: how many lines of an accepted request were not taken.
-        retry_after_s: the least time until the next try.
+        meaning: `accepted`; `too_large`: send smaller parts; `refused`: never send these lines again; `unavailable`:
+            send them again later; `denied`: the same, but the settings or the service must be fixed first.
+        reason: in words, without text from the log service.
+        rejected: number of lines of an accepted request that were rejected.
+        retry_after_s: minimum time until the next attempt.
     """
 
     meaning: Meaning
@@ -85,11 +85,11 @@ class ShippingAnswer:
 
 
 class NotTaken(Exception):  # noqa: N818 - not an error of ours
-    """Ends an export at once: to the exporter's eyes not a failure that is worth a retry."""
+    """Ends an export immediately, because the exporter does not retry after this exception."""
 
 
 class Adapter(HTTPAdapter):
-    """Trusts what `network` says, reads a bounded reply, and keeps the answer, of which the exporter tells little."""
+    """Uses the certificates of `network`, and keeps the limited response, which the exporter discards."""
 
     def __init__(self, certificate: str | None) -> None:
         self._trust = network.trust({"SSL_CERT_FILE": certificate} if certificate else None)
@@ -97,21 +97,21 @@ class Adapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the connections with our trust."""
+        """Create connections with our certificates."""
         super().init_poolmanager(*args, ssl_context=self._trust, **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """The same through a proxy."""
+        """Create connections through a proxy, with our certificates."""
         trust = {"ssl_context": self._trust, "proxy_ssl_context": self._trust}
         return super().proxy_manager_for(proxy, **trust, **kwargs)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Keep certifi's certificates out: they would be trusted beside ours."""
+        """Don't add certifi's certificates, which would be trusted in addition to ours."""
         super().cert_verify(conn, url, verify, cert)
         conn.ca_certs = conn.ca_cert_dir = None
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send it, and raise `NotTaken` unless the service accepted it."""
+        """Send a request, and raise `NotTaken` unless the log service accepted it."""
         try:
             response = super().send(request, *args, **(kwargs | {"verify": True}))
             body = response.raw.read(LONGEST_REPLY)
@@ -130,10 +130,10 @@ class Adapter(HTTPAdapter):
 
 
 class Exporter:
-    """OpenTelemetry's exporter, and what its answers mean.
+    """OpenTelemetry's exporter, with the meaning of its answers.
 
-    It reads OpenTelemetry's other variables itself (client certificate and key, resource attributes). Those passed here
-    it reads otherwise than OpenTelemetry specifies: the timeout in seconds, and no compression by default.
+    The exporter itself reads OpenTelemetry's other variables (client certificate and key, resource attributes). The
+    arguments are passed because it deviates from the specification: timeout in seconds, no compression by default.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -161,7 +161,7 @@ class Exporter:
         self._resource = Resource(about).merge(OTELResourceDetector().detect())
 
     def send(self, records: list[LogRecord]) -> ShippingAnswer:
-        """Send them once."""
+        """Send the lines once."""
         self._adapter.answer = ShippingAnswer("refused", "the lines could not be encoded")
         batch = [ReadableLogRecord(record, self._resource, _SCOPE) for record in records]
         if self._exporter.export(batch) is LogRecordExportResult.FAILURE and self._adapter.answer.meaning == "accepted":
@@ -169,16 +169,16 @@ class Exporter:
         return self._adapter.answer
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # not annotated by its authors
 
 
 class OtlpSink(Sink):
-    """Ships lines in order and holds on to a batch through an outage."""
+    """Sends lines in order, and keeps a batch during an outage."""
 
     most_lines = 512
     most_bytes = 512 * 1024
-    """Of lines in a request, uncompressed; New Relic takes a million."""
+    """Maximum size of the lines in a request, uncompressed; New Relic accepts a million bytes."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class OtlpSink(Sink):
         self._exporter.close()
 
     def deliver(self, batch: list[bytes]) -> None:
-        """See `Sink`; what is too large is halved."""
+        """See `Sink`; batches that are too large are halved."""
         parts = [[to_record(line) for line in batch]]
         while parts:
             part = parts.pop()
@@ -218,7 +218,7 @@ class OtlpSink(Sink):
                 log.warning(Event.LOG_REFUSED, sink=self.name, lines=lost, reason=answer.reason or "partial success")
 
     def _send(self, part: list[LogRecord]) -> ShippingAnswer:
-        """Until the service has decided about these lines, or was tried often enough."""
+        """Send the lines until the log service accepts or refuses them, or too many attempts have failed."""
         denials = 0
         while True:
             ending = self.lines.closed.is_set()
@@ -238,7 +238,7 @@ class OtlpSink(Sink):
 
 
 def to_record(line: bytes) -> LogRecord:
-    """A line of the log's JSON form as OpenTelemetry's record."""
+    """Convert a JSON log line to OpenTelemetry's record."""
     fields = json.loads(line)
     at = round(datetime.fromisoformat(fields.pop("timestamp")).timestamp() * 1_000_000) * 1000
     level, event = fields.pop("level"), _valid(str(fields.pop("event")))
@@ -275,13 +275,13 @@ def _value(value: Any) -> Any:
 
 
 def _valid(text: str) -> str:
-    """Lone surrogates are not Unicode."""
+    """Replace lone surrogates, which are not valid Unicode."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _read_answer(status: int, retry_after: str, body: bytes) -> ShippingAnswer:
     phrase = f"{status} {HTTPStatus(status).phrase}" if status in {each.value for each in HTTPStatus} else f"{status}"
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:  # the exporter takes 302 for success, too
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:  # the exporter treats 302 as success, too
         return ShippingAnswer("accepted", rejected=_rejected(body))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return ShippingAnswer("too_large", phrase)
@@ -301,7 +301,7 @@ def _rejected(body: bytes) -> int:
 
 
 def _retry_after_s(text: str) -> float:
-    """Seconds or a date, at most five minutes; unreadable text counts as zero."""
+    """Parse seconds or a date, at most five minutes; unreadable text counts as zero."""
     try:
         seconds = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where log lines go: each sink has a bounded queue and a thread, so loggers never wait and no sink delays another."""
+"""Sinks for log lines. Each has a bounded queue and a thread, so logging never blocks and no sink delays another."""
 
 import contextlib
 import os
@@ -23,18 +23,18 @@ KEPT_FILES: Final = 5
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 DROPS_AGAIN_S: Final = 1.0
-"""How often drops are reported while a slow reader causes them all the time."""
+"""Interval between reports of drops while a slow reader causes them continuously."""
 FAILURE_AGAIN_S: Final = 300.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class LineQueue(queue.Queue[bytes | None]):
-    """Bounded by lines and by bytes. The newest lines are dropped and counted, so what led to the trouble is kept."""
+    """Limits lines and bytes. New lines are dropped and counted, so that those before a problem are kept."""
 
     def __init__(self, most: int = MOST_LINES, most_bytes: int = MOST_BYTES) -> None:
         super().__init__()
-        # Reentrant, unlike the parent's lock: a finalizer or a signal handler may log while its own thread is in here.
+        # Reentrant, unlike the parent's lock: a finalizer or a signal handler may log while its thread holds the lock.
         self.mutex = threading.RLock()  # type: ignore[assignment]  # the parent declares a plain lock
         self.not_empty = threading.Condition(self.mutex)
         self.not_full = threading.Condition(self.mutex)
@@ -47,7 +47,7 @@ class LineQueue(queue.Queue[bytes | None]):
         self._bytes = 0
 
     def put_nowait(self, item: bytes | None) -> None:
-        """Add the line, or count it as dropped; never waits, never raises."""
+        """Add the line, or count it as dropped. Never blocks or raises."""
         size = len(item or b"")
         with self.mutex:
             if self._qsize() >= self._most or self._bytes + size > self._most_bytes or self.closed.is_set():
@@ -56,7 +56,7 @@ class LineQueue(queue.Queue[bytes | None]):
                 self.put(item)
 
     def take_more(self, most: int, most_bytes: int, linger_s: float) -> list[bytes]:
-        """Lines behind the one just taken, after waiting up to `linger_s` until there are enough for a batch."""
+        """Return the lines after the one just taken, waiting up to `linger_s` until there are enough for a batch."""
         enough, enough_bytes = min(most, self._most // 2), min(most_bytes, self._most_bytes // 2)
         with self.not_empty:
             self.not_empty.wait_for(
@@ -77,16 +77,16 @@ class LineQueue(queue.Queue[bytes | None]):
                 self.dropped += count
 
     def abandon(self) -> None:
-        """Count every line that is not delivered as lost, once: its thread hangs, and nobody waits for it any more."""
+        """Count every undelivered line as lost, once. The thread hangs, and no one waits for it any more."""
         with self.mutex:
-            self.dropped += max(0, self.unfinished_tasks - 1)  # the end mark is no line
+            self.dropped += max(0, self.unfinished_tasks - 1)  # the end mark is not a line
             self.abandoned = True
             self.queue.clear()
             self._bytes = 0
             self.put(None)
 
     def close(self) -> None:
-        """Accept no more lines, and end the thread after those that wait."""
+        """Accept no more lines, and end the thread after the waiting ones."""
         self.closed.set()
         self.put(None)
 
@@ -111,7 +111,7 @@ class Sink(QueueListener):
     Subclasses call `start` at the end of their constructor.
 
     Attributes:
-        trouble: why the sink takes no lines, while it does not.
+        trouble: why the sink currently accepts no lines; None if it does.
     """
 
     most_lines = 1000
@@ -140,11 +140,11 @@ class Sink(QueueListener):
 
     @property
     def dropped(self) -> int:
-        """Lines lost since the start."""
+        """Number of lines lost since the start."""
         return self.lines.dropped
 
     def put(self, line: str) -> None:
-        """Leave a line to the thread."""
+        """Queue a line for the thread."""
         self.lines.put_nowait(line.encode("utf-8", "backslashreplace"))
 
     def flush(self, timeout_s: float) -> bool:
@@ -153,7 +153,7 @@ class Sink(QueueListener):
 
     @abstractmethod
     def release(self) -> None:
-        """Close what the thread delivered to; called from the thread as its last act."""
+        """Close the destination. The thread calls this last."""
 
     def dequeue(self, block: bool) -> Any:  # noqa: FBT001 - as the parent has it
         """Return the next line, or None at the end."""
@@ -163,16 +163,16 @@ class Sink(QueueListener):
         return line
 
     def handle(self, record: Any) -> None:
-        """Deliver this line and those behind it."""
+        """Deliver this line and those after it."""
         batch = [record, *self.lines.take_more(self.most_lines - 1, self.most_bytes - len(record), self.linger_s)]
         if self.trouble is None:
-            self._report_drops(DROPS_AGAIN_S)  # the batch has left room for the line that says so
+            self._report_drops(DROPS_AGAIN_S)  # the batch has left room for the line that reports it
         self.deliver(batch)
         for _ in batch[1:]:
             self.lines.task_done()
 
     def close(self, timeout_s: float) -> None:
-        """Deliver what is left within this time and end. A thread that hangs is left alone: it is a daemon."""
+        """Deliver the remaining lines within this time, and end. A thread that hangs is abandoned: it is a daemon."""
         if self.lines.closed.is_set() or self._thread is None:
             return
         self.lines.close()
@@ -189,7 +189,7 @@ class Sink(QueueListener):
             self._failing_since = None
 
     def note_failure(self, reason: str) -> None:
-        """Report a failure when it begins, and every five minutes while it lasts."""
+        """Report a failure when it starts, and every five minutes while it lasts."""
         self.trouble = reason
         now = time.monotonic()
         if self._failing_since is None or now - self._failure_reported_at >= FAILURE_AGAIN_S:
@@ -206,17 +206,17 @@ class Sink(QueueListener):
 
 
 class Outlet(Protocol):
-    """What a `StreamSink` writes to, from its thread alone."""
+    """The destination of a `StreamSink`. Only the sink's thread uses it."""
 
     def write(self, data: bytes) -> None:
-        """Write it all.
+        """Write all data.
 
         Raises:
             OSError: not all was written; the next call with the same data continues at the byte that failed.
         """
 
     def close(self) -> None:
-        """Close it."""
+        """Close the destination."""
 
 
 class StreamSink(Sink):
@@ -248,7 +248,7 @@ class StreamSink(Sink):
 
 
 class Descriptor:
-    """A file descriptor of our own, e.g. a copy of stdout's.
+    """A separate file descriptor, such as a copy of stdout's.
 
     Not `sys.stdout`: the interpreter waits for its lock at exit, and a write that no one reads holds it for ever.
     """
@@ -269,9 +269,9 @@ class Descriptor:
 
 
 class RotatingFile(RotatingFileHandler):
-    """The standard library's rotation: `file`, then `file.1` to `file.4`; readable by its owner alone.
+    """A file with the standard library's rotation: `file`, then `file.1` to `file.4`; readable only by its owner.
 
-    It is not a handler of the log: its own `emit` would print a failed write to stderr and lose the line.
+    It is not used as a logging handler: `emit` would print a failed write to stderr and lose the line.
     """
 
     def __init__(self, path: Path, *, largest: int = LARGEST_FILE, kept: int = KEPT_FILES) -> None:
@@ -279,7 +279,7 @@ class RotatingFile(RotatingFileHandler):
         self._rest = bytearray()
 
     def write(self, data: bytes) -> None:
-        """See `Outlet`; rotates between two lines only."""
+        """See `Outlet`. Rotates only between two lines."""
         if not self._rest:
             size = self.stream.seek(0, os.SEEK_END) if self.stream is not None and self.stream.seekable() else 0
             if size and size + len(data) > self.maxBytes:
@@ -303,7 +303,7 @@ def _open_private(path: str, flags: int) -> int:
 
 
 def _write(descriptor: int, rest: bytearray) -> None:
-    """Remove from `rest` what was written; waits for the reader, even where the descriptor is non-blocking."""
+    """Write, and remove the written part from `rest`. Waits for the reader, even with a non-blocking descriptor."""
     while rest:
         try:
             del rest[: os.write(descriptor, rest)]

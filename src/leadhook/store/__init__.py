@@ -1,4 +1,4 @@
-"""The only door to Supabase: RPC in, domain types out, and every failure in words."""
+"""The only package that talks to Supabase. Calls RPCs, returns domain types, and raises `StoreError`."""
 
 from leadhook.domain.failure import StoreError
 from leadhook.store.client import SupabaseStore, open_store

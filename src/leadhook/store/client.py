@@ -1,4 +1,4 @@
-"""The RPC calls of the service, over the real supabase client."""
+"""The RPC calls of the service, with the supabase client."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -41,9 +41,9 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 
 class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
-    """The functions `public.leadhook_*`. Every method raises `StoreError`, and nothing else, when it fails.
+    """The functions `public.leadhook_*`. If a method fails, it raises `StoreError` and no other exception.
 
-    All but `book_evaluation` may be repeated when their outcome is unknown.
+    All but `book_evaluation` may be repeated if their outcome is unknown.
     """
 
     def __init__(self, client: AsyncClient, timeout_s: float = TIMEOUT_S) -> None:
@@ -65,14 +65,14 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         """Lease up to `limit` leads, at most `low_priority_limit` of them from replays and backlog.
 
         Args:
-            worker: this process's name, for people.
-            token: the same token again returns the same leads with the same leases.
+            worker: this process's name, to show to people.
+            token: a call with the same token returns the same leads with the same leases.
             limit: 1 to 50.
             low_priority_limit: 0 to `limit`.
-            cursor: of the last batch.
+            cursor: that of the last batch.
             hints: ids from plain dashboard webhooks, at most 500.
-            source: what made the caller claim; becomes `source` of what this claim makes ready.
-            terms: what a lead may cost at the most; None: the model has no known price.
+            source: the reason for the claim; becomes the `source` of the leads that this claim makes ready.
+            terms: the maximum cost of a lead; None if the model's price is unknown.
         """
         parameters = _claim(worker, token, limit, low_priority_limit, cursor, hints, source, terms)
         return await self._ask_for_batch("leadhook_claim", parameters)
@@ -88,21 +88,21 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         source: Source,
         terms: ReservationTerms | None = None,
     ) -> LeaseRef | None:
-        """Lease one lead without reading its row: that of a claim whose reply fails. Arguments are a claim's."""
+        """Lease one lead without reading its row, after a claim whose reply failed. Arguments as for `claim`."""
         parameters = _claim(worker, token, 1, low_priority_limit, cursor, hints, source, terms) | {"p_bare": True}
         leases = (await self._ask("leadhook_claim", _BareClaim, parameters)).leads
         return leases[0] if leases else None
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
-        """Keep leases, and hand over what was bought meanwhile."""
+        """Renew leases, and store their checkpoints."""
         return await self._ask("leadhook_renew", LeaseReplies, {"p_worker": worker, "p_leases": _dump(renewals)})
 
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
-        """Write finished scores."""
+        """Save finished answers."""
         return await self._ask("leadhook_save", LeaseReplies, {"p_worker": worker, "p_results": _dump(results)})
 
     async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
-        """Give leads back without a result."""
+        """Release leads without a result."""
         return await self._ask("leadhook_release", LeaseReplies, {"p_worker": worker, "p_releases": _dump(releases)})
 
     async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
@@ -110,9 +110,9 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         await self._call("leadhook_park_keys", {"p_keys": _dump(keys)})
 
     async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
-        """Save what up to 100 on-demand requests brought, each lead once; their ids must be clean text.
+        """Save up to 100 outcomes of on-demand requests, each lead once; their ids must be clean text.
 
-        Of a lead as it was given, only what is written into `llm_response` is sent.
+        Only the lead's columns that are written to `llm_response` are sent.
         """
         given = {"lead_id", "tag", "name", "linkedin_url", "location"}
         items = [
@@ -128,11 +128,11 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         return await self._ask("leadhook_save_on_demand", OnDemandReplies, parameters)
 
     async def sweep(self, worker: str) -> SweepSlice:
-        """Take the next slice of the sweep."""
+        """Run the next slice of the sweep."""
         return await self._ask("leadhook_sweep", SweepSlice, {"p_worker": worker})
 
     async def explain(self, lead_id: str) -> LeadSnapshot:
-        """All that is known of one lead; an unknown id is no error."""
+        """Return everything known about one lead; an unknown id is not an error."""
         return await self._ask("leadhook_explain", LeadSnapshot, {"p_lead_id": lead_id})
 
     async def answers(
@@ -144,7 +144,7 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         since: datetime | None = None,
         limit: int = 20,
     ) -> Answers:
-        """The newest answer of each lead, the newest first; up to `limit`, 1 to 1000."""
+        """Return the newest answer of each lead, newest first, up to `limit` (1 to 1000)."""
         parameters = {
             "p_user_id": None if user_id is None else str(user_id),
             "p_tag": tag,
@@ -155,7 +155,7 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         return await self._ask("leadhook_answers", Answers, parameters)
 
     async def status(self) -> Status:
-        """What the database says of itself."""
+        """Return the status of the installation."""
         return await self._ask("leadhook_status", Status, {})
 
     async def _ask_for_batch(self, function: str, parameters: Mapping[str, Any]) -> Batch:
@@ -179,7 +179,7 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
             try:
                 response = await self._client.rpc(function, cleaned(parameters)).execute()
             except (APIError, ValueError, RecursionError, MemoryError) as error:
-                # Refusals never get here: the transport raises them. What no parser takes must not end the process.
+                # The transport raises for refusals. A reply that no parser accepts must not end the process.
                 raise _not_understood(function, error) from None
         if not isinstance(response.data, dict):
             raise StoreError("unavailable", "not_json", "something between here and Supabase answers in its place")
@@ -193,10 +193,10 @@ async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Asy
     Args:
         url: SUPABASE_URL.
         key: a key that may act as `service_role`.
-        timeout_s: how long a call may last in all.
+        timeout_s: the maximum duration of a call.
 
     Raises:
-        StoreError: the URL or the key is not one.
+        StoreError: the URL or the key is invalid.
     """
     async with open_transport(url, timeout_s) as transport:
         options = AsyncClientOptions(httpx_client=transport, auto_refresh_token=False, persist_session=False)
@@ -239,7 +239,7 @@ def _dump(items: Sequence[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _not_understood(function: str, error: Exception) -> StoreError:
-    """Callers raise it `from None`: a validation error quotes its input, which may be a key or a lead."""
+    """Build the error. Raise it `from None`: a validation error quotes its input, such as a key or a lead."""
     where = ""
     if isinstance(error, ValidationError):
         where = f" ({', '.join('.'.join(map(str, item['loc'])) for item in error.errors()[:3])})"

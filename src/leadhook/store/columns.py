@@ -1,6 +1,6 @@
-"""The application's JSON columns, which may hold anything: bounded before a parser sees them.
+"""Reads the application's JSON columns, which may contain anything: limits apply before a parser sees them.
 
-The database hands them over as text, so that none of it is part of a reply's own JSON.
+The database sends them as text, so that their JSON is not part of the reply's own JSON.
 """
 
 import json
@@ -11,9 +11,9 @@ from typing import Any, Final
 from leadhook.store.text import cleaned
 
 DEEPEST: Final = 100
-"""Levels of brackets. People's profiles have five."""
+"""Maximum depth of brackets. Profiles of people have five levels."""
 MOST_DIGITS: Final = 1000
-"""Of one number: a float needs 309, and Python refuses to read more than 4,300."""
+"""Maximum number of digits: a float needs 309, and Python refuses to read more than 4,300."""
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 _LONG_NUMBER: Final = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
@@ -24,7 +24,7 @@ class UnreadableColumnError(ValueError):
     """A column of a lead can't be read.
 
     Attributes:
-        reason: names the column, and what to do; it quotes nothing of it.
+        reason: names the column and the remedy, without quoting the column.
     """
 
     def __init__(self, column: str, what: str) -> None:
@@ -33,10 +33,10 @@ class UnreadableColumnError(ValueError):
 
 
 def read_columns(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a lead, with the value of each column that came as `{"json": text}`.
+    """Return the fields of a lead, with the value of each column that arrived as `{"json": text}`.
 
     Raises:
-        UnreadableColumnError: a value is nested too deep, or holds too long a number or what no JSON does.
+        UnreadableColumnError: a value is nested too deeply, contains a number that is too long, or is not JSON.
     """
     return {name: _read(name, value) for name, value in fields.items()}
 
@@ -52,7 +52,7 @@ def _read(column: str, value: Any) -> Any:
     try:
         return cleaned(json.loads(text))
     except ValueError:
-        # It was cut, as it is longer than what the model may see: so much of it is a text.
+        # It was truncated because it is longer than what the model may see, so the rest is treated as text.
         return text
 
 

@@ -1,4 +1,4 @@
-"""What a failed RPC means for the caller, in words for a person."""
+"""Explains a failed RPC: what it means for the caller, and a sentence for people."""
 
 import json
 from typing import Any, Final
@@ -10,19 +10,19 @@ _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
 """SQLSTATE classes: connection, read-only, rollback, resources, limits, locks, operator, system, internal."""
 _PASSING_STATUSES: Final = (408, 425, 429)
 _PAUSED: Final = 540
-"""Supabase's own status, with a page of HTML."""
+"""Supabase's status for a paused project, with an HTML page."""
 _MISCONFIGURED_CLASSES: Final = ("0A", "28", "3D", "3F", "42")
-"""Unsupported, authorisation, catalog, schema, and whatever is missing, misspelt or forbidden."""
+"""Unsupported, authorisation, catalog, schema, and anything missing, misspelt or forbidden."""
 _REFUSED_KEYS: Final = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 
 
 def explain(function: str, status: int, body: str) -> StoreError:
-    """Turn a refusal into words.
+    """Convert a refusal to a `StoreError`.
 
     Args:
         function: the name of the function that was called, without its schema.
         status: the HTTP status.
-        body: what came with it; PostgREST's JSON, a gateway's JSON or a proxy's HTML.
+        body: the body of the response: JSON from PostgREST or a gateway, or HTML from a proxy.
     """
     code, message = _read(body)
     return (
@@ -35,7 +35,7 @@ def explain(function: str, status: int, body: str) -> StoreError:
 
 
 def _read(body: str) -> tuple[str, str]:
-    """PostgREST's code and message; empty where the body is not its JSON."""
+    """Return PostgREST's code and message; empty if the body is not its JSON."""
     try:
         error: Any = json.loads(body)
     except ValueError:

@@ -22,24 +22,24 @@ class _Leads(BaseModel):
 
 
 class EvaluationCalls(ABC):
-    """What `Store` offers for evaluations."""
+    """The methods of the store for evaluations."""
 
     @abstractmethod
     async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply: ...
 
     async def answered_leads(self, fields: Mapping[str, Any], after_lead: str) -> AnsweredPage:
-        """Up to 250 answered leads of a filter, behind this lead."""
+        """Return up to 250 answered leads that match a filter, after this lead."""
         parameters = {"p_filter": dict(fields), "p_after_lead": after_lead}
         return await self._ask("leadhook_evaluation_leads", AnsweredPage, parameters)
 
     async def leads_to_score(self, lead_ids: Sequence[str]) -> LeadsToScore:
-        """These leads, at most 10, with their fields; those that were deleted meanwhile are left out."""
+        """Return these leads, at most 10, with their fields, without those that have been deleted since."""
         reply = await self._ask("leadhook_evaluation_leads", _Leads, {"p_lead_ids": list(lead_ids)})
         leads = tuple(_to_lead(lead) for lead in reply.leads)
         return LeadsToScore(leads=leads, keys=reply.keys, admission=reply.admission)
 
     async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> OpenAdmission:
-        """Add these dollars of these users to the day. Unlike the others, this call counts each time."""
+        """Add these dollars of each user to today's spend. Unlike other calls, this one must not be repeated."""
         items = [{"user_id": None if user is None else str(user), "cost_usd": usd} for user, usd in costs]
         return await self._ask("leadhook_book_evaluation", OpenAdmission, {"p_costs": items})
 

@@ -1,4 +1,4 @@
-"""The calls of an operator's commands, and their replies: pauses, budgets, and the backlog."""
+"""The calls of the commands for operators, and their replies: pauses, budgets and the backlog."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ class _OperatorReply(BaseModel):
 
 
 class Scope(_OperatorReply):
-    """Whose leads are meant: without a tag all of the user's, without a user everyone's."""
+    """A selection of leads. Without a tag: all leads of the user; without a user: all leads."""
 
     user_id: UUID | None = None
     tag: str | None = None
 
     def __str__(self) -> str:
-        """In words."""
+        """Describe the scope in words."""
         if self.user_id is None:
             return "everything"
         return f"user {self.user_id}" + (f", tag {self.tag}" if self.tag is not None else "")
@@ -43,7 +43,7 @@ class Resumed(_OperatorReply):
 
     resumed: bool
     pauses: tuple[Scope, ...] = ()
-    """The first 20 pauses, wider or narrower, that still hold back some of it."""
+    """The first 20 wider or narrower pauses that still block part of the scope."""
 
 
 class BudgetSet(_OperatorReply):
@@ -54,13 +54,13 @@ class BudgetSet(_OperatorReply):
 
 
 class NeededBudget(BudgetStatus):
-    """A budget with the least that a waiting lead may cost, where the budget does not have it."""
+    """A budget, with the maximum cost of the cheapest waiting lead that exceeds it."""
 
     needed_usd: float | None = None
 
 
 class Admission(_OperatorReply):
-    """Everything that may keep leads from being claimed on purpose."""
+    """All pauses and budgets."""
 
     pauses: tuple[Pause, ...] = ()
     budgets: tuple[NeededBudget, ...] = ()
@@ -78,27 +78,27 @@ class HeldGroup(_OperatorReply):
     answered: int
     """Held leads with a row in `llm_response`."""
     sent: int
-    """Held leads that something else marked as sent."""
+    """Held leads that another program marked as sent."""
 
 
 class Backlog(_OperatorReply):
-    """The leads that were eligible before leadhook came."""
+    """The leads that were eligible before the installation."""
 
     backlog: str
-    """What the first sweep round does with eligible leads: `hold` or `run`."""
+    """How the first round of the sweep treats eligible leads: `hold` or `run`."""
     first_round_finished_at: datetime | None = None
     released: int
     """Ready leads of low priority."""
     leased: int
     """Leased leads of low priority."""
     sent_while_leased: int
-    """Leads that something else marked as sent in the last 24 hours while leadhook had leased them."""
+    """Leads that another program marked as sent in the last 24 hours while leadhook had leased them."""
     groups: tuple[HeldGroup, ...] = ()
     """The group with the newest `prompts` row first."""
     size: TextSize
 
     def releasable(self, *, redo: bool) -> int:
-        """How many leads a release would queue."""
+        """Return the number of leads that a release would queue."""
         return sum(group.held - group.sent - (0 if redo else group.answered) for group in self.groups)
 
 
@@ -113,11 +113,11 @@ class ReleasedSlice(_OperatorReply):
 
 
 class OperatorCalls(ABC):
-    """A part of `Store`; every method raises `StoreError`, and nothing else, when it fails."""
+    """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
 
     @abstractmethod
     async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
-        """Call, and read the reply."""
+        """Call a function, and parse the reply."""
 
     async def pause(self, scope: Scope, actor: str, reason: str | None = None) -> Paused:
         """Stop claiming these leads; leads in progress are finished."""
@@ -129,18 +129,18 @@ class OperatorCalls(ABC):
         return await self._ask("leadhook_resume", Resumed, {**_scope(scope), "p_actor": actor})
 
     async def set_budget(self, user_id: UUID | None, daily_usd: float | None, actor: str) -> BudgetSet:
-        """Set the dollars of a day (UTC) for a user, or for all users together; None removes the budget."""
+        """Set the daily budget (UTC) of a user, or of all users together, in dollars. None removes the budget."""
         parameters = {"p_user_id": _text(user_id), "p_daily_usd": daily_usd, "p_actor": actor}
         return await self._ask("leadhook_set_budget", BudgetSet, parameters)
 
     async def admission(self) -> Admission:
-        """All pauses and budgets, and what was spent today."""
+        """Return all pauses and budgets, and today's spend."""
         return await self._ask("leadhook_admission", Admission, {})
 
     async def backlog(
         self, user_id: UUID | None = None, tag: str | None = None, since: datetime | None = None, *, redo: bool = False
     ) -> Backlog:
-        """The backlog, or the part of it that a release with these arguments would queue."""
+        """Return the backlog, or the part of it that a release with these arguments would queue."""
         parameters = {
             "p_user_id": _text(user_id),
             "p_tag": tag,

@@ -1,4 +1,4 @@
-"""The calls that replays are made of, and their replies."""
+"""The calls for replays, and their replies."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,15 @@ class _Reply(BaseModel):
 
 
 class DryRun(_Reply):
-    """What a replay, or a slice of one, would come to."""
+    """The expected outcome of a replay, or of a slice of one."""
 
     counts: dict[str, int] = Field(default_factory=dict)
     last_lead: str | None = None
     sample: tuple[str, ...] = ()
     usage: Spending = Spending()
-    """What the last score of its leads cost, of as many as `known` says."""
+    """The usage of the last scores of its leads, summed over `known` leads."""
     average: Spending = Spending()
-    """Of one lead, lately."""
+    """The average usage of recent leads."""
 
 
 class LeadProgress(_Reply):
@@ -45,7 +45,7 @@ class LeadProgress(_Reply):
 
 
 class ReplayCount(BaseModel):
-    """What a replay would come to in all."""
+    """The expected outcome of a replay in total."""
 
     counts: dict[str, int] = Field(default_factory=dict)
     """The number of leads by outcome."""
@@ -54,15 +54,15 @@ class ReplayCount(BaseModel):
     usage: Spending = Spending()
     average: Spending = Spending()
     complete: bool = False
-    """False: counting took too long, and the figures are for a part of the leads."""
+    """False if counting took too long and the figures are for only some of the leads."""
 
     @property
     def count(self) -> int:
-        """How many leads would be scored."""
+        """The number of leads that would be scored."""
         return self.counts.get("queued", 0) + self.counts.get("queued_after", 0)
 
     def forecast(self) -> Spending | None:
-        """What they would cost; None while no lead was ever scored."""
+        """Estimate the cost; None if no lead was ever scored."""
         return forecast(self.count, self.usage, self.average)
 
     def add(self, piece: DryRun) -> None:
@@ -76,7 +76,7 @@ class ReplayCount(BaseModel):
 
 
 class ReplaySummary(_Reply):
-    """A replay in a list."""
+    """A replay in the list of replays."""
 
     replay_id: int
     phase: str
@@ -95,7 +95,7 @@ class Replays(_Reply):
 
 
 class ReplayStatus(_Reply):
-    """How far a replay is."""
+    """The progress of a replay."""
 
     found: bool
     replay_id: int = 0
@@ -127,17 +127,17 @@ class ReplayStatus(_Reply):
 
     @property
     def unfinished(self) -> int:
-        """Leads that wait or are being processed."""
+        """The number of leads that are waiting or in progress."""
         return self.progress.get("waiting", 0) + self.progress.get("leased", 0)
 
 
 class DryRuns(Protocol):
-    """The part of the store that counts slice by slice."""
+    """The part of the store that counts in slices."""
 
     async def dry_run(
         self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""
     ) -> DryRun:
-        """One slice."""
+        """Count one slice."""
 
 
 async def count_replay(
@@ -147,7 +147,7 @@ async def count_replay(
     limit: int | None,
     within_s: float,
 ) -> ReplayCount:
-    """Count what a replay would come to, for at most about `within_s`; nothing is changed."""
+    """Count the leads of a replay without starting it, for at most about `within_s`."""
     found = ReplayCount()
     deadline = anyio.current_time() + within_s
     after: str | None = ""
@@ -161,45 +161,45 @@ async def count_replay(
 
 
 class ReplayCalls(ABC):
-    """A part of `Store`; every method raises `StoreError`, and nothing else, when it fails."""
+    """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
 
     @abstractmethod
     async def _ask(self, function: str, shape: type[Reply], parameters: Fields) -> Reply:
-        """Call, and read the reply."""
+        """Call a function, and parse the reply."""
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
-        """Have up to 1000 named leads scored again; not to be repeated blindly, as each call is a replay."""
+        """Start a replay of up to 1000 named leads. Don't repeat the call blindly: each call is a replay."""
         parameters = {"p_lead_ids": list(lead_ids), "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_replay", ReplayReply, parameters)
 
     async def replay_filtered(
         self, fields: Fields, limit: int | None, actor: str, reason: str | None = None
     ) -> ReplayReply:
-        """Begin to have scored again what fits a filter."""
+        """Start a replay of the leads that match a filter."""
         parameters = {"p_filter": fields, "p_limit": limit, "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_replay_filtered", ReplayReply, parameters)
 
     async def dry_run(
         self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""
     ) -> DryRun:
-        """What a replay would come to; of a filter a slice, behind a lead."""
+        """Count the leads of a replay; with a filter, one slice after the given lead."""
         named = None if lead_ids is None else list(lead_ids)
         parameters = {"p_lead_ids": named, "p_filter": fields, "p_limit": limit, "p_after_lead": after}
         return await self._ask("leadhook_replay_dry_run", DryRun, parameters)
 
     async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
-        """How far it is, with a page of its leads."""
+        """Return its progress, with a page of its leads."""
         parameters = {"p_replay_id": replay_id, "p_after_lead": after, "p_limit": limit}
         return await self._ask("leadhook_replay_status", ReplayStatus, parameters)
 
     async def replays(self, limit: int = 20) -> Replays:
-        """The newest replays, up to 1,000."""
+        """Return the newest replays, up to 1,000."""
         return await self._ask("leadhook_replays", Replays, {"p_limit": limit})
 
     async def stop_replay(self, replay_id: int) -> ReplayStatus:
-        """Take out of the queue what is not leased yet."""
+        """Stop a replay: take its leads that are not leased out of the queue."""
         return await self._ask("leadhook_replay_stop", ReplayStatus, {"p_replay_id": replay_id})
 
     async def replay_slice(self) -> ReplaySlice:
-        """Go on with the oldest replay that is being made or unmade."""
+        """Run the next slice of the oldest replay that is being queued or stopped."""
         return await self._ask("leadhook_replay_slice", ReplaySlice, {})

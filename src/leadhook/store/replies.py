@@ -1,4 +1,4 @@
-"""The replies that no other part of the domain knows, and how a claim's reply becomes a batch."""
+"""Converts the reply to a claim to a batch; also the reply to a replay."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from leadhook.store.columns import UnreadableColumnError, read_columns
 
 
 class ReplayedLead(BaseModel):
-    """What a replay did with one lead."""
+    """The outcome of a replay for one lead."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -19,11 +19,11 @@ class ReplayedLead(BaseModel):
     outcome: str
     """`queued`, `queued_after`, `already_queued`, `held`, `not_eligible` or `unknown`."""
     missing: tuple[str, ...] = ()
-    """The conditions that a lead which is not eligible does not meet."""
+    """If the lead is not eligible: the conditions that it does not meet."""
 
 
 class ReplayReply(BaseModel):
-    """The reply of a replay."""
+    """The reply to a replay."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,17 +31,17 @@ class ReplayReply(BaseModel):
     counts: dict[str, int] = Field(default_factory=dict)
     leads: tuple[ReplayedLead, ...] = ()
     phase: str = "queued"
-    """`queueing` while leads that fit a filter are still being looked for."""
+    """`queueing` while leads that match the filter are being queued."""
 
 
 def to_batch(reply: Mapping[str, Any]) -> Batch:
-    """Read a claim's reply; leads with the same `prompts` row share one object.
+    """Parse the reply to a claim; leads with the same `prompts` row share one object.
 
-    Each lead is read by itself: one that can't be is `unreadable`, and the others are as they are.
+    Each lead is parsed separately: one that can't be is `unreadable` and does not affect the others.
 
     Raises:
         ValueError: the reply has another shape (pydantic's ValidationError is one).
-        KeyError: a lead refers to prompts that did not come along.
+        KeyError: a lead refers to prompts that are not in the reply.
     """
     prompts = {ref: Prompts.model_validate(row) for ref, row in (reply.get("prompts") or {}).items()}
     leads = [_to_lead(lead, prompts[str(lead["prompts_ref"])]) for lead in reply.get("leads") or ()]

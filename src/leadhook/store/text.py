@@ -1,4 +1,4 @@
-"""Text that Postgres can hold: model answers and webhook bodies may carry what it can't."""
+"""Converts text to what Postgres can store; model answers and webhook bodies may contain anything."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def cleaned(value: Any) -> Any:
-    """The same JSON value without NULs, and with U+FFFD for each lone surrogate, at any depth."""
+    """Return the JSON value without NULs and with U+FFFD for each lone surrogate, at any depth."""
     match value:
         case str():
             return _UNSTORABLE.sub(_replacement, value) if _UNSTORABLE.search(value) else value

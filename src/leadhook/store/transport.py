@@ -1,4 +1,4 @@
-"""The HTTP client under supabase-py: aiohttp, deadlines, and refusals that keep their status."""
+"""The HTTP client for supabase-py: aiohttp, deadlines, and refusals that keep their HTTP status."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,14 +14,14 @@ from leadhook.domain.failure import StoreError
 from leadhook.store.errors import explain
 
 TIMEOUT_S: Final = 10.0
-"""Longer than any statement timeout of ours, so that the database's own word arrives first."""
+"""Longer than any of leadhook's statement timeouts, so that the database's own error arrives first."""
 
 _LIMITS: Final = httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=20.0)
 
 
 @asynccontextmanager
 async def open_transport(url: str, timeout_s: float = TIMEOUT_S) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client for this address whose refusals are raised as `StoreError`."""
+    """Return an HTTP client for this address that raises refusals as `StoreError`."""
     async with HttpxAiohttpClient(
         timeout=timeout_s,
         limits=_LIMITS,
@@ -34,7 +34,7 @@ async def open_transport(url: str, timeout_s: float = TIMEOUT_S) -> AsyncIterato
 
 
 async def _raise_refusal(response: httpx.Response) -> None:
-    # postgrest's APIError has no HTTP status, and the gateway's refusals have no code: both must be seen together.
+    # postgrest's APIError has no HTTP status, and the gateway's refusals have no code, so both are read here together.
     if not response.is_success:
         await response.aread()
         raise explain(response.request.url.path.rpartition("/")[2], response.status_code, response.text)
@@ -42,9 +42,9 @@ async def _raise_refusal(response: httpx.Response) -> None:
 
 @contextmanager
 def transport_errors(function: str, timeout_s: float) -> Iterator[None]:
-    """Turn whatever a transport raises, and a call that lasts too long, into `StoreError`."""
+    """Convert all exceptions of a transport, and a call that takes too long, to `StoreError`."""
     try:
-        # sock_read, the only read timeout that httpx-aiohttp sets, begins anew with every byte.
+        # sock_read, the only read timeout that httpx-aiohttp sets, starts again with every byte.
         with anyio.fail_after(timeout_s):
             yield
     except (TimeoutError, httpx.TransportError, aiohttp.ClientError, OSError) as error:
@@ -52,7 +52,7 @@ def transport_errors(function: str, timeout_s: float) -> Iterator[None]:
 
 
 def _explain_silence(function: str, error: Exception) -> StoreError:
-    # httpx-aiohttp calls most broken connections a ConnectTimeout: only the cause tells.
+    # httpx-aiohttp raises ConnectTimeout for most broken connections: only the cause shows the reason.
     cause = error.__cause__ or error
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return StoreError("unavailable", "timeout", f"public.{function} did not answer in time")
