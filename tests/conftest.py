@@ -1,4 +1,4 @@
-"""Fixtures for everybody: a real Postgres for each xdist worker, a database of its own for each test.
+"""Fixtures for all tests: a real Postgres for each xdist worker, a database of its own for each test.
 
 `database` is migrated; `wired_database` has the triggers, webhook URL and secret as well; `bare_database` is an empty
 Supabase project; `old_regime_database` is migrated under the default privileges of before 30 October 2026. Each is a
@@ -248,7 +248,7 @@ def supabase(database: Database, tmp_path: Path) -> Iterator[Supabase]:
 
 @pytest.fixture
 def wired_supabase(wired_database: Database, tmp_path: Path) -> Iterator[Supabase]:
-    """The same on the database with our triggers; add `webhook_worker` where webhooks shall be sent."""
+    """The same on the database with our triggers; add `webhook_worker` where webhooks should be sent."""
     with serving_supabase(wired_database, tmp_path) as supabase:
         yield supabase
 

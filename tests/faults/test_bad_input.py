@@ -236,7 +236,7 @@ def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
 
 @pytest.mark.parametrize("ahead_s", [3600, pytest.param(-3600, marks=pytest.mark.long)])
 def test_process_whose_clock_is_an_hour_wrong_works_like_others(arena: "Arena", tmp_path: "Path", ahead_s: int) -> None:
-    """Leases and retries go by the database's clock; its webhooks look an hour old or young, and count all the same."""
+    """Leases and retries go by the database's clock; webhooks that look an hour off still count."""
     (tmp_path / "sitecustomize.py").write_text(
         f"import time\nright = time.time\ntime.time = lambda: right() + {ahead_s}\n", encoding="utf-8"
     )

@@ -16,7 +16,7 @@ BACKENDS = "select pid from pg_stat_activity where usename = 'authenticator' and
 
 
 def test_a_backend_killed_loses_the_queue_of_webhooks_but_no_lead(arena: "Arena") -> None:
-    """Kill -9 of a backend makes Postgres throw out everybody, and what was to be webhooks is forgotten."""
+    """After kill -9 of a backend, Postgres ends all connections and forgets the webhooks that were waiting."""
     project = arena.project
     project.model.behave(latency_ms=600)
     leads = project.bring(60)

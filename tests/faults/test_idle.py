@@ -66,7 +66,7 @@ def ghost_claims(arena: "Arena", lead: str) -> None:
 
 
 def wait_until_quiet(arena: "Arena", proxy: "Proxy") -> None:
-    """Until nothing was said for a lease: the webhooks came, and a claim looked for leads whose lease ran out."""
+    """Wait for one lease without claims: the webhooks arrived, and a claim looked for expired leases."""
     arena.wait_for_rest()
     silence_s = LEASE_S + JITTER_S + SLACK_S
     poll(

@@ -67,7 +67,7 @@ QUEUED = ReplayReply(replay_id=7, counts={"queued": 1}, leads=(ReplayedLead(lead
 
 @dataclass
 class FakeEngine:
-    """Counts its webhooks."""
+    """Records the webhooks that woke it."""
 
     webhooks: list[list[str]] = field(default_factory=list)
     health: Health = HEALTHY

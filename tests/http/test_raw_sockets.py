@@ -1,4 +1,4 @@
-"""What clients send that no HTTP library would: answered with a 4xx, never a 5xx, and nothing webhooks."""
+"""What clients send that no HTTP library would: answered with a 4xx, never a 5xx, and nothing wakes the dispatcher."""
 
 import json
 import socket

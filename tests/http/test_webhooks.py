@@ -1,4 +1,4 @@
-"""`POST /webhooks/leads`: what webhooks, what does not, and what a stranger learns."""
+"""`POST /webhooks/leads`: what wakes the dispatcher, what does not, and what a stranger learns."""
 
 import json
 import tracemalloc
@@ -236,7 +236,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("what", [*UNREADABLE, *FOREIGN])
 async def test_a_proven_webhook_of_another_shape_is_refused_in_words(service: Service, what: str) -> None:
-    """400 where it is no JSON, 422 where it is about something else; nothing webhooks."""
+    """400 where it is no JSON, 422 where it is about something else; nothing wakes the dispatcher."""
     answer = await service.webhook({**UNREADABLE, **FOREIGN}[what])
     status = 400 if what in UNREADABLE else 422
 

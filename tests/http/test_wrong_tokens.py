@@ -1,4 +1,4 @@
-"""Wrong admin tokens become slow; right ones and webhooks never do."""
+"""Requests with wrong admin tokens become slow; those with right ones, and webhooks, never do."""
 
 import time
 
@@ -25,7 +25,7 @@ async def refusals(admins: Admins, address: str, count: int) -> int:
 
 
 async def test_the_sixth_wrong_token_is_answered_slowly_and_a_right_one_at_once(service: Service) -> None:
-    """429 with Retry-After, until it is right; and webhooks from that address are heard."""
+    """429 with Retry-After, until the token is right; webhooks from that address are accepted."""
     admins = service.state["admins"] = Admins([SecretStr(ADMIN)], hold_s=0.2)
     wrong = {"authorization": "Bearer wrong"}
     statuses = [(await service.client.post("/replay", json={}, headers=wrong)).status_code for _ in range(5)]

@@ -17,7 +17,7 @@ def apply_briefly(db: "Sql") -> int:
 
 
 def walked_up_to(db: "Sql") -> str | None:
-    """Where the walk of the only prompts or everything outbox row stands."""
+    """The position of the walk of the only outbox row, of kind prompts or everything."""
     found: str | None = db.value("select after_lead from leadhook.outbox where kind <> 'leads'")
     return found
 
@@ -39,7 +39,7 @@ def test_three_leads_overtake_an_import(db: "Sql") -> None:
     assert sorted(db.states()) == ["a", "b", "c"]
 
 
-def test_small_outbox_rows_are_folded_into_one_slice(db: "Sql") -> None:
+def test_small_outbox_rows_are_applied_in_one_slice(db: "Sql") -> None:
     """Up to 500 leads, so that 500 single INSERTs cost one evaluation."""
     for lead_id in db.eligible_leads(501):
         db.note_change(lead_id)

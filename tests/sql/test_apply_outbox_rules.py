@@ -1,4 +1,4 @@
-"""What an outbox row does to a lead's job."""
+"""What a change does to a lead's job."""
 
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
@@ -53,8 +53,8 @@ def test_a_job_needs_both_rows_of_the_lead(db: "Sql", missing: str) -> None:
     assert db.states() == {}
 
 
-def test_the_latest_outbox_row_says_since_when(db: "Sql") -> None:
-    """Several outbox rows of a slice may name the same lead."""
+def test_the_latest_change_sets_eligible_at(db: "Sql") -> None:
+    """Several outbox rows in a slice may name the same lead."""
     db.eligible_lead("lead-1")
     db.note_change("lead-1")
     db.run("update leadhook.outbox set changed_at = changed_at - interval '1 hour'")

@@ -129,6 +129,6 @@ def test_a_hint_makes_a_waiting_lead_ready_and_changes_nothing_else(keyed: "Sql"
 
 
 def test_hints_are_checked_after_the_outbox_is_applied(keyed: "Sql") -> None:
-    """An outbox row of the same lead goes first, so it is found by the webhook."""
+    """A change of the same lead in the outbox is applied first, so its source is the webhook."""
     keyed.note_change(keyed.eligible_lead("lead-1"))
     assert keyed.claim(hints=["lead-1"])["leads"][0]["source"] == "webhook"

@@ -231,7 +231,7 @@ def test_an_expired_lease_that_is_being_saved_is_left_alone(keyed: "Sql", connec
     ],
 )
 def test_a_ready_lead_that_is_no_longer_wanted_sleeps_instead(keyed: "Sql", change: LiteralString) -> None:
-    """Every lead is scored again when it is handed out."""
+    """Eligibility is checked again when a lead is leased."""
     keyed.ready_job("lead-1")
     keyed.run(change)
     assert (keyed.claim()["leads"], keyed.states()) == ([], {"lead-1": "waiting"})
@@ -239,7 +239,7 @@ def test_a_ready_lead_that_is_no_longer_wanted_sleeps_instead(keyed: "Sql", chan
 
 @pytest.mark.parametrize("table", ["public.all_leads", "public.lead_details"])
 def test_a_ready_lead_that_is_gone_is_forgotten(keyed: "Sql", table: str) -> None:
-    """Though no outbox row told of it."""
+    """Even if the change left no outbox row."""
     keyed.ready_job("lead-1")
     deletes: dict[str, LiteralString] = {
         "public.all_leads": "delete from public.all_leads",
@@ -250,7 +250,7 @@ def test_a_ready_lead_that_is_gone_is_forgotten(keyed: "Sql", table: str) -> Non
 
 
 def test_a_replay_is_handed_out_though_it_was_sent(keyed: "Sql") -> None:
-    """Scored without that one condition, but with the others."""
+    """Checked without that one condition, but with the others."""
     replay_id = keyed.value("insert into leadhook.replays (actor) values ('test') returning id")
     for lead_id in ("lead-1", "lead-2"):
         keyed.ready_job(lead_id, replay_id=replay_id, low_priority=True)

@@ -97,7 +97,7 @@ def test_fences_only_grow(keyed: "Sql") -> None:
 
 
 def test_how_long_a_lead_waited_is_told_by_the_databases_clock(keyed: "Sql") -> None:
-    """From the outbox row to this claim."""
+    """From the change to this claim."""
     keyed.note_change(keyed.eligible_lead("lead-1"))
     keyed.run("update leadhook.outbox set changed_at = changed_at - interval '90 s'")
     changed_at = keyed.value("select changed_at from leadhook.outbox")
@@ -280,7 +280,7 @@ def bare_lead(db: "Sql", lead_id: str) -> str:
 
 
 def test_without_a_usable_key_nothing_is_handed_out(db: "Sql") -> None:
-    """Outbox rows are applied all the same."""
+    """The outbox is applied nevertheless."""
     db.loosen()
     for blank in ("", "  ", "\n"):
         db.key(blank)
@@ -329,7 +329,7 @@ def test_a_parked_key_is_not_used_until_its_time_or_its_row_changes(keyed: "Sql"
 
 
 def test_a_key_is_parked_in_all_its_rows(keyed: "Sql") -> None:
-    """The row version that was scored belongs to one of them."""
+    """The row version that was checked belongs to one of them."""
     keyed.key()
     keyed.run(
         "insert into leadhook.api_keys (fingerprint, state, row_version)"
@@ -359,7 +359,7 @@ def next_due(db: "Sql") -> int | None:
 
 
 def test_nothing_is_due_where_nothing_waits(keyed: "Sql") -> None:
-    """Waiting, held, done and dead leads become due by an outbox row, not by time."""
+    """Waiting, held, done and dead leads become due by a change, not by time."""
     for state in ("waiting", "held", "done", "dead"):
         keyed.make_job(state, state=state)
     assert next_due(keyed) is None

@@ -68,9 +68,9 @@ def door() -> Iterator[Door]:
 
 @pytest.fixture
 def sound(wired: "Sql", door: Door) -> "Sql":
-    """A database that lacks nothing, where a service has claimed, and which sends its webhooks to the door."""
+    """A complete database where a service has claimed, and which sends its webhooks to the door."""
     wired.record_migrations()
-    webhook_at(wired, f"{door.url}/webhooks/leads")
+    set_webhook_url(wired, f"{door.url}/webhooks/leads")
     wired.key()
     wired.claim()
     return wired
@@ -83,8 +83,8 @@ def pg_net_alive(webhook_worker: None, sound: "Sql") -> None:  # noqa: ARG001 - 
     poll(lambda: sound.value(query) > 0)
 
 
-def webhook_at(db: "Sql", url: str) -> None:
-    """Move the webhook."""
+def set_webhook_url(db: "Sql", url: str) -> None:
+    """As `leadhook webhooks install` would."""
     db.rows(
         "select vault.update_secret(s.id, %(url)s) from vault.decrypted_secrets as s"
         " where s.name = 'leadhook_webhook_url'",
@@ -229,7 +229,7 @@ async def test_doctor_names_each_way_in_which_webhooks_fail(
     query: LiteralString = "insert into net._http_response (id, status_code, timed_out, error_msg) values (-1, {})"
     sound.run(query.format(answer))
     arrived = [f for f in await look(wired_database) if f.about == "pg_net" and words in f.sentence]
-    webhook_at(sound, "http://127.0.0.1:9/webhooks/leads")
+    set_webhook_url(sound, "http://127.0.0.1:9/webhooks/leads")
     lost = [f for f in await look(wired_database) if f.about == "pg_net" and words in f.sentence]
     assert [f.level for f in (*arrived, *lost)] == ["warning", "fault"]
     assert all(f.remedy for f in (*arrived, *lost))
@@ -255,8 +255,8 @@ async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "D
 
 @pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_names_an_address_where_no_service_is(sound: "Sql", wired_database: "Database") -> None:
-    """Neither ready nor webhooks."""
-    webhook_at(sound, "http://127.0.0.1:9/webhooks/leads")
+    """Neither /ready nor the test webhook gets an answer."""
+    set_webhook_url(sound, "http://127.0.0.1:9/webhooks/leads")
     found = {f.about: f for f in await look(wired_database) if f.level == "fault"}
     assert "No service answers at http://127.0.0.1:9/ready" in found["service"].sentence
     assert "did not arrive" in found["round trip"].sentence

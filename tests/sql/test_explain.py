@@ -31,7 +31,7 @@ def parts(found: Explanation) -> dict[str, bool]:
 
 
 def age_outbox(db: "Sql", seconds: int = 60) -> None:
-    """As if all that was noted and webhooks had been a while ago."""
+    """Make all changes and webhooks look older."""
     db.run("update leadhook.outbox set changed_at = changed_at - make_interval(secs => %(s)s)", s=seconds)
     db.run("update leadhook.webhooks set sent_at = sent_at - make_interval(secs => %(s)s)", s=seconds)
 
@@ -294,7 +294,7 @@ def test_webhook_lost_on_the_way(keyed: "Sql") -> None:
 
 
 def test_the_webhook_of_a_change_is_that_of_its_transaction(keyed: "Sql") -> None:
-    """Others are nearer in time; the second statement of a transaction webhooks no more."""
+    """Others are nearer in time; the second statement of a transaction sends no webhook."""
     with keyed.transaction():
         keyed.lead("a")
         keyed.details("a")

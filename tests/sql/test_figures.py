@@ -34,7 +34,7 @@ def test_a_claim_tells_how_many_leads_are_in_which_state_and_how_the_keys_fare(d
     assert reply["figures"]["age_ms"] == 0
 
 
-def test_the_oldest_ready_lead_is_told_by_group_and_one_that_waits_for_its_time_is_not(db: Sql) -> None:
+def test_the_oldest_ready_lead_is_reported_by_priority_without_leads_that_wait_for_a_retry(db: Sql) -> None:
     """A retry that is due in a minute is no reason for an alert."""
     db.run(
         "insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, available_at)"

@@ -1,4 +1,4 @@
-"""Whoever scores leads, or counts what money is left, does it alone: each lock for itself holds the others off."""
+"""Only one transaction at a time checks eligibility or counts budgets; each lock alone excludes the others."""
 
 from typing import TYPE_CHECKING, Any, LiteralString
 

@@ -1,4 +1,4 @@
-"""`leadhook webhooks install`: triggers, where they webhook, and the secret that they sign with."""
+"""`leadhook webhooks install`: the triggers, the webhook's URL, and the secret that signs it."""
 
 import asyncio
 import re

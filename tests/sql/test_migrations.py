@@ -79,7 +79,7 @@ def test_triggers_that_are_up_to_date_are_not_locked_for(wired_database: "Databa
         writer.rollback()
 
 
-def test_webhooks_runs_as_one_script(database: "Database") -> None:
+def test_webhooks_sql_runs_as_one_script(database: "Database") -> None:
     """As the SQL editor runs it: one transaction."""
     script = "".join(f"-- step: {step.words}{step.sql}" for step in read_webhook_steps())
     with database.connect() as owner:
@@ -87,7 +87,7 @@ def test_webhooks_runs_as_one_script(database: "Database") -> None:
         assert owner.execute("select count(*) from pg_trigger where tgname like 'leadhook%'").fetchone() == (11,)
 
 
-def test_webhooks_mends_its_triggers_and_leaves_others_alone(wired_database: "Database") -> None:
+def test_webhooks_sql_repairs_its_triggers_and_leaves_others_alone(wired_database: "Database") -> None:
     """Disabled, missing or outdated ones; those of the user stay as they are, disabled ones too."""
     state: Any = (
         "select tgname::text, tgrelid::regclass::text, tgenabled::text, tgtype from pg_trigger where not tgisinternal"
@@ -110,7 +110,7 @@ def test_webhooks_mends_its_triggers_and_leaves_others_alone(wired_database: "Da
         assert before <= after
 
 
-def test_webhooks_enables_what_the_webhook_needs(wired_database: "Database") -> None:
+def test_webhooks_sql_enables_the_extensions_that_a_webhook_needs(wired_database: "Database") -> None:
     """Where the extensions are on offer and not enabled."""
     with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
         admin.execute("drop extension pg_net")
@@ -122,7 +122,7 @@ def test_webhooks_enables_what_the_webhook_needs(wired_database: "Database") -> 
         owner.execute("select vault.create_secret('http://127.0.0.1:9', 'leadhook_webhook_url')")
 
 
-def test_webhooks_is_undone_as_it_says(wired_database: "Database") -> None:
+def test_webhooks_sql_is_undone_as_it_says(wired_database: "Database") -> None:
     """The statements in its head leave no trigger behind."""
     with wired_database.connect() as owner:
         for statement in re.findall(r"drop trigger if exists \S+ on \S+;", WEBHOOKS.read_text()):

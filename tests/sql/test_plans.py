@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from leadhook.local.database import Database
 
-# 20,000 done, 2,500 ready in one group, 1,000 groups with one fresh and one slow each, 1,500 waiting in one group.
+# 20,000 done; 2,500 ready in one group; 1,000 groups with one fresh and one low-priority lead each; 1,500 waiting.
 FILL: LiteralString = """
 create temp table shape as
 select

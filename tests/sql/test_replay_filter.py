@@ -333,7 +333,7 @@ def test_stop_leaves_a_lead_to_another_replay_that_wants_it(db: "Sql") -> None:
 
 
 def test_stop_does_not_lose_what_the_application_wants_meanwhile(db: "Sql") -> None:
-    """sent_to_llm went back to false while the lead was queued: it is scored, as a fresh lead."""
+    """sent_to_llm went back to false while the lead was queued: it is scored as a fresh lead."""
     db.ready_job("a", state="done")
     db.run("update public.lead_details set sent_to_llm = true")
     replay_id = begin(db, all=True)["replay_id"]

@@ -148,7 +148,7 @@ def test_replay_of_a_lead_that_something_else_sent(keyed: "Sql", state: str | No
 
 
 def test_replay_of_an_eligible_lead_without_job(db: "Sql") -> None:
-    """No outbox row told of it, and the sweep has not come by yet."""
+    """The change left no outbox row, and the sweep has not checked the lead yet."""
     db.eligible_lead("a")
     assert outcomes(replay(db, "a")) == {"a": "queued"}
     assert db.job("a")["state"] == "ready"
@@ -161,7 +161,7 @@ def test_replay_of_an_unknown_lead(db: "Sql") -> None:
 
 
 def test_replay_applies_the_outbox_first(db: "Sql") -> None:
-    """A lead that was just deleted or changed is scored as it is now."""
+    """A lead that was just deleted or changed is checked in its current state."""
     db.ready_job("gone", state="done")
     db.run("delete from public.all_leads")
     db.note_change("gone")

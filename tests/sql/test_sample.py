@@ -57,7 +57,7 @@ def test_an_interrupted_insert_is_completed(database: Database) -> None:
 
 
 def test_the_sample_sends_webhooks_in_small_transactions(wired_database: Database) -> None:
-    """Batches and singles leave many outbox rows; the last one is the prompts row's."""
+    """Batches and single inserts leave many outbox rows; the last one is for the prompts row."""
     insert_sample(wired_database.conninfo)
     assert scalar(wired_database, "select count(*) from leadhook.outbox") >= 10
     last = "select (kind = 'prompts')::int from leadhook.outbox order by id desc limit 1"

@@ -103,7 +103,7 @@ def test_save_of_a_lead_that_is_not_wanted_any_more(db: "Sql", change: str, reas
 
 
 def test_save_of_an_unwanted_lead_is_looked_at_again(keyed: "Sql") -> None:
-    """An outbox row that was applied while the lead was leased is not lost."""
+    """A change that was applied while the lead was leased is not lost."""
     lease = keyed.leased_lead("a")
     keyed.run("update public.all_leads set scrapped = false")
     reply = keyed.save(keyed.result_of(lease))
@@ -141,7 +141,7 @@ def test_save_of_a_replay_that_is_not_scrapped_any_more_is_unwanted(db: "Sql") -
         {"score": {"score": 80, "response": None, "should_contact": True}, "message": {"subject": "s", "message": "m"}},
     ],
 )
-def test_save_refuses_half_a_score(db: "Sql", checkpoint: "Row | None") -> None:
+def test_save_refuses_an_incomplete_score(db: "Sql", checkpoint: "Row | None") -> None:
     """A bug of the caller: PT400, and no lead is burned."""
     results = [db.result_of(db.leased_lead("a")), db.result_of(db.leased_lead("b"), checkpoint=checkpoint)]
     with pytest.raises(psycopg.Error) as refused:

@@ -73,7 +73,7 @@ def test_save_and_the_applications_own_sending_write_once(db: "Sql", connect: "C
 
 
 def test_save_that_is_first_makes_the_application_wait_and_come_after(db: "Sql", connect: "Connect") -> None:
-    """Its update of the same row goes through after our commit, and its outbox row reopens the lead."""
+    """Its update of the same row succeeds after our commit, and this change reopens the lead."""
     db.key()
     result = db.result_of(db.leased_lead("a"))
     application = connect()

@@ -1,4 +1,4 @@
-"""The sweep finds what no outbox row told of."""
+"""The sweep finds changes that left no outbox row."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Nothing that we added aborts the application's statement, and an outbox row is lost last of all."""
+"""Nothing that leadhook adds aborts the application's statement, and the outbox row is kept whatever else fails."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING

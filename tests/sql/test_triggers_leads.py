@@ -49,7 +49,7 @@ def settled(wired: "Sql") -> "Iterator[Sql]":
 
 
 def take_outbox(db: "Sql") -> set[str]:
-    """The touched leads, each named once an outbox row; the outbox rows are removed."""
+    """The changed leads, each at most once per outbox row. Empties the outbox."""
     rows = db.rows("delete from leadhook.outbox returning kind, n, lead_ids")
     for row in rows:
         assert row["kind"] == "leads"

@@ -28,14 +28,14 @@ def settled(wired: "Sql") -> "Iterator[Sql]":
 
 
 def groups(db: "Sql") -> list[tuple[str, bool]]:
-    """Tag and prompts_inserted of each prompts outbox row; the outbox rows are removed."""
+    """Tag and prompts_inserted of each outbox row for prompts. Empties the outbox."""
     rows = db.rows("delete from leadhook.outbox returning kind, tag, prompts_inserted")
     assert {row["kind"] for row in rows} <= {"prompts"}
     return sorted((row["tag"], row["prompts_inserted"]) for row in rows)
 
 
 def test_inserted_prompts_note_each_group_once(settled: "Sql") -> None:
-    """One outbox row a user and tag, which says that somebody asked."""
+    """One outbox row per user and tag, which records that a row was inserted."""
     settled.run(
         "insert into public.prompts (user_id, tag)"
         " select %(u)s, tag from unnest(array['a', 'b', 'a']) as tag", u=settled.USER

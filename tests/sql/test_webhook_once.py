@@ -1,4 +1,4 @@
-"""How often a transaction webhooks, and what the webhook is."""
+"""How many webhooks a transaction sends, and what they contain."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""leadhook.sign makes the signatures of Standard Webhooks; the library of that name is the score."""
+"""leadhook.sign makes the signatures of Standard Webhooks; the library of that name checks them."""
 
 import base64
 import json

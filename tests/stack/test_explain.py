@@ -74,7 +74,7 @@ def test_what_it_can_not_tell_is_said_in_words(wired_supabase: Supabase) -> None
 
 
 def test_status_is_one_screen_and_says_what_keeps_leads_back(wired_supabase: Supabase) -> None:
-    """Without a key nothing can be scored; with one, and a pause, the pause is what is left to tell."""
+    """Without a key, nothing can be scored; with a key and a pause, only the pause is reported."""
     code, out, err = run(wired_supabase, "status")
     assert (code, err) == (1, "")
     assert "public.gemini_api is empty or cannot be read" in out

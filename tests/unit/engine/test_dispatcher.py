@@ -94,7 +94,7 @@ async def test_later_due_time_does_not_move_an_earlier_one(world: World) -> None
         assert len(causes(world)) == 2
 
 
-async def test_outbox_rows_that_are_left_are_claimed_again_without_a_hot_loop(world: World) -> None:
+async def test_a_claim_that_leaves_outbox_rows_is_repeated_without_a_hot_loop(world: World) -> None:
     """Cut without a lead: again at once, under the same name, at most 20 times a second."""
     world.store.script["claim"] = [world.batch(has_more=True, next_due_ms=0) for _ in range(100)]
     async with world.engine():
