@@ -1,6 +1,6 @@
-"""Wires the service together, here and nowhere else: settings, store, scorer, engine, web.
+"""Wires the service: settings, store, scorer, engine, web. This is the only place that does.
 
-`leadhook serve` runs it; so does any ASGI server by the name `leadhook.app:app`.
+`leadhook serve` runs it, and so does any ASGI server with `leadhook.app:app`.
 """
 
 import gc
@@ -48,7 +48,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The ASGI application; nothing is connected or started before its lifespan begins.
+    """Create the ASGI application. Nothing is connected or started before its lifespan begins.
 
     Raises:
         SettingsError: the price file can't be used.
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> Starlette:
 
 @asynccontextmanager
 async def _working(settings: Settings, price: Price | None, webhook_sum: WebhookSum) -> AsyncIterator[AppState]:
-    # Imported only now, as they take seconds: wrong settings are to be told at once.
+    # Imported only now because this takes seconds: invalid settings are reported immediately.
     from leadhook.engine import Engine, EngineContext
     from leadhook.gemini import open_scorer
     from leadhook.gemini.limits import call_limits
@@ -95,7 +95,7 @@ async def _working(settings: Settings, price: Price | None, webhook_sum: Webhook
         with serving_metrics(settings.host, settings.metrics_port) as no_metrics:
             async with running(engine, drain_s=settings.drain_sec):
                 _introduce(settings)
-                # What was imported stays; the garbage collector would look through all of it again and again.
+                # Imported modules stay; the garbage collector would examine them again and again.
                 gc.collect()
                 gc.freeze()
                 yield _state(settings, engine, store, webhook_sum, no_metrics)
@@ -105,14 +105,14 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then end within DRAIN_SEC and 8 s; a second signal ends at once."""
     app = create_app(settings)
     logs.configure(settings)
-    # Before anything is claimed: an occupied port must cost no lead a lease.
+    # Before the first claim: if the port is in use, no lead should have been leased.
     with closing(listen(settings.host, settings.port)) as listener:
         log.info(Event.SERVICE_LISTENING, host=settings.host, port=listener.getsockname()[1])
         uvicorn.Server(server_config(app)).run([listener])
 
 
 def server_config(app: Starlette) -> uvicorn.Config:
-    """How uvicorn is to serve the application; the log is ours alone."""
+    """Configure uvicorn, without its logging."""
     return uvicorn.Config(
         app,
         loop="auto",  # uvloop where it is installed
@@ -127,7 +127,7 @@ def server_config(app: Starlette) -> uvicorn.Config:
 
 
 def __getattr__(name: str) -> Starlette:
-    """`app`, made when an ASGI server asks for it."""
+    """Create `app` when an ASGI server imports it."""
     if name != "app":
         raise AttributeError(name)
     network.forget_key_log()
@@ -178,12 +178,12 @@ def _introduce(settings: Settings) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """The service's socket; `::` takes IPv4 too, as it does for the metrics."""
+    """Open the service's socket; `::` also accepts IPv4, as for the metrics."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         both = family == socket.AF_INET6 and IPv6Address(host).is_unspecified and socket.has_dualstack_ipv6()
         return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
-    except (OSError, ValueError) as error:  # a host may be no host's name
+    except (OSError, ValueError) as error:  # the host may be an invalid name
         report_failed_start(error)
         logs.finish()
         _give_up(f"can't listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}", START_FAILED)
@@ -194,5 +194,5 @@ def _worker_name() -> str:
 
 
 def _give_up(why: object, exit_code: int) -> NoReturn:
-    sys.stderr.write(f"leadhook: {why}\n")  # the log may not be set up yet
+    sys.stderr.write(f"leadhook: {why}\n")  # the log may not be configured yet
     raise SystemExit(exit_code)

@@ -1,11 +1,11 @@
-"""The one way in which a command ends with a message instead of a result."""
+"""Errors that end a command with a message."""
 
 
 class CommandError(Exception):
-    """A message for the person at the terminal: what happened, and what to do. The command prints it and exits.
+    """A message for the person at the terminal: what happened and what to do. The command prints it and exits.
 
     Attributes:
-        exit_code: 1 when the work failed, 2 when arguments or settings are wrong (docs/commands.md).
+        exit_code: 1 if the command failed, 2 if arguments or settings are wrong (docs/commands.md).
     """
 
     def __init__(self, message: str, *, exit_code: int = 1) -> None:

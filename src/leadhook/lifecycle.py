@@ -1,4 +1,4 @@
-"""How the engine begins and ends with the application: drained from the first signal on, in bounded time."""
+"""Starts and stops the engine with the application. The first signal starts the drain, which takes bounded time."""
 
 import asyncio
 import os
@@ -19,27 +19,27 @@ from leadhook.web.request_log import WebhookSum
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 START_FAILED: Final = 3
-"""The exit code; uvicorn has the same one."""
+"""The exit code, the same as uvicorn's."""
 
 
 class Runnable(Protocol):
-    """The part of the engine that is needed here."""
+    """The part of the engine that this module needs."""
 
     async def run(self) -> None:
-        """Work until stopped."""
+        """Run until stopped."""
 
     async def stop(self, drain_s: float) -> None:
-        """Take nothing new; return when every lead is saved or given back, after `drain_s` at the latest."""
+        """Claim no more leads; return when every lead is saved or released, after `drain_s` at the latest."""
 
 
 @asynccontextmanager
 async def running(engine: Runnable, *, drain_s: float, give_back_s: float = GIVE_BACK_SEC) -> AsyncIterator[None]:
-    """Run the engine for as long as the block lasts, or until the first signal; then drain it.
+    """Run the engine until the block ends or the first signal arrives; then drain it.
 
     Args:
-        engine: is run once.
-        drain_s: how long the leads at work may take.
-        give_back_s: how much longer the engine may take before it is let go.
+        engine: the engine, which can be run only once.
+        drain_s: how long leads in progress may take.
+        give_back_s: how much longer the engine may take before it is cancelled.
     """
     stopping = anyio.Event()
     loop = asyncio.get_running_loop()
@@ -56,7 +56,7 @@ async def running(engine: Runnable, *, drain_s: float, give_back_s: float = GIVE
 
 @asynccontextmanager
 async def logging_to_the_end(webhook_sum: WebhookSum) -> AsyncIterator[None]:
-    """Get out all that the log still holds when the block has ended, in bounded time."""
+    """Deliver all remaining log lines in bounded time when the block ends."""
     try:
         yield
     finally:
@@ -66,10 +66,10 @@ async def logging_to_the_end(webhook_sum: WebhookSum) -> AsyncIterator[None]:
 
 @contextmanager
 def reporting_a_failed_start() -> Iterator[Callable[[], None]]:
-    """Log what keeps the service from starting.
+    """Log the exception that keeps the service from starting.
 
     Yields:
-        To be called once the service has started: what is raised afterwards is a defect.
+        A function to call once the service has started; a later exception is a defect.
     """
     has_started = False
 
@@ -88,7 +88,7 @@ def reporting_a_failed_start() -> Iterator[Callable[[], None]]:
 
 
 def report_failed_start(error: BaseException) -> None:
-    """One line with the kind of the failure and its message; no lead was read yet that the message could quote."""
+    """Log the kind of the failure and its message, which can't quote a lead because none has been read yet."""
     innermost = error
     while isinstance(innermost, BaseExceptionGroup):
         innermost = innermost.exceptions[0]
@@ -114,5 +114,5 @@ async def _run(engine: Runnable) -> None:
     except Exception:
         log.critical(Event.SERVICE_FAILED, exc_info=True)
         logs.finish()
-        # Without its engine the service would answer 202 and do nothing. Its leases end by themselves.
+        # Without the engine, the service would answer 202 and do nothing. Its leases expire.
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What a model costs, from a dated file: ours, or the one that GEMINI_PRICE_FILE names."""
+"""Prices of models from a dated file: leadhook's own, or that of GEMINI_PRICE_FILE."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -13,12 +13,12 @@ from leadhook.settings import Settings, SettingsError
 
 
 class PriceList(BaseModel):
-    """The file.
+    """The contents of a price file.
 
     Attributes:
-        read_on: when the prices were looked up.
-        source: where, in words.
-        usd_per_million_tokens: by the model's name.
+        read_on: the date when the prices were looked up.
+        source: where they were looked up, in words.
+        usd_per_million_tokens: prices by model name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,12 +28,12 @@ class PriceList(BaseModel):
     usd_per_million_tokens: dict[str, Price]
 
     def price_of(self, model: str) -> Price | None:
-        """The price of a model, with or without the prefix `models/`; None when it is not known."""
+        """Return the price of a model, with or without the prefix `models/`; None if it is unknown."""
         return self.usd_per_million_tokens.get(model.removeprefix("models/"))
 
 
 def price_here(env: Mapping[str, str]) -> PricedModel:
-    """The model that this environment names, and its price, for a command that needs no other setting.
+    """Return the model of this environment and its price, for commands that need no other setting.
 
     Raises:
         SettingsError: GEMINI_PRICE_FILE can't be used.
@@ -44,10 +44,10 @@ def price_here(env: Mapping[str, str]) -> PricedModel:
 
 
 def read_prices(path: Path | None) -> PriceList:
-    """Read this file, or ours.
+    """Read this file, or leadhook's own.
 
     Raises:
-        SettingsError: it can't be read, or is no such file; in words.
+        SettingsError: it can't be read, or is not a price file.
     """
     try:
         if path is None:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first one starts the drain at once, a later one ends the process at once."""
+"""SIGTERM and SIGINT: the first one starts the drain immediately, a later one ends the process immediately."""
 
 import signal
 import threading
@@ -10,17 +10,17 @@ from typing import Any, Final
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 ECHO_S: Final = 0.5
-"""Ctrl-C in a terminal reaches a process twice where its parent passes it on; that counts as one signal."""
+"""Ctrl-C in a terminal reaches a process twice if its parent forwards it; this counts as one signal."""
 
 
 @contextmanager
 def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` at the first signal, and what handled it before; at a later one die of it.
+    """Call `stop` and the previous handler at the first signal; at a later one, end by that signal.
 
-    uvicorn tells the application of a signal only after the last request is answered, which may take seconds.
+    uvicorn ends the application's lifespan only after the last request is answered, which may take seconds.
 
     Args:
-        stop: must only set something: it runs between two instructions of whatever runs.
+        stop: must only set a flag, because it can interrupt any code.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

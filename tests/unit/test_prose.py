@@ -90,7 +90,19 @@ def command_help(command: App = app, path: tuple[str, ...] = ()) -> Iterator[Lin
             yield from command_help(command[name], (*path, name))
 
 
-CHECKED: Final = ("cli", "doctor", "domain", "gemini", "observability", "store")
+CHECKED: Final = (
+    "",
+    "cli",
+    "doctor",
+    "domain",
+    "evaluate",
+    "gemini",
+    "install",
+    "local",
+    "observability",
+    "store",
+    "web",
+)
 """Packages of `src/leadhook` whose docstrings and comments are checked; an empty name means the modules beside them."""
 
 

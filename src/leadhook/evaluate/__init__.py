@@ -1,5 +1,5 @@
-"""Scores answered leads again with another prompt or model, and compares; nothing of it is kept in the database.
+"""Scores answered leads again with another prompt or model, and compares. Only the cost is stored in Postgres.
 
-`results` is the file that everything bought is appended to, so that a second run buys nothing twice. `scoring` buys
-what is missing under the service's pauses and budgets. `figures` compares, `page` draws it as one HTML file.
+`results` is the file to which every purchase is appended, so that a second run buys nothing twice. `scoring` buys the
+missing scores, within the service's pauses and budgets. `figures` compares, and `page` renders one HTML file.
 """

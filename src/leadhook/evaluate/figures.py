@@ -17,22 +17,22 @@ class _Figures(BaseModel):
 
 
 class Compared(_Figures):
-    """One lead before and after."""
+    """The old and the new score of one lead."""
 
     lead_id: str
     old_score: int
     new_score: int
     shift: int
     crosses: Crossing | None
-    """Which way it crosses 50, the lowest score for contact."""
+    """The direction in which it crosses 50, the lowest score for contact."""
     old_subject: str
     new_subject: str | None
-    """None: the message failed."""
+    """None if the message failed."""
     reason: str | None
 
     @classmethod
     def of(cls, scored: Scored) -> Self:
-        """From a purchase that has a score."""
+        """Create it from a purchase that has a score."""
         old, new = scored.saved.score, scored.score or 0
         return cls(
             lead_id=scored.lead_id,
@@ -53,11 +53,11 @@ class Failed(_Figures):
     error_code: str
     reason: str | None
     is_final: bool
-    """False: the next run tries again."""
+    """False if the next run tries again."""
 
 
 class Noise(_Figures):
-    """How much scores vary by themselves: the same leads, scored twice by the candidate."""
+    """How much scores vary without any change: the same leads, scored twice by the candidate."""
 
     leads: int
     mean_absolute_shift: float | None
@@ -67,27 +67,27 @@ class Noise(_Figures):
 
 
 class Spent(_Figures):
-    """Money and time of the leads that were compared; None where it is not known."""
+    """Cost and model time of the compared leads; None if unknown."""
 
     old_usd_per_lead: float | None
     new_usd_per_lead: float | None
     old_median_ms: float | None
     new_median_ms: float | None
     new_p95_ms: float | None
-    """95 of 100 leads took no longer in the model."""
+    """The 95th percentile of the model time."""
     total_usd: float | None
-    """Of all that was bought with this file, failures and noise included."""
+    """The cost of everything bought with this file, including failures and noise."""
 
 
 class Report(_Figures):
-    """An evaluation so far."""
+    """The report of an evaluation."""
 
     candidate: Candidate
     leads: int
-    """That fit the filter."""
+    """The number of leads that match the filter."""
     compared: int
     missing: int
-    """Neither scored nor failed for good: a later run goes on with them."""
+    """The number of leads that a later run still has to score."""
     up: int
     down: int
     agreement: float | None
@@ -100,19 +100,19 @@ class Report(_Figures):
     noise: Noise
     spent: Spent
     results: tuple[Compared, ...]
-    """Those that cross 50 first, then by the size of their shift."""
+    """Leads that cross 50 first, then by the size of their shift."""
     failures: tuple[Failed, ...]
 
 
 def crossing(old: int, new: int) -> Crossing | None:
-    """Which way a score crosses 50."""
+    """Return the direction in which a score crosses 50."""
     if (old < CONTACT_FROM) == (new < CONTACT_FROM):
         return None
     return "up" if new >= CONTACT_FROM else "down"
 
 
 def report(candidate: Candidate, results: Results, lead_ids: Sequence[str]) -> Report:
-    """Compare what the file has of these leads."""
+    """Compare the results in the file for these leads."""
     wanted = frozenset(lead_ids)
     final = {lead_id: one for lead_id, one in results.final("score").items() if lead_id in wanted}
     scored = [one for one in final.values() if one.score is not None]

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no script, no request; what leads say is only text in it."""
+"""Renders the report as one self-contained HTML file without scripts or requests; leads' texts are escaped."""
 
 import sys
 from collections import Counter
@@ -14,13 +14,13 @@ from leadhook.domain.results import CONTACT_FROM
 from leadhook.domain.spend import dollars
 from leadhook.evaluate.figures import Compared, Report
 
-# Its finder for plugins, of which there are none here, is of Python 2's kind: every later import would warn of it.
+# pygal adds a finder for plugins in the style of Python 2. It is not needed, and every later import would warn of it.
 sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 BIN: Final = 10
-"""Points of shift in a bar of the histogram."""
+"""Width of a bar of the histogram, in points of shift."""
 MOST_ROWS: Final = 1000
-"""The file of results and --json have the others."""
+"""Maximum rows of the table; the results file and --json have all."""
 
 _CROSS: Final = [
     (0, CONTACT_FROM),
@@ -29,7 +29,7 @@ _CROSS: Final = [
     (CONTACT_FROM, 0),
     (CONTACT_FROM, 100),
 ]
-"""One line that shows 50 both ways."""
+"""A line at 50 in both directions."""
 _STYLE: Final = CleanStyle(colors=("#c0392b", "#2e8b57", "#8899aa", "#555555"), font_family="sans-serif")
 _SVG: Final = "{http://www.w3.org/2000/svg}"
 _CSS: Final = """
@@ -42,7 +42,7 @@ tr { border-bottom: 1px solid #ddd } td.n { text-align: right } .up { color: #2e
 
 
 def render(report: Report) -> str:
-    """The whole file."""
+    """Render the file."""
     title = f"Evaluation of {report.candidate.model}"
     rows: list[tuple[str, ...]] = [("lead", "old", "new", "shift", "crosses 50", "old subject", "new subject")]
     rows += [_row(one) for one in report.results[:MOST_ROWS]]
@@ -65,7 +65,7 @@ def render(report: Report) -> str:
 
 
 def summary(report: Report) -> list[tuple[str, str]]:
-    """The figures in words, for the page and for a terminal."""
+    """Describe the figures, for the page and for a terminal."""
     spent, noise = report.spent, report.noise
     rows = [
         ("leads", f"{report.compared:,} compared of {report.leads:,}"),
@@ -129,7 +129,7 @@ def _table(rows: Iterable[tuple[str, ...]], *, head: bool = False) -> str:
     lines = []
     for number, row in enumerate(rows):
         tag = "th" if head and number == 0 else "td"
-        # Isolated: a subject that turns the writing round does so in its own cell alone.
+        # Isolated, so that a subject can change the reading direction only in its own cell.
         lines.append("<tr>" + "".join(f"<{tag}><bdi>{escape(cell)}</bdi></{tag}>" for cell in row) + "</tr>")
     return f"<table>{''.join(lines)}</table>" if lines else ""
 
@@ -177,7 +177,7 @@ def _histogram(report: Report) -> str:
 
 
 def _bin(shift: int) -> int:
-    """The bar that a shift counts in; the middle one is around 0."""
+    """Return the bar of a shift; the middle one is around 0."""
     return (shift + BIN // 2) // BIN
 
 
@@ -186,7 +186,7 @@ def _options() -> dict[str, Any]:
 
 
 def _svg(chart: pygal.graph.graph.Graph) -> str:
-    """The chart without pygal's script; what it would show of a dot is the dot's title."""
+    """Return the chart without pygal's script; a dot's tooltip becomes its title."""
     tree = chart.render_tree()
     for parent in list(tree.iter()):
         for child in list(parent):

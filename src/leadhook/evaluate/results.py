@@ -1,7 +1,7 @@
-"""The file that an evaluation appends to: one JSON object a line, the first one says what is evaluated.
+"""The results file of an evaluation: one JSON object per line. The first one describes what is evaluated.
 
-A score is written before its cost is booked, and a line says afterwards that it was. So a process that ends between the
-two has booked nothing twice, and the next run books what is missing.
+A score is written before its cost is booked in the database, and another line records the booking. If a process ends
+between the two, nothing is booked twice, and the next run books what is missing.
 """
 
 import fcntl
@@ -20,14 +20,14 @@ from leadhook.domain.lead import Prompts
 from leadhook.domain.results import Usage
 
 OWNER_ALONE: Final = 0o600
-"""It holds subjects and reasons, which name people."""
+"""The file contains subjects and reasons, which name people."""
 
 Purpose = Literal["score", "noise"]
-"""`noise`: the same lead scored once more, to know how much scores vary by themselves."""
+"""`noise`: the same lead scored once more, to measure how much scores vary without any change."""
 
 
 class Candidate(BaseModel):
-    """What is evaluated: a model, and texts that replace those of the `prompts` row."""
+    """What is evaluated: a model, and texts that replace those of the `prompts` rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +37,7 @@ class Candidate(BaseModel):
     message_prompt: str | None = None
 
     def texts(self, row: Prompts) -> Prompts:
-        """What is asked of the leads of this `prompts` row."""
+        """Return the prompts for leads with this `prompts` row."""
         return row.model_copy(update=self.model_dump(exclude={"model"}, exclude_none=True))
 
 
@@ -55,15 +55,15 @@ class Scored(BaseModel):
     saved_usd: float | None = None
     saved_ms: float | None = None
     score: int | None = None
-    """None: it failed."""
+    """None if it failed."""
     should_contact: bool | None = None
     reason: str | None = None
-    """The model's reason for the score, or ours for the failure."""
+    """The model's reason for the score, or the reason of the failure."""
     subject: str | None = None
     prompt_version: str | None = None
     error_code: str | None = None
     is_final: bool = True
-    """A later run does not try again."""
+    """Whether a later run does not try again."""
     usage: Usage = Usage()
     usd: float | None = None
     model_ms: float = 0
@@ -78,7 +78,7 @@ class _Line(BaseModel):
 
 
 class Results:
-    """What the lines of a file come to."""
+    """The contents of a results file."""
 
     def __init__(self, lines: Iterable[_Line] = ()) -> None:
         self.candidate: Candidate | None = None
@@ -88,7 +88,7 @@ class Results:
             self.add(line)
 
     def add(self, line: _Line) -> None:
-        """Take in the next line."""
+        """Add the next line."""
         self.candidate = line.evaluation or self.candidate
         if line.scored:
             self.scored.append(line.scored)
@@ -96,18 +96,18 @@ class Results:
             self._booked.add(line.booked)
 
     def final(self, purpose: Purpose) -> dict[str, Scored]:
-        """The purchases that need no other, by lead."""
+        """Return the final purchases by lead."""
         return {one.lead_id: one for one in self.scored if one.purpose == purpose and one.is_final}
 
     def unbooked(self) -> list[Scored]:
-        """Those whose cost may not be in the database yet."""
+        """Return the purchases whose cost may not be in the database yet."""
         return [one for one in self.scored if one.usd and one.no not in self._booked]
 
     def check(self, candidate: Candidate, path: Path) -> None:
-        """Refuse a file of another evaluation.
+        """Refuse a file that belongs to another evaluation.
 
         Raises:
-            MisuseError: it is one.
+            MisuseError: the model or the texts differ.
         """
         if self.candidate not in (None, candidate):
             raise MisuseError(
@@ -116,10 +116,10 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Read without changing anything; a missing file is an empty one.
+    """Read a file without changing it; a missing file counts as empty.
 
     Raises:
-        MisuseError: it is no file of results.
+        MisuseError: it is not a results file.
     """
     try:
         return _parse(path.read_bytes(), path)
@@ -141,7 +141,7 @@ def _parse(content: bytes, path: Path) -> Results:
 
 
 class ResultsFile:
-    """The same, open for more; no other process may have it open."""
+    """A results file opened for appending, by only one process at a time."""
 
     def __init__(self, file: BufferedRandom, results: Results, candidate: Candidate) -> None:
         self._file = file
@@ -150,7 +150,7 @@ class ResultsFile:
 
     @classmethod
     def open(cls, path: Path, candidate: Candidate) -> Self:
-        """Open or make it.
+        """Open or create it.
 
         Raises:
             MisuseError: it can't be used, belongs to another evaluation, or another process uses it.
@@ -165,7 +165,7 @@ class ResultsFile:
             content = file.read()
             results = _parse(content, path)
             results.check(candidate, path)
-            # A line that was cut off by a crash is no line.
+            # Ignore a last line that a crash has cut off.
             file.truncate(content.rfind(b"\n") + 1)
             file.seek(0, os.SEEK_END)
         except BlockingIOError:
@@ -180,19 +180,19 @@ class ResultsFile:
         return opened
 
     def next_no(self) -> int:
-        """A number that no purchase has."""
+        """Return an unused purchase number."""
         return len(self.results.scored) + 1
 
     def keep(self, scored: Scored) -> None:
-        """Write down what was bought, to the disk itself."""
+        """Append a purchase, and flush it to disk."""
         self._append(_Line(scored=scored))
 
     def booked(self, scored: Scored) -> None:
-        """Write down that the database knows what it cost."""
+        """Record that the cost is booked in the database."""
         self._append(_Line(booked=scored.no))
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the file."""
         self._file.close()
 
     def _append(self, line: _Line) -> None:

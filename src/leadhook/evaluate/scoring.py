@@ -1,7 +1,7 @@
-"""Buys what an evaluation lacks: eight leads at a time, under the service's pauses and budgets, until stopped.
+"""Buys the missing scores of an evaluation, eight leads at a time, within the service's pauses and budgets.
 
-A lead is begun only where the most that it can cost is left of every budget that concerns it, calls under way counted.
-What the service reserves meanwhile is known with the next booking, which follows each purchase.
+A lead is started only if its maximum cost still fits every budget that applies to it, after calls in progress. Each
+purchase is booked, and the reply contains what the service has reserved since.
 """
 
 import math
@@ -31,11 +31,11 @@ Call = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
 AT_A_TIME: Final = 8
 READ_AT_A_TIME: Final = 10
 TRIES: Final = 3
-"""Of a call that fails for no one's fault; a later run tries again."""
+"""Attempts of a call that fails transiently; a later run tries again."""
 FAILURES_IN_A_ROW: Final = 5
-"""Then the model is failing, and the rest waits for a later run."""
+"""After this many failures the model counts as failing, and the rest is left for a later run."""
 LONGEST_KEY_WAIT_S: Final = 90.0
-"""Enough for a quota by the minute."""
+"""Long enough for a per-minute quota."""
 BOOKING_S: Final = 5.0
 BLOCKED: Final = {
     "paused": "All leads are paused; `leadhook resume` ends the pause.",
@@ -45,35 +45,35 @@ UNPRICED: Final = "A budget is set and the price of the model is not known; docs
 
 
 class Leads(Protocol):
-    """Where leads are read and costs are booked: the store."""
+    """The part of the store that evaluations need."""
 
     async def answered_leads(self, fields: Mapping[str, Any], after_lead: str) -> AnsweredPage:
-        """A page of them."""
+        """Return a page of answered leads."""
 
     async def leads_to_score(self, lead_ids: Sequence[str]) -> LeadsToScore:
-        """Some by their ids, with all that scoring needs."""
+        """Return leads by id, with everything needed to score them."""
 
     async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> OpenAdmission:
-        """Add costs to the day."""
+        """Add costs to today's spend."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an evaluation is about, and what of it is still to be bought."""
+    """The leads of an evaluation, and the scores still to be bought."""
 
     leads: tuple[AnsweredLead, ...]
     to_score: frozenset[str]
     to_score_again: frozenset[str]
-    """For the noise."""
+    """The leads to score twice, for the noise."""
 
     @property
     def purchases(self) -> int:
-        """How many scores are to be bought."""
+        """The number of scores to buy."""
         return len(self.to_score) + len(self.to_score_again)
 
 
 async def make_plan(store: Leads, fields: Mapping[str, Any], *, limit: int, noise: int, results: Results) -> Plan:
-    """Find the first `limit` answered leads of a filter; the first `noise` of them are scored twice."""
+    """Find the first `limit` answered leads that match a filter; the first `noise` of them are scored twice."""
     leads: list[AnsweredLead] = []
     after: str | None = ""
     while after is not None and len(leads) < limit:
@@ -92,7 +92,7 @@ async def make_plan(store: Leads, fields: Mapping[str, Any], *, limit: int, nois
 
 @dataclass
 class _Purchase:
-    """One score that is being bought: what came of it, and what it cost so far."""
+    """One score that is being bought, with its outcome and cost so far."""
 
     lead: LeadToScore
     purpose: Purpose
@@ -104,26 +104,26 @@ class _Purchase:
 
     @property
     def most_usd(self) -> float | None:
-        """The most that it can cost; None: the price is not known."""
+        """Its maximum cost; None if the price is unknown."""
         steps = 1 if self.purpose == "noise" else STEPS
         return self.tariff.max_step_cost(self.lead.lead, self.lead.prompts) * steps if self.tariff else None
 
     def charge(self, usage: Usage) -> None:
-        """Calls that ended."""
+        """Add calls that ended."""
         self.usage += usage
         self.usd += self.tariff.cost(usage) if self.tariff else 0
 
     def charge_max_step_cost(self) -> None:
-        """A call that no one waited for: Google may bill it, and no one can know what."""
+        """Add the maximum cost of a call that was abandoned, because Google may bill it."""
         self.usd += self.tariff.max_step_cost(self.lead.lead, self.lead.prompts) if self.tariff else 0
 
     def fail(self, code: str, reason: str, *, is_final: bool) -> None:
-        """A score that was bought before stays, without a subject."""
+        """Record a failure. A score that was already bought is kept, without a subject."""
         has_score = "score" in self.outcome
         self.outcome = {"reason": reason, **self.outcome, "error_code": code, "is_final": is_final or has_score}
 
     def scored(self, no: int, prompt_version: str) -> Scored:
-        """For the file."""
+        """Return the entry for the results file."""
         lead = self.lead
         return Scored(
             no=no,
@@ -155,7 +155,7 @@ class Scoring:
         self._progress = progress
         self._admission = OpenAdmission()
         self._asking: Final = anyio.Lock()
-        """Replies with an admission arrive in the order in which they were made."""
+        """Serializes requests, so that replies with an admission arrive in order."""
         self._in_flight: Final[list[tuple[UUID | None, float]]] = []
         self._keys: dict[str, ApiKey] = {}
         self._rest_until: Final[dict[str, float]] = {}
@@ -164,7 +164,7 @@ class Scoring:
         self._ended = anyio.Event()
         """Set at the end of the next purchase."""
         self.interrupted_by: int | None = None
-        """SIGINT or SIGTERM."""
+        """The signal that interrupted the run, SIGINT or SIGTERM."""
         self.halted: str | None = None
         """Why the rest was not bought."""
         self.blocked: Final[set[str]] = set()
@@ -173,7 +173,7 @@ class Scoring:
         """Leads whose rows can't be read, and why."""
 
     async def run(self, plan: Plan) -> None:
-        """Buy what the plan lacks. The first Ctrl-C lets the calls under way end, the second does not."""
+        """Buy the missing scores. The first Ctrl-C lets calls in progress finish, the second one does not."""
         async with anyio.create_task_group() as watching:
             with anyio.CancelScope() as work:
                 watching.start_soon(self._watch_signals, work)
@@ -197,7 +197,7 @@ class Scoring:
         self._stop.set()
 
     async def _book_missing(self) -> None:
-        """Learn what may be bought now, and book what an earlier run bought and could not book."""
+        """Read pauses and budgets, and book purchases that an earlier run could not book."""
         missing = self._file.results.unbooked()
         self._admission = await self._store.book_evaluation([(one.user_id, one.usd or 0) for one in missing])
         for one in missing:
@@ -226,7 +226,7 @@ class Scoring:
                     await send.send(lead)
 
     async def _read(self, lead_ids: Sequence[str]) -> list[LeadToScore]:
-        """Leads with their fields; where one makes the database fail, the others are read without it."""
+        """Read leads with their fields; a lead that makes the database fail is left out."""
         try:
             async with self._asking:
                 found = await self._store.leads_to_score(lead_ids)
@@ -256,7 +256,7 @@ class Scoring:
         return scored is not None and scored.score is not None
 
     async def _buy(self, purchase: _Purchase) -> None:
-        """Whatever happens, what was bought is kept and booked."""
+        """Buy one score. It is stored and booked even if an error occurs."""
         lead = purchase.lead
         if not await self._may_begin(purchase):
             return
@@ -275,7 +275,7 @@ class Scoring:
         self._progress()
 
     async def _may_begin(self, purchase: _Purchase) -> bool:
-        """Waits where only the calls under way hold the budget: most cost far less than they may."""
+        """Wait if only calls in progress exceed the budget, because most cost far less than their maximum."""
         lead, most_usd = purchase.lead, purchase.most_usd
         while not self._stop.is_set():
             if self._admission.blocks(lead, most_usd, []):
@@ -313,7 +313,7 @@ class Scoring:
             self._failures_in_a_row = 0
 
     def _halt_if_general(self, failure: Failure) -> None:
-        """Halt where the next lead would fare no better."""
+        """Halt if the next lead would fail in the same way."""
         if failure.kind == FailureClass.TRANSIENT and not self._stop.is_set():
             self._failures_in_a_row += 1
         if self._failures_in_a_row >= FAILURES_IN_A_ROW:
@@ -334,7 +334,7 @@ class Scoring:
             purchase.outcome["subject"] = message.subject
 
     async def _call(self, purchase: _Purchase, call: Call[Answer]) -> Answer:
-        """Take one step, with another key where one fails, and again after a while where no one is to blame."""
+        """Run one step, with another key if one fails, and again later after a transient failure."""
         tries = 0
         while True:
             key = await self._wait_for_key()
@@ -375,6 +375,6 @@ class Scoring:
             await self._pause(soonest)
 
     async def _pause(self, seconds: float) -> None:
-        """Ends at once where nothing more is to be begun."""
+        """Pause, unless nothing more will be started."""
         with anyio.move_on_after(seconds):
             await self._stop.wait()

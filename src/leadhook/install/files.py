@@ -1,6 +1,6 @@
 """The SQL files, beside the package in a checkout and inside it in the wheel; and copies for the Supabase CLI.
 
-The Supabase CLI runs each file in one transaction and keeps a history of its own.
+The Supabase CLI runs each file in one transaction and keeps its own history.
 """
 
 import re

@@ -39,8 +39,8 @@ from leadhook.local.stack import Options, Stack, in_use, running
 INTERRUPTED: Final = 130
 DEADLINE_S: Final = 120
 QUIET_S: Final = 4.0
-"""After a burst, pg_net's worker looks for requests only once a second until it finds none and no commit came
-meanwhile. A webhook then waits for up to a second: measured 2.5 s after the sample's leads, no longer after 3.5 s."""
+"""After a burst, pg_net's worker looks for requests only once a second until it finds none and there was no
+commit. A webhook then waits for up to a second: measured 2.5 s after the sample's leads, no longer after 3.5 s."""
 _LOOK_EACH_S: Final = 0.2
 _FOLLOW_EACH_S: Final = 0.5
 _PLAIN_WIDTH: Final = 120

@@ -341,7 +341,7 @@ def in_envelope(model: str, tokens: Tokens, content: dict[str, Any]) -> web.Resp
 
 
 def new_app(*routes: web.RouteDef) -> web.Application:
-    """Build a server with these routes and those of every stand-in; each response says that it is one."""
+    """Build a server with these routes and those of every stand-in; each response is marked as a stand-in's."""
 
     async def mark(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["X-Stand-In"] = "leadhook's Gemini stand-in; this is not Google"

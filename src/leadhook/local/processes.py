@@ -56,7 +56,7 @@ class Account:
 
 @functools.cache
 def server_account() -> Account:
-    """Return the account for Postgres, which refuses root: nobody if we are root, else ours."""
+    """Return the account for Postgres, which refuses root: `nobody` if we are root, else ours."""
     if os.geteuid() != 0:
         return Account()
     nobody = pwd.getpwnam("nobody")

@@ -1,4 +1,4 @@
-"""Admins prove themselves by a bearer token; wrong tokens are answered slowly once there were too many."""
+"""Authenticates admins by a bearer token. After too many wrong tokens, refusals are delayed."""
 
 import hmac
 import ipaddress
@@ -24,12 +24,12 @@ TOO_MANY: Final = "Too many requests came with a wrong admin token; a right one 
 
 MOST_NETWORKS: Final = 1000
 MOST_HELD: Final = 50
-"""Answers that are held back at once; further ones go out without delay."""
+"""Maximum number of delayed answers at a time; further ones are sent immediately."""
 RETRY_AFTER_S: Final = 5
 
 
 class TokenBucket:
-    """Lets `burst` through at once and `per_second` in the long run."""
+    """Allows `burst` at once and `per_second` in the long run."""
 
     def __init__(self, *, per_second: float, burst: int) -> None:
         self._per_second = per_second
@@ -51,9 +51,9 @@ class TokenBucket:
 class Admins:
     """The holders of ADMIN_TOKENS.
 
-    A right token is let in at any time, whatever came before it from the same address: behind a proxy all clients share
-    one, and no one may lock the admins out. The length of the tokens keeps guesses from succeeding. The delay keeps
-    them from being cheap, and its answer names the cause to whoever has mistyped.
+    A right token is always accepted, whatever came before it from the same address: behind a proxy, all clients share
+    one, and no one must be able to lock the admins out. Guessing is hopeless because of the tokens' length, and slow
+    because of the delay. The delayed answer explains the cause to anyone who mistyped a token.
     """
 
     def __init__(self, tokens: Iterable[SecretStr], *, hold_s: float = 1.0) -> None:
@@ -69,30 +69,30 @@ class Admins:
         """Check the token.
 
         Returns:
-            `admin:` and the beginning of the token's SHA-256, which tells admins apart in the audit.
+            `admin:` and the beginning of the token's SHA-256, which identifies the admin in the audit.
 
         Raises:
-            Problem: 403 while no token is set, 401 for a missing or wrong one, 429 after too many of them.
+            Problem: 403 if ADMIN_TOKENS is not set, 401 for a missing or wrong token, 429 after too many of them.
         """
         if not self._digests:
             raise Problem(403, CLOSED)
         values = [value for name, value in headers if name == b"authorization"]
         scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
         digest = sha256(token.strip()).digest()
-        # A list, so that none is skipped once another one fits.
-        fits = any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419 - every one is compared, so that its time reveals nothing
+        # A list, so that none is skipped after a match.
+        fits = any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419 - all are compared, so that the time reveals nothing
         if fits and scheme.lower() == b"bearer":
             return f"admin:{digest.hex()[:8]}"
         await self._slow_down(address)
         raise Problem(401, UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
 
     async def _slow_down(self, address: str) -> None:
-        """Allow a network 5 wrong tokens and then one each 5 s, and all networks together 50 and then 5 a second.
+        """Allow 5 wrong tokens per network and then one per 5 s; 50 in total and then 5 per second.
 
         Raises:
-            Problem: 429, after a delay, beyond that.
+            Problem: 429, after a delay, if there are more.
         """
-        # Both are asked: the one must not shield the other.
+        # Both count every wrong token.
         allowed = [self._wrong_of_network(_network(address)).take(), self._wrong_of_all.take()]
         if all(allowed):
             return
@@ -106,7 +106,7 @@ class Admins:
 
 
 def _network(address: str) -> str:
-    """One IPv6 client has all 2^64 addresses of its network."""
+    """Return the network of an address, because one IPv6 client has 2^64 addresses."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -118,7 +118,7 @@ async def require_admin(request: Request[Any]) -> str:
     """Let only an admin pass.
 
     Returns:
-        The actor for the audit, as `Admins.authenticate` makes it.
+        The actor for the audit, as from `Admins.authenticate`.
 
     Raises:
         Problem: 401, 403 or 429.

@@ -17,7 +17,7 @@ from leadhook.store import StoreError
 from leadhook.web.requests import Answer, json_answer
 
 FRESH_S: Final = 5.0
-"""The database is asked at most once in this time."""
+"""The database is queried at most once in this time."""
 PATIENCE_S: Final = 2.0
 
 
@@ -93,13 +93,13 @@ class Readiness:
         self._database = Findings()
 
     async def check(self) -> Findings:
-        """All that is known now; the database is asked at most once in 5 s, for at most 2 s."""
+        """Return all current findings. The database is queried at most once in 5 s, for at most 2 s."""
         async with self._asking:
             if self._asked_at is None or self._clock() - self._asked_at >= FRESH_S:
                 self._database = await self._ask()
                 self._asked_at = self._clock()
         engine = tuple(map(_service, self.blockers()))
-        # While the database is away both report it; the engine knows since when.
+        # If the database is unavailable, both report it, but the engine knows since when.
         database = (
             reason for reason in self._database.reasons if not any(str(e).startswith(str(reason)) for e in engine)
         )
@@ -108,7 +108,7 @@ class Readiness:
         return Findings(reasons, tuple(warning for warning in warnings if warning not in reasons))
 
     def blockers(self) -> tuple[str, ...]:
-        """Why this process claims no leads, without asking the database."""
+        """Return why this process claims no leads, without querying the database."""
         health = self._engine()
         if health.draining:
             return ("The service is shutting down.",)

@@ -1,4 +1,4 @@
-"""`GET /leads/{lead_id}`: why a lead stands where it stands, for admins, with the facts behind it."""
+"""`GET /leads/{lead_id}`: explains the state of a lead to admins, with the facts behind it."""
 
 import structlog
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -16,7 +16,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class WholePath(PathConvertor):
-    """All that follows: slashes as with `path`, and line breaks, the last of which `.*$` would cut off an id."""
+    """The rest of the path: with slashes, as `path`, and with line breaks, the last of which `.*$` would cut off."""
 
     regex = r"[\s\S]*"
 
@@ -25,14 +25,14 @@ register_url_convertor("whole", WholePath())
 
 
 async def explain_lead(request: Request[AppState]) -> Response:
-    """Explain where a lead stands and why it is not processed.
+    """Explain the state of a lead and why it is not processed.
 
     A short diagnosis, what you can do, and the facts behind it. The id is the whole rest of the path, including
-    slashes. The answer holds personal data.
+    slashes. The answer contains personal data.
     """
     actor = await require_admin(request)
     lead_id: str = request.path_params["lead_id"]
-    # Postgres holds no NUL: without it this would be another lead's id.
+    # Postgres can't store NUL, and the id without it would be another lead's.
     if not lead_id or "\x00" in lead_id:
         raise Problem(404, "Name a lead: GET /leads/LEAD_ID.")
     try:

@@ -1,8 +1,7 @@
 """The OpenAPI 3.1 document of the table of routes, and Swagger UI over it.
 
-What the document says of shapes comes from the models that validate; summary and description are the handler's
-docstring. The examples are in `examples.json`, by handler: requests, answers by status, and values of the path's
-parameters.
+Schemas come from the models that validate; summary and description are the handler's docstring. `examples.json` has the
+examples by handler: requests, answers by status, and values of path parameters.
 """
 
 import inspect
@@ -30,7 +29,7 @@ from leadhook.web.requests import MEDIA_TYPE, FieldError, ProblemAnswer
 from leadhook.web.state import AppState
 
 Schemas = Mapping[Any, dict[str, Any]]
-"""By type and mode."""
+"""Schemas by type and mode."""
 Handler = Callable[[Request[AppState]], Awaitable[Response]]
 
 EXAMPLES: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8"))
@@ -49,7 +48,7 @@ Errors are `application/problem+json` (RFC 9457); `detail` says what to do. Ever
 is in the service's log too.
 """.strip()
 _TAGS: Final = {
-    "Leads": "Ask where a lead stands, or score leads now.",
+    "Leads": "Explain the state of a lead, or score leads immediately.",
     "Replay": (
         "Score leads again, by id or by filter. There is no list of replays: keep the `replay_id` that `POST /replay` "
         "returns."
@@ -57,7 +56,7 @@ _TAGS: Final = {
     "Service": "Is the service alive, and can it work? No token needed.",
     "Webhook": "Called by the database. No person needs to call it.",
 }
-"""In the order in which a person needs them."""
+"""In the order in which people need them."""
 _CREDENTIALS: Final = {
     "all": [],
     "admin": ['-H "Authorization: Bearer $ADMIN_TOKEN"'],
@@ -94,14 +93,14 @@ _SCHEMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one path: which handler answers it, and what the document says of it.
+    """One method of one path: its handler, and its description in the document.
 
-    The handler does what is declared here; tests compare the two.
+    Tests check that the handler does what is declared here.
     """
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
-    """As Starlette writes it."""
+    """The path in Starlette's notation."""
     handler: Handler
     tag: Literal["Leads", "Replay", "Service", "Webhook"]
     who: Literal["all", "admin", "webhook"]
@@ -109,31 +108,31 @@ class Endpoint:
     answers: Mapping[int, type[BaseModel]]
     body: type[BaseModel] | None = None
     largest_body: int = 0
-    """In bytes."""
+    """Maximum size of the body in bytes."""
     query: type[BaseModel] | None = None
-    """The parameters behind `?`; each has a default."""
+    """The query parameters; each has a default."""
     problems: Mapping[int, str] = field(default_factory=dict)
-    """Problems besides those that follow from `who`, `body` and `query`."""
+    """Problems in addition to those that follow from `who`, `body` and `query`."""
 
     @property
     def name(self) -> str:
-        """Stable, for clients that are generated from the document."""
+        """The operation's id, stable for clients that are generated from the document."""
         return self.handler.__name__
 
     @property
     def template(self) -> str:
-        """The path as OpenAPI writes it."""
+        """The path in OpenAPI's notation."""
         return re.sub(r":\w+}", "}", self.path)
 
     @property
     def refusals(self) -> dict[int, str]:
-        """Every problem that it may answer with."""
+        """All problems that it may answer with."""
         reading = _READING if self.body else {422: f"{requests.OTHER_QUERY}."} if self.query else {}
         return {**_ADMISSION[self.who], **reading, **self.problems}
 
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The document."""
+    """Return the document."""
     schemas, definitions = models_json_schema(list(_models(endpoints)), ref_template="#/components/schemas/{model}")
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
@@ -219,7 +218,7 @@ def _problem(status: int, why: str, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _curl(endpoint: Endpoint, examples: Mapping[str, Any]) -> str:
-    """A command for a shell, with the first of the example requests."""
+    """Return a curl command with the first example request."""
     path = endpoint.template
     for name, value in examples.get("parameters", {}).items():
         path = path.replace(f"{{{name}}}", quote(f"{value}"))
@@ -232,7 +231,7 @@ def _curl(endpoint: Endpoint, examples: Mapping[str, Any]) -> str:
 
 
 def _parameters(endpoint: Endpoint, examples: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Those of the path, numbers if their example is one, and those of the query."""
+    """Return the parameters of the path, numbers if their example is one, and those of the query."""
     query = endpoint.query.model_json_schema()["properties"] if endpoint.query else {}
     return [
         *(
@@ -261,26 +260,26 @@ _PAGE_HEADERS: Final = {
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Browsers keep the files and ask with their ETag, so an upgrade shows at once.
+    # Browsers cache the files and revalidate them with their ETag, so an upgrade is visible immediately.
     "Cache-Control": "no-cache",
 }
 
 
 class SwaggerUi(StaticFiles):
-    """The files in swagger_ui/, from our own origin, so that they work offline; index.html stands for the directory."""
+    """Serves the files in swagger_ui/ from our own origin, so that they work offline; the directory is index.html."""
 
     def __init__(self) -> None:
         super().__init__(directory=SWAGGER_UI, html=True)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """One file, or 304 where the browser has it."""
+        """Return a file, or 304 if the browser has it."""
         response = await super().get_response(path, scope)
         response.headers.update(_PAGE_HEADERS)
         return response
 
 
 def documentation(endpoints: Sequence[Endpoint]) -> list[BaseRoute]:
-    """`GET /openapi.json`, made once, and `GET /docs`, the page for people."""
+    """Return the routes of `/openapi.json`, which is generated once, and of `/docs`, the page for people."""
     document = json.dumps(describe(endpoints), ensure_ascii=False)
     files = SwaggerUi()
 

@@ -30,7 +30,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class _Lenient(BaseModel):
-    """As the predecessor took it: unknown fields are ignored."""
+    """Ignores unknown fields, as the predecessor did."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 

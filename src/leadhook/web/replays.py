@@ -1,6 +1,6 @@
-"""`POST /replay`, and `GET` and `DELETE /replays/{replay_id}`: score leads again, see how far it is, stop it.
+"""`POST /replay`, and `GET` and `DELETE /replays/{replay_id}`: start a replay, show its progress, stop it.
 
-The database decides lead by lead what a replay means.
+The database decides for each lead what a replay does.
 """
 
 import re
@@ -31,18 +31,18 @@ from leadhook.web.state import AppState
 
 LARGEST_REPLAY: Final = 256 * 1024
 DRY_RUN_S: Final = 20.0
-"""A dry run that takes longer answers what it has counted so far."""
+"""A dry run that takes longer returns what it has counted so far."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 LeadId = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Whole = BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given)
-"""JSON knows one kind of number: 77.0 is 77."""
+"""JSON has one kind of number: 77.0 is 77."""
 
 
 def _in_utc(time: datetime) -> datetime:
-    """Postgres takes no offset of 16 hours or more; the first and the last day of all may have no UTC."""
+    """Convert to UTC: Postgres accepts no offset of 16 hours or more. The first and last day may have no UTC."""
     try:
         return time.astimezone(UTC)
     except OverflowError:
@@ -54,7 +54,7 @@ Score = Annotated[int, Field(ge=0, le=100), Whole]
 
 
 def _documented(**rules: Any) -> ConfigDict:
-    """What the checks below say, for the document: no null, and which fields go together."""
+    """Describe the checks below in the document: no null, and which fields go together."""
 
     def describe(schema: dict[str, Any]) -> None:
         for field in schema["properties"].values():
@@ -68,7 +68,7 @@ def _documented(**rules: Any) -> ConfigDict:
 
 
 class _Optional(Body):
-    """A body whose fields may be left out, but are not null."""
+    """A body whose fields may be omitted, but must not be null."""
 
     @model_validator(mode="after")
     def _has_no_null(self) -> Self:
@@ -113,7 +113,7 @@ class ReplayFilter(_Optional):
         return self
 
     def fields(self) -> dict[str, Any]:
-        """The given fields, for the database."""
+        """Return the given fields for the database."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
@@ -143,7 +143,7 @@ class ReplayRequest(_Optional):
         return self
 
     def named(self) -> list[str]:
-        """The ids, each once."""
+        """Return the ids, each once."""
         return list(dict.fromkeys(self.lead_ids or ()))
 
 
@@ -282,7 +282,7 @@ async def replay(request: Request[AppState]) -> Response:
     except StoreError as error:
         log.warning(Event.REPLAY_REQUESTED, actor=actor, error_code=error.code, reason=error.reason)
         raise
-    # The database sends a webhook too; that one may be lost.
+    # The database sends a webhook too, which may get lost.
     state["engine"].wake()
     log.info(
         Event.REPLAY_REQUESTED,
@@ -327,7 +327,7 @@ async def stop_replay(request: Request[AppState]) -> Response:
 
 def _replay_id(request: Request[AppState]) -> int:
     given: str = request.path_params["replay_id"]
-    # Python refuses to read thousands of digits, and the database's ids have fewer than 19.
+    # Python refuses to parse thousands of digits, and the database's ids have fewer than 19.
     if not re.fullmatch("[0-9]{1,18}", given):
         raise Problem(404, "A replay's id is a number: GET /replays/REPLAY_ID.")
     return int(given)

@@ -1,6 +1,6 @@
 """One log line for each request, `http.request`, with the route's template and never the path, query or headers.
 
-Webhooks are summed up instead: one line a second, however many arrive.
+Webhooks are counted instead: one line per second, however many arrive.
 """
 
 import asyncio
@@ -106,16 +106,16 @@ class WebhookSum:
         self._window = _Window()
 
     def accepted(self, *, by: str, kind: str, age_s: int, hints: int, woke: bool, needed: bool, seconds: float) -> None:
-        """Count a webhook that proved itself.
+        """Count an authenticated webhook.
 
         Args:
-            by: how.
+            by: how it was authenticated.
             kind: the change that it reports.
-            age_s: by its timestamp.
-            hints: the number of ids that it brought.
+            age_s: its age according to its timestamp.
+            hints: the number of ids in it.
             woke: whether it woke the dispatcher.
-            needed: whether it would have, had there not been too many late ones.
-            seconds: how long its request took.
+            needed: whether it would have without the limit for late webhooks.
+            seconds: duration of the request.
         """
         WEBHOOKS.labels("woke" if woke else "late" if needed else "not_needed").inc()
         window = self._window
@@ -128,7 +128,7 @@ class WebhookSum:
         self._start_timer()
 
     def refused(self, reason: str, *, skew_s: int | None, body_bytes: int) -> None:
-        """Count a webhook that did not prove itself, or was too large to be read."""
+        """Count a webhook that was not authenticated, or was too large."""
         WEBHOOKS.labels("refused").inc()
         window = self._window
         window.reasons[reason] += 1
@@ -137,7 +137,7 @@ class WebhookSum:
         self._start_timer()
 
     def report(self) -> None:
-        """Log what arrived, and start from zero."""
+        """Log the counts, and start from zero."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None

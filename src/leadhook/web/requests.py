@@ -1,6 +1,6 @@
-"""What every handler needs: read a request, answer it, refuse it.
+"""Reads, answers and refuses requests; used by all handlers.
 
-Every refusal and error is `application/problem+json` (RFC 9457), with a sentence that says what to do.
+Every refusal and error is `application/problem+json` (RFC 9457), with a sentence that explains what to do.
 """
 
 from collections.abc import Mapping
@@ -34,13 +34,13 @@ Given = TypeVar("Given", bound=BaseModel)
 
 
 class Body(BaseModel):
-    """The base of what comes in: nothing is converted, unknown fields are refused, docstrings become descriptions."""
+    """Base class of request bodies. Values are not converted, unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Answer(BaseModel):
-    """The base of what goes out; docstrings become descriptions."""
+    """Base class of answers. Docstrings of fields become descriptions in the document."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -65,7 +65,7 @@ class ProblemAnswer(Answer):
 
 
 class Problem(HTTPException):
-    """Raised anywhere under a request to answer with a problem."""
+    """Raise this anywhere in a request to answer with a problem."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Problem(HTTPException):
 
 
 class TooLarge(Problem):
-    """413, with the number of bytes that were announced or have come."""
+    """413, with the number of bytes that were announced or received."""
 
     def __init__(self, size: int) -> None:
         super().__init__(413)
@@ -98,7 +98,7 @@ async def read_json(request: Request[Any], model: type[Given], limit: int) -> Gi
 
 
 def require_json(request: Request[Any]) -> None:
-    """Refuse a body that says it is something else than JSON; one that says nothing is tried.
+    """Refuse a body whose content type is not JSON; without a content type, it is parsed.
 
     Raises:
         Problem: 415.
@@ -109,10 +109,10 @@ def require_json(request: Request[Any]) -> None:
 
 
 async def read_body(request: Request[Any], limit: int) -> bytes:
-    """Read the whole body; Starlette's own limit answers in plain text where the length is declared.
+    """Read the whole body. Starlette's own limit is not used because it may answer in plain text.
 
     Raises:
-        TooLarge: as soon as it is known to be longer than `limit` bytes.
+        TooLarge: as soon as the body is known to exceed `limit` bytes.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > limit:
@@ -129,7 +129,7 @@ def parse_json(model: type[Given], raw: bytes) -> Given:
     """Validate a body; no error repeats a value.
 
     Raises:
-        Problem: 400 for no JSON, 422 for another shape, with a pointer to each fault.
+        Problem: 400 if it is not JSON, 422 if it has another shape, with a pointer to each error.
     """
     try:
         return model.model_validate_json(raw)
@@ -149,7 +149,7 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 
 
 def read_query(request: Request[Any], model: type[Given]) -> Given:
-    """Validate the parameters behind `?`.
+    """Validate the query parameters.
 
     Raises:
         Problem: 422.
@@ -162,12 +162,12 @@ def read_query(request: Request[Any], model: type[Given]) -> Given:
 
 
 def json_answer(answer: BaseModel, status: int = HTTPStatus.OK) -> Response:
-    """Write an answer."""
+    """Return an answer as JSON."""
     return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
 def problem(error: HTTPException) -> Response:
-    """Write an error as an answer."""
+    """Return a problem as an answer."""
     title = HTTPStatus(error.status_code).phrase
     content = ProblemAnswer(
         title=title,
@@ -179,7 +179,7 @@ def problem(error: HTTPException) -> Response:
 
 
 async def answer_with_problem(_request: Request, error: Exception) -> Response:
-    """Answer an HTTP error, and a database that does not answer; a bug of ours goes on to `CanonicalLine`."""
+    """Answer HTTP errors and an unavailable database; other exceptions are left to `CanonicalLine`."""
     if isinstance(error, HTTPException):
         return problem(error)
     if isinstance(error, StoreError) and error.kind != "caller_bug":

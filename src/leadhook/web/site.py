@@ -1,4 +1,4 @@
-"""The web application as data: its table of routes, its middleware, its errors."""
+"""The web application: the table of routes, the middleware, the errors."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -106,25 +106,25 @@ ENDPOINTS: Final = (
         problems={413: webhook.too_large(Settings.model_fields["sweep_interval_sec"].default)},
     ),
 )
-"""In the order of the documentation: what a person calls comes before what the database calls."""
+"""In the order of the documentation: requests of people come before those of the database."""
 
 
 def build_site(lifespan: Lifespan[Starlette], *, cors_origins: Sequence[str] = ()) -> Starlette:
-    """The ASGI application; `lifespan` must yield an `AppState`."""
+    """Build the ASGI application; `lifespan` must yield an `AppState`."""
     site = Starlette(
         routes=[*routes(ENDPOINTS), *documentation(ENDPOINTS)],
-        # CORS is outside, so that a browser may read our errors too.
+        # CORS is the outer middleware, so that browsers can read errors too.
         middleware=[*_cors(cors_origins), Middleware(CanonicalLine)],
         exception_handlers={HTTPException: answer_with_problem, StoreError: answer_with_problem},
         lifespan=lifespan,
     )
-    # A redirect would send a webhook to whatever the Host header names.
+    # A redirect would send a webhook to the host in the Host header.
     site.router.redirect_slashes = False
     return site
 
 
 def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
-    """One route for each path, so that the answer to a wrong method names all the right ones."""
+    """Return one route per path, so that the answer to a wrong method lists all allowed ones."""
     by_path: dict[str, dict[str, Handler]] = defaultdict(dict)
     for endpoint in endpoints:
         by_path[endpoint.path][endpoint.method] = endpoint.handler
@@ -139,10 +139,10 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, but its refusals are problems like all others."""
+    """Starlette's middleware, with refusals as problems."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a browser that asks what it may send."""
+        """Answer a browser's preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code < HTTPStatus.BAD_REQUEST:
             return response
@@ -154,7 +154,7 @@ class Cors(CORSMiddleware):
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:
-    """Pages of these origins may send requests from a browser; by default none."""
+    """Return the middleware that allows requests from pages of these origins."""
     if not origins:
         return []
     return [

@@ -1,4 +1,4 @@
-"""What handlers find in `request.state`: made once by the application's lifespan, typed, instead of globals."""
+"""The typed `request.state` of all handlers, created once by the application's lifespan."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict
@@ -19,22 +19,22 @@ class WebEngine(Protocol):
         """Wake the dispatcher: there may be work."""
 
     async def process(self, leads: Sequence[OnDemandLead]) -> None:
-        """Score these leads now; afterwards each has its answer or its error."""
+        """Score these leads immediately; afterwards each has an answer or an error."""
 
 
 class WebStore(Protocol):
     """The part of the store that handlers need. Every call raises `StoreError`."""
 
     async def explain(self, lead_id: str) -> LeadSnapshot:
-        """All that is known of one lead."""
+        """Return everything known about one lead."""
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
-        """Have leads scored again."""
+        """Start a replay of named leads."""
 
     async def replay_filtered(
         self, fields: Mapping[str, Any], limit: int | None, actor: str, reason: str | None = None
     ) -> ReplayReply:
-        """Begin to have the leads scored again that match a filter."""
+        """Start a replay of the leads that match a filter."""
 
     async def dry_run(
         self,
@@ -43,10 +43,10 @@ class WebStore(Protocol):
         limit: int | None,
         after: str = "",
     ) -> DryRun:
-        """Count what a replay would do, slice by slice."""
+        """Count the leads of a replay in slices."""
 
     async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
-        """Progress of a replay, with a page of its leads."""
+        """Return the progress of a replay, with a page of its leads."""
 
     async def stop_replay(self, replay_id: int) -> ReplayStatus:
         """Stop a replay."""
@@ -62,7 +62,7 @@ class AppState(TypedDict):
     sweep_interval_s: float
     webhook_auth: WebhookAuth
     late_webhooks: TokenBucket
-    """How many late webhooks may wake the dispatcher: whoever recorded one may send it again all day."""
+    """Limits how many late webhooks wake the dispatcher: anyone who recorded one can send it again for a day."""
     webhook_sum: WebhookSum
     admins: Admins
     readiness: Readiness

@@ -1,8 +1,8 @@
-"""`POST /webhooks/leads`: verify, parse, wake the dispatcher, 202. No database work: the claim finds out what it means.
+"""`POST /webhooks/leads`: verify, parse, wake the dispatcher, 202. No database work: the claim finds the leads.
 
-The body is that of Supabase's webhooks, or our own form of it. Our own triggers send `records`, a list of up to 20 lead
-ids: the change itself is in the outbox, and the webhook only says "look". Supabase's dashboard webhooks send the row,
-and with them the row is all that is known.
+The body has the format of Supabase's webhooks, or our own variant of it. Our own triggers send `records`, a list of up
+to 20 lead ids, because the change itself is in the outbox. Supabase's dashboard webhooks send the row, which is then
+the only information about the change.
 """
 
 import time
@@ -18,9 +18,9 @@ from leadhook.web.state import AppState
 from leadhook.web.webhook_auth import Proof, Refused
 
 LARGEST_SIGNED: Final = 64 * 1024
-"""In bytes, of a webhook that its headers alone don't prove: its body is read before it is known whose it is."""
+"""In bytes. The body of a signed webhook must be read before its sender is authenticated."""
 LARGEST_WEBHOOK: Final = 1024 * 1024
-"""A dashboard webhook sends the whole row, and of an UPDATE the old one too."""
+"""A dashboard webhook contains the whole row, and for an UPDATE the old row too."""
 UNPROVEN: Final = "Webhook signature missing or invalid."
 MOST_HINTS: Final = 500
 LONGEST_HINT: Final = 200
@@ -40,7 +40,7 @@ EITHER_FORM: Final[dict[str, Any]] = {
         },
     ]
 }
-"""What `_dashboard_webhooks_name_their_table` demands, for the document."""
+"""The rule of `_dashboard_webhooks_name_their_table`, for the document."""
 
 
 class WebhookBody(BaseModel):
@@ -53,7 +53,7 @@ class WebhookBody(BaseModel):
     table: Table | None = None
     database_schema: Literal["public"] | None = Field(default=None, alias="schema")
     record: dict[str, Any] | None = None
-    # The first fault ends it: half a million of them would take more memory than the body.
+    # Validation ends at the first error: half a million of them would take more memory than the body.
     records: tuple[str | dict[str, Any], ...] | None = Field(default=None, fail_fast=True)
     """Lead ids or rows; only leadhook's own triggers send it."""
 
@@ -67,13 +67,13 @@ class WebhookBody(BaseModel):
 
     @property
     def means_work(self) -> bool:
-        """False for what can't make a lead eligible: a row that is sent already, and the end of a row."""
+        """False for changes that can't make a lead eligible: a row that is already sent, or a deleted row."""
         if self.records is not None:
             return not self.records or any(not _is_sent(row) for row in self.records)
         return self.type != "DELETE" and not (self.record and _is_sent(self.record))
 
     def lead_ids(self) -> list[str]:
-        """The ids of its leads, without repeats, those that are too long, and those beyond 500."""
+        """The ids of its leads, each once, at most 500, without ids that are too long."""
         if self.table is not None and self.table not in LEAD_TABLES:
             return []
         rows = self.records if self.records is not None else (self.record or {},)
@@ -99,12 +99,12 @@ async def receive_webhook(request: Request[AppState]) -> Response:
     signature is made per message, so the curl line uses the static header; `leadhook doctor` tests the signed way.
     """
     started, state = time.perf_counter(), request.state
-    # The signature is over the bytes, so it is checked before anything is made of them.
+    # The signature covers the bytes, so it is checked before they are parsed.
     raw = await _read(request)
     proof = _verify(request, raw)
     require_json(request)
     webhook = parse_json(WebhookBody, raw)
-    # A signed webhook comes from our own triggers, which noted the leads in the outbox; its ids add nothing.
+    # A signed webhook comes from our own triggers, which wrote the leads to the outbox, so its ids add nothing.
     hints = webhook.lead_ids() if proof.by == "static_header" else []
     wakes = webhook.means_work and (proof.punctual or state["late_webhooks"].take())
     if wakes:
@@ -123,7 +123,7 @@ async def receive_webhook(request: Request[AppState]) -> Response:
 
 
 async def _read(request: Request[AppState]) -> bytes:
-    """Read the body; only a static header that is right lets a large one in."""
+    """Read the body; a large one is accepted only with a valid static header."""
     proven = request.state["webhook_auth"].proven_by_header(request.scope["headers"])
     try:
         return await read_body(request, LARGEST_WEBHOOK if proven else LARGEST_SIGNED)
@@ -148,7 +148,7 @@ def _count_refusal(request: Request[AppState], reason: str, *, body_bytes: int, 
 
 
 def too_large(sweep_interval_s: float) -> str:
-    """The answer to a dashboard webhook whose header is right, but whose row is larger than is read."""
+    """Refuse a dashboard webhook that has a valid header but is too large."""
     return (
         "The webhook's body is larger than 1 MiB, so it was not read. Nothing is lost: the sweep finds its lead within "
         f"{sweep_interval_s:g} seconds. leadhook's own triggers send ids only: `leadhook webhooks install`."

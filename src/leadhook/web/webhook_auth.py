@@ -1,7 +1,7 @@
-"""Is this webhook from our database? By its Standard Webhooks signature, or by the static header.
+"""Authenticates webhooks, by their Standard Webhooks signature or by the static header.
 
-The headers are whatever the sender put on the wire, so everything here works on bytes and raises nothing but `Refused`.
-Whether a signature fits is decided for all secrets and all signatures before anything is said of it.
+Headers may contain any bytes, so everything here works on bytes and raises only `Refused`. All signatures are compared
+with all secrets before the result is used.
 """
 
 import base64
@@ -14,24 +14,24 @@ from typing import Final, Literal
 from leadhook.credentials import StaticHeader
 
 TOLERANCE_S: Final = 300
-"""A webhook of this age is an ordinary one: the limit of every Standard Webhooks library."""
+"""Maximum age of an ordinary webhook: the limit of every Standard Webhooks library."""
 HINT_S: Final = 24 * 3600
-"""Up to this age a signed webhook is believed to have waited in pg_net's queue; beyond, it is refused."""
+"""Up to this age, a signed webhook may have waited in pg_net's queue; an older one is refused."""
 LONGEST_ID: Final = 256
 LONGEST_SIGNATURES: Final = 2048
 LONGEST_TIMESTAMP: Final = 12
 """Digits; enough for 30,000 years."""
 
 Headers = Iterable[tuple[bytes, bytes]]
-"""As ASGI hands them over: names in lower case, repeated where they were repeated."""
+"""Headers as in ASGI: names in lower case, repeated if the sender repeated them."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
-    """The sender did not prove itself.
+    """The webhook is not authentic.
 
     Attributes:
-        reason: `snake_case`, for the log alone; from outside all refusals look the same.
-        skew_s: how far the sender's clock is off, where the signature fits.
+        reason: `snake_case`, only for the log; to the sender, all refusals look the same.
+        skew_s: the difference of the clocks, if the signature is valid.
     """
 
     def __init__(self, reason: str, skew_s: int | None = None) -> None:
@@ -42,14 +42,14 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a webhook proved itself."""
+    """How a webhook was authenticated."""
 
     by: Literal["signature", "static_header"]
     age_s: int = 0
 
     @property
     def punctual(self) -> bool:
-        """Whether it is as young as a webhook should be."""
+        """Whether it is not older than an ordinary webhook."""
         return abs(self.age_s) <= TOLERANCE_S
 
 
@@ -62,7 +62,7 @@ class WebhookAuth:
         self._digest = sha256(static_header.value.get_secret_value().encode() if static_header else b"").digest()
 
     def proven_by_header(self, headers: Headers) -> bool:
-        """Whether the static header proves it already, before the body is read."""
+        """Whether the static header authenticates it, before the body is read."""
         headers = list(headers)
         if self._name is None or _is_signed(headers):
             return False
@@ -73,10 +73,10 @@ class WebhookAuth:
         return True
 
     def prove(self, headers: Headers, body: bytes, *, now_s: int) -> Proof:
-        """Find the proof; a request that is signed at all must be signed well.
+        """Authenticate a webhook. If it is signed, the signature must be valid.
 
         Raises:
-            Refused: there is none.
+            Refused: it is not authentic.
         """
         headers = list(headers)
         if self._name is None or _is_signed(headers):
@@ -94,13 +94,13 @@ def _is_signed(headers: Headers) -> bool:
 
 
 def verify(headers: Headers, body: bytes, *, keys: Sequence[bytes], now_s: int) -> int:
-    """Check the signature; the caller decides how old is too old.
+    """Check the signature; the caller limits the age.
 
     Returns:
-        The age of the timestamp in seconds, negative when it lies ahead.
+        The age of the timestamp in seconds, negative if it is in the future.
 
     Raises:
-        Refused: no key made any of the signatures, or a header is not as it must be.
+        Refused: no signature matches a key, or a header is malformed.
     """
     if not keys:
         raise Refused("no_secret_set")
@@ -122,12 +122,12 @@ def verify(headers: Headers, body: bytes, *, keys: Sequence[bytes], now_s: int) 
 def _signed(content: bytes, signatures: bytes, keys: Sequence[bytes]) -> bool:
     given = [entry for entry in signatures.split(b" ") if entry.startswith(b"v1,")]
     expected = [b"v1," + base64.b64encode(hmac.digest(key, content, sha256)) for key in keys]
-    # A list, so that none is skipped once another one fits.
-    return any([hmac.compare_digest(ours, theirs) for ours in expected for theirs in given])  # noqa: C419 - every one is compared, so that its time reveals nothing
+    # A list, so that none is skipped after a match.
+    return any([hmac.compare_digest(ours, theirs) for ours in expected for theirs in given])  # noqa: C419 - all are compared, so that the time reveals nothing
 
 
 def only(headers: Headers, name: bytes) -> bytes:
-    """Return the value of a header that must be there exactly once.
+    """Return the value of a header that must occur exactly once.
 
     Raises:
         Refused: it is missing or repeated.
