@@ -186,7 +186,7 @@ comment on function leadhook.return_leads(uuid, text[]) is
 revoke all on function leadhook.return_leads(uuid, text[]) from public, anon, authenticated;
 grant execute on function leadhook.return_leads(uuid, text[]) to service_role;
 
-create or replace function leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamptz)
+create or replace function leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamptz)
 returns void
 language plpgsql
 security invoker
@@ -195,7 +195,21 @@ set jit = off
 set enable_seqscan = off
 set enable_nestloop = off
 as $$
+declare
+  v_changed text[];
 begin
+  -- Most often all are still wanted, which costs one look and no lock.
+  begin
+    v_changed := array(select d.lead_id from leadhook.decide_moves(p_lead_ids, null, 'check') as d where d.becomes is not null);
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_changed := p_lead_ids;
+  end;
+  perform leadhook.apply_changes(v_changed, p_source, 'check');
+
   with due as materialized (
     select i.lead_id, i.place
     from unnest(p_lead_ids) with ordinality as i (lead_id, place)
@@ -220,8 +234,10 @@ begin
   where j.lead_id = any (p_lead_ids) and j.lead_id = f.lead_id;
 end
 $$;
-revoke all on function leadhook.lease_leads(text[], uuid, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.lease_leads(text[], uuid, text, timestamptz) to service_role;
+comment on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) is
+  'Leases those of these leads that are still eligible, in their order; the others go to sleep.';
+revoke all on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) to service_role;
 
 -- Reserves what each of these leads may cost, as far as the budgets allow; the others go back as they came. What a budget turned away is noted,
 -- so that nobody asks again before there is that much.
@@ -576,8 +592,7 @@ begin
       v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.apply_changes(v_chosen.lead_ids, p_source, 'check');
-      perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, v_now);
+      perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, p_source, v_now);
     end if;
   end if;
 

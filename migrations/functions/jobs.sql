@@ -9,27 +9,41 @@ security invoker
 set search_path = ''
 set jit = off
 as $$
+declare
+  v_costs jsonb;
 begin
-  insert into leadhook.attempts (
-    lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint, calls,
-    input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms,
-    model_ms, finished_at
+  with attempts as materialized (
+    select a.*
+    from jsonb_to_recordset(p_attempts) as a (
+      lead_id text, user_id uuid, run int, fence bigint, request_id uuid, outcome text, error_code text, reason text, worker text,
+      source text, replay_id bigint, model text, prompt_version text, key_fingerprint text, usage jsonb, timing jsonb, cost_usd numeric,
+      wasted boolean, eligible_at timestamptz, leased_at timestamptz
+    )
+  ),
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint, calls,
+      input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms,
+      model_ms, finished_at
+    )
+    select
+      a.lead_id, a.run, a.fence, a.request_id, a.outcome, a.error_code, left(a.reason, 500), a.worker, a.source, a.replay_id, a.model,
+      a.prompt_version, a.key_fingerprint, (a.usage ->> 'calls')::int, (a.usage ->> 'input_tokens')::int,
+      (a.usage ->> 'cached_tokens')::int, (a.usage ->> 'output_tokens')::int, (a.usage ->> 'thinking_tokens')::int, a.cost_usd,
+      coalesce(a.wasted and a.cost_usd > 0, false), a.eligible_at, a.leased_at, (a.timing ->> 'first_call_ms')::int,
+      (a.timing ->> 'key_wait_ms')::int, (a.timing ->> 'model_ms')::int, p_now
+    from attempts as a
   )
-  select
-    a.lead_id, a.run, a.fence, a.request_id, a.outcome, a.error_code, left(a.reason, 500), a.worker, a.source, a.replay_id, a.model,
-    a.prompt_version, a.key_fingerprint, a.calls, a.input_tokens, a.cached_tokens, a.output_tokens, a.thinking_tokens, a.cost_usd,
-    coalesce(a.wasted and a.cost_usd > 0, false), a.eligible_at, a.leased_at, a.first_call_ms, a.key_wait_ms, a.model_ms, p_now
-  from jsonb_to_recordset(p_attempts) as a (
-    lead_id text, run int, fence bigint, request_id uuid, outcome text, error_code text, reason text, worker text, source text,
-    replay_id bigint, model text, prompt_version text, key_fingerprint text, calls int, input_tokens int, cached_tokens int,
-    output_tokens int, thinking_tokens int, cost_usd numeric, wasted boolean, eligible_at timestamptz, leased_at timestamptz,
-    first_call_ms int, key_wait_ms int, model_ms int
-  );
-  perform leadhook.book_costs(p_attempts, p_now);
+  select jsonb_agg(jsonb_build_object('user_id', a.user_id, 'cost_usd', a.cost_usd, 'wasted', a.wasted)) into v_costs
+  from attempts as a
+  where a.cost_usd > 0;
+  if v_costs is not null then
+    perform leadhook.book_costs(v_costs, p_now);
+  end if;
 end
 $$;
 comment on function leadhook.note_attempts(jsonb, timestamptz) is
-  'Inserts rows of leadhook.attempts, given by its columns, and adds what they cost to the day of their user_id.';
+  'Inserts rows of leadhook.attempts, given by its columns, usage and timing, and adds what they cost to the day of their user_id.';
 revoke all on function leadhook.note_attempts(jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.note_attempts(jsonb, timestamptz) to service_role;
 

@@ -183,6 +183,7 @@ set jit = off
 as $$
 declare
   v_attempts jsonb;
+  v_replayed text[];
 begin
   with endings as materialized (
     select
@@ -190,10 +191,8 @@ begin
       coalesce(e.checkpoint, j.checkpoint) as bought,
       n.state,
       case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end as comes_to,
-      jsonb_build_object(
-        'user_id', j.user_id, 'run', j.run, 'replay_id', j.replay_id, 'source', j.source, 'eligible_at', j.eligible_at,
-        'leased_at', j.leased_at, 'cost_usd', coalesce(e.cost_usd, j.reserved_usd)
-      ) as lease
+      coalesce(e.cost_usd, j.reserved_usd) as cost,
+      j.user_id, j.run, j.source, j.replay_id, j.replay_after, j.eligible_at, j.leased_at
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
       key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
@@ -239,14 +238,22 @@ begin
     from endings as e
     where j.lead_id = e.lead_id
   )
-  select coalesce(jsonb_agg(coalesce(e.usage, '{}') || coalesce(e.timing, '{}') || e.lease || jsonb_build_object(
-    'lead_id', e.lead_id, 'fence', e.fence, 'request_id', e.request_id, 'outcome', e.comes_to, 'error_code', e.error_code,
-    'reason', coalesce(e.note, e.reason), 'worker', p_worker, 'model', e.bought ->> 'model',
-    'prompt_version', e.bought ->> 'prompt_version', 'key_fingerprint', e.key_fingerprint, 'wasted', e.outcome = 'refused'
-  )), '[]') into v_attempts from endings as e;
+  select
+    coalesce(jsonb_agg(jsonb_build_object(
+      'lead_id', e.lead_id, 'user_id', e.user_id, 'run', e.run, 'fence', e.fence, 'request_id', e.request_id, 'outcome', e.comes_to,
+      'error_code', e.error_code, 'reason', coalesce(e.note, e.reason), 'worker', p_worker, 'source', e.source, 'replay_id', e.replay_id,
+      'model', e.bought ->> 'model', 'prompt_version', e.bought ->> 'prompt_version', 'key_fingerprint', e.key_fingerprint,
+      'usage', e.usage, 'timing', e.timing, 'cost_usd', e.cost, 'wasted', e.outcome = 'refused', 'eligible_at', e.eligible_at,
+      'leased_at', e.leased_at
+    )), '[]'),
+    array_agg(e.lead_id) filter (where e.replay_after is not null)
+  into v_attempts, v_replayed
+  from endings as e;
 
   perform leadhook.note_attempts(v_attempts, p_now);
-  perform leadhook.begin_postponed_replays(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)), p_now);
+  if v_replayed is not null then
+    perform leadhook.begin_postponed_replays(v_replayed, p_now);
+  end if;
   return v_attempts;
 end
 $$;

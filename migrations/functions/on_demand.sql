@@ -223,7 +223,7 @@ begin
     where j.lead_id = f.lead_id and j.state <> 'leased' and j.checkpoint is null and f.checkpoint is not null
   )
   select
-    jsonb_agg(to_jsonb(f) - 'checkpoint' || coalesce(f.usage, '{}') || coalesce(f.timing, '{}') || jsonb_build_object(
+    jsonb_agg(to_jsonb(f) - 'checkpoint' || jsonb_build_object(
       'run', 0, 'fence', nextval('leadhook.fences'), 'worker', p_worker, 'source', 'on_demand', 'eligible_at', f.began_at,
       'leased_at', f.began_at
     )) filter (where f.has_job),

@@ -645,8 +645,7 @@ begin
       v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.apply_changes(v_chosen.lead_ids, p_source, 'check');
-      perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, v_now);
+      perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, p_source, v_now);
     end if;
   end if;
 
@@ -1267,6 +1266,7 @@ CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timest
     AS $$
 declare
   v_attempts jsonb;
+  v_replayed text[];
 begin
   with endings as materialized (
     select
@@ -1274,10 +1274,8 @@ begin
       coalesce(e.checkpoint, j.checkpoint) as bought,
       n.state,
       case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end as comes_to,
-      jsonb_build_object(
-        'user_id', j.user_id, 'run', j.run, 'replay_id', j.replay_id, 'source', j.source, 'eligible_at', j.eligible_at,
-        'leased_at', j.leased_at, 'cost_usd', coalesce(e.cost_usd, j.reserved_usd)
-      ) as lease
+      coalesce(e.cost_usd, j.reserved_usd) as cost,
+      j.user_id, j.run, j.source, j.replay_id, j.replay_after, j.eligible_at, j.leased_at
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
       key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
@@ -1323,14 +1321,22 @@ begin
     from endings as e
     where j.lead_id = e.lead_id
   )
-  select coalesce(jsonb_agg(coalesce(e.usage, '{}') || coalesce(e.timing, '{}') || e.lease || jsonb_build_object(
-    'lead_id', e.lead_id, 'fence', e.fence, 'request_id', e.request_id, 'outcome', e.comes_to, 'error_code', e.error_code,
-    'reason', coalesce(e.note, e.reason), 'worker', p_worker, 'model', e.bought ->> 'model',
-    'prompt_version', e.bought ->> 'prompt_version', 'key_fingerprint', e.key_fingerprint, 'wasted', e.outcome = 'refused'
-  )), '[]') into v_attempts from endings as e;
+  select
+    coalesce(jsonb_agg(jsonb_build_object(
+      'lead_id', e.lead_id, 'user_id', e.user_id, 'run', e.run, 'fence', e.fence, 'request_id', e.request_id, 'outcome', e.comes_to,
+      'error_code', e.error_code, 'reason', coalesce(e.note, e.reason), 'worker', p_worker, 'source', e.source, 'replay_id', e.replay_id,
+      'model', e.bought ->> 'model', 'prompt_version', e.bought ->> 'prompt_version', 'key_fingerprint', e.key_fingerprint,
+      'usage', e.usage, 'timing', e.timing, 'cost_usd', e.cost, 'wasted', e.outcome = 'refused', 'eligible_at', e.eligible_at,
+      'leased_at', e.leased_at
+    )), '[]'),
+    array_agg(e.lead_id) filter (where e.replay_after is not null)
+  into v_attempts, v_replayed
+  from endings as e;
 
   perform leadhook.note_attempts(v_attempts, p_now);
-  perform leadhook.begin_postponed_replays(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)), p_now);
+  if v_replayed is not null then
+    perform leadhook.begin_postponed_replays(v_replayed, p_now);
+  end if;
   return v_attempts;
 end
 $$;
@@ -1872,14 +1878,28 @@ $$;
 
 COMMENT ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) IS 'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call has succeeded with yet.';
 
-CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) RETURNS void
+CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS $$
+declare
+  v_changed text[];
 begin
+  -- Most often all are still wanted, which costs one look and no lock.
+  begin
+    v_changed := array(select d.lead_id from leadhook.decide_moves(p_lead_ids, null, 'check') as d where d.becomes is not null);
+  exception
+    when others then
+      if not leadhook.blames_the_lead(sqlstate) then
+        raise;
+      end if;
+      v_changed := p_lead_ids;
+  end;
+  perform leadhook.apply_changes(v_changed, p_source, 'check');
+
   with due as materialized (
     select i.lead_id, i.place
     from unnest(p_lead_ids) with ordinality as i (lead_id, place)
@@ -1904,6 +1924,8 @@ begin
   where j.lead_id = any (p_lead_ids) and j.lead_id = f.lead_id;
 end
 $$;
+
+COMMENT ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) IS 'Leases those of these leads that are still eligible, in their order; the others go to sleep.';
 
 CREATE FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -2395,27 +2417,41 @@ CREATE FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with ti
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
+declare
+  v_costs jsonb;
 begin
-  insert into leadhook.attempts (
-    lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint, calls,
-    input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms,
-    model_ms, finished_at
+  with attempts as materialized (
+    select a.*
+    from jsonb_to_recordset(p_attempts) as a (
+      lead_id text, user_id uuid, run int, fence bigint, request_id uuid, outcome text, error_code text, reason text, worker text,
+      source text, replay_id bigint, model text, prompt_version text, key_fingerprint text, usage jsonb, timing jsonb, cost_usd numeric,
+      wasted boolean, eligible_at timestamptz, leased_at timestamptz
+    )
+  ),
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint, calls,
+      input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms,
+      model_ms, finished_at
+    )
+    select
+      a.lead_id, a.run, a.fence, a.request_id, a.outcome, a.error_code, left(a.reason, 500), a.worker, a.source, a.replay_id, a.model,
+      a.prompt_version, a.key_fingerprint, (a.usage ->> 'calls')::int, (a.usage ->> 'input_tokens')::int,
+      (a.usage ->> 'cached_tokens')::int, (a.usage ->> 'output_tokens')::int, (a.usage ->> 'thinking_tokens')::int, a.cost_usd,
+      coalesce(a.wasted and a.cost_usd > 0, false), a.eligible_at, a.leased_at, (a.timing ->> 'first_call_ms')::int,
+      (a.timing ->> 'key_wait_ms')::int, (a.timing ->> 'model_ms')::int, p_now
+    from attempts as a
   )
-  select
-    a.lead_id, a.run, a.fence, a.request_id, a.outcome, a.error_code, left(a.reason, 500), a.worker, a.source, a.replay_id, a.model,
-    a.prompt_version, a.key_fingerprint, a.calls, a.input_tokens, a.cached_tokens, a.output_tokens, a.thinking_tokens, a.cost_usd,
-    coalesce(a.wasted and a.cost_usd > 0, false), a.eligible_at, a.leased_at, a.first_call_ms, a.key_wait_ms, a.model_ms, p_now
-  from jsonb_to_recordset(p_attempts) as a (
-    lead_id text, run int, fence bigint, request_id uuid, outcome text, error_code text, reason text, worker text, source text,
-    replay_id bigint, model text, prompt_version text, key_fingerprint text, calls int, input_tokens int, cached_tokens int,
-    output_tokens int, thinking_tokens int, cost_usd numeric, wasted boolean, eligible_at timestamptz, leased_at timestamptz,
-    first_call_ms int, key_wait_ms int, model_ms int
-  );
-  perform leadhook.book_costs(p_attempts, p_now);
+  select jsonb_agg(jsonb_build_object('user_id', a.user_id, 'cost_usd', a.cost_usd, 'wasted', a.wasted)) into v_costs
+  from attempts as a
+  where a.cost_usd > 0;
+  if v_costs is not null then
+    perform leadhook.book_costs(v_costs, p_now);
+  end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) IS 'Inserts rows of leadhook.attempts, given by its columns, and adds what they cost to the day of their user_id.';
+COMMENT ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) IS 'Inserts rows of leadhook.attempts, given by its columns, usage and timing, and adds what they cost to the day of their user_id.';
 
 CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -2446,7 +2482,7 @@ begin
     where j.lead_id = f.lead_id and j.state <> 'leased' and j.checkpoint is null and f.checkpoint is not null
   )
   select
-    jsonb_agg(to_jsonb(f) - 'checkpoint' || coalesce(f.usage, '{}') || coalesce(f.timing, '{}') || jsonb_build_object(
+    jsonb_agg(to_jsonb(f) - 'checkpoint' || jsonb_build_object(
       'run', 0, 'fence', nextval('leadhook.fences'), 'worker', p_worker, 'source', 'on_demand', 'eligible_at', f.began_at,
       'leased_at', f.began_at
     )) filter (where f.has_job),
@@ -6070,8 +6106,8 @@ GRANT ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) TO service_role;
