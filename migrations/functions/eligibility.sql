@@ -162,8 +162,8 @@ $$;
 revoke all on function leadhook.unquote(text) from public, anon, authenticated;
 grant execute on function leadhook.unquote(text) to service_role;
 
--- A value that is not text can only be turned into it as a whole. Hence none of more than a million bytes is: as it is stored, or as it is unpacked,
--- which an array does. p_most: of another caller than the service, who may take longer.
+-- A value that is not text can only be turned into it as a whole, so none of more than a million bytes is: as it is stored, or as it is
+-- unpacked, which an array does. p_most: of another caller than the service, who may take longer.
 create or replace function leadhook.is_too_big(p_value anyelement, p_most int)
 returns boolean
 language plpgsql
@@ -183,7 +183,7 @@ $$;
 revoke all on function leadhook.is_too_big(anyelement, int) from public, anon, authenticated;
 grant execute on function leadhook.is_too_big(anyelement, int) to service_role;
 
-create or replace function leadhook.read_value(p_value anyelement, p_characters int, p_most int)
+create or replace function leadhook.read_other(p_value anyelement, p_characters int, p_most int)
 returns text
 language plpgsql
 stable
@@ -197,10 +197,10 @@ begin
   return leadhook.unquote(left(to_json(p_value)::text, p_characters));
 end
 $$;
-revoke all on function leadhook.read_value(anyelement, int, int) from public, anon, authenticated;
-grant execute on function leadhook.read_value(anyelement, int, int) to service_role;
+revoke all on function leadhook.read_other(anyelement, int, int) from public, anon, authenticated;
+grant execute on function leadhook.read_other(anyelement, int, int) to service_role;
 
-create or replace function leadhook.wrap_value(p_value anyelement, p_characters int, p_most int)
+create or replace function leadhook.wrap_other(p_value anyelement, p_characters int, p_most int)
 returns jsonb
 language plpgsql
 stable
@@ -214,6 +214,41 @@ begin
   return jsonb_build_object('json', left(to_json(p_value)::text, p_characters));
 end
 $$;
+revoke all on function leadhook.wrap_other(anyelement, int, int) from public, anon, authenticated;
+grant execute on function leadhook.wrap_other(anyelement, int, int) to service_role;
+
+-- These two have no search_path, which would keep them from being inlined: they are asked a dozen times a lead. So every name has its schema.
+create or replace function leadhook.read_value(p_value anyelement, p_characters int, p_most int default null)
+returns text
+language sql
+stable
+security invoker
+as $$
+  select case
+    when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
+      then pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters))
+    else leadhook.read_other(p_value, coalesce(p_most, p_characters), p_most)
+  end
+$$;
+comment on function leadhook.read_value(anyelement, int, int) is
+  'A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.';
+revoke all on function leadhook.read_value(anyelement, int, int) from public, anon, authenticated;
+grant execute on function leadhook.read_value(anyelement, int, int) to service_role;
+
+create or replace function leadhook.wrap_value(p_value anyelement, p_characters int, p_most int)
+returns jsonb
+language sql
+stable
+security invoker
+as $$
+  select case
+    when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
+      then pg_catalog.to_jsonb(pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters)))
+    when p_value is not null then leadhook.wrap_other(p_value, coalesce(p_most, p_characters), p_most)
+  end
+$$;
+comment on function leadhook.wrap_value(anyelement, int, int) is
+  'A text as read_value reads it; any other value as {"json": text}: the application''s JSON is never part of ours.';
 revoke all on function leadhook.wrap_value(anyelement, int, int) from public, anon, authenticated;
 grant execute on function leadhook.wrap_value(anyelement, int, int) to service_role;
 
@@ -221,7 +256,7 @@ grant execute on function leadhook.wrap_value(anyelement, int, int) to service_r
 -- The details row: the unsent one with the greatest text of what is read of it. linkedin_url: that of all_leads, else profile_url.
 -- Each value is cut where it is read, so that a long text stays where it is stored, in duplicates too. The cuts lie far
 -- above what the service sends, and one character above what it takes of a prompts row, which it must see to be too long.
--- experience and skills are text, or {"json": text} where the column is not one of text: the application's JSON is never part of ours.
+-- experience and skills go by wrap_value.
 create or replace function leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters int default null)
 returns table (lead_id text, lead jsonb, prompts jsonb)
 language sql
@@ -231,49 +266,21 @@ set search_path = ''
 set jit = off
 as $$
   with asked as (
-    select i.lead_id, i.user_id, i.tag
-    from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
+    select i.* from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
   ),
   read as materialized (
     select
       d.lead_id,
       d.sent_to_llm is not true as unsent,
-      case
-        when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as name,
-      case
-        when pg_typeof(d.title) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.title::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.title, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as title,
-      case
-        when pg_typeof(d.location) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.location::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.location, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as location,
-      case
-        when pg_typeof(d.company_name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_name::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.company_name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as company_name,
-      case
-        when pg_typeof(d.experience) = any ('{text,varchar,bpchar}'::regtype[]) then to_jsonb(left(d.experience::text, coalesce(describe_leads.most_characters, 100000)))
-        when d.experience is not null then leadhook.wrap_value(d.experience, coalesce(describe_leads.most_characters, 100000), describe_leads.most_characters)
-      end as experience,
-      case
-        when pg_typeof(d.skills) = any ('{text,varchar,bpchar}'::regtype[]) then to_jsonb(left(d.skills::text, coalesce(describe_leads.most_characters, 100000)))
-        when d.skills is not null then leadhook.wrap_value(d.skills, coalesce(describe_leads.most_characters, 100000), describe_leads.most_characters)
-      end as skills,
-      case
-        when pg_typeof(d.bio) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.bio::text, coalesce(describe_leads.most_characters, 20000))
-        else leadhook.read_value(d.bio, coalesce(describe_leads.most_characters, 20000), describe_leads.most_characters)
-      end as bio,
-      case
-        when pg_typeof(d.profile_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.profile_url::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.profile_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as profile_url,
-      case
-        when pg_typeof(d.company_page_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_page_url::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.company_page_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as company_page_url
+      leadhook.read_value(d.name, 10000, describe_leads.most_characters) as name,
+      leadhook.read_value(d.title, 10000, describe_leads.most_characters) as title,
+      leadhook.read_value(d.location, 10000, describe_leads.most_characters) as location,
+      leadhook.read_value(d.company_name, 10000, describe_leads.most_characters) as company_name,
+      leadhook.wrap_value(d.experience, 100000, describe_leads.most_characters) as experience,
+      leadhook.wrap_value(d.skills, 100000, describe_leads.most_characters) as skills,
+      leadhook.read_value(d.bio, 20000, describe_leads.most_characters) as bio,
+      leadhook.read_value(d.profile_url, 10000, describe_leads.most_characters) as profile_url,
+      leadhook.read_value(d.company_page_url, 10000, describe_leads.most_characters) as company_page_url
     from public.lead_details as d
     where d.lead_id = any (describe_leads.lead_ids)
   ),
@@ -285,10 +292,7 @@ as $$
   urls as (
     select distinct on (d.lead_id)
       d.lead_id,
-      case
-        when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.linkedin_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as linkedin_url
+      leadhook.read_value(d.linkedin_url, 10000, describe_leads.most_characters) as linkedin_url
     from (
       select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
@@ -296,12 +300,9 @@ as $$
     ) as d
     order by d.lead_id, d.scrapped desc, linkedin_url
   ),
-  groups as (
-    select distinct i.user_id, i.tag from asked as i
-  ),
   newest as materialized (
     select n.user_id, n.tag, d.prompts
-    from groups as n
+    from (select distinct i.user_id, i.tag from asked as i) as n
     cross join lateral (
       select jsonb_build_object(
         'wildnet_data', d.wildnet_data,
@@ -310,18 +311,9 @@ as $$
       ) as prompts
       from (
         select
-          case
-        when pg_typeof(p.wildnet_data) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.wildnet_data::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(p.wildnet_data, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
-      end as wildnet_data,
-          case
-        when pg_typeof(p.scoring_criteria_and_icp) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.scoring_criteria_and_icp::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(p.scoring_criteria_and_icp, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
-      end as scoring_criteria_and_icp,
-          case
-        when pg_typeof(p.message_prompt) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.message_prompt::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(p.message_prompt, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
-      end as message_prompt
+          leadhook.read_value(p.wildnet_data, 100001, describe_leads.most_characters) as wildnet_data,
+          leadhook.read_value(p.scoring_criteria_and_icp, 100001, describe_leads.most_characters) as scoring_criteria_and_icp,
+          leadhook.read_value(p.message_prompt, 100001, describe_leads.most_characters) as message_prompt
         from public.prompts as p
         where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
           select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
@@ -375,28 +367,16 @@ as $$
     select
       d.lead_id,
       count(*) over (partition by d.lead_id) as rows,
-      case
-        when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, 10000)
-        else leadhook.read_value(d.name, 10000, null)
-      end as name,
-      case
-        when pg_typeof(d.location) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.location::text, 10000)
-        else leadhook.read_value(d.location, 10000, null)
-      end as location,
-      case
-        when pg_typeof(d.profile_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.profile_url::text, 10000)
-        else leadhook.read_value(d.profile_url, 10000, null)
-      end as profile_url
+      leadhook.read_value(d.name, 10000) as name,
+      leadhook.read_value(d.location, 10000) as location,
+      leadhook.read_value(d.profile_url, 10000) as profile_url
     from public.lead_details as d
     where d.lead_id = any (name_leads.p_lead_ids)
   ),
   urls as (
     select distinct on (d.lead_id)
       d.lead_id,
-      case
-        when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, 10000)
-        else leadhook.read_value(d.linkedin_url, 10000, null)
-      end as linkedin_url
+      leadhook.read_value(d.linkedin_url, 10000) as linkedin_url
     from (
       select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a

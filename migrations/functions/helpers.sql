@@ -129,19 +129,3 @@ comment on function leadhook.ends_the_call(text, text, text) is
   'code of the application), or a table of leadhook refuses a row.';
 revoke all on function leadhook.ends_the_call(text, text, text) from public, anon, authenticated;
 grant execute on function leadhook.ends_the_call(text, text, text) to service_role;
-
-create or replace function leadhook.text_items(p_list jsonb)
-returns text[]
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select array(
-    select i.item
-    from jsonb_array_elements_text(case when jsonb_typeof(text_items.p_list) = 'array' then text_items.p_list else '[]' end) as i (item)
-  )
-$$;
-comment on function leadhook.text_items(jsonb) is 'The items of a list as text; empty for anything that is no list.';
-revoke all on function leadhook.text_items(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.text_items(jsonb) to service_role;

@@ -379,13 +379,18 @@ begin
     written, created_at
   )
   select
-    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.checkpoint #> '{score,matched}'),
-    leadhook.text_items(r.checkpoint #> '{score,missed}'), leadhook.text_items(r.checkpoint #> '{score,flags}'), r.subject, r.message,
+    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, coalesce(s.matched, '{}'), coalesce(s.missed, '{}'), coalesce(s.flags, '{}'), r.subject,
+    r.message,
     r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome = 'saved', p_now
   from jsonb_to_recordset(p_results) as r (
     lead_id text, fence bigint, outcome text, checkpoint jsonb, score int, response text, should_contact int, subject text, message text
   )
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
+  cross join lateral jsonb_to_record((
+    select coalesce(jsonb_object_agg(l.key, l.value), '{}')
+    from jsonb_each(r.checkpoint -> 'score') as l
+    where jsonb_typeof(l.value) = 'array'
+  )) as s (matched text[], missed text[], flags text[])
   on conflict (lead_id, run) do update
   set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
     missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,

@@ -1104,49 +1104,21 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
     SET jit TO 'off'
     AS $$
   with asked as (
-    select i.lead_id, i.user_id, i.tag
-    from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
+    select i.* from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
   ),
   read as materialized (
     select
       d.lead_id,
       d.sent_to_llm is not true as unsent,
-      case
-        when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as name,
-      case
-        when pg_typeof(d.title) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.title::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.title, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as title,
-      case
-        when pg_typeof(d.location) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.location::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.location, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as location,
-      case
-        when pg_typeof(d.company_name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_name::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.company_name, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as company_name,
-      case
-        when pg_typeof(d.experience) = any ('{text,varchar,bpchar}'::regtype[]) then to_jsonb(left(d.experience::text, coalesce(describe_leads.most_characters, 100000)))
-        when d.experience is not null then leadhook.wrap_value(d.experience, coalesce(describe_leads.most_characters, 100000), describe_leads.most_characters)
-      end as experience,
-      case
-        when pg_typeof(d.skills) = any ('{text,varchar,bpchar}'::regtype[]) then to_jsonb(left(d.skills::text, coalesce(describe_leads.most_characters, 100000)))
-        when d.skills is not null then leadhook.wrap_value(d.skills, coalesce(describe_leads.most_characters, 100000), describe_leads.most_characters)
-      end as skills,
-      case
-        when pg_typeof(d.bio) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.bio::text, coalesce(describe_leads.most_characters, 20000))
-        else leadhook.read_value(d.bio, coalesce(describe_leads.most_characters, 20000), describe_leads.most_characters)
-      end as bio,
-      case
-        when pg_typeof(d.profile_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.profile_url::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.profile_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as profile_url,
-      case
-        when pg_typeof(d.company_page_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.company_page_url::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.company_page_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as company_page_url
+      leadhook.read_value(d.name, 10000, describe_leads.most_characters) as name,
+      leadhook.read_value(d.title, 10000, describe_leads.most_characters) as title,
+      leadhook.read_value(d.location, 10000, describe_leads.most_characters) as location,
+      leadhook.read_value(d.company_name, 10000, describe_leads.most_characters) as company_name,
+      leadhook.wrap_value(d.experience, 100000, describe_leads.most_characters) as experience,
+      leadhook.wrap_value(d.skills, 100000, describe_leads.most_characters) as skills,
+      leadhook.read_value(d.bio, 20000, describe_leads.most_characters) as bio,
+      leadhook.read_value(d.profile_url, 10000, describe_leads.most_characters) as profile_url,
+      leadhook.read_value(d.company_page_url, 10000, describe_leads.most_characters) as company_page_url
     from public.lead_details as d
     where d.lead_id = any (describe_leads.lead_ids)
   ),
@@ -1158,10 +1130,7 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
   urls as (
     select distinct on (d.lead_id)
       d.lead_id,
-      case
-        when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, coalesce(describe_leads.most_characters, 10000))
-        else leadhook.read_value(d.linkedin_url, coalesce(describe_leads.most_characters, 10000), describe_leads.most_characters)
-      end as linkedin_url
+      leadhook.read_value(d.linkedin_url, 10000, describe_leads.most_characters) as linkedin_url
     from (
       select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
@@ -1169,12 +1138,9 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
     ) as d
     order by d.lead_id, d.scrapped desc, linkedin_url
   ),
-  groups as (
-    select distinct i.user_id, i.tag from asked as i
-  ),
   newest as materialized (
     select n.user_id, n.tag, d.prompts
-    from groups as n
+    from (select distinct i.user_id, i.tag from asked as i) as n
     cross join lateral (
       select jsonb_build_object(
         'wildnet_data', d.wildnet_data,
@@ -1183,18 +1149,9 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
       ) as prompts
       from (
         select
-          case
-        when pg_typeof(p.wildnet_data) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.wildnet_data::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(p.wildnet_data, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
-      end as wildnet_data,
-          case
-        when pg_typeof(p.scoring_criteria_and_icp) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.scoring_criteria_and_icp::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(p.scoring_criteria_and_icp, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
-      end as scoring_criteria_and_icp,
-          case
-        when pg_typeof(p.message_prompt) = any ('{text,varchar,bpchar}'::regtype[]) then left(p.message_prompt::text, coalesce(describe_leads.most_characters, 100001))
-        else leadhook.read_value(p.message_prompt, coalesce(describe_leads.most_characters, 100001), describe_leads.most_characters)
-      end as message_prompt
+          leadhook.read_value(p.wildnet_data, 100001, describe_leads.most_characters) as wildnet_data,
+          leadhook.read_value(p.scoring_criteria_and_icp, 100001, describe_leads.most_characters) as scoring_criteria_and_icp,
+          leadhook.read_value(p.message_prompt, 100001, describe_leads.most_characters) as message_prompt
         from public.prompts as p
         where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
           select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
@@ -1822,13 +1779,18 @@ begin
     written, created_at
   )
   select
-    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, leadhook.text_items(r.checkpoint #> '{score,matched}'),
-    leadhook.text_items(r.checkpoint #> '{score,missed}'), leadhook.text_items(r.checkpoint #> '{score,flags}'), r.subject, r.message,
+    r.lead_id, j.run, r.score, r.response, r.should_contact = 1, coalesce(s.matched, '{}'), coalesce(s.missed, '{}'), coalesce(s.flags, '{}'), r.subject,
+    r.message,
     r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome = 'saved', p_now
   from jsonb_to_recordset(p_results) as r (
     lead_id text, fence bigint, outcome text, checkpoint jsonb, score int, response text, should_contact int, subject text, message text
   )
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
+  cross join lateral jsonb_to_record((
+    select coalesce(jsonb_object_agg(l.key, l.value), '{}')
+    from jsonb_each(r.checkpoint -> 'score') as l
+    where jsonb_typeof(l.value) = 'array'
+  )) as s (matched text[], missed text[], flags text[])
   on conflict (lead_id, run) do update
   set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
     missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
@@ -2210,28 +2172,16 @@ CREATE FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags
     select
       d.lead_id,
       count(*) over (partition by d.lead_id) as rows,
-      case
-        when pg_typeof(d.name) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.name::text, 10000)
-        else leadhook.read_value(d.name, 10000, null)
-      end as name,
-      case
-        when pg_typeof(d.location) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.location::text, 10000)
-        else leadhook.read_value(d.location, 10000, null)
-      end as location,
-      case
-        when pg_typeof(d.profile_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.profile_url::text, 10000)
-        else leadhook.read_value(d.profile_url, 10000, null)
-      end as profile_url
+      leadhook.read_value(d.name, 10000) as name,
+      leadhook.read_value(d.location, 10000) as location,
+      leadhook.read_value(d.profile_url, 10000) as profile_url
     from public.lead_details as d
     where d.lead_id = any (name_leads.p_lead_ids)
   ),
   urls as (
     select distinct on (d.lead_id)
       d.lead_id,
-      case
-        when pg_typeof(d.linkedin_url) = any ('{text,varchar,bpchar}'::regtype[]) then left(d.linkedin_url::text, 10000)
-        else leadhook.read_value(d.linkedin_url, 10000, null)
-      end as linkedin_url
+      leadhook.read_value(d.linkedin_url, 10000) as linkedin_url
     from (
       select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
@@ -3077,6 +3027,18 @@ $$;
 
 COMMENT ON FUNCTION leadhook.read_on_demand(p_results jsonb) IS 'The results with the columns of llm_response that come from the model. fence is 0 until the job is taken. Raises PT400 unless each is whole.';
 
+CREATE FUNCTION leadhook.read_other(p_value anyelement, p_characters integer, p_most integer) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if leadhook.is_too_big(p_value, p_most) then
+    return '(too big to be read)';
+  end if;
+  return leadhook.unquote(left(to_json(p_value)::text, p_characters));
+end
+$$;
+
 CREATE FUNCTION leadhook.read_results(p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
@@ -3116,17 +3078,17 @@ $$;
 
 COMMENT ON FUNCTION leadhook.read_results(p_results jsonb) IS 'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible). Raises PT400 unless each names a lease and has a whole score.';
 
-CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) RETURNS text
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
+CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer DEFAULT NULL::integer) RETURNS text
+    LANGUAGE sql STABLE
     AS $$
-begin
-  if leadhook.is_too_big(p_value, p_most) then
-    return '(too big to be read)';
-  end if;
-  return leadhook.unquote(left(to_json(p_value)::text, p_characters));
-end
+  select case
+    when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
+      then pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters))
+    else leadhook.read_other(p_value, coalesce(p_most, p_characters), p_most)
+  end
 $$;
+
+COMMENT ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) IS 'A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.';
 
 CREATE FUNCTION leadhook.recent_figures(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
@@ -3764,18 +3726,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) IS 'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
 
-CREATE FUNCTION leadhook.text_items(p_list jsonb) RETURNS text[]
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-  select array(
-    select i.item
-    from jsonb_array_elements_text(case when jsonb_typeof(text_items.p_list) = 'array' then text_items.p_list else '[]' end) as i (item)
-  )
-$$;
-
-COMMENT ON FUNCTION leadhook.text_items(p_list jsonb) IS 'The items of a list as text; empty for anything that is no list.';
-
 CREATE FUNCTION leadhook.trigger_states() RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -4050,7 +4000,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) IS 'One slice of a replay that is being made or unmade, unless somebody else is at it.';
 
-CREATE FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) RETURNS jsonb
+CREATE FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
@@ -4061,6 +4011,18 @@ begin
   return jsonb_build_object('json', left(to_json(p_value)::text, p_characters));
 end
 $$;
+
+CREATE FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select case
+    when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
+      then pg_catalog.to_jsonb(pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters)))
+    when p_value is not null then leadhook.wrap_other(p_value, coalesce(p_most, p_characters), p_most)
+  end
+$$;
+
+COMMENT ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) IS 'A text as read_value reads it; any other value as {"json": text}: the application''s JSON is never part of ours.';
 
 CREATE FUNCTION leadhook.write_answers(p_answers jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -6190,6 +6152,9 @@ GRANT ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.read_on_demand(p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_on_demand(p_results jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.read_other(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.read_other(p_value anyelement, p_characters integer, p_most integer) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.read_results(p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_results(p_results jsonb) TO service_role;
 
@@ -6260,9 +6225,6 @@ GRANT ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) TO 
 REVOKE ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.text_items(p_list jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.text_items(p_list jsonb) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.trigger_states() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.trigger_states() TO service_role;
 
@@ -6293,6 +6255,9 @@ GRANT ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_
 
 REVOKE ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) TO service_role;
