@@ -201,7 +201,7 @@ revoke all on function leadhook.read_other(anyelement, int, int) from public, an
 grant execute on function leadhook.read_other(anyelement, int, int) to service_role;
 
 create or replace function leadhook.wrap_other(p_value anyelement, p_characters int, p_most int)
-returns jsonb
+returns json
 language plpgsql
 stable
 security invoker
@@ -209,9 +209,9 @@ set search_path = ''
 as $$
 begin
   if leadhook.is_too_big(p_value, p_most) then
-    return to_jsonb('(too big to be read)'::text);
+    return to_json('(too big to be read)'::text);
   end if;
-  return jsonb_build_object('json', left(to_json(p_value)::text, p_characters));
+  return json_build_object('json', left(to_json(p_value)::text, p_characters));
 end
 $$;
 revoke all on function leadhook.wrap_other(anyelement, int, int) from public, anon, authenticated;
@@ -236,14 +236,14 @@ revoke all on function leadhook.read_value(anyelement, int, int) from public, an
 grant execute on function leadhook.read_value(anyelement, int, int) to service_role;
 
 create or replace function leadhook.wrap_value(p_value anyelement, p_characters int, p_most int)
-returns jsonb
+returns json
 language sql
 stable
 security invoker
 as $$
   select case
     when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
-      then pg_catalog.to_jsonb(pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters)))
+      then pg_catalog.to_json(pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters)))
     when p_value is not null then leadhook.wrap_other(p_value, coalesce(p_most, p_characters), p_most)
   end
 $$;
@@ -258,7 +258,7 @@ grant execute on function leadhook.wrap_value(anyelement, int, int) to service_r
 -- above what the service sends, and one character above what it takes of a prompts row, which it must see to be too long.
 -- experience and skills go by wrap_value.
 create or replace function leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters int default null)
-returns table (lead_id text, lead jsonb, prompts jsonb)
+returns table (lead_id text, lead json, prompts json)
 language sql
 stable
 security invoker
@@ -304,7 +304,7 @@ as $$
     select n.user_id, n.tag, d.prompts
     from (select distinct i.user_id, i.tag from asked as i) as n
     cross join lateral (
-      select jsonb_build_object(
+      select json_build_object(
         'wildnet_data', d.wildnet_data,
         'scoring_criteria_and_icp', d.scoring_criteria_and_icp,
         'message_prompt', d.message_prompt
@@ -325,7 +325,7 @@ as $$
   )
   select
     i.lead_id,
-    jsonb_build_object(
+    json_build_object(
       'lead_id', i.lead_id,
       'tag', i.tag,
       'name', d.name,
@@ -435,8 +435,8 @@ begin
     select
       x.lead_id, (x.user_id)::uuid, x.tag,
       x.lead ->> 'name', x.lead ->> 'title', x.lead ->> 'location', x.lead ->> 'company_name',
-      case jsonb_typeof(x.lead -> 'experience') when 'object' then leadhook.unquote(x.lead #>> '{experience,json}') else x.lead ->> 'experience' end,
-      case jsonb_typeof(x.lead -> 'skills') when 'object' then leadhook.unquote(x.lead #>> '{skills,json}') else x.lead ->> 'skills' end, x.lead ->> 'bio', x.lead ->> 'profile_url', x.lead ->> 'linkedin_url', x.lead ->> 'company_page_url',
+      case json_typeof(x.lead -> 'experience') when 'object' then leadhook.unquote(x.lead #>> '{experience,json}') else x.lead ->> 'experience' end,
+      case json_typeof(x.lead -> 'skills') when 'object' then leadhook.unquote(x.lead #>> '{skills,json}') else x.lead ->> 'skills' end, x.lead ->> 'bio', x.lead ->> 'profile_url', x.lead ->> 'linkedin_url', x.lead ->> 'company_page_url',
       x.prompts ->> 'wildnet_data', x.prompts ->> 'scoring_criteria_and_icp', x.prompts ->> 'message_prompt'
     from (
       select s.lead_id, i.user_id, i.tag, s.lead, s.prompts

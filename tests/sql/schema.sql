@@ -1098,7 +1098,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.describe_job(p_lead_id text) IS 'The lead''s job without its claim token; null where there is none.';
 
-CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer DEFAULT NULL::integer) RETURNS TABLE(lead_id text, lead jsonb, prompts jsonb)
+CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer DEFAULT NULL::integer) RETURNS TABLE(lead_id text, lead json, prompts json)
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -1142,7 +1142,7 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
     select n.user_id, n.tag, d.prompts
     from (select distinct i.user_id, i.tag from asked as i) as n
     cross join lateral (
-      select jsonb_build_object(
+      select json_build_object(
         'wildnet_data', d.wildnet_data,
         'scoring_criteria_and_icp', d.scoring_criteria_and_icp,
         'message_prompt', d.message_prompt
@@ -1163,7 +1163,7 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
   )
   select
     i.lead_id,
-    jsonb_build_object(
+    json_build_object(
       'lead_id', i.lead_id,
       'tag', i.tag,
       'name', d.name,
@@ -4000,24 +4000,24 @@ $$;
 
 COMMENT ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) IS 'One slice of a replay that is being made or unmade, unless somebody else is at it.';
 
-CREATE FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) RETURNS jsonb
+CREATE FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) RETURNS json
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
 begin
   if leadhook.is_too_big(p_value, p_most) then
-    return to_jsonb('(too big to be read)'::text);
+    return to_json('(too big to be read)'::text);
   end if;
-  return jsonb_build_object('json', left(to_json(p_value)::text, p_characters));
+  return json_build_object('json', left(to_json(p_value)::text, p_characters));
 end
 $$;
 
-CREATE FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) RETURNS jsonb
+CREATE FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) RETURNS json
     LANGUAGE sql STABLE
     AS $$
   select case
     when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
-      then pg_catalog.to_jsonb(pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters)))
+      then pg_catalog.to_json(pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters)))
     when p_value is not null then leadhook.wrap_other(p_value, coalesce(p_most, p_characters), p_most)
   end
 $$;
@@ -5279,8 +5279,8 @@ CREATE FUNCTION public.rpc_get_eligible_llm_jobs() RETURNS TABLE(lead_id text, u
     select
       x.lead_id, (x.user_id)::uuid, x.tag,
       x.lead ->> 'name', x.lead ->> 'title', x.lead ->> 'location', x.lead ->> 'company_name',
-      case jsonb_typeof(x.lead -> 'experience') when 'object' then leadhook.unquote(x.lead #>> '{experience,json}') else x.lead ->> 'experience' end,
-      case jsonb_typeof(x.lead -> 'skills') when 'object' then leadhook.unquote(x.lead #>> '{skills,json}') else x.lead ->> 'skills' end, x.lead ->> 'bio', x.lead ->> 'profile_url', x.lead ->> 'linkedin_url', x.lead ->> 'company_page_url',
+      case json_typeof(x.lead -> 'experience') when 'object' then leadhook.unquote(x.lead #>> '{experience,json}') else x.lead ->> 'experience' end,
+      case json_typeof(x.lead -> 'skills') when 'object' then leadhook.unquote(x.lead #>> '{skills,json}') else x.lead ->> 'skills' end, x.lead ->> 'bio', x.lead ->> 'profile_url', x.lead ->> 'linkedin_url', x.lead ->> 'company_page_url',
       x.prompts ->> 'wildnet_data', x.prompts ->> 'scoring_criteria_and_icp', x.prompts ->> 'message_prompt'
     from (
       select s.lead_id, i.user_id, i.tag, s.lead, s.prompts
