@@ -269,6 +269,8 @@ async def test_the_tokens_of_an_answer_without_end_are_counted(scorer: GeminiSco
         ("Hello Jane, write to jane@evil.com", "message_foreign_address"),
         ("Hello Jane, the key is sk-abcdefghijklmnop", "message_foreign_key"),
         ("<p>Hello Jane</p>", "message_markup"),
+        ("Hello [Name]", "message_placeholder"),
+        ("Hello Jane,\\nyou &amp; me", "message_escapes"),
     ],
 )
 async def test_a_message_that_insists_is_refused(scorer: GeminiScorer, google: Google, text: str, code: str) -> None:

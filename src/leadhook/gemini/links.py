@@ -1,0 +1,142 @@
+"""Finds what a reader could follow in a text: links, site names and e-mail addresses.
+
+A site name without scheme, `www.` or path is found if it ends in a public suffix and is not written like words. Degrees
+(B.Tech), file names (notes.md), tools (ASP.NET), abbreviations (Pvt.Ltd, z.B.in) and a missing blank after a full stop
+(pumps.In) are words.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from publicsuffixlist import PublicSuffixList
+
+_WORDS: Final[dict[str, frozenset[str]]] = {
+    kind: frozenset(words)
+    for kind, words in tomllib.loads((resources.files(__package__) / "words.toml").read_text(encoding="utf-8"))[
+        "links"
+    ].items()
+}
+
+_WITHOUT_BLANKS: Final = "\u0590-\u06ff\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_SCRIPTS_MEET: Final = re.compile(f"(?<=[{_WITHOUT_BLANKS}])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[{_WITHOUT_BLANKS}])")
+_REST: Final = r"[^\s<>\"]"
+_LINK: Final = re.compile(
+    rf"[a-z][a-z0-9+.-]{{1,20}}:/{{2,}}{_REST}+|\b(?:(?:javascript|vbscript|mailto):|file:/|data:\w+/|www\.){_REST}+"
+    rf"|(?<![\w@.-])(?P<host>(?:[^\W_](?:[\w-]{{0,61}}[^\W_])?\.)+[^\W\d_](?:[\w-]{{0,61}}[^\W_])?)(?![\w-])"
+    rf"(?P<path>(?::\d+)?(?:[/?#]{_REST}*)?)"
+    rf"|(?<![\w.])\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?::\d{{2,5}}\b|/(?!\d)){_REST}*",
+    re.IGNORECASE,
+)
+_DISGUISED_DOT: Final = re.compile(
+    r"\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|(?<=[a-zA-Z0-9])[\u3002\uff0e\uff61](?=[a-z]))\s?", re.IGNORECASE
+)
+_DISGUISED_AT: Final = re.compile(r"\s?(?:\[at\]|\(at\)|\{at\}|\uff20)\s?", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+")
+_ENDS: Final = ".,;:!?)]}>'\"\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}…*_"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link.
+
+    Attributes:
+        target: lower case, without what does not change where it leads.
+        is_name: written as a site's name alone, without scheme, `www.` or path.
+        is_capitalised: as a company writes its name.
+    """
+
+    target: str
+    is_name: bool = False
+    is_capitalised: bool = False
+
+
+def undisguised(text: str) -> str:
+    """Undo common disguises of dots and at signs, and separate scripts that are written without blanks."""
+    if not text.isascii():
+        text = _SCRIPTS_MEET.sub(" ", text)
+    return _DISGUISED_AT.sub("@", _DISGUISED_DOT.sub(".", text))
+
+
+def addresses_in(plain: str) -> set[str]:
+    """Return the e-mail addresses in an undisguised text."""
+    return {found.lower() for found in _ADDRESS.findall(plain)} if "@" in plain else set()
+
+
+def links_in(plain: str) -> Iterator[Link]:
+    """Yield the links in an undisguised text; those of e-mail addresses are none."""
+    for found in _LINK.finditer(_ADDRESS.sub(" ", plain) if "@" in plain else plain):
+        path = (found["path"] or "").rstrip(_ENDS).removesuffix("/")
+        if not found["host"]:
+            yield Link(_bare(found[0]))
+        elif host := _site(found["host"], path):
+            yield Link(_bare(host + path), is_name=not path, is_capitalised=host[0].isupper())
+
+
+def without_links(plain: str) -> str:
+    """Return the text with each link replaced by a blank."""
+    return _LINK.sub(" ", plain)
+
+
+def hosts_in(plain: str) -> set[str]:
+    """Return the hosts of all links and e-mail addresses in an undisguised text."""
+    links = {re.split(r"[/?#:]", link.target, maxsplit=1)[0] for link in links_in(plain)}
+    return links | {address.rpartition("@")[2] for address in addresses_in(plain)}
+
+
+def _bare(link: str) -> str:
+    link = link.lower().replace("hxxp", "http").rstrip(_ENDS)
+    return link.removeprefix("https://").removeprefix("http://").removeprefix("www.").rstrip("/")
+
+
+def _site(written: str, path: str) -> str | None:
+    """Return the host in this dotted word, which may go on with the next sentence, or None if all of it is words."""
+    labels = written.split(".")
+    while len(labels) > 1:
+        if not _are_words(labels, path) and _is_public(".".join(labels).lower()):
+            return ".".join(labels)
+        if not labels[-1][0].isupper():
+            return None
+        labels.pop()
+    return None
+
+
+def _are_words(labels: list[str], path: str) -> bool:
+    """Report words, given the labels of a possible host and what follows it."""
+    *left, last = (label.lower() for label in labels)
+    is_followed = path != "" and not path[1:2].isupper()
+    if is_followed and labels[0].islower():
+        return False
+    if _are_abbreviations(left, last) or f"{left[-1]}.{last}" in _WORDS["tools"]:
+        return True
+    if path:
+        return False
+    if last in _WORDS["files"] or (last in _WORDS["sources"] and left[-1] in _WORDS["source_names"]):
+        return True
+    is_two_words = labels[-1][0].isupper() and not "".join(labels).isupper()
+    is_number = len(left) == 1 and left[0].isdigit()
+    return (is_two_words or is_number) and last not in _WORDS["never_words"]
+
+
+def _are_abbreviations(left: list[str], last: str) -> bool:
+    """Report degrees, initials and legal forms: B.Tech, Ph.D.in, S.A.de, Pvt.Ltd."""
+    if len(left) == 1 and len(left[0]) == 1:
+        return left[0] in "bmd" and last in _WORDS["degrees"]
+    before = ["", *left]
+    return all(
+        len(label) == 1 or label in _WORDS["abbreviations"] or (len(previous) == 1 and label in _WORDS["degrees"])
+        for previous, label in zip(before, left, strict=False)
+    )
+
+
+def _is_public(host: str) -> bool:
+    return host.rpartition(".")[2].startswith("xn--") or _suffixes().privatesuffix(host) is not None
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList(accept_unknown=False, only_icann=True)
