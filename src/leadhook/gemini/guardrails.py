@@ -7,12 +7,14 @@ up. One exception: the lead's companies may be mentioned by name even if it look
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message
 from leadhook.gemini.leftovers import has_entities, has_escapes, placeholders_in
-from leadhook.gemini.links import Link, addresses_in, hosts_in, links_in, undisguised, without_links
+from leadhook.gemini.links import addresses_in, hosts_in, links_in, undisguised, without_links
 from leadhook.gemini.rendering import render
 
 FOREIGN_LINK: Final = "message_foreign_link"
@@ -34,12 +36,22 @@ REASONS: Final = {
 
 _KEY: Final = re.compile(
     r"(?:sk|pk|rk|sb_secret|sb_publishable|ghp|gho|github_pat|xox[abp]|whsec|aiza|akia|ya29)[-_.]?[\w-]{12,}"
-    r"|eyj[\w-]{10,}\.[\w-]+|(?=[\w+/-]*\d)(?=[\w+/-]*[a-z])[\w+/-]{32,}"
+    r"|eyj[\w-]{10,}\.[\w-]+|(?<![\w+/-])(?=[\w+/-]*\d)(?=[\w+/-]*[a-z])[\w+/-]{32,}"
 )
 _SHORTEST_KEY: Final = 14
 _MARKUP: Final = re.compile(r"</?[a-z][^<>\n]{0,300}>|<!--|<script|!?\[[^\]\n]{0,200}\]\([^)\n]*\)", re.IGNORECASE)
 _LONGEST_NAME: Final = 60
 """Of a piece of a lead's data that may be a company's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a `prompts` row allows in messages."""
+
+    plain: str
+    links: frozenset[str]
+    addresses: frozenset[str]
+    has_markup: bool
 
 
 def check_message(message: Message, prompts: Prompts, lead: Lead) -> str | None:
@@ -60,7 +72,7 @@ def _leftovers(text: str, rest: str, prompts: Prompts, lead: Lead) -> Iterator[s
     if has_escapes(rest):
         yield ESCAPES
     is_marked_up, has_unread = _MARKUP.search(text) is not None, has_entities(rest)
-    if (is_marked_up or has_unread) and not _MARKUP.search(_given(prompts)):
+    if (is_marked_up or has_unread) and not _given(prompts).has_markup:
         yield MARKUP if is_marked_up else ESCAPES
 
 
@@ -68,24 +80,27 @@ def _foreign(plain: str, rest: str, prompts: Prompts, lead: Lead) -> Iterator[st
     addresses, keys, links = addresses_in(plain), set(_keys(rest.lower())), list(links_in(plain))
     if not (addresses or keys or links):
         return
-    known = undisguised(_given(prompts))
-    if addresses - addresses_in(known):
+    given = _given(prompts)
+    if addresses - given.addresses:
         yield FOREIGN_ADDRESS
-    if any(key not in known.lower() for key in keys):
+    if any(key not in given.plain for key in keys):
         yield FOREIGN_KEY
-    if links and _are_foreign(links, known, lead):
+    unknown = [link for link in links if link.target not in given.links]
+    names = _company_names(lead) if unknown else set()
+    if any(not link.is_name or link.target not in names for link in unknown):
         yield FOREIGN_LINK
 
 
-def _given(prompts: Prompts) -> str:
-    return "\n".join(filter(None, (prompts.wildnet_data, prompts.message_prompt, prompts.scoring_criteria_and_icp)))
-
-
-def _are_foreign(links: list[Link], known: str, lead: Lead) -> bool:
-    allowed = {link.target for link in links_in(known)} | hosts_in(known)
-    unknown = [link for link in links if link.target not in allowed]
-    names = _company_names(lead) if unknown else set()
-    return any(not link.is_name or link.target not in names for link in unknown)
+@lru_cache(maxsize=64)
+def _given(prompts: Prompts) -> Given:
+    text = "\n".join(filter(None, (prompts.wildnet_data, prompts.message_prompt, prompts.scoring_criteria_and_icp)))
+    plain = undisguised(text)
+    return Given(
+        plain=plain.lower(),
+        links=frozenset(link.target for link in links_in(plain)) | hosts_in(plain),
+        addresses=frozenset(addresses_in(plain)),
+        has_markup=_MARKUP.search(text) is not None,
+    )
 
 
 def _company_names(lead: Lead) -> set[str]:

@@ -23,9 +23,11 @@ _PLACEHOLDER: Final = re.compile(
     r"\{[^{}\n]{0,60}[^\W\d_][^{}\n]{0,60}\}"  # {name}, {{name}}, ${name}
     rf"|[\[\uff3b](?!sic\])[^\[\]\n]{{0,60}}?[{_LETTERS}]{{3}}[^\[\]\n\uff3d]{{0,60}}[\]\uff3d](?!\()"  # [Name]
     r"|(?<!\w)%{1,2}[a-zA-Z][a-zA-Z_ .]{1,40}%{1,2}(?!\w)|\*\|\w+\|\*|(?<!\w)#{1,2}[A-Z_]{3,30}#{1,2}"
-    r"|\$(?:first|last|full|company|lead|contact|user)_?name\b|_{3,}|\b__\w+__\b|\b[A-Z]+_(?:NAME|COMPANY)\b"
+    r"|\$(?:first|last|full|company|lead|contact|user)_?name\b|_{3,}|\b__\w+__\b|(?<![A-Z])[A-Z]{2,30}_(?:NAME|COMPANY)\b"
     r"|\bXX+\s?%|[$\u20ac\u00a3]X+\b|\bXXX+\b|\bTBD\b|(?i:lorem ipsum)"
 )
+_PLACEHOLDER_SIGN: Final = re.compile(r"[\[\uff3b{%*#$_\u20ac\u00a3X]|TBD|(?i:lorem)")
+"""All that a placeholder can begin with; looking for it first is ten times faster."""
 _TAG: Final = re.compile(rf"(?<!\w)<{{1,2}}([{_LETTERS}][^\s<>/]{{0,60}})[^<>\n]{{0,60}}>{{1,2}}")
 _IN_BRACKETS: Final = re.compile(rf"[{_OPEN}]\s*([^{_OPEN}{_CLOSE}\n]{{1,40}}?)\s*[{_CLOSE}]")
 _GREETING: Final = re.compile(
@@ -36,12 +38,14 @@ _ESCAPE: Final = re.compile(
     r"\\(?:[nrtbf\"'/\\]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2})|(?<=[A-Za-z])u00[0-9a-fA-F]{2}|\ufffd"
     r"|(?:%[0-9A-F]{2}){2}|(?<=[a-z,.])%20(?=[A-Za-z])|(?:=[0-9A-F]{2}){2}"
 )
+_ESCAPE_SIGN: Final = re.compile(r"[\\%=\ufffd]|u00")
 _BARE_ENTITY: Final = re.compile(r"&(?:nbsp|amp|quot|apos|lt|gt)\b")
 
 
 def placeholders_in(text: str) -> Iterator[str]:
     """Yield placeholders such as [Name], {{name}} or <company>. Tags of HTML are none."""
-    yield from (found[0] for found in _PLACEHOLDER.finditer(text))
+    if _PLACEHOLDER_SIGN.search(text):
+        yield from (found[0] for found in _PLACEHOLDER.finditer(text))
     yield from (found[0] for found in _TAG.finditer(text) if found[1].lower() not in _HTML_TAGS)
     yield from (found[0] for found in _IN_BRACKETS.finditer(text) if _words(found[1]) in _PHRASES)
     yield from (line for line in text.splitlines() if _words(line) in _OWN)
@@ -50,7 +54,8 @@ def placeholders_in(text: str) -> Iterator[str]:
 
 def has_escapes(text: str) -> bool:
     r"""Report escapes such as \n or \u00fc as letters, and text in the wrong encoding."""
-    return _ESCAPE.search(text) is not None or repair_encoding(text) != text
+    is_escaped = _ESCAPE_SIGN.search(text) is not None and _ESCAPE.search(text) is not None
+    return is_escaped or repair_encoding(text) != text
 
 
 def has_entities(text: str) -> bool:

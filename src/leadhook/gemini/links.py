@@ -32,6 +32,9 @@ _LINK: Final = re.compile(
     rf"|(?<![\w.])\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?::\d{{2,5}}\b|/(?!\d)){_REST}*",
     re.IGNORECASE,
 )
+_LINK_SIGN: Final = re.compile(r"[.:]\S")
+_DISGUISE_SIGN: Final = re.compile(r"[\[({\u3002\uff0e\uff61\uff20]")
+"""Looking for it first is ten times faster."""
 _DISGUISED_DOT: Final = re.compile(
     r"\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|(?<=[a-zA-Z0-9])[\u3002\uff0e\uff61](?=[a-z]))\s?", re.IGNORECASE
 )
@@ -59,7 +62,7 @@ def undisguised(text: str) -> str:
     """Undo common disguises of dots and at signs, and separate scripts that are written without blanks."""
     if not text.isascii():
         text = _SCRIPTS_MEET.sub(" ", text)
-    return _DISGUISED_AT.sub("@", _DISGUISED_DOT.sub(".", text))
+    return _DISGUISED_AT.sub("@", _DISGUISED_DOT.sub(".", text)) if _DISGUISE_SIGN.search(text) else text
 
 
 def addresses_in(plain: str) -> set[str]:
@@ -69,6 +72,8 @@ def addresses_in(plain: str) -> set[str]:
 
 def links_in(plain: str) -> Iterator[Link]:
     """Yield the links in an undisguised text; those of e-mail addresses are none."""
+    if not _LINK_SIGN.search(plain):
+        return
     for found in _LINK.finditer(_ADDRESS.sub(" ", plain) if "@" in plain else plain):
         path = (found["path"] or "").rstrip(_ENDS).removesuffix("/")
         if not found["host"]:
@@ -79,7 +84,7 @@ def links_in(plain: str) -> Iterator[Link]:
 
 def without_links(plain: str) -> str:
     """Return the text with each link replaced by a blank."""
-    return _LINK.sub(" ", plain)
+    return _LINK.sub(" ", plain) if _LINK_SIGN.search(plain) else plain
 
 
 def hosts_in(plain: str) -> set[str]:
