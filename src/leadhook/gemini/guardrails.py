@@ -66,7 +66,7 @@ def _leftovers(text: str, rest: str, prompts: Prompts, lead: Lead) -> Iterator[s
     placeholders = set(placeholders_in(text))
     if placeholders:
         # The message prompt does not count: it may show a placeholder that the model has to fill in.
-        facts = f"{render(lead).text}\n{prompts.wildnet_data}"
+        facts = re.sub(r"^\w+: ", "", f"{render(lead).text}\n{prompts.wildnet_data}", flags=re.MULTILINE)
         if not all(found in facts for found in placeholders):
             yield PLACEHOLDER
     if has_escapes(rest):

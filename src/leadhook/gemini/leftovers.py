@@ -19,19 +19,27 @@ _PHRASES: Final = frozenset(_WORDS["phrases"]) | _OWN
 _LETTERS: Final = "a-zA-Z\u00c0-\u024f\u0370-\u052f"
 _OPEN: Final = "(<\\[\u00ab\u3008\u300a\u300c\u300e\u3010\uff08\uff3b"
 _CLOSE: Final = ")>\\]\u00bb\u3009\u300b\u300d\u300f\u3011\uff09\uff3d"
+_LETTERS_FAR: Final = "[^\\x00-\u052f\u2000-\u206f]"
+"""Of scripts without capitals."""
+_INNER: Final = r"[^\[\]\n\uff3d]{0,60}"
 _PLACEHOLDER: Final = re.compile(
-    r"\{[^{}\n]{0,60}[^\W\d_][^{}\n]{0,60}\}"  # {name}, {{name}}, ${name}
-    rf"|[\[\uff3b](?!sic\])[^\[\]\n]{{0,60}}?[{_LETTERS}]{{3}}[^\[\]\n\uff3d]{{0,60}}[\]\uff3d](?!\()"  # [Name]
-    r"|(?<!\w)%{1,2}[a-zA-Z][a-zA-Z_ .]{1,40}%{1,2}(?!\w)|\*\|\w+\|\*|(?<!\w)#{1,2}[A-Z_]{3,30}#{1,2}"
-    r"|\$(?:first|last|full|company|lead|contact|user)_?name\b|_{3,}|\b__\w+__\b|(?<![A-Z])[A-Z]{2,30}_(?:NAME|COMPANY)\b"
-    r"|\bXX+\s?%|[$\u20ac\u00a3]X+\b|\bXXX+\b|\bTBD\b|(?i:lorem ipsum)"
+    r"\{[^{}\n]{0,60}\}"  # {name}, {{name}}, ${name}
+    rf"|[\[\uff3b](?!sic\])(?=[^\[\]\n]{{3}}){_INNER}?[{_LETTERS}]{{2}}{_INNER}[\]\uff3d](?!\()"  # [Name]
+    rf"|(?<=[^\n])[\[\uff3b]{_INNER}?{_LETTERS_FAR}{{2}}{_INNER}[\]\uff3d]"  # [日期] in a line
+    r"|(?<!\w)%{1,2}[a-zA-Z][a-zA-Z_ .]{1,40}%{1,2}(?!\w)|(?<!\S)%[sd](?!\w)"  # %NAME%, %s
+    r"|\*\|\w+\|\*|(?<!\w)#{1,2}[A-Z_]{3,30}#{1,2}|_{3,}|\b__\w+__\b"
+    r"|(?i:\$(?:first|last|full|company|lead|contact|user|name)\w*)"
+    r"|(?<![A-Za-z_])(?:[A-Z]{2,30}_(?:NAME|COMPANY)|[a-z]{2,30}_(?:name|company)|(?:FIRST|LAST|F|L)NAME)\b"
+    r"|\bXX+\s?%|[$\u20ac\u00a3]X+\b|\bXXX+\b|\bTBD\b|(?i:lorem ipsum)|\bN/A\b"
+    r"|\b(?:at|from|with|for|chez|en) (?:undefined|null|NaN|None)(?=[,.!?;\n]|$)"
 )
-_PLACEHOLDER_SIGN: Final = re.compile(r"[\[\uff3b{%*#$_\u20ac\u00a3X]|TBD|(?i:lorem)")
-"""All that a placeholder can begin with; looking for it first is ten times faster."""
+_PLACEHOLDER_SIGN: Final = re.compile(r"[\[\uff3b{%*#$_\u20ac\u00a3X]|NAME|TBD|N/A|NaN|None|null|undefined|(?i:lorem)")
+"""Something of each placeholder above; looking for it first is ten times faster."""
 _TAG: Final = re.compile(rf"(?<!\w)<{{1,2}}([{_LETTERS}][^\s<>/]{{0,60}})[^<>\n]{{0,60}}>{{1,2}}")
 _IN_BRACKETS: Final = re.compile(rf"[{_OPEN}]\s*([^{_OPEN}{_CLOSE}\n]{{1,40}}?)\s*[{_CLOSE}]")
 _GREETING: Final = re.compile(
-    rf"^[^\w\n]*(?:{'|'.join(_WORDS['greetings'])})[ \t]+([^,!.\n]{{1,30}}?)[ \t]*[,!.]?$", re.IGNORECASE | re.MULTILINE
+    rf"^[^\w\n]*(?:{'|'.join(_WORDS['greetings'])})[ \t]+([^,!.\n]{{1,30}}?)[ \t]*(?:[,!.]|$)",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 _ESCAPE: Final = re.compile(
@@ -39,7 +47,7 @@ _ESCAPE: Final = re.compile(
     r"|(?:%[0-9A-F]{2}){2}|(?<=[a-z,.])%20(?=[A-Za-z])|(?:=[0-9A-F]{2}){2}"
 )
 _ESCAPE_SIGN: Final = re.compile(r"[\\%=\ufffd]|u00")
-_BARE_ENTITY: Final = re.compile(r"&(?:nbsp|amp|quot|apos|lt|gt)\b")
+_BARE_ENTITY: Final = re.compile(r"&(?:nbsp|amp|quot|apos|lt|gt)(?![a-z])")
 
 
 def placeholders_in(text: str) -> Iterator[str]:
@@ -47,7 +55,7 @@ def placeholders_in(text: str) -> Iterator[str]:
     if _PLACEHOLDER_SIGN.search(text):
         yield from (found[0] for found in _PLACEHOLDER.finditer(text))
     yield from (found[0] for found in _TAG.finditer(text) if found[1].lower() not in _HTML_TAGS)
-    yield from (found[0] for found in _IN_BRACKETS.finditer(text) if _words(found[1]) in _PHRASES)
+    yield from (found[0] for found in _IN_BRACKETS.finditer(text) if _is_phrase(found[1]))
     yield from (line for line in text.splitlines() if _words(line) in _OWN)
     yield from (found[0] for found in _GREETING.finditer(text) if _is_nobody(found[1]))
 
@@ -69,5 +77,10 @@ def _words(text: str) -> str:
     return text.replace("_", " ").replace("\u2019", "'").strip(" \t.,:!-").casefold()
 
 
+def _is_phrase(text: str) -> bool:
+    words = _words(text)
+    return words in _PHRASES or words.startswith("insert ")
+
+
 def _is_nobody(name: str) -> bool:
-    return _words(name) in _PHRASES or says_nothing(name)
+    return _is_phrase(name) or says_nothing(name)

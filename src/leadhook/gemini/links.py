@@ -27,16 +27,16 @@ _SCRIPTS_MEET: Final = re.compile(f"(?<=[{_WITHOUT_BLANKS}])(?=[A-Za-z0-9])|(?<=
 _REST: Final = r"[^\s<>\"]"
 _LINK: Final = re.compile(
     rf"[a-z][a-z0-9+.-]{{1,20}}:/{{2,}}{_REST}+|\b(?:(?:javascript|vbscript|mailto):|file:/|data:\w+/|www\.){_REST}+"
-    rf"|(?<![\w@.-])(?P<host>(?:[^\W_](?:[\w-]{{0,61}}[^\W_])?\.)+[^\W\d_](?:[\w-]{{0,61}}[^\W_])?)(?![\w-])"
+    rf"|(?<![^\W_])(?<![@.-])(?P<host>(?:[^\W_](?:[\w-]{{0,61}}[^\W_])?\.)+[^\W\d_](?:[\w-]{{0,61}}[^\W_])?)(?![^\W_])(?!-)"
     rf"(?P<path>(?::\d+)?(?:[/?#]{_REST}*)?)"
     rf"|(?<![\w.])\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?::\d{{2,5}}\b|/(?!\d)){_REST}*",
     re.IGNORECASE,
 )
 _LINK_SIGN: Final = re.compile(r"[.:]\S")
-_DISGUISE_SIGN: Final = re.compile(r"[\[({\u3002\uff0e\uff61\uff20]")
+_DISGUISE_SIGN: Final = re.compile(r"[\[({\u2024\u3002\uff0e\uff61\uff20]")
 """Looking for it first is ten times faster."""
 _DISGUISED_DOT: Final = re.compile(
-    r"\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|(?<=[a-zA-Z0-9])[\u3002\uff0e\uff61](?=[a-z]))\s?", re.IGNORECASE
+    r"\s?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|(?<=[a-zA-Z0-9])[\u2024\u3002\uff0e\uff61](?=[a-z]))\s?", re.IGNORECASE
 )
 _DISGUISED_AT: Final = re.compile(r"\s?(?:\[at\]|\(at\)|\{at\}|\uff20)\s?", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+")
