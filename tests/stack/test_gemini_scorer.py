@@ -99,7 +99,6 @@ async def test_flags_of_a_hostile_lead_are_on_its_score(scorer: GeminiScorer) ->
     [
         ("malformed", "not complete JSON"),
         ("truncated_but_stop", "not complete JSON"),
-        ("fenced", "not complete JSON"),
         ("out_of_range", "SCORE"),
         ("missing_field", "SHOULD_CONTACT: Field required"),
         ("too_long", "RESPONSE: must have at most 4000 characters"),
@@ -202,7 +201,7 @@ async def test_a_second_answer_of_another_fault_is_named_by_its_own(scorer: Gemi
     assert (caught.value.code, caught.value.usage.calls) == ("answer_blocked", 2)
 
 
-@pytest.mark.parametrize("do", [{"finish": "TIRED_OF_LEADS"}, {"block": "TIRED_OF_LEADS"}])
+@pytest.mark.parametrize("do", [{"text": "", "finish": "TIRED_OF_LEADS"}, {"block": "TIRED_OF_LEADS"}])
 async def test_reasons_that_the_sdk_does_not_know_make_no_noise(
     scorer: GeminiScorer, google: Google, do: dict[str, Any]
 ) -> None:

@@ -248,7 +248,6 @@ def test_placeholders_are_refused(text: str) -> None:
         "&#x27;x&#x27;",
         "MÃ¼ller",
         "Itâ€™s",
-        "M\ufffdller",
         "Hello%20Jo",
         "M%C3%BCller",
         "M=C3=BCller",

@@ -43,10 +43,10 @@ _GREETING: Final = re.compile(
 )
 
 _ESCAPE: Final = re.compile(
-    r"\\(?:[nrtbf\"'/\\]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2})|(?<=[A-Za-z])u00[0-9a-fA-F]{2}|\ufffd"
+    r"\\(?:[nrtbf\"'/\\]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2})|(?<=[A-Za-z])u00[0-9a-fA-F]{2}"
     r"|(?:%[0-9A-F]{2}){2}|(?<=[a-z,.])%20(?=[A-Za-z])|(?:=[0-9A-F]{2}){2}"
 )
-_ESCAPE_SIGN: Final = re.compile(r"[\\%=\ufffd]|u00")
+_ESCAPE_SIGN: Final = re.compile(r"[\\%=]|u00")
 _BARE_ENTITY: Final = re.compile(r"&(?:nbsp|amp|quot|apos|lt|gt)(?![a-z])")
 
 
