@@ -241,6 +241,26 @@ async def test_a_whole_answer_counts_whatever_surrounds_it(scorer: GeminiScorer,
     assert (scored.calls, written.calls) == (1, 1)
 
 
+async def test_a_message_that_names_degrees_is_bought_once(scorer: GeminiScorer, google: Google) -> None:
+    """B.Tech is no site."""
+    text = "Hello Jane, your B.Tech and M.Sc. show in how you plan."
+    await google.order(text=json.dumps({"SUBJECT": "Your B.Com", "MESSAGE": text}))
+
+    message, usage = await scorer.write(LEAD, PROMPTS, KEY)
+
+    assert (message.message, usage.calls) == (text, 1)
+
+
+async def test_numbers_as_text_and_empty_items_are_bought_once(scorer: GeminiScorer, google: Google) -> None:
+    """As where a proxy drops the schema."""
+    answer = {"MATCHED": ["CTO", "", None], "MISSED": [], "RESPONSE": "Fits.", "SCORE": "82", "SHOULD_CONTACT": True}
+    await google.order(text=json.dumps(answer))
+
+    score, usage = await scorer.score(LEAD, PROMPTS, KEY)
+
+    assert (score.score, score.should_contact, score.matched, usage.calls) == (82, True, ("CTO",), 1)
+
+
 @pytest.mark.parametrize("do", [{"finish": "RECITATION", "text": ""}, {"block": "OTHER"}], ids=["answer", "prompt"])
 async def test_what_was_blocked_once_is_asked_again(scorer: GeminiScorer, google: Google, do: dict[str, Any]) -> None:
     """Some blocks happen by chance."""

@@ -203,6 +203,22 @@ def test_what_postgres_cannot_store_is_cleaned() -> None:
     assert answer.message == "\N{GRINNING FACE} ok"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f Hello",
+        "مرحبا \u202bليلى\u202c و\u2067שרה\u2069",
+        "می\u200cرویم ❤\ufe0f 葛\U000e0100城",
+    ],
+    ids=ascii,
+)
+def test_what_names_and_flags_need_survives_in_a_message(text: str) -> None:
+    """Joiners, direction marks, variation selectors and the tags of a region's flag."""
+    answer = parse(message(SUBJECT=text, MESSAGE=text), MessageAnswer).to_domain()
+
+    assert (answer.subject, answer.message) == (text, text)
+
+
 @given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None)))
 def test_whatever_text_a_model_sends_can_be_stored(subject: str, text: str) -> None:
     """Any JSON string at all ends up as text that UTF-8 and Postgres take, or is refused."""
