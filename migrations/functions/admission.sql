@@ -509,7 +509,7 @@ comment on function leadhook.confirm_keys(text[]) is
 revoke all on function leadhook.confirm_keys(text[]) from public, anon, authenticated;
 grant execute on function leadhook.confirm_keys(text[]) to service_role;
 
-create or replace function public.leadhook_admission()
+create or replace function public.leadhook_admission(p_most int default 1000)
 returns jsonb
 language plpgsql
 stable
@@ -524,7 +524,7 @@ begin
     'pauses', (
       select coalesce(jsonb_agg(to_jsonb(a)), '[]')
       from (
-        select p.user_id, p.tag, p.actor, p.reason, p.paused_at from leadhook.pauses as p order by p.user_id nulls first, p.tag nulls first limit 1000
+        select p.user_id, p.tag, p.actor, p.reason, p.paused_at from leadhook.pauses as p order by p.user_id nulls first, p.tag nulls first limit p_most
       ) as a
     ),
     'budgets', (
@@ -535,7 +535,7 @@ begin
           b.daily_usd = 0 or coalesce(b.needed_usd > b.daily_usd, false) as too_small
         from leadhook.budgets_left(clock_timestamp()) as b
         order by b.user_id nulls first
-        limit 1000
+        limit p_most
       ) as a
     ),
     'spend', (
@@ -549,8 +549,8 @@ begin
   );
 end
 $$;
-comment on function public.leadhook_admission() is
-  'The first 1,000 pauses and budgets, those of all users first, with what is left of each budget, and what was spent today (UTC). needed_usd: the '
-  'least that a waiting lead may cost and the budget does not have.';
-revoke all on function public.leadhook_admission() from public, anon, authenticated;
-grant execute on function public.leadhook_admission() to service_role;
+comment on function public.leadhook_admission(int) is
+  'The first p_most pauses and budgets (null: all), those of all users first, with what is left of each budget, and what was spent today (UTC). '
+  'needed_usd: the least that a waiting lead may cost, where the budget does not have it.';
+revoke all on function public.leadhook_admission(int) from public, anon, authenticated;
+grant execute on function public.leadhook_admission(int) to service_role;

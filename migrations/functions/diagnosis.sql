@@ -157,48 +157,6 @@ comment on function leadhook.trigger_states() is 'For each watched table, whethe
 revoke all on function leadhook.trigger_states() from public, anon, authenticated;
 grant execute on function leadhook.trigger_states() to service_role;
 
-create or replace function leadhook.admission_states()
-returns jsonb
-language plpgsql
-stable
-security invoker
-set search_path = ''
-set jit = off
-as $$
-begin
-  return jsonb_build_object(
-    'pauses', (
-      select coalesce(jsonb_agg(to_jsonb(p)), '[]')
-      from (
-        select a.user_id, a.tag, a.actor, a.reason, a.paused_at from leadhook.pauses as a order by a.user_id nulls first, a.tag nulls first limit 20
-      ) as p
-    ),
-    'budgets', (
-      select coalesce(jsonb_agg(to_jsonb(b)), '[]')
-      from (
-        select
-          l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
-          l.daily_usd = 0 or coalesce(l.needed_usd > l.daily_usd, false) as too_small
-        from leadhook.budgets_left(clock_timestamp()) as l
-        order by l.user_id nulls first
-        limit 20
-      ) as b
-    ),
-    'spend', (
-      select jsonb_build_object(
-        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
-        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
-      )
-      from leadhook.spend as s
-      where s.day = (now() at time zone 'UTC')::date
-    )
-  );
-end
-$$;
-comment on function leadhook.admission_states() is 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
-revoke all on function leadhook.admission_states() from public, anon, authenticated;
-grant execute on function leadhook.admission_states() to service_role;
-
 create or replace function public.leadhook_status()
 returns jsonb
 language plpgsql
@@ -239,7 +197,7 @@ begin
         'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
         'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
       )
-    ) || leadhook.admission_states() || leadhook.waiting_work(clock_timestamp())
+    ) || public.leadhook_admission(20) || leadhook.waiting_work(clock_timestamp())
     from leadhook.controls as c
     cross join leadhook.webhook_settings() as r
   );

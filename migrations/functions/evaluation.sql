@@ -2,27 +2,6 @@
 
 set local check_function_bodies = off;
 
-create or replace function leadhook.show_admission()
-returns jsonb
-language sql
-volatile
-security invoker
-set search_path = ''
-set jit = off
-as $$
-  select jsonb_build_object(
-    'everything', s.everything,
-    'user_ids', s.user_ids,
-    'groups', s.groups,
-    'left', (select coalesce(jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.left_usd)), '[]') from leadhook.budgets_left(clock_timestamp()) as b)
-  )
-  from leadhook.find_blocked(clock_timestamp()) as s
-$$;
-comment on function leadhook.show_admission() is
-  'What may not be bought now (everything: why nothing may; user_ids; groups spelt "user_id tag") and what is left of each budget.';
-revoke all on function leadhook.show_admission() from public, anon, authenticated;
-grant execute on function leadhook.show_admission() to service_role;
-
 create or replace function public.leadhook_evaluation_leads(
   p_filter jsonb default '{}', p_after_lead text default '', p_lead_ids text[] default null
 )
@@ -94,7 +73,8 @@ begin
     where j.lead_id = any (v_found.lead_ids) and (p_lead_ids is null or v_described ? j.lead_id)
   );
   return jsonb_build_object(
-    'leads', v_leads, 'last_lead', v_found.last_lead, 'keys', v_keys, 'admission', leadhook.show_admission()
+    'leads', v_leads, 'last_lead', v_found.last_lead, 'keys', v_keys,
+    'admission', (select to_jsonb(b) || public.leadhook_admission(null) from leadhook.find_blocked(clock_timestamp()) as b)
   );
 end
 $$;
@@ -125,7 +105,7 @@ begin
     raise exception 'cost_usd is a number from 0 to 1000000' using errcode = 'PT400';
   end if;
   perform leadhook.book_costs(p_costs, clock_timestamp());
-  return leadhook.show_admission();
+  return (select to_jsonb(b) || public.leadhook_admission(null) from leadhook.find_blocked(clock_timestamp()) as b);
 end
 $$;
 comment on function public.leadhook_book_evaluation(jsonb) is

@@ -2,44 +2,6 @@
 
 CREATE SCHEMA leadhook;
 
-CREATE FUNCTION leadhook.admission_states() RETURNS jsonb
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-begin
-  return jsonb_build_object(
-    'pauses', (
-      select coalesce(jsonb_agg(to_jsonb(p)), '[]')
-      from (
-        select a.user_id, a.tag, a.actor, a.reason, a.paused_at from leadhook.pauses as a order by a.user_id nulls first, a.tag nulls first limit 20
-      ) as p
-    ),
-    'budgets', (
-      select coalesce(jsonb_agg(to_jsonb(b)), '[]')
-      from (
-        select
-          l.user_id, l.daily_usd, l.left_usd, l.left_usd <= 0 or coalesce(l.left_usd < l.needed_usd, false) as spent,
-          l.daily_usd = 0 or coalesce(l.needed_usd > l.daily_usd, false) as too_small
-        from leadhook.budgets_left(clock_timestamp()) as l
-        order by l.user_id nulls first
-        limit 20
-      ) as b
-    ),
-    'spend', (
-      select jsonb_build_object(
-        'spent_usd', coalesce(sum(s.spent_usd), 0), 'wasted_usd', coalesce(sum(s.wasted_usd), 0),
-        'reserved_usd', coalesce(sum(s.reserved_usd), 0)
-      )
-      from leadhook.spend as s
-      where s.day = (now() at time zone 'UTC')::date
-    )
-  );
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.admission_states() IS 'The first 20 pauses, the first 20 budgets with what is left of them today, and the dollars of today in UTC.';
-
 CREATE FUNCTION leadhook.append_everything() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3474,22 +3436,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) IS 'Webhooks when leads of this user and tag (null: any) wait.';
 
-CREATE FUNCTION leadhook.show_admission() RETURNS jsonb
-    LANGUAGE sql
-    SET search_path TO ''
-    SET jit TO 'off'
-    AS $$
-  select jsonb_build_object(
-    'everything', s.everything,
-    'user_ids', s.user_ids,
-    'groups', s.groups,
-    'left', (select coalesce(jsonb_agg(jsonb_build_object('user_id', b.user_id, 'usd', b.left_usd)), '[]') from leadhook.budgets_left(clock_timestamp()) as b)
-  )
-  from leadhook.find_blocked(clock_timestamp()) as s
-$$;
-
-COMMENT ON FUNCTION leadhook.show_admission() IS 'What may not be bought now (everything: why nothing may; user_ids; groups spelt "user_id tag") and what is left of each budget.';
-
 CREATE FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4211,7 +4157,7 @@ $_$;
 
 COMMENT ON FUNCTION leadhook.write_results(p_results jsonb) IS 'Writes the answers of the results that say saved and ends, and returns all results with what became of each.';
 
-CREATE FUNCTION public.leadhook_admission() RETURNS jsonb
+CREATE FUNCTION public.leadhook_admission(p_most integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -4223,7 +4169,7 @@ begin
     'pauses', (
       select coalesce(jsonb_agg(to_jsonb(a)), '[]')
       from (
-        select p.user_id, p.tag, p.actor, p.reason, p.paused_at from leadhook.pauses as p order by p.user_id nulls first, p.tag nulls first limit 1000
+        select p.user_id, p.tag, p.actor, p.reason, p.paused_at from leadhook.pauses as p order by p.user_id nulls first, p.tag nulls first limit p_most
       ) as a
     ),
     'budgets', (
@@ -4234,7 +4180,7 @@ begin
           b.daily_usd = 0 or coalesce(b.needed_usd > b.daily_usd, false) as too_small
         from leadhook.budgets_left(clock_timestamp()) as b
         order by b.user_id nulls first
-        limit 1000
+        limit p_most
       ) as a
     ),
     'spend', (
@@ -4249,7 +4195,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_admission() IS 'The first 1,000 pauses and budgets, those of all users first, with what is left of each budget, and what was spent today (UTC). needed_usd: the least that a waiting lead may cost and the budget does not have.';
+COMMENT ON FUNCTION public.leadhook_admission(p_most integer) IS 'The first p_most pauses and budgets (null: all), those of all users first, with what is left of each budget, and what was spent today (UTC). needed_usd: the least that a waiting lead may cost, where the budget does not have it.';
 
 CREATE FUNCTION public.leadhook_answers(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_min_score integer DEFAULT NULL::integer, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_limit integer DEFAULT 20) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -4359,7 +4305,7 @@ begin
     raise exception 'cost_usd is a number from 0 to 1000000' using errcode = 'PT400';
   end if;
   perform leadhook.book_costs(p_costs, clock_timestamp());
-  return leadhook.show_admission();
+  return (select to_jsonb(b) || public.leadhook_admission(null) from leadhook.find_blocked(clock_timestamp()) as b);
 end
 $$;
 
@@ -4480,7 +4426,8 @@ begin
     where j.lead_id = any (v_found.lead_ids) and (p_lead_ids is null or v_described ? j.lead_id)
   );
   return jsonb_build_object(
-    'leads', v_leads, 'last_lead', v_found.last_lead, 'keys', v_keys, 'admission', leadhook.show_admission()
+    'leads', v_leads, 'last_lead', v_found.last_lead, 'keys', v_keys,
+    'admission', (select to_jsonb(b) || public.leadhook_admission(null) from leadhook.find_blocked(clock_timestamp()) as b)
   );
 end
 $$;
@@ -5180,7 +5127,7 @@ begin
         'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
         'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
       )
-    ) || leadhook.admission_states() || leadhook.waiting_work(clock_timestamp())
+    ) || public.leadhook_admission(20) || leadhook.waiting_work(clock_timestamp())
     from leadhook.controls as c
     cross join leadhook.webhook_settings() as r
   );
@@ -5910,9 +5857,6 @@ ALTER TABLE public.prompts ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA leadhook TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.admission_states() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.admission_states() TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.append_everything() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) FROM PUBLIC;
@@ -6205,9 +6149,6 @@ REVOKE ALL ON FUNCTION leadhook.send_webhook_for_keys() FROM PUBLIC;
 REVOKE ALL ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.show_admission() FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.show_admission() TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.stop_slice(p_replay_id bigint) FROM PUBLIC;
@@ -6271,8 +6212,8 @@ GRANT ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) TO service_rol
 REVOKE ALL ON FUNCTION leadhook.write_results(p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.write_results(p_results jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_admission() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_admission() TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_admission(p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_admission(p_most integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) TO service_role;

@@ -72,7 +72,7 @@ def test_costs_are_booked_and_spend_the_budget(answered: "Sql") -> None:
     answered.rpc("leadhook_set_budget", p_user_id=answered.USER, p_daily_usd=2, p_actor="ann")
     costs = [{"user_id": str(answered.USER), "cost_usd": 0.5}]
     first = answered.rpc("leadhook_book_evaluation", p_costs=costs)
-    assert first["left"] == [{"user_id": str(answered.USER), "usd": 0.5}]
+    assert [(each["user_id"], each["left_usd"]) for each in first["budgets"]] == [(str(answered.USER), 0.5)]
     assert first["user_ids"] == []
     assert answered.rpc("leadhook_book_evaluation", p_costs=costs)["user_ids"] == [str(answered.USER)]
 

@@ -217,11 +217,11 @@ def test_the_candidates_texts_replace_those_of_the_row() -> None:
         (OpenAdmission(user_ids=frozenset({OTHER})), False),
         (OpenAdmission(groups=frozenset({f"{USER} t"})), True),
         (OpenAdmission(groups=frozenset({f"{USER} u"})), False),
-        (OpenAdmission(left=(BudgetLeft(usd=3),)), False),
-        (OpenAdmission(left=(BudgetLeft(usd=2.9),)), True),
-        (OpenAdmission(left=(BudgetLeft(user_id=USER, usd=2),)), False),
-        (OpenAdmission(left=(BudgetLeft(user_id=USER, usd=1.9),)), True),
-        (OpenAdmission(left=(BudgetLeft(user_id=OTHER, usd=0),)), False),
+        (OpenAdmission(budgets=(BudgetLeft(left_usd=3),)), False),
+        (OpenAdmission(budgets=(BudgetLeft(left_usd=2.9),)), True),
+        (OpenAdmission(budgets=(BudgetLeft(user_id=USER, left_usd=2),)), False),
+        (OpenAdmission(budgets=(BudgetLeft(user_id=USER, left_usd=1.9),)), True),
+        (OpenAdmission(budgets=(BudgetLeft(user_id=OTHER, left_usd=0),)), False),
     ],
 )
 def test_a_lead_waits_for_pauses_and_for_all_that_it_may_cost(admission: OpenAdmission, *, blocked: bool) -> None:
@@ -233,5 +233,5 @@ def test_a_lead_waits_for_pauses_and_for_all_that_it_may_cost(admission: OpenAdm
 def test_where_no_price_is_known_a_budget_blocks() -> None:
     """What can't be counted can't be limited."""
     lead = AnsweredLead(lead_id="a", user_id=USER, tag="t", saved=saved(80))
-    assert OpenAdmission(left=(BudgetLeft(usd=100),)).blocks(lead, None, [])
+    assert OpenAdmission(budgets=(BudgetLeft(left_usd=100),)).blocks(lead, None, [])
     assert not OpenAdmission().blocks(lead, None, [])

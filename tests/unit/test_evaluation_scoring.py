@@ -56,8 +56,8 @@ class FakeStore:
     @property
     def admission(self) -> OpenAdmission:
         """As the database computes it."""
-        left = () if self.budget is None else (BudgetLeft(user_id=USER, usd=self.budget - sum(self.booked)),)
-        return OpenAdmission(everything=self.everything, left=left)
+        left = () if self.budget is None else (BudgetLeft(user_id=USER, left_usd=self.budget - sum(self.booked)),)
+        return OpenAdmission(everything=self.everything, budgets=left)
 
     def answered(self, lead_id: str) -> dict[str, Any]:
         """What is known of each."""

@@ -47,7 +47,7 @@ class BudgetLeft(_Facts):
     """Dollars that are left today. `user_id` None: the budget of all users."""
 
     user_id: UUID | None = None
-    usd: float
+    left_usd: float
 
 
 class OpenAdmission(_Facts):
@@ -57,7 +57,7 @@ class OpenAdmission(_Facts):
     user_ids: frozenset[UUID] = frozenset()
     groups: frozenset[str] = frozenset()
     """Each as "user_id tag"."""
-    left: tuple[BudgetLeft, ...] = ()
+    budgets: tuple[BudgetLeft, ...] = ()
 
     def blocks(self, lead: AnsweredLead, most_usd: float | None, in_flight: list[tuple[UUID | None, float]]) -> bool:
         """Return whether a pause or a budget blocks this lead.
@@ -69,10 +69,10 @@ class OpenAdmission(_Facts):
         """
         if self.everything or lead.user_id in self.user_ids or f"{lead.user_id} {lead.tag}" in self.groups:
             return True
-        for budget in self.left:
+        for budget in self.budgets:
             if budget.user_id in (None, lead.user_id):
                 used = sum(usd for user, usd in in_flight if budget.user_id in (None, user))
-                if most_usd is None or budget.usd - used < most_usd:
+                if most_usd is None or budget.left_usd - used < most_usd:
                     return True
         return False
 

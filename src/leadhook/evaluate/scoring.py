@@ -282,7 +282,7 @@ class Scoring:
                 self.blocked.add(lead.lead_id)
                 if self._admission.everything:
                     self._halt(BLOCKED[self._admission.everything])
-                elif self._admission.left and most_usd is None:
+                elif self._admission.budgets and most_usd is None:
                     self._halt(UNPRICED)
                 return False
             if not self._admission.blocks(lead, most_usd, self._in_flight):
