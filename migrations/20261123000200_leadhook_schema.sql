@@ -24,10 +24,10 @@ create table if not exists leadhook.controls (
 );
 comment on column leadhook.controls.backlog is 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
 comment on column leadhook.controls.start_limit_s is 'a model call starts only while the last confirmation of its lease is younger than this';
-comment on column leadhook.controls.max_deaths is 'a lead whose worker was lost so often is set aside: it may be what ends the process';
+comment on column leadhook.controls.max_deaths is 'a lead whose worker was lost so often is dead: it may be what ends the process';
 comment on column leadhook.controls.claim_bytes is 'a claim hands out no more leads than fit, with their prompts, but one at least';
 insert into leadhook.controls default values on conflict do nothing;
--- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, nobody can have asked it for anything.
+-- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, no one can have asked it for anything.
 update leadhook.controls as c set installed_at = clock_timestamp() where c.installed_at = 'infinity';
 
 -- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.apply_outbox.
@@ -47,7 +47,7 @@ create table if not exists leadhook.outbox (
 );
 comment on column leadhook.outbox.n is 'how many leads it names; small ones are applied first, so that three leads overtake an import';
 comment on column leadhook.outbox.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
-comment on column leadhook.outbox.xact is 'the transaction that changed it; the same in leadhook.webhooks names the webhook that told of it';
+comment on column leadhook.outbox.xact is 'the transaction that changed it; the same in leadhook.webhooks names the webhook that announced it';
 comment on column leadhook.outbox.not_before is 'put back because someone else held the job; null: at once';
 create index if not exists outbox_by_size on leadhook.outbox (kind, n, id);
 create index if not exists outbox_to_walk on leadhook.outbox (id) where kind <> 'leads';
@@ -271,7 +271,7 @@ create table if not exists leadhook.budgets (
   constraint a_user_has_one_budget unique nulls not distinct (user_id)
 );
 comment on column leadhook.budgets.needed_usd is
-  'the least that a lead needed which was lately turned away by this budget: while less is left, nobody asks; null: nobody was turned away';
+  'the least that a lead needed which was lately turned away by this budget: while less is left, no one asks; null: none was turned away';
 
 -- What was paid. What is reserved stands with the leased jobs; leadhook.spend shows both.
 create table if not exists leadhook.costs (
@@ -333,6 +333,6 @@ from (
 ) as s
 group by s.day, s.user_id;
 comment on view leadhook.spend is
-  'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leads at work may still spend (reserved_usd, today).';
+  'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leased leads may still spend (reserved_usd, today).';
 revoke all on table leadhook.spend from public, anon, authenticated;
 grant select on table leadhook.spend to service_role;

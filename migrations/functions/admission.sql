@@ -56,7 +56,7 @@ as $$
   where b.user_id is null
 $$;
 comment on function leadhook.budgets_left(timestamptz) is
-  'Every budget with what is left of it today: neither spent nor reserved by leads at work. user_id null: of all users together.';
+  'Every budget with what is left of it today: neither spent nor reserved by leased leads. user_id null: of all users together.';
 revoke all on function leadhook.budgets_left(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.budgets_left(timestamptz) to service_role;
 
@@ -105,9 +105,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if coalesce(btrim(p_actor), '') = '' then
-    raise exception 'who asks for it is missing' using errcode = 'PT400';
-  end if;
+  perform leadhook.require_actor(p_actor);
   if p_tag is not null and p_user_id is null then
     raise exception 'a tag belongs to a user, who is missing' using errcode = 'PT400';
   end if;
@@ -160,7 +158,7 @@ begin
 end
 $$;
 comment on function public.leadhook_pause(uuid, text, text, text) is
-  'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leads at work are finished. already: '
+  'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leased leads are finished. already: '
   'it was paused before, and stays as it was.';
 revoke all on function public.leadhook_pause(uuid, text, text, text) from public, anon, authenticated;
 grant execute on function public.leadhook_pause(uuid, text, text, text) to service_role;

@@ -138,7 +138,7 @@ $$;
 revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) to service_role;
 
--- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect at work,
+-- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect that is leased,
 -- so that it answers for itself alone.
 create or replace function leadhook.next_suspect(
   p_shut_user_ids uuid[], p_blocked_groups text[], out lead_id text, out available_at timestamptz
@@ -240,7 +240,7 @@ revoke all on function leadhook.lease_leads(text[], uuid, text, text, timestampt
 grant execute on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) to service_role;
 
 -- Reserves what each of these leads may cost, as far as the budgets allow; the others go back as they came. What a budget turned away is noted,
--- so that nobody asks again before there is that much.
+-- so that no one asks again before there is that much.
 create or replace function leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamptz)
 returns void
 language plpgsql
@@ -416,7 +416,7 @@ $$;
 revoke all on function leadhook.describe_claim(uuid, timestamptz, json, jsonb) from public, anon, authenticated;
 grant execute on function leadhook.describe_claim(uuid, timestamptz, json, jsonb) to service_role;
 
--- Of the leads of this token, those that describe_leads can't read are dead with the reason.
+-- Marks leads of this claim that describe_leads cannot read as dead, with the error.
 create or replace function leadhook.quarantine_unreadable(p_token uuid, p_source text)
 returns void
 language plpgsql
@@ -446,7 +446,7 @@ $$;
 revoke all on function leadhook.quarantine_unreadable(uuid, text) from public, anon, authenticated;
 grant execute on function leadhook.quarantine_unreadable(uuid, text) to service_role;
 
--- As describe_claim; a lead that can't be read is set aside, and the others are described. p_bare: the leases alone.
+-- As describe_claim; a lead that can't be read is quarantined, and the others are described. p_bare: the leases alone.
 create or replace function leadhook.describe_readable(
   p_token uuid, p_now timestamptz, p_keys json, p_price jsonb, p_source text, p_bare boolean, out leads json, out prompts json, out keys json
 )
@@ -690,8 +690,9 @@ end
 $$;
 comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) is
   'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same '
-  'leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
+  'leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. '
+  'p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
   'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
-  'gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+  'blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
 revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) from public, anon, authenticated;
 grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) to service_role;

@@ -40,7 +40,7 @@ revoke all on function leadhook.note_worker(text, text) from public, anon, authe
 grant execute on function leadhook.note_worker(text, text) to service_role;
 
 -- security definer: service_role may not read Vault. It learns whether a value is there, never the value.
--- Vault and pg_net are optional: whatever they raise must not keep anybody from the rest of the status.
+-- Vault and pg_net are optional: whatever they raise must not hide the rest of the status.
 create or replace function leadhook.webhook_settings(out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text)
 language plpgsql
 stable
@@ -203,7 +203,7 @@ begin
   );
 end
 $$;
-comment on function public.leadhook_status() is 'What /ready tells of the database. Needs neither pg_net nor Vault nor the application''s tables.';
+comment on function public.leadhook_status() is 'What /ready reports of the database. Needs neither pg_net nor Vault nor the application''s tables.';
 revoke all on function public.leadhook_status() from public, anon, authenticated;
 grant execute on function public.leadhook_status() to service_role;
 
@@ -374,7 +374,7 @@ begin
 end
 $$;
 comment on function leadhook.place_in_queue(text, timestamptz) is
-  'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anybody works.';
+  'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anyone works.';
 revoke all on function leadhook.place_in_queue(text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.place_in_queue(text, timestamptz) to service_role;
 
@@ -439,7 +439,7 @@ revoke all on function leadhook.webhook_answers(bigint[]) from public, anon, aut
 grant execute on function leadhook.webhook_answers(bigint[]) to service_role;
 
 -- A webhook does not carry its leads. While the outbox row is there, the transaction that wrote both names its webhook; later only the time is left.
--- pg_net numbers its requests anew after a restart, and dates an answer from the begin of its own transaction: hence the minute.
+-- pg_net starts numbering again after a restart, and dates an answer from the begin of its own transaction, which explains the minute.
 create or replace function leadhook.find_webhooks(p_at timestamptz, p_xact xid8)
 returns jsonb
 language sql

@@ -71,7 +71,7 @@ begin
 end
 $$;
 comment on function leadhook.warn(text) is
-  'Writes to the server''s log and to nobody else. `raise log` would write the application''s whole statement beside it, leads and all.';
+  'Writes to the server''s log and to no one else. `raise log` would write the application''s whole statement beside it, leads and all.';
 revoke all on function leadhook.warn(text) from public, anon, authenticated;
 
 -- Errors of the installation, of concurrency, of resources and of the operator say nothing of a lead: they end the claim, and the outbox rows stay.
@@ -96,7 +96,7 @@ set search_path = ''
 as $$
   select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
 $$;
-comment on function leadhook.next_day(timestamptz) is 'The next midnight in UTC, when every budget begins anew.';
+comment on function leadhook.next_day(timestamptz) is 'The next midnight in UTC, when every budget begins again.';
 revoke all on function leadhook.next_day(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.next_day(timestamptz) to service_role;
 
@@ -129,3 +129,20 @@ comment on function leadhook.ends_the_call(text, text, text) is
   'code of the application), or a table of leadhook refuses a row.';
 revoke all on function leadhook.ends_the_call(text, text, text) from public, anon, authenticated;
 grant execute on function leadhook.ends_the_call(text, text, text) to service_role;
+
+create or replace function leadhook.require_actor(p_actor text)
+returns void
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  if coalesce(btrim(p_actor), '') = '' then
+    raise exception 'who asks for it is missing' using errcode = 'PT400';
+  end if;
+end
+$$;
+comment on function leadhook.require_actor(text) is 'Raises PT400 where an operator''s call does not name who asks.';
+revoke all on function leadhook.require_actor(text) from public, anon, authenticated;
+grant execute on function leadhook.require_actor(text) to service_role;

@@ -169,7 +169,7 @@ begin
 end
 $$;
 comment on function leadhook.lock_leases(jsonb) is
-  'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (somebody has the row), past (ended; outcome says '
+  'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (another transaction has the row), past (ended; outcome says '
   'how, null: taken by another claim), gone (no job).';
 revoke all on function leadhook.lock_leases(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.lock_leases(jsonb) to service_role;
@@ -300,8 +300,8 @@ begin
 end
 $$;
 comment on function public.leadhook_renew(text, jsonb) is
-  'Prolongs leases, expired ones too unless they were claimed anew, and keeps what was bought meanwhile; called: whether a model call began. '
-  'Outcomes: renewed, lease_lost, gone; busy: somebody has the row, so this lease is not prolonged now.';
+  'Extends leases, expired ones too unless another claim has taken them, and keeps what was bought meanwhile; called: whether a model call began. '
+  'Outcomes: renewed, lease_lost, gone; busy: another transaction has the row, so this lease is not extended now.';
 revoke all on function public.leadhook_renew(text, jsonb) from public, anon, authenticated;
 grant execute on function public.leadhook_renew(text, jsonb) to service_role;
 
@@ -359,6 +359,6 @@ end
 $$;
 comment on function public.leadhook_release(text, jsonb) is
   'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. '
-  'Outcomes: released, dead, lease_lost, gone; busy: somebody has the row, again soon. Repeating it after a lost reply gives the same answer.';
+  'Outcomes: released, dead, lease_lost, gone; busy: another transaction has the row, try again soon. Repeating it after a lost reply gives the same answer.';
 revoke all on function public.leadhook_release(text, jsonb) from public, anon, authenticated;
 grant execute on function public.leadhook_release(text, jsonb) to service_role;

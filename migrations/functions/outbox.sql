@@ -1,5 +1,5 @@
--- Purpose: how a change in the application's tables is noted (outbox rows) and told (webhook). webhooks.sql attaches the triggers.
--- The writers of the application's tables have no rights here, so the trigger functions and send_webhook() run with their owner's. Hence
+-- Purpose: how a change in the application's tables is noted (outbox rows) and announced (webhook). webhooks.sql attaches the triggers.
+-- The writers of the application's tables have no rights here, so the trigger functions and send_webhook() run with their owner's. So
 -- search_path = pg_catalog, pg_temp throughout this file, where '' would not do: with '' Postgres looks for types in the caller's pg_temp
 -- first, and a temporary domain named text with a check of its own would run that check as the owner, here or inside net.http_post().
 --
@@ -188,7 +188,7 @@ begin
 end
 $$;
 comment on function leadhook.send_webhook(text, int, text, text[]) is
-  'Tells the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so '
+  'Signals the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so '
   'that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) '
   'and `total`.';
 revoke all on function leadhook.send_webhook(text, int, text, text[]) from public, anon, authenticated;

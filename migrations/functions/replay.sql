@@ -1,7 +1,7 @@
--- Purpose: scores leads again that somebody names, whatever became of them before: by name, or by filter in slices; what a
+-- Purpose: scores leads again that an operator names, whatever became of them before: by name, or by filter in slices; what a
 --          replay would cost, and how far one is.
 -- sent_to_llm is never changed: a job that is queued here carries the replay's id, and is scored without that one condition. So do leads that
--- were unsent anyway: who names a lead wants its answer, even if somebody else marks it as sent meanwhile, and the attempt tells why it ran.
+-- were unsent anyway: who names a lead wants its answer, even if something else marks it as sent meanwhile, and the attempt says why it ran.
 -- A slice is small (250 leads, found among 5,000 jobs), because fresh leads wait while it holds the outbox lock. Whoever drives it calls
 -- leadhook_replay_slice with pauses, until nothing is left; a driver that dies is followed by the next claim's reader.
 
@@ -116,23 +116,6 @@ comment on function leadhook.queue_replay(bigint, text[], boolean) is
 revoke all on function leadhook.queue_replay(bigint, text[], boolean) from public, anon, authenticated;
 grant execute on function leadhook.queue_replay(bigint, text[], boolean) to service_role;
 
-create or replace function leadhook.refuse_replay(p_actor text)
-returns void
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-as $$
-begin
-  if coalesce(btrim(p_actor), '') = '' then
-    raise exception 'a replay names who asks for it' using errcode = 'PT400';
-  end if;
-end
-$$;
-comment on function leadhook.refuse_replay(text) is 'Raises PT400 unless what every replay is told makes sense.';
-revoke all on function leadhook.refuse_replay(text) from public, anon, authenticated;
-grant execute on function leadhook.refuse_replay(text) to service_role;
-
 create or replace function public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text default null)
 returns jsonb
 language plpgsql
@@ -150,9 +133,9 @@ begin
   if p_lead_ids is null or cardinality(p_lead_ids) = 0 or cardinality(p_lead_ids) > 1000 or array_position(p_lead_ids, null) is not null then
     raise exception 'a replay names 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  perform leadhook.refuse_replay(p_actor);
+  perform leadhook.require_actor(p_actor);
 
-  -- The outbox lock: what is scored here is scored by nobody else.
+  -- The outbox lock: no one else checks these leads now.
   perform leadhook.lock_outbox();
   perform leadhook.apply_outbox('webhook');
   insert into leadhook.replays (actor, reason)
@@ -309,7 +292,7 @@ begin
   v_most := v_replay.lead_limit - v_replay.queued;
   v_next := leadhook.next_leads(v_replay.filter, v_replay.after_lead, v_most);
 
-  -- The outbox lock: what is scored here is scored by nobody else.
+  -- The outbox lock: no one else checks these leads now.
   perform leadhook.lock_outbox();
   v_added := (
     select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
@@ -434,7 +417,7 @@ begin
     limit 250
   );
   if cardinality(v_lead_ids) > 0 then
-    -- The outbox lock: what is scored here is scored by nobody else.
+    -- The outbox lock: no one else checks these leads now.
     perform leadhook.lock_outbox();
     perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
   end if;
@@ -467,7 +450,7 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.work_on_replay(bigint) is 'One slice of a replay that is being made or unmade, unless somebody else is at it.';
+comment on function leadhook.work_on_replay(bigint) is 'One slice of a replay that is being made or unmade, unless another call is at it.';
 revoke all on function leadhook.work_on_replay(bigint) from public, anon, authenticated;
 grant execute on function leadhook.work_on_replay(bigint) to service_role;
 
@@ -511,7 +494,7 @@ as $$
 declare
   v_replay_id bigint;
 begin
-  perform leadhook.refuse_replay(p_actor);
+  perform leadhook.require_actor(p_actor);
   if jsonb_typeof(p_filter) is distinct from 'object' or p_limit < 1 then
     raise exception 'a filter is an object, and its limit a positive number' using errcode = 'PT400';
   end if;
@@ -676,7 +659,7 @@ begin
 end
 $$;
 comment on function leadhook.replay_states(bigint, text[]) is
-  'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun anew by a change).';
+  'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun again by a change).';
 revoke all on function leadhook.replay_states(bigint, text[]) from public, anon, authenticated;
 grant execute on function leadhook.replay_states(bigint, text[]) to service_role;
 

@@ -167,8 +167,8 @@ revoke all on function leadhook.check_results(jsonb, jsonb, text[]) from public,
 grant execute on function leadhook.check_results(jsonb, jsonb, text[]) to service_role;
 
 -- Raises where the application's own constraint or trigger refuses, discards or takes back a row: a lead that stayed unsent would be checked and
--- paid for again and again. The application's deferred constraints are checked here, where a lead can still be told from the others.
--- Its triggers run in here, and many name their tables without a schema: hence the search path that PostgREST gives them.
+-- paid for again and again. The application's deferred constraints are checked here, where a lead can still be distinguished from the others.
+-- Its triggers run in here, and many name their tables without a schema, so they get the search path that PostgREST gives them.
 create or replace function leadhook.write_answers(p_answers jsonb)
 returns void
 language plpgsql

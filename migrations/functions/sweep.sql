@@ -1,4 +1,4 @@
--- Purpose: finds what no outbox row told of: leads that became eligible unseen, jobs of leads that are gone, records that are old.
+-- Purpose: finds what no outbox row named: leads that became eligible unseen, jobs of leads that are gone, records that are old.
 --          The backlog (what was eligible before leadhook came) is held by the first round, and let go on request, group by group, in slices.
 -- A round walks over the unsent leads, then over the jobs; its position is in leadhook.controls. Locks: that of the sweep is only
 -- tried; that of the outbox is waited for, so that nothing is checked twice at once.
@@ -150,7 +150,7 @@ begin
 end
 $$;
 comment on function leadhook.sweep_records(timestamptz) is
-  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, sends a webhook after 30, keys 30 days after they are '
+  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, keys 30 days after they are '
   'gone, the costs of a day after 800.';
 revoke all on function leadhook.sweep_records(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.sweep_records(timestamptz) to service_role;
@@ -308,7 +308,7 @@ declare
   v_held text[];
   v_released jsonb;
 begin
-  -- The outbox lock: what is checked here is checked by nobody else.
+  -- The outbox lock: no one else checks these leads now.
   perform leadhook.lock_outbox();
   v_lead_ids := array(
     select j.lead_id
@@ -395,7 +395,7 @@ comment on function leadhook.held_size(uuid, text, timestamptz, boolean) is
 revoke all on function leadhook.held_size(uuid, text, timestamptz, boolean) from public, anon, authenticated;
 grant execute on function leadhook.held_size(uuid, text, timestamptz, boolean) to service_role;
 
--- The whole backlog is counted; for a person who waits, hence the long limit.
+-- The whole backlog is counted; for a person who waits, so the limit is long.
 create or replace function public.leadhook_backlog(
   p_user_id uuid default null, p_tag text default null, p_since timestamptz default null, p_redo boolean default false
 )

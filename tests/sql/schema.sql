@@ -328,16 +328,14 @@ CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone) RETURNS TA
   where b.user_id is null
 $$;
 
-COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) IS 'Every budget with what is left of it today: neither spent nor reserved by leads at work. user_id null: of all users together.';
+COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) IS 'Every budget with what is left of it today: neither spent nor reserved by leased leads. user_id null: of all users together.';
 
 CREATE FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 begin
-  if coalesce(btrim(p_actor), '') = '' then
-    raise exception 'who asks for it is missing' using errcode = 'PT400';
-  end if;
+  perform leadhook.require_actor(p_actor);
   if p_tag is not null and p_user_id is null then
     raise exception 'a tag belongs to a user, who is missing' using errcode = 'PT400';
   end if;
@@ -1973,7 +1971,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.lock_leases(p_items jsonb) IS 'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (somebody has the row), past (ended; outcome says how, null: taken by another claim), gone (no job).';
+COMMENT ON FUNCTION leadhook.lock_leases(p_items jsonb) IS 'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (another transaction has the row), past (ended; outcome says how, null: taken by another claim), gone (no job).';
 
 CREATE FUNCTION leadhook.lock_outbox() RETURNS void
     LANGUAGE plpgsql
@@ -2176,7 +2174,7 @@ CREATE FUNCTION leadhook.next_day(p_now timestamp with time zone) RETURNS timest
   select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
 $$;
 
-COMMENT ON FUNCTION leadhook.next_day(p_now timestamp with time zone) IS 'The next midnight in UTC, when every budget begins anew.';
+COMMENT ON FUNCTION leadhook.next_day(p_now timestamp with time zone) IS 'The next midnight in UTC, when every budget begins again.';
 
 CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql
@@ -2748,7 +2746,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) IS 'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anybody works.';
+COMMENT ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) IS 'How many are ready before this lead in all, in its own group (user_id, tag), and, where it is low_priority, among the fresh; whether anyone works.';
 
 CREATE FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) RETURNS bigint
     LANGUAGE plpgsql
@@ -2922,7 +2920,7 @@ begin
   v_most := v_replay.lead_limit - v_replay.queued;
   v_next := leadhook.next_leads(v_replay.filter, v_replay.after_lead, v_most);
 
-  -- The outbox lock: what is scored here is scored by nobody else.
+  -- The outbox lock: no one else checks these leads now.
   perform leadhook.lock_outbox();
   v_added := (
     select coalesce(jsonb_object_agg(c.outcome, c.n), '{}')
@@ -3073,19 +3071,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) IS 'The numbers that operators watch, at most 10 s old, with their age.';
 
-CREATE FUNCTION leadhook.refuse_replay(p_actor text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-begin
-  if coalesce(btrim(p_actor), '') = '' then
-    raise exception 'a replay names who asks for it' using errcode = 'PT400';
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.refuse_replay(p_actor text) IS 'Raises PT400 unless what every replay is told makes sense.';
-
 CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3099,7 +3084,7 @@ declare
   v_held text[];
   v_released jsonb;
 begin
-  -- The outbox lock: what is checked here is checked by nobody else.
+  -- The outbox lock: no one else checks these leads now.
   perform leadhook.lock_outbox();
   v_lead_ids := array(
     select j.lead_id
@@ -3186,7 +3171,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) IS 'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun anew by a change).';
+COMMENT ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text[]) IS 'Where each lead of a replay stands: waiting, leased, done, failed, stopped, or dropped (not eligible any more, or begun again by a change).';
 
 CREATE FUNCTION leadhook.replay_usage(p_replay_id bigint) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -3204,6 +3189,19 @@ CREATE FUNCTION leadhook.replay_usage(p_replay_id bigint) RETURNS jsonb
   from leadhook.attempts as t
   where t.replay_id = replay_usage.p_replay_id
 $$;
+
+CREATE FUNCTION leadhook.require_actor(p_actor text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if coalesce(btrim(p_actor), '') = '' then
+    raise exception 'who asks for it is missing' using errcode = 'PT400';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.require_actor(p_actor text) IS 'Raises PT400 where an operator''s call does not name who asks.';
 
 CREATE FUNCTION leadhook.require_leases(p_items jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE
@@ -3403,7 +3401,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) IS 'Tells the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) and `total`.';
+COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) IS 'Signals the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) and `total`.';
 
 CREATE FUNCTION leadhook.send_webhook_for_keys() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -3481,7 +3479,7 @@ begin
     limit 250
   );
   if cardinality(v_lead_ids) > 0 then
-    -- The outbox lock: what is scored here is scored by nobody else.
+    -- The outbox lock: no one else checks these leads now.
     perform leadhook.lock_outbox();
     perform leadhook.unqueue_replay(p_replay_id, v_lead_ids);
   end if;
@@ -3603,7 +3601,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, sends a webhook after 30, keys 30 days after they are gone, the costs of a day after 800.';
+COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, keys 30 days after they are gone, the costs of a day after 800.';
 
 CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
@@ -3853,7 +3851,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.warn(p_words text) IS 'Writes to the server''s log and to nobody else. `raise log` would write the application''s whole statement beside it, leads and all.';
+COMMENT ON FUNCTION leadhook.warn(p_words text) IS 'Writes to the server''s log and to no one else. `raise log` would write the application''s whole statement beside it, leads and all.';
 
 CREATE FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) RETURNS TABLE(request_id bigint, created timestamp with time zone, status_code integer, error text, timed_out boolean, queued boolean)
     LANGUAGE plpgsql STABLE
@@ -3944,7 +3942,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) IS 'One slice of a replay that is being made or unmade, unless somebody else is at it.';
+COMMENT ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) IS 'One slice of a replay that is being made or unmade, unless another call is at it.';
 
 CREATE FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integer, p_most integer) RETURNS json
     LANGUAGE plpgsql STABLE
@@ -4357,7 +4355,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that a lead can be set aside of which the reply fails. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. gate: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
 
 CREATE FUNCTION public.leadhook_evaluation_leads(p_filter jsonb DEFAULT '{}'::jsonb, p_after_lead text DEFAULT ''::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4575,7 +4573,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leads at work are finished. already: it was paused before, and stays as it was.';
+COMMENT ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leased leads are finished. already: it was paused before, and stays as it was.';
 
 CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4628,7 +4626,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) IS 'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. Outcomes: released, dead, lease_lost, gone; busy: somebody has the row, again soon. Repeating it after a lost reply gives the same answer.';
+COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) IS 'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. Outcomes: released, dead, lease_lost, gone; busy: another transaction has the row, try again soon. Repeating it after a lost reply gives the same answer.';
 
 CREATE FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 500, p_redo boolean DEFAULT false) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4679,7 +4677,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) IS 'Prolongs leases, expired ones too unless they were claimed anew, and keeps what was bought meanwhile; called: whether a model call began. Outcomes: renewed, lease_lost, gone; busy: somebody has the row, so this lease is not prolonged now.';
+COMMENT ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) IS 'Extends leases, expired ones too unless another claim has taken them, and keeps what was bought meanwhile; called: whether a model call began. Outcomes: renewed, lease_lost, gone; busy: another transaction has the row, so this lease is not extended now.';
 
 CREATE FUNCTION public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4696,9 +4694,9 @@ begin
   if p_lead_ids is null or cardinality(p_lead_ids) = 0 or cardinality(p_lead_ids) > 1000 or array_position(p_lead_ids, null) is not null then
     raise exception 'a replay names 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  perform leadhook.refuse_replay(p_actor);
+  perform leadhook.require_actor(p_actor);
 
-  -- The outbox lock: what is scored here is scored by nobody else.
+  -- The outbox lock: no one else checks these leads now.
   perform leadhook.lock_outbox();
   perform leadhook.apply_outbox('webhook');
   insert into leadhook.replays (actor, reason)
@@ -4775,7 +4773,7 @@ CREATE FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer,
 declare
   v_replay_id bigint;
 begin
-  perform leadhook.refuse_replay(p_actor);
+  perform leadhook.require_actor(p_actor);
   if jsonb_typeof(p_filter) is distinct from 'object' or p_limit < 1 then
     raise exception 'a filter is an object, and its limit a positive number' using errcode = 'PT400';
   end if;
@@ -5134,7 +5132,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_status() IS 'What /ready tells of the database. Needs neither pg_net nor Vault nor the application''s tables.';
+COMMENT ON FUNCTION public.leadhook_status() IS 'What /ready reports of the database. Needs neither pg_net nor Vault nor the application''s tables.';
 
 CREATE FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer DEFAULT 50) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5313,7 +5311,7 @@ CREATE TABLE leadhook.budgets (
     CONSTRAINT budgets_daily_usd_check CHECK (((daily_usd >= (0)::numeric) AND (daily_usd < 'Infinity'::numeric)))
 );
 
-COMMENT ON COLUMN leadhook.budgets.needed_usd IS 'the least that a lead needed which was lately turned away by this budget: while less is left, nobody asks; null: nobody was turned away';
+COMMENT ON COLUMN leadhook.budgets.needed_usd IS 'the least that a lead needed which was lately turned away by this budget: while less is left, no one asks; null: none was turned away';
 
 ALTER TABLE leadhook.budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.budgets_id_seq
@@ -5353,7 +5351,7 @@ COMMENT ON COLUMN leadhook.controls.backlog IS 'hold: what the first sweep round
 
 COMMENT ON COLUMN leadhook.controls.start_limit_s IS 'a model call starts only while the last confirmation of its lease is younger than this';
 
-COMMENT ON COLUMN leadhook.controls.max_deaths IS 'a lead whose worker was lost so often is set aside: it may be what ends the process';
+COMMENT ON COLUMN leadhook.controls.max_deaths IS 'a lead whose worker was lost so often is dead: it may be what ends the process';
 
 COMMENT ON COLUMN leadhook.controls.claim_bytes IS 'a claim hands out no more leads than fit, with their prompts, but one at least';
 
@@ -5470,7 +5468,7 @@ COMMENT ON COLUMN leadhook.outbox.after_lead IS 'prompts, everything: the jobs u
 
 COMMENT ON COLUMN leadhook.outbox.not_before IS 'put back because someone else held the job; null: at once';
 
-COMMENT ON COLUMN leadhook.outbox.xact IS 'the transaction that changed it; the same in leadhook.webhooks names the webhook that told of it';
+COMMENT ON COLUMN leadhook.outbox.xact IS 'the transaction that changed it; the same in leadhook.webhooks names the webhook that announced it';
 
 ALTER TABLE leadhook.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.outbox_id_seq
@@ -5590,7 +5588,7 @@ CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
           WHERE ((j.state = 'leased'::text) AND (j.reserved_usd IS NOT NULL))) s
   GROUP BY day, user_id;
 
-COMMENT ON VIEW leadhook.spend IS 'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leads at work may still spend (reserved_usd, today).';
+COMMENT ON VIEW leadhook.spend IS 'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leased leads may still spend (reserved_usd, today).';
 
 CREATE TABLE leadhook.webhooks (
     id bigint NOT NULL,
@@ -6108,9 +6106,6 @@ GRANT ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integ
 REVOKE ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.refuse_replay(p_actor text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.refuse_replay(p_actor text) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) TO service_role;
 
@@ -6122,6 +6117,9 @@ GRANT ALL ON FUNCTION leadhook.replay_states(p_replay_id bigint, p_lead_ids text
 
 REVOKE ALL ON FUNCTION leadhook.replay_usage(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.replay_usage(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.require_actor(p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.require_actor(p_actor text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.require_leases(p_items jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.require_leases(p_items jsonb) TO service_role;
