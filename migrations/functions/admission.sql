@@ -9,7 +9,6 @@ set local check_function_bodies = off;
 create or replace function leadhook.book_costs(p_costs jsonb, p_now timestamptz)
 returns void
 language sql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -34,7 +33,6 @@ create or replace function leadhook.budgets_left(p_now timestamptz)
 returns table (user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
 language sql
 volatile
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -65,7 +63,6 @@ create or replace function leadhook.find_blocked(
 )
 language plpgsql
 volatile
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -101,7 +98,6 @@ grant execute on function leadhook.find_blocked(timestamptz) to service_role;
 create or replace function leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 begin
@@ -119,7 +115,6 @@ grant execute on function leadhook.check_admission_call(uuid, text, text) to ser
 create or replace function leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -141,7 +136,6 @@ create or replace function public.leadhook_pause(
 )
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set statement_timeout = '5s'
 set lock_timeout = '2s'
@@ -166,7 +160,6 @@ grant execute on function public.leadhook_pause(uuid, text, text, text) to servi
 create or replace function public.leadhook_resume(p_user_id uuid default null, p_tag text default null, p_actor text default null)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set statement_timeout = '5s'
 set lock_timeout = '2s'
@@ -201,7 +194,6 @@ grant execute on function public.leadhook_resume(uuid, text, text) to service_ro
 create or replace function public.leadhook_set_budget(p_user_id uuid default null, p_daily_usd numeric default null, p_actor text default null)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set statement_timeout = '5s'
 set lock_timeout = '2s'
@@ -235,7 +227,6 @@ create or replace function leadhook.healthy_keys()
 returns table (fingerprint text, api_key text, tried boolean)
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -263,7 +254,6 @@ grant execute on function leadhook.healthy_keys() to service_role;
 create or replace function leadhook.has_changes(p_now timestamptz)
 returns boolean
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -286,7 +276,6 @@ grant execute on function leadhook.has_changes(timestamptz) to service_role;
 create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz, p_shut_user_ids uuid[], p_blocked_groups text[])
 returns timestamptz
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -334,7 +323,6 @@ grant execute on function leadhook.first_due(boolean, timestamptz, uuid[], text[
 create or replace function leadhook.next_due_ms(p_now timestamptz)
 returns int
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -389,7 +377,6 @@ create or replace function leadhook.waiting_work(p_now timestamptz)
 returns jsonb
 language plpgsql
 volatile
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -436,7 +423,6 @@ grant execute on function leadhook.waiting_work(timestamptz) to service_role;
 create or replace function public.leadhook_park_keys(p_keys jsonb)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
@@ -478,7 +464,6 @@ grant execute on function public.leadhook_park_keys(jsonb) to service_role;
 create or replace function leadhook.confirm_keys(p_fingerprints text[])
 returns void
 language sql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -511,7 +496,6 @@ create or replace function public.leadhook_admission(p_most int default 1000)
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'

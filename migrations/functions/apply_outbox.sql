@@ -7,7 +7,6 @@ set local check_function_bodies = off;
 create or replace function leadhook.lock_jobs(p_lead_ids text[])
 returns text[]
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -40,7 +39,6 @@ grant execute on function leadhook.lock_jobs(text[]) to service_role;
 create or replace function leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamptz[], p_mode text)
 returns table (lead_id text, user_id uuid, tag text, changed_at timestamptz, replayable boolean, was text, becomes text)
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -102,7 +100,6 @@ grant execute on function leadhook.decide_moves(text[], timestamptz[], text) to 
 create or replace function leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text)
 returns text[]
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -184,7 +181,6 @@ create or replace function leadhook.quarantine(
 )
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -214,7 +210,6 @@ grant execute on function leadhook.quarantine(text, text, text, timestamptz, uui
 create or replace function leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamptz[] default null)
 returns text[]
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 declare
@@ -250,7 +245,6 @@ grant execute on function leadhook.apply_changes(text[], text, text, timestamptz
 create or replace function leadhook.apply_lead_changes(p_source text)
 returns int
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -304,7 +298,6 @@ grant execute on function leadhook.apply_lead_changes(text) to service_role;
 create or replace function leadhook.apply_walk(p_source text)
 returns int
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -364,7 +357,6 @@ grant execute on function leadhook.apply_walk(text) to service_role;
 create or replace function leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamptz[])
 returns void
 language sql
-security invoker
 set search_path = ''
 as $$
   insert into leadhook.outbox (kind, n, lead_ids, changed_at, not_before)
@@ -381,7 +373,6 @@ grant execute on function leadhook.return_to_outbox(text[], timestamptz[]) to se
 create or replace function leadhook.apply_outbox(p_source text, p_budget interval default '100 ms')
 returns int
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off

@@ -10,7 +10,6 @@ create or replace function leadhook.next_open_group(
   p_low_priority boolean, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], out available_at timestamptz
 )
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 declare
@@ -62,7 +61,6 @@ create or replace function leadhook.pick_leads(
   out lead_ids text[]
 )
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -144,7 +142,6 @@ create or replace function leadhook.next_suspect(
   p_shut_user_ids uuid[], p_blocked_groups text[], out lead_id text, out available_at timestamptz
 )
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -173,7 +170,6 @@ grant execute on function leadhook.next_suspect(uuid[], text[]) to service_role;
 create or replace function leadhook.return_leads(p_token uuid, p_lead_ids text[])
 returns void
 language sql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -189,7 +185,6 @@ grant execute on function leadhook.return_leads(uuid, text[]) to service_role;
 create or replace function leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -244,7 +239,6 @@ grant execute on function leadhook.lease_leads(text[], uuid, text, text, timesta
 create or replace function leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -310,7 +304,6 @@ create or replace function leadhook.find_excess_leads(p_lead_ids text[], p_group
 returns text[]
 language sql
 stable
-security invoker
 set search_path = ''
 as $$
   select coalesce(array_agg(s.lead_id), '{}')
@@ -332,7 +325,6 @@ grant execute on function leadhook.find_excess_leads(text[], text[], int[], int[
 create or replace function leadhook.describe_claim(p_token uuid, p_now timestamptz, p_keys json, p_price jsonb)
 returns table (leads json, prompts json, keys json)
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -420,7 +412,6 @@ grant execute on function leadhook.describe_claim(uuid, timestamptz, json, jsonb
 create or replace function leadhook.quarantine_unreadable(p_token uuid, p_source text)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 declare
@@ -451,7 +442,6 @@ create or replace function leadhook.describe_readable(
   p_token uuid, p_now timestamptz, p_keys json, p_price jsonb, p_source text, p_bare boolean, out leads json, out prompts json, out keys json
 )
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -486,7 +476,6 @@ grant execute on function leadhook.describe_readable(uuid, timestamptz, json, js
 create or replace function leadhook.resume_claim(p_token uuid, p_limit int, p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -509,7 +498,6 @@ create or replace function leadhook.choose_leads(
   p_blocked_groups text[], out lead_ids text[]
 )
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -552,7 +540,6 @@ create or replace function leadhook.claim_batch(
 )
 returns json
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -644,7 +631,6 @@ create or replace function public.leadhook_claim(
 )
 returns json
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'

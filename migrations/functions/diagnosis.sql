@@ -11,7 +11,6 @@ set local check_function_bodies = off;
 create or replace function leadhook.note_worker(p_worker text, p_what text)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -77,7 +76,6 @@ create or replace function leadhook.key_states(
 )
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -114,7 +112,6 @@ create or replace function leadhook.parked_keys()
 returns jsonb
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -141,7 +138,6 @@ create or replace function leadhook.trigger_states()
 returns jsonb
 language sql
 stable
-security invoker
 set search_path = ''
 as $$
   select jsonb_object_agg(w.relation, coalesce(h.events, 0) & w.events = w.events)
@@ -161,7 +157,6 @@ create or replace function public.leadhook_status()
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -211,7 +206,6 @@ create or replace function leadhook.describe_job(p_lead_id text)
 returns jsonb
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -233,7 +227,6 @@ create or replace function leadhook.describe_history(p_lead_id text)
 returns jsonb
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -281,7 +274,6 @@ create or replace function leadhook.pending_changes(p_lead_id text, p_user_id uu
 returns jsonb
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -317,7 +309,6 @@ create or replace function leadhook.place_in_queue(p_lead_id text, p_now timesta
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -382,7 +373,6 @@ create or replace function leadhook.describe_admission(p_user_id uuid, p_tag tex
 returns jsonb
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -412,7 +402,6 @@ create or replace function leadhook.webhook_answers(p_request_ids bigint[])
 returns table (request_id bigint, created timestamptz, status_code int, error text, timed_out boolean, queued boolean)
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -444,7 +433,6 @@ create or replace function leadhook.find_webhooks(p_at timestamptz, p_xact xid8)
 returns jsonb
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -485,7 +473,6 @@ create or replace function leadhook.dashboard_webhooks()
 returns text[]
 language sql
 stable
-security invoker
 set search_path = ''
 as $$
   select coalesce(array_agg(distinct c.relname::text order by c.relname::text), '{}')
@@ -504,7 +491,6 @@ create or replace function public.leadhook_explain(p_lead_id text)
 returns json
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -602,7 +588,6 @@ create or replace function public.leadhook_answers(
 returns json
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set plan_cache_mode = force_custom_plan
@@ -669,7 +654,6 @@ grant execute on function public.leadhook_answers(uuid, text, int, timestamptz, 
 create or replace function leadhook.count_figures(p_now timestamptz)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -712,7 +696,6 @@ grant execute on function leadhook.count_figures(timestamptz) to service_role;
 create or replace function leadhook.recent_figures(p_now timestamptz)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$

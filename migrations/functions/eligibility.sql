@@ -14,7 +14,6 @@ create or replace function leadhook.find_groups_with_prompts(p_user_ids uuid[], 
 returns table (user_id uuid, tag text)
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set plan_cache_mode = force_custom_plan
@@ -47,7 +46,6 @@ create or replace function leadhook.find_answered(p_lead_ids text[])
 returns text[]
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set plan_cache_mode = force_custom_plan
@@ -76,7 +74,6 @@ returns table (
 )
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set plan_cache_mode = force_custom_plan
@@ -142,7 +139,6 @@ create or replace function leadhook.unquote(p_json text)
 returns text
 language plpgsql
 immutable
-security invoker
 set search_path = ''
 as $$
 begin
@@ -168,7 +164,6 @@ create or replace function leadhook.is_too_big(p_value anyelement, p_most int)
 returns boolean
 language plpgsql
 stable
-security invoker
 set search_path = ''
 as $$
 begin
@@ -187,7 +182,6 @@ create or replace function leadhook.read_other(p_value anyelement, p_characters 
 returns text
 language plpgsql
 stable
-security invoker
 set search_path = ''
 as $$
 begin
@@ -204,7 +198,6 @@ create or replace function leadhook.wrap_other(p_value anyelement, p_characters 
 returns json
 language plpgsql
 stable
-security invoker
 set search_path = ''
 as $$
 begin
@@ -222,7 +215,6 @@ create or replace function leadhook.read_value(p_value anyelement, p_characters 
 returns text
 language sql
 stable
-security invoker
 as $$
   select case
     when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
@@ -239,7 +231,6 @@ create or replace function leadhook.wrap_value(p_value anyelement, p_characters 
 returns json
 language sql
 stable
-security invoker
 as $$
   select case
     when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
@@ -261,7 +252,6 @@ create or replace function leadhook.describe_leads(lead_ids text[], user_ids uui
 returns table (lead_id text, lead json, prompts json)
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -356,7 +346,6 @@ create or replace function leadhook.name_leads(p_lead_ids text[], p_user_ids uui
 returns table (lead_id text, name text, linkedin_url text, location text)
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -421,7 +410,6 @@ begin
   )
   language sql
   stable
-  security invoker
   set search_path = ''
   set jit = off
   as $$
@@ -454,7 +442,6 @@ create or replace function leadhook.check_each(p_lead_ids text[])
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 as $$
 declare

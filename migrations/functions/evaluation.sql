@@ -7,7 +7,6 @@ create or replace function public.leadhook_evaluation_leads(
 )
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -88,7 +87,6 @@ grant execute on function public.leadhook_evaluation_leads(jsonb, text, text[]) 
 create or replace function public.leadhook_book_evaluation(p_costs jsonb default '[]')
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'

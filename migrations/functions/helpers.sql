@@ -18,7 +18,6 @@ set local check_function_bodies = off;
 create or replace function leadhook.lock_claims()
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 begin
@@ -33,7 +32,6 @@ grant execute on function leadhook.lock_claims() to service_role;
 create or replace function leadhook.lock_outbox()
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 begin
@@ -48,7 +46,6 @@ grant execute on function leadhook.lock_outbox() to service_role;
 create or replace function leadhook.try_lock_sweep()
 returns boolean
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 begin
@@ -62,7 +59,6 @@ grant execute on function leadhook.try_lock_sweep() to service_role;
 create or replace function leadhook.warn(p_words text)
 returns void
 language plpgsql
-security invoker
 set search_path = pg_catalog, pg_temp
 set client_min_messages = 'error'
 as $$
@@ -79,7 +75,6 @@ create or replace function leadhook.blames_the_lead(p_sqlstate text)
 returns boolean
 language sql
 immutable
-security invoker
 set search_path = ''
 as $$
   select left(p_sqlstate, 2) not in ('08', '0A', '25', '28', '3D', '3F', '40', '42', '53', '55', '57', '58') and p_sqlstate <> 'XX000'
@@ -91,7 +86,6 @@ create or replace function leadhook.next_day(p_now timestamptz)
 returns timestamptz
 language sql
 immutable
-security invoker
 set search_path = ''
 as $$
   select ((p_now at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC'
@@ -104,7 +98,6 @@ create or replace function leadhook.key_fingerprint(p_api_key text)
 returns text
 language sql
 immutable
-security invoker
 set search_path = ''
 as $$
   select left(encode(sha256(convert_to(btrim(key_fingerprint.p_api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16)
@@ -119,7 +112,6 @@ create or replace function leadhook.ends_the_call(p_sqlstate text, p_context tex
 returns boolean
 language sql
 immutable
-security invoker
 set search_path = ''
 as $$
   select p_schema = 'leadhook' or p_sqlstate = '57014' and p_context !~ '^[^\n]* RAISE(\n|$)'
@@ -134,7 +126,6 @@ create or replace function leadhook.require_actor(p_actor text)
 returns void
 language plpgsql
 immutable
-security invoker
 set search_path = ''
 as $$
 begin

@@ -5,7 +5,6 @@ set local check_function_bodies = off;
 create or replace function leadhook.note_attempts(p_attempts jsonb, p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -51,7 +50,6 @@ grant execute on function leadhook.note_attempts(jsonb, timestamptz) to service_
 create or replace function leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -93,7 +91,6 @@ grant execute on function leadhook.begin_runs(jsonb, text, boolean, bigint, time
 create or replace function leadhook.begin_postponed_replays(p_lead_ids text[], p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -118,7 +115,6 @@ grant execute on function leadhook.begin_postponed_replays(text[], timestamptz) 
 create or replace function leadhook.restore_jobs(p_jobs jsonb)
 returns void
 language sql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -151,7 +147,6 @@ grant execute on function leadhook.restore_jobs(jsonb) to service_role;
 create or replace function leadhook.erase_leads(p_lead_ids text[])
 returns int
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$

@@ -14,7 +14,6 @@ set local check_function_bodies = off;
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -93,7 +92,6 @@ create or replace function leadhook.require_leases(p_items jsonb)
 returns void
 language plpgsql
 immutable
-security invoker
 set search_path = ''
 as $$
 begin
@@ -115,7 +113,6 @@ grant execute on function leadhook.require_leases(jsonb) to service_role;
 create or replace function leadhook.lock_leases(p_items jsonb)
 returns table (lead_id text, fence bigint, standing text, outcome text, reason text)
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set row_security = off -- a lease that is hidden would look as if it were gone
@@ -177,7 +174,6 @@ grant execute on function leadhook.lock_leases(jsonb) to service_role;
 create or replace function leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamptz)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -266,7 +262,6 @@ grant execute on function leadhook.end_leases(text, jsonb, timestamptz) to servi
 create or replace function public.leadhook_renew(p_worker text, p_leases jsonb)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
@@ -308,7 +303,6 @@ grant execute on function public.leadhook_renew(text, jsonb) to service_role;
 create or replace function public.leadhook_release(p_worker text, p_releases jsonb)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'

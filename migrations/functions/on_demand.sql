@@ -9,7 +9,6 @@ create or replace function leadhook.read_on_demand(p_results jsonb)
 returns jsonb
 language plpgsql
 immutable
-security invoker
 set search_path = ''
 as $$
 declare
@@ -52,7 +51,6 @@ grant execute on function leadhook.read_on_demand(jsonb) to service_role;
 create or replace function leadhook.enter_on_demand(p_answered text[], p_lead_ids text[])
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -70,7 +68,6 @@ grant execute on function leadhook.enter_on_demand(text[], text[]) to service_ro
 create or replace function leadhook.decide_on_demand(p_results jsonb, p_busy text[])
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -124,7 +121,6 @@ grant execute on function leadhook.decide_on_demand(jsonb, text[]) to service_ro
 create or replace function leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamptz)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -195,7 +191,6 @@ grant execute on function leadhook.take_on_demand(text, jsonb, timestamptz) to s
 create or replace function leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -243,7 +238,6 @@ grant execute on function leadhook.note_failed_on_demand(text, jsonb, timestampt
 create or replace function public.leadhook_save_on_demand(p_worker text, p_results jsonb)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off

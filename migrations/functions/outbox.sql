@@ -15,7 +15,6 @@ language plpgsql
 immutable
 strict
 parallel safe
-security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -37,7 +36,6 @@ returns text
 language plpgsql
 immutable
 strict
-security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -70,7 +68,6 @@ returns jsonb
 language plpgsql
 immutable
 strict
-security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -92,7 +89,6 @@ revoke all on function leadhook.webhook_headers(text, bigint, text, text) from p
 create or replace function leadhook.post_webhook(p_id text, p_body jsonb)
 returns bigint
 language plpgsql
-security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -197,7 +193,6 @@ grant execute on function leadhook.send_webhook(text, int, text, text[]) to serv
 create or replace function leadhook.append_to_outbox(p_lead_ids text[])
 returns void
 language plpgsql
-security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -217,7 +212,6 @@ revoke all on function leadhook.append_to_outbox(text[]) from public, anon, auth
 create or replace function leadhook.append_everything()
 returns void
 language plpgsql
-security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -384,7 +378,6 @@ revoke all on function leadhook.send_webhook_for_keys() from public, anon, authe
 create or replace function leadhook.ensure_trigger(p_table regclass, p_definition text)
 returns void
 language plpgsql
-security invoker
 set search_path = pg_catalog, pg_temp
 as $$
 begin

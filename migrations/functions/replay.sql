@@ -10,7 +10,6 @@ set local check_function_bodies = off;
 create or replace function leadhook.decide_replay(p_lead_ids text[], p_named boolean)
 returns table (lead_id text, user_id uuid, tag text, outcome text, missing text[])
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -53,7 +52,6 @@ grant execute on function leadhook.decide_replay(text[], boolean) to service_rol
 create or replace function leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[], p_named boolean)
 returns table (lead_id text, outcome text, missing text[])
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -119,7 +117,6 @@ grant execute on function leadhook.queue_replay(bigint, text[], boolean) to serv
 create or replace function public.leadhook_replay(p_lead_ids text[], p_actor text, p_reason text default null)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
@@ -175,7 +172,6 @@ create or replace function leadhook.match_leads(
 )
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -242,7 +238,6 @@ create or replace function leadhook.next_leads(
 )
 language plpgsql
 stable
-security invoker
 set search_path = ''
 as $$
 declare
@@ -274,7 +269,6 @@ grant execute on function leadhook.next_leads(jsonb, text, int) to service_role;
 create or replace function leadhook.queue_slice(p_replay_id bigint)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 declare
@@ -326,7 +320,6 @@ grant execute on function leadhook.queue_slice(bigint) to service_role;
 create or replace function leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[])
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -401,7 +394,6 @@ grant execute on function leadhook.unqueue_replay(bigint, text[]) to service_rol
 create or replace function leadhook.stop_slice(p_replay_id bigint)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -435,7 +427,6 @@ grant execute on function leadhook.stop_slice(bigint) to service_role;
 create or replace function leadhook.work_on_replay(p_replay_id bigint)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 declare
@@ -457,7 +448,6 @@ grant execute on function leadhook.work_on_replay(bigint) to service_role;
 create or replace function public.leadhook_replay_slice()
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
@@ -485,7 +475,6 @@ grant execute on function public.leadhook_replay_slice() to service_role;
 create or replace function public.leadhook_replay_filtered(p_filter jsonb, p_limit int, p_actor text, p_reason text default null)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
@@ -514,7 +503,6 @@ grant execute on function public.leadhook_replay_filtered(jsonb, int, text, text
 create or replace function public.leadhook_replay_stop(p_replay_id bigint)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
@@ -547,7 +535,6 @@ returns table (known bigint, calls numeric, input_tokens numeric, cached_tokens 
   cost_usd numeric, model_ms numeric)
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -567,7 +554,6 @@ returns table (calls numeric, input_tokens numeric, cached_tokens numeric, outpu
   model_ms numeric)
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -590,7 +576,6 @@ create or replace function public.leadhook_replay_dry_run(
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
@@ -632,7 +617,6 @@ create or replace function leadhook.replay_states(p_replay_id bigint, p_lead_ids
 returns table (lead_id text, state text, score int, error_code text, reason text)
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -667,7 +651,6 @@ create or replace function leadhook.replay_usage(p_replay_id bigint)
 returns jsonb
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -689,7 +672,6 @@ create or replace function leadhook.replay_leads_page(p_replay_id bigint, p_afte
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -713,7 +695,6 @@ create or replace function public.leadhook_replay_status(p_replay_id bigint, p_a
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
@@ -761,7 +742,6 @@ create or replace function public.leadhook_replays(p_limit int default 20)
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'

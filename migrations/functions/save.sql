@@ -8,7 +8,6 @@ create or replace function leadhook.read_results(p_results jsonb)
 returns jsonb
 language plpgsql
 immutable
-security invoker
 set search_path = ''
 as $$
 declare
@@ -52,7 +51,6 @@ grant execute on function leadhook.read_results(jsonb) to service_role;
 create or replace function leadhook.lock_application_rows(p_lead_ids text[])
 returns text[]
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set plan_cache_mode = force_custom_plan
@@ -91,7 +89,6 @@ grant execute on function leadhook.lock_application_rows(text[]) to service_role
 create or replace function leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[])
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -172,7 +169,6 @@ grant execute on function leadhook.check_results(jsonb, jsonb, text[]) to servic
 create or replace function leadhook.write_answers(p_answers jsonb)
 returns void
 language plpgsql
-security invoker
 set search_path = public, extensions
 set jit = off
 set plan_cache_mode = force_custom_plan
@@ -241,7 +237,6 @@ grant execute on function leadhook.write_answers(jsonb) to service_role;
 create or replace function leadhook.write_each_answer(p_answers jsonb)
 returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
 language plpgsql
-security invoker
 set search_path = ''
 set lock_timeout = '50ms'
 as $$
@@ -335,7 +330,6 @@ grant execute on function leadhook.write_each_answer(jsonb) to service_role;
 create or replace function leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[])
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 as $$
 declare
@@ -369,7 +363,6 @@ grant execute on function leadhook.check_each_result(jsonb, jsonb, text[]) to se
 create or replace function leadhook.keep_results(p_results jsonb, p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -405,7 +398,6 @@ grant execute on function leadhook.keep_results(jsonb, timestamptz) to service_r
 create or replace function leadhook.write_results(p_results jsonb)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -445,7 +437,6 @@ grant execute on function leadhook.write_results(jsonb) to service_role;
 create or replace function public.leadhook_save(p_worker text, p_results jsonb)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off

@@ -10,7 +10,6 @@ create or replace function leadhook.sweep_leads(
   p_after_lead text, out last_lead text, out looked_at int, out made_ready int, out held int
 )
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -47,7 +46,6 @@ grant execute on function leadhook.sweep_leads(text) to service_role;
 
 create or replace function leadhook.sweep_jobs(p_after_lead text, out last_lead text, out looked_at int, out removed int)
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -95,7 +93,6 @@ grant execute on function leadhook.sweep_jobs(text) to service_role;
 create or replace function leadhook.collect_webhook_answers(p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -121,7 +118,6 @@ grant execute on function leadhook.collect_webhook_answers(timestamptz) to servi
 create or replace function leadhook.sweep_records(p_now timestamptz)
 returns void
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -158,7 +154,6 @@ grant execute on function leadhook.sweep_records(timestamptz) to service_role;
 create or replace function public.leadhook_sweep(p_worker text, p_budget_ms int default 50)
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set row_security = off
@@ -241,7 +236,6 @@ create or replace function leadhook.held_groups(
 returns table (user_id uuid, tag text, asked_at timestamptz, held bigint, answered bigint, sent bigint)
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -296,7 +290,6 @@ create or replace function leadhook.release_backlog(
   out last_lead text, out released int, out answered int, out unwanted int
 )
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set enable_seqscan = off
@@ -356,7 +349,6 @@ create or replace function leadhook.held_size(p_user_id uuid, p_tag text, p_sinc
 returns table (leads bigint, score_chars bigint, message_chars bigint)
 language sql
 stable
-security invoker
 set search_path = ''
 set jit = off
 as $$
@@ -402,7 +394,6 @@ create or replace function public.leadhook_backlog(
 returns jsonb
 language plpgsql
 stable
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '30s'
@@ -438,7 +429,6 @@ create or replace function public.leadhook_release_backlog(
 )
 returns jsonb
 language plpgsql
-security invoker
 set search_path = ''
 set jit = off
 set statement_timeout = '5s'
