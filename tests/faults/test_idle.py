@@ -101,6 +101,7 @@ def assert_only_at_told_times(proxy: "Proxy") -> None:
         "renew",
         "save",
         "release",
+        "park_keys",
         "sweep",
         "status",
     }
