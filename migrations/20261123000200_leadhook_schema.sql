@@ -15,6 +15,7 @@ create table if not exists leadhook.controls (
   start_limit_s numeric not null default 15 check (start_limit_s > 0),
   max_attempts int not null default 5 check (max_attempts > 0),
   max_deaths int not null default 3 check (max_deaths > 0),
+  give_up_after_s numeric not null default 86400 check (give_up_after_s > 0),
   claim_bytes int not null default 4000000 check (claim_bytes > 0),
   installed_at timestamptz not null default clock_timestamp(),
   first_round_finished_at timestamptz,
@@ -25,6 +26,7 @@ create table if not exists leadhook.controls (
 comment on column leadhook.controls.backlog is 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
 comment on column leadhook.controls.start_limit_s is 'a model call starts only while the last confirmation of its lease is younger than this';
 comment on column leadhook.controls.max_deaths is 'a lead whose worker was lost so often is dead: it may be what ends the process';
+comment on column leadhook.controls.give_up_after_s is 'a lead that failed for so long is dead, however little is known about why';
 comment on column leadhook.controls.claim_bytes is 'a claim hands out no more leads than fit, with their prompts, but one at least';
 insert into leadhook.controls default values on conflict do nothing;
 -- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, no one can have asked it for anything.
@@ -83,6 +85,7 @@ create table if not exists leadhook.jobs (
   run int not null default 1,
   attempts int not null default 0,
   deaths int not null default 0,
+  failing_since timestamptz,
   fence bigint not null default 0,
   claim_token uuid,
   called boolean not null default false,
@@ -109,6 +112,8 @@ comment on column leadhook.jobs.run is 'grows with every replay or reopening; on
 comment on column leadhook.jobs.attempts is 'attempts spent in this run';
 comment on column leadhook.jobs.deaths is
   'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
+comment on column leadhook.jobs.failing_since is
+  'since when each of its model calls has failed without blame; what is older than eligible_at is of an earlier run';
 comment on column leadhook.jobs.called is 'its worker said that a model call of this lease had begun';
 comment on column leadhook.jobs.fence is 'from leadhook.fences with every lease; every later write must carry it';
 comment on column leadhook.jobs.eligible_at is 'when the outbox row, sweep, replay or release made it ready';
@@ -199,9 +204,13 @@ create table if not exists leadhook.api_keys (
   until timestamptz,
   row_version text,
   reason text,
+  rests int not null default 0,
+  model text,
   changed_at timestamptz not null default clock_timestamp(),
   constraint cooling_has_an_end check (state <> 'cooling' or until is not null)
 );
+comment on column leadhook.api_keys.rests is 'its rests in a row, without a success in between: each is longer';
+comment on column leadhook.api_keys.model is 'it rests for this model alone, and is forgotten when a service starts with another one; null: for all';
 comment on column leadhook.api_keys.row_version is 'xmin of the gemini_api row that was checked: a changed row is a new chance';
 
 create table if not exists leadhook.webhooks (

@@ -224,7 +224,7 @@ grant execute on function public.leadhook_set_budget(uuid, numeric, text) to ser
 
 -- A parked state counts only for the row that it was said of: a changed row is a new chance.
 create or replace function leadhook.healthy_keys()
-returns table (fingerprint text, api_key text, tried boolean)
+returns table (fingerprint text, api_key text, tried boolean, rests int)
 language sql
 stable
 set search_path = ''
@@ -238,7 +238,7 @@ as $$
     from public.gemini_api as g
     where btrim(g.api_key, E' \t\r\n') <> ''
   )
-  select k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false)
+  select k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0)
   from keys as k
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
@@ -247,7 +247,7 @@ as $$
 $$;
 comment on function leadhook.healthy_keys() is
   'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or '
-  'rested; one that is not tried may be bad, so that no more than one call at a time is risked.';
+  'rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between.';
 revoke all on function leadhook.healthy_keys() from public, anon, authenticated;
 grant execute on function leadhook.healthy_keys() to service_role;
 
@@ -432,15 +432,17 @@ begin
   if jsonb_typeof(p_keys) is distinct from 'array' then
     raise exception 'a JSON array of parked keys is wanted' using errcode = 'PT400';
   end if;
-  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
+  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, rests, model, changed_at)
   select distinct on (p.fingerprint)
     p.fingerprint,
     case when p.for_ms is null then 'disabled' else 'cooling' end,
     clock_timestamp() + make_interval(secs => greatest(p.for_ms, 0) / 1000.0),
     g.row_version,
     left(p.reason, 500),
+    coalesce(p.rests, 1),
+    p.model,
     clock_timestamp()
-  from jsonb_to_recordset(p_keys) as p (fingerprint text, reason text, for_ms bigint)
+  from jsonb_to_recordset(p_keys) as p (fingerprint text, reason text, for_ms bigint, rests int, model text)
   join (
     select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
     from public.gemini_api as r
@@ -449,15 +451,15 @@ begin
   order by p.fingerprint, (p.for_ms is null) desc, p.for_ms desc
   on conflict (fingerprint) do update
   set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
-    changed_at = excluded.changed_at
+    rests = excluded.rests, model = excluded.model, changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version
     or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until));
   return '{}';
 end
 $$;
 comment on function public.leadhook_park_keys(jsonb) is
-  'Lets keys [{fingerprint, reason, for_ms}] rest for for_ms, or, where that is null, until their row in gemini_api changes. Keys that have no '
-  'row any more are ignored.';
+  'Lets keys [{fingerprint, reason, for_ms, rests, model}] rest for for_ms (their rests-th rest in a row; model: for calls of this model alone), or, '
+  'where for_ms is null, until their row in gemini_api changes. Keys that have no row any more are ignored.';
 revoke all on function public.leadhook_park_keys(jsonb) from public, anon, authenticated;
 grant execute on function public.leadhook_park_keys(jsonb) to service_role;
 
@@ -483,7 +485,8 @@ as $$
       and (s.state <> 'cooling' or s.until > clock_timestamp())
   )
   on conflict (fingerprint) do update
-  set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, changed_at = excluded.changed_at
+  set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, rests = 0, model = null,
+    changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version and k.row_version is not null
     or k.state = 'cooling' and k.until <= clock_timestamp()
 $$;
@@ -491,6 +494,17 @@ comment on function leadhook.confirm_keys(text[]) is
   'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. Writes nothing where nothing is news.';
 revoke all on function leadhook.confirm_keys(text[]) from public, anon, authenticated;
 grant execute on function leadhook.confirm_keys(text[]) to service_role;
+
+create or replace function leadhook.forget_rests_for_other_models(p_model text)
+returns void
+language sql
+set search_path = ''
+as $$
+  delete from leadhook.api_keys as k where k.model <> forget_rests_for_other_models.p_model
+$$;
+comment on function leadhook.forget_rests_for_other_models(text) is 'A quota holds for one model: a service that starts with another one tries the key again.';
+revoke all on function leadhook.forget_rests_for_other_models(text) from public, anon, authenticated;
+grant execute on function leadhook.forget_rests_for_other_models(text) to service_role;
 
 create or replace function public.leadhook_admission(p_most int default 1000)
 returns jsonb

@@ -375,6 +375,7 @@ begin
   with leased as materialized (
     select
       j.lead_id, j.fence, j.run, j.attempts, j.low_priority, j.source, j.checkpoint, j.reserved_usd,
+      leadhook.failing_since(j.failing_since, j.eligible_at) as failing_since,
       coalesce(j.eligible_at, j.available_at) as eligible_at,
       dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
     from leadhook.jobs as j
@@ -395,6 +396,7 @@ begin
       'source', c.source,
       'eligible_at', c.eligible_at,
       'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
+      'failing_ms', floor(extract(epoch from p_now - c.failing_since) * 1000)::bigint,
       'lead', c.lead,
       'prompts_ref', c.prompts_ref::text,
       'checkpoint', c.checkpoint,
@@ -533,10 +535,42 @@ $$;
 revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text, jsonb, uuid[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text, jsonb, uuid[], text[]) to service_role;
 
+-- The lead that waits longest of those whose model calls do not fail, fresh ones first; null when there is none.
+create or replace function leadhook.next_unfailing(p_now timestamptz, p_shut_user_ids uuid[], p_blocked_groups text[])
+returns text
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_found text;
+  v_low_priority boolean;
+begin
+  foreach v_low_priority in array array[false, true] loop
+    v_found := (
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = v_low_priority and j.available_at <= p_now
+        and leadhook.failing_since(j.failing_since, j.eligible_at) is null
+        and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_blocked_groups)
+      order by j.available_at
+      limit 1
+    );
+    exit when v_found is not null;
+  end loop;
+  return v_found;
+end
+$$;
+revoke all on function leadhook.next_unfailing(timestamptz, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.next_unfailing(timestamptz, uuid[], text[]) to service_role;
+
 -- The claim itself, under both locks: the outbox's too, because it sends jobs to sleep, which must not cross a change that wakes them.
 create or replace function leadhook.claim_batch(
   p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb,
-  p_bare boolean
+  p_bare boolean, p_probe boolean
 )
 returns json
 language plpgsql
@@ -551,6 +585,8 @@ declare
   v_keys json;
   v_blocked record;
   v_blocked_by text;
+  v_unfailing text;
+  v_lead_ids text[];
   v_chosen record;
   v_batch record;
   v_changed boolean;
@@ -562,7 +598,7 @@ begin
   end if;
   v_now := clock_timestamp();
   v_keys := (
-    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried))
+    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried, 'rests', k.rests))
     from leadhook.healthy_keys() as k
   );
 
@@ -576,10 +612,12 @@ begin
       when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_blocked.everything
     end;
     if v_keys is not null and v_blocked_by is null then
+      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now, v_blocked.user_ids, v_blocked.groups) end;
       v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
+      v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, p_source, v_now);
+      perform leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now);
     end if;
   end if;
 
@@ -609,14 +647,15 @@ begin
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
-      'start_limit_ms', round(c.start_limit_s * 1000)::int
+      'start_limit_ms', round(c.start_limit_s * 1000)::int,
+      'give_up_after_ms', round(c.give_up_after_s * 1000)::bigint
     )
     from leadhook.controls as c
   );
 end
 $$;
-revoke all on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) from public, anon, authenticated;
-grant execute on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) to service_role;
+revoke all on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, boolean) from public, anon, authenticated;
+grant execute on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, boolean) to service_role;
 
 create or replace function public.leadhook_claim(
   p_token uuid,
@@ -627,7 +666,9 @@ create or replace function public.leadhook_claim(
   p_hints text[] default '{}',
   p_source text default 'retry',
   p_price jsonb default null,
-  p_bare boolean default false
+  p_bare boolean default false,
+  p_model text default null,
+  p_probe boolean default false
 )
 returns json
 language plpgsql
@@ -657,7 +698,10 @@ begin
   begin
     perform leadhook.lock_claims();
     perform leadhook.lock_outbox();
-    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_cursor, v_hints, p_source, p_price, coalesce(p_bare, false));
+    if p_source = 'start' then
+      perform leadhook.forget_rests_for_other_models(p_model);
+    end if;
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_cursor, v_hints, p_source, p_price, coalesce(p_bare, false), p_probe);
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
     when lock_not_available or deadlock_detected then
@@ -674,11 +718,12 @@ begin
   end;
 end
 $$;
-comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) is
+comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, text, boolean) is
   'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same '
   'leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. '
   'p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
   'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
+  'p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. '
   'blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
-revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) from public, anon, authenticated;
-grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean) to service_role;
+revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, text, boolean) from public, anon, authenticated;
+grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, text, boolean) to service_role;

@@ -171,6 +171,19 @@ comment on function leadhook.lock_leases(jsonb) is
 revoke all on function leadhook.lock_leases(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.lock_leases(jsonb) to service_role;
 
+create or replace function leadhook.failing_since(p_failing_since timestamptz, p_eligible_at timestamptz)
+returns timestamptz
+language sql
+immutable
+set search_path = ''
+as $$
+  select case when failing_since.p_eligible_at is null or failing_since.p_failing_since >= failing_since.p_eligible_at then failing_since.p_failing_since end
+$$;
+comment on function leadhook.failing_since(timestamptz, timestamptz) is
+  'Since when a job fails in this run: whatever begins a run sets eligible_at, and leaves failing_since behind.';
+revoke all on function leadhook.failing_since(timestamptz, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.failing_since(timestamptz, timestamptz) to service_role;
+
 create or replace function leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamptz)
 returns jsonb
 language plpgsql
@@ -191,7 +204,7 @@ begin
       j.user_id, j.run, j.source, j.replay_id, j.replay_after, j.eligible_at, j.leased_at
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
-      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
+      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid, failing boolean
     )
     join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
     cross join leadhook.controls as c
@@ -219,6 +232,11 @@ begin
       end,
       replay_id = case when e.state = 'ready' then j.replay_id end,
       replay_after = case when e.state = 'ready' or j.user_id is not null and j.tag is not null then j.replay_after end,
+      failing_since = case
+        when e.state <> 'ready' then null
+        when e.failing then coalesce(leadhook.failing_since(j.failing_since, j.eligible_at), p_now)
+        else j.failing_since
+      end,
       checkpoint = case when e.outcome <> 'saved' then e.bought end,
       error_code = case
         when e.outcome = 'saved' then null
@@ -255,7 +273,8 @@ end
 $$;
 comment on function leadhook.end_leases(text, jsonb, timestamptz) is
   'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. '
-  'outcome: saved, unwanted, refused, retry, returned, dead. note: stands in the attempt in place of reason. Returns the attempts.';
+  'outcome: saved, unwanted, refused, retry, returned, dead. note: stands in the attempt in place of reason. failing: its calls fail, and why is not '
+  'known yet. Returns the attempts.';
 revoke all on function leadhook.end_leases(text, jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.end_leases(text, jsonb, timestamptz) to service_role;
 

@@ -27,7 +27,7 @@ ANSWERS: dict[str, Row] = {
     "all thoughts": ({"answer": "thinking_only"}, "dead", "answer_all_thoughts"),
     "too many tokens": ({"error": {"status": 400, "reason": "CONTEXT_OVERFLOW"}}, "dead", "prompt_too_long"),
     "markup": ({"answer": "html_in_message"}, "dead", "message_markup"),
-    "page for JSON": ({"answer": "non_json_200"}, "dead", "reply_not_json"),
+    "page for JSON": ({"answer": "non_json_200"}, "dead", "model_path_failed"),
     "NUL": ({"answer": "nul"}, "done", None),
     "half a pair": ({"answer": "surrogate"}, "done", None),
     "503 once": ({"error": 503, "first": 1}, "done", "model_unavailable"),
@@ -51,34 +51,34 @@ MORE_ANSWERS: dict[str, Row] = {
     "empty": ({"answer": "empty", "first": 2}, "done", "answer_empty"),
     "no parts": ({"answer": "no_parts", "first": 2}, "done", "answer_empty"),
     "no candidates": ({"answer": "no_candidates", "first": 2}, "done", "answer_missing"),
-    "nothing": ({"answer": "nothing", "first": 2}, "done", "answer_missing"),
+    "nothing": ({"answer": "nothing", "first": 1}, "done", "model_path_failed"),
     "OTHER": ({"text": "Jane", "finish": "OTHER", "first": 2}, "done", "answer_unfinished"),
-    "shared capacity": ({"error": 429, "first": 1}, "done", "model_overloaded"),
     **{
         f"{status} once": ({"error": status, "first": 1}, "done", "model_unavailable")
-        for status in (408, 409, 499, 500, 502, 504)
+        for status in (408, 409, 499, 500, 504)
     },
-    "503 page": ({"error": {"status": 503, "reason": "HTML"}, "first": 1}, "done", "model_unavailable"),
+    "503 page": ({"error": {"status": 503, "reason": "HTML"}, "first": 1}, "done", "model_path_failed"),
+    "403 page": ({"error": {"status": 403, "reason": "HTML"}, "first": 1}, "done", "model_path_failed"),
     "reset": ({"reset": True, "first": 1}, "done", "model_connection_lost"),
     "closed": ({"close": True, "first": 1}, "done", "model_connection_lost"),
     "cut after the headers": ({"cut": "after_headers", "first": 1}, "done", "model_connection_lost"),
 }
 KEY_FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "400 invalid": ({"status": 400, "reason": "API_KEY_INVALID"}, "disabled", "key_invalid"),
-    "400 expired": ({"status": 400, "reason": "API_KEY_EXPIRED"}, "disabled", "key_invalid"),
-    "401": ({"status": 401}, "disabled", "key_forbidden"),
-    "403": ({"status": 403}, "disabled", "key_forbidden"),
-    "403 leaked": ({"status": 403, "reason": "API_KEY_LEAKED"}, "disabled", "key_leaked"),
-    "403 disabled": ({"status": 403, "reason": "SERVICE_DISABLED"}, "disabled", "key_service_disabled"),
+    "400 invalid": ({"status": 400, "reason": "API_KEY_INVALID"}, "cooling", "key_invalid"),
+    "400 expired": ({"status": 400, "reason": "API_KEY_EXPIRED"}, "cooling", "key_invalid"),
+    "401": ({"status": 401}, "cooling", "key_forbidden"),
+    "403": ({"status": 403}, "cooling", "key_forbidden"),
+    "403 leaked": ({"status": 403, "reason": "API_KEY_LEAKED"}, "cooling", "key_leaked"),
+    "403 disabled": ({"status": 403, "reason": "SERVICE_DISABLED"}, "cooling", "key_service_disabled"),
     "429 minute": ({"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 60}, "cooling", "key_minute_quota"),
     "429 day": ({"status": 429, "reason": "DAY_QUOTA"}, "cooling", "key_day_quota"),
+    "429 bare": ({"status": 429}, "cooling", "key_exhausted"),
     "429 delay": ({"status": 429, "reason": "RETRY_ONLY", "retry_s": 60}, "cooling", "key_minute_quota"),
 }
 INSTALLATION_FAULTS = {
     "404": ({"status": 404}, "model_unknown"),
-    "404 page": ({"status": 404, "reason": "HTML"}, "model_unknown"),
     "400 settings": ({"status": 400, "reason": "SETTINGS"}, "model_settings_refused"),
-    "400 region": ({"status": 400, "reason": "FAILED_PRECONDITION"}, "model_precondition"),
+    "400 region": ({"status": 400, "reason": "FAILED_PRECONDITION"}, "model_region"),
 }
 
 

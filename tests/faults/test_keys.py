@@ -35,7 +35,9 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
     poll(
         lambda: (
             not project.value(
-                "select count(*) from leadhook.api_keys where state = 'cooling' and until > clock_timestamp()"
+                "select count(*) from leadhook.api_keys"
+                " where state = 'cooling' and until > clock_timestamp() and fingerprint = %s",
+                fingerprint(tired),
             )
         ),
         instances[0].tail,
@@ -56,7 +58,7 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
     assert project.value("select max(attempts) from leadhook.jobs") == 0
     states = dict(project.run("select fingerprint, state from leadhook.api_keys"))
     assert states == {
-        fingerprint(key): state for key, state in zip(KEYS, ("disabled", "healthy", "healthy"), strict=True)
+        fingerprint(key): state for key, state in zip(KEYS, ("cooling", "healthy", "healthy"), strict=True)
     }
     assert_one_answer_each(project, leads)
     assert_nothing_left(project)

@@ -88,6 +88,8 @@ class Sql:
         cursor: Row | None = None,
         hints: Sequence[str] = (),
         source: str = "webhook",
+        model: str | None = None,
+        probe: bool = False,
     ) -> Row:
         """Call `leadhook_claim` with a new token unless one is given; by default all may have low priority."""
         result: Row = self.rpc(
@@ -99,6 +101,8 @@ class Sql:
             p_cursor=cursor,
             p_hints=list(hints),
             p_source=source,
+            p_model=model,
+            p_probe=probe,
         )
         return result
 

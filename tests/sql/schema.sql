@@ -564,7 +564,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) RETURNS json
+CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -577,6 +577,8 @@ declare
   v_keys json;
   v_blocked record;
   v_blocked_by text;
+  v_unfailing text;
+  v_lead_ids text[];
   v_chosen record;
   v_batch record;
   v_changed boolean;
@@ -588,7 +590,7 @@ begin
   end if;
   v_now := clock_timestamp();
   v_keys := (
-    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried))
+    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried, 'rests', k.rests))
     from leadhook.healthy_keys() as k
   );
 
@@ -602,10 +604,12 @@ begin
       when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_blocked.everything
     end;
     if v_keys is not null and v_blocked_by is null then
+      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now, v_blocked.user_ids, v_blocked.groups) end;
       v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
+      v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.lease_leads(v_chosen.lead_ids, p_token, p_worker, p_source, v_now);
+      perform leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now);
     end if;
   end if;
 
@@ -635,7 +639,8 @@ begin
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
-      'start_limit_ms', round(c.start_limit_s * 1000)::int
+      'start_limit_ms', round(c.start_limit_s * 1000)::int,
+      'give_up_after_ms', round(c.give_up_after_s * 1000)::bigint
     )
     from leadhook.controls as c
   );
@@ -686,7 +691,8 @@ CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
       and (s.state <> 'cooling' or s.until > clock_timestamp())
   )
   on conflict (fingerprint) do update
-  set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, changed_at = excluded.changed_at
+  set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, rests = 0, model = null,
+    changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version and k.row_version is not null
     or k.state = 'cooling' and k.until <= clock_timestamp()
 $$;
@@ -966,6 +972,7 @@ begin
   with leased as materialized (
     select
       j.lead_id, j.fence, j.run, j.attempts, j.low_priority, j.source, j.checkpoint, j.reserved_usd,
+      leadhook.failing_since(j.failing_since, j.eligible_at) as failing_since,
       coalesce(j.eligible_at, j.available_at) as eligible_at,
       dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
     from leadhook.jobs as j
@@ -986,6 +993,7 @@ begin
       'source', c.source,
       'eligible_at', c.eligible_at,
       'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
+      'failing_ms', floor(extract(epoch from p_now - c.failing_since) * 1000)::bigint,
       'lead', c.lead,
       'prompts_ref', c.prompts_ref::text,
       'checkpoint', c.checkpoint,
@@ -1195,7 +1203,7 @@ begin
       j.user_id, j.run, j.source, j.replay_id, j.replay_after, j.eligible_at, j.leased_at
     from jsonb_to_recordset(p_endings) as e (
       lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
-      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid
+      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid, failing boolean
     )
     join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
     cross join leadhook.controls as c
@@ -1223,6 +1231,11 @@ begin
       end,
       replay_id = case when e.state = 'ready' then j.replay_id end,
       replay_after = case when e.state = 'ready' or j.user_id is not null and j.tag is not null then j.replay_after end,
+      failing_since = case
+        when e.state <> 'ready' then null
+        when e.failing then coalesce(leadhook.failing_since(j.failing_since, j.eligible_at), p_now)
+        else j.failing_since
+      end,
       checkpoint = case when e.outcome <> 'saved' then e.bought end,
       error_code = case
         when e.outcome = 'saved' then null
@@ -1258,7 +1271,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, unwanted, refused, retry, returned, dead. note: stands in the attempt in place of reason. Returns the attempts.';
+COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, unwanted, refused, retry, returned, dead. note: stands in the attempt in place of reason. failing: its calls fail, and why is not known yet. Returns the attempts.';
 
 CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -1399,6 +1412,15 @@ begin
   end if;
 end
 $$;
+
+CREATE FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select case when failing_since.p_eligible_at is null or failing_since.p_failing_since >= failing_since.p_eligible_at then failing_since.p_failing_since end
+$$;
+
+COMMENT ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) IS 'Since when a job fails in this run: whatever begins a run sets eligible_at, and leaves failing_since behind.';
 
 CREATE FUNCTION leadhook.find_answered(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql STABLE
@@ -1570,6 +1592,15 @@ $$;
 
 COMMENT ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) IS 'When the first ready lead is due that is neither of these users nor of these groups, as leadhook.find_blocked names them.';
 
+CREATE FUNCTION leadhook.forget_rests_for_other_models(p_model text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  delete from leadhook.api_keys as k where k.model <> forget_rests_for_other_models.p_model
+$$;
+
+COMMENT ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) IS 'A quota holds for one model: a service that starts with another one tries the key again.';
+
 CREATE FUNCTION leadhook.has_changes(p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1588,7 +1619,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean)
+CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer)
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -1601,7 +1632,7 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
     from public.gemini_api as g
     where btrim(g.api_key, E' \t\r\n') <> ''
   )
-  select k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false)
+  select k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0)
   from keys as k
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
@@ -1609,7 +1640,7 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
   having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true
 $$;
 
-COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked.';
+COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between.';
 
 CREATE FUNCTION leadhook.held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
     LANGUAGE plpgsql STABLE
@@ -2321,6 +2352,34 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
+
+CREATE FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_found text;
+  v_low_priority boolean;
+begin
+  foreach v_low_priority in array array[false, true] loop
+    v_found := (
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = v_low_priority and j.available_at <= p_now
+        and leadhook.failing_since(j.failing_since, j.eligible_at) is null
+        and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_blocked_groups)
+      order by j.available_at
+      limit 1
+    );
+    exit when v_found is not null;
+  end loop;
+  return v_found;
+end
+$$;
 
 CREATE FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -4309,7 +4368,7 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) IS 'Adds what an evaluation spent, [{user_id, cost_usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
 
-CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_source text DEFAULT 'retry'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false) RETURNS json
+CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_source text DEFAULT 'retry'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false, p_model text DEFAULT NULL::text, p_probe boolean DEFAULT false) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -4337,7 +4396,10 @@ begin
   begin
     perform leadhook.lock_claims();
     perform leadhook.lock_outbox();
-    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_cursor, v_hints, p_source, p_price, coalesce(p_bare, false));
+    if p_source = 'start' then
+      perform leadhook.forget_rests_for_other_models(p_model);
+    end if;
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_cursor, v_hints, p_source, p_price, coalesce(p_bare, false), p_probe);
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
     when lock_not_available or deadlock_detected then
@@ -4355,7 +4417,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
 
 CREATE FUNCTION public.leadhook_evaluation_leads(p_filter jsonb DEFAULT '{}'::jsonb, p_after_lead text DEFAULT ''::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4529,15 +4591,17 @@ begin
   if jsonb_typeof(p_keys) is distinct from 'array' then
     raise exception 'a JSON array of parked keys is wanted' using errcode = 'PT400';
   end if;
-  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, changed_at)
+  insert into leadhook.api_keys as k (fingerprint, state, until, row_version, reason, rests, model, changed_at)
   select distinct on (p.fingerprint)
     p.fingerprint,
     case when p.for_ms is null then 'disabled' else 'cooling' end,
     clock_timestamp() + make_interval(secs => greatest(p.for_ms, 0) / 1000.0),
     g.row_version,
     left(p.reason, 500),
+    coalesce(p.rests, 1),
+    p.model,
     clock_timestamp()
-  from jsonb_to_recordset(p_keys) as p (fingerprint text, reason text, for_ms bigint)
+  from jsonb_to_recordset(p_keys) as p (fingerprint text, reason text, for_ms bigint, rests int, model text)
   join (
     select leadhook.key_fingerprint(r.api_key) as fingerprint, max(r.xmin::text) as row_version
     from public.gemini_api as r
@@ -4546,14 +4610,14 @@ begin
   order by p.fingerprint, (p.for_ms is null) desc, p.for_ms desc
   on conflict (fingerprint) do update
   set state = excluded.state, until = excluded.until, row_version = excluded.row_version, reason = excluded.reason,
-    changed_at = excluded.changed_at
+    rests = excluded.rests, model = excluded.model, changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version
     or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until));
   return '{}';
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_park_keys(p_keys jsonb) IS 'Lets keys [{fingerprint, reason, for_ms}] rest for for_ms, or, where that is null, until their row in gemini_api changes. Keys that have no row any more are ignored.';
+COMMENT ON FUNCTION public.leadhook_park_keys(p_keys jsonb) IS 'Lets keys [{fingerprint, reason, for_ms, rests, model}] rest for for_ms (their rests-th rest in a row; model: for calls of this model alone), or, where for_ms is null, until their row in gemini_api changes. Keys that have no row any more are ignored.';
 
 CREATE FUNCTION public.leadhook_pause(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5241,12 +5305,18 @@ CREATE TABLE leadhook.api_keys (
     until timestamp with time zone,
     row_version text,
     reason text,
+    rests integer DEFAULT 0 NOT NULL,
+    model text,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT api_keys_state_check CHECK ((state = ANY (ARRAY['healthy'::text, 'cooling'::text, 'disabled'::text]))),
     CONSTRAINT cooling_has_an_end CHECK (((state <> 'cooling'::text) OR (until IS NOT NULL)))
 );
 
 COMMENT ON COLUMN leadhook.api_keys.row_version IS 'xmin of the gemini_api row that was checked: a changed row is a new chance';
+
+COMMENT ON COLUMN leadhook.api_keys.rests IS 'its rests in a row, without a success in between: each is longer';
+
+COMMENT ON COLUMN leadhook.api_keys.model IS 'it rests for this model alone, and is forgotten when a service starts with another one; null: for all';
 
 CREATE TABLE leadhook.attempts (
     id bigint NOT NULL,
@@ -5330,6 +5400,7 @@ CREATE TABLE leadhook.controls (
     start_limit_s numeric DEFAULT 15 NOT NULL,
     max_attempts integer DEFAULT 5 NOT NULL,
     max_deaths integer DEFAULT 3 NOT NULL,
+    give_up_after_s numeric DEFAULT 86400 NOT NULL,
     claim_bytes integer DEFAULT 4000000 NOT NULL,
     installed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     first_round_finished_at timestamp with time zone,
@@ -5338,6 +5409,7 @@ CREATE TABLE leadhook.controls (
     sweep_round_started_at timestamp with time zone,
     CONSTRAINT backlog_is_hold_or_run CHECK ((backlog = ANY (ARRAY['hold'::text, 'run'::text]))),
     CONSTRAINT controls_claim_bytes_check CHECK ((claim_bytes > 0)),
+    CONSTRAINT controls_give_up_after_s_check CHECK ((give_up_after_s > (0)::numeric)),
     CONSTRAINT controls_lease_s_check CHECK ((lease_s > (0)::numeric)),
     CONSTRAINT controls_max_attempts_check CHECK ((max_attempts > 0)),
     CONSTRAINT controls_max_deaths_check CHECK ((max_deaths > 0)),
@@ -5352,6 +5424,8 @@ COMMENT ON COLUMN leadhook.controls.backlog IS 'hold: what the first sweep round
 COMMENT ON COLUMN leadhook.controls.start_limit_s IS 'a model call starts only while the last confirmation of its lease is younger than this';
 
 COMMENT ON COLUMN leadhook.controls.max_deaths IS 'a lead whose worker was lost so often is dead: it may be what ends the process';
+
+COMMENT ON COLUMN leadhook.controls.give_up_after_s IS 'a lead that failed for so long is dead, however little is known about why';
 
 COMMENT ON COLUMN leadhook.controls.claim_bytes IS 'a claim hands out no more leads than fit, with their prompts, but one at least';
 
@@ -5393,6 +5467,7 @@ CREATE TABLE leadhook.jobs (
     run integer DEFAULT 1 NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     deaths integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
     fence bigint DEFAULT 0 NOT NULL,
     claim_token uuid,
     called boolean DEFAULT false NOT NULL,
@@ -5424,6 +5499,8 @@ COMMENT ON COLUMN leadhook.jobs.run IS 'grows with every replay or reopening; on
 COMMENT ON COLUMN leadhook.jobs.attempts IS 'attempts spent in this run';
 
 COMMENT ON COLUMN leadhook.jobs.deaths IS 'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
+
+COMMENT ON COLUMN leadhook.jobs.failing_since IS 'since when each of its model calls has failed without blame; what is older than eligible_at is of an earlier run';
 
 COMMENT ON COLUMN leadhook.jobs.fence IS 'from leadhook.fences with every lease; every later write must carry it';
 
@@ -5907,8 +5984,8 @@ GRANT ALL ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_
 REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) TO service_role;
@@ -5966,6 +6043,9 @@ GRANT ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
 
@@ -5983,6 +6063,9 @@ GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xa
 
 REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO service_role;
@@ -6051,6 +6134,9 @@ GRANT ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, INOUT p_u
 
 REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) TO service_role;
@@ -6222,8 +6308,8 @@ GRANT ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_sinc
 REVOKE ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) TO service_role;

@@ -57,7 +57,7 @@ def test_a_claim_hands_out_all_that_a_score_needs(keyed: "Sql") -> None:
     texts = {"wildnet_data": "We sell.", "scoring_criteria_and_icp": "Buyers.", "message_prompt": "Be kind."}
     assert batch["prompts"] == {lead["prompts_ref"]: texts}
     fingerprint = hashlib.sha256(keyed.KEY.encode()).hexdigest()[:16]
-    assert batch["keys"] == [{"fingerprint": fingerprint, "api_key": keyed.KEY, "tried": False}]
+    assert batch["keys"] == [{"fingerprint": fingerprint, "api_key": keyed.KEY, "tried": False, "rests": 0}]
 
 
 def test_the_reply_is_what_the_domain_says(keyed: "Sql") -> None:

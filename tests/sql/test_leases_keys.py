@@ -106,6 +106,40 @@ def test_park_ignores_a_key_that_is_gone(db: "Sql") -> None:
     assert db.count("leadhook.api_keys") == 0
 
 
+def test_rests_are_counted_until_a_call_succeeds(db: "Sql") -> None:
+    """The claim offers the count; a success, and a changed row, forget it."""
+    db.key("fake-one")
+    key = parked("fake-one", 60_000) | {"rests": 3}
+
+    def rest() -> int:
+        db.park_keys(key)
+        db.run("update leadhook.api_keys set until = clock_timestamp() - interval '1 s'")
+        return rests()
+
+    def rests() -> int:
+        found: int = db.value("select rests from leadhook.healthy_keys()")
+        return found
+
+    assert rest() == 3
+    db.run("update public.gemini_api set api_key = api_key")
+    assert rests() == 0
+    assert rest() == 3
+    db.save(db.result_of(db.leased_lead("a"), key_fingerprint=key["fingerprint"]))
+    assert rests() == 0
+
+
+def test_rest_for_one_model_ends_when_a_service_starts_with_another(db: "Sql") -> None:
+    """A quota holds per model; a rest for all models stays."""
+    db.key("fake-one")
+    db.key("fake-two")
+    db.park_keys(parked("fake-one", 60_000) | {"model": "old"}, parked("fake-two", 60_000))
+    db.claim(source="start", model="old")
+    db.claim(source="webhook", model="new")
+    assert healthy(db) == []
+    db.claim(source="start", model="new")
+    assert healthy(db) == ["fake-one"]
+
+
 def test_save_does_not_wake_a_cooling_key(db: "Sql") -> None:
     """A call that began before the quota was reached says nothing of now."""
     db.key("fake-one")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.* is not a valid:UserWarning")
 
 Parked = Callable[[float | None], bool]
 
-FOR_GOOD: Parked = lambda park_s: park_s is None  # noqa: E731 - reads as a word in the table
+NOT_NAMED: Parked = lambda park_s: park_s is None  # noqa: E731 - reads as a word in the table
 UNTIL_MIDNIGHT: Parked = lambda park_s: park_s is not None and 0 < park_s <= 25 * 3600  # noqa: E731 - a case of the table
 
 
@@ -46,6 +46,33 @@ def error(status: int, reason: str | None = None, **more: object) -> dict[str, A
     return {"error": {"status": status, "reason": reason, **more}}
 
 
+def envelope(status: int, name: str, message: str, *details: object, http: int | None = None) -> dict[str, Any]:
+    """Google's envelope in other words."""
+    return raw({"error": {"code": status, "message": message, "status": name, "details": [*details]}}, http or status)
+
+
+def info(reason: str, **metadata: str) -> dict[str, Any]:
+    """A detail that names a reason."""
+    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "metadata": metadata}
+
+
+def violation(value: str) -> dict[str, Any]:
+    """A detail that names a quota and its limit."""
+    quota = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "quotaValue": value}
+    return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [quota]}
+
+
+OTHERS_WORDS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "HTML": lambda status: raw("<html>403 Forbidden: API key not valid</html>", status, "text/html"),
+    "HTML as JSON": lambda status: raw("<html>limit: 0</html>", status),
+    "other JSON": lambda status: raw({"message": "API key not valid", "status": status}, status),
+    "half an envelope": lambda status: raw({"error": {"code": status, "message": "API key not valid"}}, status),
+    "error in words": lambda status: raw({"error": "API_KEY_INVALID"}, status),
+    "list": lambda status: raw([], status),
+    "empty": lambda status: raw("", status),
+}
+
+
 def retry_in(delay: object) -> dict[str, Any]:
     """A detail that names a delay."""
     return {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
@@ -64,7 +91,7 @@ class Case:
     kind: str
     code: str
     calls: int = 1
-    parked: Parked = FOR_GOOD
+    parked: Parked = NOT_NAMED
     """What the failure says of the key's rest; it counts for kind `key` only."""
 
 
@@ -76,42 +103,89 @@ CASES = {
     "400 API_KEY_INVALID": Case(error(400, "API_KEY_INVALID"), "key", "key_invalid"),
     "400 API_KEY_EXPIRED": Case(error(400, "API_KEY_EXPIRED"), "key", "key_invalid"),
     "401": Case(error(401), "key", "key_forbidden"),
-    "401 HTML": Case(error(401, "HTML"), "key", "key_forbidden"),
     "403": Case(error(403), "key", "key_forbidden"),
-    "403 HTML": Case(error(403, "HTML"), "key", "key_forbidden"),
     "403 leaked": Case(error(403, "API_KEY_LEAKED"), "key", "key_leaked"),
     "403 service disabled": Case(error(403, "SERVICE_DISABLED"), "key", "key_service_disabled"),
     "429 minute quota": Case(error(429, "MINUTE_QUOTA", retry_s=7), "key", "key_minute_quota", parked=after(7)),
     "429 minute quota, no delay": Case(
-        error(429, "MINUTE_QUOTA", retry_s=None), "key", "key_minute_quota", parked=after(60)
+        error(429, "MINUTE_QUOTA", retry_s=None), "key", "key_minute_quota", parked=NOT_NAMED
     ),
     "429 delay, no quota": Case(error(429, "RETRY_ONLY", retry_s=3.5), "key", "key_minute_quota", parked=after(3.5)),
-    "429 day quota": Case(error(429, "DAY_QUOTA", retry_s=7), "key", "key_day_quota", parked=UNTIL_MIDNIGHT),
+    "429 day quota": Case(error(429, "DAY_QUOTA", retry_s=7), "key", "key_day_quota", parked=after(7)),
+    "429 day quota, long delay": Case(
+        error(429, "DAY_QUOTA", retry_s=50_000), "key", "key_day_quota", parked=UNTIL_MIDNIGHT
+    ),
+    "429 limit 0": Case(quota(violation("0")), "key", "key_quota_zero", parked=NOT_NAMED),
+    "429 limit 0 in ErrorInfo": Case(
+        quota(info("RATE_LIMIT_EXCEEDED", quota_limit_value="0")), "key", "key_quota_zero", parked=NOT_NAMED
+    ),
+    "429 limit 0 in words": Case(
+        envelope(429, "RESOURCE_EXHAUSTED", "Quota exceeded for metric: x, limit: 0, model: y"),
+        "key",
+        "key_quota_zero",
+        parked=NOT_NAMED,
+    ),
+    "429 credits": Case(
+        envelope(429, "RESOURCE_EXHAUSTED", "Your prepayment credits are depleted."),
+        "key",
+        "key_billing",
+        parked=NOT_NAMED,
+    ),
+    "403 billing": Case(envelope(403, "PERMISSION_DENIED", "x", info("BILLING_DISABLED")), "key", "key_billing"),
+    "400 billing": Case(envelope(400, "FAILED_PRECONDITION", "Please enable billing."), "key", "key_billing"),
+    "402": Case(envelope(402, "PERMISSION_DENIED", "x"), "key", "key_billing"),
+    "403 suspended": Case(envelope(403, "PERMISSION_DENIED", "x", info("CONSUMER_SUSPENDED")), "key", "key_suspended"),
+    **{
+        f"403 {reason}": Case(envelope(403, "PERMISSION_DENIED", "x", info(reason)), "key", "key_restricted")
+        for reason in (
+            "API_KEY_HTTP_REFERRER_BLOCKED",
+            "API_KEY_IP_ADDRESS_BLOCKED",
+            "API_KEY_SERVICE_BLOCKED",
+            "API_KEY_ANDROID_APP_BLOCKED",
+            "API_KEY_IOS_APP_BLOCKED",
+        )
+    },
     "429 day quota, no delay": Case(
         error(429, "DAY_QUOTA", retry_s=None), "key", "key_day_quota", parked=UNTIL_MIDNIGHT
     ),
-    "429 delay for ever": Case(quota(retry_in("1e999s")), "transient", "model_overloaded"),
+    "429 without details": Case(error(429), "key", "key_exhausted", parked=NOT_NAMED),
+    "429 delay for ever": Case(quota(retry_in("1e999s")), "key", "key_exhausted", parked=NOT_NAMED),
     "429 delay of a century": Case(quota(retry_in("3e9s")), "key", "key_minute_quota", parked=after(LONGEST_REST_S)),
-    "429 delay below zero": Case(quota(retry_in("-5s")), "key", "key_minute_quota", parked=after(60)),
-    "429 delay in no words": Case(quota(retry_in({"seconds": 5})), "transient", "model_overloaded"),
+    "429 delay below zero": Case(quota(retry_in("-5s")), "key", "key_minute_quota", parked=NOT_NAMED),
+    "429 delay in no words": Case(quota(retry_in({"seconds": 5})), "key", "key_exhausted", parked=NOT_NAMED),
     "429 strange details": Case(
-        quota("x", {"@type": "a.QuotaFailure", "violations": ["x", 7]}), "transient", "model_overloaded"
+        quota("x", {"@type": "a.QuotaFailure", "violations": ["x", 7]}), "key", "key_exhausted", parked=NOT_NAMED
     ),
     # Nobody, for now.
-    "429 shared capacity": Case(error(429), "transient", "model_overloaded"),
-    "429 HTML": Case(error(429, "HTML"), "transient", "model_overloaded"),
     "408": Case(error(408), "transient", "model_unavailable"),
     "409": Case(error(409), "transient", "model_unavailable"),
     "499": Case(error(499), "transient", "model_unavailable"),
     "500": Case(error(500), "transient", "model_unavailable"),
-    "500 HTML": Case(error(500, "HTML"), "transient", "model_unavailable"),
-    "500 empty": Case(raw("", 500), "transient", "model_unavailable"),
-    "500 list": Case(raw([], 500), "transient", "model_unavailable"),
-    "502 HTML": Case(error(502), "transient", "model_unavailable"),
     "503": Case(error(503), "transient", "model_unavailable"),
-    "503 HTML": Case(error(503, "HTML"), "transient", "model_unavailable"),
     "504": Case(error(504), "transient", "model_unavailable"),
-    "504 HTML": Case(error(504, "HTML"), "transient", "model_unavailable"),
+    # The path: not Google's envelope, whatever the status.
+    **{
+        f"{status} {name}": Case(do(status), "transient", "model_path_failed")
+        for status in (400, 401, 403, 404, 405, 407, 413, 429, 500, 502, 503, 504)
+        for name, do in OTHERS_WORDS.items()
+    },
+    "200 HTML": Case({"answer": "non_json_200"}, "transient", "model_path_failed"),
+    "200 empty": Case(raw(""), "transient", "model_path_failed"),
+    "200 half of it": Case(raw('{"candidates": [{"content"'), "transient", "model_path_failed"),
+    "200 list": Case(raw([]), "transient", "model_path_failed"),
+    "200 string": Case(raw('"Jane Doe"'), "transient", "model_path_failed"),
+    "200 null": Case(raw("null"), "transient", "model_path_failed"),
+    "200 deeply nested": Case(raw("[" * 100_000), "transient", "model_path_failed"),
+    "200 candidates of a strange kind": Case(raw({"candidates": "Jane Doe"}), "transient", "model_path_failed"),
+    "200 {}": Case({"answer": "nothing"}, "transient", "model_path_failed"),
+    # An error inside a reply of 200 is read like any other.
+    "200 an error": Case(envelope(503, "UNAVAILABLE", "Jane Doe", http=200), "transient", "model_unavailable"),
+    "200 an error of the key": Case(envelope(403, "PERMISSION_DENIED", "Jane Doe", http=200), "key", "key_forbidden"),
+    "a list of one error": Case(
+        raw([{"error": {"code": 503, "message": "Jane Doe", "status": "UNAVAILABLE"}}], 503),
+        "transient",
+        "model_unavailable",
+    ),
     "reset before the headers": Case({"reset": True}, "transient", "model_connection_lost"),
     "closed before the headers": Case({"close": True}, "transient", "model_connection_lost"),
     "cut after the headers": Case({"cut": "after_headers"}, "transient", "model_connection_lost"),
@@ -119,15 +193,6 @@ CASES = {
     "cut in a dripping body": Case(
         {"cut": True, "drip": {"bytes": 200, "every_ms": 1}}, "transient", "model_connection_lost"
     ),
-    "200 HTML": Case({"answer": "non_json_200"}, "transient", "reply_not_json"),
-    "200 empty": Case(raw(""), "transient", "answer_missing", 2),
-    "200 half of it": Case(raw('{"candidates": [{"content"'), "transient", "reply_not_json"),
-    "200 list": Case(raw([]), "transient", "answer_missing", 2),
-    "200 string": Case(raw('"Jane Doe"'), "transient", "answer_missing", 2),
-    "200 null": Case(raw("null"), "transient", "answer_missing", 2),
-    "200 candidates of a strange kind": Case(raw({"candidates": "Jane Doe"}), "transient", "answer_missing", 2),
-    "200 an error": Case(raw({"error": {"code": 500, "message": "Jane Doe"}}), "transient", "answer_missing", 2),
-    "200 {}": Case({"answer": "nothing"}, "transient", "answer_missing", 2),
     "200 no candidates": Case({"answer": "no_candidates"}, "transient", "answer_missing", 2),
     "empty": Case({"answer": "empty"}, "transient", "answer_empty", 2),
     "no parts": Case({"answer": "no_parts"}, "transient", "answer_empty", 2),
@@ -141,10 +206,13 @@ CASES = {
     },
     "finish missing": Case(candidate(None, {"text": "{}"}), "transient", "answer_unfinished", 2),
     # The lead, or what was said of it.
-    "400": Case(error(400), "content", "model_refused_request"),
-    "400 HTML": Case(error(400, "HTML"), "content", "model_refused_request"),
-    "400 too many tokens": Case(error(400, "CONTEXT_OVERFLOW"), "content", "prompt_too_long"),
-    "413": Case(error(413), "content", "prompt_too_long"),
+    "400": Case(error(400), "refused", "model_refused_request"),
+    "400 with the word token": Case(
+        envelope(400, "INVALID_ARGUMENT", "Jane Doe has a bad token"), "refused", "model_refused_request"
+    ),
+    "405": Case(envelope(405, "UNIMPLEMENTED", "Jane Doe"), "refused", "model_refused_request"),
+    "400 too many tokens": Case(error(400, "CONTEXT_OVERFLOW"), "refused", "prompt_too_long"),
+    "413": Case(error(413), "refused", "prompt_too_long"),
     "prompt blocked": Case({"answer": "blocked_prompt"}, "content", "prompt_blocked", 2),
     **{
         f"prompt blocked {reason}": Case({"block": reason}, "content", "prompt_blocked", 2)
@@ -169,8 +237,16 @@ CASES = {
     "too long": Case({"text": json.dumps(LONG)}, "content", "answer_too_long", 2),
     # The installation.
     "404": Case(error(404), "configuration", "model_unknown"),
-    "404 HTML": Case(error(404, "HTML"), "configuration", "model_unknown"),
-    "400 region": Case(error(400, "FAILED_PRECONDITION"), "configuration", "model_precondition"),
+    "404 retired": Case(
+        envelope(404, "NOT_FOUND", "This model is no longer available to new users."), "configuration", "model_unknown"
+    ),
+    "400 region": Case(error(400, "FAILED_PRECONDITION"), "configuration", "model_region"),
+    "400 precondition": Case(envelope(400, "FAILED_PRECONDITION", "Jane Doe"), "configuration", "model_precondition"),
+    "400 other family": Case(
+        envelope(400, "INVALID_ARGUMENT", "Developer instruction is not enabled for models/gemma"),
+        "configuration",
+        "model_settings_refused",
+    ),
     "400 settings": Case(error(400, "SETTINGS"), "configuration", "model_settings_refused"),
 }
 
@@ -305,6 +381,86 @@ async def test_a_message_that_insists_is_refused(scorer: GeminiScorer, google: G
     assert caught.value.usage.calls == len(await google.calls()) - before == 2
     assert_says_nothing(caught.value)
     assert "evil" not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        ({"block": "OTHER"}, "Google blocked the prompt (OTHER), twice."),
+        ({"block": "REASON_TO_COME"}, "Google blocked the prompt (REASON_TO_COME), twice."),
+        ({"text": "Jane", "finish": "RECITATION"}, "Google blocked the answer (RECITATION), twice."),
+        ({"block": "Jane Doe"}, "Google blocked the prompt (unknown), twice."),
+    ],
+)
+async def test_a_block_names_googles_word(
+    scorer: GeminiScorer, google: Google, do: dict[str, Any], reason: str
+) -> None:
+    """Not the SDK's enum, and nothing that is no word of Google's."""
+    await google.order(**do)
+
+    with pytest.raises(Failure) as caught:
+        await scorer.score(LEAD, PROMPTS, KEY)
+
+    assert caught.value.reason == reason
+
+
+async def test_a_block_by_chance_is_asked_again(scorer: GeminiScorer, google: Google) -> None:
+    """Once blocked, then answered."""
+    await google.order(text="Jane", finish="RECITATION", first=1)
+
+    _, usage = await scorer.write(LEAD, PROMPTS, KEY)
+
+    assert usage.calls == 2
+
+
+@pytest.mark.parametrize(
+    "reported",
+    [
+        {},
+        {"promptTokenCount": 0, "candidatesTokenCount": 0, "totalTokenCount": 0},
+        {"promptTokenCount": 900},
+        {"candidatesTokenCount": 40},
+        {"promptTokenCount": -5, "candidatesTokenCount": 40},
+        {"promptTokenCount": 900, "candidatesTokenCount": -40, "thoughtsTokenCount": 80},
+        {"promptTokenCount": 900, "candidatesTokenCount": 40, "cachedContentTokenCount": 901},
+        None,
+    ],
+)
+async def test_token_counts_that_can_not_be_true_are_unknown(
+    scorer: GeminiScorer, google: Google, reported: dict[str, int] | None
+) -> None:
+    """Missing, negative and partial ones: the call is booked at the dearest."""
+    said = json.dumps({"SUBJECT": "Hello", "MESSAGE": "Hello Jane"})
+    answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": said}]}, "finishReason": "STOP"}]}
+    await google.order(**raw(answer if reported is None else answer | {"usageMetadata": reported}))
+
+    _, usage = await scorer.write(LEAD, PROMPTS, KEY)
+
+    assert (usage.calls, usage.unmetered, usage.input_tokens, usage.output_tokens) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("do", "unmetered"),
+    [
+        ({"cut": True}, 1),
+        ({"cut": "after_headers"}, 1),
+        ({"reset": True}, 0),
+        ({"error": 503}, 0),
+        ({"error": 429}, 0),
+        ({"answer": "non_json_200"}, 0),
+        ({"text": "[" * 100_000}, 1),
+    ],
+)
+async def test_failed_calls_that_may_be_billed_are_unmetered(
+    scorer: GeminiScorer, google: Google, do: dict[str, Any], unmetered: int
+) -> None:
+    """A reply that broke off or that the SDK can't parse was perhaps paid for, a refusal never."""
+    await google.order(**do)
+
+    with pytest.raises(Failure) as caught:
+        await scorer.score(LEAD, PROMPTS, KEY)
+
+    assert caught.value.usage.unmetered == unmetered
 
 
 async def test_a_service_that_is_not_there_is_unreachable() -> None:

@@ -338,7 +338,9 @@ async def test_a_lead_that_the_database_can_not_read_is_left_out(desk: Desk) -> 
 async def test_a_call_that_may_be_billed_costs_the_most(desk: Desk) -> None:
     """A timeout says nothing of what the model did."""
     desk.store.ids = ["1"]
-    late = [Failure(FailureClass.TRANSIENT, "model_timeout", "Late.") for _ in range(3)]
+    late = [
+        Failure(FailureClass.TRANSIENT, "model_timeout", "Late.", usage=Usage(calls=1, unmetered=1)) for _ in range(3)
+    ]
     desk.scorer.failures["1"] = late
     await desk.run()
     assert desk.store.booked == [pytest.approx(3 * MOST_USD / 2)]

@@ -11,8 +11,6 @@ StoreErrorKind = Literal["unavailable", "misconfigured", "caller_bug"]
 
 ALL_REFUSED: Final = "PT409"
 """leadhook_save's code if the application's tables refused three answers in a row with the same message."""
-POSSIBLY_BILLED: Final = frozenset({"model_timeout"})
-"""Codes of failed model calls that Google may have finished, and may bill."""
 _TIMEOUTS: Final = ("57014", "timeout", "http_504")
 _LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
 _WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "bad_settings", "not_supabase")
@@ -23,13 +21,15 @@ class FailureClass(StrEnum):
     """The cause of a failed step."""
 
     KEY = "key"
-    """The Gemini key: it is parked, the lead is returned at once, and no attempt is spent."""
+    """The Gemini key: it rests, the lead goes on with another one, and no attempt is spent."""
     TRANSIENT = "transient"
     """Temporary: retried later, an attempt is spent."""
     CONTENT = "content"
     """The lead's text, or the answer to it: the lead is dead, with the reason."""
     CONFIGURATION = "configuration"
     """The installation: claiming stops, and no attempt is spent."""
+    REFUSED = "refused"
+    """Google refused the request: for this lead's text, or for the installation's settings."""
 
 
 class Failure(Exception):  # noqa: N818 - the domain's word; not always an error in our code
@@ -39,7 +39,9 @@ class Failure(Exception):  # noqa: N818 - the domain's word; not always an error
         kind: the cause.
         code: stable, `snake_case`, low in cardinality; for logs, attempts and filters.
         reason: one sentence for a person, without secrets or text of a lead.
-        park_s: class `key` only: seconds for which the key is parked. None: until its row changes.
+        park_s: for how long Google asks to wait, in seconds; class `key`: infinite if only a changed row can help.
+        again_s: class `key` only: how long the key rests at least if it fails again right after that.
+        for_model: class `key` only: it is about this model alone; another one may be used with the key.
         usage: what the failed step used.
     """
 
@@ -50,6 +52,8 @@ class Failure(Exception):  # noqa: N818 - the domain's word; not always an error
         reason: str,
         *,
         park_s: float | None = None,
+        again_s: float | None = None,
+        for_model: str | None = None,
         usage: Usage | None = None,
     ) -> None:
         super().__init__(f"{code}: {reason}")
@@ -57,7 +61,14 @@ class Failure(Exception):  # noqa: N818 - the domain's word; not always an error
         self.code = code
         self.reason = reason
         self.park_s = park_s
+        self.again_s = again_s
+        self.for_model = for_model
         self.usage = usage if usage is not None else Usage()
+
+    @property
+    def paid(self) -> bool:
+        """A call was answered and paid for, and the answer is of no use."""
+        return self.code.startswith("answer_") or self.usage.input_tokens + self.usage.output_tokens > 0
 
 
 class StoreError(Exception):

@@ -171,7 +171,8 @@ def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | N
     return Finding(
         Code.KEYS_COOLING,
         f"{words} The next one is available again at {again}.{each}",
-        "Wait, or add a key of another Google project to public.gemini_api; it is used at once.",
+        "Wait, or fix in Google's console what it reports: each key is tried again at its time, and at once after "
+        "`update public.gemini_api set api_key = api_key;`. A key of another Google project is used at once.",
     )
 
 

@@ -23,7 +23,9 @@ class ApiKey(BaseModel):
     fingerprint: str
     api_key: SecretStr
     tried: bool = False
-    """Whether a call with it has succeeded in any process since it was added, changed or parked."""
+    """A call with it has succeeded, here or elsewhere, since it was added, changed or rested."""
+    rests: int = 0
+    """Its rests in a row, without a success in between."""
 
 
 class Group(BaseModel):
@@ -54,7 +56,9 @@ class ClaimedLead(BaseModel):
     prompts: Prompts
     checkpoint: Checkpoint | None = None
     reserved_usd: float | None = None
-    """The most that this lease may spend; None if the price is unknown."""
+    """What this lease may spend at the most; None where the price is not known."""
+    failing_ms: int | None = None
+    """For how long its model calls have failed without blame, at the claim; None: they do not."""
     unreadable: str | None = None
     """Why a column of the lead's row can't be read; `lead` then contains only its id."""
 
@@ -82,6 +86,7 @@ class Batch(BaseModel):
     lease_ms: int = Field(default=30_000)
     renew_ms: int = Field(default=10_000)
     start_limit_ms: int = Field(default=15_000)
+    give_up_after_ms: int = Field(default=86_400_000)
 
 
 class LeaseRef(BaseModel):
@@ -148,6 +153,8 @@ class Release(LeaseRef):
     error_code: str
     reason: str
     delay_ms: int = 0
+    failing: bool = False
+    """Its model calls fail, and it is not known yet who is to blame."""
     checkpoint: Checkpoint | None = None
     key_fingerprint: str | None = None
     usage: Usage
@@ -157,13 +164,17 @@ class Release(LeaseRef):
 
 
 class ParkedKey(BaseModel):
-    """A key that Google rejected. `for_ms` None: parked until its row in `gemini_api` changes."""
+    """A key that rests. `for_ms` None: until its row in `gemini_api` changes."""
 
     model_config = ConfigDict(frozen=True)
 
     fingerprint: str
     reason: str
     for_ms: int | None = None
+    rests: int = 1
+    """Its rests in a row, this one included."""
+    model: str | None = None
+    """It rests for this model alone; None: for all."""
 
 
 class LeaseOutcome(StrEnum):

@@ -59,6 +59,8 @@ class Store(Protocol):
         hints: Sequence[str],
         source: Source,
         terms: ReservationTerms | None = None,
+        model: str | None = None,
+        probe: bool = False,
     ) -> Batch:
         """Lease leads."""
 

@@ -46,6 +46,8 @@ class Usage(BaseModel):
     cached_tokens: int = 0
     output_tokens: int = 0
     thinking_tokens: int = 0
+    unmetered: int = 0
+    """Of the calls, those that were or may have been billed, with token counts that are not known."""
 
     def __add__(self, other: "Usage") -> "Usage":
         """Add field by field."""

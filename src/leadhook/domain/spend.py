@@ -88,6 +88,10 @@ class Tariff:
         """Return the dollars for these calls."""
         return self.price.cost(usage)
 
+    def step_cost(self, usage: Usage, lead: Lead, prompts: Prompts) -> float:
+        """Dollars for a step of this lead: the most that it can cost if the tokens of one of its calls are unknown."""
+        return self.max_step_cost(lead, prompts) if usage.unmetered else self.cost(usage)
+
     def terms(self) -> ReservationTerms:
         """The terms for all calls of all steps of a lead, at the highest price."""
         return ReservationTerms(

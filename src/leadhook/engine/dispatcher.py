@@ -119,13 +119,14 @@ class Claims:
         """The source of a claim that must be sent again."""
         return self._unanswered.source if self._unanswered else None
 
-    async def send(self, source: Source, *, limit: int, low_priority_limit: int) -> Batch | None:
+    async def send(self, source: Source, *, limit: int, low_priority_limit: int, probe: bool = False) -> Batch | None:
         """Claim; None when it failed or must be sent again.
 
         Args:
             source: of a new claim; one that is sent again keeps its own.
             limit: the most leads.
             low_priority_limit: the most of them from replays and backlog.
+            probe: preferably a lead whose model calls do not fail.
         """
         limit = min(limit, self._most)
         low_priority_limit = min(low_priority_limit, limit)
@@ -143,6 +144,8 @@ class Claims:
                 hints=claim.hints,
                 source=claim.source,
                 terms=self._terms,
+                model=self._context.scorer.model,
+                probe=probe,
             )
         except StoreError as error:
             self._note_failure(claim, error, limit)
@@ -301,7 +304,10 @@ class Dispatcher:
         sent_at = anyio.current_time()
         with self._leases.promised(limit):
             batch = await self.claims.send(
-                claim.source, limit=limit, low_priority_limit=min(limit, self._leases.low_priority_room)
+                claim.source,
+                limit=limit,
+                low_priority_limit=min(limit, self._leases.low_priority_room),
+                probe=probing,
             )
         if batch is None or not batch.leads:
             return []
@@ -323,6 +329,7 @@ class Dispatcher:
                 confirmed_at=sent_at,
                 start_limit_s=batch.start_limit_ms / 1000,
                 renew_s=batch.renew_ms / 1000,
+                give_up_after_s=batch.give_up_after_ms / 1000,
                 checkpoint=lead.checkpoint,
                 stored_checkpoint=lead.checkpoint,
                 probe=place < probes,

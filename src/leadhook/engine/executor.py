@@ -1,15 +1,15 @@
 """One attempt at one lead: buys what its checkpoint lacks, and decides what a failure does to the lead."""
 
 import traceback
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeVar
 
 import anyio
 
 from leadhook.domain.backoff import backoff
-from leadhook.domain.failure import POSSIBLY_BILLED, Failure, FailureClass
-from leadhook.domain.job import ApiKey, ParkedKey
+from leadhook.domain.blame import decide
+from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, Usage
 from leadhook.engine.api_keys import KeyPool
@@ -22,6 +22,8 @@ Answer = TypeVar("Answer")
 Step = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
 
 ROUNDING_USD: Final = 1e-9
+DOUBTFUL: Final = (FailureClass.REFUSED, FailureClass.CONFIGURATION)
+"""Refusals that may be about the project of the key, for all that Google's words are about something else."""
 
 
 class _NoCallError(Exception):
@@ -36,35 +38,6 @@ class _NoCallError(Exception):
 
 class _ReservationUsedUpError(Exception):
     """The next call could cost more than is left of what was reserved."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """How a lead is given back."""
-
-    outcome: Literal["retry", "returned", "dead"]
-    delay_ms: int = 0
-
-
-def decide(failure: Failure, attempts: int, *, outage: bool = False) -> Decision:
-    """The one place where a failure becomes a consequence.
-
-    Args:
-        failure: what happened.
-        attempts: how many attempts of this run were spent before.
-        outage: calls fail for every lead, so the failure says nothing about this one.
-    """
-    match failure.kind:
-        case FailureClass.KEY:
-            return Decision("returned")
-        case FailureClass.TRANSIENT if outage:
-            return Decision("returned")
-        case FailureClass.TRANSIENT:
-            return Decision("retry", delay_ms=round(backoff(attempts) * 1000))
-        case FailureClass.CONTENT:
-            return Decision("dead")
-        case FailureClass.CONFIGURATION:
-            return Decision("returned")
 
 
 class Executor:
@@ -93,10 +66,10 @@ class Executor:
             lease.give_back("returned", error.code, error.reason, error.delay_ms)
         except _ReservationUsedUpError:
             reason = "the next call could cost more than was reserved for this lead"
-            decision = decide(Failure(FailureClass.TRANSIENT, "reservation_used_up", reason), lease.claimed.attempts)
-            lease.give_back(decision.outcome, "reservation_used_up", reason, decision.delay_ms)
+            lease.give_back("retry", "reservation_used_up", reason, round(backoff(lease.claimed.attempts) * 1000))
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life
-            self._give_back(lease, Failure(FailureClass.TRANSIENT, "unexpected_error", _place(error)))
+            usage = Usage(unmetered=1)
+            self._give_back(lease, Failure(FailureClass.TRANSIENT, "unexpected_error", _place(error), usage=usage))
 
     async def _complete(self, lease: Lease) -> None:
         lead, prompts = lease.claimed.lead, lease.claimed.prompts
@@ -119,28 +92,37 @@ class Executor:
             lease.checkpoint = checkpoint.model_copy(update={"message": message})
 
     async def _buy(self, lease: Lease, step: Step[Answer]) -> Answer:
-        """Take one step. Where a key fails, continue with another one: that is never the lead's fault."""
+        """Take one step. Where a key fails, continue with another one: that is never the lead's fault.
+
+        What Google refuses for the sake of the request or of a setting is asked with a second key as well: if that is
+        answered, the fault is the first key's project.
+        """
         last: Failure | None = None
+        failed: dict[str, float] = {}
+        doubted: tuple[ApiKey, Failure] | None = None
         while True:
-            key = await self._wait_for_key(lease, last)
+            key = await self._wait_for_key(lease, last, failed)
             lease.key = key
             try:
                 with self._keys.using(key):
                     answer = await self._call(lease, step, key)
                     self._keys.prove(key)
             except Failure as failure:
-                last = failure
                 self._charge(lease, failure.usage)
-                if failure.code in POSSIBLY_BILLED:
-                    self._charge_max_step_cost(lease)
+                failed[key.fingerprint] = lease.called_at
                 if failure.kind == FailureClass.CONTENT:
                     self._keys.prove(key)
-                if failure.kind != FailureClass.KEY:
+                if failure.kind == FailureClass.KEY:
+                    self._keys.rest(key, failure)
+                elif failure.kind in DOUBTFUL and not doubted:
+                    doubted = key, failure
+                else:
                     raise
-                for_ms = None if failure.park_s is None else round(failure.park_s * 1000)
-                self._keys.park(ParkedKey(fingerprint=key.fingerprint, reason=failure.reason, for_ms=for_ms))
+                last = doubted[1] if doubted else failure
             else:
-                self._breaker.answered(lease.called_at)
+                if doubted:
+                    self._keys.rest(*doubted)
+                self._breaker.answered(lease.claimed.lead_id, lease.called_at)
                 return answer
 
     async def _call(self, lease: Lease, step: Step[Answer], key: ApiKey) -> Answer:
@@ -156,20 +138,22 @@ class Executor:
             lease.model_ms += took_s * 1000
             self._observer.model_step_ended("score" if lease.checkpoint is None else "message", took_s)
         if scope.cancelled_caught:
-            self._charge_max_step_cost(lease)
+            self._charge(lease, Usage(unmetered=1))
             raise _shutting_down()
         self._charge(lease, usage)
         return answer
 
-    async def _wait_for_key(self, lease: Lease, last: Failure | None) -> ApiKey:
+    async def _wait_for_key(self, lease: Lease, last: Failure | None, failed: Mapping[str, float]) -> ApiKey:
         """A key for a call that may begin now. While the only ones are on trial, wait for the result of the trial."""
         with self._keys.watched(lease.news):
             while True:
                 await self._wait_for_permission(lease)
-                key = self._keys.pick(lease.key_fingerprint)
+                key = self._keys.pick(lease.key_fingerprint, failed)
                 if key is not None:
                     return key
-                if not self._keys.on_trial:
+                if not self._keys.may_hear(failed):
+                    if last and last.kind in DOUBTFUL:
+                        raise last
                     code = last.code if last else "no_healthy_key"
                     reason = last.reason if last else "every key failed while the lead waited"
                     raise _NoCallError(code, reason, delay_ms=1000)
@@ -199,22 +183,29 @@ class Executor:
         return lease.cost_usd + next_usd > reserved + ROUNDING_USD
 
     def _charge(self, lease: Lease, usage: Usage) -> None:
+        """Book a step. Where the tokens of a call are unknown, the most that the step can cost is booked."""
         lease.usage += usage
         if self._tariff and lease.cost_usd is not None:
-            lease.cost_usd += self._tariff.cost(usage)
-
-    def _charge_max_step_cost(self, lease: Lease) -> None:
-        """Google may bill a call that was abandoned, and its cost is unknown."""
-        if self._tariff and lease.cost_usd is not None:
-            lease.cost_usd += self._tariff.max_step_cost(lease.claimed.lead, lease.claimed.prompts)
+            lease.cost_usd += self._tariff.step_cost(usage, lease.claimed.lead, lease.claimed.prompts)
 
     def _give_back(self, lease: Lease, failure: Failure) -> None:
+        lead_id, since = lease.claimed.lead_id, lease.failing_since
+        lease.failure = failure
         if failure.kind == FailureClass.CONTENT:
-            self._breaker.answered(lease.called_at)
+            self._breaker.answered(lead_id, lease.called_at)
         else:
-            self._breaker.failed(failure)
-        decision = decide(failure, lease.claimed.attempts, outage=self._breaker.open)
-        lease.give_back(decision.outcome, failure.code, failure.reason, decision.delay_ms)
+            self._breaker.failed(failure, lead_id, lease.called_at)
+        decision = decide(
+            failure,
+            lease.claimed.attempts,
+            failing_s=None if since is None else anyio.current_time() - since,
+            others_answered=0 if since is None else self._breaker.others_answered(lead_id, since),
+            give_up_after_s=lease.give_up_after_s,
+        )
+        reason = f"{failure.reason} {decision.evidence}".rstrip()
+        lease.give_back(
+            decision.outcome, failure.code, reason, round(decision.delay_s * 1000), failing=decision.failing
+        )
 
 
 def _shutting_down() -> _NoCallError:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import anyio
 
-from leadhook.domain.failure import StoreError
+from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.job import (
     ApiKey,
     ClaimedLead,
@@ -43,6 +43,8 @@ class Lease:
     """When the request that last confirmed the lease was sent."""
     start_limit_s: float
     renew_s: float
+    give_up_after_s: float = math.inf
+    """A lead that failed for so long is dead, however little is known about why."""
     checkpoint: Checkpoint | None = None
     """Model answers paid for by this lease or an earlier one."""
     stored_checkpoint: Checkpoint | None = None
@@ -72,7 +74,9 @@ class Lease:
     failed_at: float | None = None
     """When that first happened, or when a call with it first took too long."""
     strikes: int = 0
-    """How many of these failures happened while other leads could be written."""
+    """How many of these failures came while other leads could be written."""
+    failure: Failure | None = None
+    """Why its last attempt ended without an answer."""
     refusal: Refusal | None = None
     """Why the answer will not be written to the application."""
     release: Release | None = None
@@ -94,6 +98,11 @@ class Lease:
     def key_fingerprint(self) -> str | None:
         """The fingerprint of the key used last."""
         return self.key.fingerprint if self.key else None
+
+    @property
+    def failing_since(self) -> float | None:
+        """When its model calls began to fail without blame, by the event loop's clock; None: they did not."""
+        return None if self.claimed.failing_ms is None else self.received_at - self.claimed.failing_ms / 1000
 
     @property
     def called(self) -> bool:
@@ -125,7 +134,13 @@ class Lease:
         )
 
     def give_back(
-        self, outcome: Literal["retry", "returned", "dead"], code: str, reason: str, delay_ms: int = 0
+        self,
+        outcome: Literal["retry", "returned", "dead"],
+        code: str,
+        reason: str,
+        delay_ms: int = 0,
+        *,
+        failing: bool = False,
     ) -> None:
         """End it without a result: it is released instead of saved."""
         self.release = Release(
@@ -135,6 +150,7 @@ class Lease:
             error_code=code,
             reason=reason,
             delay_ms=delay_ms,
+            failing=failing,
             checkpoint=self.checkpoint,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,

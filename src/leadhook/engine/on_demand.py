@@ -19,7 +19,7 @@ import anyio
 import anyio.abc
 
 from leadhook.domain.backoff import backoff
-from leadhook.domain.failure import StoreError
+from leadhook.domain.failure import FailureClass, StoreError
 from leadhook.domain.job import ApiKey, ClaimedLead, LeaseOutcome, OnDemandResult
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message, Score
@@ -148,10 +148,10 @@ class OnDemand:
     async def _score(self, lease: Lease, executor: Executor) -> None:
         await executor.run(lease)
         for failures in range(RETRIES):
-            if lease.release is None or lease.release.outcome != "retry":
+            if lease.release is None or lease.failure is None or lease.failure.kind != FailureClass.TRANSIENT:
                 return
             await anyio.sleep(backoff(failures))
-            lease.release = None
+            lease.release = lease.failure = None
             await executor.run(lease)
 
 
@@ -247,7 +247,7 @@ def _hold(lead: OnDemandLead) -> Lease:
 
 def _error(lease: Lease) -> tuple[str, str] | None:
     if lease.release is not None:
-        return lease.release.error_code, lease.release.reason
+        return lease.release.error_code, lease.failure.reason if lease.failure else lease.release.reason
     if not lease.claimed.lead_id or lease.outcome == LeaseOutcome.SAVED:
         return None
     if lease.outcome is None:

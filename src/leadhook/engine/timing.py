@@ -55,9 +55,9 @@ class Timing:
     model_fault_s: float = 60.0
     """Delay from a configuration failure of the model to the first probe."""
     outage_after: int = 10
-    """Number of consecutive transient failures of the model that count as an outage."""
-    outage_s: Range = (5.0, 60.0)
-    """First and longest delay between probes in an outage; it doubles each time."""
+    """This many transient failures of the model in a row count as an outage."""
+    outage_s: Range = (20.0, 67.0)
+    """First and longest pause between probes in an outage; it doubles."""
     sweep_pause_s: Range = (0.05, 0.1)
     """Pause between two slices of a sweep or a replay."""
     sweep_busy_s: Range = (1.0, 3.0)

@@ -17,7 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from leadhook.domain.backoff import backoff
 from leadhook.domain.evaluation import AnsweredLead, AnsweredPage, LeadsToScore, LeadToScore, OpenAdmission
-from leadhook.domain.failure import POSSIBLY_BILLED, Failure, FailureClass, StoreError
+from leadhook.domain.failure import Failure, FailureClass, StoreError
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.ports import Scorer
@@ -111,11 +111,7 @@ class _Purchase:
     def charge(self, usage: Usage) -> None:
         """Add calls that ended."""
         self.usage += usage
-        self.usd += self.tariff.cost(usage) if self.tariff else 0
-
-    def charge_max_step_cost(self) -> None:
-        """Add the maximum cost of a call that was abandoned, because Google may bill it."""
-        self.usd += self.tariff.max_step_cost(self.lead.lead, self.lead.prompts) if self.tariff else 0
+        self.usd += self.tariff.step_cost(usage, self.lead.lead, self.lead.prompts) if self.tariff else 0
 
     def fail(self, code: str, reason: str, *, is_final: bool) -> None:
         """Record a failure. A score that was already bought is kept, without a subject."""
@@ -304,7 +300,9 @@ class Scoring:
         try:
             await self._score(purchase)
         except Failure as failure:
-            purchase.fail(failure.code, failure.reason, is_final=failure.kind == FailureClass.CONTENT)
+            purchase.fail(
+                failure.code, failure.reason, is_final=failure.kind in (FailureClass.CONTENT, FailureClass.REFUSED)
+            )
             self._halt_if_general(failure)
         except anyio.get_cancelled_exc_class():
             purchase.fail("interrupted", "The evaluation was interrupted.", is_final=False)
@@ -343,8 +341,6 @@ class Scoring:
                 answer, usage = await call(purchase.lead.lead, purchase.lead.prompts, key)
             except Failure as failure:
                 purchase.charge(failure.usage)
-                if failure.code in POSSIBLY_BILLED:
-                    purchase.charge_max_step_cost()
                 tries += failure.kind != FailureClass.KEY
                 if failure.kind == FailureClass.KEY:
                     rest_s = math.inf if failure.park_s is None else failure.park_s
@@ -354,7 +350,7 @@ class Scoring:
                 else:
                     await self._pause(backoff(tries, base_s=1))
             except anyio.get_cancelled_exc_class():
-                purchase.charge_max_step_cost()
+                purchase.charge(Usage(unmetered=1))
                 raise
             else:
                 purchase.charge(usage)

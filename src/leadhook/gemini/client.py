@@ -6,6 +6,7 @@ call ever lost its key, Google would refuse it instead of billing another user. 
 off because they would see the header.
 """
 
+import math
 import os
 import warnings
 from collections.abc import AsyncIterator
@@ -24,7 +25,7 @@ from leadhook import network
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.results import Usage
-from leadhook.gemini.failures import classify, timed_out
+from leadhook.gemini.failures import check_reply, classify, timed_out
 from leadhook.gemini.parameters import Step, call_parameters, model_parameters, step_body
 
 CALL_LIMIT_S: Final = 60.0
@@ -88,7 +89,6 @@ class GeminiClient:
         except Exception as error:  # noqa: BLE001 - the SDK raises five families of errors, all handled by classify
             late = scope.cancelled_caught
             failure = timed_out(self._call_limit_s) if late else classify(error, model=self.model)
-            failure.usage = Usage(calls=1)
             # `from None`: the cause would put the request and its key into a traceback.
             raise failure from None
         return _reply(answer)
@@ -115,7 +115,10 @@ async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[Gemi
     )
     # LangChain passes neither backend nor session to the SDK, whose default session reads proxy settings and ~/.netrc.
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_READ_BUFFER_BYTES
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=_READ_BUFFER_BYTES,
+        raise_for_status=check_reply,
     ) as session:
         chat.client = genai.Client(
             vertexai=False,
@@ -147,25 +150,35 @@ def _header(key: ApiKey) -> str:
     value = key.api_key.get_secret_value()
     if len(value) <= LONGEST_KEY and value.isascii() and value.isprintable():
         return value
-    raise Failure(
-        FailureClass.KEY, "key_malformed", "Not a valid API key: it is too long or contains an invalid character."
-    )
+    reason = "Not a valid API key: it is too long or contains an invalid character."
+    raise Failure(FailureClass.KEY, "key_malformed", reason, park_s=math.inf)
 
 
 def _reply(answer: AIMessage) -> Reply:
     metadata = answer.response_metadata
     feedback = metadata.get("prompt_feedback") or {}
     reason = feedback.get("block_reason") if isinstance(feedback, dict) else None
-    usage: Any = answer.usage_metadata or {}
     return Reply(
         text=answer.text,
         finish_reason=metadata.get("finish_reason"),
-        block_reason=str(reason) if reason else None,
-        usage=Usage(
-            calls=1,
-            input_tokens=usage.get("input_tokens", 0),
-            cached_tokens=(usage.get("input_token_details") or {}).get("cache_read", 0),
-            output_tokens=usage.get("output_tokens", 0),
-            thinking_tokens=(usage.get("output_token_details") or {}).get("reasoning", 0),
-        ),
+        block_reason=str(getattr(reason, "value", reason)) if reason else None,
+        usage=_usage(answer),
     )
+
+
+def _usage(answer: AIMessage) -> Usage:
+    """Return the reported usage; counts that can't be true are not believed."""
+    reported: Any = answer.usage_metadata or {}
+    usage = Usage(
+        calls=1,
+        input_tokens=reported.get("input_tokens", 0),
+        cached_tokens=(reported.get("input_token_details") or {}).get("cache_read", 0),
+        output_tokens=reported.get("output_tokens", 0),
+        thinking_tokens=(reported.get("output_token_details") or {}).get("reasoning", 0),
+    )
+    counts = (usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.thinking_tokens)
+    is_whole = usage.input_tokens > 0 and (usage.output_tokens > 0 or not answer.text)
+    adds_up = usage.cached_tokens <= usage.input_tokens and usage.thinking_tokens <= usage.output_tokens
+    if min(counts) < 0 or not is_whole or not adds_up:
+        return Usage(calls=1, unmetered=1)
+    return usage

@@ -1,145 +1,313 @@
-"""Classifies failed model calls: the key, the configuration, the content, or a transient problem.
+"""Classifies failed model calls: whom does the reply speak of?
 
-A 4xx arrives wrapped by LangChain, with Google's error as its cause; a 5xx arrives unwrapped. Transport errors are
-aiohttp's or httpx's, and a reply that is not JSON raises JSONDecodeError. Exception messages contain the server's whole
-reply, so they are never logged or stored; the messages here replace them.
+Only Google's own error envelope, `{"error": {"code", "message", "status"}}`, speaks of a key, of the model or of the
+request. Any other reply, whatever its HTTP status, was made by something on the way (a proxy, a firewall, a captive
+portal): it is transient, and says nothing about anyone. `check_reply` looks at each reply before the SDK does, because
+the SDK takes both kinds alike. What a failure does to a lead or key is decided from evidence; see `domain/blame.py`.
+
+Messages of errors contain the server's whole reply, so they are never logged or stored; the messages here replace them.
 """
 
 import json
 import math
+import re
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import aiohttp
 import httpx
-from google.genai.errors import APIError
 
 from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.results import Usage
 
-MINUTE_QUOTA_S: Final = 60.0
-"""How long a key is parked if Google reports a per-minute quota without a delay."""
 LONGEST_REST_S: Final = 86_400.0
 """Upper limit for any delay that Google asks for."""
+SHORT_DELAY_S: Final = 600.0
+"""A delay up to this is tried before a daily quota is believed to be used up until midnight."""
 
+_CALL: Final = Usage(calls=1)
+_PERHAPS_BILLED: Final = Usage(calls=1, unmetered=1)
 _CANNOT_CONNECT: Final = (aiohttp.ClientConnectorError, httpx.ConnectError, ConnectionRefusedError)
 _BROKEN_OFF: Final = (aiohttp.ClientError, httpx.HTTPError, OSError)
-_NO_JSON: Final = (json.JSONDecodeError, UnicodeDecodeError, aiohttp.ContentTypeError)
+_ANSWER_FIELDS: Final = {"candidates": list, "promptFeedback": dict, "usageMetadata": dict}
 
-_BAD_KEY: Final = ("API_KEY_INVALID", "API_KEY_EXPIRED")
-_FORBIDDEN: Final[dict[str, tuple[str, str]]] = {
-    "leaked": ("key_leaked", "Google blocked this API key because it was published."),
-    "SERVICE_DISABLED": ("key_service_disabled", "The Gemini API is not enabled in the project of this API key."),
+_KEY_REASONS: Final[dict[str, tuple[str, str]]] = {
+    "API_KEY_INVALID": ("key_invalid", "Google does not accept this API key."),
+    "API_KEY_EXPIRED": ("key_invalid", "Google does not accept this API key: it has expired."),
+    "API key not valid": ("key_invalid", "Google does not accept this API key."),
+    "API key expired": ("key_invalid", "Google does not accept this API key: it has expired."),
+    "leaked": ("key_leaked", "Google blocked this API key because it was published: replace it."),
+    "SERVICE_DISABLED": (
+        "key_service_disabled",
+        "The Gemini API is not enabled in the project of this API key: enable it in Google's console.",
+    ),
+    "HTTP_REFERRER_BLOCKED": (
+        "key_restricted",
+        "This API key is restricted to web pages: lift that in Google's console.",
+    ),
+    "IP_ADDRESS_BLOCKED": (
+        "key_restricted",
+        "This API key is restricted to other IP addresses: add this service's address in Google's console.",
+    ),
+    "ANDROID_APP_BLOCKED": (
+        "key_restricted",
+        "This API key is restricted to Android apps: lift that in Google's console.",
+    ),
+    "IOS_APP_BLOCKED": ("key_restricted", "This API key is restricted to iOS apps: lift that in Google's console."),
+    "API_KEY_SERVICE_BLOCKED": (
+        "key_restricted",
+        "This API key is restricted to other APIs: allow the Gemini API in Google's console.",
+    ),
+    "BILLING_DISABLED": (
+        "key_billing",
+        "The project of this API key has no working billing account: see Google's console.",
+    ),
+    "suspended": ("key_suspended", "Google suspended the project of this API key: see Google's console."),
+    "SUSPENDED": ("key_suspended", "Google suspended the project of this API key: see Google's console."),
 }
-_SETTINGS: Final = ("thinking", "generation_config", "generationconfig", "schema", "mime", "max_output", "maxoutput")
+"""By the reason of ErrorInfo, or by words of the message where Google names no reason."""
+_UNPAID: Final = re.compile(r"prepay|credits?\b|spend(ing)? (cap|limit)", re.IGNORECASE)
+_BILLING: Final = re.compile(rf"billing (account|is|has)|enable billing|{_UNPAID.pattern}", re.IGNORECASE)
+_TOO_LONG: Final = re.compile(
+    r"token count.*exceeds|exceeds the maximum number of tokens|request payload size exceeds", re.IGNORECASE
+)
+_SETTINGS: Final = re.compile(
+    r"thinking|generation_?config|schema|mime|max_?output|developer instruction|system_?\s?instruction", re.IGNORECASE
+)
+_LIMIT_ZERO: Final = re.compile(r"\blimit: 0\b")
 _PACIFIC: Final = "America/Los_Angeles"
+
+
+class RefusedReplyError(Exception):
+    """A reply that is no answer.
+
+    Attributes:
+        status: HTTP's, or that of an error inside a reply of 200.
+        error: Google's error; None: the reply is not Google's.
+        retry_after_s: from the header.
+    """
+
+    def __init__(self, status: int, error: dict[str, Any] | None, retry_after_s: float | None) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.error = error
+        self.retry_after_s = retry_after_s
+
+
+class CutReplyError(Exception):
+    """The reply began and did not end, so the call was perhaps billed."""
+
+
+async def check_reply(response: aiohttp.ClientResponse) -> None:
+    """Let only Google's answers pass.
+
+    Raises:
+        RefusedReplyError: for anything else.
+        CutReplyError: the body broke off.
+    """
+    try:
+        raw = await response.read()
+    except _BROKEN_OFF:
+        raise CutReplyError from None
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        body = None
+    error = _envelope(body)
+    if error is None and response.status == HTTPStatus.OK and _is_answer(body):
+        return
+    status = error["code"] if error is not None and response.status == HTTPStatus.OK else response.status
+    raise RefusedReplyError(status, error, _number(response.headers.get("Retry-After")))
 
 
 def timed_out(limit_s: float) -> Failure:
     """Return the failure of a call that exceeded its time limit."""
-    return Failure(FailureClass.TRANSIENT, "model_timeout", f"The model did not answer within {limit_s:g} s.")
+    return _transient("model_timeout", f"The model did not answer within {limit_s:g} s.", usage=_PERHAPS_BILLED)
 
 
-def classify(error: BaseException, *, model: str) -> Failure:
+def classify(error: BaseException, *, model: str) -> Failure:  # noqa: PLR0911 - a table, one line a case
     """Classify an exception raised by a model call."""
-    api_error = _api_error(error)
-    if api_error is not None:
-        return _from_api(api_error, model)
-    if isinstance(error, TimeoutError):
-        return Failure(FailureClass.TRANSIENT, "model_timeout", "The connection to the model timed out.")
     name = type(error).__name__
-    if isinstance(error, _NO_JSON):
-        return Failure(FailureClass.TRANSIENT, "reply_not_json", "The model's service sent a reply that is not JSON.")
-    if isinstance(error, _CANNOT_CONNECT):
-        return Failure(FailureClass.TRANSIENT, "model_unreachable", f"The model's service can't be reached ({name}).")
-    if isinstance(error, _BROKEN_OFF):
-        return Failure(
-            FailureClass.TRANSIENT, "model_connection_lost", f"The connection to the model was lost ({name})."
+    match error:
+        case RefusedReplyError(error=None):
+            reason = f"The reply was not Google's (HTTP {error.status}): a proxy or firewall on the way sent it."
+            return _transient("model_path_failed", reason, park_s=error.retry_after_s)
+        case RefusedReplyError():
+            return _from_google(error, model)
+        case CutReplyError():
+            return _transient("model_connection_lost", "The model's reply broke off.", usage=_PERHAPS_BILLED)
+        case TimeoutError():
+            return _transient("model_timeout", "The connection to the model timed out.", usage=_PERHAPS_BILLED)
+        case _ if isinstance(error, _CANNOT_CONNECT):
+            return _transient("model_unreachable", f"The model's service can't be reached ({name}).")
+        case _ if isinstance(error, _BROKEN_OFF):
+            return _transient("model_connection_lost", f"The connection to the model was lost ({name}).")
+        case _:
+            # The SDK's parser raises on some answers that were paid for.
+            return _transient("model_call_failed", f"The model call failed ({name}).", usage=_PERHAPS_BILLED)
+
+
+def _transient(code: str, reason: str, *, park_s: float | None = None, usage: Usage = _CALL) -> Failure:
+    return Failure(FailureClass.TRANSIENT, code, reason, park_s=park_s, usage=usage)
+
+
+def _is_answer(body: object) -> bool:
+    if not isinstance(body, dict):
+        return False
+    found = _ANSWER_FIELDS.keys() & body.keys()
+    return bool(found) and all(isinstance(body[name], _ANSWER_FIELDS[name]) for name in found)
+
+
+def _envelope(body: object) -> dict[str, Any] | None:
+    error = body[0] if isinstance(body, list) and len(body) == 1 else body
+    error = error.get("error") if isinstance(error, dict) else None
+    if not isinstance(error, dict) or type(error.get("code")) is not int:
+        return None
+    return error if isinstance(error.get("message"), str) and isinstance(error.get("status"), str) else None
+
+
+def _from_google(reply: RefusedReplyError, model: str) -> Failure:
+    error = reply.error or {}
+    refusal = _Refusal(reply.status, error["status"], error["message"], _details(error), reply.retry_after_s, model)
+    failure = refusal.failure()
+    failure.usage = _CALL
+    return failure
+
+
+class _Refusal:
+    """One of Google's errors, read for what it says about whom."""
+
+    def __init__(
+        self,
+        code: int,
+        status: str,
+        message: str,
+        details: dict[str, dict[str, Any]],
+        retry_after_s: float | None,
+        model: str,
+    ) -> None:
+        self._code = code
+        self._status = status
+        self._message = message
+        self._model = model
+        self._info = details.get("ErrorInfo", {})
+        violations = details.get("QuotaFailure", {}).get("violations")
+        self._violations = [one for one in violations if isinstance(one, dict)] if isinstance(violations, list) else []
+        named_s = _seconds(details.get("RetryInfo", {}).get("retryDelay"))
+        self._delay_s = (retry_after_s if named_s is None else named_s) or None
+
+    def failure(self) -> Failure:  # noqa: PLR0911 - a table, one line a case
+        """Return whom it speaks of, with a sentence of ours."""
+        match self._code:
+            case 429:
+                return self._over_quota()
+            case 400:
+                return self._about_key() or self._bad_request()
+            case 401 | 402 | 403:
+                return self._about_key() or self._key("key_forbidden", f"Google refuses this API key ({self._named}).")
+            case 404:
+                reason = f"Google does not offer the model {self._model} here ({self._named}): check GEMINI_MODEL."
+                return Failure(FailureClass.CONFIGURATION, "model_unknown", reason)
+            case 408 | 409 | 425 | 499:
+                return self._unavailable()
+            case code if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                return self._unavailable()
+            case 413:
+                return self._too_long()
+            case _:
+                return self._refused()
+
+    @property
+    def _named(self) -> str:
+        status = self._status if re.fullmatch(r"[A-Z][A-Z_]{0,39}", self._status) else "unknown"
+        return f"HTTP {self._code}, {status}"
+
+    def _unavailable(self) -> Failure:
+        return _transient("model_unavailable", f"The model's service answered {self._named}.", park_s=self._delay_s)
+
+    def _about_key(self) -> Failure | None:
+        said = f"{self._info.get('reason')} {self._message}"
+        for marker, (code, reason) in _KEY_REASONS.items():
+            if marker in said:
+                return self._key(code, reason)
+        if self._code == HTTPStatus.PAYMENT_REQUIRED or _BILLING.search(self._message):
+            return self._key(*_KEY_REASONS["BILLING_DISABLED"])
+        return None
+
+    def _bad_request(self) -> Failure:
+        if self._status == "FAILED_PRECONDITION":
+            if "location" in self._message.lower():
+                reason = (
+                    "Google does not serve the projects of these API keys from where this service runs "
+                    f"({self._named}): run it in another region, or enable billing for the projects."
+                )
+                return Failure(FailureClass.CONFIGURATION, "model_region", reason)
+            reason = (
+                f"Google requires something of the projects of these API keys first ({self._named}): see its console."
+            )
+            return Failure(FailureClass.CONFIGURATION, "model_precondition", reason)
+        if _TOO_LONG.search(self._message):
+            return self._too_long()
+        if _SETTINGS.search(self._message):
+            reason = f"The model {self._model} rejects the parameters of the call ({self._named}): check GEMINI_MODEL."
+            return Failure(FailureClass.CONFIGURATION, "model_settings_refused", reason)
+        return self._refused()
+
+    def _refused(self) -> Failure:
+        return Failure(FailureClass.REFUSED, "model_refused_request", f"Google refused the request ({self._named}).")
+
+    def _too_long(self) -> Failure:
+        reason = f"The prompt is longer than the model accepts ({self._named})."
+        return Failure(FailureClass.REFUSED, "prompt_too_long", reason)
+
+    def _over_quota(self) -> Failure:
+        metadata = self._info.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        values = [str(one.get("quotaValue")) for one in self._violations] + [str(metadata.get("quota_limit_value"))]
+        quotas = " ".join(str(one.get("quotaId", "")) for one in self._violations) + str(
+            metadata.get("quota_limit", "")
         )
-    return Failure(FailureClass.TRANSIENT, "model_call_failed", f"The model call failed ({name}).")
+        if "0" in values or _LIMIT_ZERO.search(self._message):
+            reason = (
+                f"The project of this API key has no quota at all for the model {self._model} (limit 0): "
+                "enable billing for it, or choose another GEMINI_MODEL."
+            )
+            return self._key("key_quota_zero", reason)
+        if _UNPAID.search(self._message):
+            return self._key(*_KEY_REASONS["BILLING_DISABLED"])
+        if re.search(r"per_?day", quotas, re.IGNORECASE):
+            midnight_s = _until_midnight_pacific()
+            soon = self._delay_s is not None and 0 < self._delay_s <= SHORT_DELAY_S
+            reason = "The daily quota of this API key is used up."
+            failure = self._key("key_day_quota", reason)
+            failure.park_s, failure.again_s = self._delay_s if soon else midnight_s, midnight_s
+            return failure
+        if quotas or self._delay_s is not None:
+            return self._key("key_minute_quota", "This API key is over its quota.")
+        reason = "Google has no capacity left for the project of this API key, without saying which quota (HTTP 429)."
+        return self._key("key_exhausted", reason)
+
+    def _key(self, code: str, reason: str) -> Failure:
+        for_model = self._model if self._code == HTTPStatus.TOO_MANY_REQUESTS else None
+        return Failure(FailureClass.KEY, code, reason, park_s=self._delay_s, for_model=for_model)
 
 
-def _api_error(error: BaseException) -> APIError | None:
-    for candidate in (error, error.__cause__):
-        if isinstance(candidate, APIError):
-            return candidate
-    return None
-
-
-def _from_api(error: APIError, model: str) -> Failure:  # noqa: PLR0911 - a table, one line a case
-    match error.code:
-        case 429:
-            return _over_quota(_details(error))
-        case 400:
-            return _bad_request(error)
-        case 401 | 403:
-            return _forbidden(error)
-        case 404:
-            reason = f"Google does not know the model {model}: check GEMINI_MODEL."
-            return Failure(FailureClass.CONFIGURATION, "model_unknown", reason)
-        case 413:
-            return _too_long()
-        case 402 | 405 | 406 | 410 | 411 | 412 | 414 | 415 | 422 as code:
-            return Failure(FailureClass.CONTENT, "model_refused_request", f"Google refused the request (HTTP {code}).")
-        case code:
-            return Failure(FailureClass.TRANSIENT, "model_unavailable", f"The model's service answered HTTP {code}.")
-
-
-def _bad_request(error: APIError) -> Failure:
-    said = (error.message or "").lower()
-    if _details(error).get("ErrorInfo", {}).get("reason") in _BAD_KEY or "api key" in said:
-        return Failure(FailureClass.KEY, "key_invalid", "Google does not accept this API key.")
-    if error.status == "FAILED_PRECONDITION":
-        reason = "Google does not serve this project from this location (HTTP 400, FAILED_PRECONDITION)."
-        return Failure(FailureClass.CONFIGURATION, "model_precondition", reason)
-    if any(word in said for word in _SETTINGS):
-        reason = "The model rejects the parameters of the call: check GEMINI_MODEL (HTTP 400)."
-        return Failure(FailureClass.CONFIGURATION, "model_settings_refused", reason)
-    if "token" in said:
-        return _too_long()
-    return Failure(FailureClass.CONTENT, "model_refused_request", "Google refused the request (HTTP 400).")
-
-
-def _forbidden(error: APIError) -> Failure:
-    said = f"{error.message} {_details(error).get('ErrorInfo', {}).get('reason')}"
-    for marker, (code, reason) in _FORBIDDEN.items():
-        if marker in said:
-            return Failure(FailureClass.KEY, code, reason)
-    return Failure(FailureClass.KEY, "key_forbidden", f"Google refuses this API key (HTTP {error.code}).")
-
-
-def _too_long() -> Failure:
-    return Failure(FailureClass.CONTENT, "prompt_too_long", "The prompt is longer than the model accepts.")
-
-
-def _over_quota(details: dict[str, dict[str, Any]]) -> Failure:
-    violations = details.get("QuotaFailure", {}).get("violations")
-    listed = violations if isinstance(violations, list) else []
-    quotas = " ".join(str(violation.get("quotaId", "")) for violation in listed if isinstance(violation, dict))
-    delay_s = _seconds(details.get("RetryInfo", {}).get("retryDelay"))
-    if "PerDay" in quotas:
-        reason = "The daily quota of this API key is used up."
-        return Failure(FailureClass.KEY, "key_day_quota", reason, park_s=_until_midnight_pacific())
-    if quotas or delay_s is not None:
-        reason = "This API key is over its quota."
-        return Failure(FailureClass.KEY, "key_minute_quota", reason, park_s=delay_s or MINUTE_QUOTA_S)
-    return Failure(FailureClass.TRANSIENT, "model_overloaded", "The model's service is over capacity (HTTP 429).")
-
-
-def _details(error: APIError) -> dict[str, dict[str, Any]]:
-    body = error.details if isinstance(error.details, dict) else {}
-    inner = body.get("error")
-    items = inner.get("details") if isinstance(inner, dict) else None
+def _details(error: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    items = error.get("details")
     if not isinstance(items, list):
         return {}
     return {str(item["@type"]).rsplit(".", 1)[-1]: item for item in items if isinstance(item, dict) and "@type" in item}
 
 
 def _seconds(duration: object) -> float | None:
-    if not isinstance(duration, str):
-        return None
+    return _number(duration.removesuffix("s")) if isinstance(duration, str) else None
+
+
+def _number(text: str | None) -> float | None:
     try:
-        seconds = float(duration.removesuffix("s"))
+        seconds = float(text or "")
     except ValueError:
         return None
     return min(max(0.0, seconds), LONGEST_REST_S) if math.isfinite(seconds) else None

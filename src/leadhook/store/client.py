@@ -61,6 +61,8 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
         hints: Sequence[str],
         source: Source,
         terms: ReservationTerms | None = None,
+        model: str | None = None,
+        probe: bool = False,
     ) -> Batch:
         """Lease up to `limit` leads, at most `low_priority_limit` of them from replays and backlog.
 
@@ -71,10 +73,13 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
             low_priority_limit: 0 to `limit`.
             cursor: that of the last batch.
             hints: ids from plain dashboard webhooks, at most 500.
-            source: the reason for the claim; becomes the `source` of the leads that this claim makes ready.
-            terms: the maximum cost of a lead; None if the model's price is unknown.
+            source: what made the caller claim; becomes `source` of what this claim makes ready.
+            terms: what a lead may cost at the most; None: the model has no known price.
+            model: that the keys are used for; with source `start`, rests for other models end.
+            probe: preferably a lead whose model calls do not fail.
         """
         parameters = _claim(worker, token, limit, low_priority_limit, cursor, hints, source, terms)
+        parameters |= {"p_model": model, "p_probe": probe}
         return await self._ask_for_batch("leadhook_claim", parameters)
 
     async def claim_bare(

@@ -172,6 +172,8 @@ class FakeScorer:
         self.calls: list[tuple[str, str, float]] = []
         self.keys: list[str] = []
         self.script: dict[str, list[Score | Exception]] = {}
+        self.refused_keys: dict[str, Exception] = {}
+        self.slow_keys: dict[str, float] = {}
 
     def prompt_version(self, prompts: Prompts) -> str:
         """Changes with the prompts."""
@@ -196,7 +198,9 @@ class FakeScorer:
     async def _answer(self, step: str, lead: Lead, key: ApiKey) -> Score | None:
         self.calls.append((step, lead.lead_id, anyio.current_time()))
         self.keys.append(key.fingerprint)
-        await anyio.sleep(self.delays.get(lead.lead_id, self.seconds))
+        await anyio.sleep(self.slow_keys.get(key.fingerprint, self.delays.get(lead.lead_id, self.seconds)))
+        if key.fingerprint in self.refused_keys:
+            raise self.refused_keys[key.fingerprint]
         answer = self.script[lead.lead_id].pop(0) if self.script.get(lead.lead_id) else None
         if isinstance(answer, Exception):
             raise answer
@@ -237,9 +241,12 @@ class World:
         self.store.script["claim"].append(batch)
         return batch
 
-    def batch(self, *leads: ClaimedLead, keys: int = 3, tried: bool = True, **fields: Any) -> Batch:
-        """A claim's reply."""
-        offered = [ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake"), tried=tried) for n in range(keys)]
+    def batch(self, *leads: ClaimedLead, keys: int = 3, tried: bool = True, rests: int = 0, **fields: Any) -> Batch:
+        """A claim's reply; `rests` are those of the first key, which is then on trial."""
+        offered = [
+            ApiKey(fingerprint=f"key-{n}", api_key=SecretStr("fake"), tried=tried and (n > 0 or not rests), rests=rests)
+            for n in range(keys)
+        ]
         return Batch(leads=leads, keys=tuple(offered), **fields)
 
     def lead(self, lead_id: str = "a", **fields: Any) -> ClaimedLead:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import pytest
 
 from leadhook.domain.failure import FailureClass
 
@@ -68,6 +69,70 @@ async def test_leads_that_wait_for_a_trial_go_back_when_the_service_ends(world: 
         assert len(world.scorer.calls) == 1
 
 
+async def test_lead_goes_on_with_a_key_that_was_answered_not_with_the_next_bad_one(world: World) -> None:
+    """Of four proven keys three are refused: each gets the calls that had begun, and no lead tries another of them."""
+    world.scorer.refused_keys = {f"key-{n}": key_failure(world) for n in range(3)}
+    world.hand_out(*world.leads(16), keys=4)
+    world.scorer.slow_keys = {"key-3": 2.0}
+    async with world.engine(slots=16):
+        await anyio.sleep(60)
+        assert [line["outcome"] for line in world.finished] == ["saved"] * 16
+        assert sum(key != "key-3" for key in world.scorer.keys) == 12
+        assert all(line["attempt"] == 1 for line in world.finished)
+
+
+@pytest.mark.parametrize(
+    ("failures", "rests_s"),
+    [
+        (1, [60]),
+        (6, [60, 300, 1_800, 7_200, 43_200, 86_400]),
+        (8, [60, 300, 1_800, 7_200, 43_200, 86_400, 86_400, 86_400]),
+    ],
+)
+async def test_key_rests_longer_each_time_while_others_are_answered(
+    world: World, failures: int, rests_s: list[int]
+) -> None:
+    """Each rest ends with one call; an answer forgets them all."""
+    for rests in range(failures):
+        world.hand_out(*world.leads(3, fence=rests + 1), keys=2, rests=rests)
+    world.scorer.refused_keys, world.scorer.slow_keys = {"key-0": key_failure(world)}, {"key-0": 1.5}
+    async with world.engine() as engine:
+        for _ in range(failures):
+            await anyio.sleep(10)
+            engine.wake()
+        await anyio.sleep(10)
+        parked = [parked for call in world.store.of("release") for parked in call.parked]
+        assert [(key.rests, key.for_ms) for key in parked] == [
+            (n + 1, 1000 * rest_s) for n, rest_s in enumerate(rests_s)
+        ]
+        assert "1 other key" in parked[-1].reason
+        assert [line["outcome"] for line in world.finished] == ["saved"] * 3 * failures
+
+
+async def test_key_whose_model_is_refused_rests_when_another_key_is_answered(world: World) -> None:
+    """It is the key's project, not the setting and not the lead."""
+    retired = world.failure(FailureClass.CONFIGURATION)
+    world.scorer.refused_keys = {"key-0": retired}
+    world.hand_out(*world.leads(16), keys=2)
+    async with world.engine(slots=16) as engine:
+        await anyio.sleep(20)
+        assert [line["outcome"] for line in world.finished] == ["saved"] * 16
+        assert engine.health().fault is None
+        [parked] = {parked.fingerprint for call in world.store.of("release") for parked in call.parked}
+        assert parked == "key-0"
+
+
+async def test_quota_is_reported_for_the_model(world: World) -> None:
+    """Another model may be used with the key."""
+    world.scorer.refused_keys = {"key-0": world.failure(FailureClass.KEY, for_model="fake-model")}
+    world.hand_out(world.lead(), keys=1)
+    async with world.engine():
+        await anyio.sleep(5)
+        [parked] = world.store.of("release")[0].parked
+        assert parked.model == "fake-model"
+        assert world.store.of("claim")[0].model == "fake-model"
+
+
 async def test_parked_key_stays_parked_until_the_database_knows_and_offers_it(world: World) -> None:
     """A claim that was on its way when the key failed can't bring it back."""
     world.hand_out(world.lead("a"), keys=1)
@@ -95,5 +160,5 @@ async def test_what_was_said_against_a_key_is_told_until_the_database_has_heard_
         await anyio.sleep(30)
         told = [call.keys for call in world.store.of("park_keys")]
         assert len(told) == 3
-        assert all(parked == told[0] and parked[0].for_ms is None for parked in told)
+        assert all(parked == told[0] and parked[0].for_ms == 60_000 for parked in told)
         assert [line["outcome"] for line in world.finished] == ["saved"]

@@ -276,7 +276,8 @@ async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(w
     world.hand_out(world.lead("a"))
     world.hand_out(world.lead("b"), has_more=True)
     world.hand_out(world.lead("c"), has_more=True)
-    world.scorer.script = {"a": [broken], "b": [broken]}
+    # Each key is asked.
+    world.scorer.script = {"a": [broken] * 2, "b": [broken] * 2}
     async with world.engine() as engine:
         await anyio.sleep(30)
         engine.wake()
@@ -286,9 +287,9 @@ async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(w
         assert not engine.health().claiming
         assert engine.health().fault == "configuration reason"
         assert causes(world) == ["start"]
-        await anyio.sleep(63)
+        await anyio.sleep(65)
         assert [call.limit for call in world.store.of("claim")] == [4, 1, 1]
-        assert times(world)[1:] == [61, 122]
+        assert times(world)[1:] == [62, 124]
         await anyio.sleep(5)
         assert engine.health().claiming
         assert world.store.of("claim")[3].limit > 1

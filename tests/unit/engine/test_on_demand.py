@@ -110,7 +110,7 @@ async def test_passing_failure_is_tried_again_and_then_told(world: World) -> Non
     assert len([lead for _, lead, _ in world.scorer.calls if lead == "b"]) == 3
     endings = {item.lead.lead_id: item.ending for call in world.store.of("save_on_demand") for item in call.items}
     outcomes = {lead_id: getattr(ending, "outcome", None) for lead_id, ending in endings.items()}
-    assert outcomes == {"a": None, "b": "retry"}
+    assert outcomes == {"a": None, "b": "returned"}
 
 
 @pytest.mark.parametrize("kind", [FailureClass.KEY, FailureClass.CONFIGURATION, FailureClass.CONTENT])
@@ -129,7 +129,7 @@ async def test_what_fails_with_the_callers_key_is_their_error_alone(world: World
 
 async def test_outage_does_not_stop_requests(world: World) -> None:
     """Another key may do."""
-    world.scorer.script["a"] = [world.failure(FailureClass.CONFIGURATION)]
+    world.scorer.script["a"] = [world.failure(FailureClass.CONFIGURATION)] * 2
     world.hand_out(world.lead("a"))
     lead = world.on_demand()
     async with world.engine() as engine:

@@ -66,7 +66,7 @@ async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) 
 async def test_call_that_nobody_waited_for_counts_as_the_dearest(world: World) -> None:
     """Google may bill it all the same."""
     world.hand_out(world.lead(reserved_usd=20))
-    timeout = Failure(FailureClass.TRANSIENT, "model_timeout", "late", usage=Usage(calls=1))
+    timeout = Failure(FailureClass.TRANSIENT, "model_timeout", "late", usage=Usage(calls=1, unmetered=1))
     world.scorer.script = {"a": [timeout]}
     async with world.engine(tariff=TARIFF):
         await anyio.sleep(3)
