@@ -27,7 +27,7 @@ ANSWERS: dict[str, Row] = {
     "all thoughts": ({"answer": "thinking_only"}, "dead", "answer_all_thoughts"),
     "too many tokens": ({"error": {"status": 400, "reason": "CONTEXT_OVERFLOW"}}, "dead", "prompt_too_long"),
     "markup": ({"answer": "html_in_message"}, "dead", "message_markup"),
-    "page for JSON": ({"answer": "non_json_200"}, "dead", "model_path_failed"),
+    "page for JSON once": ({"answer": "non_json_200", "first": 1}, "done", "model_path_failed"),
     "NUL": ({"answer": "nul"}, "done", None),
     "half a pair": ({"answer": "surrogate"}, "done", None),
     "503 once": ({"error": 503, "first": 1}, "done", "model_unavailable"),

@@ -16,7 +16,7 @@ MOST_CALLS = 40
 
 
 def test_score_is_bought_once_though_the_message_fails_three_times(arena: "Arena") -> None:
-    """It travels with the lead from attempt to attempt."""
+    """It travels with the lead from lease to lease; a 503 spends no attempt."""
     project = arena.project
     (lead,) = project.bring(1, title="Chief pumps director")
     project.model.order({"match": {"step": "message", "first": 3}, "do": {"error": 503}})
@@ -27,7 +27,7 @@ def test_score_is_bought_once_though_the_message_fails_three_times(arena: "Arena
     assert project.model.questions() == {(lead, "score"): 1, (lead, "message"): 4}
     assert_one_answer_each(project, [lead])
     outcomes = project.run("select outcome from leadhook.attempts order by id")
-    assert [row[0] for row in outcomes] == ["retry", "retry", "retry", "saved"]
+    assert [row[0] for row in outcomes] == ["returned", "returned", "returned", "saved"]
 
 
 def test_outage_of_the_model_burns_no_lead_and_few_calls(arena: "Arena") -> None:

@@ -44,7 +44,7 @@ def test_what_is_said_of_the_answer_a_key_or_a_setting_needs_no_evidence(
 ) -> None:
     """The model answered this lead, or it is not about the lead at all."""
     decision = decided(kind, failing_s=failing_s, others=others)
-    assert (decision.outcome, decision.failing, decision.evidence) == (outcome, False, "")
+    assert (decision.outcome, decision.failing, decision.evidence) == (outcome, kind == FailureClass.KEY, "")
 
 
 @pytest.mark.parametrize(

@@ -60,12 +60,15 @@ def decide(  # noqa: PLR0911 - a table, one line a case
     """
     if failure.kind == FailureClass.CONTENT:
         return Decision("dead")
-    if failure.kind in (FailureClass.KEY, FailureClass.CONFIGURATION):
+    if failure.kind == FailureClass.CONFIGURATION:
         return Decision("returned")
     seen = (
         f"{amount(others_answered, 'other lead')} answered since" if others_answered else "No other lead answered since"
     )
     failing_s = failing_s or 0.0
+    if failure.kind == FailureClass.KEY:
+        # It may be this lead that makes Google refuse the key, so others go first when the key is tried again.
+        return Decision("returned", delay_s=pause_s(failing_s, OUTAGE_PAUSE_S), failing=True)
     own = others_answered > 0
     delay_s = max(pause_s(failing_s, OWN_PAUSE_S if own else OUTAGE_PAUSE_S), min(failure.park_s or 0.0, OWN_PAUSE_S))
     if failure.kind == FailureClass.REFUSED and own:

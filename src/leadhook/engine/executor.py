@@ -152,11 +152,9 @@ class Executor:
                 if key is not None:
                     return key
                 if not self._keys.may_hear(failed):
-                    if last and last.kind in DOUBTFUL:
+                    if last:
                         raise last
-                    code = last.code if last else "no_healthy_key"
-                    reason = last.reason if last else "every key failed while the lead waited"
-                    raise _NoCallError(code, reason, delay_ms=1000)
+                    raise _NoCallError("no_healthy_key", "every key failed while the lead waited", delay_ms=1000)
                 waits_since = anyio.current_time()
                 await lease.news.wait()
                 if lease.first_call_ms is None:

@@ -1,0 +1,277 @@
+"""Who fails, for how long and how: no lead that a later answer could have saved dies, no key is lost, calls are few.
+
+The engine is real, the clock jumps, and the queue behaves as the database does.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from pydantic import SecretStr
+from tests.unit.engine.conftest import FakeScorer, FakeStore, replies
+
+from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.job import ApiKey, Batch, ClaimedLead, LeaseOutcome, LeaseReplies, ParkedKey, Release, Result
+from leadhook.domain.results import Checkpoint, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.unit.engine.conftest import World
+
+    from leadhook.domain.lead import Lead
+
+HOUR_S, MAX_ATTEMPTS = 3_600.0, 5
+PAID, BILLED, FREE = Usage(calls=2, input_tokens=9), Usage(calls=1, unmetered=1), Usage(calls=1)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How calls fail.
+
+    Attributes:
+        recovery_s: after the end of the fault, until the last lead is answered.
+        seconds: a call takes.
+    """
+
+    kind: FailureClass
+    code: str
+    usage: Usage = FREE
+    park_s: float | None = None
+    recovery_s: float = 90.0
+    seconds: float = 1.0
+
+    def failure(self) -> Failure:
+        """What the scorer raises."""
+        return Failure(self.kind, self.code, "Reason.", park_s=self.park_s, usage=self.usage)
+
+
+FAULTS = {
+    "key refused": Fault(FailureClass.KEY, "key_forbidden", recovery_s=700),
+    "bare 429": Fault(FailureClass.KEY, "key_exhausted", recovery_s=700),
+    "429 with a delay": Fault(FailureClass.KEY, "key_minute_quota", park_s=7, recovery_s=700),
+    "404": Fault(FailureClass.CONFIGURATION, "model_unknown"),
+    "bare 400": Fault(FailureClass.REFUSED, "model_refused_request"),
+    "413": Fault(FailureClass.REFUSED, "prompt_too_long"),
+    "503": Fault(FailureClass.TRANSIENT, "model_unavailable"),
+    "503 with a delay": Fault(FailureClass.TRANSIENT, "model_unavailable", park_s=30),
+    "HTML": Fault(FailureClass.TRANSIENT, "model_path_failed"),
+    "cut": Fault(FailureClass.TRANSIENT, "model_connection_lost", BILLED),
+    "slow": Fault(FailureClass.TRANSIENT, "model_timeout", BILLED, recovery_s=200, seconds=60),
+    "empty": Fault(FailureClass.TRANSIENT, "answer_empty", PAID, recovery_s=3_700),
+}
+LASTS_S = {"once": 0.0, "a minute": 60.0, "an hour": HOUR_S}
+SIZES = [(keys, leads) for keys in (1, 3) for leads in (1, 20)]
+
+
+@dataclass
+class Job:
+    """A lead as the queue knows it."""
+
+    lead_id: str
+    available_at: float = 0.0
+    state: str = "ready"
+    fence: int = 0
+    attempts: int = 0
+    failing_since: float | None = None
+    checkpoint: Checkpoint | None = None
+    reason: str = ""
+
+
+@dataclass
+class Key:
+    """A key as the queue knows it."""
+
+    until: float = 0.0
+    rests: int = 0
+    tried: bool = True
+
+
+class Queue(FakeStore):
+    """Leases, attempts, pauses and rests, as the database keeps them."""
+
+    def __init__(self, world: World, keys: int, leads: int) -> None:
+        super().__init__()
+        self.world = world
+        self.jobs = {f"lead-{n}": Job(f"lead-{n}") for n in range(leads)}
+        self.keys = {f"key-{n}": Key() for n in range(keys)}
+        self.done_at = 0.0
+
+    def states(self) -> set[str]:
+        """Of all leads."""
+        return {job.state for job in self.jobs.values()}
+
+    async def claim(self, **arguments: Any) -> Batch:
+        """Lease what is due while a key is healthy; a probe prefers a lead that does not fail."""
+        now = anyio.current_time()
+        healthy = [
+            ApiKey(fingerprint=name, api_key=SecretStr("fake"), tried=key.tried, rests=key.rests)
+            for name, key in self.keys.items()
+            if key.until <= now
+        ]
+        due = [job for job in self.jobs.values() if job.state == "ready" and job.available_at <= now]
+        due.sort(key=lambda job: (arguments["probe"] and job.failing_since is not None, job.available_at))
+        taken = due[: arguments["limit"]] if healthy else []
+        leads = tuple(self._lease(job, now) for job in taken)
+        has_more = bool(healthy) and len(due) > len(taken)
+        return Batch(leads=leads, keys=tuple(healthy), has_more=has_more, next_due_ms=0 if has_more else self._next())
+
+    def _lease(self, job: Job, now: float) -> ClaimedLead:
+        job.state, job.fence = "leased", job.fence + 1
+        failing_ms = None if job.failing_since is None else round(1000 * (now - job.failing_since))
+        return self.world.lead(
+            job.lead_id, fence=job.fence, attempts=job.attempts, failing_ms=failing_ms, checkpoint=job.checkpoint
+        )
+
+    def _next(self) -> int | None:
+        times = [job.available_at for job in self.jobs.values() if job.state == "ready"]
+        key_at = min(key.until for key in self.keys.values())
+        return max(250, round(1000 * (max(min(times), key_at) - anyio.current_time()))) if times else None
+
+    async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:  # noqa: ARG002 - the port's
+        """Done; the key is proven."""
+        self.done_at = anyio.current_time()
+        for result in results:
+            self.jobs[result.lead_id].state = "done"
+            key = self.keys[str(result.key_fingerprint)]
+            if key.until <= self.done_at:
+                key.tried, key.rests = True, 0
+        return replies(results, LeaseOutcome.SAVED, next_due_ms=self._next())
+
+    async def release(
+        self,
+        worker: str,  # noqa: ARG002 - the port's
+        releases: Sequence[Release],
+        parked: Iterable[ParkedKey] = (),
+    ) -> LeaseReplies:
+        """As `end_leases` and `park_keys` do."""
+        now = anyio.current_time()
+        for item in releases:
+            job = self.jobs[item.lead_id]
+            job.attempts += item.outcome != "returned"
+            exhausted = item.outcome == "retry" and job.attempts >= MAX_ATTEMPTS
+            job.state = "dead" if exhausted or item.outcome == "dead" else "ready"
+            job.available_at, job.checkpoint, job.reason = now + item.delay_ms / 1000, item.checkpoint, item.reason
+            if item.failing and job.failing_since is None:
+                job.failing_since = now
+        for report in parked:
+            assert report.for_ms is not None
+            self.keys[report.fingerprint] = Key(now + report.for_ms / 1000, report.rests, tried=False)
+        return replies(releases, LeaseOutcome.RELEASED, next_due_ms=self._next())
+
+
+@dataclass
+class Faulty(FakeScorer):
+    """Fails as the cell says, until it ends."""
+
+    fault: Fault
+    ends_at: float
+    lead: str | None = None
+    key: str | None = None
+    share: float = 1.0
+    failed: list[tuple[str, float]] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        FakeScorer.__init__(self)
+
+    async def _answer(self, step: str, lead: Lead, key: ApiKey) -> Any:
+        now = anyio.current_time()
+        first = lead.lead_id not in self.seen
+        self.seen.add(lead.lead_id)
+        ours = self.lead in {None, lead.lead_id} and self.key in {None, key.fingerprint}
+        lasts = first if self.ends_at == 0 else now < self.ends_at
+        if ours and lasts and random.random() < self.share:  # noqa: S311 - a die
+            self.failed.append((lead.lead_id, now))
+            await anyio.sleep(self.fault.seconds)
+            raise self.fault.failure()
+        return await super()._answer(step, lead, key)
+
+
+async def run(world: World, keys: int, leads: int, scorer: Faulty, until_s: float) -> Queue:
+    """One cell, until all is decided or the time is over."""
+    random.seed(f"{keys} {leads} {scorer.fault}")
+    queue = Queue(world, keys, leads)
+    began_at = anyio.current_time()
+    assert began_at < until_s
+    world.store, world.scorer = queue, scorer
+    async with world.engine(slots=16):
+        while anyio.current_time() < until_s and not queue.states() <= {"done", "dead"}:  # noqa: ASYNC110 - no time passes
+            await anyio.sleep(5)
+    return queue
+
+
+def most_calls(scorer: Faulty, keys: int) -> int:
+    """In flight at first, each key's rests, a second key's word for each, and less than one probe a minute."""
+    return 2 * (16 + 4 * keys + round(scorer.ends_at / 66))
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("lasts", LASTS_S)
+@pytest.mark.parametrize(("keys", "leads"), SIZES)
+async def test_what_befalls_all_kills_no_lead(world: World, name: str, lasts: str, keys: int, leads: int) -> None:
+    """All are answered soon after its end."""
+    scorer = Faulty(FAULTS[name], LASTS_S[lasts])
+    queue = await run(world, keys, leads, scorer, LASTS_S[lasts] + 5 * HOUR_S)
+
+    assert queue.states() == {"done"}, {job.reason for job in queue.jobs.values()}
+    if lasts != "once":  # then each lead's first call fails, so that probe after probe and rest after rest do
+        assert queue.done_at <= LASTS_S[lasts] + scorer.fault.recovery_s
+    assert len(scorer.failed) <= max(most_calls(scorer, keys), leads)
+    if scorer.fault.usage != PAID:
+        assert {job.attempts for job in queue.jobs.values()} == {0} or scorer.fault.usage == BILLED
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(("keys", "leads"), SIZES)
+async def test_what_befalls_all_for_ever_kills_no_lead_for_hours(
+    world: World, name: str, keys: int, leads: int
+) -> None:
+    """And costs less than a probe a minute; a lead that pays each time is given up in the end."""
+    scorer = Faulty(FAULTS[name], 3 * HOUR_S)
+    queue = await run(world, keys, leads, scorer, 3 * HOUR_S - 1)
+
+    if scorer.fault.usage != PAID:
+        assert queue.states() <= {"ready", "leased"}
+    assert len(scorer.failed) <= most_calls(scorer, keys)
+    assert max(sum(lead == job for lead, _ in scorer.failed) for job in queue.jobs) <= most_calls(scorer, keys)
+
+
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.kind == FailureClass.TRANSIENT])
+@pytest.mark.parametrize(("keys", "leads"), SIZES)
+async def test_what_befalls_most_calls_kills_no_lead(world: World, name: str, keys: int, leads: int) -> None:
+    """Six of ten fail, for hours; only what is paid again and again, while others are answered, may be dead."""
+    scorer = Faulty(FAULTS[name], 9 * HOUR_S, share=0.6)
+    queue = await run(world, keys, leads, scorer, 8 * HOUR_S)
+
+    assert queue.states() <= ({"done"} if scorer.fault.usage == FREE else {"done", "dead"})
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("keys", [1, 3])
+async def test_what_befalls_one_lead_is_its_own(world: World, name: str, keys: int) -> None:
+    """The others are answered at once; no key is lost; it is dead only if Google or money says so."""
+    scorer = Faulty(FAULTS[name], 9 * HOUR_S, lead="lead-7")
+    queue = await run(world, keys, 20, scorer, 2 * HOUR_S)
+
+    assert {job.state for job in queue.jobs.values() if job.lead_id != "lead-7"} == {"done"}
+    if scorer.fault.kind == FailureClass.REFUSED:
+        assert queue.jobs["lead-7"].state == "dead"
+        assert "answered since" in queue.jobs["lead-7"].reason
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("leads", [1, 20])
+async def test_what_befalls_one_key_is_its_own(world: World, name: str, leads: int) -> None:
+    """All leads are answered with the others, and few calls are spent on it."""
+    scorer = Faulty(FAULTS[name], 9 * HOUR_S, key="key-0")
+    queue = await run(world, 3, leads, scorer, 2 * HOUR_S)
+
+    assert queue.states() == {"done"}
+    if scorer.fault.kind in (FailureClass.KEY, FailureClass.CONFIGURATION, FailureClass.REFUSED):
+        assert len(scorer.failed) <= 16
+        assert {job.attempts for job in queue.jobs.values()} == {0}
