@@ -137,7 +137,8 @@ class KeyPool:
         self._answered_at.pop(key.fingerprint, None)
         self._keys.pop(key.fingerprint, None)
         news = key.fingerprint not in self._parked
-        self._parked[key.fingerprint] = math.inf
+        # A late failure of a call that ran beside the first one must not make a reported rest endless.
+        self._parked.setdefault(key.fingerprint, math.inf)
         self._wake()
         return news
 
