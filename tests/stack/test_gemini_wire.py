@@ -151,7 +151,7 @@ CASES = {
     "429 without details": Case(error(429), "key", "key_exhausted", parked=NOT_NAMED),
     "429 delay for ever": Case(quota(retry_in("1e999s")), "key", "key_exhausted", parked=NOT_NAMED),
     "429 delay of a century": Case(quota(retry_in("3e9s")), "key", "key_minute_quota", parked=after(LONGEST_REST_S)),
-    "429 delay below zero": Case(quota(retry_in("-5s")), "key", "key_minute_quota", parked=NOT_NAMED),
+    "429 delay below zero": Case(quota(retry_in("-5s")), "key", "key_exhausted", parked=NOT_NAMED),
     "429 delay in no words": Case(quota(retry_in({"seconds": 5})), "key", "key_exhausted", parked=NOT_NAMED),
     "429 strange details": Case(
         quota("x", {"@type": "a.QuotaFailure", "violations": ["x", 7]}), "key", "key_exhausted", parked=NOT_NAMED
@@ -448,7 +448,7 @@ async def test_token_counts_that_can_not_be_true_are_unknown(
         ({"error": 503}, 0),
         ({"error": 429}, 0),
         ({"answer": "non_json_200"}, 0),
-        ({"text": "[" * 100_000}, 1),
+        ({"text": "[" * 100_000}, 0),
     ],
 )
 async def test_failed_calls_that_may_be_billed_are_unmetered(

@@ -106,6 +106,8 @@ async def test_claim_names_its_arguments_and_carries_the_key() -> None:
         "p_hints": ["a", "\ufffd"],
         "p_source": "start",
         "p_price": {},
+        "p_model": None,
+        "p_probe": False,
     }
 
 
@@ -136,6 +138,7 @@ async def test_release_sends_what_the_database_reads() -> None:
         "checkpoint": None,
         "key_fingerprint": None,
         "usage": 0,
+        "failing": False,
         "cost_usd": None,
         "timing": {"first_call_ms": None, "key_wait_ms": 0, "model_ms": 0},
     }

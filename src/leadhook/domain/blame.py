@@ -1,6 +1,7 @@
 """Who is to blame for a failure: pure rules over evidence. `docs/blame.md` explains them.
 
-One response proves little. What happens to one key or lead while others succeed is its own; what happens to all is no one's.
+One response proves little. What happens to one key or lead while others succeed is its own; what happens to all is
+no one's.
 """
 
 import math

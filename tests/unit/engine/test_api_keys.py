@@ -101,7 +101,7 @@ async def test_key_rests_longer_each_time_while_others_are_answered(
             await anyio.sleep(10)
             engine.wake()
         await anyio.sleep(10)
-        parked = [parked for call in world.store.of("release") for parked in call.parked]
+        parked = [parked for call in world.store.of("park_keys") for parked in call.keys]
         assert [(key.rests, key.for_ms) for key in parked] == [
             (n + 1, 1000 * rest_s) for n, rest_s in enumerate(rests_s)
         ]
@@ -118,7 +118,7 @@ async def test_key_whose_model_is_refused_rests_when_another_key_is_answered(wor
         await anyio.sleep(20)
         assert [line["outcome"] for line in world.finished] == ["saved"] * 16
         assert engine.health().fault is None
-        [parked] = {parked.fingerprint for call in world.store.of("release") for parked in call.parked}
+        [parked] = {parked.fingerprint for call in world.store.of("park_keys") for parked in call.keys}
         assert parked == "key-0"
 
 
@@ -128,7 +128,7 @@ async def test_quota_is_reported_for_the_model(world: World) -> None:
     world.hand_out(world.lead(), keys=1)
     async with world.engine():
         await anyio.sleep(5)
-        [parked] = world.store.of("release")[0].parked
+        [parked] = world.store.of("park_keys")[0].keys
         assert parked.model == "fake-model"
         assert world.store.of("claim")[0].model == "fake-model"
 

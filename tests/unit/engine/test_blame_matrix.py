@@ -19,7 +19,7 @@ from leadhook.domain.job import ApiKey, Batch, ClaimedLead, LeaseOutcome, LeaseR
 from leadhook.domain.results import Checkpoint, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from tests.unit.engine.conftest import World
 
@@ -142,13 +142,8 @@ class Queue(FakeStore):
                 key.tried, key.rests = True, 0
         return replies(results, LeaseOutcome.SAVED, next_due_ms=self._next())
 
-    async def release(
-        self,
-        worker: str,  # noqa: ARG002 - the port's
-        releases: Sequence[Release],
-        parked: Iterable[ParkedKey] = (),
-    ) -> LeaseReplies:
-        """As `end_leases` and `park_keys` do."""
+    async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:  # noqa: ARG002 - the port's
+        """As `end_leases` does."""
         now = anyio.current_time()
         for item in releases:
             job = self.jobs[item.lead_id]
@@ -158,10 +153,14 @@ class Queue(FakeStore):
             job.available_at, job.checkpoint, job.reason = now + item.delay_ms / 1000, item.checkpoint, item.reason
             if item.failing and job.failing_since is None:
                 job.failing_since = now
-        for report in parked:
-            assert report.for_ms is not None
-            self.keys[report.fingerprint] = Key(now + report.for_ms / 1000, report.rests, tried=False)
         return replies(releases, LeaseOutcome.RELEASED, next_due_ms=self._next())
+
+    async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
+        """As `leadhook_park_keys` does."""
+        now = anyio.current_time()
+        for key in keys:
+            assert key.for_ms is not None
+            self.keys[key.fingerprint] = Key(now + key.for_ms / 1000, key.rests, tried=False)
 
 
 @dataclass
@@ -213,7 +212,7 @@ def most_calls(scorer: Faulty, keys: int) -> int:
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("lasts", LASTS_S)
 @pytest.mark.parametrize(("keys", "leads"), SIZES)
-async def test_what_befalls_all_kills_no_lead(world: World, name: str, lasts: str, keys: int, leads: int) -> None:
+async def test_what_happens_to_all_kills_no_lead(world: World, name: str, lasts: str, keys: int, leads: int) -> None:
     """All are answered soon after its end."""
     scorer = Faulty(FAULTS[name], LASTS_S[lasts])
     queue = await run(world, keys, leads, scorer, LASTS_S[lasts] + 5 * HOUR_S)
@@ -228,7 +227,7 @@ async def test_what_befalls_all_kills_no_lead(world: World, name: str, lasts: st
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize(("keys", "leads"), SIZES)
-async def test_what_befalls_all_for_ever_kills_no_lead_for_hours(
+async def test_what_happens_to_all_for_ever_kills_no_lead_for_hours(
     world: World, name: str, keys: int, leads: int
 ) -> None:
     """And costs less than a probe a minute; a lead that pays each time is given up in the end."""
