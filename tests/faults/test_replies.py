@@ -33,7 +33,7 @@ def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: "Ar
     assert_calls_of_one(project, leads)
 
 
-def test_release_whose_reply_is_cut_spends_one_attempt(arena: "Arena") -> None:
+def test_release_whose_reply_is_cut_is_one_release(arena: "Arena") -> None:
     """The model fails once for each lead; the repeated release is the same release."""
     project = arena.project
     leads = project.bring(4)
@@ -46,7 +46,7 @@ def test_release_whose_reply_is_cut_spends_one_attempt(arena: "Arena") -> None:
 
     assert proxy.count("cut") == 2
     assert project.run("select outcome, count(*) from leadhook.attempts group by 1 order by 1") == [
-        ("retry", 4),
+        ("returned", 4),
         ("saved", 4),
     ]
     assert_one_answer_each(project, leads)

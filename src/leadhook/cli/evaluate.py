@@ -160,7 +160,9 @@ def _forecast(plan: Plan, price: Price | None) -> float | None:
     expected = forecast(plan.purchases, history, Spending()) if plan.purchases else Spending()
     if price is None or expected is None:
         return None
-    return price.cost(Usage(**{name: round(getattr(expected, name)) for name in Usage.model_fields}))
+    return price.cost(
+        Usage(**{name: round(getattr(expected, name)) for name in Usage.model_fields if name != "unmetered"})
+    )
 
 
 def _cost(usd: float | None) -> str:
