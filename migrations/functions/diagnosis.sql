@@ -1,6 +1,6 @@
 -- Purpose: what people and the service's own checks ask: is the database able to work (leadhook_status), where does a lead stand and why
 --          (leadhook_explain), what did the model answer (leadhook_answers), how much of everything is there (figures), who works (workers).
--- Facts, not scores: the words are the service's (leadhook.domain.standing). Every count ends at 1000: the question is whether there are
+-- Facts, not scores: the words are the service's (leadhook.domain.diagnosis). Every count ends at 1000: the question is whether there are
 -- any, and whether there are many. It goes by an index, as a scan of a million jobs of which none is in that state would not end sooner.
 -- Figures are counted now and then by whichever claim or sweep comes by, and handed out with every reply, so that no scrape asks the database.
 -- Planner flags: see apply_outbox.sql.

@@ -111,7 +111,7 @@ revoke all on function leadhook.require_leases(jsonb) from public, anon, authent
 grant execute on function leadhook.require_leases(jsonb) to service_role;
 
 create or replace function leadhook.lock_leases(p_items jsonb)
-returns table (lead_id text, fence bigint, standing text, outcome text, reason text)
+returns table (lead_id text, fence bigint, lock_state text, outcome text, reason text)
 language plpgsql
 set search_path = ''
 set jit = off
@@ -166,7 +166,7 @@ begin
 end
 $$;
 comment on function leadhook.lock_leases(jsonb) is
-  'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (another transaction has the row), past (ended; outcome says '
+  'Locks the jobs of these leases. lock_state: locked (ours until the transaction ends), busy (another transaction has the row), past (ended; outcome says '
   'how, null: taken by another claim), gone (no job).';
 revoke all on function leadhook.lock_leases(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.lock_leases(jsonb) to service_role;
@@ -297,17 +297,17 @@ begin
   update leadhook.jobs as j
   set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(i.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
     called = j.called or coalesce(i.called, true)
-  from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+  from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
   join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, checkpoint jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
   cross join leadhook.controls as c
-  where l.standing = 'locked' and j.lead_id = l.lead_id;
+  where l.lock_state = 'locked' and j.lead_id = l.lead_id;
 
   return jsonb_build_object(
     'leases', (
-      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case l.standing
-        when 'locked' then 'renewed' when 'past' then 'lease_lost' else l.standing
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case l.lock_state
+        when 'locked' then 'renewed' when 'past' then 'lease_lost' else l.lock_state
       end)), '[]')
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
     ),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
@@ -346,10 +346,10 @@ begin
     select coalesce(jsonb_agg(r.item), '[]')
     from (
       select distinct on (l.lead_id) i.item
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
       join jsonb_array_elements(p_releases) as i (item)
         on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
-      where l.standing = 'locked'
+      where l.lock_state = 'locked'
       order by l.lead_id
     ) as r
   ), v_now);
@@ -357,12 +357,12 @@ begin
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case
-        when l.standing in ('busy', 'gone') then l.standing
+        when l.lock_state in ('busy', 'gone') then l.lock_state
         when coalesce(e.outcome, l.outcome) in ('retry', 'returned') then 'released'
         when coalesce(e.outcome, l.outcome) = 'dead' then 'dead'
         else 'lease_lost'
       end)), '[]')
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text, outcome text)
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text, outcome text)
       left join jsonb_to_recordset(v_ended) as e (lead_id text, fence bigint, outcome text)
         on e.lead_id = l.lead_id and e.fence = l.fence
     ),

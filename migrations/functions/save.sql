@@ -95,9 +95,9 @@ as $$
 declare
   v_lead_ids text[] := array(
     select l.lead_id
-    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text)
+    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, lock_state text)
     join jsonb_to_recordset(p_results) as r (lead_id text, fence bigint) using (lead_id, fence)
-    where l.standing = 'locked'
+    where l.lock_state = 'locked'
   );
 begin
   return (
@@ -105,26 +105,26 @@ begin
       select
         r.result, l.lead_id, l.fence, j.tag as scored_tag, e.user_id, e.tag,
         case
-          when l.standing in ('gone', 'busy') then l.standing
-          when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
+          when l.lock_state in ('gone', 'busy') then l.lock_state
+          when l.lock_state = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
           when l.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) then 'gone'
           when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
           when r.result #>> '{refusal,reason}' is not null then 'refused'
           else 'saved'
         end as outcome,
-        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
+        case when l.lock_state = 'past' then l.reason when l.lock_state = 'locked' then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
           case when not e.has_prompts then 'no prompts' end,
           case when not e.unsent and j.replay_id is null then 'already sent' end
         ), '') end as reason,
-        l.standing = 'locked' and l.lead_id <> all (p_busy) as ends
-      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text, outcome text, reason text)
+        l.lock_state = 'locked' and l.lead_id <> all (p_busy) as ends
+      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, lock_state text, outcome text, reason text)
       join (
         select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
         from jsonb_array_elements(p_results) as i (result)
       ) as r using (lead_id, fence)
-      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
+      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.lock_state = 'locked'
       left join leadhook.jobs as j on j.lead_id = l.lead_id
     ),
     named as materialized (

@@ -464,9 +464,9 @@ CREATE FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy t
 declare
   v_lead_ids text[] := array(
     select l.lead_id
-    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text)
+    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, lock_state text)
     join jsonb_to_recordset(p_results) as r (lead_id text, fence bigint) using (lead_id, fence)
-    where l.standing = 'locked'
+    where l.lock_state = 'locked'
   );
 begin
   return (
@@ -474,26 +474,26 @@ begin
       select
         r.result, l.lead_id, l.fence, j.tag as scored_tag, e.user_id, e.tag,
         case
-          when l.standing in ('gone', 'busy') then l.standing
-          when l.standing = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
+          when l.lock_state in ('gone', 'busy') then l.lock_state
+          when l.lock_state = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
           when l.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) then 'gone'
           when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
           when r.result #>> '{refusal,reason}' is not null then 'refused'
           else 'saved'
         end as outcome,
-        case when l.standing = 'past' then l.reason when l.standing = 'locked' then nullif(concat_ws(', ',
+        case when l.lock_state = 'past' then l.reason when l.lock_state = 'locked' then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
           case when not e.has_prompts then 'no prompts' end,
           case when not e.unsent and j.replay_id is null then 'already sent' end
         ), '') end as reason,
-        l.standing = 'locked' and l.lead_id <> all (p_busy) as ends
-      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, standing text, outcome text, reason text)
+        l.lock_state = 'locked' and l.lead_id <> all (p_busy) as ends
+      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, lock_state text, outcome text, reason text)
       join (
         select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
         from jsonb_array_elements(p_results) as i (result)
       ) as r using (lead_id, fence)
-      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.standing = 'locked'
+      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.lock_state = 'locked'
       left join leadhook.jobs as j on j.lead_id = l.lead_id
     ),
     named as materialized (
@@ -1947,7 +1947,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.lock_jobs(p_lead_ids text[]) IS 'Locks the jobs of these leads without waiting. Returns those that another transaction has: a save or a renewal.';
 
-CREATE FUNCTION leadhook.lock_leases(p_items jsonb) RETURNS TABLE(lead_id text, fence bigint, standing text, outcome text, reason text)
+CREATE FUNCTION leadhook.lock_leases(p_items jsonb) RETURNS TABLE(lead_id text, fence bigint, lock_state text, outcome text, reason text)
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2002,7 +2002,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.lock_leases(p_items jsonb) IS 'Locks the jobs of these leases. standing: locked (ours until the transaction ends), busy (another transaction has the row), past (ended; outcome says how, null: taken by another claim), gone (no job).';
+COMMENT ON FUNCTION leadhook.lock_leases(p_items jsonb) IS 'Locks the jobs of these leases. lock_state: locked (ours until the transaction ends), busy (another transaction has the row), past (ended; outcome says how, null: taken by another claim), gone (no job).';
 
 CREATE FUNCTION leadhook.lock_outbox() RETURNS void
     LANGUAGE plpgsql
@@ -4665,10 +4665,10 @@ begin
     select coalesce(jsonb_agg(r.item), '[]')
     from (
       select distinct on (l.lead_id) i.item
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
       join jsonb_array_elements(p_releases) as i (item)
         on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
-      where l.standing = 'locked'
+      where l.lock_state = 'locked'
       order by l.lead_id
     ) as r
   ), v_now);
@@ -4676,12 +4676,12 @@ begin
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case
-        when l.standing in ('busy', 'gone') then l.standing
+        when l.lock_state in ('busy', 'gone') then l.lock_state
         when coalesce(e.outcome, l.outcome) in ('retry', 'returned') then 'released'
         when coalesce(e.outcome, l.outcome) = 'dead' then 'dead'
         else 'lease_lost'
       end)), '[]')
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text, outcome text)
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text, outcome text)
       left join jsonb_to_recordset(v_ended) as e (lead_id text, fence bigint, outcome text)
         on e.lead_id = l.lead_id and e.fence = l.fence
     ),
@@ -4724,17 +4724,17 @@ begin
   update leadhook.jobs as j
   set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(i.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
     called = j.called or coalesce(i.called, true)
-  from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+  from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
   join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, checkpoint jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
   cross join leadhook.controls as c
-  where l.standing = 'locked' and j.lead_id = l.lead_id;
+  where l.lock_state = 'locked' and j.lead_id = l.lead_id;
 
   return jsonb_build_object(
     'leases', (
-      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case l.standing
-        when 'locked' then 'renewed' when 'past' then 'lease_lost' else l.standing
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case l.lock_state
+        when 'locked' then 'renewed' when 'past' then 'lease_lost' else l.lock_state
       end)), '[]')
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, standing text)
+      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
     ),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );

@@ -224,7 +224,7 @@ def test_save_works_with_the_other_types_that_docs_tables_names(db: "Sql") -> No
         "prompts": "alter tag type varchar, alter created_at type timestamp",
         "llm_response": "alter score type numeric, alter should_contact type smallint, alter message type varchar",
     }.items():
-        db.run(sql.SQL(f"alter table public.{table} {changes}"))  # type: ignore[arg-type]
+        db.run(sql.SQL(f"alter table public.{table} {changes}"))  # type: ignore[arg-type]  # names and types of this test
     db.eligible_lead("a")
     db.note_change("a")
     db.key()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from leadhook.cli.printing import tell
+from leadhook.cli.printing import print_line
 
 LINE = "  - public.prompts: user_id uuid, tag text\nhttps://leads.example.com/webhooks/leads?a=much-too-long-for-it"
 
@@ -15,7 +15,7 @@ LINE = "  - public.prompts: user_id uuid, tag text\nhttps://leads.example.com/we
 def test_a_program_gets_each_line_as_it_is() -> None:
     """`grep` finds what was said."""
     file = io.StringIO()
-    tell(LINE, file=file)
+    print_line(LINE, file=file)
     assert file.getvalue() == f"{LINE}\n"
 
 
@@ -24,7 +24,7 @@ def test_a_terminal_gets_no_broken_word(monkeypatch: pytest.MonkeyPatch) -> None
     file = io.StringIO()
     monkeypatch.setattr(file, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "24")
-    tell(LINE, file=file)
+    print_line(LINE, file=file)
     assert file.getvalue().splitlines() == [
         "  - public.prompts:",
         "    user_id uuid, tag",
@@ -52,7 +52,7 @@ def test_no_output_makes_a_traceback(redirection: str, environment: dict[str, st
         "from leadhook.cli import printing\n"
         "from leadhook.cli.output import line, open_console\n"
         "def say(words):\n"
-        "    [printing.tell('\\u738b said') for _ in range(20_000)]\n"
+        "    [printing.print_line('\\u738b said') for _ in range(20_000)]\n"
         "    line(open_console(), '\\u738b said')\n"
         "cli.app, sys.argv = say, ['leadhook', 'status']\n"
         "cli.main()"

@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, UnknownCommandError
 from rich.text import Text
 
 from leadhook import __version__
-from leadhook.cli.printing import make_writable, tell
+from leadhook.cli.printing import make_writable, print_line
 from leadhook.command_error import CommandError
 from leadhook.network import forget_key_log
 from leadhook.settings import read_env_file
@@ -79,5 +79,5 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except CommandError as error:
-        tell(f"leadhook: {error}", file=sys.stderr)
+        print_line(f"leadhook: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from leadhook.cli.options import Yes
 from leadhook.cli.output import confirm
-from leadhook.cli.printing import tell
+from leadhook.cli.printing import print_line
 from leadhook.command_error import MisuseError
 from leadhook.install.files import copy_migrations, read_migrations, read_webhook_steps
 from leadhook.install.install import InstallOptions, make_plan
@@ -52,9 +52,9 @@ def migrate(
     For example: `leadhook migrate --copy-to supabase/migrations`
     """
     if copy_to is None:
-        asyncio.run(migrate_database(_database_url(), read_migrations(), tell))
+        asyncio.run(migrate_database(_database_url(), read_migrations(), print_line))
     else:
-        copy_migrations(read_migrations(), copy_to, tell)
+        copy_migrations(read_migrations(), copy_to, print_line)
 
 
 @webhooks_app.command(name="install")
@@ -66,7 +66,7 @@ def install_webhooks(*, url: WebhookUrl) -> None:
 
     For example: `leadhook webhooks install --url https://leads.example.com/webhooks/leads`
     """
-    say = partial(tell, file=sys.stderr)
+    say = partial(print_line, file=sys.stderr)
     secret = asyncio.run(install_into_database(_database_url(), url, read_migrations(), read_webhook_steps(), say))
     sys.stdout.write(f"WEBHOOK_SECRETS={secret}\n")
 
@@ -97,7 +97,7 @@ def install(
     """
     if url is None and not plan:
         raise MisuseError("nothing was changed: --url is missing, the address that the database sends webhooks to")
-    say = tell if plan else partial(tell, file=sys.stderr)
+    say = print_line if plan else partial(print_line, file=sys.stderr)
     database_url, migrations, steps = _database_url(), read_migrations(), read_webhook_steps()
     for line in asyncio.run(make_plan(database_url, migrations, steps, price_here(os.environ))):
         say(line)
@@ -128,9 +128,9 @@ def uninstall(
     database_url = _database_url()
     if purge and not yes:
         for line in asyncio.run(describe_purge(database_url)):
-            tell(line, file=sys.stderr)
+            print_line(line, file=sys.stderr)
         confirm("Drop all of it?", "--yes drops it without asking.")
-    asyncio.run(uninstall_from_database(database_url, purge=purge, report=tell))
+    asyncio.run(uninstall_from_database(database_url, purge=purge, report=print_line))
 
 
 def _database_url() -> str:

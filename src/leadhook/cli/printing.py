@@ -25,7 +25,7 @@ def make_writable() -> None:
         os.environ.pop("COLUMNS", None)
 
 
-def tell(line: str, file: TextIO | None = None) -> None:
+def print_line(line: str, file: TextIO | None = None) -> None:
     """Print it at once; what a wrapped line goes on with is indented below its own beginning."""
     file = file or sys.stdout
     if file.isatty():

@@ -79,7 +79,7 @@ class KeyPool:
 
     def _rank(self, name: str) -> tuple[int, bool, float]:
         """The random number spreads the load over keys with as many calls."""
-        return self._in_flight[name], name not in self._proven, random.random()  # noqa: S311
+        return self._in_flight[name], name not in self._proven, random.random()  # noqa: S311 - spreads load, guards nothing
 
     def may_hear(self, failed: Collection[str]) -> bool:
         """A call is running that will prove a key or not: waiting for it makes sense."""

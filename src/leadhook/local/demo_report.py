@@ -256,12 +256,12 @@ def _cost(rows: list[DemoRow], answered: int, counted: Counted | None) -> str:
         return "unknown: the model has no price (GEMINI_PRICE_FILE)"
     total = sum(known)
     a_lead = f"${total / answered:.5f} a lead, " if answered else ""
-    told = f"{a_lead}${total:.5f} in all, as if it were billed"
+    spent = f"{a_lead}${total:.5f} in all, as if it were billed"
     if counted is None or counted.usd is None:
         return f"{a_lead}${total:.5f} in all"
     if abs(counted.usd - total) < _ROUNDING_USD:
-        return f"{told}; the stand-in's own count comes to the same"
-    return f"{told}; BY THE STAND-IN'S OWN COUNT ${counted.usd:.5f}"
+        return f"{spent}; the stand-in's own count comes to the same"
+    return f"{spent}; BY THE STAND-IN'S OWN COUNT ${counted.usd:.5f}"
 
 
 def _spread(values: list[int | float | None] | list[float | None]) -> str:

@@ -248,13 +248,13 @@ def _add_service(_logger: Any, _method: str, event_dict: EventDict) -> EventDict
 def _show_controls(_logger: Any, _method: str, event_dict: EventDict) -> MutableMapping[str, Any]:
     # A terminal interprets control characters; JSON escapes them anyway.
     shown = dict(event_dict)
-    told = shown.pop("exception", None)
+    exceptions = shown.pop("exception", None)
     one_line = {**_CONTROL, 10: "\\n", 9: "\\t"}
     shown = {name: value.translate(one_line) if isinstance(value, str) else value for name, value in shown.items()}
-    if told:
-        for one in told:
+    if exceptions:
+        for one in exceptions:
             one["exc_value"] = str(one["exc_value"]).translate(one_line)
-        shown["exception"] = exception_text(told).translate(_CONTROL)
+        shown["exception"] = exception_text(exceptions).translate(_CONTROL)
     return shown
 
 

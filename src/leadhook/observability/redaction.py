@@ -170,27 +170,27 @@ def describe_exception(error: BaseException) -> list[dict[str, Any]]:
 
     Members of an exception group follow it like causes. Local variables are never shown.
     """
-    told: list[dict[str, Any]] = []
+    exceptions: list[dict[str, Any]] = []
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
-    while waiting and len(told) < MOST_EXCEPTIONS:
+    while waiting and len(exceptions) < MOST_EXCEPTIONS:
         current = waiting.pop(0)
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
-        told.append(_one(current))
+        exceptions.append(_one(current))
         waiting.append(current.__cause__ or (None if current.__suppress_context__ else current.__context__))
         if isinstance(current, BaseExceptionGroup):
             waiting.extend(current.exceptions)
-    return told
+    return exceptions
 
 
-def exception_text(told: list[dict[str, Any]]) -> str:
+def exception_text(exceptions: list[dict[str, Any]]) -> str:
     """Return a described exception as text."""
     return "\n".join(
         f"{one['exc_type']}: {one['exc_value']}"
         + "".join(f"\n  {frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in one["frames"])
-        for one in told
+        for one in exceptions
     )
 
 

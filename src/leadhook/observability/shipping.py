@@ -242,9 +242,9 @@ def to_record(line: bytes) -> LogRecord:
     fields = json.loads(line)
     at = round(datetime.fromisoformat(fields.pop("timestamp")).timestamp() * 1_000_000) * 1000
     level, event = fields.pop("level"), _valid(str(fields.pop("event")))
-    if told := fields.pop("exception", None):
-        fields |= {"exception.type": told[0]["exc_type"], "exception.message": told[0]["exc_value"]}
-        fields["exception.stacktrace"] = exception_text(told)
+    if exceptions := fields.pop("exception", None):
+        fields |= {"exception.type": exceptions[0]["exc_type"], "exception.message": exceptions[0]["exc_value"]}
+        fields["exception.stacktrace"] = exception_text(exceptions)
     return LogRecord(
         timestamp=at,
         observed_timestamp=at,

@@ -1,4 +1,4 @@
--- STAND-IN for supabase/pg_net 0.20.4: its SQL surface, written anew in SQL alone. The requests are sent by a process of the
+-- STAND-IN for supabase/pg_net 0.20.4: its SQL surface, written again in SQL alone. The requests are sent by a process of the
 -- local stack (leadhook.local.pgnet) that listens on the channel pg_net, because a background worker needs C.
 -- Privileges are those of hosted projects since pg_net 0.12: security invoker, everything open to PUBLIC.
 

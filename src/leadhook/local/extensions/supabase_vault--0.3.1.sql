@@ -1,4 +1,4 @@
--- STAND-IN for supabase/vault 0.3.1: its SQL surface, written anew. IT DOES NOT ENCRYPT: secrets are base64 text in the table.
+-- STAND-IN for supabase/vault 0.3.1: its SQL surface, written again. IT DOES NOT ENCRYPT: secrets are base64 text in the table.
 
 create function vault._crypto_aead_det_noncegen() returns bytea language sql volatile as $$
   select pg_catalog.uuid_send(pg_catalog.gen_random_uuid())

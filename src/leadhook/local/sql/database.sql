@@ -63,7 +63,7 @@ revoke all on function supabase_functions.http_request() from public;
 grant execute on function supabase_functions.http_request() to postgres, anon, authenticated, service_role;
 comment on function supabase_functions.http_request() is 'STAND-IN, local development only: what a dashboard webhook calls';
 
--- Hosted projects tell PostgREST of every change of the schema, so that no migration has to.
+-- Hosted projects notify PostgREST of every change of the schema, so that no migration has to.
 create function extensions.pgrst_watch() returns event_trigger language plpgsql set search_path = '' as $$
 begin
   notify pgrst, 'reload schema';
