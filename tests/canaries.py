@@ -1,4 +1,4 @@
-"""What every suite with real services plants in its leads, and the search for it in whatever those services told.
+"""Canaries that every suite with real services plants in its leads, and the search for them in the services' output.
 
 `faults/test_canaries.py` plants more of it, in more places; this makes every other test of a real service one of that
 kind.
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-BIO = "canary-of-a-person told canary-of-a-person@example.com that\r\n'canary-of-a-person' is \"on the move\""
+BIO = "canary-of-a-person texts canary-of-a-person@example.com that\r\n'canary-of-a-person' is \"on the move\""
 PERSONAL = "canary-of-a-person"
 SECRETS = ("secret_key", "service_role_key", "admin_token", "webhook_secret")
 SHORTEST = 12
@@ -37,7 +37,7 @@ def records(run: Callable[[str], list[tuple[Any, ...]]]) -> str:
     return "".join(str(row[0]) for query in queries for row in run(query))
 
 
-def assert_untold(secrets: Iterable[str], logs: Iterable[Path], kept: str) -> None:
+def assert_no_canaries(secrets: Iterable[str], logs: Iterable[Path], kept: str) -> None:
     """Neither the person nor a secret stands in a log or record.
 
     Args:
@@ -46,6 +46,6 @@ def assert_untold(secrets: Iterable[str], logs: Iterable[Path], kept: str) -> No
         kept: `records`.
     """
     planted = {PERSONAL, *(secret for secret in secrets if len(secret) >= SHORTEST)}
-    told = {log.name: log.read_text(errors="replace") for log in logs} | {"records": kept}
-    found = {where: [word for word in planted if word in text] for where, text in told.items()}
+    texts = {log.name: log.read_text(errors="replace") for log in logs} | {"records": kept}
+    found = {where: [word for word in planted if word in text] for where, text in texts.items()}
     assert {where: words for where, words in found.items() if words} == {}

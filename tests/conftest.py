@@ -260,6 +260,10 @@ def webhook_worker(wired_database: Database) -> Iterator[None]:
         yield
 
 
+def silent(_line: str) -> None:
+    """Discard the installer's progress lines."""
+
+
 def poll(
     condition: Callable[[], bool], why_not: Callable[[], str] = lambda: "it did not happen", timeout_s: float = 30
 ) -> None:

@@ -8,7 +8,7 @@ from leadhook.local.database import Database
 
 
 def dump(database: Database, *schemas: str, rows: bool = True) -> list[str]:
-    """The lines of a dump of these schemas, their rows too unless told otherwise, taken by the database's owner."""
+    """The lines of a dump of these schemas, by default with their rows, taken by the database's owner."""
     options = [*(f"--schema={schema}" for schema in schemas), *([] if rows else ["--schema-only"])]
     # Without a key of its own, pg_dump puts a random word into each dump.
     command = [str(postgres_program("pg_dump")), *options, "--restrict-key=leadhook", f"--dbname={database.conninfo}"]

@@ -1,4 +1,4 @@
-"""A log service that takes OTLP over HTTP, decodes it with the official types, and answers as it was told to."""
+"""A log service that takes OTLP over HTTP, decodes it with the official types, and gives prepared answers."""
 
 import gzip
 import ssl
@@ -15,7 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 @dataclass
 class LogService:
-    """Takes requests over HTTP; answers with what it was told to, then with 200."""
+    """Takes requests over HTTP; gives the prepared answers, then 200."""
 
     url: str = ""
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
-from tests.canaries import assert_untold, records
+from tests.canaries import assert_no_canaries, records
 from tests.conftest import poll
 from tests.faults.proxy import Proxy, standing_before
 from tests.support.model import Model
@@ -78,7 +78,7 @@ class Arena:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Introduce the marker."""
-    config.addinivalue_line("markers", "long: takes a minute or more, or tells little beyond a shorter one")
+    config.addinivalue_line("markers", "long: takes a minute or more, or adds little to a shorter one")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -114,4 +114,4 @@ def arena(project: Project, request: pytest.FixtureRequest) -> Iterator[Arena]:
             for service in arena.services:
                 service.signal(signal.SIGCONT)
                 service.kill()
-        assert_untold(project.secrets(), [service.log for service in arena.services], records(project.run))
+        assert_no_canaries(project.secrets(), [service.log for service in arena.services], records(project.run))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.canaries import assert_untold, records
+from tests.canaries import assert_no_canaries, records
 from tests.conftest import Supabase, sending_webhooks, serving_supabase
 from tests.support.application import Application
 from tests.support.model import Model
@@ -69,7 +69,7 @@ class Living(Application):
             yield service.wait_until_up()
         finally:
             service.kill()
-        assert_untold({secret, self.supabase.secret_key}, [service.log], records(self.run))
+        assert_no_canaries({secret, self.supabase.secret_key}, [service.log], records(self.run))
 
     def load(self, count: int, tag: str) -> None:
         """Bring leads from before leadhook: `<tag>-00001` and so on."""

@@ -138,8 +138,8 @@ def test_every_fault_of_a_key_rests_it_and_spends_no_attempt(arena: "Arena", nam
     assert project.value("select count(*) from leadhook.api_keys where state in ('cooling', 'disabled')") == 1
     codes = project.run("select distinct error_code from leadhook.attempts where outcome not in ('saved', 'returned')")
     assert codes == []
-    told = project.run("select distinct error_code from leadhook.attempts where error_code is not null")
-    assert {row[0] for row in told} <= {code, "no_healthy_key"}
+    codes = project.run("select distinct error_code from leadhook.attempts where error_code is not null")
+    assert {row[0] for row in codes} <= {code, "no_healthy_key"}
     assert_one_answer_each(project, leads)
 
 
@@ -219,7 +219,7 @@ def test_garbage_among_the_keys_is_set_aside(arena: "Arena", garbage: str) -> No
 
 
 def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
-    """Not a call, and no claim but those that it was told of; a key begins the work."""
+    """Not a call, and no claim but those asked for by webhooks; leads are claimed once there is a key."""
     project = arena.project
     project.set_keys()
     leads = project.bring(3)

@@ -89,15 +89,15 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
     assert_nothing_left(project)
     assert project.model.repeated(answered=True) == 0
     assert before + billed(project) > BUDGET_USD, "without a budget all would have been scored at once"
-    told, booked, wasted = project.run(
+    spent, booked, wasted = project.run(
         "select (select sum(cost_usd) from leadhook.attempts)::float8, sum(spent_usd)::float8, sum(wasted_usd)::float8"
         " from leadhook.costs"
     )[0]
-    assert abs(told - billed(project)) < 1e-6
-    assert abs(booked - told - before) < 1e-9
+    assert abs(spent - billed(project)) < 1e-6
+    assert abs(booked - spent - before) < 1e-9
     assert wasted == 0
     finished = [event for each in arena.services for event in each.events("lead.finished")]
-    assert abs(sum(event["cost_usd"] for event in finished) - told) < 1e-6
+    assert abs(sum(event["cost_usd"] for event in finished) - spent) < 1e-6
 
 
 def test_lease_that_dies_costs_what_was_reserved_for_it(arena: "Arena") -> None:

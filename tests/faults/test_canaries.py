@@ -1,4 +1,4 @@
-"""Canaries in every setting that is secret and every field of a lead: none is found in whatever the service tells."""
+"""Canaries in every setting that is secret and every field of a lead: the service prints none of them anywhere."""
 
 import json
 import re
@@ -141,7 +141,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         ).wait_until_up()
         poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(leads), service.tail)
         knock(service.url, canaries, admin, static)
-        told = json.dumps(service.ready())
+        ready = json.dumps(service.ready())
         arena.wait_for_rest()
         service.signal(15)  # type: ignore[arg-type]  # a number is a signal too
         service.wait(60)
@@ -162,7 +162,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         "shipped": canaries.found_in("".join(shipped)),
         "operator's file": [name for name in canaries.found_in(operator) if name != "name"],
         "records": canaries.found_in(records(project.run)),
-        "/ready": canaries.found_in(told),
+        "/ready": canaries.found_in(ready),
         "headers": [name for name in canaries.found_in(str(log_service.headers)) if name != "OTEL HEADERS"],
     }
     assert {where: names for where, names in found.items() if names} == {}

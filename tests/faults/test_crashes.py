@@ -56,7 +56,7 @@ def test_kill_9_with_the_default_lease_times(arena: "Arena") -> None:
 
 
 def test_zombie_writes_nothing_and_goes_on_with_new_leads(arena: "Arena") -> None:
-    """Stopped beyond its lease, then woken: it is told lease_lost, and the next webhook finds it at work."""
+    """Stopped beyond its lease, then woken: its save is answered lease_lost, and the next webhook finds it working."""
     project = arena.project
     project.model.behave(latency_ms=2000)
     leads = project.bring(32)

@@ -74,7 +74,7 @@ def wait_until_busy(arena: "Arena", service: "Service") -> None:
 
 
 def last_commit_before_the_newest_migration() -> str:
-    """Of this repository's history; a clone without it can't tell."""
+    """Of this repository's history; skipped in a clone without it."""
     return f"{git('log', '-1', '--format=%H', '--', 'migrations').decode().strip()}^"
 
 

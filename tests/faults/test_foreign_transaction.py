@@ -42,22 +42,22 @@ Work = Callable[["Database", Report], Coroutine[Any, Any, object]]
 
 
 def silent(_: str) -> None:
-    """Takes what is told."""
+    """Discard the output."""
 
 
-async def make_index(database: "Database", tell: Report) -> None:
+async def make_index(database: "Database", report: Report) -> None:
     """The migrations; all but the index stay away from the application's tables."""
-    await migrate(database.conninfo, EVERY, tell, EAGER)
+    await migrate(database.conninfo, EVERY, report, EAGER)
 
 
-async def make_triggers(database: "Database", tell: Report) -> None:
+async def make_triggers(database: "Database", report: Report) -> None:
     """The whole installation on top of the migrations."""
-    await install(database.conninfo, ORDER, EVERY, STEPS, tell, EAGER)
+    await install(database.conninfo, ORDER, EVERY, STEPS, report, EAGER)
 
 
-async def take_out(database: "Database", tell: Report) -> None:
+async def take_out(database: "Database", report: Report) -> None:
     """The whole way back."""
-    await uninstall(database.conninfo, purge=True, report=tell, patience=EAGER)
+    await uninstall(database.conninfo, purge=True, report=report, patience=EAGER)
 
 
 async def drop_triggers(database: "Database") -> None:
@@ -70,23 +70,23 @@ async def drop_triggers(database: "Database") -> None:
             await connection.execute(f"drop trigger {name} on {table}".encode())
 
 
-async def nothing(database: "Database", tell: Report) -> None:
+async def nothing(database: "Database", report: Report) -> None:
     """A project without leadhook."""
 
 
-async def migrated(database: "Database", tell: Report) -> None:
+async def migrated(database: "Database", report: Report) -> None:
     """Without the triggers."""
-    await migrate(database.conninfo, EVERY, tell)
+    await migrate(database.conninfo, EVERY, report)
 
 
-async def installed(database: "Database", tell: Report) -> None:
+async def installed(database: "Database", report: Report) -> None:
     """With everything."""
-    await install(database.conninfo, ORDER, EVERY, STEPS, tell)
+    await install(database.conninfo, ORDER, EVERY, STEPS, report)
 
 
-async def installed_without_triggers(database: "Database", tell: Report) -> None:
+async def installed_without_triggers(database: "Database", report: Report) -> None:
     """So that the index is the first thing in the way."""
-    await installed(database, tell)
+    await installed(database, report)
     await drop_triggers(database)
 
 
@@ -130,12 +130,12 @@ async def test_nobody_waits(bare_database: "Database", before: Work, work: Work,
     waiting = asyncio.Event()
     waits: list[float] = []
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         if in_the_way in line and "waiting for a lock" in line:
             waiting.set()
 
     async with foreign_transaction(bare_database, table) as foreign, applications(bare_database, waits):
-        task = asyncio.create_task(work(bare_database, tell))
+        task = asyncio.create_task(work(bare_database, report))
         await asyncio.wait_for(waiting.wait(), 60)
         await asyncio.sleep(HOLD_S)
         assert not task.done()

@@ -81,7 +81,7 @@ def causes(proxy: "Proxy") -> list[str]:
 
 
 def assert_one_webhook_then_retry(said: list[str]) -> None:
-    """The lead's own webhook; all else, and the last, at times the database had told, some of them outdated."""
+    """The lead's own webhook; all else, and the last, at times the database had announced, some outdated."""
     assert said.count("webhook") == 1
     assert said[-1] == "retry"
     assert set(said) == {"webhook", "retry"}
@@ -89,13 +89,13 @@ def assert_one_webhook_then_retry(said: list[str]) -> None:
 
 def assert_only_at_told_times(proxy: "Proxy") -> None:
     """Every claim but those for a start or a webhook came when a reply since the claim before had said so."""
-    told: list[tuple[float, float]] = []
+    windows: list[tuple[float, float]] = []
     for exchange in proxy.exchanges:
         if exchange.function == "claim":
             if exchange.request["p_source"] not in ("start", "webhook", "sweep"):
-                assert any(early <= exchange.arrived_at <= late for early, late in told), (exchange, told)
-            told = []
-        told += window(exchange)
+                assert any(early <= exchange.arrived_at <= late for early, late in windows), (exchange, windows)
+            windows = []
+        windows += window(exchange)
     assert {exchange.function for exchange in proxy.exchanges} <= {
         "claim",
         "renew",

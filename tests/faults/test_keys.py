@@ -52,7 +52,7 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
     rested_at = of_tired[0]["time"] + of_tired[0]["duration_ms"] + REST_S * 1000
     early = [call["status"] for call in of_tired if call["time"] < rested_at]
     assert early == [429] * len(early)
-    assert 1 <= len(early) <= len(instances), "one call an instance tells it; then the key was to rest"
+    assert 1 <= len(early) <= len(instances), "after one call an instance, the key should rest"
     assert len(of_tired) > len(early), "it is to be used again"
     assert project.run("select outcome, count(*) from leadhook.attempts group by 1") == [("saved", len(leads))]
     assert project.value("select max(attempts) from leadhook.jobs") == 0

@@ -189,7 +189,7 @@ def wait_for_reason(service: "Service", words: str) -> None:
 
 
 def migrate(project: "Project") -> str:
-    """What `leadhook migrate` tells."""
+    """Run `leadhook migrate`, and return its output."""
     done = run_leadhook("migrate", settings={"DATABASE_URL": project.facts["database_url"]})
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

@@ -80,7 +80,7 @@ def first_calls(project: "Project", group: "Group", count: int, gap_s: float) ->
     return sorted(first.values())
 
 
-def told(waits: list[float]) -> str:
+def quantiles(waits: list[float]) -> str:
     """The figures of a measurement."""
     return f"p50 {statistics.median(waits):.0f} ms, p95 {waits[int(len(waits) * 0.95) - 1]:.0f} ms, n {len(waits)}"
 
@@ -110,7 +110,7 @@ def test_fresh_leads_go_before_a_large_replay(arena: "Arena") -> None:
     begun = request(arena, service, "/replay", "POST", {"filter": {"tag": group[1]}})
     busy = first_calls(project, fresh_group, fresh, gap_s)
     status = request(arena, service, f"/replays/{begun['replay_id']}?limit=1")
-    print(f"idle: {told(idle)}; beside a replay of {count}: {told(busy)}; replay: {status['progress']}")  # noqa: T201 - a figure for people
+    print(f"idle: {quantiles(idle)}; beside a replay of {count}: {quantiles(busy)}; replay: {status['progress']}")  # noqa: T201 - a figure for people
     assert status["progress"]["total"] == count
     assert status["progress"]["waiting"] > 0, "the replay was over too soon to show anything"
     assert status["progress"]["done"] > 0

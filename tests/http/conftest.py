@@ -96,7 +96,7 @@ class FakeEngine:
 
 @dataclass
 class FakeStore:
-    """Answers what it is told to, or raises it."""
+    """Returns the prepared answer, or raises it."""
 
     replays: list[tuple[list[str], str, str | None]] = field(default_factory=list)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
@@ -111,13 +111,13 @@ class FakeStore:
     async def explain(self, lead_id: str) -> LeadSnapshot:
         """Explain."""
         self.explained.append(lead_id)
-        return told(self.snapshot)
+        return answer_or_raise(self.snapshot)
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Replay."""
         self.replays.append((list(lead_ids), actor, reason))
         self.calls.append(("replay",))
-        return told(self.reply)
+        return answer_or_raise(self.reply)
 
     async def replay_filtered(
         self, fields: Any, limit: int | None, actor: str, reason: str | None = None
@@ -125,7 +125,7 @@ class FakeStore:
         """Replay."""
         self.replays.append(([], actor, reason))
         self.calls.append(("replay_filtered", fields, limit))
-        return told(self.reply)
+        return answer_or_raise(self.reply)
 
     async def dry_run(self, lead_ids: Sequence[str] | None, fields: Any, limit: int | None, after: str = "") -> DryRun:
         """Count."""
@@ -135,12 +135,12 @@ class FakeStore:
     async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
         """Follow."""
         self.calls.append(("replay_status", replay_id, after, limit))
-        return told(self.on_replay_status or ReplayStatus(found=False))
+        return answer_or_raise(self.on_replay_status or ReplayStatus(found=False))
 
     async def stop_replay(self, replay_id: int) -> ReplayStatus:
         """Stop."""
         self.calls.append(("stop_replay", replay_id))
-        return told(self.on_replay_status or ReplayStatus(found=False))
+        return answer_or_raise(self.on_replay_status or ReplayStatus(found=False))
 
     async def status(self) -> Status:
         """Answer; None hangs."""
@@ -148,10 +148,10 @@ class FakeStore:
         if self.on_status is None:
             await anyio.sleep_forever()
         await anyio.lowlevel.checkpoint()
-        return told(self.on_status)
+        return answer_or_raise(self.on_status)
 
 
-def told(answer: T | Exception | None) -> T:
+def answer_or_raise(answer: T | Exception | None) -> T:
     """Return it or raise it."""
     if isinstance(answer, Exception):
         raise answer

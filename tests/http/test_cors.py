@@ -56,7 +56,7 @@ async def test_a_page_of_an_allowed_origin_may_send_its_token() -> None:
 
 @pytest.mark.parametrize("origin", ["https://app.example.com.evil.example", "http://app.example.com", "null"])
 async def test_other_pages_may_not(origin: str) -> None:
-    """Their browsers are told so, with a problem that names the setting."""
+    """Their browsers receive a problem that names the setting."""
     async with browsing(ALLOWED) as client:
         asked = await client.options("/process-lead", headers={"origin": origin, **ASKS})
 

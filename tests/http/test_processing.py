@@ -100,11 +100,11 @@ async def test_a_trouble_of_one_lead_stands_in_errors_and_the_others_are_answere
     answer = await ask(service, "process-leads", TERMS | {"leads": [{"name": "Bad", "lead_id": "x"}, LEAD]})
     alone = await ask(service, "process-lead", TERMS | {"lead": {"name": "Bad"}})
 
-    told = {"code": "answer_blocked", "error": "Google blocked the answer."}
+    failure = {"code": "answer_blocked", "error": "Google blocked the answer."}
     assert answer.json()["results"] == [RESULT]
-    assert answer.json()["errors"] == [{"place": 0, "lead_id": "x", **told}]
+    assert answer.json()["errors"] == [{"place": 0, "lead_id": "x", **failure}]
     assert (alone.status_code, alone.json()["result"]) == (200, None)
-    assert alone.json()["errors"] == [{"place": 0, "lead_id": None, **told}]
+    assert alone.json()["errors"] == [{"place": 0, "lead_id": None, **failure}]
 
 
 async def test_a_lead_that_stands_there_twice_is_checked_once(service: Service) -> None:

@@ -49,7 +49,7 @@ async def test_a_replay_answers_what_the_database_made_of_it(service: Service) -
 
 
 async def test_every_admin_token_opens_and_leaves_its_own_mark(service: Service) -> None:
-    """ADMIN_TOKENS holds several; the audit tells them apart without holding them."""
+    """ADMIN_TOKENS holds several; the audit distinguishes them without storing them."""
     for token in (ADMIN, OTHER_ADMIN):
         assert (await ask(service, {"lead_ids": ["a"]}, authorization=f"bearer  {token}")).status_code == 202
 
@@ -145,7 +145,7 @@ async def test_a_body_of_another_shape_is_refused_with_pointers(
 
 
 async def test_the_list_of_faults_is_bounded(service: Service) -> None:
-    """A thousand wrong ids are told by twenty."""
+    """Of a thousand wrong ids, twenty are named."""
     answer = await ask(service, {"lead_ids": [7] * 1000})
 
     assert len(answer.json()["errors"]) == 20

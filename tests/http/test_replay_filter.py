@@ -35,18 +35,18 @@ async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "sent"),
     [
         ("2026-01-01T12:00:00-20:41", "2026-01-02T08:41:00Z"),
         ("0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00Z"),
         ("9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59.999999Z"),
     ],
 )
-async def test_times_reach_the_database_in_utc(service: Service, given: str, told: str) -> None:
+async def test_times_reach_the_database_in_utc(service: Service, given: str, sent: str) -> None:
     """Postgres refuses offsets that RFC 3339 allows."""
     service.store.reply = ReplayReply(replay_id=9)
     await ask(service, {"filter": {"since": given}})
-    assert service.store.calls[0][1] == {"since": told}
+    assert service.store.calls[0][1] == {"since": sent}
 
 
 async def test_a_filter_that_matches_nothing_answers_0(service: Service) -> None:
@@ -116,7 +116,7 @@ HALF_DONE = ReplayStatus(
 
 
 async def test_a_replay_is_followed(service: Service) -> None:
-    """Its state in a word, sums, and a page of leads of which nothing unknown is told."""
+    """Its state in a word, sums, and a page of leads of which nothing unknown is sent."""
     service.store.on_replay_status = HALF_DONE
     answer = await service.client.get("/replays/7?after=0&limit=2", headers=HEADERS)
 

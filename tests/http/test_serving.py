@@ -289,7 +289,7 @@ def test_ctrl_c_drains_too(start: Start) -> None:
 
 
 def test_a_broken_engine_ends_the_process(start: Start) -> None:
-    """Nobody may be told 202 by a service that does nothing; its supervisor starts it anew."""
+    """A service that does nothing must not answer 202; its supervisor restarts it."""
     service = start([sys.executable, FAKE, "breaks", "1"])
 
     assert service.end(within_s=60) == 1

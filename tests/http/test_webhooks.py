@@ -40,7 +40,7 @@ def dashboard(**changed: Any) -> dict[str, Any]:
 
 
 async def test_a_signed_webhook_wakes_the_dispatcher_without_hints(service: Service) -> None:
-    """What it tells of is in the database already."""
+    """Whatever it reports is already in the database."""
     answer = await service.webhook(OURS)
 
     assert (answer.status_code, answer.json()) == (202, {"ok": True})

@@ -198,7 +198,7 @@ class Sql:
     def make_job(
         self, lead_id: str, *, state: str = "ready", user: UUID | None = USER, tag: str | None = TAG, **columns: object
     ) -> str:
-        """Insert a job as it is told, whatever the lead's rows say; the columns that its state demands are filled."""
+        """Insert a job with these columns, and fill those that its state requires; the lead's rows don't matter."""
         demanded: Row = {}
         if state == "leased":
             demanded = {"claim_token": uuid4(), "worker": "worker-1", "fence": 1}

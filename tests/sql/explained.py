@@ -1,4 +1,4 @@
-"""What auto_explain tells of the statements of a session."""
+"""Reads the plans that auto_explain logs for the statements of a session."""
 
 import json
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Plans:
         self.db.connection.add_notice_handler(self.note)
 
     def note(self, notice: "psycopg.errors.Diagnostic") -> None:
-        """Take the scans out of what auto_explain tells."""
+        """Return the scans in the logged plans."""
         _, brace, plan = (notice.message_primary or "").partition("{")
         if brace:
             self._collect(json.loads(brace + plan)["Plan"])

@@ -151,7 +151,7 @@ def test_a_claim_refuses_terms_that_are_none(keyed: "Sql", price: Any) -> None:
 
 
 def test_a_claim_reserves_by_the_length_of_the_texts(keyed: "Sql") -> None:
-    """A fixed part and one for each byte, up to the most that is sent; the lead is told."""
+    """A fixed part and one for each byte, up to the maximum that is sent."""
     keyed.ready_job("short")
     keyed.ready_job("long")
     keyed.run("update public.lead_details set bio = repeat('é', 5000) where lead_id = 'long'")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Door:
-    """A service that answers sends a webhook with `status` and says at /ready what it is told to say."""
+    """A service that answers sends a webhook with `status` and answers /ready with `ready`."""
 
     url: str = ""
     status: int = 202
@@ -313,8 +313,8 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     sound.make_job("held", state="held")
     sound.run("delete from public.gemini_api")
     door.reasons = [str(no_key())]
-    told = await wrong()
-    assert [(about, level) for about, level, _ in told] == [("keys", "fault"), ("leads", "warning")]
+    findings = await wrong()
+    assert [(about, level) for about, level, _ in findings] == [("keys", "fault"), ("leads", "warning")]
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     ],
 )
 async def test_doctor_asks_google_about_each_key(key: str, model: str, about: str, level: str, words: str) -> None:
-    """One request that costs nothing; the key is never told."""
+    """One request that costs nothing; the key is never shown."""
     runner = AppRunner(GeminiStandIn().app())
     await runner.setup()
     try:

@@ -42,14 +42,14 @@ def test_the_oldest_ready_lead_is_reported_by_priority_without_leads_that_wait_f
         " ('a', false, interval '90 s'), ('b', false, interval '5 s'), ('c', true, interval '-60 s')"
         ") as j (lead_id, low_priority, age)"
     )
-    (row,) = db.rows("select leadhook.count_figures(clock_timestamp()) as told")
+    (row,) = db.rows("select leadhook.count_figures(clock_timestamp()) as figures")
 
-    assert 90_000 <= row["told"]["oldest_ready_ms"]["normal"] < 120_000
-    assert row["told"]["oldest_ready_ms"]["low"] == 0
+    assert 90_000 <= row["figures"]["oldest_ready_ms"]["normal"] < 120_000
+    assert row["figures"]["oldest_ready_ms"]["low"] == 0
 
 
 def test_they_are_counted_anew_after_ten_seconds_and_not_before(db: Sql) -> None:
-    """By whichever call comes next, a sweep too; the age is told."""
+    """By whichever call comes next, a sweep too; the age is reported."""
     first = db.claim(1)
     db.note_change(*db.eligible_leads(3))
     db.run("update leadhook.figures set taken_at = clock_timestamp() - interval '5 s' where id")
@@ -64,8 +64,8 @@ def test_they_are_counted_anew_after_ten_seconds_and_not_before(db: Sql) -> None
 
 
 def test_a_missing_key_table_is_no_reason_to_fail(db: Sql) -> None:
-    """/ready tells of it."""
+    """`/ready` reports it."""
     db.run("drop table public.gemini_api cascade")
-    (row,) = db.rows("select leadhook.count_figures(clock_timestamp()) as told")
+    (row,) = db.rows("select leadhook.count_figures(clock_timestamp()) as figures")
 
-    assert row["told"]["keys"] == {"healthy": 0, "cooling": 0, "disabled": 0}
+    assert row["figures"]["keys"] == {"healthy": 0, "cooling": 0, "disabled": 0}

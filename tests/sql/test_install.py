@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.commands import SqlStore
+from tests.conftest import silent
 from tests.dump import dump
 
 from leadhook.cli.backlog import Wanted, release_all
@@ -32,12 +33,8 @@ NO_KEYS = EXISTING["no_keys"]
 ORDER = InstallOptions("https://leads.example.com/webhooks/leads")
 
 
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
-
-
 async def put_in(database: "Database", order: InstallOptions = ORDER) -> list[str]:
-    """Install; what it told."""
+    """Install, and return its output."""
     said: list[str] = []
     await install(database.conninfo, order, EVERY, STEPS, said.append)
     return said

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg.conninfo import make_conninfo
+from tests.conftest import silent
 
 from leadhook.command_error import CommandError
 from leadhook.install import connection as connections
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 EVERY = read_migrations()
 APPLICATION = EVERY[0].sql
 SECRET = "p4ssw0rd"
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 async def refusal(database_url: str) -> str:

@@ -17,7 +17,7 @@ URL = "https://leads.example.com/webhooks/leads"
 
 
 def silent(_: str) -> None:
-    """Takes what is told."""
+    """Discard the output."""
 
 
 def push(database: Database, directory: Path) -> None:

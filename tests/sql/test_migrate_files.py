@@ -5,6 +5,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
+from tests.conftest import silent
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import Migration, read_migrations
@@ -13,10 +14,6 @@ from leadhook.local.database import Database
 
 EVERY = read_migrations()
 LAST = "20991231235900_one_more.sql"
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 def applied(database: Database) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import LiteralString
 
 import psycopg
 import pytest
+from tests.conftest import silent
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import Migration, read_migrations
@@ -18,10 +19,6 @@ from leadhook.local.database import Database
 EVERY = read_migrations()
 ENOUGH = Patience(total_s=30, pause_s=0.1)
 CHANGE = Migration("20991231235900_one_more.sql", "alter table public.all_leads add note text")
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 @contextmanager
@@ -49,12 +46,12 @@ async def test_migrate_goes_on_when_the_lock_is_gone(database: Database) -> None
     """A lock in its way is not an error while there is patience."""
     waiting = asyncio.Event()
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         if "waiting for a lock" in line:
             waiting.set()
 
     with busy_application(database) as application:
-        task = asyncio.create_task(migrate(database.conninfo, [*EVERY, CHANGE], tell, ENOUGH))
+        task = asyncio.create_task(migrate(database.conninfo, [*EVERY, CHANGE], report, ENOUGH))
         async with asyncio.timeout(20):
             await waiting.wait()
         application.commit()

@@ -4,6 +4,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.conftest import silent
 from tests.dump import dump
 from tests.sql.conftest import connect_to
 
@@ -67,10 +68,6 @@ IS_VALID = (
     " where x.indexrelid in (select t.relid from pg_partition_tree('public.leadhook_unsent') as t)"
 )
 LEFT = "select i.relname::text from pg_class as i where i.relname like 'leadhook%unsent%'"
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 def ask(database: Database, query: str) -> list[Any]:
@@ -152,19 +149,19 @@ async def test_migrate_goes_on_where_the_partitions_were_left(bare_database: Dat
 
 
 async def test_leads_of_partitioned_tables_are_processed(bare_database: Database) -> None:
-    """A statement on the table is told by the triggers, one on a partition is found by the sweep; answers are saved."""
+    """Triggers notice a statement on the table, the sweep one on a partition; answers are saved."""
     run(bare_database, f"{TABLES} grant all on all tables in schema public to service_role;")
     await migrate(bare_database.conninfo, EVERY, silent)
     await install_webhooks(bare_database.conninfo, URL, EVERY, STEPS, silent)
     with connect_to(bare_database) as db:
         db.control(first_round_finished_at=db.value("select now()"))
         db.key()
-        told = db.eligible_leads(20)
-        assert db.apply_outbox() == len(told)
+        eligible = db.eligible_leads(20)
+        assert db.apply_outbox() == len(eligible)
         leases = db.claim(20)["leads"]
-        assert {lease["lead_id"] for lease in leases} == set(told)
+        assert {lease["lead_id"] for lease in leases} == set(eligible)
         outcomes = db.outcomes(db.save(*[db.result_of(lease) for lease in leases]))
-        assert outcomes == dict.fromkeys(told, "saved")
+        assert outcomes == dict.fromkeys(eligible, "saved")
         assert db.value("select count(*) from public.deeper_sent") > 0
         db.run("insert into public.all_leads_rest select 'silent', user_id, 'other', true from public.prompts")
         db.run("update public.prompts set tag = 'other'")

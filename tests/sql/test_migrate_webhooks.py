@@ -5,6 +5,7 @@ import re
 
 import psycopg
 import pytest
+from tests.conftest import silent
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
@@ -16,10 +17,6 @@ from leadhook.local.database import Database
 EVERY = read_migrations()
 STEPS = read_webhook_steps()
 URL = "https://leads.example.com/webhooks/leads"
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import pytest
+from tests.conftest import silent
 
 from leadhook.command_error import CommandError
 from leadhook.doctor.check import Check, Level
@@ -55,10 +56,6 @@ create function net.http_post(url text, body jsonb, headers jsonb, timeout_milli
 grant usage on schema net to public;
 grant select on net._http_response to public;
 """
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 def change(database: "Database", statements: str) -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Literal
 
 import pytest
+from tests.conftest import silent
 from tests.sql.pooler import pooling
 
 from leadhook.command_error import CommandError
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
     from leadhook.local.database import Database
 
 EVERY = read_migrations()
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 @pytest.mark.parametrize("servers", [1, 2, 3])

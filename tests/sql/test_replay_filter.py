@@ -156,8 +156,8 @@ def test_a_large_replay_is_made_in_slices(db: "Sql") -> None:
     assert db.claim(1)["replays_wait"] is True
     assert finish(db) == 2
     assert db.claim(1)["replays_wait"] is False
-    told = status(db, reply["replay_id"])
-    assert (told["counts"], told["phase"], told["progress"]) == (
+    replay = status(db, reply["replay_id"])
+    assert (replay["counts"], replay["phase"], replay["progress"]) == (
         {"queued": 600},
         "queued",
         {"leased": 2, "waiting": 598},
@@ -222,11 +222,11 @@ def test_progress_follows_each_lead_to_its_end(keyed: "Sql") -> None:
     keyed.run("update public.all_leads set scrapped = false where lead_id = 'e'")
     keyed.note_change("e")
     keyed.apply_outbox()
-    told = status(keyed, replay_id)
-    assert told["progress"] == {"done": 1, "failed": 1, "waiting": 1, "leased": 1, "dropped": 1}
-    assert told["leads"][0] == {"lead_id": "a", "state": "done", "score": 81}
-    assert told["leads"][1]["error_code"] == "blocked"
-    assert told["usage"]["input_tokens"] == 300
+    replay = status(keyed, replay_id)
+    assert replay["progress"] == {"done": 1, "failed": 1, "waiting": 1, "leased": 1, "dropped": 1}
+    assert replay["leads"][0] == {"lead_id": "a", "state": "done", "score": 81}
+    assert replay["leads"][1]["error_code"] == "blocked"
+    assert replay["usage"]["input_tokens"] == 300
     assert status(keyed, replay_id, p_after_lead="b", p_limit=1)["leads"][0]["lead_id"] == "c"
     assert [status(keyed, replay_id, p_after_lead=after, p_limit=1)["more"] for after in ("c", "d")] == [True, False]
 
@@ -269,8 +269,8 @@ def test_stop_makes_a_job_what_it_was(db: "Sql", state: str | None) -> None:
     db.run("update public.lead_details set sent_to_llm = true")
     before = db.rows("select * from leadhook.jobs")
     replay_id = db.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"]
-    told = stop(db, replay_id)
-    assert (told["phase"], told["progress"]) == ("stopped", {"stopped": 1})
+    replay = stop(db, replay_id)
+    assert (replay["phase"], replay["progress"]) == ("stopped", {"stopped": 1})
     if state is None:
         assert db.states() == {"a": "waiting"}
     else:
@@ -293,8 +293,8 @@ def test_stop_leaves_what_is_leased_and_what_is_done(keyed: "Sql") -> None:
     replay_id = begin(keyed, all=True)["replay_id"]
     leases = {lead["lead_id"]: lead for lead in keyed.claim(2)["leads"]}
     keyed.save(keyed.result_of(leases["a"]))
-    told = stop(keyed, replay_id)
-    assert told["progress"] == {"done": 1, "leased": 1, "stopped": 1}
+    replay = stop(keyed, replay_id)
+    assert replay["progress"] == {"done": 1, "leased": 1, "stopped": 1}
     assert keyed.outcomes(keyed.save(keyed.result_of(leases["b"]))) == {"b": "saved"}
     assert status(keyed, replay_id)["progress"] == {"done": 2, "stopped": 1}
 
@@ -350,8 +350,8 @@ def test_stop_leaves_a_replay_that_has_ended_as_it_ended(keyed: "Sql") -> None:
     replay_id = begin(keyed, all=True)["replay_id"]
     keyed.save(keyed.result_of(keyed.claim()["leads"][0]))
     before = keyed.rows("select * from leadhook.replays")
-    told = stop(keyed, replay_id)
-    assert (told["phase"], told["progress"], told["changed"]) == ("queued", {"done": 1}, False)
+    replay = stop(keyed, replay_id)
+    assert (replay["phase"], replay["progress"], replay["changed"]) == ("queued", {"done": 1}, False)
     assert keyed.rows("select * from leadhook.replays") == before
     second = begin(keyed, all=True)["replay_id"]
     stop(keyed, second)
@@ -367,8 +367,8 @@ def test_stop_ends_a_replay_that_is_still_being_made(db: "Sql") -> None:
     db.rpc("leadhook_replay_slice")
     assert stop(db, replay_id)["phase"] == "stopping"
     finish(db)
-    told = status(db, replay_id)
-    assert (told["phase"], told["progress"]) == ("stopped", {"stopped": 500})
+    replay = status(db, replay_id)
+    assert (replay["phase"], replay["progress"]) == ("stopped", {"stopped": 500})
     assert set(db.states().values()) == {"done"}
 
 

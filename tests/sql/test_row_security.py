@@ -96,7 +96,7 @@ def test_a_save_deletes_nothing_of_leads_that_are_hidden(bound: "Sql") -> None:
 
 
 def test_a_queue_that_is_hidden_is_not_an_empty_queue(bound: "Sql") -> None:
-    """Without a policy on leadhook's own tables nothing would ever be claimed, and nobody told."""
+    """Without a policy on leadhook's own tables nothing would ever be claimed, and no one would know."""
     fill(bound)
     bound.run("drop policy ours on leadhook.outbox")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):

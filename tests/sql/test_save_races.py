@@ -56,9 +56,9 @@ def test_save_of_many_that_the_application_just_answers_ends_in_time(
             "insert into public.llm_response (lead_id, tag) select i, 'founders' from unnest(%(ids)s::text[]) as i",
             ids=blocked,
         )
-        told = db.outcomes(db.save(*results))
-    assert {told[lead_id] for lead_id in blocked} == {"busy"}
-    assert told["free"] == ("saved" if wait == "50ms" else "busy")
+        outcomes = db.outcomes(db.save(*results))
+    assert {outcomes[lead_id] for lead_id in blocked} == {"busy"}
+    assert outcomes["free"] == ("saved" if wait == "50ms" else "busy")
 
 
 def test_save_and_the_applications_own_sending_write_once(db: "Sql", connect: "Connect") -> None:

@@ -109,7 +109,7 @@ def test_replay_of_a_refused_lead_writes_without_buying(keyed: "Sql") -> None:
 
 
 def test_save_of_what_a_deferred_constraint_refuses_saves_the_others(db: "Sql") -> None:
-    """It would be checked at commit, when no lead can be told from another."""
+    """It would be checked at commit, when the failing lead can't be identified."""
     db.connection.execute(
         "create function public.theirs() returns trigger language plpgsql as"
         " $$ begin if new.lead_id = 'bad' then raise exception 'too late'; end if; return null; end $$"

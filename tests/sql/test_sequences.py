@@ -44,10 +44,10 @@ async def findings(database: "Database") -> "list[Check]":
 
 
 async def migrated(database: "Database") -> str:
-    """What `leadhook migrate` tells."""
-    told: list[str] = []
-    await migrate(database.conninfo, read_migrations(), told.append)
-    return "\n".join(told)
+    """Run `leadhook migrate`, and return its output."""
+    lines: list[str] = []
+    await migrate(database.conninfo, read_migrations(), lines.append)
+    return "\n".join(lines)
 
 
 def test_the_rows_stand_for_every_numbered_table(db: "Sql") -> None:

@@ -177,8 +177,8 @@ class Machine(RuleBasedStateMachine):
         if standing == "leased":
             standing = self.model.end(lead, how, "dead" if how == "dead" else "ready")
             self.model.ended[lead, lease["fence"]] = standing
-        told = {"retry": "released", "returned": "released", "dead": "dead", "gone": "gone"}
-        wanted = told.get(standing, "lease_lost")
+        outcomes = {"retry": "released", "returned": "released", "dead": "dead", "gone": "gone"}
+        wanted = outcomes.get(standing, "lease_lost")
         assert self.db.outcomes(self.db.release(self.db.release_of(lease, how))) == {lead: wanted}
 
     @rule(lead=LEADS)

@@ -44,7 +44,7 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
 
 
 def test_status_of_a_wired_database(wired: "Sql") -> None:
-    """All triggers are there, and Vault is filled; what it holds is not told."""
+    """All triggers are there, and Vault is filled; its contents are not shown."""
     found = status(wired)
     assert set(found["triggers"].values()) == {True}
     assert found["webhook_setup"] == {"url_set": True, "secret_set": True, "pg_net": True, "vault_error": None}
@@ -75,10 +75,10 @@ def test_status_counts_keys_by_state(db: "Sql") -> None:
         {"fingerprint": prints["fake-cooling"], "reason": "quota", "for_ms": 60_000},
         {"fingerprint": prints["fake-bad"], "reason": "invalid", "for_ms": None},
     )
-    told = {key["fingerprint"]: key for key in status(db)["parked_keys"]}
-    assert (told[prints["fake-cooling"]]["reason"], told[prints["fake-bad"]]["reason"]) == ("quota", "invalid")
-    assert told[prints["fake-cooling"]]["until"] is not None
-    assert told[prints["fake-bad"]]["until"] is None
+    keys = {key["fingerprint"]: key for key in status(db)["parked_keys"]}
+    assert (keys[prints["fake-cooling"]]["reason"], keys[prints["fake-bad"]]["reason"]) == ("quota", "invalid")
+    assert keys[prints["fake-cooling"]]["until"] is not None
+    assert keys[prints["fake-bad"]]["until"] is None
     keys = status(db)["keys"]
     assert keys.pop("next_return_at") is not None
     assert keys == {"total": 3, "healthy": 1, "untried": 1, "cooling": 1, "disabled": 1}
@@ -100,13 +100,13 @@ def test_status_counts_jobs_and_outbox_rows_up_to_1000(db: "Sql") -> None:
 
 
 def test_status_names_the_newest_migration(db: "Sql") -> None:
-    """So that the service can tell that the database is older than itself."""
+    """The service compares it with its own."""
     db.run("insert into leadhook.migrations (name, sha256) values ('2_b', ''), ('10_a', ''), ('2_a', '')")
     assert status(db)["schema"] == "2_b"
 
 
 def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", database: "Database") -> None:
-    """It is what tells that they are missing."""
+    """It reports that they are missing."""
     with psycopg.connect(database.admin_conninfo) as admin:
         admin.execute("drop extension pg_net cascade")
         admin.execute("drop extension supabase_vault cascade")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli_project import CliProject, needs_cli
+from tests.conftest import silent
 from tests.dump import dump
 
 from leadhook.install.files import WEBHOOKS_NAME, copy_migrations, read_migrations, read_webhook_steps
@@ -21,10 +22,6 @@ THEIRS = {
     "20250101000000_tables.sql": (Path(__file__).parent / "existing/checks_and_policies.sql").read_text(),
     "20270101000000_later_than_ours.sql": "create table public.more (id bigint primary key);",
 }
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 @pytest.fixture
@@ -73,7 +70,7 @@ async def test_the_copies_make_what_migrate_makes(
     ours = dump(database, "public", "leadhook", rows=False)
     assert dump(bare_database, "public", "leadhook", rows=False) == ours
 
-    told: list[str] = []
-    await migrate(bare_database.conninfo, EVERY, told.append)
-    assert told[-1] == f"up to date: all {len(EVERY)} migrations are applied"
+    lines: list[str] = []
+    await migrate(bare_database.conninfo, EVERY, lines.append)
+    assert lines[-1] == f"up to date: all {len(EVERY)} migrations are applied"
     assert CLEAN in project.supabase(bare_database, "db", "push", "--dry-run")

@@ -33,7 +33,7 @@ create temporary table old_rows (lead_id int);
 
 
 def counts(db: "Sql") -> dict[str, dict[str, Any]]:
-    """Reads and writes of each table so far, in all sessions that have told theirs."""
+    """Reads and writes of each table so far, in all sessions that have reported theirs."""
     db.run("select pg_stat_clear_snapshot()")
     return {row.pop("name"): row for row in db.rows(COUNTS)}
 

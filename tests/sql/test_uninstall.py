@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tests.conftest import silent
 from tests.dump import dump
 
 from leadhook.command_error import CommandError
@@ -22,10 +23,6 @@ STEPS = read_webhook_steps()
 URL = "https://leads.example.com/webhooks/leads"
 FINGERPRINT = (Path(__file__).parent / "fingerprint.sql").read_bytes()
 EAGER = Patience(total_s=30, pause_s=0.1)
-
-
-def silent(_: str) -> None:
-    """Takes what the installer tells."""
 
 
 def ask(database: Database, query: str) -> list[Any]:

@@ -150,7 +150,7 @@ async def test_an_empty_answer_is_asked_for_again(scorer: GeminiScorer, google: 
 
 
 async def test_a_message_with_a_foreign_link_is_written_again(scorer: GeminiScorer, google: Google) -> None:
-    """The model is told why; the second message goes."""
+    """The model receives the reason; the second message is sent."""
     await google.order(text=json.dumps(LINK), first=1)
 
     message, usage = await scorer.write(LEAD, PROMPTS, KEY)

@@ -1,4 +1,4 @@
-"""The Gemini stand-in against the real LangChain client, which must not be able to tell the difference."""
+"""The Gemini stand-in against the real LangChain client, which must not notice the difference."""
 
 import hashlib
 import json

@@ -273,11 +273,11 @@ async def scorer(google: Google) -> AsyncIterator[GeminiScorer]:
 
 def assert_says_nothing(failure: Failure) -> None:
     """No lead, no key and nothing of what the server said stands in what is logged and stored."""
-    told = f"{failure!r} {failure.reason} {failure.__cause__!r} {failure.__suppress_context__}"
+    text = f"{failure!r} {failure.reason} {failure.__cause__!r} {failure.__suppress_context__}"
 
     assert len(failure.reason) > 10
     for personal in ("Jane", "Acme", "Twenty years", SECRET, "stand-in"):
-        assert personal not in told
+        assert personal not in text
 
 
 @pytest.mark.parametrize("step", ["score", "message"])

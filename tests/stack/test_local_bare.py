@@ -83,15 +83,15 @@ def test_the_functions_of_auth_read_either_kind_of_claims(stack: "Project") -> N
     """One JSON of all claims, or the older setting for each; NULL without a request."""
     asked = "select auth.uid()::text, auth.role(), auth.email(), auth.jwt()"
     claims = {"sub": str(EVA), "role": "authenticated", "email": "eva@example.com"}
-    told = (str(EVA), "authenticated", "eva@example.com")
+    identity = (str(EVA), "authenticated", "eva@example.com")
     assert stack.run(asked) == [(None, None, None, None)]
     with stack.connection.transaction():
         stack.run("select set_config('request.jwt.claims', %s, true)", json.dumps(claims))
-        assert stack.run(asked) == [(*told, claims)]
+        assert stack.run(asked) == [(*identity, claims)]
     with stack.connection.transaction():
         for name, value in claims.items():
             stack.run("select set_config(%s, %s, true)", f"request.jwt.claim.{name}", value)
-        assert stack.run(asked) == [(*told, None)]
+        assert stack.run(asked) == [(*identity, None)]
 
 
 def test_local_env_works_and_names_no_webhook_secret(stack: "Project") -> None:

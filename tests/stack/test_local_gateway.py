@@ -42,7 +42,7 @@ async def role_of(supabase: "Supabase", key: str) -> Any:
 
 @pytest.fixture
 def asking_project(supabase: "Supabase") -> "Supabase":
-    """A project with a function that tells the caller's role; as on a hosted one, PostgREST hears of it by itself."""
+    """A project with a function that returns the caller's role; as on a hosted one, PostgREST notices it by itself."""
     with supabase.database.connect() as connection:
         connection.execute(WHO)
     headers = {"apikey": supabase.secret_key}

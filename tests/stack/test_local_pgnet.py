@@ -268,7 +268,7 @@ async def test_a_worker_waits_while_the_database_refuses_its_work(
     caplog: pytest.LogCaptureFixture,
     obstacle: str,
 ) -> None:
-    """It tells of it once, tries again until the database lets it, and would tell of the next time."""
+    """It reports the failure once, tries again until it succeeds, and would report the next one."""
     tries = 0
     send_batch = pgnet.send_batch
 
@@ -300,9 +300,9 @@ async def test_a_worker_waits_while_the_database_refuses_its_work(
             await post(connection, f"{receiver.url}/{time_of_trouble}")
             await responses(connection, time_of_trouble)
 
-    told = [line.getMessage() for line in caplog.records if line.name == "pg_net stand-in"]
+    lines = [line.getMessage() for line in caplog.records if line.name == "pg_net stand-in"]
     refused = {"read only": "read-only", "lock timeout": "lock timeout", "statement timeout": "statement timeout"}
-    assert sum(refused[obstacle] in line for line in told) == 2, told
+    assert sum(refused[obstacle] in line for line in lines) == 2, lines
 
 
 async def test_a_worker_ends_when_it_is_to_though_its_last_batch_fails(

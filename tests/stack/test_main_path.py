@@ -237,30 +237,30 @@ def test_webhooks_off_the_sweep_alone_answers_them() -> None:
 
 def test_where_a_lead_stands_is_told_over_http(stack: "Project") -> None:
     """From what is missing, over a pause, to the answer and its webhook; an id with everything in it."""
-    user, tag, (lead,) = uuid.uuid4(), "told", ids(1, """/'"%😀""")
+    user, tag, (lead,) = uuid.uuid4(), "explanation", ids(1, """/'"%😀""")
     url = f"{stack.facts['service_url']}/leads/{quote(lead, safe='')}"
 
-    def told() -> dict[str, Any]:
+    def explanation() -> dict[str, Any]:
         found: dict[str, Any] = ask(url, token=stack.facts["admin_token"])
         return found
 
-    unknown = told()
+    unknown = explanation()
     assert unknown["status"] == 404
     assert "all_leads has no row" in unknown["detail"]
 
     stack.bring([lead], (user, tag))
-    poll(lambda: told()["state"] == "waiting")
-    assert told()["diagnosis"] == "no_prompts"
+    poll(lambda: explanation()["state"] == "waiting")
+    assert explanation()["diagnosis"] == "no_prompts"
 
     stack.run("select public.leadhook_pause(%s, null, 'ada', 'a test')", user)
     stack.run("insert into public.prompts (user_id, tag) values (%s, %s)", user, tag)
-    poll(lambda: told()["diagnosis"] == "paused", lambda: f"{told()}")
-    assert f"User {user} is paused since" in told()["sentence"]
+    poll(lambda: explanation()["diagnosis"] == "paused", lambda: f"{explanation()}")
+    assert f"User {user} is paused since" in explanation()["sentence"]
 
     stack.run("select public.leadhook_resume(%s, null, 'ada')", user)
     stack.wait_for_answers([lead])
-    found = told()
+    found = explanation()
     assert (found["lead_id"], found["diagnosis"], found["job"]["source"]) == (lead, "answered", "webhook")
     assert [attempt["outcome"] for attempt in found["attempts"]] == ["saved"]
     assert found["results"][0]["written"]
-    poll(lambda: told()["webhooks"][0]["status_code"] == 202, lambda: f"{told()['webhooks']}")
+    poll(lambda: explanation()["webhooks"][0]["status_code"] == 202, lambda: f"{explanation()['webhooks']}")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.canaries import assert_untold, records, secrets_of
+from tests.canaries import assert_no_canaries, records, secrets_of
 from tests.support.application import Application
 from tests.support.model import Model
 from tests.support.processes import LocalStack
@@ -107,4 +107,4 @@ def local_project(*arguments: str, model: Model | None = None, **settings: str) 
             kept = "" if bare else records(project.run)
         finally:
             project.stop()
-        assert_untold(project.secrets(), [log for log in [project.service_log] if log.exists()], kept)
+        assert_no_canaries(project.secrets(), [log for log in [project.service_log] if log.exists()], kept)

@@ -150,7 +150,7 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "sentence"),
     [
         (("pause", "--tag", "a"), "--tag needs --user"),
         (("resume", "--tag", "a"), "--tag needs --user"),
@@ -163,10 +163,10 @@ def test_install_wants_a_url_unless_it_only_plans(leadhook: Run, asked_for: list
         (("budget", "set", "1", "--user", "x"), "x"),
     ],
 )
-def test_admission_refuses_what_they_can_not_read(leadhook: Run, arguments: tuple[str, ...], told: str) -> None:
+def test_admission_refuses_what_they_can_not_read(leadhook: Run, arguments: tuple[str, ...], sentence: str) -> None:
     """Exit 2, before they look at the database."""
     code, _, err = leadhook(*arguments)
-    assert (code, told in err) == (2, True), err
+    assert (code, sentence in err) == (2, True), err
 
 
 class _Recorder:

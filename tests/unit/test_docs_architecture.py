@@ -147,14 +147,14 @@ def everything() -> str:
 
 def test_the_transitions_name_every_function_that_moves_a_job_and_no_other() -> None:
     """That inserts or deletes a job, or sets its state."""
-    told = set(chain.from_iterable(words(row[2]) for row in rows("transitions")))
-    assert told == {name for name, body in bodies().items() if _MOVES.search(body)}
+    documented = set(chain.from_iterable(words(row[2]) for row in rows("transitions")))
+    assert documented == {name for name, body in bodies().items() if _MOVES.search(body)}
 
 
 def test_the_locks_of_each_rpc_are_those_that_it_takes() -> None:
     """By all that it may call; what only reads is not in the table."""
-    told = {row[0].strip("`"): words(row[1]) - {"none"} for row in rows("locks")}
+    documented = {row[0].strip("`"): words(row[1]) - {"none"} for row in rows("locks")}
     rpcs = {name for name in bodies() if name.startswith("leadhook_")}
-    assert set(told) <= rpcs
-    assert told == {name: locks(name) for name in told}
-    assert {name for name in rpcs if locks(name)} <= set(told)
+    assert set(documented) <= rpcs
+    assert documented == {name: locks(name) for name in documented}
+    assert {name for name in rpcs if locks(name)} <= set(documented)

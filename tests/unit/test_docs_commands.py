@@ -39,8 +39,8 @@ ENDS: Final[dict[int, list[tuple[tuple[str, ...], dict[str, str]]]]] = {
 
 def test_the_page_has_every_command_once() -> None:
     """And none that does not exist."""
-    told = re.findall(r"^\| `leadhook ([a-z ]+)` \|", PAGE, re.MULTILINE)
-    assert sorted(told) == sorted(command_paths(app))
+    documented = re.findall(r"^\| `leadhook ([a-z ]+)` \|", PAGE, re.MULTILINE)
+    assert sorted(documented) == sorted(command_paths(app))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_end_of_a_model_is_reported_before_it_comes(model: str, today: date, lev
 
 
 def test_an_unknown_model_is_not_ok() -> None:
-    """Most often a slip of the finger: the first lead would tell."""
+    """Most often a typing error, which the first lead would reveal."""
     finding = check_model("gemini-9", priced=False)
     assert finding.level == "warning"
     assert "--live" in str(finding.remedy)

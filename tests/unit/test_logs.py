@@ -275,7 +275,7 @@ def test_what_nobody_caught_is_logged_in_the_same_form(
 
 
 def test_nobody_reads_stdout_and_nobody_waits(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines beyond the queue's room are dropped and counted, and an event tells of it once somebody reads."""
+    """Lines beyond the queue's room are dropped and counted, and an event reports it once someone reads."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)  # as a parent may have left it
     with os.fdopen(writer, "w") as stdout, os.fdopen(reader, "rb") as pipe:
@@ -295,14 +295,14 @@ def test_nobody_reads_stdout_and_nobody_waits(log: Log, monkeypatch: pytest.Monk
             read += pipe.read1(1 << 20)
             structlog.get_logger().info("later")
         kept = [json.loads(line) for line in read.splitlines() if line.endswith(b"}")]
-        told = next(line for line in kept if line["event"] == "log.dropped")
+        dropped = next(line for line in kept if line["event"] == "log.dropped")
         numbers = [line["number"] for line in kept if "number" in line]
         monkeypatch.setattr(sys, "stdout", sys.__stdout__)
         logs.close()
 
     assert numbers == list(range(13_000 - lost)), "the oldest are kept, in order"
-    assert told["sink"] == "stdout"
-    assert told["lines"] >= lost
+    assert dropped["sink"] == "stdout"
+    assert dropped["lines"] >= lost
 
 
 def test_a_closed_stdout_is_no_reason_to_end(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

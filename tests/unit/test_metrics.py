@@ -63,8 +63,8 @@ def scraped(port: int) -> str:
 
 def test_a_scrape_on_a_port_of_its_own() -> None:
     """Prometheus can read all of it; after the end nobody listens."""
-    with capture_logs() as told, serving_metrics("127.0.0.1", 0) as problem:
-        (port,) = [line["port"] for line in told]
+    with capture_logs() as lines, serving_metrics("127.0.0.1", 0) as problem:
+        (port,) = [line["port"] for line in lines]
         families = {family.name for family in text_string_to_metric_families(scraped(port))}
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
@@ -75,20 +75,20 @@ def test_a_scrape_on_a_port_of_its_own() -> None:
 
 def test_a_taken_port_is_told_and_the_service_goes_on() -> None:
     """On /ready, too."""
-    with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as told:
+    with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as lines:
         port = taken.getsockname()[1]
         with serving_metrics("127.0.0.1", port) as problem:
             assert problem == f"Metrics can't be had: METRICS_PORT {port} on 127.0.0.1: Address already in use."
 
-    assert [line["event"] for line in told] == ["metrics.failed"]
+    assert [line["event"] for line in lines] == ["metrics.failed"]
 
 
 def test_without_a_port_nobody_listens() -> None:
     """METRICS_PORT is unset by default."""
-    with capture_logs() as told, serving_metrics("127.0.0.1", None) as problem:
+    with capture_logs() as lines, serving_metrics("127.0.0.1", None) as problem:
         assert problem is None
 
-    assert told == []
+    assert lines == []
 
 
 def samples() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The file of prices: ours is whole, and a wrong one is told in words at the start."""
+"""The file of prices: ours is whole, and a wrong one is explained at the start."""
 
 import json
 import subprocess
@@ -53,7 +53,7 @@ def priced(**price: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "sentence"),
     [
         ("", "the file: Invalid JSON"),
         ("gemini-x: 1", "the file: Invalid JSON"),
@@ -71,7 +71,7 @@ def priced(**price: Any) -> str:
         (b"\xff\xfe", "is not text in UTF-8"),
     ],
 )
-def test_file_that_can_not_be_used_is_told_in_words(tmp_path: Path, content: str | bytes | None, told: str) -> None:
+def test_file_that_can_not_be_used_is_explained(tmp_path: Path, content: str | bytes | None, sentence: str) -> None:
     """Its name, the place in it and what is wrong there."""
     file = tmp_path / "prices.json"
     if content is not None:
@@ -79,7 +79,7 @@ def test_file_that_can_not_be_used_is_told_in_words(tmp_path: Path, content: str
     with pytest.raises(SettingsError) as caught:
         read_prices(file)
     assert "GEMINI_PRICE_FILE" in str(caught.value)
-    assert told in str(caught.value)
+    assert sentence in str(caught.value)
 
 
 def test_service_does_not_start_with_a_price_file_that_is_none(tmp_path: Path) -> None:

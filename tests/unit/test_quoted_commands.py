@@ -1,4 +1,4 @@
-"""Every `leadhook …` that a page, a message or a comment tells a reader to run exists, with its options."""
+"""Every `leadhook …` that a page, a message or a comment asks a reader to run exists, with its options."""
 
 import io
 import re

@@ -39,7 +39,7 @@ def test_pause_of_everything_is_a_reason_and_one_of_a_user_a_warning() -> None:
 
 
 def test_spent_budget_of_all_is_a_reason_and_one_of_a_user_a_warning() -> None:
-    """And until when leads wait; one that no lead fits into is told apart."""
+    """And until when leads wait; one that no lead fits into is distinguished."""
     budgets = [
         {"user_id": None, "daily_usd": 5, "left_usd": 0.01, "spent": True},
         {"user_id": USER, "daily_usd": 0.5, "left_usd": 0, "spent": True},

@@ -123,7 +123,7 @@ def test_another_page_than_the_projects_address_is_refused(rest: str) -> None:
 @pytest.mark.parametrize("name", ["SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"])
 @pytest.mark.parametrize("key", ["…", "sb_secret_hunter2…", "sb_secret hunter2", "sb_secret\nhunter2", "hünter2"])
 def test_a_key_that_no_header_carries_is_a_wrong_setting(name: str, key: str) -> None:
-    """The example's `…` among them; told once, and never as a database that is too old."""
+    """The example's `…` among them; reported once, and never as a database that is too old."""
     with pytest.raises(SettingsError, match=f"{name}: contains characters that are not valid in a key") as caught:
         load_settings({"SUPABASE_URL": "http://x", name: key})
     assert "hunter2" not in str(caught.value)
@@ -294,12 +294,12 @@ def test_the_log_service_is_set_by_opentelemetrys_own_variables() -> None:
 )
 def test_a_wrong_setting_of_the_log_is_told_in_words(name: str, value: str, words: str) -> None:
     """At the start, without repeating a value."""
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as caught:
         settings(**{name: value})
 
-    assert name in str(told.value)
-    assert words in str(told.value)
-    assert "visibly" not in str(told.value)
+    assert name in str(caught.value)
+    assert words in str(caught.value)
+    assert "visibly" not in str(caught.value)
 
 
 def test_every_secret_is_known_to_the_log() -> None:

@@ -1,4 +1,4 @@
-"""Lines reach a log service over OTLP/HTTP, whatever it answers; what is lost is counted and told."""
+"""Lines reach a log service over OTLP/HTTP, whatever it answers; what is lost is counted and lines."""
 
 import ipaddress
 import json
@@ -74,10 +74,12 @@ def line(event: str, **fields: Any) -> str:
 @pytest.mark.parametrize("compress", [True, False])
 def test_a_line_is_a_record_in_the_official_types(service: LogService, *, compress: bool) -> None:
     """Time, severity, event name, attributes of their types; gzip and headers as they were set."""
-    told = [{"exc_type": "OSError", "exc_value": "no room", "frames": [{"filename": "a.py", "lineno": 7, "name": "f"}]}]
+    raised = [
+        {"exc_type": "OSError", "exc_value": "no room", "frames": [{"filename": "a.py", "lineno": 7, "name": "f"}]}
+    ]
     with shipping(service.url, compress=compress) as shipper:
         shipper.put(line("lead.finished", n=7, big=2**70, ok=True, half=0.5, none=None, odd="\ud800", d={"a": [1]}))
-        shipper.put(line("port 80", logger="uvicorn.error", exception=told))
+        shipper.put(line("port 80", logger="uvicorn.error", exception=raised))
         assert shipper.flush(10)
     ours, theirs = service.taken
 
@@ -115,21 +117,21 @@ def test_lines_go_in_batches_and_in_order(service: LogService) -> None:
 
 @pytest.mark.parametrize("status", [429, 503, 500, 401, 302])
 def test_lines_wait_for_a_service_that_takes_none(service: LogService, status: int) -> None:
-    """The fault is told once, and its end; nothing is lost, nothing said twice, and no secret."""
+    """The fault is lines once, and its end; nothing is lost, nothing said twice, and no secret."""
     service.answers = [(status, {})] * 3
-    with capture_logs() as told, shipping(service.url) as shipper:
+    with capture_logs() as lines, shipping(service.url) as shipper:
         shipper.put(line("a"))
         assert shipper.flush(10)
         assert shipper.trouble is None
 
     assert service.bodies() == ["a"]
     assert shipper.dropped == 0
-    assert [(each["event"], each["log_level"]) for each in told] == [
+    assert [(each["event"], each["log_level"]) for each in lines] == [
         ("log.failed", "error"),
         ("log.recovered", "warning"),
     ]
-    assert told[0]["reason"].startswith(str(status))
-    assert TOKEN not in str(told)
+    assert lines[0]["reason"].startswith(str(status))
+    assert TOKEN not in str(lines)
 
 
 def test_retry_after_is_honoured(service: LogService) -> None:
@@ -146,7 +148,7 @@ def test_retry_after_is_honoured(service: LogService) -> None:
 def test_a_service_that_goes_on_refusing_does_not_hold_up_what_comes_later(service: LogService) -> None:
     """After five denials the lines are dropped and counted."""
     service.answers = [(401, {})] * 5
-    with capture_logs() as told, shipping(service.url) as shipper:
+    with capture_logs() as lines, shipping(service.url) as shipper:
         shipper.put(line("a"))
         assert shipper.flush(10)
         shipper.put(line("b"))
@@ -154,14 +156,14 @@ def test_a_service_that_goes_on_refusing_does_not_hold_up_what_comes_later(servi
 
     assert service.bodies() == ["b"]
     assert shipper.dropped == 1
-    assert [each["event"] for each in told] == ["log.failed", "log.recovered", "log.dropped"]
-    assert told[2]["lines"] == 1
+    assert [each["event"] for each in lines] == ["log.failed", "log.recovered", "log.dropped"]
+    assert lines[2]["lines"] == 1
 
 
 def test_what_is_too_large_is_halved(service: LogService) -> None:
-    """413: smaller parts go through, a single line that is too large is lost, counted and told."""
+    """413: smaller parts go through, a single line that is too large is lost, counted and lines."""
     service.largest = 2000
-    with capture_logs() as told, shipping(service.url) as shipper:
+    with capture_logs() as lines, shipping(service.url) as shipper:
         for number in range(40):
             shipper.put(line(str(number)))
         shipper.put(line("giant", text="x" * 3000))
@@ -170,13 +172,13 @@ def test_what_is_too_large_is_halved(service: LogService) -> None:
 
     assert service.bodies() == [*map(str, range(40)), "last"]
     assert shipper.dropped == 1
-    assert [(each["event"], each.get("lines")) for each in told] == [("log.refused", 1)]
+    assert [(each["event"], each.get("lines")) for each in lines] == [("log.refused", 1)]
 
 
 def test_what_is_refused_for_good_is_lost_and_counted(service: LogService) -> None:
     """400: these lines, not those after them; and what a 200 says that it rejected."""
     service.answers = [(400, {})]
-    with capture_logs() as told, shipping(service.url) as shipper:
+    with capture_logs() as lines, shipping(service.url) as shipper:
         shipper.put(line("a"))
         assert shipper.flush(10)
         partly = ExportLogsPartialSuccess(rejected_log_records=3, error_message=f"bad {TOKEN}")
@@ -186,8 +188,8 @@ def test_what_is_refused_for_good_is_lost_and_counted(service: LogService) -> No
 
     assert service.bodies() == ["b"]
     assert shipper.dropped == 4
-    assert [each["lines"] for each in told] == [1, 3]
-    assert TOKEN not in str(told)
+    assert [each["lines"] for each in lines] == [1, 3]
+    assert TOKEN not in str(lines)
 
 
 def test_an_answer_that_is_no_otlp_counts_as_taken(service: LogService) -> None:
@@ -201,11 +203,11 @@ def test_an_answer_that_is_no_otlp_counts_as_taken(service: LogService) -> None:
 
 
 def test_a_service_that_comes_back_gets_what_there_was_room_for() -> None:
-    """Nobody listens, then somebody does: the oldest lines arrive, the rest is counted and told."""
+    """Nobody listens, then somebody does: the oldest lines arrive, the rest is counted and lines."""
     with listening(LogService()) as gone:
         pass
     port = int(gone.url.split(":")[2].split("/")[0])
-    with capture_logs() as told, shipping(gone.url, lines=LineQueue(most=100)) as shipper:
+    with capture_logs() as lines, shipping(gone.url, lines=LineQueue(most=100)) as shipper:
         shipper.put(line("first"))
         poll(lambda: shipper.trouble is not None)
         for number in range(500):
@@ -213,17 +215,17 @@ def test_a_service_that_comes_back_gets_what_there_was_room_for() -> None:
         lost = shipper.dropped
         with listening(LogService(), port) as back:
             assert shipper.flush(20)
-        poll(lambda: any(each["event"] == "log.dropped" for each in told))
+        poll(lambda: any(each["event"] == "log.dropped" for each in lines))
 
     assert lost == 400
     assert back.bodies() == ["first", *map(str, range(100))]
-    assert [each["lines"] for each in told if each["event"] == "log.dropped"] == [400]
+    assert [each["lines"] for each in lines if each["event"] == "log.dropped"] == [400]
 
 
 def test_the_end_is_bounded_and_what_is_lost_is_counted(service: LogService) -> None:
-    """A service that never answers holds up a shutdown no longer than it was told."""
+    """A service that never answers delays a shutdown no longer than its timeout."""
     service.answers = [(0, {})] * 10
-    with capture_logs() as told, shipping(service.url, timeout_s=30) as shipper:
+    with capture_logs() as lines, shipping(service.url, timeout_s=30) as shipper:
         for number in range(10):
             shipper.put(line(str(number)))
         poll(lambda: bool(service.arrived_at))
@@ -233,7 +235,7 @@ def test_the_end_is_bounded_and_what_is_lost_is_counted(service: LogService) -> 
 
     assert took_s < 3
     assert shipper.dropped == 10
-    assert [(each["event"], each["lines"]) for each in told] == [("log.dropped", 10)]
+    assert [(each["event"], each["lines"]) for each in lines] == [("log.dropped", 10)]
 
 
 def test_the_end_ships_what_waits(service: LogService) -> None:
@@ -250,7 +252,7 @@ def test_the_end_ships_what_waits(service: LogService) -> None:
 
 
 def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of 127.0.0.1 that only those trust who are told to, and what serves with it."""
+    """A certificate of 127.0.0.1 that only those trust who are lines to, and what serves with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a log service of our own")])
     built = (
@@ -261,14 +263,14 @@ def certificate(directory: Path) -> tuple[Path, ssl.SSLContext]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    told, both = directory / "certificate.pem", directory / "certificate-and-key.pem"
-    told.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    lines, both = directory / "certificate.pem", directory / "certificate-and-key.pem"
+    lines.write_bytes(built.public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()
     hidden = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    both.write_bytes(told.read_bytes() + hidden)
+    both.write_bytes(lines.read_bytes() + hidden)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
-    return told, context
+    return lines, context
 
 
 @pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_CERTIFICATE", "SSL_CERT_FILE"])
@@ -293,7 +295,7 @@ def test_a_log_service_is_trusted_by_the_certificates_of_the_settings_alone(
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     env = {"OTEL_EXPORTER_OTLP_CERTIFICATE": certifi.where()}
     with (
-        capture_logs() as told,
+        capture_logs() as lines,
         listening(LogService(), tls=tls) as service,
         shipping(service.url, env=env) as shipper,
     ):
@@ -302,7 +304,7 @@ def test_a_log_service_is_trusted_by_the_certificates_of_the_settings_alone(
 
     assert service.bodies() == []
     assert shipper.dropped == 1
-    assert told[0]["reason"] == "no connection (SSLError)"
+    assert lines[0]["reason"] == "no connection (SSLError)"
 
 
 def test_lines_go_through_the_proxy_with_its_password(service: LogService, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,9 +33,9 @@ class FullDisk:
 
 
 def test_a_full_disk_costs_no_line_and_no_half_of_one() -> None:
-    """What did not go is written once there is room, from the very byte on; the fault is told while it lasts."""
+    """What did not go is written once there is room, from the very byte on; the fault is lines while it lasts."""
     disk = FullDisk()
-    with capture_logs() as told:
+    with capture_logs() as lines:
         sink = StreamSink("stdout", disk)
         sink.put("before")
         assert sink.flush(10)
@@ -48,7 +48,7 @@ def test_a_full_disk_costs_no_line_and_no_half_of_one() -> None:
 
     assert disk.written == b"before\nduring\n"
     assert sink.trouble is None
-    assert [(each["event"], each.get("reason")) for each in told] == [
+    assert [(each["event"], each.get("reason")) for each in lines] == [
         ("log.failed", "No space left on device"),
         ("log.recovered", None),
     ]
@@ -56,7 +56,7 @@ def test_a_full_disk_costs_no_line_and_no_half_of_one() -> None:
 
 @pytest.mark.parametrize(("size", "fit"), [(1, 10_000), (1024 * 1024, 8)])
 def test_the_queue_holds_10000_lines_or_8_mb(size: int, fit: int) -> None:
-    """Unless told otherwise; memory is bounded while nobody reads."""
+    """Unless lines otherwise; memory is bounded while nobody reads."""
     lines = LineQueue()
     line = b"x" * size
     for _ in range(fit + 1):
@@ -68,7 +68,7 @@ def test_lines_beyond_the_room_are_counted_and_told_of() -> None:
     """By number and by size; the event comes with the first line that goes through again."""
     disk = FullDisk()
     disk.full.set()
-    with capture_logs() as told:
+    with capture_logs() as lines:
         sink = StreamSink("stdout", disk, LineQueue(most=10, most_bytes=1000))
         sink.put("first")
         poll(lambda: sink.trouble is not None)
@@ -83,7 +83,7 @@ def test_lines_beyond_the_room_are_counted_and_told_of() -> None:
         sink.close(5)
 
     assert disk.written.split() == [b"first", *[str(number).encode() for number in range(10)], b"later"]
-    assert [(each["sink"], each["lines"]) for each in told if each["event"] == "log.dropped"] == [("stdout", 16)]
+    assert [(each["sink"], each["lines"]) for each in lines if each["event"] == "log.dropped"] == [("stdout", 16)]
 
 
 def test_an_outlet_that_fails_for_good_is_let_go_at_the_end() -> None:
@@ -112,7 +112,7 @@ def test_an_outlet_that_hangs_is_left_alone_and_closed_by_its_thread() -> None:
         def close(self) -> None:
             closed.set()
 
-    with capture_logs() as told:
+    with capture_logs() as lines:
         sink = StreamSink("stdout", Hanging())
         sink.put("a")
         assert hanging.wait(30)
@@ -123,7 +123,7 @@ def test_an_outlet_that_hangs_is_left_alone_and_closed_by_its_thread() -> None:
         assert closed.wait(30)
 
     assert sink.dropped == 2
-    assert [each["lines"] for each in told if each["event"] == "log.dropped"] == [2]
+    assert [each["lines"] for each in lines if each["event"] == "log.dropped"] == [2]
 
 
 def test_a_file_is_its_owners_alone_and_rotates_between_lines(tmp_path: Path) -> None:
@@ -160,13 +160,13 @@ def test_a_file_that_is_there_is_appended_to_after_a_restart(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("path", ["/proc/nowhere/log", "/dev/null/log", "/"])
-def test_a_file_that_cannot_be_opened_is_told(path: str) -> None:
+def test_a_file_that_cannot_be_opened_is_reported(path: str) -> None:
     """The leads go on."""
-    with capture_logs() as told:
+    with capture_logs() as lines:
         sink = StreamSink("operator_file", RotatingFile(Path(path)))
         sink.put("a")
-        poll(lambda: bool(told))
+        poll(lambda: bool(lines))
         sink.close(5)
 
-    assert told[0]["event"] == "log.failed"
-    assert told[0]["sink"] == "operator_file"
+    assert lines[0]["event"] == "log.failed"
+    assert lines[0]["sink"] == "operator_file"

@@ -59,7 +59,7 @@ def body(code: str | None, message: str = "words of the database") -> str:
     ],
 )
 def test_refusal_is_explained(status: int, text: str, kind: str, code: str, words: str) -> None:
-    """By status, code and message together; what the row held is never told."""
+    """By status, code and message together; the row's contents are never shown."""
     error = explain("leadhook_claim", status, text)
     assert (error.kind, error.code) == (kind, code)
     assert words in error.reason

@@ -158,7 +158,7 @@ async def test_what_was_said_against_a_key_is_told_until_the_database_has_heard_
     world.store.script["park_keys"].extend([world.trouble(), world.trouble(), None])
     async with world.engine():
         await anyio.sleep(30)
-        told = [call.keys for call in world.store.of("park_keys")]
-        assert len(told) == 3
-        assert all(parked == told[0] and parked[0].for_ms == 60_000 for parked in told)
+        parked_keys = [call.keys for call in world.store.of("park_keys")]
+        assert len(parked_keys) == 3
+        assert all(parked == parked_keys[0] and parked[0].for_ms == 60_000 for parked in parked_keys)
         assert [line["outcome"] for line in world.finished] == ["saved"]

@@ -198,7 +198,7 @@ async def test_low_priority_leads_that_wait_are_claimed_when_a_low_priority_slot
 
 
 async def test_unknown_outcome_repeats_the_same_claim(world: World) -> None:
-    """The same token returns the leads that the lost reply told of; a reply ends it."""
+    """The same token returns the leads of the lost reply; a reply ends it."""
     world.store.script["claim"] += [world.trouble(), world.batch(busy=True), world.batch()]
     async with world.engine() as engine:
         engine.wake(["x"])
@@ -232,7 +232,7 @@ async def test_claim_goes_on_behind_the_last_group(world: World) -> None:
 
 
 async def test_failing_claims_pause_longer_and_longer_and_are_told(world: World) -> None:
-    """0.25 s at first, 5 s at last; health tells since when, and that it is over."""
+    """0.25 s at first, 5 s at last; health reports since when, and when it is over."""
     world.store.script["claim"] += [world.trouble()] * 12
     async with world.engine() as engine:
         await anyio.sleep(0.1)

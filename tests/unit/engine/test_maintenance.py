@@ -19,7 +19,7 @@ def times(world: World) -> list[float]:
 
 
 async def test_round_begins_at_once_and_goes_on_slice_by_slice(world: World) -> None:
-    """A pause of 50 to 100 ms lies between two slices; the round is told once."""
+    """A pause of 50 to 100 ms lies between two slices; the round is logged once."""
     world.store.script["sweep"] += [
         world.slice(round_finished=False, looked_at=1000, made_ready=2),
         world.slice(round_finished=False, looked_at=1000, held=3),
@@ -31,9 +31,9 @@ async def test_round_begins_at_once_and_goes_on_slice_by_slice(world: World) -> 
         assert first == 0
         assert 0.05 <= second - first <= 0.1
         assert 0.05 <= third - second <= 0.1
-        told = [line for line in world.log if line["event"] == "sweep.finished"]
-        assert [(line["slices"], line["looked_at"], line["made_ready"]) for line in told] == [(3, 2010, 2)]
-        assert (told[0]["held"], told[0]["removed"]) == (3, 1)
+        lines = [line for line in world.log if line["event"] == "sweep.finished"]
+        assert [(line["slices"], line["looked_at"], line["made_ready"]) for line in lines] == [(3, 2010, 2)]
+        assert (lines[0]["held"], lines[0]["removed"]) == (3, 1)
 
 
 async def test_round_is_walked_each_interval(world: World) -> None:
@@ -71,8 +71,8 @@ async def test_failing_sweep_is_told_once(world: World) -> None:
     world.store.script["sweep"] += [refused, refused, cut, cut, world.slice(round_finished=False), cut]
     async with world.engine():
         await anyio.sleep(100)
-        told = [line["code"] for line in world.log if line["event"] == "sweep.failed"]
-        assert told == [refused.code, cut.code, cut.code]
+        lines = [line["code"] for line in world.log if line["event"] == "sweep.failed"]
+        assert lines == [refused.code, cut.code, cut.code]
 
 
 async def test_outbox_rows_that_a_slice_left_wake_the_dispatcher(world: World) -> None:

@@ -216,9 +216,9 @@ async def test_shutdown_ends_requests_in_time(world: World) -> None:
         late = world.on_demand("late")
         await engine.process([late])
 
-    told = [lead.error[0] if lead.error else None for lead in [*leads, late]]
-    assert told.count(None) + told.count("shutting_down") == 6
-    assert told[3:] == ["shutting_down"] * 3
+    codes = [lead.error[0] if lead.error else None for lead in [*leads, late]]
+    assert codes.count(None) + codes.count("shutting_down") == 6
+    assert codes[3:] == ["shutting_down"] * 3
     assert len({lead for _, lead, _ in world.scorer.calls}) == 3
 
 

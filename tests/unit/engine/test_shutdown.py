@@ -119,7 +119,7 @@ async def test_saves_and_renewals_go_on_until_the_last_lead_is_given_back(world:
 
 
 async def test_drain_ends_in_bounded_time_whatever_happens(world: World) -> None:
-    """Nothing can be written: what is held is let go and told."""
+    """Nothing can be written: what is held is dropped and logged."""
     world.hand_out(world.lead())
     world.store.script["save"] += [world.trouble()] * 1000
     async with world.engine() as engine:

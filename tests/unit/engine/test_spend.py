@@ -1,4 +1,4 @@
-"""No call begins that could cost more than was reserved, and every end tells what was spent."""
+"""No call begins that could cost more than was reserved, and every outcome reports what was spent."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_claims_name_the_terms_and_results_their_cost(world: World) -> Non
 
 
 async def test_no_call_begins_that_could_exceed_what_was_reserved(world: World) -> None:
-    """The score was dearer than it should be: an attempt is spent, its cost is told."""
+    """The score cost more than it should: an attempt is spent, and its cost is reported."""
     step = TARIFF.max_step_cost(world.lead().lead, world.lead().prompts)
     world.hand_out(world.lead(reserved_usd=step + 0.9))
     async with world.engine(tariff=TARIFF):

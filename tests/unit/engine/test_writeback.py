@@ -142,7 +142,7 @@ async def test_save_is_given_up_when_the_lease_is_lost(world: World) -> None:
 
 @pytest.mark.parametrize("outcome", [LeaseOutcome.UNWANTED, LeaseOutcome.REFUSED, LeaseOutcome.GONE])
 async def test_last_word_of_the_database_ends_the_lead(world: World, outcome: LeaseOutcome) -> None:
-    """It is told as it is, and nothing is repeated."""
+    """The failure is reported, and nothing is repeated."""
     lead = world.lead()
     world.hand_out(lead)
     world.store.script["save"].append(world.replies([lead], outcome))
@@ -197,7 +197,7 @@ async def test_save_that_takes_too_long_is_divided_down_to_the_lead_at_fault(wor
 
 
 async def test_a_lead_that_fails_alone_is_not_refused_while_no_other_is_saved(world: World) -> None:
-    """Nobody knows whether it is its own fault: its answer is kept and tried on, until another lead tells."""
+    """It may not be its fault: its answer is kept and tried again until another lead is saved or refused."""
     world.hand_out(world.lead("bad"))
     world.store.script["save"] += [unless_bad(world, world.trouble("misconfigured", "42501"))] * 500
     async with world.engine() as engine:
