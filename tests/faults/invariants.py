@@ -26,7 +26,7 @@ def assert_one_answer_each(project: Project, leads: Sequence[str]) -> None:
 
 
 def assert_nothing_left(project: Project) -> None:
-    """Nobody holds or awaits anything, and no lead was set aside."""
+    """No one holds or awaits anything, and no lead was set aside."""
     assert project.states().keys() <= {"done"}, project.states()
     assert project.value("select count(*) from leadhook.outbox") == 0, "outbox rows are left"
 

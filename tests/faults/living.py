@@ -21,7 +21,7 @@ USER = uuid.UUID("00000000-0000-4000-8000-000000000001")
 
 
 class Living(Application):
-    """PostgREST, the gateway and pg_net's stand-in on somebody's own database, and the model; no service yet."""
+    """PostgREST, the gateway and pg_net's stand-in on someone's own database, and the model; no service yet."""
 
     def __init__(self, supabase: Supabase, model: Model, directory: Path) -> None:
         super().__init__(supabase.database.conninfo)

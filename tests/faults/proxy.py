@@ -76,7 +76,7 @@ class Proxy:
         return sum(exchange.fault == fault for exchange in self.exchanges)
 
     def draw(self, function: str) -> Fault | None:
-        """What is to befall a request."""
+        """What happens to a request."""
         for order in self._orders:
             if order.times > 0 and order.function in (None, function):
                 order.times -= 1
@@ -88,7 +88,7 @@ class Proxy:
 
 @contextmanager
 def standing_before(upstream: str) -> Iterator[Proxy]:
-    """A proxy in a thread of its own, until the block ends."""
+    """A proxy in its own thread, until the block ends."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(_serving(Proxy(upstream))) as proxy:
         yield proxy
 

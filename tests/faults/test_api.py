@@ -83,7 +83,7 @@ def test_no_request_gets_an_answer_outside_the_document(arena: "Arena", mode: st
 
 
 def test_no_stranger_gets_more_than_the_document_says(arena: "Arena") -> None:
-    """Without any proof: refused, and more slowly with every try; an id with a slash in it is nobody's address."""
+    """Without any proof: refused, and more slowly with every try; an id with a slash in it is no address."""
     service = arena.serve().wait_until_up()
     examples = LONG_STRANGERS if arena.long else SHORT_STRANGERS
     statuses = ask_everything(service.url, MODES["right"], examples, {})

@@ -1,4 +1,4 @@
-"""What nobody should send: no crash, no loop, and a reason in words."""
+"""What no one should send: no crash, no loop, and a reason in words."""
 
 import time
 from collections.abc import Iterable
@@ -88,7 +88,7 @@ def mostly_long(rows: Iterable[str], short: str) -> list[ParameterSet]:
 
 
 def test_every_answer_has_its_effect_on_its_lead(arena: "Arena") -> None:
-    """Each for a lead of its own: its end, its code, no key blamed; the log and the attempts say the same."""
+    """Each for its own lead: its end, its code, no key blamed; the log and the attempts say the same."""
     project = arena.project
     project.run("update leadhook.controls set max_attempts = 2")
     rows = ANSWERS | MORE_ANSWERS if arena.long else ANSWERS
@@ -145,7 +145,7 @@ def test_every_fault_of_a_key_rests_it_and_spends_no_attempt(arena: "Arena", nam
 
 @pytest.mark.parametrize("name", mostly_long(INSTALLATION_FAULTS, ""))
 def test_every_fault_of_the_installation_burns_no_lead(arena: "Arena", name: str) -> None:
-    """It is said in /ready, and when it is mended the leads are answered."""
+    """/ready reports it, and once it is fixed the leads are answered."""
     project = arena.project
     do, code = INSTALLATION_FAULTS[name]
     project.model.order({"do": {"error": do}})
@@ -162,7 +162,7 @@ def test_every_fault_of_the_installation_burns_no_lead(arena: "Arena", name: str
 
 
 def test_rows_that_change_while_their_lead_is_leased(arena: "Arena") -> None:
-    """Deleted, taken back, marked as sent, reset, edited: no lead is written that nobody wants, and nothing hangs."""
+    """Deleted, taken back, marked as sent, reset, edited: no lead is written that no one wants, and nothing hangs."""
     project = arena.project
     project.model.behave(latency_ms=1500)
     leads = project.bring(6, title="Student")

@@ -1,4 +1,4 @@
-"""What public reports tell of: leads, keys and money lost to a fault that was not their own."""
+"""Public reports of leads, keys and money lost to a fault that was not their own."""
 
 import json
 import time

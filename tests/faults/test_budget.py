@@ -1,4 +1,4 @@
-"""Dollars: what is set as a budget is not exceeded, whoever races for it and whoever dies."""
+"""Dollars: a budget is not exceeded, even in races and crashes."""
 
 import json
 import time
@@ -36,7 +36,7 @@ def billed(project: "Project") -> float:
 
 
 def spent_or_reserved(project: "Project") -> float:
-    """Today, by the rows themselves; a lead at work counts with what it may cost."""
+    """Today, by the rows themselves; a lead in progress counts with what it may cost."""
     usd: float = project.value(
         "select (select coalesce(sum(spent_usd), 0) from leadhook.costs)::float8"
         " + (select coalesce(sum(reserved_usd), 0) from leadhook.jobs where state = 'leased')::float8"
@@ -45,7 +45,7 @@ def spent_or_reserved(project: "Project") -> float:
 
 
 def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") -> None:
-    """Most of it is used; then leads wait, nobody asks in circles, /ready says so, and more money lets them go on."""
+    """Most of it is used; then leads wait, no one polls for it, /ready says so, and more money lets them go on."""
     project = arena.project
     project.run("select public.leadhook_set_budget(null, %s::numeric, 'tester')", BUDGET_USD)
     before = 0.0 if arena.long else SPENT_BEFORE_USD
@@ -101,7 +101,7 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
 
 
 def test_lease_that_dies_costs_what_was_reserved_for_it(arena: "Arena") -> None:
-    """Once its worker said that a call began: nobody knows what it bought, so it counts as spent in vain."""
+    """Once its worker said that a call began: its purchases are unknown, so it counts as wasted."""
     project = arena.project
     project.run("select public.leadhook_set_budget(null, 100, 'tester')")
     project.model.behave(latency_ms=2000)
@@ -142,7 +142,7 @@ def test_budget_without_a_price_burns_no_lead(arena: "Arena", tmp_path: "Path") 
 
 
 def test_pause_holds_leads_back_and_resume_lets_them_go(arena: "Arena") -> None:
-    """Of one user at once, of everything, and nothing is lost meanwhile."""
+    """Of one user at once, of everything, and nothing is lost in the meantime."""
     project = arena.project
     paused, other = project.new_group(), project.new_group()
     project.run("select public.leadhook_pause(%s::uuid, null, 'tester', 'a test')", paused[0])

@@ -1,4 +1,4 @@
-"""Leadhook comes and goes while somebody's transaction is open on the application's tables: nobody waits for it."""
+"""Leadhook comes and goes while someone's transaction is open on the application's tables: no one waits for it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine

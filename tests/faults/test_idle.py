@@ -60,7 +60,7 @@ def bring_with_one_webhook(arena: "Arena") -> list[str]:
 
 
 def ghost_claims(arena: "Arena", lead: str) -> None:
-    """Somebody claims it and is never heard of again."""
+    """A worker claims it and disappears."""
     reply = arena.project.value("select public.leadhook_claim(gen_random_uuid(), 'a ghost', 1, 0)")
     assert [claimed["lead_id"] for claimed in reply["leads"]] == [lead]
 

@@ -1,4 +1,4 @@
-"""Keys fail while many leads want them: no lead pays for it, and no key is called in vain."""
+"""Keys fail while many leads want them: no lead pays for it, and no key is called needlessly."""
 
 import hashlib
 import time

@@ -128,7 +128,7 @@ def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: "Aren
 
 
 def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
-    """Nobody is refused for it; /ready says what is missing, and once it is there nothing is bought again."""
+    """No one is refused for it; /ready says what is missing, and once it is there nothing is bought again."""
     project = arena.project
     project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=20)

@@ -1,4 +1,4 @@
-"""Replays of many leads on the whole product: counted before, followed, and in nobody's way."""
+"""Replays of many leads on the whole product: counted before, followed, and without delaying other leads."""
 
 import statistics
 import subprocess

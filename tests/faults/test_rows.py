@@ -1,4 +1,4 @@
-"""Rows that can't be read, are too big or too slow: they stop nobody else's lead."""
+"""Rows that can't be read, are too big or too slow: they stop no other lead."""
 
 import secrets
 from collections.abc import Iterator

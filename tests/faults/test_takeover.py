@@ -54,7 +54,7 @@ def by_parts(project: Living) -> str:
 
 
 def by_cli(project: Living) -> str:
-    """The Supabase CLI pushes the copies, psql runs webhooks.sql, and somebody fills Vault by hand."""
+    """The Supabase CLI pushes the copies, psql runs webhooks.sql, and someone fills Vault by hand."""
     theirs = CliProject(project.directory / "theirs")
     project.leadhook("migrate", "--copy-to", str(theirs.migrations))
     theirs.supabase(project.database, "db", "push")
@@ -198,7 +198,7 @@ def wait_for_answers(project: Living, like: str, count: int) -> None:
 
 
 def assert_one_pair_of_calls(project: Living, leads: list[str]) -> None:
-    """A score each, a message from 50 up, nothing twice and nothing for anybody else."""
+    """A score each, a message from 50 up, nothing twice and nothing for anyone else."""
     scores = dict(project.run("select lead_id, score from public.llm_response where lead_id = any (%s)", leads))
     assert sorted(scores) == sorted(leads)
     assert {score >= 50 for score in scores.values()} == {True, False} or len(leads) < 2

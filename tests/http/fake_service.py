@@ -1,4 +1,4 @@
-"""A service whose engine does what its first argument says; run as a process of its own by the tests of its end."""
+"""A service whose engine does what its first argument says; run as its own process by the tests of its end."""
 
 import sys
 from collections.abc import AsyncIterator

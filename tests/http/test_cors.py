@@ -1,4 +1,4 @@
-"""Browsers: nobody's page may, unless CORS_ORIGINS names its origin."""
+"""Browsers: no page may, unless CORS_ORIGINS names its origin."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

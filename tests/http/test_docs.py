@@ -100,7 +100,7 @@ def store() -> FakeStore:
 
 @pytest.fixture
 def address(store: FakeStore) -> Iterator[str]:
-    """A service on a port of its own, set as in production."""
+    """A service on its own port, set as in production."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(server_config(new_site(new_state(FakeEngine(), store))))
 

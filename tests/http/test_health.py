@@ -166,7 +166,7 @@ async def test_the_database_is_asked_once_in_five_seconds(service: Service) -> N
 
 
 async def test_a_database_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for it."""
+    """No one waits for it."""
     monkeypatch.setattr(health, "PATIENCE_S", 0.01)
     store = FakeStore(on_status=None)
 

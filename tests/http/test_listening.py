@@ -16,7 +16,7 @@ IPV4, IPV6 = "127.0.0.1", "::1"
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has an IPv6 address of its own."""
+    """Whether this machine has an IPv6 its own address."""
     try:
         with socket.create_server((IPV6, 0), family=socket.AF_INET6):
             return True

@@ -165,7 +165,7 @@ async def test_a_body_that_is_too_large_or_no_json_is_refused(service: Service, 
 
 
 async def test_who_sends_no_token_is_told_how(service: Service) -> None:
-    """The one break with the predecessor, which let in everybody."""
+    """The one break with the predecessor, which let in everyone."""
     answer = await service.client.post("/process-lead", json=TERMS | {"lead": LEAD})
 
     assert answer.status_code == 401

@@ -85,7 +85,7 @@ async def test_nobody_else_may(service: Service, who: str) -> None:
 
 
 async def test_a_repeated_authorization_is_refused(service: Service) -> None:
-    """Which one counts is anybody's guess."""
+    """It is unclear which one counts."""
     twice = [("authorization", f"Bearer {ADMIN}")] * 2
     answer = await service.client.post("/replay", json={"lead_ids": ["a"]}, headers=twice)
 

@@ -210,7 +210,7 @@ async def test_a_bug_of_ours_is_500_and_logged(service: Service, method: str) ->
 
 
 async def test_a_finished_replay_is_not_stopped(service: Service) -> None:
-    """It answers as it ended, and nobody is woken for it."""
+    """It answers as it ended, and no one is woken for it."""
     service.store.on_replay_status = ReplayStatus(found=True, replay_id=7, phase="queued", progress={"done": 2})
     answer = await service.client.delete("/replays/7", headers=HEADERS)
     assert (answer.status_code, answer.json()["state"]) == (200, "finished")

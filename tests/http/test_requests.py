@@ -83,7 +83,7 @@ async def test_each_answer_carries_its_id_and_is_not_kept_by_caches(service: Ser
 
 
 async def test_a_client_that_leaves_is_no_failure_of_ours(service: Service) -> None:
-    """Its line says 499, as nobody waited for the answer."""
+    """Its line says 499, as no one waited for the answer."""
 
     async def leaves() -> dict[str, str]:
         return {"type": "http.disconnect"}

@@ -32,7 +32,7 @@ ENV = {
 
 
 class Process:
-    """A service in a process of its own, and its log."""
+    """A service in its own process, and its log."""
 
     def __init__(self, command: list[str], env: dict[str, str], directory: Path) -> None:
         self._out, self._err = directory / "out", directory / "err"
@@ -267,7 +267,7 @@ def test_an_engine_that_does_not_stop_is_let_go(start: Start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals) -> None:
-    """Whoever insists need not wait for the drain; the echo of the first one does not count."""
+    """A second signal ends the shutdown at once; an echo of the first does not count."""
     service = fake(start, "hangs", 100)
     service.signal()
     service.wait_for("engine.stop")

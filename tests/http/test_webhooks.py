@@ -123,7 +123,7 @@ async def test_hints_are_ids_of_leads_and_bounded(service: Service, body: dict[s
 async def test_what_cannot_make_a_lead_eligible_sends_no_webhook(
     service: Service, body: dict[str, Any], *, signs: bool
 ) -> None:
-    """Our own save sets sent_to_llm: its echo must not wake anybody."""
+    """Our own save sets sent_to_llm: its echo must not wake anyone."""
     answer = await service.webhook(body, None if signs else BY_HEADER)
 
     assert (answer.status_code, answer.json()) == (202, {"ok": True})
@@ -142,7 +142,7 @@ async def test_a_late_or_early_webhook_is_a_hint_for_a_day(service: Service, age
 
 @pytest.mark.parametrize("age_s", [24 * 3600 + 5, -24 * 3600 - 5])
 async def test_beyond_a_day_it_is_refused(service: Service, age_s: int) -> None:
-    """Nobody's clock is that far off; the log says by how much."""
+    """No clock is that far off; the log reports by how much."""
     body = json.dumps(OURS).encode()
     with capture_logs() as logs:
         answer = await service.webhook(body, signed(body, age_s=age_s))
@@ -155,7 +155,7 @@ async def test_beyond_a_day_it_is_refused(service: Service, age_s: int) -> None:
 
 
 async def test_late_webhooks_are_bounded_in_rate(service: Service) -> None:
-    """Whoever recorded one may send it again all day; punctual ones are not held up by it."""
+    """A recorded webhook may be sent again all day; punctual ones are not delayed by it."""
     body = json.dumps(OURS).encode()
     with capture_logs() as logs:
         late = [await service.webhook(body, signed(body, age_s=3600)) for _ in range(5)]
@@ -364,7 +364,7 @@ async def test_only_post_is_allowed(service: Service) -> None:
 
 
 async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> None:
-    """Instead of their requests; what is refused is a line of its own."""
+    """Instead of their requests; what is refused is its own line."""
     reported = anyio.Event()
 
     class Sum(WebhookSum):

@@ -63,7 +63,7 @@ class Sql:
         return self.call(f"public.{name}", **arguments)
 
     def call(self, name: str, **arguments: object) -> Any:
-        """Call any function, given with its schema, as service_role in a transaction of its own."""
+        """Call any function, given with its schema, as service_role in its own transaction."""
         schema, _, function = name.partition(".")
         query = sql.SQL("select {}({}) as result").format(
             sql.Identifier(schema, function),

@@ -19,7 +19,7 @@ class Job:
     again: bool = False
 
     def go(self, state: str, *, new_run: bool = False, replay: bool = False) -> None:
-        """Change its state; a replay that was asked for meanwhile begins when the run is over."""
+        """Change its state; a replay requested in the meantime begins when the run ends."""
         again = self.again and state not in ("ready", "leased")
         self.state, self.expired = "ready" if again else state, False
         if again or new_run:

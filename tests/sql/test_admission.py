@@ -81,7 +81,7 @@ def test_a_pause_shuts_what_it_names(groups: "Sql", user: UUID | None, tag: str 
 
 
 def test_what_is_paused_is_not_due(groups: "Sql") -> None:
-    """Nobody asks in circles for what nobody may have; what is open is due all the same."""
+    """No one polls for what may not be claimed; what is open is due all the same."""
     groups.rpc("leadhook_pause", p_user_id=groups.USER, p_actor="tester")
     groups.run("update leadhook.jobs set available_at = clock_timestamp() + interval '60 s' where tag = 'c'")
     assert 55_000 < groups.value("select leadhook.next_due_ms(clock_timestamp())") <= 60_000
@@ -188,7 +188,7 @@ def test_no_more_is_handed_out_than_the_budget_of_all_can_pay(groups: "Sql") -> 
 
 
 def test_a_spent_budget_is_due_at_midnight_in_utc(groups: "Sql") -> None:
-    """And nothing before it, while nobody holds a lease."""
+    """And nothing before it, while no one holds a lease."""
     budget(groups, 0)
     due = groups.value("select leadhook.next_due_ms(clock_timestamp())")
     midnight = groups.value(
@@ -274,7 +274,7 @@ def test_of_several_leads_that_do_not_fit_the_least_is_what_is_needed(keyed: "Sq
 
 
 def test_what_a_lease_cost_is_booked_when_it_ends(groups: "Sql") -> None:
-    """Saved: its cost. Refused: in vain. Run out: all that was reserved, in vain. Without a figure: that too."""
+    """Saved: its cost. Refused: wasted. Expired or without a figure: the whole reservation, wasted."""
     leads = {lead["lead_id"]: groups.lease_of(lead) for lead in claim(groups)["leads"]}
     groups.run(
         "alter table public.llm_response add constraint no_b check (lead_id not like 'b-%%') not valid",
@@ -303,7 +303,7 @@ def test_what_a_lease_cost_is_booked_when_it_ends(groups: "Sql") -> None:
 
 @pytest.mark.parametrize("way", ["outbox", "save", "sweep"])
 def test_a_lead_erased_at_work_counts_as_wasted(groups: "Sql", way: str) -> None:
-    """What it may have bought is gone with it; whoever notices first books it, once."""
+    """What it may have bought is lost with it; the first process to notice books it, once."""
     budget(groups, 10, groups.USER)
     budget(groups, 10, OTHER_USER)
     (lead,) = claim(groups, 1)["leads"]
@@ -363,7 +363,7 @@ def test_an_older_service_reserves_nothing_and_goes_on(groups: "Sql") -> None:
 
 
 def test_a_model_without_a_price_gets_nothing_where_a_budget_is_set(groups: "Sql") -> None:
-    """A fault of the configuration: no lead is leased, and nobody asks in circles."""
+    """A fault of the configuration: no lead is leased, and no one polls for it."""
     assert len(claim(groups, 1, price={})["leads"]) == 1
     budget(groups, 100, OTHER_USER)
     batch = claim(groups, price={})

@@ -1,4 +1,4 @@
-"""A lead whose evaluation raises, an installation that is broken, and a job that somebody holds."""
+"""A lead whose evaluation raises, an installation that is broken, and a job that someone holds."""
 
 from typing import TYPE_CHECKING, LiteralString
 

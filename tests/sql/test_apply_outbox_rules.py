@@ -184,7 +184,7 @@ def test_a_new_prompts_row_wakes_its_group(db: "Sql") -> None:
 
 
 def test_a_changed_prompts_row_wakes_only_who_waits(db: "Sql") -> None:
-    """Nobody asked for held and dead leads by editing a text."""
+    """No one asked for held and dead leads by editing a text."""
     for state in ("waiting", "held", "dead"):
         db.ready_job(state, state=state)
     db.note_prompts_changes(inserted=False)

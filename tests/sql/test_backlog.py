@@ -177,7 +177,7 @@ def test_status_notices_a_predecessor_among_held_leads(leadhook: "Run", db: "Sql
 
 
 def test_status_notices_a_predecessor_that_was_faster(leadhook: "Run", keyed: "Sql") -> None:
-    """A lead is at work here, and is sent there: the save finds it unwanted, and the money is gone."""
+    """The lead is sent elsewhere during its run: the save finds it unwanted, and the cost is wasted."""
     lease = keyed.leased_lead("a")
     keyed.run("update public.lead_details set sent_to_llm = true")
     reply = keyed.save(keyed.result_of(lease))

@@ -112,7 +112,7 @@ def test_a_hint_registers_an_unknown_lead_that_waits(keyed: "Sql") -> None:
 
 
 def test_a_hint_makes_a_waiting_lead_ready_and_changes_nothing_else(keyed: "Sql") -> None:
-    """Anybody who knows the static header could send it: it reopens, releases and erases nothing."""
+    """Anyone who knows the static header could send it: it reopens, releases and erases nothing."""
     states = ("waiting", "ready", "held", "done", "dead")
     for state in states:
         keyed.ready_job(state, state=state, available_at="2200-01-01T00:00:00Z")

@@ -28,7 +28,7 @@ def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: "Sql") 
 
 
 def test_a_repeated_claim_returns_only_what_is_still_leased(keyed: "Sql") -> None:
-    """Part of the batch may have been saved or lost meanwhile."""
+    """Part of the batch may have been saved or lost in the meantime."""
     token = uuid4()
     for lead_id in ("lead-1", "lead-2", "lead-3"):
         keyed.ready_job(lead_id)
@@ -43,7 +43,7 @@ def test_a_repeated_claim_returns_only_what_is_still_leased(keyed: "Sql") -> Non
 
 
 def test_a_repeated_claim_keeps_its_own_expired_leases(keyed: "Sql") -> None:
-    """Nobody else took them, and the caller starts only now."""
+    """No one else took them, and the caller starts only now."""
     token = uuid4()
     keyed.ready_job("lead-1")
     (lease,) = keyed.claim(token=token)["leads"]
@@ -170,7 +170,7 @@ def test_a_lease_that_expired_costs_what_was_reserved_once_a_call_began(
 
 
 def test_a_repeated_claim_with_a_smaller_limit_gives_the_rest_back(keyed: "Sql") -> None:
-    """So that a reply which nobody understands can be asked for again in parts; no attempt is spent."""
+    """A reply that can't be read can be asked for again in parts; no attempt is spent."""
     for number in range(4):
         keyed.ready_job(f"lead-{number}")
     token = uuid4()
@@ -211,7 +211,7 @@ def test_an_expired_lease_goes_first_in_its_group(keyed: "Sql") -> None:
 
 
 def test_an_expired_lease_that_is_being_saved_is_left_alone(keyed: "Sql", connect: "Callable[[], Sql]") -> None:
-    """Whoever holds its row decides; the claim does not wait."""
+    """The holder of the row decides; the claim does not wait."""
     keyed.ready_job("lead-1")
     keyed.claim()
     keyed.age_job("lead-1", 31)

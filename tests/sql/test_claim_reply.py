@@ -295,7 +295,7 @@ def test_without_a_usable_key_nothing_is_handed_out(db: "Sql") -> None:
 
 @pytest.mark.parametrize("other", ["the same key twice", "another key"])
 def test_keys_come_once_each_and_never_without_leads(keyed: "Sql", other: str) -> None:
-    """Two rows may hold the same key; nobody needs keys for no lead."""
+    """Two rows may hold the same key; no one needs keys for no lead."""
     keyed.key(f" {keyed.KEY}\n" if other == "the same key twice" else "visibly-fake-other-key")
     assert keyed.claim()["keys"] == []
     keyed.ready_job("lead-1")
@@ -375,7 +375,7 @@ def test_a_retry_is_due_when_its_time_comes(keyed: "Sql") -> None:
 
 
 def test_anybodys_lease_is_due_when_it_ends(keyed: "Sql") -> None:
-    """Whoever is awake takes over."""
+    """A worker that is awake takes over."""
     keyed.ready_job("lead-1")
     keyed.claim(worker="somebody else")
     assert 25_000 < (next_due(keyed) or 0) <= 30_000

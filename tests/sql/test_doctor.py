@@ -203,7 +203,7 @@ async def test_doctor_names_an_extension_that_is_not_enabled(
 
 @pytest.mark.usefixtures("sound")
 async def test_doctor_names_a_dead_worker_of_pg_net(wired_database: "Database") -> None:
-    """And does not wait for a webhook that nobody sends."""
+    """And does not wait for a webhook that no one sends."""
     found = await look(wired_database)
     assert ("pg_net", "fault") in [(f.about, f.level) for f in found if "worker does not run" in f.sentence]
     assert "round trip" not in {f.about for f in found}
@@ -340,7 +340,7 @@ async def test_doctor_asks_google_about_each_key(key: str, model: str, about: st
 
 
 async def test_doctor_tells_when_google_can_not_be_asked() -> None:
-    """Nobody listens."""
+    """No one listens."""
     (found,) = await ask_google(
         [{"fingerprint": "f00", "api_key": "visibly-fake-key"}], "gemini-x", "http://127.0.0.1:9"
     )

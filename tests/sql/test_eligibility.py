@@ -79,7 +79,7 @@ def test_sent_null_is_unsent_and_scrapped_null_is_not_scrapped(db: "Sql") -> Non
 
 
 def test_an_unknown_id_is_a_row_and_a_repeated_one_is_one(db: "Sql") -> None:
-    """Whoever asks gets an answer for each distinct id."""
+    """Each distinct id gets an answer."""
     db.eligible_lead("lead-1")
     results = check(db, "lead-1", "lead-1", "nobody")
     assert {lead_id: row["known"] for lead_id, row in results.items()} == {"lead-1": True, "nobody": False}
@@ -111,7 +111,7 @@ def test_of_several_all_leads_rows_an_eligible_one_counts(db: "Sql") -> None:
 
 
 def test_a_lead_is_unsent_while_any_of_its_details_rows_is(db: "Sql") -> None:
-    """Save marks them all, so one that is left says that somebody wants it again."""
+    """Save marks them all, so one that is left means the lead is wanted again."""
     db.loosen()
     db.prompts()
     db.lead("lead-1")

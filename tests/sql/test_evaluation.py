@@ -58,7 +58,7 @@ def test_a_lead_of_the_page_has_its_newest_answer_and_its_cost(answered: "Sql") 
 
 
 def test_named_leads_come_as_a_claim_hands_them_out(answered: "Sql") -> None:
-    """Fields, prompts, keys; a lead without an answer, and one that nobody has, are left out."""
+    """Fields, prompts, keys; a lead without an answer, and one that no one has, are left out."""
     (claimed,) = answered.claim()["leads"]
     reply = details(answered, "a", "d", "nobody")
     (lead,) = reply["leads"]

@@ -278,7 +278,7 @@ def test_a_lead_that_cannot_be_checked(db: "Sql") -> None:
 
 @pytest.mark.usefixtures("webhook_worker")
 def test_webhook_lost_on_the_way(keyed: "Sql") -> None:
-    """Nobody listens: pg_net's own words, at once."""
+    """No one listens: pg_net's own words, at once."""
     keyed.eligible_lead("a")
     poll(lambda: keyed.count("net._http_response") == keyed.count("leadhook.webhooks"))
     found = explanation(keyed)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def fails(db: "Sql", lead_id: str, **more: Any) -> None:
-    """The only claimed lead is given back, as it fails."""
+    """The only claimed lead is released, because it fails."""
     [lead] = [lead for lead in db.claim()["leads"] if lead["lead_id"] == lead_id]
     db.release({**db.release_of(lead, "returned", error_code="model_unavailable"), "failing": True, **more})
 

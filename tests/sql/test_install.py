@@ -1,4 +1,4 @@
-"""`leadhook install`: a living project is taken over without a surprise, and given back as it was."""
+"""`leadhook install`: a living project is taken over without a surprise, and restored as it was."""
 
 # ruff: noqa: S608 - the queries are made of this file's own constants
 
@@ -92,7 +92,7 @@ async def test_a_project_with_uuid_ids_is_refused_and_stays_as_it_is(bare_databa
 
 
 async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: "Database", bare: "Sql") -> None:
-    """Whoever installs pays for nothing; whoever comes next is served at once."""
+    """Installing costs nothing; the next lead is processed at once."""
     run_script(bare, EVERY[0].sql)
     old = bare.eligible_leads(1500)
     bare.run("update public.prompts set created_at = now() - interval '1 day'")
@@ -108,7 +108,7 @@ async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: "Datab
 
 
 async def test_waiting_and_held_leads_wake_with_the_next_prompts_row(bare_database: "Database", bare: "Sql") -> None:
-    """Somebody asked for them: those without a prompts row before, and those that were held."""
+    """They were asked for: those without a prompts row before, and those that were held."""
     run_script(bare, EVERY[0].sql)
     held = bare.eligible_leads(3)
     bare.run("update public.prompts set created_at = now() - interval '1 day'")

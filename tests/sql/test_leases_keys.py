@@ -101,7 +101,7 @@ def test_park_of_a_changed_row_forgets_the_old_word(db: "Sql") -> None:
 
 
 def test_park_ignores_a_key_that_is_gone(db: "Sql") -> None:
-    """Its row was deleted meanwhile."""
+    """Its row was deleted in the meantime."""
     db.park_keys(parked("fake-one", None))
     assert db.count("leadhook.api_keys") == 0
 

@@ -1,4 +1,4 @@
-"""A lead is given back without a result."""
+"""A lead is released without a result."""
 
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,7 @@ def test_release_repeated_answers_the_same_and_does_nothing(db: "Sql", outcome: 
 
 
 def test_release_refuses_a_stale_fence(keyed: "Sql") -> None:
-    """The lead was claimed anew, and stays with its new holder."""
+    """The lead was claimed again, and stays with its new holder."""
     old = keyed.leased_lead("a", fence=0)
     keyed.age_job("a", 3600)
     keyed.claim()
@@ -86,7 +86,7 @@ def test_release_refuses_a_stale_fence(keyed: "Sql") -> None:
 
 
 def test_release_answers_gone_for_a_lead_without_job(db: "Sql") -> None:
-    """Erased meanwhile."""
+    """Erased in the meantime."""
     assert db.outcomes(db.release(db.release_of({"lead_id": "nobody", "fence": 1}))) == {"nobody": "gone"}
 
 

@@ -50,7 +50,7 @@ def test_renew_answers_each_fence_of_the_same_lead(db: "Sql") -> None:
 
 
 def test_renew_answers_gone_for_a_lead_without_job(db: "Sql") -> None:
-    """Erased meanwhile."""
+    """Erased in the meantime."""
     assert db.outcomes(renew(db, {"lead_id": "nobody", "fence": 1})) == {"nobody": "gone"}
 
 
@@ -81,7 +81,7 @@ def test_renew_refuses_a_lease_without_name(db: "Sql", leases: object) -> None:
 
 
 def test_renew_is_not_held_up_by_one_locked_job(db: "Sql", connect: "Connect") -> None:
-    """Somebody sits on one job: that lease is busy, the other is renewed."""
+    """Someone sits on one job: that lease is busy, the other is renewed."""
     held, free = db.leased_lead("a"), db.leased_lead("b")
     other = connect()
     with other.transaction():

@@ -77,7 +77,7 @@ def test_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect", function: s
 
 
 def test_stopping_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect") -> None:
-    """Its leads stay as they are meanwhile."""
+    """Its leads stay as they are in the meantime."""
     hurry(db, "public.leadhook_replay_stop")
     db.ready_job("a", state="done")
     replay_id = db.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="ann")["replay_id"]
@@ -90,7 +90,7 @@ def test_stopping_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect") ->
 
 
 def test_a_released_backlog_waits_for_the_drain(db: "Sql", connect: "Connect") -> None:
-    """And stays held meanwhile."""
+    """And stays held in the meantime."""
     hurry(db, "leadhook.release_backlog")
     db.ready_job("a", state="held")
     slice_of = {"p_user_id": db.USER, "p_tag": db.TAG, "p_after_lead": "", "p_limit": 5, "p_redo": False}

@@ -1,4 +1,4 @@
-"""Migrations are applied once, in order, whoever calls how often."""
+"""Migrations are applied once, in order, however often and from wherever they are run."""
 
 import asyncio
 from dataclasses import replace

@@ -31,7 +31,7 @@ def busy_application(database: Database) -> Iterator[psycopg.Connection]:
 
 
 async def test_migrate_gives_up_and_names_the_query_in_its_way(database: Database) -> None:
-    """Whoever reads it knows which session to look at."""
+    """It names the session to look at."""
     with busy_application(database) as application:
         said: list[str] = []
         pid = application.info.backend_pid
@@ -109,7 +109,7 @@ async def test_migrate_builds_an_index_that_was_lost_after_the_migration(
 
 
 async def test_migrate_waits_for_a_reader_that_an_index_has_to_wait_for(database: Database) -> None:
-    """`create index concurrently` waits for older snapshots. Giving up names the reader; the next run mends it."""
+    """`create index concurrently` waits for older snapshots. Giving up names the reader; the next run fixes it."""
     with database.connect() as connection:
         connection.execute("drop index public.leadhook_unsent")
     with database.connect(autocommit=False) as reader:

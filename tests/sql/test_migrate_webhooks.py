@@ -95,7 +95,7 @@ async def test_install_wants_the_migrations_first(bare_database: Database) -> No
 
 
 async def test_install_names_a_table_that_was_dropped(migrated: Database) -> None:
-    """The history says that it was made."""
+    """The history records that it was made."""
     with migrated.connect() as connection:
         connection.execute("drop table public.prompts")
     with pytest.raises(CommandError, match="the tables prompts were dropped"):

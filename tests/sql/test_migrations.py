@@ -39,7 +39,7 @@ def wire(connection: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("fixture", ["wired_database", "old_regime_database"])
 def test_every_file_runs_again_without_harm(request: pytest.FixtureRequest, fixture: str) -> None:
-    """Under new and old default privileges; not even a trigger is made anew."""
+    """Under new and old default privileges; not even a trigger is made again."""
     database: Database = request.getfixturevalue(fixture)
     with database.connect() as owner:
         wire(owner)

@@ -42,7 +42,7 @@ async def test_nothing_is_advised_where_our_own_tables_stand(database: "Database
 
 @pytest.mark.usefixtures("stripped")
 async def test_each_missing_index_is_advised_and_its_statement_is_enough(database: "Database", stripped: "Sql") -> None:
-    """Whoever runs what is advised is not advised again; the index on unsent leads alone, being partial, is no help."""
+    """Advice that was followed is not repeated; the index on unsent leads alone, being partial, is no help."""
     assert await missing(database) == ADVICE
     for statement in sorted(ADVICE):
         stripped.run(statement)

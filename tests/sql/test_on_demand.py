@@ -152,7 +152,7 @@ def test_each_request_is_saved_once(keyed: "Sql") -> None:
 
 
 def test_the_latest_of_two_requests_stands(keyed: "Sql") -> None:
-    """Each of them is a run of its own."""
+    """Each of them is its own run."""
     keyed.eligible_lead("a")
     save(keyed, answered(keyed, "a", 60))
     save(keyed, answered(keyed, "a", 90))

@@ -47,7 +47,7 @@ def large(request: pytest.FixtureRequest, plans: Plans, db: "Sql") -> Plans:
     """26,000 jobs and 100 outbox rows.
 
     Plans are cached in a session after five calls. Planned on empty tables: that happens before the tables grow, as in
-    a session that PostgREST keeps, and nobody has analyzed them since.
+    a session that PostgREST keeps, and no one has analyzed them since.
     """
     db.key()
     db.prompts(tag="empty")

@@ -148,7 +148,7 @@ def test_a_filter_takes_what_fits_all_its_fields(mixed: "Sql", fields: Any, want
 
 
 def test_a_large_replay_is_made_in_slices(db: "Sql") -> None:
-    """250 leads each, whoever goes on with it; the last one says so."""
+    """250 leads each, from any caller; the last page is marked."""
     ids = done_leads(db, 600)
     reply = begin(db, tag=db.TAG)
     assert (reply["counts"], reply["phase"]) == ({"queued": 250}, "queueing")
@@ -201,7 +201,7 @@ def test_two_processes_never_make_the_same_slice(db: "Sql", connect: "Connect") 
 
 
 def test_a_replay_sends_a_webhook_with_its_first_and_last_slice(wired: "Sql") -> None:
-    """So that the work begins at once, and whoever fell asleep meanwhile wakes."""
+    """Work begins at once, and workers that fell asleep in the meantime wake."""
     done_leads(wired, 600)
     wired.run("delete from leadhook.webhooks")
     begin(wired, all=True)
@@ -232,7 +232,7 @@ def test_progress_follows_each_lead_to_its_end(keyed: "Sql") -> None:
 
 
 def test_a_page_of_no_leads_is_refused(keyed: "Sql") -> None:
-    """1 to 1000; otherwise whoever reads page by page would never end."""
+    """1 to 1000; with 0, reading page by page would never end."""
     keyed.ready_job("a", state="done")
     replay_id = begin(keyed, all=True)["replay_id"]
     with pytest.raises(psycopg.Error) as refused:

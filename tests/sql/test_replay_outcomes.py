@@ -77,7 +77,7 @@ def test_replay_of_a_leased_lead_comes_after_its_run(keyed: "Sql") -> None:
 
 
 def test_replay_asked_for_while_leased_survives_what_ends_the_first_wish(keyed: "Sql") -> None:
-    """Given back, and meanwhile sent by something else: the replay begins as a run of its own."""
+    """Released, and in the meantime sent by something else: the replay begins as its own run."""
     keyed.ready_job("a")
     (lead,) = keyed.claim()["leads"]
     reply = replay(keyed, "a")
@@ -188,7 +188,7 @@ def test_replay_is_written_down(db: "Sql") -> None:
 
 
 def test_replay_sends_one_webhook_and_only_for_work(wired: "Sql") -> None:
-    """After its commit; a replay that queued nothing wakes nobody."""
+    """After its commit; a replay that queued nothing wakes no one."""
     wired.ready_job("a", state="done")
     wired.ready_job("b", state="done")
     sent(wired)

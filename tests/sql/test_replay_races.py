@@ -1,4 +1,4 @@
-"""A replay while somebody else works on the lead."""
+"""A replay while someone else works on the lead."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING

@@ -39,7 +39,7 @@ def history(db: "Sql") -> list[int]:
 
 
 def fill(db: "Sql") -> None:
-    """Two finished leads, one at work and one ready, and a parked key."""
+    """Two finished leads, one leased and one ready, and a parked key."""
     db.key()
     for lead_id, state in {"a": "done", "b": "done", "c": "leased", "d": "ready"}.items():
         db.ready_job(lead_id, state=state)
@@ -69,7 +69,7 @@ def test_a_sweep_deletes_nothing_of_leads_that_are_hidden(bound: "Sql", phase: s
     ],
 )
 def test_eligibility_of_what_is_hidden_is_an_error(bound: "Sql", question: LiteralString) -> None:
-    """Whoever asks: a lead or prompts row that can't be seen is not taken for one that is not there."""
+    """For every caller: a lead or prompts row that can't be seen is not taken for a missing one."""
     bound.run("set role service_role")
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=ERROR):
         bound.rows(question)

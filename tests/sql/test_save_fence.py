@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def test_save_refuses_a_stale_fence(keyed: "Sql") -> None:
-    """A zombie comes back after the lead was claimed anew: nothing is written, the new holder writes."""
+    """A zombie comes back after the lead was claimed again: nothing is written, the new holder writes."""
     zombie = keyed.leased_lead("a", fence=0)
     keyed.age_job("a", 3600)
     (lead,) = keyed.claim()["leads"]
@@ -37,7 +37,7 @@ def test_save_answers_each_fence_of_the_same_lead(db: "Sql") -> None:
 
 
 def test_save_repeated_answers_saved_and_writes_nothing(db: "Sql") -> None:
-    """The first reply was lost; meanwhile the user edited the message."""
+    """The first reply was lost; in the meantime the user edited the message."""
     result = db.result_of(db.leased_lead("a"))
     db.save(result)
     db.run("update public.llm_response set message = 'edited'")
@@ -57,7 +57,7 @@ def test_save_repeated_after_a_replay_still_answers_saved(db: "Sql") -> None:
 
 
 def test_save_after_a_release_is_lease_lost(db: "Sql") -> None:
-    """The lead was given back."""
+    """The lead was released."""
     lease = db.leased_lead("a")
     db.release(db.release_of(lease, "returned"))
     assert db.outcomes(db.save(db.result_of(lease))) == {"a": "lease_lost"}

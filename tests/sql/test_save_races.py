@@ -1,4 +1,4 @@
-"""Two connections at once: nobody waits for the other longer than a blink, and no lead is lost or written twice."""
+"""Two connections at once: no one waits for the other longer than a blink, and no lead is lost or written twice."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ def test_save_of_a_lead_whose_details_the_application_holds_is_busy(db: "Sql", c
 
 
 def test_save_of_a_lead_whose_answer_the_application_holds_is_busy(db: "Sql", connect: "Connect") -> None:
-    """Somebody edits the message of an earlier run."""
+    """Someone edits the message of an earlier run."""
     db.run("insert into public.llm_response (lead_id, tag) values ('a', 'founders')")
     results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b")]
     application = connect()
@@ -62,7 +62,7 @@ def test_save_of_many_that_the_application_just_answers_ends_in_time(
 
 
 def test_save_and_the_applications_own_sending_write_once(db: "Sql", connect: "Connect") -> None:
-    """The application marks the lead as sent while we save: whoever is first wins, nothing is written by both."""
+    """The application marks the lead as sent while we save: the first wins, and nothing is written twice."""
     result = db.result_of(db.leased_lead("a"))
     application = connect()
     with application.transaction():
@@ -90,7 +90,7 @@ def test_save_that_is_first_makes_the_application_wait_and_come_after(db: "Sql",
 
 
 def test_save_of_a_lead_that_is_just_being_deleted_is_busy_then_gone(db: "Sql", connect: "Connect") -> None:
-    """Nothing is written about somebody who is being erased."""
+    """Nothing is written about someone who is being erased."""
     result = db.result_of(db.leased_lead("a"))
     application = connect()
     with application.transaction():
@@ -104,7 +104,7 @@ def test_save_of_a_lead_that_is_just_being_deleted_is_busy_then_gone(db: "Sql", 
 
 
 def test_save_does_not_wait_for_a_claim(db: "Sql", connect: "Connect") -> None:
-    """Somebody sits on the claim's and the outbox lock."""
+    """Someone sits on the claim's and the outbox lock."""
     result = db.result_of(db.leased_lead("a"))
     claimer = connect()
     with claimer.transaction():

@@ -244,7 +244,7 @@ def test_save_of_what_a_deferred_trigger_refuses_saves_the_others(db: "Sql", ref
 
 @pytest.mark.parametrize("sqlstate", ["42501", "57014", "53100"])
 def test_save_raises_where_every_lead_is_refused_with_what_speaks_of_the_installation(db: "Sql", sqlstate: str) -> None:
-    """Nobody is burned for what befalls all of them, and nothing is written."""
+    """No lead is refused for what happens to all of them, and nothing is written."""
     define(db, f"raise exception 'nobody may' using errcode = '{sqlstate}';")
     db.run("create trigger theirs before insert on public.llm_response for each row execute function public.theirs()")
     results = [db.result_of(db.leased_lead(lead_id)) for lead_id in ("a", "b")]

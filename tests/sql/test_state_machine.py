@@ -116,7 +116,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(lead=LEADS)
     def let_expire(self, lead: str) -> None:
-        """Nobody renews it for a minute."""
+        """No one renews it for a minute."""
         if lead in self.model.jobs and self.model.jobs[lead].state == "leased":
             self.db.age_job(lead, 60)
             self.model.jobs[lead].expired = True
@@ -248,7 +248,7 @@ def test_functions_do_what_the_model_says_in_any_order(wired: "Sql") -> None:
             stateful_step_count=60 if LONG else 30,
             deadline=None,
             database=None,
-            derandomize=not LONG,  # a merge is no place for chance; `make faults` draws anew each time
+            derandomize=not LONG,  # a merge is no place for chance; `make faults` draws new ones each time
             print_blob=True,
             phases=list(Phase) if LONG else [Phase.generate],
             suppress_health_check=list(HealthCheck),

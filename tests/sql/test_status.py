@@ -155,7 +155,7 @@ def test_a_budget_of_nothing_is_too_small_for_any_lead(db: "Sql") -> None:
 
 
 def test_what_is_paused_or_over_budget_is_not_unclaimed(db: "Sql") -> None:
-    """Nobody may claim it, so its age says nothing of the service."""
+    """No one may claim it, so its age says nothing of the service."""
     db.ready_job("a")
     db.age_job("a", 90)
     db.rpc("leadhook_pause", p_user_id=db.USER, p_tag=db.TAG, p_actor="ada")
@@ -206,7 +206,7 @@ def test_a_claim_that_fails_is_not_noted(db: "Sql") -> None:
 
 
 def test_a_busy_worker_is_noted_every_5_seconds_at_most(db: "Sql") -> None:
-    """A claim is no place for a write that nobody needs."""
+    """A claim makes no needless write."""
     db.claim()
     row = db.value("select w.ctid::text || w.xmin::text from leadhook.workers as w")
     db.claim()
@@ -217,7 +217,7 @@ def test_a_busy_worker_is_noted_every_5_seconds_at_most(db: "Sql") -> None:
 
 
 def test_a_worker_that_is_gone_is_forgotten_after_a_day(db: "Sql") -> None:
-    """Each process has a name of its own."""
+    """Each process has its own name."""
     db.claim(worker="old")
     db.run("update leadhook.workers set claimed_at = claimed_at - interval '25 hours'")
     db.rpc("leadhook_sweep", p_worker="new")

@@ -141,7 +141,7 @@ def test_sweep_reopens_a_done_lead_that_is_unsent_again(db: "Sql") -> None:
 
 @pytest.mark.parametrize("state", ["dead", "held", "leased", "ready"])
 def test_sweep_leaves_the_other_states_as_they_are(db: "Sql", state: str) -> None:
-    """Dead stays dead, held stays held, and nobody's work is disturbed."""
+    """Dead stays dead, held stays held, and no run is disturbed."""
     second_round(db)
     db.ready_job("a", state=state)
     before = db.job("a")

@@ -99,7 +99,7 @@ def test_a_webhook_that_cannot_be_noted_keeps_the_outbox_row(broken: "Sql") -> N
 
 
 def test_a_change_that_cannot_be_noted_leaves_the_application_alone(broken: "Sql") -> None:
-    """The sweep finds what was written meanwhile."""
+    """The sweep finds what was written in the meantime."""
     break_it(broken, "drop table leadhook.outbox")
     broken.eligible_lead("a")
     broken.run("update public.lead_details set sent_to_llm = true")

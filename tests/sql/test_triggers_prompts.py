@@ -58,7 +58,7 @@ def test_prompts_without_user_or_tag_note_nothing(settled: "Sql") -> None:
 
 
 def test_changed_prompts_note_their_group(settled: "Sql") -> None:
-    """Any column counts; nobody asked for the leads that sleep, so prompts_inserted is false."""
+    """Any column counts; no one asked for the leads that sleep, so prompts_inserted is false."""
     settled.prompts(tag="a")
     settled.prompts(tag="b")
     groups(settled)

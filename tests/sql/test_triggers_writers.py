@@ -1,4 +1,4 @@
-"""Who writes to the application's tables needs no right on ours, and meets nobody there."""
+"""Who writes to the application's tables needs no right on ours, and waits for no lock there."""
 
 from typing import TYPE_CHECKING
 

@@ -140,7 +140,7 @@ def test_a_save_compares_each_answer_with_a_hashed_list_of_leads(bare_tables: Pl
 
 
 def test_rows_without_a_duplicate_are_not_written_out_as_text(db: "Sql") -> None:
-    """A column of 100 kB that nobody asked for stays where it is: no more is read than without it."""
+    """A column of 100 kB that no one asked for stays where it is: no more is read than without it."""
     db.eligible_leads(100)
     db.run("alter table public.all_leads add column fat text")
     db.run("alter table public.all_leads alter column fat set storage external")

@@ -63,7 +63,7 @@ class Google:
 
 @asynccontextmanager
 async def standing_in() -> AsyncIterator[Google]:
-    """A stand-in on a port of its own."""
+    """A stand-in on its own port."""
     runner = web.AppRunner(MisbehavingGemini().app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

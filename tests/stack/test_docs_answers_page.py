@@ -157,7 +157,7 @@ def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: "Projec
 
 
 def test_a_user_sees_and_starts_nothing_of_another(browse: Browse, stack: "Project") -> None:
-    """The policies: a stranger and another user read no row, and nobody presses run for someone else."""
+    """The policies: a stranger and another user read no row, and no one presses run for someone else."""
     user, tag = uuid.uuid4(), "private"
     lead = f"lead-{uuid.uuid4().hex[:12]}"
     stack.bring([lead], (user, tag))

@@ -92,7 +92,7 @@ async def test_leads_that_a_webhook_reports_are_answered(wired_supabase: Supabas
 
 
 async def test_stopped_engine_gives_its_leads_back(wired_supabase: Supabase) -> None:
-    """Ready at once for anybody, no attempt spent."""
+    """Ready at once for anyone, no attempt spent."""
     model = Model()
     model.seconds = 60
     async with open_store(wired_supabase.url, wired_supabase.secret_key) as store, anyio.create_task_group() as tasks:

@@ -31,7 +31,7 @@ NEVER = 999
 
 
 class Operator:
-    """A terminal in a directory of its own."""
+    """A terminal in its own directory."""
 
     def __init__(self, supabase: Supabase, google: Google, directory: Path) -> None:
         self.supabase = supabase

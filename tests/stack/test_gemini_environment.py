@@ -52,7 +52,7 @@ CHECKED_AT_THE_START = {"SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 @pytest.fixture
 async def google() -> AsyncIterator[Google]:
-    """A stand-in on a port of its own."""
+    """A stand-in on its own port."""
     async with standing_in() as google:
         yield google
 
@@ -73,7 +73,7 @@ def read_by_the_sdks() -> set[str]:
 
 
 async def ask(google_url: str, variables: dict[str, str]) -> None:
-    """One score by a process of its own with these variables."""
+    """One score by its own process with these variables."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", ASK, google_url,
         cwd=ROOT, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | variables,

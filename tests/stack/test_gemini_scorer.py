@@ -25,7 +25,7 @@ LINK = {"SUBJECT": "An offer for you, Jane Doe", "MESSAGE": "Hello Jane, see htt
 
 @pytest.fixture
 async def google() -> AsyncIterator[Google]:
-    """A stand-in on a port of its own."""
+    """A stand-in on its own port."""
     async with standing_in() as google:
         yield google
 
@@ -219,7 +219,7 @@ async def test_reasons_that_the_sdk_does_not_know_make_no_noise(
 async def test_key_that_no_header_can_carry_is_blamed_for_itself(
     scorer: GeminiScorer, google: Google, garbage: str
 ) -> None:
-    """What somebody pasted into gemini_api is no fault of a lead; nothing is sent."""
+    """What someone pasted into gemini_api is no fault of a lead; nothing is sent."""
     with pytest.raises(Failure) as caught:
         await scorer.score(LEAD, PROMPTS, ApiKey.model_validate({"fingerprint": "f", "api_key": garbage}))
 

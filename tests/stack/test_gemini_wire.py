@@ -156,7 +156,7 @@ CASES = {
     "429 strange details": Case(
         quota("x", {"@type": "a.QuotaFailure", "violations": ["x", 7]}), "key", "key_exhausted", parked=NOT_NAMED
     ),
-    # Nobody, for now.
+    # No one, for now.
     "408": Case(error(408), "transient", "model_unavailable"),
     "409": Case(error(409), "transient", "model_unavailable"),
     "499": Case(error(499), "transient", "model_unavailable"),
@@ -429,7 +429,7 @@ async def test_a_block_by_chance_is_asked_again(scorer: GeminiScorer, google: Go
 async def test_token_counts_that_can_not_be_true_are_unknown(
     scorer: GeminiScorer, google: Google, reported: dict[str, int] | None
 ) -> None:
-    """Missing, negative and partial ones: the call is booked at the dearest."""
+    """Missing, negative and partial ones: the call is booked at the highest price."""
     said = json.dumps({"SUBJECT": "Hello", "MESSAGE": "Hello Jane"})
     answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": said}]}, "finishReason": "STOP"}]}
     await google.order(**raw(answer if reported is None else answer | {"usageMetadata": reported}))
@@ -464,7 +464,7 @@ async def test_failed_calls_that_may_be_billed_are_unmetered(
 
 
 async def test_a_service_that_is_not_there_is_unreachable() -> None:
-    """Nobody listens."""
+    """No one listens."""
     async with open_scorer(model="gemini-3.5-flash-lite", base_url=f"http://127.0.0.1:{free_port()}") as scorer:
         with pytest.raises(Failure) as caught:
             await scorer.score(LEAD, PROMPTS, KEY)

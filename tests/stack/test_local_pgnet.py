@@ -82,7 +82,7 @@ async def connection(bare_database: "Database") -> AsyncIterator[psycopg.AsyncCo
 
 @asynccontextmanager
 async def at_work(database: "Database", pause_s: float = 0.02) -> AsyncIterator[None]:
-    """The stand-in at work on this database."""
+    """The stand-in, working on this database."""
     async with pgnet.working(database.admin_conninfo, pause_s=pause_s):
         yield
 

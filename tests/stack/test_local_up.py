@@ -103,7 +103,7 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_finds_the_data(stacks: Stac
 
 
 def test_a_killed_supervisor_leaves_no_process_and_the_next_start_works(stacks: Stacks) -> None:
-    """Without a word to anybody, and without a moment between."""
+    """Without notice and without a pause."""
     process = stacks.start()
     stacks.ready(process)
     process.kill()
@@ -221,7 +221,7 @@ def test_env_without_a_running_stack_says_how_to_start_one(tmp_path: Path) -> No
 
 
 def test_env_of_a_stack_that_was_killed_is_refused(tmp_path: Path) -> None:
-    """It left its facts behind, but nobody holds the directory; a running one does."""
+    """It left its facts behind, but no one holds the directory; a running one does."""
     state = State(tmp_path)
     with state.held():
         with pytest.raises(CommandError, match="still starting"):
@@ -234,7 +234,7 @@ def test_env_of_a_stack_that_was_killed_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_whose_process_is_somebody_else_now_is_removed(tmp_path: Path) -> None:
-    """After a crash of the machine the number may be anybody's; ours stands for it here."""
+    """After a crash of the machine the number may be anyone's; ours stands for it here."""
     (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n/elsewhere\n")
 
     end_orphan(tmp_path)
@@ -244,7 +244,7 @@ def test_a_lock_file_whose_process_is_somebody_else_now_is_removed(tmp_path: Pat
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to lend Postgres an account")
 def test_root_puts_the_data_where_nobody_can_reach_it(tmp_path: Path) -> None:
-    """The directories of pytest are closed to nobody; one that is open is used itself."""
+    """Pytest's directories are closed to the user `nobody`; one that is open is used itself."""
     assert data_directory(tmp_path).parent == postgres.VAR_TMP
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)

@@ -25,14 +25,14 @@ STATIC_HEADER = "X-Webhook-Secret: visibly-fake-static-secret"
 
 @pytest.fixture(scope="module")
 def stack(model: "Model") -> "Iterator[Project]":
-    """One stack for the tests of this file; each has users, tags and leads of its own."""
+    """One stack for the tests of this file; each has users, tags and its own leads."""
     settings = {"SWEEP_INTERVAL_SEC": "3600", "WEBHOOK_STATIC_HEADER": STATIC_HEADER}
     with local_project("--no-sample", model=model, **settings) as stack:
         yield stack
 
 
 def ids(count: int, suffix: str = "") -> list[str]:
-    """Lead ids that nobody else has."""
+    """Lead ids that no one else has."""
     return [f"lead-{uuid.uuid4().hex[:12]}{suffix}" for _ in range(count)]
 
 

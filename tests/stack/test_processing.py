@@ -39,13 +39,13 @@ SHAPE = [
 
 @pytest.fixture(scope="module")
 def stack(model: "Model") -> "Iterator[Project]":
-    """One stack for the tests of this file; each has leads of its own."""
+    """One stack for the tests of this file; each has its own leads."""
     with local_project("--no-sample", model=model, SWEEP_INTERVAL_SEC="3600", LOG_LEVEL="debug") as stack:
         yield stack
 
 
 def new_id() -> str:
-    """A lead id that nobody else has."""
+    """A lead id that no one else has."""
     return f"lead-{uuid.uuid4().hex[:12]}"
 
 
@@ -88,7 +88,7 @@ def test_a_lead_of_the_database_is_answered_and_written(stack: "Project") -> Non
 
 
 def test_many_leads_are_answered_in_their_order(stack: "Project") -> None:
-    """Fields of any JSON, fields that nobody knows, no field at all, ids that no table knows, and one lead twice."""
+    """Fields of any JSON, fields that no one knows, no field at all, ids that no table knows, and one lead twice."""
     unknown, twice = new_id(), new_id()
     leads = [
         {

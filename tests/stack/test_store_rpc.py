@@ -45,7 +45,7 @@ async def claim(store: SupabaseStore, token: UUID | None = None) -> Batch:
 
 
 def returned(lead: ClaimedLead, answer: Checkpoint | None = None) -> Release:
-    """Given back unspent."""
+    """Released unspent."""
     return Release(
         lead_id=lead.lead_id,
         fence=lead.fence,
@@ -159,7 +159,7 @@ async def test_sweep_walks_its_round_to_the_end(store: SupabaseStore) -> None:
 
 
 async def test_replay_tells_each_lead_apart(store: SupabaseStore) -> None:
-    """Queued for the one that is done, unknown for the one that nobody has."""
+    """Queued for the one that is done, unknown for the one that no one has."""
     batch = await claim(store)
     await store.save("w", [result(lease) for lease in leases(batch)])
     reply = await store.replay(["plain", "nobody"], "tester", "because")

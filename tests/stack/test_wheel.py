@@ -1,6 +1,6 @@
 """The wheel alone is enough: installed into an empty environment outside the checkout, it migrates and serves.
 
-The dependencies are those of the environment that runs the tests, through a path file: installing them anew takes most
+The dependencies are those of the environment that runs the tests, through a path file: installing them again takes most
 of a minute. The README has the commands for the whole way.
 """
 
@@ -67,7 +67,7 @@ def run(program: Path, *arguments: str, **env: str) -> subprocess.CompletedProce
 
 
 def get(url: str) -> bytes:
-    """The body of an answer, waited for until somebody listens."""
+    """The body of an answer, waited for until someone listens."""
     until = time.monotonic() + DEADLINE_S
     while True:
         try:

@@ -70,7 +70,7 @@ Manner = Literal[
     "surrogate",
     "html_in_message",
 ]
-"""How a model's answer can be no good."""
+"""The ways a model's answer can be unusable."""
 Place = Literal["after_headers", "in_body"]
 """Where a reply breaks off."""
 Milliseconds = Annotated[float, Field(ge=0, le=3_600_000)]
@@ -244,5 +244,5 @@ class Orders:
 
 
 def fingerprint(key: str) -> str:
-    """Name a key without telling it: the first 16 hex digits of its SHA-256."""
+    """Name a key without showing it: the first 16 hex digits of its SHA-256."""
     return hashlib.sha256(key.strip().encode(errors="replace")).hexdigest()[:16]

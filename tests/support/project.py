@@ -1,4 +1,4 @@
-"""A whole local project in processes of its own, and its application: `leadhook local up` under test."""
+"""A whole local project in its own processes, and its application: `leadhook local up` under test."""
 
 import tempfile
 from collections.abc import Iterator

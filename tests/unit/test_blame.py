@@ -111,7 +111,7 @@ def test_delay_that_a_server_names_is_honoured_up_to_ten_minutes() -> None:
 
 @pytest.mark.parametrize("asked_s", [None, 7.0])
 def test_first_rest_is_as_long_as_google_asks(asked_s: float | None) -> None:
-    """Else a minute, whoever is answered; midnight is not believed yet."""
+    """Otherwise a minute, even if other leads are answered; midnight is not believed yet."""
     for others_answered in (True, False):
         rest_s = key_rest_s(0, others_answered=others_answered, asked_s=asked_s, again_s=30_000)
         assert rest_s == (asked_s or 60)
@@ -134,7 +134,7 @@ def test_rest_grows_to_minutes_while_no_other_is_answered(asked_s: float | None,
 
 @pytest.mark.parametrize("others_answered", [True, False])
 def test_later_rest_is_never_shorter_than_google_asks(others_answered: bool) -> None:  # noqa: FBT001 - a parameter
-    """Neither than the named delay, nor than the day's end once the short delay was in vain."""
+    """Neither than the named delay, nor than the day's end once the short delay did not help."""
     assert key_rest_s(1, others_answered=others_answered, asked_s=5_000, again_s=None) == 5_000
     assert key_rest_s(1, others_answered=others_answered, asked_s=36, again_s=30_000) == 30_000
 

@@ -1,4 +1,4 @@
-"""A class has a name of its own, so that a reader who meets the name knows which class is meant."""
+"""A class has its own name, so that a reader who meets the name knows which class is meant."""
 
 import ast
 from collections import defaultdict

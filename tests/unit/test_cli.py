@@ -131,7 +131,7 @@ def test_install_takes_no_for_no(leadhook: Run, asked_for: list[object], typed: 
 
 
 def test_install_without_a_terminal_wants_a_yes(leadhook: Run, asked_for: list[object]) -> None:
-    """In a script nobody could answer: it says so and exits 2."""
+    """In a script no one could answer: it says so and exits 2."""
     code, _, err = leadhook("install", "--url", URL)
     assert code == 2
     assert "nothing was changed: there is no terminal to ask at. --yes" in err

@@ -175,7 +175,7 @@ def test_a_lead_that_does_not_exist_is_a_failure(leadhook: Run, store: _FakeStor
 
 
 def test_a_lead_that_failed_is_a_failure(leadhook: Run, store: _FakeStore) -> None:
-    """Exit 1, whoever follows it."""
+    """Exit 1, also when followed."""
     store.statuses = [FINISHED.model_copy(update={"progress": {"failed": 1}})]
     assert leadhook("replay", "follow", "7")[0] == 1
 

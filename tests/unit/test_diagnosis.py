@@ -40,7 +40,7 @@ def job(state: str, **changes: object) -> Facts:
 
 
 def change(kind: str = "leads", age: float = 1, **changes: object) -> Facts:
-    """A change that nobody has looked at."""
+    """A change that has not been looked at."""
     return {
         "total": 1,
         "of_lead": [{"kind": kind, "changed_at": at(-age), **changes}],

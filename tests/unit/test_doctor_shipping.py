@@ -67,7 +67,7 @@ async def test_what_the_service_does_not_take_is_a_fault(status: int, words: str
 
 
 async def test_log_service_that_is_away_is_a_fault() -> None:
-    """Nobody listens there."""
+    """No one listens there."""
     port = free_port()
     finding = await ship(f"http://user:{SECRET}@127.0.0.1:{port}/v1/logs?token={SECRET}")
     assert finding.level == "fault"

@@ -170,7 +170,7 @@ def test_any_other_score_is_refused(text: str) -> None:
     ],
 )
 def test_any_other_message_is_refused(text: str) -> None:
-    """The caps are hard, and nobody gets a mail that says `ineligible`."""
+    """The caps are hard, and no one gets a mail that says `ineligible`."""
     with pytest.raises(ValueError):  # noqa: PT011 - the kind of ValueError is not the rule
         parse(text, MessageAnswer)
 

@@ -1,6 +1,6 @@
-"""True and spoilt messages in several languages and scripts: how many are let through, and what a check costs.
+"""True and spoilt messages in several languages and scripts: how many pass, and the cost of a check.
 
-`messages.json` holds both; the spoilt ones have one planted fault each. Add to it what was judged wrongly.
+`messages.json` holds both; the spoilt ones have one planted fault each. Add messages that were checked wrongly.
 """
 
 import json

@@ -79,7 +79,7 @@ def extras_asked_for(locked: Iterable[NormalizedName], asked: Iterable[Requireme
 
 
 def extras_missing(text: str, asked: Iterable[Requirement]) -> set[str]:
-    """What somebody asks for with an extra, and the lock names without that extra, or not also without any."""
+    """Requirements with an extra that the lock names only without it, or only with it."""
     locked: dict[NormalizedName, set[str]] = {}
     for name, extras, _, _ in LOCKED.findall(text):
         locked.setdefault(canonicalize_name(name), set()).update(extras.split(","))
@@ -129,7 +129,7 @@ def test_what_builds_the_wheel_is_locked_and_never_fetched_by_a_build() -> None:
 
 
 def test_lock_files_name_no_registry() -> None:
-    """Whoever installs brings an index of their own."""
+    """The installing user brings their own index."""
     texts = [file.read_text() for file in ROOT.glob("requirements*.lock")]
     assert len(texts) == 4
     assert not any(re.search(r"://|--index|--find-links| @ |(?:^|\s)/", text) for text in texts)

@@ -1,4 +1,4 @@
-"""The numbers can be scraped without asking anybody, and dashboard and alerts name only what there is."""
+"""The numbers can be scraped without a token, and dashboard and alerts name only what there is."""
 
 import json
 import re
@@ -62,7 +62,7 @@ def scraped(port: int) -> str:
 
 
 def test_a_scrape_on_a_port_of_its_own() -> None:
-    """Prometheus can read all of it; after the end nobody listens."""
+    """Prometheus can read all of it; after the end no one listens."""
     with capture_logs() as lines, serving_metrics("127.0.0.1", 0) as problem:
         (port,) = [line["port"] for line in lines]
         families = {family.name for family in text_string_to_metric_families(scraped(port))}

@@ -1,4 +1,4 @@
-"""The operator's file has the lines that the program before this one wrote, and nobody can forge one."""
+"""The operator's file has the lines that the program before this one wrote, and none can be forged."""
 
 import re
 import secrets

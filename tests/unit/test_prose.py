@@ -4,7 +4,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -95,6 +95,7 @@ CHECKED: Final = (
     "cli",
     "doctor",
     "domain",
+    "engine",
     "evaluate",
     "gemini",
     "install",
@@ -109,7 +110,12 @@ CHECKED: Final = (
 def remarks(package: str) -> Iterator[Line]:
     """Return the docstrings and comments of a package."""
     folder = ROOT / "src/leadhook" / package
-    for file in sorted(folder.rglob("*.py") if package else folder.glob("*.py")):
+    yield from remarks_in(folder.rglob("*.py") if package else folder.glob("*.py"))
+
+
+def remarks_in(files: Iterable[Path]) -> Iterator[Line]:
+    """Return the docstrings and comments of these files."""
+    for file in sorted(files):
         for number, text in (*docstrings(file), *comments(file)):
             yield f"{file.relative_to(ROOT)}:{number}", _without_code(text)
 
@@ -136,6 +142,7 @@ SOURCES: Final[dict[str, Callable[[], Iterator[Line]]]] = {
     "events": events,
     "help": command_help,
     **{f"src/leadhook/{package}": partial(remarks, package) for package in CHECKED},
+    "tests": lambda: remarks_in((ROOT / "tests").rglob("*.py")),
 }
 
 

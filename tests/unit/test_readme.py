@@ -76,7 +76,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 
 def test_the_index_of_the_readme_names_every_page() -> None:
-    """A page that nobody links to is not found."""
+    """A page that no one links to is not found."""
     index = README.partition("\n## Documentation\n")[2].partition("\n## ")[0]
     named = set(re.findall(r"\((?:docs/)?(\w+\.md)\)", index))
     assert named == {page.name for page in pages()} - {"README.md"}

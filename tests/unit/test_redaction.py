@@ -71,7 +71,7 @@ def test_a_field_that_only_sounds_like_it_is_kept(name: str) -> None:
     ],
 )
 def test_a_value_of_a_secret_shape_is_hidden(shape: str) -> None:
-    """Wherever it stands in a text, in a key, in a list."""
+    """Anywhere in a text, in a key, in a list."""
     secret = re.sub(r"<(\d+)>", lambda found: letters(int(found[1])), shape)
     event = redacted(event=f"before {secret}, after", nested=[{f"<{secret}>": (secret,)}], other={secret})
 
@@ -171,7 +171,7 @@ def test_no_half_of_a_secret_is_left_where_a_text_is_cut(place: int) -> None:
 
 
 def test_of_an_endless_secret_nothing_is_left() -> None:
-    """Whatever somebody put among the keys."""
+    """Whatever was put among the keys."""
     redactor = Redactor()
     redactor.remember_keys(["k" + "ab" * 10_000])
 

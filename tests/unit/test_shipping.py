@@ -33,7 +33,7 @@ TOKEN = "visibly-fake-ship-token"
 
 @pytest.fixture
 def service() -> Iterator[LogService]:
-    """A log service on a port of its own."""
+    """A log service on its own port."""
     with listening(LogService()) as service:
         yield service
 
@@ -135,7 +135,7 @@ def test_lines_wait_for_a_service_that_takes_none(service: LogService, status: i
 
 
 def test_retry_after_is_honoured(service: LogService) -> None:
-    """In seconds; nothing is sent meanwhile."""
+    """In seconds; nothing is sent in the meantime."""
     service.answers = [(429, {"Retry-After": "1"})]
     with capture_logs(), shipping(service.url) as shipper:
         shipper.put(line("a"))
@@ -176,7 +176,7 @@ def test_what_is_too_large_is_halved(service: LogService) -> None:
 
 
 def test_what_is_refused_for_good_is_lost_and_counted(service: LogService) -> None:
-    """400: these lines, not those after them; and what a 200 says that it rejected."""
+    """400: these lines, not those after them; and those that a 200 rejected."""
     service.answers = [(400, {})]
     with capture_logs() as lines, shipping(service.url) as shipper:
         shipper.put(line("a"))
@@ -203,7 +203,7 @@ def test_an_answer_that_is_no_otlp_counts_as_taken(service: LogService) -> None:
 
 
 def test_a_service_that_comes_back_gets_what_there_was_room_for() -> None:
-    """Nobody listens, then somebody does: the oldest lines arrive, the rest is counted and lines."""
+    """No one listens at first: later the oldest lines arrive, and the rest is counted and reported."""
     with listening(LogService()) as gone:
         pass
     port = int(gone.url.split(":")[2].split("/")[0])

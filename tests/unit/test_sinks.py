@@ -56,7 +56,7 @@ def test_a_full_disk_costs_no_line_and_no_half_of_one() -> None:
 
 @pytest.mark.parametrize(("size", "fit"), [(1, 10_000), (1024 * 1024, 8)])
 def test_the_queue_holds_10000_lines_or_8_mb(size: int, fit: int) -> None:
-    """Unless lines otherwise; memory is bounded while nobody reads."""
+    """Unless set otherwise; memory is bounded while no one reads."""
     lines = LineQueue()
     line = b"x" * size
     for _ in range(fit + 1):

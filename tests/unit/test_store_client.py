@@ -61,7 +61,7 @@ async def hang_up(stream: SocketStream) -> None:
 
 
 async def trickle(stream: SocketStream) -> None:
-    """A byte now and then, so that no single read takes long."""
+    """A byte occasionally, so that no single read takes long."""
     await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     for _ in range(1000):
         await stream.send(b" ")
@@ -171,7 +171,7 @@ async def test_every_failure_is_a_store_error(answer: Answer, kind: str, code: s
 
 
 async def test_refused_connection_is_a_store_error() -> None:
-    """Nobody listens."""
+    """No one listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         async with open_store(f"http://127.0.0.1:{unused.getsockname()[1]}", KEY) as store:

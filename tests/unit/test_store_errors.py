@@ -91,5 +91,5 @@ def test_message_is_cut() -> None:
     ],
 )
 def test_only_what_runs_with_a_write_may_concern_one_lead(status: int, text: str, may: bool) -> None:  # noqa: FBT001 - a parameter
-    """The network, the gateway, the key and our own tables befall every lead."""
+    """The network, the gateway, the key and our own tables affect every lead."""
     assert explain("leadhook_save", status, text).may_concern_one_lead is may

@@ -37,7 +37,7 @@ class ClosedBreaker:
 class CircuitBreaker(ClosedBreaker):
     """Opens on a configuration failure, or on too many failures or refusals without an answer in between.
 
-    While it is open, no model call begins except a probe's: one lead is claimed now and then, and the first answer
+    While it is open, no model call begins except a probe's: one lead is claimed occasionally, and the first answer
     closes the breaker.
     """
 
@@ -130,13 +130,13 @@ class CircuitBreaker(ClosedBreaker):
 
 
 def _outage(failure: Failure) -> Failure:
-    reason = f"no call of the model succeeds, so leads wait and one is tried now and then: {failure.reason}"
+    reason = f"no call of the model succeeds, so leads wait and one is tried occasionally: {failure.reason}"
     return Failure(FailureClass.TRANSIENT, "model_outage", reason)
 
 
 def _refused(failure: Failure, leads: int) -> Failure:
     reason = (
         f"Google refused {leads} different leads in a row, and answered none in between, so it is the installation: "
-        f"check GEMINI_MODEL and the prompts. Leads wait, and one is tried now and then. {failure.reason}"
+        f"check GEMINI_MODEL and the prompts. Leads wait, and one is tried occasionally. {failure.reason}"
     )
     return Failure(FailureClass.CONFIGURATION, failure.code, reason)

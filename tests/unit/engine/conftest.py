@@ -321,6 +321,6 @@ def replies(items: Sequence[LeaseRef | ClaimedLead], outcome: LeaseOutcome, **fi
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """Fakes that nobody has asked yet."""
+    """Fakes that no one has asked yet."""
     with capture_logs() as log:
         yield World(log)

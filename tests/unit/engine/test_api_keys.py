@@ -36,7 +36,7 @@ async def test_untried_key_is_tried_by_one_call_and_the_others_wait(world: World
 
 
 async def test_bad_untried_key_gets_one_call_and_fails_no_lead(world: World) -> None:
-    """Whoever tried it goes on with another key in the same lease."""
+    """The lead that tried it goes on with another key in the same lease."""
     world.hand_out(*world.leads(4), keys=1, tried=False)
     world.scorer.script = {f"lead-{n}": [key_failure(world)] for n in range(4)}
     async with world.engine():

@@ -28,7 +28,7 @@ def names(count: int) -> list[str]:
 
 
 def releases(world: World) -> dict[str, str]:
-    """How each lead was given back, the last time."""
+    """How each lead was last released."""
     return {item.lead_id: item.outcome for call in world.store.of("release") for item in call.items}
 
 
@@ -84,7 +84,7 @@ async def test_failures_of_keys_and_leads_do_not_count(world: World, kind: Failu
 
 
 async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) -> None:
-    """One lead after 20, 40, 67, 67 s, whatever sends a webhook meanwhile; each goes back unspent."""
+    """One lead after 20, 40, 67, 67 s, despite webhooks in between; each is released unspent."""
     world.scorer.seconds = 0
     fail(world, *names(16))
     world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)

@@ -43,7 +43,7 @@ class Database:
         return LeaseRef(lead_id=self.waiting[0], fence=self.fences[self.waiting[0]]) if self.waiting else None
 
     def forget(self, *leads: str) -> None:
-        """They were given back."""
+        """They were released."""
         self.waiting = [lead for lead in self.waiting if lead not in leads]
 
 

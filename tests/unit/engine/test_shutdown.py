@@ -1,4 +1,4 @@
-"""How a shutdown ends in bounded time, with every lead saved or given back."""
+"""How a shutdown ends in bounded time, with every lead saved or released."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def test_lone_result_is_saved_at_once(world: World) -> None:
-    """Nobody else is in flight who could share the call."""
+    """No other lead is in flight that could share the call."""
     world.hand_out(world.lead())
     async with world.engine():
         await anyio.sleep(5)
@@ -75,7 +75,7 @@ async def test_busy_result_does_not_go_with_a_batch_before_its_time(world: World
 
 
 async def test_result_whose_lease_was_lost_while_it_waited_is_not_saved(world: World) -> None:
-    """The application held its row; meanwhile somebody else has the lead."""
+    """The application held its row; in the meantime someone else has the lead."""
     lead = world.lead()
     world.hand_out(lead)
     world.scorer.seconds = 4.95
@@ -129,7 +129,7 @@ async def test_save_is_repeated_while_the_lease_is_renewed(world: World) -> None
 
 
 async def test_save_is_given_up_when_the_lease_is_lost(world: World) -> None:
-    """Somebody else has the lead; the repeated save hears it."""
+    """Someone else has the lead; the repeated save hears it."""
     lead = world.lead()
     world.hand_out(lead)
     world.store.script["save"] += [world.trouble(), world.replies([lead], LeaseOutcome.LEASE_LOST)]
