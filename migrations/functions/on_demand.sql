@@ -245,7 +245,6 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_internal text := coalesce(current_setting('leadhook.internal', true), '');
   v_all jsonb := leadhook.read_on_demand(p_results);
   v_failed jsonb := jsonb_path_query_array(v_all, '$[*] ? (exists (@.outcome ? (@ != null)))');
   v_results jsonb := jsonb_path_query_array(v_all, '$[*] ? (!exists (@.outcome ? (@ != null)))');
@@ -255,8 +254,6 @@ declare
   v_gone text[];
   v_now timestamptz;
 begin
-  -- What we write ourselves is no news to us.
-  perform set_config('leadhook.internal', 'on', true);
   v_busy := leadhook.lock_application_rows(v_lead_ids);
   perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from jsonb_to_recordset(v_all) as r (lead_id text)));
   v_now := clock_timestamp();
@@ -280,7 +277,6 @@ begin
     perform leadhook.send_webhook('replay');
   end if;
 
-  perform set_config('leadhook.internal', v_internal, true);
   return jsonb_build_object('leads', (
     select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
       'lead_id', r.lead_id, 'reason', r.reason,

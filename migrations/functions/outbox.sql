@@ -235,9 +235,6 @@ as $$
 declare
   v_lead_ids text[];
 begin
-  if current_setting('leadhook.internal', true) = 'on' then
-    return null;
-  end if;
   if tg_op = 'TRUNCATE' then
     perform leadhook.append_everything();
     perform leadhook.send_webhook(tg_op, null, tg_table_name);
@@ -321,9 +318,6 @@ set lock_timeout = '500ms'
 set jit = off
 as $$
 begin
-  if current_setting('leadhook.internal', true) = 'on' then
-    return null;
-  end if;
   begin
     if tg_op = 'INSERT' then
       insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
@@ -365,9 +359,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if current_setting('leadhook.internal', true) is distinct from 'on' then
-    perform leadhook.send_webhook(tg_op, null, tg_table_name);
-  end if;
+  perform leadhook.send_webhook(tg_op, null, tg_table_name);
   return null;
 end
 $$;

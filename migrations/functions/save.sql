@@ -220,6 +220,7 @@ begin
     raise exception 'a trigger on llm_response discards the row';
   end if;
 
+  -- The triggers of leadhook see it as no change: the lead is no longer unsent. What the application's own triggers write in here is one.
   update public.lead_details as d set sent_to_llm = true where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true;
   set constraints all immediate;
   if exists (select from public.lead_details as d where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true) then
@@ -444,7 +445,6 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_internal text := coalesce(current_setting('leadhook.internal', true), '');
   v_results jsonb := leadhook.read_results(p_results);
   v_busy text[];
   v_leases jsonb;
@@ -453,8 +453,6 @@ declare
   v_erased text[];
   v_now timestamptz;
 begin
-  -- What we write ourselves is no news to us.
-  perform set_config('leadhook.internal', 'on', true);
   v_busy := leadhook.lock_application_rows(array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text)));
   v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(v_results) as l);
   v_now := clock_timestamp();
@@ -491,7 +489,6 @@ begin
     insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
   end if;
 
-  perform set_config('leadhook.internal', v_internal, true);
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(

@@ -2474,9 +2474,6 @@ CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
 declare
   v_lead_ids text[];
 begin
-  if current_setting('leadhook.internal', true) = 'on' then
-    return null;
-  end if;
   if tg_op = 'TRUNCATE' then
     perform leadhook.append_everything();
     perform leadhook.send_webhook(tg_op, null, tg_table_name);
@@ -2556,9 +2553,6 @@ CREATE FUNCTION leadhook.note_prompts_changes() RETURNS trigger
     SET jit TO 'off'
     AS $$
 begin
-  if current_setting('leadhook.internal', true) = 'on' then
-    return null;
-  end if;
   begin
     if tg_op = 'INSERT' then
       insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
@@ -3467,9 +3461,7 @@ CREATE FUNCTION leadhook.send_webhook_for_keys() RETURNS trigger
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  if current_setting('leadhook.internal', true) is distinct from 'on' then
-    perform leadhook.send_webhook(tg_op, null, tg_table_name);
-  end if;
+  perform leadhook.send_webhook(tg_op, null, tg_table_name);
   return null;
 end
 $$;
@@ -4080,6 +4072,7 @@ begin
     raise exception 'a trigger on llm_response discards the row';
   end if;
 
+  -- The triggers of leadhook see it as no change: the lead is no longer unsent. What the application's own triggers write in here is one.
   update public.lead_details as d set sent_to_llm = true where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true;
   set constraints all immediate;
   if exists (select from public.lead_details as d where d.lead_id = any (v_lead_ids) and d.sent_to_llm is not true) then
@@ -5004,7 +4997,6 @@ CREATE FUNCTION public.leadhook_save(p_worker text, p_results jsonb) RETURNS jso
     SET lock_timeout TO '2s'
     AS $_$
 declare
-  v_internal text := coalesce(current_setting('leadhook.internal', true), '');
   v_results jsonb := leadhook.read_results(p_results);
   v_busy text[];
   v_leases jsonb;
@@ -5013,8 +5005,6 @@ declare
   v_erased text[];
   v_now timestamptz;
 begin
-  -- What we write ourselves is no news to us.
-  perform set_config('leadhook.internal', 'on', true);
   v_busy := leadhook.lock_application_rows(array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text)));
   v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(v_results) as l);
   v_now := clock_timestamp();
@@ -5051,7 +5041,6 @@ begin
     insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
   end if;
 
-  perform set_config('leadhook.internal', v_internal, true);
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
@@ -5076,7 +5065,6 @@ CREATE FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) R
     SET lock_timeout TO '2s'
     AS $_$
 declare
-  v_internal text := coalesce(current_setting('leadhook.internal', true), '');
   v_all jsonb := leadhook.read_on_demand(p_results);
   v_failed jsonb := jsonb_path_query_array(v_all, '$[*] ? (exists (@.outcome ? (@ != null)))');
   v_results jsonb := jsonb_path_query_array(v_all, '$[*] ? (!exists (@.outcome ? (@ != null)))');
@@ -5086,8 +5074,6 @@ declare
   v_gone text[];
   v_now timestamptz;
 begin
-  -- What we write ourselves is no news to us.
-  perform set_config('leadhook.internal', 'on', true);
   v_busy := leadhook.lock_application_rows(v_lead_ids);
   perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from jsonb_to_recordset(v_all) as r (lead_id text)));
   v_now := clock_timestamp();
@@ -5111,7 +5097,6 @@ begin
     perform leadhook.send_webhook('replay');
   end if;
 
-  perform set_config('leadhook.internal', v_internal, true);
   return jsonb_build_object('leads', (
     select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
       'lead_id', r.lead_id, 'reason', r.reason,

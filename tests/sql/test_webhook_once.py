@@ -37,7 +37,7 @@ def wired_database(databases: "Databases", wired_template: "Database") -> "Itera
 @pytest.fixture(autouse=True)
 def _wiped(wired: "Sql") -> "Iterator[None]":
     yield
-    wired.run("select set_config('leadhook.internal', 'on', false)")
+    wired.run("set session_replication_role = replica")
     wired.run("truncate public.all_leads, public.lead_details, public.prompts, leadhook.outbox, leadhook.webhooks")
     wired.run("delete from net.http_request_queue")
 
