@@ -132,6 +132,55 @@ alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor =
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 alter table leadhook.outbox set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
+-- A lease as renew, save, release and on-demand requests hand it from one function to the next: parsed once from what the worker sends, then
+-- filled in. No table has a column of this type.
+do $$
+begin
+  if to_regtype('leadhook.ending') is null then
+    create type leadhook.ending as (
+      lead_id text,
+      fence bigint,
+      checkpoint jsonb,
+      key_fingerprint text,
+      usage jsonb,
+      timing jsonb,
+      cost_usd numeric,
+      request_id uuid,
+      called boolean,
+      failing boolean,
+      delay_ms bigint,
+      age_ms bigint,
+      refusal jsonb,
+      lead jsonb,
+      lock_state text,
+      outcome text,
+      error_code text,
+      reason text,
+      note text,
+      ends boolean,
+      registered boolean,
+      user_id uuid,
+      stored_tag text,
+      tag text,
+      name text,
+      linkedin_url text,
+      location text,
+      score int,
+      response text,
+      should_contact int,
+      subject text,
+      message text
+    );
+  end if;
+end
+$$;
+comment on column leadhook.ending.lock_state is 'locked (ours until the transaction ends), busy (another transaction has the job), past (the lease has ended), gone (no job)';
+comment on column leadhook.ending.ends is 'this call ends the lease';
+comment on column leadhook.ending.note is 'stands in the attempt in place of reason';
+comment on column leadhook.ending.failing is 'its calls fail, and why is not known yet';
+comment on column leadhook.ending.lead is 'of an on-demand request: what it gives of the lead; before what is stored';
+comment on column leadhook.ending.tag is 'of the prompts that it was scored with; this and the following are the columns of llm_response';
+
 -- What each lease came to. Append-only; no personal data.
 create table if not exists leadhook.attempts (
   id bigint generated always as identity primary key,

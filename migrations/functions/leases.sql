@@ -88,8 +88,8 @@ $$;
 revoke all on function leadhook.expire_leases(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.expire_leases(timestamptz) to service_role;
 
-create or replace function leadhook.require_leases(p_items jsonb)
-returns void
+create or replace function leadhook.read_leases(p_items jsonb)
+returns leadhook.ending[]
 language plpgsql
 immutable
 set search_path = ''
@@ -104,78 +104,83 @@ begin
   ) then
     raise exception 'each lease is named by lead_id (text) and fence (number)' using errcode = 'PT400';
   end if;
+  return array(
+    select distinct on (i.lead_id, i.fence) i from jsonb_populate_recordset(null::leadhook.ending, p_items) as i order by i.lead_id, i.fence
+  );
 end
 $$;
-comment on function leadhook.require_leases(jsonb) is 'Raises PT400 unless each item names a lease.';
-revoke all on function leadhook.require_leases(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.require_leases(jsonb) to service_role;
+comment on function leadhook.read_leases(jsonb) is 'The items, each lease once. Raises PT400 unless each names a lease.';
+revoke all on function leadhook.read_leases(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.read_leases(jsonb) to service_role;
 
-create or replace function leadhook.lock_leases(p_items jsonb)
-returns table (lead_id text, fence bigint, lock_state text, outcome text, reason text)
+create or replace function leadhook.lock_leases(p_leases leadhook.ending[])
+returns leadhook.ending[]
 language plpgsql
 set search_path = ''
 set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
 set row_security = off -- a lease that is hidden would look as if it were gone
 as $$
-#variable_conflict use_column
+declare
+  v_lead_ids text[] := array(select l.lead_id from unnest(p_leases) as l);
+  v_fences bigint[] := array(select l.fence from unnest(p_leases) as l);
+  v_locked text[];
 begin
+  -- By the primary key and not by state: the index of leased jobs is full of dead entries while an old snapshot is held.
   -- Waits for whoever has a row. One that has it for too long must not cost the others their leases: then without waiting.
   begin
-    perform
-    from leadhook.jobs as j
-    join jsonb_to_recordset(p_items) as i (lead_id text, fence bigint) on i.lead_id = j.lead_id and i.fence = j.fence
-    where j.state = 'leased'
-    order by j.lead_id
-    for no key update of j;
+    v_locked := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.lead_id = any (v_lead_ids) and j.fence = any (v_fences)
+      order by j.lead_id
+      for no key update of j
+    );
   exception when lock_not_available or deadlock_detected then
-    null;
+    v_locked := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.lead_id = any (v_lead_ids) and j.fence = any (v_fences)
+      order by j.lead_id
+      for no key update of j skip locked
+    );
   end;
-  return query
-  with asked as (
-    select distinct i.lead_id, i.fence from jsonb_to_recordset(p_items) as i (lead_id text, fence bigint)
-  ),
-  locked as materialized (
-    select j.lead_id, j.fence
-    from leadhook.jobs as j
-    join asked as a on a.lead_id = j.lead_id and a.fence = j.fence
-    where j.state = 'leased'
-    order by j.lead_id
-    for no key update of j skip locked
-  )
-  select
-    a.lead_id,
-    a.fence,
-    case
-      when l.lead_id is not null then 'locked'
-      when j.lead_id is null then 'gone'
-      when j.state = 'leased' and j.fence = a.fence then 'busy'
-      else 'past'
-    end,
-    p.outcome,
-    p.reason
-  from asked as a
-  left join locked as l on l.lead_id = a.lead_id and l.fence = a.fence
-  left join leadhook.jobs as j on j.lead_id = a.lead_id
-  left join lateral (
-    select t.outcome, t.reason
-    from leadhook.attempts as t
-    where l.lead_id is null and t.lead_id = a.lead_id and t.fence = a.fence
-    order by t.id desc
-    limit 1
-  ) as p on true;
+  return array(
+    select case when s.lock_state = 'past'
+      then jsonb_populate_record(l, jsonb_build_object('lock_state', s.lock_state, 'outcome', p.outcome, 'reason', p.reason))
+      else jsonb_populate_record(l, jsonb_build_object('lock_state', s.lock_state))
+    end
+    from unnest(p_leases) as l
+    left join leadhook.jobs as j on j.lead_id = any (v_lead_ids) and j.lead_id = l.lead_id
+    cross join lateral (
+      select case
+        when j.lead_id is null then 'gone'
+        when j.state <> 'leased' or j.fence <> l.fence then 'past'
+        when l.lead_id = any (v_locked) then 'locked'
+        else 'busy'
+      end
+    ) as s (lock_state)
+    left join lateral (
+      select t.outcome, t.reason
+      from leadhook.attempts as t
+      where s.lock_state = 'past' and t.lead_id = l.lead_id and t.fence = l.fence
+      order by t.id desc
+      limit 1
+    ) as p on true
+  );
 end
 $$;
-comment on function leadhook.lock_leases(jsonb) is
-  'Locks the jobs of these leases. lock_state: locked (ours until the transaction ends), busy (another transaction has the row), past (ended; outcome says '
-  'how, null: taken by another claim), gone (no job).';
-revoke all on function leadhook.lock_leases(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.lock_leases(jsonb) to service_role;
+comment on function leadhook.lock_leases(leadhook.ending[]) is
+  'Locks the jobs of these leases, and returns them with their lock_state. past: outcome and reason say how it ended, null: taken by another claim.';
+revoke all on function leadhook.lock_leases(leadhook.ending[]) from public, anon, authenticated;
+grant execute on function leadhook.lock_leases(leadhook.ending[]) to service_role;
 
+-- No search_path, which would keep it from being inlined: it is asked once a lead.
 create or replace function leadhook.failing_since(p_failing_since timestamptz, p_eligible_at timestamptz)
 returns timestamptz
 language sql
 immutable
-set search_path = ''
 as $$
   select case when failing_since.p_eligible_at is null or failing_since.p_failing_since >= failing_since.p_eligible_at then failing_since.p_failing_since end
 $$;
@@ -184,38 +189,61 @@ comment on function leadhook.failing_since(timestamptz, timestamptz) is
 revoke all on function leadhook.failing_since(timestamptz, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.failing_since(timestamptz, timestamptz) to service_role;
 
-create or replace function leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamptz)
+create or replace function leadhook.resolve_endings(p_endings leadhook.ending[])
+returns table (
+  ending leadhook.ending, state text, comes_to text, bought jsonb, cost_usd numeric, user_id uuid, run int, source text, replay_id bigint,
+  eligible_at timestamptz, leased_at timestamptz, postponed boolean
+)
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
+as $$
+declare
+  v_lead_ids text[] := array(select e.lead_id from unnest(p_endings) as e);
+  v_max_attempts int := (select c.max_attempts from leadhook.controls as c);
+begin
+  return query
+  select
+    e, n.state, case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end, coalesce(e.checkpoint, j.checkpoint),
+    coalesce(e.cost_usd, j.reserved_usd), j.user_id, j.run, j.source, j.replay_id, j.eligible_at, j.leased_at, j.replay_after is not null
+  from unnest(p_endings) as e
+  join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence
+  cross join lateral (
+    select case
+      when e.outcome = 'saved' then 'done'
+      when e.outcome = 'unwanted' then 'waiting'
+      when e.outcome = 'returned' or (e.outcome = 'retry' and j.attempts + 1 < v_max_attempts) then 'ready'
+      else 'dead'
+    end
+  ) as n (state)
+  where j.lead_id = any (v_lead_ids);
+end
+$$;
+comment on function leadhook.resolve_endings(leadhook.ending[]) is
+  'What each ending comes to: the next state of the job, the outcome of the attempt, what was bought and what it cost; with the job as it is.';
+revoke all on function leadhook.resolve_endings(leadhook.ending[]) from public, anon, authenticated;
+grant execute on function leadhook.resolve_endings(leadhook.ending[]) to service_role;
+
+create or replace function leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamptz)
 returns jsonb
 language plpgsql
 set search_path = ''
 set jit = off
+set enable_seqscan = off
+set enable_nestloop = off
 as $$
 declare
-  v_attempts jsonb;
+  v_lead_ids text[] := array(select e.lead_id from unnest(p_endings) as e);
+  v_outcomes jsonb;
+  v_costs jsonb;
   v_replayed text[];
 begin
   with endings as materialized (
-    select
-      e.*,
-      coalesce(e.checkpoint, j.checkpoint) as bought,
-      n.state,
-      case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end as comes_to,
-      coalesce(e.cost_usd, j.reserved_usd) as cost,
-      j.user_id, j.run, j.source, j.replay_id, j.replay_after, j.eligible_at, j.leased_at
-    from jsonb_to_recordset(p_endings) as e (
-      lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
-      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid, failing boolean
-    )
-    join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
-    cross join leadhook.controls as c
-    cross join lateral (
-      select case
-        when e.outcome = 'saved' then 'done'
-        when e.outcome = 'unwanted' then 'waiting'
-        when e.outcome = 'returned' or (e.outcome = 'retry' and j.attempts + 1 < c.max_attempts) then 'ready'
-        else 'dead'
-      end
-    ) as n (state)
+    select (r.ending).*, r.state, r.comes_to, r.bought, r.cost_usd as cost, r.user_id as owner_id, r.run, r.source, r.replay_id, r.eligible_at,
+      r.leased_at, r.postponed
+    from leadhook.resolve_endings(p_endings) as r
   ),
   ended as (
     update leadhook.jobs as j
@@ -250,33 +278,43 @@ begin
       end,
       finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
     from endings as e
-    where j.lead_id = e.lead_id
+    where j.lead_id = any (v_lead_ids) and j.lead_id = e.lead_id
+  ),
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint, calls,
+      input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms,
+      model_ms, finished_at
+    )
+    select
+      e.lead_id, e.run, e.fence, e.request_id, e.comes_to, e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.source, e.replay_id,
+      e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint, (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int,
+      (e.usage ->> 'cached_tokens')::int, (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int, e.cost,
+      coalesce(e.outcome = 'refused' and e.cost > 0, false), e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int,
+      (e.timing ->> 'key_wait_ms')::int, (e.timing ->> 'model_ms')::int, p_now
+    from endings as e
   )
   select
-    coalesce(jsonb_agg(jsonb_build_object(
-      'lead_id', e.lead_id, 'user_id', e.user_id, 'run', e.run, 'fence', e.fence, 'request_id', e.request_id, 'outcome', e.comes_to,
-      'error_code', e.error_code, 'reason', coalesce(e.note, e.reason), 'worker', p_worker, 'source', e.source, 'replay_id', e.replay_id,
-      'model', e.bought ->> 'model', 'prompt_version', e.bought ->> 'prompt_version', 'key_fingerprint', e.key_fingerprint,
-      'usage', e.usage, 'timing', e.timing, 'cost_usd', e.cost, 'wasted', e.outcome = 'refused', 'eligible_at', e.eligible_at,
-      'leased_at', e.leased_at
-    )), '[]'),
-    array_agg(e.lead_id) filter (where e.replay_after is not null)
-  into v_attempts, v_replayed
+    coalesce(jsonb_object_agg(e.lead_id, e.comes_to), '{}'),
+    jsonb_agg(jsonb_build_object('user_id', e.owner_id, 'cost_usd', e.cost, 'wasted', e.outcome = 'refused')) filter (where e.cost > 0),
+    array_agg(e.lead_id) filter (where e.postponed)
+  into v_outcomes, v_costs, v_replayed
   from endings as e;
 
-  perform leadhook.note_attempts(v_attempts, p_now);
+  if v_costs is not null then
+    perform leadhook.book_costs(v_costs, p_now);
+  end if;
   if v_replayed is not null then
     perform leadhook.begin_postponed_replays(v_replayed, p_now);
   end if;
-  return v_attempts;
+  return v_outcomes;
 end
 $$;
-comment on function leadhook.end_leases(text, jsonb, timestamptz) is
+comment on function leadhook.end_leases(text, leadhook.ending[], timestamptz) is
   'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. '
-  'outcome: saved, unwanted, refused, retry, returned, dead. note: stands in the attempt in place of reason. failing: its calls fail, and why is not '
-  'known yet. Returns the attempts.';
-revoke all on function leadhook.end_leases(text, jsonb, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.end_leases(text, jsonb, timestamptz) to service_role;
+  'outcome: saved, unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
+revoke all on function leadhook.end_leases(text, leadhook.ending[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.end_leases(text, leadhook.ending[], timestamptz) to service_role;
 
 create or replace function public.leadhook_renew(p_worker text, p_leases jsonb)
 returns jsonb
@@ -287,27 +325,23 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_leases jsonb;
-  v_now timestamptz;
+  v_leases leadhook.ending[] := leadhook.lock_leases(leadhook.read_leases(p_leases));
+  v_lead_ids text[] := array(select l.lead_id from unnest(v_leases) as l);
+  v_now timestamptz := clock_timestamp();
 begin
-  perform leadhook.require_leases(p_leases);
-  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_leases) as l);
-  v_now := clock_timestamp();
-
   update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(i.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
-    called = j.called or coalesce(i.called, true)
-  from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
-  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, checkpoint jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
+  set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(l.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
+    called = j.called or coalesce(l.called, true)
+  from unnest(v_leases) as l
   cross join leadhook.controls as c
-  where l.lock_state = 'locked' and j.lead_id = l.lead_id;
+  where l.lock_state = 'locked' and j.lead_id = any (v_lead_ids) and j.lead_id = l.lead_id;
 
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case l.lock_state
         when 'locked' then 'renewed' when 'past' then 'lease_lost' else l.lock_state
       end)), '[]')
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
+      from unnest(v_leases) as l
     ),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
@@ -328,43 +362,28 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_leases jsonb;
-  v_ended jsonb;
+  v_releases leadhook.ending[] := leadhook.read_leases(p_releases);
+  v_outcomes jsonb;
   v_now timestamptz;
 begin
-  perform leadhook.require_leases(p_releases);
-  if exists (
-    select from jsonb_array_elements(p_releases) as i (item)
-    where (i.item ->> 'outcome') is null or (i.item ->> 'outcome') not in ('retry', 'returned', 'dead')
-  ) then
+  if exists (select from unnest(v_releases) as r where r.outcome is null or r.outcome not in ('retry', 'returned', 'dead')) then
     raise exception 'the outcome of a release is retry, returned or dead' using errcode = 'PT400';
   end if;
 
-  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_releases) as l);
+  v_releases := leadhook.lock_leases(v_releases);
   v_now := clock_timestamp();
-  v_ended := leadhook.end_leases(p_worker, (
-    select coalesce(jsonb_agg(r.item), '[]')
-    from (
-      select distinct on (l.lead_id) i.item
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
-      join jsonb_array_elements(p_releases) as i (item)
-        on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
-      where l.lock_state = 'locked'
-      order by l.lead_id
-    ) as r
-  ), v_now);
+  v_outcomes := leadhook.end_leases(p_worker, array(select r from unnest(v_releases) as r where r.lock_state = 'locked'), v_now);
 
   return jsonb_build_object(
     'leases', (
-      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case
-        when l.lock_state in ('busy', 'gone') then l.lock_state
-        when coalesce(e.outcome, l.outcome) in ('retry', 'returned') then 'released'
-        when coalesce(e.outcome, l.outcome) = 'dead' then 'dead'
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', r.lead_id, 'fence', r.fence, 'outcome', case
+        when r.lock_state in ('busy', 'gone') then r.lock_state
+        when o.outcome in ('retry', 'returned') then 'released'
+        when o.outcome = 'dead' then 'dead'
         else 'lease_lost'
       end)), '[]')
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text, outcome text)
-      left join jsonb_to_recordset(v_ended) as e (lead_id text, fence bigint, outcome text)
-        on e.lead_id = l.lead_id and e.fence = l.fence
+      from unnest(v_releases) as r
+      cross join lateral (select case r.lock_state when 'locked' then v_outcomes ->> r.lead_id else r.outcome end) as o (outcome)
     ),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );

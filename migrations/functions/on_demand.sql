@@ -6,13 +6,11 @@
 set local check_function_bodies = off;
 
 create or replace function leadhook.read_on_demand(p_results jsonb)
-returns jsonb
+returns leadhook.ending[]
 language plpgsql
 immutable
 set search_path = ''
 as $$
-declare
-  v_answers jsonb;
 begin
   if jsonb_typeof(p_results) is distinct from 'array' then
     raise exception 'a JSON array of results is wanted' using errcode = 'PT400';
@@ -30,16 +28,15 @@ begin
     raise exception 'a result has a lead_id of 1 to 500 characters, a request_id, and, without an answer, the outcome retry, returned or dead'
       using errcode = 'PT400';
   end if;
-  v_answers := leadhook.read_results((
+  return leadhook.read_results((
     select coalesce(jsonb_agg(i.item || '{"fence": 0}'), '[]')
     from jsonb_array_elements(p_results) as i (item)
     where i.item ->> 'outcome' is null
-  ));
-  return (
-    select jsonb_agg(i.item || coalesce(a.answer, '{}') || '{"fence": 0}')
+  )) || leadhook.read_leases((
+    select coalesce(jsonb_agg(i.item || '{"fence": 0}'), '[]')
     from jsonb_array_elements(p_results) as i (item)
-    left join jsonb_array_elements(v_answers) as a (answer) on a.answer ->> 'lead_id' = i.item ->> 'lead_id'
-  );
+    where i.item ->> 'outcome' is not null
+  ));
 end
 $$;
 comment on function leadhook.read_on_demand(jsonb) is
@@ -65,14 +62,14 @@ comment on function leadhook.enter_on_demand(text[], text[]) is 'Makes the jobs 
 revoke all on function leadhook.enter_on_demand(text[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.enter_on_demand(text[], text[]) to service_role;
 
-create or replace function leadhook.decide_on_demand(p_results jsonb, p_busy text[])
-returns jsonb
+create or replace function leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[])
+returns leadhook.ending[]
 language plpgsql
 set search_path = ''
 set jit = off
 as $$
 declare
-  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+  v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
 begin
   return (
     with stored as (
@@ -81,14 +78,14 @@ begin
       where f.lead_id = any (v_lead_ids)
       order by f.lead_id, (f.sent_to_llm is not true) desc, case when count(*) over (partition by f.lead_id) > 1 then f::text end desc
     )
-    select coalesce(jsonb_agg(
-      r.result || jsonb_build_object('tag', j.tag) || coalesce(s.lead, '{}') || jsonb_strip_nulls(r.result -> 'lead')
-      || jsonb_build_object(
+    select coalesce(array_agg(jsonb_populate_record(
+      r,
+      jsonb_build_object('tag', j.tag) || coalesce(s.lead, '{}') || coalesce(jsonb_strip_nulls(r.lead), '{}') || jsonb_build_object(
         'registered', coalesce(e.known and e.has_details, false), 'user_id', e.user_id, 'stored_tag', e.tag,
-        'outcome', o.outcome, 'reason', p.reason, 'ends', p.outcome is null and o.outcome <> 'busy'
+        'outcome', o.outcome, 'error_code', null, 'reason', p.reason, 'note', null, 'ends', p.outcome is null and o.outcome <> 'busy'
       )
-    ), '[]')
-    from (select i.result, i.result ->> 'lead_id' as lead_id from jsonb_array_elements(p_results) as i (result)) as r
+    )), '{}')
+    from unnest(p_results) as r
     join leadhook.jobs as j using (lead_id)
     left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
       using (lead_id)
@@ -96,7 +93,7 @@ begin
     left join lateral (
       select t.outcome, t.reason
       from leadhook.attempts as t
-      where t.lead_id = r.lead_id and t.request_id = (r.result ->> 'request_id')::uuid
+      where t.lead_id = r.lead_id and t.request_id = r.request_id
       limit 1
     ) as p on true
     cross join lateral (
@@ -110,23 +107,23 @@ begin
   );
 end
 $$;
-comment on function leadhook.decide_on_demand(jsonb, text[]) is
+comment on function leadhook.decide_on_demand(leadhook.ending[], text[]) is
   'The results with what becomes of each, decided after the locks: saved, busy, gone (the application has deleted the lead), or what an earlier '
   'call with this request came to. What the request gives of a lead goes before what is stored.';
-revoke all on function leadhook.decide_on_demand(jsonb, text[]) from public, anon, authenticated;
-grant execute on function leadhook.decide_on_demand(jsonb, text[]) to service_role;
+revoke all on function leadhook.decide_on_demand(leadhook.ending[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.decide_on_demand(leadhook.ending[], text[]) to service_role;
 
 -- A replay that is ready or leased begins afterwards, like one that is requested while a lead is leased: it asks with other prompts. What the
 -- worker that loses its lease has spent is not known here: all that was reserved counts, if it had reported that a call had begun.
-create or replace function leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamptz)
-returns jsonb
+create or replace function leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamptz)
+returns leadhook.ending[]
 language plpgsql
 set search_path = ''
 set jit = off
 as $$
 declare
-  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
-  v_taken jsonb;
+  v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
+  v_taken leadhook.ending[];
   v_overtaken jsonb;
 begin
   with before as materialized (
@@ -158,15 +155,15 @@ begin
       replay_id = null,
       replay_after = coalesce(j.replay_after, case when j.state in ('ready', 'leased') then j.replay_id end),
       reserved_usd = null
-    from jsonb_to_recordset(p_results) as r (lead_id text, registered boolean, user_id uuid, stored_tag text, age_ms bigint)
+    from unnest(p_results) as r
     where j.lead_id = any (v_lead_ids) and j.lead_id = r.lead_id
     returning j.lead_id, j.fence
   )
   select
-    (
-      select coalesce(jsonb_agg(i.result || jsonb_build_object('fence', t.fence)), '[]')
-      from jsonb_array_elements(p_results) as i (result)
-      join taken as t on t.lead_id = i.result ->> 'lead_id'
+    array(
+      select jsonb_populate_record(r, jsonb_build_object('fence', t.fence))
+      from unnest(p_results) as r
+      join taken as t on t.lead_id = r.lead_id
     ),
     (
       select jsonb_agg(to_jsonb(b) || jsonb_build_object(
@@ -183,30 +180,28 @@ begin
   return v_taken;
 end
 $$;
-comment on function leadhook.take_on_demand(text, jsonb, timestamptz) is
+comment on function leadhook.take_on_demand(text, leadhook.ending[], timestamptz) is
   'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
-revoke all on function leadhook.take_on_demand(text, jsonb, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.take_on_demand(text, jsonb, timestamptz) to service_role;
+revoke all on function leadhook.take_on_demand(text, leadhook.ending[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.take_on_demand(text, leadhook.ending[], timestamptz) to service_role;
 
-create or replace function leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamptz)
+create or replace function leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
 set jit = off
 as $$
 declare
-  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+  v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
   v_known jsonb;
   v_unknown jsonb;
 begin
   with failed as materialized (
     select
-      r.*, j.lead_id is not null as has_job, coalesce(j.user_id, e.user_id) as user_id,
+      r.lead_id, r.request_id, r.outcome, r.error_code, r.reason, r.checkpoint, r.key_fingerprint, r.usage, r.cost_usd, r.timing,
+      j.lead_id is not null as has_job, coalesce(j.user_id, e.user_id) as user_id,
       p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0) as began_at
-    from jsonb_to_recordset(p_results) as r (
-      lead_id text, request_id uuid, age_ms bigint, outcome text, error_code text, reason text, checkpoint jsonb, key_fingerprint text, usage jsonb,
-      cost_usd numeric, timing jsonb
-    )
+    from unnest(p_results) as r
     left join leadhook.jobs as j on j.lead_id = r.lead_id
     left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
     where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
@@ -229,11 +224,11 @@ begin
   perform leadhook.book_costs(coalesce(v_unknown, '[]'), p_now);
 end
 $$;
-comment on function leadhook.note_failed_on_demand(text, jsonb, timestamptz) is
+comment on function leadhook.note_failed_on_demand(text, leadhook.ending[], timestamptz) is
   'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for '
   'the next lease, which checks that it was bought with the same prompts.';
-revoke all on function leadhook.note_failed_on_demand(text, jsonb, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.note_failed_on_demand(text, jsonb, timestamptz) to service_role;
+revoke all on function leadhook.note_failed_on_demand(text, leadhook.ending[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.note_failed_on_demand(text, leadhook.ending[], timestamptz) to service_role;
 
 create or replace function public.leadhook_save_on_demand(p_worker text, p_results jsonb)
 returns jsonb
@@ -245,31 +240,31 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_all jsonb := leadhook.read_on_demand(p_results);
-  v_failed jsonb := jsonb_path_query_array(v_all, '$[*] ? (exists (@.outcome ? (@ != null)))');
-  v_results jsonb := jsonb_path_query_array(v_all, '$[*] ? (!exists (@.outcome ? (@ != null)))');
-  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text));
+  v_all leadhook.ending[] := leadhook.read_on_demand(p_results);
+  v_failed leadhook.ending[] := array(select r from unnest(v_all) as r where r.outcome is not null);
+  v_results leadhook.ending[] := array(select r from unnest(v_all) as r where r.outcome is null);
+  v_lead_ids text[] := array(select r.lead_id from unnest(v_results) as r);
   v_busy text[];
-  v_ended jsonb;
+  v_ended leadhook.ending[];
   v_gone text[];
   v_now timestamptz;
 begin
   v_busy := leadhook.lock_application_rows(v_lead_ids);
-  perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from jsonb_to_recordset(v_all) as r (lead_id text)));
+  perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from unnest(v_all) as r));
   v_now := clock_timestamp();
   v_results := leadhook.write_results(leadhook.decide_on_demand(v_results, v_busy));
 
   v_ended := leadhook.take_on_demand(
-    p_worker, jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "refused"))'), v_now
+    p_worker, array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'refused')), v_now
   );
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
-    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+    select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
   perform leadhook.note_failed_on_demand(p_worker, v_failed, v_now);
 
-  v_gone := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text, outcome text) where r.outcome = 'gone');
+  v_gone := array(select r.lead_id from unnest(v_results) as r where r.outcome = 'gone');
   if v_gone <> '{}' then
     perform leadhook.erase_leads(v_gone);
   end if;
@@ -283,7 +278,7 @@ begin
       'outcome', case when r.outcome in ('retry', 'returned', 'dead') then 'released' else r.outcome end,
       'error_code', case when r.outcome = 'busy' then r.error_code end
     ))), '[]')
-    from jsonb_to_recordset(v_results || v_failed) as r (lead_id text, outcome text, reason text, error_code text)
+    from unnest(v_results || v_failed) as r
   ));
 end
 $$;

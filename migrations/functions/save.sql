@@ -5,37 +5,31 @@
 set local check_function_bodies = off;
 
 create or replace function leadhook.read_results(p_results jsonb)
-returns jsonb
+returns leadhook.ending[]
 language plpgsql
 immutable
 set search_path = ''
 as $$
 declare
-  v_results jsonb;
-  v_whole boolean;
+  v_results leadhook.ending[];
 begin
-  perform leadhook.require_leases(p_results);
-  select
-    coalesce(jsonb_agg(to_jsonb(r)), '[]'),
-    bool_and(
-      r.score between 0 and 100 and r.response is not null and r.should_contact is not null and r.subject is not null
-      and r.message is not null
-    )
-  into v_results, v_whole
-  from (
-    select distinct on (i.lead_id, i.fence)
-      i.*,
-      s.score,
-      i.checkpoint #>> '{score,response}' as response,
-      ((i.checkpoint #>> '{score,should_contact}')::boolean)::int as should_contact,
-      case when s.score < 50 then 'ineligible' else i.checkpoint #>> '{message,subject}' end as subject,
-      case when s.score < 50 then 'ineligible' else i.checkpoint #>> '{message,message}' end as message
-    from jsonb_to_recordset(p_results) as i (
-      lead_id text, fence bigint, checkpoint jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, refusal jsonb
-    )
-    cross join lateral (select (i.checkpoint #>> '{score,score}')::int) as s (score)
-  ) as r;
-  if v_whole is not true and p_results <> '[]' then
+  v_results := array(
+    select jsonb_populate_record(r, jsonb_build_object(
+      'score', s.score,
+      'response', r.checkpoint #>> '{score,response}',
+      'should_contact', ((r.checkpoint #>> '{score,should_contact}')::boolean)::int,
+      'subject', case when s.score < 50 then 'ineligible' else r.checkpoint #>> '{message,subject}' end,
+      'message', case when s.score < 50 then 'ineligible' else r.checkpoint #>> '{message,message}' end
+    ))
+    from unnest(leadhook.read_leases(p_results)) as r
+    cross join lateral (select (r.checkpoint #>> '{score,score}')::int) as s (score)
+  );
+  if exists (
+    select from unnest(v_results) as r
+    where (
+      r.score between 0 and 100 and r.response is not null and r.should_contact is not null and r.subject is not null and r.message is not null
+    ) is not true
+  ) then
     raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message'
       using errcode = 'PT400';
   end if;
@@ -86,46 +80,36 @@ comment on function leadhook.lock_application_rows(text[]) is
 revoke all on function leadhook.lock_application_rows(text[]) from public, anon, authenticated;
 grant execute on function leadhook.lock_application_rows(text[]) to service_role;
 
-create or replace function leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[])
-returns jsonb
+create or replace function leadhook.check_results(p_results leadhook.ending[], p_busy text[])
+returns leadhook.ending[]
 language plpgsql
 set search_path = ''
 set jit = off
 as $$
 declare
-  v_lead_ids text[] := array(
-    select l.lead_id
-    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, lock_state text)
-    join jsonb_to_recordset(p_results) as r (lead_id text, fence bigint) using (lead_id, fence)
-    where l.lock_state = 'locked'
-  );
+  v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r where r.lock_state = 'locked');
 begin
   return (
     with decided as materialized (
       select
-        r.result, l.lead_id, l.fence, j.tag as scored_tag, e.user_id, e.tag,
+        r as result, r.lead_id, j.tag as scored_tag, e.user_id, e.tag, r.lock_state = 'locked' and r.lead_id <> all (p_busy) as ends,
         case
-          when l.lock_state in ('gone', 'busy') then l.lock_state
-          when l.lock_state = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
-          when l.lead_id = any (p_busy) then 'busy'
+          when r.lock_state in ('gone', 'busy') then r.lock_state
+          when r.lock_state = 'past' then case when r.outcome in ('saved', 'unwanted', 'refused') then r.outcome else 'lease_lost' end
+          when r.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) then 'gone'
           when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
-          when r.result #>> '{refusal,reason}' is not null then 'refused'
+          when r.refusal ->> 'reason' is not null then 'refused'
           else 'saved'
         end as outcome,
-        case when l.lock_state = 'past' then l.reason when l.lock_state = 'locked' then nullif(concat_ws(', ',
+        case when r.lock_state = 'past' then r.reason when r.lock_state = 'locked' then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
           case when not e.has_prompts then 'no prompts' end,
           case when not e.unsent and j.replay_id is null then 'already sent' end
-        ), '') end as reason,
-        l.lock_state = 'locked' and l.lead_id <> all (p_busy) as ends
-      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, lock_state text, outcome text, reason text)
-      join (
-        select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
-        from jsonb_array_elements(p_results) as i (result)
-      ) as r using (lead_id, fence)
-      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.lock_state = 'locked'
-      left join leadhook.jobs as j on j.lead_id = l.lead_id
+        ), '') end as reason
+      from unnest(p_results) as r
+      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = r.lead_id and r.lock_state = 'locked'
+      left join leadhook.jobs as j on j.lead_id = any (v_lead_ids) and j.lead_id = r.lead_id
     ),
     named as materialized (
       select n.lead_id, n.name, n.linkedin_url, n.location
@@ -136,37 +120,34 @@ begin
       ) as w
       cross join lateral leadhook.name_leads(w.lead_ids, w.user_ids, w.tags) as n
     )
-    select coalesce(jsonb_agg(d.result || jsonb_build_object(
+    select coalesce(array_agg(jsonb_populate_record(d.result, jsonb_build_object(
       'outcome', d.outcome,
-      'reason', d.reason,
+      -- The service has found out, over several calls, which one can't be written: it is not tried again.
+      'error_code', case when r.refused then 'refused' end,
+      'reason', case when r.refused then left((d.result).refusal ->> 'reason', 500) else d.reason end,
+      'note', case when r.refused then concat_ws(' ', 'SQLSTATE', (d.result).refusal ->> 'code') end,
       'ends', d.ends,
       'tag', d.scored_tag,
       'name', n.name,
       'linkedin_url', n.linkedin_url,
       'location', n.location
-    ) || case
-      -- The service has found out, over several calls, which one can't be written: it is not tried again.
-      when d.ends and d.outcome = 'refused' then jsonb_build_object(
-        'error_code', 'refused', 'reason', left(d.result #>> '{refusal,reason}', 500),
-        'note', concat_ws(' ', 'SQLSTATE', d.result #>> '{refusal,code}')
-      )
-      else '{}'
-    end), '[]')
+    ))), '{}')
     from decided as d
     left join named as n using (lead_id)
+    cross join lateral (select d.ends and d.outcome = 'refused') as r (refused)
   );
 end
 $$;
-comment on function leadhook.check_results(jsonb, jsonb, text[]) is
+comment on function leadhook.check_results(leadhook.ending[], text[]) is
   'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. '
   'ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
-revoke all on function leadhook.check_results(jsonb, jsonb, text[]) from public, anon, authenticated;
-grant execute on function leadhook.check_results(jsonb, jsonb, text[]) to service_role;
+revoke all on function leadhook.check_results(leadhook.ending[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.check_results(leadhook.ending[], text[]) to service_role;
 
 -- Raises where the application's own constraint or trigger refuses, discards or takes back a row: a lead that stayed unsent would be checked and
 -- paid for again and again. The application's deferred constraints are checked here, where a lead can still be distinguished from the others.
 -- Its triggers run in here, and many name their tables without a schema, so they get the search path that PostgREST gives them.
-create or replace function leadhook.write_answers(p_answers jsonb)
+create or replace function leadhook.write_answers(p_answers leadhook.ending[])
 returns void
 language plpgsql
 set search_path = public, extensions
@@ -176,15 +157,12 @@ set enable_seqscan = on
 set seq_page_cost = 100
 as $$
 declare
-  v_lead_ids text[] := array(select a.lead_id from jsonb_to_recordset(p_answers) as a (lead_id text));
+  v_lead_ids text[] := array(select a.lead_id from unnest(p_answers) as a);
   v_written int;
 begin
   with answers as materialized (
-    select a.*
-    from jsonb_to_recordset(p_answers) as a (
-      lead_id text, tag text, name text, linkedin_url text, location text, score int, response text, should_contact int, subject text,
-      message text
-    )
+    select a.lead_id, a.tag, a.name, a.linkedin_url, a.location, a.score, a.response, a.should_contact, a.subject, a.message
+    from unnest(p_answers) as a
   ),
   present as materialized (
     select l.lead_id, count(*) as rows, count(*) filter (where l.tag is not distinct from a.tag) as rows_of_tag
@@ -228,14 +206,14 @@ begin
   end if;
 end
 $$;
-comment on function leadhook.write_answers(jsonb) is
+comment on function leadhook.write_answers(leadhook.ending[]) is
   'Writes answers into llm_response and marks their leads as sent: all or, by raising, none. An answer replaces the rows of its lead and tag; '
   'where there are none, the lead''s only row; else it is added.';
-revoke all on function leadhook.write_answers(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.write_answers(jsonb) to service_role;
+revoke all on function leadhook.write_answers(leadhook.ending[]) from public, anon, authenticated;
+grant execute on function leadhook.write_answers(leadhook.ending[]) to service_role;
 
 -- 50 leads that each wait for 50 ms still end within the statement's 5 s.
-create or replace function leadhook.write_each_answer(p_answers jsonb)
+create or replace function leadhook.write_each_answer(p_answers leadhook.ending[])
 returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
 language plpgsql
 set search_path = ''
@@ -244,7 +222,7 @@ as $$
 #variable_conflict use_column
 declare
   v_until timestamptz := least(clock_timestamp() + interval '3 s', statement_timestamp() + interval '4 s');
-  v_answer jsonb;
+  v_answer leadhook.ending;
   v_tried jsonb := '[]';
   v_outcome text;
   v_reason text;
@@ -255,7 +233,7 @@ declare
   v_context text;
   v_note text;
 begin
-  for v_answer in select a.answer from jsonb_array_elements(p_answers) as a (answer) loop
+  foreach v_answer in array p_answers loop
     v_outcome := 'saved';
     v_sqlstate := null;
     v_reason := null;
@@ -266,7 +244,7 @@ begin
         v_outcome := 'busy';
         v_sqlstate := 'out_of_time';
       else
-        perform leadhook.write_answers(jsonb_build_array(v_answer));
+        perform leadhook.write_answers(array[v_answer]);
       end if;
     exception when query_canceled or assert_failure or others then
       get stacked diagnostics v_constraint = constraint_name, v_schema = schema_name, v_context = pg_exception_context;
@@ -283,7 +261,7 @@ begin
       end;
     end;
     v_tried := v_tried || jsonb_build_object(
-      'lead_id', v_answer ->> 'lead_id', 'fence', (v_answer ->> 'fence')::bigint, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
+      'lead_id', v_answer.lead_id, 'fence', v_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
       'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, nullif(v_constraint, ''))
     );
   end loop;
@@ -321,47 +299,46 @@ begin
   ) as o (outcome);
 end
 $$;
-comment on function leadhook.write_each_answer(jsonb) is
+comment on function leadhook.write_each_answer(leadhook.ending[]) is
   'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as '
   'note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises '
   'where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
-revoke all on function leadhook.write_each_answer(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.write_each_answer(jsonb) to service_role;
+revoke all on function leadhook.write_each_answer(leadhook.ending[]) from public, anon, authenticated;
+grant execute on function leadhook.write_each_answer(leadhook.ending[]) to service_role;
 
-create or replace function leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[])
-returns jsonb
+create or replace function leadhook.check_each_result(p_results leadhook.ending[], p_busy text[])
+returns leadhook.ending[]
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_result jsonb;
-  v_checked jsonb := '[]';
+  v_result leadhook.ending;
+  v_checked leadhook.ending[] := '{}';
 begin
-  for v_result in select r.result from jsonb_array_elements(p_results) as r (result) loop
+  foreach v_result in array p_results loop
     begin
-      v_checked := v_checked || leadhook.check_results(jsonb_build_array(v_result), p_leases, p_busy);
+      v_checked := v_checked || leadhook.check_results(array[v_result], p_busy);
     exception when others then
       if not leadhook.blames_the_lead(sqlstate) then
         raise;
       end if;
-      v_checked := v_checked || (v_result || jsonb_build_object(
-        'outcome', 'refused',
-        'error_code', 'evaluation_failed',
-        'reason', left(sqlerrm, 500),
-        'note', 'SQLSTATE ' || sqlstate,
-        'ends', v_result ->> 'lead_id' <> all (p_busy)
-      ));
+      v_result.outcome := 'refused';
+      v_result.error_code := 'evaluation_failed';
+      v_result.reason := left(sqlerrm, 500);
+      v_result.note := 'SQLSTATE ' || sqlstate;
+      v_result.ends := v_result.lead_id <> all (p_busy);
+      v_checked := v_checked || v_result;
     end;
   end loop;
   return v_checked;
 end
 $$;
-comment on function leadhook.check_each_result(jsonb, jsonb, text[]) is
+comment on function leadhook.check_each_result(leadhook.ending[], text[]) is
   'As check_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
-revoke all on function leadhook.check_each_result(jsonb, jsonb, text[]) from public, anon, authenticated;
-grant execute on function leadhook.check_each_result(jsonb, jsonb, text[]) to service_role;
+revoke all on function leadhook.check_each_result(leadhook.ending[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.check_each_result(leadhook.ending[], text[]) to service_role;
 
-create or replace function leadhook.keep_results(p_results jsonb, p_now timestamptz)
+create or replace function leadhook.keep_results(p_results leadhook.ending[], p_now timestamptz)
 returns void
 language plpgsql
 set search_path = ''
@@ -376,9 +353,7 @@ begin
     r.lead_id, j.run, r.score, r.response, r.should_contact = 1, coalesce(s.matched, '{}'), coalesce(s.missed, '{}'), coalesce(s.flags, '{}'), r.subject,
     r.message,
     r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome = 'saved', p_now
-  from jsonb_to_recordset(p_results) as r (
-    lead_id text, fence bigint, outcome text, checkpoint jsonb, score int, response text, should_contact int, subject text, message text
-  )
+  from unnest(p_results) as r
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
   cross join lateral jsonb_to_record((
     select coalesce(jsonb_object_agg(l.key, l.value), '{}')
@@ -391,25 +366,24 @@ begin
     input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
 end
 $$;
-comment on function leadhook.keep_results(jsonb, timestamptz) is 'Keeps the answer of each run, written to the application or not.';
-revoke all on function leadhook.keep_results(jsonb, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.keep_results(jsonb, timestamptz) to service_role;
+comment on function leadhook.keep_results(leadhook.ending[], timestamptz) is 'Keeps the answer of each run, written to the application or not.';
+revoke all on function leadhook.keep_results(leadhook.ending[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.keep_results(leadhook.ending[], timestamptz) to service_role;
 
 -- All at once, in a short time; if that raises, each for itself.
-create or replace function leadhook.write_results(p_results jsonb)
-returns jsonb
+create or replace function leadhook.write_results(p_results leadhook.ending[])
+returns leadhook.ending[]
 language plpgsql
 set search_path = ''
 set jit = off
 as $$
 declare
-  v_wanted jsonb;
+  v_wanted leadhook.ending[] := array(select r from unnest(p_results) as r where r.ends and r.outcome = 'saved');
   v_failed jsonb;
   v_context text;
   v_schema text;
 begin
-  v_wanted := jsonb_path_query_array(p_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
-  if v_wanted <> '[]' then
+  if v_wanted <> '{}' then
     begin
       perform set_config('lock_timeout', '500ms', true);
       perform leadhook.write_answers(v_wanted);
@@ -419,21 +393,21 @@ begin
         raise;
       end if;
       v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
-      return (
-        select jsonb_agg(r.result || coalesce(to_jsonb(w), '{}'))
-        from jsonb_array_elements(p_results) as r (result)
+      return array(
+        select jsonb_populate_record(r, coalesce(to_jsonb(w), '{}'))
+        from unnest(p_results) as r
         left join jsonb_to_recordset(v_failed) as w (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
-          on w.lead_id = r.result ->> 'lead_id' and w.fence = (r.result ->> 'fence')::bigint
+          on w.lead_id = r.lead_id and w.fence = r.fence
       );
     end;
   end if;
   return p_results;
 end
 $$;
-comment on function leadhook.write_results(jsonb) is
+comment on function leadhook.write_results(leadhook.ending[]) is
   'Writes the answers of the results that say saved and ends, and returns all results with what became of each.';
-revoke all on function leadhook.write_results(jsonb) from public, anon, authenticated;
-grant execute on function leadhook.write_results(jsonb) to service_role;
+revoke all on function leadhook.write_results(leadhook.ending[]) from public, anon, authenticated;
+grant execute on function leadhook.write_results(leadhook.ending[]) to service_role;
 
 create or replace function public.leadhook_save(p_worker text, p_results jsonb)
 returns jsonb
@@ -445,41 +419,38 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_results jsonb := leadhook.read_results(p_results);
+  v_results leadhook.ending[] := leadhook.read_results(p_results);
   v_busy text[];
-  v_leases jsonb;
-  v_ended jsonb;
+  v_ended leadhook.ending[];
   v_unwanted text[];
   v_erased text[];
   v_now timestamptz;
 begin
-  v_busy := leadhook.lock_application_rows(array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text)));
-  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(v_results) as l);
+  v_busy := leadhook.lock_application_rows(array(select r.lead_id from unnest(v_results) as r));
+  v_results := leadhook.lock_leases(v_results);
   v_now := clock_timestamp();
   begin
-    v_results := leadhook.check_results(v_results, v_leases, v_busy);
+    v_results := leadhook.check_results(v_results, v_busy);
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
-    v_results := leadhook.check_each_result(v_results, v_leases, v_busy);
+    v_results := leadhook.check_each_result(v_results, v_busy);
   end;
 
   v_results := leadhook.write_results(v_results);
-  v_ended := jsonb_path_query_array(
-    v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
-  );
+  v_ended := array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'unwanted', 'refused'));
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
-    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+    select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
 
   select
     array_agg(r.lead_id) filter (where r.outcome = 'unwanted'),
     array_agg(r.lead_id) filter (where r.outcome = 'gone')
   into v_unwanted, v_erased
-  from jsonb_to_recordset(v_results) as r (lead_id text, outcome text, ends boolean)
+  from unnest(v_results) as r
   where r.ends;
   if v_erased is not null then
     perform leadhook.erase_leads(v_erased);
@@ -495,7 +466,7 @@ begin
         'lead_id', r.lead_id, 'fence', r.fence, 'outcome', r.outcome, 'reason', r.reason,
         'error_code', case when r.outcome = 'busy' then r.error_code end
       ))), '[]')
-      from jsonb_to_recordset(v_results) as r (lead_id text, fence bigint, outcome text, reason text, error_code text)
+      from unnest(v_results) as r
     ),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );

@@ -49,7 +49,8 @@ def test_save_of_many_that_the_application_just_answers_ends_in_time(
     blocked = [f"blocked-{n}" for n in range(busy)]
     results = [db.result_of(db.leased_lead(lead_id)) for lead_id in (*blocked, "free")]
     if wait != "50ms":
-        db.connection.execute(f"alter function leadhook.write_each_answer(jsonb) set lock_timeout = '{wait}'".encode())
+        function = "leadhook.write_each_answer(leadhook.ending[])"
+        db.connection.execute(f"alter function {function} set lock_timeout = '{wait}'".encode())
     application = connect()
     with application.transaction():
         application.run(
