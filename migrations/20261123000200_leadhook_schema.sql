@@ -259,6 +259,7 @@ create table if not exists leadhook.api_keys (
   constraint cooling_has_an_end check (state <> 'cooling' or until is not null)
 );
 comment on column leadhook.api_keys.rests is 'its rests in a row, without a success in between: each is longer';
+comment on column leadhook.api_keys.changed_at is 'healthy: when a call last succeeded with it, to the minute; else when it was parked';
 comment on column leadhook.api_keys.model is 'it rests for this model alone, and is forgotten when a service starts with another one; null: for all';
 comment on column leadhook.api_keys.row_version is 'xmin of the gemini_api row that was checked: a changed row is a new chance';
 

@@ -224,7 +224,7 @@ grant execute on function public.leadhook_set_budget(uuid, numeric, text) to ser
 
 -- A parked state counts only for the row that it was said of: a changed row is a new chance.
 create or replace function leadhook.healthy_keys()
-returns table (fingerprint text, api_key text, tried boolean, rests int)
+returns table (fingerprint text, api_key text, tried boolean, rests int, answered_at timestamptz)
 language sql
 stable
 set search_path = ''
@@ -238,7 +238,9 @@ as $$
     from public.gemini_api as g
     where btrim(g.api_key, E' \t\r\n') <> ''
   )
-  select k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0)
+  select
+    k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0),
+    max(s.changed_at) filter (where s.state = 'healthy')
   from keys as k
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
@@ -247,7 +249,8 @@ as $$
 $$;
 comment on function leadhook.healthy_keys() is
   'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or '
-  'rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between.';
+  'rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. '
+  'answered_at: the last success.';
 revoke all on function leadhook.healthy_keys() from public, anon, authenticated;
 grant execute on function leadhook.healthy_keys() to service_role;
 
@@ -481,19 +484,46 @@ as $$
   ) as g
   where g.fingerprint = any (confirm_keys.p_fingerprints) and not exists (
     select from leadhook.api_keys as s
-    where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions))
-      and (s.state <> 'cooling' or s.until > clock_timestamp())
+    where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions)) and case s.state
+      when 'healthy' then s.changed_at > clock_timestamp() - interval '1 min' when 'cooling' then s.until > clock_timestamp() else true
+    end
   )
+  order by g.fingerprint
   on conflict (fingerprint) do update
   set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, rests = 0, model = null,
     changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version and k.row_version is not null
-    or k.state = 'cooling' and k.until <= clock_timestamp()
+    or k.state = 'cooling' and k.until <= clock_timestamp() or k.state = 'healthy'
 $$;
 comment on function leadhook.confirm_keys(text[]) is
-  'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. Writes nothing where nothing is news.';
+  'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. A success is noted once a minute.';
 revoke all on function leadhook.confirm_keys(text[]) from public, anon, authenticated;
 grant execute on function leadhook.confirm_keys(text[]) to service_role;
+
+create or replace function leadhook.key_news(p_now timestamptz)
+returns json
+language sql
+stable
+set search_path = ''
+set jit = off
+as $$
+  select coalesce(json_agg(json_build_object(
+    'fingerprint', s.fingerprint,
+    'resting', s.state <> 'healthy',
+    'answered_ms', case when s.state = 'healthy' then greatest(0, floor(extract(epoch from key_news.p_now - s.changed_at) * 1000))::bigint end
+  )), '[]')
+  from leadhook.api_keys as s
+  where s.changed_at > key_news.p_now - interval '30 s' and (s.state <> 'cooling' or s.until > key_news.p_now)
+    and exists (
+      select from public.gemini_api as g
+      where leadhook.key_fingerprint(g.api_key) = s.fingerprint and (s.row_version is null or s.row_version = g.xmin::text)
+    )
+$$;
+comment on function leadhook.key_news(timestamptz) is
+  'The keys [{fingerprint, resting, answered_ms}] that were parked, or that a call succeeded with, in the last 30 s: a process renews its leases more '
+  'often, so that it hears of each.';
+revoke all on function leadhook.key_news(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.key_news(timestamptz) to service_role;
 
 create or replace function leadhook.forget_rests_for_other_models(p_model text)
 returns void

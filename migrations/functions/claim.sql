@@ -403,7 +403,7 @@ begin
       'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
     coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_group), '{}'),
-    case when count(*) > 0 then p_keys else '[]' end
+    case when count(*) > 0 or p_keys::jsonb @? '$[*] ? (@.tried == false && @.rests == 0)' then p_keys else '[]' end
   from claimed as c;
 end
 $$;
@@ -598,7 +598,10 @@ begin
   end if;
   v_now := clock_timestamp();
   v_keys := (
-    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried, 'rests', k.rests))
+    select json_agg(json_build_object(
+      'fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried, 'rests', k.rests,
+      'answered_ms', floor(extract(epoch from v_now - k.answered_at) * 1000)::bigint
+    ))
     from leadhook.healthy_keys() as k
   );
 

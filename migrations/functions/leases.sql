@@ -343,6 +343,7 @@ begin
       end)), '[]')
       from unnest(v_leases) as l
     ),
+    'key_news', leadhook.key_news(v_now),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
 end
@@ -385,6 +386,7 @@ begin
       from unnest(v_releases) as r
       cross join lateral (select case r.lock_state when 'locked' then v_outcomes ->> r.lead_id else r.outcome end) as o (outcome)
     ),
+    'key_news', leadhook.key_news(v_now),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
 end

@@ -468,6 +468,7 @@ begin
       ))), '[]')
       from unnest(v_results) as r
     ),
+    'key_news', leadhook.key_news(v_now),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
 end

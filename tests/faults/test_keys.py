@@ -4,6 +4,7 @@ import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 from tests.support.project import KEYS
@@ -20,17 +21,18 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
     project = arena.project
     project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     refused, tired, _ = KEYS
+    unproven = {"match": {"step": "check"}, "do": {"error": 503}}  # so that one call tries each
     invalid = {"match": {"key": refused}, "do": {"error": {"status": 400, "reason": "API_KEY_INVALID"}}}
     over_quota = {
         "match": {"key": tired},
         "do": {"error": {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": REST_S}},
     }
-    project.model.order({"do": {"latency_ms": 200}}, invalid, over_quota)
+    project.model.order({"do": {"latency_ms": 200}}, unproven, invalid, over_quota)
     leads = project.bring(200 if arena.long else 100)
     instances = [arena.serve(MAX_CONCURRENCY="64") for _ in range(3 if arena.long else 1)]
     poll(lambda: bool(calls_with(project, tired)), instances[0].tail)
     time.sleep(REST_S - 1)  # its minute is over a little before Google's delay
-    project.model.order({"do": {"latency_ms": 200}}, invalid)
+    project.model.order({"do": {"latency_ms": 200}}, unproven, invalid)
     arena.wait_for_answers(leads, 120)
     poll(
         lambda: (
@@ -63,6 +65,52 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
     assert_one_answer_each(project, leads)
     assert_nothing_left(project)
     assert project.model.repeated(answered=True) == 0
+
+
+@pytest.mark.parametrize("check", [{"latency_ms": 50}, {"error": 503}], ids=["answered", "refused"])
+def test_first_leads_after_an_install_begin_at_once(arena: "Arena", check: dict[str, Any]) -> None:
+    """New keys were checked when the service started; where that failed, one call tries each, and no key rests."""
+    project = arena.project
+    project.model.order({"match": {"step": "check"}, "do": check}, {"do": {"latency_ms": 500}})
+    checks = project.model.checks().total()
+    service = arena.serve(webhooks=True, MAX_CONCURRENCY="24").wait_until_up()
+    poll(lambda: project.model.checks().total() == checks + len(KEYS), service.tail)
+    time.sleep(0.2)  # the check's own time
+    leads = project.bring(24)
+    arena.wait_for_answers(leads)
+    arena.wait_for_rest()
+
+    waits = [row[0] for row in project.run("select key_wait_ms from leadhook.attempts where key_wait_ms > 0")]
+    print(f"{len(waits)} of 24 leads waited for a key, up to {max(waits, default=0)} ms")  # noqa: T201 - a figure for people
+    assert bool(waits) == ("error" in check)
+    assert project.run("select distinct state from leadhook.api_keys") == [("healthy",)]
+    assert project.model.checks().total() == checks + len(KEYS), "each process checks a key once"
+
+
+def test_a_key_that_rests_by_one_instances_evidence_is_not_called_by_another(arena: "Arena") -> None:
+    """The other one hears of it while its leads are being scored, by the calls that it makes anyway."""
+    project = arena.project
+    empty, good = KEYS[:2]
+    project.set_keys(empty, good)
+    first = {"latency_ms": 10_000, "finish": "STOP"}
+    project.model.order(
+        {"match": {"key": empty, "first": 1}, "do": first},
+        {"match": {"key": good, "first": 1}, "do": first},
+        {"match": {"key": empty}, "do": {"error": {"status": 429, "reason": "DAY_QUOTA", "retry_s": None}}},
+    )
+    leads = project.bring(2)
+    arena.serve(MAX_CONCURRENCY="2")
+    poll(lambda: len(project.model.calls()) == 2, lambda: str(project.states()))
+    leads += project.bring(2)
+    arena.serve(MAX_CONCURRENCY="2")
+    arena.wait_for_answers(leads)
+    arena.wait_for_rest()
+
+    assert sorted(call["status"] for call in calls_with(project, empty)) == [200, 429]
+    states = dict(project.run("select fingerprint, state from leadhook.api_keys"))
+    assert states == {fingerprint(empty): "cooling", fingerprint(good): "healthy"}
+    assert project.value("select count(distinct worker) from leadhook.attempts") == 2
+    assert_one_answer_each(project, leads)
 
 
 def calls_with(project: "Project", key: str) -> list[dict[str, Any]]:

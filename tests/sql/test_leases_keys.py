@@ -21,6 +21,12 @@ def healthy(db: "Sql") -> list[str]:
     return sorted(row["api_key"] for row in db.rows("select api_key from leadhook.healthy_keys()"))
 
 
+def renew(db: "Sql", lease: "Row") -> "Row":
+    """Extend one lease."""
+    reply: Row = db.rpc("leadhook_renew", p_worker="worker-1", p_leases=[lease])
+    return reply
+
+
 def state(db: "Sql") -> str:
     """The state of the only parked key."""
     found: str = db.value("select state from leadhook.api_keys")
@@ -147,3 +153,70 @@ def test_save_does_not_wake_a_cooling_key(db: "Sql") -> None:
     db.park_keys(key)
     db.save(db.result_of(db.leased_lead("a"), key_fingerprint=key["fingerprint"]))
     assert healthy(db) == []
+
+
+def test_every_reply_about_leases_says_what_other_processes_learned_of_keys(db: "Sql") -> None:
+    """A key rests, a call succeeded with another: in the replies to renew, save and release, for half a minute."""
+    db.key("fake-one")
+    db.key("fake-two")
+    resting, answering = parked("fake-one", 60_000)["fingerprint"], parked("fake-two", 0)["fingerprint"]
+    lead, other = db.leased_lead("a"), db.leased_lead("b")
+    assert renew(db, lead)["key_news"] == []
+    db.park_keys(parked("fake-one", 60_000))
+    saved = db.save(db.result_of(other, key_fingerprint=answering))
+    for reply in (saved, renew(db, lead), db.release(db.release_of(lead))):
+        said = {item["fingerprint"]: (item["resting"], item["answered_ms"]) for item in reply["key_news"]}
+        assert said.keys() == {resting, answering}
+        assert said[resting] == (True, None)
+        assert said[answering][0] is False
+        assert 0 <= said[answering][1] < 10_000
+    db.run("update leadhook.api_keys set changed_at = changed_at - interval '31 s'")
+    assert renew(db, lead)["key_news"] == []
+
+
+@pytest.mark.parametrize("change", ["its rest is over", "its row changed", "its row is gone"])
+def test_no_reply_speaks_of_a_rest_that_no_longer_holds(db: "Sql", change: str) -> None:
+    """The claim that comes next offers the key, or does not know it."""
+    db.key("fake-one")
+    lead = db.leased_lead("a")
+    db.park_keys(parked("fake-one", 60_000))
+    match change:
+        case "its rest is over":
+            db.run("update leadhook.api_keys set until = clock_timestamp() - interval '1 s'")
+        case "its row changed":
+            db.run("update public.gemini_api set api_key = api_key")
+        case _:
+            db.run("delete from public.gemini_api")
+    assert renew(db, lead)["key_news"] == []
+
+
+def test_a_success_is_noted_once_a_minute(db: "Sql") -> None:
+    """The claim says how long ago it was; a save writes nothing that is known."""
+    db.key("fake-one")
+    fingerprint = parked("fake-one", 0)["fingerprint"]
+    leads = iter("acd")
+
+    def noted() -> object:
+        db.save(db.result_of(db.leased_lead(next(leads)), key_fingerprint=fingerprint))
+        return db.value("select changed_at from leadhook.api_keys")
+
+    first = noted()
+    assert noted() == first
+    db.run("update leadhook.api_keys set changed_at = changed_at - interval '61 s'")
+    db.ready_job("b")
+    [key] = db.claim()["keys"]
+    assert 61_000 <= key["answered_ms"] < 90_000
+    assert noted() > first  # type: ignore[operator]
+
+
+def test_new_keys_come_without_leads_so_that_they_can_be_checked(db: "Sql") -> None:
+    """Once one is tried, or rested, no one needs keys for no lead."""
+    db.key("fake-one")
+    [key] = db.claim()["keys"]
+    assert (key["tried"], key["rests"], key["answered_ms"]) == (False, 0, None)
+    db.park_keys(parked("fake-one", 0))
+    assert db.claim()["keys"] == []
+    db.run("update public.gemini_api set api_key = api_key")
+    assert len(db.claim()["keys"]) == 1
+    db.save(db.result_of(db.leased_lead("a"), key_fingerprint=key["fingerprint"]))
+    assert db.claim()["keys"] == []

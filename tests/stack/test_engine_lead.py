@@ -28,6 +28,10 @@ class Model:
         self.seconds = 0.0
         self.scored: list[str] = []
 
+    async def check_key(self, key: ApiKey) -> bool:  # noqa: ARG002 - the signature of the real one
+        """It may be used."""
+        return True
+
     def prompt_version(self, prompts: Prompts) -> str:
         """By its text."""
         return str(prompts.message_prompt)

@@ -12,6 +12,7 @@ import pytest
 from tests.stack.google import KEY, LEAD, PROMPTS, SECRET, Google, standing_in
 
 from leadhook.domain.failure import Failure
+from leadhook.domain.job import ApiKey
 from leadhook.gemini import GeminiScorer, open_scorer
 from leadhook.gemini.failures import LONGEST_REST_S
 from leadhook.local.processes import free_port
@@ -461,6 +462,47 @@ async def test_failed_calls_that_may_be_billed_are_unmetered(
         await scorer.score(LEAD, PROMPTS, KEY)
 
     assert caught.value.usage.unmetered == unmetered
+
+
+REFUSED_CHECKS: dict[str, dict[str, Any]] = {
+    "invalid key": error(400, "API_KEY_INVALID"),
+    "restricted key": error(403),
+    "unknown model": error(404),
+    "over quota": error(429),
+    "unavailable": error(503),
+    "an error inside 200": envelope(403, "PERMISSION_DENIED", "x", http=200),
+    "a portal's page": raw("<html>Sign in</html>", 200, "text/html"),
+    "other JSON": raw({"ok": True}),
+    "an answer": raw({"candidates": []}),
+    "a list": raw([]),
+    "empty": raw(""),
+    "reset": {"reset": True},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_CHECKS)
+async def test_only_a_description_of_the_model_proves_a_key(scorer: GeminiScorer, google: Google, name: str) -> None:
+    """Nothing else does, and nothing raises; no call is made that costs."""
+    before = len(await google.calls())
+    await google.order(step="check", **REFUSED_CHECKS[name])
+    assert not await scorer.check_key(KEY)
+
+    await google.orders()
+    assert await scorer.check_key(KEY)
+    assert len(await google.calls()) == before
+
+
+@pytest.mark.parametrize("value", ["visibly-invalid-key", "visibly-fake\nkey", "visibly-fake-key\x80", "x" * 600])
+async def test_a_key_that_can_not_be_used_is_not_proven(scorer: GeminiScorer, value: str) -> None:
+    """Google refuses it, or no header can carry it."""
+    assert not await scorer.check_key(ApiKey.model_validate({"fingerprint": "f", "api_key": value}))
+
+
+async def test_a_check_ends_in_time(scorer: GeminiScorer, google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long Google takes."""
+    monkeypatch.setattr("leadhook.gemini.client.CHECK_LIMIT_S", 0.2)
+    await google.order(step="check", hang=True)
+    assert not await scorer.check_key(KEY)
 
 
 async def test_a_service_that_is_not_there_is_unreachable() -> None:

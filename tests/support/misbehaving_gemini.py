@@ -8,6 +8,7 @@ PUT /orders      replaces all rules (`tests/support/orders.py` has the list), GE
 GET /calls       ?since=N: the calls after call N, oldest first; a call in progress has no status yet, `gone` means that
                  the caller disconnected, `key` is 16 hex digits of its SHA-256; DELETE forgets them, numbers go on
 GET /bodies/{n}  the request's body of call n
+GET /checks      the fingerprint of the key of each request for the model's description, oldest first
 GET /usage       as the shipped one, of the calls that have ended
 """
 
@@ -82,11 +83,14 @@ class MisbehavingGemini:
         self._count = 0
         self._bodies: dict[int, bytes] = {}
         self._prefixes: set[tuple[str, str]] = set()
+        self._checks: list[str] = []
 
     def app(self) -> web.Application:
         """Build the server."""
         return new_app(
             web.post(GENERATE, self._generate),
+            web.get("/v1beta/models/{model}", self._describe),
+            web.get("/checks", self._list_checks),
             web.get("/orders", self._list_orders),
             web.put("/orders", self._take_orders),
             web.delete("/orders", self._cancel_orders),
@@ -128,7 +132,7 @@ class MisbehavingGemini:
         call.step, call.lead_id, call.name = question.step, question.lead.get("lead_id"), question.lead.get("name")
         text, finish, tokens = answer_within_limit(question)
         call.tokens = replace(tokens, cached=self._cached(call.key, question.system))
-        do = self._orders.decide(key, call.key, question)
+        do = self._orders.decide(key, call.key, question.step, question.text)
         return misbehave(call, question, text, finish, do), do
 
     def _latency_of(self, do: Do) -> Latency:
@@ -161,6 +165,22 @@ class MisbehavingGemini:
         by_model = Counter(call.model for call in ended)
         return web.json_response({"calls": len(ended), "by_model": by_model, "tokens": tokens})
 
+    async def _describe(self, request: web.Request) -> web.Response:
+        key, model = request.headers.get(KEY_HEADER, ""), request.match_info["model"]
+        self._checks.append(fingerprint(key))
+        do = self._orders.decide(key, fingerprint(key), "check")
+        await wait(self._latency_of(do), asyncio.get_running_loop().time())
+        if do.hang:
+            await _hang()
+        if do.reset or do.close:
+            return _drop(request, reset=bool(do.reset))
+        if do.error is not None or do.raw is not None:
+            return _refused(do, model)
+        return refuse(key, model) or web.json_response({"name": f"models/{model}"})
+
+    async def _list_checks(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._checks)
+
     async def _list_orders(self, _request: web.Request) -> web.Response:
         return web.json_response(self._orders.listed())
 
@@ -182,16 +202,20 @@ class MisbehavingGemini:
 
 def misbehave(call: ModelCall, question: Question, text: str, finish: str, do: Do) -> web.Response:
     """Answer as ordered; `call` gets the usage that goes with it."""
-    if do.error is not None:
+    if do.error is not None or do.raw is not None:
         call.tokens = Tokens()
-        return refusal(do.error.status, do.error.reason, model=call.model, retry_s=do.error.retry_s)
-    if do.raw is not None:
-        call.tokens = Tokens()
-        body = do.raw.body.encode(errors="surrogatepass")
-        return web.Response(status=do.raw.status, body=body, headers={"Content-Type": do.raw.content_type})
+        return _refused(do, call.model)
     if do.answer is not None or do.block is not None:
         return _no_good(call, text if do.text is None else do.text, question, do)
     return _said(call, text if do.text is None else do.text, do.finish or finish)
+
+
+def _refused(do: Do, model: str) -> web.Response:
+    if do.error is not None:
+        return refusal(do.error.status, do.error.reason, model=model, retry_s=do.error.retry_s)
+    assert do.raw is not None
+    body = do.raw.body.encode(errors="surrogatepass")
+    return web.Response(status=do.raw.status, body=body, headers={"Content-Type": do.raw.content_type})
 
 
 def _no_good(call: ModelCall, text: str, question: Question, do: Do) -> web.Response:

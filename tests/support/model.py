@@ -47,6 +47,10 @@ class Model:
         calls: list[dict[str, Any]] = ask(f"{self.url}/calls?since={since}")
         return calls
 
+    def checks(self) -> Counter[str]:
+        """Count the requests for the model's description by the fingerprint of their key, since the start."""
+        return Counter(ask(f"{self.url}/checks"))
+
     def newest(self) -> int:
         """Return the number of the newest call."""
         return max((call["n"] for call in self.calls()), default=0)

@@ -3,7 +3,7 @@ r"""Orders: rules by which the Gemini stand-in misbehaves, a JSON list: [{"match
 match, all optional, all must hold:
   key    the key itself (only its fingerprint is kept), its fingerprint, or its last four characters
   lead   a part of the request's text
-  step   "score", "message" or "text"
+  step   "score", "message" or "text"; "check": the model's description, which no other rule matches
   first  only the first n calls that match otherwise
 do:
   latency_ms  a number, or [low, high]; alone, later rules still decide the rest. The first rule that matches and says
@@ -43,7 +43,7 @@ from pydantic import (
 )
 from tests.support.refusals import KNOWN
 
-from leadhook.local.gemini_standin import Question, Step
+from leadhook.local.gemini_standin import Step
 
 _TAIL: Final = 4
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{16}")
@@ -94,7 +94,7 @@ class Match(_Strict):
 
     key: Annotated[str, Field(min_length=_TAIL)] | None = None
     lead: str | None = None
-    step: Step | None = None
+    step: Step | Literal["check"] | None = None
     first: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("key")
@@ -191,15 +191,15 @@ class _Standing:
     rule: Rule
     matched: int = 0
 
-    def takes(self, key: str, print_: str, question: Question) -> bool:
+    def takes(self, key: str, print_: str, step: str, text: str) -> bool:
         match = self.rule.match
         if match.first is not None and self.matched >= match.first:
             return False
         if match.key is not None and match.key != print_ and match.key != key[-_TAIL:]:
             return False
-        if match.step is not None and match.step != question.step:
+        if match.step != step and (match.step is not None or step == "check"):
             return False
-        if match.lead is not None and match.lead not in question.text:
+        if match.lead is not None and match.lead not in text:
             return False
         self.matched += 1
         return True
@@ -231,11 +231,11 @@ class Orders:
             for standing in self._standing
         ]
 
-    def decide(self, key: str, print_: str, question: Question) -> Do:
+    def decide(self, key: str, print_: str, step: str, text: str = "") -> Do:
         """Find what to do with this call, and count it."""
         latency = None
         for standing in self._standing:
-            if standing.takes(key, print_, question):
+            if standing.takes(key, print_, step, text):
                 do = standing.rule.do
                 latency = do.latency_ms if latency is None else latency
                 if not do.is_only_latency:

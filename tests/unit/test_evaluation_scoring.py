@@ -111,6 +111,10 @@ class FakeScorer:
         """Of no concern here."""
         return "p"
 
+    async def check_key(self, key: ApiKey) -> bool:  # noqa: ARG002
+        """No one asks."""
+        return False
+
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:  # noqa: ARG002
         """80."""
         await self._ask("score", lead, key)

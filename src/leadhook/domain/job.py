@@ -26,6 +26,13 @@ class ApiKey(BaseModel):
     """A call with it has succeeded, here or elsewhere, since it was added, changed or rested."""
     rests: int = 0
     """Its rests in a row, without a success in between."""
+    answered_ms: int | None = None
+    """Time since a call with it last succeeded, in any process; None: it is not tried."""
+
+    @property
+    def is_new(self) -> bool:
+        """No call has succeeded with it, and none was refused."""
+        return not self.tried and self.rests == 0
 
 
 class Group(BaseModel):
@@ -70,7 +77,7 @@ class Batch(BaseModel):
 
     leads: tuple[ClaimedLead, ...] = ()
     keys: tuple[ApiKey, ...] = ()
-    """The healthy keys; empty only if there are no leads."""
+    """The healthy keys. Without leads there are none, unless one of them is new: it is checked before leads come."""
     cursor: Group | None = None
     has_more: bool = False
     """Whether more leads are ready or outbox rows are left: a free slot is a reason to claim again."""
@@ -203,12 +210,24 @@ class LeaseReply(LeaseRef):
     """If busy: the SQLSTATE of the failure, or `out_of_time`. None: another transaction has locked the row."""
 
 
+class KeyNews(BaseModel):
+    """What some process has lately learned of a key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fingerprint: str
+    resting: bool
+    answered_ms: int | None = None
+    """As in `ApiKey`; None if it rests."""
+
+
 class LeaseReplies(BaseModel):
     """The reply to renew, save and release."""
 
     model_config = ConfigDict(frozen=True)
 
     leases: tuple[LeaseReply, ...] = ()
+    key_news: tuple[KeyNews, ...] = ()
     next_due_ms: int | None = None
 
 

@@ -38,6 +38,9 @@ class Scorer(Protocol):
     def input_version(self, lead: Lead) -> str:
         """Changes when a field that the model sees changes."""
 
+    async def check_key(self, key: ApiKey) -> bool:
+        """Ask whether the key may use the model, for free; False also if the answer is unknown. Never raises."""
+
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
         """Score the lead. This is the first step; also returns its usage."""
 

@@ -1,8 +1,10 @@
 """The Gemini keys that this process may use.
 
 One pool serves all leads: what one lead learns of a key applies to all of them. A key that no call has succeeded with
-may be bad, so it is on trial: one call at a time may use it. A key that Google refuses rests, here at once, and
-everywhere once the database has the report; when its rest is over, it is on trial again.
+may be bad, so it is on trial: one call at a time may use it. A new key is also checked by a call that costs nothing, so
+that most are off trial before leads need them. A key that Google refuses rests, here at once, and everywhere once the
+database has the report; when its rest is over, it is on trial again. What other processes learn of a key comes with the
+database's replies.
 """
 
 import math
@@ -16,13 +18,14 @@ import anyio
 
 from leadhook.domain.blame import key_rest_s
 from leadhook.domain.failure import Failure, StoreError
-from leadhook.domain.job import ApiKey, ParkedKey
+from leadhook.domain.job import ApiKey, KeyNews, ParkedKey
 from leadhook.domain.phrases import amount
 from leadhook.engine.context import EngineContext
 from leadhook.engine.timing import Wakeup
 
 LATELY_S: Final = 600.0
 """An answer to another key counts as evidence against a key for so long."""
+CHECKS_AT_ONCE: Final = 10
 
 
 class KeyPool:
@@ -31,13 +34,15 @@ class KeyPool:
     def __init__(self) -> None:
         self._keys: dict[str, ApiKey] = {}
         self._proven: Final[set[str]] = set()
+        self._checked: Final[set[str]] = set()
+        """Google said that they may use the model, so more than one call may."""
         self._on_trial: Final[set[str]] = set()
         self._parked: Final[dict[str, float]] = {}
         """When the database confirmed that a key is parked; only replies to later requests may offer it again."""
         self._waiting: Final[set[Wakeup]] = set()
         self._in_flight: Final[Counter[str]] = Counter()
         self._answered_at: Final[dict[str, float]] = {}
-        """When this process last had an answer with a key that did not fail since."""
+        """When any process last had an answer with a key that did not fail since."""
 
     def learn(self, keys: Iterable[ApiKey], asked_at: float) -> None:
         """Take over the keys that the database offers.
@@ -54,7 +59,24 @@ class KeyPool:
                 del self._parked[fingerprint]
         self._keys = offered
         self._proven.update(key.fingerprint for key in offered.values() if key.tried)
+        for key in offered.values():
+            self._note_answer(key.fingerprint, key.answered_ms, asked_at)
         self._wake()
+
+    def hear(self, news: Iterable[KeyNews], asked_at: float) -> None:
+        """Take over what other processes have learned; a reply to a request that was sent at `asked_at` says it."""
+        for item in news:
+            if item.resting:
+                self._drop(item.fingerprint)
+                self._parked.setdefault(item.fingerprint, anyio.current_time())
+            elif item.fingerprint in self._keys:
+                self._proven.add(item.fingerprint)
+                self._note_answer(item.fingerprint, item.answered_ms, asked_at)
+        self._wake()
+
+    def _note_answer(self, name: str, ago_ms: int | None, asked_at: float) -> None:
+        if ago_ms is not None:
+            self._answered_at[name] = max(self._answered_at.get(name, -math.inf), asked_at - ago_ms / 1000)
 
     def pick(self, fingerprint: str | None, failed: Mapping[str, float]) -> ApiKey | None:
         """Choose a key for a call that may begin now.
@@ -89,7 +111,7 @@ class KeyPool:
         return any(self._in_flight[name] for name in self._keys if name not in failed)
 
     def _may_be_used(self, name: str) -> bool:
-        return name in self._proven or name not in self._on_trial
+        return name not in self._on_trial or name in self._proven or name in self._checked
 
     @contextmanager
     def using(self, key: ApiKey) -> Iterator[None]:
@@ -104,6 +126,12 @@ class KeyPool:
             self._in_flight[key.fingerprint] -= 1
             if trial:
                 self._on_trial.discard(key.fingerprint)
+            self._wake()
+
+    def check(self, key: ApiKey) -> None:
+        """Google confirmed that it may use the model; only a call shows whether it has quota."""
+        if key.fingerprint in self._keys:
+            self._checked.add(key.fingerprint)
             self._wake()
 
     def prove(self, key: ApiKey) -> None:
@@ -133,14 +161,18 @@ class KeyPool:
 
     def park(self, key: ParkedKey) -> bool:
         """Stop using this key; False when it was parked already."""
-        self._proven.discard(key.fingerprint)
-        self._answered_at.pop(key.fingerprint, None)
-        self._keys.pop(key.fingerprint, None)
+        self._drop(key.fingerprint)
         news = key.fingerprint not in self._parked
         # A late failure of a call that ran beside the first one must not make a reported rest endless.
         self._parked.setdefault(key.fingerprint, math.inf)
         self._wake()
         return news
+
+    def _drop(self, name: str) -> None:
+        self._proven.discard(name)
+        self._checked.discard(name)
+        self._answered_at.pop(name, None)
+        self._keys.pop(name, None)
 
     @contextmanager
     def watched(self, news: Wakeup) -> Iterator[None]:
@@ -157,13 +189,26 @@ class KeyPool:
 
 
 class SharedKeyPool(KeyPool):
-    """The service's own keys: parked ones are reported, so that no other process spends a call to learn the same."""
+    """The service's own keys: new ones are checked, and parked ones reported, so that no other process calls them."""
 
     def __init__(self, context: EngineContext) -> None:
         super().__init__()
         self._context: Final = context
         self._unreported: dict[str, ParkedKey] = {}
         self._wakeup: Final = Wakeup()
+        self._unchecked: Final[dict[str, ApiKey]] = {}
+        self._seen: Final[set[str]] = set()
+        self._new_keys: Final = Wakeup()
+
+    def learn(self, keys: Iterable[ApiKey], asked_at: float) -> None:
+        """Take over the keys that the database offers, and have the new ones checked."""
+        super().learn(keys, asked_at)
+        self._seen.intersection_update(self._keys)
+        new = [key for name, key in self._keys.items() if name not in self._seen and key.is_new]
+        self._seen.update(self._keys)
+        self._unchecked.update({key.fingerprint: key for key in new})
+        if new:
+            self._new_keys.set()
 
     def park(self, key: ParkedKey) -> bool:
         """Stop using this key, and report it."""
@@ -175,7 +220,25 @@ class SharedKeyPool(KeyPool):
         return news
 
     async def run(self) -> None:
-        """Report parked keys, each until the database has it, until cancelled."""
+        """Check new keys and report parked ones until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._check_new)
+            tasks.start_soon(self._report)
+
+    async def _check_new(self) -> None:
+        while True:
+            while not self._unchecked:
+                await self._new_keys.wait()
+            async with anyio.create_task_group() as checks:
+                for name in list(self._unchecked)[:CHECKS_AT_ONCE]:
+                    checks.start_soon(self._check_one, self._unchecked.pop(name))
+
+    async def _check_one(self, key: ApiKey) -> None:
+        if await self._context.scorer.check_key(key):
+            self.check(key)
+
+    async def _report(self) -> None:
+        """Report parked keys, each until the database has it."""
         failures = 0
         while True:
             if not self._unreported:

@@ -309,11 +309,12 @@ class Dispatcher:
                 low_priority_limit=min(limit, self._leases.low_priority_room),
                 probe=probing,
             )
+        if batch is not None and batch.keys:
+            self._keys.learn(batch.keys, sent_at)
         if batch is None or not batch.leads:
             return []
         if probing:
             self._breaker.probed()
-        self._keys.learn(batch.keys, sent_at)
         for lease in self._leases:
             # The database sees that this process claims more, so it is working on what it has.
             lease.stored_called = True

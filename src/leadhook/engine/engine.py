@@ -28,8 +28,8 @@ class Engine:
         self._observer: Final = context.observer
         self._schedule: Final = Schedule(context.timing, sweep_interval_s)
         self._shutdown: Final = Shutdown(context.timing)
-        self._leases: Final = Leases(context, self._schedule, max_concurrency)
         self._keys: Final = SharedKeyPool(context)
+        self._leases: Final = Leases(context, self._schedule, self._keys, max_concurrency)
         breaker = CircuitBreaker(context, self._schedule.wake)
         self._dispatcher: Final = Dispatcher(context, self._leases, self._schedule, breaker, self._keys)
         self._executor: Final = Executor(context, self._shutdown, breaker, self._keys)

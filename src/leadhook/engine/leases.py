@@ -13,6 +13,7 @@ from leadhook.domain.job import (
     ApiKey,
     ClaimedLead,
     LeaseOutcome,
+    LeaseReplies,
     Refusal,
     Release,
     Renewal,
@@ -20,6 +21,7 @@ from leadhook.domain.job import (
     Timings,
 )
 from leadhook.domain.results import Checkpoint, Usage
+from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.context import EngineContext
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Wakeup
@@ -167,9 +169,10 @@ class Lease:
 class Leases:
     """All leases of this process, and the slots for leads being scored."""
 
-    def __init__(self, context: EngineContext, schedule: Schedule, slots: int) -> None:
+    def __init__(self, context: EngineContext, schedule: Schedule, keys: KeyPool, slots: int) -> None:
         self._context: Final = context
         self._schedule: Final = schedule
+        self._keys: Final = keys
         self.slots: Final = slots
         self._held: Final[dict[LeaseName, Lease]] = {}
         self._taken: Final = Wakeup()
@@ -272,6 +275,11 @@ class Leases:
         lease.ended.set()
         self._context.observer.lead_finished(lease, outcome, reason)
 
+    def hear(self, replies: LeaseReplies, sent_at: float) -> None:
+        """Note what a reply says besides the leases: when a claim makes sense, and how the keys are."""
+        self._schedule.hear(replies.next_due_ms)
+        self._keys.hear(replies.key_news, sent_at)
+
     async def run(self) -> None:
         """Renew all leases in one call when the oldest confirmation is due, until cancelled."""
         while True:
@@ -318,7 +326,7 @@ class Leases:
             self._context.report("renew", error, leads=len(leases))
             return
         self._context.faults.clear("renew")
-        self._schedule.hear(replies.next_due_ms)
+        self.hear(replies, sent_at)
         for reply in replies.leases:
             if (lease := self._held.get((reply.lead_id, reply.fence))) is None:
                 continue

@@ -133,7 +133,7 @@ class _Writer(ABC):
             self._queue.enlarge(len(batch))
         self._failures = 0
         self._context.faults.clear(self.operation)
-        self._schedule.hear(replies.next_due_ms)
+        self._leases.hear(replies, sent_at)
         self._finish(batch, replies)
 
     def _finish(self, batch: Sequence[Lease], replies: LeaseReplies) -> None:

@@ -29,6 +29,7 @@ from leadhook.gemini.failures import check_reply, classify, timed_out
 from leadhook.gemini.parameters import Step, call_parameters, model_parameters, step_body
 
 CALL_LIMIT_S: Final = 60.0
+CHECK_LIMIT_S: Final = 10.0
 LONGEST_KEY: Final = 500
 """In characters; Google's keys have 39 to about 60."""
 
@@ -65,6 +66,12 @@ class GeminiClient:
         """Return the Gemini model name."""
         return self._chat.model
 
+    @property
+    def _sdk(self) -> genai.Client:
+        if self._chat.client is None:
+            raise RuntimeError("open_client sets it")
+        return self._chat.client
+
     async def ask(self, step: Step, messages: list[BaseMessage], key: ApiKey, *, more_room: bool = False) -> Reply:
         """Call the model once.
 
@@ -92,6 +99,16 @@ class GeminiClient:
             # `from None`: the cause would put the request and its key into a traceback.
             raise failure from None
         return _reply(answer)
+
+    async def check_key(self, key: ApiKey) -> bool:
+        """Ask Google for the model's description, which costs nothing. False: it was refused, or not answered."""
+        try:
+            config = types.GetModelConfig(http_options=types.HttpOptions(headers={"x-goog-api-key": _header(key)}))
+            with anyio.fail_after(CHECK_LIMIT_S):
+                await self._sdk.aio.models.get(model=self.model, config=config)
+        except Exception:  # noqa: BLE001 - whatever went wrong, it proves nothing
+            return False
+        return True
 
 
 @asynccontextmanager

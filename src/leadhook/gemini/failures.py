@@ -116,7 +116,8 @@ async def check_reply(response: aiohttp.ClientResponse) -> None:
     except (ValueError, RecursionError):
         body = None
     error = _envelope(body)
-    if error is None and response.status == HTTPStatus.OK and _is_answer(body):
+    is_expected = _is_model if response.method == "GET" else _is_answer
+    if error is None and response.status == HTTPStatus.OK and is_expected(body):
         return
     status = error["code"] if error is not None and response.status == HTTPStatus.OK else response.status
     raise RefusedReplyError(status, error, _number(response.headers.get("Retry-After")))
@@ -158,6 +159,10 @@ def _is_answer(body: object) -> bool:
         return False
     found = _ANSWER_FIELDS.keys() & body.keys()
     return bool(found) and all(isinstance(body[name], _ANSWER_FIELDS[name]) for name in found)
+
+
+def _is_model(body: object) -> bool:
+    return isinstance(body, dict) and str(body.get("name")).startswith("models/")
 
 
 def _envelope(body: object) -> dict[str, Any] | None:

@@ -44,6 +44,10 @@ class GeminiScorer:
         """16 hex digits that change with any field of the lead that a model may see."""
         return texts.input_version(lead)
 
+    async def check_key(self, key: ApiKey) -> bool:
+        """Ask whether the key may use the model; the call costs nothing."""
+        return await self._client.check_key(key)
+
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
         """The score of a lead, and what it cost.
 

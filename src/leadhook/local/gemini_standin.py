@@ -349,7 +349,7 @@ def new_app(*routes: web.RouteDef) -> web.Application:
     app = web.Application(client_max_size=_PAYLOAD_LIMIT)
     app.on_response_prepare.append(mark)
     own = [web.get("/", _guide), web.get("/health", _health), web.get("/v1beta/models/{model}", _describe)]
-    app.add_routes([*own, *routes])
+    app.add_routes([*routes, *own])
     return app
 
 

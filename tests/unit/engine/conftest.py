@@ -174,6 +174,15 @@ class FakeScorer:
         self.script: dict[str, list[Score | Exception]] = {}
         self.refused_keys: dict[str, Exception] = {}
         self.slow_keys: dict[str, float] = {}
+        self.checks: dict[str, float] = {}
+        """Keys that a check accepts, and how many seconds it takes; it says nothing of the others."""
+        self.checked: list[str] = []
+
+    async def check_key(self, key: ApiKey) -> bool:
+        """As scripted."""
+        self.checked.append(key.fingerprint)
+        await anyio.sleep(self.checks.get(key.fingerprint, 0))
+        return key.fingerprint in self.checks
 
     def prompt_version(self, prompts: Prompts) -> str:
         """Changes with the prompts."""

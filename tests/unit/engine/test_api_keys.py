@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from leadhook.domain.failure import FailureClass
+from leadhook.domain.job import KeyNews, LeaseReplies
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
@@ -33,6 +34,108 @@ async def test_untried_key_is_tried_by_one_call_and_the_others_wait(world: World
         await anyio.sleep(5)
         assert [at >= now for *_, at in world.scorer.calls[8:12]] == [True] * 4
         assert len({at for *_, at in world.scorer.calls[8:12]}) == 1
+
+
+async def test_new_keys_are_checked_before_leads_need_them(world: World) -> None:
+    """With the first claim, which brings no lead: those that come later all begin at once. Each is checked once."""
+    world.scorer.checks = {f"key-{n}": 0.2 for n in range(12)}
+    world.hand_out(keys=12, tried=False)
+    world.hand_out(*world.leads(24), keys=12, tried=False)
+    async with world.engine(slots=24) as engine:
+        await anyio.sleep(10)
+        engine.wake()
+        await anyio.sleep(10)
+        assert [line["key_wait_ms"] for line in world.finished] == [0] * 24
+        assert len({at for step, _, at in world.scorer.calls if step == "score"}) == 1
+        assert len(world.scorer.checked) == 12
+
+
+@pytest.mark.parametrize(
+    ("checks_s", "begun_at"),
+    [(0.25, [0, 0.25, 0.25, 0.25]), (3600, [0, 1, 1, 1]), (None, [0, 1, 1, 1])],
+    ids=["quick", "hangs", "refused"],
+)
+async def test_a_check_delays_no_lead(world: World, checks_s: float | None, begun_at: list[float]) -> None:
+    """One lead tries the key in the meantime, as without a check; what is known first counts for the others."""
+    world.scorer.checks = {} if checks_s is None else {"key-0": checks_s}
+    world.hand_out(*world.leads(4), keys=1, tried=False)
+    async with world.engine():
+        await anyio.sleep(10)
+        assert [at for step, _, at in world.scorer.calls if step == "score"] == begun_at
+        assert [line["outcome"] for line in world.finished] == ["saved"] * 4
+        assert world.store.of("park_keys") == []
+
+
+async def test_a_key_that_rested_is_tried_by_a_call_not_by_a_check(world: World) -> None:
+    """A check says nothing of a quota."""
+    world.scorer.checks = {"key-0": 0}
+    world.hand_out(*world.leads(4), keys=1, rests=1)
+    async with world.engine():
+        await anyio.sleep(10)
+        assert world.scorer.checked == []
+        assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 1, 1, 1]
+
+
+async def test_a_checked_key_that_is_refused_rests_as_any_other(world: World) -> None:
+    """It was good for a description of the model, not for a call."""
+    world.scorer.checks = {"key-0": 0, "key-1": 0}
+    world.scorer.refused_keys = {"key-0": key_failure(world)}
+    world.hand_out(keys=2, tried=False)
+    world.hand_out(*world.leads(8), keys=2, tried=False)
+    async with world.engine(slots=8) as engine:
+        await anyio.sleep(5)
+        engine.wake()
+        await anyio.sleep(20)
+        assert [line["outcome"] for line in world.finished] == ["saved"] * 8
+        assert world.scorer.keys.count("key-0") == 4
+        [parked] = [parked for call in world.store.of("park_keys") for parked in call.keys]
+        assert (parked.fingerprint, parked.for_ms) == ("key-0", 60_000)
+
+
+def news(fingerprint: str, answered_ms: int | None = None) -> LeaseReplies:
+    """A reply that says how another process fared with a key."""
+    item = KeyNews(fingerprint=fingerprint, resting=answered_ms is None, answered_ms=answered_ms)
+    return LeaseReplies(key_news=(item,))
+
+
+async def test_a_key_that_rests_elsewhere_is_not_called_here(world: World) -> None:
+    """The reply to a renewal says so while leads are being scored; their messages are bought with the other key."""
+    world.scorer.seconds = 15
+    world.store.script["renew"].append(news("key-0"))
+    world.hand_out(*world.leads(4), keys=2)
+    async with world.engine():
+        await anyio.sleep(40)
+        assert [line["outcome"] for line in world.finished] == ["saved"] * 4
+        assert world.scorer.keys[:4].count("key-0") == 2
+        assert set(world.scorer.keys[4:]) == {"key-1"}
+        assert world.store.of("park_keys") == []
+
+
+async def test_a_success_elsewhere_ends_a_trial_here(world: World) -> None:
+    """The leads that wait for it go on at once."""
+    world.scorer.seconds = 15
+    world.store.script["renew"].append(news("key-0", answered_ms=5_000))
+    world.hand_out(*world.leads(4), keys=1, tried=False)
+    async with world.engine():
+        await anyio.sleep(40)
+        assert [at for step, _, at in world.scorer.calls if step == "score"] == [0, 10, 10, 10]
+
+
+@pytest.mark.parametrize(("answered_ms", "rest_ms"), [(60_000, 300_000), (900_000, 120_000), (None, 120_000)])
+async def test_a_success_elsewhere_is_evidence_against_a_key_that_fails_here(
+    world: World, answered_ms: int | None, rest_ms: int
+) -> None:
+    """If it was lately: the second rest in a row is longer, since it is the key's project."""
+    world.scorer.refused_keys = {"key-0": key_failure(world)}
+    batch = world.batch(*world.leads(2), keys=2, rests=1)
+    failing, other = batch.keys
+    keys = failing, other.model_copy(update={"answered_ms": answered_ms, "tried": answered_ms is not None})
+    world.store.script["claim"].append(batch.model_copy(update={"keys": keys}))
+    world.scorer.slow_keys = {"key-1": 1_000}
+    async with world.engine():
+        while not (parked := [key for call in world.store.of("park_keys") for key in call.keys]):  # noqa: ASYNC110 - no time passes
+            await anyio.sleep(1)
+        assert [(key.fingerprint, key.for_ms) for key in parked] == [("key-0", rest_ms)]
 
 
 async def test_bad_untried_key_gets_one_call_and_fails_no_lead(world: World) -> None:
