@@ -1,5 +1,6 @@
 -- Purpose: record every change that can make a lead eligible in leadhook.outbox, and send the service one webhook per transaction.
--- Changes: enables the extensions pg_net and supabase_vault if they are available; adds triggers named leadhook_* to public.all_leads,
+-- Changes: enables the extensions pg_net and supabase_vault if they are available; revokes the right TRIGGER on pg_net's tables from
+--          PUBLIC if this role may; adds triggers named leadhook_* to public.all_leads,
 --          lead_details, prompts and gemini_api. Nothing else is changed or dropped.
 -- Run:     after the migrations, once in each environment: `leadhook webhooks install`, or this file through psql or the SQL editor
 --          (then store the webhook's URL and secret yourself, see the last lines). It can be repeated.
@@ -20,6 +21,17 @@ begin
   end if;
 exception when insufficient_privilege then
   raise notice 'pg_net can''t be enabled by this role: enable it in the dashboard; until then leads wait for the sweep';
+end
+$$;
+
+-- step: take the right to add triggers to pg_net's tables from every role
+do $$
+begin
+  if exists (select from pg_catalog.pg_class as c where c.relnamespace = to_regnamespace('net') and has_table_privilege('public', c.oid, 'trigger')) then
+    revoke trigger on all tables in schema net from public;
+  end if;
+exception when insufficient_privilege then
+  null;  -- leadhook queues no request while a foreign trigger is there
 end
 $$;
 

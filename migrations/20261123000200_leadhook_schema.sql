@@ -276,6 +276,7 @@ create table if not exists leadhook.webhooks (
 );
 comment on table leadhook.webhooks is 'delivery ledger; the answers come from net._http_response, which pg_net empties after six hours';
 create index if not exists webhooks_by_age on leadhook.webhooks (sent_at);
+create index if not exists webhooks_by_request on leadhook.webhooks (request_id);
 
 -- Who had leads scored again, which, and why.
 create table if not exists leadhook.replays (

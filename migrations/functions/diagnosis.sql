@@ -40,7 +40,9 @@ grant execute on function leadhook.note_worker(text, text) to service_role;
 
 -- security definer: service_role may not read Vault. It learns whether a value is there, never the value.
 -- Vault and pg_net are optional: whatever they raise must not hide the rest of the status.
-create or replace function leadhook.webhook_settings(out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text)
+create or replace function leadhook.webhook_settings(
+  out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text, out foreign_code text[]
+)
 language plpgsql
 stable
 security definer
@@ -49,10 +51,14 @@ as $$
 begin
   url_set := false;
   secret_set := false;
-  pg_net := exists (
-    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+  pg_net := leadhook.has_pg_net();
+  foreign_code := array(
+    select format('%s %I (%s, owned by %I)', c.kind, c.object_name, c.function_name, c.function_owner)
+    from leadhook.find_foreign_code() as c
+    where c.table_name = 'http_request_queue'
+    limit 5
   );
-  if to_regclass('vault.decrypted_secrets') is null then
+  if not leadhook.has_vault() then
     return;
   end if;
   select
@@ -67,7 +73,8 @@ exception when assert_failure or others then
 end
 $$;
 comment on function leadhook.webhook_settings() is
-  'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
+  'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; '
+  'foreign_code: triggers on pg_net''s queue, because of which no webhook is sent.';
 revoke all on function leadhook.webhook_settings() from public, anon, authenticated;
 grant execute on function leadhook.webhook_settings() to service_role;
 
@@ -397,38 +404,46 @@ comment on function leadhook.describe_admission(uuid, text, timestamptz) is
 revoke all on function leadhook.describe_admission(uuid, text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.describe_admission(uuid, text, timestamptz) to service_role;
 
--- Evidence only: its absence, or a pg_net that looks different, must not stop the explanation.
-create or replace function leadhook.webhook_answers(p_request_ids bigint[])
-returns table (request_id bigint, created timestamptz, status_code int, error text, timed_out boolean, queued boolean)
+-- security definer: before 0.12, pg_net lets the owner alone read its tables.
+-- Evidence only: its absence, or a pg_net that looks different, must not stop an explanation or a sweep.
+-- pg_net starts numbering again after a crash, so an answer belongs to the last webhook of its number before it. It dates an answer from the
+-- begin of its own transaction, which explains the minute.
+create or replace function leadhook.webhook_answers(p_webhook_ids bigint[])
+returns table (webhook_id bigint, status_code int, error text, timed_out boolean, queued boolean)
 language plpgsql
 stable
-set search_path = ''
+security definer
+set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off
 as $$
 begin
-  if to_regclass('net._http_response') is not null then
-    return query
-      select h.id, h.created, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
-      from net._http_response as h
-      where h.id = any (p_request_ids);
+  if not leadhook.has_pg_net() then
+    return;
   end if;
-  if to_regclass('net.http_request_queue') is not null then
-    return query
-      select q.id, null::timestamptz, null::int, null::text, false, true
-      from net.http_request_queue as q
-      where q.id = any (p_request_ids);
-  end if;
+  return query
+    select r.id, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
+    from leadhook.webhooks as r
+    join net._http_response as h on h.id = r.request_id and h.created >= r.sent_at - interval '1 minute'
+    where r.id = any (p_webhook_ids) and not exists (
+      select from leadhook.webhooks as l
+      where l.request_id = r.request_id and l.id > r.id and l.sent_at > r.sent_at and h.created >= l.sent_at - interval '1 minute'
+    );
+  return query
+    select r.id, null::int, null::text, false, true
+    from leadhook.webhooks as r
+    join net.http_request_queue as q on q.id = r.request_id
+    where r.id = any (p_webhook_ids)
+      and not exists (select from leadhook.webhooks as l where l.request_id = r.request_id and l.id > r.id and l.sent_at > r.sent_at);
 exception when assert_failure or others then
-  return;
+  raise log 'leadhook: the answers to webhooks can''t be read: % %', sqlstate, sqlerrm;
 end
 $$;
-comment on function leadhook.webhook_answers(bigint[]) is 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
+comment on function leadhook.webhook_answers(bigint[]) is 'What pg_net still knows of these webhooks: its answer, or that it is not sent yet.';
 revoke all on function leadhook.webhook_answers(bigint[]) from public, anon, authenticated;
 grant execute on function leadhook.webhook_answers(bigint[]) to service_role;
 
 -- A webhook does not carry its leads. While the outbox row is there, the transaction that wrote both names its webhook; later only the time is left.
--- pg_net starts numbering again after a restart, and dates an answer from the begin of its own transaction, which explains the minute.
 create or replace function leadhook.find_webhooks(p_at timestamptz, p_xact xid8)
 returns jsonb
 language sql
@@ -461,8 +476,7 @@ as $$
     order by abs(extract(epoch from n.sent_at - find_webhooks.p_at)), n.id
   ), '[]')
   from near as n
-  left join leadhook.webhook_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
-    on h.request_id = n.request_id and (h.queued or h.created > n.sent_at - interval '1 minute')
+  left join leadhook.webhook_answers(array(select i.id from near as i where i.request_id is not null)) as h on h.webhook_id = n.id
 $$;
 comment on function leadhook.find_webhooks(timestamptz, xid8) is
   'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';

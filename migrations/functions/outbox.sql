@@ -86,6 +86,103 @@ comment on function leadhook.webhook_headers(text, bigint, text, text) is
   'The headers of one webhook; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
 revoke all on function leadhook.webhook_headers(text, bigint, text, text) from public, anon, authenticated;
 
+-- In a database without the extension, a role that may create schemas could offer a net.http_post() or a vault.decrypted_secrets of its own.
+create or replace function leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from pg_catalog.pg_depend as d
+    join pg_catalog.pg_extension as e on e.oid = d.refobjid
+    where d.classid = p_class and d.objid = p_object and d.deptype = 'e' and d.refclassid = 'pg_catalog.pg_extension'::regclass
+      and e.extname = p_extension
+  )
+$$;
+comment on function leadhook.is_of_extension(regclass, oid, text) is 'Whether an object belongs to this extension.';
+revoke all on function leadhook.is_of_extension(regclass, oid, text) from public, anon, authenticated;
+grant execute on function leadhook.is_of_extension(regclass, oid, text) to service_role;
+
+create or replace function leadhook.has_pg_net()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from pg_catalog.pg_proc as f
+    where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+      and leadhook.is_of_extension('pg_catalog.pg_proc', f.oid, 'pg_net')
+  )
+$$;
+comment on function leadhook.has_pg_net() is 'Whether the extension pg_net can be called.';
+revoke all on function leadhook.has_pg_net() from public, anon, authenticated;
+grant execute on function leadhook.has_pg_net() to service_role;
+
+create or replace function leadhook.has_vault()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select leadhook.is_of_extension('pg_catalog.pg_class', to_regclass('vault.decrypted_secrets'), 'supabase_vault')
+$$;
+comment on function leadhook.has_vault() is 'Whether the extension supabase_vault can be read.';
+revoke all on function leadhook.has_vault() from public, anon, authenticated;
+grant execute on function leadhook.has_vault() to service_role;
+
+create or replace function leadhook.find_foreign_code()
+returns table (table_name text, object_name text, kind text, function_name text, function_owner text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select c.relname, t.tgname, 'trigger', left(t.tgfoid::regprocedure::text, 200), pg_get_userbyid(f.proowner)
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_trigger as t on t.tgrelid = c.oid
+  join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+  where c.relnamespace = to_regnamespace('net') and not t.tgisinternal
+  union all
+  select c.relname, r.rulename, 'rule', null, null
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_rewrite as r on r.ev_class = c.oid
+  where c.relnamespace = to_regnamespace('net') and r.ev_type <> '1'
+$$;
+comment on function leadhook.find_foreign_code() is 'The triggers and rules on pg_net''s tables, which has none itself. Code there runs with the rights of whoever writes.';
+revoke all on function leadhook.find_foreign_code() from public, anon, authenticated;
+grant execute on function leadhook.find_foreign_code() to service_role;
+
+-- pg_net 0.12 and newer let every role add triggers to the queue, which would run with our rights when a webhook is queued.
+-- The lock keeps new ones away until the end of the transaction. An older snapshot than the lock does not show a trigger that was committed
+-- in between, only that its row in pg_class had none yet and was changed since, or had some before.
+create or replace function leadhook.refuse_foreign_code()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_queue regclass := to_regclass('net.http_request_queue');
+begin
+  if not has_table_privilege(v_queue, 'insert') then
+    return;  -- before 0.12: http_post() runs with the extension's rights, and no other role may add a trigger
+  end if;
+  lock table net.http_request_queue in row exclusive mode;
+  if exists (select from pg_catalog.pg_trigger as t where t.tgrelid = v_queue and not t.tgisinternal)
+    or exists (select from pg_catalog.pg_rewrite as r where r.ev_class = v_queue)
+    or current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+    and exists (select from pg_catalog.pg_class as c where c.oid = v_queue and (c.relhastriggers or c.xmax <> '0'))
+  then
+    raise exception 'pg_net''s queue has a trigger or rule that pg_net did not create, and that would run with the owner''s rights'
+      using errcode = 'PT503';
+  end if;
+end
+$$;
+comment on function leadhook.refuse_foreign_code() is 'Raises where another role''s code would run when a request is queued.';
+revoke all on function leadhook.refuse_foreign_code() from public, anon, authenticated;
+
 create or replace function leadhook.post_webhook(p_id text, p_body jsonb)
 returns bigint
 language plpgsql
@@ -95,12 +192,10 @@ declare
   v_url text;
   v_secrets text;
 begin
-  if to_regclass('vault.decrypted_secrets') is null then
+  if not leadhook.has_vault() then
     raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
   end if;
-  if not exists (
-    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
-  ) then
+  if not leadhook.has_pg_net() then
     raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
   end if;
   select
@@ -112,6 +207,7 @@ begin
   if coalesce(v_url, '') = '' or coalesce(v_secrets, '') = '' then
     raise exception 'Vault holds no leadhook_webhook_url and leadhook_webhook_secret' using errcode = 'PT503';
   end if;
+  perform leadhook.refuse_foreign_code();
   return net.http_post(
     url := v_url,
     body := p_body,

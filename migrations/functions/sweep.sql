@@ -89,27 +89,20 @@ comment on function leadhook.sweep_jobs(text) is
 revoke all on function leadhook.sweep_jobs(text) from public, anon, authenticated;
 grant execute on function leadhook.sweep_jobs(text) to service_role;
 
--- Evidence only: its absence, or a pg_net that looks different, must not stop the sweep.
 create or replace function leadhook.collect_webhook_answers(p_now timestamptz)
 returns void
-language plpgsql
+language sql
 set search_path = ''
 set jit = off
 as $$
-begin
-  if to_regclass('net._http_response') is null then
-    return;
-  end if;
   update leadhook.webhooks as r
   set status_code = h.status_code,
-    error = left(coalesce(h.error_msg, case when h.timed_out then 'timed out' end), 500)
-  from net._http_response as h
-  where h.id = r.request_id and h.created >= r.sent_at - interval '1 minute'
-    and r.sent_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
-    and (h.status_code is not null or h.error_msg is not null or h.timed_out);
-exception when assert_failure or others then
-  raise log 'leadhook: the answers to webhooks can''t be read: % %', sqlstate, sqlerrm;
-end
+    error = left(coalesce(h.error, case when h.timed_out then 'timed out' end), 500)
+  from leadhook.webhook_answers(array(
+    select w.id from leadhook.webhooks as w
+    where w.sent_at > p_now - interval '7 hours' and w.status_code is null and w.error is null and w.request_id is not null
+  )) as h
+  where h.webhook_id = r.id and (h.status_code is not null or h.error is not null or h.timed_out)
 $$;
 comment on function leadhook.collect_webhook_answers(timestamptz) is 'Notes what became of each webhook, before pg_net forgets it.';
 revoke all on function leadhook.collect_webhook_answers(timestamptz) from public, anon, authenticated;

@@ -144,6 +144,16 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
     " where name = 'leadhook_webhook_secret'",
     ("webhooks", "fault", "is not usable"): "select vault.update_secret(id, 'ftp://x') " + ADDRESS,
     ("webhooks", "fault", "/leads/more"): "select vault.update_secret(id, decrypted_secret || '/more') " + ADDRESS,
+    (
+        "webhooks",
+        "fault",
+        "trigger spring (public.test_spring(), owned by postgres)",
+    ): "create function public.test_spring()"
+    " returns trigger language plpgsql as 'begin return new; end';"
+    " create trigger spring before insert on net.http_request_queue execute function public.test_spring()",
+    ("pg_net", "warning", "trigger spring on net._http_response"): "create function public.test_spring()"
+    " returns trigger language plpgsql as 'begin return new; end';"
+    " create trigger spring before insert on net._http_response execute function public.test_spring()",
     ("keys", "fault", "No Gemini key was found"): "delete from public.gemini_api",
     ("keys", "warning", "has 1 blank row."): "insert into public.gemini_api (api_key) values ('  ')",
     ("keys", "fault", "does not look like"): "insert into public.gemini_api (api_key) values (E'visibly\\nfake')",

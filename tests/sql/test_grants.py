@@ -156,6 +156,7 @@ def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connect
         "leadhook.note_prompts_changes()",
         "leadhook.send_webhook(text,integer,text,text[])",
         "leadhook.send_webhook_for_keys()",
+        "leadhook.webhook_answers(bigint[])",
         "leadhook.webhook_settings()",
     ]
     assert all(comment for _, comment in definers)

@@ -59,6 +59,18 @@ async def test_a_change_sends_its_webhook_where_install_said(migrated: Database)
         assert connection.execute("select url from net.http_request_queue").fetchall() == [(URL,)]
 
 
+@pytest.mark.parametrize("may_revoke", [False, True])
+async def test_install_revokes_the_right_to_add_triggers_to_pg_nets_queue(migrated: Database, may_revoke: bool) -> None:  # noqa: FBT001 - a case
+    """Where its role may not, as on hosted projects, it says so."""
+    said: list[str] = []
+    conninfo = migrated.admin_conninfo if may_revoke else migrated.conninfo
+    await install_webhooks(conninfo, URL, EVERY, STEPS, said.append)
+    with migrated.connect() as connection:
+        query = "select has_table_privilege('public', 'net.http_request_queue', 'trigger')"
+        assert connection.execute(query).fetchone() == (not may_revoke,)
+    assert any("may add triggers to pg_net's tables" in line for line in said) == (not may_revoke)
+
+
 async def test_install_keeps_the_secret_and_moves_the_url(migrated: Database) -> None:
     """A repetition breaks no service that has the secret already."""
     first = await install_webhooks(migrated.conninfo, URL, EVERY, STEPS, silent)
@@ -111,7 +123,7 @@ async def test_install_says_which_extension_to_enable(migrated: Database, extens
     with psycopg.connect(migrated.admin_conninfo, autocommit=True) as admin:
         admin.execute(f"drop extension {extension}".encode())
     with pytest.raises(CommandError, match=rf"{words}; enable it in the project's dashboard"):
-        await install_webhooks(migrated.conninfo, URL, EVERY, STEPS[2:], silent)
+        await install_webhooks(migrated.conninfo, URL, EVERY, [s for s in STEPS if "enable" not in s.words], silent)
     assert triggers(migrated) == {"all_leads", "lead_details", "prompts", "gemini_api"}
 
 

@@ -46,14 +46,16 @@ RAISED = {
     "PT503": "raise exception 'x' using errcode = 'PT503'",
 }
 RAISING_NET = """
-drop extension pg_net;
-create schema net;
 create function net.boom() returns bigint language plpgsql as $$ begin {raising}; end $$;
+alter extension pg_net drop table net._http_response;
+drop table net._http_response;
 create view net._http_response as
   select net.boom() as id, 1 as status_code, false as timed_out, ''::text as error_msg, now() as created;
-create function net.http_post(url text, body jsonb, headers jsonb, timeout_milliseconds int) returns bigint
-  language sql as $$ select net.boom() $$;
-grant usage on schema net to public;
+alter extension pg_net add view net._http_response;
+create or replace function net.http_post(
+  url text, body jsonb default '{{}}', params jsonb default '{{}}', headers jsonb default '{{}}',
+  timeout_milliseconds int default 5000
+) returns bigint language sql as $$ select net.boom() $$;
 grant select on net._http_response to public;
 """
 

@@ -31,7 +31,13 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
         "keys": {"total": 0, "healthy": 0, "untried": 0, "cooling": 0, "disabled": 0, "next_return_at": None},
         "parked_keys": [],
         "triggers": {"all_leads": False, "lead_details": False, "prompts": False, "gemini_api": False},
-        "webhook_setup": {"url_set": False, "secret_set": False, "pg_net": True, "vault_error": None},
+        "webhook_setup": {
+            "url_set": False,
+            "secret_set": False,
+            "pg_net": True,
+            "vault_error": None,
+            "foreign_code": [],
+        },
         "jobs": NO_JOBS,
         "oldest_ready_ms": None,
         "unclaimed_ms": None,
@@ -47,7 +53,13 @@ def test_status_of_a_wired_database(wired: "Sql") -> None:
     """All triggers are there, and Vault is filled; its contents are not shown."""
     found = status(wired)
     assert set(found["triggers"].values()) == {True}
-    assert found["webhook_setup"] == {"url_set": True, "secret_set": True, "pg_net": True, "vault_error": None}
+    assert found["webhook_setup"] == {
+        "url_set": True,
+        "secret_set": True,
+        "pg_net": True,
+        "vault_error": None,
+        "foreign_code": [],
+    }
     assert "whsec" not in str(found)
 
 
@@ -112,7 +124,13 @@ def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", 
         admin.execute("drop extension supabase_vault cascade")
     db.run("drop table public.gemini_api, public.all_leads, public.lead_details, public.prompts, public.llm_response")
     found = status(db)
-    assert found["webhook_setup"] == {"url_set": False, "secret_set": False, "pg_net": False, "vault_error": None}
+    assert found["webhook_setup"] == {
+        "url_set": False,
+        "secret_set": False,
+        "pg_net": False,
+        "vault_error": None,
+        "foreign_code": [],
+    }
     assert found["keys"]["total"] == 0
     assert set(found["triggers"].values()) == {False}
 

@@ -102,8 +102,19 @@ def test_sweep_keeps_what_is_known_of_a_key_that_is_there(db: "Sql") -> None:
     assert db.value("select state from leadhook.api_keys") == "disabled"
 
 
-def test_sweep_notes_what_became_of_a_webhook(db: "Sql") -> None:
+BEFORE_0_12 = """
+revoke all on all tables in schema net from public;
+grant select on net._http_response to postgres;
+"""
+
+
+@pytest.mark.parametrize("grants", ["", BEFORE_0_12], ids=["pg_net 0.12", "older"])
+def test_sweep_notes_what_became_of_a_webhook(db: "Sql", database: "Database", grants: str) -> None:
     """Before pg_net forgets it; an answer to an older request of the same number is another's."""
+    with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
+        admin.execute("grant select, insert on net._http_response to postgres")
+        admin.execute(grants.encode())
+        admin.execute("grant insert on net._http_response to postgres")
     db.run(
         "insert into leadhook.webhooks (request_id, message_id, reason) values (1, 'a', ''), (2, 'b', ''), (3, 'c', '')"
     )
@@ -115,6 +126,20 @@ def test_sweep_notes_what_became_of_a_webhook(db: "Sql") -> None:
         {"status_code": 202, "error": None},
         {"status_code": None, "error": "Timeout was reached"},
         {"status_code": None, "error": None},
+    ]
+
+
+def test_an_answer_belongs_to_the_last_webhook_of_its_number(db: "Sql") -> None:
+    """After a crash, pg_net numbers its requests from 1 again."""
+    db.run(
+        "insert into leadhook.webhooks (request_id, message_id, reason, sent_at) values"
+        " (1, 'a', '', now() - interval '20 minutes'), (1, 'b', '', now() - interval '10 minutes')"
+    )
+    db.run("insert into net._http_response (id, status_code) values (1, 405)")
+    sweep(db)
+    assert db.rows("select message_id, status_code from leadhook.webhooks order by id") == [
+        {"message_id": "a", "status_code": None},
+        {"message_id": "b", "status_code": 405},
     ]
 
 

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from leadhook.local.database import Database
 
 RAISING_HTTP_POST = """
-drop extension pg_net;
-create schema net;
-create function net.http_post(url text, body jsonb, headers jsonb, timeout_milliseconds int) returns bigint
-  language plpgsql as $$ begin raise exception 'cannot reach % now', url; end $$;
-grant usage on schema net to public;
+create or replace function net.http_post(
+  url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}',
+  timeout_milliseconds int default 5000
+) returns bigint language plpgsql as $$ begin raise exception 'cannot reach % now', url; end $$;
 """
 SET_SECRET = "select vault.update_secret(id, {value!r}) from vault.secrets where name = {name!r}"
 

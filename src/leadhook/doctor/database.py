@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from leadhook.doctor.check import Check, Level, fault, shared, warning
-from leadhook.domain.findings import MIGRATE, Code, check_migrations, triggers_disabled
+from leadhook.domain.findings import MIGRATE, REMOVE_FOREIGN_CODE, Code, check_migrations, triggers_disabled
 from leadhook.domain.phrases import count_words
 from leadhook.domain.status import Status
 from leadhook.install.connection import Connection, fetch_all, fetch_one, fetch_optional
@@ -84,6 +84,9 @@ async def collect(connection: Connection) -> DatabaseFacts:
 def check_facts(facts: DatabaseFacts) -> list[Check]:
     """Find faults in what was collected, except those that the status contains."""
     found = [*_check_indexes(facts), *check_sequences(facts.sequences), *_check_grants(facts)]
+    if foreign := facts.row["foreign_code"]:
+        words = f"Foreign code is attached to pg_net's tables: {_list(foreign)}. It runs with the rights of pg_net's "
+        found.append(warning("pg_net", f"{words}worker.", f"If it is not yours: {REMOVE_FOREIGN_CODE}"))
     if disabled := facts.row["disabled_triggers"]:
         found.append(shared(Level.FAULT, triggers_disabled([(each["name"], each["table"]) for each in disabled])))
     return [*found, *_check_leads(facts)]

@@ -10,6 +10,11 @@ select
     where f.pronamespace = 'leadhook'::regnamespace and t.tgenabled not in ('O', 'A')
   ), '[]') as disabled_triggers,
   array(
+    select format('%%s %%I on net.%%I', c.kind, c.object_name, c.table_name)
+    from leadhook.find_foreign_code() as c
+    where c.table_name <> 'http_request_queue'
+  ) as foreign_code,
+  array(
     select f.oid::regprocedure::text
     from pg_catalog.pg_proc as f
     cross join unnest('{anon,authenticated}'::text[]) as o (role)

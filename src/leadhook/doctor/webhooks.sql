@@ -14,6 +14,5 @@ select
   coalesce(n.error, r.error) as error,
   coalesce(n.timed_out, r.error = 'timed out', false) as timed_out
 from recent as r
-left join leadhook.webhook_answers(array(select i.request_id from recent as i where i.request_id is not null)) as n
-  on n.request_id = r.request_id and not n.queued
+left join leadhook.webhook_answers(array(select i.id from recent as i where i.request_id is not null)) as n on n.webhook_id = r.id
 order by r.id desc

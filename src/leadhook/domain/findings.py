@@ -25,6 +25,10 @@ ADD_KEY: Final = "insert into public.gemini_api (api_key) values ('…');"
 RESTART_PG_NET: Final = (
     "Start pg_net's worker: `select net.worker_restart();`. If it stops again, restart the database in the dashboard."
 )
+REMOVE_FOREIGN_CODE: Final = (
+    "Find out who added it; change that role's password, and drop the function as its owner with `cascade`. Disabling "
+    "and enabling pg_net (dashboard: Database > Extensions) removes everything from its tables."
+)
 SLACK_S: Final = 60.0
 """How much later than SWEEP_INTERVAL_SEC the sweep of an idle service may start."""
 UNCLAIMED_S: Final = 10.0
@@ -46,6 +50,7 @@ class Code(StrEnum):
     TRIGGER_MISSING = "trigger_missing"
     VAULT_UNREADABLE = "vault_unreadable"
     WEBHOOK_NOT_SET_UP = "webhook_not_set_up"
+    FOREIGN_CODE = "foreign_code"
     LEADS_HELD = "leads_held"
     LEADS_DEAD = "leads_dead"
     NO_WORKER = "no_worker"
@@ -142,6 +147,8 @@ def check_webhooks(missing_triggers: Sequence[str], setup: WebhookSetup) -> Iter
         yield triggers_missing(missing_triggers)
     elif setup.vault_error is not None:
         yield vault_unreadable(setup.vault_error)
+    elif setup.foreign_code:
+        yield foreign_code(setup.foreign_code)
     elif not setup.complete:
         yield webhooks_not_set_up(setup)
 
@@ -282,6 +289,12 @@ def vault_unreadable(sqlstate: str) -> Finding:
     """The URL and the secret of the webhooks cannot be read."""
     words = f"The database cannot send webhooks because Vault cannot be read (SQLSTATE {sqlstate}). {_SWEEP}"
     return Finding(Code.VAULT_UNREADABLE, words, f"Run `{INSTALL_WEBHOOKS}`; it replaces what cannot be decrypted.")
+
+
+def foreign_code(found: Sequence[str]) -> Finding:
+    """Another role added triggers to pg_net's queue, which would run with the rights of the database's owner."""
+    words = f"No webhook is sent, because foreign code is attached to net.http_request_queue: {', '.join(found)}. "
+    return Finding(Code.FOREIGN_CODE, words + _SWEEP, REMOVE_FOREIGN_CODE)
 
 
 def leads_held(number: int) -> Finding:

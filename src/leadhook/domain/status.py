@@ -77,11 +77,13 @@ class WebhookSetup(Facts):
     pg_net: bool = False
     vault_error: str | None = None
     """The SQLSTATE with which Vault could not be read."""
+    foreign_code: tuple[str, ...] = ()
+    """Triggers and rules on pg_net's queue. They would run with the owner's rights, so no webhook is sent."""
 
     @property
     def complete(self) -> bool:
-        """pg_net, the URL and the secret are there."""
-        return self.pg_net and self.url_set and self.secret_set
+        """pg_net, the URL and the secret are there, and nothing foreign would run."""
+        return self.pg_net and self.url_set and self.secret_set and not self.foreign_code
 
 
 class Spend(Facts):

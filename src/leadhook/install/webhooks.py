@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from leadhook.command_error import CommandError
-from leadhook.install.connection import Connection, Report, bullets, connect, fetch_all
+from leadhook.install.connection import Connection, Report, bullets, connect, fetch_all, fetch_one
 from leadhook.install.files import Migration, Step
 from leadhook.install.locks import TWO_MINUTES, Change, Patience, installer_lock
 from leadhook.install.migrate import find_pending, read_history
@@ -25,6 +25,12 @@ _EXTENSIONS: Final = {
     "pg_net": "the extension pg_net",
     "supabase_vault": "Vault (the extension supabase_vault)",
 }
+
+
+_OPEN_QUEUE: Final = (
+    "note: every role of this database may add triggers to pg_net's tables, and this role may not revoke that; "
+    "leadhook sends no webhook while there is one"
+)
 
 
 async def install_webhooks(
@@ -53,6 +59,8 @@ async def install_webhooks(
             report(f"{step.words}  {(perf_counter() - started) * 1000:.0f} ms")
         if faults := await _missing_extensions(connection, and_disabled=True):
             raise CommandError("the triggers are installed, but they can't send webhooks:" + bullets(faults))
+        if (await fetch_one(connection, query("open_queue")))["is_open"]:
+            report(_OPEN_QUEUE)
         secret, is_new = await _store(connection, url, report)
         for line in describe_difference(before, await footprint(connection)):
             report(line)
