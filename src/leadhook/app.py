@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -28,12 +27,12 @@ from leadhook.lifecycle import (
 )
 from leadhook.observability import logs, metrics
 from leadhook.observability.events import Event
-from leadhook.observability.metrics import serving_metrics
 from leadhook.observability.observer import Observer
 from leadhook.observability.operator_log import operator_log
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
 from leadhook.web.auth import Admins, TokenBucket
+from leadhook.web.connections import MOST_CONNECTIONS, bounded, open_socket, raise_file_limit, serving_metrics
 from leadhook.web.health import Readiness
 from leadhook.web.request_log import WebhookSum
 from leadhook.web.site import build_site
@@ -92,13 +91,15 @@ async def _working(settings: Settings, price: Price | None, webhook_sum: Webhook
             sweep_interval_s=settings.sweep_interval_sec,
         )
         metrics.watch(claiming=lambda: engine.health().claiming, in_flight=lambda: engine.health().in_flight)
-        with serving_metrics(settings.host, settings.metrics_port) as no_metrics:
-            async with running(engine, drain_s=settings.drain_sec):
-                _introduce(settings)
-                # Imported modules stay; the garbage collector would examine them again and again.
-                gc.collect()
-                gc.freeze()
-                yield _state(settings, engine, store, webhook_sum, no_metrics)
+        async with (
+            serving_metrics(settings.host, settings.metrics_port) as no_metrics,
+            running(engine, drain_s=settings.drain_sec),
+        ):
+            _introduce(settings)
+            # Imported modules stay; the garbage collector would examine them again and again.
+            gc.collect()
+            gc.freeze()
+            yield _state(settings, engine, store, webhook_sum, no_metrics)
 
 
 def serve(settings: Settings) -> None:
@@ -108,20 +109,16 @@ def serve(settings: Settings) -> None:
     # Before the first claim: if the port is in use, no lead should have been leased.
     with closing(listen(settings.host, settings.port)) as listener:
         log.info(Event.SERVICE_LISTENING, host=settings.host, port=listener.getsockname()[1])
-        uvicorn.Server(server_config(app)).run([listener])
+        uvicorn.Server(server_config(app, raise_file_limit(settings.max_concurrency))).run([listener])
 
 
-def server_config(app: Starlette) -> uvicorn.Config:
-    """Configure uvicorn, without its logging."""
-    return uvicorn.Config(
+def server_config(app: Starlette, most_connections: int = MOST_CONNECTIONS) -> uvicorn.Config:
+    """Configure uvicorn."""
+    return bounded(
         app,
+        most_connections,
         loop="auto",  # uvloop where it is installed
         lifespan="on",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
         timeout_graceful_shutdown=GRACEFUL_HTTP_SEC,
     )
 
@@ -178,11 +175,9 @@ def _introduce(settings: Settings) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the service's socket; `::` also accepts IPv4, as for the metrics."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """Open the service's socket."""
     try:
-        both = family == socket.AF_INET6 and IPv6Address(host).is_unspecified and socket.has_dualstack_ipv6()
-        return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
+        return open_socket(host, port)
     except (OSError, ValueError) as error:  # the host may be an invalid name
         report_failed_start(error)
         logs.finish()

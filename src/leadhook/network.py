@@ -5,6 +5,7 @@ variables, but HTTP libraries read them differently: one fails on an IPv6 addres
 one sends the passwords of ~/.netrc. So no library reads the environment; every client gets the configuration from here.
 """
 
+import errno
 import os
 import re
 import ssl
@@ -16,6 +17,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import certifi
 
+NO_FILES_LEFT: Final = (
+    "this process may open no more files: raise its limit (LimitNOFILE= of systemd, --ulimit nofile of Docker)"
+)
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[\w-][\w.-]*")
 _HASHED_CERTIFICATE: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
@@ -43,6 +47,16 @@ def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
         cafile=file or (None if directory else certifi.where()), capath=directory or None if not file else None
     )
     return context
+
+
+def no_files_left(error: BaseException) -> bool:
+    """Whether a connection failed because this process may open no more files, which is no one else's fault."""
+    given: BaseException | None = error
+    while given is not None:
+        if getattr(given, "errno", None) in (errno.EMFILE, errno.ENFILE):
+            return True
+        given = getattr(given, "os_error", None) or given.__cause__ or given.__context__
+    return False
 
 
 def forget_key_log() -> None:

@@ -2,6 +2,53 @@
 
 CREATE SCHEMA leadhook;
 
+CREATE TYPE leadhook.ending AS (
+	lead_id text,
+	fence bigint,
+	checkpoint jsonb,
+	key_fingerprint text,
+	usage jsonb,
+	timing jsonb,
+	cost_usd numeric,
+	request_id uuid,
+	called boolean,
+	failing boolean,
+	delay_ms bigint,
+	age_ms bigint,
+	refusal jsonb,
+	lead jsonb,
+	lock_state text,
+	outcome text,
+	error_code text,
+	reason text,
+	note text,
+	ends boolean,
+	registered boolean,
+	user_id uuid,
+	stored_tag text,
+	tag text,
+	name text,
+	linkedin_url text,
+	location text,
+	score integer,
+	response text,
+	should_contact integer,
+	subject text,
+	message text
+);
+
+COMMENT ON COLUMN leadhook.ending.failing IS 'its calls fail, and why is not known yet';
+
+COMMENT ON COLUMN leadhook.ending.lead IS 'of an on-demand request: what it gives of the lead; before what is stored';
+
+COMMENT ON COLUMN leadhook.ending.lock_state IS 'locked (ours until the transaction ends), busy (another transaction has the job), past (the lease has ended), gone (no job)';
+
+COMMENT ON COLUMN leadhook.ending.note IS 'stands in the attempt in place of reason';
+
+COMMENT ON COLUMN leadhook.ending.ends IS 'this call ends the lease';
+
+COMMENT ON COLUMN leadhook.ending.tag IS 'of the prompts that it was scored with; this and the following are the columns of llm_response';
+
 CREATE FUNCTION leadhook.append_everything() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -367,35 +414,34 @@ $$;
 
 COMMENT ON FUNCTION leadhook.check_each(p_lead_ids text[]) IS 'check_eligibility as a JSON array; a lead whose evaluation raises is {"lead_id", "failed": true}, and the others are checked.';
 
-CREATE FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
+CREATE FUNCTION leadhook.check_each_result(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
-  v_result jsonb;
-  v_checked jsonb := '[]';
+  v_result leadhook.ending;
+  v_checked leadhook.ending[] := '{}';
 begin
-  for v_result in select r.result from jsonb_array_elements(p_results) as r (result) loop
+  foreach v_result in array p_results loop
     begin
-      v_checked := v_checked || leadhook.check_results(jsonb_build_array(v_result), p_leases, p_busy);
+      v_checked := v_checked || leadhook.check_results(array[v_result], p_busy);
     exception when others then
       if not leadhook.blames_the_lead(sqlstate) then
         raise;
       end if;
-      v_checked := v_checked || (v_result || jsonb_build_object(
-        'outcome', 'refused',
-        'error_code', 'evaluation_failed',
-        'reason', left(sqlerrm, 500),
-        'note', 'SQLSTATE ' || sqlstate,
-        'ends', v_result ->> 'lead_id' <> all (p_busy)
-      ));
+      v_result.outcome := 'refused';
+      v_result.error_code := 'evaluation_failed';
+      v_result.reason := left(sqlerrm, 500);
+      v_result.note := 'SQLSTATE ' || sqlstate;
+      v_result.ends := v_result.lead_id <> all (p_busy);
+      v_checked := v_checked || v_result;
     end;
   end loop;
   return v_checked;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'As check_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
+COMMENT ON FUNCTION leadhook.check_each_result(p_results leadhook.ending[], p_busy text[]) IS 'As check_results, each lead for itself: one whose evaluation raises is refused, and the others go on.';
 
 CREATE FUNCTION leadhook.check_eligibility(lead_ids text[]) RETURNS TABLE(lead_id text, known boolean, user_id uuid, tag text, scrapped boolean, has_details boolean, unsent boolean, has_prompts boolean, eligible boolean)
     LANGUAGE plpgsql STABLE
@@ -456,45 +502,35 @@ $$;
 
 COMMENT ON FUNCTION leadhook.check_eligibility(lead_ids text[]) IS 'A row for each distinct id asked for: known (a row in all_leads), each condition, and eligible (all of them).';
 
-CREATE FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) RETURNS jsonb
+CREATE FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
 declare
-  v_lead_ids text[] := array(
-    select l.lead_id
-    from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, lock_state text)
-    join jsonb_to_recordset(p_results) as r (lead_id text, fence bigint) using (lead_id, fence)
-    where l.lock_state = 'locked'
-  );
+  v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r where r.lock_state = 'locked');
 begin
   return (
     with decided as materialized (
       select
-        r.result, l.lead_id, l.fence, j.tag as scored_tag, e.user_id, e.tag,
+        r as result, r.lead_id, j.tag as scored_tag, e.user_id, e.tag, r.lock_state = 'locked' and r.lead_id <> all (p_busy) as ends,
         case
-          when l.lock_state in ('gone', 'busy') then l.lock_state
-          when l.lock_state = 'past' then case when l.outcome in ('saved', 'unwanted', 'refused') then l.outcome else 'lease_lost' end
-          when l.lead_id = any (p_busy) then 'busy'
+          when r.lock_state in ('gone', 'busy') then r.lock_state
+          when r.lock_state = 'past' then case when r.outcome in ('saved', 'unwanted', 'refused') then r.outcome else 'lease_lost' end
+          when r.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) then 'gone'
           when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
-          when r.result #>> '{refusal,reason}' is not null then 'refused'
+          when r.refusal ->> 'reason' is not null then 'refused'
           else 'saved'
         end as outcome,
-        case when l.lock_state = 'past' then l.reason when l.lock_state = 'locked' then nullif(concat_ws(', ',
+        case when r.lock_state = 'past' then r.reason when r.lock_state = 'locked' then nullif(concat_ws(', ',
           case when not e.scrapped then 'not scrapped' end,
           case when not e.has_prompts then 'no prompts' end,
           case when not e.unsent and j.replay_id is null then 'already sent' end
-        ), '') end as reason,
-        l.lock_state = 'locked' and l.lead_id <> all (p_busy) as ends
-      from jsonb_to_recordset(p_leases) as l (lead_id text, fence bigint, lock_state text, outcome text, reason text)
-      join (
-        select i.result, i.result ->> 'lead_id' as lead_id, (i.result ->> 'fence')::bigint as fence
-        from jsonb_array_elements(p_results) as i (result)
-      ) as r using (lead_id, fence)
-      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = l.lead_id and l.lock_state = 'locked'
-      left join leadhook.jobs as j on j.lead_id = l.lead_id
+        ), '') end as reason
+      from unnest(p_results) as r
+      left join leadhook.check_eligibility(v_lead_ids) as e on e.lead_id = r.lead_id and r.lock_state = 'locked'
+      left join leadhook.jobs as j on j.lead_id = any (v_lead_ids) and j.lead_id = r.lead_id
     ),
     named as materialized (
       select n.lead_id, n.name, n.linkedin_url, n.location
@@ -505,29 +541,26 @@ begin
       ) as w
       cross join lateral leadhook.name_leads(w.lead_ids, w.user_ids, w.tags) as n
     )
-    select coalesce(jsonb_agg(d.result || jsonb_build_object(
+    select coalesce(array_agg(jsonb_populate_record(d.result, jsonb_build_object(
       'outcome', d.outcome,
-      'reason', d.reason,
+      -- The service has found out, over several calls, which one can't be written: it is not tried again.
+      'error_code', case when r.refused then 'refused' end,
+      'reason', case when r.refused then left((d.result).refusal ->> 'reason', 500) else d.reason end,
+      'note', case when r.refused then concat_ws(' ', 'SQLSTATE', (d.result).refusal ->> 'code') end,
       'ends', d.ends,
       'tag', d.scored_tag,
       'name', n.name,
       'linkedin_url', n.linkedin_url,
       'location', n.location
-    ) || case
-      -- The service has found out, over several calls, which one can't be written: it is not tried again.
-      when d.ends and d.outcome = 'refused' then jsonb_build_object(
-        'error_code', 'refused', 'reason', left(d.result #>> '{refusal,reason}', 500),
-        'note', concat_ws(' ', 'SQLSTATE', d.result #>> '{refusal,code}')
-      )
-      else '{}'
-    end), '[]')
+    ))), '{}')
     from decided as d
     left join named as n using (lead_id)
+    cross join lateral (select d.ends and d.outcome = 'refused') as r (refused)
   );
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) IS 'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
+COMMENT ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
 
 CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
@@ -590,7 +623,10 @@ begin
   end if;
   v_now := clock_timestamp();
   v_keys := (
-    select json_agg(json_build_object('fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried, 'rests', k.rests))
+    select json_agg(json_build_object(
+      'fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried, 'rests', k.rests,
+      'answered_ms', floor(extract(epoch from v_now - k.answered_at) * 1000)::bigint
+    ))
     from leadhook.healthy_keys() as k
   );
 
@@ -648,24 +684,18 @@ end
 $$;
 
 CREATE FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) RETURNS void
-    LANGUAGE plpgsql
+    LANGUAGE sql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
-begin
-  if to_regclass('net._http_response') is null then
-    return;
-  end if;
   update leadhook.webhooks as r
   set status_code = h.status_code,
-    error = left(coalesce(h.error_msg, case when h.timed_out then 'timed out' end), 500)
-  from net._http_response as h
-  where h.id = r.request_id and h.created >= r.sent_at - interval '1 minute'
-    and r.sent_at > p_now - interval '7 hours' and r.status_code is null and r.error is null
-    and (h.status_code is not null or h.error_msg is not null or h.timed_out);
-exception when assert_failure or others then
-  raise log 'leadhook: the answers to webhooks can''t be read: % %', sqlstate, sqlerrm;
-end
+    error = left(coalesce(h.error, case when h.timed_out then 'timed out' end), 500)
+  from leadhook.webhook_answers(array(
+    select w.id from leadhook.webhooks as w
+    where w.sent_at > p_now - interval '7 hours' and w.status_code is null and w.error is null and w.request_id is not null
+  )) as h
+  where h.webhook_id = r.id and (h.status_code is not null or h.error is not null or h.timed_out)
 $$;
 
 COMMENT ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) IS 'Notes what became of each webhook, before pg_net forgets it.';
@@ -687,17 +717,19 @@ CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
   ) as g
   where g.fingerprint = any (confirm_keys.p_fingerprints) and not exists (
     select from leadhook.api_keys as s
-    where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions))
-      and (s.state <> 'cooling' or s.until > clock_timestamp())
+    where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions)) and case s.state
+      when 'healthy' then s.changed_at > clock_timestamp() - interval '1 min' when 'cooling' then s.until > clock_timestamp() else true
+    end
   )
+  order by g.fingerprint
   on conflict (fingerprint) do update
   set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, rests = 0, model = null,
     changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version and k.row_version is not null
-    or k.state = 'cooling' and k.until <= clock_timestamp()
+    or k.state = 'cooling' and k.until <= clock_timestamp() or k.state = 'healthy'
 $$;
 
-COMMENT ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) IS 'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. Writes nothing where nothing is news.';
+COMMENT ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) IS 'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. A success is noted once a minute.';
 
 CREATE FUNCTION leadhook.count_figures(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
@@ -811,13 +843,13 @@ $$;
 
 COMMENT ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) IS 'What becomes of the job of each lead: a state (the same as before: only its user and tag change), erased, or null: nothing.';
 
-CREATE FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) RETURNS jsonb
+CREATE FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
 declare
-  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+  v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
 begin
   return (
     with stored as (
@@ -826,14 +858,14 @@ begin
       where f.lead_id = any (v_lead_ids)
       order by f.lead_id, (f.sent_to_llm is not true) desc, case when count(*) over (partition by f.lead_id) > 1 then f::text end desc
     )
-    select coalesce(jsonb_agg(
-      r.result || jsonb_build_object('tag', j.tag) || coalesce(s.lead, '{}') || jsonb_strip_nulls(r.result -> 'lead')
-      || jsonb_build_object(
+    select coalesce(array_agg(jsonb_populate_record(
+      r,
+      jsonb_build_object('tag', j.tag) || coalesce(s.lead, '{}') || coalesce(jsonb_strip_nulls(r.lead), '{}') || jsonb_build_object(
         'registered', coalesce(e.known and e.has_details, false), 'user_id', e.user_id, 'stored_tag', e.tag,
-        'outcome', o.outcome, 'reason', p.reason, 'ends', p.outcome is null and o.outcome <> 'busy'
+        'outcome', o.outcome, 'error_code', null, 'reason', p.reason, 'note', null, 'ends', p.outcome is null and o.outcome <> 'busy'
       )
-    ), '[]')
-    from (select i.result, i.result ->> 'lead_id' as lead_id from jsonb_array_elements(p_results) as i (result)) as r
+    )), '{}')
+    from unnest(p_results) as r
     join leadhook.jobs as j using (lead_id)
     left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid, tag text, known boolean, has_details boolean)
       using (lead_id)
@@ -841,7 +873,7 @@ begin
     left join lateral (
       select t.outcome, t.reason
       from leadhook.attempts as t
-      where t.lead_id = r.lead_id and t.request_id = (r.result ->> 'request_id')::uuid
+      where t.lead_id = r.lead_id and t.request_id = r.request_id
       limit 1
     ) as p on true
     cross join lateral (
@@ -856,7 +888,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) IS 'The results with what becomes of each, decided after the locks: saved, busy, gone (the application has deleted the lead), or what an earlier call with this request came to. What the request gives of a lead goes before what is stored.';
+COMMENT ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, decided after the locks: saved, busy, gone (the application has deleted the lead), or what an earlier call with this request came to. What the request gives of a lead goes before what is stored.';
 
 CREATE FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, user_id uuid, tag text, outcome text, missing text[])
     LANGUAGE plpgsql
@@ -925,7 +957,7 @@ CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time 
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
-    AS $$
+    AS $_$
 declare
   v_lead_ids text[];
   v_groups text[];
@@ -1000,10 +1032,10 @@ begin
       'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
     coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_group), '{}'),
-    case when count(*) > 0 then p_keys else '[]' end
+    case when count(*) > 0 or p_keys::jsonb @? '$[*] ? (@.tried == false && @.rests == 0)' then p_keys else '[]' end
   from claimed as c;
 end
-$$;
+$_$;
 
 CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1184,37 +1216,23 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
     AS $$
 declare
-  v_attempts jsonb;
+  v_lead_ids text[] := array(select e.lead_id from unnest(p_endings) as e);
+  v_outcomes jsonb;
+  v_costs jsonb;
   v_replayed text[];
 begin
   with endings as materialized (
-    select
-      e.*,
-      coalesce(e.checkpoint, j.checkpoint) as bought,
-      n.state,
-      case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end as comes_to,
-      coalesce(e.cost_usd, j.reserved_usd) as cost,
-      j.user_id, j.run, j.source, j.replay_id, j.replay_after, j.eligible_at, j.leased_at
-    from jsonb_to_recordset(p_endings) as e (
-      lead_id text, fence bigint, outcome text, error_code text, reason text, note text, delay_ms bigint, checkpoint jsonb,
-      key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, request_id uuid, failing boolean
-    )
-    join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence and j.state = 'leased'
-    cross join leadhook.controls as c
-    cross join lateral (
-      select case
-        when e.outcome = 'saved' then 'done'
-        when e.outcome = 'unwanted' then 'waiting'
-        when e.outcome = 'returned' or (e.outcome = 'retry' and j.attempts + 1 < c.max_attempts) then 'ready'
-        else 'dead'
-      end
-    ) as n (state)
+    select (r.ending).*, r.state, r.comes_to, r.bought, r.cost_usd as cost, r.user_id as owner_id, r.run, r.source, r.replay_id, r.eligible_at,
+      r.leased_at, r.postponed
+    from leadhook.resolve_endings(p_endings) as r
   ),
   ended as (
     update leadhook.jobs as j
@@ -1249,29 +1267,40 @@ begin
       end,
       finished_at = case when e.state in ('done', 'dead') then p_now else j.finished_at end
     from endings as e
-    where j.lead_id = e.lead_id
+    where j.lead_id = any (v_lead_ids) and j.lead_id = e.lead_id
+  ),
+  noted as (
+    insert into leadhook.attempts (
+      lead_id, run, fence, request_id, outcome, error_code, reason, worker, source, replay_id, model, prompt_version, key_fingerprint, calls,
+      input_tokens, cached_tokens, output_tokens, thinking_tokens, cost_usd, wasted, eligible_at, leased_at, first_call_ms, key_wait_ms,
+      model_ms, finished_at
+    )
+    select
+      e.lead_id, e.run, e.fence, e.request_id, e.comes_to, e.error_code, left(coalesce(e.note, e.reason), 500), p_worker, e.source, e.replay_id,
+      e.bought ->> 'model', e.bought ->> 'prompt_version', e.key_fingerprint, (e.usage ->> 'calls')::int, (e.usage ->> 'input_tokens')::int,
+      (e.usage ->> 'cached_tokens')::int, (e.usage ->> 'output_tokens')::int, (e.usage ->> 'thinking_tokens')::int, e.cost,
+      coalesce(e.outcome = 'refused' and e.cost > 0, false), e.eligible_at, e.leased_at, (e.timing ->> 'first_call_ms')::int,
+      (e.timing ->> 'key_wait_ms')::int, (e.timing ->> 'model_ms')::int, p_now
+    from endings as e
   )
   select
-    coalesce(jsonb_agg(jsonb_build_object(
-      'lead_id', e.lead_id, 'user_id', e.user_id, 'run', e.run, 'fence', e.fence, 'request_id', e.request_id, 'outcome', e.comes_to,
-      'error_code', e.error_code, 'reason', coalesce(e.note, e.reason), 'worker', p_worker, 'source', e.source, 'replay_id', e.replay_id,
-      'model', e.bought ->> 'model', 'prompt_version', e.bought ->> 'prompt_version', 'key_fingerprint', e.key_fingerprint,
-      'usage', e.usage, 'timing', e.timing, 'cost_usd', e.cost, 'wasted', e.outcome = 'refused', 'eligible_at', e.eligible_at,
-      'leased_at', e.leased_at
-    )), '[]'),
-    array_agg(e.lead_id) filter (where e.replay_after is not null)
-  into v_attempts, v_replayed
+    coalesce(jsonb_object_agg(e.lead_id, e.comes_to), '{}'),
+    jsonb_agg(jsonb_build_object('user_id', e.owner_id, 'cost_usd', e.cost, 'wasted', e.outcome = 'refused')) filter (where e.cost > 0),
+    array_agg(e.lead_id) filter (where e.postponed)
+  into v_outcomes, v_costs, v_replayed
   from endings as e;
 
-  perform leadhook.note_attempts(v_attempts, p_now);
+  if v_costs is not null then
+    perform leadhook.book_costs(v_costs, p_now);
+  end if;
   if v_replayed is not null then
     perform leadhook.begin_postponed_replays(v_replayed, p_now);
   end if;
-  return v_attempts;
+  return v_outcomes;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, unwanted, refused, retry, returned, dead. note: stands in the attempt in place of reason. failing: its calls fail, and why is not known yet. Returns the attempts.';
+COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
 
 CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -1415,7 +1444,6 @@ $$;
 
 CREATE FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
-    SET search_path TO ''
     AS $$
   select case when failing_since.p_eligible_at is null or failing_since.p_failing_since >= failing_since.p_eligible_at then failing_since.p_failing_since end
 $$;
@@ -1484,6 +1512,24 @@ CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p
   where s.place > 1 and s.bytes > (select c.claim_bytes from leadhook.controls as c)
 $$;
 
+CREATE FUNCTION leadhook.find_foreign_code() RETURNS TABLE(table_name text, object_name text, kind text, function_name text, function_owner text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select c.relname, t.tgname, 'trigger', left(t.tgfoid::regprocedure::text, 200), pg_get_userbyid(f.proowner)
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_trigger as t on t.tgrelid = c.oid
+  join pg_catalog.pg_proc as f on f.oid = t.tgfoid
+  where c.relnamespace = to_regnamespace('net') and not t.tgisinternal
+  union all
+  select c.relname, r.rulename, 'rule', null, null
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_rewrite as r on r.ev_class = c.oid
+  where c.relnamespace = to_regnamespace('net') and r.ev_type <> '1'
+$$;
+
+COMMENT ON FUNCTION leadhook.find_foreign_code() IS 'The triggers and rules on pg_net''s tables, which has none itself. Code there runs with the rights of whoever writes.';
+
 CREATE FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -1542,8 +1588,7 @@ CREATE FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid
     order by abs(extract(epoch from n.sent_at - find_webhooks.p_at)), n.id
   ), '[]')
   from near as n
-  left join leadhook.webhook_answers(array(select i.request_id from near as i where i.request_id is not null)) as h
-    on h.request_id = n.request_id and (h.queued or h.created > n.sent_at - interval '1 minute')
+  left join leadhook.webhook_answers(array(select i.id from near as i where i.request_id is not null)) as h on h.webhook_id = n.id
 $$;
 
 COMMENT ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) IS 'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
@@ -1619,7 +1664,30 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer)
+CREATE FUNCTION leadhook.has_pg_net() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select exists (
+    select
+    from pg_catalog.pg_proc as f
+    where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+      and leadhook.is_of_extension('pg_catalog.pg_proc', f.oid, 'pg_net')
+  )
+$$;
+
+COMMENT ON FUNCTION leadhook.has_pg_net() IS 'Whether the extension pg_net can be called.';
+
+CREATE FUNCTION leadhook.has_vault() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select leadhook.is_of_extension('pg_catalog.pg_class', to_regclass('vault.decrypted_secrets'), 'supabase_vault')
+$$;
+
+COMMENT ON FUNCTION leadhook.has_vault() IS 'Whether the extension supabase_vault can be read.';
+
+CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer, answered_at timestamp with time zone)
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -1632,7 +1700,9 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
     from public.gemini_api as g
     where btrim(g.api_key, E' \t\r\n') <> ''
   )
-  select k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0)
+  select
+    k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0),
+    max(s.changed_at) filter (where s.state = 'healthy')
   from keys as k
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
@@ -1640,7 +1710,7 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
   having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true
 $$;
 
-COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between.';
+COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. answered_at: the last success.';
 
 CREATE FUNCTION leadhook.held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
     LANGUAGE plpgsql STABLE
@@ -1745,6 +1815,21 @@ begin
 end
 $$;
 
+CREATE FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select exists (
+    select
+    from pg_catalog.pg_depend as d
+    join pg_catalog.pg_extension as e on e.oid = d.refobjid
+    where d.classid = p_class and d.objid = p_object and d.deptype = 'e' and d.refclassid = 'pg_catalog.pg_extension'::regclass
+      and e.extname = p_extension
+  )
+$$;
+
+COMMENT ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) IS 'Whether an object belongs to this extension.';
+
 CREATE FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -1759,7 +1844,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.keep_results(p_results jsonb, p_now timestamp with time zone) RETURNS void
+CREATE FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -1773,9 +1858,7 @@ begin
     r.lead_id, j.run, r.score, r.response, r.should_contact = 1, coalesce(s.matched, '{}'), coalesce(s.missed, '{}'), coalesce(s.flags, '{}'), r.subject,
     r.message,
     r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome = 'saved', p_now
-  from jsonb_to_recordset(p_results) as r (
-    lead_id text, fence bigint, outcome text, checkpoint jsonb, score int, response text, should_contact int, subject text, message text
-  )
+  from unnest(p_results) as r
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
   cross join lateral jsonb_to_record((
     select coalesce(jsonb_object_agg(l.key, l.value), '{}')
@@ -1789,7 +1872,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.keep_results(p_results jsonb, p_now timestamp with time zone) IS 'Keeps the answer of each run, written to the application or not.';
+COMMENT ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) IS 'Keeps the answer of each run, written to the application or not.';
 
 CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
@@ -1799,6 +1882,26 @@ CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
 $$;
 
 COMMENT ON FUNCTION leadhook.key_fingerprint(p_api_key text) IS 'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
+
+CREATE FUNCTION leadhook.key_news(p_now timestamp with time zone) RETURNS json
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  select coalesce(json_agg(json_build_object(
+    'fingerprint', s.fingerprint,
+    'resting', s.state <> 'healthy',
+    'answered_ms', case when s.state = 'healthy' then greatest(0, floor(extract(epoch from key_news.p_now - s.changed_at) * 1000))::bigint end
+  )), '[]')
+  from leadhook.api_keys as s
+  where s.changed_at > key_news.p_now - interval '30 s' and (s.state <> 'cooling' or s.until > key_news.p_now)
+    and exists (
+      select from public.gemini_api as g
+      where leadhook.key_fingerprint(g.api_key) = s.fingerprint and (s.row_version is null or s.row_version = g.xmin::text)
+    )
+$$;
+
+COMMENT ON FUNCTION leadhook.key_news(p_now timestamp with time zone) IS 'The keys [{fingerprint, resting, answered_ms}] that were parked, or that a call succeeded with, in the last 30 s: a process renews its leases more often, so that it hears of each.';
 
 CREATE FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) RETURNS record
     LANGUAGE sql STABLE
@@ -1947,62 +2050,65 @@ $$;
 
 COMMENT ON FUNCTION leadhook.lock_jobs(p_lead_ids text[]) IS 'Locks the jobs of these leads without waiting. Returns those that another transaction has: a save or a renewal.';
 
-CREATE FUNCTION leadhook.lock_leases(p_items jsonb) RETURNS TABLE(lead_id text, fence bigint, lock_state text, outcome text, reason text)
+CREATE FUNCTION leadhook.lock_leases(p_leases leadhook.ending[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
     SET row_security TO 'off'
     AS $$
-#variable_conflict use_column
+declare
+  v_lead_ids text[] := array(select l.lead_id from unnest(p_leases) as l);
+  v_fences bigint[] := array(select l.fence from unnest(p_leases) as l);
+  v_locked text[];
 begin
+  -- By the primary key and not by state: the index of leased jobs is full of dead entries while an old snapshot is held.
   -- Waits for whoever has a row. One that has it for too long must not cost the others their leases: then without waiting.
   begin
-    perform
-    from leadhook.jobs as j
-    join jsonb_to_recordset(p_items) as i (lead_id text, fence bigint) on i.lead_id = j.lead_id and i.fence = j.fence
-    where j.state = 'leased'
-    order by j.lead_id
-    for no key update of j;
+    v_locked := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.lead_id = any (v_lead_ids) and j.fence = any (v_fences)
+      order by j.lead_id
+      for no key update of j
+    );
   exception when lock_not_available or deadlock_detected then
-    null;
+    v_locked := array(
+      select j.lead_id
+      from leadhook.jobs as j
+      where j.lead_id = any (v_lead_ids) and j.fence = any (v_fences)
+      order by j.lead_id
+      for no key update of j skip locked
+    );
   end;
-  return query
-  with asked as (
-    select distinct i.lead_id, i.fence from jsonb_to_recordset(p_items) as i (lead_id text, fence bigint)
-  ),
-  locked as materialized (
-    select j.lead_id, j.fence
-    from leadhook.jobs as j
-    join asked as a on a.lead_id = j.lead_id and a.fence = j.fence
-    where j.state = 'leased'
-    order by j.lead_id
-    for no key update of j skip locked
-  )
-  select
-    a.lead_id,
-    a.fence,
-    case
-      when l.lead_id is not null then 'locked'
-      when j.lead_id is null then 'gone'
-      when j.state = 'leased' and j.fence = a.fence then 'busy'
-      else 'past'
-    end,
-    p.outcome,
-    p.reason
-  from asked as a
-  left join locked as l on l.lead_id = a.lead_id and l.fence = a.fence
-  left join leadhook.jobs as j on j.lead_id = a.lead_id
-  left join lateral (
-    select t.outcome, t.reason
-    from leadhook.attempts as t
-    where l.lead_id is null and t.lead_id = a.lead_id and t.fence = a.fence
-    order by t.id desc
-    limit 1
-  ) as p on true;
+  return array(
+    select case when s.lock_state = 'past'
+      then jsonb_populate_record(l, jsonb_build_object('lock_state', s.lock_state, 'outcome', p.outcome, 'reason', p.reason))
+      else jsonb_populate_record(l, jsonb_build_object('lock_state', s.lock_state))
+    end
+    from unnest(p_leases) as l
+    left join leadhook.jobs as j on j.lead_id = any (v_lead_ids) and j.lead_id = l.lead_id
+    cross join lateral (
+      select case
+        when j.lead_id is null then 'gone'
+        when j.state <> 'leased' or j.fence <> l.fence then 'past'
+        when l.lead_id = any (v_locked) then 'locked'
+        else 'busy'
+      end
+    ) as s (lock_state)
+    left join lateral (
+      select t.outcome, t.reason
+      from leadhook.attempts as t
+      where s.lock_state = 'past' and t.lead_id = l.lead_id and t.fence = l.fence
+      order by t.id desc
+      limit 1
+    ) as p on true
+  );
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.lock_leases(p_items jsonb) IS 'Locks the jobs of these leases. lock_state: locked (ours until the transaction ends), busy (another transaction has the row), past (ended; outcome says how, null: taken by another claim), gone (no job).';
+COMMENT ON FUNCTION leadhook.lock_leases(p_leases leadhook.ending[]) IS 'Locks the jobs of these leases, and returns them with their lock_state. past: outcome and reason say how it ended, null: taken by another claim.';
 
 CREATE FUNCTION leadhook.lock_outbox() RETURNS void
     LANGUAGE plpgsql
@@ -2422,24 +2528,22 @@ $$;
 
 COMMENT ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) IS 'Inserts rows of leadhook.attempts, given by its columns, usage and timing, and adds what they cost to the day of their user_id.';
 
-CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS void
+CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
 declare
-  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
+  v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
   v_known jsonb;
   v_unknown jsonb;
 begin
   with failed as materialized (
     select
-      r.*, j.lead_id is not null as has_job, coalesce(j.user_id, e.user_id) as user_id,
+      r.lead_id, r.request_id, r.outcome, r.error_code, r.reason, r.checkpoint, r.key_fingerprint, r.usage, r.cost_usd, r.timing,
+      j.lead_id is not null as has_job, coalesce(j.user_id, e.user_id) as user_id,
       p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0) as began_at
-    from jsonb_to_recordset(p_results) as r (
-      lead_id text, request_id uuid, age_ms bigint, outcome text, error_code text, reason text, checkpoint jsonb, key_fingerprint text, usage jsonb,
-      cost_usd numeric, timing jsonb
-    )
+    from unnest(p_results) as r
     left join leadhook.jobs as j on j.lead_id = r.lead_id
     left join jsonb_to_recordset(leadhook.check_each(v_lead_ids)) as e (lead_id text, user_id uuid) on e.lead_id = r.lead_id
     where not exists (select from leadhook.attempts as t where t.lead_id = r.lead_id and t.request_id = r.request_id)
@@ -2463,7 +2567,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) IS 'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for the next lease, which checks that it was bought with the same prompts.';
+COMMENT ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) IS 'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for the next lease, which checks that it was bought with the same prompts.';
 
 CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2809,12 +2913,10 @@ declare
   v_url text;
   v_secrets text;
 begin
-  if to_regclass('vault.decrypted_secrets') is null then
+  if not leadhook.has_vault() then
     raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
   end if;
-  if not exists (
-    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
-  ) then
+  if not leadhook.has_pg_net() then
     raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
   end if;
   select
@@ -2826,6 +2928,7 @@ begin
   if coalesce(v_url, '') = '' or coalesce(v_secrets, '') = '' then
     raise exception 'Vault holds no leadhook_webhook_url and leadhook_webhook_secret' using errcode = 'PT503';
   end if;
+  perform leadhook.refuse_foreign_code();
   return net.http_post(
     url := v_url,
     body := p_body,
@@ -3002,12 +3105,32 @@ $$;
 
 COMMENT ON FUNCTION leadhook.queue_slice(p_replay_id bigint) IS 'Queues the next leads of a replay; sends a webhook with the first and with the last of them.';
 
-CREATE FUNCTION leadhook.read_on_demand(p_results jsonb) RETURNS jsonb
+CREATE FUNCTION leadhook.read_leases(p_items jsonb) RETURNS leadhook.ending[]
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $$
-declare
-  v_answers jsonb;
+begin
+  if jsonb_typeof(p_items) is distinct from 'array' then
+    raise exception 'a JSON array of leases is wanted' using errcode = 'PT400';
+  end if;
+  if exists (
+    select from jsonb_array_elements(p_items) as i (item)
+    where jsonb_typeof(i.item -> 'lead_id') is distinct from 'string' or jsonb_typeof(i.item -> 'fence') is distinct from 'number'
+  ) then
+    raise exception 'each lease is named by lead_id (text) and fence (number)' using errcode = 'PT400';
+  end if;
+  return array(
+    select distinct on (i.lead_id, i.fence) i from jsonb_populate_recordset(null::leadhook.ending, p_items) as i order by i.lead_id, i.fence
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.read_leases(p_items jsonb) IS 'The items, each lease once. Raises PT400 unless each names a lease.';
+
+CREATE FUNCTION leadhook.read_on_demand(p_results jsonb) RETURNS leadhook.ending[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
 begin
   if jsonb_typeof(p_results) is distinct from 'array' then
     raise exception 'a JSON array of results is wanted' using errcode = 'PT400';
@@ -3025,16 +3148,15 @@ begin
     raise exception 'a result has a lead_id of 1 to 500 characters, a request_id, and, without an answer, the outcome retry, returned or dead'
       using errcode = 'PT400';
   end if;
-  v_answers := leadhook.read_results((
+  return leadhook.read_results((
     select coalesce(jsonb_agg(i.item || '{"fence": 0}'), '[]')
     from jsonb_array_elements(p_results) as i (item)
     where i.item ->> 'outcome' is null
-  ));
-  return (
-    select jsonb_agg(i.item || coalesce(a.answer, '{}') || '{"fence": 0}')
+  )) || leadhook.read_leases((
+    select coalesce(jsonb_agg(i.item || '{"fence": 0}'), '[]')
     from jsonb_array_elements(p_results) as i (item)
-    left join jsonb_array_elements(v_answers) as a (answer) on a.answer ->> 'lead_id' = i.item ->> 'lead_id'
-  );
+    where i.item ->> 'outcome' is not null
+  ));
 end
 $$;
 
@@ -3052,36 +3174,30 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.read_results(p_results jsonb) RETURNS jsonb
+CREATE FUNCTION leadhook.read_results(p_results jsonb) RETURNS leadhook.ending[]
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
     AS $$
 declare
-  v_results jsonb;
-  v_whole boolean;
+  v_results leadhook.ending[];
 begin
-  perform leadhook.require_leases(p_results);
-  select
-    coalesce(jsonb_agg(to_jsonb(r)), '[]'),
-    bool_and(
-      r.score between 0 and 100 and r.response is not null and r.should_contact is not null and r.subject is not null
-      and r.message is not null
-    )
-  into v_results, v_whole
-  from (
-    select distinct on (i.lead_id, i.fence)
-      i.*,
-      s.score,
-      i.checkpoint #>> '{score,response}' as response,
-      ((i.checkpoint #>> '{score,should_contact}')::boolean)::int as should_contact,
-      case when s.score < 50 then 'ineligible' else i.checkpoint #>> '{message,subject}' end as subject,
-      case when s.score < 50 then 'ineligible' else i.checkpoint #>> '{message,message}' end as message
-    from jsonb_to_recordset(p_results) as i (
-      lead_id text, fence bigint, checkpoint jsonb, key_fingerprint text, usage jsonb, cost_usd numeric, timing jsonb, refusal jsonb
-    )
-    cross join lateral (select (i.checkpoint #>> '{score,score}')::int) as s (score)
-  ) as r;
-  if v_whole is not true and p_results <> '[]' then
+  v_results := array(
+    select jsonb_populate_record(r, jsonb_build_object(
+      'score', s.score,
+      'response', r.checkpoint #>> '{score,response}',
+      'should_contact', ((r.checkpoint #>> '{score,should_contact}')::boolean)::int,
+      'subject', case when s.score < 50 then 'ineligible' else r.checkpoint #>> '{message,subject}' end,
+      'message', case when s.score < 50 then 'ineligible' else r.checkpoint #>> '{message,message}' end
+    ))
+    from unnest(leadhook.read_leases(p_results)) as r
+    cross join lateral (select (r.checkpoint #>> '{score,score}')::int) as s (score)
+  );
+  if exists (
+    select from unnest(v_results) as r
+    where (
+      r.score between 0 and 100 and r.response is not null and r.should_contact is not null and r.subject is not null and r.message is not null
+    ) is not true
+  ) then
     raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message'
       using errcode = 'PT400';
   end if;
@@ -3123,6 +3239,30 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) IS 'The numbers that operators watch, at most 10 s old, with their age.';
+
+CREATE FUNCTION leadhook.refuse_foreign_code() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  v_queue regclass := to_regclass('net.http_request_queue');
+begin
+  if not has_table_privilege(v_queue, 'insert') then
+    return;  -- before 0.12: http_post() runs with the extension's rights, and no other role may add a trigger
+  end if;
+  lock table net.http_request_queue in row exclusive mode;
+  if exists (select from pg_catalog.pg_trigger as t where t.tgrelid = v_queue and not t.tgisinternal)
+    or exists (select from pg_catalog.pg_rewrite as r where r.ev_class = v_queue)
+    or current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+    and exists (select from pg_catalog.pg_class as c where c.oid = v_queue and (c.relhastriggers or c.xmax <> '0'))
+  then
+    raise exception 'pg_net''s queue has a trigger or rule that pg_net did not create, and that would run with the owner''s rights'
+      using errcode = 'PT503';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.refuse_foreign_code() IS 'Raises where another role''s code would run when a request is queued.';
 
 CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) RETURNS record
     LANGUAGE plpgsql
@@ -3256,25 +3396,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.require_actor(p_actor text) IS 'Raises PT400 where an operator''s call does not name who asks.';
 
-CREATE FUNCTION leadhook.require_leases(p_items jsonb) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO ''
-    AS $$
-begin
-  if jsonb_typeof(p_items) is distinct from 'array' then
-    raise exception 'a JSON array of leases is wanted' using errcode = 'PT400';
-  end if;
-  if exists (
-    select from jsonb_array_elements(p_items) as i (item)
-    where jsonb_typeof(i.item -> 'lead_id') is distinct from 'string' or jsonb_typeof(i.item -> 'fence') is distinct from 'number'
-  ) then
-    raise exception 'each lease is named by lead_id (text) and fence (number)' using errcode = 'PT400';
-  end if;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.require_leases(p_items jsonb) IS 'Raises PT400 unless each item names a lease.';
-
 CREATE FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3333,6 +3454,37 @@ begin
   where j.lead_id = any (p_lead_ids) and j.lead_id = l.lead_id and j.claim_token = p_token and j.reserved_usd is null;
 end
 $$;
+
+CREATE FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) RETURNS TABLE(ending leadhook.ending, state text, comes_to text, bought jsonb, cost_usd numeric, user_id uuid, run integer, source text, replay_id bigint, eligible_at timestamp with time zone, leased_at timestamp with time zone, postponed boolean)
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_nestloop TO 'off'
+    AS $$
+declare
+  v_lead_ids text[] := array(select e.lead_id from unnest(p_endings) as e);
+  v_max_attempts int := (select c.max_attempts from leadhook.controls as c);
+begin
+  return query
+  select
+    e, n.state, case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end, coalesce(e.checkpoint, j.checkpoint),
+    coalesce(e.cost_usd, j.reserved_usd), j.user_id, j.run, j.source, j.replay_id, j.eligible_at, j.leased_at, j.replay_after is not null
+  from unnest(p_endings) as e
+  join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence
+  cross join lateral (
+    select case
+      when e.outcome = 'saved' then 'done'
+      when e.outcome = 'unwanted' then 'waiting'
+      when e.outcome = 'returned' or (e.outcome = 'retry' and j.attempts + 1 < v_max_attempts) then 'ready'
+      else 'dead'
+    end
+  ) as n (state)
+  where j.lead_id = any (v_lead_ids);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) IS 'What each ending comes to: the next state of the job, the outcome of the attempt, what was bought and what it cost; with the job as it is.';
 
 CREATE FUNCTION leadhook.restore_jobs(p_jobs jsonb) RETURNS void
     LANGUAGE sql
@@ -3654,14 +3806,14 @@ $$;
 
 COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, keys 30 days after they are gone, the costs of a day after 800.';
 
-CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
 declare
-  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(p_results) as r (lead_id text));
-  v_taken jsonb;
+  v_lead_ids text[] := array(select r.lead_id from unnest(p_results) as r);
+  v_taken leadhook.ending[];
   v_overtaken jsonb;
 begin
   with before as materialized (
@@ -3693,15 +3845,15 @@ begin
       replay_id = null,
       replay_after = coalesce(j.replay_after, case when j.state in ('ready', 'leased') then j.replay_id end),
       reserved_usd = null
-    from jsonb_to_recordset(p_results) as r (lead_id text, registered boolean, user_id uuid, stored_tag text, age_ms bigint)
+    from unnest(p_results) as r
     where j.lead_id = any (v_lead_ids) and j.lead_id = r.lead_id
     returning j.lead_id, j.fence
   )
   select
-    (
-      select coalesce(jsonb_agg(i.result || jsonb_build_object('fence', t.fence)), '[]')
-      from jsonb_array_elements(p_results) as i (result)
-      join taken as t on t.lead_id = i.result ->> 'lead_id'
+    array(
+      select jsonb_populate_record(r, jsonb_build_object('fence', t.fence))
+      from unnest(p_results) as r
+      join taken as t on t.lead_id = r.lead_id
     ),
     (
       select jsonb_agg(to_jsonb(b) || jsonb_build_object(
@@ -3719,7 +3871,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) IS 'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
+COMMENT ON FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) IS 'Leases the jobs of these results to this transaction, which has locked them, whatever their state; returns the results with their fences.';
 
 CREATE FUNCTION leadhook.trigger_states() RETURNS jsonb
     LANGUAGE sql STABLE
@@ -3904,31 +4056,36 @@ $$;
 
 COMMENT ON FUNCTION leadhook.warn(p_words text) IS 'Writes to the server''s log and to no one else. `raise log` would write the application''s whole statement beside it, leads and all.';
 
-CREATE FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) RETURNS TABLE(request_id bigint, created timestamp with time zone, status_code integer, error text, timed_out boolean, queued boolean)
-    LANGUAGE plpgsql STABLE
-    SET search_path TO ''
+CREATE FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) RETURNS TABLE(webhook_id bigint, status_code integer, error text, timed_out boolean, queued boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 begin
-  if to_regclass('net._http_response') is not null then
-    return query
-      select h.id, h.created, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
-      from net._http_response as h
-      where h.id = any (p_request_ids);
+  if not leadhook.has_pg_net() then
+    return;
   end if;
-  if to_regclass('net.http_request_queue') is not null then
-    return query
-      select q.id, null::timestamptz, null::int, null::text, false, true
-      from net.http_request_queue as q
-      where q.id = any (p_request_ids);
-  end if;
+  return query
+    select r.id, h.status_code, h.error_msg, coalesce(h.timed_out, false), false
+    from leadhook.webhooks as r
+    join net._http_response as h on h.id = r.request_id and h.created >= r.sent_at - interval '1 minute'
+    where r.id = any (p_webhook_ids) and not exists (
+      select from leadhook.webhooks as l
+      where l.request_id = r.request_id and l.id > r.id and l.sent_at > r.sent_at and h.created >= l.sent_at - interval '1 minute'
+    );
+  return query
+    select r.id, null::int, null::text, false, true
+    from leadhook.webhooks as r
+    join net.http_request_queue as q on q.id = r.request_id
+    where r.id = any (p_webhook_ids)
+      and not exists (select from leadhook.webhooks as l where l.request_id = r.request_id and l.id > r.id and l.sent_at > r.sent_at);
 exception when assert_failure or others then
-  return;
+  raise log 'leadhook: the answers to webhooks can''t be read: % %', sqlstate, sqlerrm;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) IS 'What pg_net still knows of these requests: its answer, or that it is not sent yet.';
+COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'What pg_net still knows of these webhooks: its answer, or that it is not sent yet.';
 
 CREATE FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -3949,17 +4106,21 @@ $$;
 
 COMMENT ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) IS 'The headers of one webhook; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
 
-CREATE FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) RETURNS record
+CREATE FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) RETURNS record
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   url_set := false;
   secret_set := false;
-  pg_net := exists (
-    select from pg_catalog.pg_proc as f where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
+  pg_net := leadhook.has_pg_net();
+  foreign_code := array(
+    select format('%s %I (%s, owned by %I)', c.kind, c.object_name, c.function_name, c.function_owner)
+    from leadhook.find_foreign_code() as c
+    where c.table_name = 'http_request_queue'
+    limit 5
   );
-  if to_regclass('vault.decrypted_secrets') is null then
+  if not leadhook.has_vault() then
     return;
   end if;
   select
@@ -3974,7 +4135,7 @@ exception when assert_failure or others then
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) IS 'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read.';
+COMMENT ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) IS 'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; foreign_code: triggers on pg_net''s queue, because of which no webhook is sent.';
 
 CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
@@ -4019,7 +4180,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) IS 'A text as read_value reads it; any other value as {"json": text}: the application''s JSON is never part of ours.';
 
-CREATE FUNCTION leadhook.write_answers(p_answers jsonb) RETURNS void
+CREATE FUNCTION leadhook.write_answers(p_answers leadhook.ending[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'extensions'
     SET jit TO 'off'
@@ -4028,15 +4189,12 @@ CREATE FUNCTION leadhook.write_answers(p_answers jsonb) RETURNS void
     SET seq_page_cost TO '100'
     AS $$
 declare
-  v_lead_ids text[] := array(select a.lead_id from jsonb_to_recordset(p_answers) as a (lead_id text));
+  v_lead_ids text[] := array(select a.lead_id from unnest(p_answers) as a);
   v_written int;
 begin
   with answers as materialized (
-    select a.*
-    from jsonb_to_recordset(p_answers) as a (
-      lead_id text, tag text, name text, linkedin_url text, location text, score int, response text, should_contact int, subject text,
-      message text
-    )
+    select a.lead_id, a.tag, a.name, a.linkedin_url, a.location, a.score, a.response, a.should_contact, a.subject, a.message
+    from unnest(p_answers) as a
   ),
   present as materialized (
     select l.lead_id, count(*) as rows, count(*) filter (where l.tag is not distinct from a.tag) as rows_of_tag
@@ -4081,9 +4239,9 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.write_answers(p_answers jsonb) IS 'Writes answers into llm_response and marks their leads as sent: all or, by raising, none. An answer replaces the rows of its lead and tag; where there are none, the lead''s only row; else it is added.';
+COMMENT ON FUNCTION leadhook.write_answers(p_answers leadhook.ending[]) IS 'Writes answers into llm_response and marks their leads as sent: all or, by raising, none. An answer replaces the rows of its lead and tag; where there are none, the lead''s only row; else it is added.';
 
-CREATE FUNCTION leadhook.write_each_answer(p_answers jsonb) RETURNS TABLE(lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
+CREATE FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) RETURNS TABLE(lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
     LANGUAGE plpgsql
     SET search_path TO ''
     SET lock_timeout TO '50ms'
@@ -4091,7 +4249,7 @@ CREATE FUNCTION leadhook.write_each_answer(p_answers jsonb) RETURNS TABLE(lead_i
 #variable_conflict use_column
 declare
   v_until timestamptz := least(clock_timestamp() + interval '3 s', statement_timestamp() + interval '4 s');
-  v_answer jsonb;
+  v_answer leadhook.ending;
   v_tried jsonb := '[]';
   v_outcome text;
   v_reason text;
@@ -4102,7 +4260,7 @@ declare
   v_context text;
   v_note text;
 begin
-  for v_answer in select a.answer from jsonb_array_elements(p_answers) as a (answer) loop
+  foreach v_answer in array p_answers loop
     v_outcome := 'saved';
     v_sqlstate := null;
     v_reason := null;
@@ -4113,7 +4271,7 @@ begin
         v_outcome := 'busy';
         v_sqlstate := 'out_of_time';
       else
-        perform leadhook.write_answers(jsonb_build_array(v_answer));
+        perform leadhook.write_answers(array[v_answer]);
       end if;
     exception when query_canceled or assert_failure or others then
       get stacked diagnostics v_constraint = constraint_name, v_schema = schema_name, v_context = pg_exception_context;
@@ -4130,7 +4288,7 @@ begin
       end;
     end;
     v_tried := v_tried || jsonb_build_object(
-      'lead_id', v_answer ->> 'lead_id', 'fence', (v_answer ->> 'fence')::bigint, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
+      'lead_id', v_answer.lead_id, 'fence', v_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
       'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, nullif(v_constraint, ''))
     );
   end loop;
@@ -4169,21 +4327,20 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION leadhook.write_each_answer(p_answers jsonb) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
+COMMENT ON FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) IS 'As write_answers, each lead for itself: saved; refused, with the database''s words as reason and, without what may be personal in them, as note; or busy, with its SQLSTATE as error_code: a lock was not to be had, or it may pass. out_of_time: not tried in this call. Raises where every lead failed with what does not speak of a lead, and PT409 where every lead, three in a row, is refused alike.';
 
-CREATE FUNCTION leadhook.write_results(p_results jsonb) RETURNS jsonb
+CREATE FUNCTION leadhook.write_results(p_results leadhook.ending[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
-    AS $_$
+    AS $$
 declare
-  v_wanted jsonb;
+  v_wanted leadhook.ending[] := array(select r from unnest(p_results) as r where r.ends and r.outcome = 'saved');
   v_failed jsonb;
   v_context text;
   v_schema text;
 begin
-  v_wanted := jsonb_path_query_array(p_results, '$[*] ? (@.ends == true && @.outcome == "saved")');
-  if v_wanted <> '[]' then
+  if v_wanted <> '{}' then
     begin
       perform set_config('lock_timeout', '500ms', true);
       perform leadhook.write_answers(v_wanted);
@@ -4193,19 +4350,19 @@ begin
         raise;
       end if;
       v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');
-      return (
-        select jsonb_agg(r.result || coalesce(to_jsonb(w), '{}'))
-        from jsonb_array_elements(p_results) as r (result)
+      return array(
+        select jsonb_populate_record(r, coalesce(to_jsonb(w), '{}'))
+        from unnest(p_results) as r
         left join jsonb_to_recordset(v_failed) as w (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
-          on w.lead_id = r.result ->> 'lead_id' and w.fence = (r.result ->> 'fence')::bigint
+          on w.lead_id = r.lead_id and w.fence = r.fence
       );
     end;
   end if;
   return p_results;
 end
-$_$;
+$$;
 
-COMMENT ON FUNCTION leadhook.write_results(p_results jsonb) IS 'Writes the answers of the results that say saved and ends, and returns all results with what became of each.';
+COMMENT ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) IS 'Writes the answers of the results that say saved and ends, and returns all results with what became of each.';
 
 CREATE FUNCTION public.leadhook_admission(p_most integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -4640,44 +4797,30 @@ CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) RETURNS
     SET lock_timeout TO '2s'
     AS $$
 declare
-  v_leases jsonb;
-  v_ended jsonb;
+  v_releases leadhook.ending[] := leadhook.read_leases(p_releases);
+  v_outcomes jsonb;
   v_now timestamptz;
 begin
-  perform leadhook.require_leases(p_releases);
-  if exists (
-    select from jsonb_array_elements(p_releases) as i (item)
-    where (i.item ->> 'outcome') is null or (i.item ->> 'outcome') not in ('retry', 'returned', 'dead')
-  ) then
+  if exists (select from unnest(v_releases) as r where r.outcome is null or r.outcome not in ('retry', 'returned', 'dead')) then
     raise exception 'the outcome of a release is retry, returned or dead' using errcode = 'PT400';
   end if;
 
-  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_releases) as l);
+  v_releases := leadhook.lock_leases(v_releases);
   v_now := clock_timestamp();
-  v_ended := leadhook.end_leases(p_worker, (
-    select coalesce(jsonb_agg(r.item), '[]')
-    from (
-      select distinct on (l.lead_id) i.item
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
-      join jsonb_array_elements(p_releases) as i (item)
-        on i.item ->> 'lead_id' = l.lead_id and (i.item ->> 'fence')::bigint = l.fence
-      where l.lock_state = 'locked'
-      order by l.lead_id
-    ) as r
-  ), v_now);
+  v_outcomes := leadhook.end_leases(p_worker, array(select r from unnest(v_releases) as r where r.lock_state = 'locked'), v_now);
 
   return jsonb_build_object(
     'leases', (
-      select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case
-        when l.lock_state in ('busy', 'gone') then l.lock_state
-        when coalesce(e.outcome, l.outcome) in ('retry', 'returned') then 'released'
-        when coalesce(e.outcome, l.outcome) = 'dead' then 'dead'
+      select coalesce(jsonb_agg(jsonb_build_object('lead_id', r.lead_id, 'fence', r.fence, 'outcome', case
+        when r.lock_state in ('busy', 'gone') then r.lock_state
+        when o.outcome in ('retry', 'returned') then 'released'
+        when o.outcome = 'dead' then 'dead'
         else 'lease_lost'
       end)), '[]')
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text, outcome text)
-      left join jsonb_to_recordset(v_ended) as e (lead_id text, fence bigint, outcome text)
-        on e.lead_id = l.lead_id and e.fence = l.fence
+      from unnest(v_releases) as r
+      cross join lateral (select case r.lock_state when 'locked' then v_outcomes ->> r.lead_id else r.outcome end) as o (outcome)
     ),
+    'key_news', leadhook.key_news(v_now),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
 end
@@ -4707,28 +4850,25 @@ CREATE FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) RETURNS jso
     SET lock_timeout TO '2s'
     AS $$
 declare
-  v_leases jsonb;
-  v_now timestamptz;
+  v_leases leadhook.ending[] := leadhook.lock_leases(leadhook.read_leases(p_leases));
+  v_lead_ids text[] := array(select l.lead_id from unnest(v_leases) as l);
+  v_now timestamptz := clock_timestamp();
 begin
-  perform leadhook.require_leases(p_leases);
-  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(p_leases) as l);
-  v_now := clock_timestamp();
-
   update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(i.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
-    called = j.called or coalesce(i.called, true)
-  from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
-  join jsonb_to_recordset(p_leases) as i (lead_id text, fence bigint, checkpoint jsonb, called boolean) on i.lead_id = l.lead_id and i.fence = l.fence
+  set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(l.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
+    called = j.called or coalesce(l.called, true)
+  from unnest(v_leases) as l
   cross join leadhook.controls as c
-  where l.lock_state = 'locked' and j.lead_id = l.lead_id;
+  where l.lock_state = 'locked' and j.lead_id = any (v_lead_ids) and j.lead_id = l.lead_id;
 
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_build_object('lead_id', l.lead_id, 'fence', l.fence, 'outcome', case l.lock_state
         when 'locked' then 'renewed' when 'past' then 'lease_lost' else l.lock_state
       end)), '[]')
-      from jsonb_to_recordset(v_leases) as l (lead_id text, fence bigint, lock_state text)
+      from unnest(v_leases) as l
     ),
+    'key_news', leadhook.key_news(v_now),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
 end
@@ -4995,43 +5135,40 @@ CREATE FUNCTION public.leadhook_save(p_worker text, p_results jsonb) RETURNS jso
     SET enable_seqscan TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
-    AS $_$
+    AS $$
 declare
-  v_results jsonb := leadhook.read_results(p_results);
+  v_results leadhook.ending[] := leadhook.read_results(p_results);
   v_busy text[];
-  v_leases jsonb;
-  v_ended jsonb;
+  v_ended leadhook.ending[];
   v_unwanted text[];
   v_erased text[];
   v_now timestamptz;
 begin
-  v_busy := leadhook.lock_application_rows(array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text)));
-  v_leases := (select jsonb_agg(to_jsonb(l)) from leadhook.lock_leases(v_results) as l);
+  v_busy := leadhook.lock_application_rows(array(select r.lead_id from unnest(v_results) as r));
+  v_results := leadhook.lock_leases(v_results);
   v_now := clock_timestamp();
   begin
-    v_results := leadhook.check_results(v_results, v_leases, v_busy);
+    v_results := leadhook.check_results(v_results, v_busy);
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
     end if;
-    v_results := leadhook.check_each_result(v_results, v_leases, v_busy);
+    v_results := leadhook.check_each_result(v_results, v_busy);
   end;
 
   v_results := leadhook.write_results(v_results);
-  v_ended := jsonb_path_query_array(
-    v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "unwanted" || @.outcome == "refused"))'
-  );
+  v_ended := array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'unwanted', 'refused'));
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
-    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+    select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
 
   select
     array_agg(r.lead_id) filter (where r.outcome = 'unwanted'),
     array_agg(r.lead_id) filter (where r.outcome = 'gone')
   into v_unwanted, v_erased
-  from jsonb_to_recordset(v_results) as r (lead_id text, outcome text, ends boolean)
+  from unnest(v_results) as r
   where r.ends;
   if v_erased is not null then
     perform leadhook.erase_leads(v_erased);
@@ -5047,12 +5184,13 @@ begin
         'lead_id', r.lead_id, 'fence', r.fence, 'outcome', r.outcome, 'reason', r.reason,
         'error_code', case when r.outcome = 'busy' then r.error_code end
       ))), '[]')
-      from jsonb_to_recordset(v_results) as r (lead_id text, fence bigint, outcome text, reason text, error_code text)
+      from unnest(v_results) as r
     ),
+    'key_news', leadhook.key_news(v_now),
     'next_due_ms', leadhook.next_due_ms(v_now)
   );
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
 
@@ -5063,33 +5201,33 @@ CREATE FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) R
     SET enable_seqscan TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
-    AS $_$
+    AS $$
 declare
-  v_all jsonb := leadhook.read_on_demand(p_results);
-  v_failed jsonb := jsonb_path_query_array(v_all, '$[*] ? (exists (@.outcome ? (@ != null)))');
-  v_results jsonb := jsonb_path_query_array(v_all, '$[*] ? (!exists (@.outcome ? (@ != null)))');
-  v_lead_ids text[] := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text));
+  v_all leadhook.ending[] := leadhook.read_on_demand(p_results);
+  v_failed leadhook.ending[] := array(select r from unnest(v_all) as r where r.outcome is not null);
+  v_results leadhook.ending[] := array(select r from unnest(v_all) as r where r.outcome is null);
+  v_lead_ids text[] := array(select r.lead_id from unnest(v_results) as r);
   v_busy text[];
-  v_ended jsonb;
+  v_ended leadhook.ending[];
   v_gone text[];
   v_now timestamptz;
 begin
   v_busy := leadhook.lock_application_rows(v_lead_ids);
-  perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from jsonb_to_recordset(v_all) as r (lead_id text)));
+  perform leadhook.enter_on_demand(v_lead_ids, array(select r.lead_id from unnest(v_all) as r));
   v_now := clock_timestamp();
   v_results := leadhook.write_results(leadhook.decide_on_demand(v_results, v_busy));
 
   v_ended := leadhook.take_on_demand(
-    p_worker, jsonb_path_query_array(v_results, '$[*] ? (@.ends == true && (@.outcome == "saved" || @.outcome == "refused"))'), v_now
+    p_worker, array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'refused')), v_now
   );
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
-    select distinct r.key_fingerprint from jsonb_to_recordset(v_ended) as r (key_fingerprint text) where r.key_fingerprint is not null
+    select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
   perform leadhook.note_failed_on_demand(p_worker, v_failed, v_now);
 
-  v_gone := array(select r.lead_id from jsonb_to_recordset(v_results) as r (lead_id text, outcome text) where r.outcome = 'gone');
+  v_gone := array(select r.lead_id from unnest(v_results) as r where r.outcome = 'gone');
   if v_gone <> '{}' then
     perform leadhook.erase_leads(v_gone);
   end if;
@@ -5103,10 +5241,10 @@ begin
       'outcome', case when r.outcome in ('retry', 'returned', 'dead') then 'released' else r.outcome end,
       'error_code', case when r.outcome = 'busy' then r.error_code end
     ))), '[]')
-    from jsonb_to_recordset(v_results || v_failed) as r (lead_id text, outcome text, reason text, error_code text)
+    from unnest(v_results || v_failed) as r
   ));
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) IS 'Saves what on-demand requests brought, each lead for itself and each request_id once: saved, whoever holds the lead loses it; refused (by the application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
 
@@ -5302,6 +5440,8 @@ COMMENT ON COLUMN leadhook.api_keys.row_version IS 'xmin of the gemini_api row t
 COMMENT ON COLUMN leadhook.api_keys.rests IS 'its rests in a row, without a success in between: each is longer';
 
 COMMENT ON COLUMN leadhook.api_keys.model IS 'it rests for this model alone, and is forgotten when a service starts with another one; null: for all';
+
+COMMENT ON COLUMN leadhook.api_keys.changed_at IS 'healthy: when a call last succeeded with it, to the minute; else when it was parked';
 
 CREATE TABLE leadhook.attempts (
     id bigint NOT NULL,
@@ -5849,6 +5989,8 @@ CREATE INDEX results_by_age ON leadhook.results USING btree (created_at DESC, le
 
 CREATE INDEX webhooks_by_age ON leadhook.webhooks USING btree (sent_at);
 
+CREATE INDEX webhooks_by_request ON leadhook.webhooks USING btree (request_id);
+
 CREATE INDEX leadhook_unsent ON public.lead_details USING btree (lead_id) WHERE ((sent_to_llm)::text IS DISTINCT FROM 'true'::text);
 
 CREATE INDEX prompts_by_user_and_tag ON public.prompts USING btree (user_id, tag, created_at DESC);
@@ -5957,14 +6099,14 @@ GRANT ALL ON FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, 
 REVOKE ALL ON FUNCTION leadhook.check_each(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_each(p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.check_each_result(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.check_each_result(p_results leadhook.ending[], p_busy text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_each_result(p_results leadhook.ending[], p_busy text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.check_results(p_results jsonb, p_leases jsonb, p_busy text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) TO service_role;
@@ -5987,8 +6129,8 @@ GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.decide_on_demand(p_results jsonb, p_busy text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) TO service_role;
@@ -6011,8 +6153,8 @@ GRANT ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], 
 REVOKE ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings jsonb, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) TO service_role;
@@ -6040,6 +6182,9 @@ GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT 
 REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.find_foreign_code() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_foreign_code() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) TO service_role;
 
@@ -6055,6 +6200,12 @@ GRANT ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) TO se
 REVOKE ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.has_pg_net() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.has_pg_net() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.has_vault() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.has_vault() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.healthy_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.healthy_keys() TO service_role;
 
@@ -6066,14 +6217,20 @@ GRANT ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since tim
 
 REVOKE ALL ON FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.keep_results(p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.keep_results(p_results jsonb, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_fingerprint(p_api_key text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) TO service_role;
@@ -6090,8 +6247,8 @@ GRANT ALL ON FUNCTION leadhook.lock_claims() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.lock_jobs(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_jobs(p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lock_leases(p_items jsonb) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.lock_leases(p_leases leadhook.ending[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lock_leases(p_leases leadhook.ending[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.lock_outbox() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_outbox() TO service_role;
@@ -6126,8 +6283,8 @@ GRANT ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_
 REVOKE ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_lead_changes() FROM PUBLIC;
 
@@ -6162,6 +6319,9 @@ GRANT ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[
 REVOKE ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.read_leases(p_items jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.read_leases(p_items jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.read_on_demand(p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_on_demand(p_results jsonb) TO service_role;
 
@@ -6176,6 +6336,8 @@ GRANT ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integ
 
 REVOKE ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.refuse_foreign_code() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) TO service_role;
@@ -6192,11 +6354,11 @@ GRANT ALL ON FUNCTION leadhook.replay_usage(p_replay_id bigint) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.require_actor(p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.require_actor(p_actor text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.require_leases(p_items jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.require_leases(p_items jsonb) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.restore_jobs(p_jobs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.restore_jobs(p_jobs jsonb) TO service_role;
@@ -6232,8 +6394,8 @@ GRANT ALL ON FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text
 REVOKE ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results jsonb, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.trigger_states() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.trigger_states() TO service_role;
@@ -6255,13 +6417,13 @@ GRANT ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) TO s
 
 REVOKE ALL ON FUNCTION leadhook.warn(p_words text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.webhook_answers(p_request_ids bigint[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) TO service_role;
@@ -6272,14 +6434,14 @@ GRANT ALL ON FUNCTION leadhook.wrap_other(p_value anyelement, p_characters integ
 REVOKE ALL ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_most integer) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.write_answers(p_answers jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.write_answers(p_answers jsonb) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.write_answers(p_answers leadhook.ending[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.write_answers(p_answers leadhook.ending[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.write_each_answer(p_answers jsonb) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.write_results(p_results jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.write_results(p_results jsonb) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_admission(p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_admission(p_most integer) TO service_role;

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,7 +16,8 @@ from structlog.testing import capture_logs
 from leadhook.domain.figures import Figures
 from leadhook.domain.results import Usage
 from leadhook.observability import metrics
-from leadhook.observability.metrics import REGISTRY, serving_metrics
+from leadhook.observability.metrics import REGISTRY
+from leadhook.web.connections import serving_metrics
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("metrics.md", "grafana/leadhook.json", "grafana/alerts.yml")
@@ -61,11 +63,13 @@ def scraped(port: int) -> str:
         return text
 
 
-def test_a_scrape_on_a_port_of_its_own() -> None:
+async def test_a_scrape_on_a_port_of_its_own() -> None:
     """Prometheus can read all of it; after the end no one listens."""
-    with capture_logs() as lines, serving_metrics("127.0.0.1", 0) as problem:
-        (port,) = [line["port"] for line in lines]
-        families = {family.name for family in text_string_to_metric_families(scraped(port))}
+    with capture_logs() as lines:
+        async with serving_metrics("127.0.0.1", 0) as problem:
+            (port,) = [line["port"] for line in lines]
+            text = await anyio.to_thread.run_sync(scraped, port)
+    families = {family.name for family in text_string_to_metric_families(text)}
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
@@ -73,20 +77,21 @@ def test_a_scrape_on_a_port_of_its_own() -> None:
     assert {"leadhook_webhooks", "leadhook_log_lines_dropped", "process_resident_memory_bytes"} <= families
 
 
-def test_a_taken_port_is_told_and_the_service_goes_on() -> None:
+async def test_a_taken_port_is_reported_and_the_service_goes_on() -> None:
     """On /ready, too."""
     with socket.create_server(("127.0.0.1", 0)) as taken, capture_logs() as lines:
         port = taken.getsockname()[1]
-        with serving_metrics("127.0.0.1", port) as problem:
+        async with serving_metrics("127.0.0.1", port) as problem:
             assert problem == f"Metrics can't be had: METRICS_PORT {port} on 127.0.0.1: Address already in use."
 
     assert [line["event"] for line in lines] == ["metrics.failed"]
 
 
-def test_without_a_port_nobody_listens() -> None:
+async def test_without_a_port_nobody_listens() -> None:
     """METRICS_PORT is unset by default."""
-    with capture_logs() as lines, serving_metrics("127.0.0.1", None) as problem:
-        assert problem is None
+    with capture_logs() as lines:
+        async with serving_metrics("127.0.0.1", None) as problem:
+            assert problem is None
 
     assert lines == []
 

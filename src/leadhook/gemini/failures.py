@@ -21,6 +21,7 @@ import httpx
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.results import Usage
+from leadhook.network import NO_FILES_LEFT, no_files_left
 
 LONGEST_REST_S: Final = 86_400.0
 """Upper limit for any delay that Google asks for."""
@@ -141,6 +142,8 @@ def classify(error: BaseException, *, model: str) -> Failure:  # noqa: PLR0911 -
             return _transient("model_connection_lost", "The model's reply broke off.", usage=_PERHAPS_BILLED)
         case TimeoutError():
             return _transient("model_timeout", "The connection to the model timed out.", usage=_PERHAPS_BILLED)
+        case _ if no_files_left(error):
+            return Failure(FailureClass.CONFIGURATION, "files_exhausted", NO_FILES_LEFT)
         case _ if isinstance(error, _CANNOT_CONNECT):
             return _transient("model_unreachable", f"The model's service can't be reached ({name}).")
         case _ if isinstance(error, _BROKEN_OFF):

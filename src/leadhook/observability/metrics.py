@@ -3,11 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Final
 
-import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -15,12 +13,9 @@ from leadhook import __version__
 from leadhook.domain.figures import Figures
 from leadhook.domain.results import Usage
 from leadhook.observability import logs
-from leadhook.observability.events import Event
 
 WAIT_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
 CALL_BUCKETS: Final = (0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
@@ -142,32 +137,6 @@ def hear_figures(figures: Figures | None) -> None:
 
 
 def watch(*, claiming: Callable[[], bool], in_flight: Callable[[], int]) -> None:
-    """Call these at every scrape, in its thread."""
+    """Call these at every scrape."""
     CLAIMING.set_function(lambda: float(claiming()))
     IN_FLIGHT.set_function(in_flight)
-
-
-@contextmanager
-def serving_metrics(host: str, port: int | None) -> Iterator[str | None]:
-    """Answer `GET /metrics` until the block ends, on a separate port that need not be public.
-
-    Yields:
-        A sentence for /ready if the port could not be bound; the service then runs without metrics.
-    """
-    if port is None:
-        yield None
-        return
-    try:
-        server, thread = start_http_server(port, host, REGISTRY)
-    except OSError as error:
-        reason = f"Metrics can't be had: METRICS_PORT {port} on {host}: {error.strerror or type(error).__name__}."
-        log.error(Event.METRICS_FAILED, host=host, port=port, reason=error.strerror)  # noqa: TRY400 - no defect
-        yield reason
-        return
-    log.info(Event.METRICS_LISTENING, host=host, port=server.server_port)
-    try:
-        yield None
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -54,6 +54,8 @@ def transport_errors(function: str, timeout_s: float) -> Iterator[None]:
 def _explain_silence(function: str, error: Exception) -> StoreError:
     # httpx-aiohttp raises ConnectTimeout for most broken connections: only the cause shows the reason.
     cause = error.__cause__ or error
+    if network.no_files_left(error):
+        return StoreError("unavailable", "files_exhausted", network.NO_FILES_LEFT)
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return StoreError("unavailable", "timeout", f"public.{function} did not answer in time")
     if isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionResetError):

@@ -1,0 +1,126 @@
+"""Strangers who connect and send nothing, or little, keep no one else from the service."""
+
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+
+import aiohttp
+import anyio
+import pytest
+import uvicorn
+from aiohttp.client_reqrep import ConnectionKey
+from anyio.abc import SocketStream
+from structlog.testing import capture_logs
+
+from leadhook.app import server_config
+from leadhook.domain.failure import FailureClass
+from leadhook.gemini.failures import classify
+from leadhook.web import connections
+from leadhook.web.connections import serving_metrics
+
+from .conftest import FakeEngine, FakeStore, new_site, new_state
+
+MOST = 20
+HALF = {
+    "nothing": b"",
+    "half a line": b"POST /webhooks/lea",
+    "half of the headers": b"POST /webhooks/leads HTTP/1.1\r\nhost: x\r\nwebhook-id: m",
+    "half of a body": b"POST /webhooks/leads HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{",
+    "half of a body that nobody reads": b"POST /health HTTP/1.1\r\nhost: x\r\ncontent-length: 90\r\n\r\n{",
+    "half of a chunk": b"POST /webhooks/leads HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nff\r\n{",
+    "an answer and then half a line": b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nPOST /w",
+}
+HEALTH = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """A service that keeps few connections."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(server_config(new_site(new_state(FakeEngine(), FakeStore())), MOST))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        yield listener.getsockname()[1]
+        server.should_exit = True
+
+
+async def read_all(stream: SocketStream) -> bytes:
+    """What the server sends until it closes."""
+    received = b""
+    with anyio.fail_after(10):
+        try:
+            while True:
+                received += await stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return received
+
+
+@pytest.mark.parametrize("what", HALF)
+async def test_a_request_that_does_not_end_is_cut_off(port: int, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is dripped: a byte more does not extend the time."""
+    for name in ("HEADERS_S", "BODY_S"):
+        monkeypatch.setattr(connections, name, 0.3)
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream, anyio.create_task_group() as tasks:
+
+        async def drip() -> None:
+            with suppress(anyio.BrokenResourceError):
+                while True:
+                    await anyio.sleep(0.02)
+                    await stream.send(b" ")
+
+        if what == "nothing":
+            await read_all(stream)
+            return
+        await stream.send(HALF[what])
+        tasks.start_soon(drip)
+        await read_all(stream)
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_client_that_does_not_read_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest page there is, asked for again and again."""
+    monkeypatch.setattr(connections, "READ_S", 0.3)
+    request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+        with anyio.fail_after(10), suppress(anyio.BrokenResourceError):
+            while True:
+                await stream.send(request)
+                await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("what", HALF)
+async def test_more_idle_connections_than_allowed_stop_no_one(port: int, what: str) -> None:
+    """Five times as many: the next request is answered at once, and the oldest made room for it."""
+    async with AsyncExitStack() as open_ones:
+        for _ in range(5 * MOST):
+            stream = await open_ones.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+            if HALF[what]:
+                await stream.send(HALF[what])
+        for _ in range(3):
+            async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+                await stream.send(HEALTH)
+                with anyio.fail_after(1):
+                    assert b"200 OK" in await read_all(stream)
+
+
+async def test_idle_connections_keep_no_one_from_the_metrics() -> None:
+    """The port has no sign-in either."""
+    with capture_logs() as told:
+        async with serving_metrics("127.0.0.1", 0), AsyncExitStack() as open_ones:
+            (port,) = [line["port"] for line in told]
+            for _ in range(5 * connections.MOST_SCRAPES):
+                await open_ones.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+            async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+                await stream.send(HEALTH.replace(b"/health", b"/metrics"))
+                with anyio.fail_after(2):
+                    assert b"leadhook_build_info" in await read_all(stream)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_a_process_without_free_files_blames_no_one(number: int) -> None:
+    """Neither Google nor the lead: claiming stops, and no attempt is spent."""
+    key = ConnectionKey("generativelanguage.googleapis.com", 443, True, True, None, None, None)  # noqa: FBT003 - aiohttp's
+    failure = classify(aiohttp.ClientConnectorError(key, OSError(number, "Too many open files")), model="m")
+    assert (failure.kind, failure.code) == (FailureClass.CONFIGURATION, "files_exhausted")
+    assert failure.usage.calls == 0
