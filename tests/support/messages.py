@@ -1,0 +1,174 @@
+"""Builds the corpora of `tests/messages`: true messages, and messages with one planted fault.
+
+No model wrote them. Parts are written by hand and put together: greeting, opening, middle, end and signature. Every
+third lead and every third fault is held back: rules are not written by them, only measured.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from pathlib import Path
+from tomllib import loads
+from typing import Any, Final
+
+from tests.conftest import ROOT
+
+from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.results import Message
+
+_DATA: Final = ROOT / "tests" / "messages"
+_SAMPLE: Final = ROOT / "src" / "leadhook" / "local" / "sample_data" / "sample.json"
+_MIDDLES_AN_OPENING: Final = 3
+_LEADS_A_FAULT: Final = 2
+_NOT_LATIN: Final = frozenset({"ru", "uk", "zh", "ja", "ko", "ar", "hi"})
+SCRIPTS: Final = {
+    "ru": "Cyrillic", "uk": "Cyrillic", "zh": "Han", "ja": "Kana", "ko": "Hangul", "ar": "Arabic", "hi": "Devanagari",
+}  # fmt: skip
+
+_LATIN: Final = {
+    "王伟 (Wei Wang)": ("Wei Wang", ""),
+    "田中 ゆき": ("Yuki Tanaka", ""),
+    "عمر حداد": ("Omar Haddad", ""),
+    "Дмитрий Соколов": ("Dmitry Sokolov", "Volga-Plast"),
+    "李娜": ("Li Na", "Donghai"),
+    "Ольга Мельник": ("Olha Melnyk", "Halytska Pekarnia"),
+    "محمد العتيبي": ("Mohammed Al-Otaibi", "Al Nakheel"),
+    "김민준": ("Minjun Kim", "Hanbit"),
+    "Иван Петров": ("Ivan Petrov", "Uralsnab"),
+    "陈志强": ("Chen Zhiqiang", "Nanshan"),
+    "أحمد المنصوري": ("Ahmed Al Mansouri", "Gulf Distribution Group"),
+    "Александра Ким": ("Alexandra Kim", "Step Logistik"),
+    "王晓梅": ("Wang Xiaomei", "Jiangnan"),
+    "Kavita Deshpande": ("Kavita Deshpande", ""),
+}
+"""Names as a message in Latin script has them: first and last name, company."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One message; `kind` is "true" or the planted fault."""
+
+    kind: str
+    language: str
+    lead: Lead
+    prompts: Prompts
+    message: Message
+    is_held: bool
+    planted: str = ""
+
+
+def true_messages() -> Iterator[Case]:
+    """Yield each opening with three different ends."""
+    turn = count()
+    for place, entry in enumerate(_leads()):
+        for language, openings in entry["say"].items():
+            for opening in openings:
+                for _ in range(_MIDDLES_AN_OPENING):
+                    yield _case(entry, language, opening, next(turn), is_held=place % 3 == 2)
+
+
+def planted_messages() -> Iterator[Case]:
+    """Yield each fault in the messages of two leads, at different places."""
+    turn = count()
+    for kind, by_language in _faults().items():
+        for language, sentences in by_language.items():
+            speakers = [
+                entry for entry in _leads() if language in entry["say"] and entry["lead"].company_name is not None
+            ]
+            for place, sentence in enumerate(sentences):
+                for again in range(_LEADS_A_FAULT):
+                    entry = speakers[(place + again * 3) % len(speakers)]
+                    yield _planted(kind, language, sentence, entry, next(turn), is_held=place % 3 == 2)
+
+
+def _planted(kind: str, language: str, sentence: str, entry: dict[str, Any], turn: int, *, is_held: bool) -> Case:
+    others = [other for other in _leads() if other["lead"].name and _of_script(other, language) and other != entry]
+    _, _, other = _names(others[turn % len(others)]["lead"], language)
+    first, company, _ = _names(entry["lead"], language)
+    other_first = other if language == "zh" else other.split()[0]
+    planted = sentence
+    for slot, words in (("other_first", other_first), ("other", other), ("first", first), ("company", company)):
+        planted = planted.replace(f"{{{slot}}}", words)
+    opening = entry["say"][language][turn % len(entry["say"][language])]
+    case = _case(entry, language, opening, turn, is_held=is_held)
+    greeting, body, *rest = case.message.message.split("\n\n")
+    is_greeting = kind == "other_lead" and "{other" in sentence[:24] and turn % 2 == 0
+    text = [planted, body, *rest] if is_greeting else [greeting, f"{planted} {body}", *rest]
+    if turn % 3 == 1 and not is_greeting:
+        text = [greeting, f"{body} {planted}", *rest]
+    message = Message(subject=case.message.subject, message="\n\n".join(text))
+    return Case(kind, language, case.lead, case.prompts, message, is_held, planted)
+
+
+def _of_script(entry: dict[str, Any], language: str) -> bool:
+    """Report whether the lead's own name is in the script of the language, which is how another lead's would stand there."""
+    letters = {"ru": "[а-я]", "zh": "[\u4e00-\u9fff]", "ar": "[\u0600-\u06ff]"}.get(language, "[a-z]")
+    return re.search(letters, entry["lead"].name) is not None
+
+
+def _case(entry: dict[str, Any], language: str, opening: str, turn: int, *, is_held: bool) -> Case:
+    phrases, row = _phrases(), entry.get("row", "kessel")
+    first, company, name = _names(entry["lead"], language)
+    last = name.split()[-1] if name else ""
+
+    def pick(kind: dict[str, list[str]], shift: int) -> str:
+        of_language = kind[language]
+        return of_language[(turn + shift) % len(of_language)]
+
+    def filled(text: str) -> str:
+        return text.format(first=first, last=last, name=name, company=company)
+
+    greeting = filled(pick(phrases["greetings"], 0)) if name else pick(phrases["greetings"], 0).split(" {")[0] + ","
+    signature = phrases["signatures"][row][turn % len(phrases["signatures"][row])]
+    body = f"{opening} {pick(phrases['middles'][row], turn // 3)}"
+    text = [greeting, body, pick(phrases["ends"], turn // 2), signature]
+    subjects = [subject for subject in phrases["subjects"][language] if company or "{company}" not in subject]
+    message = Message(subject=filled(subjects[turn % len(subjects)]), message="\n\n".join(text))
+    return Case("true", language, entry["lead"], _prompts()[row], message, is_held)
+
+
+def _names(lead: Lead, language: str) -> tuple[str, str, str]:
+    """First name, company and whole name, as a message in this language writes them."""
+    name, company = lead.name or "", lead.company_name or ""
+    if language not in _NOT_LATIN and name in _LATIN:
+        latin_name, latin_company = _LATIN[name]
+        name, company = latin_name, latin_company or company
+    name = re.sub(r"\(.*?\)|[\U0001f300-\U0001faff]|^(?:Dr|Sr)\.", "", name).strip()
+    name = " ".join(name.split())
+    first = name if re.match("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]", name) else (name.split() or [""])[0]
+    if lead.name == "Kavita Deshpande" and language == "hi":
+        first = "कविता जी"
+    return first, company, name
+
+
+@cache
+def _leads() -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = loads((_DATA / "leads.toml").read_text(encoding="utf-8"))["leads"]
+    sample = json.loads(_SAMPLE.read_text(encoding="utf-8"))
+    shipped = {lead["lead_id"]: lead for lead in sample["leads"]} | {"one_more": sample["one_more"]}
+    for place, entry in enumerate(entries):
+        fields = shipped[entry["sample"]] if "sample" in entry else entry["lead"]
+        entry["lead"] = Lead.model_validate({"lead_id": str(place), **fields})
+    return entries
+
+
+@cache
+def _phrases() -> dict[str, Any]:
+    return loads((_DATA / "phrases.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _faults() -> dict[str, dict[str, list[str]]]:
+    return loads((_DATA / "faults.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _prompts() -> dict[str, Prompts]:
+    sample = json.loads(Path(_SAMPLE).read_text(encoding="utf-8"))["prompts"]
+    return {
+        "kessel": Prompts.model_validate(sample),
+        "altamar": Prompts.model_validate(_phrases()["rows"]["altamar"]),
+    }
