@@ -104,8 +104,8 @@ def _planted(kind: str, language: str, sentence: str, entry: dict[str, Any], tur
 
 
 def _of_script(entry: dict[str, Any], language: str) -> bool:
-    """Report whether the lead's own name is in the script of the language, which is how another lead's would stand there."""
-    letters = {"ru": "[а-я]", "zh": "[\u4e00-\u9fff]", "ar": "[\u0600-\u06ff]"}.get(language, "[a-z]")
+    """Report whether the lead's name is in the script of the language, as another lead's name would be."""
+    letters = {"ru": "[\u0430-\u044f]", "zh": "[\u4e00-\u9fff]", "ar": "[\u0600-\u06ff]"}.get(language, "[a-z]")
     return re.search(letters, entry["lead"].name) is not None
 
 
