@@ -92,6 +92,8 @@ create table if not exists leadhook.jobs (
   worker text,
   leased_at timestamptz,
   lease_until timestamptz,
+  leased_snapshot pg_snapshot,
+  changed boolean not null default false,
   available_at timestamptz not null default clock_timestamp(),
   eligible_at timestamptz,
   source text,
@@ -116,6 +118,9 @@ comment on column leadhook.jobs.failing_since is
   'since when each of its model calls has failed without blame; what is older than eligible_at is of an earlier run';
 comment on column leadhook.jobs.called is 'its worker said that a model call of this lease had begun';
 comment on column leadhook.jobs.fence is 'from leadhook.fences with every lease; every later write must carry it';
+comment on column leadhook.jobs.leased_snapshot is
+  'what its last lease was decided by: a change whose transaction is not visible in it is one that the lease has not seen; null: it has seen none';
+comment on column leadhook.jobs.changed is 'something changed that its run has not seen: a run that ends dead then begins again';
 comment on column leadhook.jobs.eligible_at is 'when the outbox row, sweep, replay or release made it ready';
 comment on column leadhook.jobs.source is 'what brought it: webhook, sweep, start, retry, hint, replay, release';
 comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
@@ -126,7 +131,7 @@ create index if not exists jobs_due on leadhook.jobs (low_priority, available_at
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
 create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
 create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at, lead_id) where deaths > 0;
-create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead');
+create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead') or replay_id is not null;
 create index if not exists jobs_at_rest_by_state on leadhook.jobs (state) where state in ('waiting', 'held', 'dead', 'done');
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
@@ -180,6 +185,15 @@ comment on column leadhook.ending.note is 'stands in the attempt in place of rea
 comment on column leadhook.ending.failing is 'its calls fail, and why is not known yet';
 comment on column leadhook.ending.lead is 'of an on-demand request: what it gives of the lead; before what is stored';
 comment on column leadhook.ending.tag is 'of the prompts that it was scored with; this and the following are the columns of llm_response';
+
+-- The groups of a lead that has rows in several, besides that of its job: their prompts wake it too.
+create table if not exists leadhook.other_groups (
+  user_id uuid,
+  tag text,
+  lead_id text,
+  primary key (user_id, tag, lead_id)
+);
+create index if not exists other_groups_by_lead on leadhook.other_groups (lead_id);
 
 -- What each lease came to. Append-only; no personal data.
 create table if not exists leadhook.attempts (
@@ -370,7 +384,7 @@ declare
   v_table text;
 begin
   foreach v_table in array array[
-    'controls', 'outbox', 'jobs', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads', 'pauses', 'budgets',
+    'controls', 'outbox', 'jobs', 'other_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads', 'pauses', 'budgets',
     'costs', 'workers', 'figures', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);

@@ -28,7 +28,7 @@ comment on function leadhook.lock_jobs(text[]) is
 revoke all on function leadhook.lock_jobs(text[]) from public, anon, authenticated;
 grant execute on function leadhook.lock_jobs(text[]) to service_role;
 
--- What becomes of each lead, by its rows and by p_mode, which says why we look. Nothing that is leased is disturbed.
+-- What becomes of each lead, by its rows and by p_mode, which says why we look. Nothing that is leased is disturbed: that it changed is noted.
 --   change    its own rows changed: every transition
 --   wake      a prompts row changed: waiting → ready
 --   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer already
@@ -36,7 +36,28 @@ grant execute on function leadhook.lock_jobs(text[]) to service_role;
 --   hint      an id that no trigger vouches for: an unknown lead gets a job, waiting → ready, nothing else
 --   sweep     waiting or done → ready
 --   hold      as sweep, in the first round after the installation: held, unless its user and tag have had a prompts row since
-create or replace function leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamptz[], p_mode text)
+-- A lease that has seen a change ended by it. After a restore, the snapshot of another history says nothing of what came later.
+create or replace function leadhook.is_news(p_xacts xid8[], p_changed_at timestamptz, p_leased_snapshot pg_snapshot, p_finished_at timestamptz)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if p_leased_snapshot is null or p_changed_at > p_finished_at then
+    return true;
+  end if;
+  return (
+    select bool_or(x.xact is null or not pg_catalog.pg_visible_in_snapshot(x.xact, p_leased_snapshot)) from unnest(p_xacts) as x (xact)
+  );
+end
+$$;
+comment on function leadhook.is_news(xid8[], timestamptz, pg_snapshot, timestamptz) is
+  'Whether the last lease of a job can''t have seen what one of these transactions changed.';
+revoke all on function leadhook.is_news(xid8[], timestamptz, pg_snapshot, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.is_news(xid8[], timestamptz, pg_snapshot, timestamptz) to service_role;
+
+create or replace function leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamptz[], p_mode text, p_xacts xid8[] default null)
 returns table (lead_id text, user_id uuid, tag text, changed_at timestamptz, replayable boolean, was text, becomes text)
 language plpgsql
 set search_path = ''
@@ -48,8 +69,8 @@ as $$
 begin
   return query
   with asked as materialized (
-    select i.lead_id, max(i.changed_at) as changed_at
-    from unnest(p_lead_ids, p_changed_at) as i (lead_id, changed_at)
+    select i.lead_id, max(i.changed_at) as changed_at, array_agg(i.xact) as xacts
+    from unnest(p_lead_ids, p_changed_at, p_xacts) as i (lead_id, changed_at, xact)
     group by i.lead_id
   ),
   checked as materialized (
@@ -70,7 +91,7 @@ begin
     e.lead_id, e.user_id, e.tag, a.changed_at, e.replayable, j.state,
     case
       when not e.registered then case when p_mode not in ('hint', 'sweep', 'hold') then 'erased' end
-      when j.state = 'leased' then null
+      when j.state = 'leased' then case when p_mode in ('change', 'wake_all') and n.is_news then 'changed' end
       when e.eligible and (
         j.state is null
         or j.state = 'waiting'
@@ -78,7 +99,7 @@ begin
         or j.state = 'held' and (
           p_mode = 'change' or p_mode = 'wake_all' and e.lead_id <> all ((select leadhook.find_answered(p_lead_ids))::text[])
         )
-        or j.state = 'dead' and p_mode in ('change', 'wake_all') and a.changed_at >= coalesce(j.leased_at, '-infinity')
+        or j.state = 'dead' and p_mode in ('change', 'wake_all') and n.is_news
       ) then case when p_mode = 'hold' and j.state is distinct from 'done' and not exists (
         select from asked_for as f where f.user_id = e.user_id and f.tag = e.tag
       ) then 'held' else 'ready' end
@@ -86,18 +107,48 @@ begin
       when j.state in ('ready', 'held') and p_mode in ('change', 'check')
         and not (e.eligible or e.replayable and j.replay_id is not null) then 'waiting'
       when p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (e.user_id, e.tag) then j.state
+      when j.state = 'ready' and j.replay_id is not null and p_mode in ('change', 'wake_all') then 'changed'
     end
   from checked as e
   join asked as a on a.lead_id = e.lead_id
-  left join (select k.* from leadhook.jobs as k where k.lead_id = any (p_lead_ids)) as j on j.lead_id = e.lead_id;
+  left join (select k.* from leadhook.jobs as k where k.lead_id = any (p_lead_ids)) as j on j.lead_id = e.lead_id
+  left join lateral (
+    select leadhook.is_news(a.xacts, a.changed_at, j.leased_snapshot, j.finished_at) as is_news where j.state in ('leased', 'dead')
+  ) as n on true;
 end
 $$;
-comment on function leadhook.decide_moves(text[], timestamptz[], text) is
-  'What becomes of the job of each lead: a state (the same as before: only its user and tag change), erased, or null: nothing.';
-revoke all on function leadhook.decide_moves(text[], timestamptz[], text) from public, anon, authenticated;
-grant execute on function leadhook.decide_moves(text[], timestamptz[], text) to service_role;
+comment on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) is
+  'What becomes of the job of each lead: a state (the same as before: only its user and tag change), changed (that is noted), erased, or null: '
+  'nothing. A lead may stand in the list once for each transaction that changed it.';
+revoke all on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) from public, anon, authenticated;
+grant execute on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) to service_role;
 
-create or replace function leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text)
+-- Only a lead with several rows in all_leads, or one that could not be checked, has a group that its job does not name.
+create or replace function leadhook.note_other_groups(p_lead_ids text[])
+returns void
+language plpgsql
+set search_path = ''
+set jit = off
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = on
+set enable_nestloop = off
+set seq_page_cost = 100
+as $$
+begin
+  insert into leadhook.other_groups (user_id, tag, lead_id)
+  select distinct a.user_id::uuid, a.tag::text, j.lead_id
+  from public.all_leads as a
+  join leadhook.jobs as j on j.lead_id = a.lead_id
+  where a.lead_id = any (p_lead_ids) and j.lead_id = any (p_lead_ids) and a.user_id is not null and a.tag is not null
+    and (j.user_id is distinct from a.user_id::uuid or j.tag is distinct from a.tag::text)
+  on conflict do nothing;
+end
+$$;
+comment on function leadhook.note_other_groups(text[]) is 'Notes the groups of these leads that their jobs do not name, so that their prompts find them.';
+revoke all on function leadhook.note_other_groups(text[]) from public, anon, authenticated;
+grant execute on function leadhook.note_other_groups(text[]) to service_role;
+
+create or replace function leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text, p_xacts xid8[] default null)
 returns text[]
 language plpgsql
 set search_path = ''
@@ -114,7 +165,7 @@ declare
   v_erased text[];
 begin
   with decided as materialized (
-    select d.* from leadhook.decide_moves(p_lead_ids, p_changed_at, p_mode) as d where d.becomes is not null and d.lead_id <> all (v_busy)
+    select d.* from leadhook.decide_moves(p_lead_ids, p_changed_at, p_mode, p_xacts) as d where d.becomes is not null and d.lead_id <> all (v_busy)
   ),
   moved as (
     update leadhook.jobs as j
@@ -124,9 +175,13 @@ begin
       state = d.becomes,
       low_priority = j.low_priority and d.becomes = d.was,
       replay_id = case when d.becomes = d.was then j.replay_id end,
+      changed = j.changed or d.becomes = d.was,
       replay_after = case when d.becomes = d.was or d.replayable then j.replay_after end
     from decided as d
     where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id and (d.becomes = d.was or d.becomes = 'waiting')
+  ),
+  noted as (
+    update leadhook.jobs as j set changed = true from decided as d where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id and d.becomes = 'changed'
   ),
   added as (
     insert into leadhook.jobs as j (lead_id, user_id, tag, state, low_priority, available_at, eligible_at, source)
@@ -159,6 +214,9 @@ begin
   if v_erased is not null then
     perform leadhook.erase_leads(v_erased);
   end if;
+  if p_mode in ('change', 'hint', 'sweep', 'hold') then
+    perform leadhook.note_other_groups(p_lead_ids);
+  end if;
   if v_busy = '{}' then
     return '{}';
   end if;
@@ -170,10 +228,10 @@ begin
   );
 end
 $$;
-comment on function leadhook.move_jobs(text[], timestamptz[], text, text) is
+comment on function leadhook.move_jobs(text[], timestamptz[], text, text, xid8[]) is
   'Does with the jobs of these leads what decide_moves says. Returns those to be looked at again, as another transaction has them.';
-revoke all on function leadhook.move_jobs(text[], timestamptz[], text, text) from public, anon, authenticated;
-grant execute on function leadhook.move_jobs(text[], timestamptz[], text, text) to service_role;
+revoke all on function leadhook.move_jobs(text[], timestamptz[], text, text, xid8[]) from public, anon, authenticated;
+grant execute on function leadhook.move_jobs(text[], timestamptz[], text, text, xid8[]) to service_role;
 
 -- A lead whose own data makes SQL raise is dead with the reason, so that the others go on. p_token: also when it is leased by that claim.
 create or replace function leadhook.quarantine(
@@ -194,6 +252,14 @@ begin
     state = 'dead', error_code = excluded.error_code, reason = excluded.reason, finished_at = excluded.finished_at,
     claim_token = null, lease_until = null, reserved_usd = null
   where j.state <> 'leased' or j.claim_token = p_token;
+  update leadhook.jobs as j set changed = true where j.lead_id = p_lead_id and j.state = 'leased' and not j.changed;
+  begin
+    perform leadhook.note_other_groups(array[p_lead_id]);
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+  end;
 exception
   when others then
     -- Not even a row for it fits (a lead id too long for an index): then only the log says so.
@@ -207,7 +273,9 @@ revoke all on function leadhook.quarantine(text, text, text, timestamptz, uuid) 
 grant execute on function leadhook.quarantine(text, text, text, timestamptz, uuid) to service_role;
 
 -- As move_jobs, but one lead's error does not stop the others: what raises is halved down to the lead at fault.
-create or replace function leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamptz[] default null)
+create or replace function leadhook.apply_changes(
+  p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamptz[] default null, p_xacts xid8[] default null
+)
 returns text[]
 language plpgsql
 set search_path = ''
@@ -220,7 +288,7 @@ begin
     return '{}';
   end if;
   begin
-    return leadhook.move_jobs(p_lead_ids, p_changed_at, p_source, p_mode);
+    return leadhook.move_jobs(p_lead_ids, p_changed_at, p_source, p_mode, p_xacts);
   exception
     when others then
       if not leadhook.blames_the_lead(sqlstate) then
@@ -229,17 +297,17 @@ begin
       v_reason := sqlerrm;
   end;
   if v_middle > 0 then
-    return leadhook.apply_changes(p_lead_ids[:v_middle], p_source, p_mode, p_changed_at[:v_middle])
-      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_source, p_mode, p_changed_at[v_middle + 1:]);
+    return leadhook.apply_changes(p_lead_ids[:v_middle], p_source, p_mode, p_changed_at[:v_middle], p_xacts[:v_middle])
+      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_source, p_mode, p_changed_at[v_middle + 1:], p_xacts[v_middle + 1:]);
   end if;
   perform leadhook.quarantine(p_lead_ids[1], v_reason, p_source, p_changed_at[1]);
   return '{}';
 end
 $$;
-comment on function leadhook.apply_changes(text[], text, text, timestamptz[]) is
-  'Brings the jobs of these leads in line with the application''s tables. p_changed_at: when each changed; null: now.';
-revoke all on function leadhook.apply_changes(text[], text, text, timestamptz[]) from public, anon, authenticated;
-grant execute on function leadhook.apply_changes(text[], text, text, timestamptz[]) to service_role;
+comment on function leadhook.apply_changes(text[], text, text, timestamptz[], xid8[]) is
+  'Brings the jobs of these leads in line with the application''s tables. p_changed_at, p_xacts: when and by which transaction each changed; null: now.';
+revoke all on function leadhook.apply_changes(text[], text, text, timestamptz[], xid8[]) from public, anon, authenticated;
+grant execute on function leadhook.apply_changes(text[], text, text, timestamptz[], xid8[]) to service_role;
 
 -- One slice of the outbox rows that name leads, small ones first. Returns how many leads were looked at, null when there is none.
 create or replace function leadhook.apply_lead_changes(p_source text)
@@ -253,6 +321,7 @@ declare
   v_outbox int;
   v_lead_ids text[];
   v_changed_at timestamptz[];
+  v_xacts xid8[];
 begin
   with smallest as (
     select t.id, t.n
@@ -271,28 +340,77 @@ begin
     where s.total <= 500 or s.place = 1
   ),
   taken as (
-    delete from leadhook.outbox as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.changed_at
+    delete from leadhook.outbox as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.changed_at, t.xact
   ),
   named as (
-    select i.lead_id, max(t.changed_at) as changed_at
+    select i.lead_id, t.xact, max(t.changed_at) as changed_at
     from taken as t
     cross join lateral unnest(t.lead_ids) as i (lead_id)
     where i.lead_id is not null
-    group by i.lead_id
+    group by i.lead_id, t.xact
   )
-  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.changed_at), '{}')
-  into v_outbox, v_lead_ids, v_changed_at
+  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.changed_at), '{}'), array_agg(n.xact)
+  into v_outbox, v_lead_ids, v_changed_at, v_xacts
   from named as n;
 
   if v_outbox = 0 then
     return null;
   end if;
-  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, p_source, 'change', v_changed_at), v_changed_at);
+  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, p_source, 'change', v_changed_at, v_xacts), v_changed_at);
   return cardinality(v_lead_ids);
 end
 $$;
 revoke all on function leadhook.apply_lead_changes(text) from public, anon, authenticated;
 grant execute on function leadhook.apply_lead_changes(text) to service_role;
+
+-- Leads that are leased or replayed are not woken, but their jobs remember it.
+create or replace function leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text)
+returns text[]
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+begin
+  return array(
+    -- They are few; read together with the group, they would be sought among all jobs.
+    with leased as materialized (
+      select j.lead_id, j.user_id, j.tag from leadhook.jobs as j where j.state = 'leased'
+    )
+    select w.lead_id
+    from (
+      (
+        select j.lead_id
+        from leadhook.jobs as j
+        where (j.state in ('waiting', 'held', 'dead') or j.replay_id is not null)
+          and j.user_id = p_user_id and j.tag = p_tag and j.lead_id > p_after_lead
+        order by j.lead_id
+        limit 500
+      )
+      union
+      (
+        select o.lead_id
+        from leadhook.other_groups as o
+        where o.user_id = p_user_id and o.tag = p_tag and o.lead_id > p_after_lead
+        order by o.lead_id
+        limit 500
+      )
+      union
+      (
+        select l.lead_id from leased as l where l.user_id = p_user_id and l.tag = p_tag and l.lead_id > p_after_lead
+      )
+    ) as w
+    order by w.lead_id
+    limit 500
+  );
+end
+$$;
+comment on function leadhook.leads_of_group(uuid, text, text) is
+  'The next 500 leads behind the given one for which the prompts of this group matter, in the order of their ids.';
+revoke all on function leadhook.leads_of_group(uuid, text, text) from public, anon, authenticated;
+grant execute on function leadhook.leads_of_group(uuid, text, text) to service_role;
 
 -- One slice of the oldest outbox row that names no leads. It walks over jobs, and stays until it is through.
 create or replace function leadhook.apply_walk(p_source text)
@@ -309,7 +427,7 @@ declare
   v_lead_ids text[];
   v_changed_at timestamptz[];
 begin
-  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at
+  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at, t.xact
   into v_row
   from leadhook.outbox as t
   where t.kind <> 'leads'
@@ -320,14 +438,7 @@ begin
   end if;
 
   if v_row.kind = 'prompts' then
-    v_lead_ids := array(
-      select j.lead_id
-      from leadhook.jobs as j
-      where j.state in ('waiting', 'held', 'dead')
-        and j.user_id = v_row.user_id and j.tag = v_row.tag and j.lead_id > v_row.after_lead
-      order by j.lead_id
-      limit 500
-    );
+    v_lead_ids := leadhook.leads_of_group(v_row.user_id, v_row.tag, v_row.after_lead);
   else
     v_lead_ids := array(
       select j.lead_id from leadhook.jobs as j where j.lead_id > v_row.after_lead order by j.lead_id limit 500
@@ -343,7 +454,8 @@ begin
   perform leadhook.return_to_outbox(
     leadhook.apply_changes(
       v_lead_ids, p_source,
-      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at
+      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at,
+      array_fill(v_row.xact, array[cardinality(v_lead_ids)])
     ),
     v_changed_at
   );

@@ -191,6 +191,7 @@ set enable_seqscan = off
 set enable_nestloop = off
 as $$
 declare
+  v_snapshot pg_snapshot := pg_current_snapshot();
   v_changed text[];
 begin
   -- Most often all are still wanted, which costs one look and no lock.
@@ -221,6 +222,8 @@ begin
     claim_token = p_token,
     worker = p_worker,
     leased_at = p_now,
+    leased_snapshot = v_snapshot,
+    changed = false,
     called = false,
     reserved_usd = null,
     lease_until = p_now + make_interval(secs => c.lease_s::float8)

@@ -74,6 +74,7 @@ begin
     source = p_source,
     replay_id = coalesce(p_replay_id, j.replay_after),
     replay_after = null,
+    changed = false,
     checkpoint = case when j.state <> 'done' then j.checkpoint end,
     error_code = null,
     reason = null,
@@ -111,6 +112,29 @@ comment on function leadhook.begin_postponed_replays(text[], timestamptz) is
   'Begins the replays that were requested while these leads were leased, where their run is over.';
 revoke all on function leadhook.begin_postponed_replays(text[], timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.begin_postponed_replays(text[], timestamptz) to service_role;
+
+create or replace function leadhook.recall_changes(p_lead_ids text[])
+returns void
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  with recalled as (
+    update leadhook.jobs as j
+    set changed = false
+    where j.lead_id = any (p_lead_ids) and j.changed and j.state in ('waiting', 'dead', 'held')
+    returning j.lead_id
+  )
+  insert into leadhook.outbox (kind, n, lead_ids)
+  select 'leads', count(*), array_agg(r.lead_id) from recalled as r having count(*) > 0;
+end
+$$;
+comment on function leadhook.recall_changes(text[]) is
+  'Appends to the outbox those of these leads that changed during the run that this transaction has ended.';
+revoke all on function leadhook.recall_changes(text[]) from public, anon, authenticated;
+grant execute on function leadhook.recall_changes(text[]) to service_role;
 
 create or replace function leadhook.restore_jobs(p_jobs jsonb)
 returns void
@@ -157,6 +181,7 @@ begin
   delete from leadhook.attempts as t where t.lead_id = any (p_lead_ids);
   delete from leadhook.results as r where r.lead_id = any (p_lead_ids);
   delete from leadhook.replay_leads as m where m.lead_id = any (p_lead_ids);
+  delete from leadhook.other_groups as o where o.lead_id = any (p_lead_ids);
   with jobs as (
     delete from leadhook.jobs as j where j.lead_id = any (p_lead_ids) returning j.user_id, j.reserved_usd
   )

@@ -82,6 +82,7 @@ begin
   if v_attempts is not null then
     perform leadhook.note_attempts(v_attempts, p_now);
     perform leadhook.begin_postponed_replays(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)), p_now);
+    perform leadhook.recall_changes(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)));
   end if;
 end
 $$;
@@ -192,7 +193,7 @@ grant execute on function leadhook.failing_since(timestamptz, timestamptz) to se
 create or replace function leadhook.resolve_endings(p_endings leadhook.ending[])
 returns table (
   ending leadhook.ending, state text, comes_to text, bought jsonb, cost_usd numeric, user_id uuid, run int, source text, replay_id bigint,
-  eligible_at timestamptz, leased_at timestamptz, postponed boolean
+  eligible_at timestamptz, leased_at timestamptz, postponed boolean, changed boolean
 )
 language plpgsql
 set search_path = ''
@@ -207,7 +208,7 @@ begin
   return query
   select
     e, n.state, case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end, coalesce(e.checkpoint, j.checkpoint),
-    coalesce(e.cost_usd, j.reserved_usd), j.user_id, j.run, j.source, j.replay_id, j.eligible_at, j.leased_at, j.replay_after is not null
+    coalesce(e.cost_usd, j.reserved_usd), j.user_id, j.run, j.source, j.replay_id, j.eligible_at, j.leased_at, j.replay_after is not null, j.changed
   from unnest(p_endings) as e
   join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence
   cross join lateral (
@@ -239,10 +240,11 @@ declare
   v_outcomes jsonb;
   v_costs jsonb;
   v_replayed text[];
+  v_changed text[];
 begin
   with endings as materialized (
     select (r.ending).*, r.state, r.comes_to, r.bought, r.cost_usd as cost, r.user_id as owner_id, r.run, r.source, r.replay_id, r.eligible_at,
-      r.leased_at, r.postponed
+      r.leased_at, r.postponed, r.changed
     from leadhook.resolve_endings(p_endings) as r
   ),
   ended as (
@@ -297,8 +299,9 @@ begin
   select
     coalesce(jsonb_object_agg(e.lead_id, e.comes_to), '{}'),
     jsonb_agg(jsonb_build_object('user_id', e.owner_id, 'cost_usd', e.cost, 'wasted', e.outcome = 'refused')) filter (where e.cost > 0),
-    array_agg(e.lead_id) filter (where e.postponed)
-  into v_outcomes, v_costs, v_replayed
+    array_agg(e.lead_id) filter (where e.postponed),
+    array_agg(e.lead_id) filter (where e.changed)
+  into v_outcomes, v_costs, v_replayed, v_changed
   from endings as e;
 
   if v_costs is not null then
@@ -307,6 +310,7 @@ begin
   if v_replayed is not null then
     perform leadhook.begin_postponed_replays(v_replayed, p_now);
   end if;
+  perform leadhook.recall_changes(v_changed) where v_changed is not null;
   return v_outcomes;
 end
 $$;

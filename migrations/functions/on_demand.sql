@@ -113,7 +113,8 @@ comment on function leadhook.decide_on_demand(leadhook.ending[], text[]) is
 revoke all on function leadhook.decide_on_demand(leadhook.ending[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.decide_on_demand(leadhook.ending[], text[]) to service_role;
 
--- A replay that is ready or leased begins afterwards, like one that is requested while a lead is leased: it asks with other prompts. What the
+-- A replay that is ready or leased begins afterwards, like one that is requested while a lead is leased: it asks with other prompts. A run that was
+-- due or under way counts as changed: if this answer is refused, it begins again. What the
 -- worker that loses its lease has spent is not known here: all that was reserved counts, if it had reported that a call had begun.
 create or replace function leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamptz)
 returns leadhook.ending[]
@@ -148,6 +149,8 @@ begin
       fence = nextval('leadhook.fences'),
       claim_token = pg_catalog.gen_random_uuid(),
       worker = p_worker,
+      leased_snapshot = null,
+      changed = j.changed or j.state in ('ready', 'leased'),
       leased_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
       lease_until = p_now,
       eligible_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),

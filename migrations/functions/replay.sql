@@ -379,6 +379,7 @@ begin
   into v_restored
   from waiting as w;
   perform leadhook.restore_jobs(v_restored);
+  perform leadhook.recall_changes(array(select r.lead_id from jsonb_to_recordset(v_restored) as r (lead_id text)));
 
   -- The application may have wanted them meanwhile, which changed nothing while they were queued.
   perform leadhook.apply_changes(array(

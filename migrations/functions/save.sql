@@ -422,7 +422,6 @@ declare
   v_results leadhook.ending[] := leadhook.read_results(p_results);
   v_busy text[];
   v_ended leadhook.ending[];
-  v_unwanted text[];
   v_erased text[];
   v_now timestamptz;
 begin
@@ -446,20 +445,10 @@ begin
     select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
 
-  select
-    array_agg(r.lead_id) filter (where r.outcome = 'unwanted'),
-    array_agg(r.lead_id) filter (where r.outcome = 'gone')
-  into v_unwanted, v_erased
-  from unnest(v_results) as r
-  where r.ends;
+  select array_agg(r.lead_id) into v_erased from unnest(v_results) as r where r.ends and r.outcome = 'gone';
   if v_erased is not null then
     perform leadhook.erase_leads(v_erased);
   end if;
-  if v_unwanted is not null then
-    -- A change may have made it wanted again while we looked; its outbox row was then applied while the lead was leased.
-    insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
-  end if;
-
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(

@@ -114,7 +114,7 @@ def test_what_becomes_ready_forgets_why_it_failed(db: "Sql") -> None:
 def test_a_change_from_before_the_lease_does_not_reopen_a_dead_lead(db: "Sql") -> None:
     """Its change was seen by the attempt that failed."""
     db.note_change("lead-1")
-    db.ready_job("lead-1", state="dead", leased_at=db.value("select clock_timestamp()"))
+    db.ready_job("lead-1", state="dead", leased_snapshot=db.value("select pg_current_snapshot()::text"))
     db.apply_outbox()
     assert db.states() == {"lead-1": "dead"}
 

@@ -102,10 +102,12 @@ def test_save_of_a_lead_that_is_not_wanted_any_more(db: "Sql", change: str, reas
     assert db.value("select outcome from leadhook.attempts") == "unwanted"
 
 
-def test_save_of_an_unwanted_lead_is_looked_at_again(keyed: "Sql") -> None:
+def test_save_of_an_unwanted_lead_that_changed_is_looked_at_again(keyed: "Sql") -> None:
     """A change that was applied while the lead was leased is not lost."""
     lease = keyed.leased_lead("a")
     keyed.run("update public.all_leads set scrapped = false")
+    keyed.note_change("a")
+    keyed.apply_outbox()
     reply = keyed.save(keyed.result_of(lease))
     assert reply["next_due_ms"] == 0
     keyed.run("update public.all_leads set scrapped = true")
