@@ -41,6 +41,7 @@ create table if not exists leadhook.outbox (
   user_id uuid,
   tag text,
   prompts_inserted boolean not null default false,
+  refreshed boolean not null default false,
   after_lead text not null default '',
   changed_at timestamptz not null default clock_timestamp(),
   not_before timestamptz,
@@ -50,6 +51,8 @@ create table if not exists leadhook.outbox (
 comment on column leadhook.outbox.n is 'how many leads it names; small ones are applied first, so that three leads overtake an import';
 comment on column leadhook.outbox.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
 comment on column leadhook.outbox.xact is 'the transaction that changed it; the same in leadhook.webhooks names the webhook that announced it';
+comment on column leadhook.outbox.refreshed is
+  'leads: rows were deleted, or inserted after rows of the table were deleted in the same transaction: no change by itself';
 comment on column leadhook.outbox.not_before is 'put back because someone else held the job; null: at once';
 create index if not exists outbox_by_size on leadhook.outbox (kind, n, id);
 create index if not exists outbox_to_walk on leadhook.outbox (id) where kind <> 'leads';

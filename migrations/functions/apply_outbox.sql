@@ -30,6 +30,8 @@ grant execute on function leadhook.lock_jobs(text[]) to service_role;
 
 -- What becomes of each lead, by its rows and by p_mode, which says why we look. Nothing that is leased is disturbed: that it changed is noted.
 --   change    its own rows changed: every transition
+--   refresh   its rows were deleted and inserted again in one transaction: as change; dead or held → ready only with another user or tag, or where a
+--             change came while it was not eligible, or its check had failed
 --   wake      a prompts row changed: waiting → ready
 --   wake_all  a prompts row was inserted: also dead → ready, and held → ready unless the lead has an answer already
 --   check     ready or held → waiting where not eligible, waiting → ready where eligible; reopens and releases nothing
@@ -91,29 +93,36 @@ begin
     e.lead_id, e.user_id, e.tag, a.changed_at, e.replayable, j.state,
     case
       when not e.registered then case when p_mode not in ('hint', 'sweep', 'hold') then 'erased' end
-      when j.state = 'leased' then case when p_mode in ('change', 'wake_all') and n.is_news then 'changed' end
+      when j.state = 'leased' then case when p_mode in ('change', 'refresh', 'wake_all') and n.is_news then 'changed' end
       when e.eligible and (
         j.state is null
         or j.state = 'waiting'
-        or j.state = 'done' and p_mode in ('change', 'sweep', 'hold')
+        or j.state = 'done' and p_mode in ('change', 'refresh', 'sweep', 'hold')
         or j.state = 'held' and (
           p_mode = 'change' or p_mode = 'wake_all' and e.lead_id <> all ((select leadhook.find_answered(p_lead_ids))::text[])
         )
         or j.state = 'dead' and p_mode in ('change', 'wake_all') and n.is_news
+        or j.state in ('held', 'dead') and p_mode = 'refresh' and n.is_news
       ) then case when p_mode = 'hold' and j.state is distinct from 'done' and not exists (
         select from asked_for as f where f.user_id = e.user_id and f.tag = e.tag
       ) then 'held' else 'ready' end
       when j.state is null then 'waiting'
-      when j.state in ('ready', 'held') and p_mode in ('change', 'check')
+      when j.state in ('ready', 'held') and p_mode in ('change', 'refresh', 'check')
         and not (e.eligible or e.replayable and j.replay_id is not null) then 'waiting'
       when p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (e.user_id, e.tag) then j.state
       when j.state = 'ready' and j.replay_id is not null and p_mode in ('change', 'wake_all') then 'changed'
+      when j.state = 'dead' and not e.eligible and p_mode in ('change', 'refresh') and n.is_news then 'changed'
     end
   from checked as e
   join asked as a on a.lead_id = e.lead_id
   left join (select k.* from leadhook.jobs as k where k.lead_id = any (p_lead_ids)) as j on j.lead_id = e.lead_id
   left join lateral (
-    select leadhook.is_news(a.xacts, a.changed_at, j.leased_snapshot, j.finished_at) as is_news where j.state in ('leased', 'dead')
+    select case
+      when p_mode = 'refresh' and e.eligible
+        then j.changed or j.error_code = 'evaluation_failed' or (j.user_id, j.tag) is distinct from (e.user_id, e.tag)
+      else leadhook.is_news(a.xacts, a.changed_at, j.leased_snapshot, j.finished_at)
+    end as is_news
+    where j.state in ('leased', 'held', 'dead')
   ) as n on true;
 end
 $$;
@@ -214,7 +223,7 @@ begin
   if v_erased is not null then
     perform leadhook.erase_leads(v_erased);
   end if;
-  if p_mode in ('change', 'hint', 'sweep', 'hold') then
+  if p_mode in ('change', 'refresh', 'hint', 'sweep', 'hold') then
     perform leadhook.note_other_groups(p_lead_ids);
   end if;
   if v_busy = '{}' then
@@ -224,7 +233,7 @@ begin
     select j.lead_id
     from leadhook.jobs as j
     where j.lead_id = any (v_busy)
-      and (p_mode in ('change', 'wake_all') or p_mode in ('wake', 'check') and j.state in ('waiting', 'ready', 'leased'))
+      and (p_mode in ('change', 'refresh', 'wake_all') or p_mode in ('wake', 'check') and j.state in ('waiting', 'ready', 'leased'))
   );
 end
 $$;
@@ -322,9 +331,10 @@ declare
   v_lead_ids text[];
   v_changed_at timestamptz[];
   v_xacts xid8[];
+  v_refreshed boolean;
 begin
   with smallest as (
-    select t.id, t.n
+    select t.id, t.n, t.refreshed
     from leadhook.outbox as t
     where t.kind = 'leads' and (t.not_before is null or t.not_before <= clock_timestamp())
     order by t.n, t.id
@@ -335,12 +345,13 @@ begin
     from (
       select s.id, sum(s.n) over by_size as total, row_number() over by_size as place
       from smallest as s
+      where s.refreshed = (select f.refreshed from smallest as f order by f.n, f.id limit 1)
       window by_size as (order by s.n, s.id)
     ) as s
     where s.total <= 500 or s.place = 1
   ),
   taken as (
-    delete from leadhook.outbox as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.changed_at, t.xact
+    delete from leadhook.outbox as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.changed_at, t.xact, t.refreshed
   ),
   named as (
     select i.lead_id, t.xact, max(t.changed_at) as changed_at
@@ -349,14 +360,17 @@ begin
     where i.lead_id is not null
     group by i.lead_id, t.xact
   )
-  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.changed_at), '{}'), array_agg(n.xact)
-  into v_outbox, v_lead_ids, v_changed_at, v_xacts
+  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.changed_at), '{}'), array_agg(n.xact), (select bool_or(t.refreshed) from taken as t)
+  into v_outbox, v_lead_ids, v_changed_at, v_xacts, v_refreshed
   from named as n;
 
   if v_outbox = 0 then
     return null;
   end if;
-  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, p_source, 'change', v_changed_at, v_xacts), v_changed_at);
+  perform leadhook.return_to_outbox(
+    leadhook.apply_changes(v_lead_ids, p_source, case when v_refreshed then 'refresh' else 'change' end, v_changed_at, v_xacts),
+    v_changed_at, v_refreshed
+  );
   return cardinality(v_lead_ids);
 end
 $$;
@@ -466,19 +480,19 @@ revoke all on function leadhook.apply_walk(text) from public, anon, authenticate
 grant execute on function leadhook.apply_walk(text) to service_role;
 
 -- An outbox row for leads whose jobs were locked; a little later, so that a save that hangs does not make claims spin.
-create or replace function leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamptz[])
+create or replace function leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamptz[], p_refreshed boolean default false)
 returns void
 language sql
 set search_path = ''
 as $$
-  insert into leadhook.outbox (kind, n, lead_ids, changed_at, not_before)
-  select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.changed_at), clock_timestamp() + interval '250 ms'
+  insert into leadhook.outbox (kind, n, lead_ids, changed_at, not_before, refreshed)
+  select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.changed_at), clock_timestamp() + interval '250 ms', p_refreshed
   from unnest(p_changed_at) as t (changed_at)
   where cardinality(p_lead_ids) > 0
   having count(*) > 0
 $$;
-revoke all on function leadhook.return_to_outbox(text[], timestamptz[]) from public, anon, authenticated;
-grant execute on function leadhook.return_to_outbox(text[], timestamptz[]) to service_role;
+revoke all on function leadhook.return_to_outbox(text[], timestamptz[], boolean) from public, anon, authenticated;
+grant execute on function leadhook.return_to_outbox(text[], timestamptz[], boolean) to service_role;
 
 -- One applier at a time, waiting and not trying: each checks what the others have committed, none deadlocks, and who waited finds
 -- what the other one made ready. lock_timeout bounds that wait for every caller (55P03).

@@ -286,24 +286,45 @@ comment on function leadhook.send_webhook(text, int, text, text[]) is
 revoke all on function leadhook.send_webhook(text, int, text, text[]) from public, anon, authenticated;
 grant execute on function leadhook.send_webhook(text, int, text, text[]) to service_role;
 
-create or replace function leadhook.append_to_outbox(p_lead_ids text[])
+create or replace function leadhook.append_to_outbox(p_lead_ids text[], p_refreshed boolean default false)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   if cardinality(p_lead_ids) <= 500 then
-    insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(p_lead_ids), p_lead_ids);
+    insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(p_lead_ids), p_lead_ids, p_refreshed);
   else
-    insert into leadhook.outbox (kind, n, lead_ids)
-    select 'leads', count(*), array_agg(l.lead_id)
+    insert into leadhook.outbox (kind, n, lead_ids, refreshed)
+    select 'leads', count(*), array_agg(l.lead_id), p_refreshed
     from unnest(p_lead_ids) with ordinality as l (lead_id, place)
     group by (l.place - 1) / 500;
   end if;
 end
 $$;
-comment on function leadhook.append_to_outbox(text[]) is 'Notes that these leads changed, 500 to a row.';
-revoke all on function leadhook.append_to_outbox(text[]) from public, anon, authenticated;
+comment on function leadhook.append_to_outbox(text[], boolean) is 'Notes that these leads changed, 500 to a row.';
+revoke all on function leadhook.append_to_outbox(text[], boolean) from public, anon, authenticated;
+
+-- Remembered until the transaction ends; a rollback to a savepoint takes it back together with the deleted rows.
+create or replace function leadhook.refreshes(p_operation text, p_table text)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_transaction text := pg_current_xact_id();
+  v_deleted_from text := coalesce(substring(current_setting('leadhook.deleted_from', true) from '^' || v_transaction || ':(.*)$'), '');
+  v_again boolean := strpos(v_deleted_from, p_table || ',') > 0;
+begin
+  if p_operation in ('DELETE', 'TRUNCATE') and not v_again then
+    perform set_config('leadhook.deleted_from', v_transaction || ':' || v_deleted_from || p_table || ',', true);
+  end if;
+  return p_operation = 'DELETE' or p_operation = 'INSERT' and v_again;
+end
+$$;
+comment on function leadhook.refreshes(text, text) is
+  'Whether rows are deleted, or inserted after others of the table were deleted in this transaction: then they may be the same ones again.';
+revoke all on function leadhook.refreshes(text, text) from public, anon, authenticated;
 
 create or replace function leadhook.append_everything()
 returns void
@@ -329,6 +350,7 @@ set lock_timeout = '500ms'
 set jit = off
 as $$
 declare
+  v_refreshed boolean := leadhook.refreshes(tg_op, tg_table_name);
   v_lead_ids text[];
 begin
   if tg_op = 'TRUNCATE' then
@@ -375,7 +397,7 @@ begin
     if v_lead_ids is null then
       return null;
     end if;
-    perform leadhook.append_to_outbox(v_lead_ids);
+    perform leadhook.append_to_outbox(v_lead_ids, v_refreshed);
   exception when assert_failure or others then
     perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
     begin
