@@ -183,7 +183,7 @@ revoke all on function leadhook.return_leads(uuid, text[]) from public, anon, au
 grant execute on function leadhook.return_leads(uuid, text[]) to service_role;
 
 create or replace function leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamptz)
-returns void
+returns boolean
 language plpgsql
 set search_path = ''
 set jit = off
@@ -230,10 +230,11 @@ begin
   from fenced as f
   cross join leadhook.controls as c
   where j.lead_id = any (p_lead_ids) and j.lead_id = f.lead_id;
+  return found;
 end
 $$;
 comment on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) is
-  'Leases those of these leads that are still eligible, in their order; the others go to sleep.';
+  'Leases those of these leads that are still eligible, in their order; the others go to sleep. False: none was leased.';
 revoke all on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) to service_role;
 
@@ -509,7 +510,11 @@ set enable_seqscan = off
 as $$
 declare
   v_limit int := p_limit;
-  v_suspect text := (select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s where s.available_at <= p_now);
+  v_suspect text := (
+    select s.lead_id
+    from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s
+    where s.available_at <= p_now and leadhook.lock_jobs(array[s.lead_id]) = '{}'
+  );
   v_fresh record;
   v_low_priority record;
 begin
@@ -537,6 +542,46 @@ end
 $$;
 revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text, jsonb, uuid[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text, jsonb, uuid[], text[]) to service_role;
+
+-- A job that someone has locked by hand, or in a transaction that hangs, stands in nobody's way: those behind it are leased.
+create or replace function leadhook.lease_others(
+  p_tried text[], p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_now timestamptz, p_user_id uuid, p_tag text,
+  p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]
+)
+returns boolean
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+  v_locked text[] := leadhook.lock_jobs(
+    array(select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s where s.lead_id is not null) || p_tried
+  );
+  v_chosen record;
+begin
+  if v_locked = '{}' then
+    return false;
+  end if;
+  v_chosen := leadhook.choose_leads(
+    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag, p_price, p_shut_user_ids, p_blocked_groups
+  );
+  return not leadhook.lease_leads((
+    select (array_agg(c.lead_id order by c.place))[:p_limit]
+    from (
+      select i.lead_id, i.place, j.low_priority, row_number() over (partition by j.low_priority order by i.place) as nth
+      from unnest(v_chosen.lead_ids) with ordinality as i (lead_id, place)
+      join leadhook.jobs as j using (lead_id)
+      where j.lead_id = any (v_chosen.lead_ids) and i.lead_id <> all (v_locked)
+    ) as c
+    where not c.low_priority or c.nth <= p_low_priority_limit
+  ), p_token, p_worker, p_source, p_now);
+end
+$$;
+comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, jsonb, uuid[], text[]) is
+  'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
+revoke all on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, jsonb, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, jsonb, uuid[], text[]) to service_role;
 
 -- The lead that waits longest of those whose model calls do not fail, fresh ones first; null when there is none.
 create or replace function leadhook.next_unfailing(p_now timestamptz, p_shut_user_ids uuid[], p_blocked_groups text[])
@@ -592,13 +637,12 @@ declare
   v_lead_ids text[];
   v_chosen record;
   v_batch record;
+  v_locked boolean := false;
   v_changed boolean;
   v_has_more boolean;
 begin
   perform leadhook.apply_outbox(p_source);
-  if cardinality(p_hints) > 0 then
-    perform leadhook.apply_changes(p_hints, 'hint', 'hint');
-  end if;
+  perform leadhook.apply_changes(p_hints, 'hint', 'hint');
   v_now := clock_timestamp();
   v_keys := (
     select json_agg(json_build_object(
@@ -623,7 +667,11 @@ begin
       v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now);
+      if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
+        v_locked := leadhook.lease_others(
+          v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups
+        );
+      end if;
     end if;
   end if;
 
@@ -634,7 +682,7 @@ begin
   perform leadhook.note_worker(p_worker, 'claim');
   v_changed := leadhook.has_changes(v_now);
   v_blocked := leadhook.find_blocked(v_now);
-  v_has_more := v_changed or v_keys is not null and v_blocked_by is distinct from 'unpriced' and v_blocked.everything is null and (
+  v_has_more := v_changed or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced' and v_blocked.everything is null and (
     leadhook.first_due(false, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
     or p_low_priority_limit > 0 and leadhook.first_due(true, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
     or (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s) <= v_now
@@ -649,7 +697,7 @@ begin
       'blocked_by', coalesce(v_blocked_by, v_blocked.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
-      'next_due_ms', case when v_has_more then 0 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,

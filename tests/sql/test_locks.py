@@ -102,3 +102,22 @@ def test_a_released_backlog_waits_for_the_drain(db: "Sql", connect: "Connect") -
     assert db.states() == {"a": "held"}
     db.call("leadhook.release_backlog", **slice_of)
     assert db.states() == {"a": "ready"}
+
+
+@pytest.mark.parametrize("deaths", [0, 1], ids=["a lead", "a suspect"])
+def test_a_job_that_someone_has_locked_makes_no_claim_spin(keyed: "Sql", connect: "Connect", deaths: int) -> None:
+    """Those behind it are claimed one by one; then nothing is due for a second."""
+    keyed.ready_job("a", deaths=deaths)
+    keyed.ready_job("b")
+    keyed.ready_job("c", low_priority=True)
+    keyed.ready_job("d", low_priority=True)
+    other = connect()
+    with other.transaction():
+        other.run("select from leadhook.jobs where lead_id = 'a' for update")
+        claimed = [keyed.ids_of(keyed.claim(1, low_priority_limit=1)) for _ in range(2)]
+        assert claimed == [["b"], ["c"]]
+        assert keyed.claim(1, low_priority_limit=0)["next_due_ms"] == 1000
+        assert keyed.ids_of(keyed.claim(2)) == ["d"]
+        last = keyed.claim()
+        assert (last["leads"], last["has_more"], last["next_due_ms"]) == ([], False, 1000)
+    assert keyed.ids_of(keyed.claim()) == ["a"]

@@ -47,6 +47,35 @@ async def test_migrate_stops_at_a_table_that_does_not_fit(bare_database: Databas
         assert connection.execute("select to_regnamespace('leadhook')").fetchone() == (None,)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table public.all_leads alter lead_id type text collate blind",
+        "alter table public.prompts alter tag type text collate blind",
+        (
+            'alter table public.lead_details alter lead_id type text collate "C";'
+            ' alter table public.llm_response alter lead_id type text collate "POSIX"'
+        ),
+    ],
+)
+async def test_migrate_stops_at_collations_by_which_one_lead_would_be_two(bare_database: Database, change: str) -> None:
+    """A case-blind id or tag, or ids that Postgres refuses to compare; the printed statements help."""
+    with bare_database.connect() as connection:
+        connection.execute(APPLICATION.encode())
+        connection.execute(
+            "create collation public.blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+        )
+        connection.execute(change.encode())
+    words = await refusal(bare_database.conninfo)
+    assert "has the collation" in words
+    with bare_database.connect() as connection:
+        assert connection.execute("select to_regnamespace('leadhook')").fetchone() == (None,)
+        for statement in words.splitlines():
+            if statement.startswith("  alter table"):
+                connection.execute(statement.encode())
+    await migrate(bare_database.conninfo, EVERY, silent)
+
+
 async def test_migrate_names_every_column_that_does_not_fit(bare_database: Database) -> None:
     """One run is enough to know what to do."""
     with bare_database.connect() as connection:

@@ -130,7 +130,7 @@ async def find_table_faults(connection: Connection) -> list[Fault]:
             faults.append(
                 Fault(f"public.{table} is not a table; rename it, and leadhook creates a table in its place", "")
             )
-    return sorted(faults)
+    return sorted(faults + _collation_faults(rows))
 
 
 def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -> str:
@@ -284,6 +284,21 @@ def _column_faults(table: str, found: Mapping[str, Mapping[str, Any]]) -> list[F
         for column in COLUMNS[table]
         if column.name in found and not column.fits(found[column.name]["type"])
     ]
+
+
+def _collation_faults(rows: Sequence[Mapping[str, Any]]) -> list[Fault]:
+    """One id must be one lead, and compared columns must agree; the default collation agrees with any other."""
+    faults = []
+    for name in ("lead_id", "tag"):
+        found = [row for row in rows if row["column_name"] == name and row["collation"] not in {None, "default"}]
+        clash = len({row["collation"] for row in found}) > 1
+        for row in found:
+            why = "another than the same column of other tables" if clash else "for which different texts are equal"
+            if clash or not row["is_exact"]:
+                column = f"public.{row['table_name']}.{name}"
+                remedy = f'alter table public.{row["table_name"]} alter {name} type {row["type"]} collate "default";'
+                faults.append(Fault(f'{column} has the collation "{row["collation"]}", {why}', remedy))
+    return faults
 
 
 def _type_fault(table: str, column: Column, found: Mapping[str, Any]) -> Fault:
