@@ -64,6 +64,7 @@ returns table (lead_id text, user_id uuid, tag text, changed_at timestamptz, rep
 language plpgsql
 set search_path = ''
 set jit = off
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
 as $$

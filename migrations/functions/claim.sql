@@ -1,6 +1,7 @@
 -- Purpose: public.leadhook_claim: one call that folds outbox rows into jobs and leases a batch, fairly between the groups (user_id, tag), with
 --          all that its score needs.
--- Planner flags: see apply_outbox.sql. `limit` takes constants only: with an expression the planner reckons with a tenth of the table.
+-- Planner flags: see apply_outbox.sql. force_generic_plan: only on our own tables, which always have their indexes, where planning would cost more
+--          than the call. `limit` takes constants only: with an expression the planner reckons with a tenth of the table.
 
 set local check_function_bodies = off;
 
@@ -75,8 +76,13 @@ declare
   v_next record;
   v_user_ids uuid[] := '{}';
   v_tags text[] := '{}';
+  v_depth int;
   v_last int;
 begin
+  if p_limit = 0 then
+    lead_ids := '{}';
+    return;
+  end if;
   for v_visit in 1..200 loop
     exit when cardinality(v_user_ids) >= p_limit;
     v_next := leadhook.next_open_group(p_low_priority, v_user_id, v_tag, p_shut_user_ids, p_blocked_groups);
@@ -91,25 +97,31 @@ begin
     end if;
   end loop;
 
-  select
-    coalesce(array_agg(d.lead_id order by d.slot), '{}'),
-    (array_agg(d.place order by d.slot desc))[1]
-  into lead_ids, v_last
-  from (
-    select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
-    from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
-    cross join lateral (
-      select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
-      from (
-        select j.lead_id, j.available_at
-        from leadhook.jobs as j
-        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
-        order by j.available_at, j.lead_id
-        limit 50
+  -- A few leads of each group, which is enough unless most groups hold fewer. The limit may be an expression: without sorts there is one plan.
+  v_depth := least(p_limit, 2 * p_limit / greatest(cardinality(v_user_ids), 1) + 1);
+  loop
+    select
+      coalesce(array_agg(d.lead_id order by d.slot), '{}'),
+      (array_agg(d.place order by d.slot desc))[1]
+    into lead_ids, v_last
+    from (
+      select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
+      from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
+      cross join lateral (
+        select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
+        from (
+          select j.lead_id, j.available_at
+          from leadhook.jobs as j
+          where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
+          order by j.available_at, j.lead_id
+          limit v_depth
+        ) as w
       ) as w
-    ) as w
-  ) as d
-  where d.slot <= p_limit;
+    ) as d
+    where d.slot <= p_limit;
+    exit when cardinality(lead_ids) = p_limit or v_depth = p_limit;
+    v_depth := p_limit;
+  end loop;
 
   if not v_through and cardinality(v_user_ids) < p_limit then
     p_user_id := v_user_id;
@@ -245,6 +257,7 @@ returns void
 language plpgsql
 set search_path = ''
 set jit = off
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_nestloop = off
 as $$
@@ -258,10 +271,10 @@ declare
   v_fits boolean;
   v_turned_away text[] := '{}';
 begin
-  select array_agg(b.user_id), array_agg(b.left_usd), array_agg(false), array_agg(null::numeric)
-  into v_users, v_left, v_asked, v_needed
-  from leadhook.budgets_left(p_now) as b;
-  if v_users is not null then
+  if exists (select from leadhook.budgets) then
+    select array_agg(b.user_id), array_agg(b.left_usd), array_agg(false), array_agg(null::numeric)
+    into v_users, v_left, v_asked, v_needed
+    from leadhook.budgets_left(p_now) as b;
     for v_lead in
       select j.lead_id, j.user_id, l.usd
       from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
@@ -331,13 +344,14 @@ returns table (leads json, prompts json, keys json)
 language plpgsql
 set search_path = ''
 set jit = off
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
 declare
   v_lead_ids text[];
   v_groups text[];
-  v_leads text[];
-  v_prompts text[];
+  v_leads json[];
+  v_prompts json[];
   v_lead_bytes int[];
   v_prompts_bytes int[];
   v_too_many text[];
@@ -348,20 +362,20 @@ begin
     where j.claim_token = p_token
   ),
   described as (
-    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as group_key, d.lead::text as lead, d.prompts::text as prompts
+    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as group_key, d.lead, d.prompts
     from leased as l
     cross join lateral leadhook.describe_leads(l.lead_ids, l.user_ids, l.tags) as d
     join unnest(l.lead_ids, l.user_ids, l.tags, l.fences) as i (lead_id, user_id, tag, fence) using (lead_id)
   )
   select
-    array_agg(d.lead_id), array_agg(d.group_key), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead)),
-    array_agg(octet_length(d.prompts))
+    array_agg(d.lead_id), array_agg(d.group_key), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead::text)),
+    array_agg(octet_length(d.prompts::text))
   into v_lead_ids, v_groups, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
   from (select * from described as d order by d.fence) as d;
 
   -- What does not fit goes back as it came, and is the next claim's.
-  v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
-  if v_too_many <> '{}' then
+  if (select sum(b.bytes) from unnest(v_lead_bytes || v_prompts_bytes) as b (bytes)) > (select c.claim_bytes from leadhook.controls as c) then
+    v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
     perform leadhook.return_leads(p_token, v_too_many);
   end if;
 
@@ -386,7 +400,7 @@ begin
     where j.claim_token = p_token
   ),
   claimed as (
-    select l.*, d.lead::json as lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_group
+    select l.*, d.lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_group
     from leased as l
     join unnest(v_lead_ids, v_leads, v_prompts) as d (lead_id, lead, prompts) using (lead_id)
   )
@@ -406,7 +420,7 @@ begin
       'checkpoint', c.checkpoint,
       'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
-    coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_group), '{}'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens_group), '{}'),
     case when count(*) > 0 or p_keys::jsonb @? '$[*] ? (@.tried == false && @.rests == 0)' then p_keys else '[]' end
   from claimed as c;
 end
@@ -522,7 +536,7 @@ begin
     lead_ids := array[v_suspect];
     return;
   end if;
-  if (p_price ->> 'lead_usd')::numeric > 0 then
+  if (p_price ->> 'lead_usd')::numeric > 0 and exists (select from leadhook.budgets) then
     -- Those that the budget turned away would be leased and given back.
     v_limit := coalesce((
       select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, p_limit)))

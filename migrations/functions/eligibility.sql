@@ -243,6 +243,48 @@ comment on function leadhook.wrap_value(anyelement, int, int) is
 revoke all on function leadhook.wrap_value(anyelement, int, int) from public, anon, authenticated;
 grant execute on function leadhook.wrap_value(anyelement, int, int) to service_role;
 
+create or replace function leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters int)
+returns table (user_id uuid, tag text, prompts json)
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = on
+set enable_nestloop = on
+set enable_material = off
+set seq_page_cost = 100
+as $$
+#variable_conflict use_column
+begin
+  return query
+  select g.user_id, g.tag, d.prompts
+  from unnest(p_user_ids, p_tags) as g (user_id, tag)
+  cross join lateral (
+    select json_build_object(
+      'wildnet_data', d.wildnet_data,
+      'scoring_criteria_and_icp', d.scoring_criteria_and_icp,
+      'message_prompt', d.message_prompt
+    ) as prompts
+    from (
+      select
+        leadhook.read_value(p.wildnet_data, 100001, p_most_characters) as wildnet_data,
+        leadhook.read_value(p.scoring_criteria_and_icp, 100001, p_most_characters) as scoring_criteria_and_icp,
+        leadhook.read_value(p.message_prompt, 100001, p_most_characters) as message_prompt
+      from public.prompts as p
+      where p.user_id = g.user_id and p.tag = g.tag and p.created_at is not distinct from (
+        select max(q.created_at) from public.prompts as q where q.user_id = g.user_id and q.tag = g.tag
+      )
+    ) as d
+    order by case when count(*) over () > 1 then d::text end desc
+    limit 1
+  ) as d;
+end
+$$;
+comment on function leadhook.newest_prompts(uuid[], text[], int) is
+  'The newest prompts row of each of these groups, cut as describe_leads cuts; of several the one with the greatest text.';
+revoke all on function leadhook.newest_prompts(uuid[], text[], int) from public, anon, authenticated;
+grant execute on function leadhook.newest_prompts(uuid[], text[], int) to service_role;
+
 -- What a score needs of a lead: the fields that may be sent to the model, as one JSON object, and the newest prompts row.
 -- The details row: the unsent one with the greatest text of what is read of it. linkedin_url: that of all_leads, else profile_url.
 -- Each value is cut where it is read, so that a long text stays where it is stored, in duplicates too. The cuts lie far
@@ -250,11 +292,18 @@ grant execute on function leadhook.wrap_value(anyelement, int, int) to service_r
 -- experience and skills go by wrap_value.
 create or replace function leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters int default null)
 returns table (lead_id text, lead json, prompts json)
-language sql
+language plpgsql
 stable
 set search_path = ''
 set jit = off
+set plan_cache_mode = auto
+set enable_seqscan = on
+set enable_nestloop = off
+set seq_page_cost = 100
 as $$
+#variable_conflict use_column
+begin
+  return query
   with asked as (
     select i.* from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
   ),
@@ -287,31 +336,16 @@ as $$
       select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
       join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
+      where a.lead_id = any (describe_leads.lead_ids)
     ) as d
     order by d.lead_id, d.scrapped desc, linkedin_url
   ),
+  groups as (
+    select distinct i.user_id, i.tag from asked as i
+  ),
   newest as materialized (
-    select n.user_id, n.tag, d.prompts
-    from (select distinct i.user_id, i.tag from asked as i) as n
-    cross join lateral (
-      select json_build_object(
-        'wildnet_data', d.wildnet_data,
-        'scoring_criteria_and_icp', d.scoring_criteria_and_icp,
-        'message_prompt', d.message_prompt
-      ) as prompts
-      from (
-        select
-          leadhook.read_value(p.wildnet_data, 100001, describe_leads.most_characters) as wildnet_data,
-          leadhook.read_value(p.scoring_criteria_and_icp, 100001, describe_leads.most_characters) as scoring_criteria_and_icp,
-          leadhook.read_value(p.message_prompt, 100001, describe_leads.most_characters) as message_prompt
-        from public.prompts as p
-        where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
-          select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
-        )
-      ) as d
-      order by case when count(*) over () > 1 then d::text end desc
-      limit 1
-    ) as d
+    select p.user_id, p.tag, p.prompts
+    from leadhook.newest_prompts(array(select g.user_id from groups as g), array(select g.tag from groups as g), describe_leads.most_characters) as p
   )
   select
     i.lead_id,
@@ -333,7 +367,8 @@ as $$
   from asked as i
   join details as d using (lead_id)
   left join urls as u using (lead_id)
-  join newest as n using (user_id, tag)
+  join newest as n using (user_id, tag);
+end
 $$;
 comment on function leadhook.describe_leads(text[], uuid[], text[], int) is
   'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
@@ -344,13 +379,19 @@ grant execute on function leadhook.describe_leads(text[], uuid[], text[], int) t
 -- lead_details is left to describe_leads: it alone says which one counts.
 create or replace function leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[])
 returns table (lead_id text, name text, linkedin_url text, location text)
-language sql
+language plpgsql
 stable
 set search_path = ''
 set jit = off
+set enable_seqscan = on
+set enable_nestloop = off
+set seq_page_cost = 100
 as $$
+#variable_conflict use_column
+begin
+  return query
   with asked as (
-    select i.lead_id, i.user_id, i.tag from unnest(name_leads.p_lead_ids, name_leads.p_user_ids, name_leads.p_tags) as i (lead_id, user_id, tag)
+    select i.lead_id, i.user_id, i.tag from unnest(p_lead_ids, p_user_ids, p_tags) as i (lead_id, user_id, tag)
   ),
   read as materialized (
     select
@@ -360,7 +401,7 @@ as $$
       leadhook.read_value(d.location, 10000) as location,
       leadhook.read_value(d.profile_url, 10000) as profile_url
     from public.lead_details as d
-    where d.lead_id = any (name_leads.p_lead_ids)
+    where d.lead_id = any (p_lead_ids)
   ),
   urls as (
     select distinct on (d.lead_id)
@@ -370,6 +411,7 @@ as $$
       select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
       join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
+      where a.lead_id = any (p_lead_ids)
     ) as d
     order by d.lead_id, d.scrapped desc, linkedin_url
   ),
@@ -386,7 +428,8 @@ as $$
   select d.lead_id, d.lead ->> 'name', d.lead ->> 'linkedin_url', d.lead ->> 'location'
   from several as s
   cross join lateral leadhook.describe_leads(s.lead_ids, s.user_ids, s.tags) as d
-  where s.lead_ids is not null
+  where s.lead_ids is not null;
+end
 $$;
 comment on function leadhook.name_leads(text[], uuid[], text[]) is 'Name, address and location of each lead, as describe_leads has them.';
 revoke all on function leadhook.name_leads(text[], uuid[], text[]) from public, anon, authenticated;

@@ -42,6 +42,7 @@ OTHER_PATHS = {
     "leadhook.write_answers(leadhook.ending[])": "search_path=public, extensions",
     # They are inlined, which a path of their own would prevent; every name in them has its schema.
     "leadhook.failing_since(timestamp with time zone,timestamp with time zone)": None,
+    "leadhook.key_fingerprint(text)": None,
     "leadhook.read_value(anyelement,integer,integer)": None,
     "leadhook.wrap_value(anyelement,integer,integer)": None,
 }
