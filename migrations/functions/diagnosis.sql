@@ -160,6 +160,47 @@ comment on function leadhook.trigger_states() is 'For each watched table, whethe
 revoke all on function leadhook.trigger_states() from public, anon, authenticated;
 grant execute on function leadhook.trigger_states() to service_role;
 
+-- security definer: service_role may not see what other roles' sessions do. Neither queries nor addresses are shown.
+-- A replication slot has no start; its age in transactions stands for it.
+create or replace function leadhook.held_snapshot(p_longer_than interval default '5 min')
+returns jsonb
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select jsonb_build_object(
+      'held_by', h.held_by, 'pid', h.pid, 'name', h.name, 'role', h.role, 'state', h.state,
+      'held_ms', floor(extract(epoch from clock_timestamp() - h.since) * 1000)::bigint
+    )
+    from (
+      select 'session' as held_by, a.pid, nullif(left(a.application_name, 100), '') as name, a.usename::text as role, a.state, a.xact_start as since, a.backend_xmin as xmin
+      from pg_stat_activity as a
+      where a.datname = current_database() and a.backend_xmin is not null and a.backend_type = 'client backend' and a.pid <> pg_backend_pid()
+        and a.xact_start < clock_timestamp() - p_longer_than
+      union all
+      select 'prepared transaction', null, left(p.gid, 100), p.owner::text, null, p.prepared, p.transaction
+      from pg_prepared_xacts as p
+      where p.database = current_database() and p.prepared < clock_timestamp() - p_longer_than
+      union all
+      select 'replication slot', s.active_pid, s.slot_name::text, null, case when s.active then 'active' else 'inactive' end, null, s.xmin
+      from pg_replication_slots as s
+      where age(s.xmin) > 100000
+    ) as h
+    order by age(h.xmin) desc
+    limit 1
+  );
+exception when assert_failure or others then
+  return null;
+end
+$$;
+comment on function leadhook.held_snapshot(interval) is
+  'Who has held the oldest snapshot for so long, so that Postgres keeps every row version that was replaced since; null: no one.';
+revoke all on function leadhook.held_snapshot(interval) from public, anon, authenticated;
+grant execute on function leadhook.held_snapshot(interval) to service_role;
+
 create or replace function public.leadhook_status()
 returns jsonb
 language plpgsql
@@ -191,6 +232,7 @@ begin
       'parked_keys', v_parked_keys,
       'triggers', leadhook.trigger_states(),
       'webhook_setup', to_jsonb(r),
+      'held_snapshot', leadhook.held_snapshot(),
       'jobs', jsonb_build_object(
         'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),
         'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 1000) as n),

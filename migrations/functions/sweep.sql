@@ -157,6 +157,8 @@ declare
   v_budget interval := make_interval(secs => least(greatest(coalesce(p_budget_ms, 50), 1), 2000) / 1000.0);
   v_now timestamptz := clock_timestamp();
   v_deadline timestamptz;
+  v_began_at timestamptz;
+  v_longest interval := '5 ms'; -- what follows the last slice takes less
   v_busy boolean := not leadhook.try_lock_sweep();
   v_finished boolean := false;
   v_looked_at int := 0;
@@ -181,6 +183,7 @@ begin
     v_now := clock_timestamp();
     select c.sweep_phase, c.sweep_after_lead into v_phase, v_after from leadhook.controls as c;
     loop
+      v_began_at := clock_timestamp();
       if v_phase = 'leads' then
         select s.last_lead, s.looked_at, s.made_ready, s.held, 0 as removed into v_slice from leadhook.sweep_leads(v_after) as s;
       else
@@ -195,7 +198,8 @@ begin
         v_finished := v_phase = 'jobs';
         v_phase := case v_phase when 'leads' then 'jobs' else 'leads' end;
       end if;
-      exit when v_finished or clock_timestamp() >= v_deadline;
+      v_longest := greatest(v_longest, clock_timestamp() - v_began_at);
+      exit when v_finished or clock_timestamp() + v_longest >= v_deadline;
     end loop;
     if v_finished then
       perform leadhook.collect_webhook_answers(v_now);
@@ -218,7 +222,7 @@ begin
 end
 $$;
 comment on function public.leadhook_sweep(text, int) is
-  'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for about p_budget_ms. busy: another process sweeps. A call after '
+  'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for at most p_budget_ms, one slice at least. busy: another process sweeps. A call after '
   'round_finished begins the next round.';
 revoke all on function public.leadhook_sweep(text, int) from public, anon, authenticated;
 grant execute on function public.leadhook_sweep(text, int) to service_role;

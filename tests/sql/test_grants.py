@@ -153,6 +153,7 @@ def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connect
         join pg_catalog.pg_proc as p using (oid) where p.prosecdef order by 1""",
     )
     assert [name for name, _ in definers] == [
+        "leadhook.held_snapshot(interval)",
         "leadhook.note_lead_changes()",
         "leadhook.note_prompts_changes()",
         "leadhook.send_webhook(text,integer,text,text[])",

@@ -8,7 +8,7 @@ import pytest
 from leadhook.domain.status import Status
 
 if TYPE_CHECKING:
-    from tests.sql.conftest import Row, Sql
+    from tests.sql.conftest import Connect, Row, Sql
 
     from leadhook.local.database import Database
 
@@ -38,6 +38,7 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
             "vault_error": None,
             "foreign_code": [],
         },
+        "held_snapshot": None,
         "jobs": NO_JOBS,
         "oldest_ready_ms": None,
         "unclaimed_ms": None,
@@ -47,6 +48,22 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
         "budgets": [],
         "spend": {"spent_usd": 0, "wasted_usd": 0, "reserved_usd": 0},
     }
+
+
+def test_a_held_snapshot_names_its_session(db: "Sql", connect: "Connect") -> None:
+    """Which service_role could not see by itself; a transaction that has just begun is not meant."""
+    holder = connect()
+    holder.run("set application_name = 'report'")
+    with holder.transaction():
+        holder.run("set transaction isolation level repeatable read")
+        holder.value("select 1 from leadhook.controls")
+        assert db.call("leadhook.held_snapshot") is None
+        held = db.call("leadhook.held_snapshot", p_longer_than="0 s")
+    names = {"held_by": "session", "name": "report", "role": "postgres", "state": "idle in transaction"}
+    assert names.items() <= held.items()
+    assert held["pid"] == holder.connection.info.backend_pid
+    assert held["held_ms"] >= 0
+    assert db.call("leadhook.held_snapshot", p_longer_than="0 s") is None
 
 
 def test_status_of_a_wired_database(wired: "Sql") -> None:

@@ -31,6 +31,7 @@ PAUSED = [{"user_id": user, "actor": "ada", "paused_at": AT} for user in USERS]
         ({"pauses": [{"actor": "ada", "paused_at": AT}]}, "leads", Level.FAULT, Code.PAUSED),
         ({"pauses": PAUSED[:1]}, "leads", Level.WARNING, Code.PAUSED),
         ({"jobs": {"held": 2}}, "leads", Level.WARNING, Code.LEADS_HELD),
+        ({"held_snapshot": {"held_by": "session", "pid": 7}}, "leads", Level.WARNING, Code.SNAPSHOT_HELD),
         ({"jobs": {"dead": 2}}, "leads", Level.WARNING, Code.LEADS_DEAD),
     ],
 )

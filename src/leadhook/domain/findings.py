@@ -15,7 +15,16 @@ from typing import Final
 from leadhook.domain.lead_snapshot import WebhookDelivery
 from leadhook.domain.phrases import amount, clause, count_words, duration_words, moment, sentence
 from leadhook.domain.spend import dollars
-from leadhook.domain.status import Budget, BudgetStatus, KeyCounts, Pause, RestingKey, Status, WebhookSetup
+from leadhook.domain.status import (
+    Budget,
+    BudgetStatus,
+    HeldSnapshot,
+    KeyCounts,
+    Pause,
+    RestingKey,
+    Status,
+    WebhookSetup,
+)
 
 INSTALL_WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/webhooks/leads"
 CHECK_SERVICE: Final = "Check that the service runs and that the database reaches leadhook_webhook_url (in Vault)."
@@ -52,6 +61,7 @@ class Code(StrEnum):
     WEBHOOK_NOT_SET_UP = "webhook_not_set_up"
     FOREIGN_CODE = "foreign_code"
     LEADS_HELD = "leads_held"
+    SNAPSHOT_HELD = "snapshot_held"
     LEADS_DEAD = "leads_dead"
     NO_WORKER = "no_worker"
     WORKER_SILENT = "worker_silent"
@@ -97,6 +107,8 @@ def check_status(status: Status) -> Findings:
     warnings = [*admission.warnings, *check_webhooks(status.missing_triggers, status.webhook_setup)]
     if held := status.jobs.get("held", 0):
         warnings.append(leads_held(held))
+    if status.held_snapshot:
+        warnings.append(snapshot_held(status.held_snapshot))
     keys = check_keys(status.keys, status.parked_keys)
     return Findings((*([keys] if keys else []), *admission.reasons), tuple(warnings))
 
@@ -302,6 +314,21 @@ def leads_held(number: int) -> Finding:
     verb = "is" if number == 1 else "are"
     words = f"{count_words(number, 'lead')} from before the installation {verb} held until released."
     return Finding(Code.LEADS_HELD, words, "See `leadhook backlog status`, then run `leadhook backlog release`.")
+
+
+def snapshot_held(held: HeldSnapshot) -> Finding:
+    """An old snapshot slows every call down, more with every lead that is processed while it is held."""
+    pid = held.pid and f"pid {held.pid}"
+    role = held.role and f"role {held.role}"
+    details = (held.name, pid, role, held.state)
+    who = f"The {held.held_by} {', '.join(detail for detail in details if detail)}".strip()
+    since = f" for {duration_words(held.held_ms)}" if held.held_ms is not None else ""
+    words = f"{who} has held a snapshot{since}: Postgres cannot remove old row versions, and leadhook slows down."
+    remedy = {
+        "session": f"End its transaction: `select pg_terminate_backend({held.pid});`.",
+        "prepared transaction": "Run `commit prepared` or `rollback prepared` with its name.",
+    }.get(held.held_by, "Let its subscriber catch up, or drop the slot: `select pg_drop_replication_slot('NAME');`.")
+    return Finding(Code.SNAPSHOT_HELD, words, remedy)
 
 
 def leads_dead(number: int) -> Finding:

@@ -110,6 +110,20 @@ class SeenWorker(Facts):
         return min(ms for ms in (self.claimed_ms, self.swept_ms, 2**53) if ms is not None)
 
 
+class HeldSnapshot(Facts):
+    """Who keeps Postgres from removing replaced row versions."""
+
+    held_by: str
+    """session, prepared transaction or replication slot."""
+    pid: int | None = None
+    name: str | None = None
+    """A session's application_name, a prepared transaction's identifier, or a slot's name."""
+    role: str | None = None
+    state: str | None = None
+    held_ms: int | None = None
+    """Null for a replication slot."""
+
+
 class Status(Facts):
     """The installation at one moment."""
 
@@ -124,6 +138,8 @@ class Status(Facts):
     triggers: dict[str, bool] = Field(default_factory=dict)
     """By table: whether leadhook's triggers are present and enabled."""
     webhook_setup: WebhookSetup = WebhookSetup()
+    held_snapshot: HeldSnapshot | None = None
+    """The oldest one, if it has been held for 5 minutes or, by a replication slot, for 100,000 transactions."""
     jobs: dict[str, int] = Field(default_factory=dict)
     """By state; counted up to 1,000, see `capped`."""
     oldest_ready_ms: int | None = None
