@@ -277,7 +277,7 @@ begin
 
   return jsonb_build_object('leads', (
     select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-      'lead_id', r.lead_id, 'reason', r.reason,
+      'lead_id', r.lead_id, 'reason', coalesce(r.note, r.reason),
       'outcome', case when r.outcome in ('retry', 'returned', 'dead') then 'released' else r.outcome end,
       'error_code', case when r.outcome = 'busy' then r.error_code end
     ))), '[]')

@@ -253,6 +253,11 @@ begin
       end if;
       v_sqlstate := sqlstate;
       v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
+      -- A trigger may name any constraint, or a person.
+      if not exists (select from pg_catalog.pg_constraint as c where c.conname = v_constraint)
+        and not exists (select from pg_catalog.pg_index as i join pg_catalog.pg_class as c on c.oid = i.indexrelid where c.relname = v_constraint) then
+        v_constraint := null;
+      end if;
       v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
       v_outcome := case
         when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
@@ -452,7 +457,7 @@ begin
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-        'lead_id', r.lead_id, 'fence', r.fence, 'outcome', r.outcome, 'reason', r.reason,
+        'lead_id', r.lead_id, 'fence', r.fence, 'outcome', r.outcome, 'reason', coalesce(r.note, r.reason),
         'error_code', case when r.outcome = 'busy' then r.error_code end
       ))), '[]')
       from unnest(v_results) as r

@@ -81,8 +81,10 @@ def test_leads_refused_for_different_reasons_or_beside_a_saved_one_are_refused(d
 
 def test_save_notes_a_refusal_without_personal_data(db: "Sql") -> None:
     """The application's words may name the person: they stay with the job; the attempt has the code alone."""
-    trigger(db, "llm_response", "before insert", "raise exception 'not this one: %', new.name;")
-    db.save(db.result_of(db.leased_lead("a")))
+    raising = "raise exception using message = 'not this one: ' || new.name, constraint = new.name;"
+    trigger(db, "llm_response", "before insert", raising)
+    (reply,) = db.save(db.result_of(db.leased_lead("a")))["leases"]
+    assert reply["reason"] == "SQLSTATE P0001", "what the service logs"
     assert db.job("a")["reason"] == "not this one: Name of a"
     assert db.value("select reason from leadhook.attempts") == "SQLSTATE P0001"
 

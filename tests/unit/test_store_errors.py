@@ -41,9 +41,9 @@ def body(code: str | None, message: str = "words of the database") -> str:
         (503, body("PGRST000"), "unavailable", "PGRST000", "words of the database"),
         (504, body("PGRST003"), "unavailable", "PGRST003", "words of the database"),
         (500, body("57014"), "unavailable", "57014", "took too long"),
-        (500, body("40P01"), "unavailable", "40P01", "words of the database"),
-        (400, body("25006"), "unavailable", "25006", "words of the database"),
-        (400, body("57P01"), "unavailable", "57P01", "words of the database"),
+        (500, body("40P01"), "unavailable", "40P01", "a deadlock"),
+        (400, body("25006"), "unavailable", "25006", "it is read-only"),
+        (400, body("57P01"), "unavailable", "57P01", "it stops"),
         (502, "<html>Bad gateway</html>", "unavailable", "http_502", "HTTP 502"),
         (403, "<html>blocked</html>", "unavailable", "http_403", "HTTP 403"),
         (429, body("over_rate"), "unavailable", "over_rate", "words of the database"),
@@ -67,9 +67,33 @@ def test_refusal_is_explained(status: int, text: str, kind: str, code: str, word
     assert "<html>" not in str(error)
 
 
+@pytest.mark.parametrize("code", ["P0001", "23514", "22P02", "42501", "42P01", "55000", "XX000", "0A000", "TRUST"])
+def test_the_applications_own_words_are_not_quoted(code: str) -> None:
+    """A trigger chooses text and SQLSTATE; the text is for the database alone."""
+    error = explain("leadhook_save", 400, body(code, "cannot store Jane Doe, +49 170 1234567: Score 81"))
+    assert "Jane" not in str(error)
+    assert code in str(error)
+    assert error.said == "cannot store Jane Doe, +49 170 1234567: Score 81"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("42501", "permission denied for table lead_details"),
+        ("42501", "permission denied for function leadhook_claim"),
+        ("42703", 'column "bio" does not exist'),
+        ("42703", 'column "bio" of relation "lead_details" does not exist'),
+        ("42703", "column d.bio does not exist"),
+    ],
+)
+def test_postgres_own_words_about_the_schema_are_quoted(code: str, words: str) -> None:
+    """They say what to correct."""
+    assert words in explain("leadhook_claim", 400, body(code, words)).reason
+
+
 def test_message_is_cut() -> None:
     """One line of bounded length."""
-    error = explain("leadhook_claim", 400, body("22023", "long\nwords " * 1000))
+    error = explain("leadhook_claim", 400, body("PT400", "long\nwords " * 1000))
     assert len(error.reason) < 300
     assert "\n" not in error.reason
 

@@ -77,14 +77,16 @@ class StoreError(Exception):
     Attributes:
         kind: what to do about it.
         code: the SQLSTATE, PostgREST's code, or a `snake_case` code of leadhook.
-        reason: one sentence for a person, without secrets.
+        reason: one sentence for a person, without secrets and without the application's own words.
+        said: the database's message. An application's trigger may quote personal data in it, so it is only stored.
     """
 
-    def __init__(self, kind: StoreErrorKind, code: str, reason: str) -> None:
+    def __init__(self, kind: StoreErrorKind, code: str, reason: str, said: str | None = None) -> None:
         super().__init__(f"{code}: {reason}")
         self.kind: Final = kind
         self.code: Final = code
         self.reason: Final = reason
+        self.said: Final = said or reason
 
     @property
     def timed_out(self) -> bool:

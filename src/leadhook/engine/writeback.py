@@ -171,7 +171,7 @@ class _Writer(ABC):
         if error.timed_out and len(batch) > 1:
             self._divide(batch)
         elif error.may_concern_one_lead:
-            refusal = Refusal(code=error.code, reason=error.reason)
+            refusal = Refusal(code=error.code, reason=error.said)
             for lease in batch:
                 self._try_alone(lease, refusal, self._timing.retry_range(error.kind))
                 if error.connection_lost:

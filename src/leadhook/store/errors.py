@@ -1,6 +1,7 @@
 """Explains a failed RPC: what it means for the caller, and a sentence for people."""
 
 import json
+import re
 from typing import Any, Final
 
 from leadhook.domain.failure import ALL_REFUSED, StoreError, breaks_own_constraint
@@ -9,6 +10,26 @@ _LONGEST_MESSAGE: Final = 200
 _PASSING_CLASSES: Final = ("08", "25", "40", "53", "54", "55", "57", "58", "XX")
 """SQLSTATE classes: connection, read-only, rollback, resources, limits, locks, operator, system, internal."""
 _PASSING_STATUSES: Final = (408, 425, 429)
+_SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
+_OUR_CLASS: Final = "PT"
+_NAME: Final = r"(?:\"[^\"]{1,130}\"|[\w.]{1,130})(?:\([\w\s,.\[\]\"]*\))?"
+_OF_POSTGRES: Final = re.compile(
+    rf"permission denied for [a-z ]{{1,30}} {_NAME}|must be owner of [a-z ]{{1,30}} {_NAME}"
+    rf"|(?:relation|column|function|type|schema|table|role|operator) {_NAME}(?: of relation {_NAME})? does not exist"
+    rf"|operator does not exist: [\w\s.\[\]<>=|@#&!~+*/-]{{1,60}}|record {_NAME} has no field {_NAME}"
+    rf"|(?:query would be affected by|new row violates) row-level security policy for table {_NAME}"
+    rf"|[a-z]+ key value violates unique constraint {_NAME}|cannot execute [A-Z ]+ in a read-only transaction"
+)
+"""Postgres's own messages that contain nothing but names of the schema."""
+_IN_SHORT: Final = {
+    "25006": "it is read-only (25006)",
+    "40P01": "a deadlock was ended (40P01)",
+    "53100": "its disk is full (53100)",
+    "53300": "it has too many connections (53300)",
+    "55P03": "a lock was not to be had (55P03)",
+    "57P01": "it stops (57P01)",
+    "57P03": "it starts or stops (57P03)",
+}
 _PAUSED: Final = 540
 """Supabase's status for a paused project, with an HTML page."""
 _MISCONFIGURED_CLASSES: Final = ("0A", "28", "3D", "3F", "42")
@@ -24,14 +45,23 @@ def explain(function: str, status: int, body: str) -> StoreError:
         status: the HTTP status.
         body: the body of the response: JSON from PostgREST or a gateway, or HTML from a proxy.
     """
-    code, message = _read(body)
-    return (
+    code, said = _read(body)
+    message = _without_foreign_words(code, said)
+    error = (
         _explain_pause(status)
         or _explain_key(status, code, message)
         or _explain_schema(function, code, message)
         or _explain_address(status, code)
         or _explain_rest(function, status, code, message)
     )
+    return StoreError(error.kind, error.code, error.reason, said)
+
+
+def _without_foreign_words(code: str, message: str) -> str:
+    """Replace a message that a trigger, constraint or type of the application may have worded: it may name a person."""
+    if not _SQLSTATE.fullmatch(code) or code.startswith(_OUR_CLASS) or _OF_POSTGRES.fullmatch(message):
+        return message
+    return _IN_SHORT.get(code, f"SQLSTATE {code}")
 
 
 def _read(body: str) -> tuple[str, str]:
