@@ -2,17 +2,20 @@
 
 import dataclasses
 from datetime import UTC, datetime
+from uuid import UUID
 
 import anyio
 import pytest
 
 from leadhook import __version__
-from leadhook.domain.status import KeyStatus, RestingKey, Status, WebhookSetup
+from leadhook.domain.status import BudgetStatus, KeyStatus, Pause, RestingKey, Status, WebhookSetup
 from leadhook.store import StoreError
 from leadhook.web import health
 from leadhook.web.health import Readiness
 
-from .conftest import GOOD_STATUS, HEALTHY, FakeStore, Service
+from .conftest import ADMIN, GOOD_STATUS, HEALTHY, FakeStore, Service
+
+AS_ADMIN = {"authorization": f"Bearer {ADMIN}"}
 
 
 async def test_the_service_tells_its_name_and_version(service: Service) -> None:
@@ -34,9 +37,12 @@ async def test_health_depends_on_nothing(service: Service) -> None:
 
 async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
     """200, and no reasons."""
-    answer = await service.client.get("/ready")
+    answer = await service.client.get("/ready", headers=AS_ADMIN)
 
-    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": [], "warnings": []})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"ready": True, "reasons": [], "warnings": [], "next_step": None},
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +77,7 @@ async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
 async def test_what_the_database_lacks_is_a_reason(service: Service, status: Status | Exception, words: str) -> None:
     """503, in words."""
     service.store.on_status = status
-    answer = await service.client.get("/ready")
+    answer = await service.client.get("/ready", headers=AS_ADMIN)
 
     assert answer.status_code == 503
     assert answer.json()["ready"] is False
@@ -94,7 +100,7 @@ async def test_what_the_database_lacks_is_a_reason(service: Service, status: Sta
 async def test_what_only_makes_it_slower_is_a_warning(service: Service, status: Status, words: str) -> None:
     """Ready all the same."""
     service.store.on_status = status
-    answer = await service.client.get("/ready")
+    answer = await service.client.get("/ready", headers=AS_ADMIN)
 
     assert answer.status_code == 200
     assert [words in warning for warning in answer.json()["warnings"]] == [True]
@@ -104,7 +110,7 @@ async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
     """With the time since when."""
     fault = {"fault": "the model is unknown: check GEMINI_MODEL", "since": datetime(2026, 11, 23, 7, 0, tzinfo=UTC)}
     service.engine.health = dataclasses.replace(service.engine.health, **fault)  # type: ignore[arg-type]  # the names of its fields
-    answer = await service.client.get("/ready")
+    answer = await service.client.get("/ready", headers=AS_ADMIN)
 
     assert answer.status_code == 503
     assert answer.json()["reasons"] == ["The model is unknown: check GEMINI_MODEL. Since 2026-11-23T07:00:00Z."]
@@ -116,7 +122,7 @@ async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
 async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, changed: dict[str, bool], words: str) -> None:
     """Before its start and after its end."""
     service.engine.health = dataclasses.replace(service.engine.health, **changed)  # type: ignore[arg-type]  # the names of its fields
-    answer = await service.client.get("/ready")
+    answer = await service.client.get("/ready", headers=AS_ADMIN)
 
     assert answer.status_code == 503
     assert words in answer.json()["reasons"][0]
@@ -127,7 +133,7 @@ async def test_trouble_that_both_have_is_told_once(service: Service) -> None:
     since = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
     service.engine.health = dataclasses.replace(service.engine.health, fault="no connection", since=since)
     service.store.on_status = StoreError("unavailable", "unreachable", "no connection")
-    answer = await service.client.get("/ready")
+    answer = await service.client.get("/ready", headers=AS_ADMIN)
 
     assert answer.json()["reasons"] == ["No connection. Since 2026-11-23T07:00:00Z."]
 
@@ -140,9 +146,9 @@ async def test_a_key_of_the_wrong_role_is_a_reason_and_told_once(service: Servic
         problems=["anon may not"],
         warnings=lambda: ["anon may not", "another"],
     )
-    answer = await service.client.get("/ready")
+    answer = await service.client.get("/ready", headers=AS_ADMIN)
 
-    assert answer.json() == {"ready": False, "reasons": ["anon may not"], "warnings": ["another"]}
+    assert answer.json() == {"ready": False, "reasons": ["anon may not"], "warnings": ["another"], "next_step": None}
 
 
 async def test_the_database_is_asked_once_in_five_seconds(service: Service) -> None:
@@ -174,3 +180,54 @@ async def test_a_database_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch
         found = await Readiness(status=store.status, engine=lambda: HEALTHY).check()
 
     assert "did not answer" in str(found.reasons[0])
+
+
+PRIVATE = "Müller GmbH, legal case 4711"
+
+
+@pytest.mark.parametrize(
+    ("on_status", "fault", "reasons", "warnings"),
+    [
+        (
+            GOOD_STATUS.model_copy(
+                update={
+                    "pauses": (
+                        Pause(actor=PRIVATE, reason=PRIVATE, paused_at=datetime(2026, 11, 23, tzinfo=UTC)),
+                        Pause(
+                            user_id=UUID(int=7),
+                            tag=PRIVATE,
+                            actor=PRIVATE,
+                            paused_at=datetime(2026, 11, 23, tzinfo=UTC),
+                        ),
+                    ),
+                    "budgets": (BudgetStatus(daily_usd=0.112, left_usd=0, spent=True),),
+                }
+            ),
+            None,
+            ["paused", "budget_spent"],
+            ["paused"],
+        ),
+        (StoreError("misconfigured", "42501", PRIVATE), None, ["42501"], []),
+        (GOOD_STATUS, ("model_unknown", PRIVATE), ["model_unknown"], []),
+    ],
+)
+async def test_strangers_are_told_codes_alone(
+    service: Service,
+    on_status: Status | Exception,
+    fault: tuple[str, str] | None,
+    reasons: list[str],
+    warnings: list[str],
+) -> None:
+    """Nothing of pauses, budgets, users, keys or the database; a wrong token is refused as everywhere."""
+    service.store.on_status = on_status
+    if fault:
+        service.engine.health = dataclasses.replace(service.engine.health, fault_code=fault[0], fault=fault[1])
+    answer = await service.client.get("/ready")
+    assert answer.status_code == 503
+    assert (answer.json()["reasons"], answer.json()["warnings"]) == (reasons, warnings)
+    assert "admin token" in answer.json()["next_step"]
+    for private in ("Müller", "4711", "0.112", "00000007"):
+        assert private not in answer.text
+    told = await service.client.get("/ready", headers=AS_ADMIN)
+    assert "4711" in told.text
+    assert (await service.client.get("/ready", headers={"authorization": "Bearer wrong"})).status_code == 401

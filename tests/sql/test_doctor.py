@@ -15,7 +15,7 @@ from tests.conftest import poll
 from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine
 from leadhook.doctor.keys import ask_google
-from leadhook.domain.findings import no_key
+from leadhook.domain.findings import Code
 from leadhook.local.gemini_standin import GeminiStandIn
 from leadhook.local.processes import free_port
 
@@ -258,9 +258,11 @@ async def test_doctor_hears_a_service_that_refuses_the_webhook(wired_database: "
 @pytest.mark.usefixtures("pg_net_alive")
 async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "Database", door: Door) -> None:
     """Each of its reasons is a fault."""
-    door.reasons = ["The model does not answer."]
+    door.reasons = ["model_outage"]
     found = [f for f in await look(wired_database) if f.about == "service"]
-    assert [(f.level, f.sentence) for f in found] == [("fault", "The model does not answer.")]
+    assert [(f.level, f.code, f.sentence) for f in found] == [
+        ("fault", "model_outage", "The service reports model_outage.")
+    ]
 
 
 @pytest.mark.usefixtures("pg_net_alive")
@@ -322,7 +324,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     assert [about for about, _, _ in await wrong(WEBHOOK_SECRETS="", ADMIN_TOKENS="")] == ["settings", "settings"]
     sound.make_job("held", state="held")
     sound.run("delete from public.gemini_api")
-    door.reasons = [str(no_key())]
+    door.reasons = [Code.NO_KEY]
     findings = await wrong()
     assert [(about, level) for about, level, _ in findings] == [("keys", "fault"), ("leads", "warning")]
 

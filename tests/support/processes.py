@@ -136,7 +136,9 @@ class Service(Process):
     """`leadhook serve`."""
 
     def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+        settings = {"ADMIN_TOKENS": "visibly-fake-admin-token", **settings}
         super().__init__(["leadhook", "serve"], log=log, env=environment(**settings))
+        self._token = settings["ADMIN_TOKENS"]
         self.url = f"http://127.0.0.1:{settings['PORT']}"
 
     def wait_until_up(self) -> "Service":
@@ -157,6 +159,6 @@ class Service(Process):
         return [event for event in found if event["event"] == name]
 
     def ready(self) -> dict[str, Any]:
-        """Return what /ready answers."""
-        answer: dict[str, Any] = ask(f"{self.url}/ready")
+        """Return what /ready answers to an admin."""
+        answer: dict[str, Any] = ask(f"{self.url}/ready", token=self._token)
         return answer

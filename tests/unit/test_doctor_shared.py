@@ -61,7 +61,8 @@ def test_each_finding_is_shown_once_but_two_of_one_code_are_both_shown() -> None
     report.add(check_installation(status, 300))
     report.add(check_installation(status, 300))
     service = [
-        Check(about="service", level=Level.FAULT, sentence=str(finding)) for finding in check_status(status).warnings
+        Check(about="service", level=Level.FAULT, code=finding.code, sentence="The service reports it.")
+        for finding in check_status(status).warnings
     ]
     report.add(service)
     assert [check.code for check in shown] == [Code.PAUSED, Code.PAUSED]

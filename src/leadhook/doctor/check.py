@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from leadhook.domain.findings import Code, Finding, check_status, check_workers, leads_dead
 from leadhook.domain.status import Status
 
-_ABOUT: Final = {
+_ABOUT: Final[dict[str, str]] = {
     Code.TRIGGER_MISSING: "triggers",
     Code.VAULT_UNREADABLE: "webhooks",
     Code.WEBHOOK_NOT_SET_UP: "webhooks",
@@ -45,7 +45,7 @@ class Check(BaseModel):
     """`settings`, `supabase`, `database`, `triggers`, `grants`, `webhooks`, `pg_net`, `keys`, `model`, `leads`,
     `service`, `round trip`, `clock` or `logs`."""
     level: Level
-    code: Code | None = None
+    code: str | None = None
     """Set where `/ready` or `leadhook status` report the same."""
     sentence: str
     remedy: str | None = None

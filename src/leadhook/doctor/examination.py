@@ -87,8 +87,8 @@ class ShownOnce:
 
 
 def _names(check: Check) -> set[str]:
-    """`/ready` gives no codes: its reasons are sentence and remedy in one."""
-    return {check.sentence, f"{check.sentence} {check.remedy}", *([check.code] if check.code else [])}
+    """`/ready` gives codes alone."""
+    return {check.sentence, *([check.code] if check.code else [])}
 
 
 def _check_settings(report: ShownOnce, env: Mapping[str, str]) -> Settings | None:

@@ -19,7 +19,7 @@ import anyio.to_thread
 from leadhook import network
 from leadhook.advice import key_problem
 from leadhook.credentials import webhook_key
-from leadhook.doctor.check import Check, check_installation, fault, ok, warning
+from leadhook.doctor.check import Check, Level, check_installation, fault, ok, warning
 from leadhook.doctor.database import DatabaseFacts, sql
 from leadhook.domain.findings import MIGRATE, RESTART_PG_NET, SET_UP_WEBHOOKS, describe_delivery, fix_delivery
 from leadhook.domain.lead_snapshot import WebhookDelivery
@@ -80,11 +80,15 @@ async def check_service(url: str) -> list[Check]:
     except (aiohttp.ClientError, OSError, ValueError) as error:
         words = f"No service answers at {url}/ready ({type(error).__name__})."
         return [fault("service", words, "Start it: `leadhook serve`; or name its address with --service.")]
-    reasons = body.get("reasons") if isinstance(body, dict) else None
-    log = "The service's log shows since when, and names the leads; `leadhook status` shows what waits."
-    found = [fault("service", str(reason), log) for reason in reasons or ()]
+    found = [_reported(url, str(code)) for code in (body.get("reasons") if isinstance(body, dict) else None) or ()]
     found = found or [ok("service", f"The service at {url} is ready.")]
     return found + ([check_clock("the service", parsedate_to_datetime(date))] if date else [])
+
+
+def _reported(url: str, code: str) -> Check:
+    """The service's sentences need an admin token, which is sent to no address that is only presumed to be its own."""
+    remedy = f"GET {url}/ready with an admin token explains it, and so does the service's log."
+    return Check(about="service", level=Level.FAULT, code=code, sentence=f"The service reports {code}.", remedy=remedy)
 
 
 def check_clock(whose: str, theirs: datetime) -> Check:

@@ -378,7 +378,7 @@ def _without_a_key(lead: LeadSnapshot) -> Diagnosis | None:
 
 def _blocked(finding: Finding) -> Diagnosis:
     """A finding about the installation keeps a ready lead from being claimed; both have the same code."""
-    code = DiagnosisCode(finding.code.value)
+    code = DiagnosisCode(finding.code)
     return Diagnosis(code, f"The lead is ready but cannot be claimed. {finding.sentence}", finding.remedy)
 
 

@@ -47,8 +47,10 @@ UNCLAIMED_S: Final = 10.0
 class Code(StrEnum):
     """The kind of a finding, for programs and tests."""
 
-    SERVICE = "service"
-    """Reported by the running process or its settings, which provide the sentence."""
+    SETTINGS = "settings"
+    """A setting, or what the service does with it: the metrics' port, a sink of the log."""
+    SHUTTING_DOWN = "shutting_down"
+    NOT_RUNNING = "not_running"
     DATABASE_SILENT = "database_silent"
     PAUSED = "paused"
     BUDGET_SPENT = "budget_spent"
@@ -79,12 +81,12 @@ class Finding:
     """One problem of the installation.
 
     Attributes:
-        code: the kind of problem.
+        code: the kind of problem: a `Code`, or that of a failure of the engine or of the database.
         sentence: the problem, and what it means for leads.
         remedy: the command to run or the step to take.
     """
 
-    code: Code
+    code: str
     sentence: str
     remedy: str = ""
 

@@ -14,11 +14,13 @@ from leadhook.domain.phrases import moment, sentence
 from leadhook.domain.status import Status
 from leadhook.engine.health import Health
 from leadhook.store import StoreError
+from leadhook.web.auth import require_admin
 from leadhook.web.requests import Answer, json_answer
 
 FRESH_S: Final = 5.0
 """The database is queried at most once in this time."""
 PATIENCE_S: Final = 2.0
+EXPLAINED: Final = "`leadhook status`, or this request with an admin token, explains the codes."
 
 
 class ServiceAnswer(Answer):
@@ -36,13 +38,15 @@ class HealthAnswer(Answer):
 
 
 class ReadyAnswer(Answer):
-    """Whether the service can process leads."""
+    """Whether the service can process leads; codes for everyone, sentences for admins."""
 
     ready: bool
     reasons: tuple[str, ...]
     """Why no leads can be processed."""
     warnings: tuple[str, ...]
     """What does not stop processing but needs attention."""
+    next_step: str | None = None
+    """Where the codes are explained."""
 
 
 async def service(_request: Request[Any]) -> Response:
@@ -61,14 +65,20 @@ async def health(_request: Request[Any]) -> Response:
 async def ready(request: Request[Any]) -> Response:
     """Check that the service can process leads.
 
-    503 lists the reasons why it can't.
+    503 lists the reasons why it can't: as codes, or with an admin token as sentences, which may contain user ids, tags,
+    budgets and the reasons of pauses.
     """
+    is_admin = "authorization" in request.headers and bool(await require_admin(request))
     readiness: Readiness = request.state["readiness"]
     found = await readiness.check()
-    reasons, warnings = tuple(map(str, found.reasons)), tuple(map(str, found.warnings))
-    return json_answer(
-        ReadyAnswer(ready=not reasons, reasons=reasons, warnings=warnings), status=503 if reasons else 200
-    )
+    reasons, warnings = (_shown(every, in_words=is_admin) for every in (found.reasons, found.warnings))
+    next_step = EXPLAINED if (reasons or warnings) and not is_admin else None
+    answer = ReadyAnswer(ready=not reasons, reasons=reasons, warnings=warnings, next_step=next_step)
+    return json_answer(answer, status=503 if reasons else 200)
+
+
+def _shown(found: Sequence[Finding], *, in_words: bool) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(each) if in_words else str(each.code) for each in found))
 
 
 class Readiness:
@@ -85,7 +95,7 @@ class Readiness:
     ) -> None:
         self._status = status
         self._engine = engine
-        self._problems = tuple(map(_service, problems))
+        self._problems = tuple(map(_setting, problems))
         self._warnings = warnings
         self._clock = clock
         self._asking = anyio.Lock()
@@ -98,24 +108,27 @@ class Readiness:
             if self._asked_at is None or self._clock() - self._asked_at >= FRESH_S:
                 self._database = await self._ask()
                 self._asked_at = self._clock()
-        engine = tuple(map(_service, self.blockers()))
+        engine = self._check_engine()
         # If the database is unavailable, both report it, but the engine knows since when.
         database = (
             reason for reason in self._database.reasons if not any(str(e).startswith(str(reason)) for e in engine)
         )
         reasons = (*self._problems, *engine, *database)
-        warnings = (*map(_service, self._warnings()), *self._database.warnings)
+        warnings = (*map(_setting, self._warnings()), *self._database.warnings)
         return Findings(reasons, tuple(warning for warning in warnings if warning not in reasons))
 
     def blockers(self) -> tuple[str, ...]:
         """Return why this process claims no leads, without querying the database."""
+        return tuple(map(str, self._check_engine()))
+
+    def _check_engine(self) -> tuple[Finding, ...]:
         health = self._engine()
         if health.draining:
-            return ("The service is shutting down.",)
+            return (Finding(Code.SHUTTING_DOWN, "The service is shutting down."),)
         if health.fault is None:
-            return () if health.running else ("The engine is not running.",)
+            return () if health.running else (Finding(Code.NOT_RUNNING, "The engine is not running."),)
         since = f" Since {moment(health.since)}." if health.since else ""
-        return (f"{sentence(health.fault)}{since}",)
+        return (Finding(health.fault_code or Code.NOT_RUNNING, f"{sentence(health.fault)}{since}"),)
 
     async def _ask(self) -> Findings:
         try:
@@ -125,8 +138,8 @@ class Readiness:
             words = f"Supabase did not answer within {PATIENCE_S:g} s."
             return Findings((Finding(Code.DATABASE_SILENT, words),))
         except StoreError as error:
-            return Findings((_service(sentence(error.reason)),))
+            return Findings((Finding(error.code, sentence(error.reason)),))
 
 
-def _service(words: str) -> Finding:
-    return Finding(Code.SERVICE, words)
+def _setting(words: str) -> Finding:
+    return Finding(Code.SETTINGS, words)

@@ -62,7 +62,7 @@ _CREDENTIALS: Final = {
     "admin": ['-H "Authorization: Bearer $ADMIN_TOKEN"'],
     "webhook": ['-H "$WEBHOOK_STATIC_HEADER"'],
 }
-_ADMISSION: Final[dict[str, dict[int, str]]] = {
+ADMISSION: Final[dict[str, dict[int, str]]] = {
     "all": {},
     "admin": {
         401: auth.UNAUTHENTICATED,
@@ -128,7 +128,7 @@ class Endpoint:
     def refusals(self) -> dict[int, str]:
         """All problems that it may answer with."""
         reading = _READING if self.body else {422: f"{requests.OTHER_QUERY}."} if self.query else {}
-        return {**_ADMISSION[self.who], **reading, **self.problems}
+        return {**ADMISSION[self.who], **reading, **self.problems}
 
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def _describe(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
         "tags": [endpoint.tag],
         "summary": summary.rstrip("."),
         "description": f"{description}\n\n```sh\n{_curl(endpoint, examples)}\n```".strip(),
-        "security": [] if endpoint.who == "all" else [{endpoint.who: []}],
+        "security": _security(endpoint),
         "responses": _responses(endpoint, examples.get("answers", {}), schemas),
     }
     if parameters := _parameters(endpoint, examples.get("parameters", {})):
@@ -181,6 +181,12 @@ def _describe(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
             },
         }
     return described
+
+
+def _security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
+    if endpoint.who != "all":
+        return [{endpoint.who: []}]
+    return [{}, {"admin": []}] if HTTPStatus.UNAUTHORIZED in endpoint.problems else []
 
 
 def _size(endpoint: Endpoint) -> str:

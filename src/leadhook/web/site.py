@@ -21,7 +21,7 @@ from leadhook.store import StoreError
 from leadhook.web import processing, replays, webhook
 from leadhook.web.health import HealthAnswer, ReadyAnswer, ServiceAnswer, health, ready, service
 from leadhook.web.leads import explain_lead
-from leadhook.web.openapi import Endpoint, Handler, documentation
+from leadhook.web.openapi import ADMISSION, Endpoint, Handler, documentation
 from leadhook.web.request_log import CanonicalLine
 from leadhook.web.requests import Problem, answer_with_problem, problem
 from leadhook.web.state import AppState
@@ -93,7 +93,15 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/", service, tag="Service", who="all", answers={200: ServiceAnswer}),
     Endpoint("GET", "/health", health, tag="Service", who="all", answers={200: HealthAnswer}),
-    Endpoint("GET", "/ready", ready, tag="Service", who="all", answers={200: ReadyAnswer, 503: ReadyAnswer}),
+    Endpoint(
+        "GET",
+        "/ready",
+        ready,
+        tag="Service",
+        who="all",
+        answers={200: ReadyAnswer, 503: ReadyAnswer},
+        problems=ADMISSION["admin"],
+    ),
     Endpoint(
         "POST",
         "/webhooks/leads",
