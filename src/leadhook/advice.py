@@ -1,6 +1,7 @@
 """Problems and warnings about valid settings, logged at startup and shown by `/ready`."""
 
 from leadhook.credentials import supabase_role
+from leadhook.network import is_exposed
 from leadhook.observability.operator_log import find_zone
 from leadhook.settings import Settings
 
@@ -41,6 +42,16 @@ def warnings(settings: Settings) -> list[str]:
             "POLL_INTERVAL_SEC is ignored because nothing is polled. SWEEP_INTERVAL_SEC "
             f"({settings.sweep_interval_sec:g} s) sets how often to search for leads that no webhook announced."
         )
+    urls = {
+        "SUPABASE_URL": settings.supabase_url,
+        "GEMINI_BASE_URL": settings.gemini_base_url,
+        "The log service's URL": settings.otlp_logs_url if settings.log_ship == "otlp" else None,
+    }
+    found += [
+        f"{name} is http:// and not in a private network: keys and leads are sent unencrypted. Use https://."
+        for name, url in urls.items()
+        if url and is_exposed(url)
+    ]
     if settings.webhook_static_header:
         found.append(
             "WEBHOOK_STATIC_HEADER is set: anyone who can connect to the database can read that header. "

@@ -13,6 +13,7 @@ WEBHOOK_SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - the prefix, no secret
 WEBHOOK_KEY_BYTES: Final = range(24, 65)
 """Standard Webhooks: a secret has 24 to 64 bytes."""
 ADMIN_TOKEN_MIN_CHARS: Final = 16
+ADMIN_TOKEN_MIN_DIFFERENT: Final = 6
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")

@@ -49,6 +49,22 @@ def trust(env: Mapping[str, str] | None = None) -> ssl.SSLContext:
     return context
 
 
+def without_credentials(url: str) -> str:
+    """Return the URL without user, password, query and fragment, for people to read."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def is_exposed(url: str) -> bool:
+    """Whether requests to this URL leave the machine and its private network without encryption."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme != "http" or host.endswith((".localhost", ".local", ".internal")):
+        return False
+    address = _address(host)
+    return address.is_global if address else "." in host
+
+
 def no_files_left(error: BaseException) -> bool:
     """Whether a connection failed because this process may open no more files, which is no one else's fault."""
     given: BaseException | None = error

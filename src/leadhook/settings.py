@@ -28,6 +28,7 @@ from leadhook import network
 from leadhook.command_error import MisuseError
 from leadhook.credentials import (
     ADMIN_TOKEN_MIN_CHARS,
+    ADMIN_TOKEN_MIN_DIFFERENT,
     StaticHeader,
     otlp_headers,
     split_words,
@@ -60,6 +61,8 @@ class SettingsError(MisuseError):
 
 def _http_url(text: str) -> str:
     TypeAdapter(HttpUrl).validate_python(text)
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("must not contain a user name or password")
     return text.rstrip("/")
 
 
@@ -85,6 +88,9 @@ def _supabase_key(key: SecretStr) -> SecretStr:
 def _admin_token(token: SecretStr) -> SecretStr:
     if len(token) < ADMIN_TOKEN_MIN_CHARS:
         raise ValueError(f"must have at least {ADMIN_TOKEN_MIN_CHARS} characters")
+    text = token.get_secret_value()
+    if len(set(text)) < ADMIN_TOKEN_MIN_DIFFERENT or text in (text + text)[1:-1]:
+        raise ValueError("is easy to guess, because it repeats itself: `openssl rand -hex 32` makes a good one")
     return token
 
 

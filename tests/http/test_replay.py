@@ -175,7 +175,7 @@ async def test_a_body_is_read_up_to_256_kb(service: Service) -> None:
 
 async def test_ids_travel_as_they_are(service: Service) -> None:
     """Quotes, slashes, blanks and emoji are part of an id."""
-    ids = ['a"b', "c/d'e", " f ", "😀", "\u0000g"]
+    ids = ['a"b', "c/d'e", " f ", "😀"]
     await ask(service, {"lead_ids": ids})
 
     assert service.store.replays[0][0] == ids

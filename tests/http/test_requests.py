@@ -1,6 +1,7 @@
 """What holds for every request: problems in one form, one line in the log, and no detail of a failure."""
 
 import json
+from typing import Any, Final
 
 import pytest
 from starlette.requests import Request
@@ -9,6 +10,13 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from .conftest import ADMIN, Service
+
+PROMPTS: Final = {
+    "api_key": "visibly-fake",
+    "wildnet_data": "We sell.",
+    "scoring_criteria_and_icp": "Buyers.",
+    "message_prompt": "Be kind.",
+}
 
 
 @pytest.mark.parametrize(
@@ -107,3 +115,20 @@ async def test_the_log_names_the_admin_but_not_the_token(service: Service) -> No
     assert logs[0]["event"] == "replay.requested"
     assert logs[0]["actor"].startswith("admin:")
     assert ADMIN not in json.dumps(logs)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/replay", {"lead_ids": ["a\x00b"]}),
+        ("/replay", {"filter": {"tag": "a\x00b"}}),
+        ("/process-lead", PROMPTS | {"lead": {"lead_id": "a\x00b"}}),
+        ("/process-lead", PROMPTS | {"lead": {"lead_id": "a", "tag": "a\x00b"}}),
+        ("/process-leads", PROMPTS | {"leads": [{"lead_id": "a\x00b"}]}),
+    ],
+)
+async def test_a_name_that_postgres_cannot_store_is_refused(service: Service, path: str, body: dict[str, Any]) -> None:
+    """Without its NUL it would be the name of another lead."""
+    answer = await service.client.post(path, json=body, headers={"authorization": f"Bearer {ADMIN}"})
+    assert answer.status_code == 422
+    assert (service.store.replays, service.engine.processed) == ([], [])

@@ -88,7 +88,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def start(command: list[str], **env: str) -> Process:
         directory = tmp_path / str(len(started))
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         started.append(Process(command, env, directory))
         return started[-1]
 
@@ -130,6 +130,22 @@ def test_the_service_starts_without_a_database_says_so_and_ends(start: Start, co
     for event in ("service.started", "service.warned", "service.stopping", "service.stopped", "http.request"):
         assert service.lines(event)
     assert "visibly-fake" not in service.out
+
+
+@pytest.mark.parametrize("given", ["environment", ".env"])
+def test_the_service_does_not_keep_the_owners_connection_string(start: Start, given: str, tmp_path: Path) -> None:
+    """Not even where /proc shows the environment that a process was started with."""
+    url = "postgresql://postgres:visibly-fake-password@127.0.0.1:9/postgres"
+    if given == ".env":
+        (tmp_path / "0").mkdir()
+        (tmp_path / "0" / ".env").write_text(f"DATABASE_URL={url}\n")
+    service = start(SERVE, **ENV, **({"DATABASE_URL": url} if given == "environment" else {}))
+    service.wait_for("service.started")
+    environment = Path(f"/proc/{service.process.pid}/environ").read_bytes()
+    assert b"SUPABASE_URL" in environment
+    assert b"visibly-fake-password" not in environment
+    service.signal()
+    assert service.end(within_s=10) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("command", [SERVE, UVICORN], ids=["leadhook serve", "uvicorn"])

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from leadhook.cli.output import entry, line, open_console, paragraph, table
 from leadhook.cli.printing import print_line
 
 LINE = "  - public.prompts: user_id uuid, tag text\nhttps://leads.example.com/webhooks/leads?a=much-too-long-for-it"
@@ -31,6 +32,31 @@ def test_a_terminal_gets_no_broken_word(monkeypatch: pytest.MonkeyPatch) -> None
         "    text",
         "https://leads.example.com/webhooks/leads?a=much-too-long-for-it",
     ]
+
+
+HOSTILE = {
+    "escape sequences": ("\x1b]0;owned\x07\x1b[31mA", r"\x1b]0;owned\x07\x1b[31mA"),
+    "one-byte controls": ("\x9b31mA\r\x08\x7f", r"\x9b31mA\r\x08\x7f"),
+    "direction": ("\u202eA\u2066\u200f", r"\u202eA\u2066\u200f"),
+    "invisible": ("A\ufeff\u200b\U000e0041", r"A\ufeff\u200b\U000e0041"),
+    "line ends of others": ("A\u2028B\x85C\x0bD", r"A\u2028B\x85C\x0bD"),
+    "letters of every script": ("Jos\u00e9 \u738b \u05d0 \U0001f600", "Jos\u00e9 \u738b \u05d0 \U0001f600"),
+}
+
+
+@pytest.mark.parametrize(("given", "shown"), HOSTILE.values(), ids=list(HOSTILE))
+def test_nothing_that_is_printed_reaches_the_terminal_as_a_command(
+    given: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By whichever of our functions: ids come from the application's users, error messages from anyone."""
+    print_line(f"lead {given}")
+    line(open_console(), given)
+    entry(open_console(), "name", given)
+    table(open_console(), ["column"], [[given]])
+    paragraph(open_console(), f"{given}\nmore")
+    printed = capsys.readouterr().out
+    assert printed.count(shown) >= 3
+    assert not {sign for sign in printed if not sign.isprintable()} - {"\n"}
 
 
 @pytest.mark.parametrize(

@@ -313,3 +313,45 @@ def test_every_secret_is_known_to_the_log() -> None:
 
     assert {"fake-key", "fake-static-value", "fake-admin-token-1", "fake-admin-token-2", "fake-password",
             "fake-ship-token"} <= set(given.secrets())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SUPABASE_URL", "http://user:visibly-fake@abc.supabase.co"),
+        ("GEMINI_BASE_URL", "https://visibly-fake@proxy.example"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://user:visibly-fake@otlp.example"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://:visibly-fake@otlp.example/v1/logs"),
+        ("ADMIN_TOKENS", "aaaaaaaaaaaaaaaa"),
+        ("ADMIN_TOKENS", "visiblyvisibly00visiblyvisibly00"),
+        ("ADMIN_TOKENS", "0101010101010110"),
+        ("ADMIN_TOKENS", "1234567812345678"),
+    ],
+)
+def test_credentials_in_a_url_and_guessable_tokens_are_refused(name: str, value: str) -> None:
+    """By their names; a URL is logged and shown, and its password would be too."""
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: value})
+    assert name in str(caught.value)
+    assert "visibly" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_warned"),
+    [
+        ("SUPABASE_URL", "http://abc.supabase.co", True),
+        ("SUPABASE_URL", "http://8.8.8.8:8000", True),
+        ("SUPABASE_URL", "https://abc.supabase.co", False),
+        ("SUPABASE_URL", "http://kong:8000", False),
+        ("SUPABASE_URL", "http://10.0.0.5:8000", False),
+        ("SUPABASE_URL", "http://[::1]:8000", False),
+        ("SUPABASE_URL", "http://db.internal:8000", False),
+        ("GEMINI_BASE_URL", "http://proxy.example", True),
+        ("GEMINI_BASE_URL", "http://localhost:9000", False),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otlp.example", True),
+    ],
+)
+def test_keys_that_would_travel_unencrypted_are_warned_of(name: str, value: str, is_warned: bool) -> None:  # noqa: FBT001 - a case
+    """Not within the machine or a private network."""
+    given = settings(**({"LOG_SHIP": "otlp", name: value} if name.startswith("OTEL") else {name: value}))
+    assert any("unencrypted" in words for words in advice.warnings(given)) == is_warned

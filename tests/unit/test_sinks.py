@@ -170,3 +170,16 @@ def test_a_file_that_cannot_be_opened_is_reported(path: str) -> None:
 
     assert lines[0]["event"] == "log.failed"
     assert lines[0]["sink"] == "operator_file"
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Its target is neither written to nor made private."""
+    target, link = tmp_path / "target", tmp_path / "operator.log"
+    target.write_text("of someone else\n")
+    target.chmod(0o644)
+    link.symlink_to(target)
+    file = RotatingFile(link)
+    with pytest.raises(OSError, match="symbolic link"):
+        file.write(b"a line\n")
+    file.close()
+    assert (target.read_text(), target.stat().st_mode & 0o777) == ("of someone else\n", 0o644)

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from leadhook.cli.printing import printable
 from leadhook.command_error import CommandError, MisuseError
+from leadhook.terminal import printable
 
 INDENT: Final = 2
 _NAME_WIDTH: Final = 8
@@ -73,7 +73,7 @@ def confirm(question: str, remedy: str) -> None:
     """
     if not sys.stdin.isatty():
         raise MisuseError(f"nothing was changed: there is no terminal to ask at. {remedy}")
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(f"{printable(question)} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise CommandError("nothing was changed")

@@ -8,6 +8,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
+from leadhook.terminal import printable
+
 
 def make_writable() -> None:
     """Let whatever a command says be printed: where an output is closed, in any encoding, at any width.
@@ -28,9 +30,8 @@ def make_writable() -> None:
 def print_line(line: str, file: TextIO | None = None) -> None:
     """Print it at once; what a wrapped line goes on with is indented below its own beginning."""
     file = file or sys.stdout
-    if file.isatty():
-        line = "\n".join(_wrap(part) for part in line.split("\n"))
-    print(line, file=file, flush=True)
+    parts = map(printable, line.split("\n"))
+    print("\n".join(map(_wrap, parts) if file.isatty() else parts), file=file, flush=True)
 
 
 def _wrap(line: str) -> str:
@@ -43,8 +44,3 @@ def _wrap(line: str) -> str:
             break_on_hyphens=False,
         )
     )
-
-
-def printable(text: str) -> str:
-    """Without what would move the cursor or turn the writing round: ids, tags and subjects are strangers' text."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

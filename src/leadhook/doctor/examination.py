@@ -13,6 +13,7 @@ from leadhook.domain.findings import SET_UP_WEBHOOKS, Code, Finding
 from leadhook.domain.phrases import amount
 from leadhook.install.connection import Connection, connect
 from leadhook.install.webhooks import URL_NAME
+from leadhook.network import without_credentials
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
 
@@ -67,7 +68,7 @@ def _service_url(webhook_url: str | None, settings: Settings | None) -> str:
     """Where the database sends webhooks, else where the service listens with these settings."""
     if webhook_url:
         parts = urlsplit(webhook_url)
-        return f"{parts.scheme}://{parts.netloc}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     return f"http://127.0.0.1:{settings.port if settings else 8000}"
 
 
@@ -164,7 +165,7 @@ def _list_sound_parts(found: Iterable[Check], facts: database.DatabaseFacts) -> 
         "database": f"The application's tables and the schema fit this version ({facts.status.migration}).",
         "grants": "Only service_role may call leadhook.",
         "triggers": "Every trigger of leadhook is present and enabled.",
-        "webhooks": f"The database sends webhooks to {facts.vault.get(URL_NAME)}.",
+        "webhooks": f"The database sends webhooks to {without_credentials(facts.vault.get(URL_NAME, ''))}.",
         "keys": f"{amount(len(facts.keys), 'key')}, well-formed and stored once.",
         "leads": "No lead waits longer than it should.",
     }

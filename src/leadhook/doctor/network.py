@@ -78,16 +78,18 @@ async def check_service(url: str) -> list[Check]:
         ):
             date, body = reply.headers.get("Date"), await reply.json(content_type=None)
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        words = f"No service answers at {url}/ready ({type(error).__name__})."
+        words = f"No service answers at {network.without_credentials(url)}/ready ({type(error).__name__})."
         return [fault("service", words, "Start it: `leadhook serve`; or name its address with --service.")]
     found = [_reported(url, str(code)) for code in (body.get("reasons") if isinstance(body, dict) else None) or ()]
-    found = found or [ok("service", f"The service at {url} is ready.")]
+    found = found or [ok("service", f"The service at {network.without_credentials(url)} is ready.")]
     return found + ([check_clock("the service", parsedate_to_datetime(date))] if date else [])
 
 
 def _reported(url: str, code: str) -> Check:
     """The service's sentences need an admin token, which is sent to no address that is only presumed to be its own."""
-    remedy = f"GET {url}/ready with an admin token explains it, and so does the service's log."
+    remedy = (
+        f"GET {network.without_credentials(url)}/ready with an admin token explains it, and so does the service's log."
+    )
     return Check(about="service", level=Level.FAULT, code=code, sentence=f"The service reports {code}.", remedy=remedy)
 
 
@@ -115,8 +117,7 @@ async def _try_shipping(settings: Settings) -> Check:
     if settings.log_ship == "none":
         return ok("logs", "The log goes to standard output; LOG_SHIP=otlp ships it to a log service as well.")
     answer = await anyio.to_thread.run_sync(partial(_send, settings))
-    address = urlsplit(settings.otlp_logs_url)
-    where = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+    where = network.without_credentials(settings.otlp_logs_url)
     if answer.meaning != "accepted":
         words = f"The log service at {where} does not accept a line: {answer.reason}."
         return fault("logs", words, _LOG_REMEDIES[answer.meaning])

@@ -16,6 +16,7 @@ from leadhook.install.locks import TWO_MINUTES, Change, Patience, installer_lock
 from leadhook.install.migrate import find_pending, read_history
 from leadhook.install.sql import query
 from leadhook.install.tables import describe_difference, footprint, missing_tables
+from leadhook.network import without_credentials
 
 URL_NAME: Final = "leadhook_webhook_url"
 SECRET_NAME: Final = "leadhook_webhook_secret"  # noqa: S105 - a name, no secret
@@ -64,7 +65,7 @@ async def install_webhooks(
         secret, is_new = await _store(connection, url, report)
         for line in describe_difference(before, await footprint(connection)):
             report(line)
-        report(f"the database sends webhooks to {url}")
+        report(f"the database sends webhooks to {without_credentials(url)}")
         if note := describe_odd_path(url):
             report(f"note: {note}")
         report(f"the secret {'was created' if is_new else 'already existed'}; set it as the service's WEBHOOK_SECRETS")

@@ -35,6 +35,7 @@ from leadhook.local.postgres import data_directory
 from leadhook.local.processes import Stopped
 from leadhook.local.sample import Sample, insert_one_more, insert_sample, sample_owner
 from leadhook.local.stack import Options, Stack, in_use, running
+from leadhook.terminal import printable
 
 INTERRUPTED: Final = 130
 DEADLINE_S: Final = 120
@@ -219,12 +220,8 @@ def _follow(conninfo: str, say: Callable[[str], None], check: Check) -> None:
             rows = connection.execute(_RECENT).fetchall()
             for number, at, score, name, subject, source in rows:
                 if number not in seen:
-                    say(f"{at}  score {score:3d}  {_printable(name)}  by {source}: {_printable(subject)}")
+                    say(f"{at}  score {score:3d}  {printable(name)}  by {source}: {printable(subject)}")
             seen = {row[0] for row in rows}
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _welcome(state_dir: Path, facts: dict[str, object]) -> str:

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leadhook.local.sample import Sample
+from leadhook.terminal import printable
 
 _QUERY: Final = (Path(__file__).parent / "sql" / "demo_rows.sql").read_bytes()
 _TIMEOUT_S: Final = 5
@@ -189,16 +190,20 @@ def show_answers(rows: list[DemoRow], console: Console) -> None:
     contacts = sorted((row for row in rows if row.answered and row.contact), key=lambda row: -(row.score or 0))
     for row in [*contacts[:1], *contacts[1:][-1:]]:
         which = "The best lead" if row is contacts[0] else "The last that gets a message"
-        console.print(Text(f"\n{which}: {row.label}, score {row.score}", style="bold"))
-        console.print(Text(f"Reason: {row.response}\nSubject: {row.subject}\n{row.message}"))
+        console.print(Text(f"\n{which}: {printable(row.label)}, score {row.score}", style="bold"))
+        console.print(_text(f"Reason: {row.response}\nSubject: {row.subject}\n{row.message}"))
     for row in rows:
         if row.answered and row.flags:
             flags = ", ".join(flag.replace("_", " ") for flag in row.flags)
             outcome = "a message was written" if row.contact else "no message was written"
             console.print(
-                Text(f"\nA lead whose bio dictates its own score: {row.label}, score {row.score}", style="bold")
+                Text(f"\nA lead whose bio dictates its score: {printable(row.label)}, score {row.score}", style="bold")
             )
-            console.print(Text(f"Bio: {row.bio}\nFlags: {flags}; {outcome}\nReason: {row.response}"))
+            console.print(_text(f"Bio: {row.bio}\nFlags: {flags}; {outcome}\nReason: {row.response}"))
+
+
+def _text(lines: str) -> Text:
+    return Text("\n".join(map(printable, lines.split("\n"))))
 
 
 def show_last(rows: list[DemoRow], console: Console) -> None:
@@ -206,7 +211,7 @@ def show_last(rows: list[DemoRow], console: Console) -> None:
     for row in rows:
         if row.answered:
             took = f"commit → first call {_ms(row.commit_to_call_ms)}, commit → saved {_ms(row.saved_ms)}"
-            console.print(Text(f"{row.label}: {took}"))
+            console.print(_text(f"{row.label}: {took}"))
 
 
 def show_summary(rows: list[DemoRow], counted: Counted | None, console: Console) -> None:

@@ -24,6 +24,7 @@ from leadhook.observability.operator_log import operator_log
 from leadhook.observability.redaction import describe_exception, exception_text, redactor
 from leadhook.observability.sinks import Descriptor, Sink, StreamSink
 from leadhook.settings import Settings
+from leadhook.terminal import printable
 
 QUIET: Final = (
     "httpx",
@@ -41,14 +42,6 @@ QUIET: Final = (
 SHIP_FLUSH_S: Final = 1.5
 WRITE_FLUSH_S: Final = 0.5
 """Maximum time of the log in a shutdown; both fit into the time that the settings reserve for releasing leads."""
-
-_LINES: Final = "\n\t"
-_CONTROL: Final = {
-    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"  # noqa: PLR2004 - two digits or four
-    for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-    if chr(code) not in _LINES
-}
-"""Characters that move the cursor, end a line or change the reading direction."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -249,12 +242,11 @@ def _show_controls(_logger: Any, _method: str, event_dict: EventDict) -> Mutable
     # A terminal interprets control characters; JSON escapes them anyway.
     shown = dict(event_dict)
     exceptions = shown.pop("exception", None)
-    one_line = {**_CONTROL, 10: "\\n", 9: "\\t"}
-    shown = {name: value.translate(one_line) if isinstance(value, str) else value for name, value in shown.items()}
+    shown = {name: printable(value) if isinstance(value, str) else value for name, value in shown.items()}
     if exceptions:
         for one in exceptions:
-            one["exc_value"] = str(one["exc_value"]).translate(one_line)
-        shown["exception"] = exception_text(exceptions).translate(_CONTROL)
+            one["exc_value"] = printable(str(one["exc_value"]))
+        shown["exception"] = "\n".join(map(printable, exception_text(exceptions).split("\n")))
     return shown
 
 

@@ -18,7 +18,7 @@ from leadhook.observability.events import Event
 from leadhook.observability.redaction import redactor
 from leadhook.store import cleaned
 from leadhook.web.auth import require_admin
-from leadhook.web.requests import RETRY_AFTER, Answer, Problem, json_answer, read_json
+from leadhook.web.requests import RETRY_AFTER, Answer, Identifier, Problem, json_answer, read_json
 from leadhook.web.state import AppState
 
 MOST_LEADS: Final = 100
@@ -38,9 +38,9 @@ class _Lenient(BaseModel):
 class GivenLead(_Lenient):
     """What is known about a lead. Every field is optional."""
 
-    lead_id: Annotated[str, StringConstraints(max_length=500)] | None = None
+    lead_id: Annotated[Identifier, StringConstraints(max_length=500)] | None = None
     """Without it the result is returned but not saved."""
-    tag: str | None = None
+    tag: Identifier | None = None
     name: str | None = None
     title: str | None = None
     location: str | None = None

@@ -26,7 +26,7 @@ from leadhook.domain.forecast import Spending
 from leadhook.observability.events import Event
 from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, StoreError, count_replay
 from leadhook.web.auth import require_admin
-from leadhook.web.requests import Answer, Body, Problem, json_answer, read_json, read_query
+from leadhook.web.requests import Answer, Body, Identifier, Problem, json_answer, read_json, read_query
 from leadhook.web.state import AppState
 
 LARGEST_REPLAY: Final = 256 * 1024
@@ -35,8 +35,8 @@ DRY_RUN_S: Final = 20.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
-LeadId = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+LeadId = Annotated[Identifier, StringConstraints(min_length=1, max_length=1000)]
+Word = Annotated[Identifier, StringConstraints(min_length=1, max_length=200)]
 Whole = BeforeValidator(lambda given: int(given) if isinstance(given, float) and given.is_integer() else given)
 """JSON has one kind of number: 77.0 is 77."""
 

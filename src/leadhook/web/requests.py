@@ -5,9 +5,9 @@ Every refusal and error is `application/problem+json` (RFC 9457), with a sentenc
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,6 +31,16 @@ OTHER_QUERY: Final = "The query is not of the expected shape"
 MOST_ERRORS: Final = 20
 
 Given = TypeVar("Given", bound=BaseModel)
+
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain NUL, which Postgres can't store: without it, it would be another one's")
+    return text
+
+
+Identifier = Annotated[str, AfterValidator(_without_nul)]
+"""Names something in the database: taken as it is or refused, where texts are cleaned."""
 
 
 class Body(BaseModel):
