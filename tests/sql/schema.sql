@@ -62,25 +62,25 @@ $$;
 
 COMMENT ON FUNCTION leadhook.append_everything() IS 'Notes that any lead may have changed. Never raises.';
 
-CREATE FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) RETURNS void
+CREATE FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_refreshed boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if cardinality(p_lead_ids) <= 500 then
-    insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(p_lead_ids), p_lead_ids);
+    insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(p_lead_ids), p_lead_ids, p_refreshed);
   else
-    insert into leadhook.outbox (kind, n, lead_ids)
-    select 'leads', count(*), array_agg(l.lead_id)
+    insert into leadhook.outbox (kind, n, lead_ids, refreshed)
+    select 'leads', count(*), array_agg(l.lead_id), p_refreshed
     from unnest(p_lead_ids) with ordinality as l (lead_id, place)
     group by (l.place - 1) / 500;
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) IS 'Notes that these leads changed, 500 to a row.';
+COMMENT ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_refreshed boolean) IS 'Notes that these leads changed, 500 to a row.';
 
-CREATE FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) RETURNS text[]
+CREATE FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -92,7 +92,7 @@ begin
     return '{}';
   end if;
   begin
-    return leadhook.move_jobs(p_lead_ids, p_changed_at, p_source, p_mode);
+    return leadhook.move_jobs(p_lead_ids, p_changed_at, p_source, p_mode, p_xacts);
   exception
     when others then
       if not leadhook.blames_the_lead(sqlstate) then
@@ -101,15 +101,15 @@ begin
       v_reason := sqlerrm;
   end;
   if v_middle > 0 then
-    return leadhook.apply_changes(p_lead_ids[:v_middle], p_source, p_mode, p_changed_at[:v_middle])
-      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_source, p_mode, p_changed_at[v_middle + 1:]);
+    return leadhook.apply_changes(p_lead_ids[:v_middle], p_source, p_mode, p_changed_at[:v_middle], p_xacts[:v_middle])
+      || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_source, p_mode, p_changed_at[v_middle + 1:], p_xacts[v_middle + 1:]);
   end if;
   perform leadhook.quarantine(p_lead_ids[1], v_reason, p_source, p_changed_at[1]);
   return '{}';
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[]) IS 'Brings the jobs of these leads in line with the application''s tables. p_changed_at: when each changed; null: now.';
+COMMENT ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[], p_xacts xid8[]) IS 'Brings the jobs of these leads in line with the application''s tables. p_changed_at, p_xacts: when and by which transaction each changed; null: now.';
 
 CREATE FUNCTION leadhook.apply_lead_changes(p_source text) RETURNS integer
     LANGUAGE plpgsql
@@ -121,9 +121,11 @@ declare
   v_outbox int;
   v_lead_ids text[];
   v_changed_at timestamptz[];
+  v_xacts xid8[];
+  v_refreshed boolean;
 begin
   with smallest as (
-    select t.id, t.n
+    select t.id, t.n, t.refreshed
     from leadhook.outbox as t
     where t.kind = 'leads' and (t.not_before is null or t.not_before <= clock_timestamp())
     order by t.n, t.id
@@ -134,28 +136,32 @@ begin
     from (
       select s.id, sum(s.n) over by_size as total, row_number() over by_size as place
       from smallest as s
+      where s.refreshed = (select f.refreshed from smallest as f order by f.n, f.id limit 1)
       window by_size as (order by s.n, s.id)
     ) as s
     where s.total <= 500 or s.place = 1
   ),
   taken as (
-    delete from leadhook.outbox as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.changed_at
+    delete from leadhook.outbox as t where t.id = any (array(select f.id from fitting as f)) returning t.lead_ids, t.changed_at, t.xact, t.refreshed
   ),
   named as (
-    select i.lead_id, max(t.changed_at) as changed_at
+    select i.lead_id, t.xact, max(t.changed_at) as changed_at
     from taken as t
     cross join lateral unnest(t.lead_ids) as i (lead_id)
     where i.lead_id is not null
-    group by i.lead_id
+    group by i.lead_id, t.xact
   )
-  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.changed_at), '{}')
-  into v_outbox, v_lead_ids, v_changed_at
+  select (select count(*) from taken), coalesce(array_agg(n.lead_id), '{}'), coalesce(array_agg(n.changed_at), '{}'), array_agg(n.xact), (select bool_or(t.refreshed) from taken as t)
+  into v_outbox, v_lead_ids, v_changed_at, v_xacts, v_refreshed
   from named as n;
 
   if v_outbox = 0 then
     return null;
   end if;
-  perform leadhook.return_to_outbox(leadhook.apply_changes(v_lead_ids, p_source, 'change', v_changed_at), v_changed_at);
+  perform leadhook.return_to_outbox(
+    leadhook.apply_changes(v_lead_ids, p_source, case when v_refreshed then 'refresh' else 'change' end, v_changed_at, v_xacts),
+    v_changed_at, v_refreshed
+  );
   return cardinality(v_lead_ids);
 end
 $$;
@@ -207,7 +213,7 @@ declare
   v_lead_ids text[];
   v_changed_at timestamptz[];
 begin
-  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at
+  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at, t.xact
   into v_row
   from leadhook.outbox as t
   where t.kind <> 'leads'
@@ -218,14 +224,7 @@ begin
   end if;
 
   if v_row.kind = 'prompts' then
-    v_lead_ids := array(
-      select j.lead_id
-      from leadhook.jobs as j
-      where j.state in ('waiting', 'held', 'dead')
-        and j.user_id = v_row.user_id and j.tag = v_row.tag and j.lead_id > v_row.after_lead
-      order by j.lead_id
-      limit 500
-    );
+    v_lead_ids := leadhook.leads_of_group(v_row.user_id, v_row.tag, v_row.after_lead);
   else
     v_lead_ids := array(
       select j.lead_id from leadhook.jobs as j where j.lead_id > v_row.after_lead order by j.lead_id limit 500
@@ -241,7 +240,8 @@ begin
   perform leadhook.return_to_outbox(
     leadhook.apply_changes(
       v_lead_ids, p_source,
-      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at
+      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at,
+      array_fill(v_row.xact, array[cardinality(v_lead_ids)])
     ),
     v_changed_at
   );
@@ -313,6 +313,7 @@ begin
     source = p_source,
     replay_id = coalesce(p_replay_id, j.replay_after),
     replay_after = null,
+    changed = false,
     checkpoint = case when j.state <> 'done' then j.checkpoint end,
     error_code = null,
     reason = null,
@@ -570,7 +571,11 @@ CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit inte
     AS $$
 declare
   v_limit int := p_limit;
-  v_suspect text := (select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s where s.available_at <= p_now);
+  v_suspect text := (
+    select s.lead_id
+    from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s
+    where s.available_at <= p_now and leadhook.lock_jobs(array[s.lead_id]) = '{}'
+  );
   v_fresh record;
   v_low_priority record;
 begin
@@ -578,7 +583,7 @@ begin
     lead_ids := array[v_suspect];
     return;
   end if;
-  if (p_price ->> 'lead_usd')::numeric > 0 then
+  if (p_price ->> 'lead_usd')::numeric > 0 and exists (select from leadhook.budgets) then
     -- Those that the budget turned away would be leased and given back.
     v_limit := coalesce((
       select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, p_limit)))
@@ -614,13 +619,12 @@ declare
   v_lead_ids text[];
   v_chosen record;
   v_batch record;
+  v_locked boolean := false;
   v_changed boolean;
   v_has_more boolean;
 begin
   perform leadhook.apply_outbox(p_source);
-  if cardinality(p_hints) > 0 then
-    perform leadhook.apply_changes(p_hints, 'hint', 'hint');
-  end if;
+  perform leadhook.apply_changes(p_hints, 'hint', 'hint');
   v_now := clock_timestamp();
   v_keys := (
     select json_agg(json_build_object(
@@ -645,7 +649,11 @@ begin
       v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
-      perform leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now);
+      if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
+        v_locked := leadhook.lease_others(
+          v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups
+        );
+      end if;
     end if;
   end if;
 
@@ -656,7 +664,7 @@ begin
   perform leadhook.note_worker(p_worker, 'claim');
   v_changed := leadhook.has_changes(v_now);
   v_blocked := leadhook.find_blocked(v_now);
-  v_has_more := v_changed or v_keys is not null and v_blocked_by is distinct from 'unpriced' and v_blocked.everything is null and (
+  v_has_more := v_changed or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced' and v_blocked.everything is null and (
     leadhook.first_due(false, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
     or p_low_priority_limit > 0 and leadhook.first_due(true, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
     or (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s) <= v_now
@@ -671,7 +679,7 @@ begin
       'blocked_by', coalesce(v_blocked_by, v_blocked.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
-      'next_due_ms', case when v_has_more then 0 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
@@ -785,10 +793,11 @@ $$;
 
 COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
 
-CREATE FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) RETURNS TABLE(lead_id text, user_id uuid, tag text, changed_at timestamp with time zone, replayable boolean, was text, becomes text)
+CREATE FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS TABLE(lead_id text, user_id uuid, tag text, changed_at timestamp with time zone, replayable boolean, was text, becomes text)
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS $$
@@ -796,8 +805,8 @@ CREATE FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp 
 begin
   return query
   with asked as materialized (
-    select i.lead_id, max(i.changed_at) as changed_at
-    from unnest(p_lead_ids, p_changed_at) as i (lead_id, changed_at)
+    select i.lead_id, max(i.changed_at) as changed_at, array_agg(i.xact) as xacts
+    from unnest(p_lead_ids, p_changed_at, p_xacts) as i (lead_id, changed_at, xact)
     group by i.lead_id
   ),
   checked as materialized (
@@ -818,30 +827,41 @@ begin
     e.lead_id, e.user_id, e.tag, a.changed_at, e.replayable, j.state,
     case
       when not e.registered then case when p_mode not in ('hint', 'sweep', 'hold') then 'erased' end
-      when j.state = 'leased' then null
+      when j.state = 'leased' then case when p_mode in ('change', 'refresh', 'wake_all') and n.is_news then 'changed' end
       when e.eligible and (
         j.state is null
         or j.state = 'waiting'
-        or j.state = 'done' and p_mode in ('change', 'sweep', 'hold')
+        or j.state = 'done' and p_mode in ('change', 'refresh', 'sweep', 'hold')
         or j.state = 'held' and (
           p_mode = 'change' or p_mode = 'wake_all' and e.lead_id <> all ((select leadhook.find_answered(p_lead_ids))::text[])
         )
-        or j.state = 'dead' and p_mode in ('change', 'wake_all') and a.changed_at >= coalesce(j.leased_at, '-infinity')
+        or j.state = 'dead' and p_mode in ('change', 'wake_all') and n.is_news
+        or j.state in ('held', 'dead') and p_mode = 'refresh' and n.is_news
       ) then case when p_mode = 'hold' and j.state is distinct from 'done' and not exists (
         select from asked_for as f where f.user_id = e.user_id and f.tag = e.tag
       ) then 'held' else 'ready' end
       when j.state is null then 'waiting'
-      when j.state in ('ready', 'held') and p_mode in ('change', 'check')
+      when j.state in ('ready', 'held') and p_mode in ('change', 'refresh', 'check')
         and not (e.eligible or e.replayable and j.replay_id is not null) then 'waiting'
       when p_mode <> 'hint' and (j.user_id, j.tag) is distinct from (e.user_id, e.tag) then j.state
+      when j.state = 'ready' and j.replay_id is not null and p_mode in ('change', 'wake_all') then 'changed'
+      when j.state = 'dead' and not e.eligible and p_mode in ('change', 'refresh') and n.is_news then 'changed'
     end
   from checked as e
   join asked as a on a.lead_id = e.lead_id
-  left join (select k.* from leadhook.jobs as k where k.lead_id = any (p_lead_ids)) as j on j.lead_id = e.lead_id;
+  left join (select k.* from leadhook.jobs as k where k.lead_id = any (p_lead_ids)) as j on j.lead_id = e.lead_id
+  left join lateral (
+    select case
+      when p_mode = 'refresh' and e.eligible
+        then j.changed or j.error_code = 'evaluation_failed' or (j.user_id, j.tag) is distinct from (e.user_id, e.tag)
+      else leadhook.is_news(a.xacts, a.changed_at, j.leased_snapshot, j.finished_at)
+    end as is_news
+    where j.state in ('leased', 'held', 'dead')
+  ) as n on true;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) IS 'What becomes of the job of each lead: a state (the same as before: only its user and tag change), erased, or null: nothing.';
+COMMENT ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) IS 'What becomes of the job of each lead: a state (the same as before: only its user and tag change), changed (that is noted), erased, or null: nothing. A lead may stand in the list once for each transaction that changed it.';
 
 CREATE FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
@@ -956,13 +976,14 @@ CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time 
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     AS $_$
 declare
   v_lead_ids text[];
   v_groups text[];
-  v_leads text[];
-  v_prompts text[];
+  v_leads json[];
+  v_prompts json[];
   v_lead_bytes int[];
   v_prompts_bytes int[];
   v_too_many text[];
@@ -973,20 +994,20 @@ begin
     where j.claim_token = p_token
   ),
   described as (
-    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as group_key, d.lead::text as lead, d.prompts::text as prompts
+    select d.lead_id, i.fence, i.user_id::text || ' ' || i.tag as group_key, d.lead, d.prompts
     from leased as l
     cross join lateral leadhook.describe_leads(l.lead_ids, l.user_ids, l.tags) as d
     join unnest(l.lead_ids, l.user_ids, l.tags, l.fences) as i (lead_id, user_id, tag, fence) using (lead_id)
   )
   select
-    array_agg(d.lead_id), array_agg(d.group_key), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead)),
-    array_agg(octet_length(d.prompts))
+    array_agg(d.lead_id), array_agg(d.group_key), array_agg(d.lead), array_agg(d.prompts), array_agg(octet_length(d.lead::text)),
+    array_agg(octet_length(d.prompts::text))
   into v_lead_ids, v_groups, v_leads, v_prompts, v_lead_bytes, v_prompts_bytes
   from (select * from described as d order by d.fence) as d;
 
   -- What does not fit goes back as it came, and is the next claim's.
-  v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
-  if v_too_many <> '{}' then
+  if (select sum(b.bytes) from unnest(v_lead_bytes || v_prompts_bytes) as b (bytes)) > (select c.claim_bytes from leadhook.controls as c) then
+    v_too_many := leadhook.find_excess_leads(v_lead_ids, v_groups, v_lead_bytes, v_prompts_bytes);
     perform leadhook.return_leads(p_token, v_too_many);
   end if;
 
@@ -1011,7 +1032,7 @@ begin
     where j.claim_token = p_token
   ),
   claimed as (
-    select l.*, d.lead::json as lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_group
+    select l.*, d.lead, d.prompts, row_number() over (partition by l.prompts_ref order by l.fence) = 1 as opens_group
     from leased as l
     join unnest(v_lead_ids, v_leads, v_prompts) as d (lead_id, lead, prompts) using (lead_id)
   )
@@ -1031,7 +1052,7 @@ begin
       'checkpoint', c.checkpoint,
       'reserved_usd', c.reserved_usd
     ) order by c.fence), '[]'),
-    coalesce(json_object_agg(c.prompts_ref, c.prompts::json) filter (where c.opens_group), '{}'),
+    coalesce(json_object_agg(c.prompts_ref, c.prompts) filter (where c.opens_group), '{}'),
     case when count(*) > 0 or p_keys::jsonb @? '$[*] ? (@.tried == false && @.rests == 0)' then p_keys else '[]' end
   from claimed as c;
 end
@@ -1099,10 +1120,17 @@ $$;
 COMMENT ON FUNCTION leadhook.describe_job(p_lead_id text) IS 'The lead''s job without its claim token; null where there is none.';
 
 CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer DEFAULT NULL::integer) RETURNS TABLE(lead_id text, lead json, prompts json)
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
+    SET plan_cache_mode TO 'auto'
+    SET enable_seqscan TO 'on'
+    SET enable_nestloop TO 'off'
+    SET seq_page_cost TO '100'
     AS $$
+#variable_conflict use_column
+begin
+  return query
   with asked as (
     select i.* from unnest(describe_leads.lead_ids, describe_leads.user_ids, describe_leads.tags) as i (lead_id, user_id, tag)
   ),
@@ -1135,31 +1163,16 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
       select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
       join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
+      where a.lead_id = any (describe_leads.lead_ids)
     ) as d
     order by d.lead_id, d.scrapped desc, linkedin_url
   ),
+  groups as (
+    select distinct i.user_id, i.tag from asked as i
+  ),
   newest as materialized (
-    select n.user_id, n.tag, d.prompts
-    from (select distinct i.user_id, i.tag from asked as i) as n
-    cross join lateral (
-      select json_build_object(
-        'wildnet_data', d.wildnet_data,
-        'scoring_criteria_and_icp', d.scoring_criteria_and_icp,
-        'message_prompt', d.message_prompt
-      ) as prompts
-      from (
-        select
-          leadhook.read_value(p.wildnet_data, 100001, describe_leads.most_characters) as wildnet_data,
-          leadhook.read_value(p.scoring_criteria_and_icp, 100001, describe_leads.most_characters) as scoring_criteria_and_icp,
-          leadhook.read_value(p.message_prompt, 100001, describe_leads.most_characters) as message_prompt
-        from public.prompts as p
-        where p.user_id = n.user_id and p.tag = n.tag and p.created_at is not distinct from (
-          select max(q.created_at) from public.prompts as q where q.user_id = n.user_id and q.tag = n.tag
-        )
-      ) as d
-      order by case when count(*) over () > 1 then d::text end desc
-      limit 1
-    ) as d
+    select p.user_id, p.tag, p.prompts
+    from leadhook.newest_prompts(array(select g.user_id from groups as g), array(select g.tag from groups as g), describe_leads.most_characters) as p
   )
   select
     i.lead_id,
@@ -1181,7 +1194,8 @@ CREATE FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags t
   from asked as i
   join details as d using (lead_id)
   left join urls as u using (lead_id)
-  join newest as n using (user_id, tag)
+  join newest as n using (user_id, tag);
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], tags text[], most_characters integer) IS 'What the service needs of each lead, every value cut: to most_characters, or to what the service can use.';
@@ -1228,10 +1242,11 @@ declare
   v_outcomes jsonb;
   v_costs jsonb;
   v_replayed text[];
+  v_changed text[];
 begin
   with endings as materialized (
     select (r.ending).*, r.state, r.comes_to, r.bought, r.cost_usd as cost, r.user_id as owner_id, r.run, r.source, r.replay_id, r.eligible_at,
-      r.leased_at, r.postponed
+      r.leased_at, r.postponed, r.changed
     from leadhook.resolve_endings(p_endings) as r
   ),
   ended as (
@@ -1286,8 +1301,9 @@ begin
   select
     coalesce(jsonb_object_agg(e.lead_id, e.comes_to), '{}'),
     jsonb_agg(jsonb_build_object('user_id', e.owner_id, 'cost_usd', e.cost, 'wasted', e.outcome = 'refused')) filter (where e.cost > 0),
-    array_agg(e.lead_id) filter (where e.postponed)
-  into v_outcomes, v_costs, v_replayed
+    array_agg(e.lead_id) filter (where e.postponed),
+    array_agg(e.lead_id) filter (where e.changed)
+  into v_outcomes, v_costs, v_replayed, v_changed
   from endings as e;
 
   if v_costs is not null then
@@ -1296,6 +1312,7 @@ begin
   if v_replayed is not null then
     perform leadhook.begin_postponed_replays(v_replayed, p_now);
   end if;
+  perform leadhook.recall_changes(v_changed) where v_changed is not null;
   return v_outcomes;
 end
 $$;
@@ -1355,6 +1372,7 @@ begin
   delete from leadhook.attempts as t where t.lead_id = any (p_lead_ids);
   delete from leadhook.results as r where r.lead_id = any (p_lead_ids);
   delete from leadhook.replay_leads as m where m.lead_id = any (p_lead_ids);
+  delete from leadhook.other_groups as o where o.lead_id = any (p_lead_ids);
   with jobs as (
     delete from leadhook.jobs as j where j.lead_id = any (p_lead_ids) returning j.user_id, j.reserved_usd
   )
@@ -1438,6 +1456,7 @@ begin
   if v_attempts is not null then
     perform leadhook.note_attempts(v_attempts, p_now);
     perform leadhook.begin_postponed_replays(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)), p_now);
+    perform leadhook.recall_changes(array(select a.lead_id from jsonb_to_recordset(v_attempts) as a (lead_id text)));
   end if;
 end
 $$;
@@ -1798,6 +1817,40 @@ $$;
 
 COMMENT ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'How many held leads a release would queue, and how many characters the model would be sent for them.';
 
+CREATE FUNCTION leadhook.held_snapshot(p_longer_than interval DEFAULT '00:05:00'::interval) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (
+    select jsonb_build_object(
+      'held_by', h.held_by, 'pid', h.pid, 'name', h.name, 'role', h.role, 'state', h.state,
+      'held_ms', floor(extract(epoch from clock_timestamp() - h.since) * 1000)::bigint
+    )
+    from (
+      select 'session' as held_by, a.pid, nullif(left(a.application_name, 100), '') as name, a.usename::text as role, a.state, a.xact_start as since, a.backend_xmin as xmin
+      from pg_stat_activity as a
+      where a.datname = current_database() and a.backend_xmin is not null and a.backend_type = 'client backend' and a.pid <> pg_backend_pid()
+        and a.xact_start < clock_timestamp() - p_longer_than
+      union all
+      select 'prepared transaction', null, left(p.gid, 100), p.owner::text, null, p.prepared, p.transaction
+      from pg_prepared_xacts as p
+      where p.database = current_database() and p.prepared < clock_timestamp() - p_longer_than
+      union all
+      select 'replication slot', s.active_pid, s.slot_name::text, null, case when s.active then 'active' else 'inactive' end, null, s.xmin
+      from pg_replication_slots as s
+      where age(s.xmin) > 100000
+    ) as h
+    order by age(h.xmin) desc
+    limit 1
+  );
+exception when assert_failure or others then
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.held_snapshot(p_longer_than interval) IS 'Who has held the oldest snapshot for so long, so that Postgres keeps every row version that was replaced since; null: no one.';
+
 CREATE FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1814,6 +1867,22 @@ begin
   return sha256(v_outer || sha256(v_inner || p_message));
 end
 $$;
+
+CREATE FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_leased_snapshot is null or p_changed_at > p_finished_at then
+    return true;
+  end if;
+  return (
+    select bool_or(x.xact is null or not pg_catalog.pg_visible_in_snapshot(x.xact, p_leased_snapshot)) from unnest(p_xacts) as x (xact)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) IS 'Whether the last lease of a job can''t have seen what one of these transactions changed.';
 
 CREATE FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) RETURNS boolean
     LANGUAGE sql STABLE
@@ -1876,9 +1945,10 @@ COMMENT ON FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now tim
 
 CREATE FUNCTION leadhook.key_fingerprint(p_api_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
-    SET search_path TO ''
     AS $$
-  select left(encode(sha256(convert_to(btrim(key_fingerprint.p_api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16)
+  select pg_catalog.left(
+    pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.btrim(p_api_key, E' \t\r\n'), 'UTF8')), 'hex'), 16
+  )
 $$;
 
 COMMENT ON FUNCTION leadhook.key_fingerprint(p_api_key text) IS 'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
@@ -1934,7 +2004,52 @@ $$;
 
 COMMENT ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) IS 'How many Gemini keys there are, and how they are; two rows with the same key are one. healthy: may be used; untried: those of them that no call has succeeded with yet.';
 
-CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) RETURNS void
+CREATE FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+begin
+  return array(
+    -- They are few; read together with the group, they would be sought among all jobs.
+    with leased as materialized (
+      select j.lead_id, j.user_id, j.tag from leadhook.jobs as j where j.state = 'leased'
+    )
+    select w.lead_id
+    from (
+      (
+        select j.lead_id
+        from leadhook.jobs as j
+        where (j.state in ('waiting', 'held', 'dead') or j.replay_id is not null)
+          and j.user_id = p_user_id and j.tag = p_tag and j.lead_id > p_after_lead
+        order by j.lead_id
+        limit 500
+      )
+      union
+      (
+        select o.lead_id
+        from leadhook.other_groups as o
+        where o.user_id = p_user_id and o.tag = p_tag and o.lead_id > p_after_lead
+        order by o.lead_id
+        limit 500
+      )
+      union
+      (
+        select l.lead_id from leased as l where l.user_id = p_user_id and l.tag = p_tag and l.lead_id > p_after_lead
+      )
+    ) as w
+    order by w.lead_id
+    limit 500
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) IS 'The next 500 leads behind the given one for which the prompts of this group matter, in the order of their ids.';
+
+CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -1942,6 +2057,7 @@ CREATE FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker t
     SET enable_nestloop TO 'off'
     AS $$
 declare
+  v_snapshot pg_snapshot := pg_current_snapshot();
   v_changed text[];
 begin
   -- Most often all are still wanted, which costs one look and no lock.
@@ -1972,16 +2088,52 @@ begin
     claim_token = p_token,
     worker = p_worker,
     leased_at = p_now,
+    leased_snapshot = v_snapshot,
+    changed = false,
     called = false,
     reserved_usd = null,
     lease_until = p_now + make_interval(secs => c.lease_s::float8)
   from fenced as f
   cross join leadhook.controls as c
   where j.lead_id = any (p_lead_ids) and j.lead_id = f.lead_id;
+  return found;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) IS 'Leases those of these leads that are still eligible, in their order; the others go to sleep.';
+COMMENT ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) IS 'Leases those of these leads that are still eligible, in their order; the others go to sleep. False: none was leased.';
+
+CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_locked text[] := leadhook.lock_jobs(
+    array(select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s where s.lead_id is not null) || p_tried
+  );
+  v_chosen record;
+begin
+  if v_locked = '{}' then
+    return false;
+  end if;
+  v_chosen := leadhook.choose_leads(
+    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag, p_price, p_shut_user_ids, p_blocked_groups
+  );
+  return not leadhook.lease_leads((
+    select (array_agg(c.lead_id order by c.place))[:p_limit]
+    from (
+      select i.lead_id, i.place, j.low_priority, row_number() over (partition by j.low_priority order by i.place) as nth
+      from unnest(v_chosen.lead_ids) with ordinality as i (lead_id, place)
+      join leadhook.jobs as j using (lead_id)
+      where j.lead_id = any (v_chosen.lead_ids) and i.lead_id <> all (v_locked)
+    ) as c
+    where not c.low_priority or c.nth <= p_low_priority_limit
+  ), p_token, p_worker, p_source, p_now);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
 
 CREATE FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -2182,7 +2334,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) IS 'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
 
-CREATE FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) RETURNS text[]
+CREATE FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2198,7 +2350,7 @@ declare
   v_erased text[];
 begin
   with decided as materialized (
-    select d.* from leadhook.decide_moves(p_lead_ids, p_changed_at, p_mode) as d where d.becomes is not null and d.lead_id <> all (v_busy)
+    select d.* from leadhook.decide_moves(p_lead_ids, p_changed_at, p_mode, p_xacts) as d where d.becomes is not null and d.lead_id <> all (v_busy)
   ),
   moved as (
     update leadhook.jobs as j
@@ -2208,9 +2360,13 @@ begin
       state = d.becomes,
       low_priority = j.low_priority and d.becomes = d.was,
       replay_id = case when d.becomes = d.was then j.replay_id end,
+      changed = j.changed or d.becomes = d.was,
       replay_after = case when d.becomes = d.was or d.replayable then j.replay_after end
     from decided as d
     where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id and (d.becomes = d.was or d.becomes = 'waiting')
+  ),
+  noted as (
+    update leadhook.jobs as j set changed = true from decided as d where j.lead_id = any (p_lead_ids) and j.lead_id = d.lead_id and d.becomes = 'changed'
   ),
   added as (
     insert into leadhook.jobs as j (lead_id, user_id, tag, state, low_priority, available_at, eligible_at, source)
@@ -2243,6 +2399,9 @@ begin
   if v_erased is not null then
     perform leadhook.erase_leads(v_erased);
   end if;
+  if p_mode in ('change', 'refresh', 'hint', 'sweep', 'hold') then
+    perform leadhook.note_other_groups(p_lead_ids);
+  end if;
   if v_busy = '{}' then
     return '{}';
   end if;
@@ -2250,20 +2409,26 @@ begin
     select j.lead_id
     from leadhook.jobs as j
     where j.lead_id = any (v_busy)
-      and (p_mode in ('change', 'wake_all') or p_mode in ('wake', 'check') and j.state in ('waiting', 'ready', 'leased'))
+      and (p_mode in ('change', 'refresh', 'wake_all') or p_mode in ('wake', 'check') and j.state in ('waiting', 'ready', 'leased'))
   );
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) IS 'Does with the jobs of these leads what decide_moves says. Returns those to be looked at again, as another transaction has them.';
+COMMENT ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[]) IS 'Does with the jobs of these leads what decide_moves says. Returns those to be looked at again, as another transaction has them.';
 
 CREATE FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) RETURNS TABLE(lead_id text, name text, linkedin_url text, location text)
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
+    SET enable_seqscan TO 'on'
+    SET enable_nestloop TO 'off'
+    SET seq_page_cost TO '100'
     AS $$
+#variable_conflict use_column
+begin
+  return query
   with asked as (
-    select i.lead_id, i.user_id, i.tag from unnest(name_leads.p_lead_ids, name_leads.p_user_ids, name_leads.p_tags) as i (lead_id, user_id, tag)
+    select i.lead_id, i.user_id, i.tag from unnest(p_lead_ids, p_user_ids, p_tags) as i (lead_id, user_id, tag)
   ),
   read as materialized (
     select
@@ -2273,7 +2438,7 @@ CREATE FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags
       leadhook.read_value(d.location, 10000) as location,
       leadhook.read_value(d.profile_url, 10000) as profile_url
     from public.lead_details as d
-    where d.lead_id = any (name_leads.p_lead_ids)
+    where d.lead_id = any (p_lead_ids)
   ),
   urls as (
     select distinct on (d.lead_id)
@@ -2283,6 +2448,7 @@ CREATE FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags
       select a.lead_id, a.linkedin_url, a.scrapped is true as scrapped
       from public.all_leads as a
       join asked as i on i.lead_id = a.lead_id and i.user_id = a.user_id and i.tag = a.tag
+      where a.lead_id = any (p_lead_ids)
     ) as d
     order by d.lead_id, d.scrapped desc, linkedin_url
   ),
@@ -2299,10 +2465,49 @@ CREATE FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags
   select d.lead_id, d.lead ->> 'name', d.lead ->> 'linkedin_url', d.lead ->> 'location'
   from several as s
   cross join lateral leadhook.describe_leads(s.lead_ids, s.user_ids, s.tags) as d
-  where s.lead_ids is not null
+  where s.lead_ids is not null;
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) IS 'Name, address and location of each lead, as describe_leads has them.';
+
+CREATE FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters integer) RETURNS TABLE(user_id uuid, tag text, prompts json)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'on'
+    SET enable_nestloop TO 'on'
+    SET enable_material TO 'off'
+    SET seq_page_cost TO '100'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select g.user_id, g.tag, d.prompts
+  from unnest(p_user_ids, p_tags) as g (user_id, tag)
+  cross join lateral (
+    select json_build_object(
+      'wildnet_data', d.wildnet_data,
+      'scoring_criteria_and_icp', d.scoring_criteria_and_icp,
+      'message_prompt', d.message_prompt
+    ) as prompts
+    from (
+      select
+        leadhook.read_value(p.wildnet_data, 100001, p_most_characters) as wildnet_data,
+        leadhook.read_value(p.scoring_criteria_and_icp, 100001, p_most_characters) as scoring_criteria_and_icp,
+        leadhook.read_value(p.message_prompt, 100001, p_most_characters) as message_prompt
+      from public.prompts as p
+      where p.user_id = g.user_id and p.tag = g.tag and p.created_at is not distinct from (
+        select max(q.created_at) from public.prompts as q where q.user_id = g.user_id and q.tag = g.tag
+      )
+    ) as d
+    order by case when count(*) over () > 1 then d::text end desc
+    limit 1
+  ) as d;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters integer) IS 'The newest prompts row of each of these groups, cut as describe_leads cuts; of several the one with the greatest text.';
 
 CREATE FUNCTION leadhook.next_day(p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
@@ -2576,6 +2781,7 @@ CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
     SET jit TO 'off'
     AS $$
 declare
+  v_refreshed boolean := leadhook.refreshes(tg_op, tg_table_name);
   v_lead_ids text[];
 begin
   if tg_op = 'TRUNCATE' then
@@ -2622,7 +2828,7 @@ begin
     if v_lead_ids is null then
       return null;
     end if;
-    perform leadhook.append_to_outbox(v_lead_ids);
+    perform leadhook.append_to_outbox(v_lead_ids, v_refreshed);
   exception when assert_failure or others then
     perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
     begin
@@ -2649,6 +2855,28 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.note_lead_changes() IS 'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and sends a webhook. Reads no table.';
+
+CREATE FUNCTION leadhook.note_other_groups(p_lead_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'on'
+    SET enable_nestloop TO 'off'
+    SET seq_page_cost TO '100'
+    AS $$
+begin
+  insert into leadhook.other_groups (user_id, tag, lead_id)
+  select distinct a.user_id::uuid, a.tag::text, j.lead_id
+  from public.all_leads as a
+  join leadhook.jobs as j on j.lead_id = a.lead_id
+  where a.lead_id = any (p_lead_ids) and j.lead_id = any (p_lead_ids) and a.user_id is not null and a.tag is not null
+    and (j.user_id is distinct from a.user_id::uuid or j.tag is distinct from a.tag::text)
+  on conflict do nothing;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_other_groups(p_lead_ids text[]) IS 'Notes the groups of these leads that their jobs do not name, so that their prompts find them.';
 
 CREATE FUNCTION leadhook.note_prompts_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -2786,8 +3014,13 @@ declare
   v_next record;
   v_user_ids uuid[] := '{}';
   v_tags text[] := '{}';
+  v_depth int;
   v_last int;
 begin
+  if p_limit = 0 then
+    lead_ids := '{}';
+    return;
+  end if;
   for v_visit in 1..200 loop
     exit when cardinality(v_user_ids) >= p_limit;
     v_next := leadhook.next_open_group(p_low_priority, v_user_id, v_tag, p_shut_user_ids, p_blocked_groups);
@@ -2802,25 +3035,31 @@ begin
     end if;
   end loop;
 
-  select
-    coalesce(array_agg(d.lead_id order by d.slot), '{}'),
-    (array_agg(d.place order by d.slot desc))[1]
-  into lead_ids, v_last
-  from (
-    select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
-    from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
-    cross join lateral (
-      select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
-      from (
-        select j.lead_id, j.available_at
-        from leadhook.jobs as j
-        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
-        order by j.available_at, j.lead_id
-        limit 50
+  -- A few leads of each group, which is enough unless most groups hold fewer. The limit may be an expression: without sorts there is one plan.
+  v_depth := least(p_limit, 2 * p_limit / greatest(cardinality(v_user_ids), 1) + 1);
+  loop
+    select
+      coalesce(array_agg(d.lead_id order by d.slot), '{}'),
+      (array_agg(d.place order by d.slot desc))[1]
+    into lead_ids, v_last
+    from (
+      select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
+      from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
+      cross join lateral (
+        select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
+        from (
+          select j.lead_id, j.available_at
+          from leadhook.jobs as j
+          where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
+          order by j.available_at, j.lead_id
+          limit v_depth
+        ) as w
       ) as w
-    ) as w
-  ) as d
-  where d.slot <= p_limit;
+    ) as d
+    where d.slot <= p_limit;
+    exit when cardinality(lead_ids) = p_limit or v_depth = p_limit;
+    v_depth := p_limit;
+  end loop;
 
   if not v_through and cardinality(v_user_ids) < p_limit then
     p_user_id := v_user_id;
@@ -2960,6 +3199,14 @@ begin
     state = 'dead', error_code = excluded.error_code, reason = excluded.reason, finished_at = excluded.finished_at,
     claim_token = null, lease_until = null, reserved_usd = null
   where j.state <> 'leased' or j.claim_token = p_token;
+  update leadhook.jobs as j set changed = true where j.lead_id = p_lead_id and j.state = 'leased' and not j.changed;
+  begin
+    perform leadhook.note_other_groups(array[p_lead_id]);
+  exception when others then
+    if not leadhook.blames_the_lead(sqlstate) then
+      raise;
+    end if;
+  end;
 exception
   when others then
     -- Not even a row for it fits (a lead id too long for an index): then only the log says so.
@@ -3219,6 +3466,26 @@ $$;
 
 COMMENT ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) IS 'A value of any type as text, cut to p_most characters, or without it to p_characters. A text is read no further than that.';
 
+CREATE FUNCTION leadhook.recall_changes(p_lead_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  with recalled as (
+    update leadhook.jobs as j
+    set changed = false
+    where j.lead_id = any (p_lead_ids) and j.changed and j.state in ('waiting', 'dead', 'held')
+    returning j.lead_id
+  )
+  insert into leadhook.outbox (kind, n, lead_ids)
+  select 'leads', count(*), array_agg(r.lead_id) from recalled as r having count(*) > 0;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) IS 'Appends to the outbox those of these leads that changed during the run that this transaction has ended.';
+
 CREATE FUNCTION leadhook.recent_figures(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3239,6 +3506,24 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) IS 'The numbers that operators watch, at most 10 s old, with their age.';
+
+CREATE FUNCTION leadhook.refreshes(p_operation text, p_table text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  v_transaction text := pg_current_xact_id();
+  v_deleted_from text := coalesce(substring(current_setting('leadhook.deleted_from', true) from '^' || v_transaction || ':(.*)$'), '');
+  v_again boolean := strpos(v_deleted_from, p_table || ',') > 0;
+begin
+  if p_operation in ('DELETE', 'TRUNCATE') and not v_again then
+    perform set_config('leadhook.deleted_from', v_transaction || ':' || v_deleted_from || p_table || ',', true);
+  end if;
+  return p_operation = 'DELETE' or p_operation = 'INSERT' and v_again;
+end
+$_$;
+
+COMMENT ON FUNCTION leadhook.refreshes(p_operation text, p_table text) IS 'Whether rows are deleted, or inserted after others of the table were deleted in this transaction: then they may be the same ones again.';
 
 CREATE FUNCTION leadhook.refuse_foreign_code() RETURNS void
     LANGUAGE plpgsql
@@ -3400,6 +3685,7 @@ CREATE FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd nu
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_nestloop TO 'off'
     AS $$
@@ -3413,10 +3699,10 @@ declare
   v_fits boolean;
   v_turned_away text[] := '{}';
 begin
-  select array_agg(b.user_id), array_agg(b.left_usd), array_agg(false), array_agg(null::numeric)
-  into v_users, v_left, v_asked, v_needed
-  from leadhook.budgets_left(p_now) as b;
-  if v_users is not null then
+  if exists (select from leadhook.budgets) then
+    select array_agg(b.user_id), array_agg(b.left_usd), array_agg(false), array_agg(null::numeric)
+    into v_users, v_left, v_asked, v_needed
+    from leadhook.budgets_left(p_now) as b;
     for v_lead in
       select j.lead_id, j.user_id, l.usd
       from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
@@ -3455,7 +3741,7 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) RETURNS TABLE(ending leadhook.ending, state text, comes_to text, bought jsonb, cost_usd numeric, user_id uuid, run integer, source text, replay_id bigint, eligible_at timestamp with time zone, leased_at timestamp with time zone, postponed boolean)
+CREATE FUNCTION leadhook.resolve_endings(p_endings leadhook.ending[]) RETURNS TABLE(ending leadhook.ending, state text, comes_to text, bought jsonb, cost_usd numeric, user_id uuid, run integer, source text, replay_id bigint, eligible_at timestamp with time zone, leased_at timestamp with time zone, postponed boolean, changed boolean)
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -3469,7 +3755,7 @@ begin
   return query
   select
     e, n.state, case when e.outcome = 'retry' and n.state = 'dead' then 'dead' else e.outcome end, coalesce(e.checkpoint, j.checkpoint),
-    coalesce(e.cost_usd, j.reserved_usd), j.user_id, j.run, j.source, j.replay_id, j.eligible_at, j.leased_at, j.replay_after is not null
+    coalesce(e.cost_usd, j.reserved_usd), j.user_id, j.run, j.source, j.replay_id, j.eligible_at, j.leased_at, j.replay_after is not null, j.changed
   from unnest(p_endings) as e
   join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence
   cross join lateral (
@@ -3543,12 +3829,12 @@ $$;
 
 COMMENT ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) IS 'Ends leases of a claim that is not answered yet: these, or with null all. Their jobs are as they were.';
 
-CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) RETURNS void
+CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean DEFAULT false) RETURNS void
     LANGUAGE sql
     SET search_path TO ''
     AS $$
-  insert into leadhook.outbox (kind, n, lead_ids, changed_at, not_before)
-  select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.changed_at), clock_timestamp() + interval '250 ms'
+  insert into leadhook.outbox (kind, n, lead_ids, changed_at, not_before, refreshed)
+  select 'leads', cardinality(p_lead_ids), p_lead_ids, max(t.changed_at), clock_timestamp() + interval '250 ms', p_refreshed
   from unnest(p_changed_at) as t (changed_at)
   where cardinality(p_lead_ids) > 0
   having count(*) > 0
@@ -3838,6 +4124,8 @@ begin
       fence = nextval('leadhook.fences'),
       claim_token = pg_catalog.gen_random_uuid(),
       worker = p_worker,
+      leased_snapshot = null,
+      changed = j.changed or j.state in ('ready', 'leased'),
       leased_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
       lease_until = p_now,
       eligible_at = p_now - make_interval(secs => greatest(r.age_ms, 0) / 1000.0),
@@ -3961,6 +4249,7 @@ begin
   into v_restored
   from waiting as w;
   perform leadhook.restore_jobs(v_restored);
+  perform leadhook.recall_changes(array(select r.lead_id from jsonb_to_recordset(v_restored) as r (lead_id text)));
 
   -- The application may have wanted them meanwhile, which changed nothing while they were queued.
   perform leadhook.apply_changes(array(
@@ -4280,6 +4569,11 @@ begin
       end if;
       v_sqlstate := sqlstate;
       v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
+      -- A trigger may name any constraint, or a person.
+      if not exists (select from pg_catalog.pg_constraint as c where c.conname = v_constraint)
+        and not exists (select from pg_catalog.pg_index as i join pg_catalog.pg_class as c on c.oid = i.indexrelid where c.relname = v_constraint) then
+        v_constraint := null;
+      end if;
       v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
       v_outcome := case
         when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
@@ -5140,7 +5434,6 @@ declare
   v_results leadhook.ending[] := leadhook.read_results(p_results);
   v_busy text[];
   v_ended leadhook.ending[];
-  v_unwanted text[];
   v_erased text[];
   v_now timestamptz;
 begin
@@ -5164,24 +5457,14 @@ begin
     select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
 
-  select
-    array_agg(r.lead_id) filter (where r.outcome = 'unwanted'),
-    array_agg(r.lead_id) filter (where r.outcome = 'gone')
-  into v_unwanted, v_erased
-  from unnest(v_results) as r
-  where r.ends;
+  select array_agg(r.lead_id) into v_erased from unnest(v_results) as r where r.ends and r.outcome = 'gone';
   if v_erased is not null then
     perform leadhook.erase_leads(v_erased);
   end if;
-  if v_unwanted is not null then
-    -- A change may have made it wanted again while we looked; its outbox row was then applied while the lead was leased.
-    insert into leadhook.outbox (kind, n, lead_ids) values ('leads', cardinality(v_unwanted), v_unwanted);
-  end if;
-
   return jsonb_build_object(
     'leases', (
       select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-        'lead_id', r.lead_id, 'fence', r.fence, 'outcome', r.outcome, 'reason', r.reason,
+        'lead_id', r.lead_id, 'fence', r.fence, 'outcome', r.outcome, 'reason', coalesce(r.note, r.reason),
         'error_code', case when r.outcome = 'busy' then r.error_code end
       ))), '[]')
       from unnest(v_results) as r
@@ -5237,7 +5520,7 @@ begin
 
   return jsonb_build_object('leads', (
     select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-      'lead_id', r.lead_id, 'reason', r.reason,
+      'lead_id', r.lead_id, 'reason', coalesce(r.note, r.reason),
       'outcome', case when r.outcome in ('retry', 'returned', 'dead') then 'released' else r.outcome end,
       'error_code', case when r.outcome = 'busy' then r.error_code end
     ))), '[]')
@@ -5304,6 +5587,7 @@ begin
       'parked_keys', v_parked_keys,
       'triggers', leadhook.trigger_states(),
       'webhook_setup', to_jsonb(r),
+      'held_snapshot', leadhook.held_snapshot(),
       'jobs', jsonb_build_object(
         'waiting', (select count(*) from (select from leadhook.jobs as j where j.state = 'waiting' limit 1000) as n),
         'ready', (select count(*) from (select from leadhook.jobs as j where j.state = 'ready' limit 1000) as n),
@@ -5333,6 +5617,8 @@ declare
   v_budget interval := make_interval(secs => least(greatest(coalesce(p_budget_ms, 50), 1), 2000) / 1000.0);
   v_now timestamptz := clock_timestamp();
   v_deadline timestamptz;
+  v_began_at timestamptz;
+  v_longest interval := '5 ms'; -- what follows the last slice takes less
   v_busy boolean := not leadhook.try_lock_sweep();
   v_finished boolean := false;
   v_looked_at int := 0;
@@ -5357,6 +5643,7 @@ begin
     v_now := clock_timestamp();
     select c.sweep_phase, c.sweep_after_lead into v_phase, v_after from leadhook.controls as c;
     loop
+      v_began_at := clock_timestamp();
       if v_phase = 'leads' then
         select s.last_lead, s.looked_at, s.made_ready, s.held, 0 as removed into v_slice from leadhook.sweep_leads(v_after) as s;
       else
@@ -5371,7 +5658,8 @@ begin
         v_finished := v_phase = 'jobs';
         v_phase := case v_phase when 'leads' then 'jobs' else 'leads' end;
       end if;
-      exit when v_finished or clock_timestamp() >= v_deadline;
+      v_longest := greatest(v_longest, clock_timestamp() - v_began_at);
+      exit when v_finished or clock_timestamp() + v_longest >= v_deadline;
     end loop;
     if v_finished then
       perform leadhook.collect_webhook_answers(v_now);
@@ -5394,7 +5682,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) IS 'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for about p_budget_ms. busy: another process sweeps. A call after round_finished begins the next round.';
+COMMENT ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) IS 'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for at most p_budget_ms, one slice at least. busy: another process sweeps. A call after round_finished begins the next round.';
 
 CREATE FUNCTION public.rpc_get_eligible_llm_jobs() RETURNS TABLE(lead_id text, user_id uuid, tag text, name text, title text, location text, company_name text, experience text, skills text, bio text, profile_url text, linkedin_url text, company_page_url text, wildnet_data text, scoring_criteria_and_icp text, message_prompt text)
     LANGUAGE sql STABLE
@@ -5599,6 +5887,8 @@ CREATE TABLE leadhook.jobs (
     worker text,
     leased_at timestamp with time zone,
     lease_until timestamp with time zone,
+    leased_snapshot pg_snapshot,
+    changed boolean DEFAULT false NOT NULL,
     available_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     eligible_at timestamp with time zone,
     source text,
@@ -5631,6 +5921,10 @@ COMMENT ON COLUMN leadhook.jobs.fence IS 'from leadhook.fences with every lease;
 
 COMMENT ON COLUMN leadhook.jobs.called IS 'its worker said that a model call of this lease had begun';
 
+COMMENT ON COLUMN leadhook.jobs.leased_snapshot IS 'what its last lease was decided by: a change whose transaction is not visible in it is one that the lease has not seen; null: it has seen none';
+
+COMMENT ON COLUMN leadhook.jobs.changed IS 'something changed that its run has not seen: a run that ends dead then begins again';
+
 COMMENT ON COLUMN leadhook.jobs.eligible_at IS 'when the outbox row, sweep, replay or release made it ready';
 
 COMMENT ON COLUMN leadhook.jobs.source IS 'what brought it: webhook, sweep, start, retry, hint, replay, release';
@@ -5647,6 +5941,12 @@ CREATE TABLE leadhook.migrations (
     applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
+CREATE TABLE leadhook.other_groups (
+    user_id uuid NOT NULL,
+    tag text NOT NULL,
+    lead_id text NOT NULL
+);
+
 CREATE TABLE leadhook.outbox (
     id bigint NOT NULL,
     kind text NOT NULL,
@@ -5655,6 +5955,7 @@ CREATE TABLE leadhook.outbox (
     user_id uuid,
     tag text,
     prompts_inserted boolean DEFAULT false NOT NULL,
+    refreshed boolean DEFAULT false NOT NULL,
     after_lead text DEFAULT ''::text NOT NULL,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     not_before timestamp with time zone,
@@ -5665,6 +5966,8 @@ CREATE TABLE leadhook.outbox (
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
 
 COMMENT ON COLUMN leadhook.outbox.n IS 'how many leads it names; small ones are applied first, so that three leads overtake an import';
+
+COMMENT ON COLUMN leadhook.outbox.refreshed IS 'leads: rows were deleted, or inserted after rows of the table were deleted in the same transaction: no change by itself';
 
 COMMENT ON COLUMN leadhook.outbox.after_lead IS 'prompts, everything: the jobs up to this lead_id have been looked at';
 
@@ -5921,6 +6224,9 @@ ALTER TABLE ONLY leadhook.jobs
 ALTER TABLE ONLY leadhook.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY leadhook.other_groups
+    ADD CONSTRAINT other_groups_pkey PRIMARY KEY (user_id, tag, lead_id);
+
 ALTER TABLE ONLY leadhook.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
 
@@ -5963,7 +6269,7 @@ CREATE INDEX attempts_by_lead ON leadhook.attempts USING btree (lead_id, id);
 
 CREATE INDEX attempts_by_replay ON leadhook.attempts USING btree (replay_id) WHERE (replay_id IS NOT NULL);
 
-CREATE INDEX jobs_asleep ON leadhook.jobs USING btree (user_id, tag, lead_id) WHERE (state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text]));
+CREATE INDEX jobs_asleep ON leadhook.jobs USING btree (user_id, tag, lead_id) WHERE ((state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text])) OR (replay_id IS NOT NULL));
 
 CREATE INDEX jobs_at_rest_by_state ON leadhook.jobs USING btree (state) WHERE (state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text, 'done'::text]));
 
@@ -5976,6 +6282,8 @@ CREATE INDEX jobs_leased ON leadhook.jobs USING btree (lease_until) WHERE (state
 CREATE INDEX jobs_ready ON leadhook.jobs USING btree (low_priority, user_id, tag, available_at, lead_id) WHERE (state = 'ready'::text);
 
 CREATE INDEX jobs_suspected ON leadhook.jobs USING btree (deaths, available_at, lead_id) WHERE (deaths > 0);
+
+CREATE INDEX other_groups_by_lead ON leadhook.other_groups USING btree (lead_id);
 
 CREATE INDEX outbox_by_size ON leadhook.outbox USING btree (kind, n, id);
 
@@ -6033,6 +6341,8 @@ ALTER TABLE leadhook.jobs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.migrations ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE leadhook.other_groups ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE leadhook.outbox ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.pauses ENABLE ROW LEVEL SECURITY;
@@ -6061,10 +6371,10 @@ GRANT USAGE ON SCHEMA leadhook TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.append_everything() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_refreshed boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[], p_xacts xid8[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[], p_xacts xid8[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.apply_lead_changes(p_source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.apply_lead_changes(p_source text) TO service_role;
@@ -6126,8 +6436,8 @@ GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO 
 REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) TO service_role;
@@ -6215,7 +6525,13 @@ GRANT ALL ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since t
 REVOKE ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.held_snapshot(p_longer_than interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.held_snapshot(p_longer_than interval) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) TO service_role;
@@ -6235,8 +6551,14 @@ GRANT ALL ON FUNCTION leadhook.key_news(p_now timestamp with time zone) TO servi
 REVOKE ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.key_states(OUT total bigint, OUT healthy bigint, OUT untried bigint, OUT cooling bigint, OUT disabled bigint, OUT next_return_at timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_after_lead text) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) TO service_role;
@@ -6256,11 +6578,14 @@ GRANT ALL ON FUNCTION leadhook.lock_outbox() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.name_leads(p_lead_ids text[], p_user_ids uuid[], p_tags text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], p_most_characters integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO service_role;
@@ -6287,6 +6612,9 @@ REVOKE ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results l
 GRANT ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_lead_changes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.note_other_groups(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_other_groups(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_prompts_changes() FROM PUBLIC;
 
@@ -6334,8 +6662,13 @@ GRANT ALL ON FUNCTION leadhook.read_results(p_results jsonb) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.refreshes(p_operation text, p_table text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.refuse_foreign_code() FROM PUBLIC;
 
@@ -6369,8 +6702,8 @@ GRANT ALL ON FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now
 REVOKE ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) TO service_role;
@@ -6538,6 +6871,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.figures TO service_role;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.jobs TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.migrations TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.other_groups TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
 

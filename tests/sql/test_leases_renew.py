@@ -69,7 +69,7 @@ def test_renew_ignores_what_it_does_not_know(db: "Sql") -> None:
 
 def test_renew_of_nothing_is_an_empty_reply(db: "Sql") -> None:
     """No lease, no error."""
-    assert renew(db) == {"leases": [], "next_due_ms": None}
+    assert renew(db) == {"leases": [], "key_news": [], "next_due_ms": None}
 
 
 @pytest.mark.parametrize("leases", [{"lead_id": "a"}, [{"lead_id": "a"}], [{"fence": 1}], [1]])

@@ -6,9 +6,13 @@ The rows are the tables of what the client was measured to do; each is produced 
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from tests.stack.google import KEY, LEAD, PROMPTS, SECRET, Google, standing_in
 
 from leadhook.domain.failure import Failure
@@ -68,6 +72,12 @@ OTHERS_WORDS: dict[str, Callable[[int], dict[str, Any]]] = {
     "HTML as JSON": lambda status: raw("<html>limit: 0</html>", status),
     "other JSON": lambda status: raw({"message": "API key not valid", "status": status}, status),
     "half an envelope": lambda status: raw({"error": {"code": status, "message": "API key not valid"}}, status),
+    "envelope of another maker": lambda status: raw(
+        {"error": {"code": status, "message": "API key not valid", "status": "Forbidden"}}, status
+    ),
+    "envelope with a code in words": lambda status: raw(
+        {"error": {"code": str(status), "message": "API key not valid", "status": "PERMISSION_DENIED"}}, status
+    ),
     "error in words": lambda status: raw({"error": "API_KEY_INVALID"}, status),
     "list": lambda status: raw([], status),
     "empty": lambda status: raw("", status),
@@ -154,10 +164,54 @@ CASES = {
     "429 delay of a century": Case(quota(retry_in("3e9s")), "key", "key_minute_quota", parked=after(LONGEST_REST_S)),
     "429 delay below zero": Case(quota(retry_in("-5s")), "key", "key_exhausted", parked=NOT_NAMED),
     "429 delay in no words": Case(quota(retry_in({"seconds": 5})), "key", "key_exhausted", parked=NOT_NAMED),
+    "429 delay in words": Case(
+        envelope(429, "RESOURCE_EXHAUSTED", "Quota exceeded for Jane Doe.\nPlease retry in 36.5s."),
+        "key",
+        "key_minute_quota",
+        parked=after(36.5),
+    ),
+    "429 in another language": Case(
+        envelope(429, "RESOURCE_EXHAUSTED", "Das Kontingent wurde überschritten. limit: 0, model: x", violation("500")),
+        "key",
+        "key_quota_zero",
+    ),
+    "429 day quota among others": Case(
+        quota(
+            {
+                "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                "violations": [{"quotaId": "RequestsPerMinute-FreeTier"}, {"quotaId": "RequestsPerDay-FreeTier"}],
+            },
+            retry_in("36s"),
+        ),
+        "key",
+        "key_day_quota",
+        parked=after(36),
+    ),
+    "400 API_KEY_INVALID in another language": Case(
+        envelope(400, "INVALID_ARGUMENT", "API-Schlüssel ungültig.", info("API_KEY_INVALID")), "key", "key_invalid"
+    ),
+    "403 disabled in another language": Case(
+        envelope(403, "PERMISSION_DENIED", "L'API n'est pas activée.", info("SERVICE_DISABLED")),
+        "key",
+        "key_service_disabled",
+    ),
+    "500 around a quota": Case(
+        envelope(429, "RESOURCE_EXHAUSTED", "x", retry_in("7s"), http=500), "key", "key_minute_quota", parked=after(7)
+    ),
+    "200 with the code of gRPC": Case(
+        envelope(8, "RESOURCE_EXHAUSTED", "x", retry_in("7s"), http=200), "key", "key_minute_quota", parked=after(7)
+    ),
+    "401 with a code of 0": Case(envelope(0, "UNAUTHENTICATED", "x", http=401), "key", "key_forbidden"),
     "429 strange details": Case(
         quota("x", {"@type": "a.QuotaFailure", "violations": ["x", 7]}), "key", "key_exhausted", parked=NOT_NAMED
     ),
     # No one, for now.
+    "503 with the code of gRPC": Case(envelope(14, "UNAVAILABLE", "x", http=503), "transient", "model_unavailable"),
+    "200 with an unknown error": Case(envelope(2, "UNKNOWN", "x", http=200), "transient", "model_unavailable"),
+    **{
+        f"redirected {status}": Case(raw("", status), "transient", "model_path_failed")
+        for status in (301, 302, 307, 308)
+    },
     "408": Case(error(408), "transient", "model_unavailable"),
     "409": Case(error(409), "transient", "model_unavailable"),
     "499": Case(error(499), "transient", "model_unavailable"),
@@ -211,6 +265,20 @@ CASES = {
     "400 with the word token": Case(
         envelope(400, "INVALID_ARGUMENT", "Jane Doe has a bad token"), "refused", "model_refused_request"
     ),
+    **{
+        f"400 that quotes a lead: {words}": Case(
+            envelope(400, "INVALID_ARGUMENT", f"Invalid value at 'contents[0]', \"{words}\""),
+            "refused",
+            "model_refused_request",
+        )
+        for words in (
+            "my account was suspended",
+            "a leaked memo",
+            "billing account manager",
+            "buys credits",
+            "API key not valid",
+        )
+    },
     "405": Case(envelope(405, "UNIMPLEMENTED", "Jane Doe"), "refused", "model_refused_request"),
     "400 too many tokens": Case(error(400, "CONTEXT_OVERFLOW"), "refused", "prompt_too_long"),
     "413": Case(error(413), "refused", "prompt_too_long"),
@@ -249,6 +317,7 @@ CASES = {
         "model_settings_refused",
     ),
     "400 settings": Case(error(400, "SETTINGS"), "configuration", "model_settings_refused"),
+    "410": Case(envelope(410, "NOT_FOUND", "The model was shut down."), "configuration", "model_unknown"),
 }
 
 
@@ -503,6 +572,49 @@ async def test_a_check_ends_in_time(scorer: GeminiScorer, google: Google, monkey
     monkeypatch.setattr("leadhook.gemini.client.CHECK_LIMIT_S", 0.2)
     await google.order(step="check", hang=True)
     assert not await scorer.check_key(KEY)
+
+
+@pytest.mark.parametrize(
+    ("header", "park_s"),
+    [("30", 30), ("1.5", 1.5), ("soon", None), ("-5", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", None)],
+)
+async def test_a_delay_that_a_proxy_names_is_kept(header: str, park_s: float | None) -> None:
+    """In seconds; no other word is believed."""
+    failure = await failure_of({"Retry-After": header}, 503)
+    assert (failure.code, failure.park_s) == ("model_path_failed", park_s)
+
+
+async def test_a_date_that_a_proxy_names_is_kept() -> None:
+    """As browsers and proxies write it."""
+    failure = await failure_of(
+        {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)}, 503
+    )
+    assert failure.park_s is not None
+    assert 80 < failure.park_s <= 90
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """The key would go with it, to whom a proxy names."""
+    failure = await failure_of({"Location": "/elsewhere"}, 307)
+    assert failure.code == "model_path_failed"
+    assert failure.usage.calls == 1
+
+
+async def failure_of(headers: dict[str, str], status: int) -> Failure:
+    """How a call fails that is answered with these headers, by a server that takes only one."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=status, headers=headers, text="<html>")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server, open_scorer(model="gemini-x", base_url=str(server.make_url("/"))) as scorer:
+        with pytest.raises(Failure) as caught:
+            await scorer.score(LEAD, PROMPTS, KEY)
+    assert len(asked) == 1
+    return caught.value
 
 
 async def test_a_service_that_is_not_there_is_unreachable() -> None:

@@ -9,6 +9,8 @@ from leadhook.domain.results import Usage
 StoreErrorKind = Literal["unavailable", "misconfigured", "caller_bug"]
 """`unavailable`: retry. `misconfigured`: a person must change something. `caller_bug`: the same call never succeeds."""
 
+SETTINGS_REFUSED: Final = "model_settings_refused"
+"""Code of a refusal that names parameters of the call, or quotes a lead's text that sounds like it."""
 ALL_REFUSED: Final = "PT409"
 """leadhook_save's code if the application's tables refused three answers in a row with the same message."""
 _TIMEOUTS: Final = ("57014", "timeout", "http_504")

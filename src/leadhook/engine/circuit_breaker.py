@@ -22,6 +22,8 @@ class ClosedBreaker:
     """Never opens: calls with a caller's own key say nothing about the service's access to the model."""
 
     open = False
+    has_answered = False
+    """A call was answered since the start."""
 
     def failed(self, failure: Failure, lead_id: str, called_at: float) -> None:
         """Record a failed model call; times are by the event loop's clock."""
@@ -78,6 +80,7 @@ class CircuitBreaker(ClosedBreaker):
 
         Refusals are quick and answers slow, so at the beginning of an outage answers to earlier calls still arrive.
         """
+        self.has_answered = True
         self._answers.pop(lead_id, None)
         self._answers[lead_id] = called_at
         if len(self._answers) > MOST_ANSWERS:

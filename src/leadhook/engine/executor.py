@@ -8,7 +8,7 @@ import anyio
 
 from leadhook.domain.backoff import backoff
 from leadhook.domain.blame import decide
-from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, Usage
@@ -189,6 +189,9 @@ class Executor:
     def _give_back(self, lease: Lease, failure: Failure) -> None:
         lead_id, since = lease.claimed.lead_id, lease.failing_since
         lease.failure = failure
+        if failure.code == SETTINGS_REFUSED and self._breaker.has_answered:
+            # The settings are the same for every lead, and were good enough for others.
+            failure.kind = FailureClass.REFUSED
         if failure.kind == FailureClass.CONTENT:
             self._breaker.answered(lead_id, lease.called_at)
         else:

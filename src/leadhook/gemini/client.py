@@ -103,8 +103,10 @@ class GeminiClient:
     async def check_key(self, key: ApiKey) -> bool:
         """Ask Google for the model's description, which costs nothing. False: it was refused, or not answered."""
         try:
-            config = types.GetModelConfig(http_options=types.HttpOptions(headers={"x-goog-api-key": _header(key)}))
+            once = types.HttpRetryOptions(attempts=1)
+            options = types.HttpOptions(headers={"x-goog-api-key": _header(key)}, retry_options=once)
             with anyio.fail_after(CHECK_LIMIT_S):
+                config = types.GetModelConfig(http_options=options)
                 await self._sdk.aio.models.get(model=self.model, config=config)
         except Exception:  # noqa: BLE001 - whatever went wrong, it proves nothing
             return False
@@ -120,7 +122,8 @@ async def open_client(*, model: str, base_url: str | None) -> AsyncIterator[Gemi
     address = base_url or GOOGLE
     trust = network.trust()
     unasked = {"verify": trust, "trust_env": False}  # for the SDK's other clients, which are created but never used
-    way = {"proxy": network.proxy_for(address), "ssl": trust}
+    # A redirect would take the key to whomever something on the way names.
+    way = {"proxy": network.proxy_for(address), "ssl": trust, "allow_redirects": False}
     chat = ChatGoogleGenerativeAI(
         model=model,
         api_key=_PLACEHOLDER,

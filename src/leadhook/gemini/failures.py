@@ -1,9 +1,10 @@
 """Classifies failed model calls: whom does the reply speak of?
 
-Only Google's own error envelope, `{"error": {"code", "message", "status"}}`, speaks of a key, of the model or of the
-request. Any other reply, whatever its HTTP status, was made by something on the way (a proxy, a firewall, a captive
-portal): it is transient, and says nothing about anyone. `check_reply` looks at each reply before the SDK does, because
-the SDK takes both kinds alike. What a failure does to a lead or key is decided from evidence; see `domain/blame.py`.
+Only Google's own error envelope, `{"error": {"code", "message", "status"}}` with one of its status names, speaks of a
+key, of the model or of the request. Any other reply, whatever its HTTP status, was made by something on the way (a
+proxy, a firewall, a captive portal): it is transient, and says nothing about anyone. `check_reply` looks at each reply
+before the SDK does, because the SDK takes both kinds alike. What a failure does to a lead or key is decided from
+evidence; see `domain/blame.py`.
 
 Messages of errors contain the server's whole reply, so they are never logged or stored; the messages here replace them.
 """
@@ -11,7 +12,8 @@ Messages of errors contain the server's whole reply, so they are never logged or
 import json
 import math
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -19,7 +21,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 import httpx
 
-from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
 from leadhook.domain.results import Usage
 from leadhook.network import NO_FILES_LEFT, no_files_left
 
@@ -34,6 +36,25 @@ _CANNOT_CONNECT: Final = (aiohttp.ClientConnectorError, httpx.ConnectError, Conn
 _BROKEN_OFF: Final = (aiohttp.ClientError, httpx.HTTPError, OSError)
 _ANSWER_FIELDS: Final = {"candidates": list, "promptFeedback": dict, "usageMetadata": dict}
 
+_STATUS_CODES: Final = {
+    "ABORTED": 409,
+    "ALREADY_EXISTS": 409,
+    "CANCELLED": 499,
+    "DATA_LOSS": 500,
+    "DEADLINE_EXCEEDED": 504,
+    "FAILED_PRECONDITION": 400,
+    "INTERNAL": 500,
+    "INVALID_ARGUMENT": 400,
+    "NOT_FOUND": 404,
+    "OUT_OF_RANGE": 400,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAUTHENTICATED": 401,
+    "UNAVAILABLE": 503,
+    "UNIMPLEMENTED": 501,
+    "UNKNOWN": 500,
+}
+"""Google's status names, and the HTTP status of each."""
 _KEY_REASONS: Final[dict[str, tuple[str, str]]] = {
     "API_KEY_INVALID": ("key_invalid", "Google does not accept this API key."),
     "API_KEY_EXPIRED": ("key_invalid", "Google does not accept this API key: it has expired."),
@@ -74,6 +95,8 @@ _BILLING: Final = re.compile(rf"billing (account|is|has)|enable billing|{_UNPAID
 _TOO_LONG: Final = re.compile(
     r"token count.*exceeds|exceeds the maximum number of tokens|request payload size exceeds", re.IGNORECASE
 )
+_SPEAKS_OF_KEY: Final = re.compile(r"API key (not valid|expired)")
+_RETRY_IN: Final = re.compile(r"retry in ([0-9.]+)s", re.IGNORECASE)
 _SETTINGS: Final = re.compile(
     r"thinking|generation_?config|schema|mime|max_?output|developer instruction|system_?\s?instruction", re.IGNORECASE
 )
@@ -85,7 +108,7 @@ class RefusedReplyError(Exception):
     """A reply that is no answer.
 
     Attributes:
-        status: HTTP's, or that of an error inside a reply of 200.
+        status: HTTP's, or that of Google's error inside the reply, whatever HTTP says.
         error: Google's error; None: the reply is not Google's.
         retry_after_s: from the header.
     """
@@ -120,8 +143,8 @@ async def check_reply(response: aiohttp.ClientResponse) -> None:
     is_expected = _is_model if response.method == "GET" else _is_answer
     if error is None and response.status == HTTPStatus.OK and is_expected(body):
         return
-    status = error["code"] if error is not None and response.status == HTTPStatus.OK else response.status
-    raise RefusedReplyError(status, error, _number(response.headers.get("Retry-After")))
+    status = response.status if error is None else _code(error)
+    raise RefusedReplyError(status, error, _delay(response.headers.get("Retry-After")))
 
 
 def timed_out(limit_s: float) -> Failure:
@@ -173,7 +196,13 @@ def _envelope(body: object) -> dict[str, Any] | None:
     error = error.get("error") if isinstance(error, dict) else None
     if not isinstance(error, dict) or type(error.get("code")) is not int:
         return None
-    return error if isinstance(error.get("message"), str) and isinstance(error.get("status"), str) else None
+    return error if isinstance(error.get("message"), str) and error.get("status") in _STATUS_CODES else None
+
+
+def _code(error: dict[str, Any]) -> int:
+    """Return the error's HTTP status; some gateways leave gRPC's code in its place."""
+    code: int = error["code"]
+    return code if code >= HTTPStatus.BAD_REQUEST else _STATUS_CODES[error["status"]]
 
 
 def _from_google(reply: RefusedReplyError, model: str) -> Failure:
@@ -204,6 +233,8 @@ class _Refusal:
         violations = details.get("QuotaFailure", {}).get("violations")
         self._violations = [one for one in violations if isinstance(one, dict)] if isinstance(violations, list) else []
         named_s = _seconds(details.get("RetryInfo", {}).get("retryDelay"))
+        if named_s is None and (said := _RETRY_IN.search(message)):
+            named_s = _number(said[1])
         self._delay_s = (retry_after_s if named_s is None else named_s) or None
 
     def failure(self) -> Failure:  # noqa: PLR0911 - a table, one line a case
@@ -215,7 +246,7 @@ class _Refusal:
                 return self._about_key() or self._bad_request()
             case 401 | 402 | 403:
                 return self._about_key() or self._key("key_forbidden", f"Google refuses this API key ({self._named}).")
-            case 404:
+            case 404 | 410:
                 reason = f"Google does not offer the model {self._model} here ({self._named}): check GEMINI_MODEL."
                 return Failure(FailureClass.CONFIGURATION, "model_unknown", reason)
             case 408 | 409 | 425 | 499:
@@ -229,20 +260,25 @@ class _Refusal:
 
     @property
     def _named(self) -> str:
-        status = self._status if re.fullmatch(r"[A-Z][A-Z_]{0,39}", self._status) else "unknown"
-        return f"HTTP {self._code}, {status}"
+        return f"HTTP {self._code}, {self._status}"
 
     def _unavailable(self) -> Failure:
         return _transient("model_unavailable", f"The model's service answered {self._named}.", park_s=self._delay_s)
 
     def _about_key(self) -> Failure | None:
-        said = f"{self._info.get('reason')} {self._message}"
+        said = f"{self._info.get('reason')} {self._words}"
         for marker, (code, reason) in _KEY_REASONS.items():
             if marker in said:
                 return self._key(code, reason)
-        if self._code == HTTPStatus.PAYMENT_REQUIRED or _BILLING.search(self._message):
+        if self._code == HTTPStatus.PAYMENT_REQUIRED or _BILLING.search(self._words):
             return self._key(*_KEY_REASONS["BILLING_DISABLED"])
         return None
+
+    @property
+    def _words(self) -> str:
+        """The message, unless it may quote the lead: then its words say nothing of the key."""
+        quotes = self._status == "INVALID_ARGUMENT" and not _SPEAKS_OF_KEY.match(self._message)
+        return "" if quotes else self._message
 
     def _bad_request(self) -> Failure:
         if self._status == "FAILED_PRECONDITION":
@@ -260,7 +296,7 @@ class _Refusal:
             return self._too_long()
         if _SETTINGS.search(self._message):
             reason = f"The model {self._model} rejects the parameters of the call ({self._named}): check GEMINI_MODEL."
-            return Failure(FailureClass.CONFIGURATION, "model_settings_refused", reason)
+            return Failure(FailureClass.CONFIGURATION, SETTINGS_REFUSED, reason)
         return self._refused()
 
     def _refused(self) -> Failure:
@@ -307,6 +343,18 @@ def _details(error: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if not isinstance(items, list):
         return {}
     return {str(item["@type"]).rsplit(".", 1)[-1]: item for item in items if isinstance(item, dict) and "@type" in item}
+
+
+def _delay(header: str | None) -> float | None:
+    """Return the seconds of a Retry-After header, which may also be a date."""
+    if (seconds := _number(header)) is not None or header is None:
+        return seconds
+    try:
+        date = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    left_s = date.timestamp() - datetime.now(UTC).timestamp()
+    return min(left_s, LONGEST_REST_S) if left_s > 0 else None
 
 
 def _seconds(duration: object) -> float | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from leadhook.domain.failure import FailureClass
+from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
@@ -154,6 +154,26 @@ async def test_refused_leads_among_answered_ones_stop_nothing(world: World) -> N
         await anyio.sleep(5)
         assert engine.health().fault is None
         assert [releases(world)[name] for name in names(3)] == ["returned"] * 3
+
+
+@pytest.mark.parametrize("answered_before", [False, True])
+async def test_parameters_that_are_refused_are_the_settings_unless_others_were_answered_with_them(
+    world: World, *, answered_before: bool
+) -> None:
+    """The message may only quote a lead's text."""
+    if answered_before:
+        world.hand_out(*world.leads(3))
+    odd = Failure(FailureClass.CONFIGURATION, SETTINGS_REFUSED, "Reason.")
+    world.scorer.script["odd"] = [odd] * NEVER
+    world.store.script["claim"].append(world.batch(world.lead("odd")))
+    async with world.engine() as engine:
+        await anyio.sleep(5)
+        engine.wake()
+        await anyio.sleep(5)
+        assert (engine.health().fault_code == SETTINGS_REFUSED) is not answered_before
+        assert releases(world) == {"odd": "returned"}
+        [item] = [item for call in world.store.of("release") for item in call.items]
+        assert item.failing is answered_before
 
 
 @pytest.mark.parametrize(("others", "outcome"), [(0, "returned"), (1, "dead")])
