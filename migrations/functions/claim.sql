@@ -658,13 +658,7 @@ begin
   perform leadhook.apply_outbox(p_source);
   perform leadhook.apply_changes(p_hints, 'hint', 'hint');
   v_now := clock_timestamp();
-  v_keys := (
-    select json_agg(json_build_object(
-      'fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried, 'rests', k.rests,
-      'answered_ms', floor(extract(epoch from v_now - k.answered_at) * 1000)::bigint
-    ))
-    from leadhook.healthy_keys() as k
-  );
+  v_keys := (select json_agg(k) from leadhook.healthy_keys() as k);
 
   if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
     perform leadhook.resume_claim(p_token, p_limit, v_now);

@@ -213,6 +213,24 @@ revoke all on function leadhook.write_answers(leadhook.ending[]) from public, an
 grant execute on function leadhook.write_answers(leadhook.ending[]) to service_role;
 
 -- 50 leads that each wait for 50 ms still end within the statement's 5 s.
+create or replace function leadhook.existing_constraint(p_name text)
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+  select c.conname::text from pg_catalog.pg_constraint as c where c.conname = existing_constraint.p_name
+  union
+  select c.relname::text
+  from pg_catalog.pg_index as i
+  join pg_catalog.pg_class as c on c.oid = i.indexrelid
+  where c.relname = existing_constraint.p_name
+$$;
+comment on function leadhook.existing_constraint(text) is
+  'The name, if a constraint or an index has it: a trigger may raise an error that names anything, such as a person.';
+revoke all on function leadhook.existing_constraint(text) from public, anon, authenticated;
+grant execute on function leadhook.existing_constraint(text) to service_role;
+
 create or replace function leadhook.write_each_answer(p_answers leadhook.ending[])
 returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
 language plpgsql
@@ -253,11 +271,6 @@ begin
       end if;
       v_sqlstate := sqlstate;
       v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
-      -- A trigger may name any constraint, or a person.
-      if not exists (select from pg_catalog.pg_constraint as c where c.conname = v_constraint)
-        and not exists (select from pg_catalog.pg_index as i join pg_catalog.pg_class as c on c.oid = i.indexrelid where c.relname = v_constraint) then
-        v_constraint := null;
-      end if;
       v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
       v_outcome := case
         when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
@@ -267,7 +280,7 @@ begin
     end;
     v_tried := v_tried || jsonb_build_object(
       'lead_id', v_answer.lead_id, 'fence', v_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
-      'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, nullif(v_constraint, ''))
+      'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, leadhook.existing_constraint(v_constraint))
     );
   end loop;
 

@@ -626,13 +626,7 @@ begin
   perform leadhook.apply_outbox(p_source);
   perform leadhook.apply_changes(p_hints, 'hint', 'hint');
   v_now := clock_timestamp();
-  v_keys := (
-    select json_agg(json_build_object(
-      'fingerprint', k.fingerprint, 'api_key', k.api_key, 'tried', k.tried, 'rests', k.rests,
-      'answered_ms', floor(extract(epoch from v_now - k.answered_at) * 1000)::bigint
-    ))
-    from leadhook.healthy_keys() as k
-  );
+  v_keys := (select json_agg(k) from leadhook.healthy_keys() as k);
 
   if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
     perform leadhook.resume_claim(p_token, p_limit, v_now);
@@ -1386,6 +1380,20 @@ $$;
 
 COMMENT ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) IS 'Deletes all that is kept of leads that the application has deleted, and returns the number of jobs. What a lease had reserved is booked as wasted.';
 
+CREATE FUNCTION leadhook.existing_constraint(p_name text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select c.conname::text from pg_catalog.pg_constraint as c where c.conname = existing_constraint.p_name
+  union
+  select c.relname::text
+  from pg_catalog.pg_index as i
+  join pg_catalog.pg_class as c on c.oid = i.indexrelid
+  where c.relname = existing_constraint.p_name
+$$;
+
+COMMENT ON FUNCTION leadhook.existing_constraint(p_name text) IS 'The name, if a constraint or an index has it: a trigger may raise an error that names anything, such as a person.';
+
 CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1706,7 +1714,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.has_vault() IS 'Whether the extension supabase_vault can be read.';
 
-CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer, answered_at timestamp with time zone)
+CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer, answered_ms bigint)
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -1721,7 +1729,7 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
   )
   select
     k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0),
-    max(s.changed_at) filter (where s.state = 'healthy')
+    greatest(0, floor(extract(epoch from clock_timestamp() - max(s.changed_at) filter (where s.state = 'healthy')) * 1000))::bigint
   from keys as k
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
@@ -1729,7 +1737,7 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
   having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true
 $$;
 
-COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. answered_at: the last success.';
+COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. answered_ms: age of the last success.';
 
 CREATE FUNCTION leadhook.held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
     LANGUAGE plpgsql STABLE
@@ -4569,11 +4577,6 @@ begin
       end if;
       v_sqlstate := sqlstate;
       v_reason := left(coalesce(nullif(sqlerrm, ''), 'SQLSTATE ' || sqlstate), 500);
-      -- A trigger may name any constraint, or a person.
-      if not exists (select from pg_catalog.pg_constraint as c where c.conname = v_constraint)
-        and not exists (select from pg_catalog.pg_index as i join pg_catalog.pg_class as c on c.oid = i.indexrelid where c.relname = v_constraint) then
-        v_constraint := null;
-      end if;
       v_raised := v_context ~ '^[^\n]* RAISE(\n|$)';
       v_outcome := case
         when sqlstate = '55P03' or left(sqlstate, 2) = '40' then 'busy'
@@ -4583,7 +4586,7 @@ begin
     end;
     v_tried := v_tried || jsonb_build_object(
       'lead_id', v_answer.lead_id, 'fence', v_answer.fence, 'outcome', v_outcome, 'sqlstate', v_sqlstate,
-      'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, nullif(v_constraint, ''))
+      'reason', v_reason, 'raised', v_raised, 'note', concat_ws(' ', 'SQLSTATE', v_sqlstate, leadhook.existing_constraint(v_constraint))
     );
   end loop;
 
@@ -6476,6 +6479,9 @@ GRANT ALL ON FUNCTION leadhook.enter_on_demand(p_answered text[], p_lead_ids tex
 
 REVOKE ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.erase_leads(p_lead_ids text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.existing_constraint(p_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.existing_constraint(p_name text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO service_role;

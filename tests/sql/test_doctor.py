@@ -267,7 +267,7 @@ async def test_doctor_repeats_what_the_service_says_of_itself(wired_database: "D
 
 @pytest.mark.parametrize("address", ["http://user:s3cretpw@127.0.0.1:9", "http://127.0.0.1:9"])
 async def test_doctor_shows_no_credential_of_an_address(sound: "Sql", wired_database: "Database", address: str) -> None:
-    """Neither a password nor a token in the query, whoever put them into Vault."""
+    """Neither a password nor a token in the query, even if they are in Vault."""
     set_webhook_url(sound, f"{address}/webhooks/leads?token=s3crettoken")
     found: list[Check] = []
     await examine(found.append, env={"DATABASE_URL": wired_database.conninfo})

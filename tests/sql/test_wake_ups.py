@@ -197,7 +197,7 @@ def on_demand(db: "Sql", lead_id: str, score: int, *, age_ms: int = 2000) -> str
 def test_what_arrives_during_an_on_demand_request_is_acted_on_when_it_ends(
     wired: "Sql", arrive: str, applied: str, state: str
 ) -> None:
-    """A refused answer takes the job, whatever made it ready meanwhile."""
+    """A refused answer takes the job, whatever made it ready in the meantime."""
     wired.key()
     wired.run("alter table public.llm_response add constraint refuses check (score <> 13)")
     wired.eligible_lead("a")
