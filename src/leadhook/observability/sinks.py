@@ -295,7 +295,7 @@ class RotatingFile(RotatingFileHandler):
 
 
 def _open_private(path: str, flags: int) -> int:
-    # Another user who may write in the directory could point a link to another file, which would be written to and made private.
+    # Another user who may write in the directory could link to a file, which would be written to and made private.
     descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW, 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not /dev/null
         with contextlib.suppress(OSError):
