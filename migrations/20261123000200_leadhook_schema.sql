@@ -71,7 +71,7 @@ create sequence if not exists leadhook.fences;
 --   ready                                     waiting, held, done, dead  restore_jobs     the replay is stopped: the state before it
 --   ready                                     leased                     lease_leads      a claim hands it out
 --   leased                                    ready                      return_leads     the same claim takes it back: no budget, no key, too large a reply, or it is repeated for fewer
---   leased                                    done, waiting, dead        end_leases       saved; unwanted; refused, unusable, out of attempts
+--   leased                                    done, waiting, dead        end_leases       saved, with or without a message; unwanted; refused, unusable, out of attempts
 --   leased                                    ready                      end_leases       returned, or to be tried again
 --   leased                                    ready, dead                expire_leases    its lease ran out; once too often
 --   none                                      waiting                    enter_on_demand  an on-demand request brings the answer
@@ -127,7 +127,9 @@ comment on column leadhook.jobs.changed is 'something changed that its run has n
 comment on column leadhook.jobs.eligible_at is 'when the outbox row, sweep, replay or release made it ready';
 comment on column leadhook.jobs.source is 'what brought it: webhook, sweep, start, retry, hint, replay, release';
 comment on column leadhook.jobs.replay_after is 'a replay asked for while leased: it runs once this run ends';
-comment on column leadhook.jobs.checkpoint is 'model answers that were paid for and are not yet written; never bought twice';
+comment on column leadhook.jobs.checkpoint is
+  'model answers that were paid for and are not yet written; never bought twice. Of a done job whose message is missing: its score, for a replay';
+comment on column leadhook.jobs.error_code is 'why it waits, is dead or, if it is done, why it has no message';
 comment on column leadhook.jobs.reserved_usd is 'leased: the most that this lease may spend; null where the claim named no price';
 create index if not exists jobs_ready on leadhook.jobs (low_priority, user_id, tag, available_at, lead_id) where state = 'ready';
 create index if not exists jobs_due on leadhook.jobs (low_priority, available_at) where state = 'ready';
@@ -135,6 +137,7 @@ create index if not exists jobs_leased on leadhook.jobs (lease_until) where stat
 create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
 create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at, lead_id) where deaths > 0;
 create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead') or replay_id is not null;
+create index if not exists jobs_without_message on leadhook.jobs (lead_id) where state = 'done' and error_code is not null;
 create index if not exists jobs_at_rest_by_state on leadhook.jobs (state) where state in ('waiting', 'held', 'dead', 'done');
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
@@ -158,6 +161,7 @@ begin
       failing boolean,
       delay_ms bigint,
       age_ms bigint,
+      message_failure jsonb,
       refusal jsonb,
       lead jsonb,
       lock_state text,
@@ -228,7 +232,7 @@ create table if not exists leadhook.attempts (
   model_ms int,
   finished_at timestamptz not null default clock_timestamp()
 );
-comment on column leadhook.attempts.outcome is 'saved, unwanted, refused, retry, dead, returned, lease_expired';
+comment on column leadhook.attempts.outcome is 'saved, saved_without_message, unwanted, refused, retry, dead, returned, lease_expired';
 comment on column leadhook.attempts.request_id is 'of an on-demand request, which is saved once; one that failed is beside the job, run 0';
 comment on column leadhook.attempts.first_call_ms is 'from eligible_at to the first model call of this lease';
 comment on column leadhook.attempts.key_wait_ms is 'of first_call_ms, spent waiting for another lead''s call to prove a key';
@@ -249,8 +253,8 @@ create table if not exists leadhook.results (
   matched text[] not null default '{}',
   missed text[] not null default '{}',
   flags text[] not null default '{}',
-  subject text not null,
-  message text not null,
+  subject text,
+  message text,
   model text,
   prompt_version text,
   input_version text,
@@ -258,6 +262,7 @@ create table if not exists leadhook.results (
   created_at timestamptz not null default clock_timestamp(),
   primary key (lead_id, run)
 );
+comment on column leadhook.results.message is 'null, as is the subject: only the message failed; the attempt says why';
 comment on column leadhook.results.matched is 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
 comment on column leadhook.results.flags is 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
 comment on column leadhook.results.written is 'false: the application refused or no longer wanted it';

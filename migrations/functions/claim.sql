@@ -710,7 +710,8 @@ begin
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
       'start_limit_ms', round(c.start_limit_s * 1000)::int,
-      'give_up_after_ms', round(c.give_up_after_s * 1000)::bigint
+      'give_up_after_ms', round(c.give_up_after_s * 1000)::bigint,
+      'max_attempts', c.max_attempts
     )
     from leadhook.controls as c
   );

@@ -240,6 +240,9 @@ begin
         'done', (select count(*) from (select from leadhook.jobs as j where j.state = 'done' limit 1000) as n),
         'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
         'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
+      ),
+      'without_message', (
+        select count(*) from (select from leadhook.jobs as j where j.state = 'done' and j.error_code is not null limit 1000) as n
       )
     ) || public.leadhook_admission(20) || leadhook.waiting_work(clock_timestamp())
     from leadhook.controls as c

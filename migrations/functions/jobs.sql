@@ -75,7 +75,7 @@ begin
     replay_id = coalesce(p_replay_id, j.replay_after),
     replay_after = null,
     changed = false,
-    checkpoint = case when j.state <> 'done' then j.checkpoint end,
+    checkpoint = case when j.state <> 'done' or j.error_code is not null then j.checkpoint end,
     error_code = null,
     reason = null,
     finished_at = null
@@ -85,7 +85,7 @@ end
 $$;
 comment on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) is
   'Makes the jobs of these leads [{lead_id, user_id, tag, eligible_at}] ready, locked by the caller and not leased. After done and dead it is '
-  'a new run. What was paid for and not saved is kept.';
+  'a new run. What was paid for is kept unless it is saved: of a job that is done with an error_code, the message is still missing.';
 revoke all on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.begin_runs(jsonb, text, boolean, bigint, timestamptz) to service_role;
 
@@ -152,7 +152,7 @@ as $$
     eligible_at = b.eligible_at,
     source = b.source,
     replay_id = null,
-    checkpoint = case when b.state <> 'done' then j.checkpoint end,
+    checkpoint = case when b.state <> 'done' or b.error_code is not null then j.checkpoint end,
     error_code = b.error_code,
     reason = b.reason,
     finished_at = b.finished_at

@@ -213,7 +213,7 @@ begin
   join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence
   cross join lateral (
     select case
-      when e.outcome = 'saved' then 'done'
+      when e.outcome in ('saved', 'saved_without_message') then 'done'
       when e.outcome = 'unwanted' then 'waiting'
       when e.outcome = 'returned' or (e.outcome = 'retry' and j.attempts + 1 < v_max_attempts) then 'ready'
       else 'dead'
@@ -316,7 +316,7 @@ end
 $$;
 comment on function leadhook.end_leases(text, leadhook.ending[], timestamptz) is
   'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. '
-  'outcome: saved, unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
+  'outcome: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
 revoke all on function leadhook.end_leases(text, leadhook.ending[], timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.end_leases(text, leadhook.ending[], timestamptz) to service_role;
 

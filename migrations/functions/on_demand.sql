@@ -82,7 +82,9 @@ begin
       r,
       jsonb_build_object('tag', j.tag) || coalesce(s.lead, '{}') || coalesce(jsonb_strip_nulls(r.lead), '{}') || jsonb_build_object(
         'registered', coalesce(e.known and e.has_details, false), 'user_id', e.user_id, 'stored_tag', e.tag,
-        'outcome', o.outcome, 'error_code', null, 'reason', p.reason, 'note', null, 'ends', p.outcome is null and o.outcome <> 'busy'
+        'outcome', o.outcome, 'error_code', case when o.unwritten then r.message_failure ->> 'code' end,
+        'reason', case when o.unwritten then left(r.message_failure ->> 'reason', 500) else p.reason end, 'note', null,
+        'ends', p.outcome is null and o.outcome <> 'busy'
       )
     )), '{}')
     from unnest(p_results) as r
@@ -101,14 +103,16 @@ begin
         when p.outcome is not null then p.outcome
         when r.lead_id = any (p_busy) then 'busy'
         when (j.user_id is not null or j.tag is not null) and e.known is not null and not (e.known and e.has_details) then 'gone'
+        when r.message is null then 'saved_without_message'
         else 'saved'
       end
-    ) as o (outcome)
+    ) as d (outcome)
+    cross join lateral (select d.outcome, p.outcome is null and d.outcome = 'saved_without_message') as o (outcome, unwritten)
   );
 end
 $$;
 comment on function leadhook.decide_on_demand(leadhook.ending[], text[]) is
-  'The results with what becomes of each, decided after the locks: saved, busy, gone (the application has deleted the lead), or what an earlier '
+  'The results with what becomes of each, decided after the locks: saved, saved_without_message, busy, gone (the application has deleted the lead), or what an earlier '
   'call with this request came to. What the request gives of a lead goes before what is stored.';
 revoke all on function leadhook.decide_on_demand(leadhook.ending[], text[]) from public, anon, authenticated;
 grant execute on function leadhook.decide_on_demand(leadhook.ending[], text[]) to service_role;
@@ -258,7 +262,7 @@ begin
   v_results := leadhook.write_results(leadhook.decide_on_demand(v_results, v_busy));
 
   v_ended := leadhook.take_on_demand(
-    p_worker, array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'refused')), v_now
+    p_worker, array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message', 'refused')), v_now
   );
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
@@ -286,7 +290,7 @@ begin
 end
 $$;
 comment on function public.leadhook_save_on_demand(text, jsonb) is
-  'Saves what on-demand requests brought, each lead for itself and each request_id once: saved, whoever holds the lead loses it; refused (by the '
+  'Saves what on-demand requests brought, each lead for itself and each request_id once: saved or saved_without_message, whoever holds the lead loses it; refused (by the '
   'application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and '
   'reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its '
   'job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';

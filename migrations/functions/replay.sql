@@ -340,7 +340,7 @@ begin
         m.before,
         (
           select jsonb_build_object(
-            'state', case t.outcome when 'saved' then 'done' when 'unwanted' then 'waiting' else 'dead' end,
+            'state', case t.outcome when 'saved' then 'done' when 'saved_without_message' then 'done' when 'unwanted' then 'waiting' else 'dead' end,
             'run', t.run, 'attempts', 0, 'low_priority', false, 'eligible_at', t.eligible_at, 'source', t.source,
             'error_code', case when t.outcome <> 'saved' then coalesce(t.error_code, t.outcome) end,
             'reason', case when t.outcome <> 'saved' then coalesce(t.reason, t.outcome) end,

@@ -27,18 +27,19 @@ begin
   if exists (
     select from unnest(v_results) as r
     where (
-      r.score between 0 and 100 and r.response is not null and r.should_contact is not null and r.subject is not null and r.message is not null
+      r.score between 0 and 100 and r.response is not null and r.should_contact is not null
+      and (r.subject is not null and r.message is not null or r.message_failure ->> 'code' is not null and r.message_failure ->> 'reason' is not null)
     ) is not true
   ) then
-    raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message'
+    raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message, or a message_failure'
       using errcode = 'PT400';
   end if;
   return v_results;
 end
 $$;
 comment on function leadhook.read_results(jsonb) is
-  'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible). '
-  'Raises PT400 unless each names a lease and has a whole score.';
+  'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible; '
+  'where only the message failed, they are null). Raises PT400 unless each names a lease and has a whole score.';
 revoke all on function leadhook.read_results(jsonb) from public, anon, authenticated;
 grant execute on function leadhook.read_results(jsonb) to service_role;
 
@@ -95,11 +96,12 @@ begin
         r as result, r.lead_id, j.tag as scored_tag, e.user_id, e.tag, r.lock_state = 'locked' and r.lead_id <> all (p_busy) as ends,
         case
           when r.lock_state in ('gone', 'busy') then r.lock_state
-          when r.lock_state = 'past' then case when r.outcome in ('saved', 'unwanted', 'refused') then r.outcome else 'lease_lost' end
+          when r.lock_state = 'past' then case when r.outcome in ('saved', 'saved_without_message', 'unwanted', 'refused') then r.outcome else 'lease_lost' end
           when r.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) then 'gone'
           when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
           when r.refusal ->> 'reason' is not null then 'refused'
+          when r.message is null then 'saved_without_message'
           else 'saved'
         end as outcome,
         case when r.lock_state = 'past' then r.reason when r.lock_state = 'locked' then nullif(concat_ws(', ',
@@ -116,15 +118,19 @@ begin
       from (
         select array_agg(d.lead_id) as lead_ids, array_agg(d.user_id) as user_ids, array_agg(d.tag) as tags
         from decided as d
-        where d.ends and d.outcome = 'saved'
+        where d.ends and d.outcome in ('saved', 'saved_without_message')
       ) as w
       cross join lateral leadhook.name_leads(w.lead_ids, w.user_ids, w.tags) as n
     )
     select coalesce(array_agg(jsonb_populate_record(d.result, jsonb_build_object(
       'outcome', d.outcome,
       -- The service has found out, over several calls, which one can't be written: it is not tried again.
-      'error_code', case when r.refused then 'refused' end,
-      'reason', case when r.refused then left((d.result).refusal ->> 'reason', 500) else d.reason end,
+      'error_code', case when r.refused then 'refused' when r.unwritten then (d.result).message_failure ->> 'code' end,
+      'reason', case
+        when r.refused then left((d.result).refusal ->> 'reason', 500)
+        when r.unwritten then left((d.result).message_failure ->> 'reason', 500)
+        else d.reason
+      end,
       'note', case when r.refused then concat_ws(' ', 'SQLSTATE', (d.result).refusal ->> 'code') end,
       'ends', d.ends,
       'tag', d.scored_tag,
@@ -134,7 +140,7 @@ begin
     ))), '{}')
     from decided as d
     left join named as n using (lead_id)
-    cross join lateral (select d.ends and d.outcome = 'refused') as r (refused)
+    cross join lateral (select d.ends and d.outcome = 'refused', d.ends and d.outcome = 'saved_without_message') as r (refused, unwritten)
   );
 end
 $$;
@@ -370,7 +376,7 @@ begin
   select
     r.lead_id, j.run, r.score, r.response, r.should_contact = 1, coalesce(s.matched, '{}'), coalesce(s.missed, '{}'), coalesce(s.flags, '{}'), r.subject,
     r.message,
-    r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome = 'saved', p_now
+    r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome in ('saved', 'saved_without_message'), p_now
   from unnest(p_results) as r
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
   cross join lateral jsonb_to_record((
@@ -396,7 +402,7 @@ set search_path = ''
 set jit = off
 as $$
 declare
-  v_wanted leadhook.ending[] := array(select r from unnest(p_results) as r where r.ends and r.outcome = 'saved');
+  v_wanted leadhook.ending[] := array(select r from unnest(p_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message'));
   v_failed jsonb;
   v_context text;
   v_schema text;
@@ -423,7 +429,7 @@ begin
 end
 $$;
 comment on function leadhook.write_results(leadhook.ending[]) is
-  'Writes the answers of the results that say saved and ends, and returns all results with what became of each.';
+  'Writes the answers of the results that say saved, with or without a message, and ends, and returns all results with what became of each.';
 revoke all on function leadhook.write_results(leadhook.ending[]) from public, anon, authenticated;
 grant execute on function leadhook.write_results(leadhook.ending[]) to service_role;
 
@@ -456,7 +462,7 @@ begin
   end;
 
   v_results := leadhook.write_results(v_results);
-  v_ended := array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'unwanted', 'refused'));
+  v_ended := array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message', 'unwanted', 'refused'));
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
@@ -481,7 +487,8 @@ begin
 end
 $$;
 comment on function public.leadhook_save(text, jsonb) is
-  'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the '
+  'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, saved_without_message (only the '
+  'message failed: message_failure says why), unwanted (not eligible any more), refused (by the '
   'application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, '
   'with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: '
   'refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';

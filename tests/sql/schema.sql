@@ -15,6 +15,7 @@ CREATE TYPE leadhook.ending AS (
 	failing boolean,
 	delay_ms bigint,
 	age_ms bigint,
+	message_failure jsonb,
 	refusal jsonb,
 	lead jsonb,
 	lock_state text,
@@ -314,7 +315,7 @@ begin
     replay_id = coalesce(p_replay_id, j.replay_after),
     replay_after = null,
     changed = false,
-    checkpoint = case when j.state <> 'done' then j.checkpoint end,
+    checkpoint = case when j.state <> 'done' or j.error_code is not null then j.checkpoint end,
     error_code = null,
     reason = null,
     finished_at = null
@@ -323,7 +324,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamp with time zone) IS 'Makes the jobs of these leads [{lead_id, user_id, tag, eligible_at}] ready, locked by the caller and not leased. After done and dead it is a new run. What was paid for and not saved is kept.';
+COMMENT ON FUNCTION leadhook.begin_runs(p_leads jsonb, p_source text, p_low_priority boolean, p_replay_id bigint, p_now timestamp with time zone) IS 'Makes the jobs of these leads [{lead_id, user_id, tag, eligible_at}] ready, locked by the caller and not leased. After done and dead it is a new run. What was paid for is kept unless it is saved: of a job that is done with an error_code, the message is still missing.';
 
 CREATE FUNCTION leadhook.blames_the_lead(p_sqlstate text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -517,11 +518,12 @@ begin
         r as result, r.lead_id, j.tag as scored_tag, e.user_id, e.tag, r.lock_state = 'locked' and r.lead_id <> all (p_busy) as ends,
         case
           when r.lock_state in ('gone', 'busy') then r.lock_state
-          when r.lock_state = 'past' then case when r.outcome in ('saved', 'unwanted', 'refused') then r.outcome else 'lease_lost' end
+          when r.lock_state = 'past' then case when r.outcome in ('saved', 'saved_without_message', 'unwanted', 'refused') then r.outcome else 'lease_lost' end
           when r.lead_id = any (p_busy) then 'busy'
           when not (e.known and e.has_details) then 'gone'
           when not (e.scrapped and e.has_prompts and (e.unsent or j.replay_id is not null)) then 'unwanted'
           when r.refusal ->> 'reason' is not null then 'refused'
+          when r.message is null then 'saved_without_message'
           else 'saved'
         end as outcome,
         case when r.lock_state = 'past' then r.reason when r.lock_state = 'locked' then nullif(concat_ws(', ',
@@ -538,15 +540,19 @@ begin
       from (
         select array_agg(d.lead_id) as lead_ids, array_agg(d.user_id) as user_ids, array_agg(d.tag) as tags
         from decided as d
-        where d.ends and d.outcome = 'saved'
+        where d.ends and d.outcome in ('saved', 'saved_without_message')
       ) as w
       cross join lateral leadhook.name_leads(w.lead_ids, w.user_ids, w.tags) as n
     )
     select coalesce(array_agg(jsonb_populate_record(d.result, jsonb_build_object(
       'outcome', d.outcome,
       -- The service has found out, over several calls, which one can't be written: it is not tried again.
-      'error_code', case when r.refused then 'refused' end,
-      'reason', case when r.refused then left((d.result).refusal ->> 'reason', 500) else d.reason end,
+      'error_code', case when r.refused then 'refused' when r.unwritten then (d.result).message_failure ->> 'code' end,
+      'reason', case
+        when r.refused then left((d.result).refusal ->> 'reason', 500)
+        when r.unwritten then left((d.result).message_failure ->> 'reason', 500)
+        else d.reason
+      end,
       'note', case when r.refused then concat_ws(' ', 'SQLSTATE', (d.result).refusal ->> 'code') end,
       'ends', d.ends,
       'tag', d.scored_tag,
@@ -556,7 +562,7 @@ begin
     ))), '{}')
     from decided as d
     left join named as n using (lead_id)
-    cross join lateral (select d.ends and d.outcome = 'refused') as r (refused)
+    cross join lateral (select d.ends and d.outcome = 'refused', d.ends and d.outcome = 'saved_without_message') as r (refused, unwritten)
   );
 end
 $$;
@@ -678,7 +684,8 @@ begin
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
       'start_limit_ms', round(c.start_limit_s * 1000)::int,
-      'give_up_after_ms', round(c.give_up_after_s * 1000)::bigint
+      'give_up_after_ms', round(c.give_up_after_s * 1000)::bigint,
+      'max_attempts', c.max_attempts
     )
     from leadhook.controls as c
   );
@@ -876,7 +883,9 @@ begin
       r,
       jsonb_build_object('tag', j.tag) || coalesce(s.lead, '{}') || coalesce(jsonb_strip_nulls(r.lead), '{}') || jsonb_build_object(
         'registered', coalesce(e.known and e.has_details, false), 'user_id', e.user_id, 'stored_tag', e.tag,
-        'outcome', o.outcome, 'error_code', null, 'reason', p.reason, 'note', null, 'ends', p.outcome is null and o.outcome <> 'busy'
+        'outcome', o.outcome, 'error_code', case when o.unwritten then r.message_failure ->> 'code' end,
+        'reason', case when o.unwritten then left(r.message_failure ->> 'reason', 500) else p.reason end, 'note', null,
+        'ends', p.outcome is null and o.outcome <> 'busy'
       )
     )), '{}')
     from unnest(p_results) as r
@@ -895,14 +904,16 @@ begin
         when p.outcome is not null then p.outcome
         when r.lead_id = any (p_busy) then 'busy'
         when (j.user_id is not null or j.tag is not null) and e.known is not null and not (e.known and e.has_details) then 'gone'
+        when r.message is null then 'saved_without_message'
         else 'saved'
       end
-    ) as o (outcome)
+    ) as d (outcome)
+    cross join lateral (select d.outcome, p.outcome is null and d.outcome = 'saved_without_message') as o (outcome, unwritten)
   );
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, decided after the locks: saved, busy, gone (the application has deleted the lead), or what an earlier call with this request came to. What the request gives of a lead goes before what is stored.';
+COMMENT ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, decided after the locks: saved, saved_without_message, busy, gone (the application has deleted the lead), or what an earlier call with this request came to. What the request gives of a lead goes before what is stored.';
 
 CREATE FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) RETURNS TABLE(lead_id text, user_id uuid, tag text, outcome text, missing text[])
     LANGUAGE plpgsql
@@ -1311,7 +1322,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
+COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
 
 CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -1934,7 +1945,7 @@ begin
   select
     r.lead_id, j.run, r.score, r.response, r.should_contact = 1, coalesce(s.matched, '{}'), coalesce(s.missed, '{}'), coalesce(s.flags, '{}'), r.subject,
     r.message,
-    r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome = 'saved', p_now
+    r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome in ('saved', 'saved_without_message'), p_now
   from unnest(p_results) as r
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
   cross join lateral jsonb_to_record((
@@ -3450,17 +3461,18 @@ begin
   if exists (
     select from unnest(v_results) as r
     where (
-      r.score between 0 and 100 and r.response is not null and r.should_contact is not null and r.subject is not null and r.message is not null
+      r.score between 0 and 100 and r.response is not null and r.should_contact is not null
+      and (r.subject is not null and r.message is not null or r.message_failure ->> 'code' is not null and r.message_failure ->> 'reason' is not null)
     ) is not true
   ) then
-    raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message'
+    raise exception 'each result has a score from 0 to 100 with response and should_contact, and from 50 up subject and message, or a message_failure'
       using errcode = 'PT400';
   end if;
   return v_results;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.read_results(p_results jsonb) IS 'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible). Raises PT400 unless each names a lease and has a whole score.';
+COMMENT ON FUNCTION leadhook.read_results(p_results jsonb) IS 'The results, each lease once, with the columns of llm_response that come from the model (below 50 subject and message say ineligible; where only the message failed, they are null). Raises PT400 unless each names a lease and has a whole score.';
 
 CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_most integer DEFAULT NULL::integer) RETURNS text
     LANGUAGE sql STABLE
@@ -3768,7 +3780,7 @@ begin
   join leadhook.jobs as j on j.lead_id = e.lead_id and j.fence = e.fence
   cross join lateral (
     select case
-      when e.outcome = 'saved' then 'done'
+      when e.outcome in ('saved', 'saved_without_message') then 'done'
       when e.outcome = 'unwanted' then 'waiting'
       when e.outcome = 'returned' or (e.outcome = 'retry' and j.attempts + 1 < v_max_attempts) then 'ready'
       else 'dead'
@@ -3795,7 +3807,7 @@ CREATE FUNCTION leadhook.restore_jobs(p_jobs jsonb) RETURNS void
     eligible_at = b.eligible_at,
     source = b.source,
     replay_id = null,
-    checkpoint = case when b.state <> 'done' then j.checkpoint end,
+    checkpoint = case when b.state <> 'done' or b.error_code is not null then j.checkpoint end,
     error_code = b.error_code,
     reason = b.reason,
     finished_at = b.finished_at
@@ -4218,7 +4230,7 @@ begin
         m.before,
         (
           select jsonb_build_object(
-            'state', case t.outcome when 'saved' then 'done' when 'unwanted' then 'waiting' else 'dead' end,
+            'state', case t.outcome when 'saved' then 'done' when 'saved_without_message' then 'done' when 'unwanted' then 'waiting' else 'dead' end,
             'run', t.run, 'attempts', 0, 'low_priority', false, 'eligible_at', t.eligible_at, 'source', t.source,
             'error_code', case when t.outcome <> 'saved' then coalesce(t.error_code, t.outcome) end,
             'reason', case when t.outcome <> 'saved' then coalesce(t.reason, t.outcome) end,
@@ -4632,7 +4644,7 @@ CREATE FUNCTION leadhook.write_results(p_results leadhook.ending[]) RETURNS lead
     SET jit TO 'off'
     AS $$
 declare
-  v_wanted leadhook.ending[] := array(select r from unnest(p_results) as r where r.ends and r.outcome = 'saved');
+  v_wanted leadhook.ending[] := array(select r from unnest(p_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message'));
   v_failed jsonb;
   v_context text;
   v_schema text;
@@ -4659,7 +4671,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) IS 'Writes the answers of the results that say saved and ends, and returns all results with what became of each.';
+COMMENT ON FUNCTION leadhook.write_results(p_results leadhook.ending[]) IS 'Writes the answers of the results that say saved, with or without a message, and ends, and returns all results with what became of each.';
 
 CREATE FUNCTION public.leadhook_admission(p_most integer DEFAULT 1000) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -5453,7 +5465,7 @@ begin
   end;
 
   v_results := leadhook.write_results(v_results);
-  v_ended := array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'unwanted', 'refused'));
+  v_ended := array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message', 'unwanted', 'refused'));
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
   perform leadhook.confirm_keys(array(
@@ -5478,7 +5490,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, unwanted (not eligible any more), refused (by the application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
+COMMENT ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) IS 'Writes scores and ends their leases, each by (lead_id, fence), repeatably: saved, saved_without_message (only the message failed: message_failure says why), unwanted (not eligible any more), refused (by the application''s own constraint or trigger: dead, and the answer is kept for a replay), busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time), lease_lost, gone. A result with a refusal (code, reason) is not tried: refused. What befalls every lead of the call, and a table of leadhook that refuses a row, raises; then nothing is written.';
 
 CREATE FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5504,7 +5516,7 @@ begin
   v_results := leadhook.write_results(leadhook.decide_on_demand(v_results, v_busy));
 
   v_ended := leadhook.take_on_demand(
-    p_worker, array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'refused')), v_now
+    p_worker, array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message', 'refused')), v_now
   );
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
@@ -5532,7 +5544,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) IS 'Saves what on-demand requests brought, each lead for itself and each request_id once: saved, whoever holds the lead loses it; refused (by the application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
+COMMENT ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) IS 'Saves what on-demand requests brought, each lead for itself and each request_id once: saved or saved_without_message, whoever holds the lead loses it; refused (by the application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
 
 CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_daily_usd numeric DEFAULT NULL::numeric, p_actor text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5598,6 +5610,9 @@ begin
         'done', (select count(*) from (select from leadhook.jobs as j where j.state = 'done' limit 1000) as n),
         'dead', (select count(*) from (select from leadhook.jobs as j where j.state = 'dead' limit 1000) as n),
         'held', (select count(*) from (select from leadhook.jobs as j where j.state = 'held' limit 1000) as n)
+      ),
+      'without_message', (
+        select count(*) from (select from leadhook.jobs as j where j.state = 'done' and j.error_code is not null limit 1000) as n
       )
     ) || public.leadhook_admission(20) || leadhook.waiting_work(clock_timestamp())
     from leadhook.controls as c
@@ -5766,7 +5781,7 @@ CREATE TABLE leadhook.attempts (
 
 COMMENT ON COLUMN leadhook.attempts.request_id IS 'of an on-demand request, which is saved once; one that failed is beside the job, run 0';
 
-COMMENT ON COLUMN leadhook.attempts.outcome IS 'saved, unwanted, refused, retry, dead, returned, lease_expired';
+COMMENT ON COLUMN leadhook.attempts.outcome IS 'saved, saved_without_message, unwanted, refused, retry, dead, returned, lease_expired';
 
 COMMENT ON COLUMN leadhook.attempts.cost_usd IS 'by the price that the service knew; of a lease that ran out, all that was reserved; null: the price is unknown';
 
@@ -5934,9 +5949,11 @@ COMMENT ON COLUMN leadhook.jobs.source IS 'what brought it: webhook, sweep, star
 
 COMMENT ON COLUMN leadhook.jobs.replay_after IS 'a replay asked for while leased: it runs once this run ends';
 
-COMMENT ON COLUMN leadhook.jobs.checkpoint IS 'model answers that were paid for and are not yet written; never bought twice';
+COMMENT ON COLUMN leadhook.jobs.checkpoint IS 'model answers that were paid for and are not yet written; never bought twice. Of a done job whose message is missing: its score, for a replay';
 
 COMMENT ON COLUMN leadhook.jobs.reserved_usd IS 'leased: the most that this lease may spend; null where the claim named no price';
+
+COMMENT ON COLUMN leadhook.jobs.error_code IS 'why it waits, is dead or, if it is done, why it has no message';
 
 CREATE TABLE leadhook.migrations (
     name text NOT NULL,
@@ -6058,8 +6075,8 @@ CREATE TABLE leadhook.results (
     matched text[] DEFAULT '{}'::text[] NOT NULL,
     missed text[] DEFAULT '{}'::text[] NOT NULL,
     flags text[] DEFAULT '{}'::text[] NOT NULL,
-    subject text NOT NULL,
-    message text NOT NULL,
+    subject text,
+    message text,
     model text,
     prompt_version text,
     input_version text,
@@ -6071,6 +6088,8 @@ CREATE TABLE leadhook.results (
 COMMENT ON COLUMN leadhook.results.matched IS 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
 
 COMMENT ON COLUMN leadhook.results.flags IS 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
+
+COMMENT ON COLUMN leadhook.results.message IS 'null, as is the subject: only the message failed; the attempt says why';
 
 COMMENT ON COLUMN leadhook.results.written IS 'false: the application refused or no longer wanted it';
 
@@ -6285,6 +6304,8 @@ CREATE INDEX jobs_leased ON leadhook.jobs USING btree (lease_until) WHERE (state
 CREATE INDEX jobs_ready ON leadhook.jobs USING btree (low_priority, user_id, tag, available_at, lead_id) WHERE (state = 'ready'::text);
 
 CREATE INDEX jobs_suspected ON leadhook.jobs USING btree (deaths, available_at, lead_id) WHERE (deaths > 0);
+
+CREATE INDEX jobs_without_message ON leadhook.jobs USING btree (lead_id) WHERE ((state = 'done'::text) AND (error_code IS NOT NULL));
 
 CREATE INDEX other_groups_by_lead ON leadhook.other_groups USING btree (lead_id);
 

@@ -42,6 +42,17 @@ def spent(db: "Sql") -> tuple[float, float]:
     return float(row["usd"]), float(row["wasted"])
 
 
+def test_a_paid_score_is_saved_without_a_message(keyed: "Sql") -> None:
+    """Where only the message failed; a repeated request answers the same."""
+    keyed.ready_job("a")
+    failure = {"code": "message_escapes", "reason": "It has escapes."}
+    result = answered(keyed, "a") | {"checkpoint": keyed.paid(message=None), "message_failure": failure}
+    assert save(keyed, result) == save(keyed, result) == {"a": "saved_without_message"}
+    job = keyed.job("a")
+    assert (job["state"], job["error_code"], job["reason"]) == ("done", "message_escapes", "It has escapes.")
+    assert (keyed.answer("a")["score"], keyed.answer("a")["message"]) == (80, None)
+
+
 @pytest.mark.parametrize("state", [*FREE_STATES, "leased"])
 def test_an_answer_is_saved_whatever_the_state(keyed: "Sql", state: str) -> None:
     """Not scrapped, sent before, held, dead or leased: the caller named the lead."""

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from tests.sql.conftest import Row, Sql
 
 
+def without_message(db: "Sql", lease: "Row") -> "Row":
+    """A result of which only the message failed."""
+    failure = {"code": "message_escapes", "reason": "It has escapes."}
+    return db.result_of(lease, checkpoint=db.paid(message=None), message_failure=failure)
+
+
 def answers(db: "Sql") -> "list[Row]":
     """All rows of llm_response, in an order that tests can name."""
     return db.rows("select lead_id, tag, score from public.llm_response order by lead_id, tag")
@@ -55,6 +61,63 @@ def test_save_at_50_writes_the_message(db: "Sql") -> None:
     db.save(db.result_of(db.leased_lead("a"), 50))
     answer = db.answer("a")
     assert (answer["score"], answer["subject"], answer["message"]) == (50, "A subject", "A message")
+
+
+def test_save_without_a_message_leaves_subject_and_message_null(keyed: "Sql") -> None:
+    """The lead is done and sent; the score stays with the job, so that a replay buys only the message."""
+    keyed.run("insert into public.llm_response (lead_id, tag, message) values ('a', %(tag)s, 'Old')", tag=keyed.TAG)
+    result = without_message(keyed, keyed.leased_lead("a"))
+    assert keyed.outcomes(keyed.save(result)) == {"a": "saved_without_message"}
+
+    answer = keyed.answer("a")
+    assert [answer[name] for name in ("score", "response", "should_contact", "subject", "message")] == [
+        80, "A reason", 1, None, None
+    ]  # fmt: skip
+    assert keyed.value("select sent_to_llm from public.lead_details")
+    job = keyed.job("a")
+    assert (job["state"], job["checkpoint"]) == ("done", result["checkpoint"])
+    assert (job["error_code"], job["reason"]) == ("message_escapes", "It has escapes.")
+    (attempt,) = keyed.rows("select outcome, error_code, reason, wasted, calls from leadhook.attempts")
+    assert list(attempt.values()) == ["saved_without_message", "message_escapes", "It has escapes.", False, 2]
+    (kept,) = keyed.rows("select score, subject, message, written from leadhook.results")
+    assert list(kept.values()) == [80, None, None, True]
+    assert keyed.rpc("leadhook_status")["without_message"] == 1
+
+
+def test_save_without_a_message_repeated_answers_the_same(db: "Sql") -> None:
+    """The reply to the first may have been lost."""
+    result = without_message(db, db.leased_lead("a"))
+    first = db.save(result)["leases"]
+    assert first[0]["reason"] == "It has escapes."
+    assert db.save(result)["leases"] == first
+    assert db.count("leadhook.attempts") == 1
+
+
+@pytest.mark.parametrize("wish", ["replay", "sent_to_llm is reset"])
+def test_the_next_run_of_a_lead_without_a_message_has_its_score(keyed: "Sql", wish: str) -> None:
+    """Once the message is there, nothing of it is left with the job."""
+    result = without_message(keyed, keyed.leased_lead("a"))
+    keyed.save(result)
+    if wish == "replay":
+        keyed.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="me")
+    else:
+        keyed.run("update public.lead_details set sent_to_llm = false")
+        keyed.note_change("a")
+    (lead,) = keyed.claim()["leads"]
+    assert (lead["run"], lead["checkpoint"]) == (2, result["checkpoint"])
+    keyed.save(keyed.result_of(lead))
+    job = keyed.job("a")
+    assert (job["state"], job["checkpoint"], job["error_code"]) == ("done", None, None)
+    assert keyed.answer("a")["message"] == "A message"
+
+
+def test_a_lead_without_a_message_is_written_only_where_it_is_wanted(db: "Sql") -> None:
+    """As any other result: unwanted, and refused by a constraint; both with their own reason."""
+    db.run("alter table public.llm_response alter column message set not null")
+    results = [without_message(db, db.leased_lead(lead_id)) for lead_id in ("refused", "unwanted")]
+    db.run("update public.all_leads set scrapped = false where lead_id = 'unwanted'")
+    assert db.outcomes(db.save(*results)) == {"refused": "refused", "unwanted": "unwanted"}
+    assert [db.job(lead_id)["error_code"] for lead_id in ("refused", "unwanted")] == ["refused", "unwanted"]
 
 
 def test_save_notes_the_attempt_and_keeps_the_result(db: "Sql") -> None:

@@ -40,6 +40,7 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
         },
         "held_snapshot": None,
         "jobs": NO_JOBS,
+        "without_message": 0,
         "oldest_ready_ms": None,
         "unclaimed_ms": None,
         "working": False,

@@ -83,6 +83,36 @@ def test_below_50_nobody_is_written_to(stack: "Project") -> None:
     assert sorted(steps) == [("message", f"Good {good}"), ("score", f"Bad {bad}"), ("score", f"Good {good}")]
 
 
+def test_a_paid_score_is_saved_where_only_the_message_fails(stack: "Project", model: "Model") -> None:
+    """Two messages with a foreign link; the reason is shown, and the replay buys nothing but the message."""
+    group, (lead,) = stack.new_group(), ids(1)
+    name = f"Unwritten {lead}"
+    text = json.dumps({"SUBJECT": "Pumps", "MESSAGE": "See https://evil.example/offer for pumps."})
+    model.order({"match": {"lead": name, "step": "message"}, "do": {"text": text}})
+    stack.bring([lead], group, name=name, title="Chief pumps director")
+    stack.wait_for_answers([lead])
+    model.behave()
+
+    answer = (
+        "select score >= 50, response is not null, should_contact, subject, message"
+        " from public.llm_response where lead_id = %s"
+    )
+    assert stack.run(answer, lead) == [(True, True, 1, None, None)]
+    settings = service_environment(stack.facts)
+    explained = json.loads(run_leadhook("explain", lead, "--json", settings=settings).stdout)
+    assert explained["diagnosis"] == "answered_without_message"
+    assert [attempt["outcome"] for attempt in explained["attempts"]] == ["saved_without_message"]
+    assert explained["attempts"][0]["error_code"] == "message_foreign_link"
+    assert json.loads(run_leadhook("status", "--json", settings=settings).stdout)["without_message"] == 1
+    [shown] = json.loads(run_leadhook("answers", "--tag", group[1], "--json", settings=settings).stdout)["answers"]
+    assert (shown["lead_id"], shown["message"]) == (lead, None)
+
+    since = stack.model.newest()
+    run_leadhook("replay", "--outcome", "saved_without_message", "--yes", settings=settings)
+    assert stack.run(answer, lead)[0][4] is not None
+    assert [call["step"] for call in stack.model.calls(since)] == ["message"]
+
+
 def test_strange_leads_are_answered_like_others(stack: "Project") -> None:
     """NULLs everywhere, 100 kB of bio, JSON as text, emoji, and an id with quotes and slashes."""
     group = stack.new_group()

@@ -299,6 +299,7 @@ def test_a_trouble_of_the_service_is_told_where_it_matters() -> None:
         ("saved", None, "answered and saved."),
         ("retry", "Gemini said 503.", "failed, to be retried: Gemini said 503."),
         ("lease_expired", "the lease ran out", "the lease expired: the lease ran out."),
+        ("saved_without_message", "It has escapes.", "scored and saved, but without a message: It has escapes."),
         ("a later one", None, "a later one."),
     ],
 )

@@ -65,7 +65,9 @@ def _print_answer(answer: LeadAnswer, now: datetime, console: Console) -> None:
     line(console, f"{answer.score:3}  {result}  {name}", "bold")
     where = f"{answer.lead_id}, tag {answer.tag}, {distance(answer.created_at, now)}{unwritten}"
     line(console, where, "dim", indent=INDENT)
-    if answer.should_contact:
+    if answer.message is None:
+        line(console, "no message: `leadhook explain` shows why", "yellow", indent=INDENT)
+    elif answer.should_contact:
         line(console, f"subject: {answer.subject}", indent=INDENT)
     paragraph(console, f"reason: {answer.response}")
     for words in answer.flag_words:

@@ -213,7 +213,14 @@ def _show(found: Report, output: Output) -> None:
 
 def _rows(found: Report) -> list[tuple[str, ...]]:
     return [
-        (one.lead_id, f"{one.old_score}", f"{one.new_score}", f"{one.shift:+}", one.old_subject, one.new_subject or "")
+        (
+            one.lead_id,
+            f"{one.old_score}",
+            f"{one.new_score}",
+            f"{one.shift:+}",
+            one.old_subject or "",
+            one.new_subject or "",
+        )
         for one in found.results[:SHOWN]
     ]
 

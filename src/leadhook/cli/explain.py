@@ -87,7 +87,9 @@ def _show_answer(found: Explanation, console: Console) -> None:
         _list(console, "not met or unknown", newest.missed)
         for words in newest.flag_words:
             paragraph(console, f"! the lead's text {words}", "yellow")
-        if newest.should_contact:
+        if newest.message is None:
+            line(console, "no message: only the score could be bought", "yellow", indent=INDENT)
+        elif newest.should_contact:
             line(console, f"subject: {newest.subject}", indent=INDENT)
             _text(console, "message", newest.message)
     elif found.answer is not None:

@@ -52,7 +52,8 @@ class Selection:
         Parameter(help="Only leads whose job is in this state."),
     ] = None
     outcome: Annotated[
-        Literal["saved", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"] | None,
+        Literal["saved", "saved_without_message", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"]
+        | None,
         Parameter(help="Only leads whose last attempt had this outcome."),
     ] = None
     error_code: Annotated[str | None, Parameter(help="Only leads whose job has this error code.")] = None

@@ -51,6 +51,9 @@ def _print(found: Status, findings: Findings) -> None:
 def _lines(found: Status) -> Iterable[tuple[str, str]]:
     keys, spend = found.keys, found.spend
     yield "leads", ", ".join(f"{count(found.jobs.get(state, 0))} {state}" for state in _FUNNEL)
+    if found.without_message:
+        buy = "`leadhook replay --outcome saved_without_message` buys the message alone"
+        yield "messages", f"{count(found.without_message)} done without one; {buy}"
     yield "oldest", _wait(found)
     yield "workers", _workers(found)
     yield "changes", f"{count(found.outbox)} waiting to be applied"

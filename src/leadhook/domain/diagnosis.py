@@ -50,6 +50,7 @@ class DiagnosisCode(StrEnum):
     LEASED = "leased"
     EVALUATION_FAILED = "evaluation_failed"
     ANSWERED = "answered"
+    ANSWERED_WITHOUT_MESSAGE = "answered_without_message"
     NO_DETAILS = "no_details"
     NOT_SCRAPPED = "not_scrapped"
     NO_PROMPTS = "no_prompts"
@@ -215,6 +216,12 @@ def _answered(lead: LeadSnapshot) -> Diagnosis | None:
     score = f" with score {result.score}" if result else ""
     time = job.finished_at or (result.created_at if result else None)
     at = f" at {moment(time, lead.now)}" if time else ""
+    if job.state == "done" and job.error_code:
+        return Diagnosis(
+            DiagnosisCode.ANSWERED_WITHOUT_MESSAGE,
+            f"The lead was answered{at}{score}, but it has no message: {clause(job.reason)} ({job.error_code}).",
+            "`leadhook replay` buys only the message, unless the lead or its prompts row has changed since.",
+        )
     where = "Its answer is in public.llm_response." if lead.answered else "Its row in public.llm_response is gone."
     return Diagnosis(
         DiagnosisCode.ANSWERED,
@@ -480,6 +487,7 @@ def _fix_webhooks(lead: LeadSnapshot) -> str:
 
 _OUTCOMES: Final = {
     "saved": "answered and saved",
+    "saved_without_message": "scored and saved, but without a message",
     "unwanted": "scored, but no longer eligible, so nothing was written",
     "refused": "scored, but the application refused the row",
     "retry": "failed, to be retried",

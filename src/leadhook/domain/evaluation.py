@@ -19,7 +19,8 @@ class SavedAnswer(_Facts):
 
     score: int
     should_contact: bool
-    subject: str
+    subject: str | None = None
+    """None: only the message failed."""
     model: str | None = None
     prompt_version: str | None = None
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from leadhook.domain.figures import Figures
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.results import Checkpoint, Usage
+from leadhook.domain.results import Checkpoint, MessageFailure, Usage
 
 Source = Literal["start", "webhook", "retry", "sweep"]
 """The reason for a claim: the start of the process, a webhook, a time given by the database, or the sweep."""
@@ -94,6 +94,7 @@ class Batch(BaseModel):
     renew_ms: int = Field(default=10_000)
     start_limit_ms: int = Field(default=15_000)
     give_up_after_ms: int = Field(default=86_400_000)
+    max_attempts: int = Field(default=5)
 
 
 class LeaseRef(BaseModel):
@@ -140,6 +141,8 @@ class Result(LeaseRef):
 
     checkpoint: Checkpoint
     """Score and message; below 50, subject and message are `ineligible`."""
+    message_failure: MessageFailure | None = None
+    """Set if only the message failed: the score is saved without one."""
     key_fingerprint: str | None
     usage: Usage
     cost_usd: float | None = None
@@ -188,6 +191,7 @@ class LeaseOutcome(StrEnum):
     """The outcome of writing one lease."""
 
     SAVED = "saved"
+    SAVED_WITHOUT_MESSAGE = "saved_without_message"
     RENEWED = "renewed"
     RELEASED = "released"
     DEAD = "dead"

@@ -152,7 +152,7 @@ class Attempt(Facts):
 
     run: int
     outcome: str
-    """saved, unwanted, refused, retry, dead, returned, lease_expired."""
+    """saved, saved_without_message, unwanted, refused, retry, dead, returned, lease_expired."""
     error_code: str | None = None
     reason: str | None = None
     worker: str | None = None
@@ -185,8 +185,9 @@ class PastResult(Facts):
     should_contact: bool
     response: str = ""
     """The reason, in the model's words."""
-    subject: str
-    message: str = ""
+    subject: str | None = None
+    """null, as is the message: only the message failed, and the attempt has the reason."""
+    message: str | None = None
     matched: tuple[str, ...] = ()
     """The criteria that are met, in the model's words."""
     missed: tuple[str, ...] = ()

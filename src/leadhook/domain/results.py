@@ -36,6 +36,15 @@ class Message(BaseModel):
     message: str
 
 
+class MessageFailure(BaseModel):
+    """Why a paid score is saved without a message: a `Failure.code` and its sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    reason: str
+
+
 class Usage(BaseModel):
     """The number of model calls and their tokens, summed over one lease."""
 
@@ -70,3 +79,8 @@ class Checkpoint(BaseModel):
     model: str
     score: Score
     message: Message | None = None
+
+    @property
+    def lacks_message(self) -> bool:
+        """Whether the score is paid for and the message, which it calls for, is not."""
+        return self.message is None and self.score.score >= CONTACT_FROM

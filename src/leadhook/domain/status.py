@@ -142,6 +142,8 @@ class Status(Facts):
     """The oldest one, if it has been held for 5 minutes or, by a replication slot, for 100,000 transactions."""
     jobs: dict[str, int] = Field(default_factory=dict)
     """By state; counted up to 1,000, see `capped`."""
+    without_message: int = 0
+    """Leads that are done without the message that their score calls for; counted up to 1,000."""
     oldest_ready_ms: int | None = None
     """How long the oldest ready lead of either priority has been due; null: none is due."""
     unclaimed_ms: int | None = None
@@ -159,8 +161,8 @@ class Status(Facts):
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated properties
     @property
     def capped(self) -> tuple[str, ...]:
-        """The counts that mean "this many or more": states of `jobs`, and `outbox`."""
-        counts = {**self.jobs, "outbox": self.outbox}
+        """The counts that mean "this many or more": states of `jobs`, `outbox`, `without_message`."""
+        counts = {**self.jobs, "outbox": self.outbox, "without_message": self.without_message}
         return tuple(name for name, count in counts.items() if count >= COUNTED_UP_TO)
 
     @property

@@ -331,6 +331,7 @@ class Dispatcher:
                 start_limit_s=batch.start_limit_ms / 1000,
                 renew_s=batch.renew_ms / 1000,
                 give_up_after_s=batch.give_up_after_ms / 1000,
+                max_attempts=batch.max_attempts,
                 checkpoint=lead.checkpoint,
                 stored_checkpoint=lead.checkpoint,
                 probe=place < probes,

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import anyio
 
@@ -11,7 +11,7 @@ from leadhook.domain.blame import decide
 from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, Usage
+from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Message, MessageFailure, Usage
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.circuit_breaker import ClosedBreaker
 from leadhook.engine.context import EngineContext
@@ -41,7 +41,10 @@ class _ReservationUsedUpError(Exception):
 
 
 class Executor:
-    """Runs attempts. Afterwards `lease.checkpoint` is complete, or `lease.release` says why not."""
+    """Runs attempts. Afterwards `lease.checkpoint` is complete, or `lease.release` says why not.
+
+    Or `lease.message_failure` says why only the message is missing: a paid score is never thrown away.
+    """
 
     def __init__(self, context: EngineContext, shutdown: Shutdown, breaker: ClosedBreaker, keys: KeyPool) -> None:
         self._observer: Final = context.observer
@@ -66,7 +69,8 @@ class Executor:
             lease.give_back("returned", error.code, error.reason, error.delay_ms)
         except _ReservationUsedUpError:
             reason = "the next call could cost more than was reserved for this lead"
-            lease.give_back("retry", "reservation_used_up", reason, round(backoff(lease.claimed.attempts) * 1000))
+            delay_ms = round(backoff(lease.claimed.attempts) * 1000)
+            _end(lease, "retry", MessageFailure(code="reservation_used_up", reason=reason), delay_ms)
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life
             usage = Usage(unmetered=1)
             self._give_back(lease, Failure(FailureClass.TRANSIENT, "unexpected_error", _place(error), usage=usage))
@@ -204,9 +208,23 @@ class Executor:
             give_up_after_s=lease.give_up_after_s,
         )
         reason = f"{failure.reason} {decision.evidence}".rstrip()
-        lease.give_back(
-            decision.outcome, failure.code, reason, round(decision.delay_s * 1000), failing=decision.failing
-        )
+        why = MessageFailure(code=failure.code, reason=reason)
+        _end(lease, decision.outcome, why, round(decision.delay_s * 1000), failing=decision.failing)
+
+
+def _end(
+    lease: Lease,
+    outcome: Literal["retry", "returned", "dead"],
+    why: MessageFailure,
+    delay_ms: int,
+    *,
+    failing: bool = False,
+) -> None:
+    is_last = outcome == "retry" and lease.claimed.attempts + 1 >= lease.max_attempts
+    if (outcome == "dead" or is_last) and lease.checkpoint is not None and lease.checkpoint.lacks_message:
+        lease.message_failure = why
+    else:
+        lease.give_back(outcome, why.code, why.reason, delay_ms, failing=failing)
 
 
 def _shutting_down() -> _NoCallError:

@@ -20,7 +20,7 @@ from leadhook.domain.job import (
     Result,
     Timings,
 )
-from leadhook.domain.results import Checkpoint, Usage
+from leadhook.domain.results import Checkpoint, MessageFailure, Usage
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.context import EngineContext
 from leadhook.engine.schedule import Schedule
@@ -47,6 +47,7 @@ class Lease:
     renew_s: float
     give_up_after_s: float = math.inf
     """A lead that failed for so long is dead, however little is known about why."""
+    max_attempts: float = math.inf
     checkpoint: Checkpoint | None = None
     """Model answers paid for by this lease or an earlier one."""
     stored_checkpoint: Checkpoint | None = None
@@ -79,6 +80,8 @@ class Lease:
     """How many of these failures came while other leads could be written."""
     failure: Failure | None = None
     """Why its last attempt ended without an answer."""
+    message_failure: MessageFailure | None = None
+    """Why the score is saved without a message."""
     refusal: Refusal | None = None
     """Why the answer will not be written to the application."""
     release: Release | None = None
@@ -128,6 +131,7 @@ class Lease:
             lead_id=self.claimed.lead_id,
             fence=self.claimed.fence,
             checkpoint=self.checkpoint,
+            message_failure=self.message_failure,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,
             cost_usd=self.cost_usd,

@@ -47,14 +47,14 @@ class OnDemandLead:
 
     Attributes:
         lead: the lead; its answer is not saved if its id is empty.
-        answer: the answer of the model.
-        error: a code and a sentence that explain why there is no answer, or why it is not saved.
+        answer: the answer of the model; the message is None if only that failed.
+        error: a code and a sentence that explain why there is no answer or message, or why it is not saved.
     """
 
     lead: Lead
     prompts: Prompts
     key: ApiKey
-    answer: tuple[Score, Message] | None = None
+    answer: tuple[Score, Message | None] | None = None
     error: tuple[str, str] | None = ("shutting_down", "The service is shutting down.")
 
 
@@ -129,7 +129,7 @@ class OnDemand:
             await self._score(lease, self._executor(lead.key))
         finally:
             self._leases.free_on_demand_slot()
-        if lease.release is None and lease.checkpoint is not None and lease.checkpoint.message is not None:
+        if lease.checkpoint is not None:
             lead.answer = lease.checkpoint.score, lease.checkpoint.message
         if lease.claimed.lead_id and lease.called:
             saving.start_soon(self._saver.save, _Unsaved(lease))
@@ -248,6 +248,8 @@ def _hold(lead: OnDemandLead) -> Lease:
 def _error(lease: Lease) -> tuple[str, str] | None:
     if lease.release is not None:
         return lease.release.error_code, lease.failure.reason if lease.failure else lease.release.reason
+    if lease.message_failure and lease.outcome in (LeaseOutcome.SAVED_WITHOUT_MESSAGE, LeaseOutcome.RELEASED):
+        return lease.message_failure.code, lease.message_failure.reason
     if not lease.claimed.lead_id or lease.outcome == LeaseOutcome.SAVED:
         return None
     if lease.outcome is None:

@@ -145,7 +145,7 @@ class _Writer(ABC):
                 lease.writing = False
                 unwritten.append((lease, reply))
                 continue
-            if reply.outcome == LeaseOutcome.SAVED:
+            if reply.outcome in (LeaseOutcome.SAVED, LeaseOutcome.SAVED_WITHOUT_MESSAGE):
                 self._saved_at = anyio.current_time()
             self._leases.finish(lease, reply.outcome, reply.reason)
         if any(reply and reply.error_code == OUT_OF_TIME for _, reply in unwritten):

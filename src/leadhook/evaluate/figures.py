@@ -25,7 +25,7 @@ class Compared(_Figures):
     shift: int
     crosses: Crossing | None
     """The direction in which it crosses 50, the lowest score for contact."""
-    old_subject: str
+    old_subject: str | None
     new_subject: str | None
     """None if the message failed."""
     reason: str | None

@@ -120,7 +120,7 @@ def _row(one: Compared) -> tuple[str, ...]:
         str(one.new_score),
         f"{one.shift:+}",
         one.crosses or "",
-        one.old_subject,
+        one.old_subject or "",
         one.new_subject if one.new_subject is not None else "(the message failed)",
     )
 

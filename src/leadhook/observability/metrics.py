@@ -114,7 +114,7 @@ def count_attempt(
         LEASES_LOST.inc()
     if first_call_ms is not None:
         FIRST_CALL.observe(first_call_ms / 1000)
-    if outcome == "saved":
+    if outcome in ("saved", "saved_without_message"):
         SAVED.observe(age_s)
     for kind in ("input", "cached", "output", "thinking"):
         TOKENS.labels(kind).inc(getattr(usage, f"{kind}_tokens"))

@@ -9,7 +9,7 @@ import structlog
 from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.figures import Figures
 from leadhook.domain.job import ApiKey, Batch, ClaimedLead, LeaseOutcome, ParkedKey, Release, Source
-from leadhook.domain.results import Checkpoint, Usage
+from leadhook.domain.results import Checkpoint, MessageFailure, Usage
 from leadhook.observability import metrics
 from leadhook.observability.events import Event
 from leadhook.observability.operator_log import OperatorLog, shortened
@@ -34,6 +34,7 @@ class ReportedLease(Hashable, Protocol):
     claimed: ClaimedLead
     received_at: float
     checkpoint: Checkpoint | None
+    message_failure: MessageFailure | None
     release: Release | None
     key: ApiKey | None
     usage: Usage
@@ -124,7 +125,8 @@ class Observer:
         """
         claimed, release = lease.claimed, lease.release
         score = lease.checkpoint.score if lease.checkpoint else None
-        logged, code = outcome.value, release.error_code if release else None
+        failure = lease.message_failure
+        logged, code = outcome.value, release.error_code if release else failure.code if failure else None
         if outcome == LeaseOutcome.RELEASED:
             logged = release.outcome if release else "answered"
         log.info(
@@ -149,7 +151,7 @@ class Observer:
             cost_usd=lease.cost_usd,
             key=lease.key.fingerprint if lease.key else None,
             error_code=code,
-            reason=reason or (release.reason if release else None),
+            reason=reason or (release.reason if release else failure.reason if failure else None),
         )
         metrics.count_attempt(
             outcome=logged,

@@ -73,7 +73,7 @@ class OperatorLog:
             return
         self._at_work.remove(work)
         self._total += 1
-        if outcome in ("saved", "answered"):
+        if outcome in ("saved", "saved_without_message", "answered"):
             self._processed += 1
             self._write("DONE", lead_id=lead_id, name=name, api_key=key)
         elif outcome in ("dead", "retry", "refused"):

@@ -88,14 +88,14 @@ class LeadResult(Answer):
     response: str
     """The reason for the score."""
     should_contact: Literal[0, 1]
-    message: str
-    """`ineligible` below a score of 50."""
-    subject: str
-    """`ineligible` below a score of 50."""
+    message: str | None
+    """`ineligible` below a score of 50; null if only the message failed, for the reason in `errors`."""
+    subject: str | None
+    """`ineligible` below a score of 50; null if only the message failed."""
 
 
 class LeadError(Answer):
-    """Why a lead has no result, or why its result is not saved."""
+    """Why a lead has no result or no message, or why its result is not saved."""
 
     place: int
     """The lead's position in the request, from 0."""
@@ -196,7 +196,7 @@ def _on_demand_leads(terms: _Terms, given: Sequence[GivenLead]) -> list[OnDemand
     return [OnDemandLead(lead, prompts, key) for lead in leads]
 
 
-def _result(given: GivenLead, score: Score, message: Message) -> LeadResult:
+def _result(given: GivenLead, score: Score, message: Message | None) -> LeadResult:
     return LeadResult(
         lead_id=given.lead_id,
         tag=given.tag,
@@ -206,6 +206,6 @@ def _result(given: GivenLead, score: Score, message: Message) -> LeadResult:
         score=score.score,
         response=score.response,
         should_contact=1 if score.should_contact else 0,
-        message=message.message,
-        subject=message.subject,
+        message=message.message if message else None,
+        subject=message.subject if message else None,
     )

@@ -88,7 +88,10 @@ class ReplayFilter(_Optional):
     tag: Word | None = None
     state: Literal["waiting", "ready", "leased", "done", "dead", "held"] | None = None
     """The state of the lead's job. Held leads are only counted; `leadhook backlog release` queues them."""
-    outcome: Literal["saved", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"] | None = None
+    outcome: (
+        Literal["saved", "saved_without_message", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"]
+        | None
+    ) = None
     """The outcome of its last attempt."""
     error_code: Word | None = None
     """Why its job is dead, or why its result was not saved."""

@@ -117,7 +117,8 @@ class FakeStore:
 
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
         """Save all."""
-        return await self._reply("save", replies(results, LeaseOutcome.SAVED), worker=worker, items=results)
+        leases = tuple(LeaseReply(lead_id=item.lead_id, fence=item.fence, outcome=saved_as(item)) for item in results)
+        return await self._reply("save", LeaseReplies(leases=leases), worker=worker, items=results)
 
     async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
         """Release all."""
@@ -134,7 +135,7 @@ class FakeStore:
             leads=tuple(
                 OnDemandReply(
                     lead_id=result.lead.lead_id,
-                    outcome=LeaseOutcome.RELEASED if isinstance(result.ending, Release) else LeaseOutcome.SAVED,
+                    outcome=LeaseOutcome.RELEASED if isinstance(result.ending, Release) else saved_as(result.ending),
                 )
                 for result in results
             )
@@ -320,6 +321,11 @@ class World:
     def trouble(self, kind: Any = "unavailable", code: str | None = None) -> StoreError:
         """What the database may raise."""
         return StoreError(kind, code or f"{kind}_code", f"{kind} reason")
+
+
+def saved_as(result: Result) -> LeaseOutcome:
+    """The outcome that the database has for this result."""
+    return LeaseOutcome.SAVED_WITHOUT_MESSAGE if result.message_failure else LeaseOutcome.SAVED
 
 
 def replies(items: Sequence[LeaseRef | ClaimedLead], outcome: LeaseOutcome, **fields: Any) -> LeaseReplies:

@@ -67,6 +67,41 @@ async def test_lead_that_is_paid_in_full_is_saved_without_a_call(world: World) -
         )
 
 
+@pytest.mark.parametrize(
+    ("kind", "attempts"), [(FailureClass.CONTENT, 0), (FailureClass.TRANSIENT, 4)], ids=["final", "last attempt"]
+)
+async def test_paid_score_is_saved_where_only_the_message_fails(
+    world: World, kind: FailureClass, attempts: int
+) -> None:
+    """Without a message, with the reason; log and result name the failure."""
+    world.hand_out(world.lead(attempts=attempts))
+    paid = Usage(calls=1, input_tokens=7, output_tokens=1)
+    world.scorer.script = {
+        "a": [Score(score=80, response="good", should_contact=True), world.failure(kind, usage=paid)]
+    }
+    async with world.engine():
+        await anyio.sleep(3)
+    [result] = world.store.of("save")[0].items
+    assert (result.checkpoint.score.score, result.checkpoint.message) == (80, None)
+    assert (result.message_failure.code, result.usage.calls) == (f"{kind}_code", 2)
+    assert world.store.of("release") == []
+    [line] = world.finished
+    assert (line["outcome"], line["error_code"], line["score"]) == ("saved_without_message", f"{kind}_code", 80)
+
+
+async def test_message_that_may_still_be_had_is_tried_again(world: World) -> None:
+    """The score travels with the retry."""
+    world.hand_out(world.lead(attempts=3))
+    paid = Usage(calls=1, input_tokens=7, output_tokens=1)
+    good = Score(score=80, response="good", should_contact=True)
+    world.scorer.script = {"a": [good, world.failure(FailureClass.TRANSIENT, usage=paid)]}
+    async with world.engine():
+        await anyio.sleep(3)
+        [release] = world.store.of("release")[0].items
+        assert (release.outcome, release.checkpoint.score) == ("retry", good)
+        assert world.store.of("save") == []
+
+
 async def test_answer_to_an_older_question_is_bought_anew(world: World) -> None:
     """The prompts changed since."""
     world.hand_out(world.lead(checkpoint=world.paid(prompt_version="prompts 0", message=world.message())))

@@ -9,6 +9,7 @@ import pytest
 
 from leadhook.domain.failure import FailureClass
 from leadhook.domain.job import LeaseOutcome, OnDemandReplies, OnDemandReply
+from leadhook.domain.results import Score
 from leadhook.engine import TooManyOnDemandError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ async def test_lead_is_scored_and_saved(world: World) -> None:
 
     assert lead.error is None
     assert lead.answer is not None
-    assert (lead.answer[0].score, lead.answer[1].subject) == (80, "Hello")
+    score, message = lead.answer
+    assert (score.score, message and message.subject) == (80, "Hello")
     [saved] = world.store.of("save_on_demand")
     assert [(result.lead.lead_id, result.age_ms) for result in saved.items] == [("e", 2000)]
     assert not any(world.store.of(operation) for operation in ("renew", "save", "release"))
@@ -41,6 +43,28 @@ async def test_lead_without_an_id_is_answered_and_never_saved(world: World) -> N
     assert all(lead.answer and lead.error is None for lead in leads)
     assert not any(world.store.of(operation) for operation in ("save_on_demand", "renew", "save", "release"))
     assert [line["outcome"] for line in world.finished] == ["answered", "answered"]
+
+
+@pytest.mark.parametrize(
+    ("lead_id", "kind", "outcome"),
+    [
+        ("e", FailureClass.CONTENT, "saved_without_message"),
+        ("", FailureClass.CONTENT, "answered"),
+        ("e", FailureClass.KEY, "returned"),
+    ],
+)
+async def test_paid_score_is_answered_where_only_the_message_fails(
+    world: World, lead_id: str, kind: FailureClass, outcome: str
+) -> None:
+    """With the reason; it is saved like that only if another message would fail too."""
+    world.scorer.script[lead_id] = [Score(score=80, response="good", should_contact=True), world.failure(kind)]
+    lead = world.on_demand(lead_id)
+    async with world.engine() as engine:
+        await engine.process([lead])
+
+    assert lead.answer == (Score(score=80, response="good", should_contact=True), None)
+    assert lead.error == (f"{kind}_code", f"{kind} reason")
+    assert [line["outcome"] for line in world.finished] == [outcome]
 
 
 async def test_requests_take_three_quarters_of_the_slots(world: World) -> None:
