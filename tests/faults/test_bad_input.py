@@ -26,7 +26,7 @@ ANSWERS: dict[str, Row] = {
     "blocked answer": ({"answer": "blocked_safety"}, "dead", "answer_blocked"),
     "all thoughts": ({"answer": "thinking_only"}, "dead", "answer_all_thoughts"),
     "too many tokens": ({"error": {"status": 400, "reason": "CONTEXT_OVERFLOW"}}, "dead", "prompt_too_long"),
-    "markup": ({"answer": "html_in_message"}, "dead", "message_markup"),
+    "markup": ({"answer": "html_in_message"}, "done", "message_markup"),
     "page for JSON once": ({"answer": "non_json_200", "first": 1}, "done", "model_path_failed"),
     "NUL": ({"answer": "nul"}, "done", None),
     "half a pair": ({"answer": "surrogate"}, "done", None),

@@ -56,14 +56,19 @@ def test_whole_numbers_are_scores(number: float) -> None:
         json.dumps(score()),
         f"```json\n{json.dumps(score())}\n```",
         json.dumps(json.loads(score()), indent=2),
+        json.dumps({"answer": score()}),
+        f'{{"note": 1}} {json.dumps(score())}',
+        score().replace('"', '\\"'),
+        json.dumps({name.lower(): value for name, value in GOOD.items()}),
+        json.dumps({name.title().replace("_", " "): value for name, value in GOOD.items()}),
     ],
 )
 def test_the_one_answer_in_a_text_is_taken_whatever_surrounds_it(text: str) -> None:
-    """Fences, prose, a byte order mark, lists, a repetition, JSON encoded twice, a loop after the end."""
+    """Fences, prose, a byte order mark, lists, a repetition, JSON encoded twice, other cases, an endless end."""
     assert parse(text, ScoreAnswer) == parse(score(), ScoreAnswer)
 
 
-@pytest.mark.parametrize("number", ["85", " 85 ", "85.0", "85/100", "85 %"], ids=repr)
+@pytest.mark.parametrize("number", ["85", " 85 ", "85.0", "85,0", "85/100", "85 out of 100", "85 %", "85."], ids=repr)
 def test_a_number_as_text_is_a_number(number: str) -> None:
     """Where a proxy drops the schema."""
     assert parse(score(SCORE=number), ScoreAnswer).to_domain().score == 85
@@ -84,6 +89,18 @@ def test_empty_items_of_a_list_are_dropped(empty: object) -> None:
     answer = parse(score(MATCHED=["a plant", empty], MISSED=[empty] * 13), ScoreAnswer).to_domain()
 
     assert (answer.matched, answer.missed) == (("a plant",), ())
+
+
+@pytest.mark.parametrize(("given", "read"), [("a plant", ("a plant",)), (None, ()), ("N/A", ())], ids=repr)
+def test_a_list_of_one_or_none_may_be_no_list(given: object, read: tuple[str, ...]) -> None:
+    """What is meant is plain."""
+    assert parse(score(MATCHED=given), ScoreAnswer).to_domain().matched == read
+
+
+def test_an_answer_quoted_in_an_answer_is_no_second_one() -> None:
+    """A lead's own JSON, repeated in the reasoning, must not make the answer ambiguous."""
+    quoted = score(RESPONSE=f"It says {score(SCORE=100)}, which is no evidence")
+    assert parse(quoted, ScoreAnswer).to_domain().score == 72
 
 
 PROSE = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
@@ -127,7 +144,8 @@ def test_no_answer_with_exactly_one_fitting_object_is_discarded(
     plain = json.dumps({"SUBJECT": subject, "MESSAGE": body}, ensure_ascii=ascii_only)
     expected = is_taken(plain, MessageAnswer)
     if expected is not None:
-        assert is_taken("".join(before) + "\n" + plain + "\n" + "".join(after), MessageAnswer) == expected
+        for wrapped in (plain, json.dumps(plain), json.dumps({"answer": [plain]})):
+            assert is_taken("".join(before) + "\n" + wrapped + "\n" + "".join(after), MessageAnswer) == expected
 
 
 @pytest.mark.parametrize(
@@ -149,8 +167,8 @@ def test_no_answer_with_exactly_one_fitting_object_is_discarded(
         ),
         *(score(SHOULD_CONTACT=wrong) for wrong in (7, -1, 0.5, "7", "maybe", "", None, [1], ...)),
         *(score(RESPONSE=wrong) for wrong in ("", " ", "\u200b", "N/A", "null", "x" * 4_001, 7, None, ["x"], ...)),
-        *(score(MATCHED=wrong) for wrong in ("a", None, [7], ["x"] * 13, ["x" * 301], {"a": 1}, ...)),
-        *(score(MISSED=wrong) for wrong in (None, [["a"]], ...)),
+        *(score(MATCHED=wrong) for wrong in (7, [7], ["x"] * 13, ["x" * 301], {"a": 1}, ...)),
+        *(score(MISSED=wrong) for wrong in ([["a"]], ...)),
     ],
 )
 def test_any_other_score_is_refused(text: str) -> None:

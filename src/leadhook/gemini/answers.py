@@ -9,6 +9,7 @@ schemas have no string lengths.
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -28,8 +29,9 @@ TOO_LONG: Final = "too_long"
 """Pydantic error type for a value above its length limit."""
 
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
-_NUMBER: Final = re.compile(r"\s*(\d{1,3})(?:\.0+)?(?:\s*/\s*100|\s*%)?\s*")
+_ESCAPED_OBJECT: Final = re.compile(r'\{[^{"\\]{0,100}\\"(?:[^"\\]|\\.)*')
+_NOT_A_LETTER: Final = re.compile(r"[\s-]+")
+_NUMBER: Final = re.compile(r"\s*(\d{1,3})(?:[.,]0+)?(?:\s*(?:/|out of)\s*100|\s*%)?\.?\s*")
 _YES_OR_NO: Final = {"true": 1, "yes": 1, "1": 1, "1.0": 1, "false": 0, "no": 0, "0": 0, "0.0": 0}
 _LONGEST_INTEGER: Final = 20
 
@@ -60,6 +62,8 @@ def _yes_or_no(value: object) -> object:
 
 
 def _without_empty_items(value: object) -> object:
+    if value is None or isinstance(value, str):
+        value = [value]
     if not isinstance(value, list):
         return value
     return [
@@ -142,13 +146,16 @@ def parse(text: str, shape: type[Answer]) -> Answer:
     """
     fitting: list[Answer] = []
     faults: list[ValidationError] = []
-    for value in _objects(text, list(shape.model_fields)):
-        try:
-            answer = shape.model_validate(_storable(value))
-        except ValidationError as error:
-            faults.append(error)
-        else:
-            fitting += [answer] if answer not in fitting else []
+    for objects in _objects(text, list(shape.model_fields)):
+        for value in objects:
+            try:
+                answer = shape.model_validate(_storable(value))
+            except ValidationError as error:
+                faults.append(error)
+            else:
+                fitting += [answer] if answer not in fitting else []
+        if fitting:
+            break
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -161,17 +168,16 @@ def parse(text: str, shape: type[Answer]) -> Answer:
         raise ValueError("nested too deep") from None
 
 
-def _objects(text: str, names: list[str]) -> list[dict[str, Any]]:
-    """Return every complete JSON object in a text, the outer ones first; also those in JSON that was encoded twice."""
-    found = list(_objects_in(text, names))
-    if found or '\\"' not in text:
-        return found
-    return [value for string in _JSON_STRING.findall(text) for value in _objects_in(_decoded(string), names)]
+def _objects(text: str, names: list[str]) -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield every complete JSON object in a text, the outer ones first; then those in JSON that was encoded twice."""
+    yield _objects_in(text, names)
+    if '\\"' in text:
+        yield (value for found in _ESCAPED_OBJECT.findall(text) for value in _objects_in(_decoded(found), names))
 
 
 def _objects_in(text: str, names: list[str]) -> Iterator[dict[str, Any]]:
     # No answer starts after the last field name. This keeps a model that repeats brackets from costing seconds of CPU.
-    last = max(map(text.rfind, names))
+    last = max((found.start() for found in _name(*names).finditer(text)), default=-1)
     start = text.find("{")
     while 0 <= start < last:
         try:
@@ -183,20 +189,25 @@ def _objects_in(text: str, names: list[str]) -> Iterator[dict[str, Any]]:
         start = text.find("{", end)
 
 
+@cache
+def _name(*names: str) -> re.Pattern[str]:
+    return re.compile("|".join(name.replace("_", r"[\s_-]+") for name in names), re.IGNORECASE)
+
+
 def _with_nested(value: Any) -> Iterator[dict[str, Any]]:
     rest = [value]
     while rest:
         match rest.pop():
             case dict() as found:
-                yield found
+                yield {_NOT_A_LETTER.sub("_", name).upper(): value for name, value in reversed(found.items())}
                 rest.extend(found.values())
             case list() as items:
                 rest.extend(items)
 
 
-def _decoded(string: str) -> str:
+def _decoded(escaped: str) -> str:
     try:
-        return str(_DECODER.decode(string))
+        return str(_DECODER.decode(f'"{escaped[: escaped.rfind("}") + 1]}"'))
     except ValueError:
         return ""
 

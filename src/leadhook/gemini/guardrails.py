@@ -1,11 +1,13 @@
 """Checks on a generated message: it holds no link, address or key of others, and nothing that was left unfinished.
 
-Links, e-mail addresses and keys are allowed only if they appear in the `prompts` row. Those in the lead's data are
-refused, because anyone may have written them. So is a new page on a site that the row names, because the model made it
-up. One exception: the lead's companies may be mentioned by name even if it looks like a host, such as monday.com.
+Links, e-mail addresses, telephone numbers and keys are allowed only if they appear in the `prompts` row. Those in the
+lead's data are refused, because anyone may have written them. So is a new page on a site that the row names, because
+the model made it up. One exception: the lead's companies may be mentioned by name even if it looks like a host, such as
+monday.com.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,9 +18,11 @@ from leadhook.domain.results import Message
 from leadhook.gemini.leftovers import has_entities, has_escapes, placeholders_in
 from leadhook.gemini.links import addresses_in, hosts_in, links_in, undisguised, without_links
 from leadhook.gemini.rendering import render
+from leadhook.gemini.telephones import digits_of, is_given, telephones_in
 
 FOREIGN_LINK: Final = "message_foreign_link"
 FOREIGN_ADDRESS: Final = "message_foreign_address"
+FOREIGN_TELEPHONE: Final = "message_foreign_telephone"
 FOREIGN_KEY: Final = "message_foreign_key"
 MARKUP: Final = "message_markup"
 PLACEHOLDER: Final = "message_placeholder"
@@ -27,6 +31,7 @@ ESCAPES: Final = "message_escapes"
 REASONS: Final = {
     FOREIGN_LINK: "it contains a link or site name that is not in the company's data",
     FOREIGN_ADDRESS: "it contains an e-mail address that is not in the company's data",
+    FOREIGN_TELEPHONE: "it contains a telephone number that is not in the company's data",
     FOREIGN_KEY: "it contains what looks like a key or password",
     MARKUP: "it contains markup but must be plain text",
     PLACEHOLDER: "it contains a placeholder such as [Name] or {name}: write the value, or leave it out",
@@ -49,6 +54,7 @@ class Given:
     """What a `prompts` row allows in messages."""
 
     plain: str
+    digits: str
     links: frozenset[str]
     addresses: frozenset[str]
     has_markup: bool
@@ -59,14 +65,18 @@ def check_message(message: Message, prompts: Prompts, lead: Lead) -> str | None:
     text = f"{message.subject}\n{message.message}"
     plain = undisguised(text)
     rest = without_links(plain)
-    return next(_leftovers(text, rest, prompts, lead), None) or next(_foreign(plain, rest, prompts, lead), None)
+    return next(_leftovers(text, prompts, lead), None) or next(_foreign(plain, rest, prompts, lead), None)
 
 
-def _leftovers(text: str, rest: str, prompts: Prompts, lead: Lead) -> Iterator[str]:
+def _leftovers(text: str, prompts: Prompts, lead: Lead) -> Iterator[str]:
+    # Broken characters are looked for in the text as it is, because NFKC takes them apart.
+    rest = without_links(text)
+    text = unicodedata.normalize("NFKC", text)
     placeholders = set(placeholders_in(text))
     if placeholders:
         # The message prompt does not count: it may show a placeholder that the model has to fill in.
-        facts = re.sub(r"^\w+: ", "", f"{render(lead).text}\n{prompts.wildnet_data}", flags=re.MULTILINE)
+        facts = unicodedata.normalize("NFKC", f"{render(lead).text}\n{prompts.wildnet_data}")
+        facts = re.sub(r"^\w+: ", "", facts, flags=re.MULTILINE)
         if not all(found in facts for found in placeholders):
             yield PLACEHOLDER
     if has_escapes(rest):
@@ -78,11 +88,14 @@ def _leftovers(text: str, rest: str, prompts: Prompts, lead: Lead) -> Iterator[s
 
 def _foreign(plain: str, rest: str, prompts: Prompts, lead: Lead) -> Iterator[str]:
     addresses, keys, links = addresses_in(plain), set(_keys(rest.lower())), list(links_in(plain))
-    if not (addresses or keys or links):
+    telephones = telephones_in(rest)
+    if not (addresses or keys or links or telephones):
         return
     given = _given(prompts)
     if addresses - given.addresses:
         yield FOREIGN_ADDRESS
+    if not all(is_given(digits, given.digits) for digits in telephones):
+        yield FOREIGN_TELEPHONE
     if any(key not in given.plain for key in keys):
         yield FOREIGN_KEY
     unknown = [link for link in links if link.target not in given.links]
@@ -97,6 +110,7 @@ def _given(prompts: Prompts) -> Given:
     plain = undisguised(text)
     return Given(
         plain=plain.lower(),
+        digits=digits_of(plain),
         links=frozenset(link.target for link in links_in(plain)) | hosts_in(plain),
         addresses=frozenset(addresses_in(plain)),
         has_markup=_MARKUP.search(text) is not None,

@@ -37,6 +37,7 @@ _PLACEHOLDER_SIGN: Final = re.compile(r"[\[\uff3b{%*#$_\u20ac\u00a3X]|NAME|TBD|N
 """Something of each placeholder above; looking for it first is ten times faster."""
 _TAG: Final = re.compile(rf"(?<!\w)<{{1,2}}([{_LETTERS}][^\s<>/]{{0,60}})[^<>\n]{{0,60}}>{{1,2}}")
 _IN_BRACKETS: Final = re.compile(rf"[{_OPEN}]\s*([^{_OPEN}{_CLOSE}\n]{{1,40}}?)\s*[{_CLOSE}]")
+_IN_STARS: Final = re.compile(r"(?<![\w*~^@$])([*~^@$]{1,2})([^\s*~^@$][^*~^@$\n]{0,38}?)\1(?![\w*~^@$])")
 _GREETING: Final = re.compile(
     rf"^[^\w\n]*(?:{'|'.join(_WORDS['greetings'])})[ \t]+([^,!.\n]{{1,30}}?)[ \t]*(?:[,!.]|$)",
     re.IGNORECASE | re.MULTILINE,
@@ -56,6 +57,7 @@ def placeholders_in(text: str) -> Iterator[str]:
         yield from (found[0] for found in _PLACEHOLDER.finditer(text))
     yield from (found[0] for found in _TAG.finditer(text) if found[1].lower() not in _HTML_TAGS)
     yield from (found[0] for found in _IN_BRACKETS.finditer(text) if _is_phrase(found[1]))
+    yield from (found[0] for found in _IN_STARS.finditer(text) if _is_phrase(found[2]))
     yield from (line for line in text.splitlines() if _words(line) in _OWN)
     yield from (found[0] for found in _GREETING.finditer(text) if _is_nobody(found[1]))
 

@@ -2,11 +2,12 @@
 
 A site name without scheme, `www.` or path is found if it ends in a public suffix and is not written like words. Degrees
 (B.Tech), file names (notes.md), tools (ASP.NET), abbreviations (Pvt.Ltd, z.B.in) and a missing blank after a full stop
-(pumps.In) are words.
+(pumps.In 2024) are words.
 """
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -26,13 +27,20 @@ _WITHOUT_BLANKS: Final = "\u0590-\u06ff\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u
 _SCRIPTS_MEET: Final = re.compile(f"(?<=[{_WITHOUT_BLANKS}])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[{_WITHOUT_BLANKS}])")
 _REST: Final = r"[^\s<>\"]"
 _LINK: Final = re.compile(
-    rf"[a-z][a-z0-9+.-]{{1,20}}:/{{2,}}{_REST}+|\b(?:(?:javascript|vbscript|mailto):|file:/|data:\w+/|www\.){_REST}+"
+    rf"[a-z][a-z0-9+.-]{{1,20}}:/{{2,}}{_REST}+|\b(?:(?:javascript|vbscript|mailto|sips?|xmpp|tg|viber|facetime|magnet|intent|webcal):|(?:tel|sms|smsto|callto|skype|whatsapp):(?!\+?\d)|file:/|data:\w+/|www\.){_REST}+"
     rf"|(?<![^\W_])(?<![@.-])(?P<host>(?:[^\W_](?:[\w-]{{0,61}}[^\W_])?\.)+[^\W\d_](?:[\w-]{{0,61}}[^\W_])?)(?![^\W_])(?!-)"
     rf"(?P<path>(?::\d+)?(?:[/?#]{_REST}*)?)"
     rf"|(?<![\w.])\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?::\d{{2,5}}\b|/(?!\d)){_REST}*",
     re.IGNORECASE,
 )
 _LINK_SIGN: Final = re.compile(r"[.:]\S")
+_SPELLED_DOT: Final = re.compile(
+    rf"(?<![\w-])(?P<site>\w[\w-]*)(?:\s+(?:{'|'.join(_WORDS['dots'])})\s+|\s\.\s)(?P<end>{'|'.join(_WORDS['spelled_endings'])})(?![\w-])"
+    rf"(?!\s+(?:{'|'.join(_WORDS['after_dot_com'])}))",
+    re.IGNORECASE,
+)
+"""evil dot com, evil punto com, evil . com, but not "the dot com boom"."""
+_SPELLED_SIGN: Final = re.compile(rf"\s(?:{'|'.join(_WORDS['dots'])}|\.)\s", re.IGNORECASE)
 _DISGUISE_SIGN: Final = re.compile(r"[\[({\u2024\u3002\uff0e\uff61\uff20]")
 """Looking for it first is ten times faster."""
 _DISGUISED_DOT: Final = re.compile(
@@ -40,6 +48,9 @@ _DISGUISED_DOT: Final = re.compile(
 )
 _DISGUISED_AT: Final = re.compile(r"\s?(?:\[at\]|\(at\)|\{at\}|\uff20)\s?", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)+")
+_GOES_ON: Final = re.compile(r"[,;:]?[ \t\u00a0]+\w")
+_COUNTRY: Final = 2
+"""Letters of a country's ending."""
 _ENDS: Final = ".,;:!?)]}>'\"\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}…*_"
 
 
@@ -59,10 +70,16 @@ class Link:
 
 
 def undisguised(text: str) -> str:
-    """Undo common disguises of dots and at signs, and separate scripts that are written without blanks."""
+    """Undo common disguises of letters, dots and at signs, and separate scripts that are written without blanks."""
     if not text.isascii():
-        text = _SCRIPTS_MEET.sub(" ", text)
+        text = _SCRIPTS_MEET.sub(" ", unicodedata.normalize("NFKC", text))
+    if _SPELLED_SIGN.search(text):
+        text = _SPELLED_DOT.sub(_with_dot, text)
     return _DISGUISED_AT.sub("@", _DISGUISED_DOT.sub(".", text)) if _DISGUISE_SIGN.search(text) else text
+
+
+def _with_dot(found: re.Match[str]) -> str:
+    return found[0] if found["site"].lower() in _WORDS["before_dot_com"] else f"{found['site']}.{found['end']}"
 
 
 def addresses_in(plain: str) -> set[str]:
@@ -74,11 +91,12 @@ def links_in(plain: str) -> Iterator[Link]:
     """Yield the links in an undisguised text; those of e-mail addresses are none."""
     if not _LINK_SIGN.search(plain):
         return
-    for found in _LINK.finditer(_ADDRESS.sub(" ", plain) if "@" in plain else plain):
+    plain = _ADDRESS.sub(" ", plain) if "@" in plain else plain
+    for found in _LINK.finditer(plain):
         path = (found["path"] or "").rstrip(_ENDS).removesuffix("/")
         if not found["host"]:
             yield Link(_bare(found[0]))
-        elif host := _site(found["host"], path):
+        elif host := _site(found["host"], path, goes_on=_GOES_ON.match(plain, found.end()) is not None):
             yield Link(_bare(host + path), is_name=not path, is_capitalised=host[0].isupper())
 
 
@@ -98,20 +116,21 @@ def _bare(link: str) -> str:
     return link.removeprefix("https://").removeprefix("http://").removeprefix("www.").rstrip("/")
 
 
-def _site(written: str, path: str) -> str | None:
+def _site(written: str, path: str, *, goes_on: bool) -> str | None:
     """Return the host in this dotted word, which may go on with the next sentence, or None if all of it is words."""
     labels = written.split(".")
     while len(labels) > 1:
-        if not _are_words(labels, path) and _is_public(".".join(labels).lower()):
+        if not _are_words(labels, path, goes_on=goes_on) and _is_public(".".join(labels).lower()):
             return ".".join(labels)
         if not labels[-1][0].isupper():
             return None
         labels.pop()
+        goes_on = True
     return None
 
 
-def _are_words(labels: list[str], path: str) -> bool:
-    """Report words, given the labels of a possible host and what follows it."""
+def _are_words(labels: list[str], path: str, *, goes_on: bool) -> bool:
+    """Report words, given the labels of a possible host, what follows it, and whether a sentence goes on after it."""
     *left, last = (label.lower() for label in labels)
     is_followed = path != "" and not path[1:2].isupper()
     if is_followed and labels[0].islower():
@@ -122,9 +141,12 @@ def _are_words(labels: list[str], path: str) -> bool:
         return False
     if last in _WORDS["files"] or (last in _WORDS["sources"] and left[-1] in _WORDS["source_names"]):
         return True
-    is_two_words = labels[-1][0].isupper() and not "".join(labels).isupper()
-    is_number = len(left) == 1 and left[0].isdigit()
-    return (is_two_words or is_number) and last not in _WORDS["never_words"]
+    if last in _WORDS["never_words"]:
+        return False
+    is_country = len(last) == _COUNTRY
+    begins_sentence = goes_on and (not is_country or last in _WORDS["first_words"])
+    is_two_words = begins_sentence and labels[-1][0].isupper() and not "".join(labels).isupper()
+    return is_two_words or (len(left) == 1 and left[0].isdigit())
 
 
 def _are_abbreviations(left: list[str], last: str) -> bool:

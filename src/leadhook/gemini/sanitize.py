@@ -44,7 +44,10 @@ _SUSPICIOUS: Final = re.compile(
     "[\x00-\x08\x0e-\x1b\u202a-\u202e\u2061-\u2069\ufe00-\ufe0d\U000e0000-\U000e0fff]"
     f"|(?<=[A-Za-z])[\u200b\u2060\ufeff{_JOINERS}]+(?=[A-Za-z])"
 )
-_NOTHING: Final = frozenset({"n/a", "#n/a", "n.a.", "<na>", "null", "(null)", "none", "undefined", "?"})
+_NOTHING: Final = frozenset(
+    {"n/a", "n\\a", "#n/a", "n.a.", "n.a", "<na>", "null", "(null)", "<null>", "none", "undefined", "?"}
+)
+_NOTHING_AT_ALL: Final = frozenset({"not available", "not applicable", "not provided", "not specified", "no data"})
 _DASHES: Final = re.compile("[-.\u2013\u2014]+")
 _NOTHING_EXACTLY: Final = frozenset({"nan", "NaN", "[object Object]"})
 """Nan is a name."""
@@ -100,7 +103,10 @@ def says_nothing(text: str) -> bool:
     plain = text.strip()
     if plain in _NOTHING_EXACTLY:
         return True
-    return all(word in _NOTHING or _DASHES.fullmatch(word) for word in plain.casefold().replace(",", " ").split())
+    words = plain.casefold()
+    return words in _NOTHING_AT_ALL or all(
+        word in _NOTHING or _DASHES.fullmatch(word) for word in words.replace(",", " ").split()
+    )
 
 
 def as_read(text: str) -> str:
