@@ -52,14 +52,14 @@ def create_app(settings: Settings) -> Starlette:
     Raises:
         SettingsError: the price file can't be used.
     """
-    price = read_prices(settings.gemini_price_file).price_of(settings.gemini_model)
+    prices = read_prices(settings.gemini_price_file).prices_of(settings.gemini_model)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         webhook_sum = WebhookSum()
         async with logging_to_the_end(webhook_sum):
             with reporting_a_failed_start() as started:
-                async with _working(settings, price, webhook_sum) as state:
+                async with _working(settings, prices, webhook_sum) as state:
                     started()
                     yield state
 
@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> Starlette:
 
 
 @asynccontextmanager
-async def _working(settings: Settings, price: Price | None, webhook_sum: WebhookSum) -> AsyncIterator[AppState]:
+async def _working(settings: Settings, prices: tuple[Price, ...], webhook_sum: WebhookSum) -> AsyncIterator[AppState]:
     # Imported only now because this takes seconds: invalid settings are reported immediately.
     from leadhook.engine import Engine, EngineContext
     from leadhook.gemini import open_scorer
@@ -78,7 +78,7 @@ async def _working(settings: Settings, price: Price | None, webhook_sum: Webhook
         open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,
         open_scorer(model=settings.gemini_model, base_url=settings.gemini_base_url) as scorer,
     ):
-        tariff = Tariff(price, call_limits()) if price else None
+        tariff = Tariff(prices, call_limits()) if prices else None
         engine = Engine(
             EngineContext(
                 store=store,

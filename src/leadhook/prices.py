@@ -1,15 +1,20 @@
 """Prices of models from a dated file: leadhook's own, or that of GEMINI_PRICE_FILE."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from leadhook.domain.forecast import PricedModel
-from leadhook.domain.spend import Price
+from leadhook.domain.spend import Price, highest_price, price_on
 from leadhook.settings import Settings, SettingsError
+
+
+def _one_or_more(prices: object) -> object:
+    return [prices] if isinstance(prices, dict) else prices
 
 
 class PriceList(BaseModel):
@@ -18,18 +23,34 @@ class PriceList(BaseModel):
     Attributes:
         read_on: the date when the prices were looked up.
         source: where they were looked up, in words.
-        usd_per_million_tokens: prices by model name.
+        usd_per_million_tokens: prices by model name, each with its days; none: the price of this model is unknown.
+        retired_on: by model name, the day on which Google ends it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     read_on: date
     source: str
-    usd_per_million_tokens: dict[str, Price]
+    usd_per_million_tokens: dict[str, Annotated[tuple[Price, ...], BeforeValidator(_one_or_more)]]
+    retired_on: dict[str, date] = {}
 
-    def price_of(self, model: str) -> Price | None:
-        """Return the price of a model, with or without the prefix `models/`; None if it is unknown."""
-        return self.usd_per_million_tokens.get(model.removeprefix("models/"))
+    def knows_price(self, model: str) -> bool:
+        """Return whether a price of this model is in the list."""
+        return bool(self.usd_per_million_tokens.get(model.removeprefix("models/")))
+
+    def prices_of(self, model: str) -> tuple[Price, ...]:
+        """Return the prices of a model, with or without the prefix `models/`; none if it is not in the list.
+
+        A model of the list whose price is unknown has the highest price of all, so that no budget is overspent.
+        """
+        prices = self.usd_per_million_tokens.get(model.removeprefix("models/"))
+        every = [price for listed in self.usd_per_million_tokens.values() for price in listed]
+        return prices or ((highest_price(every),) if prices is not None and every else ())
+
+    def price_of(self, model: str, day: date | None = None) -> Price | None:
+        """Return the price of a model on a day, or today."""
+        prices = self.prices_of(model)
+        return price_on(prices, day or datetime.now(UTC).date()) if prices else None
 
 
 def price_here(env: Mapping[str, str]) -> PricedModel:

@@ -30,7 +30,7 @@ from leadhook.evaluate.scoring import Scoring, make_plan
 from leadhook.gemini.limits import call_limits
 
 USER = UUID("00000000-0000-4000-8000-000000000001")
-TARIFF = Tariff(Price(input=1, cached=1, output=1), call_limits())
+TARIFF = Tariff((Price(input=1, cached=1, output=1),), call_limits())
 USAGE = Usage(calls=1, input_tokens=1000)
 """A tenth of a cent."""
 MOST_USD = 2 * TARIFF.max_step_cost(Lead(lead_id="1"), Prompts())

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 
 from leadhook.app import create_app
 from leadhook.domain.lead import Prompts
-from leadhook.domain.spend import Price
+from leadhook.domain.results import Usage
+from leadhook.domain.spend import Price, Tariff
 from leadhook.gemini import limits
 from leadhook.prices import read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
@@ -30,7 +33,46 @@ def test_our_file_knows_the_default_model() -> None:
     assert prices.price_of(default) == prices.price_of(f"models/{default}") == Price(input=0.3, cached=0.03, output=2.5)
     assert prices.price_of("gemini-unheard-of") is None
     assert "ai.google.dev" in prices.source
-    assert all(price.cached <= price.input <= price.output for price in prices.usd_per_million_tokens.values())
+    every = [price for listed in prices.usd_per_million_tokens.values() for price in listed]
+    assert all(price.cached <= price.input <= price.output for price in every)
+
+
+def test_our_file_has_one_price_for_each_day() -> None:
+    """The periods of a model follow each other without gap or overlap; the first and the last are open."""
+    for listed in read_prices(None).usd_per_million_tokens.values():
+        assert [price.first_day for price in listed][:1] in ([], [None])
+        assert [price.until for price in listed][-1:] in ([], [None])
+        for before, after in pairwise(listed):
+            assert before.until is not None
+            assert after.first_day == before.until + timedelta(days=1)
+
+
+@pytest.mark.parametrize(("day", "usd"), [(date(2026, 12, 31), 0.75), (date(2027, 1, 1), 1.50)])
+def test_a_price_holds_on_its_days(day: date, usd: float) -> None:
+    """A price for a time ends by itself."""
+    found = read_prices(None).price_of("gemini-3.7-flash", day)
+    assert found is not None
+    assert found.input == usd
+
+
+def test_a_running_service_books_at_the_price_of_the_day() -> None:
+    """Without a restart."""
+    today = datetime.now(UTC).date()
+    prices = (
+        Price.model_validate({"until": today - timedelta(days=1), "input": 1, "cached": 1, "output": 1}),
+        Price.model_validate({"from": today, "input": 2, "cached": 2, "output": 2}),
+    )
+    assert Tariff(prices, limits.call_limits()).cost(Usage(calls=1, input_tokens=1_000_000)) == 2
+
+
+def test_a_listed_model_without_a_known_price_is_booked_at_the_highest_price() -> None:
+    """So a budget holds as well as it can; a model that is not listed has no price."""
+    prices = read_prices(None)
+    every = [price for listed in prices.usd_per_million_tokens.values() for price in listed]
+    found = prices.price_of("gemini-4-argon")
+    assert found is not None
+    assert (found.input, found.output) == (max(p.input for p in every), max(p.output for p in every))
+    assert not prices.knows_price("gemini-4-argon")
 
 
 def test_file_of_the_settings_takes_the_place_of_ours(tmp_path: Path) -> None:
@@ -62,10 +104,10 @@ def priced(**price: Any) -> str:
         (changed(read_on="lately"), "read_on: "),
         (changed(usd_per_million_tokens={"gemini-x": 1}), "usd_per_million_tokens.gemini-x: "),
         (changed(currency="EUR"), "currency: Extra inputs are not permitted"),
-        (priced(input=-1), "usd_per_million_tokens.gemini-x.input: "),
-        (priced(output=None), "usd_per_million_tokens.gemini-x.output: "),
-        (priced(cached="much"), "usd_per_million_tokens.gemini-x.cached: "),
-        (priced(per_image=1), "usd_per_million_tokens.gemini-x.per_image: "),
+        (priced(input=-1), "usd_per_million_tokens.gemini-x.0.input: "),
+        (priced(output=None), "usd_per_million_tokens.gemini-x.0.output: "),
+        (priced(cached="much"), "usd_per_million_tokens.gemini-x.0.cached: "),
+        (priced(per_image=1), "usd_per_million_tokens.gemini-x.0.per_image: "),
         (priced(input=1).replace('"input": 1', '"input": NaN'), "input: "),
         (None, "can't be read: No such file or directory"),
         (b"\xff\xfe", "is not text in UTF-8"),

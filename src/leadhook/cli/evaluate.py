@@ -183,7 +183,7 @@ def _buy(settings: Settings, plan: Plan, file: ResultsFile, price: Price | None)
 
     columns = (TextColumn("scored"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = open_console(to_stderr=True)
-    tariff = Tariff(price, call_limits()) if price else None
+    tariff = Tariff((price,), call_limits()) if price else None
 
     async def run(store: SupabaseStore, bar: Progress) -> Scoring:
         task = bar.add_task("", total=plan.purchases)

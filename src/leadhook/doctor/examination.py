@@ -14,7 +14,7 @@ from leadhook.domain.phrases import amount
 from leadhook.install.connection import Connection, connect
 from leadhook.install.webhooks import URL_NAME
 from leadhook.network import without_credentials
-from leadhook.prices import read_prices
+from leadhook.prices import PriceList, read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
 
 _CONNECT: Final = (
@@ -48,7 +48,7 @@ async def examine(
     report = ShownOnce(show)
     settings = _check_settings(report, env)
     if settings is not None:
-        report.add([keys.check_model(settings.gemini_model, priced=_is_priced(settings))])
+        report.add([keys.check_model(settings.gemini_model, _prices(settings))])
         report.add(await network.check_logs(settings))
     webhook_url = None
     if url := env.get("DATABASE_URL", "").strip():
@@ -112,11 +112,11 @@ def _check_settings(report: ShownOnce, env: Mapping[str, str]) -> Settings | Non
     return settings
 
 
-def _is_priced(settings: Settings) -> bool:
+def _prices(settings: Settings) -> PriceList:
     try:
-        return read_prices(settings.gemini_price_file).price_of(settings.gemini_model) is not None
+        return read_prices(settings.gemini_price_file)
     except SettingsError:
-        return True  # a finding about the settings
+        return read_prices(None)  # a finding about the settings
 
 
 async def _examine_database(

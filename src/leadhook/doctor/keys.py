@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import aiohttp
@@ -10,41 +10,43 @@ import aiohttp
 from leadhook import network
 from leadhook.doctor.check import Check, fault, ok, warning
 from leadhook.domain.phrases import amount
+from leadhook.prices import PriceList, read_prices
 
-ENDS: Final = {
-    "gemini-2.0-flash": date(2026, 6, 1),
-    "gemini-2.0-flash-lite": date(2026, 6, 1),
-    "gemini-2.5-flash": date(2026, 12, 1),
-    "gemini-2.5-pro": date(2026, 12, 1),
-}
-"""Google's announced shutdowns, as read in November 2026."""
-_NEXT: Final = "GEMINI_MODEL=gemini-3.5-flash-lite"
+WARN_BEFORE: Final = timedelta(days=30)
+"""Of a model's end."""
+_OTHER: Final = "gemini-3.5-flash-lite"
+_NEXT: Final = f"Compare with `leadhook evaluate --model {_OTHER} --limit 100`, then set GEMINI_MODEL={_OTHER}."
 _GOOGLE: Final = "https://generativelanguage.googleapis.com"
 _TIMEOUT_S: Final = 15.0
 _LOOKS_LIKE_A_KEY: Final = re.compile(r"[!-~]{8,500}")
 
 
-def check_model(model: str, *, priced: bool = True, today: date | None = None) -> Check:
+def check_model(model: str, prices: PriceList, *, today: date | None = None) -> Check:
     """Check a model without asking Google.
 
     Args:
         model: its name.
-        priced: the price file has it.
+        prices: the price file in use.
         today: None is now.
     """
-    ends = ENDS.get(model.removeprefix("models/"))
-    if ends is None and not priced:
+    name, today = model.removeprefix("models/"), today or datetime.now(UTC).date()
+    ends = (read_prices(None).retired_on | prices.retired_on).get(name)
+    if ends is not None and ends <= today:
+        return fault("model", f"Google ended {model} on {ends}.", _NEXT)
+    if ends is not None and ends - today <= WARN_BEFORE:
+        return warning("model", f"Google ends {model} on {ends}.", _NEXT)
+    if not prices.prices_of(name):
         words = f"{model} is not a model that leadhook knows: neither its price nor its shutdown date."
         remedy = (
-            f"`leadhook doctor --live` asks Google whether the model exists; {_NEXT} is known; "
+            f"`leadhook doctor --live` asks Google whether the model exists; GEMINI_MODEL={_OTHER} is known; "
             "GEMINI_PRICE_FILE may have its price (docs/spend.md)."
         )
         return warning("model", words, remedy)
-    if ends is None:
-        return ok("model", f"{model} is used; no shutdown date is known for it.")
-    if ends <= (today or datetime.now(UTC).date()):
-        return fault("model", f"Google ended {model} on {ends}.", _NEXT)
-    return warning("model", f"Google ends {model} on {ends}.", _NEXT)
+    if not prices.knows_price(name):
+        words = f"The price of {model} is unknown: each call is booked at the highest price in the list."
+        return warning("model", words, "Put its price into the file of GEMINI_PRICE_FILE (docs/spend.md).")
+    end = f"Google ends it on {ends}" if ends else "no shutdown date is known for it"
+    return ok("model", f"{model} is used; {end}.")
 
 
 def check_keys(keys: Sequence[dict[str, Any]]) -> list[Check]:

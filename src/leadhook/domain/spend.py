@@ -1,6 +1,8 @@
 """The cost of model calls, and the maximum cost of a lead, which is reserved before the first call."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -28,9 +30,14 @@ def dollars(usd: float | Decimal) -> str:
 
 
 class Price(BaseModel):
-    """Dollars per million tokens of one model."""
+    """Dollars per million tokens of one model, on these days (UTC)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first_day: date | None = Field(default=None, alias="from")
+    """None: since ever."""
+    until: date | None = None
+    """The last day; None: no end is known."""
 
     input: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
     cached: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
@@ -38,11 +45,30 @@ class Price(BaseModel):
     output: float = Field(ge=0, le=MILLION, allow_inf_nan=False)
     """For output, including thoughts."""
 
+    def holds_on(self, day: date) -> bool:
+        """Return whether it is the price of that day."""
+        return (self.first_day is None or self.first_day <= day) and (self.until is None or day <= self.until)
+
     def cost(self, usage: Usage) -> float:
         """Return the dollars for these calls."""
         fresh = usage.input_tokens - usage.cached_tokens
         spent = fresh * self.input + usage.cached_tokens * self.cached + usage.output_tokens * self.output
         return round(spent / MILLION, DIGITS)
+
+
+def price_on(prices: Sequence[Price], day: date) -> Price:
+    """Return the price of that day; the highest of all if none is given for it."""
+    return next((price for price in prices if price.holds_on(day)), highest_price(prices))
+
+
+def highest_price(prices: Iterable[Price]) -> Price:
+    """Return the highest of each price."""
+    every = list(prices)
+    return Price(
+        input=max(price.input for price in every),
+        cached=max(price.cached for price in every),
+        output=max(price.output for price in every),
+    )
 
 
 @dataclass(frozen=True)
@@ -79,10 +105,15 @@ class ReservationTerms(BaseModel):
 
 @dataclass(frozen=True)
 class Tariff:
-    """A model's price and the limits of calls. A byte counts as a token: no tokenizer makes more of it."""
+    """A model's prices and the limits of calls. A byte counts as a token: no tokenizer makes more of it."""
 
-    price: Price
+    prices: tuple[Price, ...]
     limits: CallLimits
+
+    @property
+    def price(self) -> Price:
+        """Today's price."""
+        return price_on(self.prices, datetime.now(UTC).date())
 
     def cost(self, usage: Usage) -> float:
         """Return the dollars for these calls."""

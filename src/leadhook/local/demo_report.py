@@ -126,18 +126,18 @@ def _cost_of_calls(counted: dict[str, Any]) -> float | None:
         return 0.0
     if len(models) > 1 or models[0] not in prices:
         return None
-    price, tokens = prices[models[0]], counted["tokens"]
+    price, tokens = prices[models[0]][-1], counted["tokens"]
     cached = tokens.get("cached", 0)
     spent = (tokens["prompt"] - cached) * price["input"] + cached * price["cached"]
     spent += (tokens["output"] + tokens["thinking"]) * price["output"]
     return float(spent / _MILLION)
 
 
-def _prices() -> dict[str, dict[str, float]]:
+def _prices() -> dict[str, list[dict[str, Any]]]:
     named = os.environ.get("GEMINI_PRICE_FILE", "").strip()
     file = Path(named) if named else resources.files("leadhook").joinpath("gemini", "prices.json")
-    prices: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["usd_per_million_tokens"]
-    return prices
+    prices = json.loads(file.read_text(encoding="utf-8"))["usd_per_million_tokens"]
+    return {model: price if isinstance(price, list) else [price] for model, price in prices.items() if price}
 
 
 def show_table(rows: list[DemoRow], console: Console) -> None:

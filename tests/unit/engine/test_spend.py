@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
 
 TARIFF = Tariff(
-    Price(input=10_000, cached=1_000, output=100_000),
+    (Price(input=10_000, cached=1_000, output=100_000),),
     CallLimits(calls=2, fixed_tokens=50, extra_tokens=10, output_tokens=10, lead_bytes=100, prompts_bytes=0),
 )
 """A token of input costs a cent, one of output ten."""
