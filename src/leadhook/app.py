@@ -85,6 +85,7 @@ async def _working(settings: Settings, prices: tuple[Price, ...], webhook_sum: W
                 scorer=scorer,
                 worker_name=_worker_name(),
                 tariff=tariff,
+                injection_check=settings.injection_check == "on",
                 observer=Observer(operator_log),
             ),
             max_concurrency=settings.max_concurrency,

@@ -164,6 +164,8 @@ class Settings(BaseModel):
     """Alternative base URL for Gemini, such as a proxy or a stand-in."""
     gemini_price_file: Path | None = None
     """A JSON file of prices that replaces `gemini/prices.json`, in the same format."""
+    injection_check: Annotated[Literal["on", "off"], BeforeValidator(str.lower)] = "on"
+    """`on` confirms a score from 50 up with a second one if the lead's text looks manipulative. `off` only flags it."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     """Minimum log level: debug, info, warning or error."""
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = "json"

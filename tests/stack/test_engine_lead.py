@@ -46,6 +46,10 @@ class Model:
         await anyio.sleep(self.seconds)
         return Score(score=80, response="good", should_contact=True), Usage(calls=1)
 
+    async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
+        """No lead here is flagged."""
+        raise NotImplementedError
+
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002 - the signature of the real one
         """A greeting."""
         return Message(subject="Hello", message=f"Dear {lead.name}"), Usage(calls=1)

@@ -120,6 +120,10 @@ class FakeScorer:
         await self._ask("score", lead, key)
         return Score(score=80, response="why", should_contact=True), USAGE
 
+    async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
+        """No lead here is flagged."""
+        raise NotImplementedError
+
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:  # noqa: ARG002
         """A subject."""
         await self._ask("message", lead, key)

@@ -8,7 +8,8 @@ from leadhook.domain.lead_snapshot import FLAGS, PastResult
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = tomllib.loads((ROOT / "src/leadhook/gemini/injection_signals.toml").read_text())
-SOURCES = "".join(file.read_text() for file in (ROOT / "src/leadhook/gemini").glob("*.py"))
+CODE = [*(ROOT / "src/leadhook/gemini").glob("*.py"), ROOT / "src/leadhook/domain/results.py"]
+SOURCES = "".join(file.read_text() for file in CODE)
 TABLE = re.findall(r"^\| `(\w+)` \| ", (ROOT / "docs/model.md").read_text(), re.MULTILINE)
 
 

@@ -44,6 +44,9 @@ class Scorer(Protocol):
     async def score(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Score, Usage]:
         """Score the lead. This is the first step; also returns its usage."""
 
+    async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
+        """Confirm a flagged score with one without the lead's free text, or return one below contact."""
+
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
         """Write the message. This is the second step; also returns its usage."""
 

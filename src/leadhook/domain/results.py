@@ -7,6 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 CONTACT_FROM: Final = 50
 """The minimum score for a subject and a message."""
 
+LARGEST_JUMP: Final = 15
+"""By so much may free text raise the score of a lead whose text looks like an attempt to manipulate the model."""
+UNCONFIRMED: Final = "unconfirmed_score"
+"""Flag of a score that was kept below `CONTACT_FROM` because it was not confirmed without the free text."""
+
 INELIGIBLE: Final = "ineligible"
 """Subject and message below `CONTACT_FROM`; front ends compare with this word."""
 
@@ -25,6 +30,33 @@ class Score(BaseModel):
     """The criteria that are not met or unknown."""
     flags: tuple[str, ...] = ()
     """leadhook's codes for text of the lead that looks like an attempt to manipulate the model."""
+    checked: bool = False
+    """Whether it was compared with the score without the lead's free text."""
+
+    @property
+    def needs_check(self) -> bool:
+        """Whether it is high and the lead's text may have made it so."""
+        return bool(self.flags) and self.score >= CONTACT_FROM and not self.checked
+
+    def compared_with(self, without: "Score") -> "Score":
+        """Return this score if the one without the lead's free text confirms it; else the other, below contact."""
+        if self.score - without.score <= LARGEST_JUMP:
+            return self.model_copy(update={"checked": True})
+        return self.held_back(f"it is {without.score} instead of {self.score} without the lead's free text", without)
+
+    def held_back(self, reason: str, other: "Score | None" = None) -> "Score":
+        """Return a score below `CONTACT_FROM` whose response begins with the reason."""
+        shown = other or self
+        words = f"Kept below {CONTACT_FROM}: the lead's text looks like an attempt to steer the score, and {reason}."
+        return shown.model_copy(
+            update={
+                "score": min(shown.score, CONTACT_FROM - 1),
+                "should_contact": False,
+                "response": f"{words} {shown.response}",
+                "flags": (*self.flags, UNCONFIRMED),
+                "checked": True,
+            }
+        )
 
 
 class Message(BaseModel):

@@ -17,6 +17,7 @@ class EngineContext:
     Attributes:
         worker_name: the name of this process, which the database records with every lease.
         tariff: None if the model's price is unknown.
+        injection_check: whether a high score of a lead that looks manipulative is confirmed by a second one.
         faults: shared by all parts; `Engine.health` reads it.
     """
 
@@ -24,6 +25,7 @@ class EngineContext:
     scorer: Scorer
     worker_name: str
     tariff: Tariff | None = None
+    injection_check: bool = True
     timing: Timing = field(default_factory=Timing)
     observer: Observer = field(default_factory=Observer)
     faults: Faults = field(default_factory=Faults)

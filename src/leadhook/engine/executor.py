@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, Literal, TypeVar
 
 import anyio
@@ -19,6 +20,7 @@ from leadhook.engine.leases import Lease
 from leadhook.engine.shutdown import Shutdown
 
 Answer = TypeVar("Answer")
+StepName = Literal["score", "check", "message"]
 Step = Callable[[Lead, Prompts, ApiKey], Awaitable[tuple[Answer, Usage]]]
 
 ROUNDING_USD: Final = 1e-9
@@ -50,6 +52,7 @@ class Executor:
         self._observer: Final = context.observer
         self._scorer: Final = context.scorer
         self._tariff: Final = context.tariff
+        self._checks_injections: Final = context.injection_check
         self._shutdown: Final = shutdown
         self._breaker: Final = breaker
         self._keys: Final = keys
@@ -70,7 +73,7 @@ class Executor:
         except _ReservationUsedUpError:
             reason = "the next call could cost more than was reserved for this lead"
             delay_ms = round(backoff(lease.claimed.attempts) * 1000)
-            _end(lease, "retry", MessageFailure(code="reservation_used_up", reason=reason), delay_ms)
+            self._end(lease, "retry", MessageFailure(code="reservation_used_up", reason=reason), delay_ms)
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life
             usage = Usage(unmetered=1)
             self._give_back(lease, Failure(FailureClass.TRANSIENT, "unexpected_error", _place(error), usage=usage))
@@ -86,16 +89,23 @@ class Executor:
                 input_version=input_version,
                 prompts_digest=prompts.digest,
                 model=self._scorer.model,
-                score=await self._buy(lease, self._scorer.score),
+                score=await self._buy(lease, self._scorer.score, "score"),
             )
+        if self._must_check(checkpoint):
+            check = partial(self._scorer.check, score=checkpoint.score)
+            score = await self._buy(lease, check, "check")
+            lease.checkpoint = checkpoint = checkpoint.model_copy(update={"score": score})
         if checkpoint.message is None:
             if checkpoint.score.score < CONTACT_FROM:
                 message = Message(subject=INELIGIBLE, message=INELIGIBLE)
             else:
-                message = await self._buy(lease, self._scorer.write)
+                message = await self._buy(lease, self._scorer.write, "message")
             lease.checkpoint = checkpoint.model_copy(update={"message": message})
 
-    async def _buy(self, lease: Lease, step: Step[Answer]) -> Answer:
+    def _must_check(self, checkpoint: Checkpoint) -> bool:
+        return self._checks_injections and checkpoint.score.needs_check
+
+    async def _buy(self, lease: Lease, step: Step[Answer], name: StepName) -> Answer:
         """Take one step. Where a key fails, continue with another one: that is never the lead's fault.
 
         What Google refuses for the sake of the request or of a setting is asked with a second key as well: if that is
@@ -109,7 +119,7 @@ class Executor:
             lease.key = key
             try:
                 with self._keys.using(key):
-                    answer = await self._call(lease, step, key)
+                    answer = await self._call(lease, step, key, name)
                     self._keys.prove(key)
             except Failure as failure:
                 self._charge(lease, failure.usage)
@@ -129,7 +139,7 @@ class Executor:
                 self._breaker.answered(lease.claimed.lead_id, lease.called_at)
                 return answer
 
-    async def _call(self, lease: Lease, step: Step[Answer], key: ApiKey) -> Answer:
+    async def _call(self, lease: Lease, step: Step[Answer], key: ApiKey, name: StepName) -> Answer:
         lease.called_at = started_at = anyio.current_time()
         if lease.first_call_ms is None:
             lease.first_call_ms = lease.claimed.waited_ms + round((started_at - lease.received_at) * 1000)
@@ -140,7 +150,7 @@ class Executor:
         finally:
             took_s = anyio.current_time() - started_at
             lease.model_ms += took_s * 1000
-            self._observer.model_step_ended("score" if lease.checkpoint is None else "message", took_s)
+            self._observer.model_step_ended(name, took_s)
         if scope.cancelled_caught:
             self._charge(lease, Usage(unmetered=1))
             raise _shutting_down()
@@ -209,22 +219,28 @@ class Executor:
         )
         reason = f"{failure.reason} {decision.evidence}".rstrip()
         why = MessageFailure(code=failure.code, reason=reason)
-        _end(lease, decision.outcome, why, round(decision.delay_s * 1000), failing=decision.failing)
+        self._end(lease, decision.outcome, why, round(decision.delay_s * 1000), failing=decision.failing)
 
-
-def _end(
-    lease: Lease,
-    outcome: Literal["retry", "returned", "dead"],
-    why: MessageFailure,
-    delay_ms: int,
-    *,
-    failing: bool = False,
-) -> None:
-    is_last = outcome == "retry" and lease.claimed.attempts + 1 >= lease.max_attempts
-    if (outcome == "dead" or is_last) and lease.checkpoint is not None and lease.checkpoint.lacks_message:
-        lease.message_failure = why
-    else:
-        lease.give_back(outcome, why.code, why.reason, delay_ms, failing=failing)
+    def _end(
+        self,
+        lease: Lease,
+        outcome: Literal["retry", "returned", "dead"],
+        why: MessageFailure,
+        delay_ms: int,
+        *,
+        failing: bool = False,
+    ) -> None:
+        """End the attempt. A paid score is saved where no message will be had, below contact if it is not confirmed."""
+        is_last = outcome == "retry" and lease.claimed.attempts + 1 >= lease.max_attempts
+        checkpoint = lease.checkpoint
+        if not (outcome == "dead" or is_last) or checkpoint is None or not checkpoint.lacks_message:
+            lease.give_back(outcome, why.code, why.reason, delay_ms, failing=failing)
+        elif self._must_check(checkpoint):
+            score = checkpoint.score.held_back(f"it could not be checked ({why.code})")
+            message = Message(subject=INELIGIBLE, message=INELIGIBLE)
+            lease.checkpoint = checkpoint.model_copy(update={"score": score, "message": message})
+        else:
+            lease.message_failure = why
 
 
 def _shutting_down() -> _NoCallError:

@@ -129,7 +129,7 @@ class OnDemand:
             await self._score(lease, self._executor(lead.key))
         finally:
             self._leases.free_on_demand_slot()
-        if lease.checkpoint is not None:
+        if lease.checkpoint is not None and not (self._context.injection_check and lease.checkpoint.score.needs_check):
             lead.answer = lease.checkpoint.score, lease.checkpoint.message
         if lease.claimed.lead_id and lease.called:
             saving.start_soon(self._saver.save, _Unsaved(lease))

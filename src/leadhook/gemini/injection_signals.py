@@ -1,8 +1,8 @@
-"""Detects text in a lead that looks like an attempt to manipulate the model. The signals are recorded, never acted on.
+"""Detects text in a lead that looks like an attempt to manipulate the model.
 
-They are words in about fifteen languages, with false negatives and occasional false positives. What actually stops a
-lead from steering its score is the fence around its text, the fixed answer schema and the message guardrails. Searching
-for one word at a time is a hundred times faster than one pattern of all words.
+The signals are words in about fifteen languages, with false negatives and occasional false positives, so a signal alone
+decides nothing: a high score of such a lead is checked by a second one without its free text. Searching for one word at
+a time is a hundred times faster than one pattern of all words.
 """
 
 import tomllib
@@ -17,7 +17,7 @@ LONGEST_WORD: Final = 100
 """A longer run of characters without a space that is not a URL counts as encoded text."""
 
 _MOST_PLACES: Final = 20
-_SIGNALS: Final[dict[str, dict[str, list[str]]]] = tomllib.loads(
+_SIGNALS: Final[dict[str, list[dict[str, list[str]]]]] = tomllib.loads(
     (resources.files(__package__) / "injection_signals.toml").read_text(encoding="utf-8")
 )
 
@@ -28,7 +28,11 @@ def find_signals(rendered: str) -> tuple[str, ...]:
     plain = plain.replace("\n| ", "\n")
     if "  " in plain:
         plain = "\n".join(" ".join(line.split()) for line in plain.split("\n"))
-    codes = tuple(code for code, signal in _SIGNALS.items() if _occurs_in(plain, signal["words"], signal.get("near")))
+    codes = tuple(
+        code
+        for code, signals in _SIGNALS.items()
+        if any(_occurs_in(plain, signal["words"], signal.get("near")) for signal in signals)
+    )
     return (*codes, "encoded_text") if "encoded_text" not in codes and _is_encoded(plain) else codes
 
 

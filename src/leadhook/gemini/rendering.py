@@ -78,6 +78,14 @@ def render(lead: Lead) -> Rendering:
     return Rendering("\n".join(lines) or NOTHING_KNOWN, hidden)
 
 
+def without_free_text(lead: Lead) -> Lead:
+    """Return the lead without its long texts, and without any other field that holds an injection signal."""
+    flagged = [
+        name for name in FIELDS if name not in _LONG and render(Lead(lead_id="", **{name: getattr(lead, name)})).flags
+    ]
+    return lead.model_copy(update=dict.fromkeys([*_LONG, *flagged]))
+
+
 def _is_nothing(value: JsonValue) -> bool:
     if isinstance(value, str):
         return not value or (len(value) <= _LONGEST_NOTHING and says_nothing(as_read(value)))

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
-from leadhook.domain.failure import Failure
+from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message, Score, Usage
@@ -16,7 +16,7 @@ from leadhook.gemini import prompts as texts
 from leadhook.gemini.answers import MessageAnswer, ScoreAnswer
 from leadhook.gemini.client import GeminiClient, Reply, open_client
 from leadhook.gemini.parameters import Step
-from leadhook.gemini.rendering import Rendering, render
+from leadhook.gemini.rendering import Rendering, render, without_free_text
 from leadhook.gemini.validation import Remedy, Unusable, read_reply
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -60,6 +60,22 @@ class GeminiScorer:
             return read_reply(reply, ScoreAnswer).to_domain().model_copy(update={"flags": rendering.flags})
 
         return await self._ask("score", rendering, prompts, key, accept)
+
+    async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
+        """Score the lead again without its free text, and compare.
+
+        If there is no usable answer to that, the score stays below contact.
+
+        Raises:
+            Failure: with what the failed calls cost; another attempt may succeed.
+        """
+        try:
+            without, usage = await self.score(without_free_text(lead), prompts, key)
+        except Failure as failure:
+            if failure.kind != FailureClass.CONTENT:
+                raise
+            return score.held_back("it could not be checked without the lead's free text"), failure.usage
+        return score.compared_with(without), usage
 
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
         """Subject and message for a lead, and what they cost.

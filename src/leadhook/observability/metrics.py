@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -45,9 +45,15 @@ SAVED: Final = Histogram(
     buckets=WAIT_BUCKETS, registry=REGISTRY,
 )  # fmt: skip
 MODEL_CALLS: Final = Histogram(
-    "leadhook_model_step_seconds", "Time in the model for one step (score, message), with its repair.", ["step"],
+    "leadhook_model_step_seconds", "Time in the model for one step (score, check, message), with its repair.", ["step"],
     buckets=CALL_BUCKETS, registry=REGISTRY,
 )  # fmt: skip
+FLAGGED: Final = Counter(
+    "leadhook_flags",
+    "Saved answers whose lead looks like an attempt to manipulate the model.",
+    ["flag"],
+    registry=REGISTRY,
+)
 TOKENS: Final = Counter(
     "leadhook_tokens", "Tokens of model calls; cached is part of input.", ["kind"], registry=REGISTRY
 )
@@ -119,6 +125,12 @@ def count_attempt(
     for kind in ("input", "cached", "output", "thinking"):
         TOKENS.labels(kind).inc(getattr(usage, f"{kind}_tokens"))
     DOLLARS.inc(max(0.0, cost_usd or 0.0))
+
+
+def count_flags(flags: Iterable[str]) -> None:
+    """An answer with these flags was saved."""
+    for flag in flags:
+        FLAGGED.labels(flag).inc()
 
 
 def hear_figures(figures: Figures | None) -> None:

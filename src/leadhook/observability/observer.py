@@ -95,7 +95,7 @@ class Observer:
         claimed = lease.claimed
         self._operator_log.started(lease, claimed.lead_id, claimed.lead.name, _shown(lease.key) or "")
 
-    def model_step_ended(self, step: Literal["score", "message"], took_s: float) -> None:
+    def model_step_ended(self, step: Literal["score", "check", "message"], took_s: float) -> None:
         """A model step ended, successfully or not."""
         metrics.MODEL_CALLS.labels(step).observe(took_s)
 
@@ -153,6 +153,8 @@ class Observer:
             error_code=code,
             reason=reason or (release.reason if release else failure.reason if failure else None),
         )
+        if score and outcome in (LeaseOutcome.SAVED, LeaseOutcome.SAVED_WITHOUT_MESSAGE):
+            metrics.count_flags(score.flags)
         metrics.count_attempt(
             outcome=logged,
             code=code,

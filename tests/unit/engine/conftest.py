@@ -199,6 +199,12 @@ class FakeScorer:
         answer = await self._answer("score", lead, key)
         return answer or Score(score=80, response="good", should_contact=True), Usage(calls=1, input_tokens=100)
 
+    async def check(self, lead: Lead, prompts: Prompts, key: ApiKey, score: Score) -> tuple[Score, Usage]:
+        """As the first score, unless the script has another one."""
+        assert prompts.message_prompt
+        without = await self._answer("check", lead, key)
+        return score.compared_with(without or score), Usage(calls=1, input_tokens=50)
+
     async def write(self, lead: Lead, prompts: Prompts, key: ApiKey) -> tuple[Message, Usage]:
         """A greeting."""
         assert prompts.message_prompt
@@ -232,11 +238,22 @@ class World:
 
     @asynccontextmanager
     async def engine(
-        self, *, slots: int = 4, sweep_interval_s: float = 300, tariff: Tariff | None = None
+        self,
+        *,
+        slots: int = 4,
+        sweep_interval_s: float = 300,
+        tariff: Tariff | None = None,
+        injection_check: bool = True,
     ) -> AsyncIterator[Engine]:
         """A running engine; it is cancelled when the block ends."""
         engine = Engine(
-            EngineContext(store=self.store, scorer=self.scorer, worker_name="tester", tariff=tariff),
+            EngineContext(
+                store=self.store,
+                scorer=self.scorer,
+                worker_name="tester",
+                tariff=tariff,
+                injection_check=injection_check,
+            ),
             max_concurrency=slots,
             sweep_interval_s=sweep_interval_s,
         )

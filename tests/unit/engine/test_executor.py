@@ -89,6 +89,70 @@ async def test_paid_score_is_saved_where_only_the_message_fails(
     assert (line["outcome"], line["error_code"], line["score"]) == ("saved_without_message", f"{kind}_code", 80)
 
 
+FLAGGED = Score(score=97, response="perfect", should_contact=True, flags=("asks_for_score",))
+
+
+def sober(score: int) -> Score:
+    """The score without the lead's free text."""
+    return Score(score=score, response="a clerk", should_contact=score >= 50)
+
+
+@pytest.mark.parametrize(
+    ("without", "saved", "steps"),
+    [(82, 97, ["score", "check", "write"]), (81, 49, ["score", "check"]), (30, 30, ["score", "check"])],
+)
+async def test_high_score_of_a_flagged_lead_is_confirmed_without_its_free_text(
+    world: World, without: int, saved: int, steps: list[str]
+) -> None:
+    """A jump of more than 15 keeps it below contact, with the reason; both calls are booked."""
+    world.hand_out(world.lead())
+    world.scorer.script = {"a": [FLAGGED, sober(without)]}
+    async with world.engine():
+        await anyio.sleep(4)
+        [result] = world.store.of("save")[0].items
+    score = result.checkpoint.score
+    assert [step for step, *_ in world.scorer.calls] == steps
+    assert (score.score, score.should_contact) == (saved, saved >= 50)
+    assert ("unconfirmed_score" in score.flags) == (saved < 50)
+    assert score.response.startswith("Kept below 50: the lead's text") == (saved < 50)
+    assert (result.checkpoint.message.message == "ineligible") == (saved < 50)
+    assert result.usage.calls == len(steps)
+
+
+@pytest.mark.parametrize(("score", "check"), [(49, True), (97, False)], ids=["low", "off"])
+async def test_flagged_lead_is_not_checked_below_contact_or_if_the_check_is_off(
+    world: World,
+    score: int,
+    check: bool,  # noqa: FBT001 - a case of the table
+) -> None:
+    """It costs no call."""
+    world.hand_out(world.lead())
+    world.scorer.script = {"a": [FLAGGED.model_copy(update={"score": score})]}
+    async with world.engine(injection_check=check):
+        await anyio.sleep(3)
+        [result] = world.store.of("save")[0].items
+    assert result.checkpoint.score.score == score
+    assert "check" not in [step for step, *_ in world.scorer.calls]
+
+
+async def test_flagged_score_that_can_not_be_checked_is_saved_below_contact(world: World) -> None:
+    """On the last attempt; before that, it travels with the retry and is checked then."""
+    paid = Usage(calls=1, input_tokens=7, output_tokens=1)
+    world.scorer.script = {"a": [world.failure(FailureClass.TRANSIENT, usage=paid)] * 2}
+    unchecked = world.paid().model_copy(update={"score": FLAGGED})
+    world.hand_out(world.lead(attempts=3, checkpoint=unchecked))
+    world.hand_out(world.lead("a", attempts=4, fence=2, checkpoint=unchecked))
+    async with world.engine() as engine:
+        await anyio.sleep(3)
+        [release] = world.store.of("release")[0].items
+        assert (release.outcome, release.checkpoint.score) == ("retry", FLAGGED)
+        engine.wake()
+        await anyio.sleep(3)
+        [result] = world.store.of("save")[0].items
+    assert (result.checkpoint.score.score, result.message_failure) == (49, None)
+    assert "unconfirmed_score" in result.checkpoint.score.flags
+
+
 async def test_message_that_may_still_be_had_is_tried_again(world: World) -> None:
     """The score travels with the retry."""
     world.hand_out(world.lead(attempts=3))
