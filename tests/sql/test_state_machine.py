@@ -20,7 +20,7 @@ LONG = os.environ.get("LEADHOOK_FAULTS") == "long"
 IDS = ("a", "b", "c")
 LEADS = st.sampled_from(IDS)
 FACTS = st.sampled_from([(True, False), (True, False), (False, False), (True, True)])
-PAST = {"saved": "saved", "unwanted": "unwanted"}
+PAST = {outcome: outcome for outcome in ("saved", "saved_without_message", "unwanted")}
 
 
 class Machine(RuleBasedStateMachine):
@@ -147,13 +147,17 @@ class Machine(RuleBasedStateMachine):
             self.model.jobs[lease["lead_id"]].expired = False
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), score=st.sampled_from([10, 90]))
-    def save(self, data: st.DataObject, score: int) -> None:
-        """Any lease that ever was; only the one that is held writes."""
-        self.save_with(self.some_lease(data), score)
+    @rule(data=st.data(), score=st.sampled_from([10, 90]), written=st.booleans())
+    def save(self, data: st.DataObject, score: int, written: bool) -> None:  # noqa: FBT001 - drawn by the machine
+        """Any lease that ever was; only the one that is held writes. Sometimes the message failed."""
+        self.save_with(self.some_lease(data), score, written=written)
 
-    def save_with(self, lease: "Row", score: int) -> None:
+    def save_with(self, lease: "Row", score: int, *, written: bool = True) -> None:
         """Save."""
+        result = self.db.result_of(lease, score)
+        if not written:
+            failure = {"code": "message_escapes", "reason": "It has escapes."}
+            result |= {"checkpoint": self.db.paid(score, message=None), "message_failure": failure}
         lead, standing = lease["lead_id"], self.standing(lease)
         wanted = PAST.get(standing, "gone" if standing == "gone" else "lease_lost")
         if standing == "leased":
@@ -161,12 +165,13 @@ class Machine(RuleBasedStateMachine):
                 wanted = "gone"
                 self.model.forget(lead)
             elif self.model.wanted(lead, replay=self.model.jobs[lead].replay):
-                wanted = self.model.end(lead, "saved", "done")
+                outcome = "saved" if written or score < 50 else "saved_without_message"
+                wanted = self.model.end(lead, outcome, "done")
                 self.model.leads[lead]["unsent"] = False
             else:
                 wanted = self.model.end(lead, "unwanted", "waiting")
                 self.model.changed.add(lead)
-        assert self.db.outcomes(self.db.save(self.db.result_of(lease, score))) == {lead: wanted}
+        assert self.db.outcomes(self.db.save(result)) == {lead: wanted}
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), how=st.sampled_from(["retry", "returned", "dead"]))
@@ -228,7 +233,8 @@ class Machine(RuleBasedStateMachine):
     def saved_once_a_run(self) -> None:
         """One lead, one answer."""
         twice = self.db.rows(
-            "select lead_id, run from leadhook.attempts where outcome = 'saved' group by 1, 2 having count(*) > 1"
+            "select lead_id, run from leadhook.attempts where starts_with(outcome, 'saved')"
+            " group by 1, 2 having count(*) > 1"
             " union all select lead_id, 0 from public.llm_response group by 1 having count(*) > 1"
         )
         assert twice == []
