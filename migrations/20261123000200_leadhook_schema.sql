@@ -255,6 +255,7 @@ create table if not exists leadhook.results (
   flags text[] not null default '{}',
   subject text,
   message text,
+  claims jsonb not null default '[]',
   model text,
   prompt_version text,
   input_version text,
@@ -265,6 +266,7 @@ create table if not exists leadhook.results (
 comment on column leadhook.results.message is 'null, as is the subject: only the message failed; the attempt says why';
 comment on column leadhook.results.matched is 'the criteria that are met, in the model''s words; missed: those that are not, or of which nothing is known';
 comment on column leadhook.results.flags is 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
+comment on column leadhook.results.claims is 'facts of the message with their sources, each {words, source, quote}; only those that were found there';
 comment on column leadhook.results.written is 'false: the application refused or no longer wanted it';
 create index if not exists results_by_age on leadhook.results (created_at desc, lead_id);
 

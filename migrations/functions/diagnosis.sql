@@ -295,7 +295,7 @@ as $$
   ),
   results as (
     select
-      v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags, v.model, v.prompt_version,
+      v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.claims, v.matched, v.missed, v.flags, v.model, v.prompt_version,
       v.input_version, v.written, v.created_at
     from leadhook.results as v
     where v.lead_id = describe_history.p_lead_id
@@ -684,7 +684,7 @@ begin
     ),
     newest as (
       select distinct on (v.lead_id)
-        v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags,
+        v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.claims, v.matched, v.missed, v.flags,
         v.model, v.prompt_version, v.written, v.created_at
       from leadhook.results as v
       join leadhook.jobs as j on j.lead_id = v.lead_id

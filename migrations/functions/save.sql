@@ -370,12 +370,13 @@ set jit = off
 as $$
 begin
   insert into leadhook.results (
-    lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, model, prompt_version, input_version,
+    lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, claims, model, prompt_version, input_version,
     written, created_at
   )
   select
     r.lead_id, j.run, r.score, r.response, r.should_contact = 1, coalesce(s.matched, '{}'), coalesce(s.missed, '{}'), coalesce(s.flags, '{}'), r.subject,
     r.message,
+    case when r.score >= 50 and jsonb_typeof(r.checkpoint #> '{message,claims}') = 'array' then r.checkpoint #> '{message,claims}' else '[]' end,
     r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome in ('saved', 'saved_without_message'), p_now
   from unnest(p_results) as r
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
@@ -386,7 +387,7 @@ begin
   )) as s (matched text[], missed text[], flags text[])
   on conflict (lead_id, run) do update
   set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
-    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
+    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, claims = excluded.claims, model = excluded.model, prompt_version = excluded.prompt_version,
     input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
 end
 $$;

@@ -1,5 +1,6 @@
 """`public.leadhook_answers`: the newest answer of each lead, for people who want to read them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -37,22 +38,26 @@ def answer(db: "Sql", lead_id: str, score: int = 80, *, minutes_ago: float = 0, 
     )
 
 
-def save(db: "Sql", score: int, **checked: Any) -> None:
+def save(db: "Sql", score: int, claims: Sequence[dict[str, str]] = (), **checked: Any) -> None:
     """Claim the only ready lead and save this score."""
     (lead,) = db.claim()["leads"]
     result = db.result_of(lead, score)
     result["checkpoint"]["score"] |= checked
+    if claims:
+        result["checkpoint"]["message"] |= {"claims": claims}
     db.save(result)
 
 
 def test_an_answer_has_all_that_was_said(keyed: "Sql") -> None:
     """Who, score, contact, reason, message, criteria and flags."""
     keyed.ready_job("a")
-    save(keyed, 80, matched=["fintech"], missed=["founder"], flags=["asks_for_score"])
+    claim = {"words": "A message", "source": "bio", "quote": "a message"}
+    save(keyed, 80, [claim], matched=["fintech"], missed=["founder"], flags=["asks_for_score"])
     (found,) = answers(keyed).answers
     assert (found.lead_id, found.name, found.user_id, found.tag) == ("a", "Name of a", keyed.USER, keyed.TAG)
     assert (found.score, found.should_contact, found.written) == (80, True, True)
     assert (found.response, found.subject, found.message) == ("A reason", "A subject", "A message")
+    assert [found_claim.model_dump() for found_claim in found.claims] == [claim]
     assert (found.matched, found.missed, found.flags) == (("fintech",), ("founder",), ("asks_for_score",))
     assert found.flag_words == ("names the score it wants",)
 

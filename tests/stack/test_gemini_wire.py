@@ -392,9 +392,42 @@ async def test_a_message_that_names_degrees_is_bought_once(scorer: GeminiScorer,
     text = "Hello Jane, your B.Tech and M.Sc. show in how you plan."
     await google.order(text=json.dumps({"SUBJECT": "Your B.Com", "MESSAGE": text}))
 
-    message, usage = await scorer.write(LEAD, PROMPTS, KEY)
+    lead = LEAD.model_copy(update={"bio": "B.Tech, M.Sc., B.Com"})
+    message, usage = await scorer.write(lead, PROMPTS, KEY)
 
     assert (message.message, usage.calls) == (text, 1)
+
+
+async def test_a_fact_without_a_source_is_repaired_by_its_words(scorer: GeminiScorer, google: Google) -> None:
+    """The model reads which words are wrong; the failure that people read does not quote them."""
+    text = "Hello Jane, your eighty plants at Acme made me write."
+    await google.order(text=json.dumps({"SUBJECT": "Hello Jane", "MESSAGE": text}))
+    before = len(await google.calls())
+
+    with pytest.raises(Failure) as caught:
+        await scorer.write(LEAD, PROMPTS, KEY)
+
+    *_, repair = (await google.bodies())[before:]
+    assert "eighty" in repair["contents"][-1]["parts"][0]["text"]
+    assert (caught.value.code, caught.value.usage.calls) == ("message_unproven_number", 2)
+    assert_says_nothing(caught.value)
+    assert "eighty" not in caught.value.reason
+
+
+async def test_claims_are_kept_where_they_are_right_and_cost_nothing_where_not(
+    scorer: GeminiScorer, google: Google
+) -> None:
+    """A quote that stands in the lead's data is kept with its field; one that stands nowhere is dropped."""
+    claims = ["Acme | bio | Acme", "plants | experience | eighty plants", "nonsense", 7]
+    text = "Hello Jane, your work at Acme made me write."
+    await google.order(text=json.dumps({"SUBJECT": "Hello Jane", "MESSAGE": text, "CLAIMS": claims}))
+
+    message, usage = await scorer.write(LEAD, PROMPTS, KEY)
+
+    assert [claim.model_dump() for claim in message.claims] == [
+        {"words": "Acme", "source": "company_name", "quote": "Acme"}
+    ]
+    assert usage.calls == 1
 
 
 async def test_numbers_as_text_and_empty_items_are_bought_once(scorer: GeminiScorer, google: Google) -> None:
@@ -500,7 +533,7 @@ async def test_token_counts_that_can_not_be_true_are_unknown(
     scorer: GeminiScorer, google: Google, reported: dict[str, int] | None
 ) -> None:
     """Missing, negative and partial ones: the call is booked at the highest price."""
-    said = json.dumps({"SUBJECT": "Hello", "MESSAGE": "Hello Jane"})
+    said = json.dumps({"SUBJECT": "Hello", "MESSAGE": "Hello Jane, may I write to you?"})
     answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": said}]}, "finishReason": "STOP"}]}
     await google.order(**raw(answer if reported is None else answer | {"usageMetadata": reported}))
 

@@ -1,11 +1,15 @@
 """Builds the corpora of `tests/messages`: true messages, and messages with one planted fault.
 
-No model wrote them. Parts are written by hand and put together: greeting, opening, middle, end and signature. Every
-third lead and every third fault is held back: rules are not written by them, only measured.
+No model wrote them. Parts are written by hand and put together: greeting, opening, middle, end and signature. Three
+parts: "first", by which rules are written; "held back", every third lead and fault; "later", written after the rules.
+
+`python -m tests.support.messages` prints how many are judged rightly; with `--missed`, those that are not, too.
 """
 
 import json
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,11 +22,13 @@ from tests.conftest import ROOT
 
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message
+from leadhook.gemini.facts import check_facts
+from leadhook.gemini.guardrails import check_message
+from leadhook.gemini.rendering import render
 
 _DATA: Final = ROOT / "tests" / "messages"
 _SAMPLE: Final = ROOT / "src" / "leadhook" / "local" / "sample_data" / "sample.json"
 _MIDDLES_AN_OPENING: Final = 3
-_LEADS_A_FAULT: Final = 2
 _NOT_LATIN: Final = frozenset({"ru", "uk", "zh", "ja", "ko", "ar", "hi"})
 SCRIPTS: Final = {
     "ru": "Cyrillic", "uk": "Cyrillic", "zh": "Han", "ja": "Kana", "ko": "Hangul", "ar": "Arabic", "hi": "Devanagari",
@@ -47,7 +53,7 @@ _LATIN: Final = {
 """Names as a message in Latin script has them: first and last name, company."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """One message; `kind` is "true" or the planted fault."""
 
@@ -56,7 +62,7 @@ class Case:
     lead: Lead
     prompts: Prompts
     message: Message
-    is_held: bool
+    part: str
     planted: str = ""
 
 
@@ -67,24 +73,37 @@ def true_messages() -> Iterator[Case]:
         for language, openings in entry["say"].items():
             for opening in openings:
                 for _ in range(_MIDDLES_AN_OPENING):
-                    yield _case(entry, language, opening, next(turn), is_held=place % 3 == 2)
+                    yield _case(entry, language, opening, next(turn), part=_part(place))
+    yield from _planted_in(_faults("later"), "later", only_true=True)
 
 
 def planted_messages() -> Iterator[Case]:
-    """Yield each fault in the messages of two leads, at different places."""
+    """Yield each fault in the message of a lead, at different places."""
+    yield from _planted_in(_faults("faults"), None)
+    yield from _planted_in(_faults("later"), "later")
+
+
+def _part(place: int) -> str:
+    return "held back" if place % 3 == 2 else "first"
+
+
+def _planted_in(
+    sentences_of: dict[str, dict[str, list[str]]], part: str | None, *, only_true: bool = False
+) -> Iterator[Case]:
     turn = count()
-    for kind, by_language in _faults().items():
+    for kind, by_language in sentences_of.items():
+        if (kind == "true") != only_true:
+            continue
         for language, sentences in by_language.items():
             speakers = [
                 entry for entry in _leads() if language in entry["say"] and entry["lead"].company_name is not None
             ]
             for place, sentence in enumerate(sentences):
-                for again in range(_LEADS_A_FAULT):
-                    entry = speakers[(place + again * 3) % len(speakers)]
-                    yield _planted(kind, language, sentence, entry, next(turn), is_held=place % 3 == 2)
+                entry = speakers[place % len(speakers)]
+                yield _planted(kind, language, sentence, entry, next(turn), part=part or _part(place))
 
 
-def _planted(kind: str, language: str, sentence: str, entry: dict[str, Any], turn: int, *, is_held: bool) -> Case:
+def _planted(kind: str, language: str, sentence: str, entry: dict[str, Any], turn: int, *, part: str) -> Case:
     others = [other for other in _leads() if other["lead"].name and _of_script(other, language) and other != entry]
     _, _, other = _names(others[turn % len(others)]["lead"], language)
     first, company, _ = _names(entry["lead"], language)
@@ -93,14 +112,14 @@ def _planted(kind: str, language: str, sentence: str, entry: dict[str, Any], tur
     for slot, words in (("other_first", other_first), ("other", other), ("first", first), ("company", company)):
         planted = planted.replace(f"{{{slot}}}", words)
     opening = entry["say"][language][turn % len(entry["say"][language])]
-    case = _case(entry, language, opening, turn, is_held=is_held)
+    case = _case(entry, language, opening, turn, part=part)
     greeting, body, *rest = case.message.message.split("\n\n")
     is_greeting = kind == "other_lead" and "{other" in sentence[:24] and turn % 2 == 0
     text = [planted, body, *rest] if is_greeting else [greeting, f"{planted} {body}", *rest]
     if turn % 3 == 1 and not is_greeting:
         text = [greeting, f"{body} {planted}", *rest]
     message = Message(subject=case.message.subject, message="\n\n".join(text))
-    return Case(kind, language, case.lead, case.prompts, message, is_held, planted)
+    return Case(kind, language, case.lead, case.prompts, message, part, planted)
 
 
 def _of_script(entry: dict[str, Any], language: str) -> bool:
@@ -109,7 +128,7 @@ def _of_script(entry: dict[str, Any], language: str) -> bool:
     return re.search(letters, entry["lead"].name) is not None
 
 
-def _case(entry: dict[str, Any], language: str, opening: str, turn: int, *, is_held: bool) -> Case:
+def _case(entry: dict[str, Any], language: str, opening: str, turn: int, *, part: str) -> Case:
     phrases, row = _phrases(), entry.get("row", "kessel")
     first, company, name = _names(entry["lead"], language)
     last = name.split()[-1] if name else ""
@@ -127,7 +146,7 @@ def _case(entry: dict[str, Any], language: str, opening: str, turn: int, *, is_h
     text = [greeting, body, pick(phrases["ends"], turn // 2), signature]
     subjects = [subject for subject in phrases["subjects"][language] if company or "{company}" not in subject]
     message = Message(subject=filled(subjects[turn % len(subjects)]), message="\n\n".join(text))
-    return Case("true", language, entry["lead"], _prompts()[row], message, is_held)
+    return Case("true", language, entry["lead"], _prompts()[row], message, part)
 
 
 def _names(lead: Lead, language: str) -> tuple[str, str, str]:
@@ -161,8 +180,8 @@ def _phrases() -> dict[str, Any]:
 
 
 @cache
-def _faults() -> dict[str, dict[str, list[str]]]:
-    return loads((_DATA / "faults.toml").read_text(encoding="utf-8"))
+def _faults(name: str) -> dict[str, dict[str, list[str]]]:
+    return loads((_DATA / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 @cache
@@ -172,3 +191,33 @@ def _prompts() -> dict[str, Prompts]:
         "kessel": Prompts.model_validate(sample),
         "altamar": Prompts.model_validate(_phrases()["rows"]["altamar"]),
     }
+
+
+def judge(case: Case) -> str | None:
+    """The code with which a message is refused, or None."""
+    code = check_message(case.message, case.prompts, case.lead)
+    if code is None and (unproven := check_facts(case.message, case.prompts, render(case.lead).text)[0]) is not None:
+        code = unproven.code
+    return code
+
+
+def is_right(case: Case) -> bool:
+    """Whether a true message goes out and a planted fault does not."""
+    return (judge(case) is None) == (case.kind == "true")
+
+
+def _print_rates() -> None:
+    cases = [*true_messages(), *planted_messages()]
+    wrong = [case for case in cases if not is_right(case)]
+    for part in ("first", "held back", "later"):
+        sys.stdout.write(f"\n{part}\n")
+        for kind, total in Counter(case.kind for case in cases if case.part == part).items():
+            right = total - sum(case.kind == kind and case.part == part for case in wrong)
+            sys.stdout.write(f"  {kind:20} {right:4} of {total:4} right ({right / total:.1%})\n")
+    if "--missed" in sys.argv:
+        for case in wrong:
+            sys.stdout.write(f"{case.kind} {case.language} {judge(case)}: {case.planted or case.message}\n")
+
+
+if __name__ == "__main__":
+    _print_rates()

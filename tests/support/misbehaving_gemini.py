@@ -260,7 +260,7 @@ def _spoilt(text: str, question: Question, manner: Manner | None) -> str:
         case "too_long":
             fields[prose] *= 13
         case "missing_field":
-            fields.popitem()
+            fields.pop("SHOULD_CONTACT" if question.step == "score" else "MESSAGE")
         case "nul":
             fields[prose] = f"\x00{fields[prose]}\x00"
         case "surrogate":

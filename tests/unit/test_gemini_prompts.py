@@ -106,7 +106,7 @@ def test_schemas_say_what_is_asked_for_and_nothing_of_ours() -> None:
     score, message = parameters._SCHEMAS["score"], parameters._SCHEMAS["message"]
 
     assert list(score["properties"]) == ["MATCHED", "MISSED", "RESPONSE", "SCORE", "SHOULD_CONTACT"]
-    assert list(message["properties"]) == ["SUBJECT", "MESSAGE"]
+    assert list(message["properties"]) == ["SUBJECT", "MESSAGE", "CLAIMS"]
     assert not re.search(r"title|description|maxLength|minLength|default", f"{score}{message}")
 
 

@@ -13,6 +13,7 @@ from leadhook.domain.diagnosis import ExplainedAttempt, Explanation
 from leadhook.domain.diagnosis import explain as put_into_words
 from leadhook.domain.lead_snapshot import Eligibility, PastResult, WebhookDelivery
 from leadhook.domain.phrases import distance
+from leadhook.domain.results import Claim
 from leadhook.domain.spend import dollars
 from leadhook.settings import load_settings
 
@@ -92,6 +93,7 @@ def _show_answer(found: Explanation, console: Console) -> None:
         elif newest.should_contact:
             line(console, f"subject: {newest.subject}", indent=INDENT)
             _text(console, "message", newest.message)
+            _list(console, "facts and their sources", map(_claim, newest.claims))
     elif found.answer is not None:
         _title(console, "answer in llm_response, which leadhook did not write")
         paragraph(console, f"score {found.answer.score}")
@@ -106,6 +108,10 @@ def _result(found: Explanation, result: PastResult) -> str:
     prompts = f", prompts {result.prompt_version}" if result.prompt_version else ""
     when = distance(result.created_at, found.now)
     return f"score {result.score}, {contact}{written}; run {result.run}, {when}{prompts}"
+
+
+def _claim(claim: Claim) -> str:
+    return f"{claim.words} ({claim.source}: {claim.quote})"
 
 
 def _webhook(found: Explanation, webhook: WebhookDelivery) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, computed_field
 
+from leadhook.domain.results import Claim
 from leadhook.domain.status import Budget, Facts, KeyCounts, Pause, RestingKey, WebhookSetup
 
 JobState = Literal["waiting", "ready", "leased", "done", "dead", "held"]
@@ -190,6 +191,8 @@ class PastResult(Facts):
     subject: str | None = None
     """null, as is the message: only the message failed, and the attempt has the reason."""
     message: str | None = None
+    claims: tuple[Claim, ...] = ()
+    """Facts of the message with their sources."""
     matched: tuple[str, ...] = ()
     """The criteria that are met, in the model's words."""
     missed: tuple[str, ...] = ()

@@ -59,6 +59,19 @@ class Score(BaseModel):
         )
 
 
+class Claim(BaseModel):
+    """A fact in a message and where it stands."""
+
+    model_config = ConfigDict(frozen=True)
+
+    words: str
+    """As the message puts it."""
+    source: str
+    """A field of the lead, `company data` or `message prompt`."""
+    quote: str
+    """The words there."""
+
+
 class Message(BaseModel):
     """The second model answer, or the word `ineligible` twice."""
 
@@ -66,6 +79,8 @@ class Message(BaseModel):
 
     subject: str
     message: str
+    claims: tuple[Claim, ...] = ()
+    """Those of the model's claims whose quote stands in its source."""
 
 
 class MessageFailure(BaseModel):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from leadhook.domain.results import INELIGIBLE, Message, Score
+from leadhook.domain.results import INELIGIBLE, Claim, Message, Score
 from leadhook.gemini.sanitize import says_nothing, strip_invisible
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -25,6 +25,8 @@ SUBJECT_CHARACTERS: Final = 200
 MESSAGE_CHARACTERS: Final = 4_000
 CRITERIA: Final = 12
 CRITERION_CHARACTERS: Final = 300
+CLAIMS: Final = 8
+CLAIM_CHARACTERS: Final = 300
 TOO_LONG: Final = "too_long"
 """Pydantic error type for a value above its length limit."""
 
@@ -95,6 +97,22 @@ def _written(text: str) -> str:
     return text
 
 
+def _claims(value: object) -> list[str]:
+    """Drop whatever is no claim: a list that is missing or wrong costs no message."""
+    items = value if isinstance(value, list) else []
+    texts = [" | ".join(map(str, item.values())) if isinstance(item, dict) else item for item in items]
+    return [
+        strip_invisible(text)
+        for text in texts
+        if isinstance(text, str) and text.count("|") == 2 and len(text) <= CLAIM_CHARACTERS  # noqa: PLR2004
+    ][:CLAIMS]
+
+
+def _to_claim(text: str) -> Claim:
+    words, source, quote = (part.strip() for part in text.split("|"))
+    return Claim(words=words, source=source.lower(), quote=quote)
+
+
 Criteria = Annotated[
     list[Annotated[str, _capped(CRITERION_CHARACTERS)]],
     Field(max_length=CRITERIA),
@@ -125,16 +143,17 @@ class ScoreAnswer(BaseModel):
 
 
 class MessageAnswer(BaseModel):
-    """The answer of the message step, in the prompt's field names."""
+    """The answer of the message step, in the prompt's field names. CLAIMS is asked for; an answer counts without it."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", json_schema_extra={"required": ["SUBJECT", "MESSAGE", "CLAIMS"]})
 
     SUBJECT: Annotated[str, AfterValidator(_one_line), _capped(SUBJECT_CHARACTERS), AfterValidator(_written)]
     MESSAGE: Annotated[str, _capped(MESSAGE_CHARACTERS), AfterValidator(_written)]
+    CLAIMS: Annotated[list[str], BeforeValidator(_claims)] = Field(default_factory=list)
 
     def to_domain(self) -> Message:
         """Convert to the domain model."""
-        return Message(subject=self.SUBJECT, message=self.MESSAGE)
+        return Message(subject=self.SUBJECT, message=self.MESSAGE, claims=tuple(map(_to_claim, self.CLAIMS)))
 
 
 def parse(text: str, shape: type[Answer]) -> Answer:

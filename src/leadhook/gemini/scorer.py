@@ -1,5 +1,6 @@
 """Scores a lead and writes to it: one question, one more where that can help, and only complete answers count."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -11,7 +12,7 @@ from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message, Score, Usage
-from leadhook.gemini import guardrails
+from leadhook.gemini import facts, guardrails
 from leadhook.gemini import prompts as texts
 from leadhook.gemini.answers import MessageAnswer, ScoreAnswer
 from leadhook.gemini.client import GeminiClient, Reply, open_client
@@ -23,6 +24,8 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 REPEATED_CHARACTERS: Final = 9_000
 """Of an answer that is shown to the model again."""
+QUOTED_CHARACTERS: Final = 200
+"""Of the words in it that are wrong."""
 
 
 class GeminiScorer:
@@ -83,15 +86,19 @@ class GeminiScorer:
         Raises:
             Failure: with what the failed calls cost.
         """
+        rendering = render(lead)
 
         def accept(reply: Reply) -> Message:
             message = read_reply(reply, MessageAnswer).to_domain()
             code = guardrails.check_message(message, prompts, lead)
             if code is not None:
                 raise Unusable(code, guardrails.REASONS[code], Remedy.REPAIR)
-            return message
+            unproven, claims = facts.check_facts(message, prompts, rendering.text)
+            if unproven is not None:
+                raise Unusable(unproven.code, facts.REASONS[unproven.code], Remedy.REPAIR, quoted=unproven.words)
+            return message.model_copy(update={"claims": claims})
 
-        return await self._ask("message", render(lead), prompts, key, accept)
+        return await self._ask("message", rendering, prompts, key, accept)
 
     async def _ask(
         self, step: Step, rendering: Rendering, prompts: Prompts, key: ApiKey, accept: Callable[[Reply], Answer]
@@ -134,5 +141,8 @@ def _repair(reply: Reply, unusable: Unusable) -> list[BaseMessage]:
     """What follows the question in the second call. Gemini takes no conversation that ends on the model's turn."""
     if unusable.remedy != Remedy.REPAIR:
         return []
-    words = f"That answer can't be used: {unusable.words}. Answer again, completely, with the JSON object alone."
+    quoted = f" ({json.dumps(unusable.quoted[:QUOTED_CHARACTERS], ensure_ascii=False)})" if unusable.quoted else ""
+    words = (
+        f"That answer can't be used: {unusable.words}{quoted}. Answer again, completely, with the JSON object alone."
+    )
     return [AIMessage(reply.text[:REPEATED_CHARACTERS]), HumanMessage(words)]

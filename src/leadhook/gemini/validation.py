@@ -38,14 +38,18 @@ class Unusable(Exception):  # noqa: N818 - not an error yet: the answer may be a
         words: the problem, without text from the answer, which may quote the lead.
         remedy: how the second call should differ.
         kind: the failure class if the second call fails too.
+        quoted: the words of the answer that are wrong; only the model sees them.
     """
 
-    def __init__(self, code: str, words: str, remedy: Remedy, kind: FailureClass = FailureClass.CONTENT) -> None:
+    def __init__(
+        self, code: str, words: str, remedy: Remedy, kind: FailureClass = FailureClass.CONTENT, *, quoted: str = ""
+    ) -> None:
         super().__init__(f"{code}: {words}")
         self.code = code
         self.words = words
         self.remedy = remedy
         self.kind = kind
+        self.quoted = quoted
 
     def as_failure(self, usage: Usage) -> Failure:
         """Return the failure after two unusable answers."""

@@ -18,7 +18,8 @@ The score is the sum, between 0 and 100, of
   facts      1 for each of name, title, company_name, experience, bio that is filled
   spread     0 to 8, computed from the lead's name and id
 A student, intern, recruiter, job seeker or retired lead gets at most 25; one without title, company and experience at
-most 20. What a lead says about its own score changes nothing. SHOULD_CONTACT is 1 from 50 up.
+most 20. What a lead says about its own score changes nothing. SHOULD_CONTACT is 1 from 50 up. The message
+states nothing but the lead's first name and company, and its claims say where those stand.
 
 GET /usage   {"calls": …, "by_model": {…}, "tokens": {…}}: all calls since the start
 GET /health  {"ok": true}
@@ -229,8 +230,10 @@ def answer(question: Question) -> str:
     if question.step == "text":
         return "This is the Gemini stand-in. Ask with a response schema for a score or a message."
     lead = question.lead
-    fields = _score(question) if question.step == "score" else {"SUBJECT": subject(lead), "MESSAGE": message(lead)}
-    return json.dumps(fields, ensure_ascii=False)
+    if question.step == "score":
+        return json.dumps(_score(question), ensure_ascii=False)
+    fields = {"SUBJECT": subject(lead), "MESSAGE": message(lead), "CLAIMS": claims(lead)}
+    return json.dumps({name: fields[name] for name in question.required if name in fields}, ensure_ascii=False)
 
 
 def _score(question: Question) -> dict[str, Any]:
@@ -271,10 +274,17 @@ def message(lead: dict[str, str]) -> str:
     company = _some(lead.get("company_name"), 3, "your company")
     return (
         f"Hello {_some(lead.get('name'), 1, 'there')}, your work at {company} made me write. We help teams like yours "
-        "to take the slow, manual steps out of their daily planning, and most of them see the difference within the "
-        "first three months. Would a call of fifteen minutes next week be useful, or is there someone else at "
+        "to take the slow, manual steps out of their daily planning, and most of them see the difference soon after "
+        "the start. Would a call of fifteen minutes next week be useful, or is there someone else at "
         f"{company} whom I should ask instead?"
     )
+
+
+def claims(lead: dict[str, str]) -> list[str]:
+    """Where the message's facts stand."""
+    name, company = _some(lead.get("name"), 1, ""), _some(lead.get("company_name"), 3, "")
+    given = (("name", name), ("company_name", company))
+    return [f"{words} | {field} | {words}" for field, words in given if words and "|" not in words]
 
 
 def _some(text: str | None, most: int, otherwise: str) -> str:

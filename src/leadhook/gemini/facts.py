@@ -1,0 +1,287 @@
+"""Checks that every fact in a message has a source: a field of the lead, the company's data or the message prompt.
+
+Code decides, not a model. Each number, amount, percentage, quotation and name must stand in a source, words that claim
+acquaintance need a source that speaks of it, and nothing of the prompt may leak. The model's own list of claims is kept
+where it is right; it can prove a translated name, and a wrong or missing list costs nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import Final
+
+from leadhook.domain.lead import Prompts
+from leadhook.domain.results import Claim, Message
+from leadhook.gemini.known_names import Names
+from leadhook.gemini.names import unknown_names
+from leadhook.gemini.numbers import ANY, Number, languages_of, numbers_in
+from leadhook.gemini.prompts import TEMPLATES
+from leadhook.gemini.rendering import FIELDS
+from leadhook.gemini.words import FACTS, fold
+
+NUMBER: Final = "message_unproven_number"
+NAME: Final = "message_unproven_name"
+QUOTATION: Final = "message_unproven_quotation"
+ACQUAINTANCE: Final = "message_unproven_acquaintance"
+LEAK: Final = "message_prompt_leak"
+LENGTH: Final = "message_length"
+
+REASONS: Final = {
+    NUMBER: "it states a number, date or amount that neither the lead's data nor the company's data has",
+    NAME: "it names a person, company or place that neither the lead's data nor the company's data has",
+    QUOTATION: "it quotes words that stand nowhere in the lead's data",
+    ACQUAINTANCE: "it claims a meeting, a reading or another acquaintance of which nothing is known",
+    LEAK: "it repeats or mentions the instructions it was written by",
+    LENGTH: "it has far more or fewer words than asked for",
+}
+"""The reason for each code, without words of the message. The repair call gets those, too."""
+
+COMPANY_DATA: Final = "company data"
+MESSAGE_PROMPT: Final = "message prompt"
+
+_FIELD: Final = re.compile(rf"(?m)^({'|'.join(FIELDS)}): ")
+_SENTENCE: Final = re.compile(
+    r"[^.!?\n\u3002\uff01\uff1f\u061f]*(?:[.!?\u3002\uff01\uff1f\u061f]+(?=\s|$|[\u3400-\u9fff])|\n|$|[.!?])"
+)
+_QUOTED: Final = re.compile('["\u201c\u201e\u00ab]([^"\u201c\u201d\u201e\u00ab\u00bb\n]{12,300})["\u201d\u201c\u00bb]')
+_YEARS: Final = re.compile(r"\b((?:19|20)\d\d)\b")
+_SPAN: Final = re.compile(r"\b((?:19|20)\d\d)\s?(?:-|\u2013|to|bis|\u0434\u043e|\u81f3)\s?((?:19|20)\d\d)\b")
+_FIELD_NAME: Final = re.compile(
+    r"\b(?:company_name|wildnet_data|message_prompt|scoring_criteria_and_icp|linkedin_url|profile_url|company_page_url"
+    r"|lead_id)\b|={2,} ?lead"
+)
+_WORDS_ASKED: Final = re.compile(
+    r"(?:(\d{2,4})\s?(?:-|\u2013|to|and|bis|\u00e0|a|\u0434\u043e)\s?)?(\d{2,4})[\s-](?:words?|w\u00f6rter|worte|mots|palabras|parole|palavras|s\u0142\u00f3w|woorden|kelime|\u0441\u043b\u043e\u0432)",
+    re.IGNORECASE,
+)
+_HAN_OR_KANA: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
+
+_ACQUAINTANCE: Final[dict[str, dict[str, list[str]]]] = FACTS["acquaintance"]
+_ORDERS: Final = frozenset(FACTS["leak"]["orders"])
+_TIMES: Final = frozenset(FACTS["units"]["times"])
+_YEAR_WORDS: Final = tuple(FACTS["units"]["years"])
+_LONGEST_OFFER: Final = 60
+_SMALL: Final = 3
+_FEWEST_WORDS, _MOST_WORDS = 5, 260
+"""Of a message whose prompt asks for no number of words; the template asks for 50 to 70."""
+_RUN: Final = 6
+"""Words in a row that show where a text comes from."""
+_CLAIM_WORDS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """One claim without a source: its code and the words of the message."""
+
+    code: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One text that a message may take facts from."""
+
+    name: str
+    text: str
+    names: Names
+    numbers: dict[float, set[str]]
+
+
+def check_facts(message: Message, prompts: Prompts, rendered: str) -> tuple[Unproven | None, tuple[Claim, ...]]:
+    """Return the first fact without a source, if there is one, and those of the message's claims that are right.
+
+    Args:
+        message: with the model's claims.
+        prompts: the company's data and the message prompt.
+        rendered: the lead as the model saw it.
+    """
+    sources = (_source("lead", rendered), *_prompts_sources(prompts))
+    text = f"{message.subject}\n{message.message}"
+    proven = tuple(_located(message.claims, text, rendered, prompts)) if message.claims else ()
+    return next(_unproven(message, text, proven, sources, prompts), None), proven
+
+
+def _unproven(
+    message: Message, text: str, proven: tuple[Claim, ...], sources: tuple[Source, ...], prompts: Prompts
+) -> Iterator[Unproven]:
+    lowered = text.lower().replace("\u2019", "'")
+    yield from (Unproven(LEAK, words) for words in _leaked(message, lowered, prompts))
+    yield from (Unproven(ACQUAINTANCE, words) for words in _acquaintance(lowered, sources))
+    languages = languages_of(message.message)
+    yield from (Unproven(NUMBER, words) for words in _unknown_numbers(text, languages, sources))
+    allowed = Names(" ".join(claim.words for claim in proven if _may_translate(claim)))
+    names = (*(source.names for source in sources), allowed)
+    yield from (Unproven(NAME, name) for name in unknown_names(message.subject, message.message, names, languages))
+    yield from (Unproven(QUOTATION, words) for words in _unknown_quotations(message.message, proven, sources))
+    if not _has_length(message.message, prompts):
+        yield Unproven(LENGTH, f"{_count_words(message.message)} words")
+
+
+@lru_cache(maxsize=64)
+def _prompts_sources(prompts: Prompts) -> tuple[Source, ...]:
+    given = ((COMPANY_DATA, prompts.wildnet_data), (MESSAGE_PROMPT, prompts.message_prompt))
+    return tuple(_source(name, text) for name, text in given if text)
+
+
+def _source(name: str, text: str) -> Source:
+    numbers: dict[float, set[str]] = {}
+    for number in numbers_in(text, languages_of(text) | {ANY}):
+        for value in number.values:
+            numbers.setdefault(value, set()).add(number.kind)
+    for first, last in _SPAN.findall(text):
+        numbers.setdefault(float(int(last) - int(first)), set()).add("")
+    return Source(name, text, Names(text), numbers)
+
+
+def _located(claims: tuple[Claim, ...], text: str, rendered: str, prompts: Prompts) -> Iterator[Claim]:
+    """Yield the claims whose words and quote stand where they should, with the source in which the quote does stand."""
+    parts = _FIELD.split(rendered)
+    texts = dict(zip(parts[1::2], parts[2::2], strict=True))
+    texts |= {COMPANY_DATA: prompts.wildnet_data or "", MESSAGE_PROMPT: prompts.message_prompt or ""}
+    folded, written = {name: f" {fold(source)} " for name, source in texts.items()}, fold(text)
+    for claim in claims:
+        words, quote = fold(claim.words), fold(claim.quote)
+        holding = [name for name, source in folded.items() if quote and quote in source]
+        if words and words in written and holding:
+            name = claim.source if claim.source in holding else holding[0]
+            yield claim.model_copy(update={"source": name})
+
+
+def _may_translate(claim: Claim) -> bool:
+    """Report whether a quote may be the words in another script; a name in the same script can be compared."""
+    return len(claim.words.split()) <= _CLAIM_WORDS and claim.words.isascii() != claim.quote.isascii()
+
+
+def _unknown_numbers(text: str, languages: frozenset[str], sources: tuple[Source, ...]) -> Iterator[str]:
+    spans = [found.span() for found in _SENTENCE.finditer(text) if found[0].strip()]
+    for number in numbers_in(text, languages):
+        sentence = next((text[start:end] for start, end in spans if start <= number.start < end), "")
+        if not any(_has_number(source, number) for source in sources) and not (
+            _is_harmless(number, sentence) or _is_age(number, sources)
+        ):
+            yield number.words
+
+
+def _has_number(source: Source, number: Number) -> bool:
+    for value in number.values:
+        kinds = source.numbers.get(value)
+        if kinds and (
+            number.kind == "" or number.kind in kinds or (number.kind == "money" and value >= 1000 and "" in kinds)
+        ):
+            return True
+    return False
+
+
+def _is_harmless(number: Number, sentence: str) -> bool:
+    """Report numbers that state nothing: one, the minutes of a call that is offered, 24/7."""
+    lowest = min(number.values)
+    if number.kind:
+        return False
+    if lowest <= 1 or re.search(r"\b24/7\b", sentence):
+        return True
+    is_question = re.search("[?\uff1f\u061f]", sentence) is not None
+    is_offer = is_question or "か。" in sentence
+    return is_offer and lowest <= _LONGEST_OFFER and (number.unit in _TIMES or (number.is_spelled and lowest <= _SMALL))
+
+
+def _is_age(number: Number, sources: tuple[Source, ...]) -> bool:
+    """Report "for eight years" where a source says since when."""
+    if not number.unit.startswith(_YEAR_WORDS) or number.kind:
+        return False
+    this_year = datetime.now(UTC).year
+    years = {this_year - int(year) for source in sources for year in _YEARS.findall(_SPAN.sub("", source.text))}
+    return any(value in years or value + 1 in years for value in number.values)
+
+
+def _acquaintance(lowered: str, sources: tuple[Source, ...]) -> Iterator[str]:
+    """Yield words that claim acquaintance. A question may offer it: "Is there a colleague of yours I should ask?"."""
+    for words in _ACQUAINTANCE.values():
+        for found in _wordings_in(lowered, words):
+            is_question = (
+                re.search(r"^[^.!\n]*[?\uff1f\u061f]", lowered[lowered.find(found) + len(found) :]) is not None
+            )
+            if not is_question and not any(
+                word in source.text.lower() for source in sources for word in words["sources"]
+            ):
+                yield found
+
+
+def _wordings_in(lowered: str, words: dict[str, list[str]]) -> Iterator[str]:
+    """Yield what is said in these phrases, which begin where a word does, or patterns."""
+    for phrase in words["phrases"]:
+        first, gap, last = phrase.partition("…")
+        if gap and (found := re.search(f"{first}[^，。！？,.!?\n]{{1,12}}{last}", lowered)):
+            yield found[0]
+        elif phrase in lowered:
+            at = lowered.index(phrase)
+            if phrase[0] > "\u0600" or not lowered[at - 1 : at].isalpha():
+                yield phrase
+    if words["patterns"]:
+        yield from (found[0] for found in _any_of(tuple(words["patterns"])).finditer(lowered))
+
+
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns))
+
+
+def _leaked(message: Message, lowered: str, prompts: Prompts) -> Iterator[str]:
+    told = f"{prompts.wildnet_data or ''} {prompts.message_prompt or ''}".lower()
+    yield from (words for words in _wordings_in(lowered, FACTS["leak"]) if words not in told)
+    yield from _FIELD_NAME.findall(lowered)
+    yield from _headings().findall(message.message.lower())
+    words = fold(message.message).split()
+    known = _template_runs()
+    yield from (run for run in _runs_of(words) if run in known)
+    orders = _orders(prompts.message_prompt or "")
+    yield from (run for run in _runs_of(words) if run in orders)
+
+
+@cache
+def _headings() -> re.Pattern[str]:
+    return re.compile(
+        rf"(?m)(?:^|[.!?\u3002\uff01\uff1f])\W*(?:{'|'.join(map(re.escape, FACTS['leak']['headings']))}) ?[:\uff1a]"
+    )
+
+
+def _runs_of(words: list[str]) -> Iterator[str]:
+    return (" ".join(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1))
+
+
+@cache
+def _template_runs() -> frozenset[str]:
+    return frozenset(_runs_of(fold(re.sub(r"\{\w+\}", "", TEMPLATES["message"])).split()))
+
+
+@lru_cache(maxsize=64)
+def _orders(message_prompt: str) -> frozenset[str]:
+    return frozenset(run for run in _runs_of(fold(message_prompt).split()) if not _ORDERS.isdisjoint(run.split()))
+
+
+def _unknown_quotations(text: str, proven: tuple[Claim, ...], sources: tuple[Source, ...]) -> Iterator[str]:
+    """Yield quotations of four words or more in a language of the lead's data, most of whose words stand nowhere."""
+    for quoted in _QUOTED.findall(text):
+        words = [word for word in fold(quoted).split() if len(word) > 3]
+        if len(words) < 4 or any(fold(claim.words) in fold(quoted) for claim in proven):
+            continue
+        standing = sum(any(word in source.names.words for source in sources) for word in words)
+        is_comparable = any(languages_of(quoted) & languages_of(source.text) for source in sources[:1])
+        if standing * 2 < len(words) and is_comparable:
+            yield quoted
+
+
+def _has_length(text: str, prompts: Prompts) -> bool:
+    asked = _WORDS_ASKED.findall(prompts.message_prompt or "")
+    fewest, most = float(_FEWEST_WORDS), float(_MOST_WORDS)
+    if asked:
+        most = max(float(high) for _, high in asked) * 2
+        fewest = min(fewest, min(float(low or high) for low, high in asked) / 2)
+    return fewest <= _count_words(text) <= most
+
+
+def _count_words(text: str) -> int:
+    """Count words; two characters of Chinese or Japanese are about one."""
+    characters = len(_HAN_OR_KANA.findall(text))
+    return characters // 2 + len(_HAN_OR_KANA.sub(" ", text).split())

@@ -1,0 +1,61 @@
+"""The word lists of the checks on messages, and words in the form in which they are compared."""
+
+import json
+import re
+import tomllib
+import unicodedata
+from functools import cache, lru_cache
+from importlib import resources
+from typing import Any, Final
+
+from anyascii import anyascii
+
+FACTS: Final[dict[str, Any]] = tomllib.loads((resources.files(__package__) / "facts.toml").read_text(encoding="utf-8"))
+
+_APART: Final = re.compile(r"[^\w'\u2019]+|_")
+_ACCENTS: Final = re.compile(
+    "[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u093c\u094d\u3099\u309a]"
+)
+_BARRED: Final = str.maketrans("łøı", "loi")
+_SOUNDS: Final = (
+    *(("tsch", "c"), ("sch", "s"), ("sh", "s"), ("ch", "k"), ("kh", "k"), ("ph", "f"), ("th", "t"), ("ck", "k")),
+    *(("ce", "se"), ("ci", "si"), ("x", "ks"), ("q", "k"), ("c", "k"), ("g", "k"), ("v", "f"), ("w", "f")),
+    *(("z", "s"), ("d", "t"), ("b", "p")),
+)
+"""Spellings and the sound they stand for, in the order in which they are replaced."""
+
+
+def fold(text: str) -> str:
+    """Return a text in small letters, without accents and punctuation, one blank between words."""
+    text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    if not text.isascii():
+        text = _ACCENTS.sub("", unicodedata.normalize("NFD", text)).translate(_BARRED)
+    return _APART.sub(" ", text).strip()
+
+
+@lru_cache(maxsize=4096)
+def sound(word: str) -> str:
+    """Return the consonants of a word, written in Latin letters, so that spellings of one name come out alike."""
+    plain = re.sub("[^a-z]", "", anyascii(word).lower())
+    for written, heard in _SOUNDS:
+        plain = plain.replace(written, heard)
+    return re.sub(r"(.)\1+", r"\1", plain[:1] + re.sub("[aeiouyhj]", "", plain[1:]))
+
+
+@cache
+def places() -> dict[str, frozenset[str]]:
+    """Return the names of countries and large cities in many languages, folded, each with the places that it may mean.
+
+    The file is made from Unicode's CLDR (territories and time zones) and a list of other large cities.
+    """
+    named: dict[str, set[str]] = {}
+    for place, names in json.loads((resources.files(__package__) / "places.json").read_text(encoding="utf-8")).items():
+        for name in names:
+            named.setdefault(fold(name), set()).add(place)
+    return {name: frozenset(ids) for name, ids in named.items()}
+
+
+@cache
+def place_starts() -> frozenset[str]:
+    """Return the first words of the names of places; looking for them first is much faster."""
+    return frozenset(name.split()[0] for name in places() if name)

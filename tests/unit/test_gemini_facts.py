@@ -1,0 +1,211 @@
+"""Every fact in a message has a source: how many true messages go out, how many faults are caught, and what it costs.
+
+The corpora are in `tests/messages`; `python -m tests.support.messages` prints the rates that docs/model.md shows.
+"""
+
+import time
+from collections import Counter
+
+import pytest
+from tests.support.messages import SCRIPTS, Case, is_right, planted_messages, true_messages
+
+from leadhook.domain.lead import Lead, Prompts
+from leadhook.domain.results import Claim, Message
+from leadhook.gemini.facts import check_facts
+from leadhook.gemini.numbers import languages_of, numbers_in
+from leadhook.gemini.prompts import TEMPLATES
+from leadhook.gemini.rendering import render
+
+LEAD = Lead(
+    lead_id="a",
+    name="Ada Lindqvist",
+    title="CTO",
+    location="Wrocław, Poland",
+    company_name="Nordlast Logistics AB",
+    experience="eleven warehouses since 2017, 1.2 million euros saved",
+    bio="Speaker at Transport Days.",
+)
+PROMPTS = Prompts(
+    wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres.", message_prompt="Sign as Mira."
+)
+CPU_MS = 3.0
+
+
+def check(text: str, *claims: Claim, lead: Lead = LEAD, prompts: Prompts = PROMPTS) -> str | None:
+    """The words without a source."""
+    unproven, _ = check_facts(Message(subject="Hello", message=text, claims=claims), prompts, render(lead).text)
+    return unproven.words if unproven else None
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[Case]:
+    """All of them."""
+    return [*true_messages(), *planted_messages()]
+
+
+def test_the_corpora_are_broad(cases: list[Case]) -> None:
+    """At least 400 true messages to 54 leads and 400 faults of 8 kinds, in 6 languages and 4 scripts."""
+    true = [case for case in cases if case.kind == "true"]
+    planted = [case for case in cases if case.kind != "true"]
+
+    assert len(true) >= 400
+    assert len({case.planted for case in planted}) >= 400
+    assert len({case.lead.lead_id for case in true}) >= 54
+    assert len({SCRIPTS.get(case.language, "Latin") for case in true}) >= 4
+    assert len({case.language for case in planted}) >= 6
+    assert len({case.kind for case in planted}) == 8
+
+
+def test_at_most_one_true_message_in_a_hundred_is_refused(cases: list[Case]) -> None:
+    """Without the model's claims, which can only help."""
+    true = [is_right(case) for case in cases if case.kind == "true"]
+
+    assert sum(true) >= 0.99 * len(true)
+
+
+def test_ninety_eight_faults_in_a_hundred_are_caught(cases: list[Case]) -> None:
+    """And at least nineteen in twenty of each kind."""
+    planted = [case for case in cases if case.kind != "true"]
+    caught = Counter(case.kind for case in planted if is_right(case))
+
+    assert caught.total() >= 0.98 * len(planted)
+    for kind, total in Counter(case.kind for case in planted).items():
+        assert caught[kind] >= 0.95 * total, kind
+
+
+def test_a_check_of_facts_costs_little_cpu(cases: list[Case]) -> None:
+    """On the mean of the true messages; the limit leaves room for a machine with several times its load."""
+    true = [(case.message, case.prompts, render(case.lead).text) for case in cases[::3] if case.kind == "true"]
+
+    def round_ms() -> float:
+        began_at = time.process_time()
+        for message, prompts, rendered in true:
+            check_facts(message, prompts, rendered)
+        return (time.process_time() - began_at) * 1_000 / len(true)
+
+    assert min(round_ms() for _ in range(2)) < CPU_MS
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("the 1,200 and the 1.2 million of the", [{1200}, {1_200_000}]),
+        ("die 1.024,5 und die 12,5 für", [{1024.5}, {12.5}]),
+        ("les 4 600 clients et vos 6,3 M€", [{4600}, {6_300_000}]),
+        ("the 1,00,000 and Rs 4.5 crore of the", [{100_000}, {45_000_000}]),
+        ("neunundzwanzig und siebzehn und zwölf für die", [{29}, {17}, {12}]),
+        ("les quatre-vingt-dix-sept et les soixante et onze", [{97}, {71}]),
+        ("los treinta y un y los doscientos cinco", [{31}, {205}]),
+        ("и тридцатью одним, и сорока", [{31}, {40}]),
+        ("您的三十一名和270万美元和百分之二十三", [{31}, {2_700_000}, {23}]),
+        ("في سبعة عشر و٥٢٠ من", [{17}, {520}]),
+        ("six hundred and forty-two thousand of the", [{642_000}]),
+        ("the B2B at 17:00 on the A6, V2.1", []),
+        ("十分感谢 周二 第三 百忙之中", []),
+    ],
+)
+def test_numbers_are_read_as_their_writers_mean_them(text: str, values: list[set[float]]) -> None:
+    """All readings of each: digits of any script and locale, words, scales."""
+    assert [number.values for number in numbers_in(text, languages_of(text))] == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello Ada, your 11 warehouses at Nordlast made me write.",
+        "Guten Tag Ada Lindqvist, für die elf Lager von Nordlast sind 8 bis 12 % viel.",
+        "Bonjour Ada, depuis Vienne nous voyons vos onze entrepôts et vos 1 200 000 € d'économies.",
+        "Hello Ada, eleven warehouses near Breslau. Could we talk for 15 minutes on Tuesday?",
+        "Здравствуйте, Ада! Мы в Вене читали про одиннадцать складов Nordlast.",
+        "Hello Ada, your talk at Transport Days made me write.",
+        "Hello Ada, LOGISTICS IS HARD. We in Poland's neighbourhood know. Best, Mira",
+    ],
+)
+def test_what_a_source_says_may_be_said_otherwise(text: str) -> None:
+    """In another language, spelling, unit or case."""
+    assert check(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Hello Ada, your twelve hundred warehouses made me write.", "twelve hundred"),
+        ("Hello Ada, you would save 11 percent with us.", "11 percent"),
+        ("Hello Ada, we met at Transport Days.", "we met"),
+        ("Hello Ada, your work at Siemens made me write.", "Siemens"),
+        ("Hello Marek, your work made me write.", "Marek"),
+        ("Hello Ada,\nBetreff: Ihre Lager und wir.", "betreff:"),
+        ("Hello Ada, your name is Ada.", None),
+    ],
+)
+def test_what_no_source_says_is_named(text: str, words: str | None) -> None:
+    """So that the model can repair it."""
+    assert check(text) == words
+
+
+def test_a_claim_proves_a_name_in_another_script_and_nothing_else() -> None:
+    """The quote must stand in the source, and a number or a name in the same script is compared by itself."""
+    lead = Lead(lead_id="a", name="أحمد المنصوري", company_name="مجموعة الخليج للتوزيع")
+    text = "Hello Ahmed, your work at Gulf Distribution Group made me write to you."
+    translated = Claim(words="Gulf Distribution Group", source="company_name", quote="مجموعة الخليج للتوزيع")
+
+    assert check(text, lead=lead) is not None
+    assert check(text, translated, lead=lead) is None
+    assert check(text, translated.model_copy(update={"quote": "مجموعة أخرى"}), lead=lead) is not None
+    assert (
+        check("Hello Ada, your work at Siemens is fine.", Claim(words="Siemens", source="bio", quote="Speaker"))
+        == "Siemens"
+    )
+
+
+def test_right_claims_are_kept_with_the_source_that_has_the_quote() -> None:
+    """Wrong ones are left out and cost nothing."""
+    claims = (
+        Claim(words="eleven warehouses", source="bio", quote="Eleven  warehouses"),
+        Claim(words="eleven warehouses", source="experience", quote="twelve warehouses"),
+        Claim(words="not in it", source="experience", quote="eleven"),
+    )
+    message = Message(subject="Hello", message="Hello Ada, eleven warehouses are many.", claims=claims)
+
+    unproven, kept = check_facts(message, PROMPTS, render(LEAD).text)
+
+    assert unproven is None
+    assert [(claim.words, claim.source) for claim in kept] == [("eleven warehouses", "experience")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words", "is_right"),
+    [
+        (None, 60, True),
+        (None, 3, False),
+        (None, 400, False),
+        ("Write 120-150 words.", 280, True),
+        ("Write 120-150 words.", 320, False),
+        ("Höchstens 300 Wörter.", 500, True),
+        ("One line of 10 words.", 6, True),
+    ],
+)
+def test_a_length_far_from_what_is_asked_is_refused(asked: str | None, words: int, is_right: bool) -> None:  # noqa: FBT001
+    """Up to twice the words asked for, else 5 to 260."""
+    prompts = Prompts(message_prompt=asked)
+
+    assert (check(" ".join(["word"] * words), prompts=prompts) is None) is is_right
+
+
+def test_acquaintance_that_the_prompt_speaks_of_may_be_claimed() -> None:
+    """As after a fair."""
+    prompts = Prompts(message_prompt="We met these people at the LogiMAT trade fair. Mention it.")
+
+    assert check("Hello Ada, it was good meeting you at LogiMAT.", prompts=prompts) is None
+
+
+def test_words_of_the_instructions_are_a_leak_and_words_of_an_offer_are_not() -> None:
+    """The template word by word, and orders of the message prompt."""
+    prompts = Prompts(
+        message_prompt="Write warm and plain, never use superlatives. Offer a call of fifteen minutes next week."
+    )
+    sentence = next(line for line in TEMPLATES["message"].splitlines() if line.startswith("- Write plainly"))[2:]
+
+    assert check(f"Hello Ada. {sentence}", prompts=prompts) is not None
+    assert check("Hello Ada, I write warm and plain, never use superlatives.", prompts=prompts) is not None
+    assert check("Hello Ada, would a call of fifteen minutes next week suit you?", prompts=prompts) is None
