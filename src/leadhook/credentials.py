@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hmac
 import json
 import re
 from typing import Final
@@ -50,6 +51,11 @@ def webhook_key(secret: str) -> bytes:
     if len(key) not in WEBHOOK_KEY_BYTES:
         raise ValueError(f"a secret must have 24 to 64 bytes, but this one has {len(key)}")
     return key
+
+
+def receipt(key: bytes, message_id: str) -> str:
+    """Return what the service answers to a signed webhook: only a server that has the secret can."""
+    return base64.b64encode(hmac.digest(key, f"receipt.{message_id}".encode(), "sha256")).decode()
 
 
 def static_header(line: str) -> StaticHeader:

@@ -9,10 +9,11 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from leadhook.credentials import receipt, webhook_key
 from leadhook.observability.metrics import REGISTRY
 from leadhook.web.request_log import WebhookSum
 
-from .conftest import OLD_SECRET, STATIC, Service, signed
+from .conftest import OLD_SECRET, SECRET, STATIC, Service, signed
 
 OURS = {
     "type": "INSERT",
@@ -385,3 +386,13 @@ async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> Non
     for line in logs:
         counts[line["event"]] += line["count"]
     assert counts == {"webhook.accepted": 3, "webhook.refused": 1}, "no http.request"
+
+
+async def test_a_signed_webhook_is_answered_with_a_receipt(service: Service) -> None:
+    """For each secret; a dashboard webhook has none."""
+    body = {"type": "INSERT", "records": []}
+    answer = await service.webhook(body)
+    expected = [receipt(webhook_key(secret), "msg_1") for secret in (SECRET, OLD_SECRET)]
+    assert answer.headers["webhook-receipt"].split() == expected
+    plain = await service.webhook(body, {"x-webhook": STATIC, "content-type": "application/json"})
+    assert (plain.status_code, "webhook-receipt" in plain.headers) == (202, False)

@@ -2,9 +2,10 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
@@ -12,6 +13,7 @@ import pytest
 from aiohttp.web import AppRunner, TCPSite
 from tests.conftest import poll
 
+from leadhook.credentials import receipt, webhook_key
 from leadhook.doctor.check import Check, Level
 from leadhook.doctor.examination import examine
 from leadhook.doctor.keys import ask_google
@@ -32,6 +34,7 @@ class Door:
 
     url: str = ""
     status: int = 202
+    secret: str = ""
     reasons: list[str] = field(default_factory=list)
 
 
@@ -46,10 +49,13 @@ def door() -> Iterator[Door]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.answer(door.status, b"{}")
+            key = webhook_key(door.secret) if door.secret else b""
+            self.answer(door.status, b"{}", {"Webhook-Receipt": receipt(key, self.headers["webhook-id"])})
 
-        def answer(self, status: int, body: bytes) -> None:
+        def answer(self, status: int, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> None:
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -71,6 +77,8 @@ def sound(wired: "Sql", door: Door) -> "Sql":
     """A complete database where a service has claimed, and which sends its webhooks to the door."""
     wired.record_migrations()
     set_webhook_url(wired, f"{door.url}/webhooks/leads")
+    query: LiteralString = "select decrypted_secret from vault.decrypted_secrets where name = 'leadhook_webhook_secret'"
+    door.secret = wired.value(query)
     wired.key()
     wired.claim()
     return wired
@@ -253,6 +261,26 @@ async def test_doctor_hears_a_service_that_refuses_the_webhook(wired_database: "
     assert found.level == "fault"
     assert "refused by the service (HTTP 401)" in found.sentence
     assert "WEBHOOK_SECRETS" in (found.remedy or "")
+
+
+@pytest.mark.usefixtures("pg_net_alive")
+@pytest.mark.parametrize(
+    ("status", "secret", "words"),
+    [
+        (200, "", "another server (HTTP 200)"),
+        (202, "", "another server: HTTP 202"),
+        (202, "whsec_" + "A" * 40, "another server: HTTP 202"),
+        (405, "", "was redirected (HTTP 405)"),
+    ],
+)
+async def test_doctor_names_a_server_that_is_not_the_service(
+    wired_database: "Database", door: Door, status: int, secret: str, words: str
+) -> None:
+    """Any web server may answer 2xx; the receipt can only come from one that has the secret."""
+    door.status, door.secret = status, secret
+    (found,) = [f for f in await look(wired_database) if f.about == "round trip"]
+    assert (found.level, words in found.sentence) == ("fault", True), found
+    assert "leadhook webhooks install" in (found.remedy or "")
 
 
 @pytest.mark.usefixtures("pg_net_alive")

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
-from leadhook.doctor.network import check_webhooks
+import pytest
+
+from leadhook.doctor.network import check_version, check_webhooks
 from leadhook.domain.lead_snapshot import WebhookDelivery
 
 AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -20,3 +22,20 @@ def test_an_outage_that_is_over_asks_for_nothing() -> None:
     """A service that answers is not to be started."""
     (finding,) = check_webhooks([ARRIVED, LOST])
     assert (finding.level, (finding.remedy or "").startswith("Nothing to do")) == ("warning", True)
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [
+        ("0.7.1", "warning"),
+        ("0.14.0", "warning"),
+        ("0.18", "warning"),
+        ("0.19.0", "ok"),
+        ("0.20.4", "ok"),
+        ("1.0", "ok"),
+    ],
+)
+def test_the_version_of_pg_net_is_shown_with_what_it_means(version: str, level: str) -> None:
+    """Seconds instead of milliseconds, before it is woken."""
+    (finding,) = check_version(version)
+    assert (finding.level, version in finding.sentence) == (level, True)

@@ -43,6 +43,7 @@ select
     select x.indisvalid from pg_catalog.pg_index as x where x.indexrelid = to_regclass('public.leadhook_unsent')
   ), false) as has_unsent_index,
   array(select e.extname::text from pg_catalog.pg_extension as e where e.extname in ('pg_net', 'supabase_vault')) as extensions,
+  (select e.extversion from pg_catalog.pg_extension as e where e.extname = 'pg_net') as pg_net_version,
   exists (
     select from pg_catalog.pg_stat_activity as a
     where a.datname = current_database() and (a.backend_type ilike 'pg_net%%' or a.application_name ilike 'pg_net%%')

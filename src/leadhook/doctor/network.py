@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ import anyio.to_thread
 
 from leadhook import network
 from leadhook.advice import key_problem
-from leadhook.credentials import webhook_key
+from leadhook.credentials import receipt, webhook_key
 from leadhook.doctor.check import Check, Level, check_installation, fault, ok, warning
 from leadhook.doctor.database import DatabaseFacts, sql
 from leadhook.domain.findings import MIGRATE, RESTART_PG_NET, SET_UP_WEBHOOKS, describe_delivery, fix_delivery
@@ -34,6 +35,8 @@ from leadhook.store import StoreError, open_store
 _READY_TIMEOUT_S: Final = 10.0
 _ROUND_TRIP_S: Final = 15.0
 """pg_net sends within a second, and waits 5 s for the service's answer."""
+_WAKES_SINCE: Final = (0, 19)
+"""The first version of pg_net with net.wake()."""
 _MOST_SKEW_S: Final = 5.0
 """Signatures are valid for minutes, and leases use the database's clock: a few seconds do no harm."""
 _API_KEYS: Final = "Copy URL and secret key again from the dashboard: Project Settings > API Keys."
@@ -181,9 +184,27 @@ async def try_webhooks(connection: Connection, facts: DatabaseFacts) -> list[Che
     if not facts.row["pg_net_lives"]:
         words = "pg_net's worker does not run: webhooks are queued and not sent."
         return [fault("pg_net", words, RESTART_PG_NET)]
-    round_trip = await _make_round_trip(connection)
+    round_trip = await _make_round_trip(connection, facts)
     rows = await fetch_all(connection, sql("webhooks"))
-    return [round_trip, *check_webhooks([WebhookDelivery.model_validate(row) for row in rows])]
+    recent = check_webhooks([WebhookDelivery.model_validate(row) for row in rows])
+    return [round_trip, *recent, *check_version(facts.row["pg_net_version"])]
+
+
+def check_version(version: str) -> list[Check]:
+    """Check when this version of pg_net sends: before 0.19, it looks for requests once a second."""
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers >= _WAKES_SINCE:
+        return [ok("pg_net", f"pg_net {version} sends a webhook as soon as its transaction has committed.")]
+    words = (
+        f"pg_net {version} sends webhooks up to a second late: it looks for them once a second. Newer ones are woken."
+    )
+    return [
+        warning(
+            "pg_net",
+            words,
+            "Upgrade Postgres in the dashboard (Settings > Infrastructure), which brings 0.19 or newer.",
+        )
+    ]
 
 
 def check_webhooks(recent: Sequence[WebhookDelivery]) -> list[Check]:
@@ -206,7 +227,7 @@ def check_webhooks(recent: Sequence[WebhookDelivery]) -> list[Check]:
     return found or [ok("pg_net", "pg_net's worker runs, and no webhook of the last hour failed.")]
 
 
-async def _make_round_trip(connection: Connection) -> Check:
+async def _make_round_trip(connection: Connection, facts: DatabaseFacts) -> Check:
     """Have the database send a webhook, and wait for the service's response as pg_net has it."""
     began_at = time.monotonic()
     async with connection.transaction():
@@ -220,14 +241,19 @@ async def _make_round_trip(connection: Connection) -> Check:
             words = f"A webhook was queued, but pg_net's responses cannot be read (SQLSTATE {sqlstate})."
             return warning("round trip", words, "Look for webhook.accepted in the service's log.")
         if rows:
-            return _describe_round_trip(rows[0], time.monotonic() - began_at)
+            secrets = facts.vault.get(SECRET_NAME, "").split()
+            return _describe_round_trip(sent | rows[0], secrets, time.monotonic() - began_at)
         await asyncio.sleep(0.1)
     words = f"A webhook was queued, but pg_net did not send it within {_ROUND_TRIP_S:g} s."
     return fault("round trip", words, RESTART_PG_NET)
 
 
-def _describe_round_trip(row: Mapping[str, Any], took_s: float) -> Check:
-    webhook = WebhookDelivery.model_validate(row)
+def _describe_round_trip(row: Mapping[str, Any], secrets: Sequence[str], took_s: float) -> Check:
+    webhook = WebhookDelivery.model_validate({name: row[name] for name in WebhookDelivery.model_fields if name in row})
+    expected = {receipt(webhook_key(secret), row["message_id"]) for secret in secrets if _is_secret(secret)}
+    if webhook.arrived and not expected & {*(row["receipts"] or "").split()}:
+        words = "A webhook was answered by another server: HTTP 202, but without the receipt that this service signs."
+        return fault("round trip", words, f"{SET_UP_WEBHOOKS} Use the service's own URL.")
     if webhook.arrived:
         return ok("round trip", f"A webhook reached the service and was accepted, in {took_s:.1f} s.")
     return fault("round trip", f"A webhook {describe_delivery(webhook)}.", fix_delivery(webhook))

@@ -30,6 +30,7 @@ INSTALL_WEBHOOKS: Final = "leadhook webhooks install --url https://YOUR-SERVICE/
 CHECK_SERVICE: Final = "Check that the service runs and that the database reaches leadhook_webhook_url (in Vault)."
 MIGRATE: Final = "Run `leadhook migrate`."
 SET_UP_WEBHOOKS: Final = f"Run `{INSTALL_WEBHOOKS}`."
+_WITH_THE_URL: Final = f"Run `{INSTALL_WEBHOOKS}` with the service's URL."
 ADD_KEY: Final = "insert into public.gemini_api (api_key) values ('…');"
 RESTART_PG_NET: Final = (
     "Start pg_net's worker: `select net.worker_restart();`. If it stops again, restart the database in the dashboard."
@@ -217,8 +218,18 @@ def describe_delivery(webhook: WebhookDelivery) -> str:
     if webhook.error or webhook.timed_out:
         return f"did not arrive; pg_net reports: {clause(webhook.error or 'timed out')}"
     if webhook.status_code is not None:
-        return f"was {'accepted' if webhook.arrived else 'refused'} by the service (HTTP {webhook.status_code})"
+        return _describe_status(webhook.status_code)
     return "has no answer from pg_net, which forgets its queue when the database restarts"
+
+
+def _describe_status(code: int) -> str:
+    if code == HTTPStatus.ACCEPTED:
+        return "was accepted by the service (HTTP 202)"
+    if code < HTTPStatus.MULTIPLE_CHOICES:
+        return f"was answered by another server (HTTP {code}): leadhook answers 202"
+    if _is_redirect(code):
+        return f"was redirected (HTTP {code}): pg_net repeats it as a GET, which carries nothing"
+    return f"was refused by the service (HTTP {code})"
 
 
 def fix_delivery(webhook: WebhookDelivery) -> str:
@@ -226,15 +237,28 @@ def fix_delivery(webhook: WebhookDelivery) -> str:
     error = (webhook.error or "").lower()
     if webhook.queued:
         return RESTART_PG_NET
-    if webhook.status_code == HTTPStatus.UNAUTHORIZED:
-        return f"Give the service the database's secret: `{INSTALL_WEBHOOKS}` prints the line for WEBHOOK_SECRETS."
-    if not webhook.sent or webhook.status_code == HTTPStatus.NOT_FOUND or "resolve" in error:
-        return f"Run `{INSTALL_WEBHOOKS}` with the service's URL."
+    if not webhook.sent or "resolve" in error:
+        return _WITH_THE_URL
     if webhook.status_code is not None:
-        return "See GET /ready of the service, and its log."
+        return _fix_status(webhook.status_code)
     if webhook.timed_out or "timeout" in error:
         return 'Check that the service is neither asleep nor overloaded. On Fly.io, set auto_stop_machines = "off".'
     return CHECK_SERVICE
+
+
+def _fix_status(code: int) -> str:
+    if code == HTTPStatus.UNAUTHORIZED:
+        return f"Give the service the database's secret: `{INSTALL_WEBHOOKS}` prints the line for WEBHOOK_SECRETS."
+    if _is_redirect(code):
+        return f"Run `{INSTALL_WEBHOOKS}` with the URL that answers without a redirect: https:// instead of http://."
+    if code < HTTPStatus.MULTIPLE_CHOICES or code == HTTPStatus.NOT_FOUND:
+        return _WITH_THE_URL
+    return "See GET /ready of the service, and its log."
+
+
+def _is_redirect(code: int) -> bool:
+    """pg_net follows a redirect with a GET, which the service answers with 405."""
+    return HTTPStatus.MULTIPLE_CHOICES <= code < HTTPStatus.BAD_REQUEST or code == HTTPStatus.METHOD_NOT_ALLOWED
 
 
 def describe_pause(pause: Pause, now: datetime | None = None) -> Finding:

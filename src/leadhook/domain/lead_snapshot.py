@@ -1,6 +1,7 @@
 """Everything known about one lead, as `public.leadhook_explain` returns it. `diagnosis` interprets it."""
 
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final, Literal
 from uuid import UUID
 
@@ -141,7 +142,7 @@ class WebhookDelivery(Facts):
     @property
     def arrived(self) -> bool:
         """The service accepted it."""
-        return self.status_code is not None and 200 <= self.status_code < 300  # noqa: PLR2004 - HTTP's classes
+        return self.status_code == HTTPStatus.ACCEPTED
 
     @property
     def failed(self) -> bool:

@@ -21,6 +21,8 @@ LARGEST_SIGNED: Final = 64 * 1024
 """In bytes. The body of a signed webhook must be read before its sender is authenticated."""
 LARGEST_WEBHOOK: Final = 1024 * 1024
 """A dashboard webhook contains the whole row, and for an UPDATE the old row too."""
+RECEIPT: Final = "webhook-receipt"
+"""The header by which `leadhook doctor` knows that a webhook reached this service and no other server."""
 UNPROVEN: Final = "Webhook signature missing or invalid."
 MOST_HINTS: Final = 500
 LONGEST_HINT: Final = 200
@@ -119,7 +121,10 @@ async def receive_webhook(request: Request[AppState]) -> Response:
         seconds=time.perf_counter() - started,
     )
     request.scope[SUMMED] = True
-    return json_answer(WebhookAnswer(), 202)
+    answer = json_answer(WebhookAnswer(), 202)
+    if proof.receipts:
+        answer.headers[RECEIPT] = proof.receipts
+    return answer
 
 
 async def _read(request: Request[AppState]) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Literal
 
-from leadhook.credentials import StaticHeader
+from leadhook.credentials import StaticHeader, receipt
 
 TOLERANCE_S: Final = 300
 """Maximum age of an ordinary webhook: the limit of every Standard Webhooks library."""
@@ -46,6 +46,8 @@ class Proof:
 
     by: Literal["signature", "static_header"]
     age_s: int = 0
+    receipts: str = ""
+    """One for each secret, so that the sender knows whom it reached."""
 
     @property
     def punctual(self) -> bool:
@@ -83,7 +85,8 @@ class WebhookAuth:
             age_s = verify(headers, body, keys=self._keys, now_s=now_s)
             if abs(age_s) > HINT_S:
                 raise Refused("timestamp_far_off", age_s)
-            return Proof("signature", age_s)
+            message_id = only(headers, b"webhook-id").decode("latin-1")
+            return Proof("signature", age_s, " ".join(receipt(key, message_id) for key in self._keys))
         if not hmac.compare_digest(self._digest, sha256(only(headers, self._name)).digest()):
             raise Refused("wrong_static_header")
         return Proof("static_header")
