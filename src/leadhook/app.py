@@ -5,6 +5,7 @@
 
 import gc
 import os
+import resource
 import secrets
 import socket
 import sys
@@ -107,6 +108,7 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT, then end within DRAIN_SEC and 8 s; a second signal ends at once."""
     app = create_app(settings)
     logs.configure(settings)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of the memory would hold leads and keys
     # Before the first claim: if the port is in use, no lead should have been leased.
     with closing(listen(settings.host, settings.port)) as listener:
         log.info(Event.SERVICE_LISTENING, host=settings.host, port=listener.getsockname()[1])

@@ -1,6 +1,8 @@
 """What the platforms read: they pass over a key that they do not know in silence."""
 
+import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -82,3 +84,53 @@ def test_dockerfile_does_not_run_as_root() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     assert [line for line in lines if line.startswith("USER ")] == ["USER 10001"]
     assert lines[-1] == 'CMD ["leadhook", "serve"]'
+
+
+def test_dockerfile_follows_the_rules_of_a_linter() -> None:
+    """Tagged bases, no ADD, absolute folders, no package manager's leftovers, hashes for every package."""
+    text = (ROOT / "Dockerfile").read_text()
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
+    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert all(re.fullmatch(r"[a-z/]+:[\w.-]*\d[\w.-]*(@sha256:[0-9a-f]{64})?", base) for base in bases), bases
+    assert not [line for line in lines if line.split()[0] in ("ADD", "MAINTAINER", "SHELL")]
+    assert all(line.split()[1].startswith("/") for line in lines if line.startswith("WORKDIR "))
+    assert not re.search(r"\bsudo\b|apt-get|curl|wget|--trusted-host|:latest", text)
+    installs = [line for line in lines if re.search(r"pip install", line)]
+    assert all("--require-hashes" in line or "--no-deps --no-index" in line for line in installs)
+
+
+def unit() -> str:
+    """The unit of docs/deploy.md."""
+    found = re.search(r"```ini\n(.*?)```", (ROOT / "docs" / "deploy.md").read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_unit_gives_the_drain_its_time_and_a_place_for_the_log_file() -> None:
+    """The folder is the service's own; core dumps are off."""
+    lines = unit().splitlines()
+    stop_s = Settings.model_fields["kill_timeout_sec"].default
+    assert {f"TimeoutStopSec={stop_s:g}", "LogsDirectory=leadhook", "UMask=0077", "LimitCORE=0"} <= set(lines)
+    assert [int(line.partition("=")[2]) >= 4096 for line in lines if line.startswith("LimitNOFILE=")] == [True]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="this machine has no systemd-analyze")
+def test_the_unit_is_as_safe_as_systemd_can_make_it(tmp_path: Path) -> None:
+    """Its exposure, of 10, is 2.0 at most."""
+    file = tmp_path / "leadhook.service"
+    file.write_text(unit().replace("/opt/leadhook/bin/leadhook", "/bin/true"))
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-600:] + done.stderr
+
+
+def test_no_document_puts_a_password_on_a_command_line() -> None:
+    """Every user of a machine can list the arguments of all programs."""
+    pages = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    secret = r"\$\{?(DATABASE_URL|SUPABASE_\w*KEY|ADMIN_TOKENS?|WEBHOOK_\w+|GEMINI_API_KEY)|postgres(ql)?://[^\s:]+:[^\s@…]+@"
+    for page in pages:
+        for line in page.read_text().splitlines():
+            assert not re.search(rf"\b(psql|pg_dump|pg_restore|docker run|leadhook)\b[^|`]*({secret})", line), (
+                page.name,
+                line,
+            )

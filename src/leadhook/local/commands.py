@@ -97,9 +97,10 @@ def env(state_dir: Path, /) -> None:
     Args:
         state_dir: The --state-dir of the stack.
     """
-    from leadhook.local.state import State, service_environment
+    from leadhook.local.state import State, psql_environment, service_environment
 
-    for name, value in service_environment(State(state_dir).facts()).items():
+    facts = State(state_dir).facts()
+    for name, value in (service_environment(facts) | psql_environment(facts)).items():
         say(f"export {name}={shlex.quote(value)}")
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from leadhook.command_error import CommandError
 from leadhook.local.keys import Keys, keys_of, write_private
@@ -151,6 +152,18 @@ def service_environment(facts: dict[str, object]) -> dict[str, str]:
     if facts["gemini_url"] != GOOGLE:
         env["GEMINI_BASE_URL"] = facts["gemini_url"]
     return {name: str(value) for name, value in env.items()}
+
+
+def psql_environment(facts: dict[str, object]) -> dict[str, str]:
+    """Return libpq's variables: a password among the arguments of `psql` could be read by other users."""
+    url = urlsplit(str(facts["database_url"]))
+    return {
+        "PGHOST": url.hostname or "",
+        "PGPORT": str(url.port or 5432),
+        "PGUSER": unquote(url.username or ""),
+        "PGPASSWORD": unquote(url.password or ""),
+        "PGDATABASE": url.path.lstrip("/"),
+    }
 
 
 def is_of_a_stack(env: Mapping[str, str]) -> bool:

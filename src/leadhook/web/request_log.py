@@ -51,6 +51,7 @@ class CanonicalLine:
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers.setdefault("cache-control", "no-store")
+                headers["x-content-type-options"] = "nosniff"
             await send(message)
 
         started = time.perf_counter()
