@@ -69,8 +69,8 @@ format: $(READY) ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: $(READY) ## renew tests/sql/schema.sql from the migrations; read its diff afterwards
-	LEADHOOK_RENEW=1 $(BIN)/pytest -q tests/sql/test_schema_dump.py
+schema: $(READY) ## renew tests/sql/schema.sql and grants.txt from the migrations; read their diff afterwards
+	LEADHOOK_RENEW=1 $(BIN)/pytest -q tests/sql/test_schema_dump.py tests/sql/test_grants.py -k "dump or every_right"
 
 bench: $(READY) ## measure everything, 22 minutes on a quiet machine; one: .venv/bin/python -m bench --help
 	$(BIN)/python -m bench

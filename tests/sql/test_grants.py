@@ -2,6 +2,8 @@
 
 # ruff: noqa: S608 - the queries are made of this file's own constants
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -35,6 +37,40 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
     or c.oid in (select t.oid from tables as t)
     or c.oid in (select d.objid from pg_catalog.pg_depend as d join tables as t on t.oid = d.refobjid)
   )
+"""
+# Who may do what with each object of ours, of pg_net and of Vault: a line an object, only roles that may do anything.
+GRANTS = Path(__file__).parent / "grants.txt"
+MATRIX = """
+with roles (role) as (
+  select unnest('{public,anon,authenticated,authenticator,service_role,supabase_functions_admin,postgres}'::text[])
+), objects as (
+  select 'schema' as kind, n.nspname::text as name, n.oid, '{usage,create}'::text[] as verbs
+  from pg_catalog.pg_namespace as n where n.nspname in ('leadhook', 'net', 'vault')
+  union all
+  select case c.relkind when 'S' then 'sequence' when 'v' then 'view' else 'table' end,
+    n.nspname || '.' || c.relname, c.oid,
+    case c.relkind when 'S' then '{usage,select,update}'::text[]
+      else '{select,insert,update,delete,truncate,references,trigger}' end
+  from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where n.nspname in ('leadhook', 'net', 'vault') and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+  union all
+  select 'function', n.nspname || '.' || f.proname || '(' || pg_get_function_identity_arguments(f.oid) || ')', f.oid,
+    '{execute}'
+  from pg_catalog.pg_proc as f join pg_catalog.pg_namespace as n on n.oid = f.pronamespace
+  where n.nspname in ('leadhook', 'net', 'vault')
+    or n.nspname = 'public' and f.proname ~ '^(leadhook.*|rpc_get_eligible_llm_jobs)$'
+), rights as (
+  select o.kind, o.name, r.role, string_agg(v.verb, ',' order by v.place) as verbs
+  from objects as o cross join roles as r cross join unnest(o.verbs) with ordinality as v (verb, place)
+  where case o.kind
+    when 'schema' then has_schema_privilege(r.role, o.oid, v.verb)
+    when 'function' then has_function_privilege(r.role, o.oid, v.verb)
+    when 'sequence' then has_sequence_privilege(r.role, o.oid, v.verb)
+    else has_table_privilege(r.role, o.oid, v.verb) end
+  group by o.kind, o.name, r.role
+)
+select format('%s %s: %s', kind, name, string_agg(role || '=' || verbs, ' ' order by role))
+from rights group by kind, name order by name collate "C", kind
 """
 # Beside the empty path: ours may run with the owner's rights, where pg_temp has to be named last.
 OTHER_PATHS = {
@@ -83,6 +119,23 @@ def test_the_regimes_differ_as_projects_do(catalog: psycopg.Connection) -> None:
     old = bool(ask(catalog, "select from pg_catalog.pg_default_acl where defaclnamespace = 'public'::regnamespace"))
     assert readable == old
     assert ask(catalog, "select has_function_privilege('anon', 'public.of_the_user()', 'execute')") == [(True,)]
+
+
+def test_every_right_of_every_role_is_known(catalog: psycopg.Connection) -> None:
+    """A new object or right is a change of the file, which `LEADHOOK_RENEW=1` writes again; read its diff."""
+    found = "".join(f"{line}\n" for (line,) in ask(catalog, MATRIX))
+    if os.environ.get("LEADHOOK_RENEW"):
+        GRANTS.write_text(found)
+    assert found == GRANTS.read_text()
+
+
+def test_every_table_of_ours_has_a_primary_key(catalog: psycopg.Connection) -> None:
+    """Without one, a publication of all tables makes its updates fail."""
+    query = f"""
+      select r.name from ({OUR_RELATIONS}) as r
+      where r.kind in ('r', 'p') and r.name like 'leadhook.%' and not exists (
+        select from pg_catalog.pg_constraint as c where c.conrelid = r.oid and c.contype = 'p')"""
+    assert ask(catalog, query) == []
 
 
 @pytest.mark.parametrize("role", OUTSIDERS)
