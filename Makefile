@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SUPABASE_CLI := $(VENV)/share/leadhook/supabase-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-postgres test-cli test-install faults check format schema bench lock wheel clean
+.PHONY: help setup demo up test test-fast test-postgres test-cli test-install faults attacks check format schema bench lock wheel clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test-install: $(READY) ## install the lock files with pip 23.0.1, 23.2.1 and the
 
 faults: $(READY) ## crashes, outages and races in full length, three quarters of an hour; LEADHOOK_SEED repeats one
 	LEADHOOK_FAULTS=long $(BIN)/pytest -s tests/faults tests/sql/test_state_machine.py
+
+attacks: $(READY) ## strangers at the port, a minute of each kind: 5,000 connections, dripping bodies, replayed webhooks, bad tokens
+	LEADHOOK_FAULTS=long $(BIN)/pytest -s -n 0 tests/faults/test_strangers.py
 
 check: $(READY) ## lint, format, types, layers, wording of the docs
 	$(BIN)/ruff check .

@@ -16,14 +16,14 @@ SHORTEST = 12
 """What is shorter may stand anywhere by chance."""
 TOLD = {
     "leadhook.attempts": "to_jsonb(t)",
-    "leadhook.jobs": "to_jsonb(t) - 'checkpoint'",
+    "leadhook.jobs": "to_jsonb(t) - 'checkpoint' - case when t.error_code = 'refused' then 'reason' else '' end",
     "leadhook.api_keys": "to_jsonb(t)",
     "leadhook.webhooks": "to_jsonb(t)",
     "leadhook.replays": "to_jsonb(t)",
     "leadhook.figures": "to_jsonb(t)",
     "leadhook.workers": "to_jsonb(t)",
 }
-"""What the database keeps besides answers, which are personal data by their nature."""
+"""What the database keeps besides answers, which are personal data, and what the application's own triggers say."""
 
 
 def secrets_of(facts: Mapping[str, Any]) -> set[str]:

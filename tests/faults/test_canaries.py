@@ -3,21 +3,37 @@
 import json
 import re
 import secrets
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.canaries import records
 from tests.conftest import new_webhook_secret, poll
 from tests.log_service import LogService, listening
+from tests.support.processes import environment
+
+from leadhook.local.processes import free_port
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.faults.conftest import Arena
 
 FIELDS = ("title", "location", "company_name", "experience", "skills", "bio", "profile_url", "company_page_url")
 PROMPTS = ("wildnet_data", "scoring_criteria_and_icp", "message_prompt")
+REFUSE = """
+create function public.test_refuse() returns trigger language plpgsql as $$ begin
+  if exists (select from public.lead_details as d where d.lead_id = new.lead_id and d.title like '%refused%') then
+    raise exception using
+      message = format('can''t store %s: %s', new.name, new.response), constraint = new.name, detail = new.name;
+  end if;
+  return new;
+end $$;
+create trigger test_refuse before insert or update on public.llm_response
+  for each row execute function public.test_refuse();
+"""
+"""A trigger of the application that quotes the person."""
 MANNERS = ("ok", "malformed", "empty", "blocked_prompt", "non_json_200", "missing_field", "html_in_message")
 
 
@@ -80,6 +96,25 @@ def send(url: str, body: Any, **headers: str) -> int:
             return refusal.code
 
 
+def fetch(url: str) -> str:
+    """What a stranger gets there."""
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - ours
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.read().decode()
+
+
+def run_doctor(settings: dict[str, str], url: str) -> str:
+    """All that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "leadhook", "doctor", "--service", url],
+        env=environment(**settings), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.stdout + done.stderr
+
+
 def knock(url: str, canaries: Canaries, admin: str, static: str) -> None:
     """Requests that are refused or fail, with canaries wherever one can stand."""
     words = " ".join([*canaries.secret.values(), *canaries.personal.values()])
@@ -116,6 +151,12 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         *({"match": {"first": 1}, "do": {"answer": manner}} for manner in MANNERS if manner != "ok"),
     )
     project.run("update leadhook.controls set max_attempts = 2")
+    project.run(REFUSE)
+    project.run("update public.lead_details set title = title || ' refused' where lead_id = %s", leads[0])
+    project.run(
+        "insert into leadhook.pauses (user_id, tag, actor, reason) values (gen_random_uuid(), %s, %s, %s)",
+        *[canaries.text(name) for name in ("tag of a pause", "actor of a pause", "reason of a pause")],
+    )
     settings = project.environment()
     admin, static, ship = canaries.key("ADMIN_TOKENS"), canaries.key("STATIC"), canaries.key("OTEL HEADERS")
     canaries.key("OTHER")
@@ -127,6 +168,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         "DATABASE_URL": re.findall(r"://[^:]+:([^@]+)@", settings["DATABASE_URL"])[0],
     }
     file = tmp_path / "operator.log"
+    arena.exits.callback(project.run, "drop function public.test_refuse() cascade")
     with listening(LogService()) as log_service:
         service = arena.serve(
             webhooks=True,
@@ -137,16 +179,23 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
             OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=log_service.url,
             OTEL_EXPORTER_OTLP_HEADERS=f"authorization=Bearer%20{ship}",
             LOG_FILE=str(file),
+            METRICS_PORT=str(metrics_port := free_port()),
             MAX_CONCURRENCY="1",  # so that one lead gets both bad messages
         ).wait_until_up()
         poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(leads), service.tail)
         knock(service.url, canaries, admin, static)
-        ready = json.dumps(service.ready())
+        public = {path: fetch(f"{service.url}{path}") for path in ("/", "/ready", "/docs", "/openapi.json")}
+        public["/metrics"] = fetch(f"http://127.0.0.1:{metrics_port}/metrics")
+        process = {name: Path(f"/proc/{service.pid}/{name}").read_text() for name in ("cmdline", "limits")}
+        keeps_owner = canaries.secret["DATABASE_URL"] in Path(f"/proc/{service.pid}/environ").read_text()
+        doctor = run_doctor(settings | {"ADMIN_TOKENS": admin}, service.url)
         arena.wait_for_rest()
         service.signal(15)  # type: ignore[arg-type]  # a number is a signal too
         service.wait(60)
 
     assert project.value("select count(*) from leadhook.attempts where error_code = 'message_markup'") > 0
+    refused = project.run("select outcome, reason from leadhook.attempts where lead_id = %s order by id desc", leads[0])
+    assert refused[0] == ("refused", "SQLSTATE P0001")
     output = service.log.read_text()
     lines = [json.loads(line) for line in output.splitlines()]
     assert {"lead.finished", "webhook.accepted", "webhook.refused", "http.request", "service.stopped"} <= {
@@ -162,9 +211,14 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         "shipped": canaries.found_in("".join(shipped)),
         "operator's file": [name for name in canaries.found_in(operator) if name != "name"],
         "records": canaries.found_in(records(project.run)),
-        "/ready": canaries.found_in(ready),
+        **{where: canaries.found_in(text) for where, text in (public | process).items()},
+        # Pauses are shown to operators, with their reasons.
+        "doctor": [name for name in canaries.found_in(doctor) if not name.endswith("of a pause")],
         "headers": [name for name in canaries.found_in(str(log_service.headers)) if name != "OTEL HEADERS"],
     }
     assert {where: names for where, names in found.items() if names} == {}
+    assert not keeps_owner
+    assert re.search(r"Max core file size +0 +0", process["limits"])
+    assert "Traceback" not in doctor
     assert "forged" not in {line["event"] for line in lines}
     assert "@example.com" not in operator + output

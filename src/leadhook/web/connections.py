@@ -6,6 +6,7 @@ import socket
 from asyncio import TimerHandle, Transport, get_running_loop
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Any, Final
 
@@ -25,7 +26,8 @@ BODY_S: Final = 30.0
 """From the headers to the end of the body. A signed webhook has 64 KiB at most."""
 READ_S: Final = 30.0
 """How long a client may refuse to read an answer."""
-MOST_CONNECTIONS: Final = 1000
+MOST_CONNECTIONS: Final = 6000
+"""About 5 kB each while they are idle."""
 RESERVED_FILES: Final = 200
 """For the database, the log and the metrics; model calls need one more each."""
 MOST_SCRAPES: Final = 20
@@ -42,16 +44,18 @@ class BoundedConnection(H11Protocol):
 
     _watched: object = None
     _timer: TimerHandle | None = None
-    slow_since: float | None = None
-    """When the server began to wait for the client, by the event loop's clock; None: it does not."""
+
+    def __init__(self, *arguments: Any, slow: dict["BoundedConnection", None], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._slow: Final = slow
+        """The connections whose clients the server waits for, the longest first."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Accept a connection, and close another one if there are too many."""
         super().connection_made(transport)
         self._watch()
         if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
-            slow = [each for each in self.connections if isinstance(each, BoundedConnection) and each.slow_since]
-            min(slow, key=lambda each: each.slow_since or 0.0).drop()
+            next(iter(self._slow)).drop()
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request."""
@@ -95,14 +99,16 @@ class BoundedConnection(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if after_s is None else self.loop.call_later(after_s, self.drop)
-        self.slow_since = None if after_s is None else self.loop.time()
+        self._slow.pop(self, None)
+        if after_s is not None:
+            self._slow[self] = None
 
 
 def bounded(app: Any, most_connections: int = MOST_CONNECTIONS, **more: Any) -> uvicorn.Config:
     """Configure uvicorn for an ASGI application, without its logging."""
     return uvicorn.Config(
         app,
-        http=BoundedConnection,
+        http=partial(BoundedConnection, slow={}),  # type: ignore[arg-type]  # uvicorn calls it as it would the class
         limit_concurrency=most_connections,
         ws="none",
         log_config=None,
@@ -162,7 +168,10 @@ async def serving_metrics(host: str, port: int | None) -> AsyncIterator[str | No
         yield f"Metrics can't be had: METRICS_PORT {port} on {host}: {why}."
         return
     config, state = bounded(make_asgi_app(REGISTRY), MOST_SCRAPES, lifespan="off"), ServerState()
-    server = await get_running_loop().create_server(lambda: BoundedConnection(config, state, {}), sock=listener)
+    slow: dict[BoundedConnection, None] = {}
+    server = await get_running_loop().create_server(
+        lambda: BoundedConnection(config, state, {}, slow=slow), sock=listener
+    )
     log.info(Event.METRICS_LISTENING, host=host, port=listener.getsockname()[1])
     try:
         yield None
