@@ -21,12 +21,15 @@ create table if not exists leadhook.controls (
   first_round_finished_at timestamptz,
   sweep_phase text not null default 'leads' check (sweep_phase in ('leads', 'jobs')),
   sweep_after_lead text not null default '',
-  sweep_round_started_at timestamptz
+  sweep_round_started_at timestamptz,
+  history text
 );
 comment on column leadhook.controls.backlog is 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
 comment on column leadhook.controls.start_limit_s is 'a model call starts only while the last confirmation of its lease is younger than this';
 comment on column leadhook.controls.max_deaths is 'a lead whose worker was lost so often is dead: it may be what ends the process';
 comment on column leadhook.controls.give_up_after_s is 'a lead that failed for so long is dead, however little is known about why';
+comment on column leadhook.controls.history is
+  'the server and timeline of the last claim: after a restore or switch-over it is another one, and fences may have been handed out that no row knows';
 comment on column leadhook.controls.claim_bytes is 'a claim hands out no more leads than fit, with their prompts, but one at least';
 insert into leadhook.controls default values on conflict do nothing;
 -- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, no one can have asked it for anything.
@@ -151,6 +154,7 @@ begin
     create type leadhook.ending as (
       lead_id text,
       fence bigint,
+      token uuid,
       checkpoint jsonb,
       key_fingerprint text,
       usage jsonb,
@@ -193,14 +197,14 @@ comment on column leadhook.ending.failing is 'its calls fail, and why is not kno
 comment on column leadhook.ending.lead is 'of an on-demand request: what it gives of the lead; before what is stored';
 comment on column leadhook.ending.tag is 'of the prompts that it was scored with; this and the following are the columns of llm_response';
 
--- The groups of a lead that has rows in several, besides that of its job: their prompts wake it too.
-create table if not exists leadhook.other_groups (
+-- The groups of each lead that has rows in several: the prompts of all of them wake it, whichever its job names.
+create table if not exists leadhook.lead_groups (
   user_id uuid,
   tag text,
   lead_id text,
   primary key (user_id, tag, lead_id)
 );
-create index if not exists other_groups_by_lead on leadhook.other_groups (lead_id);
+create index if not exists lead_groups_by_lead on leadhook.lead_groups (lead_id);
 
 -- What each lease came to. Append-only; no personal data.
 create table if not exists leadhook.attempts (
@@ -394,7 +398,7 @@ declare
   v_table text;
 begin
   foreach v_table in array array[
-    'controls', 'outbox', 'jobs', 'other_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads', 'pauses', 'budgets',
+    'controls', 'outbox', 'jobs', 'lead_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads', 'pauses', 'budgets',
     'costs', 'workers', 'figures', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
@@ -403,6 +407,7 @@ begin
   end loop;
   revoke all on sequence leadhook.fences from public, anon, authenticated;
   grant usage on sequence leadhook.fences to service_role;
+  grant select on all sequences in schema leadhook to service_role;
 end
 $$;
 

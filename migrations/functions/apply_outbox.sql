@@ -133,8 +133,8 @@ comment on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) i
 revoke all on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) from public, anon, authenticated;
 grant execute on function leadhook.decide_moves(text[], timestamptz[], text, xid8[]) to service_role;
 
--- Only a lead with several rows in all_leads, or one that could not be checked, has a group that its job does not name.
-create or replace function leadhook.note_other_groups(p_lead_ids text[])
+-- A lead with several rows in all_leads, and one that could not be checked.
+create or replace function leadhook.note_lead_groups(p_lead_ids text[])
 returns void
 language plpgsql
 set search_path = ''
@@ -145,18 +145,23 @@ set enable_nestloop = off
 set seq_page_cost = 100
 as $$
 begin
-  insert into leadhook.other_groups (user_id, tag, lead_id)
-  select distinct a.user_id::uuid, a.tag::text, j.lead_id
-  from public.all_leads as a
-  join leadhook.jobs as j on j.lead_id = a.lead_id
-  where a.lead_id = any (p_lead_ids) and j.lead_id = any (p_lead_ids) and a.user_id is not null and a.tag is not null
-    and (j.user_id is distinct from a.user_id::uuid or j.tag is distinct from a.tag::text)
+  insert into leadhook.lead_groups (user_id, tag, lead_id)
+  select distinct r.user_id, r.tag, r.lead_id
+  from (
+    select
+      j.lead_id, a.user_id::uuid as user_id, a.tag::text as tag,
+      bool_or((j.user_id, j.tag) is distinct from (a.user_id::uuid, a.tag::text)) over (partition by j.lead_id) as several
+    from public.all_leads as a
+    join leadhook.jobs as j on j.lead_id = a.lead_id
+    where a.lead_id = any (p_lead_ids) and j.lead_id = any (p_lead_ids) and a.user_id is not null and a.tag is not null
+  ) as r
+  where r.several
   on conflict do nothing;
 end
 $$;
-comment on function leadhook.note_other_groups(text[]) is 'Notes the groups of these leads that their jobs do not name, so that their prompts find them.';
-revoke all on function leadhook.note_other_groups(text[]) from public, anon, authenticated;
-grant execute on function leadhook.note_other_groups(text[]) to service_role;
+comment on function leadhook.note_lead_groups(text[]) is 'Notes all groups of those of these leads that have others than their job''s, which changes between them, so that the prompts of each find them.';
+revoke all on function leadhook.note_lead_groups(text[]) from public, anon, authenticated;
+grant execute on function leadhook.note_lead_groups(text[]) to service_role;
 
 create or replace function leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamptz[], p_source text, p_mode text, p_xacts xid8[] default null)
 returns text[]
@@ -225,7 +230,7 @@ begin
     perform leadhook.erase_leads(v_erased);
   end if;
   if p_mode in ('change', 'refresh', 'hint', 'sweep', 'hold') then
-    perform leadhook.note_other_groups(p_lead_ids);
+    perform leadhook.note_lead_groups(p_lead_ids);
   end if;
   if v_busy = '{}' then
     return '{}';
@@ -264,7 +269,7 @@ begin
   where j.state <> 'leased' or j.claim_token = p_token;
   update leadhook.jobs as j set changed = true where j.lead_id = p_lead_id and j.state = 'leased' and not j.changed;
   begin
-    perform leadhook.note_other_groups(array[p_lead_id]);
+    perform leadhook.note_lead_groups(array[p_lead_id]);
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
@@ -407,7 +412,7 @@ begin
       union
       (
         select o.lead_id
-        from leadhook.other_groups as o
+        from leadhook.lead_groups as o
         where o.user_id = p_user_id and o.tag = p_tag and o.lead_id > p_after_lead
         order by o.lead_id
         limit 500

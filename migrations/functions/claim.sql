@@ -217,6 +217,9 @@ begin
       v_changed := p_lead_ids;
   end;
   perform leadhook.apply_changes(v_changed, p_source, 'check');
+  perform leadhook.advance_fences() where (select f.last_value + f.is_called::int from leadhook.fences as f) <= (
+    select max(j.fence) from leadhook.jobs as j where j.lead_id = any (p_lead_ids)
+  );
 
   with due as materialized (
     select i.lead_id, i.place
@@ -408,6 +411,7 @@ begin
     coalesce(json_agg(json_build_object(
       'lead_id', c.lead_id,
       'fence', c.fence,
+      'token', p_token,
       'run', c.run,
       'attempts', c.attempts,
       'low_priority', c.low_priority,
@@ -469,7 +473,7 @@ as $$
 begin
   if p_bare then
     leads := (
-      select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence) order by j.fence), '[]')
+      select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence, 'token', j.claim_token) order by j.fence), '[]')
       from leadhook.jobs as j
       where j.claim_token = p_token
     );
@@ -761,6 +765,7 @@ begin
   begin
     perform leadhook.lock_claims();
     perform leadhook.lock_outbox();
+    perform leadhook.notice_restore();
     if p_source = 'start' then
       perform leadhook.forget_rests_for_other_models(p_model);
     end if;

@@ -139,3 +139,69 @@ $$;
 comment on function leadhook.require_actor(text) is 'Raises PT400 where an operator''s call does not name who asks.';
 revoke all on function leadhook.require_actor(text) from public, anon, authenticated;
 grant execute on function leadhook.require_actor(text) to service_role;
+
+-- security definer: only the owner may set a sequence.
+create or replace function leadhook.advance_fences(p_by bigint default 0)
+returns void
+language sql
+security definer
+set search_path = ''
+as $$
+  select pg_catalog.setval('leadhook.fences', greatest((select max(j.fence) from leadhook.jobs as j), (select f.last_value from leadhook.fences as f)) + advance_fences.p_by)
+$$;
+comment on function leadhook.advance_fences(bigint) is 'Moves the fences beyond those of all jobs, and by so many more.';
+revoke all on function leadhook.advance_fences(bigint) from public, anon, authenticated;
+grant execute on function leadhook.advance_fences(bigint) to service_role;
+
+-- security definer: only the owner may set a sequence. A row that is inserted meanwhile has taken its number from the sequence already.
+create or replace function leadhook.advance_ids()
+returns void
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['outbox', 'attempts', 'webhooks', 'replays', 'pauses', 'budgets'] loop
+    execute format(
+      'select pg_catalog.setval(%1$L, greatest(m.id, s.last_value)) from (select max(t.id) as id from leadhook.%2$I as t) as m cross join %1$s as s '
+      'where s.last_value + s.is_called::int <= m.id', format('leadhook.%I', v_table || '_id_seq'), v_table
+    );
+  end loop;
+end
+$$;
+comment on function leadhook.advance_ids() is 'Moves the sequences of leadhook''s tables that are behind their rows.';
+revoke all on function leadhook.advance_ids() from public, anon, authenticated;
+grant execute on function leadhook.advance_ids() to service_role;
+
+-- A restore may leave sequences behind their rows, and one to an earlier time forgets fences whose holders still run.
+create or replace function leadhook.notice_restore()
+returns void
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+declare
+  v_history text := (
+    select s.system_identifier || ' ' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)
+    from pg_catalog.pg_control_system() as s
+  );
+  v_known text := (select c.history from leadhook.controls as c);
+begin
+  perform leadhook.advance_ids()
+  where (select s.last_value + s.is_called::int from leadhook.outbox_id_seq as s) <= (select max(t.id) from leadhook.outbox as t)
+    or (select s.last_value + s.is_called::int from leadhook.attempts_id_seq as s) <= (select max(t.id) from leadhook.attempts as t)
+    or (select s.last_value + s.is_called::int from leadhook.webhooks_id_seq as s) <= (select max(t.id) from leadhook.webhooks as t);
+  if v_known is distinct from v_history then
+    perform leadhook.advance_ids();
+    perform leadhook.advance_fences(1000000000) where v_known is not null;
+    update leadhook.controls as c set history = v_history where c.id;
+  end if;
+end
+$$;
+comment on function leadhook.notice_restore() is
+  'Moves sequences that are behind their rows, and, on another server or timeline than that of the last claim, the fences by a billion.';
+revoke all on function leadhook.notice_restore() from public, anon, authenticated;
+grant execute on function leadhook.notice_restore() to service_role;

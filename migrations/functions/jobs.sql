@@ -181,7 +181,7 @@ begin
   delete from leadhook.attempts as t where t.lead_id = any (p_lead_ids);
   delete from leadhook.results as r where r.lead_id = any (p_lead_ids);
   delete from leadhook.replay_leads as m where m.lead_id = any (p_lead_ids);
-  delete from leadhook.other_groups as o where o.lead_id = any (p_lead_ids);
+  delete from leadhook.lead_groups as o where o.lead_id = any (p_lead_ids);
   with jobs as (
     delete from leadhook.jobs as j where j.lead_id = any (p_lead_ids) returning j.user_id, j.reserved_usd
   )

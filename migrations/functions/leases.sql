@@ -1,5 +1,6 @@
 -- Purpose: what a worker does with a lease besides saving: keep it (renew) and give it back (release), and what save shares with them.
--- Every write is fenced by (lead_id, fence); the same lead may stand in a list with several fences. Keys of an item that a function
+-- Every write is fenced by (lead_id, fence) and the token of the claim, where it names one: a restore may repeat a fence, never a token.
+-- The same lead may stand in a list with several fences. Keys of an item that a function
 -- does not know are ignored: two versions of the service overlap in a deploy.
 
 set local check_function_bodies = off;
@@ -157,7 +158,7 @@ begin
     cross join lateral (
       select case
         when j.lead_id is null then 'gone'
-        when j.state <> 'leased' or j.fence <> l.fence then 'past'
+        when j.state <> 'leased' or j.fence <> l.fence or l.token <> j.claim_token then 'past'
         when l.lead_id = any (v_locked) then 'locked'
         else 'busy'
       end

@@ -113,3 +113,55 @@ async def test_doctor_names_a_sequence_of_the_application_with_the_statement_tha
     assert await findings(database) == [finding]
     db.connection.execute(finding.remedy.encode())
     assert await findings(database) == []
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["with its token", "without"])
+@pytest.mark.parametrize("write", ["save", "renew", "release"])
+def test_a_worker_from_before_a_restore_writes_nothing(db: "Sql", write: str, named: "object") -> None:
+    """Its fence was forgotten with its lease: the token of its claim tells, or a fence beyond that of the job."""
+    db.key()
+    db.ready_job("a")
+    (zombie,) = db.claim()["leads"]
+    db.run("update leadhook.jobs set state = 'ready', claim_token = null, lease_until = null")
+    if named:
+        db.run("update leadhook.jobs set fence = 0")
+    db.run("alter sequence leadhook.fences restart with 1")
+    (lead,) = db.claim()["leads"]
+    assert (zombie["fence"] == lead["fence"]) is bool(named)
+    lease = db.lease_of(zombie, token=zombie["token"]) if named else db.lease_of(zombie)
+    if write == "renew":
+        reply = db.rpc("leadhook_renew", p_worker="worker-1", p_leases=[lease])
+    else:
+        reply = db.save(db.result_of(zombie) | lease) if write == "save" else db.release(db.release_of(zombie) | lease)
+    assert db.outcomes(reply) == {"a": "lease_lost"}
+    saved = db.result_of(lead, checkpoint=db.paid(99), token=lead["token"])
+    assert db.outcomes(db.save(saved)) == {"a": "saved"}
+    assert db.answer("a")["score"] == 99
+
+
+def test_the_first_claim_moves_sequences_that_are_behind_their_rows(db: "Sql") -> None:
+    """So that no answer that was paid for meets a number that is taken."""
+    db.key()
+    for table in ROWS:
+        insert(db, table)
+        rewind(db, table)
+    db.run("delete from leadhook.pauses")
+    db.run("delete from leadhook.budgets")
+    db.run("update leadhook.outbox set not_before = clock_timestamp() + interval '1 hour' where kind = 'everything'")
+    db.ready_job("a")
+    (lead,) = db.claim()["leads"]
+    assert db.outcomes(db.save(db.result_of(lead))) == {"a": "saved"}
+    for table in ROWS:
+        insert(db, table)
+
+
+def test_the_first_claim_after_a_restore_leaves_the_fences_of_another_history_behind(db: "Sql") -> None:
+    """On another server or timeline; what was handed out after the moment that was restored, no row knows."""
+    db.key()
+    db.ready_job("a")
+    first = db.claim()["leads"][0]["fence"]
+    db.run("update leadhook.controls set history = '1 00000001'")
+    for name in ("b", "c"):
+        db.ready_job(name)
+        (lead,) = db.claim()["leads"]
+        assert 10**9 < lead["fence"] - first < 10**9 + 100

@@ -156,7 +156,7 @@ def test_a_lead_with_rows_in_two_groups_wakes_by_the_prompts_of_either(wired: "S
     assert wired.ids_of(wired.claim()) == ["a"]
     wired.run("delete from public.all_leads")
     wired.claim()
-    assert wired.count("leadhook.other_groups") == 0, "it is erased with the lead"
+    assert wired.count("leadhook.lead_groups") == 0, "it is erased with the lead"
 
 
 @pytest.mark.parametrize("arrive", ARRIVALS)
@@ -233,3 +233,19 @@ def test_what_arrives_during_a_replay_that_is_stopped_reopens_a_dead_lead(wired:
     assert wired.claim(low_priority_limit=0)["leads"] == []
     wired.rpc("leadhook_replay_stop", p_replay_id=replay)
     assert wired.ids_of(wired.claim(low_priority_limit=0)) == ["a"]
+
+
+def test_a_lead_that_changes_between_its_groups_is_woken_by_both(wired: "Sql") -> None:
+    """The prompts of the second made its job stand there; those of the first are as good as before."""
+    wired.loosen()
+    wired.key()
+    wired.lead("a", tag="first")
+    wired.lead("a", tag="second")
+    wired.details("a")
+    assert wired.claim()["leads"] == []
+    for tag in ("second", "first", "second"):
+        wired.run("delete from public.prompts")
+        wired.prompts(tag=tag)
+        (lead,) = wired.claim()["leads"]
+        assert wired.job("a")["tag"] == tag
+        wired.release(wired.release_of(lead, "dead"))

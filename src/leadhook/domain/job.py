@@ -51,6 +51,7 @@ class ClaimedLead(BaseModel):
 
     lead_id: str
     fence: int
+    token: UUID | None = None
     run: int
     attempts: int
     low_priority: bool
@@ -104,6 +105,8 @@ class LeaseRef(BaseModel):
 
     lead_id: str
     fence: int
+    token: UUID | None = None
+    """The token of the claim: after a restore of the database, a fence may come again."""
 
 
 class Renewal(LeaseRef):

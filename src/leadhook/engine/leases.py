@@ -117,7 +117,13 @@ class Lease:
     def renewal(self) -> Renewal:
         """The request to renew it, with the news for the database."""
         news = self.checkpoint if self.checkpoint is not self.stored_checkpoint else None
-        return Renewal(lead_id=self.claimed.lead_id, fence=self.claimed.fence, checkpoint=news, called=self.called)
+        return Renewal(
+            lead_id=self.claimed.lead_id,
+            fence=self.claimed.fence,
+            token=self.claimed.token,
+            checkpoint=news,
+            called=self.called,
+        )
 
     def result(self) -> Result:
         """The finished answer.
@@ -130,6 +136,7 @@ class Lease:
         return Result(
             lead_id=self.claimed.lead_id,
             fence=self.claimed.fence,
+            token=self.claimed.token,
             checkpoint=self.checkpoint,
             message_failure=self.message_failure,
             key_fingerprint=self.key_fingerprint,
@@ -152,6 +159,7 @@ class Lease:
         self.release = Release(
             lead_id=self.claimed.lead_id,
             fence=self.claimed.fence,
+            token=self.claimed.token,
             outcome=outcome,
             error_code=code,
             reason=reason,
