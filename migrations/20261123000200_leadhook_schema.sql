@@ -107,6 +107,8 @@ create table if not exists leadhook.jobs (
   replay_after bigint,
   checkpoint jsonb,
   reserved_usd numeric,
+  budget_id bigint,
+  needed_usd numeric,
   error_code text,
   reason text,
   finished_at timestamptz,
@@ -134,11 +136,14 @@ comment on column leadhook.jobs.checkpoint is
   'model answers that were paid for and are not yet written; never bought twice. Of a done job whose message is missing: its score, for a replay';
 comment on column leadhook.jobs.error_code is 'why it waits, is dead or, if it is done, why it has no message';
 comment on column leadhook.jobs.reserved_usd is 'leased: the most that this lease may spend; null where the claim named no price';
+comment on column leadhook.jobs.budget_id is
+  'ready: the budget that turned it away; it is due with the next day, when the budget has needed_usd left, or when the sweep has passed';
 create index if not exists jobs_ready on leadhook.jobs (low_priority, user_id, tag, available_at, lead_id) where state = 'ready';
 create index if not exists jobs_due on leadhook.jobs (low_priority, available_at) where state = 'ready';
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
 create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
 create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at, lead_id) where deaths > 0;
+create index if not exists jobs_turned_away on leadhook.jobs (budget_id, needed_usd, lead_id) where state = 'ready' and budget_id is not null;
 create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead') or replay_id is not null;
 create index if not exists jobs_without_message on leadhook.jobs (lead_id) where state = 'done' and error_code is not null;
 create index if not exists jobs_at_rest_by_state on leadhook.jobs (state) where state in ('waiting', 'held', 'dead', 'done');
@@ -352,14 +357,22 @@ create table if not exists leadhook.pauses (
 create table if not exists leadhook.budgets (
   id bigint generated always as identity primary key,
   user_id uuid,
-  daily_usd numeric not null check (daily_usd >= 0 and daily_usd < 'Infinity'),
+  daily_usd numeric not null check (daily_usd >= 0),
   needed_usd numeric,
   changed_by text,
   changed_at timestamptz not null default clock_timestamp(),
   constraint a_user_has_one_budget unique nulls not distinct (user_id)
 );
+comment on column leadhook.budgets.daily_usd is 'Infinity: it was cleared; the row goes when all leads that it turned away are woken';
 comment on column leadhook.budgets.needed_usd is
-  'the least that a lead needed which was lately turned away by this budget: while less is left, no one asks; null: none was turned away';
+  'no more than the least needed_usd of the jobs that it turned away: once that much is left, some of them go on; null: there is none';
+
+-- Whose turn it was last among the tags of a user who has several; that of the users is the cursor of each process.
+create table if not exists leadhook.turns (
+  user_id uuid primary key,
+  tag text not null,
+  served_at timestamptz not null default clock_timestamp()
+);
 
 -- What was paid. What is reserved stands with the leased jobs; leadhook.spend shows both.
 create table if not exists leadhook.costs (
@@ -399,7 +412,7 @@ declare
 begin
   foreach v_table in array array[
     'controls', 'outbox', 'jobs', 'lead_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads', 'pauses', 'budgets',
-    'costs', 'workers', 'figures', 'migrations'
+    'turns', 'costs', 'workers', 'figures', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
     execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);

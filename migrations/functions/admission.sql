@@ -29,8 +29,8 @@ comment on function leadhook.book_costs(jsonb, timestamptz) is 'Adds costs [{use
 revoke all on function leadhook.book_costs(jsonb, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.book_costs(jsonb, timestamptz) to service_role;
 
-create or replace function leadhook.budgets_left(p_now timestamptz)
-returns table (user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
+create or replace function leadhook.budgets_left(p_now timestamptz, p_user_ids uuid[] default null)
+returns table (id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
 language sql
 volatile
 set search_path = ''
@@ -44,22 +44,27 @@ as $$
   by_user as materialized (
     select u.user_id, sum(u.usd) as usd from used as u group by u.user_id
   )
-  select b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(u.usd, 0)
+  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(u.usd, 0)
   from leadhook.budgets as b
   left join by_user as u on u.user_id = b.user_id
-  where b.user_id is not null
+  where budgets_left.p_user_ids is null and b.user_id is not null
   union all
-  select b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from by_user as u), 0)
+  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from used as u where u.user_id = b.user_id), 0)
+  from (select distinct i.user_id from unnest(budgets_left.p_user_ids) as i (user_id)) as i
+  join leadhook.budgets as b on b.user_id = i.user_id
+  union all
+  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from used as u), 0)
   from leadhook.budgets as b
   where b.user_id is null
 $$;
-comment on function leadhook.budgets_left(timestamptz) is
-  'Every budget with what is left of it today: neither spent nor reserved by leased leads. user_id null: of all users together.';
-revoke all on function leadhook.budgets_left(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.budgets_left(timestamptz) to service_role;
+comment on function leadhook.budgets_left(timestamptz, uuid[]) is
+  'The budget of all users together (user_id null) and those of these users (null: of each), with what is left today: neither spent nor reserved by leased '
+  'leads. Infinity: the budget was cleared, and leads that it turned away are still to be woken.';
+revoke all on function leadhook.budgets_left(timestamptz, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.budgets_left(timestamptz, uuid[]) to service_role;
 
 create or replace function leadhook.find_blocked(
-  p_now timestamptz, out everything text, out user_ids uuid[], out groups text[], out budget_spent boolean
+  p_now timestamptz, p_user_ids uuid[] default null, out everything text, out user_ids uuid[], out budget_spent boolean, out payable bigint[]
 )
 language plpgsql
 volatile
@@ -68,32 +73,109 @@ set jit = off
 as $$
 begin
   user_ids := '{}';
-  groups := '{}';
+  payable := '{}';
   budget_spent := false;
   if exists (select from leadhook.pauses) then
     select
       case when bool_or(p.user_id is null) then 'paused' end,
-      coalesce(array_agg(p.user_id) filter (where p.user_id is not null and p.tag is null), '{}'),
-      coalesce(array_agg(p.user_id::text || ' ' || p.tag) filter (where p.tag is not null), '{}')
-    into everything, user_ids, groups
-    from leadhook.pauses as p;
+      coalesce(array_agg(p.user_id) filter (where p.user_id is not null), '{}')
+    into everything, user_ids
+    from leadhook.pauses as p
+    where p.tag is null;
   end if;
   if exists (select from leadhook.budgets) then
     select
-      coalesce(everything, case when bool_or(b.user_id is null) then 'spent' end),
-      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null), '{}'),
-      count(*) > 0
-    into everything, user_ids, budget_spent
-    from leadhook.budgets_left(p_now) as b
-    where b.left_usd <= 0 or b.left_usd < b.needed_usd;
+      coalesce(everything, case when bool_or(b.user_id is null and b.left_usd <= 0) then 'spent' end),
+      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null and b.left_usd <= 0), '{}'),
+      coalesce(bool_or(b.left_usd <= 0), false),
+      coalesce(array_agg(b.id) filter (where b.left_usd >= b.needed_usd), '{}')
+    into everything, user_ids, budget_spent, payable
+    from leadhook.budgets_left(p_now, p_user_ids) as b;
   end if;
 end
 $$;
-comment on function leadhook.find_blocked(timestamptz) is
-  'What a claim may not hand out: everything (why: paused or spent; null: not everything), users, and groups spelt "user_id tag". '
-  'budget_spent: some of it only until the next day in UTC.';
-revoke all on function leadhook.find_blocked(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.find_blocked(timestamptz) to service_role;
+comment on function leadhook.find_blocked(timestamptz, uuid[]) is
+  'What a claim may not hand out besides paused groups (p_user_ids: as far as the budgets of these users go): everything (why: paused or spent; null: not everything), and users. '
+  'budget_spent: some of it only until the next day in UTC. payable: budgets that have enough now for a lead that they turned away.';
+revoke all on function leadhook.find_blocked(timestamptz, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.find_blocked(timestamptz, uuid[]) to service_role;
+
+create or replace function leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamptz)
+returns void
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  perform leadhook.return_leads(p_token, p_lead_ids);
+  update leadhook.jobs as j
+  set budget_id = a.budget_id, needed_usd = a.usd, available_at = leadhook.next_day(p_now)
+  from unnest(p_lead_ids, p_budget_ids, p_usd) as a (lead_id, budget_id, usd)
+  where j.lead_id = any (p_lead_ids) and j.lead_id = a.lead_id and j.state = 'ready';
+  update leadhook.budgets as b
+  set needed_usd = least(b.needed_usd, a.usd)
+  from (select u.budget_id, min(u.usd) as usd from unnest(p_budget_ids, p_usd) as u (budget_id, usd) group by u.budget_id) as a
+  where b.id = a.budget_id and a.usd < coalesce(b.needed_usd, 'Infinity');
+end
+$$;
+comment on function leadhook.turn_away(uuid, text[], bigint[], numeric[], timestamptz) is
+  'Gives back leads of this claim that a budget can''t pay: they are due with the next day.';
+revoke all on function leadhook.turn_away(uuid, text[], bigint[], numeric[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.turn_away(uuid, text[], bigint[], numeric[], timestamptz) to service_role;
+
+-- As many as the budget pays for together, the cheapest first; at most 50, and the next claim goes on.
+create or replace function leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamptz)
+returns void
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  with affordable as materialized (
+    select j.lead_id
+    from (
+      select j.lead_id, b.left_usd, sum(j.needed_usd) over (partition by b.id order by j.needed_usd, j.lead_id) as total_usd
+      from leadhook.budgets_left(p_now) as b
+      cross join lateral (
+        select j.lead_id, j.needed_usd
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.budget_id = b.id and j.needed_usd <= b.left_usd
+        order by j.needed_usd, j.lead_id
+        limit 50
+      ) as j
+      where b.id = any (p_budget_ids)
+    ) as j
+    where j.total_usd <= j.left_usd
+  )
+  update leadhook.jobs as j
+  set budget_id = null, needed_usd = null, available_at = least(coalesce(j.eligible_at, p_now), p_now)
+  where j.lead_id = any (array(
+    select k.lead_id from leadhook.jobs as k where k.lead_id = any (array(select a.lead_id from affordable as a)) for no key update of k skip locked
+  )) and j.state = 'ready';
+  update leadhook.budgets as b
+  set needed_usd = (select min(j.needed_usd) from leadhook.jobs as j where j.state = 'ready' and j.budget_id = b.id)
+  where b.id = any (p_budget_ids);
+  delete from leadhook.budgets as b where b.id = any (p_budget_ids) and b.daily_usd = 'Infinity' and b.needed_usd is null;
+end
+$$;
+comment on function leadhook.wake_turned_away(bigint[], timestamptz) is
+  'Makes leads due that these budgets turned away and can pay now: money came back, the day or the budget changed.';
+revoke all on function leadhook.wake_turned_away(bigint[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.wake_turned_away(bigint[], timestamptz) to service_role;
+
+create or replace function leadhook.is_paused(p_user_id uuid, p_tag text)
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select exists (select from leadhook.pauses as p where p.user_id = is_paused.p_user_id and p.tag = is_paused.p_tag)
+$$;
+comment on function leadhook.is_paused(uuid, text) is 'Whether exactly this group is paused; find_blocked knows the wider pauses.';
+revoke all on function leadhook.is_paused(uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.is_paused(uuid, text) to service_role;
 
 create or replace function leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text)
 returns void
@@ -204,15 +286,18 @@ begin
   end if;
   perform leadhook.check_admission_call(p_user_id, null, p_actor);
   if p_daily_usd is null then
-    delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id;
+    delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.needed_usd is null;
+    update leadhook.budgets as b set daily_usd = 'Infinity' where b.user_id is not distinct from p_user_id;
   else
     insert into leadhook.budgets as b (user_id, daily_usd, changed_by) values (p_user_id, p_daily_usd, left(btrim(p_actor), 200))
     on conflict (user_id) do update
-    set daily_usd = excluded.daily_usd, needed_usd = null, changed_by = excluded.changed_by, changed_at = clock_timestamp();
+    set daily_usd = excluded.daily_usd, changed_by = excluded.changed_by, changed_at = clock_timestamp();
   end if;
   perform leadhook.send_webhook_if_ready('budget', p_user_id, null);
   return jsonb_build_object('daily_usd', p_daily_usd, 'left_usd', (
-    select b.left_usd from leadhook.budgets_left(clock_timestamp()) as b where b.user_id is not distinct from p_user_id
+    select b.left_usd
+    from leadhook.budgets_left(clock_timestamp(), array[p_user_id]) as b
+    where b.user_id is not distinct from p_user_id and b.daily_usd < 'Infinity'
   ));
 end
 $$;
@@ -275,8 +360,8 @@ $$;
 revoke all on function leadhook.has_changes(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.has_changes(timestamptz) to service_role;
 
--- When the first lead of an open group is due. Most often it is the very first; else group by group, until one is due now.
-create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz, p_shut_user_ids uuid[], p_blocked_groups text[])
+-- When the first lead of an open group is due. Most often it is among the very first; else it is that of the first open group that is due at all.
+create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz, p_shut_user_ids uuid[], p_user_id uuid default null)
 returns timestamptz
 language plpgsql
 set search_path = ''
@@ -287,9 +372,8 @@ set enable_sort = off
 as $$
 declare
   v_first timestamptz;
-  v_group record;
 begin
-  if p_shut_user_ids = '{}' and p_blocked_groups = '{}' then
+  if p_shut_user_ids is null or p_shut_user_ids = '{}' and not exists (select from leadhook.pauses) then
     return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority order by j.available_at limit 1);
   end if;
   v_first := (
@@ -301,29 +385,37 @@ begin
       order by j.available_at
       limit 20
     ) as f
-    where f.user_id <> all (p_shut_user_ids) and f.user_id::text || ' ' || f.tag <> all (p_blocked_groups)
+    where f.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(f.user_id, f.tag)
     order by f.available_at
     limit 1
   );
   if v_first is not null then
     return v_first;
   end if;
-  v_group := leadhook.next_open_group(p_low_priority, null, null, p_shut_user_ids, p_blocked_groups);
-  for v_visit in 1..5000 loop
-    exit when v_group.p_user_id is null;
-    v_first := least(v_first, v_group.available_at);
-    exit when v_first <= p_now;
-    v_group := leadhook.next_open_group(p_low_priority, v_group.p_user_id, v_group.p_tag, p_shut_user_ids, p_blocked_groups);
-  end loop;
-  return v_first;
+  v_first := coalesce(
+    (leadhook.next_open_group(p_low_priority, p_now, p_user_id, '', true, p_shut_user_ids)).available_at,
+    (leadhook.next_open_group(p_low_priority, p_now, null, null, false, p_shut_user_ids)).available_at
+  );
+  if v_first is not null then
+    return v_first;
+  end if;
+  return (
+    select j.available_at
+    from leadhook.jobs as j
+    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.available_at > p_now
+      and j.user_id not in (select unnest(p_shut_user_ids))
+      and (j.user_id, j.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
+    order by j.available_at
+    limit 1
+  );
 end
 $$;
-comment on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) is
-  'When the first ready lead is due that is neither of these users nor of these groups, as leadhook.find_blocked names them.';
-revoke all on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.first_due(boolean, timestamptz, uuid[], text[]) to service_role;
+comment on function leadhook.first_due(boolean, timestamptz, uuid[], uuid) is
+  'When the first ready lead is due that is neither of these users, as leadhook.find_blocked names them, nor of a paused group; null: of any. p_user_id: who may have such a lead.';
+revoke all on function leadhook.first_due(boolean, timestamptz, uuid[], uuid) from public, anon, authenticated;
+grant execute on function leadhook.first_due(boolean, timestamptz, uuid[], uuid) to service_role;
 
-create or replace function leadhook.next_due_ms(p_now timestamptz)
+create or replace function leadhook.next_due_ms(p_now timestamptz, p_blocked record default null)
 returns int
 language plpgsql
 set search_path = ''
@@ -333,21 +425,24 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_blocked record;
+  v_blocked record := p_blocked;
   v_next timestamptz;
 begin
   if leadhook.has_changes(p_now) then
     return 0;
   end if;
-  v_blocked := leadhook.find_blocked(p_now);
+  if v_blocked is null then
+    v_blocked := leadhook.find_blocked(p_now);
+  end if;
   if v_blocked.everything is null then
     v_next := least(
-      leadhook.first_due(false, p_now, v_blocked.user_ids, v_blocked.groups), leadhook.first_due(true, p_now, v_blocked.user_ids, v_blocked.groups),
-      (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s)
+      leadhook.first_due(false, p_now, v_blocked.user_ids), leadhook.first_due(true, p_now, v_blocked.user_ids),
+      (select s.available_at from leadhook.next_suspect(v_blocked.user_ids) as s),
+      case when v_blocked.payable <> '{}' then p_now end
     );
   end if;
   if v_blocked.budget_spent and v_blocked.everything is distinct from 'paused'
-    and (leadhook.first_due(false, p_now, '{}', '{}') is not null or leadhook.first_due(true, p_now, '{}', '{}') is not null) then
+    and (leadhook.first_due(false, p_now, null) is not null or leadhook.first_due(true, p_now, null) is not null) then
     v_next := least(v_next, leadhook.next_day(p_now));
   end if;
   v_next := least(
@@ -370,11 +465,11 @@ begin
   return greatest(250, least(86400000, ceil(extract(epoch from v_next - p_now) * 1000)));
 end
 $$;
-comment on function leadhook.next_due_ms(timestamptz) is
+comment on function leadhook.next_due_ms(timestamptz, record) is
   'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is '
-  'not due; what waits for a budget is due with the next day in UTC.';
-revoke all on function leadhook.next_due_ms(timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.next_due_ms(timestamptz) to service_role;
+  'not due; what waits for a budget is due with the next day in UTC. p_blocked: by find_blocked, where the caller has it.';
+revoke all on function leadhook.next_due_ms(timestamptz, record) from public, anon, authenticated;
+grant execute on function leadhook.next_due_ms(timestamptz, record) to service_role;
 
 create or replace function leadhook.waiting_work(p_now timestamptz)
 returns jsonb
@@ -386,14 +481,14 @@ set enable_seqscan = off
 as $$
 declare
   v_blocked record := leadhook.find_blocked(p_now);
-  v_oldest timestamptz := least(leadhook.first_due(false, p_now, '{}', '{}'), leadhook.first_due(true, p_now, '{}', '{}'));
+  v_oldest timestamptz := least(leadhook.first_due(false, p_now, null), leadhook.first_due(true, p_now, null));
   v_unclaimed timestamptz := (select t.changed_at from leadhook.outbox as t order by t.id limit 1);
 begin
   if v_blocked.everything is null then
     v_unclaimed := least(
       v_unclaimed,
-      leadhook.first_due(false, p_now, v_blocked.user_ids, v_blocked.groups),
-      leadhook.first_due(true, p_now, v_blocked.user_ids, v_blocked.groups),
+      leadhook.first_due(false, p_now, v_blocked.user_ids),
+      leadhook.first_due(true, p_now, v_blocked.user_ids),
       (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
     );
   end if;
@@ -557,9 +652,13 @@ begin
       select coalesce(jsonb_agg(to_jsonb(a)), '[]')
       from (
         select
-          b.user_id, b.daily_usd, b.left_usd, b.needed_usd, b.left_usd <= 0 or coalesce(b.left_usd < b.needed_usd, false) as spent,
-          b.daily_usd = 0 or coalesce(b.needed_usd > b.daily_usd, false) as too_small
+          b.user_id, b.daily_usd, b.left_usd, n.needed_usd, b.left_usd <= 0 or coalesce(b.left_usd < n.needed_usd, false) as spent,
+          b.daily_usd = 0 or coalesce(n.needed_usd > b.daily_usd, false) as too_small
         from leadhook.budgets_left(clock_timestamp()) as b
+        left join lateral (
+          select min(j.needed_usd) as needed_usd from leadhook.jobs as j where b.needed_usd > 0 and j.state = 'ready' and j.budget_id = b.id
+        ) as n on true
+        where b.daily_usd < 'Infinity'
         order by b.user_id nulls first
         limit p_most
       ) as a

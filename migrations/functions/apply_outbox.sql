@@ -189,6 +189,8 @@ begin
       tag = d.tag,
       state = d.becomes,
       low_priority = j.low_priority and d.becomes = d.was,
+      available_at = case when j.budget_id is null then j.available_at else v_now end, -- another user has another budget
+      budget_id = null,
       replay_id = case when d.becomes = d.was then j.replay_id end,
       changed = j.changed or d.becomes = d.was,
       replay_after = case when d.becomes = d.was or d.replayable then j.replay_after end

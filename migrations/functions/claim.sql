@@ -5,60 +5,185 @@
 
 set local check_function_bodies = off;
 
--- The first group (user_id, tag) behind the given one, from the beginning where that is null, that is not shut; null when there is none. A user
--- who is shut is passed in one step, however many tags there are.
+-- The first group (user_id, tag) behind a place that is open and has a due lead; null when there is none. Most often it is the next group. What is
+-- blocked or not due is passed 20,000 jobs at a time, and the rest of the group or user in which that ends is jumped over.
 create or replace function leadhook.next_open_group(
-  p_low_priority boolean, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], out available_at timestamptz
+  p_low_priority boolean, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_within boolean, p_shut_user_ids uuid[],
+  out available_at timestamptz
 )
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_next record;
-  v_whole_user boolean := false;
+  v_last uuid := case when p_within then p_user_id else 'ffffffff-ffff-ffff-ffff-ffffffffffff' end;
+  v_within boolean := p_within;
+  v_head record;
+  v_found record;
 begin
-  for v_visit in 1..5000 loop
-    if p_user_id is null then
-      select j.user_id, j.tag, j.available_at into v_next
+  loop
+    if v_within then
+      select j.user_id, j.tag, j.available_at into v_head
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = p_user_id and j.tag > p_tag
       order by j.user_id, j.tag, j.available_at
       limit 1;
-    elsif v_whole_user then
-      select j.user_id, j.tag, j.available_at into v_next
+    elsif p_user_id is not null then
+      select j.user_id, j.tag, j.available_at into v_head
       from leadhook.jobs as j
       where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id > p_user_id
       order by j.user_id, j.tag, j.available_at
       limit 1;
     else
-      select j.user_id, j.tag, j.available_at into v_next
+      select j.user_id, j.tag, j.available_at into v_head
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and (j.user_id, j.tag) > (p_user_id, p_tag)
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
       order by j.user_id, j.tag, j.available_at
       limit 1;
     end if;
-    exit when not found;
-    v_whole_user := v_next.user_id = any (p_shut_user_ids);
-    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_blocked_groups) then
-      available_at := v_next.available_at;
-      p_user_id := v_next.user_id;
-      p_tag := v_next.tag;
-      return;
+    if not found and v_within and not p_within then
+      -- Through with the groups of this user: on to the next one.
+      v_within := false;
+      continue;
     end if;
-    p_user_id := v_next.user_id;
-    p_tag := v_next.tag;
+    v_found := v_head;
+    exit when v_found.user_id is null
+      or v_found.available_at <= p_now and v_found.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(v_found.user_id, v_found.tag);
+    select f.p_user_id as user_id, f.p_tag as tag, f.available_at into v_found
+    from leadhook.scan_for_open_group(p_low_priority, p_now, v_head.user_id, v_head.tag, v_last, p_shut_user_ids) as f;
+    exit when v_found.available_at is not null or v_found.user_id is null;
+    v_head := v_found;
+    p_user_id := v_head.user_id;
+    p_tag := v_head.tag;
+    v_within := p_within or p_user_id <> all (p_shut_user_ids);
   end loop;
-  p_user_id := null;
-  p_tag := null;
+  p_user_id := v_found.user_id;
+  p_tag := v_found.tag;
+  available_at := v_found.available_at;
 end
 $$;
-revoke all on function leadhook.next_open_group(boolean, uuid, text, uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.next_open_group(boolean, uuid, text, uuid[], text[]) to service_role;
+comment on function leadhook.next_open_group(boolean, timestamptz, uuid, text, boolean, uuid[]) is
+  'The next group with a due lead that is not blocked, and since when it is due. p_within: behind p_tag among those of p_user_id; else behind that '
+  'whole user, or where it is null from the beginning.';
+revoke all on function leadhook.next_open_group(boolean, timestamptz, uuid, text, boolean, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.next_open_group(boolean, timestamptz, uuid, text, boolean, uuid[]) to service_role;
 
--- The ids of up to p_limit due jobs, dealt one by one to the open groups (user_id, tag) behind the given one, wrapping round; and the group that
--- got the last one. At most 200 groups are looked at, as most may hold only retries of the future; then the longest due fill the rest.
+-- The sets are subqueries, because they are hashed then whatever the plan knows of them.
+create or replace function leadhook.scan_for_open_group(
+  p_low_priority boolean, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], out available_at timestamptz
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_found record;
+begin
+  select s.user_id, s.tag, s.available_at into v_found
+  from (
+    select j.user_id, j.tag, j.available_at
+    from leadhook.jobs as j
+    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
+      and (j.user_id, j.tag) >= (p_user_id, p_tag) and j.user_id <= p_last_user_id
+    order by j.user_id, j.tag, j.available_at
+    limit 20000
+  ) as s
+  where s.available_at <= p_now and s.user_id not in (select unnest(p_shut_user_ids))
+    and (s.user_id, s.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
+  order by s.user_id, s.tag, s.available_at
+  limit 1;
+  if not found then
+    select j.user_id, j.tag, null::timestamptz as available_at into v_found
+    from leadhook.jobs as j
+    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
+      and (j.user_id, j.tag) >= (p_user_id, p_tag) and j.user_id <= p_last_user_id
+    order by j.user_id, j.tag, j.available_at
+    offset 19999
+    limit 1;
+  end if;
+  p_user_id := v_found.user_id;
+  p_tag := v_found.tag;
+  available_at := v_found.available_at;
+end
+$$;
+comment on function leadhook.scan_for_open_group(boolean, timestamptz, uuid, text, uuid, uuid[]) is
+  'Of the next 20,000 jobs from a group on, up to a user, the first group that is open and due; else the group of the last of them, with available_at '
+  'null; all null where there are fewer.';
+revoke all on function leadhook.scan_for_open_group(boolean, timestamptz, uuid, text, uuid, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.scan_for_open_group(boolean, timestamptz, uuid, text, uuid, uuid[]) to service_role;
+
+-- The next groups of one user, behind the one whose turn was last, wrapping round.
+create or replace function leadhook.next_tags(
+  p_low_priority boolean, p_limit int, p_now timestamptz, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]
+)
+returns text[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_turn text := coalesce((select t.tag from leadhook.turns as t where t.user_id = p_user_id), '');
+  v_next text := v_turn;
+  v_tags text[] := '{}';
+begin
+  if v_turn >= p_first_tag then
+    loop
+      v_next := (leadhook.next_open_group(p_low_priority, p_now, p_user_id, v_next, true, p_shut_user_ids)).p_tag;
+      exit when v_next is null or cardinality(v_tags) >= p_limit;
+      v_tags := v_tags || v_next;
+    end loop;
+  end if;
+  v_next := p_first_tag;
+  while cardinality(v_tags) < p_limit and v_next <> all (v_tags) loop
+    v_tags := v_tags || v_next;
+    v_next := (leadhook.next_open_group(p_low_priority, p_now, p_user_id, v_next, true, p_shut_user_ids)).p_tag;
+  end loop;
+  return v_tags;
+end
+$$;
+comment on function leadhook.next_tags(boolean, int, timestamptz, uuid, text, uuid[]) is
+  'Up to p_limit tags of a user that are open and due, p_first_tag being the first of all, in the order of their turns.';
+revoke all on function leadhook.next_tags(boolean, int, timestamptz, uuid, text, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.next_tags(boolean, int, timestamptz, uuid, text, uuid[]) to service_role;
+
+create or replace function leadhook.deal_leads(
+  p_low_priority boolean, p_limit int, p_each int, p_now timestamptz, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]
+)
+returns table (lead_ids text[], user_ids uuid[], tags text[])
+language sql
+set search_path = ''
+as $$
+  select coalesce(array_agg(s.lead_id order by s.slot), '{}'), array_agg(s.user_id order by s.slot), array_agg(s.tag order by s.slot)
+  from (
+    select d.lead_id, d.user_id, d.tag, row_number() over (order by d.turn, d.place) as slot
+    from (
+      select w.lead_id, u.user_id, g.tag, u.place, row_number() over (partition by u.place order by w.turn, g.place) as turn
+      from unnest(deal_leads.p_user_ids, deal_leads.p_first_tags) with ordinality as u (user_id, first_tag, place)
+      cross join lateral unnest(leadhook.next_tags(
+        deal_leads.p_low_priority, deal_leads.p_each, deal_leads.p_now, u.user_id, u.first_tag, deal_leads.p_shut_user_ids
+      )) with ordinality as g (tag, place)
+      cross join lateral (
+        select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
+        from (
+          select j.lead_id, j.available_at
+          from leadhook.jobs as j
+          where j.state = 'ready' and j.deaths = 0 and j.low_priority = deal_leads.p_low_priority and j.user_id = u.user_id and j.tag = g.tag
+            and j.available_at <= deal_leads.p_now
+          order by j.available_at, j.lead_id
+          limit deal_leads.p_each
+        ) as w
+      ) as w
+    ) as d
+    where d.turn <= deal_leads.p_each
+  ) as s
+  where s.slot <= deal_leads.p_limit
+$$;
+comment on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[], uuid[]) is
+  'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other.';
+revoke all on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[], uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[], uuid[]) to service_role;
+
+-- The ids of up to p_limit due jobs, shared evenly between the users behind the given one, wrapping round, whatever number of tags each has; and
+-- the user and tag that got the last one.
 create or replace function leadhook.pick_leads(
-  p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[],
+  p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, out p_tag text, p_shut_user_ids uuid[],
   out lead_ids text[]
 )
 language plpgsql
@@ -69,89 +194,60 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_user_id uuid := p_user_id;
-  v_tag text := p_tag;
-  v_wrapped boolean := p_user_id is null;
-  v_through boolean := false;
-  v_next record;
   v_user_ids uuid[] := '{}';
-  v_tags text[] := '{}';
-  v_depth int;
-  v_last int;
+  v_first_tags text[] := '{}';
+  v_wrapped boolean := p_user_id is null;
+  v_next record;
+  v_user_id uuid := p_user_id;
+  v_dealt record;
 begin
-  if p_limit = 0 then
-    lead_ids := '{}';
-    return;
-  end if;
-  for v_visit in 1..200 loop
-    exit when cardinality(v_user_ids) >= p_limit;
-    v_next := leadhook.next_open_group(p_low_priority, v_user_id, v_tag, p_shut_user_ids, p_blocked_groups);
+  lead_ids := '{}';
+  while cardinality(v_user_ids) < p_limit loop
+    v_next := leadhook.next_open_group(p_low_priority, p_now, v_user_id, null, false, p_shut_user_ids);
     v_user_id := v_next.p_user_id;
-    v_tag := v_next.p_tag;
-    v_through := v_wrapped and (v_user_id is null or coalesce((v_user_id, v_tag) > (p_user_id, p_tag), false));
-    exit when v_through;
+    exit when v_wrapped and (v_user_id is null or v_user_id > p_user_id);
     v_wrapped := v_wrapped or v_user_id is null;
-    if v_next.available_at <= p_now then
+    if v_user_id is not null then
       v_user_ids := v_user_ids || v_user_id;
-      v_tags := v_tags || v_tag;
+      v_first_tags := v_first_tags || v_next.p_tag;
     end if;
   end loop;
-
-  -- A few leads of each group, which is enough unless most groups hold fewer. The limit may be an expression: without sorts there is one plan.
-  v_depth := least(p_limit, 2 * p_limit / greatest(cardinality(v_user_ids), 1) + 1);
-  loop
-    select
-      coalesce(array_agg(d.lead_id order by d.slot), '{}'),
-      (array_agg(d.place order by d.slot desc))[1]
-    into lead_ids, v_last
-    from (
-      select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
-      from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
-      cross join lateral (
-        select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
-        from (
-          select j.lead_id, j.available_at
-          from leadhook.jobs as j
-          where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
-          order by j.available_at, j.lead_id
-          limit v_depth
-        ) as w
-      ) as w
-    ) as d
-    where d.slot <= p_limit;
-    exit when cardinality(lead_ids) = p_limit or v_depth = p_limit;
-    v_depth := p_limit;
-  end loop;
-
-  if not v_through and cardinality(v_user_ids) < p_limit then
-    p_user_id := v_user_id;
-    p_tag := v_tag;
-    lead_ids := lead_ids || (array(
-      select w.lead_id
-      from (
-        select j.lead_id, j.user_id, j.tag, j.available_at
-        from leadhook.jobs as j
-        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.available_at <= p_now and j.lead_id <> all (lead_ids)
-        order by j.available_at
-        limit 2000
-      ) as w
-      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_blocked_groups)
-      order by w.available_at
-      limit 50
-    ))[:p_limit - cardinality(lead_ids)];
-  elsif v_last is not null then
-    p_user_id := v_user_ids[v_last];
-    p_tag := v_tags[v_last];
+  if v_user_ids = '{}' then
+    return;
   end if;
+
+  v_dealt := leadhook.deal_leads(
+    p_low_priority, p_limit, (p_limit - 1) / cardinality(v_user_ids) + 1, p_now, v_user_ids, v_first_tags, p_shut_user_ids
+  );
+  if cardinality(v_dealt.lead_ids) < p_limit then
+    -- Some have less than their share, which the others get.
+    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_user_ids, v_first_tags, p_shut_user_ids);
+  end if;
+  lead_ids := v_dealt.lead_ids;
+  p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
+  p_tag := v_dealt.tags[cardinality(lead_ids)];
+
+  insert into leadhook.turns as t (user_id, tag)
+  select distinct on (d.user_id) d.user_id, d.tag
+  from unnest(v_dealt.user_ids, v_dealt.tags) with ordinality as d (user_id, tag, slot)
+  join unnest(v_user_ids, v_first_tags) as u (user_id, first_tag) using (user_id)
+  cross join lateral (
+    select from leadhook.jobs as j
+    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = u.user_id and j.tag > u.first_tag
+    order by j.user_id, j.tag, j.available_at
+    limit 1
+  ) as another
+  order by d.user_id, d.slot desc
+  on conflict (user_id) do update set tag = excluded.tag, served_at = clock_timestamp();
 end
 $$;
-revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, text, uuid[], text[]) to service_role;
+revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, uuid[]) to service_role;
 
 -- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect that is leased,
 -- so that it answers for itself alone.
 create or replace function leadhook.next_suspect(
-  p_shut_user_ids uuid[], p_blocked_groups text[], out lead_id text, out available_at timestamptz
+  p_shut_user_ids uuid[], out lead_id text, out available_at timestamptz
 )
 language plpgsql
 set search_path = ''
@@ -169,15 +265,15 @@ begin
   select j.lead_id, j.available_at into lead_id, available_at
   from leadhook.jobs as j
   where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
-    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_blocked_groups)
+    and j.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(j.user_id, j.tag)
   order by j.deaths, j.available_at, j.lead_id
   limit 1;
 end
 $$;
-comment on function leadhook.next_suspect(uuid[], text[]) is
+comment on function leadhook.next_suspect(uuid[]) is
   'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
-revoke all on function leadhook.next_suspect(uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.next_suspect(uuid[], text[]) to service_role;
+revoke all on function leadhook.next_suspect(uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.next_suspect(uuid[]) to service_role;
 
 create or replace function leadhook.return_leads(p_token uuid, p_lead_ids text[])
 returns void
@@ -241,6 +337,8 @@ begin
     changed = false,
     called = false,
     reserved_usd = null,
+    budget_id = null,
+    needed_usd = null,
     lease_until = p_now + make_interval(secs => c.lease_s::float8)
   from fenced as f
   cross join leadhook.controls as c
@@ -253,8 +351,8 @@ comment on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) 
 revoke all on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.lease_leads(text[], uuid, text, text, timestamptz) to service_role;
 
--- Reserves what each of these leads may cost, as far as the budgets allow; the others go back as they came. What a budget turned away is noted,
--- so that no one asks again before there is that much.
+-- Reserves what each of these leads may cost, as far as the budgets allow. The others go back and wait for the next day, or until wake_turned_away
+-- finds that the budget has what they need, which is noted: a dear lead does not keep cheaper ones waiting.
 create or replace function leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd numeric[], p_now timestamptz)
 returns void
 language plpgsql
@@ -265,19 +363,22 @@ set enable_seqscan = off
 set enable_nestloop = off
 as $$
 declare
+  v_ids bigint[];
   v_users uuid[];
   v_left numeric[];
-  v_asked boolean[];
-  v_needed numeric[];
   v_lead record;
+  v_all int;
+  v_own int;
   v_place int;
-  v_fits boolean;
-  v_turned_away text[] := '{}';
+  v_refused_by int;
+  v_away text[] := '{}';
+  v_away_by bigint[] := '{}';
+  v_away_usd numeric[] := '{}';
 begin
   if exists (select from leadhook.budgets) then
-    select array_agg(b.user_id), array_agg(b.left_usd), array_agg(false), array_agg(null::numeric)
-    into v_users, v_left, v_asked, v_needed
-    from leadhook.budgets_left(p_now) as b;
+    select array_agg(b.id), array_agg(b.user_id), array_agg(b.left_usd) into v_ids, v_users, v_left
+    from leadhook.budgets_left(p_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token)) as b;
+    v_all := array_position(v_users, null);
     for v_lead in
       select j.lead_id, j.user_id, l.usd
       from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
@@ -285,28 +386,20 @@ begin
       where j.lead_id = any (p_lead_ids) and j.claim_token = p_token and j.reserved_usd is null
       order by j.fence
     loop
-      v_fits := true;
-      foreach v_place in array array_remove(array[array_position(v_users, null), array_position(v_users, v_lead.user_id)], null) loop
-        v_asked[v_place] := true;
-        if v_left[v_place] < v_lead.usd then
-          v_fits := false;
-          v_needed[v_place] := least(v_needed[v_place], v_lead.usd);
-        end if;
-      end loop;
-      if v_fits then
-        foreach v_place in array array_remove(array[array_position(v_users, null), array_position(v_users, v_lead.user_id)], null) loop
+      v_own := array_position(v_users, v_lead.user_id);
+      v_refused_by := case when v_left[v_own] < v_lead.usd then v_own when v_left[v_all] < v_lead.usd then v_all end;
+      if v_refused_by is null then
+        foreach v_place in array array_remove(array[v_all, v_own], null) loop
           v_left[v_place] := v_left[v_place] - v_lead.usd;
         end loop;
       else
-        v_turned_away := v_turned_away || v_lead.lead_id;
+        v_away := v_away || v_lead.lead_id;
+        v_away_by := v_away_by || v_ids[v_refused_by];
+        v_away_usd := v_away_usd || v_lead.usd;
       end if;
     end loop;
-    update leadhook.budgets as b
-    set needed_usd = n.needed
-    from unnest(v_users, v_asked, v_needed) as n (user_id, asked, needed)
-    where n.asked and b.user_id is not distinct from n.user_id and b.needed_usd is distinct from n.needed;
-    if v_turned_away <> '{}' then
-      perform leadhook.return_leads(p_token, v_turned_away);
+    if v_away <> '{}' then
+      perform leadhook.turn_away(p_token, v_away, v_away_by, v_away_usd, p_now);
     end if;
   end if;
   update leadhook.jobs as j
@@ -516,10 +609,10 @@ $$;
 revoke all on function leadhook.resume_claim(uuid, int, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.resume_claim(uuid, int, timestamptz) to service_role;
 
--- Which leads are next: a suspect alone, else fresh ones and then low-priority ones, no more than the budget of all pays for; and the group that got the last.
+-- Which leads are next: a suspect alone, else fresh ones and then low-priority ones; and the group that got the last.
 create or replace function leadhook.choose_leads(
-  p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_price jsonb, p_shut_user_ids uuid[],
-  p_blocked_groups text[], out lead_ids text[]
+  p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[],
+  out lead_ids text[]
 )
 language plpgsql
 set search_path = ''
@@ -527,44 +620,40 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-  v_limit int := p_limit;
   v_suspect text := (
     select s.lead_id
-    from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s
+    from leadhook.next_suspect(p_shut_user_ids) as s
     where s.available_at <= p_now and leadhook.lock_jobs(array[s.lead_id]) = '{}'
   );
   v_fresh record;
-  v_low_priority record;
+  v_last record;
 begin
   if v_suspect is not null then
     lead_ids := array[v_suspect];
     return;
   end if;
-  if (p_price ->> 'lead_usd')::numeric > 0 and exists (select from leadhook.budgets) then
-    -- Those that the budget turned away would be leased and given back.
-    v_limit := coalesce((
-      select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, p_limit)))
-      from leadhook.budgets_left(p_now) as b
-      where b.user_id is null
-    ), p_limit);
-  end if;
-  -- Both go on behind the same group: the low-priority ones would else be dealt from wherever the last fresh one came.
-  v_fresh := leadhook.pick_leads(false, v_limit, p_now, p_user_id, p_tag, p_shut_user_ids, p_blocked_groups);
-  v_low_priority := leadhook.pick_leads(
-    true, least(p_low_priority_limit, v_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_tag, p_shut_user_ids, p_blocked_groups
+  v_fresh := leadhook.pick_leads(false, p_limit, p_now, p_user_id, p_shut_user_ids);
+  -- Both go on behind the same user: the low-priority ones would else be dealt from wherever the last fresh one came.
+  v_last := leadhook.pick_leads(
+    true, least(p_low_priority_limit, p_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_shut_user_ids
   );
-  lead_ids := v_fresh.lead_ids || v_low_priority.lead_ids;
-  p_user_id := case when v_low_priority.lead_ids <> '{}' then v_low_priority.p_user_id else v_fresh.p_user_id end;
-  p_tag := case when v_low_priority.lead_ids <> '{}' then v_low_priority.p_tag else v_fresh.p_tag end;
+  lead_ids := v_fresh.lead_ids || v_last.lead_ids;
+  if v_last.lead_ids = '{}' then
+    v_last := v_fresh;
+  end if;
+  if v_last.lead_ids <> '{}' then
+    p_user_id := v_last.p_user_id;
+    p_tag := v_last.p_tag;
+  end if;
 end
 $$;
-revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text, jsonb, uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text, jsonb, uuid[], text[]) to service_role;
+revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text, uuid[]) to service_role;
 
 -- A job that someone has locked by hand, or in a transaction that hangs, stands in nobody's way: those behind it are leased.
 create or replace function leadhook.lease_others(
   p_tried text[], p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_now timestamptz, p_user_id uuid, p_tag text,
-  p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]
+  p_shut_user_ids uuid[]
 )
 returns boolean
 language plpgsql
@@ -574,7 +663,7 @@ set enable_seqscan = off
 as $$
 declare
   v_locked text[] := leadhook.lock_jobs(
-    array(select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s where s.lead_id is not null) || p_tried
+    array(select s.lead_id from leadhook.next_suspect(p_shut_user_ids) as s where s.lead_id is not null) || p_tried
   );
   v_chosen record;
 begin
@@ -582,7 +671,7 @@ begin
     return false;
   end if;
   v_chosen := leadhook.choose_leads(
-    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag, p_price, p_shut_user_ids, p_blocked_groups
+    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag, p_shut_user_ids
   );
   return not leadhook.lease_leads((
     select (array_agg(c.lead_id order by c.place))[:p_limit]
@@ -596,13 +685,13 @@ begin
   ), p_token, p_worker, p_source, p_now);
 end
 $$;
-comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, jsonb, uuid[], text[]) is
+comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, uuid[]) is
   'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
-revoke all on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, jsonb, uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, jsonb, uuid[], text[]) to service_role;
+revoke all on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, uuid[]) to service_role;
 
 -- The lead that waits longest of those whose model calls do not fail, fresh ones first; null when there is none.
-create or replace function leadhook.next_unfailing(p_now timestamptz, p_shut_user_ids uuid[], p_blocked_groups text[])
+create or replace function leadhook.next_unfailing(p_now timestamptz, p_shut_user_ids uuid[])
 returns text
 language plpgsql
 set search_path = ''
@@ -621,7 +710,8 @@ begin
       from leadhook.jobs as j
       where j.state = 'ready' and j.deaths = 0 and j.low_priority = v_low_priority and j.available_at <= p_now
         and leadhook.failing_since(j.failing_since, j.eligible_at) is null
-        and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_blocked_groups)
+        and j.user_id not in (select unnest(p_shut_user_ids))
+        and (j.user_id, j.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
       order by j.available_at
       limit 1
     );
@@ -630,8 +720,27 @@ begin
   return v_found;
 end
 $$;
-revoke all on function leadhook.next_unfailing(timestamptz, uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.next_unfailing(timestamptz, uuid[], text[]) to service_role;
+revoke all on function leadhook.next_unfailing(timestamptz, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.next_unfailing(timestamptz, uuid[]) to service_role;
+
+-- Whether a lead is due. p_user_id: who may have one; it is asked for first.
+create or replace function leadhook.has_due(p_low_priority boolean, p_now timestamptz, p_user_id uuid, p_blocked record)
+returns boolean
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  return p_blocked.everything is null and (
+    leadhook.first_due(false, p_now, p_blocked.user_ids, p_user_id) <= p_now
+    or p_low_priority and leadhook.first_due(true, p_now, p_blocked.user_ids, p_user_id) <= p_now
+    or (select s.available_at from leadhook.next_suspect(p_blocked.user_ids) as s) <= p_now
+  ) is true;
+end
+$$;
+revoke all on function leadhook.has_due(boolean, timestamptz, uuid, record) from public, anon, authenticated;
+grant execute on function leadhook.has_due(boolean, timestamptz, uuid, record) to service_role;
 
 -- The claim itself, under both locks: the outbox's too, because it sends jobs to sleep, which must not cross a change that wakes them.
 create or replace function leadhook.claim_batch(
@@ -650,13 +759,13 @@ declare
   v_now timestamptz;
   v_keys json;
   v_blocked record;
+  v_spent record;
   v_blocked_by text;
   v_unfailing text;
   v_lead_ids text[];
   v_chosen record;
   v_batch record;
   v_locked boolean := false;
-  v_changed boolean;
   v_has_more boolean;
 begin
   perform leadhook.apply_outbox(p_source);
@@ -664,41 +773,45 @@ begin
   v_now := clock_timestamp();
   v_keys := (select json_agg(k) from leadhook.healthy_keys() as k);
 
+  v_blocked := leadhook.find_blocked(v_now);
   if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
     perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
-    v_blocked := leadhook.find_blocked(v_now);
+    if v_blocked.everything is null and v_blocked.payable <> '{}' then
+      perform leadhook.wake_turned_away(v_blocked.payable, v_now);
+    end if;
     -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
     v_blocked_by := case
-      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_blocked.everything
+      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets as b where b.daily_usd < 'Infinity') then 'unpriced' else v_blocked.everything
     end;
     if v_keys is not null and v_blocked_by is null then
-      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now, v_blocked.user_ids, v_blocked.groups) end;
-      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
+      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now, v_blocked.user_ids) end;
+      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, v_blocked.user_ids);
       v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
       if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
         v_locked := leadhook.lease_others(
-          v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups
+          v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag, v_blocked.user_ids
         );
       end if;
     end if;
   end if;
-
   if v_keys is null then
     perform leadhook.return_leads(p_token, null);
   end if;
   v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
-  v_changed := leadhook.has_changes(v_now);
-  v_blocked := leadhook.find_blocked(v_now);
-  v_has_more := v_changed or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced' and v_blocked.everything is null and (
-    leadhook.first_due(false, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
-    or p_low_priority_limit > 0 and leadhook.first_due(true, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
-    or (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s) <= v_now
-  ) is true;
+  v_spent := leadhook.find_blocked(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
+  v_spent.user_ids := v_blocked.user_ids || v_spent.user_ids;
+  v_spent.budget_spent := v_blocked.budget_spent or v_spent.budget_spent;
+  v_has_more := leadhook.has_changes(v_now) or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced'
+    and leadhook.has_due(p_low_priority_limit > 0, v_now, v_user_id, v_spent)
+    -- There is no haste to look at more where a budget turned away all that was chosen.
+    and not (v_batch.leads::text = '[]' and exists (
+      select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.budget_id is not null
+    ));
   return (
     select json_build_object(
       'busy', false,
@@ -706,10 +819,10 @@ begin
       'leads', v_batch.leads,
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
-      'blocked_by', coalesce(v_blocked_by, v_blocked.everything),
+      'blocked_by', coalesce(v_blocked_by, v_spent.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
-      'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now, v_spent) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,

@@ -421,7 +421,7 @@ comment on function leadhook.place_in_queue(text, timestamptz) is
 revoke all on function leadhook.place_in_queue(text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.place_in_queue(text, timestamptz) to service_role;
 
-create or replace function leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamptz)
+create or replace function leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamptz)
 returns jsonb
 language sql
 stable
@@ -438,16 +438,17 @@ as $$
       where p.user_id is null or p.user_id = describe_admission.p_user_id and (p.tag is null or p.tag = describe_admission.p_tag)
     ),
     'budgets', (
-      select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
-      from leadhook.budgets_left(describe_admission.p_now) as b
-      where b.user_id is null or b.user_id = describe_admission.p_user_id
+      select coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object('needed_usd', j.needed_usd) order by b.user_id nulls first), '[]')
+      from leadhook.budgets_left(describe_admission.p_now, array[describe_admission.p_user_id]) as b
+      left join leadhook.jobs as j on j.lead_id = describe_admission.p_lead_id and j.budget_id = b.id
+      where b.daily_usd < 'Infinity'
     )
   )
 $$;
-comment on function leadhook.describe_admission(uuid, text, timestamptz) is
-  'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
-revoke all on function leadhook.describe_admission(uuid, text, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.describe_admission(uuid, text, timestamptz) to service_role;
+comment on function leadhook.describe_admission(text, uuid, text, timestamptz) is
+  'The pauses and budgets that hold for a lead of this user and tag, those of everything first. needed_usd: what it needs of a budget that turned it away.';
+revoke all on function leadhook.describe_admission(text, uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.describe_admission(text, uuid, text, timestamptz) to service_role;
 
 -- security definer: before 0.12, pg_net lets the owner alone read its tables.
 -- Evidence only: its absence, or a pg_net that looks different, must not stop an explanation or a sweep.
@@ -617,7 +618,7 @@ begin
     from leadhook.controls as c
     cross join leadhook.webhook_settings() as s
     cross join leadhook.describe_history(p_lead_id) as h (history)
-    cross join leadhook.describe_admission(v_checked.user_id, v_checked.tag, v_now) as g (gates)
+    cross join leadhook.describe_admission(p_lead_id, v_checked.user_id, v_checked.tag, v_now) as g (gates)
     left join lateral (
       select jsonb_build_object(
         'score', l.score, 'should_contact', l.should_contact, 'response', left(l.response::text, 20000), 'subject', left(l.subject::text, 2000),

@@ -73,7 +73,7 @@ begin
   );
   return jsonb_build_object(
     'leads', v_leads, 'last_lead', v_found.last_lead, 'keys', v_keys,
-    'admission', (select to_jsonb(b) || public.leadhook_admission(null) from leadhook.find_blocked(clock_timestamp()) as b)
+    'admission', leadhook.describe_blocked()
   );
 end
 $$;
@@ -83,6 +83,19 @@ comment on function public.leadhook_evaluation_leads(jsonb, text, text[]) is
   'prompts as a claim hands them out, and the keys. admission: what may not be bought now. Changes nothing.';
 revoke all on function public.leadhook_evaluation_leads(jsonb, text, text[]) from public, anon, authenticated;
 grant execute on function public.leadhook_evaluation_leads(jsonb, text, text[]) to service_role;
+
+create or replace function leadhook.describe_blocked()
+returns jsonb
+language sql
+set search_path = ''
+as $$
+  select to_jsonb(b) || public.leadhook_admission(null) || jsonb_build_object('groups', (
+    select coalesce(jsonb_agg(p.user_id::text || ' ' || p.tag), '[]') from leadhook.pauses as p where p.tag is not null
+  ))
+  from leadhook.find_blocked(clock_timestamp()) as b
+$$;
+revoke all on function leadhook.describe_blocked() from public, anon, authenticated;
+grant execute on function leadhook.describe_blocked() to service_role;
 
 create or replace function public.leadhook_book_evaluation(p_costs jsonb default '[]')
 returns jsonb
@@ -103,7 +116,7 @@ begin
     raise exception 'cost_usd is a number from 0 to 1000000' using errcode = 'PT400';
   end if;
   perform leadhook.book_costs(p_costs, clock_timestamp());
-  return (select to_jsonb(b) || public.leadhook_admission(null) from leadhook.find_blocked(clock_timestamp()) as b);
+  return leadhook.describe_blocked();
 end
 $$;
 comment on function public.leadhook_book_evaluation(jsonb) is

@@ -75,6 +75,8 @@ begin
     replay_id = coalesce(p_replay_id, j.replay_after),
     replay_after = null,
     changed = false,
+    budget_id = null,
+    needed_usd = null,
     checkpoint = case when j.state <> 'done' or j.error_code is not null then j.checkpoint end,
     error_code = null,
     reason = null,

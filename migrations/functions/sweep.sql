@@ -82,10 +82,19 @@ begin
     select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
   perform leadhook.apply_changes(v_changed, 'sweep', 'check');
+  -- Its texts or the price may have changed since a budget turned it away, which leaves no outbox row: it is tried again.
+  update leadhook.jobs as j set budget_id = null, needed_usd = null, available_at = coalesce(j.eligible_at, clock_timestamp())
+  where j.lead_id = any (array(
+    select k.lead_id
+    from leadhook.jobs as k
+    where k.lead_id = any (v_window) and k.state = 'ready' and k.budget_id is not null
+    for no key update of k skip locked
+  ));
 end
 $$;
 comment on function leadhook.sweep_jobs(text) is
-  'Looks at the next jobs: forgets leads that are gone, puts what is no longer eligible to sleep; last_lead is null when these were the last.';
+  'Looks at the next jobs: forgets leads that are gone, puts what is no longer eligible to sleep, tries what budgets turned away again; last_lead is '
+  'null when these were the last.';
 revoke all on function leadhook.sweep_jobs(text) from public, anon, authenticated;
 grant execute on function leadhook.sweep_jobs(text) to service_role;
 
@@ -131,6 +140,7 @@ begin
   );
   delete from leadhook.replays as r
   where r.id = any (v_replay_ids) and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id);
+  delete from leadhook.turns as t where t.served_at < p_now - interval '1 day';
   delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (

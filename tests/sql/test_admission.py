@@ -22,7 +22,9 @@ OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 TERMS = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}
 
 
-def claim(db: "Sql", limit: int = 50, *, price: "Row | None" = None, token: UUID | None = None) -> "Row":
+def claim(
+    db: "Sql", limit: int = 50, *, price: "Row | None" = None, token: UUID | None = None, cursor: "Row | None" = None
+) -> "Row":
     """A claim by a service that knows its price: a lead may cost a dollar."""
     batch: Row = db.rpc(
         "leadhook_claim",
@@ -30,6 +32,7 @@ def claim(db: "Sql", limit: int = 50, *, price: "Row | None" = None, token: UUID
         p_worker="worker-1",
         p_limit=limit,
         p_low_priority_limit=limit,
+        p_cursor=cursor,
         p_price=TERMS if price is None else price,
     )
     return batch
@@ -102,22 +105,33 @@ def test_a_wider_pause_stays_when_a_narrower_one_ends(groups: "Sql") -> None:
     assert {lead_id[0] for lead_id in groups.ids_of(claim(groups))} == {"c"}
 
 
-def test_many_blocked_groups_do_not_hide_the_open_one(groups: "Sql") -> None:
-    """A user with 600 tags is passed in one step, 300 paused groups one by one."""
+def test_whatever_is_shut_hides_nothing_that_is_open(groups: "Sql") -> None:
+    """5,000 users without money, 5,000 paused tags, and 21,000 leads of one user, before six open leads."""
     groups.run(
         "insert into leadhook.jobs (lead_id, user_id, tag, state, available_at)"
-        " select 'shut-' || g, case when g <= 600 then '00000000-0000-4000-8000-000000000000'::uuid else %(u)s end,"
-        " '0-' || g, 'ready', '2026-01-01' from generate_series(1, 900) as g",
+        " select 'shut-' || g, case when g > 31000 then shut.u when g <= 10000 then %(u)s else paused.u end,"
+        " '0-' || g, 'ready', '2026-01-01' from generate_series(5001, 36000) as g"
+        " cross join lateral (select ('00000000-0000-0000-0000-' || lpad(g::text, 12, '0'))::uuid) as shut (u)"
+        " cross join (select '00000000-0000-3000-8000-000000000000'::uuid) as paused (u)",
         u=groups.USER,
     )
-    groups.run("insert into leadhook.pauses (user_id, actor) values ('00000000-0000-4000-8000-000000000000', 't')")
+    groups.run("insert into leadhook.pauses (user_id, actor) values ('00000000-0000-3000-8000-000000000000', 't')")
     groups.run(
-        "insert into leadhook.pauses (user_id, tag, actor)"
-        " select %(u)s, '0-' || g, 't' from generate_series(601, 900) as g",
+        "insert into leadhook.pauses (user_id, tag, actor) select user_id, tag, 't'"
+        " from leadhook.jobs where user_id = %(u)s and lead_id like 'shut-%%'",
         u=groups.USER,
+    )
+    groups.run(
+        "insert into leadhook.budgets (user_id, daily_usd) select distinct user_id, 0"
+        " from leadhook.jobs where user_id < '00000000-0000-3000-8000-000000000000'"
     )
     assert groups.value("select leadhook.next_due_ms(clock_timestamp())") == 250
-    assert len(claim(groups, 6)["leads"]) == 6
+    cursor = {"user_id": str(OTHER_USER), "tag": "c"}
+    first, last = claim(groups, 4), claim(groups, 4, cursor=cursor)
+    assert (len(first["leads"]), first["has_more"]) == (4, True)
+    assert (len(last["leads"]), last["has_more"]) == (2, False)
+    groups.run("update leadhook.jobs set available_at = 'infinity' where lead_id not like 'shut-%%'")
+    assert claim(groups)["leads"] == []
 
 
 @pytest.mark.parametrize(
@@ -176,9 +190,9 @@ def test_no_more_is_handed_out_than_the_budget_of_all_can_pay(groups: "Sql") -> 
     """Then leads stay ready, and the next day is due; what comes back is handed out again."""
     budget(groups, 2.5)
     batch = claim(groups)
-    assert (len(batch["leads"]), batch["has_more"]) == (2, True)
+    assert (len(batch["leads"]), batch["has_more"]) == (2, False)
     full = claim(groups)
-    assert (full["leads"], full["has_more"], full["blocked_by"]) == ([], False, "spent")
+    assert (full["leads"], full["has_more"], full["blocked_by"]) == ([], False, None)
     assert 250 < full["next_due_ms"] <= 30_000, "a lease that ends may free money"
     lease = groups.lease_of(batch["leads"][0])
     groups.save(groups.result_of(lease, cost_usd=0.25))
@@ -246,7 +260,7 @@ def test_a_day_of_a_budget_is_a_day_in_utc(db: "Sql") -> None:
 
 
 def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> None:
-    """What it needs is noted; until there is that much the budget counts as spent. A smaller one goes before it."""
+    """What it needs is noted; until there is that much it waits, whoever goes before it."""
     keyed.ready_job("large")
     keyed.ready_job("small")
     keyed.age_job("large", 60)
@@ -254,23 +268,87 @@ def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> N
     price = {"lead_usd": 0.1, "byte_usd": 0.001, "most_lead_bytes": 4000, "most_prompts_bytes": 0}
     budget(keyed, 1)
     assert keyed.ids_of(claim(keyed, price=price)) == ["small"]
-    assert claim(keyed, price=price)["blocked_by"] == "spent"
-    assert keyed.value("select needed_usd > 3 from leadhook.budgets")
+    again = claim(keyed, price=price)
+    assert (again["leads"], again["has_more"], again["blocked_by"]) == ([], False, None)
+    assert again["next_due_ms"] > 250
+    assert keyed.rpc("leadhook_admission")["budgets"][0]["needed_usd"] > 3
     budget(keyed, 10)
     assert keyed.ids_of(claim(keyed, price=price)) == ["large"]
 
 
-def test_of_several_leads_that_do_not_fit_the_least_is_what_is_needed(keyed: "Sql") -> None:
-    """Whichever was turned away first: what only the larger one needs does not keep the smaller one waiting."""
-    texts = {"a": 3000, "b": 2000, "c": 3500}
-    for age, (lead_id, length) in enumerate(texts.items()):
-        keyed.ready_job(lead_id)
-        keyed.age_job(lead_id, 60 - age)
-        keyed.run("update public.lead_details set bio = repeat('x', %(n)s) where lead_id = %(i)s", n=length, i=lead_id)
-    price = {"lead_usd": 0.1, "byte_usd": 0.001, "most_lead_bytes": 4000, "most_prompts_bytes": 0}
-    budget(keyed, 1)
-    assert claim(keyed, price=price)["leads"] == []
-    assert keyed.value("select needed_usd between 2 and 3 from leadhook.budgets")
+DEAR = {"lead_usd": 0.004, "byte_usd": 0.00001, "most_lead_bytes": 20000, "most_prompts_bytes": 0}
+"""A price at which a bio of 20 kB costs 0.20 dollars, and a short one less than 0.01."""
+
+
+@pytest.fixture
+def dear(keyed: "Sql") -> "Sql":
+    """A lead that needs 0.20 dollars, turned away by a budget of 0.05; five cheap ones behind it."""
+    keyed.ready_job("a-dear")
+    keyed.run("update public.lead_details set bio = repeat('x', 20000)")
+    for number in range(5):
+        keyed.ready_job(f"b-{number}")
+    budget(keyed, 0.05)
+    assert claim(keyed, 1, price=DEAR)["leads"] == []
+    return keyed
+
+
+def test_a_dear_lead_keeps_no_cheap_one_waiting(dear: "Sql") -> None:
+    """Though it comes first, alone in its claim; only what fits is claimed, and there is no asking in circles."""
+    cheap = claim(dear, price=DEAR)
+    assert dear.ids_of(cheap) == [f"b-{number}" for number in range(5)]
+    assert (cheap["has_more"], dear.job("a-dear")["state"]) == (False, "ready")
+    (shown,) = dear.rpc("leadhook_admission")["budgets"]
+    assert (shown["too_small"], shown["needed_usd"] > 0.2) == (True, True)
+    dear.run("delete from leadhook.jobs where lead_id = 'a-dear'")
+    assert dear.rpc("leadhook_admission")["budgets"][0]["needed_usd"] is None
+
+
+@pytest.mark.parametrize("change", ["day", "budget", "no budget", "lead", "user"])
+def test_what_was_turned_away_goes_on_after_a_change(dear: "Sql", change: str) -> None:
+    """Of the day, of the budget, of its own row, whose shorter text the sweep finds, or of its user."""
+    if change == "day":
+        midnight = dear.value("select leadhook.next_day(clock_timestamp())")
+        assert dear.job("a-dear")["available_at"] == midnight
+        dear.age_job("a-dear", 86400)
+        dear.run("update public.lead_details set bio = 'short'")
+    elif change == "budget":
+        budget(dear, 1)
+    elif change == "no budget":
+        budget(dear, None)
+        assert dear.rpc("leadhook_admission")["budgets"] == []
+    elif change == "lead":
+        dear.run("update public.lead_details set bio = 'short'")
+        for _ in range(4):
+            dear.rpc("leadhook_sweep", p_worker="worker-1")
+    else:
+        budget(dear, 1)
+        budget(dear, 0, dear.USER)
+        dear.prompts(user=OTHER_USER)
+        dear.run("update public.all_leads set user_id = %(u)s where lead_id = 'a-dear'", u=OTHER_USER)
+        dear.note_change("a-dear")
+    assert "a-dear" in dear.ids_of(claim(dear, price=DEAR))
+    assert dear.job("a-dear")["budget_id"] is None
+    assert dear.count("leadhook.budgets") == (0 if change == "no budget" else 2 if change == "user" else 1)
+
+
+def test_money_that_comes_back_goes_to_the_cheapest_that_wait(keyed: "Sql") -> None:
+    """To as many as it pays for together."""
+    for number, length in enumerate((3000, 2000, 1000, 5)):
+        keyed.ready_job(f"lead-{number}")
+        keyed.run(
+            "update public.lead_details set bio = repeat('x', %(n)s) where lead_id = %(i)s",
+            n=length,
+            i=f"lead-{number}",
+        )
+        keyed.age_job(f"lead-{number}", 60 - number)
+    price = {"lead_usd": 1, "byte_usd": 0.001, "most_lead_bytes": 4000, "most_prompts_bytes": 0}
+    budget(keyed, 5)
+    (first,) = claim(keyed, price=price)["leads"]
+    assert first["lead_id"] == "lead-0"
+    assert keyed.count("leadhook.jobs", "budget_id is not null") == 3
+    keyed.save(keyed.result_of(keyed.lease_of(first), cost_usd=0.25))
+    assert keyed.value("select leadhook.next_due_ms(clock_timestamp())") == 250
+    assert keyed.ids_of(claim(keyed, price=price)) == ["lead-2", "lead-3"]
 
 
 def test_what_a_lease_cost_is_booked_when_it_ends(groups: "Sql") -> None:
@@ -334,8 +412,7 @@ def test_budgets_and_claims_work_with_a_publication_of_all_tables(groups: "Sql",
     with psycopg.connect(database.admin_conninfo) as admin:
         admin.execute("create publication everything for all tables")
     assert len(claim(groups)["leads"]) == 1
-    assert claim(groups)["leads"] == [], "they are turned away, which the budget notes"
-    assert groups.value("select needed_usd from leadhook.budgets") is not None
+    assert groups.value("select needed_usd from leadhook.budgets") == 1, "the others are turned away, which is noted"
     budget(groups, 5)
     budget(groups, None)
     assert claim(groups)["leads"]
@@ -445,7 +522,10 @@ def test_the_command_line_pauses_and_budgets(groups: "Sql", leadhook: "Run", mon
     said += lines("budget", "clear", "--yes") + lines("budget", "show")[:1]
     assert said == [
         "budget for everything: $2.50 a day (UTC); $2.50 left today",
-        "everything: $2.50 a day, $0.50 left",
+        (
+            "everything: $2.50 a day, $0.50 left; too little is left: a waiting lead may cost up to $1.00; "
+            "leads wait for midnight UTC or a higher budget"
+        ),
         "today (UTC): $0.00 spent, $0.00 of it wasted, $2.00 reserved for leads in progress",
         "everything has no budget: what its leads cost is not limited",
         "there is no budget: what leads cost is not limited",

@@ -125,13 +125,17 @@ def check_everything(status: Status, sweep_interval_s: float) -> Findings:
 
 
 def check_admission(status: Status) -> Findings:
-    """Check pauses and budgets: a reason if they stop every lead, a warning if they stop those of one user."""
-    paused = [(pause.user_id, describe_pause(pause)) for pause in status.pauses]
-    spent = [(budget.user_id, finding) for budget in status.budgets if (finding := _budget_finding(budget))]
+    """Check pauses and budgets: a reason if they stop every lead, a warning if they stop those of one user, or some."""
+    paused = [(pause.user_id is None, describe_pause(pause)) for pause in status.pauses]
+    spent = [
+        (budget.user_id is None and not (budget.too_small and budget.left_usd > 0), finding)
+        for budget in status.budgets
+        if (finding := _budget_finding(budget))
+    ]
     every = [*paused, *spent]
     return Findings(
-        reasons=tuple(finding for user, finding in every if user is None),
-        warnings=tuple(finding for user, finding in every if user is not None),
+        reasons=tuple(finding for stops_all, finding in every if stops_all),
+        warnings=tuple(finding for stops_all, finding in every if not stops_all),
     )
 
 
