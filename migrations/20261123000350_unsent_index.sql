@@ -6,9 +6,11 @@
 --          then the application's writes to lead_details wait for the build.
 -- The predicate means `sent_to_llm is not true`, spelt so that it fits any type: the owner's ALTER of the column's type must not fail because
 -- of it. A query that is to use the index says both.
+-- An index takes no entry above 2.7 kB, and would refuse the application's row: such a lead is left out, as it is everywhere else in leadhook.
 -- A build that failed half-way leaves an invalid index of this name behind, which `if not exists` takes for the real one: undo, then
 -- run this file again. `leadhook migrate` does so by itself.
 -- A partitioned table takes no `concurrently`: `leadhook migrate` builds the index on each partition and attaches it; by hand, run the statement
 -- without the word, or build them so yourself.
 
-create index concurrently if not exists leadhook_unsent on public.lead_details (lead_id) where sent_to_llm::text is distinct from 'true';
+create index concurrently if not exists leadhook_unsent on public.lead_details (lead_id)
+  where sent_to_llm::text is distinct from 'true' and octet_length(lead_id) <= 2000;

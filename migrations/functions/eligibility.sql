@@ -459,7 +459,9 @@ begin
     with ready as materialized (
       select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
       from leadhook.check_eligibility(array(
-        select distinct d.lead_id from public.lead_details as d where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
+        select distinct d.lead_id
+        from public.lead_details as d
+        where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and octet_length(d.lead_id) <= 2000
       )) as j
       where j.eligible
     )

@@ -3,7 +3,7 @@
 -- search_path = pg_catalog, pg_temp throughout this file, where '' would not do: with '' Postgres looks for types in the caller's pg_temp
 -- first, and a temporary domain named text with a check of its own would run that check as the owner, here or inside net.http_post().
 --
--- Nothing here may abort, delay or lock the statement that fired it: every write sits in an exception block, every wait has an end.
+-- Nothing here may abort, delay or lock the statement that fired it: what may fail sits in an exception block, every wait has an end.
 -- `when assert_failure or others` leaves query_canceled alone, so a statement that is cancelled is cancelled.
 
 set local check_function_bodies = off;
@@ -183,14 +183,10 @@ $$;
 comment on function leadhook.refuse_foreign_code() is 'Raises where another role''s code would run when a request is queued.';
 revoke all on function leadhook.refuse_foreign_code() from public, anon, authenticated;
 
-create or replace function leadhook.post_webhook(p_id text, p_body jsonb)
-returns bigint
+create or replace function leadhook.webhook_target(out url text, out secrets text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_url text;
-  v_secrets text;
 begin
   if not leadhook.has_vault() then
     raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
@@ -201,29 +197,108 @@ begin
   select
     max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_url'),
     max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_secret')
-  into v_url, v_secrets
+  into url, secrets
   from vault.decrypted_secrets as s
   where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret');
-  if coalesce(v_url, '') = '' or coalesce(v_secrets, '') = '' then
+  if coalesce(url, '') = '' or coalesce(secrets, '') = '' then
     raise exception 'Vault holds no leadhook_webhook_url and leadhook_webhook_secret' using errcode = 'PT503';
   end if;
+end
+$$;
+comment on function leadhook.webhook_target() is 'Where webhooks go and what signs them, by Vault. Raises when something is missing, and names it.';
+revoke all on function leadhook.webhook_target() from public, anon, authenticated;
+
+create or replace function leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
   perform leadhook.refuse_foreign_code();
   return net.http_post(
-    url := v_url,
+    url := p_url,
     body := p_body,
     headers := leadhook.webhook_headers(
-      p_id, floor(extract(epoch from clock_timestamp()))::bigint, p_body::text, v_secrets
+      p_id, floor(extract(epoch from clock_timestamp()))::bigint, p_body::text, p_secrets
     ),
     timeout_milliseconds := 5000
   );
-exception when assert_failure or others then
-  -- The address may carry a password.
-  raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_webhook_url') else sqlerrm end using errcode = sqlstate;
 end
 $$;
-comment on function leadhook.post_webhook(text, jsonb) is
-  'Queues one signed request with pg_net, to be sent after the commit; its request id. Raises when it can''t, without naming the address.';
+comment on function leadhook.queue_webhook(text, text, text, jsonb) is
+  'Queues one signed request with pg_net, to be sent after the commit; its request id. What it raises may hold the address.';
+revoke all on function leadhook.queue_webhook(text, text, text, jsonb) from public, anon, authenticated;
+
+create or replace function leadhook.post_webhook(p_id text, p_body jsonb)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_target record := leadhook.webhook_target();
+begin
+  return leadhook.queue_webhook(v_target.url, v_target.secrets, p_id, p_body);
+exception when assert_failure or others then
+  -- The address may carry a password.
+  raise exception '%', replace(sqlerrm, v_target.url, 'leadhook_webhook_url') using errcode = sqlstate;
+end
+$$;
+comment on function leadhook.post_webhook(text, jsonb) is 'As queue_webhook to the address of Vault, but what it raises does not name it.';
 revoke all on function leadhook.post_webhook(text, jsonb) from public, anon, authenticated;
+
+create or replace function leadhook.webhook_body(p_reason text, p_leads int, p_table text, p_lead_ids text[])
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'type', upper(p_reason),
+    'table', p_table,
+    'schema', case when p_table is not null then 'public' end,
+    'record', null,
+    'old_record', null,
+    'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
+    'total', p_leads
+  )
+$$;
+revoke all on function leadhook.webhook_body(text, int, text, text[]) from public, anon, authenticated;
+
+create or replace function leadhook.count_webhooks()
+returns int
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when m.mark ~ ('^' || pg_current_xact_id()::text || ':[1-8]$') then split_part(m.mark, ':', 2)::int
+    else 0
+  end
+  from current_setting('leadhook.webhook_sent', true) as m (mark)
+$$;
+comment on function leadhook.count_webhooks() is 'How many webhooks this transaction has sent, or tried to.';
+revoke all on function leadhook.count_webhooks() from public, anon, authenticated;
+
+create or replace function leadhook.post_webhooks(p_reason text, p_leads int, p_table text, p_lead_ids text[])
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
+  v_target record := leadhook.webhook_target();
+  v_id text;
+  v_request bigint;
+begin
+  for i in leadhook.count_webhooks() + 1 .. v_wanted loop
+    v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+    v_request := leadhook.queue_webhook(v_target.url, v_target.secrets, v_id, leadhook.webhook_body(p_reason, p_leads, p_table, p_lead_ids));
+    insert into leadhook.webhooks (request_id, message_id, reason, leads) values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads);
+    perform set_config('leadhook.webhook_sent', pg_current_xact_id()::text || ':' || i, true);
+  end loop;
+end
+$$;
+comment on function leadhook.post_webhooks(text, int, text, text[]) is 'As send_webhook, but raises when it can''t.';
+revoke all on function leadhook.post_webhooks(text, int, text, text[]) from public, anon, authenticated;
 
 -- security definer: whoever writes to the application's tables may neither read Vault nor write leadhook.webhooks.
 create or replace function leadhook.send_webhook(p_reason text, p_leads int default null, p_table text default null, p_lead_ids text[] default null)
@@ -231,52 +306,38 @@ returns void
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms'
+set lock_timeout = '100ms'
 set jit = off
 as $$
 declare
-  v_transaction text := pg_current_xact_id();
-  v_mark text := current_setting('leadhook.webhook_sent', true);
-  v_sent int := 0;
-  v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
-  v_id text;
+  v_sent int := leadhook.count_webhooks();
+  v_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
   v_request bigint;
   v_error text;
 begin
-  if v_mark ~ ('^' || v_transaction || ':[1-8]$') then
-    v_sent := split_part(v_mark, ':', 2);
-  end if;
-  if v_sent >= v_wanted then
+  if v_sent >= greatest(1, least(8, coalesce(p_leads, 0) / 1000)) then
     return;
   end if;
-  -- Set before the attempt and outside of its block: a webhook that fails is not tried again by each of 5,000 statements. A rollback to a
-  -- savepoint takes back the mark together with the webhook.
-  perform set_config('leadhook.webhook_sent', v_transaction || ':' || v_wanted, true);
-
-  for i in v_sent + 1 .. v_wanted loop
-    v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
-    v_request := null;
-    v_error := null;
-    begin
-      v_request := leadhook.post_webhook(v_id, jsonb_build_object(
-        'type', upper(p_reason),
-        'table', p_table,
-        'schema', case when p_table is not null then 'public' end,
-        'record', null,
-        'old_record', null,
-        'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
-        'total', p_leads
-      ));
-    exception when assert_failure or others then
-      v_error := sqlerrm;
-    end;
-    begin
-      insert into leadhook.webhooks (request_id, message_id, reason, leads, error)
-      values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads, v_error);
-    exception when assert_failure or others then
-      perform leadhook.warn('a webhook could not be recorded: ' || sqlerrm);
-    end;
-  end loop;
+  begin
+    perform leadhook.post_webhooks(p_reason, p_leads, p_table, p_lead_ids);
+    return;
+  exception when assert_failure or others then
+    null;
+  end;
+  -- One webhook, and either half of it by itself. The mark is set outside of the blocks: what fails is not tried again by each of 5,000 statements.
+  -- A rollback to a savepoint takes back the mark together with the webhook.
+  perform set_config('leadhook.webhook_sent', pg_current_xact_id()::text || ':8', true);
+  begin
+    v_request := leadhook.post_webhook(v_id, leadhook.webhook_body(p_reason, p_leads, p_table, p_lead_ids));
+  exception when assert_failure or others then
+    v_error := sqlerrm;
+  end;
+  begin
+    insert into leadhook.webhooks (request_id, message_id, reason, leads, error)
+    values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads, v_error);
+  exception when assert_failure or others then
+    perform leadhook.warn('a webhook could not be recorded: ' || sqlerrm);
+  end;
 end
 $$;
 comment on function leadhook.send_webhook(text, int, text, text[]) is
@@ -286,24 +347,104 @@ comment on function leadhook.send_webhook(text, int, text, text[]) is
 revoke all on function leadhook.send_webhook(text, int, text, text[]) from public, anon, authenticated;
 grant execute on function leadhook.send_webhook(text, int, text, text[]) to service_role;
 
-create or replace function leadhook.append_to_outbox(p_lead_ids text[], p_refreshed boolean default false)
+-- `on conflict`: a sequence that a restore has left behind its rows must not abort the application's statement; the sweep finds what was changed.
+create or replace function leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   if cardinality(p_lead_ids) <= 500 then
-    insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(p_lead_ids), p_lead_ids, p_refreshed);
-  else
+    insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(p_lead_ids), p_lead_ids, p_refreshed) on conflict do nothing;
+  elsif p_lead_ids is not null then
     insert into leadhook.outbox (kind, n, lead_ids, refreshed)
     select 'leads', count(*), array_agg(l.lead_id), p_refreshed
     from unnest(p_lead_ids) with ordinality as l (lead_id, place)
-    group by (l.place - 1) / 500;
+    group by (l.place - 1) / 500
+    on conflict do nothing;
+  elsif p_user_ids is not null then
+    insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
+    select 'prompts', 0, g.user_id, g.tag, p_inserted
+    from unnest(p_user_ids, p_tags) as g (user_id, tag)
+    on conflict do nothing;
+  else
+    insert into leadhook.outbox (kind, n) values ('everything', 0) on conflict do nothing;
   end if;
 end
 $$;
-comment on function leadhook.append_to_outbox(text[], boolean) is 'Notes that these leads changed, 500 to a row.';
-revoke all on function leadhook.append_to_outbox(text[], boolean) from public, anon, authenticated;
+comment on function leadhook.append_to_outbox(text[], uuid[], text[], boolean, boolean) is
+  'Notes that these leads changed, 500 to a row, or the prompts of these users and tags; where both are null, that any lead may have changed.';
+revoke all on function leadhook.append_to_outbox(text[], uuid[], text[], boolean, boolean) from public, anon, authenticated;
+
+-- The only subtransaction that a healthy transaction of the application gets from us is that of the first change: more than 64 in one transaction
+-- slow every other session down. After it, this transaction holds the lock on the outbox, so that nothing is left to wait for or to fail. Where it could
+-- not be had, the rest of the transaction does not ask again, and the sweep finds what was changed.
+create or replace function leadhook.note_change(
+  p_reason text, p_table text, p_lead_ids text[] default null, p_user_ids uuid[] default null, p_tags text[] default null,
+  p_refreshed boolean default false
+)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_xact text := pg_current_xact_id();
+  v_mark text := current_setting('leadhook.outbox', true);
+begin
+  if v_mark = v_xact || ':closed' then
+    return;
+  end if;
+  if v_mark = v_xact || ':open' then
+    perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
+    perform leadhook.send_webhook(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+    return;
+  end if;
+  begin
+    perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
+    v_mark := ':open';
+    perform leadhook.post_webhooks(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+    perform set_config('leadhook.outbox', v_xact || ':open', true);
+    return;
+  exception when assert_failure or others then
+    if v_mark is distinct from ':open' then
+      perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
+      perform set_config('leadhook.outbox', v_xact || ':closed', true);
+    end if;
+  end;
+  if v_mark = ':open' then
+    begin
+      perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
+      perform set_config('leadhook.outbox', v_xact || ':open', true);
+    exception when assert_failure or others then
+      perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
+    end;
+  end if;
+  perform leadhook.send_webhook(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+end
+$$;
+comment on function leadhook.note_change(text, text, text[], uuid[], text[], boolean) is
+  'Appends what a statement changed, as append_to_outbox, and sends a webhook. Never raises.';
+revoke all on function leadhook.note_change(text, text, text[], uuid[], text[], boolean) from public, anon, authenticated;
+
+-- Read from the catalog, because a column that is missing, or whose type has no equality, would make the statement raise.
+create or replace function leadhook.comparable_columns(p_table regclass)
+returns text[]
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(a.attname::text)
+  from pg_catalog.pg_attribute as a
+  join pg_catalog.pg_type as t on t.oid = a.atttypid
+  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and case a.attname
+    when 'lead_id' then t.typcategory in ('S', 'N') or t.oid = 'uuid'::regtype
+    when 'user_id' then t.oid = 'uuid'::regtype
+    when 'tag' then t.typcategory in ('S', 'N', 'E')
+    when 'scrapped' then t.typcategory in ('S', 'N', 'B', 'E')
+    when 'sent_to_llm' then t.typcategory = 'B'
+  end
+$$;
+comment on function leadhook.comparable_columns(regclass) is 'Those columns of an application''s table that count and are of a type that we can read.';
+revoke all on function leadhook.comparable_columns(regclass) from public, anon, authenticated;
 
 -- Remembered until the transaction ends; a rollback to a savepoint takes it back together with the deleted rows.
 create or replace function leadhook.refreshes(p_operation text, p_table text)
@@ -326,99 +467,69 @@ comment on function leadhook.refreshes(text, text) is
   'Whether rows are deleted, or inserted after others of the table were deleted in this transaction: then they may be the same ones again.';
 revoke all on function leadhook.refreshes(text, text) from public, anon, authenticated;
 
-create or replace function leadhook.append_everything()
-returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into leadhook.outbox (kind, n) values ('everything', 0);
-exception when assert_failure or others then
-  perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
-end
-$$;
-comment on function leadhook.append_everything() is 'Notes that any lead may have changed. Never raises.';
-revoke all on function leadhook.append_everything() from public, anon, authenticated;
-
 -- security definer: the writers of all_leads and lead_details have no rights in leadhook.
 create or replace function leadhook.note_lead_changes()
 returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms'
+set lock_timeout = '100ms'
 set jit = off
 as $$
 declare
   v_refreshed boolean := leadhook.refreshes(tg_op, tg_table_name);
+  v_columns text[] := leadhook.comparable_columns(tg_relid);
   v_lead_ids text[];
 begin
-  if tg_op = 'TRUNCATE' then
-    perform leadhook.append_everything();
-    perform leadhook.send_webhook(tg_op, null, tg_table_name);
+  if tg_op = 'TRUNCATE' or 'lead_id' = any (v_columns) is not true then
+    perform leadhook.note_change(tg_op, tg_table_name);
     return null;
   end if;
 
-  begin
-    if tg_op = 'INSERT' then
-      select array_agg(c.lead_id) into v_lead_ids
-      from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
-    elsif tg_op = 'DELETE' then
-      select array_agg(c.lead_id) into v_lead_ids
-      from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
-    elsif tg_table_name = 'all_leads' then
-      -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
-      select array_agg(distinct c.lead_id) into v_lead_ids
+  if tg_op = 'INSERT' then
+    select array_agg(c.lead_id) into v_lead_ids
+    from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
+  elsif tg_op = 'DELETE' then
+    select array_agg(c.lead_id) into v_lead_ids
+    from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
+  elsif tg_table_name = 'all_leads' and v_columns @> '{user_id,tag,scrapped}' then
+    -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
+    select array_agg(distinct c.lead_id) into v_lead_ids
+    from (
+      select r.lead_id::text
       from (
-        select r.lead_id::text
-        from (
-          select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
-          union all
-          select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
-        ) as r (lead_id, user_id, tag, scrapped, side)
-        where r.lead_id is not null
-        group by r.lead_id, r.user_id, r.tag, r.scrapped
-        having sum(r.side) <> 0
-      ) as c (lead_id);
-    else
-      select array_agg(c.lead_id) into v_lead_ids
+        select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
+        union all
+        select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
+      ) as r (lead_id, user_id, tag, scrapped, side)
+      where r.lead_id is not null
+      group by r.lead_id, r.user_id, r.tag, r.scrapped
+      having sum(r.side) <> 0
+    ) as c (lead_id);
+  elsif tg_table_name = 'lead_details' and 'sent_to_llm' = any (v_columns) then
+    select array_agg(c.lead_id) into v_lead_ids
+    from (
+      select r.lead_id::text
       from (
-        select r.lead_id::text
-        from (
-          select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
-          union all
-          select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
-        ) as r (lead_id, unsent, side)
-        where r.lead_id is not null
-        group by r.lead_id
-        having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
-      ) as c (lead_id);
-    end if;
-    if v_lead_ids is null then
-      return null;
-    end if;
-    perform leadhook.append_to_outbox(v_lead_ids, v_refreshed);
-  exception when assert_failure or others then
-    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
-    begin
-      v_lead_ids := null;
-      if tg_op = 'UPDATE' then
-        select array_agg(c.lead_id) into v_lead_ids
-        from (
-          select n.lead_id::text from new_rows as n where n.lead_id is not null
-          union
-          select o.lead_id::text from old_rows as o where o.lead_id is not null
-        ) as c (lead_id);
-        perform leadhook.append_to_outbox(v_lead_ids);
-      else
-        perform leadhook.append_everything();
-      end if;
-    exception when assert_failure or others then
-      perform leadhook.append_everything();
-    end;
-  end;
-
-  perform leadhook.send_webhook(tg_op, cardinality(v_lead_ids), tg_table_name, v_lead_ids[1:20]);
+        select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
+        union all
+        select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
+      ) as r (lead_id, unsent, side)
+      where r.lead_id is not null
+      group by r.lead_id
+      having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
+    ) as c (lead_id);
+  else
+    select array_agg(c.lead_id) into v_lead_ids
+    from (
+      select n.lead_id::text from new_rows as n where n.lead_id is not null
+      union
+      select o.lead_id::text from old_rows as o where o.lead_id is not null
+    ) as c (lead_id);
+  end if;
+  if v_lead_ids is not null then
+    perform leadhook.note_change(tg_op, tg_table_name, v_lead_ids, p_refreshed := v_refreshed);
+  end if;
   return null;
 end
 $$;
@@ -432,19 +543,24 @@ returns trigger
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms'
+set lock_timeout = '100ms'
 set jit = off
 as $$
+declare
+  v_user_ids uuid[];
+  v_tags text[];
 begin
-  begin
-    if tg_op = 'INSERT' then
-      insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
-      select distinct 'prompts', 0, n.user_id, n.tag, true
-      from new_rows as n
-      where n.user_id is not null and n.tag is not null;
-    else
-      insert into leadhook.outbox (kind, n, user_id, tag)
-      select distinct 'prompts', 0, r.user_id, r.tag
+  if leadhook.comparable_columns(tg_relid) @> '{user_id,tag}' is not true then
+    perform leadhook.note_change(tg_op, tg_table_name);
+    return null;
+  end if;
+  if tg_op = 'INSERT' then
+    select array_agg(g.user_id), array_agg(g.tag) into v_user_ids, v_tags
+    from (select distinct n.user_id, n.tag from new_rows as n where n.user_id is not null and n.tag is not null) as g;
+  else
+    select array_agg(g.user_id), array_agg(g.tag) into v_user_ids, v_tags
+    from (
+      select distinct r.user_id, r.tag
       from (
         select n.user_id, n.tag, n::text, 1 from new_rows as n
         union all
@@ -452,16 +568,12 @@ begin
       ) as r (user_id, tag, row_text, side)
       where r.user_id is not null and r.tag is not null
       group by r.user_id, r.tag, r.row_text
-      having sum(r.side) > 0;
-    end if;
-    if not found then
-      return null;
-    end if;
-  exception when assert_failure or others then
-    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all leads are to be looked at: ' || sqlerrm);
-    perform leadhook.append_everything();
-  end;
-  perform leadhook.send_webhook(tg_op, null, tg_table_name);
+      having sum(r.side) > 0
+    ) as g;
+  end if;
+  if v_user_ids is not null then
+    perform leadhook.note_change(tg_op, tg_table_name, null, v_user_ids, v_tags);
+  end if;
   return null;
 end
 $$;

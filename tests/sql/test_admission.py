@@ -260,7 +260,7 @@ def test_a_day_of_a_budget_is_a_day_in_utc(db: "Sql") -> None:
 
 
 def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> None:
-    """What it needs is noted; until there is that much it waits, whoever goes before it."""
+    """What it needs is noted; until there is that much it waits, and others are claimed."""
     keyed.ready_job("large")
     keyed.ready_job("small")
     keyed.age_job("large", 60)
@@ -305,7 +305,7 @@ def test_a_dear_lead_keeps_no_cheap_one_waiting(dear: "Sql") -> None:
 
 @pytest.mark.parametrize("change", ["day", "budget", "no budget", "lead", "user"])
 def test_what_was_turned_away_goes_on_after_a_change(dear: "Sql", change: str) -> None:
-    """Of the day, of the budget, of its own row, whose shorter text the sweep finds, or of its user."""
+    """Of the day, of the budget, of its row, whose shorter text the sweep finds, or of its user."""
     if change == "day":
         midnight = dear.value("select leadhook.next_day(clock_timestamp())")
         assert dear.job("a-dear")["available_at"] == midnight
