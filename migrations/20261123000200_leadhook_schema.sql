@@ -46,6 +46,7 @@ create table if not exists leadhook.outbox (
   prompts_inserted boolean not null default false,
   refreshed boolean not null default false,
   after_lead text not null default '',
+  until_lead text,
   changed_at timestamptz not null default clock_timestamp(),
   not_before timestamptz,
   xact xid8 not null default pg_current_xact_id(),
@@ -53,6 +54,8 @@ create table if not exists leadhook.outbox (
 );
 comment on column leadhook.outbox.n is 'how many leads it names; small ones are applied first, so that three leads overtake an import';
 comment on column leadhook.outbox.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
+comment on column leadhook.outbox.until_lead is
+  'it joined an equal walk at this lead, goes round, and ends here again; null: it began with the first lead, and ends with the last';
 comment on column leadhook.outbox.xact is 'the transaction that changed it; the same in leadhook.webhooks names the webhook that announced it';
 comment on column leadhook.outbox.refreshed is
   'leads: rows were deleted, or inserted after rows of the table were deleted in the same transaction: no change by itself';

@@ -434,7 +434,43 @@ comment on function leadhook.leads_of_group(uuid, text, text) is
 revoke all on function leadhook.leads_of_group(uuid, text, text) from public, anon, authenticated;
 grant execute on function leadhook.leads_of_group(uuid, text, text) to service_role;
 
--- One slice of the oldest outbox row that names no leads. It walks over jobs, and stays until it is through.
+-- Equal walks are one: whichever begins later joins where the others stand.
+create or replace function leadhook.next_walk()
+returns leadhook.outbox[]
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_first leadhook.outbox;
+  v_walks leadhook.outbox[];
+  v_position text;
+begin
+  select t.* into v_first from leadhook.outbox as t where t.kind <> 'leads' order by t.id limit 1;
+  v_walks := array(
+    select t
+    from leadhook.outbox as t
+    where t.kind <> 'leads' and t.kind = v_first.kind and t.prompts_inserted = v_first.prompts_inserted
+      and t.user_id is not distinct from v_first.user_id and t.tag is not distinct from v_first.tag
+  );
+  if cardinality(v_walks) < 2 then
+    return v_walks;
+  end if;
+  v_position := (select max(w.after_lead) from unnest(v_walks) as w);
+  update leadhook.outbox as t
+  set after_lead = v_position, until_lead = v_position
+  where t.id in (select w.id from unnest(v_walks) as w where w.after_lead <> v_position);
+  return array(select t from leadhook.outbox as t where t.id in (select w.id from unnest(v_walks) as w));
+end
+$$;
+comment on function leadhook.next_walk() is 'The outbox row that names no leads and whose turn it is, with those that are equal, all at one position.';
+revoke all on function leadhook.next_walk() from public, anon, authenticated;
+grant execute on function leadhook.next_walk() to service_role;
+
+-- One slice of the walk over jobs whose turn it is. Its rows stay until it is through, behind those of other walks.
 create or replace function leadhook.apply_walk(p_source text)
 returns int
 language plpgsql
@@ -445,43 +481,49 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_row record;
+  v_walks leadhook.outbox[] := leadhook.next_walk();
+  v_walk leadhook.outbox := v_walks[1];
+  v_slice text[];
   v_lead_ids text[];
   v_changed_at timestamptz[];
+  v_xacts xid8[];
 begin
-  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at, t.xact
-  into v_row
-  from leadhook.outbox as t
-  where t.kind <> 'leads'
-  order by t.id
-  limit 1;
-  if not found then
+  if v_walk.id is null then
     return null;
   end if;
 
-  if v_row.kind = 'prompts' then
-    v_lead_ids := leadhook.leads_of_group(v_row.user_id, v_row.tag, v_row.after_lead);
+  if v_walk.kind = 'prompts' then
+    v_slice := leadhook.leads_of_group(v_walk.user_id, v_walk.tag, v_walk.after_lead);
   else
-    v_lead_ids := array(
-      select j.lead_id from leadhook.jobs as j where j.lead_id > v_row.after_lead order by j.lead_id limit 500
+    v_slice := array(
+      select j.lead_id from leadhook.jobs as j where j.lead_id > v_walk.after_lead order by j.lead_id limit 500
     );
   end if;
 
-  if cardinality(v_lead_ids) < 500 then
-    delete from leadhook.outbox as t where t.id = v_row.id;
-  else
-    update leadhook.outbox as t set after_lead = v_lead_ids[500] where t.id = v_row.id;
-  end if;
-  v_changed_at := array_fill(v_row.changed_at, array[cardinality(v_lead_ids)]);
+  delete from leadhook.outbox as t
+  where t.id in (select w.id from unnest(v_walks) as w) and case
+    when t.until_lead is null then v_slice[500] is null
+    else t.after_lead < t.until_lead and (v_slice[500] is null or v_slice[500] >= t.until_lead)
+  end;
+  -- A new id: the next turn is that of the others.
+  update leadhook.outbox as t
+  set id = default, after_lead = coalesce(v_slice[500], '')
+  where t.id in (select w.id from unnest(v_walks) as w);
+
+  -- Only where dead leads may be woken does it matter when each of the equal changes was made.
+  select coalesce(array_agg(s.lead_id), '{}'), array_agg(w.changed_at), array_agg(w.xact)
+  into v_lead_ids, v_changed_at, v_xacts
+  from unnest(v_slice) as s (lead_id)
+  cross join unnest(v_walks) as w
+  where v_walk.prompts_inserted or w.id = v_walk.id;
   perform leadhook.return_to_outbox(
     leadhook.apply_changes(
       v_lead_ids, p_source,
-      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at,
-      array_fill(v_row.xact, array[cardinality(v_lead_ids)])
+      case when v_walk.kind = 'everything' then 'check' when v_walk.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at, v_xacts
     ),
     v_changed_at
   );
-  return cardinality(v_lead_ids);
+  return cardinality(v_slice);
 end
 $$;
 revoke all on function leadhook.apply_walk(text) from public, anon, authenticated;

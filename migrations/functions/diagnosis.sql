@@ -331,7 +331,7 @@ set jit = off
 set enable_seqscan = off
 as $$
   with oldest as materialized (
-    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at, t.not_before, t.xact
+    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.until_lead, t.changed_at, t.not_before, t.xact
     from leadhook.outbox as t
     order by t.id
     limit 20000
@@ -342,9 +342,13 @@ as $$
     from oldest as o
     where case o.kind
       when 'leads' then pending_changes.p_lead_id = any (o.lead_ids)
-      when 'prompts' then o.user_id = pending_changes.p_user_id and o.tag = pending_changes.p_tag and o.after_lead < pending_changes.p_lead_id
-      else o.after_lead < pending_changes.p_lead_id
-    end
+      when 'prompts' then o.user_id = pending_changes.p_user_id and o.tag = pending_changes.p_tag
+      else true
+    end and (
+      o.kind = 'leads'
+      or pending_changes.p_lead_id > o.after_lead and (o.until_lead is null or o.until_lead <= o.after_lead or pending_changes.p_lead_id <= o.until_lead)
+      or o.until_lead <= o.after_lead and pending_changes.p_lead_id <= o.until_lead
+    )
     group by o.kind, o.prompts_inserted
   )
   select jsonb_build_object(

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
 
@@ -83,6 +85,39 @@ def test_each_call_applies_a_slice_of_the_oldest_walk_and_one_of_leads(db: "Sql"
     db.note_change(db.eligible_lead("fresh"))
     assert apply_briefly(db) == 501
     assert db.states()["fresh"] == "ready"
+
+
+def test_walks_take_turns(db: "Sql") -> None:
+    """A slice each: a large one does not keep the lead of another user waiting."""
+    for lead_id in db.eligible_leads(1200):
+        db.make_job(lead_id, state="waiting")
+    db.note_prompts_changes()
+    apply_briefly(db)
+    db.make_job(db.eligible_lead("other", user=OTHER_USER), state="waiting", user=OTHER_USER)
+    db.note_prompts_changes(user=OTHER_USER)
+    assert [apply_briefly(db), apply_briefly(db)] == [500, 1]
+    assert db.states()["other"] == "ready"
+
+
+@pytest.mark.parametrize("kind", ["new prompts", "changed prompts", "everything"])
+def test_equal_walks_are_one(db: "Sql", kind: str) -> None:
+    """Those that begin later join it where it stands and go round: each lead is looked at after the last of them."""
+
+    def note() -> None:
+        if kind == "everything":
+            db.note_everything()
+        else:
+            db.note_prompts_changes(inserted=kind == "new prompts")
+
+    for lead_id in db.eligible_leads(1200):
+        db.make_job(lead_id, state="waiting")
+    note()
+    assert apply_briefly(db) == 500
+    for _ in range(5):
+        note()
+    db.run("update leadhook.jobs set state = 'waiting'")
+    assert [apply_briefly(db) for _ in range(5)] == [500, 200, 500, 0, 0]
+    assert (set(db.states().values()), db.count("leadhook.outbox")) == ({"ready"}, 0)
 
 
 def test_applying_goes_on_until_its_budget_is_used_up(db: "Sql") -> None:
