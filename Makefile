@@ -75,7 +75,7 @@ format: $(READY) ## let ruff format and fix what it can
 schema: $(READY) ## renew tests/sql/schema.sql and grants.txt from the migrations; read their diff afterwards
 	LEADHOOK_RENEW=1 $(BIN)/pytest -q tests/sql/test_schema_dump.py tests/sql/test_grants.py -k "dump or every_right"
 
-bench: $(READY) ## measure everything, 22 minutes on a quiet machine; one: .venv/bin/python -m bench --help
+bench: $(READY) ## measure everything, 27 minutes on a quiet machine; one: .venv/bin/python -m bench --help
 	$(BIN)/python -m bench
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11
