@@ -135,12 +135,14 @@ def measure(*, short: bool) -> Measurement:
 
 
 def _figure(name: str, caller: Caller, beside: Caller) -> Figure:
-    samples, few = caller.cpu_ms[name][WARM_UP:], median(beside.cpu_ms[name][WARM_UP:])
+    # A sweep call has a budget of time and not of work.
+    many, few = (one.wall_ms if name == "sweep" else one.cpu_ms for one in (caller, beside))
+    samples, beside_ms = many[name][WARM_UP:], median(few[name][WARM_UP:])
     limit, value = LIMITS_MS[name], median(samples)
-    met = value <= limit and (name == "sweep" or value <= MOST_GROWTH * few)
+    met = value <= limit and (name == "sweep" or value <= MOST_GROWTH * beside_ms)
     target = f"≤ {limit} ms" + ("" if name == "sweep" else f", ≤ {MOST_GROWTH} times")
     return Figure(
-        f"{name} at 1,000,000 leads", value, "ms", (min(samples), max(samples)), {"at 10,000": few}, target, met
+        f"{name} at 1,000,000 leads", value, "ms", (min(samples), max(samples)), {"at 10,000": beside_ms}, target, met
     )
 
 
