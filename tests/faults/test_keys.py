@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+from tests.support.processes import ask
 from tests.support.project import KEYS
 
 if TYPE_CHECKING:
@@ -98,11 +99,14 @@ def test_a_key_that_rests_by_one_instances_evidence_is_not_called_by_another(are
         {"match": {"key": good, "first": 1}, "do": first},
         {"match": {"key": empty}, "do": {"error": {"status": 429, "reason": "DAY_QUOTA", "retry_s": None}}},
     )
-    leads = project.bring(2)
-    arena.serve(MAX_CONCURRENCY="2")
+    token = "visibly-fake-webhook-token"
+    other = arena.serve(MAX_CONCURRENCY="2", WEBHOOK_STATIC_HEADER=f"Authorization: Bearer {token}").wait_until_up()
+    arena.serve(webhooks=True, MAX_CONCURRENCY="2").wait_until_up()
+    leads = project.bring(2, title="Chief pumps director")
     poll(lambda: len(project.model.calls()) == 2, lambda: str(project.states()))
-    leads += project.bring(2)
-    arena.serve(MAX_CONCURRENCY="2")
+    leads += project.bring(2, title="Chief pumps director")
+    change = {"type": "INSERT", "schema": "public", "table": "all_leads", "record": {"lead_id": leads[-1]}}
+    ask(f"{other.url}/webhooks/leads", method="POST", body=change, token=token)
     arena.wait_for_answers(leads)
     arena.wait_for_rest()
 

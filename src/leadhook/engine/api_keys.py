@@ -26,6 +26,10 @@ from leadhook.engine.timing import Wakeup
 LATELY_S: Final = 600.0
 """An answer to another key counts as evidence against a key for so long."""
 CHECKS_AT_ONCE: Final = 10
+DOUBTED_AFTER: Final = 3
+"""So many failures in a row that are no one's fault, while another key is answered, put a key behind the others."""
+DOUBTED_S: Final = 60.0
+"""Time from its last failure until one call tries it again."""
 
 
 class KeyPool:
@@ -43,6 +47,8 @@ class KeyPool:
         self._in_flight: Final[Counter[str]] = Counter()
         self._answered_at: Final[dict[str, float]] = {}
         """When any process last had an answer with a key that did not fail since."""
+        self._failures: Final[dict[str, list[float]]] = {}
+        """When calls with a key failed for a reason that does not speak of it, since its last answer."""
 
     def learn(self, keys: Iterable[ApiKey], asked_at: float) -> None:
         """Take over the keys that the database offers.
@@ -78,18 +84,20 @@ class KeyPool:
         if ago_ms is not None:
             self._answered_at[name] = max(self._answered_at.get(name, -math.inf), asked_at - ago_ms / 1000)
 
-    def pick(self, fingerprint: str | None, failed: Mapping[str, float]) -> ApiKey | None:
+    def pick(self, fingerprint: str | None, failed: Mapping[str, float], *, may_try: bool = True) -> ApiKey | None:
         """Choose a key for a call that may begin now.
 
         Args:
             fingerprint: of the key to be preferred, if it is proven.
             failed: keys that failed for this lead, and when they were called. It goes on with a key that was answered
                 since, not with the next one that may fail just as well.
+            may_try: the call may find out whether a doubted key is good again: not one for a lead that failed before.
 
         Returns:
             Of those that may be used, the one with the fewest calls in flight; None when there is none.
         """
         free = [name for name in self._keys if name not in failed and self._may_be_used(name)]
+        free = [name for name in free if not self._is_doubted(name, may_try=may_try)] or free
         if failed:
             since = min(failed.values())
             answered = [name for name in free if self._answered_at.get(name, -math.inf) >= since]
@@ -112,6 +120,14 @@ class KeyPool:
 
     def _may_be_used(self, name: str) -> bool:
         return name not in self._on_trial or name in self._proven or name in self._checked
+
+    def _is_doubted(self, name: str, *, may_try: bool) -> bool:
+        failures = self._failures.get(name, [])
+        if len(failures) < DOUBTED_AFTER:
+            return False
+        others_answered = any(at > failures[0] for other, at in self._answered_at.items() if other != name)
+        is_over = failures[-1] + DOUBTED_S <= anyio.current_time() and not self._in_flight[name]
+        return others_answered and not (may_try and is_over)
 
     @contextmanager
     def using(self, key: ApiKey) -> Iterator[None]:
@@ -139,6 +155,13 @@ class KeyPool:
         if key.fingerprint in self._keys:
             self._proven.add(key.fingerprint)
             self._answered_at[key.fingerprint] = anyio.current_time()
+            self._failures.pop(key.fingerprint, None)
+
+    def doubt(self, key: ApiKey) -> None:
+        """A call with it failed for a reason that does not speak of the key."""
+        failures = self._failures.setdefault(key.fingerprint, [])
+        failures.append(anyio.current_time())
+        del failures[1:-DOUBTED_AFTER]
 
     def rest(self, key: ApiKey, failure: Failure) -> None:
         """Let a key rest that failed, the longer the more often, and note the evidence."""
@@ -172,6 +195,7 @@ class KeyPool:
         self._proven.discard(name)
         self._checked.discard(name)
         self._answered_at.pop(name, None)
+        self._failures.pop(name, None)
         self._keys.pop(name, None)
 
     @contextmanager

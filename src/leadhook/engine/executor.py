@@ -131,6 +131,8 @@ class Executor:
                 elif failure.kind in DOUBTFUL and not doubted:
                     doubted = key, failure
                 else:
+                    if failure.kind == FailureClass.TRANSIENT:
+                        self._keys.doubt(key)
                     raise
                 last = doubted[1] if doubted else failure
             else:
@@ -162,7 +164,7 @@ class Executor:
         with self._keys.watched(lease.news):
             while True:
                 await self._wait_for_permission(lease)
-                key = self._keys.pick(lease.key_fingerprint, failed)
+                key = self._keys.pick(lease.key_fingerprint, failed, may_try=lease.failing_since is None)
                 if key is not None:
                     return key
                 if not self._keys.may_hear(failed):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from tests.unit.engine.test_blame_matrix import FAULTS, HOUR_S, Faulty, run
 
 from leadhook.domain.failure import FailureClass
-from leadhook.domain.job import KeyNews, LeaseReplies
+from leadhook.domain.job import ApiKey, KeyNews, LeaseReplies
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
+
+    from leadhook.domain.lead import Lead
 
 
 def key_failure(world: World, park_s: float | None = None) -> Any:
@@ -265,3 +269,27 @@ async def test_what_was_said_against_a_key_is_told_until_the_database_has_heard_
         assert len(parked_keys) == 3
         assert all(parked == parked_keys[0] and parked[0].for_ms == 60_000 for parked in parked_keys)
         assert [line["outcome"] for line in world.finished] == ["saved"]
+
+
+class FailingKeys(Faulty):
+    """Calls with these keys fail; the fault says nothing of a key."""
+
+    bad: frozenset[str]
+
+    async def _answer(self, step: str, lead: Lead, key: ApiKey) -> Any:
+        self.key = key.fingerprint if key.fingerprint in self.bad else "none"
+        return await super()._answer(step, lead, key)
+
+
+@pytest.mark.parametrize("name", ["503", "HTML", "cut", "slow", "empty"])
+@pytest.mark.parametrize("bad", [1, 3])
+async def test_keys_that_fail_while_others_are_answered_come_last(world: World, name: str, bad: int) -> None:
+    """No lead dies, all are answered soon, and each bad key is tried by a call a minute."""
+    scorer = FailingKeys(FAULTS[name], 99 * HOUR_S)
+    scorer.bad = frozenset(f"key-{n}" for n in range(bad))
+    queue = await run(world, 4, 60, scorer, 5 * HOUR_S)
+
+    assert queue.states() == {"done"}, {job.reason for job in queue.jobs.values()}
+    assert queue.done_at <= 600
+    assert len(scorer.failed) <= 16 + bad * 6
+    assert max(Counter(lead for lead, _ in scorer.failed).values()) <= 2
