@@ -5,6 +5,7 @@ CREATE SCHEMA leadhook;
 CREATE TYPE leadhook.ending AS (
 	lead_id text,
 	fence bigint,
+	token uuid,
 	checkpoint jsonb,
 	key_fingerprint text,
 	usage jsonb,
@@ -50,36 +51,58 @@ COMMENT ON COLUMN leadhook.ending.ends IS 'this call ends the lease';
 
 COMMENT ON COLUMN leadhook.ending.tag IS 'of the prompts that it was scored with; this and the following are the columns of llm_response';
 
-CREATE FUNCTION leadhook.append_everything() RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
+CREATE FUNCTION leadhook.advance_fences(p_by bigint DEFAULT 0) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO ''
     AS $$
-begin
-  insert into leadhook.outbox (kind, n) values ('everything', 0);
-exception when assert_failure or others then
-  perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
-end
+  select pg_catalog.setval('leadhook.fences', greatest((select max(j.fence) from leadhook.jobs as j), (select f.last_value from leadhook.fences as f)) + advance_fences.p_by)
 $$;
 
-COMMENT ON FUNCTION leadhook.append_everything() IS 'Notes that any lead may have changed. Never raises.';
+COMMENT ON FUNCTION leadhook.advance_fences(p_by bigint) IS 'Moves the fences beyond those of all jobs, and by so many more.';
 
-CREATE FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_refreshed boolean DEFAULT false) RETURNS void
+CREATE FUNCTION leadhook.advance_ids() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO ''
+    AS $_$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['outbox', 'attempts', 'webhooks', 'replays', 'pauses', 'budgets'] loop
+    execute format(
+      'select pg_catalog.setval(%1$L, greatest(m.id, s.last_value)) from (select max(t.id) as id from leadhook.%2$I as t) as m cross join %1$s as s '
+      'where s.last_value + s.is_called::int <= m.id', format('leadhook.%I', v_table || '_id_seq'), v_table
+    );
+  end loop;
+end
+$_$;
+
+COMMENT ON FUNCTION leadhook.advance_ids() IS 'Moves the sequences of leadhook''s tables that are behind their rows.';
+
+CREATE FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   if cardinality(p_lead_ids) <= 500 then
-    insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(p_lead_ids), p_lead_ids, p_refreshed);
-  else
+    insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(p_lead_ids), p_lead_ids, p_refreshed) on conflict do nothing;
+  elsif p_lead_ids is not null then
     insert into leadhook.outbox (kind, n, lead_ids, refreshed)
     select 'leads', count(*), array_agg(l.lead_id), p_refreshed
     from unnest(p_lead_ids) with ordinality as l (lead_id, place)
-    group by (l.place - 1) / 500;
+    group by (l.place - 1) / 500
+    on conflict do nothing;
+  elsif p_user_ids is not null then
+    insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
+    select 'prompts', 0, g.user_id, g.tag, p_inserted
+    from unnest(p_user_ids, p_tags) as g (user_id, tag)
+    on conflict do nothing;
+  else
+    insert into leadhook.outbox (kind, n) values ('everything', 0) on conflict do nothing;
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_refreshed boolean) IS 'Notes that these leads changed, 500 to a row.';
+COMMENT ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean) IS 'Notes that these leads changed, 500 to a row, or the prompts of these users and tags; where both are null, that any lead may have changed.';
 
 CREATE FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -210,43 +233,49 @@ CREATE FUNCTION leadhook.apply_walk(p_source text) RETURNS integer
     SET enable_sort TO 'off'
     AS $$
 declare
-  v_row record;
+  v_walks leadhook.outbox[] := leadhook.next_walk();
+  v_walk leadhook.outbox := v_walks[1];
+  v_slice text[];
   v_lead_ids text[];
   v_changed_at timestamptz[];
+  v_xacts xid8[];
 begin
-  select t.id, t.kind, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at, t.xact
-  into v_row
-  from leadhook.outbox as t
-  where t.kind <> 'leads'
-  order by t.id
-  limit 1;
-  if not found then
+  if v_walk.id is null then
     return null;
   end if;
 
-  if v_row.kind = 'prompts' then
-    v_lead_ids := leadhook.leads_of_group(v_row.user_id, v_row.tag, v_row.after_lead);
+  if v_walk.kind = 'prompts' then
+    v_slice := leadhook.leads_of_group(v_walk.user_id, v_walk.tag, v_walk.after_lead);
   else
-    v_lead_ids := array(
-      select j.lead_id from leadhook.jobs as j where j.lead_id > v_row.after_lead order by j.lead_id limit 500
+    v_slice := array(
+      select j.lead_id from leadhook.jobs as j where j.lead_id > v_walk.after_lead order by j.lead_id limit 500
     );
   end if;
 
-  if cardinality(v_lead_ids) < 500 then
-    delete from leadhook.outbox as t where t.id = v_row.id;
-  else
-    update leadhook.outbox as t set after_lead = v_lead_ids[500] where t.id = v_row.id;
-  end if;
-  v_changed_at := array_fill(v_row.changed_at, array[cardinality(v_lead_ids)]);
+  delete from leadhook.outbox as t
+  where t.id in (select w.id from unnest(v_walks) as w) and case
+    when t.until_lead is null then v_slice[500] is null
+    else t.after_lead < t.until_lead and (v_slice[500] is null or v_slice[500] >= t.until_lead)
+  end;
+  -- A new id: the next turn is that of the others.
+  update leadhook.outbox as t
+  set id = default, after_lead = coalesce(v_slice[500], '')
+  where t.id in (select w.id from unnest(v_walks) as w);
+
+  -- Only where dead leads may be woken does it matter when each of the equal changes was made.
+  select coalesce(array_agg(s.lead_id), '{}'), array_agg(w.changed_at), array_agg(w.xact)
+  into v_lead_ids, v_changed_at, v_xacts
+  from unnest(v_slice) as s (lead_id)
+  cross join unnest(v_walks) as w
+  where v_walk.prompts_inserted or w.id = v_walk.id;
   perform leadhook.return_to_outbox(
     leadhook.apply_changes(
       v_lead_ids, p_source,
-      case when v_row.kind = 'everything' then 'check' when v_row.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at,
-      array_fill(v_row.xact, array[cardinality(v_lead_ids)])
+      case when v_walk.kind = 'everything' then 'check' when v_walk.prompts_inserted then 'wake_all' else 'wake' end, v_changed_at, v_xacts
     ),
     v_changed_at
   );
-  return cardinality(v_lead_ids);
+  return cardinality(v_slice);
 end
 $$;
 
@@ -315,6 +344,8 @@ begin
     replay_id = coalesce(p_replay_id, j.replay_after),
     replay_after = null,
     changed = false,
+    budget_id = null,
+    needed_usd = null,
     checkpoint = case when j.state <> 'done' or j.error_code is not null then j.checkpoint end,
     error_code = null,
     reason = null,
@@ -354,7 +385,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) IS 'Adds costs [{user_id, cost_usd, wasted}] to the day.';
 
-CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone) RETURNS TABLE(user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
+CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[] DEFAULT NULL::uuid[]) RETURNS TABLE(id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
     LANGUAGE sql
     SET search_path TO ''
     SET jit TO 'off'
@@ -367,17 +398,21 @@ CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone) RETURNS TA
   by_user as materialized (
     select u.user_id, sum(u.usd) as usd from used as u group by u.user_id
   )
-  select b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(u.usd, 0)
+  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(u.usd, 0)
   from leadhook.budgets as b
   left join by_user as u on u.user_id = b.user_id
-  where b.user_id is not null
+  where budgets_left.p_user_ids is null and b.user_id is not null
   union all
-  select b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from by_user as u), 0)
+  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from used as u where u.user_id = b.user_id), 0)
+  from (select distinct i.user_id from unnest(budgets_left.p_user_ids) as i (user_id)) as i
+  join leadhook.budgets as b on b.user_id = i.user_id
+  union all
+  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from used as u), 0)
   from leadhook.budgets as b
   where b.user_id is null
 $$;
 
-COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) IS 'Every budget with what is left of it today: neither spent nor reserved by leased leads. user_id null: of all users together.';
+COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) IS 'The budget of all users together (user_id null) and those of these users (null: of each), with what is left today: neither spent nor reserved by leased leads. Infinity: the budget was cleared, and leads that it turned away are still to be woken.';
 
 CREATE FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) RETURNS void
     LANGUAGE plpgsql
@@ -569,42 +604,38 @@ $$;
 
 COMMENT ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
 
-CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) RETURNS record
+CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
-  v_limit int := p_limit;
   v_suspect text := (
     select s.lead_id
-    from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s
+    from leadhook.next_suspect(p_shut_user_ids) as s
     where s.available_at <= p_now and leadhook.lock_jobs(array[s.lead_id]) = '{}'
   );
   v_fresh record;
-  v_low_priority record;
+  v_last record;
 begin
   if v_suspect is not null then
     lead_ids := array[v_suspect];
     return;
   end if;
-  if (p_price ->> 'lead_usd')::numeric > 0 and exists (select from leadhook.budgets) then
-    -- Those that the budget turned away would be leased and given back.
-    v_limit := coalesce((
-      select greatest(1, floor(least(b.left_usd / (p_price ->> 'lead_usd')::numeric, p_limit)))
-      from leadhook.budgets_left(p_now) as b
-      where b.user_id is null
-    ), p_limit);
-  end if;
-  -- Both go on behind the same group: the low-priority ones would else be dealt from wherever the last fresh one came.
-  v_fresh := leadhook.pick_leads(false, v_limit, p_now, p_user_id, p_tag, p_shut_user_ids, p_blocked_groups);
-  v_low_priority := leadhook.pick_leads(
-    true, least(p_low_priority_limit, v_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_tag, p_shut_user_ids, p_blocked_groups
+  v_fresh := leadhook.pick_leads(false, p_limit, p_now, p_user_id, p_shut_user_ids);
+  -- Both go on behind the same user: the low-priority ones would else be dealt from wherever the last fresh one came.
+  v_last := leadhook.pick_leads(
+    true, least(p_low_priority_limit, p_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_shut_user_ids
   );
-  lead_ids := v_fresh.lead_ids || v_low_priority.lead_ids;
-  p_user_id := case when v_low_priority.lead_ids <> '{}' then v_low_priority.p_user_id else v_fresh.p_user_id end;
-  p_tag := case when v_low_priority.lead_ids <> '{}' then v_low_priority.p_tag else v_fresh.p_tag end;
+  lead_ids := v_fresh.lead_ids || v_last.lead_ids;
+  if v_last.lead_ids = '{}' then
+    v_last := v_fresh;
+  end if;
+  if v_last.lead_ids <> '{}' then
+    p_user_id := v_last.p_user_id;
+    p_tag := v_last.p_tag;
+  end if;
 end
 $$;
 
@@ -620,13 +651,13 @@ declare
   v_now timestamptz;
   v_keys json;
   v_blocked record;
+  v_spent record;
   v_blocked_by text;
   v_unfailing text;
   v_lead_ids text[];
   v_chosen record;
   v_batch record;
   v_locked boolean := false;
-  v_changed boolean;
   v_has_more boolean;
 begin
   perform leadhook.apply_outbox(p_source);
@@ -634,41 +665,45 @@ begin
   v_now := clock_timestamp();
   v_keys := (select json_agg(k) from leadhook.healthy_keys() as k);
 
+  v_blocked := leadhook.find_blocked(v_now);
   if exists (select from leadhook.jobs as j where j.claim_token = p_token) then
     perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
-    v_blocked := leadhook.find_blocked(v_now);
+    if v_blocked.everything is null and v_blocked.payable <> '{}' then
+      perform leadhook.wake_turned_away(v_blocked.payable, v_now);
+    end if;
     -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
     v_blocked_by := case
-      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets) then 'unpriced' else v_blocked.everything
+      when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets as b where b.daily_usd < 'Infinity') then 'unpriced' else v_blocked.everything
     end;
     if v_keys is not null and v_blocked_by is null then
-      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now, v_blocked.user_ids, v_blocked.groups) end;
-      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups);
+      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now, v_blocked.user_ids) end;
+      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, v_blocked.user_ids);
       v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
       if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
         v_locked := leadhook.lease_others(
-          v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag, p_price, v_blocked.user_ids, v_blocked.groups
+          v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag, v_blocked.user_ids
         );
       end if;
     end if;
   end if;
-
   if v_keys is null then
     perform leadhook.return_leads(p_token, null);
   end if;
   v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
-  v_changed := leadhook.has_changes(v_now);
-  v_blocked := leadhook.find_blocked(v_now);
-  v_has_more := v_changed or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced' and v_blocked.everything is null and (
-    leadhook.first_due(false, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
-    or p_low_priority_limit > 0 and leadhook.first_due(true, v_now, v_blocked.user_ids, v_blocked.groups) <= v_now
-    or (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s) <= v_now
-  ) is true;
+  v_spent := leadhook.find_blocked(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
+  v_spent.user_ids := v_blocked.user_ids || v_spent.user_ids;
+  v_spent.budget_spent := v_blocked.budget_spent or v_spent.budget_spent;
+  v_has_more := leadhook.has_changes(v_now) or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced'
+    and leadhook.has_due(p_low_priority_limit > 0, v_now, v_user_id, v_spent)
+    -- There is no haste to look at more where a budget turned away all that was chosen.
+    and not (v_batch.leads::text = '[]' and exists (
+      select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.budget_id is not null
+    ));
   return (
     select json_build_object(
       'busy', false,
@@ -676,10 +711,10 @@ begin
       'leads', v_batch.leads,
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
-      'blocked_by', coalesce(v_blocked_by, v_blocked.everything),
+      'blocked_by', coalesce(v_blocked_by, v_spent.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
-      'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now) end,
+      'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now, v_spent) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
@@ -708,6 +743,24 @@ CREATE FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone)
 $$;
 
 COMMENT ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) IS 'Notes what became of each webhook, before pg_net forgets it.';
+
+CREATE FUNCTION leadhook.comparable_columns(p_table regclass) RETURNS text[]
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select array_agg(a.attname::text)
+  from pg_catalog.pg_attribute as a
+  join pg_catalog.pg_type as t on t.oid = a.atttypid
+  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and case a.attname
+    when 'lead_id' then t.typcategory in ('S', 'N') or t.oid = 'uuid'::regtype
+    when 'user_id' then t.oid = 'uuid'::regtype
+    when 'tag' then t.typcategory in ('S', 'N', 'E')
+    when 'scrapped' then t.typcategory in ('S', 'N', 'B', 'E')
+    when 'sent_to_llm' then t.typcategory = 'B'
+  end
+$$;
+
+COMMENT ON FUNCTION leadhook.comparable_columns(p_table regclass) IS 'Those columns of an application''s table that count and are of a type that we can read.';
 
 CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
     LANGUAGE sql
@@ -779,6 +832,19 @@ $$;
 
 COMMENT ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) IS 'Counts what operators watch; some milliseconds.';
 
+CREATE FUNCTION leadhook.count_webhooks() RETURNS integer
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  select case
+    when m.mark ~ ('^' || pg_current_xact_id()::text || ':[1-8]$') then split_part(m.mark, ':', 2)::int
+    else 0
+  end
+  from current_setting('leadhook.webhook_sent', true) as m (mark)
+$_$;
+
+COMMENT ON FUNCTION leadhook.count_webhooks() IS 'How many webhooks this transaction has sent, or tried to.';
+
 CREATE FUNCTION leadhook.dashboard_webhooks() RETURNS text[]
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -793,6 +859,38 @@ CREATE FUNCTION leadhook.dashboard_webhooks() RETURNS text[]
 $$;
 
 COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
+
+CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]) RETURNS TABLE(lead_ids text[], user_ids uuid[], tags text[])
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select coalesce(array_agg(s.lead_id order by s.slot), '{}'), array_agg(s.user_id order by s.slot), array_agg(s.tag order by s.slot)
+  from (
+    select d.lead_id, d.user_id, d.tag, row_number() over (order by d.turn, d.place) as slot
+    from (
+      select w.lead_id, u.user_id, g.tag, u.place, row_number() over (partition by u.place order by w.turn, g.place) as turn
+      from unnest(deal_leads.p_user_ids, deal_leads.p_first_tags) with ordinality as u (user_id, first_tag, place)
+      cross join lateral unnest(leadhook.next_tags(
+        deal_leads.p_low_priority, deal_leads.p_each, deal_leads.p_now, u.user_id, u.first_tag, deal_leads.p_shut_user_ids
+      )) with ordinality as g (tag, place)
+      cross join lateral (
+        select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
+        from (
+          select j.lead_id, j.available_at
+          from leadhook.jobs as j
+          where j.state = 'ready' and j.deaths = 0 and j.low_priority = deal_leads.p_low_priority and j.user_id = u.user_id and j.tag = g.tag
+            and j.available_at <= deal_leads.p_now
+          order by j.available_at, j.lead_id
+          limit deal_leads.p_each
+        ) as w
+      ) as w
+    ) as d
+    where d.turn <= deal_leads.p_each
+  ) as s
+  where s.slot <= deal_leads.p_limit
+$$;
+
+COMMENT ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]) IS 'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other.';
 
 CREATE FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS TABLE(lead_id text, user_id uuid, tag text, changed_at timestamp with time zone, replayable boolean, was text, becomes text)
     LANGUAGE plpgsql
@@ -953,7 +1051,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) IS 'What a replay of these leads would come to, each once: queued (run again), queued_after (once its lease ends), already_queued, held (unless it is named), not_eligible (missing: scrapped, details, prompts, or evaluation where scoring it fails) or unknown.';
 
-CREATE FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -968,14 +1066,25 @@ CREATE FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now ti
       where p.user_id is null or p.user_id = describe_admission.p_user_id and (p.tag is null or p.tag = describe_admission.p_tag)
     ),
     'budgets', (
-      select coalesce(jsonb_agg(to_jsonb(b) order by b.user_id nulls first), '[]')
-      from leadhook.budgets_left(describe_admission.p_now) as b
-      where b.user_id is null or b.user_id = describe_admission.p_user_id
+      select coalesce(jsonb_agg(to_jsonb(b) || jsonb_build_object('needed_usd', j.needed_usd) order by b.user_id nulls first), '[]')
+      from leadhook.budgets_left(describe_admission.p_now, array[describe_admission.p_user_id]) as b
+      left join leadhook.jobs as j on j.lead_id = describe_admission.p_lead_id and j.budget_id = b.id
+      where b.daily_usd < 'Infinity'
     )
   )
 $$;
 
-COMMENT ON FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'The pauses and budgets that hold for a lead of this user and tag, those of everything first.';
+COMMENT ON FUNCTION leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'The pauses and budgets that hold for a lead of this user and tag, those of everything first. needed_usd: what it needs of a budget that turned it away.';
+
+CREATE FUNCTION leadhook.describe_blocked() RETURNS jsonb
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  select to_jsonb(b) || public.leadhook_admission(null) || jsonb_build_object('groups', (
+    select coalesce(jsonb_agg(p.user_id::text || ' ' || p.tag), '[]') from leadhook.pauses as p where p.tag is not null
+  ))
+  from leadhook.find_blocked(clock_timestamp()) as b
+$$;
 
 CREATE FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) RETURNS TABLE(leads json, prompts json, keys json)
     LANGUAGE plpgsql
@@ -1045,6 +1154,7 @@ begin
     coalesce(json_agg(json_build_object(
       'lead_id', c.lead_id,
       'fence', c.fence,
+      'token', p_token,
       'run', c.run,
       'attempts', c.attempts,
       'low_priority', c.low_priority,
@@ -1081,7 +1191,7 @@ CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
   ),
   results as (
     select
-      v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags, v.model, v.prompt_version,
+      v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.claims, v.matched, v.missed, v.flags, v.model, v.prompt_version,
       v.input_version, v.written, v.created_at
     from leadhook.results as v
     where v.lead_id = describe_history.p_lead_id
@@ -1214,7 +1324,7 @@ CREATE FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with ti
 begin
   if p_bare then
     leads := (
-      select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence) order by j.fence), '[]')
+      select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence, 'token', j.claim_token) order by j.fence), '[]')
       from leadhook.jobs as j
       where j.claim_token = p_token
     );
@@ -1377,7 +1487,7 @@ begin
   delete from leadhook.attempts as t where t.lead_id = any (p_lead_ids);
   delete from leadhook.results as r where r.lead_id = any (p_lead_ids);
   delete from leadhook.replay_leads as m where m.lead_id = any (p_lead_ids);
-  delete from leadhook.other_groups as o where o.lead_id = any (p_lead_ids);
+  delete from leadhook.lead_groups as o where o.lead_id = any (p_lead_ids);
   with jobs as (
     delete from leadhook.jobs as j where j.lead_id = any (p_lead_ids) returning j.user_id, j.reserved_usd
   )
@@ -1503,36 +1613,36 @@ $$;
 
 COMMENT ON FUNCTION leadhook.find_answered(p_lead_ids text[]) IS 'Those of these leads that have a row in llm_response.';
 
-CREATE FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT groups text[], OUT budget_spent boolean) RETURNS record
+CREATE FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[] DEFAULT NULL::uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
 begin
   user_ids := '{}';
-  groups := '{}';
+  payable := '{}';
   budget_spent := false;
   if exists (select from leadhook.pauses) then
     select
       case when bool_or(p.user_id is null) then 'paused' end,
-      coalesce(array_agg(p.user_id) filter (where p.user_id is not null and p.tag is null), '{}'),
-      coalesce(array_agg(p.user_id::text || ' ' || p.tag) filter (where p.tag is not null), '{}')
-    into everything, user_ids, groups
-    from leadhook.pauses as p;
+      coalesce(array_agg(p.user_id) filter (where p.user_id is not null), '{}')
+    into everything, user_ids
+    from leadhook.pauses as p
+    where p.tag is null;
   end if;
   if exists (select from leadhook.budgets) then
     select
-      coalesce(everything, case when bool_or(b.user_id is null) then 'spent' end),
-      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null), '{}'),
-      count(*) > 0
-    into everything, user_ids, budget_spent
-    from leadhook.budgets_left(p_now) as b
-    where b.left_usd <= 0 or b.left_usd < b.needed_usd;
+      coalesce(everything, case when bool_or(b.user_id is null and b.left_usd <= 0) then 'spent' end),
+      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null and b.left_usd <= 0), '{}'),
+      coalesce(bool_or(b.left_usd <= 0), false),
+      coalesce(array_agg(b.id) filter (where b.left_usd >= b.needed_usd), '{}')
+    into everything, user_ids, budget_spent, payable
+    from leadhook.budgets_left(p_now, p_user_ids) as b;
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT groups text[], OUT budget_spent boolean) IS 'What a claim may not hand out: everything (why: paused or spent; null: not everything), users, and groups spelt "user_id tag". budget_spent: some of it only until the next day in UTC.';
+COMMENT ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) IS 'What a claim may not hand out besides paused groups (p_user_ids: as far as the budgets of these users go): everything (why: paused or spent; null: not everything), and users. budget_spent: some of it only until the next day in UTC. payable: budgets that have enough now for a lead that they turned away.';
 
 CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) RETURNS text[]
     LANGUAGE sql STABLE
@@ -1631,7 +1741,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) IS 'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
 
-CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) RETURNS timestamp with time zone
+CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_user_id uuid DEFAULT NULL::uuid) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -1641,9 +1751,8 @@ CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with 
     AS $$
 declare
   v_first timestamptz;
-  v_group record;
 begin
-  if p_shut_user_ids = '{}' and p_blocked_groups = '{}' then
+  if p_shut_user_ids is null or p_shut_user_ids = '{}' and not exists (select from leadhook.pauses) then
     return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority order by j.available_at limit 1);
   end if;
   v_first := (
@@ -1655,25 +1764,33 @@ begin
       order by j.available_at
       limit 20
     ) as f
-    where f.user_id <> all (p_shut_user_ids) and f.user_id::text || ' ' || f.tag <> all (p_blocked_groups)
+    where f.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(f.user_id, f.tag)
     order by f.available_at
     limit 1
   );
   if v_first is not null then
     return v_first;
   end if;
-  v_group := leadhook.next_open_group(p_low_priority, null, null, p_shut_user_ids, p_blocked_groups);
-  for v_visit in 1..5000 loop
-    exit when v_group.p_user_id is null;
-    v_first := least(v_first, v_group.available_at);
-    exit when v_first <= p_now;
-    v_group := leadhook.next_open_group(p_low_priority, v_group.p_user_id, v_group.p_tag, p_shut_user_ids, p_blocked_groups);
-  end loop;
-  return v_first;
+  v_first := coalesce(
+    (leadhook.next_open_group(p_low_priority, p_now, p_user_id, '', true, p_shut_user_ids)).available_at,
+    (leadhook.next_open_group(p_low_priority, p_now, null, null, false, p_shut_user_ids)).available_at
+  );
+  if v_first is not null then
+    return v_first;
+  end if;
+  return (
+    select j.available_at
+    from leadhook.jobs as j
+    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.available_at > p_now
+      and j.user_id not in (select unnest(p_shut_user_ids))
+      and (j.user_id, j.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
+    order by j.available_at
+    limit 1
+  );
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) IS 'When the first ready lead is due that is neither of these users nor of these groups, as leadhook.find_blocked names them.';
+COMMENT ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_user_id uuid) IS 'When the first ready lead is due that is neither of these users, as leadhook.find_blocked names them, nor of a paused group; null: of any. p_user_id: who may have such a lead.';
 
 CREATE FUNCTION leadhook.forget_rests_for_other_models(p_model text) RETURNS void
     LANGUAGE sql
@@ -1699,6 +1816,21 @@ begin
       select from leadhook.outbox as t where t.not_before is null or t.not_before <= p_now order by t.id limit 1
     ) as t
   );
+end
+$$;
+
+CREATE FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_blocked record) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return p_blocked.everything is null and (
+    leadhook.first_due(false, p_now, p_blocked.user_ids, p_user_id) <= p_now
+    or p_low_priority and leadhook.first_due(true, p_now, p_blocked.user_ids, p_user_id) <= p_now
+    or (select s.available_at from leadhook.next_suspect(p_blocked.user_ids) as s) <= p_now
+  ) is true;
 end
 $$;
 
@@ -1769,7 +1901,7 @@ begin
   unsent as materialized (
     select distinct d.lead_id
     from public.lead_details as d
-    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
+    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and octet_length(d.lead_id) <= 2000
   ),
   groups as materialized (
     select
@@ -1918,6 +2050,15 @@ $$;
 
 COMMENT ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) IS 'Whether an object belongs to this extension.';
 
+CREATE FUNCTION leadhook.is_paused(p_user_id uuid, p_tag text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select exists (select from leadhook.pauses as p where p.user_id = is_paused.p_user_id and p.tag = is_paused.p_tag)
+$$;
+
+COMMENT ON FUNCTION leadhook.is_paused(p_user_id uuid, p_tag text) IS 'Whether exactly this group is paused; find_blocked knows the wider pauses.';
+
 CREATE FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -1939,12 +2080,13 @@ CREATE FUNCTION leadhook.keep_results(p_results leadhook.ending[], p_now timesta
     AS $$
 begin
   insert into leadhook.results (
-    lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, model, prompt_version, input_version,
+    lead_id, run, score, response, should_contact, matched, missed, flags, subject, message, claims, model, prompt_version, input_version,
     written, created_at
   )
   select
     r.lead_id, j.run, r.score, r.response, r.should_contact = 1, coalesce(s.matched, '{}'), coalesce(s.missed, '{}'), coalesce(s.flags, '{}'), r.subject,
     r.message,
+    case when r.score >= 50 and jsonb_typeof(r.checkpoint #> '{message,claims}') = 'array' then r.checkpoint #> '{message,claims}' else '[]' end,
     r.checkpoint ->> 'model', r.checkpoint ->> 'prompt_version', r.checkpoint ->> 'input_version', r.outcome in ('saved', 'saved_without_message'), p_now
   from unnest(p_results) as r
   join leadhook.jobs as j on j.lead_id = r.lead_id and j.fence = r.fence
@@ -1955,7 +2097,7 @@ begin
   )) as s (matched text[], missed text[], flags text[])
   on conflict (lead_id, run) do update
   set score = excluded.score, response = excluded.response, should_contact = excluded.should_contact, matched = excluded.matched,
-    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, model = excluded.model, prompt_version = excluded.prompt_version,
+    missed = excluded.missed, flags = excluded.flags, subject = excluded.subject, message = excluded.message, claims = excluded.claims, model = excluded.model, prompt_version = excluded.prompt_version,
     input_version = excluded.input_version, written = excluded.written, created_at = excluded.created_at;
 end
 $$;
@@ -2050,7 +2192,7 @@ begin
       union
       (
         select o.lead_id
-        from leadhook.other_groups as o
+        from leadhook.lead_groups as o
         where o.user_id = p_user_id and o.tag = p_tag and o.lead_id > p_after_lead
         order by o.lead_id
         limit 500
@@ -2090,6 +2232,9 @@ begin
       v_changed := p_lead_ids;
   end;
   perform leadhook.apply_changes(v_changed, p_source, 'check');
+  perform leadhook.advance_fences() where (select f.last_value + f.is_called::int from leadhook.fences as f) <= (
+    select max(j.fence) from leadhook.jobs as j where j.lead_id = any (p_lead_ids)
+  );
 
   with due as materialized (
     select i.lead_id, i.place
@@ -2111,6 +2256,8 @@ begin
     changed = false,
     called = false,
     reserved_usd = null,
+    budget_id = null,
+    needed_usd = null,
     lease_until = p_now + make_interval(secs => c.lease_s::float8)
   from fenced as f
   cross join leadhook.controls as c
@@ -2121,7 +2268,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) IS 'Leases those of these leads that are still eligible, in their order; the others go to sleep. False: none was leased.';
 
-CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]) RETURNS boolean
+CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_shut_user_ids uuid[]) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2129,7 +2276,7 @@ CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker tex
     AS $$
 declare
   v_locked text[] := leadhook.lock_jobs(
-    array(select s.lead_id from leadhook.next_suspect(p_shut_user_ids, p_blocked_groups) as s where s.lead_id is not null) || p_tried
+    array(select s.lead_id from leadhook.next_suspect(p_shut_user_ids) as s where s.lead_id is not null) || p_tried
   );
   v_chosen record;
 begin
@@ -2137,7 +2284,7 @@ begin
     return false;
   end if;
   v_chosen := leadhook.choose_leads(
-    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag, p_price, p_shut_user_ids, p_blocked_groups
+    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag, p_shut_user_ids
   );
   return not leadhook.lease_leads((
     select (array_agg(c.lead_id order by c.place))[:p_limit]
@@ -2152,7 +2299,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
+COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_shut_user_ids uuid[]) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
 
 CREATE FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -2263,7 +2410,7 @@ begin
     cross join lateral (
       select case
         when j.lead_id is null then 'gone'
-        when j.state <> 'leased' or j.fence <> l.fence then 'past'
+        when j.state <> 'leased' or j.fence <> l.fence or l.token <> j.claim_token then 'past'
         when l.lead_id = any (v_locked) then 'locked'
         else 'busy'
       end
@@ -2378,6 +2525,8 @@ begin
       tag = d.tag,
       state = d.becomes,
       low_priority = j.low_priority and d.becomes = d.was,
+      available_at = case when j.budget_id is null then j.available_at else v_now end, -- another user has another budget
+      budget_id = null,
       replay_id = case when d.becomes = d.was then j.replay_id end,
       changed = j.changed or d.becomes = d.was,
       replay_after = case when d.becomes = d.was or d.replayable then j.replay_after end
@@ -2419,7 +2568,7 @@ begin
     perform leadhook.erase_leads(v_erased);
   end if;
   if p_mode in ('change', 'refresh', 'hint', 'sweep', 'hold') then
-    perform leadhook.note_other_groups(p_lead_ids);
+    perform leadhook.note_lead_groups(p_lead_ids);
   end if;
   if v_busy = '{}' then
     return '{}';
@@ -2537,7 +2686,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_day(p_now timestamp with time zone) IS 'The next midnight in UTC, when every budget begins again.';
 
-CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) RETURNS integer
+CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record DEFAULT NULL::record) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2546,21 +2695,24 @@ CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) RETURNS int
     SET enable_sort TO 'off'
     AS $$
 declare
-  v_blocked record;
+  v_blocked record := p_blocked;
   v_next timestamptz;
 begin
   if leadhook.has_changes(p_now) then
     return 0;
   end if;
-  v_blocked := leadhook.find_blocked(p_now);
+  if v_blocked is null then
+    v_blocked := leadhook.find_blocked(p_now);
+  end if;
   if v_blocked.everything is null then
     v_next := least(
-      leadhook.first_due(false, p_now, v_blocked.user_ids, v_blocked.groups), leadhook.first_due(true, p_now, v_blocked.user_ids, v_blocked.groups),
-      (select s.available_at from leadhook.next_suspect(v_blocked.user_ids, v_blocked.groups) as s)
+      leadhook.first_due(false, p_now, v_blocked.user_ids), leadhook.first_due(true, p_now, v_blocked.user_ids),
+      (select s.available_at from leadhook.next_suspect(v_blocked.user_ids) as s),
+      case when v_blocked.payable <> '{}' then p_now end
     );
   end if;
   if v_blocked.budget_spent and v_blocked.everything is distinct from 'paused'
-    and (leadhook.first_due(false, p_now, '{}', '{}') is not null or leadhook.first_due(true, p_now, '{}', '{}') is not null) then
+    and (leadhook.first_due(false, p_now, null) is not null or leadhook.first_due(true, p_now, null) is not null) then
     v_next := least(v_next, leadhook.next_day(p_now));
   end if;
   v_next := least(
@@ -2584,7 +2736,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) IS 'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC.';
+COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) IS 'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC. p_blocked: by find_blocked, where the caller has it.';
 
 CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -2614,51 +2766,61 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) IS 'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
 
-CREATE FUNCTION leadhook.next_open_group(p_low_priority boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT available_at timestamp with time zone) RETURNS record
+CREATE FUNCTION leadhook.next_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 declare
-  v_next record;
-  v_whole_user boolean := false;
+  v_last uuid := case when p_within then p_user_id else 'ffffffff-ffff-ffff-ffff-ffffffffffff' end;
+  v_within boolean := p_within;
+  v_head record;
+  v_found record;
 begin
-  for v_visit in 1..5000 loop
-    if p_user_id is null then
-      select j.user_id, j.tag, j.available_at into v_next
+  loop
+    if v_within then
+      select j.user_id, j.tag, j.available_at into v_head
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = p_user_id and j.tag > p_tag
       order by j.user_id, j.tag, j.available_at
       limit 1;
-    elsif v_whole_user then
-      select j.user_id, j.tag, j.available_at into v_next
+    elsif p_user_id is not null then
+      select j.user_id, j.tag, j.available_at into v_head
       from leadhook.jobs as j
       where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id > p_user_id
       order by j.user_id, j.tag, j.available_at
       limit 1;
     else
-      select j.user_id, j.tag, j.available_at into v_next
+      select j.user_id, j.tag, j.available_at into v_head
       from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and (j.user_id, j.tag) > (p_user_id, p_tag)
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
       order by j.user_id, j.tag, j.available_at
       limit 1;
     end if;
-    exit when not found;
-    v_whole_user := v_next.user_id = any (p_shut_user_ids);
-    if not v_whole_user and v_next.user_id::text || ' ' || v_next.tag <> all (p_blocked_groups) then
-      available_at := v_next.available_at;
-      p_user_id := v_next.user_id;
-      p_tag := v_next.tag;
-      return;
+    if not found and v_within and not p_within then
+      -- Through with the groups of this user: on to the next one.
+      v_within := false;
+      continue;
     end if;
-    p_user_id := v_next.user_id;
-    p_tag := v_next.tag;
+    v_found := v_head;
+    exit when v_found.user_id is null
+      or v_found.available_at <= p_now and v_found.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(v_found.user_id, v_found.tag);
+    select f.p_user_id as user_id, f.p_tag as tag, f.available_at into v_found
+    from leadhook.scan_for_open_group(p_low_priority, p_now, v_head.user_id, v_head.tag, v_last, p_shut_user_ids) as f;
+    exit when v_found.available_at is not null or v_found.user_id is null;
+    v_head := v_found;
+    p_user_id := v_head.user_id;
+    p_tag := v_head.tag;
+    v_within := p_within or p_user_id <> all (p_shut_user_ids);
   end loop;
-  p_user_id := null;
-  p_tag := null;
+  p_user_id := v_found.user_id;
+  p_tag := v_found.tag;
+  available_at := v_found.available_at;
 end
 $$;
 
-CREATE FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
+COMMENT ON FUNCTION leadhook.next_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) IS 'The next group with a due lead that is not blocked, and since when it is due. p_within: behind p_tag among those of p_user_id; else behind that whole user, or where it is null from the beginning.';
+
+CREATE FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2675,15 +2837,42 @@ begin
   select j.lead_id, j.available_at into lead_id, available_at
   from leadhook.jobs as j
   where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
-    and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_blocked_groups)
+    and j.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(j.user_id, j.tag)
   order by j.deaths, j.available_at, j.lead_id
   limit 1;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
+COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
 
-CREATE FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) RETURNS text
+CREATE FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_turn text := coalesce((select t.tag from leadhook.turns as t where t.user_id = p_user_id), '');
+  v_next text := v_turn;
+  v_tags text[] := '{}';
+begin
+  if v_turn >= p_first_tag then
+    loop
+      v_next := (leadhook.next_open_group(p_low_priority, p_now, p_user_id, v_next, true, p_shut_user_ids)).p_tag;
+      exit when v_next is null or cardinality(v_tags) >= p_limit;
+      v_tags := v_tags || v_next;
+    end loop;
+  end if;
+  v_next := p_first_tag;
+  while cardinality(v_tags) < p_limit and v_next <> all (v_tags) loop
+    v_tags := v_tags || v_next;
+    v_next := (leadhook.next_open_group(p_low_priority, p_now, p_user_id, v_next, true, p_shut_user_ids)).p_tag;
+  end loop;
+  return v_tags;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]) IS 'Up to p_limit tags of a user that are open and due, p_first_tag being the first of all, in the order of their turns.';
+
+CREATE FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[]) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2701,7 +2890,8 @@ begin
       from leadhook.jobs as j
       where j.state = 'ready' and j.deaths = 0 and j.low_priority = v_low_priority and j.available_at <= p_now
         and leadhook.failing_since(j.failing_since, j.eligible_at) is null
-        and j.user_id <> all (p_shut_user_ids) and j.user_id::text || ' ' || j.tag <> all (p_blocked_groups)
+        and j.user_id not in (select unnest(p_shut_user_ids))
+        and (j.user_id, j.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
       order by j.available_at
       limit 1
     );
@@ -2710,6 +2900,70 @@ begin
   return v_found;
 end
 $$;
+
+CREATE TABLE leadhook.outbox (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    n integer NOT NULL,
+    lead_ids text[],
+    user_id uuid,
+    tag text,
+    prompts_inserted boolean DEFAULT false NOT NULL,
+    refreshed boolean DEFAULT false NOT NULL,
+    after_lead text DEFAULT ''::text NOT NULL,
+    until_lead text,
+    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    not_before timestamp with time zone,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT leads_have_ids CHECK (((kind = 'leads'::text) = (lead_ids IS NOT NULL))),
+    CONSTRAINT outbox_kind_check CHECK ((kind = ANY (ARRAY['leads'::text, 'prompts'::text, 'everything'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
+
+COMMENT ON COLUMN leadhook.outbox.n IS 'how many leads it names; small ones are applied first, so that three leads overtake an import';
+
+COMMENT ON COLUMN leadhook.outbox.refreshed IS 'leads: rows were deleted, or inserted after rows of the table were deleted in the same transaction: no change by itself';
+
+COMMENT ON COLUMN leadhook.outbox.after_lead IS 'prompts, everything: the jobs up to this lead_id have been looked at';
+
+COMMENT ON COLUMN leadhook.outbox.until_lead IS 'it joined an equal walk at this lead, goes round, and ends here again; null: it began with the first lead, and ends with the last';
+
+COMMENT ON COLUMN leadhook.outbox.not_before IS 'put back because someone else held the job; null: at once';
+
+COMMENT ON COLUMN leadhook.outbox.xact IS 'the transaction that changed it; the same in leadhook.webhooks names the webhook that announced it';
+
+CREATE FUNCTION leadhook.next_walk() RETURNS leadhook.outbox[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_first leadhook.outbox;
+  v_walks leadhook.outbox[];
+  v_position text;
+begin
+  select t.* into v_first from leadhook.outbox as t where t.kind <> 'leads' order by t.id limit 1;
+  v_walks := array(
+    select t
+    from leadhook.outbox as t
+    where t.kind <> 'leads' and t.kind = v_first.kind and t.prompts_inserted = v_first.prompts_inserted
+      and t.user_id is not distinct from v_first.user_id and t.tag is not distinct from v_first.tag
+  );
+  if cardinality(v_walks) < 2 then
+    return v_walks;
+  end if;
+  v_position := (select max(w.after_lead) from unnest(v_walks) as w);
+  update leadhook.outbox as t
+  set after_lead = v_position, until_lead = v_position
+  where t.id in (select w.id from unnest(v_walks) as w where w.after_lead <> v_position);
+  return array(select t from leadhook.outbox as t where t.id in (select w.id from unnest(v_walks) as w));
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.next_walk() IS 'The outbox row that names no leads and whose turn it is, with those that are equal, all at one position.';
 
 CREATE FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -2751,6 +3005,48 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) IS 'Inserts rows of leadhook.attempts, given by its columns, usage and timing, and adds what they cost to the day of their user_id.';
+
+CREATE FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_ids text[] DEFAULT NULL::text[], p_user_ids uuid[] DEFAULT NULL::uuid[], p_tags text[] DEFAULT NULL::text[], p_refreshed boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  v_xact text := pg_current_xact_id();
+  v_mark text := current_setting('leadhook.outbox', true);
+begin
+  if v_mark = v_xact || ':closed' then
+    return;
+  end if;
+  if v_mark = v_xact || ':open' then
+    perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
+    perform leadhook.send_webhook(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+    return;
+  end if;
+  begin
+    perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
+    v_mark := ':open';
+    perform leadhook.post_webhooks(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+    perform set_config('leadhook.outbox', v_xact || ':open', true);
+    return;
+  exception when assert_failure or others then
+    if v_mark is distinct from ':open' then
+      perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
+      perform set_config('leadhook.outbox', v_xact || ':closed', true);
+    end if;
+  end;
+  if v_mark = ':open' then
+    begin
+      perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
+      perform set_config('leadhook.outbox', v_xact || ':open', true);
+    exception when assert_failure or others then
+      perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
+    end;
+  end if;
+  perform leadhook.send_webhook(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_refreshed boolean) IS 'Appends what a statement changed, as append_to_outbox, and sends a webhook. Never raises.';
 
 CREATE FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -2796,86 +3092,70 @@ COMMENT ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results lead
 CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '500ms'
+    SET lock_timeout TO '100ms'
     SET jit TO 'off'
     AS $$
 declare
   v_refreshed boolean := leadhook.refreshes(tg_op, tg_table_name);
+  v_columns text[] := leadhook.comparable_columns(tg_relid);
   v_lead_ids text[];
 begin
-  if tg_op = 'TRUNCATE' then
-    perform leadhook.append_everything();
-    perform leadhook.send_webhook(tg_op, null, tg_table_name);
+  if tg_op = 'TRUNCATE' or 'lead_id' = any (v_columns) is not true then
+    perform leadhook.note_change(tg_op, tg_table_name);
     return null;
   end if;
 
-  begin
-    if tg_op = 'INSERT' then
-      select array_agg(c.lead_id) into v_lead_ids
-      from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
-    elsif tg_op = 'DELETE' then
-      select array_agg(c.lead_id) into v_lead_ids
-      from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
-    elsif tg_table_name = 'all_leads' then
-      -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
-      select array_agg(distinct c.lead_id) into v_lead_ids
+  if tg_op = 'INSERT' then
+    select array_agg(c.lead_id) into v_lead_ids
+    from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
+  elsif tg_op = 'DELETE' then
+    select array_agg(c.lead_id) into v_lead_ids
+    from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
+  elsif tg_table_name = 'all_leads' and v_columns @> '{user_id,tag,scrapped}' then
+    -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
+    select array_agg(distinct c.lead_id) into v_lead_ids
+    from (
+      select r.lead_id::text
       from (
-        select r.lead_id::text
-        from (
-          select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
-          union all
-          select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
-        ) as r (lead_id, user_id, tag, scrapped, side)
-        where r.lead_id is not null
-        group by r.lead_id, r.user_id, r.tag, r.scrapped
-        having sum(r.side) <> 0
-      ) as c (lead_id);
-    else
-      select array_agg(c.lead_id) into v_lead_ids
+        select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
+        union all
+        select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
+      ) as r (lead_id, user_id, tag, scrapped, side)
+      where r.lead_id is not null
+      group by r.lead_id, r.user_id, r.tag, r.scrapped
+      having sum(r.side) <> 0
+    ) as c (lead_id);
+  elsif tg_table_name = 'lead_details' and 'sent_to_llm' = any (v_columns) then
+    select array_agg(c.lead_id) into v_lead_ids
+    from (
+      select r.lead_id::text
       from (
-        select r.lead_id::text
-        from (
-          select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
-          union all
-          select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
-        ) as r (lead_id, unsent, side)
-        where r.lead_id is not null
-        group by r.lead_id
-        having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
-      ) as c (lead_id);
-    end if;
-    if v_lead_ids is null then
-      return null;
-    end if;
-    perform leadhook.append_to_outbox(v_lead_ids, v_refreshed);
-  exception when assert_failure or others then
-    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all its rows count as changed: ' || sqlerrm);
-    begin
-      v_lead_ids := null;
-      if tg_op = 'UPDATE' then
-        select array_agg(c.lead_id) into v_lead_ids
-        from (
-          select n.lead_id::text from new_rows as n where n.lead_id is not null
-          union
-          select o.lead_id::text from old_rows as o where o.lead_id is not null
-        ) as c (lead_id);
-        perform leadhook.append_to_outbox(v_lead_ids);
-      else
-        perform leadhook.append_everything();
-      end if;
-    exception when assert_failure or others then
-      perform leadhook.append_everything();
-    end;
-  end;
-
-  perform leadhook.send_webhook(tg_op, cardinality(v_lead_ids), tg_table_name, v_lead_ids[1:20]);
+        select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
+        union all
+        select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
+      ) as r (lead_id, unsent, side)
+      where r.lead_id is not null
+      group by r.lead_id
+      having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
+    ) as c (lead_id);
+  else
+    select array_agg(c.lead_id) into v_lead_ids
+    from (
+      select n.lead_id::text from new_rows as n where n.lead_id is not null
+      union
+      select o.lead_id::text from old_rows as o where o.lead_id is not null
+    ) as c (lead_id);
+  end if;
+  if v_lead_ids is not null then
+    perform leadhook.note_change(tg_op, tg_table_name, v_lead_ids, p_refreshed := v_refreshed);
+  end if;
   return null;
 end
 $$;
 
 COMMENT ON FUNCTION leadhook.note_lead_changes() IS 'After a statement on all_leads or lead_details: appends the ids of the leads for which it can matter, and sends a webhook. Reads no table.';
 
-CREATE FUNCTION leadhook.note_other_groups(p_lead_ids text[]) RETURNS void
+CREATE FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2885,34 +3165,44 @@ CREATE FUNCTION leadhook.note_other_groups(p_lead_ids text[]) RETURNS void
     SET seq_page_cost TO '100'
     AS $$
 begin
-  insert into leadhook.other_groups (user_id, tag, lead_id)
-  select distinct a.user_id::uuid, a.tag::text, j.lead_id
-  from public.all_leads as a
-  join leadhook.jobs as j on j.lead_id = a.lead_id
-  where a.lead_id = any (p_lead_ids) and j.lead_id = any (p_lead_ids) and a.user_id is not null and a.tag is not null
-    and (j.user_id is distinct from a.user_id::uuid or j.tag is distinct from a.tag::text)
+  insert into leadhook.lead_groups (user_id, tag, lead_id)
+  select distinct r.user_id, r.tag, r.lead_id
+  from (
+    select
+      j.lead_id, a.user_id::uuid as user_id, a.tag::text as tag,
+      bool_or((j.user_id, j.tag) is distinct from (a.user_id::uuid, a.tag::text)) over (partition by j.lead_id) as several
+    from public.all_leads as a
+    join leadhook.jobs as j on j.lead_id = a.lead_id
+    where a.lead_id = any (p_lead_ids) and j.lead_id = any (p_lead_ids) and a.user_id is not null and a.tag is not null
+  ) as r
+  where r.several
   on conflict do nothing;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.note_other_groups(p_lead_ids text[]) IS 'Notes the groups of these leads that their jobs do not name, so that their prompts find them.';
+COMMENT ON FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) IS 'Notes all groups of those of these leads that have others than their job''s, which changes between them, so that the prompts of each find them.';
 
 CREATE FUNCTION leadhook.note_prompts_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '500ms'
+    SET lock_timeout TO '100ms'
     SET jit TO 'off'
     AS $$
+declare
+  v_user_ids uuid[];
+  v_tags text[];
 begin
-  begin
-    if tg_op = 'INSERT' then
-      insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
-      select distinct 'prompts', 0, n.user_id, n.tag, true
-      from new_rows as n
-      where n.user_id is not null and n.tag is not null;
-    else
-      insert into leadhook.outbox (kind, n, user_id, tag)
-      select distinct 'prompts', 0, r.user_id, r.tag
+  if leadhook.comparable_columns(tg_relid) @> '{user_id,tag}' is not true then
+    perform leadhook.note_change(tg_op, tg_table_name);
+    return null;
+  end if;
+  if tg_op = 'INSERT' then
+    select array_agg(g.user_id), array_agg(g.tag) into v_user_ids, v_tags
+    from (select distinct n.user_id, n.tag from new_rows as n where n.user_id is not null and n.tag is not null) as g;
+  else
+    select array_agg(g.user_id), array_agg(g.tag) into v_user_ids, v_tags
+    from (
+      select distinct r.user_id, r.tag
       from (
         select n.user_id, n.tag, n::text, 1 from new_rows as n
         union all
@@ -2920,16 +3210,12 @@ begin
       ) as r (user_id, tag, row_text, side)
       where r.user_id is not null and r.tag is not null
       group by r.user_id, r.tag, r.row_text
-      having sum(r.side) > 0;
-    end if;
-    if not found then
-      return null;
-    end if;
-  exception when assert_failure or others then
-    perform leadhook.warn(lower(tg_op) || ' of ' || tg_table_name || ' could not be read, so all leads are to be looked at: ' || sqlerrm);
-    perform leadhook.append_everything();
-  end;
-  perform leadhook.send_webhook(tg_op, null, tg_table_name);
+      having sum(r.side) > 0
+    ) as g;
+  end if;
+  if v_user_ids is not null then
+    perform leadhook.note_change(tg_op, tg_table_name, null, v_user_ids, v_tags);
+  end if;
   return null;
 end
 $$;
@@ -2964,6 +3250,33 @@ $$;
 
 COMMENT ON FUNCTION leadhook.note_worker(p_worker text, p_what text) IS 'Notes that this process has claimed or swept (p_what: claim, sweep), at most every 5 s.';
 
+CREATE FUNCTION leadhook.notice_restore() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_history text := (
+    select s.system_identifier || ' ' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8)
+    from pg_catalog.pg_control_system() as s
+  );
+  v_known text := (select c.history from leadhook.controls as c);
+begin
+  perform leadhook.advance_ids()
+  where (select s.last_value + s.is_called::int from leadhook.outbox_id_seq as s) <= (select max(t.id) from leadhook.outbox as t)
+    or (select s.last_value + s.is_called::int from leadhook.attempts_id_seq as s) <= (select max(t.id) from leadhook.attempts as t)
+    or (select s.last_value + s.is_called::int from leadhook.webhooks_id_seq as s) <= (select max(t.id) from leadhook.webhooks as t);
+  if v_known is distinct from v_history then
+    perform leadhook.advance_ids();
+    perform leadhook.advance_fences(1000000000) where v_known is not null;
+    update leadhook.controls as c set history = v_history where c.id;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.notice_restore() IS 'Moves sequences that are behind their rows, and, on another server or timeline than that of the last claim, the fences by a billion.';
+
 CREATE FUNCTION leadhook.parked_keys() RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -2993,7 +3306,7 @@ CREATE FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag t
     SET enable_seqscan TO 'off'
     AS $$
   with oldest as materialized (
-    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.changed_at, t.not_before, t.xact
+    select t.id, t.kind, t.lead_ids, t.user_id, t.tag, t.prompts_inserted, t.after_lead, t.until_lead, t.changed_at, t.not_before, t.xact
     from leadhook.outbox as t
     order by t.id
     limit 20000
@@ -3004,9 +3317,13 @@ CREATE FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag t
     from oldest as o
     where case o.kind
       when 'leads' then pending_changes.p_lead_id = any (o.lead_ids)
-      when 'prompts' then o.user_id = pending_changes.p_user_id and o.tag = pending_changes.p_tag and o.after_lead < pending_changes.p_lead_id
-      else o.after_lead < pending_changes.p_lead_id
-    end
+      when 'prompts' then o.user_id = pending_changes.p_user_id and o.tag = pending_changes.p_tag
+      else true
+    end and (
+      o.kind = 'leads'
+      or pending_changes.p_lead_id > o.after_lead and (o.until_lead is null or o.until_lead <= o.after_lead or pending_changes.p_lead_id <= o.until_lead)
+      or o.until_lead <= o.after_lead and pending_changes.p_lead_id <= o.until_lead
+    )
     group by o.kind, o.prompts_inserted
   )
   select jsonb_build_object(
@@ -3017,7 +3334,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) IS 'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
 
-CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) RETURNS record
+CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -3026,80 +3343,51 @@ CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_n
     SET enable_sort TO 'off'
     AS $$
 declare
-  v_user_id uuid := p_user_id;
-  v_tag text := p_tag;
-  v_wrapped boolean := p_user_id is null;
-  v_through boolean := false;
-  v_next record;
   v_user_ids uuid[] := '{}';
-  v_tags text[] := '{}';
-  v_depth int;
-  v_last int;
+  v_first_tags text[] := '{}';
+  v_wrapped boolean := p_user_id is null;
+  v_next record;
+  v_user_id uuid := p_user_id;
+  v_dealt record;
 begin
-  if p_limit = 0 then
-    lead_ids := '{}';
-    return;
-  end if;
-  for v_visit in 1..200 loop
-    exit when cardinality(v_user_ids) >= p_limit;
-    v_next := leadhook.next_open_group(p_low_priority, v_user_id, v_tag, p_shut_user_ids, p_blocked_groups);
+  lead_ids := '{}';
+  while cardinality(v_user_ids) < p_limit loop
+    v_next := leadhook.next_open_group(p_low_priority, p_now, v_user_id, null, false, p_shut_user_ids);
     v_user_id := v_next.p_user_id;
-    v_tag := v_next.p_tag;
-    v_through := v_wrapped and (v_user_id is null or coalesce((v_user_id, v_tag) > (p_user_id, p_tag), false));
-    exit when v_through;
+    exit when v_wrapped and (v_user_id is null or v_user_id > p_user_id);
     v_wrapped := v_wrapped or v_user_id is null;
-    if v_next.available_at <= p_now then
+    if v_user_id is not null then
       v_user_ids := v_user_ids || v_user_id;
-      v_tags := v_tags || v_tag;
+      v_first_tags := v_first_tags || v_next.p_tag;
     end if;
   end loop;
-
-  -- A few leads of each group, which is enough unless most groups hold fewer. The limit may be an expression: without sorts there is one plan.
-  v_depth := least(p_limit, 2 * p_limit / greatest(cardinality(v_user_ids), 1) + 1);
-  loop
-    select
-      coalesce(array_agg(d.lead_id order by d.slot), '{}'),
-      (array_agg(d.place order by d.slot desc))[1]
-    into lead_ids, v_last
-    from (
-      select w.lead_id, l.place, row_number() over (order by w.turn, l.place) as slot
-      from unnest(v_user_ids, v_tags) with ordinality as l (user_id, tag, place)
-      cross join lateral (
-        select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
-        from (
-          select j.lead_id, j.available_at
-          from leadhook.jobs as j
-          where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = l.user_id and j.tag = l.tag and j.available_at <= p_now
-          order by j.available_at, j.lead_id
-          limit v_depth
-        ) as w
-      ) as w
-    ) as d
-    where d.slot <= p_limit;
-    exit when cardinality(lead_ids) = p_limit or v_depth = p_limit;
-    v_depth := p_limit;
-  end loop;
-
-  if not v_through and cardinality(v_user_ids) < p_limit then
-    p_user_id := v_user_id;
-    p_tag := v_tag;
-    lead_ids := lead_ids || (array(
-      select w.lead_id
-      from (
-        select j.lead_id, j.user_id, j.tag, j.available_at
-        from leadhook.jobs as j
-        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.available_at <= p_now and j.lead_id <> all (lead_ids)
-        order by j.available_at
-        limit 2000
-      ) as w
-      where w.user_id <> all (p_shut_user_ids) and w.user_id::text || ' ' || w.tag <> all (p_blocked_groups)
-      order by w.available_at
-      limit 50
-    ))[:p_limit - cardinality(lead_ids)];
-  elsif v_last is not null then
-    p_user_id := v_user_ids[v_last];
-    p_tag := v_tags[v_last];
+  if v_user_ids = '{}' then
+    return;
   end if;
+
+  v_dealt := leadhook.deal_leads(
+    p_low_priority, p_limit, (p_limit - 1) / cardinality(v_user_ids) + 1, p_now, v_user_ids, v_first_tags, p_shut_user_ids
+  );
+  if cardinality(v_dealt.lead_ids) < p_limit then
+    -- Some have less than their share, which the others get.
+    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_user_ids, v_first_tags, p_shut_user_ids);
+  end if;
+  lead_ids := v_dealt.lead_ids;
+  p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
+  p_tag := v_dealt.tags[cardinality(lead_ids)];
+
+  insert into leadhook.turns as t (user_id, tag)
+  select distinct on (d.user_id) d.user_id, d.tag
+  from unnest(v_dealt.user_ids, v_dealt.tags) with ordinality as d (user_id, tag, slot)
+  join unnest(v_user_ids, v_first_tags) as u (user_id, first_tag) using (user_id)
+  cross join lateral (
+    select from leadhook.jobs as j
+    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = u.user_id and j.tag > u.first_tag
+    order by j.user_id, j.tag, j.available_at
+    limit 1
+  ) as another
+  order by d.user_id, d.slot desc
+  on conflict (user_id) do update set tag = excluded.tag, served_at = clock_timestamp();
 end
 $$;
 
@@ -3168,40 +3456,37 @@ CREATE FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) RETURNS bigint
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  v_url text;
-  v_secrets text;
+  v_target record := leadhook.webhook_target();
 begin
-  if not leadhook.has_vault() then
-    raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
-  end if;
-  if not leadhook.has_pg_net() then
-    raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
-  end if;
-  select
-    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_url'),
-    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_secret')
-  into v_url, v_secrets
-  from vault.decrypted_secrets as s
-  where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret');
-  if coalesce(v_url, '') = '' or coalesce(v_secrets, '') = '' then
-    raise exception 'Vault holds no leadhook_webhook_url and leadhook_webhook_secret' using errcode = 'PT503';
-  end if;
-  perform leadhook.refuse_foreign_code();
-  return net.http_post(
-    url := v_url,
-    body := p_body,
-    headers := leadhook.webhook_headers(
-      p_id, floor(extract(epoch from clock_timestamp()))::bigint, p_body::text, v_secrets
-    ),
-    timeout_milliseconds := 5000
-  );
+  return leadhook.queue_webhook(v_target.url, v_target.secrets, p_id, p_body);
 exception when assert_failure or others then
   -- The address may carry a password.
-  raise exception '%', case when v_url <> '' then replace(sqlerrm, v_url, 'leadhook_webhook_url') else sqlerrm end using errcode = sqlstate;
+  raise exception '%', replace(sqlerrm, v_target.url, 'leadhook_webhook_url') using errcode = sqlstate;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) IS 'Queues one signed request with pg_net, to be sent after the commit; its request id. Raises when it can''t, without naming the address.';
+COMMENT ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) IS 'As queue_webhook to the address of Vault, but what it raises does not name it.';
+
+CREATE FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
+  v_target record := leadhook.webhook_target();
+  v_id text;
+  v_request bigint;
+begin
+  for i in leadhook.count_webhooks() + 1 .. v_wanted loop
+    v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+    v_request := leadhook.queue_webhook(v_target.url, v_target.secrets, v_id, leadhook.webhook_body(p_reason, p_leads, p_table, p_lead_ids));
+    insert into leadhook.webhooks (request_id, message_id, reason, leads) values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads);
+    perform set_config('leadhook.webhook_sent', pg_current_xact_id()::text || ':' || i, true);
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) IS 'As send_webhook, but raises when it can''t.';
 
 CREATE FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid DEFAULT NULL::uuid) RETURNS void
     LANGUAGE plpgsql
@@ -3220,7 +3505,7 @@ begin
   where j.state <> 'leased' or j.claim_token = p_token;
   update leadhook.jobs as j set changed = true where j.lead_id = p_lead_id and j.state = 'leased' and not j.changed;
   begin
-    perform leadhook.note_other_groups(array[p_lead_id]);
+    perform leadhook.note_lead_groups(array[p_lead_id]);
   exception when others then
     if not leadhook.blames_the_lead(sqlstate) then
       raise;
@@ -3370,6 +3655,25 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.queue_slice(p_replay_id bigint) IS 'Queues the next leads of a replay; sends a webhook with the first and with the last of them.';
+
+CREATE FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform leadhook.refuse_foreign_code();
+  return net.http_post(
+    url := p_url,
+    body := p_body,
+    headers := leadhook.webhook_headers(
+      p_id, floor(extract(epoch from clock_timestamp()))::bigint, p_body::text, p_secrets
+    ),
+    timeout_milliseconds := 5000
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb) IS 'Queues one signed request with pg_net, to be sent after the commit; its request id. What it raises may hold the address.';
 
 CREATE FUNCTION leadhook.read_leases(p_items jsonb) RETURNS leadhook.ending[]
     LANGUAGE plpgsql IMMUTABLE
@@ -3710,19 +4014,22 @@ CREATE FUNCTION leadhook.reserve_leads(p_token uuid, p_lead_ids text[], p_usd nu
     SET enable_nestloop TO 'off'
     AS $$
 declare
+  v_ids bigint[];
   v_users uuid[];
   v_left numeric[];
-  v_asked boolean[];
-  v_needed numeric[];
   v_lead record;
+  v_all int;
+  v_own int;
   v_place int;
-  v_fits boolean;
-  v_turned_away text[] := '{}';
+  v_refused_by int;
+  v_away text[] := '{}';
+  v_away_by bigint[] := '{}';
+  v_away_usd numeric[] := '{}';
 begin
   if exists (select from leadhook.budgets) then
-    select array_agg(b.user_id), array_agg(b.left_usd), array_agg(false), array_agg(null::numeric)
-    into v_users, v_left, v_asked, v_needed
-    from leadhook.budgets_left(p_now) as b;
+    select array_agg(b.id), array_agg(b.user_id), array_agg(b.left_usd) into v_ids, v_users, v_left
+    from leadhook.budgets_left(p_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token)) as b;
+    v_all := array_position(v_users, null);
     for v_lead in
       select j.lead_id, j.user_id, l.usd
       from unnest(p_lead_ids, p_usd) as l (lead_id, usd)
@@ -3730,28 +4037,20 @@ begin
       where j.lead_id = any (p_lead_ids) and j.claim_token = p_token and j.reserved_usd is null
       order by j.fence
     loop
-      v_fits := true;
-      foreach v_place in array array_remove(array[array_position(v_users, null), array_position(v_users, v_lead.user_id)], null) loop
-        v_asked[v_place] := true;
-        if v_left[v_place] < v_lead.usd then
-          v_fits := false;
-          v_needed[v_place] := least(v_needed[v_place], v_lead.usd);
-        end if;
-      end loop;
-      if v_fits then
-        foreach v_place in array array_remove(array[array_position(v_users, null), array_position(v_users, v_lead.user_id)], null) loop
+      v_own := array_position(v_users, v_lead.user_id);
+      v_refused_by := case when v_left[v_own] < v_lead.usd then v_own when v_left[v_all] < v_lead.usd then v_all end;
+      if v_refused_by is null then
+        foreach v_place in array array_remove(array[v_all, v_own], null) loop
           v_left[v_place] := v_left[v_place] - v_lead.usd;
         end loop;
       else
-        v_turned_away := v_turned_away || v_lead.lead_id;
+        v_away := v_away || v_lead.lead_id;
+        v_away_by := v_away_by || v_ids[v_refused_by];
+        v_away_usd := v_away_usd || v_lead.usd;
       end if;
     end loop;
-    update leadhook.budgets as b
-    set needed_usd = n.needed
-    from unnest(v_users, v_asked, v_needed) as n (user_id, asked, needed)
-    where n.asked and b.user_id is not distinct from n.user_id and b.needed_usd is distinct from n.needed;
-    if v_turned_away <> '{}' then
-      perform leadhook.return_leads(p_token, v_turned_away);
+    if v_away <> '{}' then
+      perform leadhook.turn_away(p_token, v_away, v_away_by, v_away_usd, p_now);
     end if;
   end if;
   update leadhook.jobs as j
@@ -3860,57 +4159,80 @@ CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timest
   having count(*) > 0
 $$;
 
+CREATE FUNCTION leadhook.scan_for_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_found record;
+begin
+  select s.user_id, s.tag, s.available_at into v_found
+  from (
+    select j.user_id, j.tag, j.available_at
+    from leadhook.jobs as j
+    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
+      and (j.user_id, j.tag) >= (p_user_id, p_tag) and j.user_id <= p_last_user_id
+    order by j.user_id, j.tag, j.available_at
+    limit 20000
+  ) as s
+  where s.available_at <= p_now and s.user_id not in (select unnest(p_shut_user_ids))
+    and (s.user_id, s.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
+  order by s.user_id, s.tag, s.available_at
+  limit 1;
+  if not found then
+    select j.user_id, j.tag, null::timestamptz as available_at into v_found
+    from leadhook.jobs as j
+    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
+      and (j.user_id, j.tag) >= (p_user_id, p_tag) and j.user_id <= p_last_user_id
+    order by j.user_id, j.tag, j.available_at
+    offset 19999
+    limit 1;
+  end if;
+  p_user_id := v_found.user_id;
+  p_tag := v_found.tag;
+  available_at := v_found.available_at;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.scan_for_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) IS 'Of the next 20,000 jobs from a group on, up to a user, the first group that is open and due; else the group of the last of them, with available_at null; all null where there are fewer.';
+
 CREATE FUNCTION leadhook.send_webhook(p_reason text, p_leads integer DEFAULT NULL::integer, p_table text DEFAULT NULL::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '500ms'
+    SET lock_timeout TO '100ms'
     SET jit TO 'off'
-    AS $_$
+    AS $$
 declare
-  v_transaction text := pg_current_xact_id();
-  v_mark text := current_setting('leadhook.webhook_sent', true);
-  v_sent int := 0;
-  v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
-  v_id text;
+  v_sent int := leadhook.count_webhooks();
+  v_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
   v_request bigint;
   v_error text;
 begin
-  if v_mark ~ ('^' || v_transaction || ':[1-8]$') then
-    v_sent := split_part(v_mark, ':', 2);
-  end if;
-  if v_sent >= v_wanted then
+  if v_sent >= greatest(1, least(8, coalesce(p_leads, 0) / 1000)) then
     return;
   end if;
-  -- Set before the attempt and outside of its block: a webhook that fails is not tried again by each of 5,000 statements. A rollback to a
-  -- savepoint takes back the mark together with the webhook.
-  perform set_config('leadhook.webhook_sent', v_transaction || ':' || v_wanted, true);
-
-  for i in v_sent + 1 .. v_wanted loop
-    v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
-    v_request := null;
-    v_error := null;
-    begin
-      v_request := leadhook.post_webhook(v_id, jsonb_build_object(
-        'type', upper(p_reason),
-        'table', p_table,
-        'schema', case when p_table is not null then 'public' end,
-        'record', null,
-        'old_record', null,
-        'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
-        'total', p_leads
-      ));
-    exception when assert_failure or others then
-      v_error := sqlerrm;
-    end;
-    begin
-      insert into leadhook.webhooks (request_id, message_id, reason, leads, error)
-      values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads, v_error);
-    exception when assert_failure or others then
-      perform leadhook.warn('a webhook could not be recorded: ' || sqlerrm);
-    end;
-  end loop;
+  begin
+    perform leadhook.post_webhooks(p_reason, p_leads, p_table, p_lead_ids);
+    return;
+  exception when assert_failure or others then
+    null;
+  end;
+  -- One webhook, and either half of it by itself. The mark is set outside of the blocks: what fails is not tried again by each of 5,000 statements.
+  -- A rollback to a savepoint takes back the mark together with the webhook.
+  perform set_config('leadhook.webhook_sent', pg_current_xact_id()::text || ':8', true);
+  begin
+    v_request := leadhook.post_webhook(v_id, leadhook.webhook_body(p_reason, p_leads, p_table, p_lead_ids));
+  exception when assert_failure or others then
+    v_error := sqlerrm;
+  end;
+  begin
+    insert into leadhook.webhooks (request_id, message_id, reason, leads, error)
+    values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads, v_error);
+  exception when assert_failure or others then
+    perform leadhook.warn('a webhook could not be recorded: ' || sqlerrm);
+  end;
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) IS 'Signals the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) and `total`.';
 
@@ -4040,10 +4362,18 @@ begin
     select j.lead_id from leadhook.jobs as j where j.lead_id = any (v_gone) for update of j skip locked
   ));
   perform leadhook.apply_changes(v_changed, 'sweep', 'check');
+  -- Its texts or the price may have changed since a budget turned it away, which leaves no outbox row: it is tried again.
+  update leadhook.jobs as j set budget_id = null, needed_usd = null, available_at = coalesce(j.eligible_at, clock_timestamp())
+  where j.lead_id = any (array(
+    select k.lead_id
+    from leadhook.jobs as k
+    where k.lead_id = any (v_window) and k.state = 'ready' and k.budget_id is not null
+    for no key update of k skip locked
+  ));
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) IS 'Looks at the next jobs: forgets leads that are gone, puts what is no longer eligible to sleep; last_lead is null when these were the last.';
+COMMENT ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) IS 'Looks at the next jobs: forgets leads that are gone, puts what is no longer eligible to sleep, tries what budgets turned away again; last_lead is null when these were the last.';
 
 CREATE FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT made_ready integer, OUT held integer) RETURNS record
     LANGUAGE plpgsql
@@ -4055,7 +4385,7 @@ CREATE FUNCTION leadhook.sweep_leads(p_after_lead text, OUT last_lead text, OUT 
 declare
   v_window text[] := array(
     select d.lead_id from public.lead_details as d
-    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and d.lead_id > p_after_lead
+    where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and octet_length(d.lead_id) <= 2000 and d.lead_id > p_after_lead
     order by d.lead_id
     limit 500
   );
@@ -4102,6 +4432,7 @@ begin
   );
   delete from leadhook.replays as r
   where r.id = any (v_replay_ids) and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id);
+  delete from leadhook.turns as t where t.served_at < p_now - interval '1 day';
   delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (
@@ -4207,6 +4538,27 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.try_lock_sweep() IS 'False while another transaction sweeps; true keeps others from sweeping until this one ends.';
+
+CREATE FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  perform leadhook.return_leads(p_token, p_lead_ids);
+  update leadhook.jobs as j
+  set budget_id = a.budget_id, needed_usd = a.usd, available_at = leadhook.next_day(p_now)
+  from unnest(p_lead_ids, p_budget_ids, p_usd) as a (lead_id, budget_id, usd)
+  where j.lead_id = any (p_lead_ids) and j.lead_id = a.lead_id and j.state = 'ready';
+  update leadhook.budgets as b
+  set needed_usd = least(b.needed_usd, a.usd)
+  from (select u.budget_id, min(u.usd) as usd from unnest(p_budget_ids, p_usd) as u (budget_id, usd) group by u.budget_id) as a
+  where b.id = a.budget_id and a.usd < coalesce(b.needed_usd, 'Infinity');
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) IS 'Gives back leads of this claim that a budget can''t pay: they are due with the next day.';
 
 CREATE FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
@@ -4321,14 +4673,14 @@ CREATE FUNCTION leadhook.waiting_work(p_now timestamp with time zone) RETURNS js
     AS $$
 declare
   v_blocked record := leadhook.find_blocked(p_now);
-  v_oldest timestamptz := least(leadhook.first_due(false, p_now, '{}', '{}'), leadhook.first_due(true, p_now, '{}', '{}'));
+  v_oldest timestamptz := least(leadhook.first_due(false, p_now, null), leadhook.first_due(true, p_now, null));
   v_unclaimed timestamptz := (select t.changed_at from leadhook.outbox as t order by t.id limit 1);
 begin
   if v_blocked.everything is null then
     v_unclaimed := least(
       v_unclaimed,
-      leadhook.first_due(false, p_now, v_blocked.user_ids, v_blocked.groups),
-      leadhook.first_due(true, p_now, v_blocked.user_ids, v_blocked.groups),
+      leadhook.first_due(false, p_now, v_blocked.user_ids),
+      leadhook.first_due(true, p_now, v_blocked.user_ids),
       (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
     );
   end if;
@@ -4352,6 +4704,43 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) IS 'What waits and who works: oldest_ready_ms, how long the oldest ready lead of either priority has been due; unclaimed_ms, how long a claim could have taken something (a change, a lead neither paused nor over budget, or one whose lease ran out); working, whether a lead is leased; workers, the last 20 seen.';
+
+CREATE FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  with affordable as materialized (
+    select j.lead_id
+    from (
+      select j.lead_id, b.left_usd, sum(j.needed_usd) over (partition by b.id order by j.needed_usd, j.lead_id) as total_usd
+      from leadhook.budgets_left(p_now) as b
+      cross join lateral (
+        select j.lead_id, j.needed_usd
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.budget_id = b.id and j.needed_usd <= b.left_usd
+        order by j.needed_usd, j.lead_id
+        limit 50
+      ) as j
+      where b.id = any (p_budget_ids)
+    ) as j
+    where j.total_usd <= j.left_usd
+  )
+  update leadhook.jobs as j
+  set budget_id = null, needed_usd = null, available_at = least(coalesce(j.eligible_at, p_now), p_now)
+  where j.lead_id = any (array(
+    select k.lead_id from leadhook.jobs as k where k.lead_id = any (array(select a.lead_id from affordable as a)) for no key update of k skip locked
+  )) and j.state = 'ready';
+  update leadhook.budgets as b
+  set needed_usd = (select min(j.needed_usd) from leadhook.jobs as j where j.state = 'ready' and j.budget_id = b.id)
+  where b.id = any (p_budget_ids);
+  delete from leadhook.budgets as b where b.id = any (p_budget_ids) and b.daily_usd = 'Infinity' and b.needed_usd is null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) IS 'Makes leads due that these budgets turned away and can pay now: money came back, the day or the budget changed.';
 
 CREATE FUNCTION leadhook.warn(p_words text) RETURNS void
     LANGUAGE plpgsql
@@ -4395,6 +4784,21 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'What pg_net still knows of these webhooks: its answer, or that it is not sent yet.';
+
+CREATE FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select jsonb_build_object(
+    'type', upper(p_reason),
+    'table', p_table,
+    'schema', case when p_table is not null then 'public' end,
+    'record', null,
+    'old_record', null,
+    'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
+    'total', p_leads
+  )
+$$;
 
 CREATE FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -4445,6 +4849,31 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) IS 'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; foreign_code: triggers on pg_net''s queue, because of which no webhook is sent.';
+
+CREATE FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if not leadhook.has_vault() then
+    raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
+  end if;
+  if not leadhook.has_pg_net() then
+    raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
+  end if;
+  select
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_url'),
+    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_secret')
+  into url, secrets
+  from vault.decrypted_secrets as s
+  where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret');
+  if coalesce(url, '') = '' or coalesce(secrets, '') = '' then
+    raise exception 'Vault holds no leadhook_webhook_url and leadhook_webhook_secret' using errcode = 'PT503';
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) IS 'Where webhooks go and what signs them, by Vault. Raises when something is missing, and names it.';
 
 CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
@@ -4692,9 +5121,13 @@ begin
       select coalesce(jsonb_agg(to_jsonb(a)), '[]')
       from (
         select
-          b.user_id, b.daily_usd, b.left_usd, b.needed_usd, b.left_usd <= 0 or coalesce(b.left_usd < b.needed_usd, false) as spent,
-          b.daily_usd = 0 or coalesce(b.needed_usd > b.daily_usd, false) as too_small
+          b.user_id, b.daily_usd, b.left_usd, n.needed_usd, b.left_usd <= 0 or coalesce(b.left_usd < n.needed_usd, false) as spent,
+          b.daily_usd = 0 or coalesce(n.needed_usd > b.daily_usd, false) as too_small
         from leadhook.budgets_left(clock_timestamp()) as b
+        left join lateral (
+          select min(j.needed_usd) as needed_usd from leadhook.jobs as j where b.needed_usd > 0 and j.state = 'ready' and j.budget_id = b.id
+        ) as n on true
+        where b.daily_usd < 'Infinity'
         order by b.user_id nulls first
         limit p_most
       ) as a
@@ -4752,7 +5185,7 @@ begin
     ),
     newest as (
       select distinct on (v.lead_id)
-        v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.matched, v.missed, v.flags,
+        v.lead_id, d.name, j.user_id, j.tag, v.run, v.score, v.should_contact, v.response, v.subject, v.message, v.claims, v.matched, v.missed, v.flags,
         v.model, v.prompt_version, v.written, v.created_at
       from leadhook.results as v
       join leadhook.jobs as j on j.lead_id = v.lead_id
@@ -4821,7 +5254,7 @@ begin
     raise exception 'cost_usd is a number from 0 to 1000000' using errcode = 'PT400';
   end if;
   perform leadhook.book_costs(p_costs, clock_timestamp());
-  return (select to_jsonb(b) || public.leadhook_admission(null) from leadhook.find_blocked(clock_timestamp()) as b);
+  return leadhook.describe_blocked();
 end
 $$;
 
@@ -4855,6 +5288,7 @@ begin
   begin
     perform leadhook.lock_claims();
     perform leadhook.lock_outbox();
+    perform leadhook.notice_restore();
     if p_source = 'start' then
       perform leadhook.forget_rests_for_other_models(p_model);
     end if;
@@ -4946,7 +5380,7 @@ begin
   );
   return jsonb_build_object(
     'leads', v_leads, 'last_lead', v_found.last_lead, 'keys', v_keys,
-    'admission', (select to_jsonb(b) || public.leadhook_admission(null) from leadhook.find_blocked(clock_timestamp()) as b)
+    'admission', leadhook.describe_blocked()
   );
 end
 $$;
@@ -5022,7 +5456,7 @@ begin
     from leadhook.controls as c
     cross join leadhook.webhook_settings() as s
     cross join leadhook.describe_history(p_lead_id) as h (history)
-    cross join leadhook.describe_admission(v_checked.user_id, v_checked.tag, v_now) as g (gates)
+    cross join leadhook.describe_admission(p_lead_id, v_checked.user_id, v_checked.tag, v_now) as g (gates)
     left join lateral (
       select jsonb_build_object(
         'score', l.score, 'should_contact', l.should_contact, 'response', left(l.response::text, 20000), 'subject', left(l.subject::text, 2000),
@@ -5558,15 +5992,18 @@ begin
   end if;
   perform leadhook.check_admission_call(p_user_id, null, p_actor);
   if p_daily_usd is null then
-    delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id;
+    delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.needed_usd is null;
+    update leadhook.budgets as b set daily_usd = 'Infinity' where b.user_id is not distinct from p_user_id;
   else
     insert into leadhook.budgets as b (user_id, daily_usd, changed_by) values (p_user_id, p_daily_usd, left(btrim(p_actor), 200))
     on conflict (user_id) do update
-    set daily_usd = excluded.daily_usd, needed_usd = null, changed_by = excluded.changed_by, changed_at = clock_timestamp();
+    set daily_usd = excluded.daily_usd, changed_by = excluded.changed_by, changed_at = clock_timestamp();
   end if;
   perform leadhook.send_webhook_if_ready('budget', p_user_id, null);
   return jsonb_build_object('daily_usd', p_daily_usd, 'left_usd', (
-    select b.left_usd from leadhook.budgets_left(clock_timestamp()) as b where b.user_id is not distinct from p_user_id
+    select b.left_usd
+    from leadhook.budgets_left(clock_timestamp(), array[p_user_id]) as b
+    where b.user_id is not distinct from p_user_id and b.daily_usd < 'Infinity'
   ));
 end
 $$;
@@ -5710,7 +6147,9 @@ CREATE FUNCTION public.rpc_get_eligible_llm_jobs() RETURNS TABLE(lead_id text, u
     with ready as materialized (
       select array_agg(j.lead_id) as lead_ids, array_agg(j.user_id) as user_ids, array_agg(j.tag) as tags
       from leadhook.check_eligibility(array(
-        select distinct d.lead_id from public.lead_details as d where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true'
+        select distinct d.lead_id
+        from public.lead_details as d
+        where d.sent_to_llm is not true and d.sent_to_llm::text is distinct from 'true' and octet_length(d.lead_id) <= 2000
       )) as j
       where j.eligible
     )
@@ -5809,10 +6248,12 @@ CREATE TABLE leadhook.budgets (
     needed_usd numeric,
     changed_by text,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT budgets_daily_usd_check CHECK (((daily_usd >= (0)::numeric) AND (daily_usd < 'Infinity'::numeric)))
+    CONSTRAINT budgets_daily_usd_check CHECK ((daily_usd >= (0)::numeric))
 );
 
-COMMENT ON COLUMN leadhook.budgets.needed_usd IS 'the least that a lead needed which was lately turned away by this budget: while less is left, no one asks; null: none was turned away';
+COMMENT ON COLUMN leadhook.budgets.daily_usd IS 'Infinity: it was cleared; the row goes when all leads that it turned away are woken';
+
+COMMENT ON COLUMN leadhook.budgets.needed_usd IS 'no more than the least needed_usd of the jobs that it turned away: once that much is left, some of them go on; null: there is none';
 
 ALTER TABLE leadhook.budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.budgets_id_seq
@@ -5838,6 +6279,7 @@ CREATE TABLE leadhook.controls (
     sweep_phase text DEFAULT 'leads'::text NOT NULL,
     sweep_after_lead text DEFAULT ''::text NOT NULL,
     sweep_round_started_at timestamp with time zone,
+    history text,
     CONSTRAINT backlog_is_hold_or_run CHECK ((backlog = ANY (ARRAY['hold'::text, 'run'::text]))),
     CONSTRAINT controls_claim_bytes_check CHECK ((claim_bytes > 0)),
     CONSTRAINT controls_give_up_after_s_check CHECK ((give_up_after_s > (0)::numeric)),
@@ -5859,6 +6301,8 @@ COMMENT ON COLUMN leadhook.controls.max_deaths IS 'a lead whose worker was lost 
 COMMENT ON COLUMN leadhook.controls.give_up_after_s IS 'a lead that failed for so long is dead, however little is known about why';
 
 COMMENT ON COLUMN leadhook.controls.claim_bytes IS 'a claim hands out no more leads than fit, with their prompts, but one at least';
+
+COMMENT ON COLUMN leadhook.controls.history IS 'the server and timeline of the last claim: after a restore or switch-over it is another one, and fences may have been handed out that no row knows';
 
 CREATE TABLE leadhook.costs (
     day date NOT NULL,
@@ -5914,6 +6358,8 @@ CREATE TABLE leadhook.jobs (
     replay_after bigint,
     checkpoint jsonb,
     reserved_usd numeric,
+    budget_id bigint,
+    needed_usd numeric,
     error_code text,
     reason text,
     finished_at timestamp with time zone,
@@ -5953,47 +6399,21 @@ COMMENT ON COLUMN leadhook.jobs.checkpoint IS 'model answers that were paid for 
 
 COMMENT ON COLUMN leadhook.jobs.reserved_usd IS 'leased: the most that this lease may spend; null where the claim named no price';
 
+COMMENT ON COLUMN leadhook.jobs.budget_id IS 'ready: the budget that turned it away; it is due with the next day, when the budget has needed_usd left, or when the sweep has passed';
+
 COMMENT ON COLUMN leadhook.jobs.error_code IS 'why it waits, is dead or, if it is done, why it has no message';
+
+CREATE TABLE leadhook.lead_groups (
+    user_id uuid NOT NULL,
+    tag text NOT NULL,
+    lead_id text NOT NULL
+);
 
 CREATE TABLE leadhook.migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
     applied_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
-
-CREATE TABLE leadhook.other_groups (
-    user_id uuid NOT NULL,
-    tag text NOT NULL,
-    lead_id text NOT NULL
-);
-
-CREATE TABLE leadhook.outbox (
-    id bigint NOT NULL,
-    kind text NOT NULL,
-    n integer NOT NULL,
-    lead_ids text[],
-    user_id uuid,
-    tag text,
-    prompts_inserted boolean DEFAULT false NOT NULL,
-    refreshed boolean DEFAULT false NOT NULL,
-    after_lead text DEFAULT ''::text NOT NULL,
-    changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    not_before timestamp with time zone,
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    CONSTRAINT leads_have_ids CHECK (((kind = 'leads'::text) = (lead_ids IS NOT NULL))),
-    CONSTRAINT outbox_kind_check CHECK ((kind = ANY (ARRAY['leads'::text, 'prompts'::text, 'everything'::text])))
-)
-WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
-
-COMMENT ON COLUMN leadhook.outbox.n IS 'how many leads it names; small ones are applied first, so that three leads overtake an import';
-
-COMMENT ON COLUMN leadhook.outbox.refreshed IS 'leads: rows were deleted, or inserted after rows of the table were deleted in the same transaction: no change by itself';
-
-COMMENT ON COLUMN leadhook.outbox.after_lead IS 'prompts, everything: the jobs up to this lead_id have been looked at';
-
-COMMENT ON COLUMN leadhook.outbox.not_before IS 'put back because someone else held the job; null: at once';
-
-COMMENT ON COLUMN leadhook.outbox.xact IS 'the transaction that changed it; the same in leadhook.webhooks names the webhook that announced it';
 
 ALTER TABLE leadhook.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.outbox_id_seq
@@ -6077,6 +6497,7 @@ CREATE TABLE leadhook.results (
     flags text[] DEFAULT '{}'::text[] NOT NULL,
     subject text,
     message text,
+    claims jsonb DEFAULT '[]'::jsonb NOT NULL,
     model text,
     prompt_version text,
     input_version text,
@@ -6090,6 +6511,8 @@ COMMENT ON COLUMN leadhook.results.matched IS 'the criteria that are met, in the
 COMMENT ON COLUMN leadhook.results.flags IS 'codes of what in the lead''s text looks like an attempt to steer the model; see docs/model.md';
 
 COMMENT ON COLUMN leadhook.results.message IS 'null, as is the subject: only the message failed; the attempt says why';
+
+COMMENT ON COLUMN leadhook.results.claims IS 'facts of the message with their sources, each {words, source, quote}; only those that were found there';
 
 COMMENT ON COLUMN leadhook.results.written IS 'false: the application refused or no longer wanted it';
 
@@ -6116,6 +6539,12 @@ CREATE VIEW leadhook.spend WITH (security_invoker='true') AS
   GROUP BY day, user_id;
 
 COMMENT ON VIEW leadhook.spend IS 'Dollars by day (UTC) and user: spent_usd, of it wasted_usd, and what leased leads may still spend (reserved_usd, today).';
+
+CREATE TABLE leadhook.turns (
+    user_id uuid NOT NULL,
+    tag text NOT NULL,
+    served_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
 
 CREATE TABLE leadhook.webhooks (
     id bigint NOT NULL,
@@ -6243,11 +6672,11 @@ ALTER TABLE ONLY leadhook.figures
 ALTER TABLE ONLY leadhook.jobs
     ADD CONSTRAINT jobs_pkey PRIMARY KEY (lead_id);
 
+ALTER TABLE ONLY leadhook.lead_groups
+    ADD CONSTRAINT lead_groups_pkey PRIMARY KEY (user_id, tag, lead_id);
+
 ALTER TABLE ONLY leadhook.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);
-
-ALTER TABLE ONLY leadhook.other_groups
-    ADD CONSTRAINT other_groups_pkey PRIMARY KEY (user_id, tag, lead_id);
 
 ALTER TABLE ONLY leadhook.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
@@ -6263,6 +6692,9 @@ ALTER TABLE ONLY leadhook.replays
 
 ALTER TABLE ONLY leadhook.results
     ADD CONSTRAINT results_pkey PRIMARY KEY (lead_id, run);
+
+ALTER TABLE ONLY leadhook.turns
+    ADD CONSTRAINT turns_pkey PRIMARY KEY (user_id);
 
 ALTER TABLE ONLY leadhook.webhooks
     ADD CONSTRAINT webhooks_pkey PRIMARY KEY (id);
@@ -6305,9 +6737,11 @@ CREATE INDEX jobs_ready ON leadhook.jobs USING btree (low_priority, user_id, tag
 
 CREATE INDEX jobs_suspected ON leadhook.jobs USING btree (deaths, available_at, lead_id) WHERE (deaths > 0);
 
+CREATE INDEX jobs_turned_away ON leadhook.jobs USING btree (budget_id, needed_usd, lead_id) WHERE ((state = 'ready'::text) AND (budget_id IS NOT NULL));
+
 CREATE INDEX jobs_without_message ON leadhook.jobs USING btree (lead_id) WHERE ((state = 'done'::text) AND (error_code IS NOT NULL));
 
-CREATE INDEX other_groups_by_lead ON leadhook.other_groups USING btree (lead_id);
+CREATE INDEX lead_groups_by_lead ON leadhook.lead_groups USING btree (lead_id);
 
 CREATE INDEX outbox_by_size ON leadhook.outbox USING btree (kind, n, id);
 
@@ -6323,7 +6757,7 @@ CREATE INDEX webhooks_by_age ON leadhook.webhooks USING btree (sent_at);
 
 CREATE INDEX webhooks_by_request ON leadhook.webhooks USING btree (request_id);
 
-CREATE INDEX leadhook_unsent ON public.lead_details USING btree (lead_id) WHERE ((sent_to_llm)::text IS DISTINCT FROM 'true'::text);
+CREATE INDEX leadhook_unsent ON public.lead_details USING btree (lead_id) WHERE (((sent_to_llm)::text IS DISTINCT FROM 'true'::text) AND (octet_length(lead_id) <= 2000));
 
 CREATE INDEX prompts_by_user_and_tag ON public.prompts USING btree (user_id, tag, created_at DESC);
 
@@ -6363,9 +6797,9 @@ ALTER TABLE leadhook.figures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.jobs ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE leadhook.migrations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE leadhook.lead_groups ENABLE ROW LEVEL SECURITY;
 
-ALTER TABLE leadhook.other_groups ENABLE ROW LEVEL SECURITY;
+ALTER TABLE leadhook.migrations ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.outbox ENABLE ROW LEVEL SECURITY;
 
@@ -6376,6 +6810,8 @@ ALTER TABLE leadhook.replay_leads ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadhook.replays ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.results ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.turns ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.webhooks ENABLE ROW LEVEL SECURITY;
 
@@ -6393,9 +6829,13 @@ ALTER TABLE public.prompts ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA leadhook TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.append_everything() FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.advance_fences(p_by bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.advance_fences(p_by bigint) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_refreshed boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.advance_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.advance_ids() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_inserted boolean, p_refreshed boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[], p_xacts xid8[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.apply_changes(p_lead_ids text[], p_source text, p_mode text, p_changed_at timestamp with time zone[], p_xacts xid8[]) TO service_role;
@@ -6424,8 +6864,8 @@ GRANT ALL ON FUNCTION leadhook.blames_the_lead(p_sqlstate text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) TO service_role;
@@ -6442,8 +6882,8 @@ GRANT ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) TO service_rol
 REVOKE ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) TO service_role;
@@ -6451,14 +6891,21 @@ GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit 
 REVOKE ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.comparable_columns(p_table regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.count_webhooks() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) TO service_role;
@@ -6469,8 +6916,11 @@ GRANT ALL ON FUNCTION leadhook.decide_on_demand(p_results leadhook.ending[], p_b
 REVOKE ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_replay(p_lead_ids text[], p_named boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.describe_admission(p_user_id uuid, p_tag text, p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_admission(p_lead_id text, p_user_id uuid, p_tag text, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.describe_blocked() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_blocked() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) TO service_role;
@@ -6513,8 +6963,8 @@ GRANT ALL ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time
 REVOKE ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT groups text[], OUT budget_spent boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT user_ids uuid[], OUT groups text[], OUT budget_spent boolean) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
@@ -6528,14 +6978,17 @@ GRANT ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tag
 REVOKE ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_user_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_blocked record) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_blocked record) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.has_pg_net() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_pg_net() TO service_role;
@@ -6563,6 +7016,9 @@ GRANT ALL ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp wi
 REVOKE ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.is_paused(p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.is_paused(p_user_id uuid, p_tag text) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) TO service_role;
 
@@ -6584,8 +7040,8 @@ GRANT ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_afte
 REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_price jsonb, p_shut_user_ids uuid[], p_blocked_groups text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_shut_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_shut_user_ids uuid[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) TO service_role;
@@ -6617,36 +7073,49 @@ GRANT ALL ON FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], 
 REVOKE ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT available_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT available_at timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[], p_blocked_groups text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[]) TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_walk() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_walk() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_ids text[], p_user_ids uuid[], p_tags text[], p_refreshed boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_lead_changes() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.note_other_groups(p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.note_other_groups(p_lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_prompts_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.notice_restore() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.notice_restore() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.parked_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.parked_keys() TO service_role;
@@ -6654,13 +7123,15 @@ GRANT ALL ON FUNCTION leadhook.parked_keys() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], p_blocked_groups text[], OUT lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid) TO service_role;
@@ -6673,6 +7144,8 @@ GRANT ALL ON FUNCTION leadhook.queue_replay(p_replay_id bigint, p_lead_ids text[
 
 REVOKE ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.read_leases(p_items jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_leases(p_items jsonb) TO service_role;
@@ -6732,6 +7205,9 @@ GRANT ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) TO 
 REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.scan_for_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.scan_for_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) TO service_role;
 
@@ -6763,6 +7239,9 @@ GRANT ALL ON FUNCTION leadhook.trigger_states() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.try_lock_sweep() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.try_lock_sweep() TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) TO service_role;
 
@@ -6775,15 +7254,22 @@ GRANT ALL ON FUNCTION leadhook.usage_of(p_lead_ids text[]) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.warn(p_words text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) TO service_role;
@@ -6885,35 +7371,47 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.api_keys TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.attempts TO service_role;
 
+GRANT SELECT ON SEQUENCE leadhook.attempts_id_seq TO service_role;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.budgets TO service_role;
+
+GRANT SELECT ON SEQUENCE leadhook.budgets_id_seq TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.controls TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.costs TO service_role;
 
-GRANT USAGE ON SEQUENCE leadhook.fences TO service_role;
+GRANT SELECT,USAGE ON SEQUENCE leadhook.fences TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.figures TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.jobs TO service_role;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.lead_groups TO service_role;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.migrations TO service_role;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.other_groups TO service_role;
-
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
+GRANT SELECT ON SEQUENCE leadhook.outbox_id_seq TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.pauses TO service_role;
+
+GRANT SELECT ON SEQUENCE leadhook.pauses_id_seq TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replay_leads TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replays TO service_role;
 
+GRANT SELECT ON SEQUENCE leadhook.replays_id_seq TO service_role;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.results TO service_role;
 
 GRANT SELECT ON TABLE leadhook.spend TO service_role;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.turns TO service_role;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.webhooks TO service_role;
+
+GRANT SELECT ON SEQUENCE leadhook.webhooks_id_seq TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.workers TO service_role;
 

@@ -39,7 +39,7 @@ def counts(db: "Sql") -> dict[str, dict[str, Any]]:
 
 
 def test_a_big_insert_writes_only_our_own_tables(wired_connect: "Connect") -> None:
-    """10,000 rows: no read but of Vault and of new keys, no write but outbox, webhooks and pg_net's queue, no update."""
+    """10,000 rows: reads only of Vault and new keys; writes only to outbox, webhooks and pg_net's queue; no update."""
     application, watcher = wired_connect(), wired_connect()
     before = counts(watcher)
     application.connection.execute(INSERT_10_000.encode())
