@@ -325,7 +325,7 @@ as $$
   )
   select
     k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0),
-    greatest(0, floor(extract(epoch from clock_timestamp() - max(s.changed_at) filter (where s.state = 'healthy')) * 1000))::bigint
+    floor(extract(epoch from clock_timestamp() - max(s.changed_at) filter (where s.state = 'healthy')) * 1000)::bigint
   from keys as k
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
@@ -335,7 +335,7 @@ $$;
 comment on function leadhook.healthy_keys() is
   'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or '
   'rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. '
-  'answered_ms: age of the last success.';
+  'answered_ms: age of the last success; null: not tried.';
 revoke all on function leadhook.healthy_keys() from public, anon, authenticated;
 grant execute on function leadhook.healthy_keys() to service_role;
 
