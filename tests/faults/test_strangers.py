@@ -144,6 +144,7 @@ def memory_mb(service: "Service") -> float:
 def test_strangers_delay_no_lead(arena: "Arena", kinds: list[str]) -> None:
     """Each kind for a minute, or for seconds: /health answers within a second, and webhooks find every lead."""
     project = arena.project
+    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=50)
     secret = project.facts["webhook_secret"]
     service = arena.serve(webhooks=True, SWEEP_INTERVAL_SEC="300").wait_until_up()
