@@ -89,17 +89,19 @@ revoke all on function leadhook.webhook_headers(text, bigint, text, text) from p
 -- In a database without the extension, a role that may create schemas could offer a net.http_post() or a vault.decrypted_secrets of its own.
 create or replace function leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select exists (
+begin
+  return exists (
     select
     from pg_catalog.pg_depend as d
     join pg_catalog.pg_extension as e on e.oid = d.refobjid
     where d.classid = p_class and d.objid = p_object and d.deptype = 'e' and d.refclassid = 'pg_catalog.pg_extension'::regclass
       and e.extname = p_extension
-  )
+  );
+end
 $$;
 comment on function leadhook.is_of_extension(regclass, oid, text) is 'Whether an object belongs to this extension.';
 revoke all on function leadhook.is_of_extension(regclass, oid, text) from public, anon, authenticated;
@@ -248,32 +250,40 @@ revoke all on function leadhook.post_webhook(text, jsonb) from public, anon, aut
 
 create or replace function leadhook.webhook_body(p_reason text, p_leads int, p_table text, p_lead_ids text[])
 returns jsonb
-language sql
+language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_build_object(
-    'type', upper(p_reason),
-    'table', p_table,
-    'schema', case when p_table is not null then 'public' end,
-    'record', null,
-    'old_record', null,
-    'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
-    'total', p_leads
-  )
+begin
+  return (
+    select jsonb_build_object(
+      'type', upper(p_reason),
+      'table', p_table,
+      'schema', case when p_table is not null then 'public' end,
+      'record', null,
+      'old_record', null,
+      'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
+      'total', p_leads
+    )
+  );
+end
 $$;
 revoke all on function leadhook.webhook_body(text, int, text, text[]) from public, anon, authenticated;
 
 create or replace function leadhook.count_webhooks()
 returns int
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-  select case
-    when m.mark ~ ('^' || pg_current_xact_id()::text || ':[1-8]$') then split_part(m.mark, ':', 2)::int
-    else 0
-  end
-  from current_setting('leadhook.webhook_sent', true) as m (mark)
+begin
+  return (
+    select case
+      when m.mark ~ ('^' || pg_current_xact_id()::text || ':[1-8]$') then split_part(m.mark, ':', 2)::int
+      else 0
+    end
+    from current_setting('leadhook.webhook_sent', true) as m (mark)
+  );
+end
 $$;
 comment on function leadhook.count_webhooks() is 'How many webhooks this transaction has sent, or tried to.';
 revoke all on function leadhook.count_webhooks() from public, anon, authenticated;
@@ -429,19 +439,23 @@ revoke all on function leadhook.note_change(text, text, text[], uuid[], text[], 
 -- Read from the catalog, because a column that is missing, or whose type has no equality, would make the statement raise.
 create or replace function leadhook.comparable_columns(p_table regclass)
 returns text[]
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-  select array_agg(a.attname::text)
-  from pg_catalog.pg_attribute as a
-  join pg_catalog.pg_type as t on t.oid = a.atttypid
-  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and case a.attname
-    when 'lead_id' then t.typcategory in ('S', 'N') or t.oid = 'uuid'::regtype
-    when 'user_id' then t.oid = 'uuid'::regtype
-    when 'tag' then t.typcategory in ('S', 'N', 'E')
-    when 'scrapped' then t.typcategory in ('S', 'N', 'B', 'E')
-    when 'sent_to_llm' then t.typcategory = 'B'
-  end
+begin
+  return (
+    select array_agg(a.attname::text)
+    from pg_catalog.pg_attribute as a
+    join pg_catalog.pg_type as t on t.oid = a.atttypid
+    where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and case a.attname
+      when 'lead_id' then t.typcategory in ('S', 'N') or t.oid = 'uuid'::regtype
+      when 'user_id' then t.oid = 'uuid'::regtype
+      when 'tag' then t.typcategory in ('S', 'N', 'E')
+      when 'scrapped' then t.typcategory in ('S', 'N', 'B', 'E')
+      when 'sent_to_llm' then t.typcategory = 'B'
+    end
+  );
+end
 $$;
 comment on function leadhook.comparable_columns(regclass) is 'Those columns of an application''s table that count and are of a type that we can read.';
 revoke all on function leadhook.comparable_columns(regclass) from public, anon, authenticated;
