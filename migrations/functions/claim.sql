@@ -778,9 +778,7 @@ begin
     perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
-    if v_blocked.everything is null and v_blocked.payable <> '{}' then
-      perform leadhook.wake_turned_away(v_blocked.payable, v_now);
-    end if;
+    perform leadhook.wake_turned_away(v_blocked.payable, v_now) where v_blocked.everything is null and v_blocked.payable <> '{}';
     -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
     v_blocked_by := case
       when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets as b where b.daily_usd < 'Infinity') then 'unpriced' else v_blocked.everything

@@ -670,9 +670,7 @@ begin
     perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
-    if v_blocked.everything is null and v_blocked.payable <> '{}' then
-      perform leadhook.wake_turned_away(v_blocked.payable, v_now);
-    end if;
+    perform leadhook.wake_turned_away(v_blocked.payable, v_now) where v_blocked.everything is null and v_blocked.payable <> '{}';
     -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
     v_blocked_by := case
       when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets as b where b.daily_usd < 'Infinity') then 'unpriced' else v_blocked.everything
@@ -745,19 +743,23 @@ $$;
 COMMENT ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) IS 'Notes what became of each webhook, before pg_net forgets it.';
 
 CREATE FUNCTION leadhook.comparable_columns(p_table regclass) RETURNS text[]
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select array_agg(a.attname::text)
-  from pg_catalog.pg_attribute as a
-  join pg_catalog.pg_type as t on t.oid = a.atttypid
-  where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and case a.attname
-    when 'lead_id' then t.typcategory in ('S', 'N') or t.oid = 'uuid'::regtype
-    when 'user_id' then t.oid = 'uuid'::regtype
-    when 'tag' then t.typcategory in ('S', 'N', 'E')
-    when 'scrapped' then t.typcategory in ('S', 'N', 'B', 'E')
-    when 'sent_to_llm' then t.typcategory = 'B'
-  end
+begin
+  return (
+    select array_agg(a.attname::text)
+    from pg_catalog.pg_attribute as a
+    join pg_catalog.pg_type as t on t.oid = a.atttypid
+    where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and case a.attname
+      when 'lead_id' then t.typcategory in ('S', 'N') or t.oid = 'uuid'::regtype
+      when 'user_id' then t.oid = 'uuid'::regtype
+      when 'tag' then t.typcategory in ('S', 'N', 'E')
+      when 'scrapped' then t.typcategory in ('S', 'N', 'B', 'E')
+      when 'sent_to_llm' then t.typcategory = 'B'
+    end
+  );
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.comparable_columns(p_table regclass) IS 'Those columns of an application''s table that count and are of a type that we can read.';
@@ -833,14 +835,18 @@ $$;
 COMMENT ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) IS 'Counts what operators watch; some milliseconds.';
 
 CREATE FUNCTION leadhook.count_webhooks() RETURNS integer
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-  select case
-    when m.mark ~ ('^' || pg_current_xact_id()::text || ':[1-8]$') then split_part(m.mark, ':', 2)::int
-    else 0
-  end
-  from current_setting('leadhook.webhook_sent', true) as m (mark)
+begin
+  return (
+    select case
+      when m.mark ~ ('^' || pg_current_xact_id()::text || ':[1-8]$') then split_part(m.mark, ':', 2)::int
+      else 0
+    end
+    from current_setting('leadhook.webhook_sent', true) as m (mark)
+  );
+end
 $_$;
 
 COMMENT ON FUNCTION leadhook.count_webhooks() IS 'How many webhooks this transaction has sent, or tried to.';
@@ -1872,7 +1878,7 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
   )
   select
     k.fingerprint, min(k.api_key), coalesce(bool_or(s.state = 'healthy'), false), coalesce(max(s.rests), 0),
-    greatest(0, floor(extract(epoch from clock_timestamp() - max(s.changed_at) filter (where s.state = 'healthy')) * 1000))::bigint
+    floor(extract(epoch from clock_timestamp() - max(s.changed_at) filter (where s.state = 'healthy')) * 1000)::bigint
   from keys as k
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
@@ -1880,7 +1886,7 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
   having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true
 $$;
 
-COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. answered_ms: age of the last success.';
+COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. answered_ms: age of the last success; null: not tried.';
 
 CREATE FUNCTION leadhook.held_groups(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone, held bigint, answered bigint, sent bigint)
     LANGUAGE plpgsql STABLE
@@ -2036,16 +2042,18 @@ $$;
 COMMENT ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) IS 'Whether the last lease of a job can''t have seen what one of these transactions changed.';
 
 CREATE FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select exists (
+begin
+  return exists (
     select
     from pg_catalog.pg_depend as d
     join pg_catalog.pg_extension as e on e.oid = d.refobjid
     where d.classid = p_class and d.objid = p_object and d.deptype = 'e' and d.refclassid = 'pg_catalog.pg_extension'::regclass
       and e.extname = p_extension
-  )
+  );
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) IS 'Whether an object belongs to this extension.';
@@ -4786,18 +4794,22 @@ $$;
 COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'What pg_net still knows of these webhooks: its answer, or that it is not sent yet.';
 
 CREATE FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select jsonb_build_object(
-    'type', upper(p_reason),
-    'table', p_table,
-    'schema', case when p_table is not null then 'public' end,
-    'record', null,
-    'old_record', null,
-    'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
-    'total', p_leads
-  )
+begin
+  return (
+    select jsonb_build_object(
+      'type', upper(p_reason),
+      'table', p_table,
+      'schema', case when p_table is not null then 'public' end,
+      'record', null,
+      'old_record', null,
+      'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
+      'total', p_leads
+    )
+  );
+end
 $$;
 
 CREATE FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) RETURNS jsonb

@@ -3,7 +3,7 @@
 No model wrote them. Parts are written by hand and put together: greeting, opening, middle, end and signature. Three
 parts: "first", by which rules are written; "held back", every third lead and fault; "later", written after the rules.
 
-`python -m tests.support.messages` prints how many are judged rightly; with `--missed`, those that are not, too.
+`python -m tests.support.messages` prints how many are checked correctly; with `--missed`, also the others.
 """
 
 import json
