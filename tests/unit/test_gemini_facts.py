@@ -118,6 +118,8 @@ def test_numbers_are_read_as_their_writers_mean_them(text: str, values: list[set
         "Hello Ada, eleven warehouses near Breslau. Could we talk for 15 minutes on Tuesday?",
         "Здравствуйте, Ада! Мы в Вене читали про одиннадцать складов Nordlast.",
         "Hello Ada, your talk at Transport Days made me write.",
+        'Hello Ada, "Nordlast" plans differently from most of those that I know and is called "the quick one" here.',
+        "Hello Ada, would ca. 15 min. on Tuesday at Fair.Play suit you?".replace("Fair.Play", "Nordlast.AB"),
         "Hello Ada, LOGISTICS IS HARD. We in Poland's neighbourhood know. Best, Mira",
     ],
 )

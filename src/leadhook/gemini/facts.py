@@ -6,6 +6,7 @@ where it is right; it can prove a translated name, and a wrong or missing list c
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,10 +43,8 @@ COMPANY_DATA: Final = "company data"
 MESSAGE_PROMPT: Final = "message prompt"
 
 _FIELD: Final = re.compile(rf"(?m)^({'|'.join(FIELDS)}): ")
-_SENTENCE: Final = re.compile(
-    r"[^.!?\n\u3002\uff01\uff1f\u061f]*(?:[.!?\u3002\uff01\uff1f\u061f]+(?=\s|$|[\u3400-\u9fff])|\n|$|[.!?])"
-)
-_QUOTED: Final = re.compile('["\u201c\u201e\u00ab]([^"\u201c\u201d\u201e\u00ab\u00bb\n]{12,300})["\u201d\u201c\u00bb]')
+_SENTENCE_ENDS: Final = re.compile(r"[.!?](?=\s+[^\sa-z\u00e0-\u00ff\u0430-\u044f]|\s*$)|[\n\u3002\uff01\uff1f\u061f]")
+_QUOTED: Final = re.compile('["\u201c\u201e\u00ab]([^"\u201c\u201d\u201e\u00ab\u00bb\n]{1,160})["\u201d\u201c\u00bb]')
 _YEARS: Final = re.compile(r"\b((?:19|20)\d\d)\b")
 _SPAN: Final = re.compile(r"\b((?:19|20)\d\d)\s?(?:-|\u2013|to|bis|\u0434\u043e|\u81f3)\s?((?:19|20)\d\d)\b")
 _FIELD_NAME: Final = re.compile(
@@ -155,9 +154,10 @@ def _may_translate(claim: Claim) -> bool:
 
 
 def _unknown_numbers(text: str, languages: frozenset[str], sources: tuple[Source, ...]) -> Iterator[str]:
-    spans = [found.span() for found in _SENTENCE.finditer(text) if found[0].strip()]
+    ends = [found.end() for found in _SENTENCE_ENDS.finditer(text)]
     for number in numbers_in(text, languages):
-        sentence = next((text[start:end] for start, end in spans if start <= number.start < end), "")
+        after = bisect_left(ends, number.end)
+        sentence = text[ends[after - 1] if after else 0 : ends[after] if after < len(ends) else len(text)]
         if not any(_has_number(source, number) for source in sources) and not (
             _is_harmless(number, sentence) or _is_age(number, sources)
         ):
@@ -218,13 +218,9 @@ def _wordings_in(lowered: str, words: dict[str, list[str]]) -> Iterator[str]:
             at = lowered.index(phrase)
             if phrase[0] > "\u0600" or not lowered[at - 1 : at].isalpha():
                 yield phrase
-    if words["patterns"]:
-        yield from (found[0] for found in _any_of(tuple(words["patterns"])).finditer(lowered))
-
-
-@cache
-def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(patterns))
+    for hints, pattern in zip(words["hints"], words["patterns"], strict=True):
+        if any(hint in lowered for hint in hints.split("|")):
+            yield from (found[0] for found in re.finditer(pattern, lowered))
 
 
 def _leaked(message: Message, lowered: str, prompts: Prompts) -> Iterator[str]:
@@ -241,9 +237,8 @@ def _leaked(message: Message, lowered: str, prompts: Prompts) -> Iterator[str]:
 
 @cache
 def _headings() -> re.Pattern[str]:
-    return re.compile(
-        rf"(?m)(?:^|[.!?\u3002\uff01\uff1f])\W*(?:{'|'.join(map(re.escape, FACTS['leak']['headings']))}) ?[:\uff1a]"
-    )
+    words = "|".join(map(re.escape, FACTS["leak"]["headings"]))
+    return re.compile(rf"(?m)(?:^|[.!?\u3002\uff01\uff1f])\W{{0,4}}(?:{words}) ?[:\uff1a]")
 
 
 def _runs_of(words: list[str]) -> Iterator[str]:

@@ -27,12 +27,12 @@ _ABBREVIATED: Final = re.compile(r"\b(?:[^\W\d_]|Dr|Mr|Mrs|Ms|St|Prof|Sr|Sra|Ing
 _ELIDED: Final = re.compile(r"[^\W\d_]{1,4}['\u2019](?=[^\W\d_])")
 _QUOTE_BEGINS: Final = re.compile('["\u201c\u201e\u00ab\u2018(]$')
 _GREETING: Final = re.compile(
-    rf"(?im)^\W*(?:{'|'.join(FACTS['capitals']['greetings'])})[ \t]+"
+    rf"(?im)^\W{{0,4}}(?:{'|'.join(FACTS['capitals']['greetings'])})[ \t]+"
     r"([^\n,!:;.?]{1,60}(?:\.[^\n,!:;?]{1,40})?)[,!:;\uff0c]"
 )
 _VOCATIVE: Final = re.compile(r",\s+((?:[^\W\d_][\w'\u2019-]*\s?){1,3})[.!?:](?=\s|$)")
 _SHOUTED: Final = re.compile(r"(?:\b[A-Z]{2,}\b[ ,!']*){3,}")
-_ASKED: Final = re.compile(r"\bP\.?S\.?:? ([^\W\d_]+),|(?:^|[.!?\n][ \n]*)([^\W\d_]+),[^.!?\n]*\?")
+_ASKED: Final = re.compile(r"\bP\.?S\.?:? ([^\W\d_]+),|(?:^|[.!?\n][ \n]{0,4})([^\W\d_]+),[^.!?\n]*\?")
 
 _SCRIPTS_WITHOUT: Final = re.compile(f"[{NO_CAPITALS}]")
 
