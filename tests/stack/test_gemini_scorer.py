@@ -138,15 +138,14 @@ async def test_an_answer_that_lacked_room_gets_more(scorer: GeminiScorer, google
 
 
 @pytest.mark.parametrize("answer", ["empty", "no_parts", "no_candidates"])
-async def test_an_empty_answer_is_asked_for_again(scorer: GeminiScorer, google: Google, answer: str) -> None:
-    """The same question; there is nothing to repair."""
+async def test_an_empty_answer_leaves_nothing_to_repair(scorer: GeminiScorer, google: Google, answer: str) -> None:
+    """It was paid; whether and when it is asked for again is decided from evidence."""
     await google.order(answer=answer, first=1)
 
-    _, usage = await scorer.score(LEAD, PROMPTS, KEY)
+    with pytest.raises(Failure) as caught:
+        await scorer.score(LEAD, PROMPTS, KEY)
 
-    first, second = await google.bodies()
-    assert usage.calls == 2
-    assert first == second
+    assert (caught.value.kind.value, caught.value.paid, caught.value.usage.calls) == ("transient", True, 1)
 
 
 async def test_a_message_with_a_foreign_link_is_written_again(scorer: GeminiScorer, google: Google) -> None:

@@ -248,18 +248,18 @@ CASES = {
     "cut in a dripping body": Case(
         {"cut": True, "drip": {"bytes": 200, "every_ms": 1}}, "transient", "model_connection_lost"
     ),
-    "200 no candidates": Case({"answer": "no_candidates"}, "transient", "answer_missing", 2),
-    "empty": Case({"answer": "empty"}, "transient", "answer_empty", 2),
-    "no parts": Case({"answer": "no_parts"}, "transient", "answer_empty", 2),
-    "blanks": Case({"text": " \n"}, "transient", "answer_empty", 2),
+    "200 no candidates": Case({"answer": "no_candidates"}, "transient", "answer_missing"),
+    "empty": Case({"answer": "empty"}, "transient", "answer_empty"),
+    "no parts": Case({"answer": "no_parts"}, "transient", "answer_empty"),
+    "blanks": Case({"text": " \n"}, "transient", "answer_empty"),
     "thoughts alone, though it stopped": Case(
-        candidate("STOP", {"text": "Jane Doe", "thought": True}), "transient", "answer_empty", 2
+        candidate("STOP", {"text": "Jane Doe", "thought": True}), "transient", "answer_empty"
     ),
     **{
-        f"finish {reason}": Case({"text": "Jane", "finish": reason}, "transient", "answer_unfinished", 2)
+        f"finish {reason}": Case({"text": "Jane", "finish": reason}, "transient", "answer_unfinished")
         for reason in ("OTHER", "MALFORMED_FUNCTION_CALL", "TIRED_OF_LEADS", "Jane Doe was SAFETY")
     },
-    "finish missing": Case(candidate(None, {"text": "{}"}), "transient", "answer_unfinished", 2),
+    "finish missing": Case(candidate(None, {"text": "{}"}), "transient", "answer_unfinished"),
     # The lead, or what was said of it.
     "400": Case(error(400), "refused", "model_refused_request"),
     "400 with the word token": Case(
@@ -313,6 +313,11 @@ CASES = {
     "400 precondition": Case(envelope(400, "FAILED_PRECONDITION", "Jane Doe"), "configuration", "model_precondition"),
     "400 other family": Case(
         envelope(400, "INVALID_ARGUMENT", "Developer instruction is not enabled for models/gemma"),
+        "configuration",
+        "model_settings_refused",
+    ),
+    "400 display name": Case(
+        envelope(400, "INVALID_ARGUMENT", "GenerateContentRequest.model: unexpected model name format"),
         "configuration",
         "model_settings_refused",
     ),

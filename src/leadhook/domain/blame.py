@@ -4,7 +4,6 @@ One response proves little. What happens to one key or lead while others succeed
 no one's.
 """
 
-import math
 import random
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -12,22 +11,68 @@ from typing import Final, Literal
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.phrases import amount
 
+Rule = Literal["answer", "setting", "key", "refused", "given_up", "paid_enough", "paid", "unknown"]
+"""The rules of `decide`, as the metric `leadhook_decisions_total` names them."""
+
 RESTS_S: Final = (60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0)
 """How long a key rests after its first failure, the second in a row, and so on, while other keys are answered."""
-LONE_REST_S: Final = 600.0
-"""The longest rest of a key while no other key is answered either: perhaps it is not the key."""
-
+PROBE_S: Final = 64.0
+"""While no key and no lead is answered, one is tried about once a minute."""
 FIRST_PAUSE_S: Final = 2.0
-OUTAGE_PAUSE_S: Final = 65.0
-"""The longest pause of a lead that fails while no other lead is answered: its failure says nothing about it."""
 OWN_PAUSE_S: Final = 600.0
-"""The longest pause of a lead that fails while others are answered."""
-PAID_PAUSES_S: Final = (2.0, 8.0, 32.0, 128.0)
-"""After a paid call without a usable answer, by attempts, while other leads are answered."""
-PAID_OUTAGE_PAUSES_S: Final = (2.0, 300.0, 1_500.0, 3_600.0)
-"""The same while none is: the attempts outlast an hour in which the model answers no one."""
-REFUSED_IN_A_ROW: Final = 3
-"""So many different leads, refused with no answer in between, are the installation's fault."""
+"""The longest pause of a lead that fails while others are answered; otherwise `PROBE_S`."""
+BILLED_PAUSE_S: Final = 3_600.0
+"""The same if its calls may be billed."""
+PAID_PAUSE_S: Final = 8.0
+"""After a paid call without a usable answer, while other leads are answered."""
+PAID_OUTAGE_PAUSES_S: Final = (3_660.0, 21_600.0, 61_200.0)
+"""The same while none is, by attempts: the second outlasts an hour, and all of them a day."""
+REFUSALS: Final = 3
+"""A lead is refused so often before it is to blame."""
+LATELY_S: Final = 600.0
+"""What happened to other leads and keys counts as evidence for so long."""
+IN_A_ROW: Final = 3
+"""So many different leads, refused one after the other with no answer in between, are the installation's fault."""
+AT_ONCE: Final = 2
+"""So many different leads are it if they are all that was in flight."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What happened to other leads.
+
+    Attributes:
+        failing_s: how long the lead has failed; None: this is its first failure.
+        times: how often it failed with this code, this time included.
+        answered: other leads that were answered by calls begun since then; at a first failure, in the last minute.
+        with_key: those of them that were answered with the same key.
+        passing: since then, a lead that had failed with the same code was answered.
+        alone: no other lead fails.
+        keys: that were refused for this lead, one after the other.
+    """
+
+    failing_s: float | None = None
+    times: int = 1
+    answered: int = 0
+    with_key: int = 0
+    passing: bool = False
+    alone: bool = False
+    keys: int = 1
+
+    @property
+    def own(self) -> bool:
+        """Others were answered since this lead began to fail."""
+        return self.failing_s is not None and self.answered > 0
+
+    def __str__(self) -> str:
+        """`2 keys were refused alike. 3 other leads were answered with this key since`."""
+        alike = f"{amount(self.keys, 'key')} were refused alike. " if self.keys > 1 else ""
+        when = "in the last minute" if self.failing_s is None else "since"
+        if not self.answered:
+            return f"{alike}No other lead was answered {when}"
+        were = "was" if self.answered == 1 else "were"
+        key = {0: "", self.answered: " with this key"}.get(self.with_key, f", {self.with_key} of them with this key,")
+        return f"{alike}{amount(self.answered, 'other lead')} {were} answered{key} {when}"
 
 
 @dataclass(frozen=True)
@@ -36,76 +81,91 @@ class Decision:
 
     Attributes:
         outcome: as `Release.outcome`.
-        evidence: the reason for it, in words.
+        rule: why.
+        words: the evidence for it.
         delay_s: until the lead is tried again.
         failing: it is not decided yet who is to blame.
     """
 
     outcome: Literal["retry", "returned", "dead"]
-    evidence: str = ""
+    rule: Rule
+    words: str
     delay_s: float = 0.0
     failing: bool = False
 
 
 def decide(  # noqa: PLR0911 - a table, one line a case
-    failure: Failure, attempts: int, *, failing_s: float | None, others_answered: int, give_up_after_s: float
+    failure: Failure, evidence: Evidence, *, paid_before: int, give_up_after_s: float
 ) -> Decision:
     """The one place where a failure becomes a consequence for its lead.
 
     Args:
         failure: what happened.
-        attempts: how many attempts of this run were spent before.
-        failing_s: how long the lead has failed; None: this is its first failure.
-        others_answered: other leads that were answered by calls begun since then.
+        evidence: what happened to others.
+        paid_before: attempts at this step of this run that were spent before.
         give_up_after_s: a lead that failed for so long is decided.
     """
+    failing_s = evidence.failing_s or 0.0
+    waits = f"{evidence}: no attempt is spent."
     if failure.kind == FailureClass.CONTENT:
-        return Decision("dead")
+        return Decision("dead", "answer", "The model answered it, so it is this lead.")
     if failure.kind == FailureClass.CONFIGURATION:
-        return Decision("returned")
-    seen = (
-        f"{amount(others_answered, 'other lead')} answered since" if others_answered else "No other lead answered since"
-    )
-    failing_s = failing_s or 0.0
+        return Decision("returned", "setting", waits)
     if failure.kind == FailureClass.KEY:
         # It may be this lead that makes Google refuse the key, so others go first when the key is tried again.
-        return Decision("returned", delay_s=pause_s(failing_s, OUTAGE_PAUSE_S), failing=True)
-    own = others_answered > 0
-    delay_s = max(pause_s(failing_s, OWN_PAUSE_S if own else OUTAGE_PAUSE_S), min(failure.park_s or 0.0, OWN_PAUSE_S))
-    if failure.kind == FailureClass.REFUSED and own:
-        return Decision("dead", f"{seen}, so it is this lead.")
-    if failing_s >= give_up_after_s and (own or failure.kind == FailureClass.REFUSED):
-        return Decision("dead", f"{seen}; it failed for too long.")
-    if failure.paid:
-        pauses_s = PAID_PAUSES_S if own else PAID_OUTAGE_PAUSES_S
-        paid_s = max(delay_s, pauses_s[min(attempts, len(pauses_s) - 1)])
-        return Decision("retry", f"{seen}. The call was paid: an attempt is spent.", paid_s, failing=True)
-    if failure.usage.unmetered and own:
-        return Decision("retry", f"{seen}. The call may be billed: an attempt is spent.", delay_s, failing=True)
-    return Decision("returned", f"{seen}: no attempt is spent.", delay_s, failing=True)
+        return Decision("returned", "key", waits, pause_s(failing_s, PROBE_S), failing=True)
+    own_refusal = failure.kind == FailureClass.REFUSED and evidence.own and not evidence.passing
+    if own_refusal and evidence.times >= REFUSALS:
+        return Decision("dead", "refused", f"{evidence}, so it is this lead.")
+    if failing_s >= give_up_after_s and (evidence.own or evidence.alone):
+        return Decision("dead", "given_up", f"{evidence}, and it failed for too long.")
+    asked_s = min(failure.park_s or 0.0, OWN_PAUSE_S)
+    own_s = BILLED_PAUSE_S if failure.usage.unmetered else OWN_PAUSE_S
+    delay_s = max(asked_s, pause_s(failing_s, own_s if evidence.own else PROBE_S))
+    if failure.paid or (failure.usage.unmetered and evidence.own and not evidence.passing):
+        return _spend(evidence, paid_before, delay_s)
+    return Decision("returned", "unknown", waits, delay_s, failing=True)
+
+
+def _spend(evidence: Evidence, paid_before: int, delay_s: float) -> Decision:
+    """The call was paid, or is taken for paid. A step is paid for three times at most while others are answered."""
+    if evidence.own and paid_before:
+        return Decision("dead", "paid_enough", f"{evidence}, so it is this lead, and no more calls are paid for it.")
+    longest_s = PAID_OUTAGE_PAUSES_S[min(paid_before, len(PAID_OUTAGE_PAUSES_S) - 1)]
+    delay_s = max(delay_s, PAID_PAUSE_S if evidence.answered else longest_s)
+    words = f"{evidence}. The call was paid, or may be billed: an attempt is spent."
+    return Decision("retry", "paid", words, delay_s, failing=True)
 
 
 def pause_s(failing_s: float, longest_s: float) -> float:
-    """As long as the lead has failed already: the pauses double. A tenth is random."""
-    return min(longest_s, max(FIRST_PAUSE_S, failing_s)) * random.uniform(0.9, 1.0)  # noqa: S311 - jitter
+    """As long as the lead has failed already: the pauses double. A twentieth is random."""
+    return min(longest_s, max(FIRST_PAUSE_S, failing_s)) * random.uniform(0.95, 1.0)  # noqa: S311 - jitter
 
 
-def key_rest_s(rests: int, *, others_answered: bool, asked_s: float | None, again_s: float | None) -> float:
+def is_installation(refused: int, *, in_a_row: bool, at_once: bool) -> bool:
+    """Whether leads were refused because of the installation, and not each for its own sake.
+
+    Args:
+        refused: different leads that were refused with the same code, with no answer in between.
+        in_a_row: the last call began after the first refusal.
+        at_once: all calls began before it; no other is in flight, and none was answered since they began.
+    """
+    return (in_a_row and refused >= IN_A_ROW) or (at_once and refused >= AT_ONCE)
+
+
+def key_rest_s(
+    rests: int, *, others_answered: bool, turn_s: float, asked_s: float | None, again_s: float | None
+) -> float:
     """How long a key rests that failed.
 
     Args:
         rests: rests in a row before this one, without an answer in between.
         others_answered: another key was answered lately, so the fault is this key's project.
-        asked_s: the delay that Google named.
+        turn_s: until it is this key's turn, if no key is answered and one is tried a minute.
+        asked_s: the delay that Google named; infinite: no call can carry the key.
         again_s: a longer one that is to be believed once a call after `asked_s` failed too.
     """
-    asked_s = asked_s or 0.0
-    if asked_s == math.inf:
-        return asked_s
     if rests == 0:
         return asked_s or RESTS_S[0]
-    if others_answered:
-        grown_s = RESTS_S[min(rests, len(RESTS_S) - 1)]
-    else:
-        grown_s = min(LONE_REST_S, (asked_s or RESTS_S[0]) * 2.0 ** min(rests, 32))
-    return max(grown_s, asked_s, again_s or 0.0)
+    grown_s = RESTS_S[min(rests, len(RESTS_S) - 1)] if others_answered else turn_s
+    return max(grown_s, asked_s or 0.0, again_s or 0.0)

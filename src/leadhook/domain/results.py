@@ -125,6 +125,8 @@ class Checkpoint(BaseModel):
     """Digest of the `prompts` row alone; None: bought by a version that did not record it."""
     model: str
     score: Score
+    attempts_before: int = 0
+    """Attempts of its run that were spent before the score was bought."""
     message: Message | None = None
 
     @property

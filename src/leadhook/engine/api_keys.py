@@ -16,15 +16,13 @@ from typing import Final
 
 import anyio
 
-from leadhook.domain.blame import key_rest_s
+from leadhook.domain.blame import LATELY_S, PROBE_S, key_rest_s
 from leadhook.domain.failure import Failure, StoreError
 from leadhook.domain.job import ApiKey, KeyNews, ParkedKey
 from leadhook.domain.phrases import amount
 from leadhook.engine.context import EngineContext
 from leadhook.engine.timing import Wakeup
 
-LATELY_S: Final = 600.0
-"""An answer to another key counts as evidence against a key for so long."""
 CHECKS_AT_ONCE: Final = 10
 DOUBTED_AFTER: Final = 3
 """So many failures in a row that are no one's fault, while another key is answered, put a key behind the others."""
@@ -49,6 +47,8 @@ class KeyPool:
         """When any process last had an answer with a key that did not fail since."""
         self._failures: Final[dict[str, list[float]]] = {}
         """When calls with a key failed for a reason that does not speak of it, since its last answer."""
+        self._turn_at = -math.inf
+        """When the last of the resting keys has its turn, if none is answered."""
 
     def learn(self, keys: Iterable[ApiKey], asked_at: float) -> None:
         """Take over the keys that the database offers.
@@ -111,6 +111,10 @@ class KeyPool:
         """The random number spreads the load over keys with as many calls."""
         return self._in_flight[name], name not in self._proven, random.random()  # noqa: S311 - spreads load, guards nothing
 
+    def has_other(self, key: ApiKey) -> bool:
+        """Whether a call may begin with another key."""
+        return any(name != key.fingerprint and self._may_be_used(name) for name in self._keys)
+
     def may_hear(self, failed: Collection[str]) -> bool:
         """A call is running that will prove a key or not: waiting for it makes sense."""
         return self._hopes(failed) or not self._on_trial.isdisjoint(self._keys)
@@ -165,10 +169,19 @@ class KeyPool:
 
     def rest(self, key: ApiKey, failure: Failure) -> None:
         """Let a key rest that failed, the longer the more often, and note the evidence."""
-        since = anyio.current_time() - LATELY_S
-        others = sum(at > since for name, at in self._answered_at.items() if name != key.fingerprint)
+        now = anyio.current_time()
+        others = sum(at > now - LATELY_S for name, at in self._answered_at.items() if name != key.fingerprint)
         rests = 0 if key.fingerprint in self._answered_at else key.rests
-        rest_s = key_rest_s(rests, others_answered=others > 0, asked_s=failure.park_s, again_s=failure.again_s)
+        turn_at = max(now, self._turn_at) + PROBE_S
+        if rests and not others:
+            self._turn_at = turn_at
+        rest_s = key_rest_s(
+            rests,
+            others_answered=others > 0,
+            turn_s=turn_at - now,
+            asked_s=failure.park_s,
+            again_s=failure.again_s,
+        )
         evidence = (
             f"{amount(others, 'other key')} answered in the last 10 minutes" if others else "No other key answered"
         )

@@ -1,21 +1,37 @@
 """Stops claims while the model is failing for every lead, so that an outage spends no attempts and little money.
 
-It also keeps the evidence for `domain/blame.py`: which leads were answered lately.
+It also keeps the evidence for `domain/blame.py`: which leads were answered lately, and which failed.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 
-from leadhook.domain.blame import REFUSED_IN_A_ROW
+from leadhook.domain.blame import LATELY_S, Evidence, is_installation
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.engine.context import EngineContext
-from leadhook.engine.timing import Range, Wakeup
+from leadhook.engine.timing import Wakeup
 
-MOST_ANSWERS: Final = 100
+Fact = TypeVar("Fact")
+
+MOST_LEADS: Final = 100
+"""So many of the latest leads are remembered."""
+FIRST_FAILURE_S: Final = 60.0
+"""At a lead's first failure, answers to calls of the last minute count."""
+
+
+@dataclass
+class _Failing:
+    first_called_at: float
+    """When the call began that failed first."""
+    failed_at: float = -math.inf
+    codes: Counter[str] = field(default_factory=Counter)
 
 
 class ClosedBreaker:
@@ -25,15 +41,27 @@ class ClosedBreaker:
     has_answered = False
     """A call was answered since the start."""
 
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Wrap a model call."""
+        yield
+
     def failed(self, failure: Failure, lead_id: str, called_at: float) -> None:
         """Record a failed model call; times are by the event loop's clock."""
 
-    def answered(self, lead_id: str, called_at: float) -> None:
+    def answered(self, lead_id: str, called_at: float, key: str | None) -> None:
         """Record that the model answered, whatever it said."""
 
-    def others_answered(self, lead_id: str, since: float) -> int:  # noqa: ARG002 - no evidence is kept
-        """Count other leads that were answered by calls begun since then; of the latest, a hundred are remembered."""
-        return 0
+    def evidence(self, failure: Failure, lead_id: str, since: float | None, key: str | None) -> Evidence:  # noqa: ARG002 - none is kept
+        """What happened to other leads, of which a hundred are remembered.
+
+        Args:
+            failure: of this lead.
+            lead_id: its id.
+            since: when it began to fail; None: this is its first failure.
+            key: fingerprint of the key that it was called with.
+        """
+        return Evidence(failing_s=None if since is None else anyio.current_time() - since)
 
 
 class CircuitBreaker(ClosedBreaker):
@@ -48,45 +76,66 @@ class CircuitBreaker(ClosedBreaker):
         self._observer: Final = context.observer
         self._timing: Final = context.timing
         self._wake: Final = wake
-        self._pauses: Range = context.timing.outage_s
+        self._watching_from: Final = anyio.current_time()
         self._failures = 0
         self._failing_since: datetime | None = None
         self._failing_from = -math.inf
-        self._refused: dict[str, set[str]] = defaultdict(set)
-        """The leads refused since the last answer, by code."""
+        self._refused: dict[str, dict[str, float]] = defaultdict(dict)
+        """When the calls began of the leads refused since the last answer, by code."""
         self._refused_from = math.inf
-        self._answers: dict[str, float] = {}
-        """When the calls began that answered leads, the latest last."""
+        self._answers: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
+        """When the calls began that answered leads, and with which key; the latest last."""
+        self._failing: OrderedDict[str, _Failing] = OrderedDict()
+        """Leads that failed and were not answered since, the latest last."""
+        self._passed_at: dict[str, float] = {}
+        """When a lead was answered that had failed before, by the code."""
+        self._in_flight = 0
+        self._last_answer_at = -math.inf
         self._probes = 0
         self.open = False
         self.next_probe_at = -math.inf
         """By the event loop's clock: no claim earlier, and then one lead."""
 
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """See `ClosedBreaker`."""
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+
     def failed(self, failure: Failure, lead_id: str, called_at: float) -> None:
         """Only failures count that are not a key's fault."""
+        before = self._failing.get(lead_id) or _Failing(called_at)
+        before.codes[failure.code] += 1
+        before.failed_at = anyio.current_time()
+        _remember(self._failing, lead_id, before)
         if failure.kind == FailureClass.CONFIGURATION:
             self._note_beginning()
-            self._open(failure, (self._timing.model_fault_s, self._timing.model_fault_s), datetime.now(UTC))
+            self._open(failure, datetime.now(UTC), "setting")
         elif failure.kind == FailureClass.TRANSIENT:
             self._failures += 1
             since = self._note_beginning()
             if self.open or self._failures >= self._timing.outage_after:
-                self._open(_outage(failure), self._timing.outage_s, since)
+                self._open(_outage(failure), since, "outage")
         elif failure.kind == FailureClass.REFUSED:
             self._note_refusal(failure, lead_id, called_at)
+        if self.open and failure.park_s and failure.kind != FailureClass.KEY:
+            asked_s = min(failure.park_s, LATELY_S)
+            self.next_probe_at = max(self.next_probe_at, anyio.current_time() + asked_s)
 
-    def answered(self, lead_id: str, called_at: float) -> None:
+    def answered(self, lead_id: str, called_at: float, key: str | None) -> None:
         """Only a call that began after the failures did counts.
 
         Refusals are quick and answers slow, so at the beginning of an outage answers to earlier calls still arrive.
         """
         self.has_answered = True
-        self._answers.pop(lead_id, None)
-        self._answers[lead_id] = called_at
-        if len(self._answers) > MOST_ANSWERS:
-            del self._answers[next(iter(self._answers))]
+        _remember(self._answers, lead_id, (called_at, key))
+        if lead_id in self._failing:
+            self._passed_at.update(dict.fromkeys(self._failing.pop(lead_id).codes, anyio.current_time()))
         self._refused.clear()
-        self._refused_from = math.inf
+        self._refused_from, self._last_answer_at = math.inf, anyio.current_time()
         if called_at < self._failing_from:
             return
         self._failures, self._failing_since, self._failing_from = 0, None, -math.inf
@@ -97,9 +146,23 @@ class CircuitBreaker(ClosedBreaker):
             self._wake.set()
             self._observer.breaker_closed()
 
-    def others_answered(self, lead_id: str, since: float) -> int:
+    def evidence(self, failure: Failure, lead_id: str, since: float | None, key: str | None) -> Evidence:
         """See `ClosedBreaker`."""
-        return sum(at >= since for name, at in self._answers.items() if name != lead_id)
+        now = anyio.current_time()
+        lately = now - LATELY_S
+        after = now - FIRST_FAILURE_S if since is None else since
+        before = self._failing.get(lead_id) or _Failing(math.inf)
+        after = min(after, before.first_called_at)
+        keys = [name for lead, (at, name) in self._answers.items() if lead != lead_id and at >= after]
+        others_fail = any(lead.failed_at >= lately for name, lead in self._failing.items() if name != lead_id)
+        return Evidence(
+            failing_s=None if since is None else now - since,
+            times=before.codes[failure.code] + 1,
+            answered=len(keys),
+            with_key=keys.count(key),
+            passing=self._passed_at.get(failure.code, -math.inf) >= after,
+            alone=self._watching_from <= lately and not others_fail,
+        )
 
     def probed(self) -> None:
         """A lead was claimed although it is open."""
@@ -107,29 +170,37 @@ class CircuitBreaker(ClosedBreaker):
         self._postpone()
 
     def _note_refusal(self, failure: Failure, lead_id: str, called_at: float) -> None:
-        """Open after several in a row: one call began after a refusal, so it was not in flight beside good ones."""
         self._refused_from = min(self._refused_from, anyio.current_time())
         leads = self._refused[failure.code]
-        leads.add(lead_id)
-        if len(leads) >= REFUSED_IN_A_ROW and (self.open or called_at >= self._refused_from):
-            pauses = self._timing.model_fault_s, self._timing.model_fault_s
-            self._open(_refused(failure, len(leads)), pauses, datetime.now(UTC))
+        leads[lead_id] = called_at
+        in_a_row = self.open or called_at >= self._refused_from
+        together = self._last_answer_at < min(leads.values()) <= max(leads.values()) < self._refused_from
+        if is_installation(len(leads), in_a_row=in_a_row, at_once=together and not self._in_flight):
+            self._open(_refused(failure, len(leads)), datetime.now(UTC), "refused_in_a_row")
 
     def _note_beginning(self) -> datetime:
         if self._failing_since is None:
             self._failing_since, self._failing_from = datetime.now(UTC), anyio.current_time()
         return self._failing_since
 
-    def _open(self, failure: Failure, pauses: Range, since: datetime) -> None:
-        self._pauses = pauses
-        self.open = True
-        self._postpone()
+    def _open(self, failure: Failure, since: datetime, rule: str) -> None:
+        if not self.open:
+            self.open = True
+            self._postpone()
         if self._faults.add("model", failure, since):
-            self._observer.breaker_opened(failure)
+            self._observer.breaker_opened(failure, rule)
 
     def _postpone(self) -> None:
-        first, longest = self._pauses
+        """Probes are as far apart as their beginnings, so that a slow one delays the next by nothing."""
+        first, longest = self._timing.probe_s
         self.next_probe_at = anyio.current_time() + min(longest, first * 2.0 ** min(self._probes, 32))
+
+
+def _remember(facts: OrderedDict[str, Fact], lead_id: str, fact: Fact) -> None:
+    facts[lead_id] = fact
+    facts.move_to_end(lead_id)
+    if len(facts) > MOST_LEADS:
+        facts.popitem(last=False)
 
 
 def _outage(failure: Failure) -> Failure:

@@ -1,7 +1,9 @@
 """One attempt at one lead: buys what its checkpoint lacks, and decides what a failure does to the lead."""
 
+import math
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final, Literal, TypeVar
 
@@ -75,7 +77,8 @@ class Executor:
             delay_ms = round(backoff(lease.claimed.attempts) * 1000)
             self._end(lease, "retry", MessageFailure(code="reservation_used_up", reason=reason), delay_ms)
         except Exception as error:  # noqa: BLE001 - a defect may cost this lead an attempt, not the service its life
-            usage = Usage(unmetered=1)
+            usage = Usage(calls=1, unmetered=1) if lease.called else Usage()
+            self._charge(lease, usage)
             self._give_back(lease, Failure(FailureClass.TRANSIENT, "unexpected_error", _place(error), usage=usage))
 
     async def _complete(self, lease: Lease) -> None:
@@ -90,6 +93,7 @@ class Executor:
                 prompts_digest=prompts.digest,
                 model=self._scorer.model,
                 score=await self._buy(lease, self._scorer.score, "score"),
+                attempts_before=lease.claimed.attempts,
             )
         if self._must_check(checkpoint):
             check = partial(self._scorer.check, score=checkpoint.score)
@@ -105,25 +109,37 @@ class Executor:
     def _must_check(self, checkpoint: Checkpoint) -> bool:
         return self._checks_injections and checkpoint.score.needs_check
 
-    async def _buy(self, lease: Lease, step: Step[Answer], name: StepName) -> Answer:
+    async def _buy(  # noqa: C901 - whose fault it is, case by case
+        self, lease: Lease, step: Step[Answer], name: StepName
+    ) -> Answer:
         """Take one step. Where a key fails, continue with another one: that is never the lead's fault.
 
         What Google refuses for the sake of the request or of a setting is asked with a second key as well: if that is
-        answered, the fault is the first key's project.
+        answered, the fault is the first key's project. A paid answer without text is asked for again at once,
+        if possible with another key.
         """
         last: Failure | None = None
         failed: dict[str, float] = {}
         doubted: tuple[ApiKey, Failure] | None = None
+        again = lease.failing_since is None
+        lease.step_called_at, lease.keys_refused = math.inf, 0
         while True:
             key = await self._wait_for_key(lease, last, failed)
             lease.key = key
+            lease.step_called_at = min(lease.step_called_at, anyio.current_time())
             try:
                 with self._keys.using(key):
                     answer = await self._call(lease, step, key, name)
                     self._keys.prove(key)
             except Failure as failure:
                 self._charge(lease, failure.usage)
+                if again and not self._breaker.open and _lacks_text(failure):
+                    again, last = False, failure
+                    if self._keys.has_other(key):
+                        failed[key.fingerprint] = lease.called_at
+                    continue
                 failed[key.fingerprint] = lease.called_at
+                lease.keys_refused = len(failed)
                 if failure.kind == FailureClass.CONTENT:
                     self._keys.prove(key)
                 if failure.kind == FailureClass.KEY:
@@ -138,7 +154,7 @@ class Executor:
             else:
                 if doubted:
                     self._keys.rest(*doubted)
-                self._breaker.answered(lease.claimed.lead_id, lease.called_at)
+                self._breaker.answered(lease.claimed.lead_id, lease.called_at, key.fingerprint)
                 return answer
 
     async def _call(self, lease: Lease, step: Step[Answer], key: ApiKey, name: StepName) -> Answer:
@@ -147,7 +163,7 @@ class Executor:
             lease.first_call_ms = lease.claimed.waited_ms + round((started_at - lease.received_at) * 1000)
             self._observer.first_call_started(lease)
         try:
-            with self._shutdown.call() as scope:
+            with self._shutdown.call() as scope, self._breaker.calling():
                 answer, usage = await step(lease.claimed.lead, lease.claimed.prompts, key)
         finally:
             took_s = anyio.current_time() - started_at
@@ -203,24 +219,24 @@ class Executor:
             lease.cost_usd += self._tariff.step_cost(usage, lease.claimed.lead, lease.claimed.prompts)
 
     def _give_back(self, lease: Lease, failure: Failure) -> None:
-        lead_id, since = lease.claimed.lead_id, lease.failing_since
+        lead_id, key = lease.claimed.lead_id, lease.key_fingerprint
         lease.failure = failure
         if failure.code == SETTINGS_REFUSED and self._breaker.has_answered:
             # The settings are the same for every lead, and were good enough for others.
             failure.kind = FailureClass.REFUSED
+        evidence = self._breaker.evidence(failure, lead_id, lease.failing_since, key)
         if failure.kind == FailureClass.CONTENT:
-            self._breaker.answered(lead_id, lease.called_at)
+            self._breaker.answered(lead_id, lease.called_at, key)
         else:
-            self._breaker.failed(failure, lead_id, lease.called_at)
+            self._breaker.failed(failure, lead_id, lease.step_called_at)
         decision = decide(
             failure,
-            lease.claimed.attempts,
-            failing_s=None if since is None else anyio.current_time() - since,
-            others_answered=0 if since is None else self._breaker.others_answered(lead_id, since),
+            replace(evidence, keys=lease.keys_refused),
+            paid_before=lease.paid_before,
             give_up_after_s=lease.give_up_after_s,
         )
-        reason = f"{failure.reason} {decision.evidence}".rstrip()
-        why = MessageFailure(code=failure.code, reason=reason)
+        self._observer.decided(decision.rule, decision.outcome)
+        why = MessageFailure(code=failure.code, reason=f"{failure.reason} {decision.words}")
         self._end(lease, decision.outcome, why, round(decision.delay_s * 1000), failing=decision.failing)
 
     def _end(
@@ -247,6 +263,10 @@ class Executor:
 
 def _shutting_down() -> _NoCallError:
     return _NoCallError("shutting_down", "the service was shutting down")
+
+
+def _lacks_text(failure: Failure) -> bool:
+    return failure.kind == FailureClass.TRANSIENT and failure.paid and failure.usage.calls == 1
 
 
 def _is_current(checkpoint: Checkpoint, prompts: Prompts, prompt_version: str, input_version: str) -> bool:

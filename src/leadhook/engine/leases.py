@@ -65,6 +65,10 @@ class Lease:
     model_ms: float = 0.0
     key: ApiKey | None = None
     """The key used last."""
+    step_called_at: float = math.inf
+    """When the first call of its last step started."""
+    keys_refused: int = 0
+    """Keys that failed for its last step, one after the other."""
     probe: bool = False
     """Whether it was claimed while the circuit breaker was open."""
     working: bool = True
@@ -108,6 +112,12 @@ class Lease:
     def failing_since(self) -> float | None:
         """When its model calls began to fail without blame, by the event loop's clock; None: they did not."""
         return None if self.claimed.failing_ms is None else self.received_at - self.claimed.failing_ms / 1000
+
+    @property
+    def paid_before(self) -> int:
+        """Attempts of this run that were spent on the step it is at."""
+        spent = self.claimed.attempts
+        return spent if self.checkpoint is None else max(0, spent - self.checkpoint.attempts_before)
 
     @property
     def called(self) -> bool:

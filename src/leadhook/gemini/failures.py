@@ -98,7 +98,9 @@ _TOO_LONG: Final = re.compile(
 _SPEAKS_OF_KEY: Final = re.compile(r"API key (not valid|expired)")
 _RETRY_IN: Final = re.compile(r"retry in ([0-9.]+)s", re.IGNORECASE)
 _SETTINGS: Final = re.compile(
-    r"thinking|generation_?config|schema|mime|max_?output|developer instruction|system_?\s?instruction", re.IGNORECASE
+    r"thinking|generation_?config|schema|mime|max_?output|developer instruction|system_?\s?instruction"
+    r"|model name|\bmodels/",
+    re.IGNORECASE,
 )
 _LIMIT_ZERO: Final = re.compile(r"\blimit: 0\b")
 _PACIFIC: Final = "America/Los_Angeles"

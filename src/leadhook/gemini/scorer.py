@@ -114,6 +114,8 @@ class GeminiScorer:
             try:
                 return accept(reply), usage
             except Unusable as first:
+                if first.kind == FailureClass.TRANSIENT:
+                    raise
                 more_room = first.remedy == Remedy.MORE_ROOM
                 reply = await self._client.ask(step, [*question, *_repair(reply, first)], key, more_room=more_room)
                 usage += reply.usage

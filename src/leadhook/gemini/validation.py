@@ -52,11 +52,12 @@ class Unusable(Exception):  # noqa: N818 - not an error yet: the answer may be a
         self.quoted = quoted
 
     def as_failure(self, usage: Usage) -> Failure:
-        """Return the failure after two unusable answers."""
+        """Return the failure. Only a transient one is not asked for again here."""
+        twice = "" if self.kind == FailureClass.TRANSIENT else " twice"
         sentence = (
-            f"{self.words}, twice"
+            f"{self.words},{twice}"
             if self.code.endswith("_blocked")
-            else f"The model's answer was unusable twice: {self.words}"
+            else f"The model's answer was unusable{twice}: {self.words}"
         )
         return Failure(self.kind, self.code, f"{sentence}.", usage=usage)
 

@@ -35,6 +35,10 @@ ATTEMPTS: Final = Counter(
     "leadhook_attempts", "Attempts that ended, by outcome and the code of what went wrong.", ["outcome", "code"],
     registry=REGISTRY,
 )  # fmt: skip
+DECISIONS: Final = Counter(
+    "leadhook_decisions", "Decisions about failures by the rules of blame, and what they led to.", ["rule", "outcome"],
+    registry=REGISTRY,
+)  # fmt: skip
 LEASES_LOST: Final = Counter("leadhook_leases_lost", "Leases that another process took over.", registry=REGISTRY)
 FIRST_CALL: Final = Histogram(
     "leadhook_eligible_to_first_call_seconds", "From when a lead became eligible to its first model call.",

@@ -101,10 +101,16 @@ class Observer:
 
     def key_parked(self, key: ParkedKey) -> None:
         """A Gemini key is not used for a while."""
+        metrics.DECISIONS.labels("key", "rested").inc()
         log.warning(Event.KEY_PARKED, **key.model_dump())
 
-    def breaker_opened(self, failure: Failure) -> None:
+    def decided(self, rule: str, outcome: str) -> None:
+        """A rule of `domain/blame.py` decided what becomes of a lead."""
+        metrics.DECISIONS.labels(rule, outcome).inc()
+
+    def breaker_opened(self, failure: Failure, rule: str) -> None:
         """Claims are suspended, except for probes."""
+        metrics.DECISIONS.labels(rule, "suspended").inc()
         log.error(Event.BREAKER_OPENED, code=failure.code, reason=failure.reason)
 
     def breaker_closed(self) -> None:

@@ -84,7 +84,7 @@ async def test_failures_of_keys_and_leads_do_not_count(world: World, kind: Failu
 
 
 async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) -> None:
-    """One lead after 20, 40, 67, 67 s, despite webhooks in between; each is released unspent."""
+    """One lead after 33, 66, 66 s, despite webhooks in between; each is released unspent."""
     world.scorer.seconds = 0
     fail(world, *names(16))
     world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
@@ -95,10 +95,10 @@ async def test_tries_are_further_and_further_apart_up_to_a_minute(world: World) 
             await anyio.sleep(1)
             engine.wake()
         claims = world.store.of("claim")
-        assert [round(call.at) for call in claims] == [0, 20, 60, 127, 194]
-        assert [(call.limit, call.probe) for call in claims[1:]] == [(1, True)] * 4
+        assert [round(call.at) for call in claims] == [0, 33, 99, 165]
+        assert [(call.limit, call.probe) for call in claims[1:]] == [(1, True)] * 3
         assert releases(world)["lead-0"] == "returned"
-        assert len(world.scorer.calls) == 16 + 4
+        assert len(world.scorer.calls) == 16 + 3
 
 
 async def test_first_answer_releases_it_at_once(world: World) -> None:
@@ -107,9 +107,9 @@ async def test_first_answer_releases_it_at_once(world: World) -> None:
     world.hand_out(*world.leads(16), has_more=True, next_due_ms=0)
     world.hand_out(world.lead("tried"), has_more=True, next_due_ms=0)
     async with world.engine(slots=16) as engine:
-        await anyio.sleep(22.2)
+        await anyio.sleep(35.2)
         assert [call.limit for call in world.store.of("claim")] == [16, 1, 15]
-        assert world.store.of("claim")[2].at == pytest.approx(22.0, abs=0.1)
+        assert world.store.of("claim")[2].at == pytest.approx(35.0, abs=0.1)
         assert engine.health().fault is None
     events = [line["event"] for line in world.log]
     assert (events.count("breaker.opened"), events.count("breaker.closed")) == (1, 1)
@@ -176,19 +176,62 @@ async def test_parameters_that_are_refused_are_the_settings_unless_others_were_a
         assert item.failing is answered_before
 
 
-@pytest.mark.parametrize(("others", "outcome"), [(0, "returned"), (1, "dead")])
-async def test_refused_lead_is_dead_once_another_was_answered_since(world: World, others: int, outcome: str) -> None:
+async def test_two_leads_refused_at_once_are_the_installation_if_no_other_call_runs(world: World) -> None:
+    """All that was in flight; one alone proves nothing."""
+    fail(world, *names(2), kind=FailureClass.REFUSED)
+    world.hand_out(*world.leads(2))
+    async with world.engine() as engine:
+        await anyio.sleep(5)
+        assert engine.health().fault_code == "refused_code"
+        assert releases(world) == dict.fromkeys(names(2), "returned")
+
+
+async def test_two_leads_refused_one_after_the_other_prove_nothing_yet(world: World) -> None:
+    """The third would."""
+    fail(world, "a", "b", "c", kind=FailureClass.REFUSED)
+    async with world.engine() as engine:
+        for lead_id, fault_code in (("a", None), ("b", None), ("c", "refused_code")):
+            world.hand_out(world.lead(lead_id))
+            engine.wake()
+            await anyio.sleep(5)
+            assert engine.health().fault_code == fault_code
+
+
+@pytest.mark.parametrize(("others", "refusals", "outcome"), [(0, 5, "returned"), (1, 2, "returned"), (1, 3, "dead")])
+async def test_lead_refused_three_times_is_dead_once_another_was_answered(
+    world: World, others: int, refusals: int, outcome: str
+) -> None:
     """Evidence decides; alone in a quiet system the lead waits."""
     fail(world, "bad", kind=FailureClass.REFUSED)
     world.hand_out(world.lead("bad"))
     world.hand_out(*world.leads(others))
-    world.hand_out(world.lead("bad", fence=2, failing_ms=9_000))
+    for fence in range(2, refusals + 1):
+        world.hand_out(world.lead("bad", fence=fence, failing_ms=5_000 * fence))
     async with world.engine() as engine:
-        for _ in range(3):
+        for _ in range(refusals + 1):
             await anyio.sleep(5)
             engine.wake()
         await anyio.sleep(5)
-        assert releases(world)["bad"] == outcome
+        last = world.store.of("release")[-1].items[0]
+        assert (last.lead_id, last.outcome) == ("bad", outcome)
+        assert ("1 other lead was answered" if others else "No other lead was answered") in last.reason
+
+
+async def test_refusal_that_passes_for_another_lead_is_no_leads_fault(world: World) -> None:
+    """It was refused like this one, and then answered."""
+    fail(world, "bad", kind=FailureClass.REFUSED)
+    fail(world, "other", kind=FailureClass.REFUSED, times=2)
+    world.scorer.delays = {"slow": 4.0}
+    world.hand_out(world.lead("bad"), world.lead("other"), world.lead("slow"))
+    for fence in range(2, 6):
+        world.hand_out(world.lead("other", fence=fence, failing_ms=5_000 * fence))
+        world.hand_out(world.lead("bad", fence=fence, failing_ms=5_000 * fence))
+    async with world.engine() as engine:
+        for _ in range(10):
+            await anyio.sleep(5)
+            engine.wake()
+        assert releases(world)["bad"] == "returned"
+        assert {line["lead_id"] for line in world.finished if line["outcome"] == "saved"} == {"slow", "other"}
 
 
 async def test_probe_goes_through_a_key_that_has_succeeded(world: World) -> None:

@@ -279,17 +279,17 @@ async def test_misconfigured_model_stops_claims_and_one_lead_is_tried_a_minute(w
     # Each key is asked.
     world.scorer.script = {"a": [broken] * 2, "b": [broken] * 2}
     async with world.engine() as engine:
-        await anyio.sleep(30)
+        await anyio.sleep(15)
         engine.wake()
-        await anyio.sleep(30)
+        await anyio.sleep(15)
         release = world.store.of("release")[0].items[0]
         assert (release.outcome, release.delay_ms, release.error_code) == ("returned", 0, "configuration_code")
         assert not engine.health().claiming
         assert engine.health().fault == "configuration reason"
         assert causes(world) == ["start"]
-        await anyio.sleep(65)
+        await anyio.sleep(71.5)
         assert [call.limit for call in world.store.of("claim")] == [4, 1, 1]
-        assert times(world)[1:] == [62, 124]
+        assert times(world)[1:] == [35, 101]
         await anyio.sleep(5)
         assert engine.health().claiming
         assert world.store.of("claim")[3].limit > 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from leadhook.domain.failure import FailureClass
+from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.results import Score, Usage
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ async def test_key_that_failed_one_lead_is_not_tried_by_the_others_of_its_batch(
         assert world.scorer.keys == ["key-0", "key-0"]
 
 
-@pytest.mark.parametrize(("failing_ms", "delay_s"), [(None, 2), (9_000, 10), (3_600_000, 65)])
+@pytest.mark.parametrize(("failing_ms", "delay_s"), [(None, 2), (9_000, 10), (3_600_000, 64)])
 async def test_transient_failure_spends_no_attempt_and_waits_as_long_as_it_has_lasted(
     world: World, failing_ms: int | None, delay_s: int
 ) -> None:
@@ -231,7 +231,55 @@ async def test_transient_failure_spends_no_attempt_and_waits_as_long_as_it_has_l
         release = world.store.of("release")[0].items[0]
         assert (release.outcome, release.failing) == ("returned", True)
         assert 900 * delay_s <= release.delay_ms <= 1000 * delay_s
-        assert "No other lead answered" in release.reason
+        assert "No other lead was answered" in release.reason
+
+
+def empty() -> Failure:
+    """A paid answer without text."""
+    return Failure(FailureClass.TRANSIENT, "answer_empty", "Empty.", usage=Usage(calls=1, input_tokens=9))
+
+
+@pytest.mark.parametrize("keys", [1, 2])
+async def test_empty_answer_is_asked_for_again_at_once_with_another_key_if_there_is_one(
+    world: World, keys: int
+) -> None:
+    """Empty answers come by chance, and from single projects; both calls are booked."""
+    world.hand_out(world.lead(), keys=keys)
+    world.scorer.script = {"a": [empty()]}
+    async with world.engine():
+        await anyio.sleep(5)
+        assert len(set(world.scorer.keys[:2])) == keys
+        assert world.store.of("save")[0].items[0].usage == Usage(calls=3, input_tokens=109, output_tokens=10)
+
+
+@pytest.mark.parametrize(
+    ("spent", "bought_at", "outcome"), [(0, None, "retry"), (1, None, "dead"), (1, 1, "retry"), (2, 1, "dead")]
+)
+async def test_step_is_paid_for_three_times_at_most_while_others_are_answered(
+    world: World, spent: int, bought_at: int | None, outcome: str
+) -> None:
+    """Attempts that the score took are not counted against the message."""
+    bought = None if bought_at is None else world.paid().model_copy(update={"attempts_before": bought_at})
+    world.scorer.script = {"a": [empty()] * 2}
+    world.hand_out(world.lead("b"))
+    async with world.engine() as engine:
+        await anyio.sleep(5)
+        world.hand_out(world.lead(attempts=spent, failing_ms=60_000, checkpoint=bought))
+        engine.wake()
+        await anyio.sleep(5)
+        release = world.store.of("release")[0].items[0]
+        assert (release.outcome, release.usage.calls) == (outcome, 1)
+        assert "1 other lead was answered with this key since" in release.reason or len(set(world.scorer.keys)) > 1
+
+
+async def test_defect_before_any_call_is_booked_as_nothing(world: World) -> None:
+    """No call was made."""
+    world.scorer.prompt_version = lambda _: str(1 // 0)  # type: ignore[method-assign,assignment]
+    world.hand_out(world.lead())
+    async with world.engine():
+        await anyio.sleep(2)
+        release = world.store.of("release")[0].items[0]
+        assert (release.error_code, release.usage) == ("unexpected_error", Usage())
 
 
 async def test_defect_tells_no_text_of_the_lead(world: World) -> None:
