@@ -62,7 +62,7 @@ async def test_ready_when_nothing_stands_in_the_way(service: Service) -> None:
                 }
             ),
             (
-                "2 cooling down, 1 refused by Google. The next one is available again at 2026-11-24T08:00:00Z."
+                "2 cooling down, 1 that cannot be sent. The next one is available again at 2026-11-24T08:00:00Z."
                 " Key abcd rests until 2026-11-24T08:00:00Z: Quota."
                 " Key beef is not used until its row in gemini_api changes: Google does not accept it."
             ),

@@ -176,7 +176,7 @@ def test_all_keys_cooling(ready: "Sql") -> None:
     park(ready, 60_000)
     found = explanation(ready)
     assert found.diagnosis == "keys_cooling"
-    assert "1 cooling down, 0 refused by Google. The next one is available again at " in found.sentence
+    assert "1 cooling down, 0 that cannot be sent. The next one is available again at " in found.sentence
     assert found.sentence.endswith(": Google says so.")
     assert "Z (in 60 seconds)" in found.sentence
 
@@ -186,7 +186,7 @@ def test_all_keys_refused(ready: "Sql") -> None:
     park(ready, None)
     found = explanation(ready)
     assert found.diagnosis == "keys_refused"
-    assert "Google refuses all 1." in found.sentence
+    assert "none of the 1 can be sent" in found.sentence
     assert found.sentence.endswith(": Google says so.")
 
 

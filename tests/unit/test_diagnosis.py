@@ -193,12 +193,12 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
         {"job": job("ready"), "keys": {}}, "no_key", "No Gemini key was found: public.gemini_api is empty or cannot be"
     ),
     "keys refused": (
-        {"job": job("ready"), "keys": {"total": 2, "disabled": 2}}, "keys_refused", "Google refuses all 2."
+        {"job": job("ready"), "keys": {"total": 2, "disabled": 2}}, "keys_refused", "none of the 2 can be sent"
     ),
     "keys cooling": (
         {"job": job("ready"), "keys": COOLING},
         "keys_cooling",
-        "1 cooling down, 1 refused by Google. The next one is available again at 2026-11-23T12:00:40Z (in 40 seconds)",
+        "1 cooling down, 1 that cannot be sent. The next one is available again at 2026-11-23T12:00:40Z (in 40",
     ),
     "retry after the keys return": (
         {"job": job("ready", available_at=at(300), attempts=2, error_code="x", reason="y."), "keys": COOLING},

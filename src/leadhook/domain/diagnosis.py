@@ -333,8 +333,21 @@ def _dead(lead: LeadSnapshot) -> Diagnosis | None:
     return Diagnosis(
         DiagnosisCode.DEAD,
         f"The lead failed{at} and is not retried: {clause(job.reason)} ({job.error_code}).{kept}",
-        "Fix the cause, then run `leadhook replay`. A change of its row or a new prompts row also retries it.",
+        f"{_remedy_of_death(job.error_code)} A change of its row or a new prompts row also retries it.",
     )
+
+
+def _remedy_of_death(code: str | None) -> str:
+    """What helps a lead that one of its calls ended."""
+    if code in ("prompt_blocked", "answer_blocked"):
+        return (
+            "Google's filter did it: change the words that it may dislike, or run `leadhook replay` to ask once more."
+        )
+    if code in ("prompt_too_long", "prompts_too_long"):
+        return "Shorten the lead's texts or its prompts row; nothing else helps."
+    if code is not None and code.startswith("model_"):
+        return "Compare it with leads that were answered; if nothing differs, run `leadhook replay`."
+    return "Fix the cause, then run `leadhook replay`."
 
 
 def _unnoticed(lead: LeadSnapshot) -> Diagnosis | None:

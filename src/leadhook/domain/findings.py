@@ -186,14 +186,11 @@ def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | N
         return no_key()
     each = "".join(f" {_describe_key(key, now)}" for key in resting)
     if keys.next_return_at is None:
-        words = f"No Gemini key is usable: Google refuses all {keys.total}.{each}"
-        remedy = (
-            "Fix what Google reports, then run `update public.gemini_api set api_key = api_key;` to try every key "
-            "again, or add another key."
-        )
+        words = f"No Gemini key is usable: none of the {keys.total} can be sent to Google.{each}"
+        remedy = "Correct the rows in public.gemini_api, or add another key: a changed row is tried at once."
         return Finding(Code.KEYS_REFUSED, words, remedy)
     again = moment(keys.next_return_at, now)
-    words = f"No Gemini key is usable: {keys.cooling} cooling down, {keys.disabled} refused by Google."
+    words = f"No Gemini key is usable: {keys.cooling} cooling down, {keys.disabled} that cannot be sent."
     return Finding(
         Code.KEYS_COOLING,
         f"{words} The next one is available again at {again}.{each}",
