@@ -9,6 +9,10 @@ import anyio
 import pytest
 
 from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
+from leadhook.engine import EngineContext
+from leadhook.engine.circuit_breaker import CircuitBreaker
+from leadhook.engine.timing import Wakeup
+from leadhook.observability import metrics
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
@@ -258,3 +262,80 @@ async def test_since_is_when_the_first_of_the_failures_came(world: World) -> Non
         since = engine.health().since
         assert since is not None
         assert before <= since <= datetime.now(UTC) + timedelta(seconds=1)
+
+
+@pytest.fixture
+async def breaker(world: World) -> CircuitBreaker:
+    """A breaker that no one has asked yet."""
+    return CircuitBreaker(EngineContext(store=world.store, scorer=world.scorer, worker_name="tester"), Wakeup())
+
+
+async def test_two_refusals_prove_nothing_while_another_call_runs(world: World, breaker: CircuitBreaker) -> None:
+    """It may be answered."""
+    refused = world.failure(FailureClass.REFUSED)
+    called_at = anyio.current_time()
+    await anyio.sleep(1)
+    with breaker.calling():
+        for name in names(2):
+            breaker.failed(refused, name, called_at)
+        assert not breaker.open
+    breaker.failed(refused, "lead-1", called_at)
+    assert breaker.open
+
+
+async def test_two_refusals_prove_nothing_once_another_was_answered_beside_them(
+    world: World, breaker: CircuitBreaker
+) -> None:
+    """Its call began and ended while theirs ran."""
+    called_at = anyio.current_time()
+    await anyio.sleep(1)
+    breaker.answered("good", called_at, "key-0")
+    await anyio.sleep(1)
+    for name in names(2):
+        breaker.failed(world.failure(FailureClass.REFUSED), name, called_at)
+    assert not breaker.open
+
+
+async def test_lead_is_alone_if_none_failed_beside_it_for_ten_minutes(world: World, breaker: CircuitBreaker) -> None:
+    """Its own answers are no evidence; after a start the others are not known yet."""
+    failure = world.failure(FailureClass.TRANSIENT)
+
+    def alone() -> bool:
+        return breaker.evidence(failure, "a", anyio.current_time() - 60, "key-0").alone
+
+    assert not alone()
+    await anyio.sleep(601)
+    breaker.answered("a", anyio.current_time(), "key-0")
+    breaker.failed(failure, "a", anyio.current_time())
+    assert alone()
+    assert breaker.evidence(failure, "a", anyio.current_time() - 60, "key-0").answered == 0
+    breaker.failed(failure, "b", anyio.current_time())
+    assert not alone()
+    await anyio.sleep(601)
+    assert alone()
+
+
+async def test_probe_waits_as_long_as_the_server_asks(world: World, breaker: CircuitBreaker) -> None:
+    """Ten minutes at most."""
+    for name in names(10):
+        breaker.failed(world.failure(FailureClass.TRANSIENT, park_s=300), name, anyio.current_time())
+    assert breaker.next_probe_at == anyio.current_time() + 300
+
+
+async def test_decisions_are_counted_by_rule(world: World, breaker: CircuitBreaker) -> None:
+    """So that a wrong rule is seen."""
+
+    def counted(rule: str, outcome: str) -> float:
+        return metrics.REGISTRY.get_sample_value("leadhook_decisions_total", {"rule": rule, "outcome": outcome}) or 0.0
+
+    suspended, unknown, key = counted("outage", "suspended"), counted("unknown", "returned"), counted("key", "rested")
+    for name in names(10):
+        breaker.failed(world.failure(FailureClass.TRANSIENT), name, anyio.current_time())
+    fail(world, "a", times=1)
+    fail(world, "b", kind=FailureClass.KEY, times=1)
+    world.hand_out(world.lead("a"), world.lead("b"))
+    async with world.engine():
+        await anyio.sleep(5)
+    assert counted("outage", "suspended") == suspended + 1
+    assert counted("unknown", "returned") == unknown + 1
+    assert counted("key", "rested") == key + 1
