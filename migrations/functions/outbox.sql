@@ -109,16 +109,18 @@ grant execute on function leadhook.is_of_extension(regclass, oid, text) to servi
 
 create or replace function leadhook.has_pg_net()
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select exists (
+begin
+  return exists (
     select
     from pg_catalog.pg_proc as f
     where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
       and leadhook.is_of_extension('pg_catalog.pg_proc', f.oid, 'pg_net')
-  )
+  );
+end
 $$;
 comment on function leadhook.has_pg_net() is 'Whether the extension pg_net can be called.';
 revoke all on function leadhook.has_pg_net() from public, anon, authenticated;

@@ -1841,15 +1841,17 @@ end
 $$;
 
 CREATE FUNCTION leadhook.has_pg_net() RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select exists (
+begin
+  return exists (
     select
     from pg_catalog.pg_proc as f
     where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
       and leadhook.is_of_extension('pg_catalog.pg_proc', f.oid, 'pg_net')
-  )
+  );
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.has_pg_net() IS 'Whether the extension pg_net can be called.';
