@@ -210,6 +210,8 @@ def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connect
         join pg_catalog.pg_proc as p using (oid) where p.prosecdef order by 1""",
     )
     assert [name for name, _ in definers] == [
+        "leadhook.advance_fences(bigint)",
+        "leadhook.advance_ids()",
         "leadhook.held_snapshot(interval)",
         "leadhook.note_lead_changes()",
         "leadhook.note_prompts_changes()",

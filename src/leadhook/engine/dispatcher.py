@@ -229,7 +229,6 @@ class Claims:
         release = Release(
             lead_id=lease.lead_id,
             fence=lease.fence,
-            token=lease.token,
             outcome="returned" if self._quarantined_last else "dead",
             error_code="evaluation_failed",
             reason=reason,
