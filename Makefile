@@ -55,7 +55,7 @@ test-cli: $(READY) ## what the real Supabase CLI makes of our files (from npm, 4
 test-install: $(READY) ## install the lock files with pip 23.0.1, 23.2.1 and the newest (needs the package index, minutes)
 	@for pip in $(PIPS); do LEADHOOK_PIP=$$pip $(BIN)/pytest -q -p no:cacheprovider tests/unit/test_install_by_pip.py || exit 1; done
 
-faults: $(READY) ## crashes, outages and races in full length, three quarters of an hour; LEADHOOK_SEED repeats one
+faults: $(READY) ## crashes, outages and races in full length, two hours; LEADHOOK_SEED repeats one
 	LEADHOOK_FAULTS=long $(BIN)/pytest -s tests/faults tests/sql/test_state_machine.py
 
 attacks: $(READY) ## strangers at the port, a minute of each kind: 5,000 connections, dripping bodies, replayed webhooks, bad tokens
