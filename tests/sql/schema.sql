@@ -1330,7 +1330,7 @@ CREATE FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with ti
 begin
   if p_bare then
     leads := (
-      select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence, 'token', j.claim_token) order by j.fence), '[]')
+      select coalesce(json_agg(json_build_object('lead_id', j.lead_id, 'fence', j.fence) order by j.fence), '[]')
       from leadhook.jobs as j
       where j.claim_token = p_token
     );
