@@ -135,6 +135,7 @@ class Executor:
                 self._charge(lease, failure.usage)
                 if again and not self._breaker.open and _lacks_text(failure):
                     again, last = False, failure
+                    self._keys.doubt(key)
                     if self._keys.has_other(key):
                         failed[key.fingerprint] = lease.called_at
                     continue

@@ -249,7 +249,7 @@ def _error(lease: Lease) -> tuple[str, str] | None:
     if lease.release is not None:
         return lease.release.error_code, lease.failure.reason if lease.failure else lease.release.reason
     if lease.message_failure and lease.outcome in (LeaseOutcome.SAVED_WITHOUT_MESSAGE, LeaseOutcome.RELEASED):
-        return lease.message_failure.code, lease.message_failure.reason
+        return lease.message_failure.code, lease.failure.reason if lease.failure else lease.message_failure.reason
     if not lease.claimed.lead_id or lease.outcome == LeaseOutcome.SAVED:
         return None
     if lease.outcome is None:
