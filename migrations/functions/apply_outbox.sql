@@ -379,7 +379,7 @@ begin
     leadhook.apply_changes(v_lead_ids, p_source, case when v_refreshed then 'refresh' else 'change' end, v_changed_at, v_xacts),
     v_changed_at, v_refreshed
   );
-  return cardinality(v_lead_ids);
+  return (select count(distinct i) from unnest(v_lead_ids) as i);
 end
 $$;
 revoke all on function leadhook.apply_lead_changes(text) from public, anon, authenticated;

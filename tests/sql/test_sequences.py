@@ -118,11 +118,7 @@ async def test_doctor_names_a_sequence_of_the_application_with_the_statement_tha
 @pytest.mark.parametrize("named", [True, False], ids=["with its token", "without"])
 @pytest.mark.parametrize("write", ["save", "renew", "release"])
 def test_a_worker_from_before_a_restore_writes_nothing(db: "Sql", write: str, named: "object") -> None:
-<<<<<<< HEAD
     """Its fence was lost with its lease; the token of its claim identifies it, or a fence beyond the job's."""
-=======
-    """Its fence was forgotten with its lease: the token of its claim identifies it, or a fence beyond the job."""
->>>>>>> 852a818 (Keep a docstring within its line)
     db.key()
     db.ready_job("a")
     (zombie,) = db.claim()["leads"]

@@ -27,6 +27,7 @@ WRONG = {
     "DRAIN_SEC": "hunter2",
     "KILL_TIMEOUT_SEC": "10",
     "GEMINI_BASE_URL": "hunter2",
+    "INJECTION_CHECK": "hunter2",
     "GEMINI_PRICE_FILE": "/nowhere/prices.json",
     "LOG_LEVEL": "hunter2",
     "LOG_FORMAT": "hunter2",

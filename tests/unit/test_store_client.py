@@ -131,6 +131,7 @@ async def test_release_sends_what_the_database_reads() -> None:
     assert sent["p_releases"][0] | {"usage": 0} == {
         "lead_id": "a",
         "fence": 1,
+        "token": None,
         "outcome": "retry",
         "error_code": "x",
         "reason": "y",
