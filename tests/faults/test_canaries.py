@@ -146,7 +146,8 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
     project.set_keys(*gemini, canaries.key("malformed key", "two\nlines {}"))
     quota: dict[str, Any] = {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": 3}
     project.model.order(
-        {"match": {"step": "message", "first": 2}, "do": {"answer": "html_in_message"}},
+        {"match": {"step": "score", "first": 1}, "do": {"finish": "STOP"}},  # evidence that the model works
+        {"match": {"step": "message", "first": 4}, "do": {"answer": "html_in_message"}},
         {"match": {"first": 1}, "do": {"error": quota}},
         *({"match": {"first": 1}, "do": {"answer": manner}} for manner in MANNERS if manner != "ok"),
     )
@@ -180,7 +181,8 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
             OTEL_EXPORTER_OTLP_HEADERS=f"authorization=Bearer%20{ship}",
             LOG_FILE=str(file),
             METRICS_PORT=str(metrics_port := free_port()),
-            MAX_CONCURRENCY="1",  # so that one lead gets both bad messages
+            MAX_CONCURRENCY="1",  # so that a lead gets two bad messages
+            INJECTION_CHECK="off",  # so that their scores, which look manipulated, get a message
         ).wait_until_up()
         poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(leads), service.tail)
         knock(service.url, canaries, admin, static)

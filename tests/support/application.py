@@ -68,7 +68,7 @@ class Application:
             details: columns of lead_details that are the same for all. By default the name is the id, and titles on
                 both sides of 50 alternate.
         """
-        ids = [f"lead-{uuid.uuid4().hex[:12]}" for _ in range(leads)] if isinstance(leads, int) else list(leads)
+        ids = [f"lead-{_letters()}" for _ in range(leads)] if isinstance(leads, int) else list(leads)
         group = group or self.new_group()
         each = {column: form for column, form in {"name": "i", "title": "t"}.items() if column not in details}
         same = {"company_name": "Pump makers", "bio": BIO, "sent_to_llm": False} | details
@@ -125,3 +125,8 @@ class Application:
         """Return the leads that a worker has leased now."""
         rows = self.run("select lead_id from leadhook.jobs where state = 'leased' and worker like %s", worker_like)
         return {row[0] for row in rows}
+
+
+def _letters() -> str:
+    """Twelve random letters: digits in a name could be taken for a telephone number in its message."""
+    return uuid.uuid4().hex[:12].translate(str.maketrans("0123456789", "ghijklmnop"))
