@@ -650,7 +650,7 @@ $$;
 revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text, uuid[]) from public, anon, authenticated;
 grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text, uuid[]) to service_role;
 
--- A job that someone has locked by hand, or in a transaction that hangs, stands in nobody's way: those behind it are leased.
+-- A job that is locked by hand, or by a transaction that hangs, holds up no other: those behind it are leased.
 create or replace function leadhook.lease_others(
   p_tried text[], p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_now timestamptz, p_user_id uuid, p_tag text,
   p_shut_user_ids uuid[]

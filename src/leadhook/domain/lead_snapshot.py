@@ -14,12 +14,12 @@ JobState = Literal["waiting", "ready", "leased", "done", "dead", "held"]
 
 
 FLAGS: Final = {
-    "gives_orders": "tells the reader to ignore instructions, rules or criteria",
+    "gives_orders": "asks the reader to ignore instructions, rules or criteria",
     "asks_for_score": "names the score it wants",
     "speaks_to_model": "addresses an AI, a bot or a reviewer",
     "unconfirmed_score": "raised the score, which was not confirmed without it and therefore kept below 50",
     "fake_turn": "looks like a turn of a conversation with a model",
-    "role_play": "tells the model who it is",
+    "role_play": "gives the model another role",
     "asks_for_secrets": "asks for the prompt, keys or company data",
     "plants_link": "asks for a link or address in the message",
     "dictates_answer": "spells out the answer, or how to answer",

@@ -104,7 +104,7 @@ def _claims(value: object) -> list[str]:
     return [
         strip_invisible(text)
         for text in texts
-        if isinstance(text, str) and text.count("|") == 2 and len(text) <= CLAIM_CHARACTERS  # noqa: PLR2004
+        if isinstance(text, str) and text.count("|") == 2 and len(text) <= CLAIM_CHARACTERS  # noqa: PLR2004 - three parts
     ][:CLAIMS]
 
 

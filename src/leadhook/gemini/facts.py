@@ -224,8 +224,8 @@ def _wordings_in(lowered: str, words: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _leaked(message: Message, lowered: str, prompts: Prompts) -> Iterator[str]:
-    told = f"{prompts.wildnet_data or ''} {prompts.message_prompt or ''}".lower()
-    yield from (words for words in _wordings_in(lowered, FACTS["leak"]) if words not in told)
+    given = f"{prompts.wildnet_data or ''} {prompts.message_prompt or ''}".lower()
+    yield from (words for words in _wordings_in(lowered, FACTS["leak"]) if words not in given)
     yield from _FIELD_NAME.findall(lowered)
     yield from _headings().findall(message.message.lower())
     words = fold(message.message).split()
@@ -261,9 +261,9 @@ def _unknown_quotations(text: str, proven: tuple[Claim, ...], sources: tuple[Sou
         words = [word for word in fold(quoted).split() if len(word) > 3]
         if len(words) < 4 or any(fold(claim.words) in fold(quoted) for claim in proven):
             continue
-        standing = sum(any(word in source.names.words for source in sources) for word in words)
+        known = sum(any(word in source.names.words for source in sources) for word in words)
         is_comparable = any(languages_of(quoted) & languages_of(source.text) for source in sources[:1])
-        if standing * 2 < len(words) and is_comparable:
+        if known * 2 < len(words) and is_comparable:
             yield quoted
 
 

@@ -50,7 +50,7 @@ class BoundedConnection(H11Protocol):
         self._slow: Final = slow
         """The connections whose clients the server waits for, the longest first."""
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         """Accept a connection, and close another one if there are too many."""
         super().connection_made(transport)
         self._watch()
