@@ -65,8 +65,12 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
 
     def nothing_goes_on() -> bool:
         promised.append(spent_or_reserved(project))
-        spent = "select left_usd < needed_usd from leadhook.budgets_left(clock_timestamp())"
-        return not project.held_by("%") and bool(project.value(spent))
+        return bool(
+            project.value(
+                "select left_usd < needed_usd and not exists (select from leadhook.jobs where state = 'leased')"
+                " from leadhook.budgets_left(clock_timestamp())"
+            )
+        )
 
     poll(nothing_goes_on, service.tail, 120)
     newest, claims = project.model.newest(), len(proxy.of("claim"))

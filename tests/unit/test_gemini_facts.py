@@ -211,3 +211,26 @@ def test_words_of_the_instructions_are_a_leak_and_words_of_an_offer_are_not() ->
     assert check(f"Hello Ada. {sentence}", prompts=prompts) is not None
     assert check("Hello Ada, I write warm and plain, never use superlatives.", prompts=prompts) is not None
     assert check("Hello Ada, would a call of fifteen minutes next week suit you?", prompts=prompts) is None
+
+
+@pytest.mark.parametrize(
+    ("lead", "text"),
+    [
+        (Lead(lead_id="a", name="Icporo Mbeki"), "Hello Icporo, would a call suit you?"),
+        (
+            Lead(lead_id="a", name="Ada Rey", company_name="ICP Solar"),
+            "Hello Ada, your work at ICP Solar made me write.",
+        ),
+        (Lead(lead_id="a", name="Ada Rey", bio="I train language models."), "Hello Ada, you train language models."),
+        (Lead(lead_id="a", name="Ada Rey", title="Head of Lead Scoring"), "Hello Ada, how does lead scoring go?"),
+    ],
+)
+def test_a_lead_may_be_named_as_or_work_on_what_is_a_leak_otherwise(lead: Lead, text: str) -> None:
+    """Its own data is a source for that; the same words to another lead are a leak, unless they are part of a name."""
+    assert check(text, lead=lead) is None
+
+
+@pytest.mark.parametrize("text", ["Hello Ada, you fit our ICP.", "Hello Ada, as a language model I can't call."])
+def test_speaking_of_scores_and_models_is_a_leak(text: str) -> None:
+    """Where neither the lead's data nor the prompts row does."""
+    assert check(text) is not None

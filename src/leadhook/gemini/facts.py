@@ -106,7 +106,7 @@ def _unproven(
     message: Message, text: str, proven: tuple[Claim, ...], sources: tuple[Source, ...], prompts: Prompts
 ) -> Iterator[Unproven]:
     lowered = text.lower().replace("\u2019", "'")
-    yield from (Unproven(LEAK, words) for words in _leaked(message, lowered, prompts))
+    yield from (Unproven(LEAK, words) for words in _leaked(message, lowered, prompts, sources))
     yield from (Unproven(ACQUAINTANCE, words) for words in _acquaintance(lowered, sources))
     languages = languages_of(message.message)
     yield from (Unproven(NUMBER, words) for words in _unknown_numbers(text, languages, sources))
@@ -223,9 +223,12 @@ def _wordings_in(lowered: str, words: dict[str, list[str]]) -> Iterator[str]:
             yield from (found[0] for found in re.finditer(pattern, lowered))
 
 
-def _leaked(message: Message, lowered: str, prompts: Prompts) -> Iterator[str]:
+def _leaked(message: Message, lowered: str, prompts: Prompts, sources: tuple[Source, ...]) -> Iterator[str]:
     given = f"{prompts.wildnet_data or ''} {prompts.message_prompt or ''}".lower()
     yield from (words for words in _wordings_in(lowered, FACTS["leak"]) if words not in given)
+    for topic in _wordings_in(lowered, FACTS["leak"]["topics"]):
+        if not any(topic in source.text.lower() for source in sources):
+            yield topic
     yield from _FIELD_NAME.findall(lowered)
     yield from _headings().findall(message.message.lower())
     words = fold(message.message).split()
