@@ -83,6 +83,32 @@ def planted_messages() -> Iterator[Case]:
     yield from _planted_in(_faults("later"), "later")
 
 
+def wordings() -> Iterator[Case]:
+    """Yield each sentence of `wordings.toml` in a message to one lead; `part` is "first" or "later"."""
+    lead = Lead(
+        lead_id="a",
+        name="Ada Lindqvist",
+        title="CTO",
+        location="Wrocław, Poland",
+        company_name="Nordlast Logistics AB",
+        experience="eleven warehouses since 2017, 1.2 million euros saved",
+        bio="Visitor of Transport Days.",
+    )
+    prompts = Prompts(
+        wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres. Founded by two dispatchers.",
+        message_prompt="Sign as Mira. Be warm.",
+    )
+    around, *parts = _faults("wordings").items()
+    for part, kinds in parts:
+        for kind, by_language in kinds.items():
+            for language, sentences in by_language.items():
+                for sentence in sentences:
+                    greeting, rest = around[1][language]
+                    text = f"{greeting}\n\n{sentence} {rest}\n\nMira"
+                    message = Message(subject="Nordlast", message=text)
+                    yield Case(kind, language, lead, prompts, message, part, sentence)
+
+
 def _part(place: int) -> str:
     return "held back" if place % 3 == 2 else "first"
 
@@ -180,7 +206,7 @@ def _phrases() -> dict[str, Any]:
 
 
 @cache
-def _faults(name: str) -> dict[str, dict[str, list[str]]]:
+def _faults(name: str) -> dict[str, dict[str, Any]]:
     return loads((_DATA / f"{name}.toml").read_text(encoding="utf-8"))
 
 
@@ -207,7 +233,7 @@ def is_right(case: Case) -> bool:
 
 
 def _print_rates() -> None:
-    cases = [*true_messages(), *planted_messages()]
+    cases = [*true_messages(), *planted_messages(), *wordings()]
     wrong = [case for case in cases if not is_right(case)]
     for part in ("first", "held back", "later"):
         sys.stdout.write(f"\n{part}\n")

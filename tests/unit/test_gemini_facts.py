@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 import pytest
-from tests.support.messages import SCRIPTS, Case, is_right, planted_messages, true_messages
+from tests.support.messages import SCRIPTS, Case, is_right, planted_messages, true_messages, wordings
 
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Claim, Message
@@ -73,6 +73,20 @@ def test_ninety_eight_faults_in_a_hundred_are_caught(cases: list[Case]) -> None:
         assert caught[kind] >= 0.95 * total, kind
 
 
+def test_acquaintance_and_leaks_are_caught_in_many_wordings() -> None:
+    """The missed ones are known, and so are the true sentences that are refused."""
+    wrong = {case.planted for case in wordings() if not is_right(case)}
+
+    assert wrong == {
+        "A colleague of mine can show it to you in Polish.",
+        "Je n'ai pas d'autres données sur vous.",
+        "Mit Herzblut und Verstand planen wir Touren.",
+        "Nach Ihrem Messebesuch bei uns möchte ich nachhaken.",
+        "Remember the demo we gave your team?",
+        "После вашего визита на наш стенд хочу вернуться к теме.",
+    }
+
+
 def test_a_check_of_facts_costs_little_cpu(cases: list[Case]) -> None:
     """On the mean of the true messages; the limit leaves room for a machine with several times its load."""
     true = [(case.message, case.prompts, render(case.lead).text) for case in cases[::3] if case.kind == "true"]
@@ -133,7 +147,7 @@ def test_what_a_source_says_may_be_said_otherwise(text: str) -> None:
     [
         ("Hello Ada, your twelve hundred warehouses made me write.", "twelve hundred"),
         ("Hello Ada, you would save 11 percent with us.", "11 percent"),
-        ("Hello Ada, we met at Transport Days.", "we met"),
+        ("Hello Ada, we met at Transport Days.", "we met at"),
         ("Hello Ada, your work at Siemens made me write.", "Siemens"),
         ("Hello Marek, your work made me write.", "Marek"),
         ("Hello Ada,\nBetreff: Ihre Lager und wir.", "betreff:"),

@@ -34,6 +34,20 @@ LEAD = Lead(
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "Could you point me to the right person?",
+        "I'd point it out to your planners.",
+        "Su punto de vista nos interesa, y en este punto es fácil ahorrar.",
+        "Votre point de vue m'intéresse.",
+    ],
+)
+def test_a_word_for_a_dot_is_a_word_where_a_sentence_goes_on(words: str) -> None:
+    """Although me, it, de and es are endings of sites."""
+    assert check_message(Message(subject="Hello", message=words), PROMPTS, LEAD) is None
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "Hello Jo, your work on pumps made me write.",

@@ -20,6 +20,7 @@ from leadhook.gemini.names import unknown_names
 from leadhook.gemini.numbers import ANY, Number, languages_of, numbers_in
 from leadhook.gemini.prompts import TEMPLATES
 from leadhook.gemini.rendering import FIELDS
+from leadhook.gemini.wordings import claims_of_acquaintance, words_about_itself
 from leadhook.gemini.words import FACTS, fold
 
 NUMBER: Final = "message_unproven_number"
@@ -57,7 +58,6 @@ _WORDS_ASKED: Final = re.compile(
 )
 _HAN_OR_KANA: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 
-_ACQUAINTANCE: Final[dict[str, dict[str, list[str]]]] = FACTS["acquaintance"]
 _ORDERS: Final = frozenset(FACTS["leak"]["orders"])
 _TIMES: Final = frozenset(FACTS["units"]["times"])
 _YEAR_WORDS: Final = tuple(FACTS["units"]["years"])
@@ -106,9 +106,10 @@ def _unproven(
     message: Message, text: str, proven: tuple[Claim, ...], sources: tuple[Source, ...], prompts: Prompts
 ) -> Iterator[Unproven]:
     lowered = text.lower().replace("\u2019", "'")
-    yield from (Unproven(LEAK, words) for words in _leaked(message, lowered, prompts, sources))
-    yield from (Unproven(ACQUAINTANCE, words) for words in _acquaintance(lowered, sources))
-    languages = languages_of(message.message)
+    languages = languages_of(message.message) | ({"zh"} if _HAN_OR_KANA.search(message.message) else set())
+    said = " ".join(source.text for source in sources).lower()
+    yield from (Unproven(LEAK, words) for words in _leaked(message, lowered, prompts, languages, said))
+    yield from (Unproven(ACQUAINTANCE, words) for words in claims_of_acquaintance(lowered, languages, said))
     yield from (Unproven(NUMBER, words) for words in _unknown_numbers(text, languages, sources))
     allowed = Names(" ".join(claim.words for claim in proven if _may_translate(claim)))
     names = (*(source.names for source in sources), allowed)
@@ -195,40 +196,9 @@ def _is_age(number: Number, sources: tuple[Source, ...]) -> bool:
     return any(value in years or value + 1 in years for value in number.values)
 
 
-def _acquaintance(lowered: str, sources: tuple[Source, ...]) -> Iterator[str]:
-    """Yield words that claim acquaintance. A question may offer it: "Is there a colleague of yours I should ask?"."""
-    for words in _ACQUAINTANCE.values():
-        for found in _wordings_in(lowered, words):
-            is_question = (
-                re.search(r"^[^.!\n]*[?\uff1f\u061f]", lowered[lowered.find(found) + len(found) :]) is not None
-            )
-            if not is_question and not any(
-                word in source.text.lower() for source in sources for word in words["sources"]
-            ):
-                yield found
-
-
-def _wordings_in(lowered: str, words: dict[str, list[str]]) -> Iterator[str]:
-    """Yield what is said in these phrases, which begin where a word does, or patterns."""
-    for phrase in words["phrases"]:
-        first, gap, last = phrase.partition("…")
-        if gap and (found := re.search(f"{first}[^，。！？,.!?\n]{{1,12}}{last}", lowered)):
-            yield found[0]
-        elif phrase in lowered:
-            at = lowered.index(phrase)
-            if phrase[0] > "\u0600" or not lowered[at - 1 : at].isalpha():
-                yield phrase
-    for hints, pattern in zip(words["hints"], words["patterns"], strict=True):
-        if any(hint in lowered for hint in hints.split("|")):
-            yield from (found[0] for found in re.finditer(pattern, lowered))
-
-
-def _leaked(message: Message, lowered: str, prompts: Prompts, sources: tuple[Source, ...]) -> Iterator[str]:
+def _leaked(message: Message, lowered: str, prompts: Prompts, languages: frozenset[str], sources: str) -> Iterator[str]:
     given = f"{prompts.wildnet_data or ''} {prompts.message_prompt or ''}".lower()
-    yield from (words for words in _wordings_in(lowered, FACTS["leak"]) if words not in given)
-    for topic in _wordings_in(lowered, FACTS["leak"]["topics"]):
-        if not any(topic in source.text.lower() for source in sources):
-            yield topic
+    yield from words_about_itself(lowered, languages, sources, given)
     yield from _FIELD_NAME.findall(lowered)
     yield from _headings().findall(message.message.lower())
     words = fold(message.message).split()

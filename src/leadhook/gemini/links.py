@@ -35,7 +35,7 @@ _LINK: Final = re.compile(
 )
 _LINK_SIGN: Final = re.compile(r"[.:]\S")
 _SPELLED_DOT: Final = re.compile(
-    rf"(?<![\w-])(?P<site>\w[\w-]*)(?:\s+(?:{'|'.join(_WORDS['dots'])})\s+|\s\.\s)(?P<end>{'|'.join(_WORDS['spelled_endings'])})(?![\w-])"
+    rf"(?<![\w-])(?P<site>\w[\w-]*)(?:\s+(?P<dot>{'|'.join(_WORDS['dots'])})\s+|\s\.\s)(?P<end>{'|'.join(_WORDS['spelled_endings'])})(?![\w-])"
     rf"(?!\s+(?:{'|'.join(_WORDS['after_dot_com'])}))",
     re.IGNORECASE,
 )
@@ -79,7 +79,11 @@ def undisguised(text: str) -> str:
 
 
 def _with_dot(found: re.Match[str]) -> str:
-    return found[0] if found["site"].lower() in _WORDS["before_dot_com"] else f"{found['site']}.{found['end']}"
+    is_words = (
+        found["site"].lower() in _WORDS["before_dot_com"]
+        or f"{found['dot']} {found['end']}".lower() in _WORDS["no_dots"]
+    )
+    return found[0] if is_words else f"{found['site']}.{found['end']}"
 
 
 def addresses_in(plain: str) -> set[str]:

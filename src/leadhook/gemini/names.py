@@ -135,6 +135,7 @@ def _is_ordinary(word: str) -> bool:
         or plain in _CAPITALS
         or plain in _MONTHS
         or plain in _LEGAL_FORMS
+        or (_is_plural_abbreviation(word) and plain[:-1] in _CAPITALS)
         or all(part in _CAPITALS for part in re.split("[-.&']", plain))
     )
 
