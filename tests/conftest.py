@@ -49,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background by a shell; the processes that tests interrupt would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Containers often set this; every service and command that a test starts would compile its whole source again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if Path(".env").exists():
         # The developer's own settings are no part of a test: commands read that file where they are started.
         os.chdir(tempfile.gettempdir())

@@ -45,7 +45,7 @@ async def test_foreign_key_is_refused(supabase: Supabase) -> None:
 async def test_both_kinds_of_secret_key_work(supabase: Supabase) -> None:
     """The new one through the gateway's translation."""
     for key in (supabase.secret_key, supabase.service_role_key):
-        async with open_store(supabase.url + "/", key) as store:
+        async with open_store(supabase.url, key) as store:
             assert (await store.sweep("w")).busy is False
 
 

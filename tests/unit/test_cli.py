@@ -1,4 +1,4 @@
-"""The command line: exit codes, words instead of tracebacks, and nothing imported that a command does not need."""
+"""The command line: exit codes, words instead of tracebacks."""
 
 import os
 import subprocess
@@ -361,13 +361,3 @@ def test_each_kind_of_failure_has_its_exit_code(
 
     monkeypatch.setattr(database, "copy_migrations", fail)
     assert leadhook("migrate", "--copy-to", "x") == (code, "", "" if code == 130 else "leadhook: words\n")
-
-
-def test_the_program_starts_without_what_its_commands_need() -> None:
-    """`leadhook serve` runs where no database driver, and nothing of the local stack, is wanted."""
-    script = "import sys, leadhook.cli; print(*sorted(set(sys.modules) & set(sys.argv[1:])))"
-    heavy = ("psycopg", "starlette", "supabase", "langchain_core", "leadhook.local.commands", "leadhook.app")
-    done = subprocess.run(
-        [sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout.strip() == ""

@@ -181,15 +181,6 @@ async def test_refused_connection_is_a_store_error() -> None:
     assert (caught.value.kind, caught.value.code) == ("unavailable", "unreachable")
 
 
-@pytest.mark.parametrize(("url", "key"), [("abc.supabase.co", KEY), ("http://127.0.0.1:1", "")])
-async def test_settings_that_are_none_are_told_at_once(url: str, key: str) -> None:
-    """Before anything is sent."""
-    with pytest.raises(StoreError) as caught:
-        async with open_store(url, key):
-            pass
-    assert caught.value.code == "bad_settings"
-
-
 async def test_reply_that_is_not_understood_does_not_quote_it() -> None:
     """It may hold keys and leads."""
     server = Server(http(200, '{"keys": [{"fingerprint": "f", "api_key": ["a secret"]}]}'))

@@ -1,14 +1,15 @@
 """The command line: one function per command. Its module is imported when the command is called.
 
-A command's docstring is its `--help`; its first line is the entry in the list of commands. Commands for operators call
-the project's API with SUPABASE_URL and its key (`asking`); commands that change the database use DATABASE_URL
-(`database`). docs/commands.md lists the exit codes and the `--json` output.
+A command's docstring is its `--help`. `COMMANDS` repeats the first line of each, so that the list of commands imports
+none of them. Commands for operators call the project's API with SUPABASE_URL and its key (`asking`); commands that
+change the database use DATABASE_URL (`database`). docs/commands.md lists the exit codes and the `--json` output.
 """
 
 import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Final
 
 from cyclopts import App, CycloptsError, UnknownCommandError
 from rich.text import Text
@@ -16,37 +17,29 @@ from rich.text import Text
 from leadhook import __version__
 from leadhook.cli.printing import make_writable, print_line
 from leadhook.command_error import CommandError
-from leadhook.network import forget_key_log
-from leadhook.settings import read_env_file
 
-app = App(
-    name="leadhook",
-    help="Scores the sales leads of a Supabase project with Gemini the moment they become eligible.",
-    help_epilogue=(
-        "Settings are environment variables or lines of a .env file in the working directory; secrets are never "
-        "arguments. The README lists the settings, docs/commands.md the exit codes."
+COMMANDS: Final = {
+    "serve": ("leadhook.cli.service:serve", "Run the service."),
+    "install": ("leadhook.cli.database:install", "Install leadhook in the database."),
+    "migrate": ("leadhook.cli.database:migrate", "Upgrade the database to this version of leadhook."),
+    "webhooks": ("leadhook.cli.database:webhooks_app", "Install the triggers that send webhooks."),
+    "uninstall": ("leadhook.cli.database:uninstall", "Remove leadhook from the database."),
+    "status": ("leadhook.cli.status:status", "Show the current state on one screen."),
+    "doctor": ("leadhook.cli.doctor:doctor", "Check the whole installation, and explain how to fix each problem."),
+    "explain": ("leadhook.cli.explain:explain", "Show the state of one lead and the reason for it."),
+    "answers": ("leadhook.cli.answers:answers", "List the newest answer of each lead, newest first."),
+    "replay": ("leadhook.cli.replay:app", "Score leads again, after fresh ones."),
+    "evaluate": (
+        "leadhook.cli.evaluate:app",
+        "Score answered leads again with another prompt or model, and report what would change.",
     ),
-    version=__version__,
-    suppress_keyboard_interrupt=False,
-    result_action="return_int_as_exit_code_else_zero",
-)
-
-app.command("leadhook.cli.service:serve", name="serve")
-app.command("leadhook.cli.database:install", name="install")
-app.command("leadhook.cli.database:migrate", name="migrate")
-app.command("leadhook.cli.database:webhooks_app", name="webhooks")
-app.command("leadhook.cli.database:uninstall", name="uninstall")
-app.command("leadhook.cli.status:status", name="status")
-app.command("leadhook.cli.doctor:doctor", name="doctor")
-app.command("leadhook.cli.explain:explain", name="explain")
-app.command("leadhook.cli.answers:answers", name="answers")
-app.command("leadhook.cli.replay:app", name="replay")
-app.command("leadhook.cli.evaluate:app", name="evaluate")
-app.command("leadhook.cli.backlog:app", name="backlog")
-app.command("leadhook.cli.admission:pause_app", name="pause")
-app.command("leadhook.cli.admission:resume", name="resume")
-app.command("leadhook.cli.admission:budget_app", name="budget")
-app.command("leadhook.local.commands:app", name="local")
+    "backlog": ("leadhook.cli.backlog:app", "Show or release the leads that were eligible before the installation."),
+    "pause": ("leadhook.cli.admission:pause_app", "Stop claiming leads."),
+    "resume": ("leadhook.cli.admission:resume", "End a pause."),
+    "budget": ("leadhook.cli.admission:budget_app", "Limit the cost of leads per day."),
+    "local": ("leadhook.local.commands:app", "Run a Supabase project on this machine, without Docker."),
+}
+"""Each command's function or app, and its line in the list."""
 
 
 def _explain_misuse(error: CycloptsError) -> Text:
@@ -59,18 +52,40 @@ def _explain_misuse(error: CycloptsError) -> Text:
     return Text(f"{text}\nTry `{words} --help`.")
 
 
-app.error_formatter = _explain_misuse
+def _assemble(*, listed: bool = False) -> App:
+    """Return the program: to run one command, or to list all of them without importing any."""
+    program = App(
+        name="leadhook",
+        help="Scores the sales leads of a Supabase project with Gemini the moment they become eligible.",
+        help_epilogue=(
+            "Settings are environment variables or lines of a .env file in the working directory; secrets are never "
+            "arguments. The README lists the settings, docs/commands.md the exit codes."
+        ),
+        version=__version__,
+        suppress_keyboard_interrupt=False,
+        result_action="return_int_as_exit_code_else_zero",
+        error_formatter=_explain_misuse,
+    )
+    for name, (function, summary) in COMMANDS.items():
+        # `help` would replace the whole help page of the command.
+        program.command(function, name=name, help=summary if listed else None)
+    return program
+
+
+app = _assemble()
 
 
 def main() -> None:
     """Run one command, and exit with its code."""
     make_writable()
     try:
+        if not set(sys.argv[1:]) - {"--help", "-h", "--version"}:
+            sys.exit(_assemble(listed=True)(sys.argv[1:]))
+        from leadhook.network import forget_key_log
+        from leadhook.settings import read_env_file
+
         read_env_file(Path(".env"))
         forget_key_log()
-        if not set(sys.argv[1:]) - {"--help", "-h"}:
-            # The list shows the first line of each docstring, but only of commands that are imported.
-            app.resolved_commands()
         sys.exit(app(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, TypeVar
 
-from leadhook import advice
 from leadhook.command_error import CommandError
 from leadhook.settings import Settings, SettingsError
 from leadhook.store import StoreError, SupabaseStore, open_store
@@ -36,6 +35,8 @@ def ask(settings: Settings, question: Callable[[SupabaseStore], Awaitable[Answer
     try:
         return asyncio.run(asked())
     except StoreError as error:
+        from leadhook import advice  # with the log's libraries
+
         # Where the key is refused, the key itself says more.
         problem = advice.key_problem(settings) if error.kind == "misconfigured" else None
         if problem or error.wrong_settings:

@@ -20,7 +20,6 @@ from leadhook.domain.forecast import Spending, forecast
 from leadhook.domain.results import Usage
 from leadhook.domain.spend import Price, Tariff, dollars
 from leadhook.evaluate.figures import Report, report
-from leadhook.evaluate.page import render, summary
 from leadhook.evaluate.results import OWNER_ALONE, Candidate, ResultsFile, read_results
 from leadhook.evaluate.scoring import Plan, Scoring, make_plan
 from leadhook.prices import read_prices
@@ -177,7 +176,7 @@ def _show_dry_run(plan: Plan, cost: float | None, words: str, *, as_json: bool) 
 
 
 def _buy(settings: Settings, plan: Plan, file: ResultsFile, price: Price | None) -> Scoring:
-    # This import takes a second, which `leadhook --help` would wait for.
+    # This import takes a second, which `--help` and `--dry-run` need not wait for.
     from leadhook.gemini import open_scorer
     from leadhook.gemini.limits import call_limits
 
@@ -197,6 +196,9 @@ def _buy(settings: Settings, plan: Plan, file: ResultsFile, price: Price | None)
 
 
 def _show(found: Report, output: Output) -> None:
+    # With the charts' library, which `--help` and `--dry-run` do without.
+    from leadhook.evaluate.page import render, summary
+
     if output.html is not None:
         _write_page(output.html, render(found))
     if output.as_json:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -28,9 +28,11 @@ from leadhook.domain.phrases import sentence
 from leadhook.install.connection import Connection, fetch_all, fetch_one, fetch_optional
 from leadhook.install.webhooks import SECRET_NAME, URL_NAME, check_url, describe_odd_path
 from leadhook.observability.events import Event
-from leadhook.observability.shipping import Exporter, ShippingAnswer, to_record
 from leadhook.settings import Settings
 from leadhook.store import StoreError, open_store
+
+if TYPE_CHECKING:
+    from leadhook.observability.shipping import ShippingAnswer
 
 _READY_TIMEOUT_S: Final = 10.0
 _ROUND_TRIP_S: Final = 15.0
@@ -129,7 +131,10 @@ async def _try_shipping(settings: Settings) -> Check:
     return ok("logs", f"The log service at {where} accepted a line: {Event.DOCTOR_ASKED}.")
 
 
-def _send(settings: Settings) -> ShippingAnswer:
+def _send(settings: Settings) -> "ShippingAnswer":
+    # OpenTelemetry is imported only by those who ship their log.
+    from leadhook.observability.shipping import Exporter, to_record
+
     line = {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "event": Event.DOCTOR_ASKED}
     exporter = Exporter(settings)
     try:

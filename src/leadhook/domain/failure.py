@@ -15,7 +15,7 @@ ALL_REFUSED: Final = "PT409"
 """leadhook_save's code if the application's tables refused three answers in a row with the same message."""
 _TIMEOUTS: Final = ("57014", "timeout", "http_504")
 _LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
-_WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "bad_settings", "not_supabase")
+_WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "not_supabase")
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 
 

@@ -112,7 +112,7 @@ def configure(settings: Settings) -> None:
     if stdout is not None:
         _handlers.append(_Handler(StreamSink("stdout", stdout), formatter(settings.log_format)))
     if settings.log_ship == "otlp":
-        from leadhook.observability.shipping import Exporter, OtlpSink  # noqa: PLC0415 - takes memory that few need
+        from leadhook.observability.shipping import Exporter, OtlpSink  # takes memory that few need
 
         _handlers.append(_Handler(OtlpSink(Exporter(settings)), formatter("json")))
     if settings.log_file is not None:

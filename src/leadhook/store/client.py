@@ -1,14 +1,12 @@
-"""The RPC calls of the service, with the supabase client."""
+"""The RPC calls of the service."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
-from postgrest.exceptions import APIError
 from pydantic import BaseModel, ValidationError
-from supabase import AsyncClient, AsyncClientOptions, AsyncSupabaseException, acreate_client
 
 from leadhook.domain.answers import Answers
 from leadhook.domain.failure import StoreError
@@ -35,9 +33,14 @@ from leadhook.store.operators import OperatorCalls
 from leadhook.store.replays import ReplayCalls
 from leadhook.store.replies import to_batch
 from leadhook.store.text import cleaned
-from leadhook.store.transport import TIMEOUT_S, open_transport, transport_errors
+
+if TYPE_CHECKING:
+    from leadhook.store.transport import Transport
 
 Reply = TypeVar("Reply", bound=BaseModel)
+
+TIMEOUT_S: Final = 10.0
+"""Longer than any of leadhook's statement timeouts, so that the database's own error arrives first."""
 
 
 class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
@@ -46,9 +49,8 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
     All but `book_evaluation` may be repeated if their outcome is unknown.
     """
 
-    def __init__(self, client: AsyncClient, timeout_s: float = TIMEOUT_S) -> None:
-        self._client = client
-        self._timeout_s = timeout_s
+    def __init__(self, transport: "Transport") -> None:
+        self._transport = transport
 
     async def claim(
         self,
@@ -180,15 +182,14 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
             raise _not_understood(function, error) from None
 
     async def _call(self, function: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        with transport_errors(function, self._timeout_s):
-            try:
-                response = await self._client.rpc(function, cleaned(parameters)).execute()
-            except (APIError, ValueError, RecursionError, MemoryError) as error:
-                # The transport raises for refusals. A reply that no parser accepts must not end the process.
-                raise _not_understood(function, error) from None
-        if not isinstance(response.data, dict):
+        try:
+            reply = await self._transport.call(function, cleaned(parameters))
+        except (ValueError, RecursionError, MemoryError) as error:
+            # A reply that no parser accepts must not end the process.
+            raise _not_understood(function, error) from None
+        if not isinstance(reply, dict):
             raise StoreError("unavailable", "not_json", "something between here and Supabase answers in its place")
-        return response.data
+        return reply
 
 
 @asynccontextmanager
@@ -199,18 +200,12 @@ async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Asy
         url: SUPABASE_URL.
         key: a key that may act as `service_role`.
         timeout_s: the maximum duration of a call.
-
-    Raises:
-        StoreError: the URL or the key is invalid.
     """
-    async with open_transport(url, timeout_s) as transport:
-        options = AsyncClientOptions(httpx_client=transport, auto_refresh_token=False, persist_session=False)
-        try:
-            client = await acreate_client(url, key, options)
-        except AsyncSupabaseException as error:
-            reason = f"SUPABASE_URL or the key can't be used: {error.message}"
-            raise StoreError("misconfigured", "bad_settings", reason) from None
-        yield SupabaseStore(client, timeout_s)
+    # The HTTP client takes longer to import than everything else that a command needs.
+    from leadhook.store.transport import open_transport
+
+    async with open_transport(url, key, timeout_s) as transport:
+        yield SupabaseStore(transport)
 
 
 class _BareClaim(BaseModel):

@@ -15,7 +15,7 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 
 class _OperatorReply(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Scope(_OperatorReply):

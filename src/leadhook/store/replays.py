@@ -19,7 +19,7 @@ SAMPLE: Final = 10
 
 
 class _Reply(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class DryRun(_Reply):

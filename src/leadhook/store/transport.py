@@ -1,27 +1,48 @@
-"""The HTTP client for supabase-py: aiohttp, deadlines, and refusals that keep their HTTP status."""
+"""Calls Supabase's REST API with supabase-py's client for it, over aiohttp; refusals keep their HTTP status."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import anyio
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
+from postgrest import APIError, AsyncPostgrestClient
 
 from leadhook import network
 from leadhook.domain.failure import StoreError
 from leadhook.store.errors import explain
 
-TIMEOUT_S: Final = 10.0
-"""Longer than any of leadhook's statement timeouts, so that the database's own error arrives first."""
-
 _LIMITS: Final = httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=20.0)
 
 
+class Transport:
+    """The connection to one project."""
+
+    def __init__(self, client: AsyncPostgrestClient, timeout_s: float) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+
+    async def call(self, function: str, parameters: Mapping[str, Any]) -> Any:
+        """Call a function in the schema `public`, and return its reply.
+
+        Raises:
+            StoreError: it was refused, or not answered in time.
+            ValueError: the reply is not JSON.
+        """
+        with transport_errors(function, self._timeout_s):
+            try:
+                response = await self._client.rpc(function, dict(parameters)).execute()
+            except APIError as error:
+                # Refusals were raised before postgrest saw them.
+                raise ValueError("the reply is not JSON") from error
+        return response.data
+
+
 @asynccontextmanager
-async def open_transport(url: str, timeout_s: float = TIMEOUT_S) -> AsyncIterator[httpx.AsyncClient]:
-    """Return an HTTP client for this address that raises refusals as `StoreError`."""
+async def open_transport(url: str, key: str, timeout_s: float) -> AsyncIterator[Transport]:
+    """Open the connections to the project at this address. Arguments as for `open_store`."""
     async with HttpxAiohttpClient(
         timeout=timeout_s,
         limits=_LIMITS,
@@ -29,8 +50,9 @@ async def open_transport(url: str, timeout_s: float = TIMEOUT_S) -> AsyncIterato
         proxy=network.proxy_for(url),
         verify=network.trust(),
         trust_env=False,
-    ) as transport:
-        yield transport
+    ) as client:
+        headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+        yield Transport(AsyncPostgrestClient(f"{url}/rest/v1", headers=headers, http_client=client), timeout_s)
 
 
 async def _raise_refusal(response: httpx.Response) -> None:
