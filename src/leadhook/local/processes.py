@@ -5,6 +5,7 @@ import functools
 import http.client
 import os
 import pwd
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from leadhook.command_error import CommandError
 TAIL_LINES = 15
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.05
+_OWN_PORTS = range(10_000, 32_000)
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -318,12 +320,13 @@ def last_words(child: Child) -> str:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Return a port on 127.0.0.1 that is free now: the preferred one if possible."""
-    if preferred is not None and is_free(preferred):
-        return preferred
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port on 127.0.0.1 that is free now: the preferred one if possible.
+
+    Any other is below those of outgoing connections, one of which could take it before its server starts.
+    """
+    while preferred is None or not is_free(preferred):
+        preferred = _OWN_PORTS.start + secrets.randbelow(len(_OWN_PORTS))
+    return preferred
 
 
 def is_free(port: int) -> bool:
