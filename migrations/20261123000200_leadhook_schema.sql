@@ -95,6 +95,7 @@ create table if not exists leadhook.jobs (
   attempts int not null default 0,
   deaths int not null default 0,
   failing_since timestamptz,
+  decide_after timestamptz,
   fence bigint not null default 0,
   claim_token uuid,
   called boolean not null default false,
@@ -127,6 +128,8 @@ comment on column leadhook.jobs.deaths is
   'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
 comment on column leadhook.jobs.failing_since is
   'since when each of its model calls has failed without blame; what is older than eligible_at is of an earlier run';
+comment on column leadhook.jobs.decide_after is
+  'ready: it waits for evidence, and an answer to another lead makes it due, but not before this; null: it does not wait for one';
 comment on column leadhook.jobs.called is 'its worker said that a model call of this lease had begun';
 comment on column leadhook.jobs.fence is 'from leadhook.fences with every lease; every later write must carry it';
 comment on column leadhook.jobs.leased_snapshot is
@@ -146,6 +149,7 @@ create index if not exists jobs_due on leadhook.jobs (low_priority, available_at
 create index if not exists jobs_leased on leadhook.jobs (lease_until) where state = 'leased';
 create index if not exists jobs_claimed on leadhook.jobs (claim_token) where claim_token is not null;
 create index if not exists jobs_suspected on leadhook.jobs (deaths, available_at, lead_id) where deaths > 0;
+create index if not exists jobs_undecided on leadhook.jobs (decide_after) where state = 'ready' and decide_after is not null;
 create index if not exists jobs_turned_away on leadhook.jobs (budget_id, needed_usd, lead_id) where state = 'ready' and budget_id is not null;
 create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead') or replay_id is not null;
 create index if not exists jobs_without_message on leadhook.jobs (lead_id) where state = 'done' and error_code is not null;
@@ -171,6 +175,7 @@ begin
       request_id uuid,
       called boolean,
       failing boolean,
+      decide_after_ms bigint,
       delay_ms bigint,
       age_ms bigint,
       message_failure jsonb,

@@ -489,7 +489,7 @@ begin
   with leased as materialized (
     select
       j.lead_id, j.fence, j.run, j.attempts, j.low_priority, j.source, j.checkpoint, j.reserved_usd,
-      leadhook.failing_since(j.failing_since, j.eligible_at) as failing_since,
+      leadhook.failing_since(j.failing_since, j.eligible_at) as failing_since, j.error_code,
       coalesce(j.eligible_at, j.available_at) as eligible_at,
       dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
     from leadhook.jobs as j
@@ -512,6 +512,7 @@ begin
       'eligible_at', c.eligible_at,
       'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
       'failing_ms', floor(extract(epoch from p_now - c.failing_since) * 1000)::bigint,
+      'error_code', c.error_code,
       'lead', c.lead,
       'prompts_ref', c.prompts_ref::text,
       'checkpoint', c.checkpoint,
@@ -817,6 +818,7 @@ begin
       'leads', v_batch.leads,
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
+      'attempts', leadhook.recent_attempts(p_token, p_worker, v_now),
       'blocked_by', coalesce(v_blocked_by, v_spent.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),

@@ -191,6 +191,60 @@ comment on function leadhook.failing_since(timestamptz, timestamptz) is
 revoke all on function leadhook.failing_since(timestamptz, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.failing_since(timestamptz, timestamptz) to service_role;
 
+create or replace function leadhook.wake_undecided(p_now timestamptz)
+returns void
+language sql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  update leadhook.jobs as j
+  set available_at = least(j.available_at, greatest(j.decide_after, wake_undecided.p_now)), decide_after = null
+  where j.lead_id = any (array(
+    select k.lead_id
+    from leadhook.jobs as k
+    where k.state = 'ready' and k.decide_after is not null
+    order by k.decide_after
+    limit 50
+    for no key update of k skip locked
+  )) and j.state = 'ready'
+$$;
+comment on function leadhook.wake_undecided(timestamptz) is
+  'A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes more.';
+revoke all on function leadhook.wake_undecided(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.wake_undecided(timestamptz) to service_role;
+
+create or replace function leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamptz)
+returns json
+language sql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_sort = off
+as $$
+  select coalesce(json_agg(json_build_object(
+    'id', t.id,
+    'lead_id', t.lead_id,
+    'error_code', case when t.outcome <> 'saved' then t.error_code end,
+    'key_fingerprint', t.key_fingerprint,
+    'leased_ms', floor(extract(epoch from recent_attempts.p_now - t.leased_at) * 1000)::bigint,
+    'finished_ms', floor(extract(epoch from recent_attempts.p_now - t.finished_at) * 1000)::bigint
+  ) order by t.id), '[]')
+  from (select a.* from leadhook.attempts as a order by a.finished_at desc limit 100) as t
+  where t.worker <> recent_attempts.p_worker and t.key_fingerprint is not null and t.calls > 0 and t.leased_at is not null
+    and (t.outcome = 'saved' or t.outcome in ('retry', 'returned') and t.error_code is not null)
+    and exists (
+      select from leadhook.jobs as j
+      where j.claim_token = recent_attempts.p_token and leadhook.failing_since(j.failing_since, j.eligible_at) is not null
+    )
+$$;
+comment on function leadhook.recent_attempts(uuid, text, timestamptz) is
+  'What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before: evidence '
+  'for or against it.';
+revoke all on function leadhook.recent_attempts(uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.recent_attempts(uuid, text, timestamptz) to service_role;
+
 create or replace function leadhook.resolve_endings(p_endings leadhook.ending[])
 returns table (
   ending leadhook.ending, state text, comes_to text, bought jsonb, cost_usd numeric, user_id uuid, run int, source text, replay_id bigint,
@@ -268,6 +322,7 @@ begin
         when e.failing then coalesce(leadhook.failing_since(j.failing_since, j.eligible_at), p_now)
         else j.failing_since
       end,
+      decide_after = case when e.state = 'ready' then p_now + make_interval(secs => e.decide_after_ms / 1000.0) end,
       checkpoint = case when e.outcome <> 'saved' then e.bought end,
       error_code = case
         when e.outcome = 'saved' then null

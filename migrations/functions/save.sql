@@ -466,6 +466,7 @@ begin
   v_ended := array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message', 'unwanted', 'refused'));
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.wake_undecided(v_now) where exists (select from unnest(v_ended) as r where r.outcome = 'saved');
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));

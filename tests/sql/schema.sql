@@ -14,6 +14,7 @@ CREATE TYPE leadhook.ending AS (
 	request_id uuid,
 	called boolean,
 	failing boolean,
+	decide_after_ms bigint,
 	delay_ms bigint,
 	age_ms bigint,
 	message_failure jsonb,
@@ -709,6 +710,7 @@ begin
       'leads', v_batch.leads,
       'prompts', v_batch.prompts,
       'keys', v_batch.keys,
+      'attempts', leadhook.recent_attempts(p_token, p_worker, v_now),
       'blocked_by', coalesce(v_blocked_by, v_spent.everything),
       'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
       'figures', leadhook.recent_figures(v_now),
@@ -1145,7 +1147,7 @@ begin
   with leased as materialized (
     select
       j.lead_id, j.fence, j.run, j.attempts, j.low_priority, j.source, j.checkpoint, j.reserved_usd,
-      leadhook.failing_since(j.failing_since, j.eligible_at) as failing_since,
+      leadhook.failing_since(j.failing_since, j.eligible_at) as failing_since, j.error_code,
       coalesce(j.eligible_at, j.available_at) as eligible_at,
       dense_rank() over (order by j.user_id, j.tag) - 1 as prompts_ref
     from leadhook.jobs as j
@@ -1168,6 +1170,7 @@ begin
       'eligible_at', c.eligible_at,
       'waited_ms', greatest(0, floor(extract(epoch from p_now - c.eligible_at) * 1000))::bigint,
       'failing_ms', floor(extract(epoch from p_now - c.failing_since) * 1000)::bigint,
+      'error_code', c.error_code,
       'lead', c.lead,
       'prompts_ref', c.prompts_ref::text,
       'checkpoint', c.checkpoint,
@@ -1390,6 +1393,7 @@ begin
         when e.failing then coalesce(leadhook.failing_since(j.failing_since, j.eligible_at), p_now)
         else j.failing_since
       end,
+      decide_after = case when e.state = 'ready' then p_now + make_interval(secs => e.decide_after_ms / 1000.0) end,
       checkpoint = case when e.outcome <> 'saved' then e.bought end,
       error_code = case
         when e.outcome = 'saved' then null
@@ -3820,6 +3824,32 @@ $$;
 
 COMMENT ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) IS 'Appends to the outbox those of these leads that changed during the run that this transaction has ended.';
 
+CREATE FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) RETURNS json
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+  select coalesce(json_agg(json_build_object(
+    'id', t.id,
+    'lead_id', t.lead_id,
+    'error_code', case when t.outcome <> 'saved' then t.error_code end,
+    'key_fingerprint', t.key_fingerprint,
+    'leased_ms', floor(extract(epoch from recent_attempts.p_now - t.leased_at) * 1000)::bigint,
+    'finished_ms', floor(extract(epoch from recent_attempts.p_now - t.finished_at) * 1000)::bigint
+  ) order by t.id), '[]')
+  from (select a.* from leadhook.attempts as a order by a.finished_at desc limit 100) as t
+  where t.worker <> recent_attempts.p_worker and t.key_fingerprint is not null and t.calls > 0 and t.leased_at is not null
+    and (t.outcome = 'saved' or t.outcome in ('retry', 'returned') and t.error_code is not null)
+    and exists (
+      select from leadhook.jobs as j
+      where j.claim_token = recent_attempts.p_token and leadhook.failing_since(j.failing_since, j.eligible_at) is not null
+    )
+$$;
+
+COMMENT ON FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) IS 'What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before: evidence for or against it.';
+
 CREATE FUNCTION leadhook.recent_figures(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4751,6 +4781,26 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) IS 'Makes leads due that these budgets turned away and can pay now: money came back, the day or the budget changed.';
+
+CREATE FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  update leadhook.jobs as j
+  set available_at = least(j.available_at, greatest(j.decide_after, wake_undecided.p_now)), decide_after = null
+  where j.lead_id = any (array(
+    select k.lead_id
+    from leadhook.jobs as k
+    where k.state = 'ready' and k.decide_after is not null
+    order by k.decide_after
+    limit 50
+    for no key update of k skip locked
+  )) and j.state = 'ready'
+$$;
+
+COMMENT ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) IS 'A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes more.';
 
 CREATE FUNCTION leadhook.warn(p_words text) RETURNS void
     LANGUAGE plpgsql
@@ -5916,6 +5966,7 @@ begin
   v_ended := array(select r from unnest(v_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message', 'unwanted', 'refused'));
   perform leadhook.keep_results(v_ended, v_now);
   perform leadhook.end_leases(p_worker, v_ended, v_now);
+  perform leadhook.wake_undecided(v_now) where exists (select from unnest(v_ended) as r where r.outcome = 'saved');
   perform leadhook.confirm_keys(array(
     select distinct r.key_fingerprint from unnest(v_ended) as r where r.key_fingerprint is not null
   ));
@@ -6357,6 +6408,7 @@ CREATE TABLE leadhook.jobs (
     attempts integer DEFAULT 0 NOT NULL,
     deaths integer DEFAULT 0 NOT NULL,
     failing_since timestamp with time zone,
+    decide_after timestamp with time zone,
     fence bigint DEFAULT 0 NOT NULL,
     claim_token uuid,
     called boolean DEFAULT false NOT NULL,
@@ -6394,6 +6446,8 @@ COMMENT ON COLUMN leadhook.jobs.attempts IS 'attempts spent in this run';
 COMMENT ON COLUMN leadhook.jobs.deaths IS 'how often in a row its lease ran out, which may have been its own doing: with one or more it is handed out alone';
 
 COMMENT ON COLUMN leadhook.jobs.failing_since IS 'since when each of its model calls has failed without blame; what is older than eligible_at is of an earlier run';
+
+COMMENT ON COLUMN leadhook.jobs.decide_after IS 'ready: it waits for evidence, and an answer to another lead makes it due, but not before this; null: it does not wait for one';
 
 COMMENT ON COLUMN leadhook.jobs.fence IS 'from leadhook.fences with every lease; every later write must carry it';
 
@@ -6752,6 +6806,8 @@ CREATE INDEX jobs_ready ON leadhook.jobs USING btree (low_priority, user_id, tag
 CREATE INDEX jobs_suspected ON leadhook.jobs USING btree (deaths, available_at, lead_id) WHERE (deaths > 0);
 
 CREATE INDEX jobs_turned_away ON leadhook.jobs USING btree (budget_id, needed_usd, lead_id) WHERE ((state = 'ready'::text) AND (budget_id IS NOT NULL));
+
+CREATE INDEX jobs_undecided ON leadhook.jobs USING btree (decide_after) WHERE ((state = 'ready'::text) AND (decide_after IS NOT NULL));
 
 CREATE INDEX jobs_without_message ON leadhook.jobs USING btree (lead_id) WHERE ((state = 'done'::text) AND (error_code IS NOT NULL));
 
@@ -7179,6 +7235,9 @@ GRANT ALL ON FUNCTION leadhook.read_value(p_value anyelement, p_characters integ
 REVOKE ALL ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) TO service_role;
 
@@ -7270,6 +7329,9 @@ GRANT ALL ON FUNCTION leadhook.waiting_work(p_now timestamp with time zone) TO s
 
 REVOKE ALL ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.warn(p_words text) FROM PUBLIC;
 

@@ -62,3 +62,56 @@ def test_claim_says_when_to_give_up(db: "Sql") -> None:
     assert db.claim()["give_up_after_ms"] == 86_400_000
     db.run("update leadhook.controls set give_up_after_s = 60")
     assert db.claim()["give_up_after_ms"] == 60_000
+
+
+def waits_for_evidence(db: "Sql", lead_id: str, after_ms: int | None) -> None:
+    """The only claimed lead is put off for a day."""
+    fails(db, lead_id, delay_ms=86_400_000, decide_after_ms=after_ms)
+
+
+def test_answer_to_another_lead_makes_those_due_that_wait_for_it(db: "Sql") -> None:
+    """Once, not before its time; what waits for something else keeps its delay."""
+    db.key("fake-one")
+    for lead_id, after_ms in (("now", 0), ("later", 600_000), ("never", None)):
+        db.ready_job(lead_id)
+        waits_for_evidence(db, lead_id, after_ms)
+
+    def due_s() -> dict[str, float]:
+        query = "select lead_id, available_at - clock_timestamp() as wait from leadhook.jobs where state = 'ready'"
+        return {row["lead_id"]: row["wait"].total_seconds() for row in db.rows(query)}
+
+    for message_failure, now_s in (({"code": "x", "reason": "y"}, 86_400), (None, 0)):
+        db.ready_job(f"good-{now_s}")
+        [good] = db.claim()["leads"]
+        result = db.result_of(good, message_failure=message_failure)
+        if message_failure:
+            result["checkpoint"]["message"] = None
+        reply = db.save(result)
+        assert due_s()["now"] == pytest.approx(now_s, abs=60)
+    assert reply["next_due_ms"] == 250
+    assert due_s() == pytest.approx({"now": 0, "later": 600, "never": 86_400}, abs=60)
+    waits_for_evidence(db, "now", None)
+    db.ready_job("good")
+    [good] = db.claim()["leads"]
+    db.save(db.result_of(good))
+    assert due_s()["now"] == pytest.approx(86_400, abs=60)
+
+
+def test_claim_of_a_failing_lead_brings_what_happened_in_other_processes(db: "Sql") -> None:
+    """Answers and failures of calls, the earliest first; others ask for nothing."""
+    db.key("fake-one")
+    for lead_id in ("odd", "good", "bad"):
+        db.ready_job(lead_id)
+    odd, good, bad = sorted(db.claim()["leads"], key=lambda lead: ("odd", "good", "bad").index(lead["lead_id"]))
+    failed = {"error_code": "model_unavailable", "key_fingerprint": "f", "failing": True}
+    db.release(db.release_of(odd, "returned", **failed))
+    db.save(db.result_of(good, key_fingerprint="f"))
+    db.release(db.release_of(bad, "returned", **failed, delay_ms=60_000))
+    reply = db.claim(worker="ours")
+    assert [(lead["lead_id"], lead["error_code"]) for lead in reply["leads"]] == [("odd", "model_unavailable")]
+    assert [(item["lead_id"], item["error_code"], item["key_fingerprint"]) for item in reply["attempts"]] == [
+        ("odd", "model_unavailable", "f"), ("good", None, "f"), ("bad", "model_unavailable", "f")
+    ]  # fmt: skip
+    assert 0 <= reply["attempts"][0]["finished_ms"] <= reply["attempts"][0]["leased_ms"] < 60_000
+    db.ready_job("fresh")
+    assert db.claim(worker="ours")["attempts"] == []

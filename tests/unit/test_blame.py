@@ -101,21 +101,83 @@ def only_what_was_paid_spends_an_attempt(blame: Any) -> None:
 
 @rule
 def what_was_paid_again_while_others_were_answered_is_the_leads(blame: Any) -> None:
-    """While none is answered it goes on."""
-    dead = ("dead", "paid_enough", False)
+    """Unless it passes for others, or none is answered: then it waits."""
+    dead, spent = ("dead", "paid_enough", False), ("retry", "paid", True)
     for more in (PAID, BILLED):
         assert brief(decided(blame, TRANSIENT, failing_s=60.0, answered=1, paid_before=1, more=more)) == dead
-    assert brief(decided(blame, TRANSIENT, answered=1, paid_before=1, more=PAID))[0] == "retry"
-    assert brief(decided(blame, TRANSIENT, failing_s=60.0, paid_before=4, more=PAID))[0] == "retry"
+    assert brief(decided(blame, TRANSIENT, answered=1, paid_before=1, more=PAID)) == spent
+    assert brief(decided(blame, TRANSIENT, failing_s=60.0, paid_before=1, more=PAID)) == spent
+    assert brief(decided(blame, TRANSIENT, failing_s=60.0, answered=1, passing=True, paid_before=1, more=PAID)) == spent
+    # Another one that fails alike may be as bad.
+    assert brief(decided(blame, TRANSIENT, failing_s=60.0, answered=1, shared=True, paid_before=1, more=PAID)) == dead
+
+
+def wait(decision: Any) -> tuple[float, float | None]:
+    """How long, and from when on an answer to another lead ends it."""
+    return decision.delay_s, decision.decide_after_s
 
 
 @rule
-def paid_attempts_outlast_an_hour_and_a_day_unless_others_are_answered(blame: Any) -> None:
-    """Each costs money."""
-    pauses_s = [decided(blame, TRANSIENT, paid_before=n, more=PAID).delay_s for n in range(5)]
-    assert pauses_s == [3_660, 21_600, 61_200, 61_200, 61_200]
-    assert decided(blame, TRANSIENT, answered=1, more=PAID).delay_s == 8
-    assert decided(blame, TRANSIENT, answered=1, more=PAID | {"park_s": 90}).delay_s == 90
+def what_was_paid_once_waits_seconds_or_for_an_answer_to_another_lead(blame: Any) -> None:
+    """Which comes at the latest by the call that outlasts an hour."""
+    found = decided(blame, TRANSIENT, more=PAID)
+    assert found.delay_s == 3_660
+    assert 1.9 <= found.decide_after_s <= 2
+    assert wait(decided(blame, TRANSIENT, more=PAID | {"park_s": 90})) == (3_660, 90)
+    assert wait(decided(blame, TRANSIENT, answered=1, more=PAID)) == (8, None)
+    assert wait(decided(blame, TRANSIENT, answered=1, more=PAID | {"park_s": 90})) == (90, None)
+    assert decided(blame, TRANSIENT).decide_after_s is None
+
+
+@rule
+def what_was_paid_twice_waits_for_evidence_until_it_is_given_up(blame: Any) -> None:
+    """Then for as long again; while others are answered and fail alike, at most for an hour."""
+    for paid_before in (1, 4):
+        for failing_s, left_s in ((600.0, DAY_S - 600), (DAY_S, DAY_S), (DAY_S + 9, DAY_S)):
+            found = decided(blame, TRANSIENT, failing_s=failing_s, paid_before=paid_before, more=PAID)
+            assert wait(found) == (left_s, 0)
+        assert wait(decided(blame, TRANSIENT, paid_before=paid_before, more=PAID)) == (DAY_S, 0)
+    noise: dict[str, Any] = {"answered": 1, "passing": True, "paid_before": 1, "more": PAID}
+    assert wait(decided(blame, TRANSIENT, failing_s=600.0, **noise)) == (3_600, 600)
+    assert wait(decided(blame, TRANSIENT, failing_s=DAY_S - 60, **noise)) == (60, 600)
+
+
+def reconsidered(blame: Any, *, paid_before: int = 2, **evidence: Any) -> Any:
+    """What becomes of a lead before a step is paid for again."""
+    found = blame.reconsider(blame.Evidence(**evidence), paid_before=paid_before, give_up_after_s=DAY_S)
+    return found and (brief(found), wait(found))
+
+
+@rule
+def step_that_was_not_paid_for_twice_is_called(blame: Any) -> None:
+    """Whatever happened to others."""
+    for paid_before in (0, 1):
+        assert reconsidered(blame, paid_before=paid_before, failing_s=60.0, answered=3) is None
+    assert reconsidered(blame, answered=3) is None, "other faults spent its attempts"
+
+
+@rule
+def step_that_was_paid_for_twice_is_not_called_unless_what_befell_others_too_is_over(blame: Any) -> None:
+    """Dead if it befell this lead alone; else it waits, or is called once a day."""
+    dead = (("dead", "paid_enough", False), (0, None))
+    waits, rests = (("returned", "undecided", True), (DAY_S - 60, 0)), (("returned", "undecided", True), (3_600, 600))
+    for paid_before in (2, 4):
+        assert reconsidered(blame, paid_before=paid_before, failing_s=60.0, answered=1) == dead
+        assert reconsidered(blame, paid_before=paid_before, failing_s=60.0, answered=1, over=True) == dead
+        for others in ("shared", "passing"):
+            alike: dict[str, Any] = {"failing_s": 60.0, "answered": 1, others: True, "paid_before": paid_before}
+            assert reconsidered(blame, **alike) == rests
+            assert reconsidered(blame, **alike, over=True) is None
+            assert reconsidered(blame, **alike | {"failing_s": DAY_S, "alone": True}) is None
+        assert reconsidered(blame, paid_before=paid_before, failing_s=60.0) == waits
+        assert reconsidered(blame, paid_before=paid_before, failing_s=60.0, alone=True) == waits
+        assert reconsidered(blame, paid_before=paid_before, failing_s=DAY_S) is None
+
+
+@rule
+def lead_that_is_alone_is_given_up_after_a_day_without_a_further_paid_call(blame: Any) -> None:
+    """No evidence came."""
+    assert reconsidered(blame, failing_s=DAY_S, alone=True) == (("dead", "given_up", False), (0, None))
 
 
 @rule

@@ -140,6 +140,7 @@ async def test_release_sends_what_the_database_reads() -> None:
         "key_fingerprint": None,
         "usage": 0,
         "failing": False,
+        "decide_after_ms": None,
         "cost_usd": None,
         "timing": {"first_call_ms": None, "key_wait_ms": 0, "model_ms": 0},
     }

@@ -5,14 +5,14 @@ no one's.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.phrases import amount
 
-Rule = Literal["answer", "setting", "key", "refused", "given_up", "paid_enough", "paid", "unknown"]
-"""The rules of `decide`, as the metric `leadhook_decisions_total` names them."""
+Rule = Literal["answer", "setting", "key", "refused", "given_up", "paid_enough", "paid", "undecided", "unknown"]
+"""The rules of `decide` and `reconsider`, as the metric `leadhook_decisions_total` names them."""
 
 RESTS_S: Final = (60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 86_400.0)
 """How long a key rests after its first failure, the second in a row, and so on, while other keys are answered."""
@@ -25,8 +25,10 @@ BILLED_PAUSE_S: Final = 3_600.0
 """The same if its calls may be billed."""
 PAID_PAUSE_S: Final = 8.0
 """After a paid call without a usable answer, while other leads are answered."""
-PAID_OUTAGE_PAUSES_S: Final = (3_660.0, 21_600.0, 61_200.0)
-"""The same while none is, by attempts: the second outlasts an hour, and all of them a day."""
+PAID_OUTAGE_PAUSE_S: Final = 3_660.0
+"""The same while none is: it outlasts an hour. The next answer to another lead ends it."""
+PAID_ATTEMPTS: Final = 2
+"""So many attempts at a step are spent, the first on two calls perhaps; then a further call needs evidence."""
 REFUSALS: Final = 3
 """A lead is refused so often before it is to blame."""
 LATELY_S: Final = 600.0
@@ -47,6 +49,9 @@ class Evidence:
         answered: other leads that were answered by calls begun since then; at a first failure, in the last minute.
         with_key: those of them that were answered with the same key.
         passing: since then, a lead that had failed with the same code was answered.
+        shared: since then, another lead failed with the same code.
+        over: another lead was answered after the last failure of this one, and for `LATELY_S` none failed with the
+            same code.
         alone: no other lead fails.
         keys: that were refused for this lead, one after the other.
     """
@@ -56,6 +61,8 @@ class Evidence:
     answered: int = 0
     with_key: int = 0
     passing: bool = False
+    shared: bool = False
+    over: bool = False
     alone: bool = False
     keys: int = 1
 
@@ -85,6 +92,7 @@ class Decision:
         words: the evidence for it.
         delay_s: until the lead is tried again.
         failing: it is not decided yet who is to blame.
+        decide_after_s: an answer to another lead makes it due, but not before this; None: it makes no difference.
     """
 
     outcome: Literal["retry", "returned", "dead"]
@@ -92,6 +100,7 @@ class Decision:
     words: str
     delay_s: float = 0.0
     failing: bool = False
+    decide_after_s: float | None = None
 
 
 def decide(  # noqa: PLR0911 - a table, one line a case
@@ -123,18 +132,53 @@ def decide(  # noqa: PLR0911 - a table, one line a case
     own_s = BILLED_PAUSE_S if failure.usage.unmetered else OWN_PAUSE_S
     delay_s = max(asked_s, pause_s(failing_s, own_s if evidence.own else PROBE_S))
     if failure.paid or (failure.usage.unmetered and evidence.own and not evidence.passing):
-        return _spend(evidence, paid_before, delay_s)
+        return _spend(evidence, paid_before, delay_s, give_up_after_s)
     return Decision("returned", "unknown", waits, delay_s, failing=True)
 
 
-def _spend(evidence: Evidence, paid_before: int, delay_s: float) -> Decision:
-    """The call was paid, or is taken for paid. A step is paid for three times at most while others are answered."""
-    if evidence.own and paid_before:
-        return Decision("dead", "paid_enough", f"{evidence}, so it is this lead, and no more calls are paid for it.")
-    longest_s = PAID_OUTAGE_PAUSES_S[min(paid_before, len(PAID_OUTAGE_PAUSES_S) - 1)]
-    delay_s = max(delay_s, PAID_PAUSE_S if evidence.answered else longest_s)
+def _spend(evidence: Evidence, paid_before: int, delay_s: float, give_up_after_s: float) -> Decision:
+    """The call was paid, or is taken for paid. A step is paid for three times at most before it is decided."""
+    if evidence.own and not evidence.passing and paid_before:
+        return _paid_enough(evidence)
     words = f"{evidence}. The call was paid, or may be billed: an attempt is spent."
-    return Decision("retry", "paid", words, delay_s, failing=True)
+    if paid_before + 1 >= PAID_ATTEMPTS:
+        return _wait_for_evidence(Decision("retry", "paid", words), evidence, give_up_after_s)
+    if evidence.answered:
+        return Decision("retry", "paid", words, max(delay_s, PAID_PAUSE_S), failing=True)
+    return Decision("retry", "paid", words, PAID_OUTAGE_PAUSE_S, failing=True, decide_after_s=delay_s)
+
+
+def reconsider(evidence: Evidence, *, paid_before: int, give_up_after_s: float) -> Decision | None:
+    """What becomes of a lead instead of a further paid call; None: the step may be paid for.
+
+    What happened to others alike, or to all, is not held against the lead: it is called once that is over, and once a
+    day in any case.
+    """
+    if evidence.failing_s is None or paid_before < PAID_ATTEMPTS:
+        return None
+    if evidence.own and not evidence.passing and not evidence.shared:
+        return _paid_enough(evidence)
+    is_late = evidence.failing_s >= give_up_after_s
+    if is_late and evidence.alone and not evidence.own:
+        return Decision("dead", "given_up", f"{evidence}, and it failed for too long.")
+    if is_late or evidence.over:
+        return None
+    words = f"{evidence}. It was paid for often enough, so it waits for evidence."
+    return _wait_for_evidence(Decision("returned", "undecided", words), evidence, give_up_after_s)
+
+
+def _paid_enough(evidence: Evidence) -> Decision:
+    words = f"{evidence}, so it is this lead, and no more calls are paid for it."
+    return Decision("dead", "paid_enough", words)
+
+
+def _wait_for_evidence(decision: Decision, evidence: Evidence, give_up_after_s: float) -> Decision:
+    """Until another lead is answered, or `give_up_after_s` is over; then for as long again."""
+    failing_s = evidence.failing_s or 0.0
+    left_s = give_up_after_s - failing_s if failing_s < give_up_after_s else give_up_after_s
+    if evidence.own:
+        return replace(decision, failing=True, delay_s=min(left_s, BILLED_PAUSE_S), decide_after_s=LATELY_S)
+    return replace(decision, failing=True, delay_s=left_s, decide_after_s=0.0)
 
 
 def pause_s(failing_s: float, longest_s: float) -> float:

@@ -67,8 +67,26 @@ class ClaimedLead(BaseModel):
     """What this lease may spend at the most; None where the price is not known."""
     failing_ms: int | None = None
     """For how long its model calls have failed without blame, at the claim; None: they do not."""
+    error_code: str | None = None
+    """Why its last lease ended without an answer."""
     unreadable: str | None = None
     """Why a column of the lead's row can't be read; `lead` then contains only its id."""
+
+
+class OtherAttempt(BaseModel):
+    """What became of the model calls of another process for a lead."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    lead_id: str
+    error_code: str | None
+    """Of a failure; None: it was answered."""
+    key_fingerprint: str
+    leased_ms: int
+    """Time since its calls began, or a little more."""
+    finished_ms: int
+    """Time since they ended."""
 
 
 class Batch(BaseModel):
@@ -86,6 +104,8 @@ class Batch(BaseModel):
     """Whether another claim held the lock for too long; try again in 200 to 600 ms."""
     blocked_by: str | None = None
     """Why no lead may be claimed at all: `paused`, `spent` or `unpriced`."""
+    attempts: tuple[OtherAttempt, ...] = ()
+    """The latest of other processes, in the order of their ends, if calls for one of these leads failed before."""
     figures: Figures | None = None
     next_due_ms: int | None = None
     """Time until a claim could return something; None: the database knows of nothing that will be due."""
@@ -168,6 +188,8 @@ class Release(LeaseRef):
     delay_ms: int = 0
     failing: bool = False
     """Its model calls fail, and it is not known yet who is to blame."""
+    decide_after_ms: int | None = None
+    """An answer to another lead makes it due, but not before this; None: it makes no difference."""
     checkpoint: Checkpoint | None = None
     key_fingerprint: str | None = None
     usage: Usage

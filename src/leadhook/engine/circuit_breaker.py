@@ -5,7 +5,7 @@ It also keeps the evidence for `domain/blame.py`: which leads were answered late
 
 import math
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ import anyio
 
 from leadhook.domain.blame import LATELY_S, Evidence, is_installation
 from leadhook.domain.failure import Failure, FailureClass
+from leadhook.domain.job import OtherAttempt
 from leadhook.engine.context import EngineContext
 from leadhook.engine.timing import Wakeup
 
@@ -46,17 +47,20 @@ class ClosedBreaker:
         """Wrap a model call."""
         yield
 
+    def stumbled(self, failure: Failure, lead_id: str, called_at: float) -> None:
+        """Record a failed model call that is repeated at once; times are by the event loop's clock."""
+
     def failed(self, failure: Failure, lead_id: str, called_at: float) -> None:
-        """Record a failed model call; times are by the event loop's clock."""
+        """Record a failed model call."""
 
     def answered(self, lead_id: str, called_at: float, key: str | None) -> None:
         """Record that the model answered, whatever it said."""
 
-    def evidence(self, failure: Failure, lead_id: str, since: float | None, key: str | None) -> Evidence:  # noqa: ARG002 - none is kept
+    def evidence(self, code: str | None, lead_id: str, since: float | None, key: str | None) -> Evidence:  # noqa: ARG002 - none is kept
         """What happened to other leads, of which a hundred are remembered.
 
         Args:
-            failure: of this lead.
+            code: how this lead failed.
             lead_id: its id.
             since: when it began to fail; None: this is its first failure.
             key: fingerprint of the key that it was called with.
@@ -89,6 +93,8 @@ class CircuitBreaker(ClosedBreaker):
         """Leads that failed and were not answered since, the latest last."""
         self._passed_at: dict[str, float] = {}
         """When a lead was answered that had failed before, by the code."""
+        self._heard_of = 0
+        """The last attempt of another process that is known."""
         self._in_flight = 0
         self._last_answer_at = -math.inf
         self._probes = 0
@@ -105,12 +111,25 @@ class CircuitBreaker(ClosedBreaker):
         finally:
             self._in_flight -= 1
 
+    def stumbled(self, failure: Failure, lead_id: str, called_at: float) -> None:
+        """See `ClosedBreaker`."""
+        self._note_failure(failure.code, lead_id, called_at, anyio.current_time())
+
+    def hear(self, attempts: Iterable[OtherAttempt], asked_at: float) -> None:
+        """Take over what happened in other processes; a reply to a request that was sent at `asked_at` says it."""
+        for item in attempts:
+            called_at = asked_at - item.leased_ms / 1000
+            if item.id <= self._heard_of or self._answers.get(item.lead_id, (-math.inf,))[0] >= called_at:
+                continue
+            self._heard_of = item.id
+            if item.error_code is None:
+                self._note_answer(item.lead_id, called_at, item.key_fingerprint)
+            else:
+                self._note_failure(item.error_code, item.lead_id, called_at, asked_at - item.finished_ms / 1000)
+
     def failed(self, failure: Failure, lead_id: str, called_at: float) -> None:
         """Only failures count that are not a key's fault."""
-        before = self._failing.get(lead_id) or _Failing(called_at)
-        before.codes[failure.code] += 1
-        before.failed_at = anyio.current_time()
-        _remember(self._failing, lead_id, before)
+        self.stumbled(failure, lead_id, called_at)
         if failure.kind == FailureClass.CONFIGURATION:
             self._note_beginning()
             self._open(failure, datetime.now(UTC), "setting")
@@ -131,9 +150,7 @@ class CircuitBreaker(ClosedBreaker):
         Refusals are quick and answers slow, so at the beginning of an outage answers to earlier calls still arrive.
         """
         self.has_answered = True
-        _remember(self._answers, lead_id, (called_at, key))
-        if lead_id in self._failing:
-            self._passed_at.update(dict.fromkeys(self._failing.pop(lead_id).codes, anyio.current_time()))
+        self._note_answer(lead_id, called_at, key)
         self._refused.clear()
         self._refused_from, self._last_answer_at = math.inf, anyio.current_time()
         if called_at < self._failing_from:
@@ -146,21 +163,28 @@ class CircuitBreaker(ClosedBreaker):
             self._wake.set()
             self._observer.breaker_closed()
 
-    def evidence(self, failure: Failure, lead_id: str, since: float | None, key: str | None) -> Evidence:
+    def evidence(self, code: str | None, lead_id: str, since: float | None, key: str | None) -> Evidence:
         """See `ClosedBreaker`."""
         now = anyio.current_time()
         lately = now - LATELY_S
         after = now - FIRST_FAILURE_S if since is None else since
         before = self._failing.get(lead_id) or _Failing(math.inf)
         after = min(after, before.first_called_at)
-        keys = [name for lead, (at, name) in self._answers.items() if lead != lead_id and at >= after]
+        answers = [answer for lead, answer in self._answers.items() if lead != lead_id]
+        keys = [name for at, name in answers if at >= after]
+        passed_at = self._passed_at.get(str(code), -math.inf)
+        alike_at = max([passed_at, *self._failures_alike(code, lead_id)])
+        clean_from = max(alike_at, self._watching_from)
+        is_answered = any(at >= max(clean_from, before.failed_at) for at, _ in answers)
         others_fail = any(lead.failed_at >= lately for name, lead in self._failing.items() if name != lead_id)
         return Evidence(
             failing_s=None if since is None else now - since,
-            times=before.codes[failure.code] + 1,
+            times=before.codes[str(code)] + 1,
             answered=len(keys),
             with_key=keys.count(key),
-            passing=self._passed_at.get(failure.code, -math.inf) >= after,
+            passing=passed_at >= after,
+            shared=alike_at >= after,
+            over=is_answered and clean_from <= lately,
             alone=self._watching_from <= lately and not others_fail,
         )
 
@@ -168,6 +192,23 @@ class CircuitBreaker(ClosedBreaker):
         """A lead was claimed although it is open."""
         self._probes += 1
         self._postpone()
+
+    def _failures_alike(self, code: str | None, lead_id: str) -> Iterator[float]:
+        """When other leads last failed that failed with this code."""
+        for name, lead in self._failing.items():
+            if name != lead_id and str(code) in lead.codes:
+                yield lead.failed_at
+
+    def _note_answer(self, lead_id: str, called_at: float, key: str | None) -> None:
+        _remember(self._answers, lead_id, (called_at, key))
+        if lead_id in self._failing:
+            self._passed_at.update(dict.fromkeys(self._failing.pop(lead_id).codes, anyio.current_time()))
+
+    def _note_failure(self, code: str, lead_id: str, called_at: float, failed_at: float) -> None:
+        before = self._failing.get(lead_id) or _Failing(called_at)
+        before.codes[code] += 1
+        before.failed_at = failed_at
+        _remember(self._failing, lead_id, before)
 
     def _note_refusal(self, failure: Failure, lead_id: str, called_at: float) -> None:
         self._refused_from = min(self._refused_from, anyio.current_time())

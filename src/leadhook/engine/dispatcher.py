@@ -313,6 +313,7 @@ class Dispatcher:
             self._keys.learn(batch.keys, sent_at)
         if batch is None or not batch.leads:
             return []
+        self._breaker.hear(batch.attempts, sent_at)
         if probing:
             self._breaker.probed()
         for lease in self._leases:

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeVar
 import anyio
 
 from leadhook.domain.backoff import backoff
-from leadhook.domain.blame import decide
+from leadhook.domain.blame import Decision, decide, reconsider
 from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
@@ -44,6 +44,14 @@ class _ReservationUsedUpError(Exception):
     """The next call could cost more than is left of what was reserved."""
 
 
+class _ReconsideredError(Exception):
+    """The next call would be paid once too often."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.rule)
+        self.decision = decision
+
+
 class Executor:
     """Runs attempts. Afterwards `lease.checkpoint` is complete, or `lease.release` says why not.
 
@@ -72,6 +80,8 @@ class Executor:
             self._give_back(lease, failure)
         except _NoCallError as error:
             lease.give_back("returned", error.code, error.reason, error.delay_ms)
+        except _ReconsideredError as error:
+            self._apply(lease, error.decision, str(lease.claimed.error_code), "No call was made.")
         except _ReservationUsedUpError:
             reason = "the next call could cost more than was reserved for this lead"
             delay_ms = round(backoff(lease.claimed.attempts) * 1000)
@@ -123,6 +133,7 @@ class Executor:
         doubted: tuple[ApiKey, Failure] | None = None
         again = lease.failing_since is None
         lease.step_called_at, lease.keys_refused = math.inf, 0
+        self._reconsider(lease)
         while True:
             key = await self._wait_for_key(lease, last, failed)
             lease.key = key
@@ -136,6 +147,7 @@ class Executor:
                 if again and not self._breaker.open and _lacks_text(failure):
                     again, last = False, failure
                     self._keys.doubt(key)
+                    self._breaker.stumbled(failure, lease.claimed.lead_id, lease.called_at)
                     if self._keys.has_other(key):
                         failed[key.fingerprint] = lease.called_at
                     continue
@@ -157,6 +169,16 @@ class Executor:
                     self._keys.rest(*doubted)
                 self._breaker.answered(lease.claimed.lead_id, lease.called_at, key.fingerprint)
                 return answer
+
+    def _reconsider(self, lease: Lease) -> None:
+        code, since = lease.claimed.error_code, lease.failing_since
+        decision = reconsider(
+            self._breaker.evidence(code, lease.claimed.lead_id, since, None),
+            paid_before=lease.paid_before,
+            give_up_after_s=lease.give_up_after_s,
+        )
+        if decision:
+            raise _ReconsideredError(decision)
 
     async def _call(self, lease: Lease, step: Step[Answer], key: ApiKey, name: StepName) -> Answer:
         lease.called_at = started_at = anyio.current_time()
@@ -225,7 +247,7 @@ class Executor:
         if failure.code == SETTINGS_REFUSED and self._breaker.has_answered:
             # The settings are the same for every lead, and were good enough for others.
             failure.kind = FailureClass.REFUSED
-        evidence = self._breaker.evidence(failure, lead_id, lease.failing_since, key)
+        evidence = self._breaker.evidence(failure.code, lead_id, lease.failing_since, key)
         if failure.kind == FailureClass.CONTENT:
             self._breaker.answered(lead_id, lease.called_at, key)
         else:
@@ -236,9 +258,20 @@ class Executor:
             paid_before=lease.paid_before,
             give_up_after_s=lease.give_up_after_s,
         )
+        self._apply(lease, decision, failure.code, failure.reason)
+
+    def _apply(self, lease: Lease, decision: Decision, code: str, reason: str) -> None:
         self._observer.decided(decision.rule, decision.outcome)
-        why = MessageFailure(code=failure.code, reason=f"{failure.reason} {decision.words}")
-        self._end(lease, decision.outcome, why, round(decision.delay_s * 1000), failing=decision.failing)
+        why = MessageFailure(code=code, reason=f"{reason} {decision.words}")
+        after_s = decision.decide_after_s
+        self._end(
+            lease,
+            decision.outcome,
+            why,
+            round(decision.delay_s * 1000),
+            failing=decision.failing,
+            decide_after_ms=None if after_s is None else round(after_s * 1000),
+        )
 
     def _end(
         self,
@@ -248,12 +281,13 @@ class Executor:
         delay_ms: int,
         *,
         failing: bool = False,
+        decide_after_ms: int | None = None,
     ) -> None:
         """End the attempt. A paid score is saved where no message will be had, below contact if it is not confirmed."""
         is_last = outcome == "retry" and lease.claimed.attempts + 1 >= lease.max_attempts
         checkpoint = lease.checkpoint
         if not (outcome == "dead" or is_last) or checkpoint is None or not checkpoint.lacks_message:
-            lease.give_back(outcome, why.code, why.reason, delay_ms, failing=failing)
+            lease.give_back(outcome, why.code, why.reason, delay_ms, failing=failing, decide_after_ms=decide_after_ms)
         elif self._must_check(checkpoint):
             score = checkpoint.score.held_back(f"it could not be checked ({why.code})")
             message = Message(subject=INELIGIBLE, message=INELIGIBLE)

@@ -164,6 +164,7 @@ class Lease:
         delay_ms: int = 0,
         *,
         failing: bool = False,
+        decide_after_ms: int | None = None,
     ) -> None:
         """End it without a result: it is released instead of saved."""
         self.release = Release(
@@ -175,6 +176,7 @@ class Lease:
             reason=reason,
             delay_ms=delay_ms,
             failing=failing,
+            decide_after_ms=decide_after_ms,
             checkpoint=self.checkpoint,
             key_fingerprint=self.key_fingerprint,
             usage=self.usage,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from pydantic import SecretStr
-from tests.unit.engine.conftest import FakeScorer, FakeStore, replies
+from tests.unit.engine.conftest import FakeScorer, FakeStore, replies, saved_as
 
 from leadhook.domain.failure import Failure, FailureClass
 from leadhook.domain.job import ApiKey, Batch, ClaimedLead, LeaseOutcome, LeaseReplies, ParkedKey, Release, Result
@@ -82,6 +82,8 @@ class Job:
     fence: int = 0
     attempts: int = 0
     failing_since: float | None = None
+    decide_after: float | None = None
+    error_code: str | None = None
     checkpoint: Checkpoint | None = None
     reason: str = ""
 
@@ -128,7 +130,12 @@ class Queue(FakeStore):
         job.state, job.fence = "leased", job.fence + 1
         failing_ms = None if job.failing_since is None else round(1000 * (now - job.failing_since))
         return self.world.lead(
-            job.lead_id, fence=job.fence, attempts=job.attempts, failing_ms=failing_ms, checkpoint=job.checkpoint
+            job.lead_id,
+            fence=job.fence,
+            attempts=job.attempts,
+            failing_ms=failing_ms,
+            checkpoint=job.checkpoint,
+            error_code=job.error_code,
         )
 
     def _next(self) -> int | None:
@@ -140,11 +147,19 @@ class Queue(FakeStore):
         """Done; the key is proven."""
         self.done_at = anyio.current_time()
         for result in results:
-            self.jobs[result.lead_id].state = "done"
+            self.jobs[result.lead_id].state = "without message" if result.message_failure else "done"
+        for result in results:
+            if result.message_failure:
+                continue
             key = self.keys[str(result.key_fingerprint)]
             if key.until <= self.done_at:
                 key.tried, key.rests = True, 0
-        return replies(results, LeaseOutcome.SAVED, next_due_ms=self._next())
+        answered = any(not result.message_failure for result in results)
+        for job in self.jobs.values() if answered else ():
+            if job.state == "ready" and job.decide_after is not None:
+                job.available_at = min(job.available_at, max(job.decide_after, self.done_at))
+                job.decide_after = None
+        return replies(results, saved_as(results[0]), next_due_ms=self._next())
 
     async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:  # noqa: ARG002 - the port's
         """As `end_leases` does."""
@@ -154,7 +169,9 @@ class Queue(FakeStore):
             job.attempts += item.outcome != "returned"
             exhausted = item.outcome == "retry" and job.attempts >= MAX_ATTEMPTS
             job.state = "dead" if exhausted or item.outcome == "dead" else "ready"
-            job.available_at, job.checkpoint, job.reason = now + item.delay_ms / 1000, item.checkpoint, item.reason
+            job.available_at, job.checkpoint = now + item.delay_ms / 1000, item.checkpoint
+            job.error_code, job.reason = item.error_code, item.reason
+            job.decide_after = None if item.decide_after_ms is None else now + item.decide_after_ms / 1000
             if item.failing and job.failing_since is None:
                 job.failing_since = now
         return replies(releases, LeaseOutcome.RELEASED, next_due_ms=self._next())
@@ -204,7 +221,7 @@ async def run(world: World, keys: int, leads: int, scorer: Faulty, until_s: floa
     assert began_at < until_s
     world.store, world.scorer = queue, scorer
     async with world.engine(slots=16):
-        while anyio.current_time() < until_s and not queue.states() <= {"done", "dead"}:  # noqa: ASYNC110 - no time passes
+        while anyio.current_time() < until_s and not queue.states() <= {"done", "dead", "without message"}:  # noqa: ASYNC110 - no time passes
             await anyio.sleep(5)
     return queue
 
@@ -257,13 +274,51 @@ async def test_what_happens_to_all_for_ever_kills_no_lead_for_hours(
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize(("keys", "leads"), SIZES)
 async def test_what_befalls_most_calls_kills_no_lead(world: World, name: str, keys: int, leads: int) -> None:
-    """Six of ten fail, for hours; only what was paid three times in a row, while others are answered, may be dead."""
-    scorer = Faulty(FAULTS[name], 25 * HOUR_S, share=0.6)
-    # A lead alone would be paid for a fourth time after seven hours; what may be billed is tried once an hour.
-    queue = await run(world, keys, leads, scorer, (6 if scorer.fault.usage == PAID else 24) * HOUR_S)
+    """Six of ten fail, for twenty hours; one that was paid for three times waits for the end of that."""
+    scorer = Faulty(FAULTS[name], 20 * HOUR_S, share=0.6)
+    queue = await run(world, keys, leads, scorer, 25 * HOUR_S)
 
-    assert scorer.fault.usage == PAID or queue.states() == {"done"}
+    # No other lead shows whether one that is alone is to blame.
+    assert queue.states() == {"done"} or (scorer.fault.usage == PAID and leads == 1)
     assert_few_calls(scorer)
+
+
+@pytest.mark.parametrize("paid_calls", [2, 3])
+@pytest.mark.parametrize("spoiled", [False, True])
+async def test_lead_is_decided_seconds_after_another_one_is_answered(
+    world: World, paid_calls: int, *, spoiled: bool
+) -> None:
+    """Two empty answers, or three within an hour: while it was alone, no one knew whose fault it was."""
+    scorer = Faulty(FAULTS["empty"], 99 * HOUR_S if spoiled else HOUR_S, lead="lead-0")
+    queue = Queue(world, keys=2, leads=1)
+    world.store, world.scorer = queue, scorer
+    async with world.engine() as engine:
+        await anyio.sleep(600 if paid_calls == 2 else 2 * HOUR_S)
+        if paid_calls == 2 and not spoiled:
+            scorer.ends_at = 0.5
+        assert len(scorer.failed) == (paid_calls if spoiled else 2)
+        queue.jobs["lead-1"] = Job("lead-1", available_at=anyio.current_time())
+        engine.wake()
+        await anyio.sleep(15)
+    states = {name: job.state for name, job in queue.jobs.items()}
+    assert states == {"lead-0": "dead" if spoiled else "done", "lead-1": "done"}
+    assert len(scorer.failed) == (MOST_PAID if spoiled else 2)
+
+
+async def test_leads_that_were_paid_for_in_an_outage_are_called_once_it_is_over(world: World) -> None:
+    """Three hours of empty answers take three calls of each; a new lead that is answered shows the end."""
+    scorer = Faulty(FAULTS["empty"], 3 * HOUR_S)
+    queue = Queue(world, keys=1, leads=4)
+    world.store, world.scorer = queue, scorer
+    async with world.engine() as engine:
+        await anyio.sleep(3 * HOUR_S + 1)
+        assert max(Counter(call[:2] for call in scorer.failed).values()) <= MOST_PAID
+        paid_for = len(scorer.failed)
+        queue.jobs["new"] = Job("new", available_at=anyio.current_time())
+        engine.wake()
+        await anyio.sleep(30)
+    assert queue.states() == {"done"}
+    assert len(scorer.failed) == paid_for
 
 
 @pytest.mark.parametrize("name", FAULTS)

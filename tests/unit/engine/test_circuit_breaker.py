@@ -9,6 +9,8 @@ import anyio
 import pytest
 
 from leadhook.domain.failure import SETTINGS_REFUSED, Failure, FailureClass
+from leadhook.domain.job import OtherAttempt
+from leadhook.domain.results import Usage
 from leadhook.engine import EngineContext
 from leadhook.engine.circuit_breaker import CircuitBreaker
 from leadhook.engine.timing import Wakeup
@@ -16,6 +18,8 @@ from leadhook.observability import metrics
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
+
+    from leadhook.domain.blame import Evidence
 
 NEVER = 1000
 
@@ -301,18 +305,82 @@ async def test_lead_is_alone_if_none_failed_beside_it_for_ten_minutes(world: Wor
     failure = world.failure(FailureClass.TRANSIENT)
 
     def alone() -> bool:
-        return breaker.evidence(failure, "a", anyio.current_time() - 60, "key-0").alone
+        return breaker.evidence(failure.code, "a", anyio.current_time() - 60, "key-0").alone
 
     assert not alone()
     await anyio.sleep(601)
     breaker.answered("a", anyio.current_time(), "key-0")
     breaker.failed(failure, "a", anyio.current_time())
     assert alone()
-    assert breaker.evidence(failure, "a", anyio.current_time() - 60, "key-0").answered == 0
+    assert breaker.evidence(failure.code, "a", anyio.current_time() - 60, "key-0").answered == 0
     breaker.failed(failure, "b", anyio.current_time())
     assert not alone()
     await anyio.sleep(601)
     assert alone()
+
+
+def heard(number: int, lead_id: str, code: str | None = None, *, ago_s: float = 5) -> OtherAttempt:
+    """A call of another process, which took a second."""
+    ms = round(ago_s * 1000)
+    return OtherAttempt(
+        id=number, lead_id=lead_id, error_code=code, key_fingerprint="key-1", leased_ms=ms, finished_ms=ms - 1000
+    )
+
+
+async def test_calls_of_other_processes_are_evidence(breaker: CircuitBreaker) -> None:
+    """Each once, also after a restart of this one; what this one knows better stays."""
+    await anyio.sleep(100)
+    now = anyio.current_time()
+
+    def evidence(lead_id: str = "a", code: str = "empty") -> Evidence:
+        return breaker.evidence(code, lead_id, now - 50, "key-1")
+
+    breaker.answered("b", now - 2, "key-0")
+    told = [heard(1, "a", "empty"), heard(2, "b", "empty", ago_s=9), heard(3, "c", "slow"), heard(4, "d", ago_s=60)]
+    breaker.hear(told, now)
+    assert (evidence().answered, evidence().shared, evidence().passing) == (1, False, False)
+    breaker.hear([*told, heard(5, "d"), heard(6, "c")], now)
+    assert (evidence().answered, evidence().with_key, evidence().times) == (3, 2, 2)
+    assert (evidence(code="slow").shared, evidence(code="slow").passing) == (True, True)
+    assert evidence("z").shared
+
+
+async def test_what_befell_others_alike_is_over_ten_minutes_after_the_last_time(
+    world: World, breaker: CircuitBreaker
+) -> None:
+    """If another lead was answered since, and since this one failed last."""
+    failure = world.failure(FailureClass.TRANSIENT)
+
+    def over() -> bool:
+        return breaker.evidence(failure.code, "a", 0.0, "key-0").over
+
+    await anyio.sleep(10)
+    breaker.failed(failure, "a", anyio.current_time())
+    breaker.failed(failure, "b", anyio.current_time())
+    await anyio.sleep(300)
+    breaker.failed(failure, "b", anyio.current_time())
+    await anyio.sleep(590)
+    breaker.answered("c", anyio.current_time(), "key-0")
+    assert not over()
+    await anyio.sleep(20)
+    assert over()
+    breaker.failed(failure, "a", anyio.current_time())
+    assert not over()
+    breaker.answered("c", anyio.current_time(), "key-0")
+    assert over()
+
+
+async def test_lead_that_is_answered_at_the_second_call_shows_that_it_passes(world: World) -> None:
+    """So another one that was paid for as often as it may be is not dead, but waits."""
+    empty = Failure(FailureClass.TRANSIENT, "answer_empty", "Reason.", usage=Usage(calls=1, input_tokens=9))
+    world.scorer.script = {"other": [empty], "odd": [empty] * NEVER}
+    world.scorer.delays = {"odd": 6.0}
+    world.hand_out(world.lead("other"), world.lead("odd", attempts=1, failing_ms=9_000), keys=1)
+    async with world.engine():
+        await anyio.sleep(8)
+    assert releases(world) == {"odd": "retry"}
+    [release] = [item for call in world.store.of("release") for item in call.items]
+    assert (release.delay_ms, release.decide_after_ms) == (3_600_000, 600_000)
 
 
 async def test_probe_waits_as_long_as_the_server_asks(world: World, breaker: CircuitBreaker) -> None:

@@ -275,6 +275,29 @@ async def test_step_is_paid_for_three_times_at_most_while_others_are_answered(
         assert "1 other lead was answered with this key since" in line["reason"] or len(set(world.scorer.keys)) > 1
 
 
+async def test_empty_answer_is_asked_for_again_once(world: World) -> None:
+    """Then others must be answered first."""
+    world.hand_out(world.lead(), keys=2)
+    world.scorer.script = {"a": [empty()] * 9}
+    async with world.engine():
+        await anyio.sleep(9)
+        [release] = world.store.of("release")[0].items
+    assert len(world.scorer.calls) == release.usage.calls == 2
+    assert (release.outcome, release.delay_ms) == ("retry", 3_660_000)
+    assert 1_900 <= release.decide_after_ms <= 2_000
+
+
+@pytest.mark.parametrize("refusing", [1, 2])
+async def test_reason_names_how_many_keys_were_refused_alike(world: World, refusing: int) -> None:
+    """The same refusal with each key is evidence that it is not the key."""
+    world.hand_out(world.lead(), keys=refusing)
+    world.scorer.script = {"a": [world.failure(FailureClass.REFUSED)] * 2}
+    async with world.engine():
+        await anyio.sleep(5)
+        [release] = world.store.of("release")[0].items
+    assert ("2 keys were refused alike" in release.reason) == (refusing == 2)
+
+
 async def test_defect_before_any_call_is_booked_as_nothing(world: World) -> None:
     """No call was made."""
     world.scorer.prompt_version = lambda _: str(1 // 0)  # type: ignore[method-assign,assignment]
