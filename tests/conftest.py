@@ -4,11 +4,15 @@
 Supabase project; `old_regime_database` is migrated under the default privileges of before 30 October 2026. Each is a
 `leadhook.local.database.Database`. `supabase` puts the real PostgREST and the gateway before `database`,
 `wired_supabase` before `wired_database`, whose webhooks `webhook_worker` sends.
+
+No test depends on luck: what is drawn in a test's process is drawn from its name, so that every run is alike.
+LEADHOOK_SEED draws otherwise; LEADHOOK_FAULTS=long leaves it to chance.
 """
 
 import base64
 import fcntl
 import os
+import random
 import re
 import secrets
 import shutil
@@ -24,6 +28,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
+from hypothesis import settings
 
 from leadhook.local import pgnet
 from leadhook.local.binaries import Binaries, locate, stack_directory, unsupported
@@ -39,9 +44,12 @@ RUN_DIRECTORY = "LEADHOOK_TEST_RUN_DIRECTORY"
 STACKS_OWN = "17"
 POSTGRES = os.environ.get("LEADHOOK_POSTGRES") or STACKS_OWN
 """The major release to test on; `make test-postgres` tries all."""
+LONG = os.environ.get("LEADHOOK_FAULTS") == "long"
 PASSWORD = "visibly-fake-password"
 MEMORY_WANTED = 4 * 1024**3
 WEBHOOK_URL = "http://127.0.0.1:9/webhooks/leads"
+PATIENCE_S = 120
+"""How long a test waits for what should happen; only a failure takes it, however busy the machine is."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,6 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Containers often set this; every service and command that a test starts would compile its whole source again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONHASHSEED", "0")  # of the workers and of what tests start
+    settings.register_profile("alike", derandomize=not LONG, database=None, deadline=None)
+    settings.load_profile("alike")
     if Path(".env").exists():
         # The developer's own settings are no part of a test: commands read that file where they are started.
         os.chdir(tempfile.gettempdir())
@@ -86,6 +97,13 @@ def fastest_directory() -> str | None:
 def anyio_backend() -> str:
     """Asyncio alone: psycopg and aiohttp know no other."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def seed(request: pytest.FixtureRequest) -> None:
+    """Draw the same in every run: jitter, which of two keys, which of two leads."""
+    if not LONG:
+        random.seed(f"{request.node.name} {os.environ.get('LEADHOOK_SEED', '')}")
 
 
 @dataclass(frozen=True)
@@ -262,12 +280,20 @@ def webhook_worker(wired_database: Database) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def one_utc_day() -> None:
+    """For a test of money, which is counted by the day: where midnight UTC is near, wait until it is over."""
+    poll(lambda: time.time() % 86400 < 86400 - PATIENCE_S, timeout_s=2 * PATIENCE_S)
+
+
 def silent(_line: str) -> None:
     """Discard the installer's progress lines."""
 
 
 def poll(
-    condition: Callable[[], bool], why_not: Callable[[], str] = lambda: "it did not happen", timeout_s: float = 30
+    condition: Callable[[], bool],
+    why_not: Callable[[], str] = lambda: "it did not happen",
+    timeout_s: float = PATIENCE_S,
 ) -> None:
     """Await a real process: return once the condition holds; fail with the message of `why_not` after the timeout."""
     deadline = time.monotonic() + timeout_s

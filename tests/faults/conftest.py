@@ -1,7 +1,7 @@
 """Real processes on a real local Supabase, and the means to hurt them.
 
-LEADHOOK_FAULTS=long runs every test in its full length (`make faults`), without it each is short. LEADHOOK_SEED repeats
-what chance did.
+LEADHOOK_FAULTS=long runs every test in its full length (`make faults`), without it each is short, and draws the same in
+every run. LEADHOOK_SEED repeats what chance did, or draws otherwise.
 """
 
 import os
@@ -14,15 +14,13 @@ from dataclasses import dataclass, field
 
 import pytest
 from tests.canaries import assert_no_canaries, records
-from tests.conftest import poll
+from tests.conftest import LONG, PATIENCE_S, poll
 from tests.faults.proxy import Proxy, standing_before
 from tests.support.model import Model
 from tests.support.processes import Service
 from tests.support.project import Project, local_project
 
 from leadhook.local.processes import free_port
-
-LONG = os.environ.get("LEADHOOK_FAULTS") == "long"
 
 
 @dataclass
@@ -56,7 +54,7 @@ class Arena:
         """A new one before Supabase."""
         return self.exits.enter_context(standing_before(self.project.facts["supabase_url"]))
 
-    def wait_for_answers(self, leads: Sequence[str], timeout_s: float = 60) -> None:
+    def wait_for_answers(self, leads: Sequence[str], timeout_s: float = PATIENCE_S) -> None:
         """Wait until each of these leads is answered; a failure shows the services' logs."""
 
         def logs() -> str:
@@ -64,7 +62,7 @@ class Arena:
 
         self.project.wait_for_answers(leads, timeout_s, logs)
 
-    def wait_for_rest(self, timeout_s: float = 30) -> None:
+    def wait_for_rest(self, timeout_s: float = PATIENCE_S) -> None:
         """Until nothing is leased or ready and no outbox row is left."""
         poll(
             lambda: (
@@ -102,8 +100,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture
 def arena(project: Project, request: pytest.FixtureRequest) -> Iterator[Arena]:
-    """No leads, short leases, an undisturbed model; every service is dead afterwards."""
-    seed = int(os.environ.get("LEADHOOK_SEED") or secrets.randbelow(10**6))
+    """No leads, the lease times of an installation, an undisturbed model; every service is dead afterwards."""
+    seed = int(os.environ.get("LEADHOOK_SEED") or (secrets.randbelow(10**6) if LONG else 0))
     print(f"{request.node.name}: LEADHOOK_SEED={seed}")  # noqa: T201 - pytest shows it with a failure
     project.reset()
     with ExitStack() as exits:

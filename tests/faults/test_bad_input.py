@@ -104,7 +104,7 @@ def test_every_answer_has_its_effect_on_its_lead(arena: "Arena") -> None:
         )
     )
     service = arena.serve().wait_until_up()
-    poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(names), service.tail, 120)
+    poll(lambda: sum(project.states().get(state, 0) for state in ("done", "dead")) == len(names), service.tail)
 
     ends = dict(project.run("select lead_id, state from leadhook.jobs"))
     codes = dict(project.run("select lead_id, max(error_code) from leadhook.attempts group by lead_id"))
@@ -156,7 +156,7 @@ def test_every_fault_of_the_installation_burns_no_lead(arena: "Arena", name: str
     assert "dead" not in project.states()
 
     project.model.behave()
-    arena.wait_for_answers(leads, 90)
+    arena.wait_for_answers(leads)
     assert project.run("select 1 from leadhook.attempts where outcome = 'retry'") == []
     assert_one_answer_each(project, leads)
 

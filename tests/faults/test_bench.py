@@ -104,7 +104,7 @@ def test_interrupted_bench_leaves_nothing_behind() -> None:
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         directory = next(Path(line.split()[-1]) for line in process.stderr if "starting" in line)
-        poll(lambda: len(processes_on(directory)) > 1, lambda: "the stack does not start", 60)
+        poll(lambda: len(processes_on(directory)) > 1, lambda: "the stack does not start")
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 130, said

@@ -4,9 +4,11 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
 from tests.support.processes import ask
+from tests.support.project import SHORT_LEASES
 
 from leadhook.domain.results import Usage
 from leadhook.prices import read_prices
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Arena
     from tests.support.project import Project
 
+pytestmark = pytest.mark.usefixtures("one_utc_day")
 BUDGET_USD = 0.10
 SPENT_BEFORE_USD = 0.05
 """In the short form, so that fewer leads are enough to exceed it."""
@@ -72,7 +75,7 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
             )
         )
 
-    poll(nothing_goes_on, service.tail, 120)
+    poll(nothing_goes_on, service.tail)
     newest, claims = project.model.newest(), len(proxy.of("claim"))
     time.sleep(8 if arena.long else 3)  # how long nothing may happen
     assert project.model.newest() == newest
@@ -86,7 +89,7 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
     assert "is spent" in str(service.ready()["reasons"])
 
     project.run("select public.leadhook_set_budget(null, 100, 'tester')")
-    arena.wait_for_answers(leads, 120)
+    arena.wait_for_answers(leads)
     arena.wait_for_rest()
     assert project.run("select distinct outcome from leadhook.attempts") == [("saved",)]
     assert_one_answer_each(project, leads)
@@ -100,15 +103,20 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
     assert abs(spent - billed(project)) < 1e-6
     assert abs(booked - spent - before) < 1e-9
     assert wasted == 0
-    finished = [event for each in arena.services for event in each.events("lead.finished")]
-    assert abs(sum(event["cost_usd"] for event in finished) - spent) < 1e-6
+
+    def finished() -> list[float]:
+        return [event["cost_usd"] for each in arena.services for event in each.events("lead.finished")]
+
+    poll(lambda: len(finished()) == len(leads), service.tail)
+    assert abs(sum(finished()) - spent) < 1e-6
 
 
 def test_lease_that_dies_costs_what_was_reserved_for_it(arena: "Arena") -> None:
     """Once its worker said that a call began: its purchases are unknown, so it counts as wasted."""
     project = arena.project
+    project.reset(**SHORT_LEASES)
     project.run("select public.leadhook_set_budget(null, 100, 'tester')")
-    project.model.behave(latency_ms=2000)
+    project.model.behave(latency_ms=6000)
     leads = project.bring(4, title="Chief pumps director")
     victim = arena.serve(MAX_CONCURRENCY="4").wait_until_up()
     called = "select count(*) from leadhook.jobs where state = 'leased' and called"
@@ -154,12 +162,12 @@ def test_pause_holds_leads_back_and_resume_lets_them_go(arena: "Arena") -> None:
     service = arena.serve(webhooks=True).wait_until_up()
     arena.wait_for_answers(free)
     assert project.answered(held_back) == set()
-    poll(lambda: "is paused" in str(service.ready()["warnings"]), lambda: str(service.ready()), 10)
+    poll(lambda: "is paused" in str(service.ready()["warnings"]), lambda: str(service.ready()))
     project.run("select public.leadhook_resume(%s::uuid, null, 'tester')", paused[0])
     arena.wait_for_answers(held_back)
     project.run("select public.leadhook_pause(null, null, 'tester', null)")
     late = project.bring(3, other)
-    poll(lambda: "All work is paused" in str(service.ready()["reasons"]), lambda: str(service.ready()), 10)
+    poll(lambda: "All work is paused" in str(service.ready()["reasons"]), lambda: str(service.ready()))
     assert project.answered(late) == set()
     project.run("select public.leadhook_resume(null, null, 'tester')")
     arena.wait_for_answers(late)

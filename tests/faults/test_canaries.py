@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tests.canaries import records
 from tests.conftest import new_webhook_secret, poll
 from tests.log_service import LogService, listening
+from tests.support.names import new_ids
 from tests.support.processes import environment
 
 from leadhook.local.processes import free_port
@@ -67,7 +68,7 @@ def bring(arena: "Arena", canaries: Canaries) -> list[str]:
     texts = {name: canaries.text(name) for name in (*PROMPTS, *FIELDS, "linkedin_url", "name")}
     assignments = ", ".join(f"{name} = %s" for name in PROMPTS)
     project.run(f"update public.prompts set {assignments} where tag = %s", *[texts[name] for name in PROMPTS], tag)  # noqa: S608 - names of ours
-    leads = [f"lead-{place}-{secrets.token_hex(4)}" for place in range(len(MANNERS))]
+    leads = new_ids(len(MANNERS))
     with project.transaction():
         for lead in leads:
             project.run(

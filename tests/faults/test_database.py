@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from tests.conftest import poll
 from tests.faults.invariants import assert_nothing_left, assert_one_answer_each
+from tests.support.project import SHORT_LEASES
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
@@ -18,18 +19,19 @@ BACKENDS = "select pid from pg_stat_activity where usename = 'authenticator' and
 def test_a_backend_killed_loses_the_queue_of_webhooks_but_no_lead(arena: "Arena") -> None:
     """After kill -9 of a backend, Postgres ends all connections and forgets the webhooks that were waiting."""
     project = arena.project
+    project.reset(**SHORT_LEASES)
     project.model.behave(latency_ms=600)
     leads = project.bring(60)
     service = arena.serve(webhooks=True, MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="5").wait_until_up()
     for _ in range(5 if arena.long else 1):
         poll(lambda: len(project.held_by(service.worker_like)) >= 4, service.tail)
         leads += project.bring(20)
-        poll(lambda: bool(project.run(BACKENDS)), lambda: "PostgREST does not come back", 60)
+        poll(lambda: bool(project.run(BACKENDS)), lambda: "PostgREST does not come back")
         (pid,) = arena.chance.choice(project.run(BACKENDS))
         os.kill(pid, signal.SIGKILL)
         poll(lambda: not answers(arena), service.tail)
-        poll(lambda: answers(arena), service.tail, 60)
-    arena.wait_for_answers(leads, 120)
+        poll(lambda: answers(arena), service.tail)
+    arena.wait_for_answers(leads)
     arena.wait_for_rest()
 
     assert_one_answer_each(project, leads)
@@ -42,7 +44,6 @@ def test_a_backend_killed_loses_the_queue_of_webhooks_but_no_lead(arena: "Arena"
 def test_a_restart_of_the_database_under_load_doubles_nothing(arena: "Arena") -> None:
     """Postgres, PostgREST and the gateway are away for seconds, with the default lease times."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=600)
     leads = project.bring(120)
     services = [arena.serve(MAX_CONCURRENCY="8", SWEEP_INTERVAL_SEC="30") for _ in range(2)]
@@ -52,7 +53,7 @@ def test_a_restart_of_the_database_under_load_doubles_nothing(arena: "Arena") ->
     project.stop()
     project.start()
     arena.wait_for_answers(leads, 180)
-    arena.wait_for_rest(60)
+    arena.wait_for_rest()
 
     assert_one_answer_each(project, leads)
     assert_nothing_left(project)

@@ -57,7 +57,7 @@ def restart_under_load(arena: "Arena", times: int, versions: list[dict[str, Any]
         slowest = max(slowest, time.monotonic() - began_at)
         assert not project.held_by(service.worker_like), "it left leases behind"
         service = successor.wait_until_up()
-    arena.wait_for_answers(leads, 120)
+    arena.wait_for_answers(leads)
     arena.wait_for_rest()
     print(f"{len(leads)} leads, the slowest end took {slowest:.1f} s")  # noqa: T201 - a figure for people
 

@@ -48,7 +48,7 @@ def refused(project: "Project") -> set[str]:
 
 
 def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") -> None:
-    """40 leads, one of them refused, by each of ten SQLSTATEs and by a failed assertion: 39 are saved within 10 s."""
+    """40 leads, one of them refused, by ten SQLSTATEs and a failed assertion in turn: 39 are saved, it is not."""
     project = arena.project
     project.model.behave(latency_ms=20)
     cases = {sqlstate: f"raise exception 'locked' using errcode = '{sqlstate}'" for sqlstate in SQLSTATES}
@@ -63,27 +63,26 @@ def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") 
                 bad[name] = leads[17]
                 spoil(project, bad[name], f"bad {name}")
             good = [lead for lead in leads if lead != bad[name]]
-            arena.wait_for_answers(good, 10)
+            arena.wait_for_answers(good)
         dead = set(bad.values()) - {bad["40001"], bad["55P03"]}
-        poll(lambda: refused(project) == dead, service.tail, 30)
+        poll(lambda: refused(project) == dead, service.tail)
         assert results_not_written(project) == dead
         assert project.held_by(service.worker_like) == {bad["40001"], bad["55P03"]}, "locks end some day"
-    arena.wait_for_answers([bad["40001"], bad["55P03"]], 30)
+    arena.wait_for_answers([bad["40001"], bad["55P03"]])
     assert project.model.repeated() == 0
 
 
 def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: "Arena") -> None:
     """Its trigger never ends: the others are saved, and it is refused with its answer kept."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=20)
     with trigger(project, "if new.name = 'bad' then loop perform pg_sleep(0.1); end loop; end if;"):
         service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
         with project.transaction():
             bad, *good = project.bring(40)
             spoil(project, bad, "bad")
-        arena.wait_for_answers(good, 60)
-        poll(lambda: refused(project) == {bad}, service.tail, 60)
+        arena.wait_for_answers(good)
+        poll(lambda: refused(project) == {bad}, service.tail)
         assert results_not_written(project) == {bad}
         assert project.model.repeated() == 0
 
@@ -91,7 +90,6 @@ def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: "Arena")
 def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: "Arena") -> None:
     """As a crash in an extension does: the others are saved; once others are saved after each try, it is refused."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=20)
     project.run(
         "create function public.end_it() returns void security definer language plpgsql as"
@@ -102,13 +100,13 @@ def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: "Arena")
         with project.transaction():
             bad, *good = project.bring(20)
             spoil(project, bad, "bad")
-        arena.wait_for_answers(good, 30)
+        arena.wait_for_answers(good)
 
         def is_refused() -> bool:
-            arena.wait_for_answers(project.bring(1), 30)
+            arena.wait_for_answers(project.bring(1))
             return refused(project) == {bad}
 
-        poll(is_refused, service.tail, 60)
+        poll(is_refused, service.tail)
         assert results_not_written(project) == {bad}
         assert project.model.repeated() == 0
     project.run("drop function public.end_it()")
@@ -118,18 +116,16 @@ def test_one_lead_that_ends_the_databases_process_stops_no_other(arena: "Arena")
 def test_leads_are_saved_in_smaller_calls_where_each_takes_its_time(arena: "Arena", seconds: float) -> None:
     """More of them than a call has time for."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=20)
     with trigger(project, f"perform pg_sleep({seconds});"):
         arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
-        arena.wait_for_answers(project.bring(20), 20 + 30 * seconds)
+        arena.wait_for_answers(project.bring(20))
     assert project.model.repeated() == 0
 
 
 def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
     """No one is refused for it; /ready says what is missing, and once it is there nothing is bought again."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=20)
     project.run("revoke insert on public.llm_response from service_role")
     try:
@@ -139,14 +135,13 @@ def test_leads_wait_for_a_grant_that_everybody_lacks(arena: "Arena") -> None:
         assert refused(project) == set()
     finally:
         project.run("grant insert on public.llm_response to service_role")
-    arena.wait_for_answers(leads, 60)
+    arena.wait_for_answers(leads)
     assert project.model.repeated() == 0
 
 
 def test_leads_wait_where_the_application_refuses_every_answer(arena: "Arena") -> None:
     """A column that must not be empty: /ready says so, none is refused or bought again, and all are saved later."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=20)
     project.run("alter table public.llm_response add column theirs text check (theirs is not null)")
     try:
@@ -156,14 +151,13 @@ def test_leads_wait_where_the_application_refuses_every_answer(arena: "Arena") -
         assert refused(project) == set()
     finally:
         project.run("alter table public.llm_response drop column theirs")
-    arena.wait_for_answers(leads, 60)
+    arena.wait_for_answers(leads)
     assert project.model.repeated() == 0
 
 
 def test_a_sequence_behind_its_rows_costs_no_answer(arena: "Arena") -> None:
     """The next claim puts it right; what was paid for in between is kept, and saved as it is."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=1500)
     service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
     arena.wait_for_answers(project.bring(1))
@@ -176,11 +170,11 @@ def test_a_sequence_behind_its_rows_costs_no_answer(arena: "Arena") -> None:
     poll(lambda: project.held_by(service.worker_like) == set(leads), service.tail)
     project.run(f"alter table leadhook.attempts alter column id restart with {first}")
     later = project.bring(4)
-    arena.wait_for_answers([*leads, *later], 60)
+    arena.wait_for_answers([*leads, *later])
     assert refused(project) == set()
     assert project.model.repeated() == 0
 
 
 def wait_for_reason(service: "Service", words: str) -> None:
     """Until /ready says it."""
-    poll(lambda: words in str(service.ready()["reasons"]), service.tail, 30)
+    poll(lambda: words in str(service.ready()["reasons"]), service.tail)

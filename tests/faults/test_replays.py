@@ -72,7 +72,7 @@ def first_calls(project: "Project", group: "Group", count: int, gap_s: float) ->
         [lead] = project.bring(1, group)
         committed[lead] = time.time()
         time.sleep(gap_s)
-    poll(lambda: len(project.answered(list(committed))) == count, lambda: "fresh leads wait", 60)
+    poll(lambda: len(project.answered(list(committed))) == count, lambda: "fresh leads wait")
     first: dict[str, float] = {}
     for call in project.model.calls():
         if call["name"] in committed:

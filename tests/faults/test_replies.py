@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.conftest import poll
 from tests.faults.invariants import assert_calls_of_one, assert_nothing_left, assert_one_answer_each
+from tests.support.project import SHORT_LEASES
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def test_claims_renewals_and_saves_whose_replies_are_cut_are_repeated(arena: "Arena") -> None:
     """The database has committed each time: nothing is doubled, and nothing waits for the end of a lease."""
     project = arena.project
+    project.reset(renew_s=1)
     project.model.behave(latency_ms=1200)
     leads = project.bring(24)
     proxy = arena.proxy()
@@ -65,7 +67,6 @@ def test_release_whose_reply_is_cut_is_one_release(arena: "Arena") -> None:
 def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: "Arena", fault: "Fault", words: str) -> None:
     """/ready says why; afterwards every lead is answered by the calls of one."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     project.model.behave(latency_ms=800)
     leads = project.bring(40)
     proxy = arena.proxy()
@@ -76,7 +77,7 @@ def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: "Arena", 
         lambda: any(word in str(service.ready()["reasons"]) for word in words.split("|")), lambda: str(service.ready())
     )
     proxy.behave()
-    arena.wait_for_answers(leads, 90)
+    arena.wait_for_answers(leads)
     arena.wait_for_rest()
 
     poll(lambda: service.ready()["ready"], lambda: str(service.ready()))
@@ -88,6 +89,7 @@ def test_a_database_that_is_not_there_for_a_while_costs_nothing(arena: "Arena", 
 def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: "Arena") -> None:
     """Two services, every kind of fault, short leases: one answer each; what is repeated is what leases cost."""
     project = arena.project
+    project.reset(**SHORT_LEASES)
     project.model.behave(latency_ms=300)
     leads = project.bring(300 if arena.long else 40)
     proxy = arena.proxy()
@@ -96,7 +98,7 @@ def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: "Arena")
         service.wait_until_up()
     arena.wait_for_answers(leads, 300)
     proxy.behave()
-    arena.wait_for_rest(60)
+    arena.wait_for_rest()
 
     assert_one_answer_each(project, leads)
     assert_nothing_left(project)

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.conftest import poll
+from tests.conftest import LONG, poll
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Arena
 
+MOST_WAIT_MS = 2000 if LONG else 20_000
+"""Strict on a machine that does nothing else."""
 UNREADABLE = {
     "300 levels": "[" * 300 + "]" * 300,
     "1,200 levels": "[" * 1200 + "]" * 1200,
@@ -53,7 +55,7 @@ def test_row_that_can_not_be_read_is_set_aside_and_its_neighbours_are_answered(a
         service = arena.serve(webhooks=True).wait_until_up()
         bad, *good = bring_with(arena, 16, experience=UNREADABLE[row])
         good += arena.project.bring(1)
-        arena.wait_for_answers(good, 15)
+        arena.wait_for_answers(good)
         end = "select state, error_code, reason, attempts from leadhook.jobs where lead_id = %s"
         poll(lambda: arena.project.run(end, bad)[0][0] == "dead", service.tail)
         assert arena.project.run(end, bad)[0][1] == "evaluation_failed"
@@ -71,7 +73,7 @@ def test_row_with_what_no_text_holds_is_answered(arena: "Arena", row: str) -> No
     with experience_of_type(arena, "json"):
         arena.serve(webhooks=True)
         leads = bring_with(arena, 4, experience=CLEANED[row])
-        arena.wait_for_answers(leads, 15)
+        arena.wait_for_answers(leads)
         arena.wait_for_rest()
 
 
@@ -92,17 +94,16 @@ def test_big_rows_do_not_delay_another_users_lead(arena: "Arena", count: int, me
             project.run(f"update public.lead_details set {column} = {value}", text)  # noqa: S608 - ours
         project.run("alter table public.lead_details enable trigger user")
         (control,) = project.bring(1)
-        arena.wait_for_answers([control], 20)
+        arena.wait_for_answers([control])
         started = "select min(first_call_ms) from leadhook.attempts where lead_id = %s"
-        assert project.value(started, control) < 2000, service.tail()
-        arena.wait_for_answers(big, 60)
+        assert project.value(started, control) < MOST_WAIT_MS, service.tail()
+        arena.wait_for_answers(big)
         arena.wait_for_rest()
 
 
 def test_row_that_takes_too_long_is_found_and_set_aside(arena: "Arena") -> None:
     """Reading it outlasts every claim, whatever its size; the others wait no longer than until it is found."""
     project = arena.project
-    project.reset(lease_s=30, renew_s=10, start_limit_s=15)
     with project.transaction():
         project.run("create type public.pace as enum ('quick', 'slow')")
         project.run(
@@ -114,9 +115,9 @@ def test_row_that_takes_too_long_is_found_and_set_aside(arena: "Arena") -> None:
         slow, *others = bring_with(arena, 2, experience="slow")
         others += project.bring(1)
         service = arena.serve(MAX_CONCURRENCY="2")
-        arena.wait_for_answers(others, 90)
+        arena.wait_for_answers(others)
         end = "select state, error_code, reason from leadhook.jobs where lead_id = %s"
-        poll(lambda: project.run(end, slow)[0][0] == "dead", service.tail, 60)
+        poll(lambda: project.run(end, slow)[0][0] == "dead", service.tail)
         assert project.run(end, slow)[0][1] == "evaluation_failed"
         assert service.running
     project.run("drop type public.pace cascade")

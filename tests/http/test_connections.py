@@ -12,6 +12,7 @@ import uvicorn
 from aiohttp.client_reqrep import ConnectionKey
 from anyio.abc import SocketStream
 from structlog.testing import capture_logs
+from tests.conftest import PATIENCE_S
 
 from leadhook.app import server_config
 from leadhook.domain.failure import FailureClass
@@ -48,7 +49,7 @@ async def port() -> AsyncIterator[int]:
 async def read_all(stream: SocketStream) -> bytes:
     """What the server sends until it closes."""
     received = b""
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE_S):
         try:
             while True:
                 received += await stream.receive()
@@ -83,13 +84,21 @@ async def test_a_client_that_does_not_read_is_cut_off(port: int, monkeypatch: py
     monkeypatch.setattr(connections, "READ_S", 0.3)
     request = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n"
     async with await anyio.connect_tcp("127.0.0.1", port) as stream:
-        with anyio.fail_after(10), suppress(anyio.BrokenResourceError):
+        with anyio.fail_after(PATIENCE_S), suppress(anyio.BrokenResourceError):
             while True:
                 await stream.send(request)
                 await anyio.sleep(0.01)
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection ends because its time is up."""
+    for name in ("HEADERS_S", "BODY_S", "READ_S"):
+        monkeypatch.setattr(connections, name, 10 * PATIENCE_S)
+
+
 @pytest.mark.parametrize("what", HALF)
+@pytest.mark.usefixtures("unhurried")
 async def test_more_idle_connections_than_allowed_stop_no_one(port: int, what: str) -> None:
     """Five times as many: the next request is answered at once, and the oldest made room for it."""
     async with AsyncExitStack() as open_ones:
@@ -100,10 +109,11 @@ async def test_more_idle_connections_than_allowed_stop_no_one(port: int, what: s
         for _ in range(3):
             async with await anyio.connect_tcp("127.0.0.1", port) as stream:
                 await stream.send(HEALTH)
-                with anyio.fail_after(1):
+                with anyio.fail_after(PATIENCE_S):
                     assert b"200 OK" in await read_all(stream)
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_idle_connections_keep_no_one_from_the_metrics() -> None:
     """The port has no sign-in either."""
     with capture_logs() as told:
@@ -113,7 +123,7 @@ async def test_idle_connections_keep_no_one_from_the_metrics() -> None:
                 await open_ones.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
             async with await anyio.connect_tcp("127.0.0.1", port) as stream:
                 await stream.send(HEALTH.replace(b"/health", b"/metrics"))
-                with anyio.fail_after(2):
+                with anyio.fail_after(PATIENCE_S):
                     assert b"leadhook_build_info" in await read_all(stream)
 
 

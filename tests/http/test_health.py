@@ -6,6 +6,7 @@ from uuid import UUID
 
 import anyio
 import pytest
+from tests.conftest import PATIENCE_S
 
 from leadhook import __version__
 from leadhook.domain.status import BudgetStatus, KeyStatus, Pause, RestingKey, Status, WebhookSetup
@@ -176,7 +177,7 @@ async def test_a_database_that_hangs_is_a_reason(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(health, "PATIENCE_S", 0.01)
     store = FakeStore(on_status=None)
 
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE_S):
         found = await Readiness(status=store.status, engine=lambda: HEALTHY).check()
 
     assert "did not answer" in str(found.reasons[0])

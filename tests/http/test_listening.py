@@ -7,6 +7,7 @@ import anyio
 import httpx
 import pytest
 import uvicorn
+from tests.conftest import PATIENCE_S
 
 from leadhook.app import listen, server_config
 
@@ -35,7 +36,7 @@ async def reached(host: str) -> set[str]:
     with closing(listen(host, 0)) as listener:
         port = listener.getsockname()[1]
         server = uvicorn.Server(server_config(new_site(new_state(FakeEngine(), FakeStore()))))
-        async with anyio.create_task_group() as tasks, httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with anyio.create_task_group() as tasks, httpx.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             tasks.start_soon(server.serve, [listener])
             for address, url in ((IPV4, f"http://{IPV4}:{port}"), (IPV6, f"http://[{IPV6}]:{port}")):
                 try:

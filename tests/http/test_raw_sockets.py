@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import anyio
 import pytest
 import uvicorn
+from tests.conftest import PATIENCE_S
 
 from leadhook.app import server_config
 
@@ -27,7 +28,7 @@ class Wire:
     async def send(self, request: bytes) -> bytes:
         """What is answered until the server closes or has nothing more to say for a second."""
         received = b""
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE_S):
             async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
                 try:
                     await stream.send(request)

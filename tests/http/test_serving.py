@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import PATIENCE_S
 
 Start = Callable[..., "Process"]
 FAKE = str(Path(__file__).parent / "fake_service.py")
@@ -57,7 +58,7 @@ class Process:
 
     def wait_for(self, event: str) -> dict[str, Any]:
         """The first log line of an event."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (found := self.lines(event)):
             assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.out}{self.err}"
             assert time.monotonic() < deadline, f"no {event}: {self.out}{self.err}"
@@ -76,9 +77,9 @@ class Process:
         """Send a signal."""
         self.process.send_signal(number)
 
-    def end(self, within_s: float) -> int:
+    def end(self) -> int:
         """Its exit code; negative for the signal that it died of."""
-        return self.process.wait(within_s)
+        return self.process.wait(PATIENCE_S)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def get(url: str) -> tuple[int, Any]:
     """Status and JSON."""
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310 - our own address
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -125,7 +126,7 @@ def test_the_service_starts_without_a_database_says_so_and_ends(start: Start, co
     assert get(f"{url}/replay")[0] == 405
 
     service.signal()
-    assert service.end(within_s=10) == -signal.SIGTERM
+    assert service.end() == -signal.SIGTERM
     assert service.err == ""
     for event in ("service.started", "service.warned", "service.stopping", "service.stopped", "http.request"):
         assert service.lines(event)
@@ -145,7 +146,7 @@ def test_the_service_does_not_keep_the_owners_connection_string(start: Start, gi
     assert b"SUPABASE_URL" in environment
     assert b"visibly-fake-password" not in environment
     service.signal()
-    assert service.end(within_s=10) == -signal.SIGTERM
+    assert service.end() == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("command", [SERVE, UVICORN], ids=["leadhook serve", "uvicorn"])
@@ -153,7 +154,7 @@ def test_wrong_settings_are_all_told_and_the_exit_code_is_2(start: Start, comman
     """Before anything is started, and without repeating a value."""
     service = start(command, PORT="visibly-fake", ADMIN_TOKENS="visibly-fake")
 
-    assert service.end(within_s=60) == 2
+    assert service.end() == 2
     for name in ("SUPABASE_URL", "SUPABASE_SECRET_KEY", "PORT", "ADMIN_TOKENS"):
         assert name in service.err
     assert "Traceback" not in service.err
@@ -166,7 +167,7 @@ def test_an_occupied_port_is_told_before_any_lead_is_claimed(start: Start) -> No
         port = occupied.getsockname()[1]
         service = start(SERVE, **{**ENV, "PORT": str(port)})
 
-        assert service.end(within_s=60) == 3
+        assert service.end() == 3
     (failed,) = service.lines("start.failed")
     assert (failed["error"], failed["level"]) == ("OSError", "critical")
     assert f"can't listen on 127.0.0.1, port {port}" in service.err
@@ -201,7 +202,7 @@ def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
             OTEL_EXPORTER_OTLP_COMPRESSION="none",
         )
-        assert service.end(within_s=60) == 3
+        assert service.end() == 3
         server.shutdown()
 
     (failed,) = service.lines("start.failed")
@@ -230,7 +231,7 @@ def test_a_setting_of_the_network_that_cannot_work_ends_the_start(
     """Exit code 2, by name and without the value."""
     service = start(command, **ENV, **{name: value})
 
-    assert service.end(within_s=60) == 2
+    assert service.end() == 2
     assert f"{name}: " in service.err
     assert "hunter2" not in service.err + service.out
     assert "Traceback" not in service.err
@@ -247,7 +248,7 @@ def test_the_service_starts_with_every_form_of_no_proxy_and_an_unusable_key_log(
     )
     service.wait_for("service.started")
     service.signal()
-    assert service.end(within_s=10) == -signal.SIGTERM
+    assert service.end() == -signal.SIGTERM
 
 
 def fake(start: Start, manner: str, drain_s: float) -> Process:
@@ -268,7 +269,7 @@ def test_the_drain_begins_with_the_signal_not_with_the_last_answer(start: Start)
 
         assert not service.lines("Waiting for application shutdown")
         assert service.lines("engine.stop")[0]["drain_s"] == 20
-        assert service.end(within_s=10) == -signal.SIGTERM
+        assert service.end() == -signal.SIGTERM
 
 
 def test_an_engine_that_does_not_stop_is_let_go(start: Start) -> None:
@@ -276,13 +277,13 @@ def test_an_engine_that_does_not_stop_is_let_go(start: Start) -> None:
     service = fake(start, "hangs", 0.2)
     service.signal()
 
-    assert service.end(within_s=10) == -signal.SIGTERM
+    assert service.end() == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals) -> None:
     """A second signal ends the shutdown at once; an echo of the first does not count."""
-    service = fake(start, "hangs", 100)
+    service = fake(start, "hangs", 10 * PATIENCE_S)
     service.signal()
     service.wait_for("engine.stop")
     service.signal(number)
@@ -290,7 +291,7 @@ def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals) -> N
     assert service.process.poll() is None
     service.signal(number)
 
-    assert service.end(within_s=3) == -number
+    assert service.end() == -number
 
 
 def test_ctrl_c_drains_too(start: Start) -> None:
@@ -299,12 +300,12 @@ def test_ctrl_c_drains_too(start: Start) -> None:
     service.signal(signal.SIGINT)
     service.wait_for("service.stopped")
 
-    assert service.end(within_s=10) != 0
+    assert service.end() != 0
 
 
 def test_a_broken_engine_ends_the_process(start: Start) -> None:
     """A service that does nothing must not answer 202; its supervisor restarts it."""
     service = start([sys.executable, FAKE, "breaks", "1"])
 
-    assert service.end(within_s=60) == 1
+    assert service.end() == 1
     assert service.lines("service.failed")[0]["exception"][0]["exc_type"] == "RuntimeError"

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from structlog.testing import capture_logs
+from tests.conftest import PATIENCE_S
 
 from leadhook.credentials import receipt, webhook_key
 from leadhook.observability.metrics import REGISTRY
@@ -378,7 +379,7 @@ async def test_webhooks_are_logged_in_sum_after_a_while(service: Service) -> Non
         for _ in range(3):
             await service.webhook(OURS)
         await service.webhook(json.dumps(OURS).encode(), {})
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             await reported.wait()
         service.state["webhook_sum"].report()
 

@@ -5,6 +5,7 @@ import time
 import anyio
 import pytest
 from pydantic import SecretStr
+from tests.conftest import PATIENCE_S
 
 from leadhook.web.auth import MOST_HELD, MOST_NETWORKS, Admins
 from leadhook.web.requests import Problem
@@ -38,7 +39,7 @@ async def test_the_sixth_wrong_token_is_answered_slowly_and_a_right_one_at_once(
     assert slow_s >= 0.2
 
     admins._hold_s = 3600
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_S):
         right = {"authorization": f"Bearer {ADMIN}"}
         assert (await service.client.post("/replay", json={"lead_ids": ["a"]}, headers=right)).status_code == 202
         assert (await service.webhook({"type": "INSERT", "table": "all_leads", "records": []})).status_code == 202
@@ -69,7 +70,7 @@ async def test_what_is_remembered_is_bounded() -> None:
             tasks.start_soon(refusals, admins, "192.0.2.1", 100)
         await anyio.wait_all_tasks_blocked()
         assert admins._held == MOST_HELD
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE_S):
             assert await wrong(admins, "192.0.2.1") == 429
         tasks.cancel_scope.cancel()
     assert admins._held == 0

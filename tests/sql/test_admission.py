@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from leadhook.local.database import Database
 
-pytestmark = pytest.mark.usefixtures("known_moves")
+pytestmark = pytest.mark.usefixtures("known_moves", "one_utc_day")
 USER = UUID("00000000-0000-4000-8000-000000000001")
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 TERMS = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes": 0}

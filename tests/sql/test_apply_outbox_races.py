@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 import pytest
+from tests.conftest import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
@@ -81,7 +82,7 @@ def test_two_at_once_apply_the_outbox_one_after_the_other(db: "Sql", connect: "C
         waiting = pool.submit(db.apply_outbox, "webhook")
         wait_until_blocked(connect(), db)
         other.run("commit")
-        assert waiting.result(timeout=10) == 1
+        assert waiting.result(timeout=PATIENCE_S) == 1
     assert {row["source"] for row in db.rows("select source from leadhook.jobs")} == {"sweep", "webhook"}
 
 
@@ -116,7 +117,7 @@ def test_single_row_writers_in_opposite_order_never_wait_for_each_other(wired: "
     leads, details = wired_connect(), wired_connect()
     ids = [f"lead-{number:02}" for number in range(20)]
     for connection in (leads, details):
-        connection.run("set lock_timeout = '1s'")
+        connection.run("set lock_timeout = '10s'")
         connection.run("begin")
     wired.prompts()
     for lead_id, opposite in zip(ids, reversed(ids), strict=True):
@@ -152,9 +153,9 @@ def test_claims_and_writers_at_full_speed_lose_no_lead(wired: "Sql", wired_conne
     with ThreadPoolExecutor(5) as pool:
         workers = [pool.submit(work, wired_connect()) for _ in range(2)]
         for done in [pool.submit(write, wired_connect()) for write in writers.values()]:
-            done.result(timeout=60)
+            done.result(timeout=PATIENCE_S)
         written.set()
-        found = [lead_id for worker in workers for lead_id in worker.result(timeout=60)]
+        found = [lead_id for worker in workers for lead_id in worker.result(timeout=PATIENCE_S)]
     assert sorted(found) == ids
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from tests.sql.conftest import Row, Sql
 
-pytestmark = pytest.mark.usefixtures("known_moves")
+pytestmark = pytest.mark.usefixtures("known_moves", "one_utc_day")
 
 
 def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: "Sql") -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.sql.conftest import Sql
 
 pytestmark = pytest.mark.usefixtures("known_moves")
+STATEMENT_S = 8
+"""How long the API lets a statement take."""
 OTHER_USER = UUID("00000000-0000-4000-8000-000000000002")
 ODD_IDS = ["it's", 'quo"ted', "sla/sh\\es", "{a,b}", "😀 emoji", "%s %(id)s", " blanks ", "new\nline", "null"]
 
@@ -219,7 +221,7 @@ def test_duplicate_rows_of_a_lead_make_one_lead(keyed: "Sql") -> None:
 
 
 def test_big_duplicates_of_a_lead_are_not_read_as_a_whole(keyed: "Sql") -> None:
-    """Of each lead several rows in each table, of 10 MB each: the claim takes no two seconds."""
+    """Of each lead several rows in each table, of 10 MB each: the claim is far from PostgREST's limit."""
     keyed.loosen()
     for number in range(4):
         keyed.eligible_lead(f"lead-{number}")
@@ -239,7 +241,7 @@ def test_big_duplicates_of_a_lead_are_not_read_as_a_whole(keyed: "Sql") -> None:
         keyed.make_job(f"lead-{number}")
     began = time.monotonic()
     assert len(keyed.claim()["leads"]) == 4
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < STATEMENT_S
 
 
 NOT_TEXT = [

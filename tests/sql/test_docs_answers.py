@@ -51,6 +51,7 @@ def test_each_user_and_tag_is_counted(answered: "Sql") -> None:
     }
 
 
+@pytest.mark.usefixtures("one_utc_day")
 def test_costs_are_summed_by_day(answered: "Sql") -> None:
     """Of all attempts."""
     answered.run("update leadhook.attempts set cost_usd = 0.001")

@@ -67,6 +67,7 @@ def test_named_leads_come_as_a_claim_hands_them_out(answered: "Sql") -> None:
     assert [key["api_key"] for key in reply["keys"]] == [answered.KEY]
 
 
+@pytest.mark.usefixtures("one_utc_day")
 def test_costs_are_booked_and_spend_the_budget(answered: "Sql") -> None:
     """What is left and what is spent comes back at once; booked twice counts twice."""
     answered.rpc("leadhook_set_budget", p_user_id=answered.USER, p_daily_usd=2, p_actor="ann")

@@ -8,7 +8,7 @@ from typing import LiteralString
 
 import psycopg
 import pytest
-from tests.conftest import silent
+from tests.conftest import PATIENCE_S, silent
 
 from leadhook.command_error import CommandError
 from leadhook.install.files import Migration, read_migrations
@@ -17,7 +17,7 @@ from leadhook.install.migrate import migrate
 from leadhook.local.database import Database
 
 EVERY = read_migrations()
-ENOUGH = Patience(total_s=30, pause_s=0.1)
+ENOUGH = Patience(total_s=PATIENCE_S, pause_s=0.1)
 CHANGE = Migration("20991231235900_one_more.sql", "alter table public.all_leads add note text")
 
 
@@ -52,10 +52,10 @@ async def test_migrate_goes_on_when_the_lock_is_gone(database: Database) -> None
 
     with busy_application(database) as application:
         task = asyncio.create_task(migrate(database.conninfo, [*EVERY, CHANGE], report, ENOUGH))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await waiting.wait()
         application.commit()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await task
     with database.connect() as connection:
         assert connection.execute("select 1 from leadhook.migrations where name = %s", (CHANGE.name,)).fetchone()

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.sql.conftest import Connect, Row, Sql
 
-pytestmark = pytest.mark.usefixtures("known_moves")
+pytestmark = pytest.mark.usefixtures("known_moves", "one_utc_day")
 FREE_STATES = ["waiting", "ready", "held", "done", "dead"]
 
 

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from tests.conftest import LONG
 from tests.sql.job_model import MAX_ATTEMPTS, MAX_DEATHS, Job, Model
 from tests.sql.job_states import watch, watched, written_down
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Connect, Row, Sql
 
-LONG = os.environ.get("LEADHOOK_FAULTS") == "long"
 SCHEDULES = int(os.environ.get("LEADHOOK_SCHEDULES", "10000"))
 TAGS = {"a": "x", "b": "x", "c": "y"}
 IDS = tuple(TAGS)

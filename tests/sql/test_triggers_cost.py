@@ -38,10 +38,10 @@ def test_a_lock_on_our_tables_delays_a_transaction_once(wired_connect: "Connect"
         holder.connection.execute(f"lock table {table} in access exclusive mode".encode())
         began = perf_counter()
         with application.transaction():
-            for number in range(10):
+            for number in range(60):
                 application.details(f"lead-{number}")
-        assert perf_counter() - began < 2
-    assert application.count("leadhook.outbox") == (0 if table == "leadhook.outbox" else 10)
+        assert perf_counter() - began < 6, "a fraction of a second each would be more"
+    assert application.count("leadhook.outbox") == (0 if table == "leadhook.outbox" else 60)
     application.details("later")
     assert application.count("leadhook.outbox", "'later' = any (lead_ids)") == 1
 

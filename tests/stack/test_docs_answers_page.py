@@ -21,6 +21,7 @@ import jwt
 import pytest
 from tests.browser import chromium
 from tests.docs_blocks import block
+from tests.support.names import new_ids
 from tests.support.project import local_project
 
 from leadhook.local.binaries import _run_npm, stack_directory
@@ -138,7 +139,7 @@ def connection(stack: "Project", user: uuid.UUID | None) -> str:
 def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: "Project") -> None:
     """Two leads wait; the page inserts a prompts row, counts until both are answered, and lists them."""
     user, tag = uuid.uuid4(), "pumps"
-    leads = [f"lead-{uuid.uuid4().hex[:12]}" for _ in range(2)]
+    leads = new_ids(2)
     stack.bring(leads, (user, tag))
     found = browse(
         f"""{connection(stack, user)}
@@ -159,7 +160,7 @@ def test_a_user_presses_run_and_reads_the_answers(browse: Browse, stack: "Projec
 def test_a_user_sees_and_starts_nothing_of_another(browse: Browse, stack: "Project") -> None:
     """The policies: a stranger and another user read no row, and no one presses run for someone else."""
     user, tag = uuid.uuid4(), "private"
-    lead = f"lead-{uuid.uuid4().hex[:12]}"
+    (lead,) = new_ids(1)
     stack.bring([lead], (user, tag))
     stack.run("insert into public.llm_response (lead_id, tag, name, score) values (%s, %s, 'Jane Doe', 90)", lead, tag)
     look = f"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+from tests.conftest import PATIENCE_S
 
 from leadhook.domain.results import Message, Score, Usage
 from leadhook.engine import Engine, EngineContext
@@ -78,7 +79,7 @@ def count(supabase: Supabase, query: str) -> int:
 
 async def until(supabase: Supabase, query: str, wanted: int) -> None:
     """Poll until the database says so."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_S):
         while await anyio.to_thread.run_sync(count, supabase, query) != wanted:  # noqa: ASYNC110 - another process
             await anyio.sleep(0.05)
 

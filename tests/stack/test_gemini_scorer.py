@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.conftest import PATIENCE_S
 from tests.stack.google import KEY, LEAD, PROMPTS, Google, standing_in
 
 from leadhook.domain.failure import Failure, FailureClass
@@ -44,7 +45,7 @@ def shortened(scorer: GeminiScorer, call_limit_s: float) -> GeminiScorer:
 
 async def wait_until_closed(google: Google, most: int = 0) -> None:
     """Until the stand-in has no more open connections than that."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE_S):
         while google.connections > most:  # noqa: ASYNC110 - the server's sockets raise no event here
             await anyio.sleep(0.01)
 
@@ -268,7 +269,7 @@ async def test_cancelled_calls_leave_no_connection_behind(scorer: GeminiScorer, 
     async with anyio.create_task_group() as group:
         for _ in range(30):
             group.start_soon(scorer.score, LEAD, PROMPTS, KEY)
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE_S):
             while google.connections < 30 or len(await google.calls()) < 30:  # noqa: ASYNC110 - as above
                 await anyio.sleep(0.02)
         group.cancel_scope.cancel()

@@ -19,7 +19,7 @@ from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_google_genai import ChatGoogleGenerativeAI
 from pydantic import BaseModel, Field, ValidationError
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_S, ROOT
 
 KEY = "fake-key-one-1111"
 OTHER_KEY = "fake-key-two-2222"
@@ -85,7 +85,7 @@ class Client:
         """One call."""
         if schema is not None:
             more |= {"response_mime_type": "application/json", "response_json_schema": schema.model_json_schema()}
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             return await self.model.ainvoke(
                 [SystemMessage(system), HumanMessage(lead)],
                 http_options=types.HttpOptions(headers={"x-goog-api-key": key}),
@@ -106,7 +106,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
         assert found is not None
         yield found[0]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
 
 
 @pytest.fixture

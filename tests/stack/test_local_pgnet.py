@@ -12,6 +12,7 @@ import psycopg.sql
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from tests.conftest import PATIENCE_S
 
 from leadhook.local import pgnet
 from leadhook.local.processes import free_port
@@ -19,7 +20,7 @@ from leadhook.local.processes import free_port
 if TYPE_CHECKING:
     from leadhook.local.database import Database
 
-DEADLINE_S = 20
+DEADLINE_S = PATIENCE_S
 
 
 @dataclass

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.conftest import poll
-from tests.support.processes import ask
+from tests.support.names import new_ids
+from tests.support.processes import ask, events_in
 from tests.support.project import local_project
 
 if TYPE_CHECKING:
@@ -44,11 +45,6 @@ def stack(model: "Model") -> "Iterator[Project]":
         yield stack
 
 
-def new_id() -> str:
-    """A lead id that no one else has."""
-    return f"lead-{uuid.uuid4().hex[:12]}"
-
-
 def process(stack: "Project", path: str, **body: object) -> Any:
     """Ask as an admin."""
     url, token = stack.facts["service_url"], stack.facts["admin_token"]
@@ -57,7 +53,7 @@ def process(stack: "Project", path: str, **body: object) -> Any:
 
 def test_a_lead_of_the_database_is_answered_and_written(stack: "Project") -> None:
     """Whatever its eligibility: `llm_response`, `sent_to_llm`, job, attempt and result, as the worker writes them."""
-    lead_id, user = new_id(), uuid.uuid4()
+    (lead_id,), user = new_ids(1), uuid.uuid4()
     stack.run(
         "insert into public.all_leads (lead_id, user_id, tag, scrapped) values (%s, %s, 't', false)", lead_id, user
     )
@@ -89,7 +85,7 @@ def test_a_lead_of_the_database_is_answered_and_written(stack: "Project") -> Non
 
 def test_many_leads_are_answered_in_their_order(stack: "Project") -> None:
     """Fields of any JSON, fields that no one knows, no field at all, ids that no table knows, and one lead twice."""
-    unknown, twice = new_id(), new_id()
+    unknown, twice = new_ids(2)
     leads = [
         {
             "lead_id": unknown,
@@ -115,8 +111,8 @@ def test_many_leads_are_answered_in_their_order(stack: "Project") -> None:
 
 def test_what_fails_of_one_lead_fails_it_alone(stack: "Project", model: "Model") -> None:
     """A blocked answer; the others are answered."""
-    names = [f"Lead {n} {uuid.uuid4().hex[:6]}" for n in range(3)]
-    leads = [{"lead_id": new_id(), "name": name, **GOOD} for name in names]
+    names = new_ids(3)
+    leads = [{"lead_id": name, "name": name, **GOOD} for name in names]
     model.order({"match": {"lead": names[1]}, "do": {"answer": "blocked_safety"}})
     try:
         answer = process(stack, "process-leads", leads=leads)
@@ -131,7 +127,8 @@ def test_what_fails_of_one_lead_fails_it_alone(stack: "Project", model: "Model")
 
 def test_a_request_takes_its_lead_from_a_worker(stack: "Project", model: "Model") -> None:
     """The request's answer stands; the worker's, which comes later, is refused with `lease_lost`."""
-    lead_id, name = new_id(), f"Slow {uuid.uuid4().hex[:6]}"
+    (lead_id,) = new_ids(1)
+    name = f"Slow {lead_id}"
     model.order({"match": {"lead": name}, "do": {"latency_ms": 3000}})
     try:
         stack.bring([lead_id], stack.new_group(), name=name, title="Student")
@@ -152,18 +149,18 @@ def test_a_request_takes_its_lead_from_a_worker(stack: "Project", model: "Model"
 
 def outcomes(stack: "Project", lead_id: str) -> list[str]:
     """What the log says that the lead came to."""
-    lines = map(json.loads, (stack.directory / "service.log").read_text().splitlines())
-    return [line["outcome"] for line in lines if line["event"] == "lead.finished" and line["lead_id"] == lead_id]
+    lines = events_in(stack.service_log.read_text(), "lead.finished")
+    return [line["outcome"] for line in lines if line["lead_id"] == lead_id]
 
 
 def test_a_key_that_google_refuses_is_told_and_leaves_no_trace(stack: "Project") -> None:
     """Not in the answer, the log or the database; and the worker's keys and work are not concerned."""
-    secret, lead_id = f"visibly-fake-and-invalid-{uuid.uuid4().hex}", new_id()
+    secret, (lead_id,) = f"visibly-fake-and-invalid-{uuid.uuid4().hex}", new_ids(1)
     answer = process(stack, "process-lead", lead={"lead_id": lead_id}, api_key=secret)
 
     assert answer["errors"][0]["code"] == "key_invalid"
     assert secret not in json.dumps(answer)
-    assert secret not in (stack.directory / "service.log").read_text()
+    assert secret not in stack.service_log.read_text()
     tables = stack.run("select schemaname, tablename from pg_tables where schemaname in ('public', 'leadhook')")
     for schema, table in tables:
         assert stack.run(f'select from "{schema}"."{table}" as t where t::text like %s', f"%{secret}%") == []

@@ -7,7 +7,8 @@ from typing import Any
 
 import psycopg
 from tests.canaries import BIO
-from tests.conftest import poll
+from tests.conftest import PATIENCE_S, poll
+from tests.support.names import new_ids
 
 TITLES = ("Chief pumps director", "Student", "Head of pumps", "Pump engineer")
 
@@ -68,7 +69,7 @@ class Application:
             details: columns of lead_details that are the same for all. By default the name is the id, and titles on
                 both sides of 50 alternate.
         """
-        ids = [f"lead-{_letters()}" for _ in range(leads)] if isinstance(leads, int) else list(leads)
+        ids = new_ids(leads) if isinstance(leads, int) else list(leads)
         group = group or self.new_group()
         each = {column: form for column, form in {"name": "i", "title": "t"}.items() if column not in details}
         same = {"company_name": "Pump makers", "bio": BIO, "sent_to_llm": False} | details
@@ -101,7 +102,7 @@ class Application:
         return {row[0] for row in rows}
 
     def wait_for_answers(
-        self, leads: Sequence[str], timeout_s: float = 60, logs: Callable[[], str] = lambda: ""
+        self, leads: Sequence[str], timeout_s: float = PATIENCE_S, logs: Callable[[], str] = lambda: ""
     ) -> None:
         """Wait until each of these leads is answered; a failure shows these logs."""
         poll(
@@ -125,8 +126,3 @@ class Application:
         """Return the leads that a worker has leased now."""
         rows = self.run("select lead_id from leadhook.jobs where state = 'leased' and worker like %s", worker_like)
         return {row[0] for row in rows}
-
-
-def _letters() -> str:
-    """Twelve random letters: digits in a name could be taken for a telephone number in its message."""
-    return uuid.uuid4().hex[:12].translate(str.maketrans("0123456789", "ghijklmnop"))

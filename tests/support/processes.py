@@ -14,6 +14,8 @@ from urllib.request import Request, urlopen
 from tests.conftest import poll
 
 START_S = 150
+NOT_IN_TIME = "Supabase did not answer within"
+"""/ready gives it two seconds, which a busy machine may take."""
 OF_THE_CALLER = (
     "GEMINI_API_KEY",
     "GEMINI_BASE_URL",
@@ -60,6 +62,13 @@ def ask(url: str, *, method: str = "GET", body: object = None, token: str | None
             return json.loads(refusal.read())
 
 
+def events_in(log: str, name: str) -> list[dict[str, Any]]:
+    """Return the lines of a service's log with this event; the last may not be whole yet."""
+    lines = (line for line in log.splitlines() if f'"{name}"' in line)
+    found = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
+    return [event for event in found if event["event"] == name]
+
+
 class Process:
     """A Python program with a log file."""
 
@@ -97,6 +106,11 @@ class Process:
         self.signal(signal.SIGKILL)
         self._process.wait()
 
+    def end(self) -> int:
+        """Ask it to end, as a deploy does, and wait; return its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
     def wait(self, timeout_s: float = START_S) -> int:
         """Wait until it ends by itself; return its exit code."""
         return self._process.wait(timeout_s)
@@ -128,8 +142,7 @@ class LocalStack(Process):
 
     def stop(self) -> None:
         """End all of it; the data is kept."""
-        self.signal(signal.SIGTERM)
-        self.wait()
+        self.end()
 
 
 class Service(Process):
@@ -153,12 +166,16 @@ class Service(Process):
         return f"%/{self.pid}/%"
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the lines of its log with this event."""
-        lines = (line for line in self.output().splitlines() if f'"{name}"' in line)
-        found = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))
-        return [event for event in found if event["event"] == name]
+        """Return the lines of its log with this event so far; it is written a little later than the database."""
+        return events_in(self.output(), name)
 
     def ready(self) -> dict[str, Any]:
-        """Return what /ready answers to an admin."""
-        answer: dict[str, Any] = ask(f"{self.url}/ready", token=self._token)
+        """Return what /ready answers to an admin, once the database is quick enough for it."""
+        answer: dict[str, Any] = {}
+
+        def is_told() -> bool:
+            answer.update(ask(f"{self.url}/ready", token=self._token))
+            return NOT_IN_TIME not in str(answer)
+
+        poll(is_told, self.tail)
         return answer

@@ -13,6 +13,8 @@ from tests.support.processes import LocalStack
 
 from leadhook.local.state import service_environment
 
+SHORT_LEASES = {"lease_s": 3, "renew_s": 1, "start_limit_s": 1.5}
+"""For tests that wait for a lease to end. On a busy machine one may end that should not."""
 KEYS = [f"visibly-fake-key-{n}" for n in range(3)]
 OURS = "outbox, jobs, attempts, results, webhooks, replays, replay_leads, api_keys, pauses, budgets, costs"
 
@@ -62,8 +64,8 @@ class Project(Application):
         """Return what a service needs; PORT is the one that the webhooks go to unless it is named."""
         return service_environment(self.facts) | {"SWEEP_INTERVAL_SEC": "3600", "LOG_LEVEL": "debug"} | settings
 
-    def reset(self, *, lease_s: float = 3, renew_s: float = 1, start_limit_s: float = 1.5) -> None:
-        """Forget every lead, and set the lease times."""
+    def reset(self, *, lease_s: float = 30, renew_s: float = 10, start_limit_s: float = 15) -> None:
+        """Forget every lead, and set the lease times; by default to those of an installation."""
         self.run("truncate public.all_leads, public.lead_details, public.prompts, public.llm_response")
         self.run(f"truncate {', '.join(f'leadhook.{table}' for table in OURS.split(', '))}")
         self.set_keys(*KEYS)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import anyio
 import pytest
+from tests.conftest import PATIENCE_S
 
 from leadhook.domain.evaluation import (
     AnsweredLead,
@@ -162,7 +163,7 @@ class Desk:
 
     async def wait_until_interrupted(self) -> None:
         """Until a signal has arrived."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             while self.current is None or self.current.interrupted_by is None:
                 await anyio.lowlevel.checkpoint()
 
