@@ -8,11 +8,12 @@ import os
 import random
 import secrets
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from tests.canaries import assert_no_canaries, records
 from tests.conftest import LONG, PATIENCE_S, poll
 from tests.faults.proxy import Proxy, standing_before
@@ -72,6 +73,11 @@ class Arena:
             lambda: f"work is left: {self.project.states()}",
             timeout_s,
         )
+
+
+def mostly_long(rows: Iterable[str], *short: str) -> list[ParameterSet]:
+    """Return all rows as parameters, of which only the short ones are run always."""
+    return [pytest.param(row, marks=() if row in short else (pytest.mark.long,)) for row in rows]
 
 
 def pytest_configure(config: pytest.Config) -> None:

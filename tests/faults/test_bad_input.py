@@ -1,12 +1,11 @@
 """What no one should send: no crash, no loop, and a reason in words."""
 
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 from tests.conftest import poll
+from tests.faults.conftest import mostly_long
 from tests.faults.invariants import assert_one_answer_each
 from tests.support.project import KEYS
 
@@ -82,11 +81,6 @@ INSTALLATION_FAULTS = {
 }
 
 
-def mostly_long(rows: Iterable[str], short: str) -> list[ParameterSet]:
-    """All rows, of which one is run always."""
-    return [pytest.param(row, marks=() if row == short else (pytest.mark.long,)) for row in rows]
-
-
 def test_every_answer_has_its_effect_on_its_lead(arena: "Arena") -> None:
     """Each for its own lead: its end, its code, no key blamed; the log and the attempts say the same."""
     project = arena.project
@@ -143,7 +137,7 @@ def test_every_fault_of_a_key_rests_it_and_spends_no_attempt(arena: "Arena", nam
     assert_one_answer_each(project, leads)
 
 
-@pytest.mark.parametrize("name", mostly_long(INSTALLATION_FAULTS, ""))
+@pytest.mark.parametrize("name", mostly_long(INSTALLATION_FAULTS))
 def test_every_fault_of_the_installation_burns_no_lead(arena: "Arena", name: str) -> None:
     """/ready reports it, and once it is fixed the leads are answered."""
     project = arena.project

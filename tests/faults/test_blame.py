@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.conftest import poll
+from tests.faults.conftest import mostly_long
 from tests.faults.invariants import assert_one_answer_each
 from tests.faults.test_keys import calls_with, fingerprint
 from tests.support.project import KEYS
@@ -41,7 +42,7 @@ EMPTY = {
 }
 
 
-@pytest.mark.parametrize("spelling", EMPTY)
+@pytest.mark.parametrize("spelling", mostly_long(EMPTY, "bare"))
 def test_good_key_does_the_work_of_three_empty_ones(arena: "Arena", spelling: str) -> None:
     """Four proven keys, three out of quota: all are answered, with few calls of the empty ones and no attempt spent."""
     project = arena.project
@@ -152,7 +153,7 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSALS)
+@pytest.mark.parametrize("name", mostly_long(REFUSALS, "bare 400", "page 405"))
 def test_setting_that_every_lead_meets_kills_none(arena: "Arena", name: str) -> None:
     """Three leads show it: claims stop and /ready names GEMINI_MODEL or the proxy; the fix alone has all answered."""
     project = arena.project

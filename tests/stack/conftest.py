@@ -1,9 +1,37 @@
-"""The misbehaving model for the stacks of these tests."""
+"""The misbehaving model for the stacks of these tests, and operators' commands on a project."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from tests.commands import runner
 from tests.support.model import Model
+
+if TYPE_CHECKING:
+    from tests.conftest import Supabase
+
+
+class Operator(Protocol):
+    """Runs a command in the test's own process, with SUPABASE_URL and a key alone, and no terminal."""
+
+    def __call__(self, project: "Supabase", *arguments: str, key: str | None = None) -> tuple[object, str, str]:
+        """Exit code, stdout and stderr."""
+
+
+@pytest.fixture
+def operator(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Operator:
+    """In an empty directory; tests/unit/test_docs_commands.py runs the program itself."""
+    run = runner(monkeypatch, capsys)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def operator(project: "Supabase", *arguments: str, key: str | None = None) -> tuple[object, str, str]:
+        monkeypatch.setenv("SUPABASE_URL", project.url)
+        monkeypatch.setenv("SUPABASE_SECRET_KEY", key or project.secret_key)
+        return run(*arguments)
+
+    return operator
 
 
 @pytest.fixture(scope="module")

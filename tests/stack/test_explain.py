@@ -7,24 +7,12 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.processes import run_leadhook
 
 if TYPE_CHECKING:
     from tests.conftest import Supabase
+    from tests.stack.conftest import Operator
 
 USER = "00000000-0000-4000-8000-000000000001"
-
-
-def explain(supabase: Supabase, *arguments: str, key: str | None = None) -> tuple[int, str, str]:
-    """`leadhook explain`."""
-    return run(supabase, "explain", *arguments, key=key)
-
-
-def run(supabase: Supabase, *arguments: str, key: str | None = None, **extra: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command; a subprocess, as a person starts it."""
-    settings = {"SUPABASE_URL": supabase.url, "SUPABASE_SECRET_KEY": key or supabase.secret_key}
-    done = run_leadhook(*arguments, settings=settings | extra)
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
@@ -40,42 +28,42 @@ def lead_id(wired_supabase: Supabase) -> str:
     return lead_id
 
 
-def test_it_is_told_for_people_and_for_programs(wired_supabase: Supabase, lead_id: str) -> None:
+def test_it_is_told_for_people_and_for_programs(operator: Operator, wired_supabase: Supabase, lead_id: str) -> None:
     """The sentence, the parts, and no escape sequence of a stranger's; as JSON the same with all facts."""
-    code, out, err = explain(wired_supabase, lead_id)
+    code, out, err = operator(wired_supabase, "explain", lead_id)
     assert (code, err) == (0, "")
     assert "there is no prompts row for user 00000000-0000-4000-8000-000000000001 and tag '\\x1b[31mred'" in out
     assert "✗ prompts has no row for its user and tag" in out
     assert "✓ all_leads.scrapped is true" in out
     assert "\x1b" not in out
 
-    code, out, err = explain(wired_supabase, lead_id, "--json")
+    code, out, err = operator(wired_supabase, "explain", lead_id, "--json")
     found = json.loads(out)
     assert (code, found["lead_id"], found["diagnosis"], found["state"]) == (0, lead_id, "no_prompts", "untracked")
 
 
-def test_what_it_can_not_tell_is_said_in_words(wired_supabase: Supabase) -> None:
+def test_what_it_can_not_tell_is_said_in_words(operator: Operator, wired_supabase: Supabase) -> None:
     """An unknown lead; a key that may not ask; a database that is not migrated: what to do, and exit 2 for the key."""
-    code, out, _ = explain(wired_supabase, "nobody")
+    code, out, _ = operator(wired_supabase, "explain", "nobody")
     assert code == 1
     assert "public.all_leads has no row with this lead_id" in out
 
-    code, _, err = explain(wired_supabase, "nobody", key=wired_supabase.publishable_key)
+    code, _, err = operator(wired_supabase, "explain", "nobody", key=wired_supabase.publishable_key)
     assert code == 2
     assert err.startswith("leadhook: SUPABASE_SECRET_KEY holds a key of the role anon")
 
     with wired_supabase.database.connect() as owner:
         owner.execute("drop function public.leadhook_explain")
-    code, out, err = explain(wired_supabase, "nobody")
+    code, out, err = operator(wired_supabase, "explain", "nobody")
     assert (code, out) == (1, "")
     assert err == (
         "leadhook: the function public.leadhook_explain is missing or older than this service: run `leadhook migrate`\n"
     )
 
 
-def test_status_is_one_screen_and_says_what_keeps_leads_back(wired_supabase: Supabase) -> None:
+def test_status_is_one_screen_and_says_what_keeps_leads_back(operator: Operator, wired_supabase: Supabase) -> None:
     """Without a key, nothing can be scored; with a key and a pause, only the pause is reported."""
-    code, out, err = run(wired_supabase, "status")
+    code, out, err = operator(wired_supabase, "status")
     assert (code, err) == (1, "")
     assert "public.gemini_api is empty or cannot be read" in out
     assert "No service has claimed or swept yet" in out
@@ -83,20 +71,22 @@ def test_status_is_one_screen_and_says_what_keeps_leads_back(wired_supabase: Sup
     with wired_supabase.database.connect() as owner:
         owner.execute("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
         owner.execute("select public.leadhook_sweep('worker-1')")
-    code, out, err = run(wired_supabase, "status")
+    code, out, err = operator(wired_supabase, "status")
     assert (code, err, len(out.splitlines()) < 24) == (0, "", True)
     assert "Nothing keeps leads waiting." in out
     assert "1 of 1 usable, 1 of them untried" in out
     assert "0 waiting, 0 held, 0 ready" in out
     assert "worker-1: no claim yet, swept" in out
 
-    code, out, err = run(wired_supabase, "status", "--json")
+    code, out, err = operator(wired_supabase, "status", "--json")
     found = json.loads(out)
     assert (code, found["keys"]["total"], found["capped"], found["reasons"]) == (0, 1, [], [])
-    assert run(wired_supabase, "status", key=wired_supabase.publishable_key)[0] == 2
+    assert operator(wired_supabase, "status", key=wired_supabase.publishable_key)[0] == 2
 
 
-def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(wired_supabase: Supabase) -> None:
+def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(
+    operator: Operator, wired_supabase: Supabase
+) -> None:
     """Exit 1, and the command that ends exactly this pause."""
     with wired_supabase.database.connect() as owner:
         owner.execute("insert into public.gemini_api (api_key) values ('visibly-fake-key')")
@@ -105,12 +95,12 @@ def test_a_pause_of_one_user_keeps_leads_back_and_is_shown_with_its_end(wired_su
         owner.execute(
             "insert into leadhook.jobs (lead_id, state) select i::text, 'held' from generate_series(1, 1001) as i"
         )
-    code, out, _ = run(wired_supabase, "status")
+    code, out, _ = operator(wired_supabase, "status")
     assert code == 1
     assert "Leads are waiting because:" in out
     assert f"""`leadhook resume --user {USER} --tag 'it'"'"'s'` ends the pause.""" in out
     assert "1,000 or more held" in out
-    assert json.loads(run(wired_supabase, "status", "--json")[1])["capped"] == ["held"]
+    assert json.loads(operator(wired_supabase, "status", "--json")[1])["capped"] == ["held"]
 
 
 @pytest.fixture
@@ -139,10 +129,12 @@ def answered(wired_supabase: Supabase) -> str:
 
 
 def test_answers_are_listed_at_80_columns_without_a_strangers_escape_sequence(
-    wired_supabase: Supabase, answered: str
+    operator: Operator, wired_supabase: Supabase, answered: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lead, name, score, contact, subject and reason; as JSON with the message too."""
-    code, out, err = run(wired_supabase, "answers", FORCE_COLOR="1", COLUMNS="80", NO_COLOR="1", TERM="xterm")
+    for name, value in {"FORCE_COLOR": "1", "COLUMNS": "80", "NO_COLOR": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    code, out, err = operator(wired_supabase, "answers")
     assert (code, err) == (0, "")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
     assert "\x1b" not in plain
@@ -150,17 +142,19 @@ def test_answers_are_listed_at_80_columns_without_a_strangers_escape_sequence(
     for words in (answered, "Ann\\x1b[2J Müller", " 82  contact", "Hello\\nthere", "payment team", "names the score"):
         assert words in plain, words
 
-    code, out, _ = run(wired_supabase, "answers", "--json", "--min-score", "50", "--user", USER, "--tag", "founders")
+    code, out, _ = operator(
+        wired_supabase, "answers", "--json", "--min-score", "50", "--user", USER, "--tag", "founders"
+    )
     (found,) = json.loads(out)["answers"]
     assert (code, found["message"], found["matched"]) == (0, "Dear Ann,\n\nBest\x1b]0;x\x07", ["runs a fintech"])
 
-    code, out, _ = run(wired_supabase, "answers", "--min-score", "90")
+    code, out, _ = operator(wired_supabase, "answers", "--min-score", "90")
     assert (code, "No answers match" in out) == (0, True)
 
 
-def test_explain_shows_the_answer_and_why(wired_supabase: Supabase, answered: str) -> None:
+def test_explain_shows_the_answer_and_why(operator: Operator, wired_supabase: Supabase, answered: str) -> None:
     """Subject, message line by line, reasoning, criteria met and missed, flags in words; sent is no alarm."""
-    code, out, err = explain(wired_supabase, answered)
+    code, out, err = operator(wired_supabase, "explain", answered)
     assert (code, err) == (0, "")
     for words in (
         "score 82, contact; run 1",
@@ -177,10 +171,10 @@ def test_explain_shows_the_answer_and_why(wired_supabase: Supabase, answered: st
     assert "✗" not in out
 
 
-def test_answers_say_what_to_run_when_the_function_is_missing(wired_supabase: Supabase) -> None:
+def test_answers_say_what_to_run_when_the_function_is_missing(operator: Operator, wired_supabase: Supabase) -> None:
     """A database that is older than this program."""
     with wired_supabase.database.connect() as owner:
         owner.execute("drop function public.leadhook_answers")
-    code, out, err = run(wired_supabase, "answers")
+    code, out, err = operator(wired_supabase, "answers")
     assert (code, out) == (1, "")
     assert "public.leadhook_answers is missing or older than this service: run `leadhook migrate`" in err

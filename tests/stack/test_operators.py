@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from tests.commands import command_paths
 from tests.conftest import serving_supabase
-from tests.support.processes import run_leadhook
 
 from leadhook.cli import app
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.conftest import Databases, Supabase
+    from tests.stack.conftest import Operator
 
     from leadhook.local.database import Database
 
@@ -77,12 +75,6 @@ def project(
             yield supabase
 
 
-def run(supabase: Supabase, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The real program, with two settings and no terminal."""
-    settings = {"SUPABASE_URL": supabase.url, "SUPABASE_SECRET_KEY": supabase.secret_key}
-    return run_leadhook(*arguments, cwd=directory, settings=settings)
-
-
 def test_every_command_has_a_case() -> None:
     """A new one is an operator's, unless it is named here."""
     operators = {path for path in command_paths(app) if not path.startswith("local ")} - NOT_OPERATORS
@@ -90,34 +82,33 @@ def test_every_command_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("command", CASES)
-def test_a_command_works_without_a_service(project: Supabase, command: str, tmp_path: Path) -> None:
+def test_a_command_works_without_a_service(project: Supabase, command: str, operator: Operator) -> None:
     """As text, and as one JSON object; neither ends in a traceback."""
     arguments, code = CASES[command]
-    shown = run(project, tmp_path, *command.split(), *arguments)
-    assert (shown.returncode, shown.stdout != "", "Traceback" in shown.stderr) == (code, True, False), shown.stderr
-    printed = run(project, tmp_path, *command.split(), *arguments, "--json")
-    assert (printed.returncode, "Traceback" in printed.stderr) == (code, False), printed.stderr
-    assert isinstance(json.loads(printed.stdout), dict)
+    ended, out, err = operator(project, *command.split(), *arguments)
+    assert (ended, out != "", "Traceback" in err) == (code, True, False), err
+    ended, out, err = operator(project, *command.split(), *arguments, "--json")
+    assert (ended, "Traceback" in err) == (code, False), err
+    assert isinstance(json.loads(out), dict)
 
 
-def test_a_replay_records_who_asked(project: Supabase, tmp_path: Path) -> None:
+def test_a_replay_records_who_asked(project: Supabase, operator: Operator) -> None:
     """`cli:` and the account, as the API records the token."""
-    begun = json.loads(run(project, tmp_path, "replay", "--lead-id", "lead-1", "--no-follow", "--json").stdout)
+    begun = json.loads(operator(project, "replay", "--lead-id", "lead-1", "--no-follow", "--json")[1])
     assert begun["actor"].startswith("cli:")
-    listed = json.loads(run(project, tmp_path, "replay", "list", "--limit", "1", "--json").stdout)
+    listed = json.loads(operator(project, "replay", "list", "--limit", "1", "--json")[1])
     assert listed["replays"][0]["replay_id"] == begun["replay_id"]
 
 
-def test_a_command_that_costs_money_refuses_without_a_terminal(project: Supabase, tmp_path: Path) -> None:
+def test_a_command_that_costs_money_refuses_without_a_terminal(project: Supabase, operator: Operator) -> None:
     """It says what it would do, that nothing was changed, and which option answers."""
     for words in ("replay --tag founders", "backlog release", "budget set 0"):
-        done = run(project, tmp_path, *words.split())
-        assert (done.returncode, "there is no terminal to ask at. --yes" in done.stderr) == (2, True), done.stderr
+        code, _, err = operator(project, *words.split())
+        assert (code, "there is no terminal to ask at. --yes" in err) == (2, True), err
 
 
-def test_every_command_has_an_example(tmp_path: Path) -> None:
+def test_every_command_has_an_example() -> None:
     """In its --help."""
-    del tmp_path
     for path in command_paths(app):
         if not path.startswith("local "):
             command = app

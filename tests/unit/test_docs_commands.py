@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.commands import command_paths
+from tests.commands import command_paths, runner
 
 from leadhook.cli import app
 from leadhook.local.processes import free_port
@@ -49,10 +49,27 @@ def test_the_page_has_every_command_once() -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_command_ends_with_the_code_of_the_page(
-    code: int, arguments: tuple[str, ...], settings: dict[str, str], tmp_path: Path
+    code: int,
+    arguments: tuple[str, ...],
+    settings: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The real program, with no other setting."""
+    """With no other setting."""
     assert code in CODES
+    leadhook = runner(monkeypatch, capsys)
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    ended, _, err = leadhook(*arguments)
+    assert ended == code, err
+
+
+@pytest.mark.parametrize("code", ENDS)
+def test_the_program_ends_with_the_code_of_its_command(code: int, tmp_path: Path) -> None:
+    """The real one, as a shell starts it."""
+    arguments, settings = ENDS[code][0]
     command = [sys.executable, "-m", "leadhook", *arguments]
     done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
