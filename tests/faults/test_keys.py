@@ -28,7 +28,7 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
         "do": {"error": {"status": 429, "reason": "MINUTE_QUOTA", "retry_s": REST_S}},
     }
     project.model.order({"do": {"latency_ms": 200}}, unproven, invalid, over_quota)
-    leads = project.bring(200 if arena.long else 100)
+    leads = project.bring(200 if arena.long else 70)
     instances = [arena.serve(MAX_CONCURRENCY="64") for _ in range(3 if arena.long else 1)]
     poll(lambda: bool(calls_with(project, tired)), instances[0].tail)
     time.sleep(REST_S - 1)  # its minute is over a little before Google's delay
@@ -44,7 +44,7 @@ def test_bad_and_tired_keys_cost_no_lead_an_attempt(arena: "Arena") -> None:
         ),
         instances[0].tail,
     )
-    leads += project.bring(100)
+    leads += project.bring(40)
     arena.serve(webhooks=True)
     arena.wait_for_answers(leads)
     arena.wait_for_rest()

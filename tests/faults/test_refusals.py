@@ -48,7 +48,7 @@ def refused(project: "Project") -> set[str]:
 
 
 def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") -> None:
-    """40 leads, one of them refused, by ten SQLSTATEs and a failed assertion in turn: 39 are saved, it is not."""
+    """20 leads, one of them refused, by ten SQLSTATEs and a failed assertion in turn: 19 are saved, it is not."""
     project = arena.project
     project.model.behave(latency_ms=20)
     cases = {sqlstate: f"raise exception 'locked' using errcode = '{sqlstate}'" for sqlstate in SQLSTATES}
@@ -59,7 +59,7 @@ def test_one_lead_refused_with_whatever_sqlstate_stops_no_other(arena: "Arena") 
         bad = {}
         for name in cases:
             with project.transaction():
-                leads = project.bring(40)
+                leads = project.bring(20)
                 bad[name] = leads[17]
                 spoil(project, bad[name], f"bad {name}")
             good = [lead for lead in leads if lead != bad[name]]
@@ -79,7 +79,7 @@ def test_one_lead_that_can_not_be_written_in_time_stops_no_other(arena: "Arena")
     with trigger(project, "if new.name = 'bad' then loop perform pg_sleep(0.1); end loop; end if;"):
         service = arena.serve(webhooks=True, MAX_CONCURRENCY="16").wait_until_up()
         with project.transaction():
-            bad, *good = project.bring(40)
+            bad, *good = project.bring(20)
             spoil(project, bad, "bad")
         arena.wait_for_answers(good)
         poll(lambda: refused(project) == {bad}, service.tail)

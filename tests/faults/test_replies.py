@@ -91,7 +91,7 @@ def test_a_third_of_all_requests_spoiled_at_random_loses_no_lead(arena: "Arena")
     project = arena.project
     project.reset(**SHORT_LEASES)
     project.model.behave(latency_ms=300)
-    leads = project.bring(300 if arena.long else 40)
+    leads = project.bring(300 if arena.long else 24)
     proxy = arena.proxy()
     proxy.spoil_at_random(arena.chance, 0.33)
     for service in [arena.serve(proxy=proxy, MAX_CONCURRENCY="8") for _ in range(2)]:

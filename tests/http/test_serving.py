@@ -192,7 +192,7 @@ def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
             pass
 
     with HTTPServer(("127.0.0.1", 0), LogService) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         service = start(
             command,
             **ENV,

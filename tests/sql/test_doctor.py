@@ -64,7 +64,7 @@ def door() -> Iterator[Door]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         door.url = f"http://127.0.0.1:{server.server_port}"
         yield door

@@ -93,7 +93,7 @@ class Site(BaseHTTPRequestHandler):
 def site(files: dict[str, str]) -> Iterator[str]:
     """Serve these files on this machine during the block; yield the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, files))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
