@@ -296,11 +296,12 @@ def poll(
     timeout_s: float = PATIENCE_S,
 ) -> None:
     """Await a real process: return once the condition holds; fail with the message of `why_not` after the timeout."""
-    deadline = time.monotonic() + timeout_s
+    deadline, pause_s = time.monotonic() + timeout_s, 0.02
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(why_not())
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, 0.1)  # asking takes CPU from what is awaited
 
 
 @contextmanager

@@ -64,6 +64,7 @@ def test_throughput_counts_rate_requests_cpu_and_memory(stack: Stack) -> None:
     assert ours["memory_mb"] > 30
 
 
+@pytest.mark.long
 def test_idle_service_asks_for_nothing_but_its_sweep(stack: Stack) -> None:
     """Every request is counted by PostgREST itself."""
     measurement = idle.measure_on(stack, idle.SHORT)

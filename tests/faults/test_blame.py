@@ -65,37 +65,6 @@ def test_good_key_does_the_work_of_three_empty_ones(arena: "Arena", spelling: st
     assert_one_answer_each(project, leads)
 
 
-def test_model_that_one_project_may_not_use_rests_its_key(arena: "Arena") -> None:
-    """404 for one of two keys: the other answers all, and the service does not stop."""
-    project = arena.project
-    project.set_keys(*KEYS[:2])
-    project.model.order({"match": {"key": KEYS[0]}, "do": google(404, "NOT_FOUND", NEW_USERS)})
-    leads = project.bring(20)
-    service = arena.serve().wait_until_up()
-    arena.wait_for_answers(leads)
-
-    assert service.ready()["ready"], service.ready()
-    assert project.value("select max(attempts) from leadhook.jobs") == 0
-    assert len(calls_with(project, KEYS[0])) <= 16
-    assert_one_answer_each(project, leads)
-
-
-def test_firewall_that_dislikes_one_lead_blames_no_key(arena: "Arena") -> None:
-    """403 with HTML, whatever key is sent: the others are answered, and no key rests."""
-    project = arena.project
-    [poison] = project.bring(1)
-    page = {"status": 403, "body": "<html>Forbidden</html>", "content_type": "text/html"}
-    project.model.order({"match": {"lead": poison}, "do": {"raw": page}})
-    leads = project.bring(10)
-    service = arena.serve().wait_until_up()
-    arena.wait_for_answers(leads)
-
-    assert project.run("select reason from leadhook.api_keys where state <> 'healthy'") == []
-    assert service.ready()["ready"], service.ready()
-    query = "select distinct error_code from leadhook.attempts where lead_id = %s"
-    poll(lambda: project.run(query, poison) == [("model_path_failed",)], service.tail)
-
-
 def test_passing_refusal_of_a_key_passes(arena: "Arena") -> None:
     """One 403, good ever after: the key is tried again without a change of its row."""
     project = arena.project
