@@ -9,9 +9,9 @@ import resource
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 import uvicorn
@@ -47,8 +47,18 @@ if TYPE_CHECKING:
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-def create_app(settings: Settings) -> Starlette:
+UNBOUNDED: Final = (
+    "This ASGI server does not limit slow clients and their number, as `leadhook serve` does: enough of them stop it. "
+    "Use `leadhook serve`, or a proxy in front that limits them."
+)
+
+
+def create_app(settings: Settings, *warnings: str) -> Starlette:
     """Create the ASGI application. Nothing is connected or started before its lifespan begins.
+
+    Args:
+        settings: of the service.
+        warnings: about what runs it, logged and shown by /ready besides those about the settings.
 
     Raises:
         SettingsError: the price file can't be used.
@@ -60,7 +70,7 @@ def create_app(settings: Settings) -> Starlette:
         webhook_sum = WebhookSum()
         async with logging_to_the_end(webhook_sum):
             with reporting_a_failed_start() as started:
-                async with _working(settings, prices, webhook_sum) as state:
+                async with _working(settings, prices, webhook_sum, warnings) as state:
                     started()
                     yield state
 
@@ -68,7 +78,9 @@ def create_app(settings: Settings) -> Starlette:
 
 
 @asynccontextmanager
-async def _working(settings: Settings, prices: tuple[Price, ...], webhook_sum: WebhookSum) -> AsyncIterator[AppState]:
+async def _working(
+    settings: Settings, prices: tuple[Price, ...], webhook_sum: WebhookSum, warnings: Sequence[str]
+) -> AsyncIterator[AppState]:
     # Imported only now because this takes seconds: invalid settings are reported immediately.
     from leadhook.engine import Engine, EngineContext
     from leadhook.gemini import open_scorer
@@ -97,11 +109,12 @@ async def _working(settings: Settings, prices: tuple[Price, ...], webhook_sum: W
             serving_metrics(settings.host, settings.metrics_port) as no_metrics,
             running(engine, drain_s=settings.drain_sec),
         ):
-            _introduce(settings)
+            warnings = [*advice.warnings(settings), *warnings]
+            _introduce(settings, warnings)
             # Imported modules stay; the garbage collector would examine them again and again.
             gc.collect()
             gc.freeze()
-            yield _state(settings, engine, store, webhook_sum, no_metrics)
+            yield _state(settings, engine, store, webhook_sum, [*warnings, *([no_metrics] if no_metrics else [])])
 
 
 def serve(settings: Settings) -> None:
@@ -133,7 +146,7 @@ def __getattr__(name: str) -> Starlette:
     network.forget_key_log()
     try:
         settings = load_settings()
-        app = globals()[name] = create_app(settings)
+        app = globals()[name] = create_app(settings, UNBOUNDED)
     except SettingsError as error:
         _give_up(error, 2)
     logs.configure(settings)
@@ -141,9 +154,8 @@ def __getattr__(name: str) -> Starlette:
 
 
 def _state(
-    settings: Settings, engine: "Engine", store: "SupabaseStore", webhook_sum: WebhookSum, no_metrics: str | None
+    settings: Settings, engine: "Engine", store: "SupabaseStore", webhook_sum: WebhookSum, warnings: Sequence[str]
 ) -> AppState:
-    warnings = [*advice.warnings(settings), *([no_metrics] if no_metrics else [])]
     return AppState(
         engine=engine,
         store=store,
@@ -162,7 +174,7 @@ def _state(
     )
 
 
-def _introduce(settings: Settings) -> None:
+def _introduce(settings: Settings, warnings: Sequence[str]) -> None:
     log.info(
         Event.SERVICE_STARTED,
         supabase_url=settings.supabase_url,
@@ -173,7 +185,7 @@ def _introduce(settings: Settings) -> None:
         sweep_interval_s=settings.sweep_interval_sec,
         drain_s=settings.drain_sec,
     )
-    for warning in advice.warnings(settings):
+    for warning in warnings:
         log.warning(Event.SERVICE_WARNED, warning=warning)
 
 

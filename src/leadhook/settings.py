@@ -114,6 +114,12 @@ def _certificate(path: Path) -> Path:
     return path
 
 
+def _no_link(path: Path) -> Path:
+    if path.is_symlink():  # another user who may write in its directory could make it lead elsewhere
+        raise ValueError("is a link, which is not followed; name the file itself, or none: the log is on stdout anyway")
+    return path
+
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Url = Annotated[Text, AfterValidator(_http_url)]
 ProjectUrl = Annotated[Text, AfterValidator(_project_url)]
@@ -186,7 +192,7 @@ class Settings(BaseModel):
     """The protocol. Only `http/protobuf` is supported."""
     otel_exporter_otlp_certificate: Annotated[Path, AfterValidator(_certificate)] | None = None
     """A file with CA certificates (PEM) for the log service, instead of the system's."""
-    log_file: Path | None = None
+    log_file: Annotated[Path, AfterValidator(_no_link)] | None = None
     """File for the operator log: START, DONE, ERROR, SKIP and CYCLE lines with leads' names, rotated at 10 MB."""
     log_timezone: Text = "Asia/Kolkata"
     """The time zone of LOG_FILE, e.g. `Europe/Berlin`."""

@@ -107,10 +107,10 @@ def fetch(url: str) -> str:
             return refusal.read().decode()
 
 
-def run_doctor(settings: dict[str, str], url: str) -> str:
-    """All that it prints."""
+def printed_by(settings: dict[str, str], *words: str) -> str:
+    """All that a command prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "leadhook", "doctor", "--service", url],
+        [sys.executable, "-m", "leadhook", *words],
         env=environment(**settings), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     return done.stdout + done.stderr
@@ -191,7 +191,8 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         public["/metrics"] = fetch(f"http://127.0.0.1:{metrics_port}/metrics")
         process = {name: Path(f"/proc/{service.pid}/{name}").read_text() for name in ("cmdline", "limits")}
         keeps_owner = canaries.secret["DATABASE_URL"] in Path(f"/proc/{service.pid}/environ").read_text()
-        doctor = run_doctor(settings | {"ADMIN_TOKENS": admin}, service.url)
+        doctor = printed_by(settings | {"ADMIN_TOKENS": admin}, "doctor", "--service", service.url)
+        status = printed_by(settings, "status") + printed_by(settings, "status", "--json")
         arena.wait_for_rest()
         service.signal(15)  # type: ignore[arg-type]  # a number is a signal too
         service.wait(60)
@@ -217,11 +218,13 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         **{where: canaries.found_in(text) for where, text in (public | process).items()},
         # Pauses are shown to operators, with their reasons.
         "doctor": [name for name in canaries.found_in(doctor) if not name.endswith("of a pause")],
+        "status": [name for name in canaries.found_in(status) if not name.endswith("of a pause")],
         "headers": [name for name in canaries.found_in(str(log_service.headers)) if name != "OTEL HEADERS"],
     }
     assert {where: names for where, names in found.items() if names} == {}
     assert not keeps_owner
     assert re.search(r"Max core file size +0 +0", process["limits"])
-    assert "Traceback" not in doctor
+    assert "Traceback" not in doctor + status
+    assert "refused" in status
     assert "forged" not in {line["event"] for line in lines}
     assert "@example.com" not in operator + output

@@ -128,6 +128,8 @@ def test_the_service_starts_without_a_database_says_so_and_ends(start: Start, co
     service.signal()
     assert service.end() == -signal.SIGTERM
     assert service.err == ""
+    unbounded = [line for line in service.lines("service.warned") if "slow clients" in line["warning"]]
+    assert bool(unbounded) == (command is UVICORN)
     for event in ("service.started", "service.warned", "service.stopping", "service.stopped", "http.request"):
         assert service.lines(event)
     assert "visibly-fake" not in service.out

@@ -289,6 +289,7 @@ def test_the_log_service_is_set_by_opentelemetrys_own_variables() -> None:
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10", "100"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "gzip"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/visibly-fake.pem", "No such file"),
+        ("LOG_FILE", "/dev/stdout", "stdout anyway"),
         ("METRICS_PORT", "70000", "65535"),
     ],
 )
