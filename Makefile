@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SUPABASE_CLI := $(VENV)/share/leadhook/supabase-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-postgres test-cli test-install faults attacks check format schema bench lock wheel clean
+.PHONY: help setup demo up test test-fast test-postgres test-cli test-install faults attacks check format schema bench lock wheel binary audit clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,13 @@ lock: ## renew the lock files from pyproject.toml (needs uv)
 
 wheel: $(READY) ## build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+binary: $(READY) ## build dist/leadhook, one file for Linux that needs no Python, and have it answer a lead (minutes)
+	$(BIN)/pyinstaller --noconfirm --log-level ERROR --distpath dist --workpath build leadhook.spec
+	LEADHOOK_BINARY=$(CURDIR)/dist/leadhook $(BIN)/pytest -q -n 0 tests/stack/test_binary.py
+
+audit: $(READY) ## look for known vulnerabilities in the locked packages (needs the internet)
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 clean: ## remove what setup, demo and the tests made
 	rm -rf $(VENV) .demo dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis bench/results

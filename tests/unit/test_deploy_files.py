@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from leadhook.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+BIN = str(Path(sys.executable).parent)
 FLY: dict[str, Any] = tomllib.loads((ROOT / "fly.toml").read_text())
 KNOWN = {
     "": "app primary_region kill_signal kill_timeout swap_size_mb console_command build deploy env http_service vm"
@@ -97,6 +99,14 @@ def test_dockerfile_follows_the_rules_of_a_linter() -> None:
     assert not re.search(r"\bsudo\b|apt-get|curl|wget|--trusted-host|:latest", text)
     installs = [line for line in lines if re.search(r"pip install", line)]
     assert all("--require-hashes" in line or "--no-deps --no-index" in line for line in installs)
+
+
+@pytest.mark.skipif(shutil.which("hadolint", path=BIN) is None, reason="hadolint has no package for this machine")
+def test_dockerfile_passes_hadolint() -> None:
+    """Its warnings included."""
+    program = shutil.which("hadolint", path=BIN)
+    done = subprocess.run([str(program), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("", 0)
 
 
 def unit() -> str:
