@@ -153,7 +153,10 @@ create index if not exists jobs_undecided on leadhook.jobs (decide_after) where 
 create index if not exists jobs_turned_away on leadhook.jobs (budget_id, needed_usd, lead_id) where state = 'ready' and budget_id is not null;
 create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead') or replay_id is not null;
 create index if not exists jobs_without_message on leadhook.jobs (lead_id) where state = 'done' and error_code is not null;
-create index if not exists jobs_at_rest_by_state on leadhook.jobs (state) where state in ('waiting', 'held', 'dead', 'done');
+create index if not exists jobs_by_state on leadhook.jobs (state, lead_id) where state <> 'leased';
+create index if not exists jobs_by_group on leadhook.jobs (user_id, tag, lead_id) where state <> 'leased';
+create index if not exists jobs_by_error on leadhook.jobs (error_code, state, lead_id) where error_code is not null;
+create index if not exists jobs_of_low_priority on leadhook.jobs (replay_id) where low_priority and state in ('ready', 'leased');
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 alter table leadhook.outbox set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
@@ -257,7 +260,7 @@ comment on column leadhook.attempts.cost_usd is 'by the price that the service k
 comment on column leadhook.attempts.wasted is 'the money bought nothing: the lease ran out, or the application refused the answer';
 comment on column leadhook.attempts.model_ms is 'spent in model calls';
 create index if not exists attempts_by_lead on leadhook.attempts (lead_id, id);
-create index if not exists attempts_by_age on leadhook.attempts (finished_at);
+create index if not exists attempts_by_age on leadhook.attempts (finished_at, id);
 create index if not exists attempts_by_replay on leadhook.attempts (replay_id) where replay_id is not null;
 
 -- Every run's answer. Personal data: it goes with the lead.
@@ -286,6 +289,7 @@ comment on column leadhook.results.flags is 'codes of what in the lead''s text l
 comment on column leadhook.results.claims is 'facts of the message with their sources, each {words, source, quote}; only those that were found there';
 comment on column leadhook.results.written is 'false: the application refused or no longer wanted it';
 create index if not exists results_by_age on leadhook.results (created_at desc, lead_id);
+create index if not exists results_flagged on leadhook.results (created_at, lead_id) where flags <> '{}';
 
 -- What Google said of a key, by the first 16 hex digits of its SHA-256; never the key.
 create table if not exists leadhook.api_keys (
@@ -408,6 +412,40 @@ create unlogged table if not exists leadhook.figures (
 );
 comment on table leadhook.figures is 'the last count; unlogged, as it is worth nothing after a crash';
 
+-- The overview's figures. Summed from attempts and results as they come, as a month of them is too much to read for a page.
+create table if not exists leadhook.hourly_counts (
+  kind text not null check (kind in ('in', 'score', 'failed', 'first_call', 'saved')),
+  hour timestamptz not null,
+  bucket smallint not null,
+  leads int not null,
+  primary key (kind, hour, bucket)
+);
+comment on column leadhook.hourly_counts.bucket is
+  'in: 1 if only the sweep found it; score: the tens, 9 with 100; first_call and saved, counted from eligible_at: powers of 1.25 ms';
+
+create table if not exists leadhook.counted (
+  id boolean primary key default true constraint there_is_one_row check (id),
+  until timestamptz not null
+);
+comment on column leadhook.counted.until is 'attempts that ended up to then are in hourly_counts';
+insert into leadhook.counted (until) values (clock_timestamp() - interval '31 days') on conflict do nothing;
+
+-- Who did what, and why: written by the functions that act, in their transaction. No personal data: a lead is counted, not named.
+create table if not exists leadhook.audit (
+  id bigint generated always as identity primary key,
+  at timestamptz not null default clock_timestamp(),
+  actor text not null,
+  database_user text not null default session_user,
+  action text not null check (
+    action in ('pause', 'resume', 'budget', 'replay', 'replay_stop', 'backlog_release', 'key_unpark', 'erase')
+  ),
+  parameters jsonb not null default '{}',
+  reason text
+);
+comment on column leadhook.audit.actor is 'as the caller named it; application: it deleted leads';
+comment on column leadhook.audit.database_user is 'whose connection it was: authenticator through the API';
+create index if not exists audit_by_age on leadhook.audit (at);
+
 create table if not exists leadhook.migrations (
   name text primary key,
   sha256 text not null,
@@ -420,7 +458,7 @@ declare
 begin
   foreach v_table in array array[
     'controls', 'outbox', 'jobs', 'lead_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads', 'pauses', 'budgets',
-    'turns', 'costs', 'workers', 'figures', 'migrations'
+    'turns', 'costs', 'workers', 'figures', 'hourly_counts', 'counted', 'audit', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
     execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);

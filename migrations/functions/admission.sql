@@ -230,6 +230,7 @@ begin
   values (p_user_id, p_tag, left(btrim(p_actor), 200), left(p_reason, 500))
   on conflict do nothing;
   v_new := found;
+  perform leadhook.note_action(p_actor, 'pause', jsonb_build_object('user_id', p_user_id, 'tag', p_tag, 'already', not v_new), p_reason);
   return jsonb_build_object('paused', v_new, 'already', not v_new);
 end
 $$;
@@ -239,7 +240,9 @@ comment on function public.leadhook_pause(uuid, text, text, text) is
 revoke all on function public.leadhook_pause(uuid, text, text, text) from public, anon, authenticated;
 grant execute on function public.leadhook_pause(uuid, text, text, text) to service_role;
 
-create or replace function public.leadhook_resume(p_user_id uuid default null, p_tag text default null, p_actor text default null)
+create or replace function public.leadhook_resume(
+  p_user_id uuid default null, p_tag text default null, p_actor text default null, p_reason text default null
+)
 returns jsonb
 language plpgsql
 set search_path = ''
@@ -252,6 +255,7 @@ begin
   perform leadhook.check_admission_call(p_user_id, p_tag, p_actor);
   delete from leadhook.pauses as p where p.user_id is not distinct from p_user_id and p.tag is not distinct from p_tag;
   v_ended := found;
+  perform leadhook.note_action(p_actor, 'resume', jsonb_build_object('user_id', p_user_id, 'tag', p_tag, 'resumed', v_ended), p_reason);
   if v_ended then
     perform leadhook.send_webhook_if_ready('resume', p_user_id, p_tag);
   end if;
@@ -267,24 +271,32 @@ begin
   ));
 end
 $$;
-comment on function public.leadhook_resume(uuid, text, text) is
+comment on function public.leadhook_resume(uuid, text, text, text) is
   'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and sends a webhook. '
   'pauses: the first 20, wider or narrower, that still hold back some of it.';
-revoke all on function public.leadhook_resume(uuid, text, text) from public, anon, authenticated;
-grant execute on function public.leadhook_resume(uuid, text, text) to service_role;
+revoke all on function public.leadhook_resume(uuid, text, text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_resume(uuid, text, text, text) to service_role;
 
-create or replace function public.leadhook_set_budget(p_user_id uuid default null, p_daily_usd numeric default null, p_actor text default null)
+create or replace function public.leadhook_set_budget(
+  p_user_id uuid default null, p_daily_usd numeric default null, p_actor text default null, p_reason text default null
+)
 returns jsonb
 language plpgsql
 set search_path = ''
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
+declare
+  v_before numeric;
 begin
   if p_daily_usd < 0 or p_daily_usd >= 'Infinity' then
     raise exception 'a budget is a number of dollars, 0 or more' using errcode = 'PT400';
   end if;
   perform leadhook.check_admission_call(p_user_id, null, p_actor);
+  v_before := (select b.daily_usd from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.daily_usd < 'Infinity');
+  perform leadhook.note_action(
+    p_actor, 'budget', jsonb_build_object('user_id', p_user_id, 'before_usd', v_before, 'daily_usd', p_daily_usd), p_reason
+  );
   if p_daily_usd is null then
     delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.needed_usd is null;
     update leadhook.budgets as b set daily_usd = 'Infinity' where b.user_id is not distinct from p_user_id;
@@ -301,11 +313,11 @@ begin
   ));
 end
 $$;
-comment on function public.leadhook_set_budget(uuid, numeric, text) is
+comment on function public.leadhook_set_budget(uuid, numeric, text, text) is
   'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. '
   'Webhooks, as leads may have waited for it.';
-revoke all on function public.leadhook_set_budget(uuid, numeric, text) from public, anon, authenticated;
-grant execute on function public.leadhook_set_budget(uuid, numeric, text) to service_role;
+revoke all on function public.leadhook_set_budget(uuid, numeric, text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_set_budget(uuid, numeric, text, text) to service_role;
 
 -- A parked state counts only for the row that it was said of: a changed row is a new chance.
 create or replace function leadhook.healthy_keys()
@@ -560,6 +572,34 @@ comment on function public.leadhook_park_keys(jsonb) is
   'where for_ms is null, until their row in gemini_api changes. Keys that have no row any more are ignored.';
 revoke all on function public.leadhook_park_keys(jsonb) from public, anon, authenticated;
 grant execute on function public.leadhook_park_keys(jsonb) to service_role;
+
+create or replace function public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text default null)
+returns jsonb
+language plpgsql
+set search_path = ''
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_unparked boolean;
+begin
+  perform leadhook.require_actor(p_actor);
+  delete from leadhook.api_keys as k
+  where k.fingerprint = p_fingerprint and (k.state = 'disabled' or k.state = 'cooling' and k.until > clock_timestamp());
+  v_unparked := found;
+  perform leadhook.note_action(
+    p_actor, 'key_unpark', jsonb_build_object('fingerprint', left(p_fingerprint, 16), 'unparked', v_unparked), p_reason
+  );
+  if v_unparked then
+    perform leadhook.send_webhook_if_ready('keys', null, null);
+  end if;
+  return jsonb_build_object('unparked', v_unparked);
+end
+$$;
+comment on function public.leadhook_unpark_key(text, text, text) is
+  'Forgets that this key rests or is disabled, so that a call may try it, and sends a webhook. unparked false: it was not parked.';
+revoke all on function public.leadhook_unpark_key(text, text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_unpark_key(text, text, text) to service_role;
 
 create or replace function leadhook.confirm_keys(p_fingerprints text[])
 returns void

@@ -287,7 +287,7 @@ as $$
     select
       t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.source, t.replay_id, t.model, t.prompt_version, t.calls,
       t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
-      t.first_call_ms, t.model_ms, t.finished_at
+      t.first_call_ms, t.key_wait_ms, t.model_ms, t.key_fingerprint, t.finished_at
     from leadhook.attempts as t
     where t.lead_id = describe_history.p_lead_id
     order by t.id desc

@@ -191,6 +191,7 @@ begin
   into v_erased, v_costs
   from jobs as j;
   perform leadhook.book_costs(coalesce(v_costs, '[]'), clock_timestamp());
+  perform leadhook.note_action('application', 'erase', jsonb_build_object('leads', v_erased), null) where v_erased > 0;
   return v_erased;
 end
 $$;

@@ -154,6 +154,9 @@ begin
   join asked as a using (lead_id);
 
   update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
+  perform leadhook.note_action(
+    p_actor, 'replay', jsonb_build_object('replay_id', v_replay_id, 'named', jsonb_array_length(v_leads), 'counts', v_counts), p_reason
+  );
   if v_counts ? 'queued' then
     perform leadhook.send_webhook('replay', (v_counts ->> 'queued')::int);
   end if;
@@ -165,11 +168,10 @@ comment on function public.leadhook_replay(text[], text, text) is
 revoke all on function public.leadhook_replay(text[], text, text) from public, anon, authenticated;
 grant execute on function public.leadhook_replay(text[], text, text) to service_role;
 
--- By lead_id among the jobs. state and error_code are the job's, outcome that of its last attempt, score and prompt_version those of its last
--- result, since and until say when its last run ended. All fields that are given must fit.
-create or replace function leadhook.match_leads(
-  p_filter jsonb, p_after_lead text, out lead_ids text[], out last_lead text
-)
+-- state and error_code are the job's, outcome that of its last attempt, score, prompt_version and flag those of its last result; since and until say
+-- when its last run ended. All fields that are given must fit.
+create or replace function leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most int)
+returns table (place bigint)
 language plpgsql
 stable
 set search_path = ''
@@ -186,46 +188,58 @@ declare
   v_score_min int := (p_filter ->> 'score_min')::int;
   v_score_max int := (p_filter ->> 'score_max')::int;
   v_prompt_version text := p_filter ->> 'prompt_version';
+  v_flag text := p_filter ->> 'flag';
   v_since timestamptz := (p_filter ->> 'since')::timestamptz;
   v_until timestamptz := (p_filter ->> 'until')::timestamptz;
 begin
-  select coalesce(array_agg(m.lead_id order by m.lead_id), '{}')
-  into lead_ids
-  from (
-    select s.lead_id
-    from (
-      select j.lead_id, j.user_id, j.tag, j.state, j.error_code, j.finished_at
-      from leadhook.jobs as j
-      where j.lead_id > p_after_lead
-      order by j.lead_id
-      limit 5000
-    ) as s
-    left join lateral (
-      select v.score, v.prompt_version
-      from leadhook.results as v
-      where v.lead_id = s.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version) is not null
-      order by v.run desc
-      limit 1
-    ) as v on true
-    where (v_user_id is null or s.user_id = v_user_id)
-      and (v_tag is null or s.tag = v_tag)
-      and (v_state is null or s.state = v_state)
-      and (v_error_code is null or s.error_code = v_error_code)
-      and (v_since is null or s.finished_at >= v_since)
-      and (v_until is null or s.finished_at < v_until)
-      and (v_score_min is null or v.score >= v_score_min)
-      and (v_score_max is null or v.score <= v_score_max)
-      and (v_prompt_version is null or v.prompt_version = v_prompt_version)
-      and (v_outcome is null or v_outcome = (
-        select t.outcome from leadhook.attempts as t where t.lead_id = s.lead_id order by t.id desc limit 1
-      ))
-    limit 250
-  ) as m;
-  if cardinality(lead_ids) = 250 then
-    last_lead := lead_ids[250];
-  else
-    last_lead := (select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id offset 4999 limit 1);
-  end if;
+  return query
+  select i.place
+  from unnest(p_lead_ids) with ordinality as i (lead_id, place)
+  cross join lateral (
+    select j.user_id, j.tag, j.state, j.error_code, j.finished_at from leadhook.jobs as j where j.lead_id = i.lead_id offset 0
+  ) as s
+  left join lateral (
+    select v.score, v.prompt_version, v.flags
+    from leadhook.results as v
+    where v.lead_id = i.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version, v_flag) is not null
+    order by v.run desc
+    limit 1
+  ) as v on true
+  where (v_user_id is null or s.user_id = v_user_id)
+    and (v_tag is null or s.tag = v_tag)
+    and (v_state is null or s.state = v_state)
+    and (v_error_code is null or s.error_code = v_error_code)
+    and (v_since is null or s.finished_at >= v_since)
+    and (v_until is null or s.finished_at < v_until)
+    and (v_score_min is null or v.score >= v_score_min)
+    and (v_score_max is null or v.score <= v_score_max)
+    and (v_prompt_version is null or v.prompt_version = v_prompt_version)
+    and (v_flag is null or v_flag = any (v.flags) or v_flag = 'any' and v.flags <> '{}')
+    and (v_outcome is null or v_outcome = (
+      select t.outcome from leadhook.attempts as t where t.lead_id = i.lead_id order by t.id desc limit 1
+    ))
+  limit p_most;
+end
+$$;
+comment on function leadhook.matching_leads(text[], jsonb, int) is 'The places in p_lead_ids of the first p_most leads that match a filter.';
+revoke all on function leadhook.matching_leads(text[], jsonb, int) from public, anon, authenticated;
+grant execute on function leadhook.matching_leads(text[], jsonb, int) to service_role;
+
+create or replace function leadhook.match_leads(
+  p_filter jsonb, p_after_lead text, out lead_ids text[], out last_lead text
+)
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_window text[] := array(select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id limit 5000);
+begin
+  lead_ids := array(select v_window[m.place] from leadhook.matching_leads(v_window, p_filter, 250) as m order by m.place);
+  last_lead := case when cardinality(lead_ids) = 250 then lead_ids[250] else v_window[5000] end;
 end
 $$;
 comment on function leadhook.match_leads(jsonb, text) is
@@ -491,6 +505,9 @@ begin
   insert into leadhook.replays (actor, reason, filter, lead_limit, phase)
   values (left(btrim(p_actor), 200), left(p_reason, 500), p_filter, p_limit, 'queueing')
   returning id into v_replay_id;
+  perform leadhook.note_action(
+    p_actor, 'replay', jsonb_build_object('replay_id', v_replay_id, 'filter', p_filter, 'limit', p_limit), p_reason
+  );
   perform leadhook.work_on_replay(v_replay_id);
   return (select jsonb_build_object('replay_id', r.id, 'counts', r.counts, 'phase', r.phase) from leadhook.replays as r where r.id = v_replay_id);
 end
@@ -501,7 +518,7 @@ comment on function public.leadhook_replay_filtered(jsonb, int, text, text) is
 revoke all on function public.leadhook_replay_filtered(jsonb, int, text, text) from public, anon, authenticated;
 grant execute on function public.leadhook_replay_filtered(jsonb, int, text, text) to service_role;
 
-create or replace function public.leadhook_replay_stop(p_replay_id bigint)
+create or replace function public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text default null)
 returns jsonb
 language plpgsql
 set search_path = ''
@@ -512,6 +529,7 @@ as $$
 declare
   v_status jsonb := public.leadhook_replay_status(p_replay_id, '', 1);
 begin
+  perform leadhook.require_actor(p_actor);
   -- What has ended stays as it ended: its phase is what people read of it later.
   if v_status ->> 'phase' = 'stopped' or v_status ->> 'phase' = 'queued'
     and v_status #> '{progress,waiting}' is null and v_status #> '{progress,leased}' is null then
@@ -520,15 +538,18 @@ begin
   update leadhook.replays as r
   set phase = 'stopping', after_lead = ''
   where r.id = p_replay_id and r.phase <> 'stopping';
+  if found then
+    perform leadhook.note_action(p_actor, 'replay_stop', jsonb_build_object('replay_id', p_replay_id), p_reason);
+  end if;
   perform leadhook.work_on_replay(p_replay_id);
   return public.leadhook_replay_status(p_replay_id, '', 1);
 end
 $$;
-comment on function public.leadhook_replay_stop(bigint) is
+comment on function public.leadhook_replay_stop(bigint, text, text) is
   'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: '
   'leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
-revoke all on function public.leadhook_replay_stop(bigint) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_stop(bigint) to service_role;
+revoke all on function public.leadhook_replay_stop(bigint, text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_stop(bigint, text, text) to service_role;
 
 -- What was paid for the last run that gave each of these leads a result, in all its attempts.
 create or replace function leadhook.usage_of(p_lead_ids text[])

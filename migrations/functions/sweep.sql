@@ -141,6 +141,10 @@ begin
   delete from leadhook.replays as r
   where r.id = any (v_replay_ids) and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id);
   delete from leadhook.turns as t where t.served_at < p_now - interval '1 day';
+  delete from leadhook.audit as a where a.id = any (array(
+    select o.id from leadhook.audit as o where o.at < p_now - interval '365 days' order by o.at limit 5000
+  ));
+  delete from leadhook.hourly_counts as h where h.hour < p_now - interval '32 days';
   delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (
@@ -149,8 +153,8 @@ begin
 end
 $$;
 comment on function leadhook.sweep_records(timestamptz) is
-  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, keys 30 days after they are '
-  'gone, the costs of a day after 800.';
+  'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, the audit after 365, the overview''s counts '
+  'after 32, keys 30 days after they are gone, the costs of a day after 800.';
 revoke all on function leadhook.sweep_records(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.sweep_records(timestamptz) to service_role;
 
@@ -215,6 +219,7 @@ begin
       perform leadhook.collect_webhook_answers(v_now);
       perform leadhook.sweep_records(v_now);
     end if;
+    perform leadhook.count_attempts(v_now, 1000);
     update leadhook.controls as c
     set sweep_phase = v_phase,
       sweep_after_lead = v_after,
@@ -432,7 +437,8 @@ revoke all on function public.leadhook_backlog(uuid, text, timestamptz, boolean)
 grant execute on function public.leadhook_backlog(uuid, text, timestamptz, boolean) to service_role;
 
 create or replace function public.leadhook_release_backlog(
-  p_user_id uuid, p_tag text, p_after_lead text default '', p_limit int default 500, p_redo boolean default false
+  p_user_id uuid, p_tag text, p_after_lead text default '', p_limit int default 500, p_redo boolean default false, p_actor text default null,
+  p_reason text default null
 )
 returns jsonb
 language plpgsql
@@ -441,10 +447,15 @@ set jit = off
 set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
+declare
+  v_released record;
 begin
-  return (select to_jsonb(r) from leadhook.release_backlog(p_user_id, p_tag, p_after_lead, p_limit, p_redo) as r);
+  perform leadhook.require_actor(p_actor);
+  select r.* into v_released from leadhook.release_backlog(p_user_id, p_tag, p_after_lead, p_limit, p_redo) as r;
+  perform leadhook.note_release(p_actor, p_user_id, p_tag, p_redo, p_after_lead = '', v_released.released, p_reason);
+  return to_jsonb(v_released);
 end
 $$;
-comment on function public.leadhook_release_backlog(uuid, text, text, int, boolean) is 'One slice of leadhook.release_backlog.';
-revoke all on function public.leadhook_release_backlog(uuid, text, text, int, boolean) from public, anon, authenticated;
-grant execute on function public.leadhook_release_backlog(uuid, text, text, int, boolean) to service_role;
+comment on function public.leadhook_release_backlog(uuid, text, text, int, boolean, text, text) is 'One slice of leadhook.release_backlog.';
+revoke all on function public.leadhook_release_backlog(uuid, text, text, int, boolean, text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_release_backlog(uuid, text, text, int, boolean, text, text) to service_role;

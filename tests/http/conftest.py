@@ -137,9 +137,9 @@ class FakeStore:
         self.calls.append(("replay_status", replay_id, after, limit))
         return answer_or_raise(self.on_replay_status or ReplayStatus(found=False))
 
-    async def stop_replay(self, replay_id: int) -> ReplayStatus:
+    async def stop_replay(self, replay_id: int, actor: str, reason: str | None = None) -> ReplayStatus:
         """Stop."""
-        self.calls.append(("stop_replay", replay_id))
+        self.calls.append(("stop_replay", replay_id, actor, reason))
         return answer_or_raise(self.on_replay_status or ReplayStatus(found=False))
 
     async def status(self) -> Status:

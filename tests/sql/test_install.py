@@ -102,7 +102,7 @@ async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: "Datab
     assert bare.ids_of(bare.claim()) == []
     bare.eligible_lead("fresh")
     assert bare.ids_of(bare.claim()) == ["fresh"]
-    released = await release_all(SqlStore(bare), Wanted(limit=100), open_console())
+    released = await release_all(SqlStore(bare), Wanted(limit=100), None, open_console())
     assert released.released == 100
     assert bare.ids_of(bare.claim()) == old[:50]
 

@@ -85,7 +85,7 @@ def test_stopping_a_replay_waits_for_the_drain(db: "Sql", connect: "Connect") ->
     with other.transaction():
         hold(other, DRAIN)
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            db.rpc("leadhook_replay_stop", p_replay_id=replay_id)
+            db.rpc("leadhook_replay_stop", p_replay_id=replay_id, p_actor="tester")
     assert db.states() == {"a": "ready"}
 
 

@@ -45,7 +45,7 @@ def status(db: "Sql", replay_id: int, **arguments: Any) -> "Row":
 
 def stop(db: "Sql", replay_id: int) -> "Row":
     """Call `leadhook_replay_stop`."""
-    reply: Row = db.rpc("leadhook_replay_stop", p_replay_id=replay_id)
+    reply: Row = db.rpc("leadhook_replay_stop", p_replay_id=replay_id, p_actor="tester")
     return reply
 
 

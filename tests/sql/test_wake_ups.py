@@ -231,7 +231,7 @@ def test_what_arrives_during_a_replay_that_is_stopped_reopens_a_dead_lead(wired:
     replay = wired.rpc("leadhook_replay", p_lead_ids=["a"], p_actor="tester")["replay_id"]
     ARRIVALS[arrive](wired)
     assert wired.claim(low_priority_limit=0)["leads"] == []
-    wired.rpc("leadhook_replay_stop", p_replay_id=replay)
+    wired.rpc("leadhook_replay_stop", p_replay_id=replay, p_actor="tester")
     assert wired.ids_of(wired.claim(low_priority_limit=0)) == ["a"]
 
 

@@ -179,15 +179,17 @@ class _Recorder:
         self.asked.append(("pause", scope, actor, reason))
         return Paused(paused=True, already=False)
 
-    async def resume(self, scope: Scope, actor: str) -> Resumed:
-        self.asked.append(("resume", scope, actor))
+    async def resume(self, scope: Scope, actor: str, reason: str | None) -> Resumed:
+        self.asked.append(("resume", scope, actor, reason))
         return Resumed(resumed=True)
 
     async def admission(self) -> Admission:
         return Admission()
 
-    async def set_budget(self, user_id: UUID | None, daily_usd: float | None, actor: str) -> BudgetSet:
-        self.asked.append(("budget", user_id, daily_usd, actor))
+    async def set_budget(
+        self, user_id: UUID | None, daily_usd: float | None, actor: str, reason: str | None
+    ) -> BudgetSet:
+        self.asked.append(("budget", user_id, daily_usd, actor, reason))
         return BudgetSet(daily_usd=daily_usd, left_usd=daily_usd)
 
     async def backlog(self, *given: object, redo: bool) -> Backlog:
@@ -210,14 +212,14 @@ def test_admission_hands_on_what_was_asked_for_and_by_whom(leadhook: Run, record
     """Without a user they mean everything."""
     user = "00000000-0000-4000-8000-000000000001"
     assert leadhook("pause", "--user", user, "--tag", "a", "--reason", "why")[0] == 0
-    assert leadhook("resume")[0] == 0
+    assert leadhook("resume", "--reason", "fixed")[0] == 0
     assert leadhook("budget", "set", "2.50", "--user", user)[0] == 0
-    assert leadhook("budget", "clear")[0] == 0
+    assert leadhook("budget", "clear", "--reason", "tests")[0] == 0
     assert recorder.asked == [
         ("pause", Scope(user_id=UUID(user), tag="a"), "cli:ada", "why"),
-        ("resume", Scope(), "cli:ada"),
-        ("budget", UUID(user), 2.5, "cli:ada"),
-        ("budget", None, None, "cli:ada"),
+        ("resume", Scope(), "cli:ada", "fixed"),
+        ("budget", UUID(user), 2.5, "cli:ada", None),
+        ("budget", None, None, "cli:ada", "tests"),
     ]
 
 

@@ -61,8 +61,8 @@ class _FakeStore:
             raise self.refusal
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
 
-    async def stop_replay(self, replay_id: int) -> ReplayStatus:
-        self.asked.append(("stop", replay_id))
+    async def stop_replay(self, replay_id: int, actor: str, reason: str | None) -> ReplayStatus:
+        self.asked.append(("stop", replay_id, actor, reason))
         return self.statuses[0]
 
     async def replay_slice(self) -> ReplaySlice:
@@ -199,8 +199,8 @@ def test_what_keeps_leads_back_is_said_while_a_replay_is_followed(leadhook: Run,
 
 def test_stop_of_a_finished_replay_says_that_nothing_was_changed(leadhook: Run, store: _FakeStore) -> None:
     """It is no failure."""
-    code, out, _ = leadhook("replay", "stop", "7")
-    assert (code, store.asked) == (0, [("stop", 7)])
+    code, out, _ = leadhook("replay", "stop", "7", "--reason", "why")
+    assert (code, store.asked) == (0, [("stop", 7, "cli:ada", "why")])
     assert "has already finished" in out
     assert "nothing was changed" in out
 

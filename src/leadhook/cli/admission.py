@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from leadhook.cli.asking import actor, ask, when_free
-from leadhook.cli.options import AsJson, ForTag, ForUser, Yes, scope
+from leadhook.cli.options import AsJson, ForTag, ForUser, Reason, Yes, scope
 from leadhook.cli.output import confirm, line, open_console, print_json
 from leadhook.domain.findings import resume_command
 from leadhook.domain.spend import dollars
@@ -27,7 +27,7 @@ def pause(
     *,
     user: ForUser = None,
     tag: ForTag = None,
-    reason: Annotated[str | None, Parameter(help="The reason, stored with the pause.")] = None,
+    reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
     """Stop claiming leads.
@@ -68,7 +68,7 @@ def list_pauses(*, as_json: AsJson = False) -> None:
         line(console, "nothing is paused")
 
 
-def resume(*, user: ForUser = None, tag: ForTag = None, as_json: AsJson = False) -> None:
+def resume(*, user: ForUser = None, tag: ForTag = None, reason: Reason = None, as_json: AsJson = False) -> None:
     """End a pause.
 
     Use the same --user and --tag as for the pause: `leadhook resume` without options ends only the pause of all leads.
@@ -76,7 +76,7 @@ def resume(*, user: ForUser = None, tag: ForTag = None, as_json: AsJson = False)
     For example: `leadhook resume --user 00000000-0000-4000-8000-000000000001`
     """
     whose = scope(user, tag)
-    reply = ask(load_settings(), lambda store: when_free(lambda: store.resume(whose, actor())))
+    reply = ask(load_settings(), lambda store: when_free(lambda: store.resume(whose, actor(), reason)))
     if as_json:
         print_json({**whose.model_dump(mode="json"), **reply.model_dump(mode="json")})
         return
@@ -90,7 +90,9 @@ def resume(*, user: ForUser = None, tag: ForTag = None, as_json: AsJson = False)
 
 
 @budget_app.command(name="set")
-def set_budget(daily_usd: Dollars, *, user: ForUser = None, yes: Yes = False, as_json: AsJson = False) -> None:
+def set_budget(
+    daily_usd: Dollars, *, user: ForUser = None, reason: Reason = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
     """Set the daily budget of all leads together, or of one user.
 
     A day ends at midnight UTC; costs from earlier today count. Asks if the change stops leads or lets waiting leads
@@ -98,18 +100,18 @@ def set_budget(daily_usd: Dollars, *, user: ForUser = None, yes: Yes = False, as
 
     For example: `leadhook budget set 5`
     """
-    _change_budget(user, daily_usd, yes=yes, as_json=as_json)
+    _change_budget(user, daily_usd, reason, yes=yes, as_json=as_json)
 
 
 @budget_app.command(name="clear")
-def clear_budget(*, user: ForUser = None, yes: Yes = False, as_json: AsJson = False) -> None:
+def clear_budget(*, user: ForUser = None, reason: Reason = None, yes: Yes = False, as_json: AsJson = False) -> None:
     """Remove a daily budget, so that the cost is no longer limited.
 
     Asks if there is such a budget.
 
     For example: `leadhook budget clear --user 00000000-0000-4000-8000-000000000001`
     """
-    _change_budget(user, None, yes=yes, as_json=as_json)
+    _change_budget(user, None, reason, yes=yes, as_json=as_json)
 
 
 @budget_app.command(name="show")
@@ -135,14 +137,14 @@ def show_budgets(*, as_json: AsJson = False) -> None:
     )
 
 
-def _change_budget(user: UUID | None, daily_usd: float | None, *, yes: bool, as_json: bool) -> None:
+def _change_budget(user: UUID | None, daily_usd: float | None, reason: str | None, *, yes: bool, as_json: bool) -> None:
     settings = load_settings()
     if not yes:
         consequence = _consequence(ask(settings, lambda store: store.admission()), user, daily_usd)
         if consequence:
             line(open_console(to_stderr=as_json), consequence)
             confirm("Change the budget?", "--yes changes it.")
-    reply = ask(settings, lambda store: when_free(lambda: store.set_budget(user, daily_usd, actor())))
+    reply = ask(settings, lambda store: when_free(lambda: store.set_budget(user, daily_usd, actor(), reason)))
     whose = Scope(user_id=user)
     if as_json:
         print_json({"user_id": whose.model_dump(mode="json")["user_id"], **reply.model_dump()})

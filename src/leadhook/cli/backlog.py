@@ -12,8 +12,8 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 
-from leadhook.cli.asking import ask, when_free
-from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, in_utc
+from leadhook.cli.asking import actor, ask, when_free
+from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, in_utc
 from leadhook.cli.output import confirm, line, open_console, print_json
 from leadhook.domain.forecast import Estimate, estimate
 from leadhook.prices import price_here
@@ -101,6 +101,7 @@ def release(
     redo: Annotated[
         bool, Parameter(negative="", help="Include leads that have an answer in llm_response, and replace it.")
     ] = False,
+    reason: Reason = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -122,7 +123,7 @@ def release(
         if dry_run:
             return
         confirm("Release them?", "--yes releases them; --dry-run only counts.")
-    done = ask(settings, lambda store: release_all(store, wanted, console))
+    done = ask(settings, lambda store: release_all(store, wanted, reason, console))
     if as_json:
         print_json(vars(done))
         return
@@ -131,14 +132,15 @@ def release(
         line(console, f"{done.unwanted} leads were no longer eligible, and wait")
 
 
-async def release_all(store: SupabaseStore, wanted: Wanted, console: Console) -> Released:
+async def release_all(store: SupabaseStore, wanted: Wanted, reason: str | None, console: Console) -> Released:
     """Release slice by slice; each is a transaction, so what was released before an error stays released."""
     found = await wanted.find(store)
     total, done, reported = wanted.count(found), Released(), 0
     for group in found.groups:
         after: str | None = ""
         while after is not None and (left := (wanted.limit or _NO_LIMIT) - done.released) > 0:
-            piece = await when_free(partial(store.release_backlog, group, after, left, redo=wanted.redo))
+            call = partial(store.release_backlog, group, after, left, actor(), reason, redo=wanted.redo)
+            piece = await when_free(call)
             done.released += piece.released
             done.answered += piece.answered
             done.unwanted += piece.unwanted

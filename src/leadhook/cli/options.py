@@ -13,6 +13,7 @@ ForUser = Annotated[UUID | None, Parameter(help="Only leads of this user_id.")]
 ForTag = Annotated[str | None, Parameter(help="Only leads of this tag.")]
 AsJson = Annotated[bool, Parameter("--json", negative="", help="Print one JSON object, for programs.")]
 Yes = Annotated[bool, Parameter(negative="", help="Do not ask for confirmation.")]
+Reason = Annotated[str | None, Parameter(help="The reason, for the audit.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Only count and estimate the cost; change nothing.")]
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from leadhook.cli.asking import actor, ask, when_free
-from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, in_utc
+from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, in_utc
 from leadhook.cli.output import confirm, line, open_console, print_json, table
 from leadhook.command_error import CommandError, MisuseError
 from leadhook.domain.findings import check_everything
@@ -114,7 +114,7 @@ EVERYTHING = Selection()
 def begin(
     *,
     selection: Selection = EVERYTHING,
-    reason: Annotated[str | None, Parameter(help="The reason, stored with the replay.")] = None,
+    reason: Reason = None,
     follow: Annotated[bool, Parameter(help="Show the progress until every lead is scored.")] = True,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -226,14 +226,14 @@ def follow_replay(replay_id: ReplayId, /, *, as_json: AsJson = False) -> int:
 
 
 @app.command
-def stop(replay_id: ReplayId, /, *, as_json: AsJson = False) -> None:
+def stop(replay_id: ReplayId, /, *, reason: Reason = None, as_json: AsJson = False) -> None:
     """Stop a replay.
 
     Leads that have not started return to their previous state; leads in progress are finished.
 
     For example: `leadhook replay stop 12`
     """
-    status = ask(load_settings(), lambda store: _stop(store, replay_id))
+    status = ask(load_settings(), lambda store: _stop(store, replay_id, reason))
     if status.state == "finished" and not as_json:
         words = f"replay {replay_id} has already finished: nothing was changed"
         line(open_console(), words)
@@ -249,8 +249,8 @@ async def _queue(
     return await store.replay_filtered(fields, selection.limit, actor(), reason)
 
 
-async def _stop(store: SupabaseStore, replay_id: int) -> ReplayStatus:
-    status = _existing(await when_free(lambda: store.stop_replay(replay_id)), replay_id)
+async def _stop(store: SupabaseStore, replay_id: int, reason: str | None) -> ReplayStatus:
+    status = _existing(await when_free(lambda: store.stop_replay(replay_id, actor(), reason)), replay_id)
     while status.state == "stopping":
         status = await _next_slice(store, replay_id)
     return status

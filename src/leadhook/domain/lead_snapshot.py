@@ -177,7 +177,11 @@ class Attempt(Facts):
     leased_at: datetime | None = None
     first_call_ms: int | None = None
     """From eligible_at to the first model call."""
+    key_wait_ms: int | None = None
+    """Of first_call_ms: the wait for another lead's call to prove a key."""
     model_ms: int | None = None
+    key_fingerprint: str | None = None
+    """The first 16 hex digits of the Gemini key's SHA-256."""
     finished_at: datetime
 
 

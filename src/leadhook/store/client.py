@@ -28,6 +28,7 @@ from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.spend import ReservationTerms
 from leadhook.domain.status import Status
 from leadhook.observability.redaction import redactor
+from leadhook.store.console import ConsoleCalls
 from leadhook.store.evaluations import EvaluationCalls
 from leadhook.store.operators import OperatorCalls
 from leadhook.store.replays import ReplayCalls
@@ -43,7 +44,7 @@ TIMEOUT_S: Final = 10.0
 """Longer than any of leadhook's statement timeouts, so that the database's own error arrives first."""
 
 
-class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls):
+class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
     """The functions `public.leadhook_*`. If a method fails, it raises `StoreError` and no other exception.
 
     All but `book_evaluation` may be repeated if their outcome is unknown.

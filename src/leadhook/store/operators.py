@@ -124,13 +124,15 @@ class OperatorCalls(ABC):
         parameters = {**_scope(scope), "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_pause", Paused, parameters)
 
-    async def resume(self, scope: Scope, actor: str) -> Resumed:
+    async def resume(self, scope: Scope, actor: str, reason: str | None = None) -> Resumed:
         """End the pause of exactly this scope."""
-        return await self._ask("leadhook_resume", Resumed, {**_scope(scope), "p_actor": actor})
+        return await self._ask("leadhook_resume", Resumed, {**_scope(scope), "p_actor": actor, "p_reason": reason})
 
-    async def set_budget(self, user_id: UUID | None, daily_usd: float | None, actor: str) -> BudgetSet:
+    async def set_budget(
+        self, user_id: UUID | None, daily_usd: float | None, actor: str, reason: str | None = None
+    ) -> BudgetSet:
         """Set the daily budget (UTC) of a user, or of all users together, in dollars. None removes the budget."""
-        parameters = {"p_user_id": _text(user_id), "p_daily_usd": daily_usd, "p_actor": actor}
+        parameters = {"p_user_id": _text(user_id), "p_daily_usd": daily_usd, "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_set_budget", BudgetSet, parameters)
 
     async def admission(self) -> Admission:
@@ -149,7 +151,9 @@ class OperatorCalls(ABC):
         }
         return await self._ask("leadhook_backlog", Backlog, parameters)
 
-    async def release_backlog(self, group: HeldGroup, after: str, limit: int, *, redo: bool) -> ReleasedSlice:
+    async def release_backlog(
+        self, group: HeldGroup, after: str, limit: int, actor: str, reason: str | None = None, *, redo: bool
+    ) -> ReleasedSlice:
         """Queue up to `limit` of the next 500 held leads of a group."""
         parameters = {
             "p_user_id": _text(group.user_id),
@@ -157,6 +161,8 @@ class OperatorCalls(ABC):
             "p_after_lead": after,
             "p_limit": limit,
             "p_redo": redo,
+            "p_actor": actor,
+            "p_reason": reason,
         }
         return await self._ask("leadhook_release_backlog", ReleasedSlice, parameters)
 

@@ -196,9 +196,10 @@ class ReplayCalls(ABC):
         """Return the newest replays, up to 1,000."""
         return await self._ask("leadhook_replays", Replays, {"p_limit": limit})
 
-    async def stop_replay(self, replay_id: int) -> ReplayStatus:
+    async def stop_replay(self, replay_id: int, actor: str, reason: str | None = None) -> ReplayStatus:
         """Stop a replay: take its leads that are not leased out of the queue."""
-        return await self._ask("leadhook_replay_stop", ReplayStatus, {"p_replay_id": replay_id})
+        parameters = {"p_replay_id": replay_id, "p_actor": actor, "p_reason": reason}
+        return await self._ask("leadhook_replay_stop", ReplayStatus, parameters)
 
     async def replay_slice(self) -> ReplaySlice:
         """Run the next slice of the oldest replay that is being queued or stopped."""

@@ -321,7 +321,7 @@ async def stop_replay(request: Request[AppState]) -> Response:
     """
     actor = await require_admin(request)
     replay_id = _replay_id(request)
-    answer = _status_answer(await request.state["store"].stop_replay(replay_id), replay_id)
+    answer = _status_answer(await request.state["store"].stop_replay(replay_id, actor), replay_id)
     if answer.state != "finished":
         request.state["engine"].wake()
         log.info(Event.REPLAY_STOPPED, actor=actor, replay_id=replay_id, progress=answer.progress.model_dump())

@@ -48,7 +48,7 @@ class WebStore(Protocol):
     async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
         """Return the progress of a replay, with a page of its leads."""
 
-    async def stop_replay(self, replay_id: int) -> ReplayStatus:
+    async def stop_replay(self, replay_id: int, actor: str, reason: str | None = None) -> ReplayStatus:
         """Stop a replay."""
 
 

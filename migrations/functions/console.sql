@@ -1,0 +1,521 @@
+-- Purpose: what the console lists: leads by what is known of them, failures by reason, webhooks, keys, and what runs at low priority.
+-- A search takes candidates from the index that fits its filter best, a slice at a time, and stops after 100 ms: it then says where to go on.
+-- Names and companies are in the application's table, which gets no index for this: its pages are read from the newest backward.
+
+set local check_function_bodies = off;
+
+-- A cursor names the last candidate that was handed out. A row without a lead is no candidate: the list goes on behind its cursor.
+create or replace function leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most int)
+returns table (lead_id text, cursor text)
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set plan_cache_mode = force_custom_plan
+as $$
+#variable_conflict use_column
+declare
+  v_user_id uuid := (p_filter ->> 'user_id')::uuid;
+  v_tag text := p_filter ->> 'tag';
+  v_state text := p_filter ->> 'state';
+  v_code text := p_filter ->> 'error_code';
+  v_first text := coalesce(p_after::jsonb ->> 0, '');
+  v_lead text := coalesce(p_after::jsonb ->> 1, '');
+begin
+  if v_state = 'leased' then
+    return query
+    select j.lead_id, jsonb_build_array('', j.lead_id)::text
+    from leadhook.jobs as j
+    where j.state = 'leased' and j.lead_id > v_lead
+    order by j.lead_id
+    limit p_most;
+  elsif v_code is not null then
+    return query
+    select j.lead_id, jsonb_build_array(j.state, j.lead_id)::text
+    from leadhook.jobs as j
+    where j.error_code = v_code and (j.state, j.lead_id) > (v_first, v_lead) and (v_state is null or j.state = v_state)
+    order by j.state, j.lead_id
+    limit p_most;
+  elsif v_user_id is not null then
+    if p_after is null then
+      return query
+      select j.lead_id, '["", ""]' from leadhook.jobs as j where j.state = 'leased' and j.user_id = v_user_id
+      union all
+      select null, '["", ""]';
+      return;
+    end if;
+    return query
+    select j.lead_id, jsonb_build_array(j.tag, j.lead_id)::text
+    from leadhook.jobs as j
+    where j.state <> 'leased' and j.user_id = v_user_id and (j.tag, j.lead_id) > (v_first, v_lead) and (v_tag is null or j.tag = v_tag)
+    order by j.tag, j.lead_id
+    limit p_most;
+  else
+    return query
+    select j.lead_id, jsonb_build_array('', j.lead_id)::text
+    from leadhook.jobs as j
+    where j.state = v_state and j.state <> 'leased' and j.lead_id > v_lead
+    order by j.lead_id
+    limit p_most;
+  end if;
+end
+$$;
+comment on function leadhook.candidates_by_job(jsonb, text, int) is 'The next leads by error code, by user and tag, or by state.';
+revoke all on function leadhook.candidates_by_job(jsonb, text, int) from public, anon, authenticated;
+grant execute on function leadhook.candidates_by_job(jsonb, text, int) to service_role;
+
+-- An attempt ends in the transaction that ends the lead's run, a little before or after in the clock's time.
+create or replace function leadhook.candidates_by_time(p_filter jsonb, p_after text, p_most int)
+returns table (lead_id text, cursor text)
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set plan_cache_mode = force_custom_plan
+as $$
+#variable_conflict use_column
+declare
+  v_at timestamptz := coalesce((p_after::jsonb ->> 0)::timestamptz, 'infinity');
+begin
+  if p_filter ? 'flag' then
+    return query
+    select r.lead_id, jsonb_build_array(r.created_at, r.lead_id)::text
+    from leadhook.results as r
+    where r.flags <> '{}' and (r.created_at, r.lead_id) < (v_at, coalesce(p_after::jsonb ->> 1, ''))
+      and not exists (select from leadhook.results as n where n.lead_id = r.lead_id and n.run > r.run)
+    order by r.created_at desc, r.lead_id desc
+    limit p_most;
+    return;
+  end if;
+  return query
+  select t.lead_id, jsonb_build_array(t.finished_at, t.id)::text
+  from leadhook.attempts as t
+  where (t.finished_at, t.id) < (least(v_at, (p_filter ->> 'until')::timestamptz + interval '10 s'), coalesce((p_after::jsonb ->> 1)::bigint, 0))
+    and t.finished_at >= coalesce((p_filter ->> 'since')::timestamptz - interval '10 s', '-infinity')
+    and not exists (select from leadhook.attempts as n where n.lead_id = t.lead_id and n.id > t.id)
+  order by t.finished_at desc, t.id desc
+  limit p_most;
+end
+$$;
+comment on function leadhook.candidates_by_time(jsonb, text, int) is 'The next leads by their last result with a flag, or by their last attempt, newest first.';
+revoke all on function leadhook.candidates_by_time(jsonb, text, int) from public, anon, authenticated;
+grant execute on function leadhook.candidates_by_time(jsonb, text, int) to service_role;
+
+-- Reads 500 pages a call. A partitioned table has the pages of its largest partition.
+create or replace function leadhook.candidates_by_name(p_text text, p_after text)
+returns table (lead_id text, cursor text)
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
+as $$
+#variable_conflict use_column
+declare
+  v_end text := coalesce(p_after::jsonb ->> 0, format('(%s,0)', (
+    select max(pg_catalog.pg_relation_size(t.relid)) / pg_catalog.current_setting('block_size')::int + 1
+    from (select 'public.lead_details'::regclass as relid union all select p.relid from pg_catalog.pg_partition_tree('public.lead_details') as p) as t
+  )));
+  v_begin text := format('(%s,0)', greatest(split_part(ltrim(v_end, '('), ',', 1)::bigint - 500, 0));
+  v_text text := lower(p_text);
+begin
+  if p_after is null then
+    return query select l.lead_id, jsonb_build_array(v_end)::text from unnest(array[p_text, null]) as l (lead_id);
+    return;
+  end if;
+  return query
+  select d.lead_id, jsonb_build_array(d.ctid)::text
+  from public.lead_details as d
+  where d.ctid >= v_begin::tid and d.ctid < v_end::tid and strpos(lower(concat_ws(E'\n', d.name, d.company_name)), v_text) > 0 and d.lead_id <> p_text
+  order by d.ctid desc;
+  if v_begin <> '(0,0)' then
+    return query select null::text, jsonb_build_array(v_begin)::text;
+  end if;
+end
+$$;
+comment on function leadhook.candidates_by_name(text, text) is
+  'The lead with this id, then those whose name or company contains the text, from the newest pages of lead_details backward.';
+revoke all on function leadhook.candidates_by_name(text, text) from public, anon, authenticated;
+grant execute on function leadhook.candidates_by_name(text, text) to service_role;
+
+create or replace function leadhook.find_candidates(p_filter jsonb, p_after text, p_most int)
+returns table (lead_id text, cursor text)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if p_filter ? 'lead_id' then
+    return query select p_filter ->> 'lead_id', '[]' where p_after is null;
+  elsif p_filter ? 'q' then
+    return query select c.* from leadhook.candidates_by_name(p_filter ->> 'q', p_after) as c;
+  elsif not p_filter ? 'flag' and p_filter ?| '{error_code,user_id,state}'
+    and ((p_filter ->> 'since')::timestamptz > clock_timestamp() - interval '1 day') is not true then
+    return query select c.* from leadhook.candidates_by_job(p_filter, p_after, p_most) as c;
+  else
+    return query select c.* from leadhook.candidates_by_time(p_filter, p_after, p_most) as c;
+  end if;
+end
+$$;
+comment on function leadhook.find_candidates(jsonb, text, int) is
+  'The next leads behind a cursor (null: the first) that may match a filter, by the index that has the fewest. As many as p_most, or a row without a lead: there are more.';
+revoke all on function leadhook.find_candidates(jsonb, text, int) from public, anon, authenticated;
+grant execute on function leadhook.find_candidates(jsonb, text, int) to service_role;
+
+create or replace function leadhook.describe_found(p_lead_ids text[])
+returns jsonb
+language sql
+stable
+set search_path = ''
+set jit = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+  with details as materialized (
+    select distinct on (d.lead_id) d.lead_id, left(d.name::text, 200) as name, left(d.company_name::text, 200) as company
+    from public.lead_details as d
+    where d.lead_id = any (describe_found.p_lead_ids)
+    order by d.lead_id, (d.sent_to_llm is not true) desc, d::text desc
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'lead_id', j.lead_id, 'name', d.name, 'company', d.company, 'user_id', j.user_id, 'tag', j.tag, 'state', j.state,
+    'low_priority', j.low_priority, 'run', j.run, 'attempts', j.attempts, 'error_code', j.error_code, 'reason', j.reason,
+    'eligible_at', j.eligible_at, 'available_at', j.available_at, 'finished_at', j.finished_at, 'score', v.score,
+    'should_contact', v.should_contact, 'flags', coalesce(to_jsonb(v.flags), '[]'), 'prompt_version', v.prompt_version
+  ) order by i.place), '[]')
+  from unnest(describe_found.p_lead_ids) with ordinality as i (lead_id, place)
+  join leadhook.jobs as j on j.lead_id = i.lead_id
+  left join details as d on d.lead_id = i.lead_id
+  left join lateral (
+    select r.score, r.should_contact, r.flags, r.prompt_version from leadhook.results as r where r.lead_id = i.lead_id order by r.run desc limit 1
+  ) as v on true
+$$;
+comment on function leadhook.describe_found(text[]) is 'These leads in their order: the job, the last result, and the name and company as they are now.';
+revoke all on function leadhook.describe_found(text[]) from public, anon, authenticated;
+grant execute on function leadhook.describe_found(text[]) to service_role;
+
+create or replace function public.leadhook_search_leads(p_filter jsonb default '{}', p_after text default null, p_limit int default 25)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_deadline timestamptz := clock_timestamp() + interval '100 ms';
+  v_most int := case when p_after is null then 10000 else p_limit + 1 end;
+  v_cursor text := p_after;
+  v_lead_ids text[] := '{}';
+  v_cursors text[] := '{}';
+  v_count int := 0;
+  v_slice record;
+  v_places bigint[];
+begin
+  if p_limit is null or p_limit not between 1 and 100 or jsonb_typeof(p_filter) is distinct from 'object' then
+    raise exception 'a filter is an object, and a page holds 1 to 100 leads' using errcode = 'PT400';
+  end if;
+  loop
+    select
+      array_agg(c.lead_id order by c.place) as lead_ids, array_agg(c.cursor order by c.place) as cursors,
+      count(*) >= 500 or count(*) > count(c.lead_id) as has_more
+    into v_slice
+    from leadhook.find_candidates(p_filter, v_cursor, 500) with ordinality as c (lead_id, cursor, place);
+    v_places := array(select m.place from leadhook.matching_leads(v_slice.lead_ids, p_filter, v_most - v_count) as m order by m.place);
+    v_count := v_count + cardinality(v_places);
+    if cardinality(v_lead_ids) < p_limit then
+      v_lead_ids := v_lead_ids || array(select v_slice.lead_ids[p.place] from unnest(v_places) as p (place));
+      v_cursors := v_cursors || array(select v_slice.cursors[p.place] from unnest(v_places) as p (place));
+    end if;
+    exit when not v_slice.has_more or v_count >= v_most;
+    v_cursor := v_slice.cursors[cardinality(v_slice.cursors)];
+    exit when clock_timestamp() > v_deadline;
+  end loop;
+  return jsonb_build_object(
+    'leads', leadhook.describe_found(v_lead_ids[:p_limit]),
+    'after', case
+      when v_count > p_limit then v_cursors[p_limit]
+      when v_slice.has_more then v_cursor
+    end,
+    'count', case when p_after is null then v_count end,
+    'complete', not v_slice.has_more or v_count >= v_most
+  );
+exception when data_exception then
+  raise exception 'the filter or the cursor is not understood: %', sqlerrm using errcode = 'PT400';
+end
+$$;
+comment on function public.leadhook_search_leads(jsonb, text, int) is
+  'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for '
+  'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: 100 ms were over before that, or before '
+  'the page was full.';
+revoke all on function public.leadhook_search_leads(jsonb, text, int) from public, anon, authenticated;
+grant execute on function public.leadhook_search_leads(jsonb, text, int) to service_role;
+
+create or replace function leadhook.failed_groups()
+returns table (error_code text, state text)
+language sql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+  with recursive groups as (
+    (select j.error_code, j.state from leadhook.jobs as j where j.error_code is not null order by j.error_code, j.state limit 1)
+    union all
+    select n.error_code, n.state
+    from groups as g
+    cross join lateral (
+      select j.error_code, j.state
+      from leadhook.jobs as j
+      where j.error_code is not null and (j.error_code, j.state) > (g.error_code, g.state)
+      order by j.error_code, j.state
+      limit 1
+    ) as n
+  )
+  select g.error_code, g.state from groups as g where g.state in ('dead', 'done', 'ready') limit 100
+$$;
+comment on function leadhook.failed_groups() is 'The first 100 pairs of error code and state that a job has which failed or waits for its next attempt.';
+revoke all on function leadhook.failed_groups() from public, anon, authenticated;
+grant execute on function leadhook.failed_groups() to service_role;
+
+create or replace function public.leadhook_failures()
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  return jsonb_build_object('groups', (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'error_code', g.error_code, 'state', g.state, 'count', c.n, 'reasons', s.reasons, 'example', s.example, 'last_at', s.last_at
+    ) order by c.n desc, g.error_code, g.state), '[]')
+    from leadhook.failed_groups() as g
+    cross join lateral (
+      select count(*) as n from (
+        select from leadhook.jobs as j where j.error_code = g.error_code and j.state = g.state limit 10000
+      ) as j
+    ) as c
+    cross join lateral (
+      with some as materialized (
+        select j.lead_id, j.reason, j.finished_at from leadhook.jobs as j where j.error_code = g.error_code and j.state = g.state limit 100
+      )
+      select
+        (
+          select jsonb_agg(jsonb_build_object('reason', r.reason, 'leads', r.n) order by r.n desc, r.reason)
+          from (select coalesce(s.reason, '') as reason, count(*) as n from some as s group by 1 order by 2 desc, 1 limit 3) as r
+        ) as reasons,
+        (select s.lead_id from some as s order by s.finished_at desc nulls last, s.lead_id limit 1) as example,
+        (select max(s.finished_at) from some as s) as last_at
+    ) as s
+    where s.example is not null
+  ));
+end
+$$;
+comment on function public.leadhook_failures() is
+  'What is dead, done without its message, or waits for its next attempt, by error code and state: how many (up to 10,000); the reasons and the newest '
+  'among 100 of them. A replay with this state and error_code takes exactly these.';
+revoke all on function public.leadhook_failures() from public, anon, authenticated;
+grant execute on function public.leadhook_failures() to service_role;
+
+create or replace function public.leadhook_deliveries(p_before bigint default null, p_limit int default 25)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set plan_cache_mode = force_custom_plan
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_deliveries jsonb;
+begin
+  if p_limit is null or p_limit not between 1 and 100 then
+    raise exception 'a page holds 1 to 100 webhooks' using errcode = 'PT400';
+  end if;
+  v_deliveries := (
+    with page as materialized (
+      select w.* from leadhook.webhooks as w where p_before is null or w.id < p_before order by w.id desc limit p_limit + 1
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'id', p.id, 'reason', p.reason, 'leads', p.leads, 'sent_at', p.sent_at, 'sent', p.request_id is not null,
+      'queued', coalesce(h.queued, false), 'status_code', coalesce(p.status_code, h.status_code),
+      'error', coalesce(p.error, h.error, case when h.timed_out then 'timed out' end)
+    ) order by p.id desc), '[]')
+    from page as p
+    left join leadhook.webhook_answers(array(select i.id from page as i where i.request_id is not null)) as h on h.webhook_id = p.id
+  );
+  return jsonb_build_object(
+    'deliveries', case when jsonb_array_length(v_deliveries) > p_limit then v_deliveries - p_limit else v_deliveries end,
+    'before', case when jsonb_array_length(v_deliveries) > p_limit then (v_deliveries -> (p_limit - 1) ->> 'id')::bigint end
+  );
+end
+$$;
+comment on function public.leadhook_deliveries(bigint, int) is 'The webhooks before p_before (null: the newest), newest first, with pg_net''s answers.';
+revoke all on function public.leadhook_deliveries(bigint, int) from public, anon, authenticated;
+grant execute on function public.leadhook_deliveries(bigint, int) to service_role;
+
+create or replace function public.leadhook_keys()
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  return jsonb_build_object('keys', (
+    with keys as (
+      select leadhook.key_fingerprint(g.api_key) as fingerprint, array_agg(g.xmin::text) as row_versions
+      from public.gemini_api as g
+      where btrim(g.api_key, E' \t\r\n') <> ''
+      group by 1
+    )
+    select coalesce(jsonb_agg(to_jsonb(l) order by array_position('{disabled,cooling,untried,healthy}', l.state), l.fingerprint), '[]')
+    from (
+      select
+        k.fingerprint, case when s.state = 'cooling' and s.until <= clock_timestamp() then 'untried' else coalesce(s.state, 'untried') end as state,
+        case when s.until > clock_timestamp() then s.until end as until, s.reason, coalesce(s.rests, 0) as rests, s.model, s.changed_at
+      from keys as k
+      left join leadhook.api_keys as s on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = any (k.row_versions))
+      order by array_position('{healthy,untried}', s.state) nulls first, k.fingerprint
+      limit 200
+    ) as l
+  ));
+exception when undefined_table or undefined_column or insufficient_privilege then
+  return '{"keys": []}';
+end
+$$;
+comment on function public.leadhook_keys() is
+  'The Gemini keys of gemini_api by fingerprint, up to 200, those that may not be used first: state (healthy, untried, cooling, disabled), until when and why.';
+revoke all on function public.leadhook_keys() from public, anon, authenticated;
+grant execute on function public.leadhook_keys() to service_role;
+
+create or replace function leadhook.unfinished_replays()
+returns table (replay_id bigint, waiting bigint)
+language sql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+  with recursive known as (
+    (
+      select j.replay_id from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id is not null
+      order by j.replay_id desc
+      limit 1
+    )
+    union all
+    select n.replay_id
+    from known as k
+    cross join lateral (
+      select j.replay_id from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id < k.replay_id
+      order by j.replay_id desc
+      limit 1
+    ) as n
+  )
+  select r.replay_id, (
+    select count(*)
+    from (
+      select from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id = r.replay_id limit 100000
+    ) as j
+  )
+  from (
+    (select k.replay_id from known as k limit 20)
+    union
+    select u.id from leadhook.replays as u where u.phase in ('queueing', 'stopping')
+    order by 1 desc
+    limit 20
+  ) as r
+$$;
+comment on function leadhook.unfinished_replays() is 'The newest 20 replays with leads that wait, or that are being made or unmade; of each, how many wait, up to 100,000.';
+revoke all on function leadhook.unfinished_replays() from public, anon, authenticated;
+grant execute on function leadhook.unfinished_replays() to service_role;
+
+create or replace function public.leadhook_progress()
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_ended jsonb := (
+    select coalesce(jsonb_object_agg(e.replay_id, e.n), '{}')
+    from (
+      select coalesce(t.replay_id, 0) as replay_id, count(*) as n
+      from (
+        select a.replay_id, a.source, a.outcome from leadhook.attempts as a where a.finished_at > v_now - interval '10 min'
+        order by a.finished_at desc limit 20000
+      ) as t
+      where (t.replay_id is not null or t.source = 'release') and t.outcome not in ('retry', 'returned', 'lease_expired')
+      group by 1
+    ) as e
+  );
+  v_released bigint := (
+    select count(*)
+    from (select from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id is null limit 100000) as j
+  );
+begin
+  return jsonb_build_object(
+    'now', v_now,
+    'replays', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'replay_id', r.id, 'phase', r.phase, 'actor', r.actor, 'reason', r.reason, 'created_at', r.created_at, 'filter', r.filter,
+        'queued', coalesce((r.counts ->> 'queued')::int, 0) + coalesce((r.counts ->> 'queued_after')::int, 0), 'waiting', u.waiting
+      ) || leadhook.rate_of(u.waiting, (v_ended ->> r.id::text)::int, r.created_at, v_now) order by r.id desc), '[]')
+      from leadhook.unfinished_replays() as u
+      join leadhook.replays as r on r.id = u.replay_id
+    ),
+    'release', case when v_released > 0 then jsonb_build_object('waiting', v_released) || leadhook.rate_of(v_released, (v_ended ->> '0')::int, (
+      select max(a.at) from leadhook.audit as a where a.action = 'backlog_release' and a.at > v_now - interval '10 min'
+    ), v_now) end
+  );
+end
+$$;
+comment on function public.leadhook_progress() is
+  'The replays and the release of the backlog that are not finished: how many leads wait, how many ended in a minute lately, and when the last one will.';
+revoke all on function public.leadhook_progress() from public, anon, authenticated;
+grant execute on function public.leadhook_progress() to service_role;
+
+create or replace function leadhook.rate_of(p_waiting bigint, p_ended int, p_since timestamptz, p_now timestamptz)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'per_minute', round(r.rate, 2),
+    'ends_at', case when r.rate > 0 and p_waiting > 0 then p_now + make_interval(secs => (p_waiting * 60 / r.rate)::float8) end
+  )
+  from (
+    select coalesce(p_ended, 0) * 60 / least(greatest(extract(epoch from p_now - coalesce(p_since, '-infinity')), 60), 600) as rate
+  ) as r
+$$;
+comment on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) is
+  'From how many ended in the last 10 minutes, or since p_since if that is less: how many do in a minute, and when none will wait any more.';
+revoke all on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) to service_role;

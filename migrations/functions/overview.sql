@@ -1,0 +1,188 @@
+-- Purpose: what happened lately, for the console's first page: leads in, scored and failed, how long they took, what scores they got.
+-- A month of attempts is too much to read for a page. They are summed by the hour as they come: a little with every sweep, the rest when asked.
+
+set local check_function_bodies = off;
+
+-- An attempt may commit after a later one, but within its statement's 5 s: what is younger than 10 s is left for the next call.
+create or replace function leadhook.count_attempts(p_now timestamptz, p_most int)
+returns void
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+  v_after timestamptz := (select c.until from leadhook.counted as c for no key update skip locked);
+  v_until timestamptz := p_now - interval '10 seconds';
+begin
+  if v_after is null or v_after >= v_until then
+    return;
+  end if;
+  v_after := greatest(v_after, p_now - interval '31 days');
+  v_until := least(v_until, (
+    select t.finished_at from leadhook.attempts as t where t.finished_at > v_after order by t.finished_at, t.id offset p_most limit 1
+  ));
+  with ended as materialized (
+    select
+      t.finished_at, t.eligible_at, t.source, t.first_call_ms, r.score,
+      t.outcome in ('dead', 'refused') or t.error_code = 'worker_lost' as failed,
+      t.eligible_at is not null and t.replay_id is null and t.source not in ('replay', 'release') as fresh,
+      not exists (select from leadhook.attempts as e where e.lead_id = t.lead_id and e.run = t.run and e.id < t.id) as first
+    from leadhook.attempts as t
+    left join leadhook.results as r on t.outcome in ('saved', 'saved_without_message') and r.lead_id = t.lead_id and r.run = t.run
+    where t.finished_at > v_after and t.finished_at <= v_until
+  )
+  insert into leadhook.hourly_counts as h (kind, hour, bucket, leads)
+  select c.kind, date_trunc('hour', c.at, 'UTC'), c.bucket, count(*)
+  from ended as e
+  cross join lateral (values
+    ('in', e.eligible_at, (e.source = 'sweep')::int, e.fresh and e.first),
+    ('score', e.finished_at, least(e.score / 10, 9), e.score is not null),
+    ('failed', e.finished_at, 0, e.failed),
+    ('first_call', e.finished_at, leadhook.duration_bucket(e.first_call_ms), e.fresh and e.first and e.first_call_ms is not null),
+    ('saved', e.finished_at, leadhook.duration_bucket(extract(epoch from e.finished_at - e.eligible_at) * 1000), e.fresh and e.score is not null)
+  ) as c (kind, at, bucket, applies)
+  where c.applies
+  group by 1, 2, 3
+  on conflict (kind, hour, bucket) do update set leads = h.leads + excluded.leads;
+  update leadhook.counted as c set until = v_until where c.id;
+end
+$$;
+comment on function leadhook.count_attempts(timestamptz, int) is
+  'Adds the next attempts, about p_most, to leadhook.hourly_counts; nothing while another call does so.';
+revoke all on function leadhook.count_attempts(timestamptz, int) from public, anon, authenticated;
+grant execute on function leadhook.count_attempts(timestamptz, int) to service_role;
+
+create or replace function leadhook.duration_bucket(p_ms numeric)
+returns int
+language sql
+immutable
+as $$
+  select pg_catalog.floor(pg_catalog.ln(greatest(p_ms, 1)::float8) / pg_catalog.ln(1.25::float8))::int
+$$;
+comment on function leadhook.duration_bucket(numeric) is 'The power of 1.25 below a number of milliseconds.';
+revoke all on function leadhook.duration_bucket(numeric) from public, anon, authenticated;
+grant execute on function leadhook.duration_bucket(numeric) to service_role;
+
+create or replace function leadhook.typical_durations(p_since timestamptz)
+returns jsonb
+language sql
+stable
+set search_path = ''
+set jit = off
+as $$
+  with counts as (
+    select h.kind, h.bucket, sum(h.leads) as leads
+    from leadhook.hourly_counts as h
+    where h.kind in ('first_call', 'saved') and h.hour >= typical_durations.p_since
+    group by h.kind, h.bucket
+  ),
+  summed as (
+    select
+      c.kind, power(1.25::float8, c.bucket + 0.5) as ms, sum(c.leads) over (partition by c.kind order by c.bucket) as up_to,
+      sum(c.leads) over (partition by c.kind) as total
+    from counts as c
+  )
+  select jsonb_build_object(
+    'leads', coalesce(max(s.total) filter (where s.kind = 'saved'), 0),
+    'first_call_p50', min(s.ms) filter (where s.kind = 'first_call' and s.up_to >= s.total * 0.5),
+    'first_call_p95', min(s.ms) filter (where s.kind = 'first_call' and s.up_to >= s.total * 0.95),
+    'saved_p50', min(s.ms) filter (where s.kind = 'saved' and s.up_to >= s.total * 0.5),
+    'saved_p95', min(s.ms) filter (where s.kind = 'saved' and s.up_to >= s.total * 0.95)
+  )
+  from summed as s
+$$;
+comment on function leadhook.typical_durations(timestamptz) is
+  'Of leads that were saved since this hour: milliseconds from eligible_at to the first call and to the answer, median and 95th percentile.';
+revoke all on function leadhook.typical_durations(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.typical_durations(timestamptz) to service_role;
+
+-- Who waits in the queue came in, too: while nothing is claimed, that is the news.
+create or replace function leadhook.count_periods(p_unit text, p_since timestamptz, p_now timestamptz)
+returns jsonb
+language sql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  with counts as (
+    select h.hour as at, h.kind, h.bucket, h.leads
+    from leadhook.hourly_counts as h
+    where h.kind in ('in', 'score', 'failed') and h.hour >= count_periods.p_since
+    union all
+    select w.eligible_at, 'in', (w.source = 'sweep')::int, 1
+    from (
+      select j.eligible_at, j.source
+      from leadhook.jobs as j
+      where j.state = 'ready' and not j.low_priority and (j.leased_at is null or j.leased_at < j.eligible_at)
+      order by j.available_at
+      limit 10000
+    ) as w
+    where w.eligible_at >= count_periods.p_since
+  ),
+  summed as (
+    select
+      date_trunc(count_periods.p_unit, c.at, 'UTC') as at,
+      sum(c.leads) filter (where c.kind = 'in') as leads_in,
+      sum(c.leads) filter (where c.kind = 'in' and c.bucket = 1) as by_sweep,
+      sum(c.leads) filter (where c.kind = 'score') as scored,
+      sum(c.leads) filter (where c.kind = 'score' and c.bucket >= 5) as contact,
+      sum(c.leads) filter (where c.kind = 'failed') as failed
+    from counts as c
+    group by 1
+  )
+  select jsonb_agg(jsonb_build_object(
+    'at', g.at, 'leads_in', coalesce(s.leads_in, 0), 'by_sweep', coalesce(s.by_sweep, 0), 'scored', coalesce(s.scored, 0),
+    'contact', coalesce(s.contact, 0), 'failed', coalesce(s.failed, 0)
+  ) order by g.at)
+  from generate_series(
+    date_trunc(count_periods.p_unit, count_periods.p_since, 'UTC'), count_periods.p_now,
+    case count_periods.p_unit when 'hour' then interval '1 hour' else interval '24 hours' end
+  ) as g (at)
+  left join summed as s on s.at = g.at
+$$;
+comment on function leadhook.count_periods(text, timestamptz, timestamptz) is 'The figures of each hour or day (p_unit, UTC) from p_since to p_now.';
+revoke all on function leadhook.count_periods(text, timestamptz, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.count_periods(text, timestamptz, timestamptz) to service_role;
+
+create or replace function public.leadhook_overview()
+returns jsonb
+language plpgsql
+set search_path = ''
+set jit = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_hour timestamptz := date_trunc('hour', v_now, 'UTC');
+  v_month timestamptz := date_trunc('day', v_now, 'UTC') - interval '696 hours';
+begin
+  perform leadhook.count_attempts(v_now, 1000);
+  return jsonb_build_object(
+    'now', v_now,
+    'counted_until', (select c.until from leadhook.counted as c),
+    'hours', leadhook.count_periods('hour', v_hour - interval '47 hours', v_now),
+    'days', leadhook.count_periods('day', v_month, v_now),
+    'last_hour', leadhook.typical_durations(v_hour - interval '1 hour'),
+    'last_day', leadhook.typical_durations(v_hour - interval '24 hours'),
+    'scores', (
+      select jsonb_agg(jsonb_build_object('score', g.tens * 10, 'leads', coalesce(s.leads, 0)) order by g.tens)
+      from generate_series(0, 9) as g (tens)
+      left join (
+        select h.bucket, sum(h.leads) as leads
+        from leadhook.hourly_counts as h
+        where h.kind = 'score' and h.hour >= v_month
+        group by h.bucket
+      ) as s on s.bucket = g.tens
+    )
+  );
+end
+$$;
+comment on function public.leadhook_overview() is
+  'What happened in the last 48 hours and 30 days: leads in, scored, to contact and failed; how long they took; their scores.';
+revoke all on function public.leadhook_overview() from public, anon, authenticated;
+grant execute on function public.leadhook_overview() to service_role;

@@ -1,0 +1,66 @@
+"""The calls of the console."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from leadhook.domain.console import (
+    Audit,
+    AuditFilter,
+    Deliveries,
+    Failures,
+    LeadPage,
+    LeadSearch,
+    ListedKeys,
+    Overview,
+    Progress,
+    Unparked,
+)
+
+Reply = TypeVar("Reply", bound=BaseModel)
+PAGE: Final = 25
+
+
+class ConsoleCalls(ABC):
+    """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
+
+    @abstractmethod
+    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
+        """Call a function, and parse the reply."""
+
+    async def overview(self) -> Overview:
+        """Return what happened in the last hours and days."""
+        return await self._ask("leadhook_overview", Overview, {})
+
+    async def search_leads(self, search: LeadSearch, after: str | None = None, limit: int = PAGE) -> LeadPage:
+        """Return the next leads, up to `limit` (1 to 100), and on the first page their number."""
+        parameters = {"p_filter": search.fields(), "p_after": after, "p_limit": limit}
+        return await self._ask("leadhook_search_leads", LeadPage, parameters)
+
+    async def failures(self) -> Failures:
+        """Return what failed or waits for its next attempt, by reason."""
+        return await self._ask("leadhook_failures", Failures, {})
+
+    async def deliveries(self, before: int | None = None, limit: int = PAGE) -> Deliveries:
+        """Return the webhooks before this one, newest first, up to `limit` (1 to 100)."""
+        return await self._ask("leadhook_deliveries", Deliveries, {"p_before": before, "p_limit": limit})
+
+    async def gemini_keys(self) -> ListedKeys:
+        """Return the Gemini keys by fingerprint."""
+        return await self._ask("leadhook_keys", ListedKeys, {})
+
+    async def unpark_key(self, fingerprint: str, actor: str, reason: str | None = None) -> Unparked:
+        """Let a key be tried again now."""
+        parameters = {"p_fingerprint": fingerprint, "p_actor": actor, "p_reason": reason}
+        return await self._ask("leadhook_unpark_key", Unparked, parameters)
+
+    async def progress(self) -> Progress:
+        """Return the replays and the release of the backlog that are not finished."""
+        return await self._ask("leadhook_progress", Progress, {})
+
+    async def audit(self, wanted: AuditFilter, before: int | None = None, limit: int = PAGE) -> Audit:
+        """Return the entries before this one, newest first, up to `limit` (1 to 100)."""
+        fields = wanted.model_dump(mode="json", exclude_none=True)
+        return await self._ask("leadhook_audit", Audit, {"p_filter": fields, "p_before": before, "p_limit": limit})
