@@ -27,11 +27,8 @@ declare
 begin
   if v_state = 'leased' then
     return query
-    select j.lead_id, jsonb_build_array('', j.lead_id)::text
-    from leadhook.jobs as j
-    where j.state = 'leased' and j.lead_id > v_lead
-    order by j.lead_id
-    limit p_most;
+    with leased as materialized (select j.lead_id from leadhook.jobs as j where j.state = 'leased')
+    select l.lead_id, jsonb_build_array('', l.lead_id)::text from leased as l where l.lead_id > v_lead order by l.lead_id limit p_most;
   elsif v_code is not null then
     return query
     select j.lead_id, jsonb_build_array(j.state, j.lead_id)::text
@@ -108,7 +105,7 @@ revoke all on function leadhook.candidates_by_time(jsonb, text, int) from public
 grant execute on function leadhook.candidates_by_time(jsonb, text, int) to service_role;
 
 -- Reads 500 pages a call. A partitioned table has the pages of its largest partition.
-create or replace function leadhook.candidates_by_name(p_text text, p_after text)
+create or replace function leadhook.candidates_by_name(p_text text, p_after text, p_most int)
 returns table (lead_id text, cursor text)
 language plpgsql
 stable
@@ -124,7 +121,8 @@ declare
     from (select 'public.lead_details'::regclass as relid union all select p.relid from pg_catalog.pg_partition_tree('public.lead_details') as p) as t
   )));
   v_begin text := format('(%s,0)', greatest(split_part(ltrim(v_end, '('), ',', 1)::bigint - 500, 0));
-  v_text text := lower(p_text);
+  v_pattern text := '%' || regexp_replace(p_text, '([\\%_])', '\\\1', 'g') || '%';
+  v_found int;
 begin
   if p_after is null then
     return query select l.lead_id, jsonb_build_array(v_end)::text from unnest(array[p_text, null]) as l (lead_id);
@@ -133,17 +131,19 @@ begin
   return query
   select d.lead_id, jsonb_build_array(d.ctid)::text
   from public.lead_details as d
-  where d.ctid >= v_begin::tid and d.ctid < v_end::tid and strpos(lower(concat_ws(E'\n', d.name, d.company_name)), v_text) > 0 and d.lead_id <> p_text
-  order by d.ctid desc;
-  if v_begin <> '(0,0)' then
+  where d.ctid >= v_begin::tid and d.ctid < v_end::tid and d.lead_id <> p_text and (d.name::text ilike v_pattern or d.company_name::text ilike v_pattern)
+  order by d.ctid desc
+  limit p_most;
+  get diagnostics v_found = row_count;
+  if v_found < p_most and v_begin <> '(0,0)' then
     return query select null::text, jsonb_build_array(v_begin)::text;
   end if;
 end
 $$;
-comment on function leadhook.candidates_by_name(text, text) is
+comment on function leadhook.candidates_by_name(text, text, int) is
   'The lead with this id, then those whose name or company contains the text, from the newest pages of lead_details backward.';
-revoke all on function leadhook.candidates_by_name(text, text) from public, anon, authenticated;
-grant execute on function leadhook.candidates_by_name(text, text) to service_role;
+revoke all on function leadhook.candidates_by_name(text, text, int) from public, anon, authenticated;
+grant execute on function leadhook.candidates_by_name(text, text, int) to service_role;
 
 create or replace function leadhook.find_candidates(p_filter jsonb, p_after text, p_most int)
 returns table (lead_id text, cursor text)
@@ -155,7 +155,7 @@ begin
   if p_filter ? 'lead_id' then
     return query select p_filter ->> 'lead_id', '[]' where p_after is null;
   elsif p_filter ? 'q' then
-    return query select c.* from leadhook.candidates_by_name(p_filter ->> 'q', p_after) as c;
+    return query select c.* from leadhook.candidates_by_name(p_filter ->> 'q', p_after, p_most) as c;
   elsif not p_filter ? 'flag' and p_filter ?| '{error_code,user_id,state}'
     and ((p_filter ->> 'since')::timestamptz > clock_timestamp() - interval '1 day') is not true then
     return query select c.* from leadhook.candidates_by_job(p_filter, p_after, p_most) as c;
@@ -211,7 +211,7 @@ set statement_timeout = '5s'
 set lock_timeout = '2s'
 as $$
 declare
-  v_deadline timestamptz := clock_timestamp() + interval '100 ms';
+  v_began_at timestamptz := clock_timestamp();
   v_most int := case when p_after is null then 10000 else p_limit + 1 end;
   v_cursor text := p_after;
   v_lead_ids text[] := '{}';
@@ -226,9 +226,9 @@ begin
   loop
     select
       array_agg(c.lead_id order by c.place) as lead_ids, array_agg(c.cursor order by c.place) as cursors,
-      count(*) >= 500 or count(*) > count(c.lead_id) as has_more
+      count(*) >= 250 or count(*) > count(c.lead_id) as has_more
     into v_slice
-    from leadhook.find_candidates(p_filter, v_cursor, 500) with ordinality as c (lead_id, cursor, place);
+    from leadhook.find_candidates(p_filter, v_cursor, 250) with ordinality as c (lead_id, cursor, place);
     v_places := array(select m.place from leadhook.matching_leads(v_slice.lead_ids, p_filter, v_most - v_count) as m order by m.place);
     v_count := v_count + cardinality(v_places);
     if cardinality(v_lead_ids) < p_limit then
@@ -237,7 +237,7 @@ begin
     end if;
     exit when not v_slice.has_more or v_count >= v_most;
     v_cursor := v_slice.cursors[cardinality(v_slice.cursors)];
-    exit when clock_timestamp() > v_deadline;
+    exit when clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '100 ms' end;
   end loop;
   return jsonb_build_object(
     'leads', leadhook.describe_found(v_lead_ids[:p_limit]),
@@ -254,8 +254,8 @@ end
 $$;
 comment on function public.leadhook_search_leads(jsonb, text, int) is
   'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for '
-  'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: 100 ms were over before that, or before '
-  'the page was full.';
+  'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: the time was up, 100 ms for the page, or '
+  '60 ms for the page and its count.';
 revoke all on function public.leadhook_search_leads(jsonb, text, int) from public, anon, authenticated;
 grant execute on function public.leadhook_search_leads(jsonb, text, int) to service_role;
 
@@ -311,16 +311,16 @@ begin
       ) as j
     ) as c
     cross join lateral (
-      with some as materialized (
+      with examples as materialized (
         select j.lead_id, j.reason, j.finished_at from leadhook.jobs as j where j.error_code = g.error_code and j.state = g.state limit 100
       )
       select
         (
           select jsonb_agg(jsonb_build_object('reason', r.reason, 'leads', r.n) order by r.n desc, r.reason)
-          from (select coalesce(s.reason, '') as reason, count(*) as n from some as s group by 1 order by 2 desc, 1 limit 3) as r
+          from (select coalesce(x.reason, '') as reason, count(*) as n from examples as x group by 1 order by 2 desc, 1 limit 3) as r
         ) as reasons,
-        (select s.lead_id from some as s order by s.finished_at desc nulls last, s.lead_id limit 1) as example,
-        (select max(s.finished_at) from some as s) as last_at
+        (select x.lead_id from examples as x order by x.finished_at desc nulls last, x.lead_id limit 1) as example,
+        (select max(x.finished_at) from examples as x) as last_at
     ) as s
     where s.example is not null
   ));

@@ -4,8 +4,8 @@
 set local check_function_bodies = off;
 
 -- An attempt may commit after a later one, but within its statement's 5 s: what is younger than 10 s is left for the next call.
-create or replace function leadhook.count_attempts(p_now timestamptz, p_most int)
-returns void
+create or replace function leadhook.count_slice(p_now timestamptz, p_most int)
+returns boolean
 language plpgsql
 set search_path = ''
 set jit = off
@@ -18,7 +18,7 @@ declare
   v_until timestamptz := p_now - interval '10 seconds';
 begin
   if v_after is null or v_after >= v_until then
-    return;
+    return false;
   end if;
   v_after := greatest(v_after, p_now - interval '31 days');
   v_until := least(v_until, (
@@ -48,12 +48,30 @@ begin
   group by 1, 2, 3
   on conflict (kind, hour, bucket) do update set leads = h.leads + excluded.leads;
   update leadhook.counted as c set until = v_until where c.id;
+  return v_until < p_now - interval '10 seconds';
 end
 $$;
-comment on function leadhook.count_attempts(timestamptz, int) is
-  'Adds the next attempts, about p_most, to leadhook.hourly_counts; nothing while another call does so.';
-revoke all on function leadhook.count_attempts(timestamptz, int) from public, anon, authenticated;
-grant execute on function leadhook.count_attempts(timestamptz, int) to service_role;
+comment on function leadhook.count_slice(timestamptz, int) is
+  'Adds the next p_most attempts to leadhook.hourly_counts, and returns whether there are more; nothing while another call does so.';
+revoke all on function leadhook.count_slice(timestamptz, int) from public, anon, authenticated;
+grant execute on function leadhook.count_slice(timestamptz, int) to service_role;
+
+create or replace function leadhook.count_attempts(p_now timestamptz, p_budget interval)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_deadline timestamptz := clock_timestamp() + p_budget;
+begin
+  while leadhook.count_slice(p_now, 250) and clock_timestamp() < v_deadline loop
+    null;
+  end loop;
+end
+$$;
+comment on function leadhook.count_attempts(timestamptz, interval) is 'Counts attempts for about so long, one slice at least.';
+revoke all on function leadhook.count_attempts(timestamptz, interval) from public, anon, authenticated;
+grant execute on function leadhook.count_attempts(timestamptz, interval) to service_role;
 
 create or replace function leadhook.duration_bucket(p_ms numeric)
 returns int
@@ -100,7 +118,7 @@ revoke all on function leadhook.typical_durations(timestamptz) from public, anon
 grant execute on function leadhook.typical_durations(timestamptz) to service_role;
 
 -- Who waits in the queue came in, too: while nothing is claimed, that is the news.
-create or replace function leadhook.count_periods(p_unit text, p_since timestamptz, p_now timestamptz)
+create or replace function leadhook.count_hours(p_since timestamptz)
 returns jsonb
 language sql
 stable
@@ -109,44 +127,58 @@ set jit = off
 set enable_seqscan = off
 as $$
   with counts as (
-    select h.hour as at, h.kind, h.bucket, h.leads
+    select h.hour, h.kind, h.bucket, h.leads
     from leadhook.hourly_counts as h
-    where h.kind in ('in', 'score', 'failed') and h.hour >= count_periods.p_since
+    where h.kind in ('in', 'score', 'failed') and h.hour >= count_hours.p_since
     union all
-    select w.eligible_at, 'in', (w.source = 'sweep')::int, 1
+    select date_trunc('hour', w.eligible_at, 'UTC'), 'in', (w.source = 'sweep')::int, 1
     from (
-      select j.eligible_at, j.source
-      from leadhook.jobs as j
-      where j.state = 'ready' and not j.low_priority and (j.leased_at is null or j.leased_at < j.eligible_at)
-      order by j.available_at
-      limit 10000
+      select j.eligible_at, j.leased_at, j.source from leadhook.jobs as j where j.state = 'ready' and not j.low_priority order by j.available_at limit 5000
     ) as w
-    where w.eligible_at >= count_periods.p_since
-  ),
-  summed as (
+    where w.eligible_at >= count_hours.p_since and (w.leased_at is null or w.leased_at < w.eligible_at)
+  )
+  select coalesce(jsonb_agg(to_jsonb(s)), '[]')
+  from (
     select
-      date_trunc(count_periods.p_unit, c.at, 'UTC') as at,
-      sum(c.leads) filter (where c.kind = 'in') as leads_in,
-      sum(c.leads) filter (where c.kind = 'in' and c.bucket = 1) as by_sweep,
-      sum(c.leads) filter (where c.kind = 'score') as scored,
-      sum(c.leads) filter (where c.kind = 'score' and c.bucket >= 5) as contact,
-      sum(c.leads) filter (where c.kind = 'failed') as failed
+      c.hour,
+      coalesce(sum(c.leads) filter (where c.kind = 'in'), 0) as leads_in,
+      coalesce(sum(c.leads) filter (where c.kind = 'in' and c.bucket = 1), 0) as by_sweep,
+      coalesce(sum(c.leads) filter (where c.kind = 'score'), 0) as scored,
+      coalesce(sum(c.leads) filter (where c.kind = 'score' and c.bucket >= 5), 0) as contact,
+      coalesce(sum(c.leads) filter (where c.kind = 'failed'), 0) as failed
     from counts as c
+    group by c.hour
+  ) as s
+$$;
+comment on function leadhook.count_hours(timestamptz) is 'The figures of each hour since p_since that has any.';
+revoke all on function leadhook.count_hours(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.count_hours(timestamptz) to service_role;
+
+create or replace function leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamptz, p_now timestamptz)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+set jit = off
+as $$
+  with sums as (
+    select
+      date_trunc(p_unit, h.hour, 'UTC') as at, sum(h.leads_in) as leads_in, sum(h.by_sweep) as by_sweep, sum(h.scored) as scored,
+      sum(h.contact) as contact, sum(h.failed) as failed
+    from jsonb_to_recordset(p_hours) as h (hour timestamptz, leads_in int, by_sweep int, scored int, contact int, failed int)
     group by 1
   )
   select jsonb_agg(jsonb_build_object(
     'at', g.at, 'leads_in', coalesce(s.leads_in, 0), 'by_sweep', coalesce(s.by_sweep, 0), 'scored', coalesce(s.scored, 0),
     'contact', coalesce(s.contact, 0), 'failed', coalesce(s.failed, 0)
   ) order by g.at)
-  from generate_series(
-    date_trunc(count_periods.p_unit, count_periods.p_since, 'UTC'), count_periods.p_now,
-    case count_periods.p_unit when 'hour' then interval '1 hour' else interval '24 hours' end
-  ) as g (at)
-  left join summed as s on s.at = g.at
+  from generate_series(p_since, p_now, case p_unit when 'hour' then interval '1 hour' else interval '24 hours' end) as g (at)
+  left join sums as s on s.at = g.at
 $$;
-comment on function leadhook.count_periods(text, timestamptz, timestamptz) is 'The figures of each hour or day (p_unit, UTC) from p_since to p_now.';
-revoke all on function leadhook.count_periods(text, timestamptz, timestamptz) from public, anon, authenticated;
-grant execute on function leadhook.count_periods(text, timestamptz, timestamptz) to service_role;
+comment on function leadhook.sum_periods(jsonb, text, timestamptz, timestamptz) is
+  'The figures of leadhook.count_hours by hour or day (p_unit, UTC), one for each from p_since to p_now.';
+revoke all on function leadhook.sum_periods(jsonb, text, timestamptz, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.sum_periods(jsonb, text, timestamptz, timestamptz) to service_role;
 
 create or replace function public.leadhook_overview()
 returns jsonb
@@ -160,13 +192,15 @@ declare
   v_now timestamptz := clock_timestamp();
   v_hour timestamptz := date_trunc('hour', v_now, 'UTC');
   v_month timestamptz := date_trunc('day', v_now, 'UTC') - interval '696 hours';
+  v_hours jsonb;
 begin
-  perform leadhook.count_attempts(v_now, 1000);
+  perform leadhook.count_attempts(v_now, '25 ms');
+  v_hours := leadhook.count_hours(v_month);
   return jsonb_build_object(
     'now', v_now,
     'counted_until', (select c.until from leadhook.counted as c),
-    'hours', leadhook.count_periods('hour', v_hour - interval '47 hours', v_now),
-    'days', leadhook.count_periods('day', v_month, v_now),
+    'hours', leadhook.sum_periods(v_hours, 'hour', v_hour - interval '47 hours', v_now),
+    'days', leadhook.sum_periods(v_hours, 'day', v_month, v_now),
     'last_hour', leadhook.typical_durations(v_hour - interval '1 hour'),
     'last_day', leadhook.typical_durations(v_hour - interval '24 hours'),
     'scores', (

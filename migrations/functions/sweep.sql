@@ -219,7 +219,7 @@ begin
       perform leadhook.collect_webhook_answers(v_now);
       perform leadhook.sweep_records(v_now);
     end if;
-    perform leadhook.count_attempts(v_now, 1000);
+    perform leadhook.count_attempts(v_now, v_budget / 2);
     update leadhook.controls as c
     set sweep_phase = v_phase,
       sweep_after_lead = v_after,

@@ -24,7 +24,7 @@ class Period(Facts):
     at: datetime
     """Its beginning."""
     leads_in: int = 0
-    """Leads that became eligible then, without replays. Those that still wait in the queue count, up to 10,000."""
+    """Leads that became eligible then, without replays. Those that still wait in the queue count, up to 5,000."""
     scored: int = 0
     contact: int = 0
     """Of `scored`: those from 50 up."""
