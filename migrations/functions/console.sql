@@ -519,3 +519,25 @@ comment on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) is
   'From how many ended in the last 10 minutes, or since p_since if that is less: how many do in a minute, and when none will wait any more.';
 revoke all on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) to service_role;
+
+create or replace function public.leadhook_lead_input(p_lead_id text)
+returns json
+language plpgsql
+stable
+set search_path = ''
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  return coalesce((
+    select json_build_object('lead', d.lead, 'prompts', d.prompts)
+    from leadhook.jobs as j
+    cross join lateral leadhook.describe_leads(array[j.lead_id], array[j.user_id], array[j.tag]) as d
+    where j.lead_id = p_lead_id and d.prompts is not null
+  ), '{}');
+end
+$$;
+comment on function public.leadhook_lead_input(text) is
+  'The fields of a lead and its prompts as a claim would hand them out now, whatever its job''s state; empty where there is no job or no prompts row.';
+revoke all on function public.leadhook_lead_input(text) from public, anon, authenticated;
+grant execute on function public.leadhook_lead_input(text) to service_role;

@@ -77,8 +77,9 @@ create or replace function leadhook.duration_bucket(p_ms numeric)
 returns int
 language sql
 immutable
+set search_path = ''
 as $$
-  select pg_catalog.floor(pg_catalog.ln(greatest(p_ms, 1)::float8) / pg_catalog.ln(1.25::float8))::int
+  select floor(ln(greatest(p_ms, 1)::float8) / ln(1.25::float8))::int
 $$;
 comment on function leadhook.duration_bucket(numeric) is 'The power of 1.25 below a number of milliseconds.';
 revoke all on function leadhook.duration_bucket(numeric) from public, anon, authenticated;

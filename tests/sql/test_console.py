@@ -127,6 +127,18 @@ def test_a_search_finds_the_leads_that_match(known: "Sql") -> None:
         assert everything(known, 1, **fields) == [lead.lead_id for lead in page.leads], name
 
 
+def test_the_input_of_a_lead_is_what_a_claim_hands_out(known: "Sql") -> None:
+    """Of a dead one too; nothing of one that has no job or no prompts."""
+    known.key()
+    given = known.rpc("leadhook_lead_input", p_lead_id="dead")
+    assert (given["lead"]["name"], given["prompts"]["message_prompt"]) == ("Name of dead", "Be kind.")
+    (claimed,) = known.claim()["leads"]
+    given = known.rpc("leadhook_lead_input", p_lead_id="ready")
+    assert (given["lead"], claimed["lead_id"]) == (claimed["lead"], "ready")
+    known.run("delete from public.prompts")
+    assert [known.rpc("leadhook_lead_input", p_lead_id=lead_id) for lead_id in ("dead", "no one", "")] == [{}] * 3
+
+
 @pytest.mark.parametrize("state", [None, "dead"])
 def test_a_search_by_time_is_by_when_the_run_ended(known: "Sql", state: str | None) -> None:
     """From the time on, and before the other."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import JobState
 from leadhook.domain.status import Facts
 
@@ -137,6 +138,15 @@ class LeadPage(Facts):
     """Of all pages, on the first page alone; up to 10,000."""
     complete: bool = True
     """false: the time was up. A page may then be short, and `count` means "this many or more"."""
+
+
+class LeadInput(Facts):
+    """What a claim would hand out of a lead now: `gemini` renders it."""
+
+    lead: Lead
+    prompts: Prompts
+    unreadable: str | None = None
+    """Why the lead's row can't be read; `lead` then contains only its id."""
 
 
 class Reason(Facts):

@@ -11,6 +11,7 @@ from leadhook.domain.console import (
     AuditFilter,
     Deliveries,
     Failures,
+    LeadInput,
     LeadPage,
     LeadSearch,
     ListedKeys,
@@ -18,9 +19,16 @@ from leadhook.domain.console import (
     Progress,
     Unparked,
 )
+from leadhook.domain.lead import Prompts
+from leadhook.store.evaluations import read_lead
 
 Reply = TypeVar("Reply", bound=BaseModel)
 PAGE: Final = 25
+
+
+class _LeadInput(BaseModel):
+    lead: dict[str, Any] | None = None
+    prompts: Prompts | None = None
 
 
 class ConsoleCalls(ABC):
@@ -38,6 +46,14 @@ class ConsoleCalls(ABC):
         """Return the next leads, up to `limit` (1 to 100), and on the first page their number."""
         parameters = {"p_filter": search.fields(), "p_after": after, "p_limit": limit}
         return await self._ask("leadhook_search_leads", LeadPage, parameters)
+
+    async def lead_input(self, lead_id: str) -> LeadInput | None:
+        """Return what a claim would hand out of this lead now; None if it has no job, no details or no prompts."""
+        reply = await self._ask("leadhook_lead_input", _LeadInput, {"p_lead_id": lead_id})
+        if reply.lead is None or reply.prompts is None:
+            return None
+        lead, unreadable = read_lead(lead_id, reply.lead)
+        return LeadInput(lead=lead, prompts=reply.prompts, unreadable=unreadable)
 
     async def failures(self) -> Failures:
         """Return what failed or waits for its next attempt, by reason."""

@@ -44,11 +44,16 @@ class EvaluationCalls(ABC):
         return await self._ask("leadhook_book_evaluation", OpenAdmission, {"p_costs": items})
 
 
-def _to_lead(fields: Mapping[str, Any]) -> LeadToScore:
+def read_lead(lead_id: str, columns: Mapping[str, Any]) -> tuple[Lead, str | None]:
+    """Return the lead, and why its row can't be read; it then has only its id."""
     try:
-        lead, unreadable = Lead.model_validate(read_columns(fields["lead"])), None
+        return Lead.model_validate(read_columns(columns)), None
     except UnreadableColumnError as error:
-        lead, unreadable = Lead(lead_id=fields["lead_id"]), error.reason
+        return Lead(lead_id=lead_id), error.reason
     except ValidationError:
-        lead, unreadable = Lead(lead_id=fields["lead_id"]), "the lead's row can't be read"
+        return Lead(lead_id=lead_id), "the lead's row can't be read"
+
+
+def _to_lead(fields: Mapping[str, Any]) -> LeadToScore:
+    lead, unreadable = read_lead(fields["lead_id"], fields["lead"])
     return LeadToScore.model_validate({**fields, "lead": lead, "unreadable": unreadable})

@@ -221,6 +221,15 @@ class PageQuery(BaseModel):
     """The most leads to show."""
 
 
+class StopQuery(BaseModel):
+    """Why a replay is stopped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    reason: Annotated[str, StringConstraints(max_length=500)] = ""
+    """Kept for the audit."""
+
+
 class ProgressAnswer(Answer):
     """The number of leads by state."""
 
@@ -321,7 +330,8 @@ async def stop_replay(request: Request[AppState]) -> Response:
     """
     actor = await require_admin(request)
     replay_id = _replay_id(request)
-    answer = _status_answer(await request.state["store"].stop_replay(replay_id, actor), replay_id)
+    reason = read_query(request, StopQuery).reason or None
+    answer = _status_answer(await request.state["store"].stop_replay(replay_id, actor, reason), replay_id)
     if answer.state != "finished":
         request.state["engine"].wake()
         log.info(Event.REPLAY_STOPPED, actor=actor, replay_id=replay_id, progress=answer.progress.model_dump())

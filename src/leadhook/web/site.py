@@ -88,6 +88,7 @@ ENDPOINTS: Final = (
         replays.stop_replay,
         tag="Replay",
         who="admin",
+        query=replays.StopQuery,
         answers={200: replays.ReplayStatusAnswer},
         problems=OF_A_REPLAY,
     ),
