@@ -184,7 +184,7 @@ def test_a_search_says_where_it_stopped(known: "Sql") -> None:
 
 
 def test_a_name_is_found_in_a_partitioned_table(known: "Sql") -> None:
-    """Its parent has no pages of its own."""
+    """Its parent has no pages."""
     known.run("create table public.parted (like public.lead_details including defaults) partition by hash (lead_id)")
     for n in range(2):
         statement = "create table public.{} partition of public.parted for values with (modulus 2, remainder {})"
