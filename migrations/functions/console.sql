@@ -512,7 +512,7 @@ as $$
     'ends_at', case when r.rate > 0 and p_waiting > 0 then p_now + make_interval(secs => (p_waiting * 60 / r.rate)::float8) end
   )
   from (
-    select coalesce(p_ended, 0) * 60 / least(greatest(extract(epoch from p_now - coalesce(p_since, '-infinity')), 60), 600) as rate
+    select coalesce(p_ended, 0) * 60 / least(greatest(coalesce(extract(epoch from p_now - p_since), 600), 60), 600) as rate
   ) as r
 $$;
 comment on function leadhook.rate_of(bigint, int, timestamptz, timestamptz) is

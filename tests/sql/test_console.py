@@ -118,6 +118,13 @@ EACH: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
+def test_what_a_replay_can_not_select_is_replayed_by_id() -> None:
+    """A text, an id and a flag are no fields of its filter, and everything is not meant by nothing."""
+    assert LeadSearch(user_id=OTHER, tag="", score_min=0).replay_filter() == {"user_id": str(OTHER), "score_min": 0}
+    for search_ in (LeadSearch(), LeadSearch(q="x", tag="a"), LeadSearch(lead_id="a"), LeadSearch(flag="any")):
+        assert search_.replay_filter() is None
+
+
 def test_a_search_finds_the_leads_that_match(known: "Sql") -> None:
     """Each filter, by whichever index, page by page as at once; every page in one order, none twice."""
     for name, (fields, expected) in EACH.items():

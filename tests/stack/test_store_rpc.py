@@ -7,9 +7,10 @@ from uuid import uuid4
 
 import pytest
 
+from leadhook.domain.console import AuditFilter, LeadSearch
 from leadhook.domain.job import Batch, ClaimedLead, LeaseRef, ParkedKey, Release, Renewal, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
-from leadhook.store import SupabaseStore, open_store
+from leadhook.store import StoreError, SupabaseStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -167,6 +168,30 @@ async def test_replay_tells_each_lead_apart(store: SupabaseStore) -> None:
     assert reply.counts["queued"] == reply.counts["unknown"] == 1
     assert reply.replay_id is not None
     assert [(lead.lead_id, lead.low_priority, lead.run) for lead in (await claim(store)).leads] == [("plain", True, 2)]
+
+
+async def test_console_reads_what_the_service_wrote(store: SupabaseStore) -> None:
+    """Each of its calls, of a lead that was answered and two that wait."""
+    first, *_ = leases(await claim(store))
+    await store.save("w", [result(first)])
+    page = await store.search_leads(LeadSearch(score_min=80))
+    assert [(lead.lead_id, lead.name, lead.score) for lead in page.leads] == [(first.lead_id, "Ada", 80)]
+    assert (await store.search_leads(LeadSearch(q="ada"), limit=2)).count == 3
+    given = await store.lead_input(first.lead_id)
+    assert given is not None
+    assert (given.lead.name, given.prompts.message_prompt) == ("Ada", "Be kind.")
+    assert await store.lead_input("no one") is None
+    assert sum(hour.leads_in for hour in (await store.overview()).hours) == 0
+    (key,) = (await store.gemini_keys()).keys
+    assert not (await store.unpark_key(key.fingerprint, "ada", "tests")).unparked
+    assert (await store.failures()).groups == ()
+    assert (await store.deliveries(limit=1)).deliveries[0].reason == "insert prompts"
+    assert (await store.progress()).replays == ()
+    (entry,) = (await store.audit(AuditFilter(action="key_unpark"))).entries
+    assert (entry.actor, entry.reason, entry.database_user) == ("ada", "tests", "authenticator")
+    with pytest.raises(StoreError) as refused:
+        await store.search_leads(LeadSearch(state="dead"), after="{")
+    assert refused.value.kind == "caller_bug"
 
 
 async def test_status_tells_what_is_installed(store: SupabaseStore) -> None:
