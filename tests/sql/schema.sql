@@ -68,7 +68,7 @@ CREATE FUNCTION leadhook.advance_ids() RETURNS void
 declare
   v_table text;
 begin
-  foreach v_table in array array['outbox', 'attempts', 'webhooks', 'replays', 'pauses', 'budgets'] loop
+  foreach v_table in array array['outbox', 'attempts', 'webhooks', 'replays', 'pauses', 'budgets', 'audit'] loop
     execute format(
       'select pg_catalog.setval(%1$L, greatest(m.id, s.last_value)) from (select max(t.id) as id from leadhook.%2$I as t) as m cross join %1$s as s '
       'where s.last_value + s.is_called::int <= m.id', format('leadhook.%I', v_table || '_id_seq'), v_table
@@ -414,6 +414,134 @@ CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids
 $$;
 
 COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) IS 'The budget of all users together (user_id null) and those of these users (null: of each), with what is left today: neither spent nor reserved by leased leads. Infinity: the budget was cleared, and leads that it turned away are still to be woken.';
+
+CREATE FUNCTION leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most integer) RETURNS TABLE(lead_id text, cursor text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+#variable_conflict use_column
+declare
+  v_user_id uuid := (p_filter ->> 'user_id')::uuid;
+  v_tag text := p_filter ->> 'tag';
+  v_state text := p_filter ->> 'state';
+  v_code text := p_filter ->> 'error_code';
+  v_first text := coalesce(p_after::jsonb ->> 0, '');
+  v_lead text := coalesce(p_after::jsonb ->> 1, '');
+begin
+  if v_state = 'leased' then
+    return query
+    with leased as materialized (select j.lead_id from leadhook.jobs as j where j.state = 'leased')
+    select l.lead_id, jsonb_build_array('', l.lead_id)::text from leased as l where l.lead_id > v_lead order by l.lead_id limit p_most;
+  elsif v_code is not null then
+    return query
+    select j.lead_id, jsonb_build_array(j.state, j.lead_id)::text
+    from leadhook.jobs as j
+    where j.error_code = v_code and (j.state, j.lead_id) > (v_first, v_lead) and (v_state is null or j.state = v_state)
+    order by j.state, j.lead_id
+    limit p_most;
+  elsif v_user_id is not null then
+    if p_after is null then
+      return query
+      select j.lead_id, '["", ""]' from leadhook.jobs as j where j.state = 'leased' and j.user_id = v_user_id
+      union all
+      select null, '["", ""]';
+      return;
+    end if;
+    return query
+    select j.lead_id, jsonb_build_array(j.tag, j.lead_id)::text
+    from leadhook.jobs as j
+    where j.state <> 'leased' and j.user_id = v_user_id and (j.tag, j.lead_id) > (v_first, v_lead) and (v_tag is null or j.tag = v_tag)
+    order by j.tag, j.lead_id
+    limit p_most;
+  else
+    return query
+    select j.lead_id, jsonb_build_array('', j.lead_id)::text
+    from leadhook.jobs as j
+    where j.state = v_state and j.state <> 'leased' and j.lead_id > v_lead
+    order by j.lead_id
+    limit p_most;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most integer) IS 'The next leads by error code, by user and tag, or by state.';
+
+CREATE FUNCTION leadhook.candidates_by_name(p_text text, p_after text, p_most integer) RETURNS TABLE(lead_id text, cursor text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+#variable_conflict use_column
+declare
+  v_end text := coalesce(p_after::jsonb ->> 0, format('(%s,0)', (
+    select max(pg_catalog.pg_relation_size(t.relid)) / pg_catalog.current_setting('block_size')::int + 1
+    from (select 'public.lead_details'::regclass as relid union all select p.relid from pg_catalog.pg_partition_tree('public.lead_details') as p) as t
+  )));
+  v_begin text := format('(%s,0)', greatest(split_part(ltrim(v_end, '('), ',', 1)::bigint - 500, 0));
+  v_pattern text := '%' || regexp_replace(p_text, '([\\%_])', '\\\1', 'g') || '%';
+  v_found int;
+begin
+  if p_after is null then
+    return query select l.lead_id, jsonb_build_array(v_end)::text from unnest(array[p_text, null]) as l (lead_id);
+    return;
+  end if;
+  return query
+  select d.lead_id, jsonb_build_array(d.ctid)::text
+  from public.lead_details as d
+  where d.ctid >= v_begin::tid and d.ctid < v_end::tid and d.lead_id <> p_text and (d.name::text ilike v_pattern or d.company_name::text ilike v_pattern)
+  order by d.ctid desc
+  limit p_most;
+  get diagnostics v_found = row_count;
+  if v_found < p_most and v_begin <> '(0,0)' then
+    return query select null::text, jsonb_build_array(v_begin)::text;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.candidates_by_name(p_text text, p_after text, p_most integer) IS 'The lead with this id, then those whose name or company contains the text, from the newest pages of lead_details backward.';
+
+CREATE FUNCTION leadhook.candidates_by_time(p_filter jsonb, p_after text, p_most integer) RETURNS TABLE(lead_id text, cursor text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+#variable_conflict use_column
+declare
+  v_at timestamptz := coalesce((p_after::jsonb ->> 0)::timestamptz, 'infinity');
+begin
+  if p_filter ? 'flag' then
+    return query
+    select r.lead_id, jsonb_build_array(r.created_at, r.lead_id)::text
+    from leadhook.results as r
+    where r.flags <> '{}' and (r.created_at, r.lead_id) < (v_at, coalesce(p_after::jsonb ->> 1, ''))
+      and not exists (select from leadhook.results as n where n.lead_id = r.lead_id and n.run > r.run)
+    order by r.created_at desc, r.lead_id desc
+    limit p_most;
+    return;
+  end if;
+  return query
+  select t.lead_id, jsonb_build_array(t.finished_at, t.id)::text
+  from leadhook.attempts as t
+  where (t.finished_at, t.id) < (least(v_at, (p_filter ->> 'until')::timestamptz + interval '10 s'), coalesce((p_after::jsonb ->> 1)::bigint, 0))
+    and t.finished_at >= coalesce((p_filter ->> 'since')::timestamptz - interval '10 s', '-infinity')
+    and not exists (select from leadhook.attempts as n where n.lead_id = t.lead_id and n.id > t.id)
+  order by t.finished_at desc, t.id desc
+  limit p_most;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.candidates_by_time(p_filter jsonb, p_after text, p_most integer) IS 'The next leads by their last result with a flag, or by their last attempt, newest first.';
 
 CREATE FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) RETURNS void
     LANGUAGE plpgsql
@@ -797,6 +925,21 @@ $$;
 
 COMMENT ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) IS 'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. A success is noted once a minute.';
 
+CREATE FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_deadline timestamptz := clock_timestamp() + p_budget;
+begin
+  while leadhook.count_slice(p_now, 250) and clock_timestamp() < v_deadline loop
+    null;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) IS 'Counts attempts for about so long, one slice at least.';
+
 CREATE FUNCTION leadhook.count_figures(p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -835,6 +978,88 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) IS 'Counts what operators watch; some milliseconds.';
+
+CREATE FUNCTION leadhook.count_hours(p_since timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  with counts as (
+    select h.hour, h.kind, h.bucket, h.leads
+    from leadhook.hourly_counts as h
+    where h.kind in ('in', 'score', 'failed') and h.hour >= count_hours.p_since
+    union all
+    select date_trunc('hour', w.eligible_at, 'UTC'), 'in', (w.source = 'sweep')::int, 1
+    from (
+      select j.eligible_at, j.leased_at, j.source from leadhook.jobs as j where j.state = 'ready' and not j.low_priority order by j.available_at limit 5000
+    ) as w
+    where w.eligible_at >= count_hours.p_since and (w.leased_at is null or w.leased_at < w.eligible_at)
+  )
+  select coalesce(jsonb_agg(to_jsonb(s)), '[]')
+  from (
+    select
+      c.hour,
+      coalesce(sum(c.leads) filter (where c.kind = 'in'), 0) as leads_in,
+      coalesce(sum(c.leads) filter (where c.kind = 'in' and c.bucket = 1), 0) as by_sweep,
+      coalesce(sum(c.leads) filter (where c.kind = 'score'), 0) as scored,
+      coalesce(sum(c.leads) filter (where c.kind = 'score' and c.bucket >= 5), 0) as contact,
+      coalesce(sum(c.leads) filter (where c.kind = 'failed'), 0) as failed
+    from counts as c
+    group by c.hour
+  ) as s
+$$;
+
+COMMENT ON FUNCTION leadhook.count_hours(p_since timestamp with time zone) IS 'The figures of each hour since p_since that has any.';
+
+CREATE FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_most integer) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+declare
+  v_after timestamptz := (select c.until from leadhook.counted as c for no key update skip locked);
+  v_until timestamptz := p_now - interval '10 seconds';
+begin
+  if v_after is null or v_after >= v_until then
+    return false;
+  end if;
+  v_after := greatest(v_after, p_now - interval '31 days');
+  v_until := least(v_until, (
+    select t.finished_at from leadhook.attempts as t where t.finished_at > v_after order by t.finished_at, t.id offset p_most limit 1
+  ));
+  with ended as materialized (
+    select
+      t.finished_at, t.eligible_at, t.source, t.first_call_ms, r.score,
+      t.outcome in ('dead', 'refused') or t.error_code = 'worker_lost' as failed,
+      t.eligible_at is not null and t.replay_id is null and t.source not in ('replay', 'release') as fresh,
+      not exists (select from leadhook.attempts as e where e.lead_id = t.lead_id and e.run = t.run and e.id < t.id) as first
+    from leadhook.attempts as t
+    left join leadhook.results as r on t.outcome in ('saved', 'saved_without_message') and r.lead_id = t.lead_id and r.run = t.run
+    where t.finished_at > v_after and t.finished_at <= v_until
+  )
+  insert into leadhook.hourly_counts as h (kind, hour, bucket, leads)
+  select c.kind, date_trunc('hour', c.at, 'UTC'), c.bucket, count(*)
+  from ended as e
+  cross join lateral (values
+    ('in', e.eligible_at, (e.source = 'sweep')::int, e.fresh and e.first),
+    ('score', e.finished_at, least(e.score / 10, 9), e.score is not null),
+    ('failed', e.finished_at, 0, e.failed),
+    ('first_call', e.finished_at, leadhook.duration_bucket(e.first_call_ms), e.fresh and e.first and e.first_call_ms is not null),
+    ('saved', e.finished_at, leadhook.duration_bucket(extract(epoch from e.finished_at - e.eligible_at) * 1000), e.fresh and e.score is not null)
+  ) as c (kind, at, bucket, applies)
+  where c.applies
+  group by 1, 2, 3
+  on conflict (kind, hour, bucket) do update set leads = h.leads + excluded.leads;
+  update leadhook.counted as c set until = v_until where c.id;
+  return v_until < p_now - interval '10 seconds';
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_most integer) IS 'Adds the next p_most attempts to leadhook.hourly_counts, and returns whether there are more; nothing while another call does so.';
 
 CREATE FUNCTION leadhook.count_webhooks() RETURNS integer
     LANGUAGE plpgsql
@@ -1182,6 +1407,35 @@ begin
 end
 $_$;
 
+CREATE FUNCTION leadhook.describe_found(p_lead_ids text[]) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+  with details as materialized (
+    select distinct on (d.lead_id) d.lead_id, left(d.name::text, 200) as name, left(d.company_name::text, 200) as company
+    from public.lead_details as d
+    where d.lead_id = any (describe_found.p_lead_ids)
+    order by d.lead_id, (d.sent_to_llm is not true) desc, d::text desc
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'lead_id', j.lead_id, 'name', d.name, 'company', d.company, 'user_id', j.user_id, 'tag', j.tag, 'state', j.state,
+    'low_priority', j.low_priority, 'run', j.run, 'attempts', j.attempts, 'error_code', j.error_code, 'reason', j.reason,
+    'eligible_at', j.eligible_at, 'available_at', j.available_at, 'finished_at', j.finished_at, 'score', v.score,
+    'should_contact', v.should_contact, 'flags', coalesce(to_jsonb(v.flags), '[]'), 'prompt_version', v.prompt_version
+  ) order by i.place), '[]')
+  from unnest(describe_found.p_lead_ids) with ordinality as i (lead_id, place)
+  join leadhook.jobs as j on j.lead_id = i.lead_id
+  left join details as d on d.lead_id = i.lead_id
+  left join lateral (
+    select r.score, r.should_contact, r.flags, r.prompt_version from leadhook.results as r where r.lead_id = i.lead_id order by r.run desc limit 1
+  ) as v on true
+$$;
+
+COMMENT ON FUNCTION leadhook.describe_found(p_lead_ids text[]) IS 'These leads in their order: the job, the last result, and the name and company as they are now.';
+
 CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -1192,7 +1446,7 @@ CREATE FUNCTION leadhook.describe_history(p_lead_id text) RETURNS jsonb
     select
       t.id, t.run, t.outcome, t.error_code, t.reason, t.worker, t.source, t.replay_id, t.model, t.prompt_version, t.calls,
       t.input_tokens, t.cached_tokens, t.output_tokens, t.thinking_tokens, t.cost_usd, t.wasted, t.eligible_at, t.leased_at,
-      t.first_call_ms, t.model_ms, t.finished_at
+      t.first_call_ms, t.key_wait_ms, t.model_ms, t.key_fingerprint, t.finished_at
     from leadhook.attempts as t
     where t.lead_id = describe_history.p_lead_id
     order by t.id desc
@@ -1354,6 +1608,15 @@ begin
 end
 $$;
 
+CREATE FUNCTION leadhook.duration_bucket(p_ms numeric) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select floor(ln(greatest(p_ms, 1)::float8) / ln(1.25::float8))::int
+$$;
+
+COMMENT ON FUNCTION leadhook.duration_bucket(p_ms numeric) IS 'The power of 1.25 below a number of milliseconds.';
+
 CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1505,6 +1768,7 @@ begin
   into v_erased, v_costs
   from jobs as j;
   perform leadhook.book_costs(coalesce(v_costs, '[]'), clock_timestamp());
+  perform leadhook.note_action('application', 'erase', jsonb_build_object('leads', v_erased), null) where v_erased > 0;
   return v_erased;
 end
 $$;
@@ -1600,6 +1864,32 @@ begin
 end
 $$;
 
+CREATE FUNCTION leadhook.failed_groups() RETURNS TABLE(error_code text, state text)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+  with recursive groups as (
+    (select j.error_code, j.state from leadhook.jobs as j where j.error_code is not null order by j.error_code, j.state limit 1)
+    union all
+    select n.error_code, n.state
+    from groups as g
+    cross join lateral (
+      select j.error_code, j.state
+      from leadhook.jobs as j
+      where j.error_code is not null and (j.error_code, j.state) > (g.error_code, g.state)
+      order by j.error_code, j.state
+      limit 1
+    ) as n
+  )
+  select g.error_code, g.state from groups as g where g.state in ('dead', 'done', 'ready') limit 100
+$$;
+
+COMMENT ON FUNCTION leadhook.failed_groups() IS 'The first 100 pairs of error code and state that a job has which failed or waits for its next attempt.';
+
 CREATE FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -1653,6 +1943,26 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) IS 'What a claim may not hand out besides paused groups (p_user_ids: as far as the budgets of these users go): everything (why: paused or spent; null: not everything), and users. budget_spent: some of it only until the next day in UTC. payable: budgets that have enough now for a lead that they turned away.';
+
+CREATE FUNCTION leadhook.find_candidates(p_filter jsonb, p_after text, p_most integer) RETURNS TABLE(lead_id text, cursor text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  if p_filter ? 'lead_id' then
+    return query select p_filter ->> 'lead_id', '[]' where p_after is null;
+  elsif p_filter ? 'q' then
+    return query select c.* from leadhook.candidates_by_name(p_filter ->> 'q', p_after, p_most) as c;
+  elsif not p_filter ? 'flag' and p_filter ?| '{error_code,user_id,state}'
+    and ((p_filter ->> 'since')::timestamptz > clock_timestamp() - interval '1 day') is not true then
+    return query select c.* from leadhook.candidates_by_job(p_filter, p_after, p_most) as c;
+  else
+    return query select c.* from leadhook.candidates_by_time(p_filter, p_after, p_most) as c;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after text, p_most integer) IS 'The next leads behind a cursor (null: the first) that may match a filter, by the index that has the fewest. As many as p_most, or a row without a lead: there are more.';
 
 CREATE FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) RETURNS text[]
     LANGUAGE sql STABLE
@@ -2461,6 +2771,23 @@ CREATE FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead
     SET enable_bitmapscan TO 'off'
     AS $$
 declare
+  v_window text[] := array(select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id limit 5000);
+begin
+  lead_ids := array(select v_window[m.place] from leadhook.matching_leads(v_window, p_filter, 250) as m order by m.place);
+  last_lead := case when cardinality(lead_ids) = 250 then lead_ids[250] else v_window[5000] end;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) IS 'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
+
+CREATE FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) RETURNS TABLE(place bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
   v_user_id uuid := (p_filter ->> 'user_id')::uuid;
   v_tag text := p_filter ->> 'tag';
   v_state text := p_filter ->> 'state';
@@ -2469,50 +2796,41 @@ declare
   v_score_min int := (p_filter ->> 'score_min')::int;
   v_score_max int := (p_filter ->> 'score_max')::int;
   v_prompt_version text := p_filter ->> 'prompt_version';
+  v_flag text := p_filter ->> 'flag';
   v_since timestamptz := (p_filter ->> 'since')::timestamptz;
   v_until timestamptz := (p_filter ->> 'until')::timestamptz;
 begin
-  select coalesce(array_agg(m.lead_id order by m.lead_id), '{}')
-  into lead_ids
-  from (
-    select s.lead_id
-    from (
-      select j.lead_id, j.user_id, j.tag, j.state, j.error_code, j.finished_at
-      from leadhook.jobs as j
-      where j.lead_id > p_after_lead
-      order by j.lead_id
-      limit 5000
-    ) as s
-    left join lateral (
-      select v.score, v.prompt_version
-      from leadhook.results as v
-      where v.lead_id = s.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version) is not null
-      order by v.run desc
-      limit 1
-    ) as v on true
-    where (v_user_id is null or s.user_id = v_user_id)
-      and (v_tag is null or s.tag = v_tag)
-      and (v_state is null or s.state = v_state)
-      and (v_error_code is null or s.error_code = v_error_code)
-      and (v_since is null or s.finished_at >= v_since)
-      and (v_until is null or s.finished_at < v_until)
-      and (v_score_min is null or v.score >= v_score_min)
-      and (v_score_max is null or v.score <= v_score_max)
-      and (v_prompt_version is null or v.prompt_version = v_prompt_version)
-      and (v_outcome is null or v_outcome = (
-        select t.outcome from leadhook.attempts as t where t.lead_id = s.lead_id order by t.id desc limit 1
-      ))
-    limit 250
-  ) as m;
-  if cardinality(lead_ids) = 250 then
-    last_lead := lead_ids[250];
-  else
-    last_lead := (select j.lead_id from leadhook.jobs as j where j.lead_id > p_after_lead order by j.lead_id offset 4999 limit 1);
-  end if;
+  return query
+  select i.place
+  from unnest(p_lead_ids) with ordinality as i (lead_id, place)
+  cross join lateral (
+    select j.user_id, j.tag, j.state, j.error_code, j.finished_at from leadhook.jobs as j where j.lead_id = i.lead_id offset 0
+  ) as s
+  left join lateral (
+    select v.score, v.prompt_version, v.flags
+    from leadhook.results as v
+    where v.lead_id = i.lead_id and coalesce(v_score_min::text, v_score_max::text, v_prompt_version, v_flag) is not null
+    order by v.run desc
+    limit 1
+  ) as v on true
+  where (v_user_id is null or s.user_id = v_user_id)
+    and (v_tag is null or s.tag = v_tag)
+    and (v_state is null or s.state = v_state)
+    and (v_error_code is null or s.error_code = v_error_code)
+    and (v_since is null or s.finished_at >= v_since)
+    and (v_until is null or s.finished_at < v_until)
+    and (v_score_min is null or v.score >= v_score_min)
+    and (v_score_max is null or v.score <= v_score_max)
+    and (v_prompt_version is null or v.prompt_version = v_prompt_version)
+    and (v_flag is null or v_flag = any (v.flags) or v_flag = 'any' and v.flags <> '{}')
+    and (v_outcome is null or v_outcome = (
+      select t.outcome from leadhook.attempts as t where t.lead_id = i.lead_id order by t.id desc limit 1
+    ))
+  limit p_most;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) IS 'The next up to 250 leads of a filter behind p_after_lead; last_lead is where to go on, null when these were the last.';
+COMMENT ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) IS 'The places in p_lead_ids of the first p_most leads that match a filter.';
 
 CREATE FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -2979,6 +3297,16 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_walk() IS 'The outbox row that names no leads and whose turn it is, with those that are equal, all at one position.';
 
+CREATE FUNCTION leadhook.note_action(p_actor text, p_action text, p_parameters jsonb, p_reason text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    AS $$
+  insert into leadhook.audit (actor, action, parameters, reason)
+  values (left(btrim(p_actor), 200), p_action, jsonb_strip_nulls(p_parameters), left(nullif(btrim(p_reason), ''), 500))
+$$;
+
+COMMENT ON FUNCTION leadhook.note_action(p_actor text, p_action text, p_parameters jsonb, p_reason text) IS 'Appends to the audit. The parameters name no lead.';
+
 CREATE FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3235,6 +3563,36 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.note_prompts_changes() IS 'After a statement on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table.';
+
+CREATE FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  if not p_is_first then
+    update leadhook.audit as a
+    set parameters = a.parameters || jsonb_build_object('released', (a.parameters ->> 'released')::int + p_released)
+    where a.id = (
+      select o.id
+      from leadhook.audit as o
+      where o.at > clock_timestamp() - interval '1 day' and o.action = 'backlog_release' and o.actor = left(btrim(p_actor), 200)
+        and o.parameters ->> 'user_id' = p_user_id::text and o.parameters ->> 'tag' = p_tag
+      order by o.at desc
+      limit 1
+    );
+    if found then
+      return;
+    end if;
+  end if;
+  perform leadhook.note_action(
+    p_actor, 'backlog_release', jsonb_build_object('user_id', p_user_id, 'tag', p_tag, 'redo', p_redo, 'released', p_released), p_reason
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) IS 'Notes a slice of a release: with the first slice of its user and tag an entry, with the others their number in that entry.';
 
 CREATE FUNCTION leadhook.note_worker(p_worker text, p_what text) RETURNS void
     LANGUAGE plpgsql
@@ -3688,6 +4046,21 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb) IS 'Queues one signed request with pg_net, to be sent after the commit; its request id. What it raises may hold the address.';
+
+CREATE FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    AS $$
+  select jsonb_build_object(
+    'per_minute', round(r.rate, 2),
+    'ends_at', case when r.rate > 0 and p_waiting > 0 then p_now + make_interval(secs => (p_waiting * 60 / r.rate)::float8) end
+  )
+  from (
+    select coalesce(p_ended, 0) * 60 / least(greatest(coalesce(extract(epoch from p_now - p_since), 600), 60), 600) as rate
+  ) as r
+$$;
+
+COMMENT ON FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) IS 'From how many ended in the last 10 minutes, or since p_since if that is less: how many do in a minute, and when none will wait any more.';
 
 CREATE FUNCTION leadhook.read_leases(p_items jsonb) RETURNS leadhook.ending[]
     LANGUAGE plpgsql IMMUTABLE
@@ -4364,6 +4737,28 @@ $$;
 
 COMMENT ON FUNCTION leadhook.stop_slice(p_replay_id bigint) IS 'Takes the next leads of a replay out of the queue.';
 
+CREATE FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with sums as (
+    select
+      date_trunc(p_unit, h.hour, 'UTC') as at, sum(h.leads_in) as leads_in, sum(h.by_sweep) as by_sweep, sum(h.scored) as scored,
+      sum(h.contact) as contact, sum(h.failed) as failed
+    from jsonb_to_recordset(p_hours) as h (hour timestamptz, leads_in int, by_sweep int, scored int, contact int, failed int)
+    group by 1
+  )
+  select jsonb_agg(jsonb_build_object(
+    'at', g.at, 'leads_in', coalesce(s.leads_in, 0), 'by_sweep', coalesce(s.by_sweep, 0), 'scored', coalesce(s.scored, 0),
+    'contact', coalesce(s.contact, 0), 'failed', coalesce(s.failed, 0)
+  ) order by g.at)
+  from generate_series(p_since, p_now, case p_unit when 'hour' then interval '1 hour' else interval '24 hours' end) as g (at)
+  left join sums as s on s.at = g.at
+$$;
+
+COMMENT ON FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) IS 'The figures of leadhook.count_hours by hour or day (p_unit, UTC), one for each from p_since to p_now.';
+
 CREATE FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -4473,6 +4868,10 @@ begin
   delete from leadhook.replays as r
   where r.id = any (v_replay_ids) and not exists (select from leadhook.replay_leads as m where m.replay_id = r.id);
   delete from leadhook.turns as t where t.served_at < p_now - interval '1 day';
+  delete from leadhook.audit as a where a.id = any (array(
+    select o.id from leadhook.audit as o where o.at < p_now - interval '365 days' order by o.at limit 5000
+  ));
+  delete from leadhook.hourly_counts as h where h.hour < p_now - interval '32 days';
   delete from leadhook.costs as c where c.day < (p_now at time zone 'UTC')::date - 800;
   delete from leadhook.api_keys as k
   where k.changed_at < p_now - interval '30 days' and not exists (
@@ -4481,7 +4880,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, keys 30 days after they are gone, the costs of a day after 800.';
+COMMENT ON FUNCTION leadhook.sweep_records(p_now timestamp with time zone) IS 'Deletes what is old, a bounded number a round: attempts and replays after 90 days, webhooks after 30, the audit after 365, the overview''s counts after 32, keys 30 days after they are gone, the costs of a day after 800.';
 
 CREATE FUNCTION leadhook.take_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) RETURNS leadhook.ending[]
     LANGUAGE plpgsql
@@ -4599,6 +4998,75 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) IS 'Gives back leads of this claim that a budget can''t pay: they are due with the next day.';
+
+CREATE FUNCTION leadhook.typical_durations(p_since timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  with counts as (
+    select h.kind, h.bucket, sum(h.leads) as leads
+    from leadhook.hourly_counts as h
+    where h.kind in ('first_call', 'saved') and h.hour >= typical_durations.p_since
+    group by h.kind, h.bucket
+  ),
+  summed as (
+    select
+      c.kind, power(1.25::float8, c.bucket + 0.5) as ms, sum(c.leads) over (partition by c.kind order by c.bucket) as up_to,
+      sum(c.leads) over (partition by c.kind) as total
+    from counts as c
+  )
+  select jsonb_build_object(
+    'leads', coalesce(max(s.total) filter (where s.kind = 'saved'), 0),
+    'first_call_p50', min(s.ms) filter (where s.kind = 'first_call' and s.up_to >= s.total * 0.5),
+    'first_call_p95', min(s.ms) filter (where s.kind = 'first_call' and s.up_to >= s.total * 0.95),
+    'saved_p50', min(s.ms) filter (where s.kind = 'saved' and s.up_to >= s.total * 0.5),
+    'saved_p95', min(s.ms) filter (where s.kind = 'saved' and s.up_to >= s.total * 0.95)
+  )
+  from summed as s
+$$;
+
+COMMENT ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) IS 'Of leads that were saved since this hour: milliseconds from eligible_at to the first call and to the answer, median and 95th percentile.';
+
+CREATE FUNCTION leadhook.unfinished_replays() RETURNS TABLE(replay_id bigint, waiting bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+  with recursive known as (
+    (
+      select j.replay_id from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id is not null
+      order by j.replay_id desc
+      limit 1
+    )
+    union all
+    select n.replay_id
+    from known as k
+    cross join lateral (
+      select j.replay_id from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id < k.replay_id
+      order by j.replay_id desc
+      limit 1
+    ) as n
+  )
+  select r.replay_id, (
+    select count(*)
+    from (
+      select from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id = r.replay_id limit 100000
+    ) as j
+  )
+  from (
+    (select k.replay_id from known as k limit 20)
+    union
+    select u.id from leadhook.replays as u where u.phase in ('queueing', 'stopping')
+    order by 1 desc
+    limit 20
+  ) as r
+$$;
+
+COMMENT ON FUNCTION leadhook.unfinished_replays() IS 'The newest 20 replays with leads that wait, or that are being made or unmade; of each, how many wait, up to 100,000.';
 
 CREATE FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) RETURNS void
     LANGUAGE plpgsql
@@ -5271,6 +5739,51 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) IS 'The newest answer of each lead, the newest first, for `leadhook answers`: score, reason, message, criteria met and missed, flags. written: whether it is in llm_response. has_more: the limit cut the list. Changes nothing.';
 
+CREATE FUNCTION public.leadhook_audit(p_filter jsonb DEFAULT '{}'::jsonb, p_before bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 25) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_entries jsonb;
+  v_last bigint;
+begin
+  if p_limit is null or p_limit not between 1 and 100 then
+    raise exception 'a page holds 1 to 100 entries' using errcode = 'PT400';
+  end if;
+  with looked_at as materialized (
+    select a.* from leadhook.audit as a where p_before is null or a.id < p_before order by a.id desc limit 20000
+  ),
+  page as (
+    select l.*
+    from looked_at as l
+    where (p_filter ->> 'action' is null or l.action = p_filter ->> 'action')
+      and (p_filter ->> 'actor' is null or l.actor = p_filter ->> 'actor')
+      and (p_filter ->> 'user_id' is null or l.parameters ->> 'user_id' = p_filter ->> 'user_id')
+      and (p_filter ->> 'since' is null or l.at >= (p_filter ->> 'since')::timestamptz)
+      and (p_filter ->> 'until' is null or l.at < (p_filter ->> 'until')::timestamptz)
+    order by l.id desc
+    limit p_limit + 1
+  )
+  select
+    coalesce(jsonb_agg(to_jsonb(p) order by p.id desc), '[]'),
+    (select min(l.id) from looked_at as l having count(*) = 20000)
+  into v_entries, v_last
+  from page as p;
+  if jsonb_array_length(v_entries) > p_limit then
+    v_entries := v_entries - p_limit;
+    v_last := (v_entries -> -1 ->> 'id')::bigint;
+  end if;
+  return jsonb_build_object('entries', v_entries, 'before', v_last);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_audit(p_filter jsonb, p_before bigint, p_limit integer) IS 'The entries before p_before (null: the newest) that fit p_filter {action, actor, user_id, since, until}, newest first. before: for the next page; null: these were the last.';
+
 CREATE FUNCTION public.leadhook_backlog(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_redo boolean DEFAULT false) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -5375,6 +5888,42 @@ end
 $_$;
 
 COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+
+CREATE FUNCTION public.leadhook_deliveries(p_before bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 25) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_deliveries jsonb;
+begin
+  if p_limit is null or p_limit not between 1 and 100 then
+    raise exception 'a page holds 1 to 100 webhooks' using errcode = 'PT400';
+  end if;
+  v_deliveries := (
+    with page as materialized (
+      select w.* from leadhook.webhooks as w where p_before is null or w.id < p_before order by w.id desc limit p_limit + 1
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'id', p.id, 'reason', p.reason, 'leads', p.leads, 'sent_at', p.sent_at, 'sent', p.request_id is not null,
+      'queued', coalesce(h.queued, false), 'status_code', coalesce(p.status_code, h.status_code),
+      'error', coalesce(p.error, h.error, case when h.timed_out then 'timed out' end)
+    ) order by p.id desc), '[]')
+    from page as p
+    left join leadhook.webhook_answers(array(select i.id from page as i where i.request_id is not null)) as h on h.webhook_id = p.id
+  );
+  return jsonb_build_object(
+    'deliveries', case when jsonb_array_length(v_deliveries) > p_limit then v_deliveries - p_limit else v_deliveries end,
+    'before', case when jsonb_array_length(v_deliveries) > p_limit then (v_deliveries -> (p_limit - 1) ->> 'id')::bigint end
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_deliveries(p_before bigint, p_limit integer) IS 'The webhooks before p_before (null: the newest), newest first, with pg_net''s answers.';
 
 CREATE FUNCTION public.leadhook_evaluation_leads(p_filter jsonb DEFAULT '{}'::jsonb, p_after_lead text DEFAULT ''::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5537,6 +6086,134 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_explain(p_lead_id text) IS 'All that is known of one lead, for `leadhook explain` and GET /leads/{lead_id}: each part of eligibility, job, pending outbox rows, place in the queue, keys, the webhooks around its change with pg_net''s answers, triggers, attempts, results, replays. Changes nothing.';
 
+CREATE FUNCTION public.leadhook_failures() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  return jsonb_build_object('groups', (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'error_code', g.error_code, 'state', g.state, 'count', c.n, 'reasons', s.reasons, 'example', s.example, 'last_at', s.last_at
+    ) order by c.n desc, g.error_code, g.state), '[]')
+    from leadhook.failed_groups() as g
+    cross join lateral (
+      select count(*) as n from (
+        select from leadhook.jobs as j where j.error_code = g.error_code and j.state = g.state limit 10000
+      ) as j
+    ) as c
+    cross join lateral (
+      with examples as materialized (
+        select j.lead_id, j.reason, j.finished_at from leadhook.jobs as j where j.error_code = g.error_code and j.state = g.state limit 100
+      )
+      select
+        (
+          select jsonb_agg(jsonb_build_object('reason', r.reason, 'leads', r.n) order by r.n desc, r.reason)
+          from (select coalesce(x.reason, '') as reason, count(*) as n from examples as x group by 1 order by 2 desc, 1 limit 3) as r
+        ) as reasons,
+        (select x.lead_id from examples as x order by x.finished_at desc nulls last, x.lead_id limit 1) as example,
+        (select max(x.finished_at) from examples as x) as last_at
+    ) as s
+    where s.example is not null
+  ));
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_failures() IS 'What is dead, done without its message, or waits for its next attempt, by error code and state: how many (up to 10,000); the reasons and the newest among 100 of them. A replay with this state and error_code takes exactly these.';
+
+CREATE FUNCTION public.leadhook_keys() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  return jsonb_build_object('keys', (
+    with keys as (
+      select leadhook.key_fingerprint(g.api_key) as fingerprint, array_agg(g.xmin::text) as row_versions
+      from public.gemini_api as g
+      where btrim(g.api_key, E' \t\r\n') <> ''
+      group by 1
+    )
+    select coalesce(jsonb_agg(to_jsonb(l) order by array_position('{disabled,cooling,untried,healthy}', l.state), l.fingerprint), '[]')
+    from (
+      select
+        k.fingerprint, case when s.state = 'cooling' and s.until <= clock_timestamp() then 'untried' else coalesce(s.state, 'untried') end as state,
+        case when s.until > clock_timestamp() then s.until end as until, s.reason, coalesce(s.rests, 0) as rests, s.model, s.changed_at
+      from keys as k
+      left join leadhook.api_keys as s on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = any (k.row_versions))
+      order by array_position('{healthy,untried}', s.state) nulls first, k.fingerprint
+      limit 200
+    ) as l
+  ));
+exception when undefined_table or undefined_column or insufficient_privilege then
+  return '{"keys": []}';
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_keys() IS 'The Gemini keys of gemini_api by fingerprint, up to 200, those that may not be used first: state (healthy, untried, cooling, disabled), until when and why.';
+
+CREATE FUNCTION public.leadhook_lead_input(p_lead_id text) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  return coalesce((
+    select json_build_object('lead', d.lead, 'prompts', d.prompts)
+    from leadhook.jobs as j
+    cross join lateral leadhook.describe_leads(array[j.lead_id], array[j.user_id], array[j.tag]) as d
+    where j.lead_id = p_lead_id and d.prompts is not null
+  ), '{}');
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_lead_input(p_lead_id text) IS 'The fields of a lead and its prompts as a claim would hand them out now, whatever its job''s state; empty where there is no job or no prompts row.';
+
+CREATE FUNCTION public.leadhook_overview() RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_hour timestamptz := date_trunc('hour', v_now, 'UTC');
+  v_month timestamptz := date_trunc('day', v_now, 'UTC') - interval '696 hours';
+  v_hours jsonb;
+begin
+  perform leadhook.count_attempts(v_now, '25 ms');
+  v_hours := leadhook.count_hours(v_month);
+  return jsonb_build_object(
+    'now', v_now,
+    'counted_until', (select c.until from leadhook.counted as c),
+    'hours', leadhook.sum_periods(v_hours, 'hour', v_hour - interval '47 hours', v_now),
+    'days', leadhook.sum_periods(v_hours, 'day', v_month, v_now),
+    'last_hour', leadhook.typical_durations(v_hour - interval '1 hour'),
+    'last_day', leadhook.typical_durations(v_hour - interval '24 hours'),
+    'scores', (
+      select jsonb_agg(jsonb_build_object('score', g.tens * 10, 'leads', coalesce(s.leads, 0)) order by g.tens)
+      from generate_series(0, 9) as g (tens)
+      left join (
+        select h.bucket, sum(h.leads) as leads
+        from leadhook.hourly_counts as h
+        where h.kind = 'score' and h.hour >= v_month
+        group by h.bucket
+      ) as s on s.bucket = g.tens
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_overview() IS 'What happened in the last 48 hours and 30 days: leads in, scored, to contact and failed; how long they took; their scores.';
+
 CREATE FUNCTION public.leadhook_park_keys(p_keys jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -5590,11 +6267,58 @@ begin
   values (p_user_id, p_tag, left(btrim(p_actor), 200), left(p_reason, 500))
   on conflict do nothing;
   v_new := found;
+  perform leadhook.note_action(p_actor, 'pause', jsonb_build_object('user_id', p_user_id, 'tag', p_tag, 'already', not v_new), p_reason);
   return jsonb_build_object('paused', v_new, 'already', not v_new);
 end
 $$;
 
 COMMENT ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'From now on no lead is claimed of this user and tag; without a tag, of the user; without both, at all. Leased leads are finished. already: it was paused before, and stays as it was.';
+
+CREATE FUNCTION public.leadhook_progress() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_now timestamptz := clock_timestamp();
+  v_ended jsonb := (
+    select coalesce(jsonb_object_agg(e.replay_id, e.n), '{}')
+    from (
+      select coalesce(t.replay_id, 0) as replay_id, count(*) as n
+      from (
+        select a.replay_id, a.source, a.outcome from leadhook.attempts as a where a.finished_at > v_now - interval '10 min'
+        order by a.finished_at desc limit 20000
+      ) as t
+      where (t.replay_id is not null or t.source = 'release') and t.outcome not in ('retry', 'returned', 'lease_expired')
+      group by 1
+    ) as e
+  );
+  v_released bigint := (
+    select count(*)
+    from (select from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id is null limit 100000) as j
+  );
+begin
+  return jsonb_build_object(
+    'now', v_now,
+    'replays', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'replay_id', r.id, 'phase', r.phase, 'actor', r.actor, 'reason', r.reason, 'created_at', r.created_at, 'filter', r.filter,
+        'queued', coalesce((r.counts ->> 'queued')::int, 0) + coalesce((r.counts ->> 'queued_after')::int, 0), 'waiting', u.waiting
+      ) || leadhook.rate_of(u.waiting, (v_ended ->> r.id::text)::int, r.created_at, v_now) order by r.id desc), '[]')
+      from leadhook.unfinished_replays() as u
+      join leadhook.replays as r on r.id = u.replay_id
+    ),
+    'release', case when v_released > 0 then jsonb_build_object('waiting', v_released) || leadhook.rate_of(v_released, (v_ended ->> '0')::int, (
+      select max(a.at) from leadhook.audit as a where a.action = 'backlog_release' and a.at > v_now - interval '10 min'
+    ), v_now) end
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_progress() IS 'The replays and the release of the backlog that are not finished: how many leads wait, how many ended in a minute lately, and when the last one will.';
 
 CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5635,19 +6359,24 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) IS 'Gives leases back without a result: retry (an attempt is spent), returned (none is) or dead. Outcomes: released, dead, lease_lost, gone; busy: another transaction has the row, try again soon. Repeating it after a lost reply gives the same answer.';
 
-CREATE FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 500, p_redo boolean DEFAULT false) RETURNS jsonb
+CREATE FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 500, p_redo boolean DEFAULT false, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
     AS $$
+declare
+  v_released record;
 begin
-  return (select to_jsonb(r) from leadhook.release_backlog(p_user_id, p_tag, p_after_lead, p_limit, p_redo) as r);
+  perform leadhook.require_actor(p_actor);
+  select r.* into v_released from leadhook.release_backlog(p_user_id, p_tag, p_after_lead, p_limit, p_redo) as r;
+  perform leadhook.note_release(p_actor, p_user_id, p_tag, p_redo, p_after_lead = '', v_released.released, p_reason);
+  return to_jsonb(v_released);
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean) IS 'One slice of leadhook.release_backlog.';
+COMMENT ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, p_actor text, p_reason text) IS 'One slice of leadhook.release_backlog.';
 
 CREATE FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -5722,6 +6451,9 @@ begin
   join asked as a using (lead_id);
 
   update leadhook.replays as r set counts = v_counts where r.id = v_replay_id;
+  perform leadhook.note_action(
+    p_actor, 'replay', jsonb_build_object('replay_id', v_replay_id, 'named', jsonb_array_length(v_leads), 'counts', v_counts), p_reason
+  );
   if v_counts ? 'queued' then
     perform leadhook.send_webhook('replay', (v_counts ->> 'queued')::int);
   end if;
@@ -5784,6 +6516,9 @@ begin
   insert into leadhook.replays (actor, reason, filter, lead_limit, phase)
   values (left(btrim(p_actor), 200), left(p_reason, 500), p_filter, p_limit, 'queueing')
   returning id into v_replay_id;
+  perform leadhook.note_action(
+    p_actor, 'replay', jsonb_build_object('replay_id', v_replay_id, 'filter', p_filter, 'limit', p_limit), p_reason
+  );
   perform leadhook.work_on_replay(v_replay_id);
   return (select jsonb_build_object('replay_id', r.id, 'counts', r.counts, 'phase', r.phase) from leadhook.replays as r where r.id = v_replay_id);
 end
@@ -5858,7 +6593,7 @@ $_$;
 
 COMMENT ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) IS 'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay.';
 
-CREATE FUNCTION public.leadhook_replay_stop(p_replay_id bigint) RETURNS jsonb
+CREATE FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -5868,6 +6603,7 @@ CREATE FUNCTION public.leadhook_replay_stop(p_replay_id bigint) RETURNS jsonb
 declare
   v_status jsonb := public.leadhook_replay_status(p_replay_id, '', 1);
 begin
+  perform leadhook.require_actor(p_actor);
   -- What has ended stays as it ended: its phase is what people read of it later.
   if v_status ->> 'phase' = 'stopped' or v_status ->> 'phase' = 'queued'
     and v_status #> '{progress,waiting}' is null and v_status #> '{progress,leased}' is null then
@@ -5876,12 +6612,15 @@ begin
   update leadhook.replays as r
   set phase = 'stopping', after_lead = ''
   where r.id = p_replay_id and r.phase <> 'stopping';
+  if found then
+    perform leadhook.note_action(p_actor, 'replay_stop', jsonb_build_object('replay_id', p_replay_id), p_reason);
+  end if;
   perform leadhook.work_on_replay(p_replay_id);
   return public.leadhook_replay_status(p_replay_id, '', 1);
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) IS 'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
+COMMENT ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) IS 'What is not leased yet goes back to what it was; what is leased ends. Answers as leadhook_replay_status; phase stopping: leadhook_replay_slice goes on. Repeatable; a replay that has ended is left as it is (changed false).';
 
 CREATE FUNCTION public.leadhook_replays(p_limit integer DEFAULT 20) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -5905,7 +6644,7 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_replays(p_limit integer) IS 'The newest replays, up to 1,000; leadhook_replay_status says how far one is.';
 
-CREATE FUNCTION public.leadhook_resume(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text) RETURNS jsonb
+CREATE FUNCTION public.leadhook_resume(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET statement_timeout TO '5s'
@@ -5917,6 +6656,7 @@ begin
   perform leadhook.check_admission_call(p_user_id, p_tag, p_actor);
   delete from leadhook.pauses as p where p.user_id is not distinct from p_user_id and p.tag is not distinct from p_tag;
   v_ended := found;
+  perform leadhook.note_action(p_actor, 'resume', jsonb_build_object('user_id', p_user_id, 'tag', p_tag, 'resumed', v_ended), p_reason);
   if v_ended then
     perform leadhook.send_webhook_if_ready('resume', p_user_id, p_tag);
   end if;
@@ -5933,7 +6673,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) IS 'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and sends a webhook. pauses: the first 20, wider or narrower, that still hold back some of it.';
+COMMENT ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text, p_reason text) IS 'Ends the pause of exactly this user and tag (without a tag: that of the user; without both: that of everything), and sends a webhook. pauses: the first 20, wider or narrower, that still hold back some of it.';
 
 CREATE FUNCTION public.leadhook_save(p_worker text, p_results jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -6045,17 +6785,75 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) IS 'Saves what on-demand requests brought, each lead for itself and each request_id once: saved or saved_without_message, whoever holds the lead loses it; refused (by the application''s own constraint or trigger: dead, and the answer is kept); busy (again soon: the application holds a row, or, with error_code and reason, it could not be written this time); gone. A result with the outcome retry, returned or dead brought no answer: its cost is booked, its job stays as it is but for a paid score, and it is released. What befalls every lead of the call raises; then nothing is written.';
 
-CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_daily_usd numeric DEFAULT NULL::numeric, p_actor text DEFAULT NULL::text) RETURNS jsonb
+CREATE FUNCTION public.leadhook_search_leads(p_filter jsonb DEFAULT '{}'::jsonb, p_after text DEFAULT NULL::text, p_limit integer DEFAULT 25) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_began_at timestamptz := clock_timestamp();
+  v_most int := case when p_after is null then 10000 else p_limit + 1 end;
+  v_cursor text := p_after;
+  v_lead_ids text[] := '{}';
+  v_cursors text[] := '{}';
+  v_count int := 0;
+  v_slice record;
+  v_places bigint[];
+begin
+  if p_limit is null or p_limit not between 1 and 100 or jsonb_typeof(p_filter) is distinct from 'object' then
+    raise exception 'a filter is an object, and a page holds 1 to 100 leads' using errcode = 'PT400';
+  end if;
+  loop
+    select
+      array_agg(c.lead_id order by c.place) as lead_ids, array_agg(c.cursor order by c.place) as cursors,
+      count(*) >= 250 or count(*) > count(c.lead_id) as has_more
+    into v_slice
+    from leadhook.find_candidates(p_filter, v_cursor, 250) with ordinality as c (lead_id, cursor, place);
+    v_places := array(select m.place from leadhook.matching_leads(v_slice.lead_ids, p_filter, v_most - v_count) as m order by m.place);
+    v_count := v_count + cardinality(v_places);
+    if cardinality(v_lead_ids) < p_limit then
+      v_lead_ids := v_lead_ids || array(select v_slice.lead_ids[p.place] from unnest(v_places) as p (place));
+      v_cursors := v_cursors || array(select v_slice.cursors[p.place] from unnest(v_places) as p (place));
+    end if;
+    exit when not v_slice.has_more or v_count >= v_most;
+    v_cursor := v_slice.cursors[cardinality(v_slice.cursors)];
+    exit when clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '100 ms' end;
+  end loop;
+  return jsonb_build_object(
+    'leads', leadhook.describe_found(v_lead_ids[:p_limit]),
+    'after', case
+      when v_count > p_limit then v_cursors[p_limit]
+      when v_slice.has_more then v_cursor
+    end,
+    'count', case when p_after is null then v_count end,
+    'complete', not v_slice.has_more or v_count >= v_most
+  );
+exception when data_exception then
+  raise exception 'the filter or the cursor is not understood: %', sqlerrm using errcode = 'PT400';
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) IS 'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: the time was up, 100 ms for the page, or 60 ms for the page and its count.';
+
+CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_daily_usd numeric DEFAULT NULL::numeric, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
     SET statement_timeout TO '5s'
     SET lock_timeout TO '2s'
     AS $$
+declare
+  v_before numeric;
 begin
   if p_daily_usd < 0 or p_daily_usd >= 'Infinity' then
     raise exception 'a budget is a number of dollars, 0 or more' using errcode = 'PT400';
   end if;
   perform leadhook.check_admission_call(p_user_id, null, p_actor);
+  v_before := (select b.daily_usd from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.daily_usd < 'Infinity');
+  perform leadhook.note_action(
+    p_actor, 'budget', jsonb_build_object('user_id', p_user_id, 'before_usd', v_before, 'daily_usd', p_daily_usd), p_reason
+  );
   if p_daily_usd is null then
     delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.needed_usd is null;
     update leadhook.budgets as b set daily_usd = 'Infinity' where b.user_id is not distinct from p_user_id;
@@ -6073,7 +6871,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) IS 'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. Webhooks, as leads may have waited for it.';
+COMMENT ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text, p_reason text) IS 'Sets how many dollars the leads of a user (null: all leads) may cost in a day of UTC, what was spent today included; null: as many as they do. Webhooks, as leads may have waited for it.';
 
 CREATE FUNCTION public.leadhook_status() RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -6185,6 +6983,7 @@ begin
       perform leadhook.collect_webhook_answers(v_now);
       perform leadhook.sweep_records(v_now);
     end if;
+    perform leadhook.count_attempts(v_now, v_budget / 2);
     update leadhook.controls as c
     set sweep_phase = v_phase,
       sweep_after_lead = v_after,
@@ -6203,6 +7002,31 @@ end
 $$;
 
 COMMENT ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) IS 'One slice of the sweep: applies the outbox, then looks at the next leads or jobs for at most p_budget_ms, one slice at least. busy: another process sweeps. A call after round_finished begins the next round.';
+
+CREATE FUNCTION public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_unparked boolean;
+begin
+  perform leadhook.require_actor(p_actor);
+  delete from leadhook.api_keys as k
+  where k.fingerprint = p_fingerprint and (k.state = 'disabled' or k.state = 'cooling' and k.until > clock_timestamp());
+  v_unparked := found;
+  perform leadhook.note_action(
+    p_actor, 'key_unpark', jsonb_build_object('fingerprint', left(p_fingerprint, 16), 'unparked', v_unparked), p_reason
+  );
+  if v_unparked then
+    perform leadhook.send_webhook_if_ready('keys', null, null);
+  end if;
+  return jsonb_build_object('unparked', v_unparked);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text) IS 'Forgets that this key rests or is disabled, so that a call may try it, and sends a webhook. unparked false: it was not parked.';
 
 CREATE FUNCTION public.rpc_get_eligible_llm_jobs() RETURNS TABLE(lead_id text, user_id uuid, tag text, name text, title text, location text, company_name text, experience text, skills text, bio text, profile_url text, linkedin_url text, company_page_url text, wildnet_data text, scoring_criteria_and_icp text, message_prompt text)
     LANGUAGE sql STABLE
@@ -6306,6 +7130,30 @@ ALTER TABLE leadhook.attempts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE leadhook.audit (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    database_user text DEFAULT SESSION_USER NOT NULL,
+    action text NOT NULL,
+    parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    reason text,
+    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['pause'::text, 'resume'::text, 'budget'::text, 'replay'::text, 'replay_stop'::text, 'backlog_release'::text, 'key_unpark'::text, 'erase'::text])))
+);
+
+COMMENT ON COLUMN leadhook.audit.actor IS 'as the caller named it; application: it deleted leads';
+
+COMMENT ON COLUMN leadhook.audit.database_user IS 'whose connection it was: authenticator through the API';
+
+ALTER TABLE leadhook.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.audit_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE leadhook.budgets (
     id bigint NOT NULL,
     user_id uuid,
@@ -6382,6 +7230,14 @@ COMMENT ON COLUMN leadhook.costs.spent_usd IS 'all that was paid, and of leases 
 
 COMMENT ON COLUMN leadhook.costs.wasted_usd IS 'the part of spent_usd that bought nothing: leases that ran out, answers that the application refused, leads erased at work';
 
+CREATE TABLE leadhook.counted (
+    id boolean DEFAULT true NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT there_is_one_row CHECK (id)
+);
+
+COMMENT ON COLUMN leadhook.counted.until IS 'attempts that ended up to then are in hourly_counts';
+
 CREATE SEQUENCE leadhook.fences
     START WITH 1
     INCREMENT BY 1
@@ -6397,6 +7253,16 @@ CREATE UNLOGGED TABLE leadhook.figures (
 );
 
 COMMENT ON TABLE leadhook.figures IS 'the last count; unlogged, as it is worth nothing after a crash';
+
+CREATE TABLE leadhook.hourly_counts (
+    kind text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    bucket smallint NOT NULL,
+    leads integer NOT NULL,
+    CONSTRAINT hourly_counts_kind_check CHECK ((kind = ANY (ARRAY['in'::text, 'score'::text, 'failed'::text, 'first_call'::text, 'saved'::text])))
+);
+
+COMMENT ON COLUMN leadhook.hourly_counts.bucket IS 'in: 1 if only the sweep found it; score: the tens, 9 with 100; first_call and saved, counted from eligible_at: powers of 1.25 ms';
 
 CREATE TABLE leadhook.jobs (
     lead_id text NOT NULL,
@@ -6725,6 +7591,9 @@ ALTER TABLE ONLY leadhook.api_keys
 ALTER TABLE ONLY leadhook.attempts
     ADD CONSTRAINT attempts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY leadhook.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY leadhook.budgets
     ADD CONSTRAINT budgets_pkey PRIMARY KEY (id);
 
@@ -6734,8 +7603,14 @@ ALTER TABLE ONLY leadhook.controls
 ALTER TABLE ONLY leadhook.costs
     ADD CONSTRAINT costs_pkey PRIMARY KEY (day, user_id);
 
+ALTER TABLE ONLY leadhook.counted
+    ADD CONSTRAINT counted_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY leadhook.figures
     ADD CONSTRAINT figures_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY leadhook.hourly_counts
+    ADD CONSTRAINT hourly_counts_pkey PRIMARY KEY (kind, hour, bucket);
 
 ALTER TABLE ONLY leadhook.jobs
     ADD CONSTRAINT jobs_pkey PRIMARY KEY (lead_id);
@@ -6785,21 +7660,29 @@ ALTER TABLE ONLY public.llm_response
 ALTER TABLE ONLY public.prompts
     ADD CONSTRAINT prompts_pkey PRIMARY KEY (id);
 
-CREATE INDEX attempts_by_age ON leadhook.attempts USING btree (finished_at);
+CREATE INDEX attempts_by_age ON leadhook.attempts USING btree (finished_at, id);
 
 CREATE INDEX attempts_by_lead ON leadhook.attempts USING btree (lead_id, id);
 
 CREATE INDEX attempts_by_replay ON leadhook.attempts USING btree (replay_id) WHERE (replay_id IS NOT NULL);
 
+CREATE INDEX audit_by_age ON leadhook.audit USING btree (at);
+
 CREATE INDEX jobs_asleep ON leadhook.jobs USING btree (user_id, tag, lead_id) WHERE ((state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text])) OR (replay_id IS NOT NULL));
 
-CREATE INDEX jobs_at_rest_by_state ON leadhook.jobs USING btree (state) WHERE (state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text, 'done'::text]));
+CREATE INDEX jobs_by_error ON leadhook.jobs USING btree (error_code, state, lead_id) WHERE (error_code IS NOT NULL);
+
+CREATE INDEX jobs_by_group ON leadhook.jobs USING btree (user_id, tag, lead_id) WHERE (state <> 'leased'::text);
+
+CREATE INDEX jobs_by_state ON leadhook.jobs USING btree (state, lead_id) WHERE (state <> 'leased'::text);
 
 CREATE INDEX jobs_claimed ON leadhook.jobs USING btree (claim_token) WHERE (claim_token IS NOT NULL);
 
 CREATE INDEX jobs_due ON leadhook.jobs USING btree (low_priority, available_at) WHERE (state = 'ready'::text);
 
 CREATE INDEX jobs_leased ON leadhook.jobs USING btree (lease_until) WHERE (state = 'leased'::text);
+
+CREATE INDEX jobs_of_low_priority ON leadhook.jobs USING btree (replay_id) WHERE (low_priority AND (state = ANY (ARRAY['ready'::text, 'leased'::text])));
 
 CREATE INDEX jobs_ready ON leadhook.jobs USING btree (low_priority, user_id, tag, available_at, lead_id) WHERE (state = 'ready'::text);
 
@@ -6822,6 +7705,8 @@ CREATE INDEX replay_leads_by_lead ON leadhook.replay_leads USING btree (lead_id)
 CREATE INDEX replays_under_way ON leadhook.replays USING btree (id) WHERE (phase = ANY (ARRAY['queueing'::text, 'stopping'::text]));
 
 CREATE INDEX results_by_age ON leadhook.results USING btree (created_at DESC, lead_id);
+
+CREATE INDEX results_flagged ON leadhook.results USING btree (created_at, lead_id) WHERE (flags <> '{}'::text[]);
 
 CREATE INDEX webhooks_by_age ON leadhook.webhooks USING btree (sent_at);
 
@@ -6857,13 +7742,19 @@ ALTER TABLE leadhook.api_keys ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.attempts ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE leadhook.audit ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE leadhook.budgets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.controls ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.costs ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE leadhook.counted ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE leadhook.figures ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.hourly_counts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.jobs ENABLE ROW LEVEL SECURITY;
 
@@ -6937,6 +7828,15 @@ GRANT ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with ti
 REVOKE ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.candidates_by_name(p_text text, p_after text, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.candidates_by_name(p_text text, p_after text, p_most integer) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.candidates_by_time(p_filter jsonb, p_after text, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.candidates_by_time(p_filter jsonb, p_after text, p_most integer) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text) TO service_role;
 
@@ -6966,8 +7866,17 @@ REVOKE ALL ON FUNCTION leadhook.comparable_columns(p_table regclass) FROM PUBLIC
 REVOKE ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.count_figures(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.count_hours(p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.count_hours(p_since timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.count_slice(p_now timestamp with time zone, p_most integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.count_webhooks() FROM PUBLIC;
 
@@ -6995,6 +7904,9 @@ GRANT ALL ON FUNCTION leadhook.describe_blocked() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_claim(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.describe_found(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.describe_found(p_lead_ids text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.describe_history(p_lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_history(p_lead_id text) TO service_role;
 
@@ -7006,6 +7918,9 @@ GRANT ALL ON FUNCTION leadhook.describe_leads(lead_ids text[], user_ids uuid[], 
 
 REVOKE ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp with time zone, p_keys json, p_price jsonb, p_source text, p_bare boolean, OUT leads json, OUT prompts json, OUT keys json) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.duration_bucket(p_ms numeric) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.duration_bucket(p_ms numeric) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) TO service_role;
@@ -7027,6 +7942,9 @@ GRANT ALL ON FUNCTION leadhook.existing_constraint(p_name text) TO service_role;
 REVOKE ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.expire_leases(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.failed_groups() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.failed_groups() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time zone, p_eligible_at timestamp with time zone) TO service_role;
 
@@ -7035,6 +7953,9 @@ GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after text, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after text, p_most integer) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups text[], p_lead_bytes integer[], p_prompts_bytes integer[]) TO service_role;
@@ -7131,6 +8052,9 @@ GRANT ALL ON FUNCTION leadhook.lock_outbox() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[]) TO service_role;
 
@@ -7166,6 +8090,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
 REVOKE ALL ON FUNCTION leadhook.next_walk() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_walk() TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.note_action(p_actor text, p_action text, p_parameters jsonb, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_action(p_actor text, p_action text, p_parameters jsonb, p_reason text) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_attempts(p_attempts jsonb, p_now timestamp with time zone) TO service_role;
 
@@ -7180,6 +8107,9 @@ REVOKE ALL ON FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_prompts_changes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
@@ -7216,6 +8146,9 @@ REVOKE ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.queue_slice(p_replay_id bigint) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_body jsonb) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.rate_of(p_waiting bigint, p_ended integer, p_since timestamp with time zone, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.read_leases(p_items jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.read_leases(p_items jsonb) TO service_role;
@@ -7294,6 +8227,9 @@ REVOKE ALL ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigin
 REVOKE ALL ON FUNCTION leadhook.stop_slice(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.stop_slice(p_replay_id bigint) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.sum_periods(p_hours jsonb, p_unit text, p_since timestamp with time zone, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.sweep_jobs(p_after_lead text, OUT last_lead text, OUT looked_at integer, OUT removed integer) TO service_role;
 
@@ -7314,6 +8250,12 @@ GRANT ALL ON FUNCTION leadhook.try_lock_sweep() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.unfinished_replays() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.unfinished_replays() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.unqueue_replay(p_replay_id bigint, p_lead_ids text[]) TO service_role;
@@ -7371,6 +8313,9 @@ GRANT ALL ON FUNCTION public.leadhook_admission(p_most integer) TO service_role;
 REVOKE ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_answers(p_user_id uuid, p_tag text, p_min_score integer, p_since timestamp with time zone, p_limit integer) TO service_role;
 
+REVOKE ALL ON FUNCTION public.leadhook_audit(p_filter jsonb, p_before bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_audit(p_filter jsonb, p_before bigint, p_limit integer) TO service_role;
+
 REVOKE ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
 
@@ -7380,11 +8325,26 @@ GRANT ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) TO service_
 REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION public.leadhook_deliveries(p_before bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_deliveries(p_before bigint, p_limit integer) TO service_role;
+
 REVOKE ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_evaluation_leads(p_filter jsonb, p_after_lead text, p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_explain(p_lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_explain(p_lead_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_failures() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_failures() TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_keys() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_keys() TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_lead_input(p_lead_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_lead_input(p_lead_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_overview() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_overview() TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_park_keys(p_keys jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_park_keys(p_keys jsonb) TO service_role;
@@ -7392,11 +8352,14 @@ GRANT ALL ON FUNCTION public.leadhook_park_keys(p_keys jsonb) TO service_role;
 REVOKE ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor text, p_reason text) TO service_role;
 
+REVOKE ALL ON FUNCTION public.leadhook_progress() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_progress() TO service_role;
+
 REVOKE ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, p_actor text, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_renew(p_worker text, p_leases jsonb) TO service_role;
@@ -7416,14 +8379,14 @@ GRANT ALL ON FUNCTION public.leadhook_replay_slice() TO service_role;
 REVOKE ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_replays(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replays(p_limit integer) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_resume(p_user_id uuid, p_tag text, p_actor text, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) TO service_role;
@@ -7431,14 +8394,20 @@ GRANT ALL ON FUNCTION public.leadhook_save(p_worker text, p_results jsonb) TO se
 REVOKE ALL ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_save_on_demand(p_worker text, p_results jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd numeric, p_actor text, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_status() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_status() TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_unpark_key(p_fingerprint text, p_actor text, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.rpc_get_eligible_llm_jobs() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.rpc_get_eligible_llm_jobs() TO service_role;
@@ -7449,6 +8418,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.attempts TO service_role;
 
 GRANT SELECT ON SEQUENCE leadhook.attempts_id_seq TO service_role;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.audit TO service_role;
+
+GRANT SELECT ON SEQUENCE leadhook.audit_id_seq TO service_role;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.budgets TO service_role;
 
 GRANT SELECT ON SEQUENCE leadhook.budgets_id_seq TO service_role;
@@ -7457,9 +8430,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.controls TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.costs TO service_role;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.counted TO service_role;
+
 GRANT SELECT,USAGE ON SEQUENCE leadhook.fences TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.figures TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.hourly_counts TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.jobs TO service_role;
 
