@@ -21,6 +21,7 @@ TOLD = {
     "leadhook.webhooks": "to_jsonb(t)",
     "leadhook.replays": "to_jsonb(t)",
     "leadhook.figures": "to_jsonb(t)",
+    "leadhook.audit": "to_jsonb(t)",
     "leadhook.workers": "to_jsonb(t)",
 }
 """What the database keeps besides answers, which are personal data, and what the application's own triggers say."""

@@ -55,6 +55,7 @@ def everything(db: "Sql", limit: int, **fields: Any) -> list[str]:
     while page.after is not None:
         page = search(db, page.after, limit, **fields)
         assert page.count is None
+        assert found(page).isdisjoint(ids), fields
         ids += [lead.lead_id for lead in page.leads]
     return ids
 
