@@ -131,7 +131,7 @@ def test_a_person_can_read_and_try_the_api_in_a_browser(browser: Browser, addres
     browser.click(".btn-done")
     browser.click("#operations-Replay-replay .opblock-summary-control")
     browser.find(
-        "#operations-Replay-replay .opblock-description pre", lambda shown: 'curl "$SERVICE_URL/replay"' in shown.text
+        "#operations-Replay-replay .opblock-description pre", lambda shown: 'curl -H @- "$SERVICE_URL/replay"' in shown.text
     )
     browser.click("#operations-Replay-replay .try-out__btn")
     browser.click("#operations-Replay-replay .execute")
