@@ -1,28 +1,20 @@
 """Headless Chromium for tests of the pages that the service serves."""
 
-import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
-from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page, sync_playwright
 
-PATIENCE_S = 60
-MISSING = "Chromium is not installed, so this page is NOT tested: `apt-get install chromium chromium-driver`"
+PATIENCE_MS = 60_000
+MISSING = "Chromium is not installed, so this page is NOT tested: `apt-get install chromium`"
 ARGUMENTS = (
-    "--headless=new",
-    "--window-size=1280,1000",
     "--no-sandbox",  # it refuses to start as root otherwise
     "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # offline but for us
 )
 LISTEN = """
@@ -32,70 +24,53 @@ document.addEventListener("securitypolicyviolation", event =>
 """
 
 
-@dataclass(frozen=True)
-class Browser:
-    """A browser that remembers what its page asked for and complained of."""
+@dataclass
+class Tab:
+    """A page that remembers what it asked for and complained of."""
 
-    driver: Chrome
-
-    def open(self, url: str) -> None:
-        """Open a page."""
-        self.driver.get(url)
-
-    def find(self, selector: str, when: Callable[[WebElement], bool] = WebElement.is_displayed) -> WebElement:
-        """The first element of this CSS selector for which it holds, once there is one."""
-
-        def look(driver: Chrome) -> WebElement | None:
-            return next((found for found in driver.find_elements(By.CSS_SELECTOR, selector) if when(found)), None)
-
-        found = WebDriverWait(self.driver, PATIENCE_S).until(look, f"no {selector}")
-        assert found is not None
-        return found
-
-    def click(self, selector: str) -> None:
-        """Click it once it is there, wherever it is on the page."""
-        self.driver.execute_script("arguments[0].click()", self.find(selector))
-
-    def call(self, script: str) -> Any:
-        """Run the body of an async function in the page; return what it returns, and fail if it throws."""
-        self.driver.set_script_timeout(PATIENCE_S)
-        reply = self.driver.execute_async_script(
-            f"const done = arguments[0]; (async () => {{ {script} }})()"
-            ".then((found) => done({found}), (error) => done({error: `${error.name} ${error.code} ${error.message}`}));"
-        )
-        assert "error" not in reply, reply["error"]
-        return reply["found"]
-
-    def requests(self) -> list[str]:
-        """The addresses of all requests, but for those of the browser's own pages, since this was last called."""
-        events = (json.loads(entry["message"])["message"] for entry in self._log("performance"))
-        requests = (event["params"] for event in events if event["method"] == "Network.requestWillBeSent")
-        return [one["request"]["url"] for one in requests if not one["documentURL"].startswith("chrome:")]
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    """The addresses of all requests."""
+    errors: list[str] = field(default_factory=list)
+    """What the console shows as an error, and exceptions of scripts."""
 
     def complaints(self) -> list[str]:
-        """Violations of the page's Content-Security-Policy, and what the console shows as an error."""
-        violations: list[str] = self.driver.execute_script("return window.violations")
-        return violations + [entry["message"] for entry in self._log("browser") if entry["level"] == "SEVERE"]
+        """Those errors, and violations of the page's Content-Security-Policy."""
+        violations: list[str] = self.page.evaluate("window.violations || []")
+        return violations + self.errors
 
-    def _log(self, kind: str) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]  # selenium's
-        return entries
+
+@dataclass
+class Browser:
+    """A browser."""
+
+    chromium: Chromium
+
+    @contextmanager
+    def tab(self, **context: Any) -> Iterator[Tab]:
+        """Open a page with a fresh profile; the arguments are those of Playwright's `new_context`."""
+        fresh = self.chromium.new_context(**context)
+        fresh.set_default_timeout(PATIENCE_MS)
+        fresh.add_init_script(LISTEN)
+        tab = Tab(fresh.new_page())
+        tab.page.on("request", lambda request: tab.requests.append(request.url))
+        tab.page.on("console", lambda line: tab.errors.append(line.text) if line.type == "error" else None)
+        tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
+        try:
+            yield tab
+        finally:
+            fresh.close()
 
 
 @contextmanager
-def chromium(directory: Path) -> Iterator[Browser]:
-    """A fresh profile in this directory; skips the test where Chromium is missing."""
-    program, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-    if program is None or driver is None:
+def chromium() -> Iterator[Browser]:
+    """Chromium of the system; skips the test where it is missing."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
         pytest.skip(MISSING)
-    options = ChromeOptions()
-    options.binary_location = program
-    for argument in (*ARGUMENTS, f"--user-data-dir={directory}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    chrome = Chrome(options, ChromeService(driver))
-    try:
-        chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": LISTEN})
-        yield Browser(chrome)
-    finally:
-        chrome.quit()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        try:
+            yield Browser(browser)
+        finally:
+            browser.close()

@@ -34,6 +34,7 @@ from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
 from leadhook.web.auth import Admins, TokenBucket
 from leadhook.web.connections import MOST_CONNECTIONS, bounded, open_socket, raise_file_limit, serving_metrics
+from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
 from leadhook.web.request_log import WebhookSum
 from leadhook.web.site import build_site
@@ -156,6 +157,7 @@ def __getattr__(name: str) -> Starlette:
 def _state(
     settings: Settings, engine: "Engine", store: "SupabaseStore", webhook_sum: WebhookSum, warnings: Sequence[str]
 ) -> AppState:
+    admins = Admins(settings.admin_tokens, settings.admin_readonly_tokens)
     return AppState(
         engine=engine,
         store=store,
@@ -164,7 +166,8 @@ def _state(
         webhook_auth=WebhookAuth(settings.webhook_keys, settings.webhook_static_header),
         late_webhooks=TokenBucket(per_second=1, burst=10),
         webhook_sum=webhook_sum,
-        admins=Admins(settings.admin_tokens),
+        admins=admins,
+        sessions=Sessions(admins),
         readiness=Readiness(
             status=store.status,
             engine=engine.health,

@@ -28,6 +28,7 @@ from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.engine.health import Health
 from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, TokenBucket
+from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
 from leadhook.web.openapi import Endpoint
 from leadhook.web.request_log import WebhookSum
@@ -41,6 +42,7 @@ T = TypeVar("T")
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 OLD_SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 ADMIN = secrets.token_urlsafe(24)
+READER = secrets.token_urlsafe(24)
 OTHER_ADMIN = secrets.token_urlsafe(24)
 STATIC = secrets.token_urlsafe(24)
 
@@ -107,6 +109,8 @@ class FakeStore:
     asked: int = 0
     snapshot: LeadSnapshot | Exception | None = None
     explained: list[str] = field(default_factory=list)
+    acted: list[tuple[Any, ...]] = field(default_factory=list)
+    """What the console asked to be changed."""
 
     async def explain(self, lead_id: str) -> LeadSnapshot:
         """Explain."""
@@ -179,6 +183,7 @@ class Service:
 
 def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
     """What the application's lifespan yields."""
+    admins = Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)], [SecretStr(READER)], hold_s=0.01)
     return AppState(
         engine=engine,
         store=store,
@@ -189,7 +194,8 @@ def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
         ),
         late_webhooks=TokenBucket(per_second=0.001, burst=3),
         webhook_sum=WebhookSum(),
-        admins=Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)], hold_s=0.01),
+        admins=admins,
+        sessions=Sessions(admins),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),
     )
 

@@ -5,13 +5,12 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
-from pathlib import Path
 
 import anyio
 import pytest
 import uvicorn
 from anyio.from_thread import start_blocking_portal
-from tests.browser import Browser, chromium
+from tests.browser import Tab, chromium
 
 from leadhook.app import server_config
 from leadhook.store import DryRun
@@ -116,29 +115,27 @@ def address(store: FakeStore) -> Iterator[str]:
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    """Chromium."""
-    with chromium(tmp_path / "profile") as browser:
-        yield browser
+def tab() -> Iterator[Tab]:
+    """A page of Chromium."""
+    with chromium() as browser, browser.tab() as tab:
+        yield tab
 
 
-def test_a_person_can_read_and_try_the_api_in_a_browser(browser: Browser, address: str, store: FakeStore) -> None:
+def test_a_person_can_read_and_try_the_api_in_a_browser(tab: Tab, address: str, store: FakeStore) -> None:
     """With a token, offline, with no request to another origin and nothing that the policy forbids."""
-    browser.open(f"{address}/docs")
-    browser.click(".btn.authorize")
-    browser.find(".auth-container input").send_keys(ADMIN)
-    browser.click(".auth-btn-wrapper .authorize")
-    browser.click(".btn-done")
-    browser.click("#operations-Replay-replay .opblock-summary-control")
-    browser.find(
-        "#operations-Replay-replay .opblock-description pre", lambda shown: 'curl -H @- "$SERVICE_URL/replay"' in shown.text
-    )
-    browser.click("#operations-Replay-replay .try-out__btn")
-    browser.click("#operations-Replay-replay .execute")
-    browser.find(".live-responses-table .response-col_status", lambda shown: shown.text.startswith("200"))
+    page = tab.page
+    page.goto(f"{address}/docs")
+    page.click(".btn.authorize")
+    page.fill(".auth-container input", ADMIN)
+    page.click(".auth-btn-wrapper .authorize")
+    page.click(".btn-done")
+    page.click("#operations-Replay-replay .opblock-summary-control")
+    page.wait_for_selector("#operations-Replay-replay .opblock-description pre:has-text('curl -H @- ')")
+    page.click("#operations-Replay-replay .try-out__btn")
+    page.click("#operations-Replay-replay .execute")
+    page.wait_for_selector(".live-responses-table .response-col_status:has-text('200')")
 
     assert [call[0] for call in store.calls] == ["dry_run"]
-    asked = browser.requests()
-    assert f"{address}/replay" in asked
-    assert [url for url in asked if not url.startswith((f"{address}/", "data:"))] == []
-    assert browser.complaints() == []
+    assert f"{address}/replay" in tab.requests
+    assert [url for url in tab.requests if not url.startswith((f"{address}/", "data:"))] == []
+    assert tab.complaints() == []

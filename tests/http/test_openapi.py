@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from leadhook.domain.lead_snapshot import Eligibility, LeadSnapshot
 from leadhook.store import DryRun, ReplayStatus, StoreError
 from leadhook.web.auth import Admins
+from leadhook.web.console.routes import PAGES
 from leadhook.web.openapi import EXAMPLES, Endpoint, describe
 from leadhook.web.requests import Answer, Body, ProblemAnswer
 from leadhook.web.site import ENDPOINTS
@@ -90,14 +91,14 @@ def test_the_document_says_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_every_route_is_described(service: Service) -> None:
-    """Each method of each path, but those of the documentation itself."""
+    """Each method of each path, but those of pages for people."""
     routes = [route for route in service.site.routes if isinstance(route, Route)]
     answered = {(method, re.sub(r":\w+}", "}", route.path)) for route in routes for method in route.methods or ()}
     paths = describe(ENDPOINTS)["paths"]
     described = {(method.upper(), path) for path, item in paths.items() for method in item}
 
-    documentation = {("GET", "/openapi.json"), ("GET", "/docs")}
-    assert {one for one in answered if one[0] != "HEAD"} == described | documentation
+    pages = {("GET", "/openapi.json"), ("GET", "/docs"), *((page.method, page.path) for page in PAGES)}
+    assert {one for one in answered if one[0] != "HEAD"} == described | pages
     assert [route.path for route in service.site.routes if isinstance(route, Mount)] == ["/docs"]
 
 

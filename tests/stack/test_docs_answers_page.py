@@ -108,7 +108,7 @@ Browse = Callable[[str], Any]
 
 
 @pytest.fixture(scope="module")
-def browse(bundle: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browse]:
+def browse(bundle: str) -> Iterator[Browse]:
     """One browser for the tests of this file, with the page's module as `page`."""
     files = {
         "/": HTML,
@@ -116,11 +116,11 @@ def browse(bundle: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Br
         "/supabase-js.mjs": SUPABASE_JS,
         "/page.mjs": block(PAGE, "The page's code", "js"),
     }
-    with chromium(tmp_path_factory.mktemp("profile")) as browser, site(files) as url:
+    with chromium() as browser, browser.tab() as tab, site(files) as url:
 
         def browse(script: str) -> Any:
-            browser.open(url)
-            return browser.call(f"const page = await import('/page.mjs'); {script}")
+            tab.page.goto(url)
+            return tab.page.evaluate(f"async () => {{ const page = await import('/page.mjs'); {script} }}")
 
         yield browse
 

@@ -42,6 +42,9 @@ class Event(StrEnum):
         "`count` webhooks in the last second were unauthenticated or too large; only this line has `reasons`",
     )
     REPLAY_REQUESTED = "replay.requested", "an admin requested a replay"
+    SESSION_STARTED = "session.started", "someone signed in to the console; `by` is `token` or `link`"
+    SESSION_REFUSED = "session.refused", "someone tried to sign in to the console with a wrong token or a used link"
+    ACTION_TAKEN = "action.taken", "an admin pressed a button in the console; `route` is the action"
     LEAD_EXPLAINED = "lead.explained", "an admin asked for the state of a lead; `why` is the kind of answer"
     ON_DEMAND_REQUESTED = "on_demand.requested", "an admin asked for leads to be processed immediately"
     ON_DEMAND_FAILED = "on_demand.failed", "an on-demand answer could not be saved yet; the service keeps retrying"

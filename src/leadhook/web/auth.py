@@ -1,9 +1,10 @@
-"""Authenticates admins by a bearer token. After too many wrong tokens, refusals are delayed."""
+"""Authenticates admins by their token. After too many wrong tokens, refusals are delayed."""
 
 import hmac
 import ipaddress
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
@@ -48,16 +49,38 @@ class TokenBucket:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The holder of a token; one of ADMIN_READONLY_TOKENS may use the console, and change nothing."""
+
+    token: SecretStr
+    may_act: bool
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the token."""
+        return sha256(self.token.get_secret_value().encode()).digest()
+
+    @property
+    def actor(self) -> str:
+        """`admin:` and the beginning of the token's SHA-256, which identifies the admin in the audit."""
+        return f"{'admin' if self.may_act else 'readonly'}:{self.digest.hex()[:8]}"
+
+
 class Admins:
-    """The holders of ADMIN_TOKENS.
+    """The holders of ADMIN_TOKENS and ADMIN_READONLY_TOKENS.
 
     A right token is always accepted, whatever came before it from the same address: behind a proxy, all clients share
     one, and no one must be able to lock the admins out. Guessing is hopeless because of the tokens' length, and slow
     because of the delay. The delayed answer explains the cause to anyone who mistyped a token.
     """
 
-    def __init__(self, tokens: Iterable[SecretStr], *, hold_s: float = 1.0) -> None:
-        self._digests = [sha256(token.get_secret_value().encode()).digest() for token in tokens]
+    def __init__(self, tokens: Iterable[SecretStr], readonly: Iterable[SecretStr] = (), *, hold_s: float = 1.0) -> None:
+        acting = [Admin(token, may_act=True) for token in tokens]
+        self.every = (*acting, *(Admin(token, may_act=False) for token in readonly))
+        self.open = bool(acting)
+        """Whether ADMIN_TOKENS is set."""
+        self._digests = [admin.digest for admin in self.every]
         self._hold_s = hold_s
         self._held = 0
         self._wrong_of_all = TokenBucket(per_second=5, burst=50)
@@ -66,28 +89,33 @@ class Admins:
         )
 
     async def authenticate(self, headers: Headers, address: str) -> str:
-        """Check the token.
+        """Check the bearer token of a request to the API.
 
         Returns:
-            `admin:` and the beginning of the token's SHA-256, which identifies the admin in the audit.
+            The actor.
 
         Raises:
             Problem: 403 if ADMIN_TOKENS is not set, 401 for a missing or wrong token, 429 after too many of them.
         """
-        if not self._digests:
+        if not self.open:
             raise Problem(403, CLOSED)
         values = [value for name, value in headers if name == b"authorization"]
         scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
-        digest = sha256(token.strip()).digest()
-        # A list, so that none is skipped after a match.
-        fits = any([hmac.compare_digest(digest, known) for known in self._digests])  # noqa: C419 - all are compared, so that the time reveals nothing
-        if fits and scheme.lower() == b"bearer":
-            return f"admin:{digest.hex()[:8]}"
-        await self._slow_down(address)
+        admin = self.find(token)
+        if admin is not None and admin.may_act and scheme.lower() == b"bearer":
+            return admin.actor
+        await self.slow_down(address)
         raise Problem(401, UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
 
-    async def _slow_down(self, address: str) -> None:
-        """Allow 5 wrong tokens per network and then one per 5 s; 50 in total and then 5 per second.
+    def find(self, token: bytes) -> Admin | None:
+        """Return the holder of this token."""
+        digest = sha256(token.strip()).digest()
+        # A list, so that none is skipped after a match.
+        fits = [hmac.compare_digest(digest, known) for known in self._digests]
+        return next((admin for admin, fit in zip(self.every, fits, strict=True) if fit), None)
+
+    async def slow_down(self, address: str) -> None:
+        """Count a wrong token. Allow 5 per network and then one per 5 s; 50 in total and then 5 per second.
 
         Raises:
             Problem: 429, after a delay, if there are more.

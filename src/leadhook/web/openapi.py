@@ -229,7 +229,8 @@ def _curl(endpoint: Endpoint, examples: Mapping[str, Any]) -> str:
     path = endpoint.template
     for name, value in examples.get("parameters", {}).items():
         path = path.replace(f"{{{name}}}", quote(f"{value}"))
-    method = f"-X {endpoint.method} " if endpoint.method == "DELETE" else ""
+    said = endpoint.method == "GET" or endpoint.body is not None
+    method = "" if said else f"-X {endpoint.method} "
     parts = [f'{_CREDENTIALS[endpoint.who]} {method}"$SERVICE_URL{path}"']
     if bodies := examples.get("requests"):
         body = json.dumps(next(iter(bodies.values())), ensure_ascii=False, indent=2)

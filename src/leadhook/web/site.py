@@ -19,6 +19,9 @@ from leadhook.domain.diagnosis import Explanation
 from leadhook.settings import Settings
 from leadhook.store import StoreError
 from leadhook.web import processing, replays, webhook
+from leadhook.web.console.routes import PAGES
+from leadhook.web.console.sign_in import SignInLinkAnswer, create_sign_in_link
+from leadhook.web.console.visit import Page
 from leadhook.web.health import HealthAnswer, ReadyAnswer, ServiceAnswer, health, ready, service
 from leadhook.web.leads import explain_lead
 from leadhook.web.openapi import ADMISSION, Endpoint, Handler, documentation
@@ -92,6 +95,14 @@ ENDPOINTS: Final = (
         answers={200: replays.ReplayStatusAnswer},
         problems=OF_A_REPLAY,
     ),
+    Endpoint(
+        "POST",
+        "/console/links",
+        create_sign_in_link,
+        tag="Service",
+        who="admin",
+        answers={200: SignInLinkAnswer},
+    ),
     Endpoint("GET", "/", service, tag="Service", who="all", answers={200: ServiceAnswer}),
     Endpoint("GET", "/health", health, tag="Service", who="all", answers={200: HealthAnswer}),
     Endpoint(
@@ -121,7 +132,7 @@ ENDPOINTS: Final = (
 def build_site(lifespan: Lifespan[Starlette], *, cors_origins: Sequence[str] = ()) -> Starlette:
     """Build the ASGI application; `lifespan` must yield an `AppState`."""
     site = Starlette(
-        routes=[*routes(ENDPOINTS), *documentation(ENDPOINTS)],
+        routes=[*routes([*ENDPOINTS, *PAGES]), *documentation(ENDPOINTS)],
         # CORS is the outer middleware, so that browsers can read errors too.
         middleware=[*_cors(cors_origins), Middleware(CanonicalLine)],
         exception_handlers={HTTPException: answer_with_problem, StoreError: answer_with_problem},
@@ -132,7 +143,7 @@ def build_site(lifespan: Lifespan[Starlette], *, cors_origins: Sequence[str] = (
     return site
 
 
-def routes(endpoints: Iterable[Endpoint]) -> list[Route]:
+def routes(endpoints: Iterable[Endpoint | Page]) -> list[Route]:
     """Return one route per path, so that the answer to a wrong method lists all allowed ones."""
     by_path: dict[str, dict[str, Handler]] = defaultdict(dict)
     for endpoint in endpoints:

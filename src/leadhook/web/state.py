@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypedDict
 
 from leadhook.domain.lead_snapshot import LeadSnapshot
+from leadhook.domain.status import Status
 from leadhook.engine import OnDemandLead
 from leadhook.store import DryRun, ReplayReply, ReplayStatus
 from leadhook.web.auth import Admins, TokenBucket
+from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
 from leadhook.web.request_log import WebhookSum
 from leadhook.web.webhook_auth import WebhookAuth
@@ -24,6 +26,9 @@ class WebEngine(Protocol):
 
 class WebStore(Protocol):
     """The part of the store that handlers need. Every call raises `StoreError`."""
+
+    async def status(self) -> Status:
+        """Return the status of the installation."""
 
     async def explain(self, lead_id: str) -> LeadSnapshot:
         """Return everything known about one lead."""
@@ -65,4 +70,5 @@ class AppState(TypedDict):
     """Limits how many late webhooks wake the dispatcher: anyone who recorded one can send it again for a day."""
     webhook_sum: WebhookSum
     admins: Admins
+    sessions: Sessions
     readiness: Readiness
