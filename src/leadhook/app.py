@@ -43,6 +43,7 @@ from leadhook.web.webhook_auth import WebhookAuth
 
 if TYPE_CHECKING:
     from leadhook.engine import Engine
+    from leadhook.gemini.scorer import GeminiScorer
     from leadhook.store import SupabaseStore
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -115,7 +116,8 @@ async def _working(
             # Imported modules stay; the garbage collector would examine them again and again.
             gc.collect()
             gc.freeze()
-            yield _state(settings, engine, store, webhook_sum, [*warnings, *([no_metrics] if no_metrics else [])])
+            warnings += [no_metrics] if no_metrics else []
+            yield _state(settings, engine, store, scorer, webhook_sum, warnings)
 
 
 def serve(settings: Settings) -> None:
@@ -155,12 +157,18 @@ def __getattr__(name: str) -> Starlette:
 
 
 def _state(
-    settings: Settings, engine: "Engine", store: "SupabaseStore", webhook_sum: WebhookSum, warnings: Sequence[str]
+    settings: Settings,
+    engine: "Engine",
+    store: "SupabaseStore",
+    scorer: "GeminiScorer",
+    webhook_sum: WebhookSum,
+    warnings: Sequence[str],
 ) -> AppState:
     admins = Admins(settings.admin_tokens, settings.admin_readonly_tokens)
     return AppState(
         engine=engine,
         store=store,
+        scorer=scorer,
         slots=settings.max_concurrency,
         sweep_interval_s=settings.sweep_interval_sec,
         webhook_auth=WebhookAuth(settings.webhook_keys, settings.webhook_static_header),

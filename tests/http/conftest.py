@@ -4,7 +4,7 @@ import base64
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,12 +21,13 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from leadhook.credentials import StaticHeader, webhook_key
+from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.results import Message, Score
 from leadhook.domain.status import KeyStatus, Status, WebhookSetup
 from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.engine.health import Health
-from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus
+from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus, SupabaseStore
 from leadhook.web.auth import Admins, TokenBucket
 from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
@@ -64,6 +65,31 @@ GOOD_STATUS = Status(
     triggers={"all_leads": True},
     webhook_setup=WebhookSetup(url_set=True, secret_set=True, pg_net=True),
 )
+EMPTY: dict[str, Any] = {
+    "leadhook_overview": {"now": "2026-11-27T12:00:00Z", "counted_until": "2026-11-27T12:00:00Z"},
+    "leadhook_search_leads": {"count": 0},
+    "leadhook_evaluation_leads": {"leads": [], "admission": {}},
+    "leadhook_failures": {},
+    "leadhook_progress": {"now": "2026-11-27T12:00:00Z"},
+    "leadhook_replays": {},
+    "leadhook_admission": {},
+    "leadhook_backlog": {
+        "backlog": "hold",
+        "released": 0,
+        "leased": 0,
+        "sent_while_leased": 0,
+        "size": {"leads": 0, "score_chars": 0, "message_chars": 0},
+    },
+    "leadhook_keys": {"keys": [{"fingerprint": "key_1", "state": "cooling"}]},
+    "leadhook_deliveries": {},
+    "leadhook_audit": {},
+    "leadhook_pause": {"paused": True, "already": False},
+    "leadhook_resume": {"resumed": True},
+    "leadhook_set_budget": {"daily_usd": 5, "left_usd": 5},
+    "leadhook_release_backlog": {"released": 0, "answered": 0, "unwanted": 0},
+    "leadhook_unpark_key": {"unparked": True},
+}
+"""The replies of a project without leads, by function."""
 QUEUED = ReplayReply(replay_id=7, counts={"queued": 1}, leads=(ReplayedLead(lead_id="a", outcome="queued"),))
 
 
@@ -96,11 +122,21 @@ class FakeEngine:
         self.webhooks.append(list(hints))
 
 
-@dataclass
-class FakeStore:
-    """Returns the prepared answer, or raises it."""
+class FakeScorer:
+    """Shows the lead as it is."""
 
-    replays: list[tuple[list[str], str, str | None]] = field(default_factory=list)
+    def show_question(self, lead: Lead, prompts: Prompts) -> dict[str, tuple[str, str]]:
+        """Return both texts."""
+        return {"score": (f"{prompts}", f"{lead}")}
+
+
+@dataclass
+class FakeStore(SupabaseStore):
+    """Returns the prepared answer, or raises it; to what has no method here, the reply of the function of that name."""
+
+    rpc: dict[str, Any] = field(default_factory=lambda: dict(EMPTY))
+
+    replayed: list[tuple[list[str], str, str | None]] = field(default_factory=list)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     reply: ReplayReply | Exception = QUEUED
     on_dry_run: list[DryRun] = field(default_factory=list)
@@ -112,6 +148,12 @@ class FakeStore:
     acted: list[tuple[Any, ...]] = field(default_factory=list)
     """What the console asked to be changed."""
 
+    async def _call(self, function: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        if "p_actor" in parameters:
+            self.acted.append((function, dict(parameters)))
+        reply: dict[str, Any] = answer_or_raise(self.rpc[function])
+        return reply
+
     async def explain(self, lead_id: str) -> LeadSnapshot:
         """Explain."""
         self.explained.append(lead_id)
@@ -119,7 +161,7 @@ class FakeStore:
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Replay."""
-        self.replays.append((list(lead_ids), actor, reason))
+        self.replayed.append((list(lead_ids), actor, reason))
         self.calls.append(("replay",))
         return answer_or_raise(self.reply)
 
@@ -127,7 +169,7 @@ class FakeStore:
         self, fields: Any, limit: int | None, actor: str, reason: str | None = None
     ) -> ReplayReply:
         """Replay."""
-        self.replays.append(([], actor, reason))
+        self.replayed.append(([], actor, reason))
         self.calls.append(("replay_filtered", fields, limit))
         return answer_or_raise(self.reply)
 
@@ -187,6 +229,7 @@ def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
     return AppState(
         engine=engine,
         store=store,
+        scorer=FakeScorer(),
         slots=16,
         sweep_interval_s=300,
         webhook_auth=WebhookAuth(

@@ -45,7 +45,7 @@ async def test_a_replay_answers_what_the_database_made_of_it(service: Service) -
         },
     )
     actor = f"admin:{hashlib.sha256(ADMIN.encode()).hexdigest()[:8]}"
-    assert service.store.replays == [(["a", "b"], actor, "new criteria")]
+    assert service.store.replayed == [(["a", "b"], actor, "new criteria")]
 
 
 async def test_every_admin_token_opens_and_leaves_its_own_mark(service: Service) -> None:
@@ -53,7 +53,7 @@ async def test_every_admin_token_opens_and_leaves_its_own_mark(service: Service)
     for token in (ADMIN, OTHER_ADMIN):
         assert (await ask(service, {"lead_ids": ["a"]}, authorization=f"bearer  {token}")).status_code == 202
 
-    actors = [actor for _, actor, _ in service.store.replays]
+    actors = [actor for _, actor, _ in service.store.replayed]
     assert len(set(actors)) == 2
     assert not any(token in actor for token in (ADMIN, OTHER_ADMIN) for actor in actors)
 
@@ -81,7 +81,7 @@ async def test_nobody_else_may(service: Service, who: str) -> None:
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert "ADMIN_TOKENS" in answer.json()["detail"]
-    assert service.store.replays == []
+    assert service.store.replayed == []
 
 
 async def test_a_repeated_authorization_is_refused(service: Service) -> None:
@@ -141,7 +141,7 @@ async def test_a_body_of_another_shape_is_refused_with_pointers(
     assert answer.status_code == 422
     assert [error["pointer"] for error in answer.json()["errors"]] == pointers
     assert all(error["detail"] for error in answer.json()["errors"])
-    assert service.store.replays == []
+    assert service.store.replayed == []
 
 
 async def test_the_list_of_faults_is_bounded(service: Service) -> None:
@@ -178,7 +178,7 @@ async def test_ids_travel_as_they_are(service: Service) -> None:
     ids = ['a"b', "c/d'e", " f ", "😀"]
     await ask(service, {"lead_ids": ids})
 
-    assert service.store.replays[0][0] == ids
+    assert service.store.replayed[0][0] == ids
 
 
 @pytest.mark.parametrize("kind", ["unavailable", "misconfigured"])

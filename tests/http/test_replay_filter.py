@@ -30,7 +30,7 @@ async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -
     assert answer.status_code == 202
     assert answer.json() == {"replay_id": 9, "state": "queueing", "counts": {"queued": 250}, "leads": []}
     assert service.store.calls == [("replay_filtered", fields, 500)]
-    assert service.store.replays == [([], f"admin:{hashlib.sha256(ADMIN.encode()).hexdigest()[:8]}", "new criteria")]
+    assert service.store.replayed == [([], f"admin:{hashlib.sha256(ADMIN.encode()).hexdigest()[:8]}", "new criteria")]
     assert service.engine.webhooks == [[]]
 
 

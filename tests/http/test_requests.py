@@ -131,4 +131,4 @@ async def test_a_name_that_postgres_cannot_store_is_refused(service: Service, pa
     """Without its NUL it would be the name of another lead."""
     answer = await service.client.post(path, json=body, headers={"authorization": f"Bearer {ADMIN}"})
     assert answer.status_code == 422
-    assert (service.store.replays, service.engine.processed) == ([], [])
+    assert (service.store.replayed, service.engine.processed) == ([], [])

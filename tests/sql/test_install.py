@@ -11,12 +11,11 @@ from tests.commands import SqlStore
 from tests.conftest import silent
 from tests.dump import dump
 
-from leadhook.cli.backlog import Wanted, release_all
-from leadhook.cli.output import open_console
 from leadhook.command_error import CommandError
 from leadhook.install.files import read_migrations, read_webhook_steps
 from leadhook.install.install import InstallOptions, install, make_plan
 from leadhook.install.uninstall import uninstall
+from leadhook.store import Wanted, release_held
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql
@@ -102,7 +101,7 @@ async def test_the_backlog_is_held_and_a_fresh_lead_is_not(bare_database: "Datab
     assert bare.ids_of(bare.claim()) == []
     bare.eligible_lead("fresh")
     assert bare.ids_of(bare.claim()) == ["fresh"]
-    released = await release_all(SqlStore(bare), Wanted(limit=100), None, open_console())
+    released = await release_held(SqlStore(bare), Wanted(limit=100), "test", None)
     assert released.released == 100
     assert bare.ids_of(bare.claim()) == old[:50]
 

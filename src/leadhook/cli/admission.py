@@ -6,13 +6,13 @@ from uuid import UUID
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
-from leadhook.cli.asking import actor, ask, when_free
+from leadhook.cli.asking import actor, ask
 from leadhook.cli.options import AsJson, ForTag, ForUser, Reason, Yes, scope
 from leadhook.cli.output import confirm, line, open_console, print_json
 from leadhook.domain.findings import resume_command
 from leadhook.domain.spend import dollars
 from leadhook.settings import load_settings
-from leadhook.store import Admission, NeededBudget, Scope
+from leadhook.store import Scope, when_free
 
 pause_app = App(name="pause")
 budget_app = App(name="budget", help="Limit the cost of leads per day.")
@@ -126,7 +126,7 @@ def show_budgets(*, as_json: AsJson = False) -> None:
         return
     console = open_console()
     for budget in found.budgets:
-        line(console, _describe(budget))
+        line(console, str(budget))
     if not found.budgets:
         line(console, "there is no budget: what leads cost is not limited")
     spend = found.spend
@@ -140,7 +140,7 @@ def show_budgets(*, as_json: AsJson = False) -> None:
 def _change_budget(user: UUID | None, daily_usd: float | None, reason: str | None, *, yes: bool, as_json: bool) -> None:
     settings = load_settings()
     if not yes:
-        consequence = _consequence(ask(settings, lambda store: store.admission()), user, daily_usd)
+        consequence = ask(settings, lambda store: store.admission()).consequence(user, daily_usd)
         if consequence:
             line(open_console(to_stderr=as_json), consequence)
             confirm("Change the budget?", "--yes changes it.")
@@ -153,32 +153,3 @@ def _change_budget(user: UUID | None, daily_usd: float | None, reason: str | Non
     else:
         left = dollars(max(reply.left_usd or 0, 0))
         line(open_console(), f"budget for {whose}: {dollars(daily_usd)} a day (UTC); {left} left today")
-
-
-def _consequence(found: Admission, user: UUID | None, daily_usd: float | None) -> str | None:
-    """Describe the immediate effect of a change. None if it neither stops leads nor lets waiting leads continue."""
-    before = next((budget for budget in found.budgets if budget.user_id == user), None)
-    whose = Scope(user_id=user)
-    if daily_usd is None:
-        return None if before is None else f"{_describe(before)}. Without it, what {whose} costs is not limited."
-    used = found.spend.spent_usd + found.spend.reserved_usd if user is None else 0
-    used = used if before is None else before.daily_usd - before.left_usd
-    spent = f"{dollars(used)} of {dollars(daily_usd)} a day {'is' if used else 'are'} spent or reserved today"
-    if daily_usd <= used:
-        return f"{whose}: {spent}: its leads wait for midnight UTC or a higher budget."
-    if before is not None and before.spent:
-        return f"{whose}: {spent}: its waiting leads go on at once, for up to {dollars(daily_usd - used)} today."
-    return None
-
-
-def _describe(budget: NeededBudget) -> str:
-    words = (
-        f"{Scope(user_id=budget.user_id)}: {dollars(budget.daily_usd)} a day, {dollars(max(budget.left_usd, 0))} left"
-    )
-    if not (budget.spent or budget.too_small):
-        return words
-    need = "" if budget.needed_usd is None else f": a waiting lead may cost up to {dollars(budget.needed_usd)}"
-    if budget.too_small:
-        return f"{words}; too small{need or ' for any lead'}"
-    what = f"too little is left{need}" if budget.left_usd > 0 else "spent"
-    return f"{words}; {what}; leads wait for midnight UTC or a higher budget"

@@ -3,7 +3,6 @@
 import asyncio
 import getpass
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Final, TypeVar
 
 from leadhook.command_error import CommandError
@@ -14,9 +13,6 @@ Answer = TypeVar("Answer")
 
 TIMEOUT_S: Final = 40.0
 """Longer than the slowest function for operators may take."""
-LOCK_NOT_AVAILABLE: Final = "55P03"
-PATIENCE_S: Final = 60.0
-PAUSE_S: Final = 0.5
 
 
 def ask(settings: Settings, question: Callable[[SupabaseStore], Awaitable[Answer]]) -> Answer:
@@ -42,18 +38,6 @@ def ask(settings: Settings, question: Callable[[SupabaseStore], Awaitable[Answer
         if problem or error.wrong_settings:
             raise SettingsError(problem or error.reason) from None
         raise CommandError(error.reason, exit_code=2 if error.kind == "caller_bug" else 1) from None
-
-
-async def when_free(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Repeat a call that changed nothing because another transaction holds a lock, for a minute at most."""
-    give_up_at = monotonic() + PATIENCE_S
-    while True:
-        try:
-            return await call()
-        except StoreError as error:
-            if error.code != LOCK_NOT_AVAILABLE or monotonic() >= give_up_at:
-                raise
-        await asyncio.sleep(PAUSE_S)
 
 
 def actor() -> str:

@@ -2,67 +2,23 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Final
-from uuid import UUID
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 
-from leadhook.cli.asking import actor, ask, when_free
+from leadhook.cli.asking import actor, ask
 from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, in_utc
 from leadhook.cli.output import confirm, line, open_console, print_json
-from leadhook.domain.forecast import Estimate, estimate
 from leadhook.prices import price_here
 from leadhook.settings import load_settings
-from leadhook.store import Backlog, SupabaseStore
+from leadhook.store import Backlog, Wanted, release_held
 
 app = App(name="backlog", help="Show or release the leads that were eligible before the installation.")
 
-_NO_LIMIT: Final = 2**31 - 1
 _GROUPS_SHOWN: Final = 20
-_REPORT_EACH: Final = 5_000
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The held leads to release. `redo` includes leads with a row in `llm_response`, which is replaced."""
-
-    user: UUID | None = None
-    tag: str | None = None
-    since: datetime | None = None
-    limit: int | None = None
-    redo: bool = False
-
-    async def find(self, store: SupabaseStore) -> Backlog:
-        """Return this part of the backlog."""
-        return await store.backlog(self.user, self.tag, self.since, redo=self.redo)
-
-    def count(self, found: Backlog) -> int:
-        """Return the number of leads that a release would queue."""
-        return min(found.releasable(redo=self.redo), self.limit or _NO_LIMIT)
-
-    def estimate(self, found: Backlog) -> Estimate:
-        """Return the expected cost."""
-        return estimate(found.size, price_here(os.environ), self.count(found))
-
-    def left_out(self, answered: int) -> str:
-        """Describe the leads that stay held because they have an answer."""
-        if self.redo or not answered:
-            return ""
-        return f"; {answered} have an answer in llm_response and stay held (--redo releases them too)"
-
-
-@dataclass
-class Released:
-    """The number of leads released, and of those left out."""
-
-    released: int = 0
-    answered: int = 0
-    unwanted: int = 0
 
 
 @app.command
@@ -75,7 +31,7 @@ def status(*, as_json: AsJson = False) -> None:
     """
     found = ask(load_settings(), lambda store: Wanted().find(store))
     if as_json:
-        size = Wanted().estimate(found).model_dump(mode="json")
+        size = Wanted().estimate(found, price_here(os.environ)).model_dump(mode="json")
         held = sum(group.held for group in found.groups)
         print_json({**found.model_dump(mode="json", exclude={"size"}), "held": held, "estimate": size})
         return
@@ -83,7 +39,7 @@ def status(*, as_json: AsJson = False) -> None:
     for words in [*_describe_round(found), *_describe_groups(found)]:
         line(console, words)
     if found.groups:
-        line(console, str(Wanted().estimate(found)))
+        line(console, str(Wanted().estimate(found, price_here(os.environ))))
     for words in describe_others(found):
         line(console, words)
 
@@ -123,7 +79,11 @@ def release(
         if dry_run:
             return
         confirm("Release them?", "--yes releases them; --dry-run only counts.")
-    done = ask(settings, lambda store: release_all(store, wanted, reason, console))
+
+    def report(released: int, total: int) -> None:
+        line(console, f"{released} of about {total} released")
+
+    done = ask(settings, lambda store: release_held(store, wanted, actor(), reason, report=report))
     if as_json:
         print_json(vars(done))
         return
@@ -132,28 +92,9 @@ def release(
         line(console, f"{done.unwanted} leads were no longer eligible, and wait")
 
 
-async def release_all(store: SupabaseStore, wanted: Wanted, reason: str | None, console: Console) -> Released:
-    """Release slice by slice; each is a transaction, so what was released before an error stays released."""
-    found = await wanted.find(store)
-    total, done, reported = wanted.count(found), Released(), 0
-    for group in found.groups:
-        after: str | None = ""
-        while after is not None and (left := (wanted.limit or _NO_LIMIT) - done.released) > 0:
-            call = partial(store.release_backlog, group, after, left, actor(), reason, redo=wanted.redo)
-            piece = await when_free(call)
-            done.released += piece.released
-            done.answered += piece.answered
-            done.unwanted += piece.unwanted
-            after = piece.last_lead
-            if done.released - reported >= _REPORT_EACH:
-                reported = done.released
-                line(console, f"{reported} of about {total} released")
-    return done
-
-
 def _preview(wanted: Wanted, found: Backlog, console: Console, *, as_json: bool) -> None:
     count, answered = wanted.count(found), sum(group.answered for group in found.groups)
-    size = wanted.estimate(found)
+    size = wanted.estimate(found, price_here(os.environ))
     if as_json:
         print_json({"dry_run": True, "count": count, "answered": answered, "estimate": size.model_dump(mode="json")})
         return

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from leadhook.cli.asking import actor, ask, when_free
+from leadhook.cli.asking import actor, ask
 from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, in_utc
 from leadhook.cli.output import confirm, line, open_console, print_json, table
 from leadhook.command_error import CommandError, MisuseError
@@ -20,7 +20,7 @@ from leadhook.domain.forecast import Spending
 from leadhook.domain.phrases import amount
 from leadhook.domain.spend import dollars
 from leadhook.settings import load_settings
-from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, SupabaseStore, count_replay
+from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, SupabaseStore, count_replay, when_free
 
 app = App(name="replay")
 

@@ -47,6 +47,15 @@ class GeminiScorer:
         """16 hex digits that change with any field of the lead that a model may see."""
         return texts.input_version(lead)
 
+    def show_question(self, lead: Lead, prompts: Prompts) -> dict[str, tuple[str, str]]:
+        """Return what the model is sent for each step, for people: the instruction and the lead.
+
+        Raises:
+            Failure: the `prompts` row is too long.
+        """
+        rendered = texts.fenced(render(lead).text)
+        return {step: (texts.system_instruction(step, prompts), rendered) for step in texts.TEMPLATES}
+
     async def check_key(self, key: ApiKey) -> bool:
         """Ask whether the key may use the model; the call costs nothing."""
         return await self._client.check_key(key)

@@ -13,6 +13,7 @@ from leadhook.store.operators import (
     Resumed,
     Scope,
 )
+from leadhook.store.release import Wanted, release_held, when_free
 from leadhook.store.replays import (
     DryRun,
     LeadProgress,
@@ -45,7 +46,10 @@ __all__ = [
     "Scope",
     "StoreError",
     "SupabaseStore",
+    "Wanted",
     "cleaned",
     "count_replay",
     "open_store",
+    "release_held",
+    "when_free",
 ]

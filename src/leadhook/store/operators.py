@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from leadhook.domain.forecast import TextSize
+from leadhook.domain.spend import dollars
 from leadhook.domain.status import BudgetStatus, Pause, Spend
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -58,6 +59,18 @@ class NeededBudget(BudgetStatus):
 
     needed_usd: float | None = None
 
+    def __str__(self) -> str:
+        """Describe the budget, and whether leads wait because of it."""
+        left = dollars(max(self.left_usd, 0))
+        words = f"{Scope(user_id=self.user_id)}: {dollars(self.daily_usd)} a day, {left} left"
+        if not (self.spent or self.too_small):
+            return words
+        need = "" if self.needed_usd is None else f": a waiting lead may cost up to {dollars(self.needed_usd)}"
+        if self.too_small:
+            return f"{words}; too small{need or ' for any lead'}"
+        what = f"too little is left{need}" if self.left_usd > 0 else "spent"
+        return f"{words}; {what}; leads wait for midnight UTC or a higher budget"
+
 
 class Admission(_OperatorReply):
     """All pauses and budgets."""
@@ -65,6 +78,25 @@ class Admission(_OperatorReply):
     pauses: tuple[Pause, ...] = ()
     budgets: tuple[NeededBudget, ...] = ()
     spend: Spend = Spend()
+
+    def consequence(self, user_id: UUID | None, daily_usd: float | None) -> str | None:
+        """Describe the immediate effect of a change of a budget.
+
+        Returns:
+            None if it neither stops leads nor lets waiting leads continue.
+        """
+        before = next((budget for budget in self.budgets if budget.user_id == user_id), None)
+        whose = Scope(user_id=user_id)
+        if daily_usd is None:
+            return None if before is None else f"{before}. Without it, what {whose} costs is not limited."
+        used = self.spend.spent_usd + self.spend.reserved_usd if user_id is None else 0
+        used = used if before is None else before.daily_usd - before.left_usd
+        spent = f"{dollars(used)} of {dollars(daily_usd)} a day {'is' if used else 'are'} spent or reserved today"
+        if daily_usd <= used:
+            return f"{whose}: {spent}: its leads wait for midnight UTC or a higher budget."
+        if before is not None and before.spent:
+            return f"{whose}: {spent}: its waiting leads go on at once, for up to {dollars(daily_usd - used)} today."
+        return None
 
 
 class HeldGroup(_OperatorReply):

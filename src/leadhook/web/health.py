@@ -108,7 +108,7 @@ class Readiness:
             if self._asked_at is None or self._clock() - self._asked_at >= FRESH_S:
                 self._database = await self._ask()
                 self._asked_at = self._clock()
-        engine = self._check_engine()
+        engine = self.find_blockers()
         # If the database is unavailable, both report it, but the engine knows since when.
         database = (
             reason for reason in self._database.reasons if not any(str(e).startswith(str(reason)) for e in engine)
@@ -119,9 +119,10 @@ class Readiness:
 
     def blockers(self) -> tuple[str, ...]:
         """Return why this process claims no leads, without querying the database."""
-        return tuple(map(str, self._check_engine()))
+        return tuple(map(str, self.find_blockers()))
 
-    def _check_engine(self) -> tuple[Finding, ...]:
+    def find_blockers(self) -> tuple[Finding, ...]:
+        """Return the same as findings."""
         health = self._engine()
         if health.draining:
             return (Finding(Code.SHUTTING_DOWN, "The service is shutting down."),)

@@ -287,9 +287,21 @@ async def replay(request: Request[AppState]) -> Response:
     actor = await require_admin(request)
     wanted = await read_json(request, ReplayRequest, LARGEST_REPLAY)
     state = request.state
+    if wanted.dry_run:
+        return json_answer(await _count(state, wanted))
+    reply = await start_replay(state, wanted, actor)
+    answer = ReplayAnswer(
+        replay_id=reply.replay_id,
+        state="queueing" if reply.phase == "queueing" else "queued",
+        counts=reply.counts,
+        leads=tuple(ReplayedLeadAnswer.model_validate(lead.model_dump()) for lead in reply.leads),
+    )
+    return json_answer(answer, 202)
+
+
+async def start_replay(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayReply:
+    """Start a replay, for the API and the console."""
     try:
-        if wanted.dry_run:
-            return json_answer(await _count(state, wanted))
         reply = await _begin(state, wanted, actor)
     except StoreError as error:
         log.warning(Event.REPLAY_REQUESTED, actor=actor, error_code=error.code, reason=error.reason)
@@ -304,20 +316,14 @@ async def replay(request: Request[AppState]) -> Response:
         counts=reply.counts,
         phase=reply.phase,
     )
-    answer = ReplayAnswer(
-        replay_id=reply.replay_id,
-        state="queueing" if reply.phase == "queueing" else "queued",
-        counts=reply.counts,
-        leads=tuple(ReplayedLeadAnswer.model_validate(lead.model_dump()) for lead in reply.leads),
-    )
-    return json_answer(answer, 202)
+    return reply
 
 
 async def show_replay(request: Request[AppState]) -> Response:
     """Show the progress of a replay, in total and by lead."""
     await require_admin(request)
     page = read_query(request, PageQuery)
-    replay_id = _replay_id(request)
+    replay_id = read_replay_id(request)
     status = await request.state["store"].replay_status(replay_id, after=page.after, limit=page.limit)
     return json_answer(_status_answer(status, replay_id))
 
@@ -329,7 +335,7 @@ async def stop_replay(request: Request[AppState]) -> Response:
     replay that has finished stays `finished`.
     """
     actor = await require_admin(request)
-    replay_id = _replay_id(request)
+    replay_id = read_replay_id(request)
     reason = read_query(request, StopQuery).reason or None
     answer = _status_answer(await request.state["store"].stop_replay(replay_id, actor, reason), replay_id)
     if answer.state != "finished":
@@ -338,7 +344,12 @@ async def stop_replay(request: Request[AppState]) -> Response:
     return json_answer(answer)
 
 
-def _replay_id(request: Request[AppState]) -> int:
+def read_replay_id(request: Request[AppState]) -> int:
+    """Return the id in the path.
+
+    Raises:
+        Problem: 404.
+    """
     given: str = request.path_params["replay_id"]
     # Python refuses to parse thousands of digits, and the database's ids have fewer than 19.
     if not re.fullmatch("[0-9]{1,18}", given):
@@ -359,13 +370,14 @@ async def _count(state: AppState, wanted: ReplayRequest) -> DryRunAnswer:
         count=found.count,
         counts=found.counts,
         complete=found.complete,
-        forecast=_forecast(found, max(1, int(state["slots"] * 3 / 4))),
+        forecast=forecast_replay(found, state["slots"]),
         sample=found.sample,
     )
 
 
-def _forecast(count: ReplayCount, slots: int) -> Forecast | None:
-    found = count.forecast()
+def forecast_replay(count: ReplayCount, slots: int) -> Forecast | None:
+    """Estimate cost and duration with the slots that low priority may use; None if no lead was ever scored."""
+    found, slots = count.forecast(), max(1, int(slots * 3 / 4))
     if found is None:
         return None
     return Forecast(

@@ -1,6 +1,7 @@
 """Renders the console's templates. Every value is escaped, and what would reverse or hide text is made visible."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +18,10 @@ _HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2
 """Control characters, and those that change the direction of the text around them."""
 
 
-def url(path: str, **query: Any) -> str:
+def url(path: str, pairs: Iterable[tuple[str, Any]] = (), **query: Any) -> str:
     """Return a path with a query; parameters that are None are left out."""
-    given = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+    given = [(name, value) for name, value in (*pairs, *query.items()) if value is not None]
+    return f"{path}?{urlencode(given, errors='replace')}" if given else path
 
 
 def _visible(value: Any) -> Any:

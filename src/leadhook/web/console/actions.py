@@ -1,0 +1,64 @@
+"""What every action has in common: the page that shows its consequences before the button."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Annotated, Final, TypeVar
+
+from pydantic import BaseModel, StringConstraints
+from starlette.responses import Response
+
+from leadhook.store import when_free
+from leadhook.web.console.visit import Visit
+
+Reply = TypeVar("Reply")
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
+PATIENCE_S: Final = 10.0
+"""How long an action waits for a lock."""
+
+
+class Why(BaseModel):
+    """The form below each preview."""
+
+    reason: Reason
+
+
+def preview(
+    visit: Visit,
+    title: str,
+    sentences: Sequence[str],
+    button: str | None,
+    *,
+    back: str,
+    sample: Sequence[str] = (),
+    stops: bool = False,
+) -> Response:
+    """Show what an action would do, with its button. The form is sent to the address of the preview.
+
+    Args:
+        visit: the request for the preview.
+        title: what is about to be done.
+        sentences: the consequences: how many leads, what they cost, what happens to them.
+        button: its words; None: there is nothing to do.
+        back: the page to return to instead.
+        sample: ids of leads that are concerned.
+        stops: leads stop being processed.
+    """
+    query = visit.request.url.query
+    action = visit.request.url.path + (f"?{query}" if query else "")
+    return visit.page(
+        "confirm.html",
+        title=title,
+        sentences=sentences,
+        button=button,
+        back=back,
+        sample=sample,
+        stops=stops,
+        action=action,
+    )
+
+
+async def perform(call: Callable[..., Awaitable[Reply]], *arguments: object) -> Reply:
+    """Change something, once no other transaction holds the lock for it."""
+    return await when_free(partial(call, *arguments), PATIENCE_S)

@@ -1,0 +1,198 @@
+"""What may be claimed: pauses, budgets, the backlog and the Gemini keys."""
+
+import os
+from typing import Annotated, Final
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from leadhook.domain.console import LeadSearch
+from leadhook.domain.phrases import amount
+from leadhook.prices import price_here
+from leadhook.store import Scope, Wanted, release_held
+from leadhook.web.console.actions import Why, perform, preview
+from leadhook.web.console.visit import Visit
+from leadhook.web.requests import Identifier, Problem
+
+PAUSES: Final = "/console/pauses"
+BUDGETS: Final = "/console/budgets"
+BACKLOG: Final = "/console/backlog"
+KEYS: Final = "/console/keys"
+MOST_USD: Final = 1_000_000
+RELEASE_S: Final = 10.0
+"""Time for releasing slices in one request; the page then shows how many are left."""
+
+
+class ScopeQuery(BaseModel):
+    """Whose leads."""
+
+    user_id: UUID | None = None
+    tag: Identifier | None = None
+
+    def scope(self) -> Scope:
+        """Return the leads.
+
+        Raises:
+            Problem: 422.
+        """
+        if self.tag is not None and self.user_id is None:
+            raise Problem(422, "A tag belongs to a user: fill in the user id.")
+        return Scope(user_id=self.user_id, tag=self.tag)
+
+
+class BudgetQuery(BaseModel):
+    """Whose budget, and dollars a day. Without dollars, the budget is removed."""
+
+    user_id: UUID | None = None
+    daily_usd: Annotated[float, Field(ge=0, le=MOST_USD, allow_inf_nan=False)] | None = None
+
+
+class ReleaseQuery(BaseModel):
+    """Which held leads to release."""
+
+    user_id: UUID | None = None
+    tag: Identifier | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    redo: bool = False
+
+    def wanted(self) -> Wanted:
+        """Return what the command line takes as options."""
+        return Wanted(user=self.user_id, tag=self.tag, limit=self.limit, redo=self.redo)
+
+
+class KeyQuery(BaseModel):
+    """Which key."""
+
+    fingerprint: Identifier
+
+
+async def list_pauses(visit: Visit) -> Response:
+    """List all pauses: who paused what, since when and why."""
+    found = await visit.state["store"].admission()
+    return visit.page("pauses.html", pauses=found.pauses)
+
+
+async def preview_pause(visit: Visit) -> Response:
+    """Count the leads that would wait."""
+    scope = visit.query(ScopeQuery).scope()
+    waiting = await _ready(visit, scope)
+    sentences = [f"{waiting} of {scope} would wait. Leads in progress are finished, and nothing is lost."]
+    return preview(visit, f"Pause {scope}", sentences, "Pause", back=PAUSES, stops=True)
+
+
+async def pause(visit: Visit) -> Response:
+    """Pause them."""
+    scope = visit.query(ScopeQuery).scope()
+    await perform(visit.state["store"].pause, scope, visit.actor, visit.fields(Why).reason)
+    return visit.go(PAUSES)
+
+
+async def preview_resume(visit: Visit) -> Response:
+    """Count the leads that may be claimed again."""
+    scope = visit.query(ScopeQuery).scope()
+    ready = await _ready(visit, scope)
+    words = f"{ready} of {scope} may be claimed again at once, unless another pause or a budget keeps them waiting."
+    return preview(visit, f"Resume {scope}", [words], "Resume", back=PAUSES)
+
+
+async def resume(visit: Visit) -> Response:
+    """End the pause of exactly this scope."""
+    scope = visit.query(ScopeQuery).scope()
+    await perform(visit.state["store"].resume, scope, visit.actor, visit.fields(Why).reason)
+    return visit.go(PAUSES)
+
+
+async def list_budgets(visit: Visit) -> Response:
+    """Show today's spend and what is left of each budget."""
+    found = await visit.state["store"].admission()
+    return visit.page("budgets.html", found=found)
+
+
+async def preview_budget(visit: Visit) -> Response:
+    """Show what the budget stops or lets continue today."""
+    query = visit.query(BudgetQuery)
+    found = await visit.state["store"].admission()
+    whose = Scope(user_id=query.user_id)
+    consequence = found.consequence(query.user_id, query.daily_usd)
+    title = (
+        f"Remove the budget of {whose}" if query.daily_usd is None else f"Budget of {whose}: ${query.daily_usd:g} a day"
+    )
+    sentences = [consequence or f"{whose}: no lead is stopped, and none that waits continues because of it."]
+    return preview(visit, title, sentences, "Change the budget", back=BUDGETS)
+
+
+async def set_budget(visit: Visit) -> Response:
+    """Change it."""
+    query = visit.query(BudgetQuery)
+    call = visit.state["store"].set_budget
+    await perform(call, query.user_id, query.daily_usd, visit.actor, visit.fields(Why).reason)
+    return visit.go(BUDGETS)
+
+
+async def show_backlog(visit: Visit) -> Response:
+    """Show the held leads by user and tag, what they would cost, and a release in progress."""
+    store = visit.state["store"]
+    found, running = await store.backlog(), await store.progress()
+    estimate = Wanted().estimate(found, price_here(os.environ))
+    return visit.page("backlog.html", found=found, estimate=estimate, running=running)
+
+
+async def preview_release(visit: Visit) -> Response:
+    """Count the leads and estimate the cost."""
+    query = visit.query(ReleaseQuery)
+    wanted = query.wanted()
+    found = await wanted.find(visit.state["store"])
+    count = wanted.count(found)
+    answered = sum(group.answered for group in found.groups)
+    whose = Scope(user_id=query.user_id, tag=query.tag)
+    sentences = [
+        f"{amount(count, 'lead')} of {whose} would be queued, after fresh ones{wanted.left_out(answered)}.",
+        f"{wanted.estimate(found, price_here(os.environ))}.",
+    ]
+    button = f"Release {amount(count, 'lead')}" if count else None
+    return preview(visit, "Release held leads", sentences, button, back=BACKLOG)
+
+
+async def release(visit: Visit) -> Response:
+    """Release them, as many as fit in one request."""
+    wanted, why = visit.query(ReleaseQuery).wanted(), visit.fields(Why).reason
+    await release_held(visit.state["store"], wanted, visit.actor, why, within_s=RELEASE_S)
+    visit.state["engine"].wake()
+    return visit.go(BACKLOG)
+
+
+async def list_keys(visit: Visit) -> Response:
+    """List the Gemini keys by fingerprint."""
+    found = await visit.state["store"].gemini_keys()
+    status = await visit.state["store"].status()
+    return visit.page("keys.html", keys=found.keys, counts=status.keys)
+
+
+async def preview_unpark(visit: Visit) -> Response:
+    """Show what is known of the key."""
+    fingerprint = visit.query(KeyQuery).fingerprint
+    found = await visit.state["store"].gemini_keys()
+    key = next((key for key in found.keys if key.fingerprint == fingerprint), None)
+    if key is None:
+        raise Problem(404, f"There is no key {fingerprint}.")
+    sentences = [
+        f"Key {fingerprint} is {key.state}: {key.reason or 'no reason was given'}.",
+        "It would be tried again at once. If Google refuses it again, it rests for longer.",
+    ]
+    button = "Try it again now" if key.state in ("cooling", "disabled") else None
+    return preview(visit, f"Try key {fingerprint} again", sentences, button, back=KEYS)
+
+
+async def unpark(visit: Visit) -> Response:
+    """Let it be tried again."""
+    fingerprint = visit.query(KeyQuery).fingerprint
+    await perform(visit.state["store"].unpark_key, fingerprint, visit.actor, visit.fields(Why).reason)
+    return visit.go(KEYS)
+
+
+async def _ready(visit: Visit, scope: Scope) -> str:
+    search = LeadSearch(user_id=scope.user_id, tag=scope.tag, state="ready")
+    found = await visit.state["store"].search_leads(search, limit=1)
+    count = found.count or 0
+    return f"{count:,}{'' if found.complete else ' or more'} ready {'lead' if count == 1 else 'leads'}"

@@ -1,0 +1,117 @@
+"""Leads: the list with its search, one lead with its story, and what the model was sent."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, get_args
+
+from pydantic import AfterValidator, BaseModel, Field
+from starlette.responses import Response
+
+from leadhook.domain.console import LeadSearch
+from leadhook.domain.diagnosis import explain
+from leadhook.domain.failure import Failure
+from leadhook.domain.lead_snapshot import FLAGS
+from leadhook.domain.timeline import timeline
+from leadhook.web.console.rendering import url
+from leadhook.web.console.visit import Visit
+from leadhook.web.replays import ReplayFilter
+from leadhook.web.requests import Identifier, Problem
+
+STATES: Final = ("ready", "leased", "done", "dead", "held", "waiting")
+OUTCOMES: Final = get_args(get_args(ReplayFilter.model_fields["outcome"].annotation)[0])
+
+MOMENTS: Final = {
+    "webhook": "webhook sent",
+    "changed": "change recorded",
+    "eligible": "eligible",
+    "claimed": "claimed",
+    "called": "first model call",
+    "saved": "answer saved",
+    "saved_without_message": "score saved without a message",
+    "unwanted": "scored, but no longer eligible",
+    "refused": "the application refused the answer",
+    "retry": "failed, to be retried",
+    "dead": "failed for good",
+    "returned": "released",
+    "lease_expired": "lease expired",
+}
+"""The events of the timeline in words."""
+
+Time = Annotated[datetime, AfterValidator(lambda given: given if given.tzinfo else given.replace(tzinfo=UTC))]
+"""A browser sends the time without an offset: it is UTC, as every time on the pages."""
+Score = Annotated[int, Field(ge=0, le=100)]
+
+
+class LeadsQuery(LeadSearch):
+    """The filter in the URL, and the page."""
+
+    score_min: Score | None = None
+    score_max: Score | None = None
+    since: Time | None = None
+    until: Time | None = None
+    after: str | None = None
+
+    def search(self) -> LeadSearch:
+        """Return the filter alone."""
+        return LeadSearch(**self.model_dump(exclude={"after"}))
+
+
+class LeadQuery(BaseModel):
+    """Which lead."""
+
+    id: Identifier
+
+
+async def list_leads(visit: Visit) -> Response:
+    """List the leads that match the filter."""
+    query = visit.query(LeadsQuery)
+    search = query.search()
+    found = await visit.state["store"].search_leads(search, query.after)
+    fields = search.fields()
+    by_filter, by_id = search.replay_filter(), [("lead_id", lead.lead_id) for lead in found.leads]
+    return visit.page(
+        "leads.html",
+        fields=fields,
+        found=found,
+        first=query.after is None,
+        next=url("/console/leads", **fields, after=found.after) if found.after else None,
+        replay=url("/console/replay", **by_filter) if by_filter else url("/console/replay", by_id) if by_id else None,
+        replays_all=bool(by_filter),
+        states=STATES,
+        outcomes=OUTCOMES,
+        flags=FLAGS,
+    )
+
+
+async def show_lead(visit: Visit) -> Response:
+    """Show one lead."""
+    return await _show("lead.html", visit)
+
+
+async def show_live_lead(visit: Visit) -> Response:
+    """Show the part that is renewed: its state, and what happened to it."""
+    return await _show("lead_live.html", visit)
+
+
+async def show_sent(visit: Visit) -> Response:
+    """Show what the model is sent for a lead: rendered from the lead and its prompts as they are now."""
+    lead_id = visit.query(LeadQuery).id
+    found = (await visit.state["store"].leads_to_score([lead_id])).leads
+    steps, problem = {}, "It can be shown once the lead has been answered."
+    if found:
+        problem = found[0].unreadable or ""
+        try:
+            steps = {} if problem else visit.state["scorer"].show_question(found[0].lead, found[0].prompts)
+        except Failure as failure:
+            problem = failure.reason
+    return visit.page("sent.html", lead_id=lead_id, steps=steps, problem=problem)
+
+
+async def _show(template: str, visit: Visit) -> Response:
+    lead_id = visit.query(LeadQuery).id
+    if "\x00" in lead_id:
+        raise Problem(404)
+    snapshot = await visit.state["store"].explain(lead_id)
+    found = explain(snapshot, visit.state["readiness"].blockers())
+    moving = found.state in ("ready", "leased", "waiting", "untracked")
+    status = 404 if found.state == "unknown" else 200
+    return visit.page(template, status, lead=found, moments=timeline(snapshot), words=MOMENTS, moving=moving)

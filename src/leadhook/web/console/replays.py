@@ -1,0 +1,154 @@
+"""Failures by reason, and replays: count and cost first, then the button, then the progress."""
+
+from typing import Final
+
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+
+from leadhook.domain.phrases import amount, duration_words
+from leadhook.domain.spend import dollars
+from leadhook.store import ReplayCount, ReplayStatus, count_replay
+from leadhook.web.console.actions import Why, perform, preview
+from leadhook.web.console.rendering import url
+from leadhook.web.console.visit import Visit
+from leadhook.web.replays import ReplayRequest, forecast_replay, read_replay_id, start_replay
+from leadhook.web.requests import Problem
+
+COUNT_S: Final = 5.0
+"""Time for counting before a replay; the page then shows what was counted so far."""
+HOME: Final = "/console/replays"
+
+_OUTCOMES: Final = {
+    "held": "held with the backlog: release it instead",
+    "not_eligible": "not eligible, so they are not scored",
+    "unknown": "not known",
+    "already_queued": "queued already",
+}
+
+
+class AfterQuery(BaseModel):
+    """The page of leads of a replay."""
+
+    after: str = ""
+
+
+async def list_failures(visit: Visit) -> Response:
+    """Show what failed or waits for its next attempt, by reason."""
+    found = await visit.state["store"].failures()
+    return visit.page("failures.html", groups=found.groups)
+
+
+async def preview_replay(visit: Visit) -> Response:
+    """Count the leads and estimate the cost."""
+    wanted = _wanted(visit)
+    fields = wanted.filter.fields() if wanted.filter else None
+    found = await count_replay(visit.state["store"], wanted.named() or None, fields, wanted.limit, within_s=COUNT_S)
+    button = f"Replay {amount(found.count, 'lead')}" if found.complete else "Replay all that match"
+    back = url("/console/lead", id=wanted.named()[0]) if wanted.named() else "/console/failures"
+    sentences = _consequences(found, visit.state["slots"])
+    return preview(visit, _title(wanted), sentences, button if found.count else None, back=back, sample=found.sample)
+
+
+async def begin_replay(visit: Visit) -> Response:
+    """Start it, and show its progress."""
+    wanted = _wanted(visit).model_copy(update={"reason": visit.fields(Why).reason})
+    reply = await perform(start_replay, visit.state, wanted, visit.actor)
+    if reply.replay_id is None:
+        raise Problem(409, "No lead was queued.")
+    return visit.go(f"{HOME}/{reply.replay_id}")
+
+
+async def list_replays(visit: Visit) -> Response:
+    """Show the replays that run, with their speed, and the newest ones."""
+    store = visit.state["store"]
+    running, newest = await store.progress(), await store.replays()
+    return visit.page("replays.html", running=running, newest=newest.replays)
+
+
+async def show_replay(visit: Visit) -> Response:
+    """Show one replay."""
+    return await _show("replay.html", visit)
+
+
+async def show_live_replay(visit: Visit) -> Response:
+    """Show the part that is renewed."""
+    return await _show("replay_live.html", visit)
+
+
+async def preview_stop(visit: Visit) -> Response:
+    """Show what stopping it leaves undone."""
+    status = await _status(visit)
+    waiting, leased = (amount(status.progress.get(name, 0), "lead") for name in ("waiting", "leased"))
+    sentences = [
+        f"{waiting} that have not started return to what they were; {leased} being processed finish.",
+        f"{dollars(status.usage.cost_usd or 0)} were spent on this replay so far.",
+    ]
+    button = f"Stop replay {status.replay_id}" if status.state in ("queueing", "running") else None
+    return preview(visit, "Stop a replay", sentences, button, back=f"{HOME}/{status.replay_id}", stops=True)
+
+
+async def stop_replay(visit: Visit) -> Response:
+    """Stop it."""
+    replay_id = read_replay_id(visit.request)
+    await perform(visit.state["store"].stop_replay, replay_id, visit.actor, visit.fields(Why).reason)
+    visit.state["engine"].wake()
+    return visit.go(f"{HOME}/{replay_id}")
+
+
+async def _show(template: str, visit: Visit) -> Response:
+    status = await _status(visit)
+    moving = status.state in ("queueing", "running", "stopping")
+    here = f"{HOME}/{status.replay_id}"
+    following = url(here, after=status.leads[-1].lead_id) if status.more else None
+    return visit.page(template, replay=status, moving=moving, here=here, next=following)
+
+
+async def _status(visit: Visit) -> ReplayStatus:
+    replay_id = read_replay_id(visit.request)
+    status = await visit.state["store"].replay_status(replay_id, after=visit.query(AfterQuery).after)
+    if not status.found:
+        raise Problem(404, f"There is no replay {replay_id}.")
+    return status
+
+
+def _wanted(visit: Visit) -> ReplayRequest:
+    """Read the leads from the query: ids, or a filter with an optional limit.
+
+    Raises:
+        Problem: 422.
+    """
+    query = visit.request.query_params
+    given = {name: value for name, value in query.items() if value and name not in ("lead_id", "limit")}
+    every = {"all": True} if given == {"all": "true"} else given
+    body = {"lead_ids": query.getlist("lead_id") or None, "filter": every or None, "limit": query.get("limit")}
+    try:
+        return ReplayRequest.model_validate({name: value for name, value in body.items() if value}, strict=False)
+    except ValidationError as error:
+        raise Problem(422, f"{error.errors()[0]['msg']}.") from None
+
+
+def _title(wanted: ReplayRequest) -> str:
+    if wanted.filter is None:
+        named = wanted.named()
+        return f"Replay {named[0]}" if len(named) == 1 else f"Replay {len(named)} leads"
+    given = ", ".join(f"{name} {value}" for name, value in wanted.filter.fields().items())
+    return f"Replay all leads with {given}" if "all" not in wanted.filter.fields() else "Replay every lead"
+
+
+def _consequences(found: ReplayCount, slots: int) -> list[str]:
+    more = "" if found.complete else " or more; counting all took too long"
+    sentences = [f"{amount(found.count, 'lead')}{more} would be scored again, after fresh leads."]
+    sentences += [
+        f"{amount(count, 'lead')}: {words}." for code, words in _OUTCOMES.items() if (count := found.counts.get(code))
+    ]
+    cost = forecast_replay(found, slots)
+    if cost is not None and found.count:
+        price = "an unknown price" if cost.cost_usd is None else f"about {dollars(cost.cost_usd)}"
+        sentences.append(
+            f"Forecast: {price}, about {duration_words(cost.duration_s * 1000)}, from what {cost.scored_before:,} of "
+            "them cost before and from the average of recent leads."
+        )
+    elif found.count:
+        sentences.append("There is no forecast: no lead was scored yet.")
+    sentences.append("Earlier results are kept. The new answer replaces the one in llm_response.")
+    return sentences

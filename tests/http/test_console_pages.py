@@ -1,0 +1,411 @@
+"""The console's pages: what they show of hostile data, and what their buttons ask for."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from leadhook.domain.lead_snapshot import LeadSnapshot
+from leadhook.domain.status import Status
+from leadhook.store import DryRun, ReplayStatus, StoreError
+
+from .conftest import GOOD_STATUS, READER, Service
+from .test_console import form_token, sign_in
+
+NOW = "2026-11-27T12:00:00Z"
+USER = "7b1c9a3e-5d2f-4e6a-9c8b-1f0e2d3c4b5a"
+HOSTILE = (
+    "\"><script>alert(1)</script><img src=x onerror=alert(1)>'{{ 7*7 }}</textarea></title></style>javascript:alert(1)"
+    "\u202egnirts\u2066 \x07" + "w" * 3000
+)
+"""Markup, a template, quotes, text that runs backwards, a bell, and a very long word."""
+ATTEMPT = {
+    "run": 1,
+    "outcome": "dead",
+    "error_code": HOSTILE,
+    "reason": HOSTILE,
+    "worker": HOSTILE,
+    "source": HOSTILE,
+    "model": HOSTILE,
+    "prompt_version": HOSTILE,
+    "calls": 2,
+    "cost_usd": 0.002,
+    "model_ms": 1200,
+    "key_fingerprint": HOSTILE,
+    "finished_at": NOW,
+}
+RESULT = {
+    "run": 1,
+    "score": 82,
+    "should_contact": True,
+    "response": HOSTILE,
+    "subject": HOSTILE,
+    "message": HOSTILE,
+    "claims": [{"words": HOSTILE, "source": HOSTILE, "quote": HOSTILE}],
+    "matched": [HOSTILE],
+    "missed": [HOSTILE],
+    "flags": ["asks_for_score", HOSTILE],
+    "model": HOSTILE,
+    "prompt_version": HOSTILE,
+    "written": True,
+    "created_at": NOW,
+}
+SNAPSHOT = LeadSnapshot.model_validate(
+    {
+        "lead_id": HOSTILE,
+        "now": NOW,
+        "eligibility": {
+            **dict.fromkeys(("known", "has_details", "scrapped", "has_prompts", "unsent", "eligible"), True),
+            "user_id": USER,
+            "tag": HOSTILE,
+        },
+        "job": {"state": "dead", "available_at": NOW, "error_code": HOSTILE, "reason": HOSTILE, "finished_at": NOW},
+        "attempts": [ATTEMPT],
+        "results": [RESULT, RESULT],
+        "replays": [{"id": 7, "actor": HOSTILE, "reason": HOSTILE, "created_at": NOW}],
+        "webhooks": [{"reason": HOSTILE, "sent_at": NOW, "error": HOSTILE}],
+        "triggers": dict.fromkeys(("all_leads", "lead_details", "prompts"), True),
+    }
+)
+LEAD = {
+    "lead_id": HOSTILE,
+    "name": HOSTILE,
+    "company": HOSTILE,
+    "user_id": USER,
+    "tag": HOSTILE,
+    "state": "dead",
+    "error_code": HOSTILE,
+    "reason": HOSTILE,
+    "flags": [HOSTILE],
+    "score": 82,
+    "finished_at": NOW,
+}
+PAUSE = {"user_id": USER, "tag": HOSTILE, "actor": HOSTILE, "reason": HOSTILE, "paused_at": NOW}
+BUDGET = {"user_id": USER, "daily_usd": 5, "left_usd": 0, "spent": True, "needed_usd": 0.01}
+REPLAY = {"replay_id": 7, "phase": "queueing", "actor": HOSTILE, "reason": HOSTILE, "created_at": NOW}
+PERIOD = {"at": NOW, "leads_in": 9, "scored": 7, "contact": 3, "failed": 1, "by_sweep": 1}
+REPLIES = {
+    "leadhook_overview": {
+        "now": NOW,
+        "counted_until": NOW,
+        "hours": [PERIOD] * 48,
+        "days": [PERIOD] * 30,
+        "scores": [{"score": score, "leads": score} for score in range(0, 100, 10)],
+        "last_hour": {"leads": 3, "first_call_p50": 28, "first_call_p95": 20_000, "saved_p50": 2100, "saved_p95": 9e6},
+    },
+    "leadhook_search_leads": {"leads": [LEAD], "after": HOSTILE, "count": 10_000, "complete": False},
+    "leadhook_evaluation_leads": {
+        "leads": [
+            {
+                "lead_id": HOSTILE,
+                "saved": {"score": 82, "should_contact": True},
+                "lead": {"lead_id": HOSTILE, "name": HOSTILE, "bio": HOSTILE},
+                "prompts": {"wildnet_data": HOSTILE, "scoring_criteria_and_icp": HOSTILE, "message_prompt": HOSTILE},
+            }
+        ],
+        "admission": {},
+    },
+    "leadhook_failures": {
+        "groups": [
+            {
+                "error_code": HOSTILE,
+                "state": "dead",
+                "count": 10_000,
+                "reasons": [{"reason": HOSTILE, "leads": 3}, {"reason": "another", "leads": 1}],
+                "example": HOSTILE,
+                "last_at": NOW,
+            }
+        ]
+    },
+    "leadhook_progress": {
+        "now": NOW,
+        "replays": [{**REPLAY, "filter": {"tag": HOSTILE}, "queued": 9, "waiting": 3, "per_minute": 2, "ends_at": NOW}],
+        "release": {"waiting": 5, "per_minute": 2.5, "ends_at": NOW},
+    },
+    "leadhook_replays": {"replays": [{**REPLAY, "counts": {"queued": 3, HOSTILE: 1}}]},
+    "leadhook_admission": {"pauses": [PAUSE], "budgets": [BUDGET]},
+    "leadhook_backlog": {
+        "backlog": "hold",
+        "released": 0,
+        "leased": 0,
+        "sent_while_leased": 0,
+        "size": {"leads": 3, "score_chars": 9000, "message_chars": 9000},
+        "groups": [{"user_id": USER, "tag": HOSTILE, "asked_at": NOW, "held": 3, "answered": 1, "sent": 0}],
+    },
+    "leadhook_keys": {
+        "keys": [{"fingerprint": HOSTILE, "state": "cooling", "until": NOW, "reason": HOSTILE, "model": HOSTILE}]
+    },
+    "leadhook_deliveries": {
+        "deliveries": [
+            {"id": 3, "reason": HOSTILE, "sent_at": NOW, "sent": True, "error": HOSTILE},
+            {"id": 2, "reason": HOSTILE, "sent_at": NOW, "sent": True, "status_code": 202},
+        ],
+        "before": 2,
+    },
+    "leadhook_audit": {
+        "entries": [
+            {
+                "id": 1,
+                "at": NOW,
+                "actor": HOSTILE,
+                "database_user": HOSTILE,
+                "action": "replay",
+                "parameters": {"replay_id": 7, "filter": {HOSTILE: HOSTILE}, HOSTILE: HOSTILE},
+                "reason": HOSTILE,
+            }
+        ],
+        "before": 1,
+    },
+}
+STATUS = Status.model_validate(
+    {
+        "jobs": {"dead": 1000, "ready": 3},
+        "keys": {"total": 1, "cooling": 1},
+        "parked_keys": [{"fingerprint": HOSTILE, "reason": HOSTILE}],
+        "pauses": [PAUSE],
+        "budgets": [BUDGET],
+        "triggers": {HOSTILE: False},
+        "held_snapshot": {"held_by": HOSTILE, "name": HOSTILE, "role": HOSTILE},
+    }
+)
+QUERIES = {
+    "/console/lead": {"id": HOSTILE},
+    "/console/lead/live": {"id": HOSTILE},
+    "/console/lead/sent": {"id": HOSTILE},
+    "/console/leads": {"q": HOSTILE, "tag": HOSTILE, "state": "dead"},
+    "/console/replay": {"error_code": HOSTILE[:150], "tag": "t"},
+    "/console/pause": {"user_id": USER, "tag": HOSTILE},
+    "/console/resume": {"user_id": USER, "tag": HOSTILE},
+    "/console/budget": {"user_id": USER, "daily_usd": "3"},
+    "/console/release": {"user_id": USER, "tag": HOSTILE},
+    "/console/key": {"fingerprint": HOSTILE},
+    "/console/audit": {"actor": HOSTILE},
+    "/console/sign-in": {"code": HOSTILE, "next": HOSTILE},
+}
+SHOWN = [
+    "/console",
+    "/console/live",
+    "/console/failures",
+    "/console/replays",
+    "/console/replays/7",
+    "/console/replays/7/live",
+    "/console/replays/7/stop",
+    "/console/pauses",
+    "/console/budgets",
+    "/console/backlog",
+    "/console/keys",
+    "/console/webhooks",
+    *QUERIES,
+]
+
+
+class Page(HTMLParser):
+    """The tags of a page, with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note it."""
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Note it."""
+        self.text += data
+
+
+@pytest.fixture
+async def console(service: Service) -> Service:
+    """An admin is signed in, and everything in the database is hostile."""
+    await sign_in(service)
+    store = service.store
+    store.rpc |= REPLIES
+    store.snapshot, store.on_status = SNAPSHOT, STATUS
+    store.on_dry_run = [DryRun(counts={"queued": 3, "held": 1}, sample=(HOSTILE,))] * 2
+    store.on_replay_status = ReplayStatus.model_validate(
+        {
+            **{name: REPLAY[name] for name in ("replay_id", "phase", "actor", "reason", "created_at")},
+            "found": True,
+            "filter": {"tag": HOSTILE},
+            "progress": {"waiting": 2, "done": 1},
+            "leads": [{"lead_id": HOSTILE, "state": "failed", "error_code": HOSTILE, "reason": HOSTILE}],
+            "more": True,
+        }
+    )
+    return service
+
+
+async def read(service: Service, path: str, status: int = 200) -> Page:
+    """The page at this path."""
+    answer = await service.client.get(path, params=QUERIES.get(path))
+    assert answer.status_code == status, answer.text
+    return Page(answer.text)
+
+
+@pytest.mark.parametrize("path", SHOWN)
+async def test_hostile_text_stays_text(console: Service, path: str) -> None:
+    """In elements, attributes and addresses: no script, no handler, no other target, and nothing that hides text."""
+    page = await read(console, path)
+    known = {"/console/static/htmx.min.js", "/console/static/console.js"}
+    for tag, attributes in page.tags:
+        assert tag not in {"img", "style", "iframe", "object", "base"}
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        if tag == "script":
+            assert attributes["src"] in known
+        for name in ("href", "action", "src", "hx-get"):
+            assert re.match(r"/|#main", attributes.get(name) or "/"), attributes
+    shown = page.text + "".join(
+        value or "" for tag, every in page.tags for name, value in every.items() if name != "value"
+    )
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", shown)
+    assert "49" not in page.text or "{{" in page.text
+
+
+@pytest.mark.parametrize("path", SHOWN)
+async def test_a_reader_is_offered_no_action(console: Service, path: str) -> None:
+    """Only to sign out."""
+    await sign_in(console, READER)
+    if path == "/console/lead/sent":
+        return
+    page = await read(console, path)
+    posts = [attributes["action"] for tag, attributes in page.tags if tag == "form" and attributes.get("method")]
+    assert [action for action in posts if action not in ("/console/sign-out", "/console/sign-in")] == []
+
+
+ACTIONS = [
+    ("/console/pause", {"user_id": USER, "tag": "t"}, "leadhook_pause", {"p_user_id": USER, "p_tag": "t"}),
+    ("/console/resume", {}, "leadhook_resume", {"p_user_id": None, "p_tag": None}),
+    ("/console/budget", {"daily_usd": "2.5"}, "leadhook_set_budget", {"p_user_id": None, "p_daily_usd": 2.5}),
+    ("/console/budget", {"user_id": USER}, "leadhook_set_budget", {"p_user_id": USER, "p_daily_usd": None}),
+    ("/console/key", {"fingerprint": "key_1"}, "leadhook_unpark_key", {"p_fingerprint": "key_1"}),
+    (
+        "/console/release",
+        {"user_id": USER, "limit": "2"},
+        "leadhook_release_backlog",
+        {"p_user_id": USER, "p_tag": HOSTILE.replace("\x00", ""), "p_limit": 2, "p_redo": False},
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "query", "function", "parameters"), ACTIONS, ids=lambda given: str(given)[:25])
+async def test_a_button_calls_the_function_of_the_command(
+    console: Service, path: str, query: dict[str, str], function: str, parameters: dict[str, Any]
+) -> None:
+    """With who and why; without a reason it does not."""
+    fields = {"form_token": await form_token(console)}
+    refused = await console.client.post(path, params=query, data=fields)
+    assert (refused.status_code, console.store.acted) == (422, [])
+
+    done = await console.client.post(path, params=query, data={**fields, "reason": " because "})
+    assert done.status_code == 303, done.text
+    name, given = console.store.acted[0]
+    assert name == function
+    assert given.pop("p_actor").startswith("admin:")
+    assert given.pop("p_reason") == "because"
+    assert {key: given[key] for key in parameters} == parameters
+
+
+@pytest.mark.parametrize(
+    ("query", "call"),
+    [
+        ({"lead_id": "a/b ?&\u202e"}, ("replay",)),
+        ({"error_code": "model_refused", "state": "dead", "score_max": "49"}, None),
+        ({"all": "true"}, ("replay_filtered", {"all": True}, None)),
+    ],
+)
+async def test_a_replay_is_counted_first_and_then_started(
+    console: Service, query: dict[str, str], call: tuple[Any, ...] | None
+) -> None:
+    """With the same leads, and its page is shown."""
+    preview = await console.client.get("/console/replay", params=query)
+    assert "3 leads would be scored again" in preview.text
+    action = next(
+        value["action"]
+        for tag, value in Page(preview.text).tags
+        if tag == "form" and value.get("action") != "/console/sign-out"
+    )
+    assert action is not None
+    done = await console.client.post(
+        action, data={"form_token": await form_token(console), "reason": "a better prompt"}
+    )
+
+    assert (done.status_code, done.headers["location"]) == (303, "/console/replays/7")
+    expected = call or ("replay_filtered", {"error_code": "model_refused", "state": "dead", "score_max": 49}, None)
+    assert console.store.calls[-1] == expected
+    ids, actor, reason = console.store.replayed[-1]
+    assert ids == ([query["lead_id"]] if "lead_id" in query else [])
+    assert (actor[:6], reason) == ("admin:", "a better prompt")
+    assert console.engine.webhooks == [[]], "the dispatcher is awake"
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/console/leads", {"score_min": "101"}),
+        ("/console/leads", {"user_id": "x"}),
+        ("/console/leads", {"state": "x"}),
+        ("/console/leads", {"since": "yesterday"}),
+        ("/console/lead", {}),
+        ("/console/replay", {}),
+        ("/console/replay", {"lead_id": "a", "tag": "b"}),
+        ("/console/replay", {"state": "x"}),
+        ("/console/pause", {"tag": "without a user"}),
+        ("/console/budget", {"daily_usd": "nan"}),
+        ("/console/budget", {"daily_usd": "-1"}),
+        ("/console/release", {"limit": "0"}),
+        ("/console/audit", {"before": "9" * 30}),
+        ("/console/lead", {"id": "a\x00b"}),
+    ],
+)
+async def test_a_query_that_makes_no_sense_is_explained(console: Service, path: str, query: dict[str, str]) -> None:
+    """As a page, with 422."""
+    answer = await console.client.get(path, params=query)
+    assert answer.status_code == 422
+    assert "Something is missing" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/console/replays/x", "/console/replays/" + "9" * 5000, "/console/nothing"])
+async def test_what_is_not_there_is_404(console: Service, path: str) -> None:
+    """As a page, or as the API's problem outside of the table of pages."""
+    assert (await console.client.get(path)).status_code == 404
+
+
+async def test_an_unavailable_database_is_reported(console: Service) -> None:
+    """With the reason, and as something that may pass."""
+    console.store.rpc["leadhook_failures"] = StoreError("unavailable", "refused", "the connection was refused")
+    answer = await console.client.get("/console/failures")
+    assert answer.status_code == 503
+    assert "the connection was refused" in answer.text
+
+
+async def test_an_unknown_lead_is_explained(console: Service) -> None:
+    """404, in the words of `leadhook explain`."""
+    nothing = dict.fromkeys(("known", "has_details", "scrapped", "has_prompts", "unsent", "eligible"), False)
+    console.store.snapshot = LeadSnapshot.model_validate({"lead_id": "x", "now": NOW, "eligibility": nothing})
+    answer = await console.client.get("/console/lead", params={"id": "x"})
+    assert answer.status_code == 404
+    assert "The lead is unknown" in answer.text
+
+
+async def test_an_open_page_asks_five_times_a_minute(console: Service) -> None:
+    """One request each time, and none for what no longer moves."""
+    polls: list[str | None] = []
+    for path in SHOWN:
+        page = await read(console, path)
+        polls += [attributes.get("hx-trigger") for _, attributes in page.tags if "hx-get" in attributes]
+    assert set(polls) == {"every 12s, shown from:body"}
+    assert len(polls) == 2, "the overview and the running replay; the dead lead is not renewed"
+
+
+async def test_the_overview_is_good_when_nothing_is_wrong(service: Service) -> None:
+    """One sentence."""
+    await sign_in(service)
+    service.store.on_status = GOOD_STATUS.model_copy(
+        update={"workers": Status.model_validate({"workers": [{"worker": "w", "claimed_ms": 1}]}).workers}
+    )
+    answer = await service.client.get("/console")
+    assert "Nothing keeps leads waiting" in answer.text
