@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SUPABASE_CLI := $(VENV)/share/leadhook/supabase-cli
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-fast test-postgres test-cli test-install faults attacks check format schema bench lock wheel binary audit clean
+.PHONY: help setup demo up test test-fast test-postgres test-cli test-browser test-install faults attacks check format schema bench lock wheel binary audit clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ test-cli: $(READY) ## what the real Supabase CLI makes of our files (from npm, 4
 	mkdir -p $(SUPABASE_CLI) && cp tests/supabase_cli/package*.json $(SUPABASE_CLI)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix $(SUPABASE_CLI) --ignore-scripts --no-audit --no-fund --loglevel=error
 	$(BIN)/pytest -n 2 tests/sql/test_supabase_cli.py
+
+test-browser: $(READY) ## the pages in Chromium, which it installs where apt is there: /docs, /console, docs/answers.md
+	command -v chromium >/dev/null || ! command -v apt-get >/dev/null || apt-get install -y --no-install-recommends chromium
+	command -v chromium >/dev/null || { echo "NOT TESTED: the pages need Chromium, and apt-get is not here to install it" >&2; exit 1; }
+	$(BIN)/pytest -q -n 0 tests/http/test_docs.py tests/stack/test_console_browser.py tests/stack/test_docs_answers_page.py
 
 test-install: $(READY) ## install the lock files with pip 23.0.1, 23.2.1 and the newest (needs the package index, minutes)
 	@for pip in $(PIPS); do LEADHOOK_PIP=$$pip $(BIN)/pytest -q -p no:cacheprovider tests/unit/test_install_by_pip.py || exit 1; done

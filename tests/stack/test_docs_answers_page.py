@@ -4,9 +4,7 @@ Chromium, supabase-js, PostgREST, the gateway and the service are the real ones;
 given a signed-in user's token.
 """
 
-import fcntl
 import json
-import shutil
 import threading
 import time
 import uuid
@@ -14,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
@@ -22,16 +19,14 @@ import pytest
 from tests.browser import chromium
 from tests.docs_blocks import block
 from tests.support.names import new_ids
+from tests.support.npm import package
 from tests.support.project import local_project
 
-from leadhook.local.binaries import _run_npm, stack_directory
 from leadhook.local.keys import keys_of
 
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-PACKAGES: Final = Path(__file__).parents[1] / "supabase_js"
-BUNDLE: Final = Path("node_modules/@supabase/supabase-js/dist/umd/supabase.js")
 PAGE: Final = "docs/answers.md"
 REFUSED: Final = "42501"
 TEXTS: Final = {"company": "We make pumps.", "criteria": "Directors of pump makers", "message": "Be brief."}
@@ -53,18 +48,8 @@ def stack() -> "Iterator[Project]":
 
 @pytest.fixture(scope="module")
 def bundle() -> str:
-    """supabase-js for browsers, from npm, fetched once."""
-    directory = stack_directory().with_name("supabase-js")
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = (PACKAGES / "package-lock.json").read_text()
-        have = directory / "package-lock.json"
-        if not (have.is_file() and have.read_text() == wanted and (directory / BUNDLE).is_file()):
-            for name in ("package.json", "package-lock.json"):
-                shutil.copyfile(PACKAGES / name, directory / name)
-            _run_npm(directory)
-    return (directory / BUNDLE).read_text()
+    """supabase-js for browsers."""
+    return (package("@supabase/supabase-js") / "dist/umd/supabase.js").read_text()
 
 
 class Site(BaseHTTPRequestHandler):

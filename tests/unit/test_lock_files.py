@@ -134,7 +134,7 @@ def test_lock_files_name_no_registry() -> None:
 
 
 def test_npm_packages_are_locked_by_hash_and_from_no_particular_place() -> None:
-    """The local stack's, those of other releases of Postgres, the Supabase CLI, supabase-js: as package.json asks."""
+    """The local stack's, other releases of Postgres, the Supabase CLI, those for browsers: as package.json asks."""
     files = [file for place in ("src", "tests") for file in (ROOT / place).rglob("package-lock.json")]
     assert len(files) == 6
     for file in files:

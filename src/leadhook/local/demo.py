@@ -3,7 +3,9 @@
 Both play the demo: insert the sample leads, show their answers as they are saved, then one more lead alone.
 """
 
+import http.client
 import io
+import json
 import os
 import shlex
 import shutil
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 from rich.console import Console
@@ -45,6 +48,7 @@ commit. A webhook then waits for up to a second: measured 2.5 s after the sample
 _LOOK_EACH_S: Final = 0.2
 _FOLLOW_EACH_S: Final = 0.5
 _PLAIN_WIDTH: Final = 120
+_TIMEOUT_S: Final = 5
 _TAIL_LINES: Final = 20
 _SETTINGS: Final = {"SWEEP_INTERVAL_SEC": "3600", "GEMINI_STANDIN_LATENCY_MS": "300-900"}
 """Defaults for the demo: no sweep helps, and the model takes its time."""
@@ -229,6 +233,7 @@ def _welcome(state_dir: Path, facts: dict[str, object]) -> str:
     where = shlex.quote(str(state_dir))
     service, supabase = facts["service_url"], facts["supabase_url"]
     return f"""
+Console        {service}{_console_path(facts)}
 Service        {service}  (API: {service}/docs, health: {service}/ready)
 Supabase       {supabase}
 Keys, tokens   {state_dir / "local.json"}; `leadhook local env` prints them for a shell
@@ -243,6 +248,18 @@ Insert your own lead from another terminal (leadhook means .venv/bin/leadhook):
   leadhook explain mine-1
 
 Ctrl-C stops everything; data is kept. New answers:"""
+
+
+def _console_path(facts: dict[str, object]) -> str:
+    """Return the path of a link that signs in once, within an hour; without one, the token is asked for."""
+    connection = http.client.HTTPConnection(urlsplit(str(facts["service_url"])).netloc, timeout=_TIMEOUT_S)
+    try:
+        connection.request("POST", "/console/links", headers={"Authorization": f"Bearer {facts['admin_token']}"})
+        return str(json.load(connection.getresponse())["path"])
+    except (OSError, ValueError, KeyError, http.client.HTTPException):
+        return "/console"
+    finally:
+        connection.close()
 
 
 def _bare_welcome(state_dir: Path) -> str:

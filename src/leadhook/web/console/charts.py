@@ -9,14 +9,14 @@ from markupsafe import Markup
 from leadhook.domain.console import Period, ScoreCount
 from leadhook.domain.results import CONTACT_FROM
 
-WIDTH: Final = 640
-HEIGHT: Final = 180
+WIDTH: Final = 400
+HEIGHT: Final = 170
 LEFT: Final = 44
 BOTTOM: Final = 22
 TOP: Final = 8
 _GAP: Final = 0.25
 """Of a bar's place."""
-_LABELS: Final = 6
+_LABELS: Final = 5
 
 _BAR: Final = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
 _LABEL: Final = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
