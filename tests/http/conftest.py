@@ -68,7 +68,7 @@ GOOD_STATUS = Status(
 EMPTY: dict[str, Any] = {
     "leadhook_overview": {"now": "2026-11-27T12:00:00Z", "counted_until": "2026-11-27T12:00:00Z"},
     "leadhook_search_leads": {"count": 0},
-    "leadhook_evaluation_leads": {"leads": [], "admission": {}},
+    "leadhook_lead_input": {},
     "leadhook_failures": {},
     "leadhook_progress": {"now": "2026-11-27T12:00:00Z"},
     "leadhook_replays": {},

@@ -208,7 +208,7 @@ async def test_every_answer_is_private_and_may_load_nothing_from_elsewhere(servi
         assert policy["form-action"] == "'self'"
         assert not re.search(r"unsafe|\*|http|data:", answer.headers["content-security-policy"])
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["cache-control"] == ("no-cache" if "static" in page.path else "no-store")
 
 

@@ -95,16 +95,9 @@ REPLIES = {
         "last_hour": {"leads": 3, "first_call_p50": 28, "first_call_p95": 20_000, "saved_p50": 2100, "saved_p95": 9e6},
     },
     "leadhook_search_leads": {"leads": [LEAD], "after": HOSTILE, "count": 10_000, "complete": False},
-    "leadhook_evaluation_leads": {
-        "leads": [
-            {
-                "lead_id": HOSTILE,
-                "saved": {"score": 82, "should_contact": True},
-                "lead": {"lead_id": HOSTILE, "name": HOSTILE, "bio": HOSTILE},
-                "prompts": {"wildnet_data": HOSTILE, "scoring_criteria_and_icp": HOSTILE, "message_prompt": HOSTILE},
-            }
-        ],
-        "admission": {},
+    "leadhook_lead_input": {
+        "lead": {"lead_id": HOSTILE, "name": HOSTILE, "bio": HOSTILE},
+        "prompts": {"wildnet_data": HOSTILE, "scoring_criteria_and_icp": HOSTILE, "message_prompt": HOSTILE},
     },
     "leadhook_failures": {
         "groups": [

@@ -95,12 +95,12 @@ async def show_live_lead(visit: Visit) -> Response:
 async def show_sent(visit: Visit) -> Response:
     """Show what the model is sent for a lead: rendered from the lead and its prompts as they are now."""
     lead_id = visit.query(LeadQuery).id
-    found = (await visit.state["store"].leads_to_score([lead_id])).leads
-    steps, problem = {}, "It can be shown once the lead has been answered."
-    if found:
-        problem = found[0].unreadable or ""
+    found = await visit.state["store"].lead_input(lead_id)
+    steps, problem = {}, "The lead has no job, no row in lead_details or no prompts row: nothing is sent."
+    if found is not None:
+        problem = found.unreadable or ""
         try:
-            steps = {} if problem else visit.state["scorer"].show_question(found[0].lead, found[0].prompts)
+            steps = {} if problem else visit.state["scorer"].show_question(found.lead, found.prompts)
         except Failure as failure:
             problem = failure.reason
     return visit.page("sent.html", lead_id=lead_id, steps=steps, problem=problem)

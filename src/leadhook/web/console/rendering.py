@@ -8,10 +8,10 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from leadhook import __version__
-from leadhook.domain.phrases import amount, count, distance, duration_words
+from leadhook.domain.phrases import count, distance, duration_words
 from leadhook.domain.spend import dollars
 
 _HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -39,6 +39,12 @@ def _time(moment: datetime | None, now: datetime) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(moment.isoformat(), exact, distance(moment, now))
 
 
+def _commands(words: str | None) -> Markup:
+    """Show what a sentence has between backquotes as code."""
+    parts = [escape(_visible(part)) for part in (words or "").split("`")]
+    return Markup().join(Markup("<code>{}</code>").format(part) if odd % 2 else part for odd, part in enumerate(parts))
+
+
 ENVIRONMENT: Final = Environment(
     autoescape=True,
     finalize=_visible,
@@ -47,7 +53,12 @@ ENVIRONMENT: Final = Environment(
     trim_blocks=True,
     undefined=StrictUndefined,
 )
-ENVIRONMENT.filters |= {"dollars": dollars, "count": count, "duration": duration_words, "amount": amount}
+ENVIRONMENT.filters |= {
+    "dollars": dollars,
+    "count": count,
+    "duration": duration_words,
+    "commands": _commands,
+}
 ENVIRONMENT.globals |= {"url": url, "time": _time, "version": __version__}
 
 

@@ -25,8 +25,7 @@ HEADERS: Final = {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send our own forms with `Origin: null`
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 """No 'unsafe-inline', no other origin. Without a header, `CanonicalLine` adds `Cache-Control: no-store`."""
