@@ -110,12 +110,15 @@ def test_every_page_fits_and_is_accessible(console: Console, width: int, scheme:
 
 
 @pytest.mark.parametrize("java_script", [True, False], ids=["scripts", "no scripts"])
-def test_an_admin_takes_every_action(console: Console, *, java_script: bool) -> None:
-    """Pause and resume, set and remove a budget, replay a lead: each with its consequences and a reason."""
+def test_an_admin_acts(console: Console, *, java_script: bool) -> None:
+    """Pauses and resumes, replays and stops, sets and removes a budget: each with its consequences and a reason."""
     with console.signed_in(java_script_enabled=java_script) as tab:
         page = tab.page
 
+        reasons = []
+
         def act(button: str, reason: str) -> None:
+            reasons.append(reason)
             page.fill("#reason", reason)
             page.click(f"main button:has-text('{button}')")
 
@@ -123,6 +126,16 @@ def test_an_admin_takes_every_action(console: Console, *, java_script: bool) -> 
         page.click("text=Show what would wait")
         act("Pause", "a wrong prompt")
         assert page.inner_text("main .banner").count("a wrong prompt") == 1
+
+        page.goto(f"/console/lead?id={console.answered}")
+        page.click("main >> text=Replay")
+        assert "1 lead would be scored again" in page.inner_text("main")
+        act("Replay 1 lead", "a better prompt")
+        page.wait_for_url("**/console/replays/*")
+        page.click("main a:text-is('Stop')")
+        act("Stop replay", "it was not better")
+        page.wait_for_selector("h1:has-text('stopped')")
+
         page.click("nav >> text=Overview")
         assert "All work is paused" in page.inner_text("main .banner")
         page.click("main .findings >> text=Pauses")
@@ -138,12 +151,6 @@ def test_an_admin_takes_every_action(console: Console, *, java_script: bool) -> 
         page.click("main >> text=Remove")
         act("Change the budget", "no limit any more")
         page.wait_for_selector("text=There is no budget")
-
-        page.goto(f"/console/lead?id={console.answered}")
-        page.click("main >> text=Replay")
-        assert "1 lead would be scored again" in page.inner_text("main")
-        act("Replay 1 lead", "a better prompt")
-        page.wait_for_url("**/console/replays/*")
 
         page.click("nav >> text=Audit")
         audit = page.inner_text("main table")

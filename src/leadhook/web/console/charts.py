@@ -20,6 +20,7 @@ _LABELS: Final = 5
 
 _BAR: Final = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
 _LABEL: Final = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
+_PATH: Final = Markup('<polyline class="in" points="{}"/>')
 _LINE: Final = Markup('<line class="{}" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>')
 _PLOT: Final = Markup(
     '<svg class="plot" role="img" viewBox="0 0 {} {}" aria-labelledby="{}-title {}-desc">'
@@ -36,17 +37,20 @@ class Bars:
     description: str
     labels: Sequence[str]
     layers: Sequence[tuple[str, Sequence[int]]]
+    line: Sequence[int] = ()
+    """Heights of a line across the bars."""
     mark_before: int | None = None
     """A dashed line before this bar."""
 
     @property
     def most(self) -> int:
         """The height of the axis."""
-        return max((sum(heights) for heights in zip(*(each for _, each in self.layers), strict=True)), default=0) or 1
+        bars = (sum(heights) for heights in zip(*(each for _, each in self.layers), strict=True))
+        return max((*bars, *self.line), default=0) or 1
 
     def svg(self) -> Markup:
         """Draw it."""
-        parts = Markup().join([*self._axis(), *self._bars(), *self._names()])
+        parts = Markup().join([*self._axis(), *self._bars(), self._path(), *self._names()])
         name = self.name
         return _PLOT.format(WIDTH, HEIGHT, name, name, name, self.title, name, self.description, parts)
 
@@ -75,6 +79,12 @@ class Bars:
                     yield _BAR.format(style, x, y, self._step * (1 - _GAP), self._y(below) - y)
                 below += height
 
+    def _path(self) -> Markup:
+        points = (
+            f"{LEFT + self._step * (place + 0.5):.1f},{self._y(value):.1f}" for place, value in enumerate(self.line)
+        )
+        return _PATH.format(" ".join(points)) if self.line else Markup()
+
     def _names(self) -> Iterable[Markup]:
         each = max(1, round(len(self.labels) / _LABELS))
         for place, label in enumerate(self.labels):
@@ -83,18 +93,19 @@ class Bars:
 
 
 def draw_periods(name: str, title: str, periods: Sequence[Period], form: str) -> Markup:
-    """Draw scored leads, split at the line of contact, and failed ones on top."""
-    scored, failed = sum(one.scored for one in periods), sum(one.failed for one in periods)
+    """Draw scored leads, split at the line of contact, failed ones on top, and a line of the leads that came in."""
+    came, scored, failed = (sum(getattr(one, name) for one in periods) for name in ("leads_in", "scored", "failed"))
     bars = Bars(
         name,
         title,
-        f"{scored:,} leads scored and {failed:,} failed in all. The table below has the figures.",
+        f"{came:,} leads in, {scored:,} scored and {failed:,} failed in all. The table below has the figures.",
         [f"{one.at:{form}}" for one in periods],
         [
             ("a", [one.contact for one in periods]),
             ("c", [one.scored - one.contact for one in periods]),
             ("b", [one.failed for one in periods]),
         ],
+        line=[one.leads_in for one in periods],
     )
     return bars.svg()
 
