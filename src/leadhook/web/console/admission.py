@@ -76,8 +76,7 @@ async def list_pauses(visit: Visit) -> Response:
 async def preview_pause(visit: Visit) -> Response:
     """Count the leads that would wait."""
     scope = visit.query(ScopeQuery).scope()
-    waiting = await _ready(visit, scope)
-    sentences = [f"{waiting} of {scope} would wait. Leads in progress are finished, and nothing is lost."]
+    sentences = [f"{await _ready(visit, scope)} would wait. Leads in progress are finished, and nothing is lost."]
     return preview(visit, f"Pause {scope}", sentences, "Pause", back=PAUSES, stops=True)
 
 
@@ -92,7 +91,7 @@ async def preview_resume(visit: Visit) -> Response:
     """Count the leads that may be claimed again."""
     scope = visit.query(ScopeQuery).scope()
     ready = await _ready(visit, scope)
-    words = f"{ready} of {scope} may be claimed again at once, unless another pause or a budget keeps them waiting."
+    words = f"{ready} may be claimed again at once, unless another pause or a budget keeps them waiting."
     return preview(visit, f"Resume {scope}", [words], "Resume", back=PAUSES)
 
 
@@ -145,9 +144,9 @@ async def preview_release(visit: Visit) -> Response:
     found = await wanted.find(visit.state["store"])
     count = wanted.count(found)
     answered = sum(group.answered for group in found.groups)
-    whose = Scope(user_id=query.user_id, tag=query.tag)
+    whose = _of(Scope(user_id=query.user_id, tag=query.tag))
     sentences = [
-        f"{amount(count, 'lead')} of {whose} would be queued, after fresh ones{wanted.left_out(answered)}.",
+        f"{amount(count, 'lead')}{whose} would be queued, after fresh ones{wanted.left_out(answered)}.",
         f"{wanted.estimate(found, price_here(os.environ))}.",
     ]
     button = f"Release {amount(count, 'lead')}" if count else None
@@ -195,4 +194,9 @@ async def _ready(visit: Visit, scope: Scope) -> str:
     search = LeadSearch(user_id=scope.user_id, tag=scope.tag, state="ready")
     found = await visit.state["store"].search_leads(search, limit=1)
     count = found.count or 0
-    return f"{count:,}{'' if found.complete else ' or more'} ready {'lead' if count == 1 else 'leads'}"
+    more = "" if found.complete else " or more"
+    return f"{count:,}{more} ready {'lead' if count == 1 else 'leads'}{_of(scope)}"
+
+
+def _of(scope: Scope) -> str:
+    return "" if scope.user_id is None else f" of {scope}"
