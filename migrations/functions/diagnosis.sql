@@ -264,7 +264,7 @@ set enable_seqscan = off
 as $$
   select jsonb_build_object(
     'state', j.state, 'low_priority', j.low_priority, 'run', j.run, 'attempts', j.attempts, 'worker', j.worker, 'leased_at', j.leased_at,
-    'lease_until', j.lease_until, 'available_at', j.available_at, 'eligible_at', j.eligible_at, 'source', j.source,
+    'lease_until', j.lease_until, 'available_at', j.available_at, 'decide_after', j.decide_after, 'eligible_at', j.eligible_at, 'source', j.source,
     'replay_id', j.replay_id, 'replay_after', j.replay_after, 'checkpoint', j.checkpoint is not null, 'error_code', j.error_code,
     'reason', j.reason, 'finished_at', j.finished_at
   )

@@ -208,6 +208,11 @@ WAYS: Final[dict[str, tuple[Facts, str, str]]] = {
     "released for a while": (
         {"job": job("ready", available_at=at(300), error_code="x", reason="y")}, "retry", "it was released, y (x)."
     ),
+    "waits for evidence": (
+        {"job": job("ready", available_at=at(300), decide_after=at(0), attempts=2, error_code="x", reason="y.")},
+        "retry",
+        "(in 5 minutes), or earlier if another lead is answered: attempt 2 of 5 failed, y (x).",
+    ),
     "no worker": ({"job": job("ready", available_at=at(-61))}, "unclaimed", "no worker claims anything"),
     "queued": ({"job": job("ready")}, "queued", "waits for a free worker. It is next."),
     "queued behind many": (

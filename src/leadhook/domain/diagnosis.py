@@ -407,9 +407,10 @@ def _retrying(lead: LeadSnapshot) -> Diagnosis | None:
     if job.available_at <= lead.now:
         return None
     failed = f"attempt {job.attempts} of {lead.max_attempts} failed" if job.attempts else "it was released"
+    sooner = ", or earlier if another lead is answered" if job.decide_after else ""
     return Diagnosis(
         DiagnosisCode.RETRY,
-        f"The lead is retried at {moment(job.available_at, lead.now)}: {failed}, {clause(job.reason)} "
+        f"The lead is retried at {moment(job.available_at, lead.now)}{sooner}: {failed}, {clause(job.reason)} "
         f"({job.error_code}).",
     )
 

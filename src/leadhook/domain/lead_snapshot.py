@@ -63,6 +63,8 @@ class Job(Facts):
     lease_until: datetime | None = None
     available_at: datetime
     """The job can't be claimed before this time."""
+    decide_after: datetime | None = None
+    """It is not known yet whether the lead is to blame: an answer to another one makes it due, but not before this."""
     eligible_at: datetime | None = None
     source: str | None = None
     """The source of the job: webhook (a webhook), sweep, start, due, hint, replay or release."""
