@@ -46,8 +46,10 @@ OTLP: Final = "OTEL_EXPORTER_OTLP_"
 SUPABASE_KEY_NAMES: Final = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY")
 """In lookup order."""
 
+_QUOTES: Final = ('""', "''", "\u201c\u201d", "\u2018\u2019")
 _KEY: Final = re.compile(r"[!-~]+")
 """Printable ASCII without spaces, which a header can carry."""
+_DATABASE_HOST: Final = re.compile(r"db\.[^.]+\.supabase\.(co|com)|.*\.pooler\.supabase\.com")
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -67,10 +69,15 @@ def _http_url(text: str) -> str:
 
 
 def _project_url(text: str) -> str:
-    parts = urlsplit(_http_url(text))
-    path = parts.path.rstrip("/")
+    try:
+        parts = urlsplit(_http_url(text))
+    except ValidationError:
+        raise ValueError("must be the project's URL, like https://abc.supabase.co") from None
+    path = parts.path.rstrip("/").lower()
     if parts.query or parts.fragment or path not in _API_PATHS:
         raise ValueError("must be the project's URL without a path, like https://abc.supabase.co")
+    if _DATABASE_HOST.fullmatch(parts.hostname or ""):
+        raise ValueError("names the database (db.…); the project's URL is like https://abc.supabase.co")
     return parts._replace(path="").geturl()
 
 
@@ -123,6 +130,8 @@ def _no_link(path: Path) -> Path:
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Url = Annotated[Text, AfterValidator(_http_url)]
 ProjectUrl = Annotated[Text, AfterValidator(_project_url)]
+Host = Annotated[Text, AfterValidator(lambda host: host.removeprefix("[").removesuffix("]"))]
+"""An IPv6 address may stand in brackets, as in a URL."""
 Words = BeforeValidator(lambda given: split_words(given) if isinstance(given, str) else given)
 
 
@@ -154,7 +163,7 @@ class Settings(BaseModel):
     """Tokens that may sign in to the console and change nothing, like ADMIN_TOKENS otherwise. Default: none."""
     cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], Words] = ()
     """Origins that may send requests from a browser (`https://app.example.com`), separated by spaces or commas."""
-    host: Text = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """The address to listen on. In a container use `0.0.0.0`, or `::` for IPv4 and IPv6."""
     port: int = Field(default=8000, ge=0, le=65535)
     """The port to listen on. 0 picks a free port."""
@@ -330,7 +339,15 @@ def _lookup(env: Mapping[str, str], field: str) -> str:
     if name.startswith(OTLP) and not name.endswith("ENDPOINT"):
         # OpenTelemetry has a second variable of each, for logs only, which takes precedence.
         names.insert(0, f"{OTLP}LOGS_{name.removeprefix(OTLP)}")
-    return next((text for name in names if (text := env.get(name, "").strip())), "")
+    return next((text for name in names if (text := read_variable(env, name))), "")
+
+
+def read_variable(env: Mapping[str, str], name: str) -> str:
+    """Return a variable without surrounding spaces, and without the quotes that Docker's env files and forms keep."""
+    text = env.get(name, "").replace("\ufeff", "").strip()
+    if len(text) > 1 and text[0] + text[-1] in _QUOTES:
+        text = text[1:-1].strip()
+    return text
 
 
 def settings_table() -> list[SettingRow]:

@@ -128,6 +128,16 @@ PLANTED: dict[tuple[str, str, str], LiteralString] = {
         "fault",
         "lacks 1 migration,",
     ): "delete from leadhook.migrations where name like '%%claim.sql'",
+    (
+        "database",
+        "fault",
+        "leadhook_status(integer)",
+    ): "create function public.leadhook_status(p int default 1) returns int return 1",
+    (
+        "database",
+        "fault",
+        "leadhook_sweep(text)",
+    ): "create function public.leadhook_sweep(p_worker text) returns int return 1",
     ("database", "warning", "newer than this"): "insert into leadhook.migrations values ('29990101000000_x.sql', '')",
     ("database", "warning", "leadhook_unsent"): "drop index public.leadhook_unsent",
     ("database", "fault", "has no column bio"): "alter table public.lead_details rename column bio to biography",

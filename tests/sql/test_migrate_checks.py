@@ -1,7 +1,8 @@
 """What can't work is said in words before anything is changed, and no password is ever repeated."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from tests.conftest import silent
@@ -13,9 +14,6 @@ from leadhook.install.migrate import migrate
 from leadhook.install.tables import COLUMNS
 from leadhook.local.database import Database
 from leadhook.local.processes import free_port
-
-if TYPE_CHECKING:
-    import psycopg
 
 EVERY = read_migrations()
 APPLICATION = EVERY[0].sql
@@ -34,6 +32,7 @@ async def refusal(database_url: str) -> str:
     [
         ("alter table public.all_leads alter lead_id type uuid using null", "all_leads.lead_id is uuid, not text"),
         ("alter table public.llm_response drop column should_contact", "llm_response has no column should_contact"),
+        ("drop table public.prompts; create materialized view public.prompts as select 1 as tag", "is not a table"),
         ("drop table public.prompts; create view public.prompts as select 1 as tag", "public.prompts is not a table"),
     ],
 )
@@ -248,6 +247,43 @@ async def test_migrate_never_repeats_a_password_that_breaks_the_url(password: st
     """A character that was not encoded moves the rest into the host, the port or the database's name."""
     words = await refusal(f"postgresql://postgres:{password}@127.0.0.1:1/postgres")
     assert SECRET not in words
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        (
+            "create table public.lead_details (lead_id text) partition by hash (lead_id);"
+            " create table public.half partition of public.lead_details"
+            " for values with (modulus 2, remainder 0) partition by hash (lead_id);"
+            " create foreign table public.far partition of public.half for values with (modulus 1, remainder 0)"
+            " server s"
+        ),
+        (
+            "create table public.all_leads (lead_id text);"
+            " create foreign table public.far () inherits (public.all_leads) server s"
+        ),
+    ],
+)
+async def test_migrate_stops_at_partitions_in_another_database(bare_database: Database, remote: str) -> None:
+    """Postgres can't report to a trigger what is written there, and would refuse the application's write."""
+    with psycopg.connect(bare_database.admin_conninfo, autocommit=True) as admin:
+        admin.execute("create foreign data wrapper w; create server s foreign data wrapper w")
+        admin.execute(remote.encode())
+    assert "public.far is a foreign table" in await refusal(bare_database.conninfo)
+    with bare_database.connect() as connection:
+        assert connection.execute("select to_regnamespace('leadhook')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("kind", ["function", "procedure"])
+async def test_migrate_replaces_an_older_form_of_a_function(bare_database: Database, kind: str) -> None:
+    """Of the same parameters, but with other names or another result, which `create or replace` refuses."""
+    with bare_database.connect() as connection:
+        returns = "returns int return 1" if kind == "function" else "begin atomic end"
+        connection.execute(f"create {kind} public.leadhook_sweep(p_who text, p_ms int) {returns}".encode())
+    said: list[str] = []
+    await migrate(bare_database.conninfo, EVERY, said.append)
+    assert any("leadhook_sweep(text,integer)" in line for line in said)
 
 
 async def test_migrate_drops_a_function_that_only_has_the_name_of_ours(bare_database: Database) -> None:

@@ -113,6 +113,46 @@ def test_what_the_dashboard_shows_behind_the_projects_address_is_left_out(path: 
     assert settings(SUPABASE_URL=f"https://abc.supabase.co{path}").supabase_url == "https://abc.supabase.co"
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("SUPABASE_URL", "https://abc.supabase.co/rest/v1/", "https://abc.supabase.co"),
+        ("SUPABASE_URL", "\ufeffhttps://abc.supabase.co/Rest/V1", "https://abc.supabase.co"),
+        ("GEMINI_MODEL", "gemini-x", "gemini-x"),
+        ("PORT", "8001", 8001),
+        ("HOST", "[::]", "::"),
+        ("LOG_FORMAT", "console", "console"),
+        ("CORS_ORIGINS", "https://a.example https://b.example", ("https://a.example", "https://b.example")),
+    ],
+)
+@pytest.mark.parametrize("quotes", ["{}", '"{}"', " '{}' ", "\u201c{}\u201d"])
+def test_quotes_around_a_value_do_not_belong_to_it(name: str, given: str, expected: object, quotes: str) -> None:
+    """Docker's env files and web forms keep those that a shell takes away."""
+    assert getattr(settings(**{name: quotes.format(given)}), name.lower()) == expected
+
+
+def test_quotes_within_a_value_stay() -> None:
+    """Only a pair around the whole is left out, and what is left may be nothing."""
+    assert settings(GEMINI_MODEL='it\'s "x"').gemini_model == 'it\'s "x"'
+    assert settings(GEMINI_BASE_URL='""').gemini_base_url is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["abc.supabase.co", "https://", "https://abc .supabase.co", "postgresql://postgres:hunter2@db.abc.supabase.co/x"],
+)
+def test_what_is_no_url_is_refused_with_one_that_is(url: str) -> None:
+    """An example says more than what a parser missed."""
+    with pytest.raises(SettingsError, match=r"SUPABASE_URL: must be .* like https://abc\.supabase\.co"):
+        settings(SUPABASE_URL=url)
+
+
+def test_the_address_of_the_database_itself_is_refused() -> None:
+    """No REST API answers there."""
+    with pytest.raises(SettingsError, match=r"SUPABASE_URL: names the database"):
+        settings(SUPABASE_URL="https://db.abc.supabase.co")
+
+
 @pytest.mark.parametrize("rest", ["/dashboard/project/abc", "/rest/v1/all_leads", "?apikey=hunter2", "/#x"])
 def test_another_page_than_the_projects_address_is_refused(rest: str) -> None:
     """By name, at the start, rather than by a puzzling answer later."""

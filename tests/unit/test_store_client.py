@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import aiohttp
 import anyio
 import anyio.abc
+import httpx
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -20,6 +23,7 @@ from leadhook.domain.job import Batch, Release, Timings
 from leadhook.domain.results import Usage
 from leadhook.observability.redaction import redactor
 from leadhook.store import StoreError, SupabaseStore, open_store
+from leadhook.store.transport import transport_errors
 
 KEY = "visibly-fake-key"
 
@@ -180,6 +184,19 @@ async def test_refused_connection_is_a_store_error() -> None:
             with pytest.raises(StoreError) as caught:
                 await store.status()
     assert (caught.value.kind, caught.value.code) == ("unavailable", "unreachable")
+
+
+@pytest.mark.parametrize("code", [socket.EAI_NONAME, socket.EAI_AGAIN])
+async def test_a_name_that_dns_does_not_know_may_be_a_paused_project(code: int) -> None:
+    """Supabase removes the name of a project that is paused; some resolvers say that as "try again"."""
+    key = ConnectionKey(
+        "abc.supabase.co", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
+    )
+    unknown = aiohttp.ClientConnectorDNSError(key, socket.gaierror(code, "Name or service not known"))
+    with pytest.raises(StoreError) as caught, transport_errors("leadhook_claim", 1):
+        raise httpx.ConnectTimeout("") from unknown
+    assert (caught.value.kind, caught.value.code) == ("unavailable", "host_unknown")
+    assert all(words in caught.value.reason for words in ("SUPABASE_URL", "paused", "leads wait"))
 
 
 async def test_reply_that_is_not_understood_does_not_quote_it() -> None:

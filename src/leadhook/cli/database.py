@@ -22,6 +22,7 @@ from leadhook.install.uninstall import uninstall as uninstall_from_database
 from leadhook.install.webhooks import check_url
 from leadhook.install.webhooks import install_webhooks as install_into_database
 from leadhook.prices import price_here
+from leadhook.settings import read_variable
 
 webhooks_app = App(name="webhooks", help="Install the triggers that send webhooks.")
 
@@ -134,7 +135,7 @@ def uninstall(
 
 
 def _database_url() -> str:
-    url = os.environ.get("DATABASE_URL", "").strip()
+    url = read_variable(os.environ, "DATABASE_URL")
     if not url:
         raise MisuseError(
             "DATABASE_URL is not set: the direct connection of the database's owner, "

@@ -12,7 +12,7 @@ from leadhook.domain.phrases import count_words
 from leadhook.domain.status import Status
 from leadhook.install.connection import Connection, fetch_all, fetch_one, fetch_optional
 from leadhook.install.files import read_migrations
-from leadhook.install.migrate import read_history
+from leadhook.install.migrate import find_obsolete_functions, read_history
 from leadhook.install.sequences import Behind, find_behind
 from leadhook.install.tables import (
     ALL,
@@ -55,10 +55,19 @@ async def check_schema(connection: Connection) -> list[Check]:
     if not applied:
         words = "leadhook is not installed in this database: no migration was applied."
         return [fault("database", words, MIGRATE)]
-    finding = check_migrations(applied, [migration.name for migration in read_migrations()])
+    migrations = read_migrations()
+    finding = check_migrations(applied, [migration.name for migration in migrations])
     if finding is None:
-        return []
+        obsolete = await find_obsolete_functions(connection, migrations, is_installed=True)
+        return [_check_obsolete([row["words"] for row in obsolete])] if obsolete else []
     return [shared(Level.FAULT if finding.code is Code.SCHEMA_OUTDATED else Level.WARNING, finding)]
+
+
+def _check_obsolete(functions: Sequence[str]) -> Check:
+    words = (
+        f"Functions are in the way of leadhook's own, and the API can't choose between them: {', '.join(functions)}."
+    )
+    return fault("database", words, f"{MIGRATE} It drops them.")
 
 
 async def collect(connection: Connection) -> DatabaseFacts:

@@ -15,7 +15,7 @@ from leadhook.install.connection import Connection, connect
 from leadhook.install.webhooks import URL_NAME
 from leadhook.network import without_credentials
 from leadhook.prices import PriceList, read_prices
-from leadhook.settings import Settings, SettingsError, load_settings
+from leadhook.settings import Settings, SettingsError, load_settings, read_variable
 
 _CONNECT: Final = (
     "DATABASE_URL is the direct connection of the database's owner: dashboard, Connect > Direct connection "
@@ -23,6 +23,7 @@ _CONNECT: Final = (
 )
 _MODEL: Final[str] = Settings.model_fields["gemini_model"].default
 _SWEEP_INTERVAL_S: Final[float] = Settings.model_fields["sweep_interval_sec"].default
+_ALL_ADDRESSES: Final = ("0.0.0.0", "::")  # noqa: S104 - what the service may listen on
 _TABLE: Final = "The README's table has every setting; .env.example too."
 _WITHOUT_DATABASE_URL: Final = Check(
     about="database",
@@ -51,7 +52,7 @@ async def examine(
         report.add([keys.check_model(settings.gemini_model, _prices(settings))])
         report.add(await network.check_logs(settings))
     webhook_url = None
-    if url := env.get("DATABASE_URL", "").strip():
+    if url := read_variable(env, "DATABASE_URL"):
         try:
             async with connect(url) as connection:
                 webhook_url = await _examine_database(connection, report, settings, live=live)
@@ -69,7 +70,10 @@ def _service_url(webhook_url: str | None, settings: Settings | None) -> str:
     if webhook_url:
         parts = urlsplit(webhook_url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return f"http://127.0.0.1:{settings.port if settings else 8000}"
+    if settings is None:
+        return "http://127.0.0.1:8000"
+    host = settings.host if settings.host not in _ALL_ADDRESSES else "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 class ShownOnce:

@@ -69,6 +69,8 @@ def _fix_api(error: StoreError, settings: Settings) -> str:
         return "Dashboard: Project Settings > Data API > Exposed schemas, add public."
     if error.wrong_settings:
         return _API_KEYS
+    if error.may_be_paused:
+        return "Dashboard: restore the project if it is paused, then repeat."
     if error.kind == "unavailable":
         return f"Check that {settings.supabase_url} is the project's address and that the project runs, then repeat."
     return MIGRATE

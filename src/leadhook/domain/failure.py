@@ -16,6 +16,7 @@ ALL_REFUSED: Final = "PT409"
 _TIMEOUTS: Final = ("57014", "timeout", "http_504")
 _LOST_CONNECTIONS: Final = ("PGRST001", "disconnected", "08", "57P")
 _WRONG_SETTINGS: Final = ("key_not_translated", "key_refused", "not_supabase")
+_PAUSED: Final = ("http_540", "host_unknown")
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 
 
@@ -109,6 +110,11 @@ class StoreError(Exception):
     def connection_lost(self) -> bool:
         """Whether the database's process ended during the call, by a restart or because of the call."""
         return self.code.startswith(_LOST_CONNECTIONS)
+
+    @property
+    def may_be_paused(self) -> bool:
+        """Whether Supabase reports a paused project, or the project's name is gone, as it is after a pause."""
+        return self.code in _PAUSED
 
     @property
     def wrong_settings(self) -> bool:

@@ -25,15 +25,16 @@ _PID = b"select pg_backend_pid() as pid"
 _POOLER_PATIENCE_S = 5
 _OLDEST_VERSION = 150000
 _CONNECT_TIMEOUT_S = 10
+_NO_HOST = "the host does not exist, or the Supabase project is paused: restore it in the dashboard"
 _EXPLANATIONS = {
     "password authentication failed": "the password in DATABASE_URL is wrong",
     "no password supplied": "DATABASE_URL has no password",
     "connection refused": "nothing is listening there",
     "network is unreachable": f"this network can't reach it; a direct connection needs IPv6, so use {_SESSION_POOLER}",
-    "resolve host": "the host does not exist",
-    "translate host name": "the host does not exist",
+    "resolve host": _NO_HOST,
+    "translate host name": _NO_HOST,
     "timeout expired": f"no answer within {_CONNECT_TIMEOUT_S} s",
-    "tenant or user not found": "the pooler does not know the project; its user must be postgres.PROJECT",
+    "tenant or user not found": "the pooler does not know the project (paused?); its user must be postgres.PROJECT",
     "does not exist": "the database or the role does not exist",
     "too many clients": "the database has no free connection",
     "remaining connection slots": "the database has no free connection",

@@ -42,12 +42,14 @@ async def migrate(
         ]
         before = await footprint(connection)
         change = Change(connection, database_url, patience, report)
+        if not history:
+            await _drop_obsolete_functions(change, migrations, is_installed=False)
         for count, migration in enumerate(pending, 1):
             started = perf_counter()
             await _apply(change, migration, pending[:count])
             report(f"{migration.name}  {(perf_counter() - started) * 1000:.0f} ms")
         if not _find_newer(migrations, history):
-            await _drop_obsolete_functions(change, migrations)
+            await _drop_obsolete_functions(change, migrations, is_installed=True)
         await advance_sequences(change)
         for line in [*describe_difference(before, await footprint(connection)), *await advise(connection)]:
             report(line)
@@ -84,13 +86,20 @@ async def _has_lost_its_index(connection: Connection, migration: Migration) -> b
     return not all([await _is_valid(connection, index) for index in indexes])
 
 
-async def _drop_obsolete_functions(change: Change, migrations: Sequence[Migration]) -> None:
-    """Drop functions of an older version, and in `public` those with the name of a function and other parameters.
+async def find_obsolete_functions(
+    connection: Connection, migrations: Sequence[Migration], *, is_installed: bool
+) -> list[dict[str, Any]]:
+    """Find functions of an older version, and in `public` those with the name of a function and other parameters.
 
-    PostgREST could not choose between two functions of one name.
+    PostgREST could not choose between two functions of one name. Before the first migration (`is_installed` false), any
+    function with the name of one of ours: `create or replace` fails if its parameters have other names.
     """
     ours = sorted({signature for migration in migrations for signature in _OURS.findall(migration.sql)})
-    for row in await fetch_all(change.connection, query("obsolete_functions"), {"ours": ours}):
+    return await fetch_all(connection, query("obsolete_functions"), {"ours": ours, "is_installed": is_installed})
+
+
+async def _drop_obsolete_functions(change: Change, migrations: Sequence[Migration], *, is_installed: bool) -> None:
+    for row in await find_obsolete_functions(change.connection, migrations, is_installed=is_installed):
         try:
             await change.connection.execute(row["statement"].encode())
         except psycopg.Error as error:

@@ -130,7 +130,8 @@ async def find_table_faults(connection: Connection) -> list[Fault]:
             faults.append(
                 Fault(f"public.{table} is not a table; rename it, and leadhook creates a table in its place", "")
             )
-    return sorted(faults + _collation_faults(rows))
+    foreign = await fetch_all(connection, query("foreign_partitions"), ALL)
+    return sorted(faults + _collation_faults(rows) + [_foreign_fault(row) for row in foreign])
 
 
 def _refusal(faults: Sequence[Fault], references: Sequence[Mapping[str, Any]]) -> str:
@@ -299,6 +300,13 @@ def _collation_faults(rows: Sequence[Mapping[str, Any]]) -> list[Fault]:
                 remedy = f'alter table public.{row["table_name"]} alter {name} type {row["type"]} collate "default";'
                 faults.append(Fault(f'{column} has the collation "{row["collation"]}", {why}', remedy))
     return faults
+
+
+def _foreign_fault(row: Mapping[str, Any]) -> Fault:
+    """Postgres refuses to write to such a table once a trigger asks for the rows that a statement changed."""
+    child, above = row["name"], f"public.{row['table_name']}"
+    remedy = "" if row["is_partition"] else f"alter foreign table {child} no inherit {above};"
+    return Fault(f"{child} is a foreign table below {above}, which no trigger can follow: detach it", remedy)
 
 
 def _type_fault(table: str, column: Column, found: Mapping[str, Any]) -> Fault:

@@ -14,6 +14,10 @@ from leadhook import network
 from leadhook.domain.failure import StoreError
 from leadhook.store.errors import explain
 
+_HOST_UNKNOWN: Final = (
+    "the host of SUPABASE_URL is not found in DNS: check the address and this machine's DNS; a Supabase project that "
+    "is paused loses its name until it is restored in the dashboard, and leads wait until then"
+)
 _LIMITS: Final = httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=20.0)
 
 
@@ -78,6 +82,8 @@ def _explain_silence(function: str, error: Exception) -> StoreError:
     cause = error.__cause__ or error
     if network.no_files_left(error):
         return StoreError("unavailable", "files_exhausted", network.NO_FILES_LEFT)
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return StoreError("unavailable", "host_unknown", _HOST_UNKNOWN)
     if isinstance(cause, TimeoutError | httpx.TimeoutException):
         return StoreError("unavailable", "timeout", f"public.{function} did not answer in time")
     if isinstance(cause, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionResetError):

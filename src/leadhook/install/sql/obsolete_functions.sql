@@ -1,14 +1,20 @@
--- Functions that this version does not have: any in the schema leadhook, and in public those with the name of one of its functions and other
--- parameters. None while one of its functions is missing.
+-- Functions in the way of this version's: any in the schema leadhook that it does not have, and in public those with the name of one of its functions
+-- and other parameters. None while one of its functions is missing. Before the first migration: all in public with such a name.
 with ours as materialized (
   select o.signature, to_regprocedure(o.signature) as oid from unnest(%(ours)s::text[]) as o (signature)
+),
+named_alike as (
+  select f.oid
+  from pg_catalog.pg_proc as f
+  where f.pronamespace = 'public'::regnamespace and f.proname in (select substring(o.signature, '^public\.(\w+)') from ours as o)
 )
-select 'drop function ' || f.oid::regprocedure as statement, 'the function ' || f.oid::regprocedure as words
+select 'drop routine ' || f.oid::regprocedure as statement, 'the function ' || f.oid::regprocedure as words
 from pg_catalog.pg_proc as f
-where (
-    f.pronamespace = to_regnamespace('leadhook')
-    or f.pronamespace = 'public'::regnamespace and f.proname in (select substring(o.signature, '^public\.(\w+)') from ours as o)
-  )
-  and f.oid not in (select o.oid from ours as o where o.oid is not null)
-  and not exists (select from ours as o where o.oid is null)
+where case
+    when %(is_installed)s then
+      (f.pronamespace = to_regnamespace('leadhook') or f.oid in (select a.oid from named_alike as a))
+      and f.oid not in (select o.oid from ours as o where o.oid is not null)
+      and not exists (select from ours as o where o.oid is null)
+    else f.oid in (select a.oid from named_alike as a)
+  end
 order by 1
