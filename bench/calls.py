@@ -27,6 +27,7 @@ LIMITS_MS = {"claim": 10, "save": 12, "release": 12, "sweep": 50, "status": 20}
 MOST_GROWTH = 1.5
 MOST_DELAY_MS = 500
 MOST_CHURN_GROWTH = 2
+MOST_SHUT_GROWTH = 2
 PRICE = {"lead_usd": 0.001, "byte_usd": 1e-7, "most_lead_bytes": 20_000, "most_prompts_bytes": 20_000}
 SCORE = {"score": 80, "response": "A sentence or two. " * 12, "should_contact": True, "matched": ["a", "b"]}
 CHECKPOINT = {"model": "m", "score": SCORE, "message": {"subject": "A subject", "message": "A message. " * 40}}
@@ -68,6 +69,22 @@ insert into public.lead_details (lead_id) values ('other');
 insert into leadhook.jobs (lead_id, user_id, tag, state)
 values ('other', '00000000-0000-4000-8000-00000000eeee', 'walk', 'waiting');
 reset session_replication_role;
+"""
+# Users whose budget is spent and tags that are paused, each with 20 leads that are due before all others.
+SHUT = """
+create temp table shut as
+select ('00000000-0000-3000-8000-' || lpad(g::text, 12, '0'))::uuid as spent,
+  '00000000-0000-4000-8000-000000000007'::uuid as user_id, 'a-' || g as tag, g
+from generate_series(1, {groups}) as g;
+insert into leadhook.jobs (lead_id, user_id, tag, state, available_at)
+select 'spent-' || g || '-' || n, spent, 'bench', 'ready', now() - interval '1 day'
+from shut, generate_series(1, 20) as n
+union all
+select 'paused-' || g || '-' || n, user_id, tag, 'ready', now() - interval '1 day'
+from shut, generate_series(1, 20) as n;
+insert into leadhook.pauses (user_id, tag, actor) select user_id, tag, 'bench' from shut;
+insert into leadhook.budgets (user_id, daily_usd) select spent, 1 from shut;
+insert into leadhook.costs (day, user_id, spent_usd) select (now() at time zone 'UTC')::date, spent, 1 from shut;
 """
 PRESS = "insert into public.prompts (user_id, tag) values (%s, 'walk')"
 WALKING, OTHER = (f"00000000-0000-4000-8000-00000000{end}" for end in ("ffff", "eeee"))
@@ -128,6 +145,7 @@ def measure(*, short: bool) -> Measurement:
                 caller.round()
             figures = {name: _figure(name, caller, beside) for name in LIMITS_MS}
             waited = {name: [round(one, 1) for one in times[WARM_UP:]] for name, times in caller.wall_ms.items()}
+        figures["shut"] = _beside_what_is_shut(few, 5000 // scale, rounds)
         figures["walk"] = _while_walking(many, 100_000 // scale)
         figures["old_snapshot"] = _under_an_old_snapshot(many, 50_000 // scale)
     title = f"Calls of {BATCH} leads, in CPU of the server's process"
@@ -143,6 +161,22 @@ def _figure(name: str, caller: Caller, beside: Caller) -> Figure:
     target = f"≤ {limit} ms" + ("" if name == "sweep" else f", ≤ {MOST_GROWTH} times")
     return Figure(
         f"{name} at 1,000,000 leads", value, "ms", (min(samples), max(samples)), {"at 10,000": beside_ms}, target, met
+    )
+
+
+def _beside_what_is_shut(few: Database, groups: int, rounds: int) -> Figure:
+    with wired_database() as shut:
+        _run(shut, FILL.format(leads=10_000))
+        _run(shut, SHUT.format(groups=groups))
+        with _caller(few) as beside, _caller(shut) as caller:
+            for _ in range(WARM_UP + rounds):
+                beside.save(beside.claim())
+                caller.save(caller.claim())
+    value, without = (median(one.cpu_ms["claim"][WARM_UP:]) for one in (caller, beside))
+    words = f"claim beside {groups:,} spent budgets and {groups:,} paused tags"
+    target = f"≤ {MOST_SHUT_GROWTH} times"
+    return Figure(
+        words, value, "ms", beside={"without": without}, target=target, met=value <= MOST_SHUT_GROWTH * without
     )
 
 

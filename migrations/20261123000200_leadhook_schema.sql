@@ -22,7 +22,8 @@ create table if not exists leadhook.controls (
   sweep_phase text not null default 'leads' check (sweep_phase in ('leads', 'jobs')),
   sweep_after_lead text not null default '',
   sweep_round_started_at timestamptz,
-  history text
+  history text,
+  leases_from timestamptz not null default 'epoch'
 );
 comment on column leadhook.controls.backlog is 'hold: what the first sweep round finds eligible is held until it is released; run: it is processed at once';
 comment on column leadhook.controls.start_limit_s is 'a model call starts only while the last confirmation of its lease is younger than this';
@@ -30,6 +31,8 @@ comment on column leadhook.controls.max_deaths is 'a lead whose worker was lost 
 comment on column leadhook.controls.give_up_after_s is 'a lead that failed for so long is dead, however little is known about why';
 comment on column leadhook.controls.history is
   'the server and timeline of the last claim: after a restore or switch-over it is another one, and fences may have been handed out that no row knows';
+comment on column leadhook.controls.leases_from is
+  'no lease ends before; noted when the look for the first takes long: under an old snapshot, the index keeps each lease that has ended';
 comment on column leadhook.controls.claim_bytes is 'a claim hands out no more leads than fit, with their prompts, but one at least';
 insert into leadhook.controls default values on conflict do nothing;
 -- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, no one can have asked it for anything.
@@ -160,6 +163,33 @@ create index if not exists jobs_of_low_priority on leadhook.jobs (replay_id) whe
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
   autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000);
 alter table leadhook.outbox set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
+-- The groups with ready leads; functions/ready_groups.sql keeps them.
+create table if not exists leadhook.ready_groups (
+  low_priority boolean,
+  user_id uuid,
+  tag text,
+  due_at timestamptz not null,
+  lead_id text not null default '',
+  shut boolean not null default false,
+  primary key (tag, user_id, low_priority)
+);
+comment on column leadhook.ready_groups.due_at is 'with lead_id a bound: no ready lead of the group comes before it, by (available_at, lead_id)';
+comment on column leadhook.ready_groups.shut is 'a claim found it or its user paused, or the user''s budget spent; what ends that opens it again';
+-- The only one in the order of the users: the primary key would lead a claim past every group that is shut.
+create index if not exists ready_groups_open on leadhook.ready_groups (low_priority, user_id, tag) where not shut;
+create index if not exists ready_groups_shut on leadhook.ready_groups (user_id) where shut;
+
+create table if not exists leadhook.ready_notes (
+  id uuid primary key default gen_random_uuid(),
+  low_priority boolean not null,
+  user_id uuid not null,
+  tag text not null,
+  due_at timestamptz not null
+);
+create index if not exists ready_notes_due on leadhook.ready_notes (low_priority, due_at);
+comment on column leadhook.ready_notes.id is 'no number: a sequence that is behind its rows after a restore would refuse every change of a job';
+comment on table leadhook.ready_notes is 'groups of jobs that became ready since the last claim';
 
 -- A lease as renew, save, release and on-demand requests hand it from one function to the next: parsed once from what the worker sends, then
 -- filled in. No table has a column of this type.
@@ -371,6 +401,8 @@ create table if not exists leadhook.budgets (
   user_id uuid,
   daily_usd numeric not null check (daily_usd >= 0),
   needed_usd numeric,
+  spent_on date,
+  settled_on date not null default 'epoch',
   changed_by text,
   changed_at timestamptz not null default clock_timestamp(),
   constraint a_user_has_one_budget unique nulls not distinct (user_id)
@@ -378,6 +410,11 @@ create table if not exists leadhook.budgets (
 comment on column leadhook.budgets.daily_usd is 'Infinity: it was cleared; the row goes when all leads that it turned away are woken';
 comment on column leadhook.budgets.needed_usd is
   'no more than the least needed_usd of the jobs that it turned away: once that much is left, some of them go on; null: there is none';
+
+comment on column leadhook.budgets.spent_on is 'a claim found nothing left on this day (UTC), so that the groups of its user are shut';
+comment on column leadhook.budgets.settled_on is
+  'nothing can come back on this day, as no lease of its user has a reservation: claims do not look at it before the next one';
+create index if not exists budgets_to_look_at on leadhook.budgets (settled_on) where spent_on is not null or needed_usd is not null;
 
 -- Whose turn it was last among the tags of a user who has several; that of the users is the cursor of each process.
 create table if not exists leadhook.turns (
@@ -457,8 +494,8 @@ declare
   v_table text;
 begin
   foreach v_table in array array[
-    'controls', 'outbox', 'jobs', 'lead_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads', 'pauses', 'budgets',
-    'turns', 'costs', 'workers', 'figures', 'hourly_counts', 'counted', 'audit', 'migrations'
+    'controls', 'outbox', 'jobs', 'ready_groups', 'ready_notes', 'lead_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads',
+    'pauses', 'budgets', 'turns', 'costs', 'workers', 'figures', 'hourly_counts', 'counted', 'audit', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
     execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);

@@ -30,32 +30,43 @@ revoke all on function leadhook.book_costs(jsonb, timestamptz) from public, anon
 grant execute on function leadhook.book_costs(jsonb, timestamptz) to service_role;
 
 create or replace function leadhook.budgets_left(p_now timestamptz, p_user_ids uuid[] default null)
-returns table (id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
-language sql
-volatile
+returns table (id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric, reserved_usd numeric)
+language plpgsql
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
-  with used as materialized (
-    select c.user_id, c.spent_usd as usd from leadhook.costs as c where c.day = (budgets_left.p_now at time zone 'UTC')::date
-    union all
-    select j.user_id, j.reserved_usd from leadhook.jobs as j where j.state = 'leased' and j.reserved_usd > 0
-  ),
-  by_user as materialized (
-    select u.user_id, sum(u.usd) as usd from used as u group by u.user_id
+begin
+  return query
+  with reserved as materialized (
+    select j.user_id, sum(j.reserved_usd) as usd
+    from leadhook.jobs as j
+    where j.state = 'leased' and j.lease_until >= (select c.leases_from from leadhook.controls as c) and j.reserved_usd > 0
+    group by j.user_id
   )
-  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(u.usd, 0)
+  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(c.spent_usd, 0) - coalesce(r.usd, 0), coalesce(r.usd, 0)
   from leadhook.budgets as b
-  left join by_user as u on u.user_id = b.user_id
-  where budgets_left.p_user_ids is null and b.user_id is not null
+  left join leadhook.costs as c on c.day = (p_now at time zone 'UTC')::date and c.user_id = b.user_id
+  left join reserved as r on r.user_id = b.user_id
+  where p_user_ids is null and b.user_id is not null
   union all
-  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from used as u where u.user_id = b.user_id), 0)
-  from (select distinct i.user_id from unnest(budgets_left.p_user_ids) as i (user_id)) as i
+  select
+    b.id, b.user_id, b.daily_usd, b.needed_usd,
+    b.daily_usd - coalesce(c.spent_usd, 0) - coalesce((select sum(r.usd) from reserved as r where r.user_id = b.user_id), 0),
+    coalesce((select sum(r.usd) from reserved as r where r.user_id = b.user_id), 0)
+  from (select distinct i.user_id from unnest(p_user_ids) as i (user_id)) as i
   join leadhook.budgets as b on b.user_id = i.user_id
+  left join leadhook.costs as c on c.day = (p_now at time zone 'UTC')::date and c.user_id = b.user_id
   union all
-  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from used as u), 0)
+  select
+    b.id, b.user_id, b.daily_usd, b.needed_usd,
+    b.daily_usd - coalesce((
+      select sum(c.spent_usd) from leadhook.costs as c where c.day = (p_now at time zone 'UTC')::date
+    ), 0) - coalesce((select sum(r.usd) from reserved as r), 0),
+    coalesce((select sum(r.usd) from reserved as r), 0)
   from leadhook.budgets as b
-  where b.user_id is null
+  where b.user_id is null;
+end
 $$;
 comment on function leadhook.budgets_left(timestamptz, uuid[]) is
   'The budget of all users together (user_id null) and those of these users (null: of each), with what is left today: neither spent nor reserved by leased '
@@ -63,42 +74,112 @@ comment on function leadhook.budgets_left(timestamptz, uuid[]) is
 revoke all on function leadhook.budgets_left(timestamptz, uuid[]) from public, anon, authenticated;
 grant execute on function leadhook.budgets_left(timestamptz, uuid[]) to service_role;
 
-create or replace function leadhook.find_blocked(
-  p_now timestamptz, p_user_ids uuid[] default null, out everything text, out user_ids uuid[], out budget_spent boolean, out payable bigint[]
-)
+create or replace function leadhook.budgets_to_look_at(p_now timestamptz)
+returns uuid[]
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+as $$
+begin
+  return array(
+    select b.user_id
+    from leadhook.budgets as b
+    where b.user_id is not null and (b.spent_on is not null or b.needed_usd is not null) and b.settled_on < (p_now at time zone 'UTC')::date
+  );
+end
+$$;
+comment on function leadhook.budgets_to_look_at(timestamptz) is
+  'The users whose budget holds something back and may not do so any more: the day or the budget changed, or money may have come back.';
+revoke all on function leadhook.budgets_to_look_at(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.budgets_to_look_at(timestamptz) to service_role;
+
+create or replace function leadhook.find_blocked(p_now timestamptz, out everything text, out budget_spent boolean, out payable bigint[])
 language plpgsql
 volatile
 set search_path = ''
 set jit = off
+set enable_seqscan = off
 as $$
+declare
+  v_user_ids uuid[] := leadhook.budgets_to_look_at(p_now);
 begin
-  user_ids := '{}';
+  everything := case when exists (select from leadhook.pauses as p where p.user_id is null) then 'paused' end;
+  budget_spent := exists (select from leadhook.budgets as b where b.spent_on = (p_now at time zone 'UTC')::date);
   payable := '{}';
-  budget_spent := false;
-  if exists (select from leadhook.pauses) then
+  if v_user_ids <> '{}' or exists (select from leadhook.budgets as b where b.user_id is null) then
     select
-      case when bool_or(p.user_id is null) then 'paused' end,
-      coalesce(array_agg(p.user_id) filter (where p.user_id is not null), '{}')
-    into everything, user_ids
-    from leadhook.pauses as p
-    where p.tag is null;
-  end if;
-  if exists (select from leadhook.budgets) then
-    select
-      coalesce(everything, case when bool_or(b.user_id is null and b.left_usd <= 0) then 'spent' end),
-      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null and b.left_usd <= 0), '{}'),
-      coalesce(bool_or(b.left_usd <= 0), false),
-      coalesce(array_agg(b.id) filter (where b.left_usd >= b.needed_usd), '{}')
-    into everything, user_ids, budget_spent, payable
-    from leadhook.budgets_left(p_now, p_user_ids) as b;
+      coalesce(everything, case when bool_or(l.user_id is null and l.left_usd <= 0) then 'spent' end),
+      budget_spent or coalesce(bool_or(l.left_usd <= 0), false),
+      coalesce(array_agg(l.id) filter (where l.left_usd >= l.needed_usd or l.left_usd > 0 and b.spent_on is not null), '{}')
+    into everything, budget_spent, payable
+    from leadhook.budgets_left(p_now, v_user_ids) as l
+    join leadhook.budgets as b on b.id = l.id;
   end if;
 end
 $$;
-comment on function leadhook.find_blocked(timestamptz, uuid[]) is
-  'What a claim may not hand out besides paused groups (p_user_ids: as far as the budgets of these users go): everything (why: paused or spent; null: not everything), and users. '
-  'budget_spent: some of it only until the next day in UTC. payable: budgets that have enough now for a lead that they turned away.';
-revoke all on function leadhook.find_blocked(timestamptz, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.find_blocked(timestamptz, uuid[]) to service_role;
+comment on function leadhook.find_blocked(timestamptz) is
+  'What a claim may not hand out besides groups that are shut: everything (why: paused or spent; null: not everything). budget_spent: some of it only until '
+  'the next day in UTC. payable: budgets that have enough now for a lead that they held back.';
+revoke all on function leadhook.find_blocked(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.find_blocked(timestamptz) to service_role;
+
+create or replace function leadhook.mark_spent_budgets(p_now timestamptz, p_user_ids uuid[])
+returns boolean
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  if p_user_ids is not null and not exists (select from leadhook.budgets as b where b.user_id = any (p_user_ids)) then
+    return false;
+  end if;
+  update leadhook.budgets as b
+  set spent_on = (p_now at time zone 'UTC')::date, settled_on = 'epoch'
+  where b.spent_on is distinct from (p_now at time zone 'UTC')::date and b.id = any (array(
+    select l.id from leadhook.budgets_left(p_now, p_user_ids) as l where l.user_id is not null and l.left_usd <= 0
+  ));
+  return found;
+end
+$$;
+comment on function leadhook.mark_spent_budgets(timestamptz, uuid[]) is
+  'Marks the budgets of these users (null: all) that have nothing left; true: of some that was not known. Under the claim lock.';
+revoke all on function leadhook.mark_spent_budgets(timestamptz, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.mark_spent_budgets(timestamptz, uuid[]) to service_role;
+
+create or replace function leadhook.settle_budgets(p_now timestamptz)
+returns void
+language plpgsql
+set search_path = ''
+set jit = off
+as $$
+declare
+  v_today date := (p_now at time zone 'UTC')::date;
+  v_user_ids uuid[] := leadhook.budgets_to_look_at(p_now);
+begin
+  if v_user_ids = '{}' then
+    return;
+  end if;
+  with changed as (
+    update leadhook.budgets as b
+    set
+      spent_on = case when l.left_usd <= 0 then v_today end,
+      settled_on = case when l.reserved_usd = 0 and l.left_usd < coalesce(l.needed_usd, 'Infinity') then v_today else 'epoch' end
+    from leadhook.budgets_left(p_now, v_user_ids) as l
+    where b.id = l.id and l.user_id is not null
+    returning b.user_id, b.spent_on
+  )
+  select array_agg(c.user_id) into v_user_ids from changed as c where c.spent_on is null;
+  perform leadhook.reopen_groups(v_user_ids);
+end
+$$;
+comment on function leadhook.settle_budgets(timestamptz) is
+  'Opens the groups of users whose budget is not spent any more, and looks no more at budgets that can''t change today. Under the claim lock.';
+revoke all on function leadhook.settle_budgets(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.settle_budgets(timestamptz) to service_role;
 
 create or replace function leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budget_ids bigint[], p_usd numeric[], p_now timestamptz)
 returns void
@@ -114,9 +195,9 @@ begin
   from unnest(p_lead_ids, p_budget_ids, p_usd) as a (lead_id, budget_id, usd)
   where j.lead_id = any (p_lead_ids) and j.lead_id = a.lead_id and j.state = 'ready';
   update leadhook.budgets as b
-  set needed_usd = least(b.needed_usd, a.usd)
+  set needed_usd = least(b.needed_usd, a.usd), settled_on = 'epoch'
   from (select u.budget_id, min(u.usd) as usd from unnest(p_budget_ids, p_usd) as u (budget_id, usd) group by u.budget_id) as a
-  where b.id = a.budget_id and a.usd < coalesce(b.needed_usd, 'Infinity');
+  where b.id = a.budget_id and (a.usd < coalesce(b.needed_usd, 'Infinity') or b.settled_on > 'epoch');
 end
 $$;
 comment on function leadhook.turn_away(uuid, text[], bigint[], numeric[], timestamptz) is
@@ -164,18 +245,6 @@ comment on function leadhook.wake_turned_away(bigint[], timestamptz) is
   'Makes leads due that these budgets turned away and can pay now: money came back, the day or the budget changed.';
 revoke all on function leadhook.wake_turned_away(bigint[], timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.wake_turned_away(bigint[], timestamptz) to service_role;
-
-create or replace function leadhook.is_paused(p_user_id uuid, p_tag text)
-returns boolean
-language sql
-stable
-set search_path = ''
-as $$
-  select exists (select from leadhook.pauses as p where p.user_id = is_paused.p_user_id and p.tag = is_paused.p_tag)
-$$;
-comment on function leadhook.is_paused(uuid, text) is 'Whether exactly this group is paused; find_blocked knows the wider pauses.';
-revoke all on function leadhook.is_paused(uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.is_paused(uuid, text) to service_role;
 
 create or replace function leadhook.check_admission_call(p_user_id uuid, p_tag text, p_actor text)
 returns void
@@ -257,6 +326,7 @@ begin
   v_ended := found;
   perform leadhook.note_action(p_actor, 'resume', jsonb_build_object('user_id', p_user_id, 'tag', p_tag, 'resumed', v_ended), p_reason);
   if v_ended then
+    perform leadhook.reopen_groups(array[p_user_id]);
     perform leadhook.send_webhook_if_ready('resume', p_user_id, p_tag);
   end if;
   return jsonb_build_object('resumed', v_ended, 'pauses', (
@@ -299,12 +369,14 @@ begin
   );
   if p_daily_usd is null then
     delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.needed_usd is null;
-    update leadhook.budgets as b set daily_usd = 'Infinity' where b.user_id is not distinct from p_user_id;
+    update leadhook.budgets as b set daily_usd = 'Infinity', settled_on = 'epoch' where b.user_id is not distinct from p_user_id;
   else
     insert into leadhook.budgets as b (user_id, daily_usd, changed_by) values (p_user_id, p_daily_usd, left(btrim(p_actor), 200))
     on conflict (user_id) do update
-    set daily_usd = excluded.daily_usd, changed_by = excluded.changed_by, changed_at = clock_timestamp();
+    set daily_usd = excluded.daily_usd, changed_by = excluded.changed_by, changed_at = clock_timestamp(), spent_on = null, settled_on = 'epoch';
   end if;
+  perform leadhook.reopen_groups(array[p_user_id]);
+  perform leadhook.mark_spent_budgets(clock_timestamp(), array[p_user_id]);
   perform leadhook.send_webhook_if_ready('budget', p_user_id, null);
   return jsonb_build_object('daily_usd', p_daily_usd, 'left_usd', (
     select b.left_usd
@@ -372,61 +444,6 @@ $$;
 revoke all on function leadhook.has_changes(timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.has_changes(timestamptz) to service_role;
 
--- When the first lead of an open group is due. Most often it is among the very first; else it is that of the first open group that is due at all.
-create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz, p_shut_user_ids uuid[], p_user_id uuid default null)
-returns timestamptz
-language plpgsql
-set search_path = ''
-set jit = off
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_sort = off
-as $$
-declare
-  v_first timestamptz;
-begin
-  if p_shut_user_ids is null or p_shut_user_ids = '{}' and not exists (select from leadhook.pauses) then
-    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority order by j.available_at limit 1);
-  end if;
-  v_first := (
-    select f.available_at
-    from (
-      select j.available_at, j.user_id, j.tag
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
-      order by j.available_at
-      limit 20
-    ) as f
-    where f.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(f.user_id, f.tag)
-    order by f.available_at
-    limit 1
-  );
-  if v_first is not null then
-    return v_first;
-  end if;
-  v_first := coalesce(
-    (leadhook.next_open_group(p_low_priority, p_now, p_user_id, '', true, p_shut_user_ids)).available_at,
-    (leadhook.next_open_group(p_low_priority, p_now, null, null, false, p_shut_user_ids)).available_at
-  );
-  if v_first is not null then
-    return v_first;
-  end if;
-  return (
-    select j.available_at
-    from leadhook.jobs as j
-    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.available_at > p_now
-      and j.user_id not in (select unnest(p_shut_user_ids))
-      and (j.user_id, j.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
-    order by j.available_at
-    limit 1
-  );
-end
-$$;
-comment on function leadhook.first_due(boolean, timestamptz, uuid[], uuid) is
-  'When the first ready lead is due that is neither of these users, as leadhook.find_blocked names them, nor of a paused group; null: of any. p_user_id: who may have such a lead.';
-revoke all on function leadhook.first_due(boolean, timestamptz, uuid[], uuid) from public, anon, authenticated;
-grant execute on function leadhook.first_due(boolean, timestamptz, uuid[], uuid) to service_role;
-
 create or replace function leadhook.next_due_ms(p_now timestamptz, p_blocked record default null)
 returns int
 language plpgsql
@@ -448,18 +465,23 @@ begin
   end if;
   if v_blocked.everything is null then
     v_next := least(
-      leadhook.first_due(false, p_now, v_blocked.user_ids), leadhook.first_due(true, p_now, v_blocked.user_ids),
-      (select s.available_at from leadhook.next_suspect(v_blocked.user_ids) as s),
+      leadhook.first_due(false, p_now), leadhook.first_due(true, p_now), (select s.available_at from leadhook.next_suspect(p_now) as s),
       case when v_blocked.payable <> '{}' then p_now end
     );
   end if;
   if v_blocked.budget_spent and v_blocked.everything is distinct from 'paused'
-    and (leadhook.first_due(false, p_now, null) is not null or leadhook.first_due(true, p_now, null) is not null) then
+    and (exists (select from leadhook.ready_groups) or exists (select from leadhook.ready_notes)) then
     v_next := least(v_next, leadhook.next_day(p_now));
   end if;
   v_next := least(
     v_next,
-    (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
+    (
+      select j.lease_until
+      from leadhook.jobs as j
+      where j.state = 'leased' and j.lease_until >= (select c.leases_from from leadhook.controls as c)
+      order by j.lease_until
+      limit 1
+    )
   );
   if v_next is not null and not exists (select from leadhook.healthy_keys()) then
     v_next := (
@@ -490,17 +512,29 @@ volatile
 set search_path = ''
 set jit = off
 set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 declare
   v_blocked record := leadhook.find_blocked(p_now);
-  v_oldest timestamptz := least(leadhook.first_due(false, p_now, null), leadhook.first_due(true, p_now, null));
+  v_oldest timestamptz := (
+    select min(o.available_at)
+    from (values (false), (true)) as p (low)
+    cross join lateral (
+      select j.available_at
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p.low
+      order by j.available_at
+      limit 1
+    ) as o
+  );
   v_unclaimed timestamptz := (select t.changed_at from leadhook.outbox as t order by t.id limit 1);
 begin
   if v_blocked.everything is null then
     v_unclaimed := least(
       v_unclaimed,
-      leadhook.first_due(false, p_now, v_blocked.user_ids),
-      leadhook.first_due(true, p_now, v_blocked.user_ids),
+      leadhook.earliest_due(false, p_now),
+      leadhook.earliest_due(true, p_now),
       (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
     );
   end if;

@@ -5,114 +5,9 @@
 
 set local check_function_bodies = off;
 
--- The first group (user_id, tag) behind a place that is open and has a due lead; null when there is none. Most often it is the next group. What is
--- blocked or not due is passed 20,000 jobs at a time, and the rest of the group or user in which that ends is jumped over.
-create or replace function leadhook.next_open_group(
-  p_low_priority boolean, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_within boolean, p_shut_user_ids uuid[],
-  out available_at timestamptz
-)
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_last uuid := case when p_within then p_user_id else 'ffffffff-ffff-ffff-ffff-ffffffffffff' end;
-  v_within boolean := p_within;
-  v_head record;
-  v_found record;
-begin
-  loop
-    if v_within then
-      select j.user_id, j.tag, j.available_at into v_head
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = p_user_id and j.tag > p_tag
-      order by j.user_id, j.tag, j.available_at
-      limit 1;
-    elsif p_user_id is not null then
-      select j.user_id, j.tag, j.available_at into v_head
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id > p_user_id
-      order by j.user_id, j.tag, j.available_at
-      limit 1;
-    else
-      select j.user_id, j.tag, j.available_at into v_head
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
-      order by j.user_id, j.tag, j.available_at
-      limit 1;
-    end if;
-    if not found and v_within and not p_within then
-      -- Through with the groups of this user: on to the next one.
-      v_within := false;
-      continue;
-    end if;
-    v_found := v_head;
-    exit when v_found.user_id is null
-      or v_found.available_at <= p_now and v_found.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(v_found.user_id, v_found.tag);
-    select f.p_user_id as user_id, f.p_tag as tag, f.available_at into v_found
-    from leadhook.scan_for_open_group(p_low_priority, p_now, v_head.user_id, v_head.tag, v_last, p_shut_user_ids) as f;
-    exit when v_found.available_at is not null or v_found.user_id is null;
-    v_head := v_found;
-    p_user_id := v_head.user_id;
-    p_tag := v_head.tag;
-    v_within := p_within or p_user_id <> all (p_shut_user_ids);
-  end loop;
-  p_user_id := v_found.user_id;
-  p_tag := v_found.tag;
-  available_at := v_found.available_at;
-end
-$$;
-comment on function leadhook.next_open_group(boolean, timestamptz, uuid, text, boolean, uuid[]) is
-  'The next group with a due lead that is not blocked, and since when it is due. p_within: behind p_tag among those of p_user_id; else behind that '
-  'whole user, or where it is null from the beginning.';
-revoke all on function leadhook.next_open_group(boolean, timestamptz, uuid, text, boolean, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.next_open_group(boolean, timestamptz, uuid, text, boolean, uuid[]) to service_role;
-
--- The sets are subqueries, because they are hashed then whatever the plan knows of them.
-create or replace function leadhook.scan_for_open_group(
-  p_low_priority boolean, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], out available_at timestamptz
-)
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_found record;
-begin
-  select s.user_id, s.tag, s.available_at into v_found
-  from (
-    select j.user_id, j.tag, j.available_at
-    from leadhook.jobs as j
-    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
-      and (j.user_id, j.tag) >= (p_user_id, p_tag) and j.user_id <= p_last_user_id
-    order by j.user_id, j.tag, j.available_at
-    limit 20000
-  ) as s
-  where s.available_at <= p_now and s.user_id not in (select unnest(p_shut_user_ids))
-    and (s.user_id, s.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
-  order by s.user_id, s.tag, s.available_at
-  limit 1;
-  if not found then
-    select j.user_id, j.tag, null::timestamptz as available_at into v_found
-    from leadhook.jobs as j
-    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
-      and (j.user_id, j.tag) >= (p_user_id, p_tag) and j.user_id <= p_last_user_id
-    order by j.user_id, j.tag, j.available_at
-    offset 19999
-    limit 1;
-  end if;
-  p_user_id := v_found.user_id;
-  p_tag := v_found.tag;
-  available_at := v_found.available_at;
-end
-$$;
-comment on function leadhook.scan_for_open_group(boolean, timestamptz, uuid, text, uuid, uuid[]) is
-  'Of the next 20,000 jobs from a group on, up to a user, the first group that is open and due; else the group of the last of them, with available_at '
-  'null; all null where there are fewer.';
-revoke all on function leadhook.scan_for_open_group(boolean, timestamptz, uuid, text, uuid, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.scan_for_open_group(boolean, timestamptz, uuid, text, uuid, uuid[]) to service_role;
-
 -- The next groups of one user, behind the one whose turn was last, wrapping round.
 create or replace function leadhook.next_tags(
-  p_low_priority boolean, p_limit int, p_now timestamptz, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]
+  p_low_priority boolean, p_limit int, p_now timestamptz, p_user_id uuid, p_first_tag text
 )
 returns text[]
 language plpgsql
@@ -125,7 +20,7 @@ declare
 begin
   if v_turn >= p_first_tag then
     loop
-      v_next := (leadhook.next_open_group(p_low_priority, p_now, p_user_id, v_next, true, p_shut_user_ids)).p_tag;
+      v_next := (leadhook.next_due_group(p_low_priority, p_now, p_user_id, v_next, true)).p_tag;
       exit when v_next is null or cardinality(v_tags) >= p_limit;
       v_tags := v_tags || v_next;
     end loop;
@@ -133,18 +28,18 @@ begin
   v_next := p_first_tag;
   while cardinality(v_tags) < p_limit and v_next <> all (v_tags) loop
     v_tags := v_tags || v_next;
-    v_next := (leadhook.next_open_group(p_low_priority, p_now, p_user_id, v_next, true, p_shut_user_ids)).p_tag;
+    v_next := (leadhook.next_due_group(p_low_priority, p_now, p_user_id, v_next, true)).p_tag;
   end loop;
   return v_tags;
 end
 $$;
-comment on function leadhook.next_tags(boolean, int, timestamptz, uuid, text, uuid[]) is
+comment on function leadhook.next_tags(boolean, int, timestamptz, uuid, text) is
   'Up to p_limit tags of a user that are open and due, p_first_tag being the first of all, in the order of their turns.';
-revoke all on function leadhook.next_tags(boolean, int, timestamptz, uuid, text, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.next_tags(boolean, int, timestamptz, uuid, text, uuid[]) to service_role;
+revoke all on function leadhook.next_tags(boolean, int, timestamptz, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.next_tags(boolean, int, timestamptz, uuid, text) to service_role;
 
 create or replace function leadhook.deal_leads(
-  p_low_priority boolean, p_limit int, p_each int, p_now timestamptz, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]
+  p_low_priority boolean, p_limit int, p_each int, p_now timestamptz, p_user_ids uuid[], p_first_tags text[]
 )
 returns table (lead_ids text[], user_ids uuid[], tags text[])
 language sql
@@ -157,15 +52,21 @@ as $$
       select w.lead_id, u.user_id, g.tag, u.place, row_number() over (partition by u.place order by w.turn, g.place) as turn
       from unnest(deal_leads.p_user_ids, deal_leads.p_first_tags) with ordinality as u (user_id, first_tag, place)
       cross join lateral unnest(leadhook.next_tags(
-        deal_leads.p_low_priority, deal_leads.p_each, deal_leads.p_now, u.user_id, u.first_tag, deal_leads.p_shut_user_ids
+        deal_leads.p_low_priority, deal_leads.p_each, deal_leads.p_now, u.user_id, u.first_tag
       )) with ordinality as g (tag, place)
+      cross join lateral (
+        select r.due_at, r.lead_id
+        from leadhook.ready_groups as r
+        where r.low_priority = deal_leads.p_low_priority and r.user_id = u.user_id and r.tag = g.tag
+        limit 1
+      ) as r
       cross join lateral (
         select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
         from (
           select j.lead_id, j.available_at
           from leadhook.jobs as j
           where j.state = 'ready' and j.deaths = 0 and j.low_priority = deal_leads.p_low_priority and j.user_id = u.user_id and j.tag = g.tag
-            and j.available_at <= deal_leads.p_now
+            and (j.available_at, j.lead_id) >= (r.due_at, r.lead_id) and j.available_at <= deal_leads.p_now
           order by j.available_at, j.lead_id
           limit deal_leads.p_each
         ) as w
@@ -175,53 +76,73 @@ as $$
   ) as s
   where s.slot <= deal_leads.p_limit
 $$;
-comment on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[], uuid[]) is
+comment on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[]) is
   'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other.';
-revoke all on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[], uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[], uuid[]) to service_role;
+revoke all on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[]) to service_role;
+
+create or replace function leadhook.next_due_users(
+  p_low_priority boolean, p_limit int, p_now timestamptz, p_user_id uuid, out user_ids uuid[], out first_tags text[]
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_wrapped boolean := p_user_id is null;
+  v_user_id uuid := p_user_id;
+  v_next record;
+begin
+  user_ids := '{}';
+  first_tags := '{}';
+  while cardinality(user_ids) < p_limit loop
+    v_next := leadhook.next_due_group(p_low_priority, p_now, v_user_id, null);
+    v_user_id := v_next.p_user_id;
+    exit when v_wrapped and (v_user_id is null or v_user_id > p_user_id);
+    v_wrapped := v_wrapped or v_user_id is null;
+    if v_user_id is not null then
+      user_ids := user_ids || v_user_id;
+      first_tags := first_tags || v_next.p_tag;
+    end if;
+  end loop;
+end
+$$;
+comment on function leadhook.next_due_users(boolean, int, timestamptz, uuid) is
+  'Up to p_limit users with due leads, behind the given one and wrapping round, each with its first tag that has one.';
+revoke all on function leadhook.next_due_users(boolean, int, timestamptz, uuid) from public, anon, authenticated;
+grant execute on function leadhook.next_due_users(boolean, int, timestamptz, uuid) to service_role;
 
 -- The ids of up to p_limit due jobs, shared evenly between the users behind the given one, wrapping round, whatever number of tags each has; and
 -- the user and tag that got the last one.
 create or replace function leadhook.pick_leads(
-  p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, out p_tag text, p_shut_user_ids uuid[],
-  out lead_ids text[]
+  p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, out p_tag text, out lead_ids text[]
 )
 language plpgsql
 set search_path = ''
 set jit = off
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_user_ids uuid[] := '{}';
-  v_first_tags text[] := '{}';
-  v_wrapped boolean := p_user_id is null;
-  v_next record;
-  v_user_id uuid := p_user_id;
+  v_users record := leadhook.next_due_users(p_low_priority, p_limit, p_now, p_user_id);
   v_dealt record;
 begin
   lead_ids := '{}';
-  while cardinality(v_user_ids) < p_limit loop
-    v_next := leadhook.next_open_group(p_low_priority, p_now, v_user_id, null, false, p_shut_user_ids);
-    v_user_id := v_next.p_user_id;
-    exit when v_wrapped and (v_user_id is null or v_user_id > p_user_id);
-    v_wrapped := v_wrapped or v_user_id is null;
-    if v_user_id is not null then
-      v_user_ids := v_user_ids || v_user_id;
-      v_first_tags := v_first_tags || v_next.p_tag;
-    end if;
-  end loop;
-  if v_user_ids = '{}' then
+  if leadhook.mark_spent_budgets(p_now, v_users.user_ids) then
+    perform leadhook.mark_spent_budgets(p_now, null);
+    v_users := leadhook.next_due_users(p_low_priority, p_limit, p_now, p_user_id);
+  end if;
+  if v_users.user_ids = '{}' then
     return;
   end if;
 
   v_dealt := leadhook.deal_leads(
-    p_low_priority, p_limit, (p_limit - 1) / cardinality(v_user_ids) + 1, p_now, v_user_ids, v_first_tags, p_shut_user_ids
+    p_low_priority, p_limit, (p_limit - 1) / cardinality(v_users.user_ids) + 1, p_now, v_users.user_ids, v_users.first_tags
   );
   if cardinality(v_dealt.lead_ids) < p_limit then
     -- Some have less than their share, which the others get.
-    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_user_ids, v_first_tags, p_shut_user_ids);
+    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_users.user_ids, v_users.first_tags);
   end if;
   lead_ids := v_dealt.lead_ids;
   p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
@@ -230,28 +151,28 @@ begin
   insert into leadhook.turns as t (user_id, tag)
   select distinct on (d.user_id) d.user_id, d.tag
   from unnest(v_dealt.user_ids, v_dealt.tags) with ordinality as d (user_id, tag, slot)
-  join unnest(v_user_ids, v_first_tags) as u (user_id, first_tag) using (user_id)
+  join unnest(v_users.user_ids, v_users.first_tags) as u (user_id, first_tag) using (user_id)
   cross join lateral (
-    select from leadhook.jobs as j
-    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = u.user_id and j.tag > u.first_tag
-    order by j.user_id, j.tag, j.available_at
+    select from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.user_id = u.user_id and g.tag > u.first_tag
     limit 1
   ) as another
   order by d.user_id, d.slot desc
   on conflict (user_id) do update set tag = excluded.tag, served_at = clock_timestamp();
 end
 $$;
-revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid, uuid[]) to service_role;
+revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid) from public, anon, authenticated;
+grant execute on function leadhook.pick_leads(boolean, int, timestamptz, uuid) to service_role;
 
 -- A lead whose lease ran out may be what ended its worker: it is claimed by itself. One that was suspected twice is also the only suspect that is leased,
 -- so that it answers for itself alone.
 create or replace function leadhook.next_suspect(
-  p_shut_user_ids uuid[], out lead_id text, out available_at timestamptz
+  p_now timestamptz, out lead_id text, out available_at timestamptz
 )
 language plpgsql
 set search_path = ''
 set jit = off
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -265,15 +186,15 @@ begin
   select j.lead_id, j.available_at into lead_id, available_at
   from leadhook.jobs as j
   where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
-    and j.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(j.user_id, j.tag)
+    and not leadhook.is_shut(j.user_id, j.tag, p_now)
   order by j.deaths, j.available_at, j.lead_id
   limit 1;
 end
 $$;
-comment on function leadhook.next_suspect(uuid[]) is
+comment on function leadhook.next_suspect(timestamptz) is
   'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
-revoke all on function leadhook.next_suspect(uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.next_suspect(uuid[]) to service_role;
+revoke all on function leadhook.next_suspect(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.next_suspect(timestamptz) to service_role;
 
 create or replace function leadhook.return_leads(p_token uuid, p_lead_ids text[])
 returns void
@@ -339,7 +260,7 @@ begin
     reserved_usd = null,
     budget_id = null,
     needed_usd = null,
-    lease_until = p_now + make_interval(secs => c.lease_s::float8)
+    lease_until = greatest(c.leases_from, p_now + make_interval(secs => c.lease_s::float8))
   from fenced as f
   cross join leadhook.controls as c
   where j.lead_id = any (p_lead_ids) and j.lead_id = f.lead_id;
@@ -599,7 +520,7 @@ set jit = off
 set enable_seqscan = off
 as $$
 begin
-  update leadhook.jobs as j set lease_until = p_now + make_interval(secs => c.lease_s::float8)
+  update leadhook.jobs as j set lease_until = greatest(j.lease_until, p_now + make_interval(secs => c.lease_s::float8))
   from leadhook.controls as c
   where j.claim_token = p_token;
   perform leadhook.return_leads(
@@ -612,7 +533,7 @@ grant execute on function leadhook.resume_claim(uuid, int, timestamptz) to servi
 
 -- Which leads are next: a suspect alone, else fresh ones and then low-priority ones; and the group that got the last.
 create or replace function leadhook.choose_leads(
-  p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_shut_user_ids uuid[],
+  p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text,
   out lead_ids text[]
 )
 language plpgsql
@@ -623,7 +544,7 @@ as $$
 declare
   v_suspect text := (
     select s.lead_id
-    from leadhook.next_suspect(p_shut_user_ids) as s
+    from leadhook.next_suspect(p_now) as s
     where s.available_at <= p_now and leadhook.lock_jobs(array[s.lead_id]) = '{}'
   );
   v_fresh record;
@@ -633,11 +554,9 @@ begin
     lead_ids := array[v_suspect];
     return;
   end if;
-  v_fresh := leadhook.pick_leads(false, p_limit, p_now, p_user_id, p_shut_user_ids);
+  v_fresh := leadhook.pick_leads(false, p_limit, p_now, p_user_id);
   -- Both go on behind the same user: the low-priority ones would else be dealt from wherever the last fresh one came.
-  v_last := leadhook.pick_leads(
-    true, least(p_low_priority_limit, p_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_shut_user_ids
-  );
+  v_last := leadhook.pick_leads(true, least(p_low_priority_limit, p_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id);
   lead_ids := v_fresh.lead_ids || v_last.lead_ids;
   if v_last.lead_ids = '{}' then
     v_last := v_fresh;
@@ -648,13 +567,12 @@ begin
   end if;
 end
 $$;
-revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text, uuid[]) to service_role;
+revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text) to service_role;
 
 -- A job that is locked by hand, or by a transaction that hangs, holds up no other: those behind it are leased.
 create or replace function leadhook.lease_others(
-  p_tried text[], p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_now timestamptz, p_user_id uuid, p_tag text,
-  p_shut_user_ids uuid[]
+  p_tried text[], p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_now timestamptz, p_user_id uuid, p_tag text
 )
 returns boolean
 language plpgsql
@@ -664,7 +582,7 @@ set enable_seqscan = off
 as $$
 declare
   v_locked text[] := leadhook.lock_jobs(
-    array(select s.lead_id from leadhook.next_suspect(p_shut_user_ids) as s where s.lead_id is not null) || p_tried
+    array(select s.lead_id from leadhook.next_suspect(p_now) as s where s.lead_id is not null) || p_tried
   );
   v_chosen record;
 begin
@@ -672,7 +590,7 @@ begin
     return false;
   end if;
   v_chosen := leadhook.choose_leads(
-    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag, p_shut_user_ids
+    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag
   );
   return not leadhook.lease_leads((
     select (array_agg(c.lead_id order by c.place))[:p_limit]
@@ -686,13 +604,13 @@ begin
   ), p_token, p_worker, p_source, p_now);
 end
 $$;
-comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, uuid[]) is
+comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text) is
   'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
-revoke all on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text, uuid[]) to service_role;
+revoke all on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text) to service_role;
 
 -- The lead that waits longest of those whose model calls do not fail, fresh ones first; null when there is none.
-create or replace function leadhook.next_unfailing(p_now timestamptz, p_shut_user_ids uuid[])
+create or replace function leadhook.next_unfailing(p_now timestamptz)
 returns text
 language plpgsql
 set search_path = ''
@@ -711,7 +629,11 @@ begin
       from leadhook.jobs as j
       where j.state = 'ready' and j.deaths = 0 and j.low_priority = v_low_priority and j.available_at <= p_now
         and leadhook.failing_since(j.failing_since, j.eligible_at) is null
-        and j.user_id not in (select unnest(p_shut_user_ids))
+        and j.user_id not in (
+          select p.user_id from leadhook.pauses as p where p.tag is null and p.user_id is not null
+          union all
+          select b.user_id from leadhook.budgets as b where b.user_id is not null and b.spent_on = (p_now at time zone 'UTC')::date
+        )
         and (j.user_id, j.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
       order by j.available_at
       limit 1
@@ -721,11 +643,10 @@ begin
   return v_found;
 end
 $$;
-revoke all on function leadhook.next_unfailing(timestamptz, uuid[]) from public, anon, authenticated;
-grant execute on function leadhook.next_unfailing(timestamptz, uuid[]) to service_role;
+revoke all on function leadhook.next_unfailing(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.next_unfailing(timestamptz) to service_role;
 
--- Whether a lead is due. p_user_id: who may have one; it is asked for first.
-create or replace function leadhook.has_due(p_low_priority boolean, p_now timestamptz, p_user_id uuid, p_blocked record)
+create or replace function leadhook.has_due(p_low_priority boolean, p_now timestamptz)
 returns boolean
 language plpgsql
 set search_path = ''
@@ -733,15 +654,15 @@ set jit = off
 set enable_seqscan = off
 as $$
 begin
-  return p_blocked.everything is null and (
-    leadhook.first_due(false, p_now, p_blocked.user_ids, p_user_id) <= p_now
-    or p_low_priority and leadhook.first_due(true, p_now, p_blocked.user_ids, p_user_id) <= p_now
-    or (select s.available_at from leadhook.next_suspect(p_blocked.user_ids) as s) <= p_now
+  return (
+    leadhook.first_due(false, p_now) <= p_now
+    or p_low_priority and leadhook.first_due(true, p_now) <= p_now
+    or (select s.available_at from leadhook.next_suspect(p_now) as s) <= p_now
   ) is true;
 end
 $$;
-revoke all on function leadhook.has_due(boolean, timestamptz, uuid, record) from public, anon, authenticated;
-grant execute on function leadhook.has_due(boolean, timestamptz, uuid, record) to service_role;
+revoke all on function leadhook.has_due(boolean, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.has_due(boolean, timestamptz) to service_role;
 
 -- The claim itself, under both locks: the outbox's too, because it sends jobs to sleep, which must not cross a change that wakes them.
 create or replace function leadhook.claim_batch(
@@ -779,21 +700,21 @@ begin
     perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
+    perform leadhook.settle_budgets(v_now);
     perform leadhook.wake_turned_away(v_blocked.payable, v_now) where v_blocked.everything is null and v_blocked.payable <> '{}';
+    perform leadhook.list_ready_groups();
     -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
     v_blocked_by := case
       when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets as b where b.daily_usd < 'Infinity') then 'unpriced' else v_blocked.everything
     end;
     if v_keys is not null and v_blocked_by is null then
-      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now, v_blocked.user_ids) end;
-      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, v_blocked.user_ids);
+      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now) end;
+      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag);
       v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
       if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
-        v_locked := leadhook.lease_others(
-          v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag, v_blocked.user_ids
-        );
+        v_locked := leadhook.lease_others(v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag);
       end if;
     end if;
   end if;
@@ -802,11 +723,12 @@ begin
   end if;
   v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
-  v_spent := leadhook.find_blocked(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
-  v_spent.user_ids := v_blocked.user_ids || v_spent.user_ids;
-  v_spent.budget_spent := v_blocked.budget_spent or v_spent.budget_spent;
+  perform leadhook.mark_spent_budgets(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
+  perform leadhook.list_ready_groups();
+  v_spent := leadhook.find_blocked(v_now);
   v_has_more := leadhook.has_changes(v_now) or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced'
-    and leadhook.has_due(p_low_priority_limit > 0, v_now, v_user_id, v_spent)
+    and v_spent.everything is null
+    and leadhook.has_due(p_low_priority_limit > 0, v_now)
     -- There is no haste to look at more where a budget turned away all that was chosen.
     and not (v_batch.leads::text = '[]' and exists (
       select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.budget_id is not null

@@ -89,9 +89,17 @@ returns jsonb
 language sql
 set search_path = ''
 as $$
-  select to_jsonb(b) || public.leadhook_admission(null) || jsonb_build_object('groups', (
-    select coalesce(jsonb_agg(p.user_id::text || ' ' || p.tag), '[]') from leadhook.pauses as p where p.tag is not null
-  ))
+  select to_jsonb(b) || public.leadhook_admission(null) || jsonb_build_object(
+    'groups', (select coalesce(jsonb_agg(p.user_id::text || ' ' || p.tag), '[]') from leadhook.pauses as p where p.tag is not null),
+    'user_ids', (
+      select coalesce(jsonb_agg(s.user_id), '[]')
+      from (
+        select p.user_id from leadhook.pauses as p where p.tag is null and p.user_id is not null
+        union all
+        select l.user_id from leadhook.budgets_left(clock_timestamp()) as l where l.user_id is not null and l.left_usd <= 0
+      ) as s
+    )
+  )
   from leadhook.find_blocked(clock_timestamp()) as b
 $$;
 revoke all on function leadhook.describe_blocked() from public, anon, authenticated;

@@ -12,6 +12,39 @@ set local check_function_bodies = off;
 -- latest), or it has claimed more since, which it does once it works on what it has. Else it cost nothing. A worker that is lost within that
 -- second may have begun a call that is not booked.
 -- Rows that another transaction has are skipped: they are being saved or renewed.
+create or replace function leadhook.note_first_lease(p_now timestamptz)
+returns timestamptz
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_began timestamptz := clock_timestamp();
+  v_next timestamptz := (select p_now + make_interval(secs => c.lease_s::float8) from leadhook.controls as c);
+  v_noted timestamptz := (select c.leases_from from leadhook.controls as c);
+  v_first timestamptz;
+begin
+  if v_noted > v_next then
+    -- The clock was turned back.
+    v_noted := 'epoch';
+    update leadhook.controls as c set leases_from = v_noted where c.id;
+  end if;
+  v_first := least(v_next, (
+    select j.lease_until from leadhook.jobs as j where j.state = 'leased' and j.lease_until >= v_noted order by j.lease_until limit 1
+  ));
+  if v_first > v_noted and clock_timestamp() > v_began + interval '1 ms' then
+    update leadhook.controls as c set leases_from = v_first where c.id;
+  end if;
+  return v_noted;
+end
+$$;
+comment on function leadhook.note_first_lease(timestamptz) is 'A time before which no lease ends. Under the claim lock.';
+revoke all on function leadhook.note_first_lease(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.note_first_lease(timestamptz) to service_role;
+
 create or replace function leadhook.expire_leases(p_now timestamptz)
 returns void
 language plpgsql
@@ -24,10 +57,11 @@ set enable_sort = off
 as $$
 declare
   v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
+  v_from timestamptz := leadhook.note_first_lease(p_now);
   v_attempts jsonb;
 begin
   with leased as materialized (
-    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased'
+    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.lease_until >= v_from
   ),
   workers as materialized (
     select l.worker, max(l.leased_at) as claimed_at, max(l.fence) filter (where l.deaths > 0) as suspect from leased as l group by l.worker
@@ -36,7 +70,7 @@ begin
     select
       j.lead_id, j.user_id, j.run, j.fence, j.worker, j.source, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths
     from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now
+    where j.state = 'leased' and j.lease_until between v_from and p_now
     order by j.lease_until
     limit 500
     for no key update skip locked
@@ -390,7 +424,7 @@ declare
   v_now timestamptz := clock_timestamp();
 begin
   update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(l.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
+  set lease_until = greatest(j.lease_until, v_now + make_interval(secs => c.lease_s::float)), checkpoint = coalesce(l.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
     called = j.called or coalesce(l.called, true)
   from unnest(v_leases) as l
   cross join leadhook.controls as c

@@ -260,6 +260,7 @@ class Sql:
             " finished_at = finished_at - make_interval(secs => %(s)s) where lead_id = %(id)s",
             s=seconds, id=lead_id,
         )  # fmt: skip
+        self.control(leases_from="epoch")
 
     def count(self, table: str, where: LiteralString = "true", **values: object) -> int:
         """The number of rows of a table, given with its schema."""

@@ -145,8 +145,9 @@ class Model:
                 job.go("dead" if dead else "ready", replay=job.replay and not dead)
                 self.recall(lead)
 
-    def due(self) -> tuple[set[str], bool]:
-        """What a claim may hand out: one of these suspects, or all of these leads."""
-        suspects = {lead for lead, job in self.jobs.items() if job.state == "ready" and job.deaths}
+    def due(self, locked: str) -> tuple[set[str], bool]:
+        """What a claim may hand out while one job is locked: one of these suspects, or all of these leads."""
+        ready = {lead: job for lead, job in self.jobs.items() if job.state == "ready" and lead != locked}
+        suspects = {lead for lead, job in ready.items() if job.deaths}
         # Two deaths are the end here, so that no suspect waits for another.
-        return suspects or {lead for lead, job in self.jobs.items() if job.state == "ready"}, bool(suspects)
+        return suspects or set(ready), bool(suspects)

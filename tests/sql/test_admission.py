@@ -229,6 +229,27 @@ def test_the_budget_of_a_user_holds_back_nobody_else(groups: "Sql") -> None:
     assert len(claim(groups)["leads"]) == 1
 
 
+def test_a_spent_budget_opens_when_money_comes_back_or_the_day_ends(groups: "Sql") -> None:
+    """What its leases reserved may be more than they cost; after that it is not looked at again on the same day."""
+    budget(groups, 1, groups.USER)
+    (lease,) = claim(groups, 1)["leads"]
+    assert left(groups, groups.USER) == 0
+    is_shut = "select bool_and(leadhook.is_shut(user_id, tag, now())) from leadhook.ready_groups where user_id = %(u)s"
+    assert not claim(groups)["has_more"]
+    assert groups.value(is_shut, u=groups.USER)
+    groups.release(groups.release_of(lease, "returned", cost_usd=0))
+    assert groups.value("select leadhook.next_due_ms(clock_timestamp())") == 250
+    assert len(claim(groups, 1)["leads"]) == 1
+    costs = f'[{{"user_id": "{groups.USER}", "cost_usd": 1}}]'
+    groups.run("select leadhook.book_costs(%(c)s::jsonb, now())", c=costs)
+    groups.run("update leadhook.jobs set reserved_usd = null")
+    claim(groups)
+    looked_at = "select leadhook.budgets_to_look_at(now() + make_interval(days => %(d)s))"
+    assert (groups.value(looked_at, d=0), groups.value(looked_at, d=1)) == ([], [groups.USER])
+    groups.run("select leadhook.settle_budgets(now() + interval '1 day')")
+    assert not groups.value(is_shut, u=groups.USER)
+
+
 @pytest.mark.parametrize(("of_all", "own"), [(2, 10), (10, 2)])
 def test_a_lead_needs_money_in_both_budgets(groups: "Sql", of_all: int, own: int) -> None:
     """In that of all and in its user's, whichever is the smaller."""

@@ -27,6 +27,20 @@ def test_a_repeated_claim_returns_the_same_leases_and_nothing_new(keyed: "Sql") 
     assert keyed.value("select min(lease_until) > clock_timestamp() + interval '20 s' from leadhook.jobs")
 
 
+def test_a_clock_that_was_turned_back_hides_no_lease_that_ran_out(keyed: "Sql") -> None:
+    """What is noted about leases is by the clock; a new lease never ends before it."""
+    keyed.ready_job("lead-1")
+    keyed.ready_job("lead-2")
+    keyed.run("update leadhook.controls set leases_from = clock_timestamp() + interval '29 s'")
+    keyed.claim(1)
+    assert keyed.value("select min(j.lease_until) >= min(c.leases_from) from leadhook.jobs j, leadhook.controls c")
+    keyed.age_job("lead-1", 31)
+    keyed.run("update leadhook.controls set leases_from = clock_timestamp() + interval '1 h'")
+    keyed.claim(1)
+    assert keyed.job("lead-1")["deaths"] == 1
+    assert keyed.value("select max(lease_until) < clock_timestamp() + interval '31 s' from leadhook.jobs")
+
+
 def test_a_repeated_claim_returns_only_what_is_still_leased(keyed: "Sql") -> None:
     """Part of the batch may have been saved or lost in the meantime."""
     token = uuid4()

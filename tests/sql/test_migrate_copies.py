@@ -28,9 +28,10 @@ def push(database: Database, directory: Path) -> None:
 
 
 def schema(database: Database) -> list[tuple[str, ...]]:
-    """What is there, in the catalog's words."""
+    """What is there, in the catalog's words, without the numbers by which a trigger is the same one."""
     with database.connect() as connection:
-        return sorted(connection.execute(FINGERPRINT).fetchall())
+        found = connection.execute(FINGERPRINT).fetchall()
+    return sorted((kind, name, text.split(" ", 2)[2] if kind == "trigger" else text) for kind, name, text in found)
 
 
 def history(database: Database) -> list[tuple[str, ...]]:

@@ -67,7 +67,7 @@ class Machine(RuleBasedStateMachine):
         self.db.run("truncate public.all_leads, public.lead_details, public.llm_response, public.prompts")
         self.db.run(
             "truncate leadhook.outbox, leadhook.jobs, leadhook.attempts, leadhook.results, leadhook.pauses,"
-            " leadhook.budgets, leadhook.costs, leadhook.lead_groups"
+            " leadhook.budgets, leadhook.costs, leadhook.lead_groups, leadhook.ready_groups, leadhook.ready_notes"
         )
         for tag in self.model.prompts:
             self.db.prompts(tag=tag)
@@ -293,9 +293,9 @@ class Machine(RuleBasedStateMachine):
         mine, alone = {lead for lead, job in self.model.jobs.items() if job.token == str(token)}, False
         if not mine:
             self.model.expire(self.locked)
-            due, alone = (set[str](), False) if self.shut else self.model.due()
+            due, alone = (set[str](), False) if self.shut else self.model.due(self.locked)
             chosen = {self.longest_due(due)} if alone else due
-            for lead in chosen - {self.locked}:
+            for lead in chosen:
                 if lead not in self.model.leads:
                     self.model.forget(lead)
                 else:
@@ -381,7 +381,8 @@ class Machine(RuleBasedStateMachine):
             wanted, settle = self.what_a_save_comes_to(lease, score)
             assert outcome == {lease["lead_id"]: wanted}
             self.saving = lease["lead_id"]
-            self.locked = self.saving if self.standing(lease) == "leased" else ""
+            job = self.model.jobs.get(self.saving)  # the save locks it though its lease may have ended
+            self.locked = self.saving if job and job.fence == lease["fence"] else ""
             yield
         self.saving = self.locked = ""
         settle()
@@ -524,6 +525,31 @@ class Machine(RuleBasedStateMachine):
             seen = row["state"] == "dead" and self.model.jobs[row["lead_id"]].saw >= self.news.get(row["lead_id"], 0)
             assert row["noted"] or row["state"] in ("ready", "leased", "held", "done") or seen, f"{row} is stuck"
 
+    @invariant()
+    def no_ready_lead_is_overlooked(self) -> None:
+        """Its group is listed or noted, from its place on; a group that is shut has a reason that ends."""
+        overlooked = self.db.rows(
+            """
+            select j.lead_id, g.shut, g.due_at, j.available_at
+            from leadhook.jobs j
+            left join leadhook.ready_groups g on (g.low_priority, g.user_id, g.tag) = (j.low_priority, j.user_id, j.tag)
+            where j.state = 'ready' and j.deaths = 0
+              and not exists (
+                select from leadhook.ready_notes n
+                where (n.low_priority, n.user_id, n.tag) = (j.low_priority, j.user_id, j.tag)
+                  and n.due_at <= j.available_at
+              )
+              and not coalesce((g.due_at, g.lead_id) <= (j.available_at, j.lead_id) and (
+                not g.shut or leadhook.is_shut(j.user_id, j.tag, clock_timestamp()) and not exists (
+                  select from leadhook.budgets_left(clock_timestamp(), array[j.user_id]) l
+                  join leadhook.budgets b using (id)
+                  where b.user_id = j.user_id and l.left_usd > 0 and b.settled_on = (now() at time zone 'UTC')::date
+                )
+              ), false)
+            """
+        )
+        assert overlooked == []
+
 
 def look(wired: "Sql", connect: "Connect", schedules: int, *, shrinks: bool = LONG) -> None:
     """Run the machine on a database."""
@@ -568,6 +594,10 @@ PLANTED: dict[str, tuple[LiteralString, LiteralString, LiteralString]] = {
     "prompts during a lease": ("leads_of_group", "where j.state = 'leased'", "where false"),
     "runs that on-demand answers take": ("take_on_demand", "j.changed or j.state in ('ready', 'leased')", "j.changed"),
     "every insert a refresh": ("refreshes", "p_operation = 'INSERT' and v_again", "p_operation = 'INSERT'"),
+    "no note": ("note_ready_jobs", "n.state = 'ready'", "n.state = 'ready' and n.low_priority"),
+    "a place too late": ("correct_group", "due_at = p_available_at", "due_at = p_available_at + interval '1 us'"),
+    "notes thrown away": ("list_ready_groups", "from taken as t", "from taken as t where t.low_priority"),
+    "never opened again": ("reopen_groups", "set shut = false", "set shut = true"),
     "a late snapshot": ("lease_leads", "leased_snapshot = v_snapshot", "leased_snapshot = '9000000:9000000:'"),
 }
 

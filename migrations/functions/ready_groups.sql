@@ -1,0 +1,306 @@
+-- Purpose: which groups have ready leads, so that a claim looks at no group that is empty, asleep or shut, and at no lead that was claimed before.
+-- A job that becomes ready leaves a note, in any transaction; only claims, under their lock, turn notes into groups and correct those, so that no one
+-- waits for a row of a group. A group's place (due_at, lead_id) is a bound: no ready lead of it comes before, and the first may come later.
+-- Planner flags: set by the functions that call find_group, find_head and is_shut in loops, where setting them anew would cost more than the look.
+
+set local check_function_bodies = off;
+
+create or replace function leadhook.note_ready_jobs()
+returns trigger
+language plpgsql
+set search_path = ''
+set jit = off
+as $$
+begin
+  insert into leadhook.ready_notes (low_priority, user_id, tag, due_at)
+  select n.low_priority, n.user_id, n.tag, min(n.available_at)
+  from new_jobs as n
+  where n.state = 'ready' and n.deaths = 0
+  group by n.low_priority, n.user_id, n.tag;
+  return null;
+end
+$$;
+comment on function leadhook.note_ready_jobs() is 'Trigger: notes the groups of jobs that became ready, or due earlier, with this statement.';
+revoke all on function leadhook.note_ready_jobs() from public, anon, authenticated;
+grant execute on function leadhook.note_ready_jobs() to service_role;
+
+-- Always: a restore or a script with session_replication_role = replica must not hide leads from the claim.
+do $$
+begin
+  if not exists (select from pg_trigger as t where t.tgrelid = 'leadhook.jobs'::regclass and t.tgname = 'note_updated') then
+    create trigger note_inserted after insert on leadhook.jobs
+      referencing new table as new_jobs for each statement execute function leadhook.note_ready_jobs();
+    create trigger note_updated after update on leadhook.jobs
+      referencing new table as new_jobs for each statement execute function leadhook.note_ready_jobs();
+    alter table leadhook.jobs enable always trigger note_inserted, enable always trigger note_updated;
+  end if;
+end
+$$;
+
+create or replace function leadhook.list_ready_groups()
+returns void
+language plpgsql
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+begin
+  with taken as (
+    delete from leadhook.ready_notes as n where n.low_priority in (false, true) returning n.low_priority, n.user_id, n.tag, n.due_at
+  )
+  insert into leadhook.ready_groups as g (low_priority, user_id, tag, due_at)
+  select t.low_priority, t.user_id, t.tag, min(t.due_at)
+  from taken as t
+  group by t.low_priority, t.user_id, t.tag
+  on conflict (low_priority, user_id, tag) do update set due_at = excluded.due_at, lead_id = ''
+  where (g.due_at, g.lead_id) > (excluded.due_at, '');
+end
+$$;
+comment on function leadhook.list_ready_groups() is 'Turns notes into groups, or moves their places back. Under the claim lock.';
+revoke all on function leadhook.list_ready_groups() from public, anon, authenticated;
+grant execute on function leadhook.list_ready_groups() to service_role;
+
+-- "is not distinct from", so that the budget is found by its user: the index on those that hold something back would do too, but it is read whole.
+create or replace function leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from leadhook.pauses as p where p.user_id = p_user_id and p.tag = p_tag)
+    or exists (select from leadhook.pauses as p where p.user_id = p_user_id and p.tag is null)
+    or exists (select from leadhook.budgets as b where b.user_id = p_user_id and b.spent_on is not distinct from (p_now at time zone 'UTC')::date);
+end
+$$;
+comment on function leadhook.is_shut(uuid, text, timestamptz) is
+  'Whether this group, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
+revoke all on function leadhook.is_shut(uuid, text, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.is_shut(uuid, text, timestamptz) to service_role;
+
+-- The sets are subqueries, because they are hashed then whatever the plan knows of them.
+create or replace function leadhook.shut_groups(p_now timestamptz)
+returns void
+language sql
+set search_path = ''
+set jit = off
+as $$
+  update leadhook.ready_groups as g
+  set shut = true
+  where not g.shut and (
+    g.user_id in (select p.user_id from leadhook.pauses as p where p.tag is null)
+    or (g.user_id, g.tag) in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
+    or g.user_id in (select b.user_id from leadhook.budgets as b where b.spent_on = (shut_groups.p_now at time zone 'UTC')::date)
+  )
+$$;
+comment on function leadhook.shut_groups(timestamptz) is 'Takes every group that is_shut out of the claims'' way. Under the claim lock.';
+revoke all on function leadhook.shut_groups(timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.shut_groups(timestamptz) to service_role;
+
+create or replace function leadhook.reopen_groups(p_user_ids uuid[])
+returns void
+language sql
+set search_path = ''
+set jit = off
+as $$
+  update leadhook.ready_groups as g
+  set shut = false
+  where g.user_id = any (reopen_groups.p_user_ids) and g.shut
+$$;
+comment on function leadhook.reopen_groups(uuid[]) is
+  'After the end of a pause or more money: the next claim looks at the groups of these users again, and shuts those that still are. Under the claim lock.';
+revoke all on function leadhook.reopen_groups(uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.reopen_groups(uuid[]) to service_role;
+
+create or replace function leadhook.find_group(
+  p_low_priority boolean, p_now timestamptz, p_user_id uuid, p_tag text, p_within boolean
+)
+returns leadhook.ready_groups
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_group leadhook.ready_groups;
+begin
+  if p_user_id is null then
+    select * into v_group
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now
+    order by g.user_id, g.tag
+    limit 1;
+  elsif p_tag is null then
+    select * into v_group
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id > p_user_id
+    order by g.user_id, g.tag
+    limit 1;
+  elsif p_within then
+    select * into v_group
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id = p_user_id and g.tag > p_tag
+    order by g.user_id, g.tag
+    limit 1;
+  else
+    select * into v_group
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and (g.user_id, g.tag) > (p_user_id, p_tag)
+    order by g.user_id, g.tag
+    limit 1;
+  end if;
+  return v_group;
+end
+$$;
+comment on function leadhook.find_group(boolean, timestamptz, uuid, text, boolean) is
+  'The next group that is not known to be shut or asleep: the first (p_user_id null), behind a user (p_tag null), behind a group, or there within the user.';
+revoke all on function leadhook.find_group(boolean, timestamptz, uuid, text, boolean) from public, anon, authenticated;
+grant execute on function leadhook.find_group(boolean, timestamptz, uuid, text, boolean) to service_role;
+
+create or replace function leadhook.find_head(p_group leadhook.ready_groups, out available_at timestamptz, out lead_id text)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  select j.available_at, j.lead_id into available_at, lead_id
+  from leadhook.jobs as j
+  where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_group.low_priority and j.user_id = p_group.user_id and j.tag = p_group.tag
+    and (j.available_at, j.lead_id) >= (p_group.due_at, p_group.lead_id)
+  order by j.available_at, j.lead_id
+  limit 1;
+end
+$$;
+comment on function leadhook.find_head(leadhook.ready_groups) is 'The first ready lead of a group; null: there is none.';
+revoke all on function leadhook.find_head(leadhook.ready_groups) from public, anon, authenticated;
+grant execute on function leadhook.find_head(leadhook.ready_groups) to service_role;
+
+create or replace function leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamptz, p_lead_id text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if p_lead_id is null then
+    delete from leadhook.ready_groups as g
+    where g.low_priority = p_group.low_priority and g.user_id = p_group.user_id and g.tag = p_group.tag;
+  else
+    update leadhook.ready_groups as g
+    set due_at = p_available_at, lead_id = p_lead_id
+    where g.low_priority = p_group.low_priority and g.user_id = p_group.user_id and g.tag = p_group.tag;
+  end if;
+end
+$$;
+comment on function leadhook.correct_group(leadhook.ready_groups, timestamptz, text) is
+  'Sets the place of a group to that of its first ready lead, or removes the group. Under the claim lock.';
+revoke all on function leadhook.correct_group(leadhook.ready_groups, timestamptz, text) from public, anon, authenticated;
+grant execute on function leadhook.correct_group(leadhook.ready_groups, timestamptz, text) to service_role;
+
+-- The next group that is open and has a due lead; null when there is none. What is not so is corrected on the way, up to 1,000 groups; then the claim
+-- goes on without the others, which are still due, so that the next one comes at once.
+-- The place of a group is moved now and then only: each move leaves a dead row, and so does each lead that is passed.
+create or replace function leadhook.next_due_group(
+  p_low_priority boolean, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_within boolean default false
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_group leadhook.ready_groups;
+  v_head record;
+begin
+  for v_count in 1..1000 loop
+    v_group := leadhook.find_group(p_low_priority, p_now, p_user_id, p_tag, p_within);
+    p_user_id := v_group.user_id;
+    p_tag := v_group.tag;
+    if p_user_id is null then
+      return;
+    end if;
+    v_head := leadhook.find_head(v_group);
+    if v_head.available_at <= p_now and not leadhook.is_shut(p_user_id, p_tag, p_now) then
+      if (v_head.available_at, v_head.lead_id) > (v_group.due_at, v_group.lead_id) and random() < 0.03 then
+        perform leadhook.correct_group(v_group, v_head.available_at, v_head.lead_id);
+      end if;
+      return;
+    end if;
+    if v_head.available_at <= p_now then
+      perform leadhook.shut_groups(p_now);
+    else
+      perform leadhook.correct_group(v_group, v_head.available_at, v_head.lead_id);
+    end if;
+  end loop;
+  p_user_id := null;
+  p_tag := null;
+end
+$$;
+comment on function leadhook.next_due_group(boolean, timestamptz, uuid, text, boolean) is
+  'The next group with a due lead that is not shut. p_tag null: behind that whole user, or where p_user_id is null too from the beginning. p_within: '
+  'among those of p_user_id. Under the claim lock.';
+revoke all on function leadhook.next_due_group(boolean, timestamptz, uuid, text, boolean) from public, anon, authenticated;
+grant execute on function leadhook.next_due_group(boolean, timestamptz, uuid, text, boolean) to service_role;
+
+create or replace function leadhook.earliest_due(p_low_priority boolean, p_now timestamptz)
+returns timestamptz
+language plpgsql
+set search_path = ''
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_first timestamptz;
+  v_group leadhook.ready_groups;
+  v_count int := 0;
+begin
+  for v_group in
+    select g.low_priority, g.user_id, g.tag, g.due_at, g.lead_id, g.shut
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut
+    union all
+    select n.low_priority, n.user_id, n.tag, n.due_at, '', false from leadhook.ready_notes as n where n.low_priority = p_low_priority
+    order by due_at
+  loop
+    exit when v_first <= v_group.due_at;
+    if v_count >= 200 then
+      return least(v_first, v_group.due_at);
+    end if;
+    v_count := v_count + 1;
+    if not leadhook.is_shut(v_group.user_id, v_group.tag, p_now) then
+      v_first := least(v_first, (leadhook.find_head(v_group)).available_at);
+    end if;
+  end loop;
+  return v_first;
+end
+$$;
+comment on function leadhook.earliest_due(boolean, timestamptz) is
+  'When the first ready lead of a group that is not shut is due; null: there is none. It may be named too early, never too late.';
+revoke all on function leadhook.earliest_due(boolean, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.earliest_due(boolean, timestamptz) to service_role;
+
+-- Corrects nothing, because a save has no claim lock. Too early costs one claim, which corrects it.
+create or replace function leadhook.first_due(p_low_priority boolean, p_now timestamptz)
+returns timestamptz
+language plpgsql
+set search_path = ''
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+declare
+  v_group leadhook.ready_groups;
+  v_due_at timestamptz;
+begin
+  for v_count in 1..20 loop
+    v_group := leadhook.find_group(p_low_priority, p_now, v_group.user_id, v_group.tag, false);
+    exit when v_group.user_id is null;
+    v_due_at := (leadhook.find_head(v_group)).available_at;
+    if v_due_at <= p_now and not leadhook.is_shut(v_group.user_id, v_group.tag, p_now) then
+      return v_due_at;
+    end if;
+  end loop;
+  return leadhook.earliest_due(p_low_priority, p_now);
+end
+$$;
+comment on function leadhook.first_due(boolean, timestamptz) is 'As earliest_due; where something is due now, any time that has passed.';
+revoke all on function leadhook.first_due(boolean, timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.first_due(boolean, timestamptz) to service_role;
