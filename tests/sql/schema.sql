@@ -386,34 +386,64 @@ $$;
 
 COMMENT ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) IS 'Adds costs [{user_id, cost_usd, wasted}] to the day.';
 
-CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[] DEFAULT NULL::uuid[]) RETURNS TABLE(id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric)
-    LANGUAGE sql
+CREATE FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[] DEFAULT NULL::uuid[]) RETURNS TABLE(id bigint, user_id uuid, daily_usd numeric, needed_usd numeric, left_usd numeric, reserved_usd numeric)
+    LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET enable_seqscan TO 'off'
     AS $$
-  with used as materialized (
-    select c.user_id, c.spent_usd as usd from leadhook.costs as c where c.day = (budgets_left.p_now at time zone 'UTC')::date
-    union all
-    select j.user_id, j.reserved_usd from leadhook.jobs as j where j.state = 'leased' and j.reserved_usd > 0
-  ),
-  by_user as materialized (
-    select u.user_id, sum(u.usd) as usd from used as u group by u.user_id
+begin
+  return query
+  with reserved as materialized (
+    select j.user_id, sum(j.reserved_usd) as usd
+    from leadhook.jobs as j
+    where j.state = 'leased' and j.lease_until >= (select c.leases_from from leadhook.controls as c) and j.reserved_usd > 0
+    group by j.user_id
   )
-  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(u.usd, 0)
+  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(c.spent_usd, 0) - coalesce(r.usd, 0), coalesce(r.usd, 0)
   from leadhook.budgets as b
-  left join by_user as u on u.user_id = b.user_id
-  where budgets_left.p_user_ids is null and b.user_id is not null
+  left join leadhook.costs as c on c.day = (p_now at time zone 'UTC')::date and c.user_id = b.user_id
+  left join reserved as r on r.user_id = b.user_id
+  where p_user_ids is null and b.user_id is not null
   union all
-  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from used as u where u.user_id = b.user_id), 0)
-  from (select distinct i.user_id from unnest(budgets_left.p_user_ids) as i (user_id)) as i
+  select
+    b.id, b.user_id, b.daily_usd, b.needed_usd,
+    b.daily_usd - coalesce(c.spent_usd, 0) - coalesce((select sum(r.usd) from reserved as r where r.user_id = b.user_id), 0),
+    coalesce((select sum(r.usd) from reserved as r where r.user_id = b.user_id), 0)
+  from (select distinct i.user_id from unnest(p_user_ids) as i (user_id)) as i
   join leadhook.budgets as b on b.user_id = i.user_id
+  left join leadhook.costs as c on c.day = (p_now at time zone 'UTC')::date and c.user_id = b.user_id
   union all
-  select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce((select sum(u.usd) from used as u), 0)
+  select
+    b.id, b.user_id, b.daily_usd, b.needed_usd,
+    b.daily_usd - coalesce((
+      select sum(c.spent_usd) from leadhook.costs as c where c.day = (p_now at time zone 'UTC')::date
+    ), 0) - coalesce((select sum(r.usd) from reserved as r), 0),
+    coalesce((select sum(r.usd) from reserved as r), 0)
   from leadhook.budgets as b
-  where b.user_id is null
+  where b.user_id is null;
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) IS 'The budget of all users together (user_id null) and those of these users (null: of each), with what is left today: neither spent nor reserved by leased leads. Infinity: the budget was cleared, and leads that it turned away are still to be woken.';
+
+CREATE FUNCTION leadhook.budgets_to_look_at(p_now timestamp with time zone) RETURNS uuid[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return array(
+    select b.user_id
+    from leadhook.budgets as b
+    where b.user_id is not null and (b.spent_on is not null or b.needed_usd is not null) and b.settled_on < (p_now at time zone 'UTC')::date
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.budgets_to_look_at(p_now timestamp with time zone) IS 'The users whose budget holds something back and may not do so any more: the day or the budget changed, or money may have come back.';
 
 CREATE FUNCTION leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most integer) RETURNS TABLE(lead_id text, cursor text)
     LANGUAGE plpgsql STABLE
@@ -733,7 +763,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
 
-CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) RETURNS record
+CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -742,7 +772,7 @@ CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit inte
 declare
   v_suspect text := (
     select s.lead_id
-    from leadhook.next_suspect(p_shut_user_ids) as s
+    from leadhook.next_suspect(p_now) as s
     where s.available_at <= p_now and leadhook.lock_jobs(array[s.lead_id]) = '{}'
   );
   v_fresh record;
@@ -752,11 +782,9 @@ begin
     lead_ids := array[v_suspect];
     return;
   end if;
-  v_fresh := leadhook.pick_leads(false, p_limit, p_now, p_user_id, p_shut_user_ids);
+  v_fresh := leadhook.pick_leads(false, p_limit, p_now, p_user_id);
   -- Both go on behind the same user: the low-priority ones would else be dealt from wherever the last fresh one came.
-  v_last := leadhook.pick_leads(
-    true, least(p_low_priority_limit, p_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id, p_shut_user_ids
-  );
+  v_last := leadhook.pick_leads(true, least(p_low_priority_limit, p_limit - cardinality(v_fresh.lead_ids)), p_now, p_user_id);
   lead_ids := v_fresh.lead_ids || v_last.lead_ids;
   if v_last.lead_ids = '{}' then
     v_last := v_fresh;
@@ -799,21 +827,21 @@ begin
     perform leadhook.resume_claim(p_token, p_limit, v_now);
   else
     perform leadhook.expire_leases(v_now);
+    perform leadhook.settle_budgets(v_now);
     perform leadhook.wake_turned_away(v_blocked.payable, v_now) where v_blocked.everything is null and v_blocked.payable <> '{}';
+    perform leadhook.list_ready_groups();
     -- A service that names no price at all is older than the budgets, and shares the work with its successor for the time of a deploy.
     v_blocked_by := case
       when p_price is not null and not p_price ? 'lead_usd' and exists (select from leadhook.budgets as b where b.daily_usd < 'Infinity') then 'unpriced' else v_blocked.everything
     end;
     if v_keys is not null and v_blocked_by is null then
-      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now, v_blocked.user_ids) end;
-      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag, v_blocked.user_ids);
+      v_unfailing := case when p_probe then leadhook.next_unfailing(v_now) end;
+      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag);
       v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
       v_tag := v_chosen.p_tag;
       if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
-        v_locked := leadhook.lease_others(
-          v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag, v_blocked.user_ids
-        );
+        v_locked := leadhook.lease_others(v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag);
       end if;
     end if;
   end if;
@@ -822,11 +850,12 @@ begin
   end if;
   v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
-  v_spent := leadhook.find_blocked(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
-  v_spent.user_ids := v_blocked.user_ids || v_spent.user_ids;
-  v_spent.budget_spent := v_blocked.budget_spent or v_spent.budget_spent;
+  perform leadhook.mark_spent_budgets(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
+  perform leadhook.list_ready_groups();
+  v_spent := leadhook.find_blocked(v_now);
   v_has_more := leadhook.has_changes(v_now) or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced'
-    and leadhook.has_due(p_low_priority_limit > 0, v_now, v_user_id, v_spent)
+    and v_spent.everything is null
+    and leadhook.has_due(p_low_priority_limit > 0, v_now)
     -- There is no haste to look at more where a budget turned away all that was chosen.
     and not (v_batch.leads::text = '[]' and exists (
       select from leadhook.jobs as j where j.lead_id = any (v_lead_ids) and j.state = 'ready' and j.budget_id is not null
@@ -924,6 +953,37 @@ CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
 $$;
 
 COMMENT ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) IS 'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. A success is noted once a minute.';
+
+CREATE TABLE leadhook.ready_groups (
+    low_priority boolean NOT NULL,
+    user_id uuid NOT NULL,
+    tag text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    lead_id text DEFAULT ''::text NOT NULL,
+    shut boolean DEFAULT false NOT NULL
+);
+
+COMMENT ON COLUMN leadhook.ready_groups.due_at IS 'with lead_id a bound: no ready lead of the group comes before it, by (available_at, lead_id)';
+
+COMMENT ON COLUMN leadhook.ready_groups.shut IS 'a claim found it or its user paused, or the user''s budget spent; what ends that opens it again';
+
+CREATE FUNCTION leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamp with time zone, p_lead_id text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  if p_lead_id is null then
+    delete from leadhook.ready_groups as g
+    where g.low_priority = p_group.low_priority and g.user_id = p_group.user_id and g.tag = p_group.tag;
+  else
+    update leadhook.ready_groups as g
+    set due_at = p_available_at, lead_id = p_lead_id
+    where g.low_priority = p_group.low_priority and g.user_id = p_group.user_id and g.tag = p_group.tag;
+  end if;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamp with time zone, p_lead_id text) IS 'Sets the place of a group to that of its first ready lead, or removes the group. Under the claim lock.';
 
 CREATE FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) RETURNS void
     LANGUAGE plpgsql
@@ -1093,7 +1153,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
 
-CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]) RETURNS TABLE(lead_ids text[], user_ids uuid[], tags text[])
+CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[]) RETURNS TABLE(lead_ids text[], user_ids uuid[], tags text[])
     LANGUAGE sql
     SET search_path TO ''
     AS $$
@@ -1104,15 +1164,21 @@ CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_e
       select w.lead_id, u.user_id, g.tag, u.place, row_number() over (partition by u.place order by w.turn, g.place) as turn
       from unnest(deal_leads.p_user_ids, deal_leads.p_first_tags) with ordinality as u (user_id, first_tag, place)
       cross join lateral unnest(leadhook.next_tags(
-        deal_leads.p_low_priority, deal_leads.p_each, deal_leads.p_now, u.user_id, u.first_tag, deal_leads.p_shut_user_ids
+        deal_leads.p_low_priority, deal_leads.p_each, deal_leads.p_now, u.user_id, u.first_tag
       )) with ordinality as g (tag, place)
+      cross join lateral (
+        select r.due_at, r.lead_id
+        from leadhook.ready_groups as r
+        where r.low_priority = deal_leads.p_low_priority and r.user_id = u.user_id and r.tag = g.tag
+        limit 1
+      ) as r
       cross join lateral (
         select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
         from (
           select j.lead_id, j.available_at
           from leadhook.jobs as j
           where j.state = 'ready' and j.deaths = 0 and j.low_priority = deal_leads.p_low_priority and j.user_id = u.user_id and j.tag = g.tag
-            and j.available_at <= deal_leads.p_now
+            and (j.available_at, j.lead_id) >= (r.due_at, r.lead_id) and j.available_at <= deal_leads.p_now
           order by j.available_at, j.lead_id
           limit deal_leads.p_each
         ) as w
@@ -1123,7 +1189,7 @@ CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_e
   where s.slot <= deal_leads.p_limit
 $$;
 
-COMMENT ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]) IS 'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other.';
+COMMENT ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[]) IS 'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other.';
 
 CREATE FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS TABLE(lead_id text, user_id uuid, tag text, changed_at timestamp with time zone, replayable boolean, was text, becomes text)
     LANGUAGE plpgsql
@@ -1313,9 +1379,17 @@ CREATE FUNCTION leadhook.describe_blocked() RETURNS jsonb
     LANGUAGE sql
     SET search_path TO ''
     AS $$
-  select to_jsonb(b) || public.leadhook_admission(null) || jsonb_build_object('groups', (
-    select coalesce(jsonb_agg(p.user_id::text || ' ' || p.tag), '[]') from leadhook.pauses as p where p.tag is not null
-  ))
+  select to_jsonb(b) || public.leadhook_admission(null) || jsonb_build_object(
+    'groups', (select coalesce(jsonb_agg(p.user_id::text || ' ' || p.tag), '[]') from leadhook.pauses as p where p.tag is not null),
+    'user_ids', (
+      select coalesce(jsonb_agg(s.user_id), '[]')
+      from (
+        select p.user_id from leadhook.pauses as p where p.tag is null and p.user_id is not null
+        union all
+        select l.user_id from leadhook.budgets_left(clock_timestamp()) as l where l.user_id is not null and l.left_usd <= 0
+      ) as s
+    )
+  )
   from leadhook.find_blocked(clock_timestamp()) as b
 $$;
 
@@ -1617,6 +1691,42 @@ $$;
 
 COMMENT ON FUNCTION leadhook.duration_bucket(p_ms numeric) IS 'The power of 1.25 below a number of milliseconds.';
 
+CREATE FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+  v_first timestamptz;
+  v_group leadhook.ready_groups;
+  v_count int := 0;
+begin
+  for v_group in
+    select g.low_priority, g.user_id, g.tag, g.due_at, g.lead_id, g.shut
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut
+    union all
+    select n.low_priority, n.user_id, n.tag, n.due_at, '', false from leadhook.ready_notes as n where n.low_priority = p_low_priority
+    order by due_at
+  loop
+    exit when v_first <= v_group.due_at;
+    if v_count >= 200 then
+      return least(v_first, v_group.due_at);
+    end if;
+    v_count := v_count + 1;
+    if not leadhook.is_shut(v_group.user_id, v_group.tag, p_now) then
+      v_first := least(v_first, (leadhook.find_head(v_group)).available_at);
+    end if;
+  end loop;
+  return v_first;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) IS 'When the first ready lead of a group that is not shut is due; null: there is none. It may be named too early, never too late.';
+
 CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -1800,10 +1910,11 @@ CREATE FUNCTION leadhook.expire_leases(p_now timestamp with time zone) RETURNS v
     AS $$
 declare
   v_max_deaths int := (select c.max_deaths from leadhook.controls as c);
+  v_from timestamptz := leadhook.note_first_lease(p_now);
   v_attempts jsonb;
 begin
   with leased as materialized (
-    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased'
+    select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.lease_until >= v_from
   ),
   workers as materialized (
     select l.worker, max(l.leased_at) as claimed_at, max(l.fence) filter (where l.deaths > 0) as suspect from leased as l group by l.worker
@@ -1812,7 +1923,7 @@ begin
     select
       j.lead_id, j.user_id, j.run, j.fence, j.worker, j.source, j.replay_id, j.eligible_at, j.leased_at, j.called, j.reserved_usd, j.deaths
     from leadhook.jobs as j
-    where j.state = 'leased' and j.lease_until <= p_now
+    where j.state = 'leased' and j.lease_until between v_from and p_now
     order by j.lease_until
     limit 500
     for no key update skip locked
@@ -1913,36 +2024,31 @@ $$;
 
 COMMENT ON FUNCTION leadhook.find_answered(p_lead_ids text[]) IS 'Those of these leads that have a row in llm_response.';
 
-CREATE FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[] DEFAULT NULL::uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) RETURNS record
+CREATE FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET enable_seqscan TO 'off'
     AS $$
+declare
+  v_user_ids uuid[] := leadhook.budgets_to_look_at(p_now);
 begin
-  user_ids := '{}';
+  everything := case when exists (select from leadhook.pauses as p where p.user_id is null) then 'paused' end;
+  budget_spent := exists (select from leadhook.budgets as b where b.spent_on = (p_now at time zone 'UTC')::date);
   payable := '{}';
-  budget_spent := false;
-  if exists (select from leadhook.pauses) then
+  if v_user_ids <> '{}' or exists (select from leadhook.budgets as b where b.user_id is null) then
     select
-      case when bool_or(p.user_id is null) then 'paused' end,
-      coalesce(array_agg(p.user_id) filter (where p.user_id is not null), '{}')
-    into everything, user_ids
-    from leadhook.pauses as p
-    where p.tag is null;
-  end if;
-  if exists (select from leadhook.budgets) then
-    select
-      coalesce(everything, case when bool_or(b.user_id is null and b.left_usd <= 0) then 'spent' end),
-      user_ids || coalesce(array_agg(b.user_id) filter (where b.user_id is not null and b.left_usd <= 0), '{}'),
-      coalesce(bool_or(b.left_usd <= 0), false),
-      coalesce(array_agg(b.id) filter (where b.left_usd >= b.needed_usd), '{}')
-    into everything, user_ids, budget_spent, payable
-    from leadhook.budgets_left(p_now, p_user_ids) as b;
+      coalesce(everything, case when bool_or(l.user_id is null and l.left_usd <= 0) then 'spent' end),
+      budget_spent or coalesce(bool_or(l.left_usd <= 0), false),
+      coalesce(array_agg(l.id) filter (where l.left_usd >= l.needed_usd or l.left_usd > 0 and b.spent_on is not null), '{}')
+    into everything, budget_spent, payable
+    from leadhook.budgets_left(p_now, v_user_ids) as l
+    join leadhook.budgets as b on b.id = l.id;
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) IS 'What a claim may not hand out besides paused groups (p_user_ids: as far as the budgets of these users go): everything (why: paused or spent; null: not everything), and users. budget_spent: some of it only until the next day in UTC. payable: budgets that have enough now for a lead that they turned away.';
+COMMENT ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) IS 'What a claim may not hand out besides groups that are shut: everything (why: paused or spent; null: not everything). budget_spent: some of it only until the next day in UTC. payable: budgets that have enough now for a lead that they held back.';
 
 CREATE FUNCTION leadhook.find_candidates(p_filter jsonb, p_after text, p_most integer) RETURNS TABLE(lead_id text, cursor text)
     LANGUAGE plpgsql STABLE
@@ -1998,6 +2104,44 @@ $$;
 
 COMMENT ON FUNCTION leadhook.find_foreign_code() IS 'The triggers and rules on pg_net''s tables, which has none itself. Code there runs with the rights of whoever writes.';
 
+CREATE FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_within boolean) RETURNS leadhook.ready_groups
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_group leadhook.ready_groups;
+begin
+  if p_user_id is null then
+    select * into v_group
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now
+    order by g.user_id, g.tag
+    limit 1;
+  elsif p_tag is null then
+    select * into v_group
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id > p_user_id
+    order by g.user_id, g.tag
+    limit 1;
+  elsif p_within then
+    select * into v_group
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id = p_user_id and g.tag > p_tag
+    order by g.user_id, g.tag
+    limit 1;
+  else
+    select * into v_group
+    from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and (g.user_id, g.tag) > (p_user_id, p_tag)
+    order by g.user_id, g.tag
+    limit 1;
+  end if;
+  return v_group;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_within boolean) IS 'The next group that is not known to be shut or asleep: the first (p_user_id null), behind a user (p_tag null), behind a group, or there within the user.';
+
 CREATE FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -2025,6 +2169,22 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) IS 'Those of these groups that have a prompts row, or with p_since one that is not older.';
+
+CREATE FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  select j.available_at, j.lead_id into available_at, lead_id
+  from leadhook.jobs as j
+  where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_group.low_priority and j.user_id = p_group.user_id and j.tag = p_group.tag
+    and (j.available_at, j.lead_id) >= (p_group.due_at, p_group.lead_id)
+  order by j.available_at, j.lead_id
+  limit 1;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) IS 'The first ready lead of a group; null: there is none.';
 
 CREATE FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -2061,56 +2221,32 @@ $$;
 
 COMMENT ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) IS 'Up to five webhooks of a transaction, or where that is null of the 5 s around a moment, the nearest first, and what pg_net answered.';
 
-CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_user_id uuid DEFAULT NULL::uuid) RETURNS timestamp with time zone
+CREATE FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS $$
 declare
-  v_first timestamptz;
+  v_group leadhook.ready_groups;
+  v_due_at timestamptz;
 begin
-  if p_shut_user_ids is null or p_shut_user_ids = '{}' and not exists (select from leadhook.pauses) then
-    return (select j.available_at from leadhook.jobs as j where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority order by j.available_at limit 1);
-  end if;
-  v_first := (
-    select f.available_at
-    from (
-      select j.available_at, j.user_id, j.tag
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
-      order by j.available_at
-      limit 20
-    ) as f
-    where f.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(f.user_id, f.tag)
-    order by f.available_at
-    limit 1
-  );
-  if v_first is not null then
-    return v_first;
-  end if;
-  v_first := coalesce(
-    (leadhook.next_open_group(p_low_priority, p_now, p_user_id, '', true, p_shut_user_ids)).available_at,
-    (leadhook.next_open_group(p_low_priority, p_now, null, null, false, p_shut_user_ids)).available_at
-  );
-  if v_first is not null then
-    return v_first;
-  end if;
-  return (
-    select j.available_at
-    from leadhook.jobs as j
-    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.available_at > p_now
-      and j.user_id not in (select unnest(p_shut_user_ids))
-      and (j.user_id, j.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
-    order by j.available_at
-    limit 1
-  );
+  for v_count in 1..20 loop
+    v_group := leadhook.find_group(p_low_priority, p_now, v_group.user_id, v_group.tag, false);
+    exit when v_group.user_id is null;
+    v_due_at := (leadhook.find_head(v_group)).available_at;
+    if v_due_at <= p_now and not leadhook.is_shut(v_group.user_id, v_group.tag, p_now) then
+      return v_due_at;
+    end if;
+  end loop;
+  return leadhook.earliest_due(p_low_priority, p_now);
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_user_id uuid) IS 'When the first ready lead is due that is neither of these users, as leadhook.find_blocked names them, nor of a paused group; null: of any. p_user_id: who may have such a lead.';
+COMMENT ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) IS 'As earliest_due; where something is due now, any time that has passed.';
 
 CREATE FUNCTION leadhook.forget_rests_for_other_models(p_model text) RETURNS void
     LANGUAGE sql
@@ -2139,17 +2275,17 @@ begin
 end
 $$;
 
-CREATE FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_blocked record) RETURNS boolean
+CREATE FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 begin
-  return p_blocked.everything is null and (
-    leadhook.first_due(false, p_now, p_blocked.user_ids, p_user_id) <= p_now
-    or p_low_priority and leadhook.first_due(true, p_now, p_blocked.user_ids, p_user_id) <= p_now
-    or (select s.available_at from leadhook.next_suspect(p_blocked.user_ids) as s) <= p_now
+  return (
+    leadhook.first_due(false, p_now) <= p_now
+    or p_low_priority and leadhook.first_due(true, p_now) <= p_now
+    or (select s.available_at from leadhook.next_suspect(p_now) as s) <= p_now
   ) is true;
 end
 $$;
@@ -2374,14 +2510,18 @@ $$;
 
 COMMENT ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) IS 'Whether an object belongs to this extension.';
 
-CREATE FUNCTION leadhook.is_paused(p_user_id uuid, p_tag text) RETURNS boolean
-    LANGUAGE sql STABLE
+CREATE FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     AS $$
-  select exists (select from leadhook.pauses as p where p.user_id = is_paused.p_user_id and p.tag = is_paused.p_tag)
+begin
+  return exists (select from leadhook.pauses as p where p.user_id = p_user_id and p.tag = p_tag)
+    or exists (select from leadhook.pauses as p where p.user_id = p_user_id and p.tag is null)
+    or exists (select from leadhook.budgets as b where b.user_id = p_user_id and b.spent_on is not distinct from (p_now at time zone 'UTC')::date);
+end
 $$;
 
-COMMENT ON FUNCTION leadhook.is_paused(p_user_id uuid, p_tag text) IS 'Whether exactly this group is paused; find_blocked knows the wider pauses.';
+COMMENT ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'Whether this group, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
 
 CREATE FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -2582,7 +2722,7 @@ begin
     reserved_usd = null,
     budget_id = null,
     needed_usd = null,
-    lease_until = p_now + make_interval(secs => c.lease_s::float8)
+    lease_until = greatest(c.leases_from, p_now + make_interval(secs => c.lease_s::float8))
   from fenced as f
   cross join leadhook.controls as c
   where j.lead_id = any (p_lead_ids) and j.lead_id = f.lead_id;
@@ -2592,7 +2732,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) IS 'Leases those of these leads that are still eligible, in their order; the others go to sleep. False: none was leased.';
 
-CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_shut_user_ids uuid[]) RETURNS boolean
+CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2600,7 +2740,7 @@ CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker tex
     AS $$
 declare
   v_locked text[] := leadhook.lock_jobs(
-    array(select s.lead_id from leadhook.next_suspect(p_shut_user_ids) as s where s.lead_id is not null) || p_tried
+    array(select s.lead_id from leadhook.next_suspect(p_now) as s where s.lead_id is not null) || p_tried
   );
   v_chosen record;
 begin
@@ -2608,7 +2748,7 @@ begin
     return false;
   end if;
   v_chosen := leadhook.choose_leads(
-    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag, p_shut_user_ids
+    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag
   );
   return not leadhook.lease_leads((
     select (array_agg(c.lead_id order by c.place))[:p_limit]
@@ -2623,7 +2763,28 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_shut_user_ids uuid[]) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
+COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
+
+CREATE FUNCTION leadhook.list_ready_groups() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  with taken as (
+    delete from leadhook.ready_notes as n where n.low_priority in (false, true) returning n.low_priority, n.user_id, n.tag, n.due_at
+  )
+  insert into leadhook.ready_groups as g (low_priority, user_id, tag, due_at)
+  select t.low_priority, t.user_id, t.tag, min(t.due_at)
+  from taken as t
+  group by t.low_priority, t.user_id, t.tag
+  on conflict (low_priority, user_id, tag) do update set due_at = excluded.due_at, lead_id = ''
+  where (g.due_at, g.lead_id) > (excluded.due_at, '');
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.list_ready_groups() IS 'Turns notes into groups, or moves their places back. Under the claim lock.';
 
 CREATE FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) RETURNS text[]
     LANGUAGE plpgsql
@@ -2762,6 +2923,27 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.lock_outbox() IS 'Waits until no other transaction checks which leads are eligible, and keeps others waiting until this one ends.';
+
+CREATE FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone, p_user_ids uuid[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  if p_user_ids is not null and not exists (select from leadhook.budgets as b where b.user_id = any (p_user_ids)) then
+    return false;
+  end if;
+  update leadhook.budgets as b
+  set spent_on = (p_now at time zone 'UTC')::date, settled_on = 'epoch'
+  where b.spent_on is distinct from (p_now at time zone 'UTC')::date and b.id = any (array(
+    select l.id from leadhook.budgets_left(p_now, p_user_ids) as l where l.user_id is not null and l.left_usd <= 0
+  ));
+  return found;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone, p_user_ids uuid[]) IS 'Marks the budgets of these users (null: all) that have nothing left; true: of some that was not known. Under the claim lock.';
 
 CREATE FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -3018,6 +3200,41 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_day(p_now timestamp with time zone) IS 'The next midnight in UTC, when every budget begins again.';
 
+CREATE FUNCTION leadhook.next_due_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean DEFAULT false) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_group leadhook.ready_groups;
+  v_head record;
+begin
+  for v_count in 1..1000 loop
+    v_group := leadhook.find_group(p_low_priority, p_now, p_user_id, p_tag, p_within);
+    p_user_id := v_group.user_id;
+    p_tag := v_group.tag;
+    if p_user_id is null then
+      return;
+    end if;
+    v_head := leadhook.find_head(v_group);
+    if v_head.available_at <= p_now and not leadhook.is_shut(p_user_id, p_tag, p_now) then
+      if (v_head.available_at, v_head.lead_id) > (v_group.due_at, v_group.lead_id) and random() < 0.03 then
+        perform leadhook.correct_group(v_group, v_head.available_at, v_head.lead_id);
+      end if;
+      return;
+    end if;
+    if v_head.available_at <= p_now then
+      perform leadhook.shut_groups(p_now);
+    else
+      perform leadhook.correct_group(v_group, v_head.available_at, v_head.lead_id);
+    end if;
+  end loop;
+  p_user_id := null;
+  p_tag := null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.next_due_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean) IS 'The next group with a due lead that is not shut. p_tag null: behind that whole user, or where p_user_id is null too from the beginning. p_within: among those of p_user_id. Under the claim lock.';
+
 CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record DEFAULT NULL::record) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3038,18 +3255,23 @@ begin
   end if;
   if v_blocked.everything is null then
     v_next := least(
-      leadhook.first_due(false, p_now, v_blocked.user_ids), leadhook.first_due(true, p_now, v_blocked.user_ids),
-      (select s.available_at from leadhook.next_suspect(v_blocked.user_ids) as s),
+      leadhook.first_due(false, p_now), leadhook.first_due(true, p_now), (select s.available_at from leadhook.next_suspect(p_now) as s),
       case when v_blocked.payable <> '{}' then p_now end
     );
   end if;
   if v_blocked.budget_spent and v_blocked.everything is distinct from 'paused'
-    and (leadhook.first_due(false, p_now, null) is not null or leadhook.first_due(true, p_now, null) is not null) then
+    and (exists (select from leadhook.ready_groups) or exists (select from leadhook.ready_notes)) then
     v_next := least(v_next, leadhook.next_day(p_now));
   end if;
   v_next := least(
     v_next,
-    (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
+    (
+      select j.lease_until
+      from leadhook.jobs as j
+      where j.state = 'leased' and j.lease_until >= (select c.leases_from from leadhook.controls as c)
+      order by j.lease_until
+      limit 1
+    )
   );
   if v_next is not null and not exists (select from leadhook.healthy_keys()) then
     v_next := (
@@ -3069,6 +3291,32 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) IS 'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC. p_blocked: by find_blocked, where the caller has it.';
+
+CREATE FUNCTION leadhook.next_due_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_wrapped boolean := p_user_id is null;
+  v_user_id uuid := p_user_id;
+  v_next record;
+begin
+  user_ids := '{}';
+  first_tags := '{}';
+  while cardinality(user_ids) < p_limit loop
+    v_next := leadhook.next_due_group(p_low_priority, p_now, v_user_id, null);
+    v_user_id := v_next.p_user_id;
+    exit when v_wrapped and (v_user_id is null or v_user_id > p_user_id);
+    v_wrapped := v_wrapped or v_user_id is null;
+    if v_user_id is not null then
+      user_ids := user_ids || v_user_id;
+      first_tags := first_tags || v_next.p_tag;
+    end if;
+  end loop;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.next_due_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) IS 'Up to p_limit users with due leads, behind the given one and wrapping round, each with its first tag that has one.';
 
 CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
@@ -3098,64 +3346,11 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) IS 'As leadhook.match_leads, cut behind the lead that is the p_most-th to be queued; p_most null: not cut.';
 
-CREATE FUNCTION leadhook.next_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_last uuid := case when p_within then p_user_id else 'ffffffff-ffff-ffff-ffff-ffffffffffff' end;
-  v_within boolean := p_within;
-  v_head record;
-  v_found record;
-begin
-  loop
-    if v_within then
-      select j.user_id, j.tag, j.available_at into v_head
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = p_user_id and j.tag > p_tag
-      order by j.user_id, j.tag, j.available_at
-      limit 1;
-    elsif p_user_id is not null then
-      select j.user_id, j.tag, j.available_at into v_head
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id > p_user_id
-      order by j.user_id, j.tag, j.available_at
-      limit 1;
-    else
-      select j.user_id, j.tag, j.available_at into v_head
-      from leadhook.jobs as j
-      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
-      order by j.user_id, j.tag, j.available_at
-      limit 1;
-    end if;
-    if not found and v_within and not p_within then
-      -- Through with the groups of this user: on to the next one.
-      v_within := false;
-      continue;
-    end if;
-    v_found := v_head;
-    exit when v_found.user_id is null
-      or v_found.available_at <= p_now and v_found.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(v_found.user_id, v_found.tag);
-    select f.p_user_id as user_id, f.p_tag as tag, f.available_at into v_found
-    from leadhook.scan_for_open_group(p_low_priority, p_now, v_head.user_id, v_head.tag, v_last, p_shut_user_ids) as f;
-    exit when v_found.available_at is not null or v_found.user_id is null;
-    v_head := v_found;
-    p_user_id := v_head.user_id;
-    p_tag := v_head.tag;
-    v_within := p_within or p_user_id <> all (p_shut_user_ids);
-  end loop;
-  p_user_id := v_found.user_id;
-  p_tag := v_found.tag;
-  available_at := v_found.available_at;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.next_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) IS 'The next group with a due lead that is not blocked, and since when it is due. p_within: behind p_tag among those of p_user_id; else behind that whole user, or where it is null from the beginning.';
-
-CREATE FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
+CREATE FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
@@ -3169,15 +3364,15 @@ begin
   select j.lead_id, j.available_at into lead_id, available_at
   from leadhook.jobs as j
   where j.deaths > 0 and j.state = 'ready' and (v_worst is null or j.deaths = 1)
-    and j.user_id <> all (p_shut_user_ids) and not leadhook.is_paused(j.user_id, j.tag)
+    and not leadhook.is_shut(j.user_id, j.tag, p_now)
   order by j.deaths, j.available_at, j.lead_id
   limit 1;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
+COMMENT ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
 
-CREATE FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]) RETURNS text[]
+CREATE FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -3188,7 +3383,7 @@ declare
 begin
   if v_turn >= p_first_tag then
     loop
-      v_next := (leadhook.next_open_group(p_low_priority, p_now, p_user_id, v_next, true, p_shut_user_ids)).p_tag;
+      v_next := (leadhook.next_due_group(p_low_priority, p_now, p_user_id, v_next, true)).p_tag;
       exit when v_next is null or cardinality(v_tags) >= p_limit;
       v_tags := v_tags || v_next;
     end loop;
@@ -3196,15 +3391,15 @@ begin
   v_next := p_first_tag;
   while cardinality(v_tags) < p_limit and v_next <> all (v_tags) loop
     v_tags := v_tags || v_next;
-    v_next := (leadhook.next_open_group(p_low_priority, p_now, p_user_id, v_next, true, p_shut_user_ids)).p_tag;
+    v_next := (leadhook.next_due_group(p_low_priority, p_now, p_user_id, v_next, true)).p_tag;
   end loop;
   return v_tags;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]) IS 'Up to p_limit tags of a user that are open and due, p_first_tag being the first of all, in the order of their turns.';
+COMMENT ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text) IS 'Up to p_limit tags of a user that are open and due, p_first_tag being the first of all, in the order of their turns.';
 
-CREATE FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[]) RETURNS text
+CREATE FUNCTION leadhook.next_unfailing(p_now timestamp with time zone) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -3222,7 +3417,11 @@ begin
       from leadhook.jobs as j
       where j.state = 'ready' and j.deaths = 0 and j.low_priority = v_low_priority and j.available_at <= p_now
         and leadhook.failing_since(j.failing_since, j.eligible_at) is null
-        and j.user_id not in (select unnest(p_shut_user_ids))
+        and j.user_id not in (
+          select p.user_id from leadhook.pauses as p where p.tag is null and p.user_id is not null
+          union all
+          select b.user_id from leadhook.budgets as b where b.user_id is not null and b.spent_on = (p_now at time zone 'UTC')::date
+        )
         and (j.user_id, j.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
       order by j.available_at
       limit 1
@@ -3431,6 +3630,37 @@ $$;
 
 COMMENT ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) IS 'Books what requests without an answer cost, and notes their attempts beside the jobs, which stay as they are; a paid score is kept for the next lease, which checks that it was bought with the same prompts.';
 
+CREATE FUNCTION leadhook.note_first_lease(p_now timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+declare
+  v_began timestamptz := clock_timestamp();
+  v_next timestamptz := (select p_now + make_interval(secs => c.lease_s::float8) from leadhook.controls as c);
+  v_noted timestamptz := (select c.leases_from from leadhook.controls as c);
+  v_first timestamptz;
+begin
+  if v_noted > v_next then
+    -- The clock was turned back.
+    v_noted := 'epoch';
+    update leadhook.controls as c set leases_from = v_noted where c.id;
+  end if;
+  v_first := least(v_next, (
+    select j.lease_until from leadhook.jobs as j where j.state = 'leased' and j.lease_until >= v_noted order by j.lease_until limit 1
+  ));
+  if v_first > v_noted and clock_timestamp() > v_began + interval '1 ms' then
+    update leadhook.controls as c set leases_from = v_first where c.id;
+  end if;
+  return v_noted;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_first_lease(p_now timestamp with time zone) IS 'A time before which no lease ends. Under the claim lock.';
+
 CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3563,6 +3793,23 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.note_prompts_changes() IS 'After a statement on prompts: appends the users and tags that have a new or changed row, and sends a webhook. Reads no table.';
+
+CREATE FUNCTION leadhook.note_ready_jobs() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+begin
+  insert into leadhook.ready_notes (low_priority, user_id, tag, due_at)
+  select n.low_priority, n.user_id, n.tag, min(n.available_at)
+  from new_jobs as n
+  where n.state = 'ready' and n.deaths = 0
+  group by n.low_priority, n.user_id, n.tag;
+  return null;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_ready_jobs() IS 'Trigger: notes the groups of jobs that became ready, or due earlier, with this statement.';
 
 CREATE FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) RETURNS void
     LANGUAGE plpgsql
@@ -3706,43 +3953,34 @@ $$;
 
 COMMENT ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) IS 'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
 
-CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) RETURNS record
+CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET enable_sort TO 'off'
     AS $$
 declare
-  v_user_ids uuid[] := '{}';
-  v_first_tags text[] := '{}';
-  v_wrapped boolean := p_user_id is null;
-  v_next record;
-  v_user_id uuid := p_user_id;
+  v_users record := leadhook.next_due_users(p_low_priority, p_limit, p_now, p_user_id);
   v_dealt record;
 begin
   lead_ids := '{}';
-  while cardinality(v_user_ids) < p_limit loop
-    v_next := leadhook.next_open_group(p_low_priority, p_now, v_user_id, null, false, p_shut_user_ids);
-    v_user_id := v_next.p_user_id;
-    exit when v_wrapped and (v_user_id is null or v_user_id > p_user_id);
-    v_wrapped := v_wrapped or v_user_id is null;
-    if v_user_id is not null then
-      v_user_ids := v_user_ids || v_user_id;
-      v_first_tags := v_first_tags || v_next.p_tag;
-    end if;
-  end loop;
-  if v_user_ids = '{}' then
+  if leadhook.mark_spent_budgets(p_now, v_users.user_ids) then
+    perform leadhook.mark_spent_budgets(p_now, null);
+    v_users := leadhook.next_due_users(p_low_priority, p_limit, p_now, p_user_id);
+  end if;
+  if v_users.user_ids = '{}' then
     return;
   end if;
 
   v_dealt := leadhook.deal_leads(
-    p_low_priority, p_limit, (p_limit - 1) / cardinality(v_user_ids) + 1, p_now, v_user_ids, v_first_tags, p_shut_user_ids
+    p_low_priority, p_limit, (p_limit - 1) / cardinality(v_users.user_ids) + 1, p_now, v_users.user_ids, v_users.first_tags
   );
   if cardinality(v_dealt.lead_ids) < p_limit then
     -- Some have less than their share, which the others get.
-    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_user_ids, v_first_tags, p_shut_user_ids);
+    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_users.user_ids, v_users.first_tags);
   end if;
   lead_ids := v_dealt.lead_ids;
   p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
@@ -3751,11 +3989,10 @@ begin
   insert into leadhook.turns as t (user_id, tag)
   select distinct on (d.user_id) d.user_id, d.tag
   from unnest(v_dealt.user_ids, v_dealt.tags) with ordinality as d (user_id, tag, slot)
-  join unnest(v_user_ids, v_first_tags) as u (user_id, first_tag) using (user_id)
+  join unnest(v_users.user_ids, v_users.first_tags) as u (user_id, first_tag) using (user_id)
   cross join lateral (
-    select from leadhook.jobs as j
-    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = u.user_id and j.tag > u.first_tag
-    order by j.user_id, j.tag, j.available_at
+    select from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.user_id = u.user_id and g.tag > u.first_tag
     limit 1
   ) as another
   order by d.user_id, d.slot desc
@@ -4338,6 +4575,18 @@ $$;
 
 COMMENT ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) IS 'Makes ready, behind fresh leads, up to p_limit of the next 500 held leads of a user and tag, in the order of their ids, and sends a webhook. Without p_redo those that have an answer in llm_response stay held; what is not eligible any more goes to sleep. last_lead: where to go on while the limit is not reached; null when these were the last.';
 
+CREATE FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  update leadhook.ready_groups as g
+  set shut = false
+  where g.user_id = any (reopen_groups.p_user_ids) and g.shut
+$$;
+
+COMMENT ON FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) IS 'After the end of a pause or more money: the next claim looks at the groups of these users again, and shuts those that still are. Under the claim lock.';
+
 CREATE FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -4540,7 +4789,7 @@ CREATE FUNCTION leadhook.resume_claim(p_token uuid, p_limit integer, p_now times
     SET enable_seqscan TO 'off'
     AS $$
 begin
-  update leadhook.jobs as j set lease_until = p_now + make_interval(secs => c.lease_s::float8)
+  update leadhook.jobs as j set lease_until = greatest(j.lease_until, p_now + make_interval(secs => c.lease_s::float8))
   from leadhook.controls as c
   where j.claim_token = p_token;
   perform leadhook.return_leads(
@@ -4571,43 +4820,6 @@ CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timest
   where cardinality(p_lead_ids) > 0
   having count(*) > 0
 $$;
-
-CREATE FUNCTION leadhook.scan_for_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_found record;
-begin
-  select s.user_id, s.tag, s.available_at into v_found
-  from (
-    select j.user_id, j.tag, j.available_at
-    from leadhook.jobs as j
-    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
-      and (j.user_id, j.tag) >= (p_user_id, p_tag) and j.user_id <= p_last_user_id
-    order by j.user_id, j.tag, j.available_at
-    limit 20000
-  ) as s
-  where s.available_at <= p_now and s.user_id not in (select unnest(p_shut_user_ids))
-    and (s.user_id, s.tag) not in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
-  order by s.user_id, s.tag, s.available_at
-  limit 1;
-  if not found then
-    select j.user_id, j.tag, null::timestamptz as available_at into v_found
-    from leadhook.jobs as j
-    where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority
-      and (j.user_id, j.tag) >= (p_user_id, p_tag) and j.user_id <= p_last_user_id
-    order by j.user_id, j.tag, j.available_at
-    offset 19999
-    limit 1;
-  end if;
-  p_user_id := v_found.user_id;
-  p_tag := v_found.tag;
-  available_at := v_found.available_at;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.scan_for_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) IS 'Of the next 20,000 jobs from a group on, up to a user, the first group that is open and due; else the group of the last of them, with available_at null; all null where there are fewer.';
 
 CREATE FUNCTION leadhook.send_webhook(p_reason text, p_leads integer DEFAULT NULL::integer, p_table text DEFAULT NULL::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4677,6 +4889,50 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) IS 'Webhooks when leads of this user and tag (null: any) wait.';
+
+CREATE FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+declare
+  v_today date := (p_now at time zone 'UTC')::date;
+  v_user_ids uuid[] := leadhook.budgets_to_look_at(p_now);
+begin
+  if v_user_ids = '{}' then
+    return;
+  end if;
+  with changed as (
+    update leadhook.budgets as b
+    set
+      spent_on = case when l.left_usd <= 0 then v_today end,
+      settled_on = case when l.reserved_usd = 0 and l.left_usd < coalesce(l.needed_usd, 'Infinity') then v_today else 'epoch' end
+    from leadhook.budgets_left(p_now, v_user_ids) as l
+    where b.id = l.id and l.user_id is not null
+    returning b.user_id, b.spent_on
+  )
+  select array_agg(c.user_id) into v_user_ids from changed as c where c.spent_on is null;
+  perform leadhook.reopen_groups(v_user_ids);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) IS 'Opens the groups of users whose budget is not spent any more, and looks no more at budgets that can''t change today. Under the claim lock.';
+
+CREATE FUNCTION leadhook.shut_groups(p_now timestamp with time zone) RETURNS void
+    LANGUAGE sql
+    SET search_path TO ''
+    SET jit TO 'off'
+    AS $$
+  update leadhook.ready_groups as g
+  set shut = true
+  where not g.shut and (
+    g.user_id in (select p.user_id from leadhook.pauses as p where p.tag is null)
+    or (g.user_id, g.tag) in (select p.user_id, p.tag from leadhook.pauses as p where p.tag is not null)
+    or g.user_id in (select b.user_id from leadhook.budgets as b where b.spent_on = (shut_groups.p_now at time zone 'UTC')::date)
+  )
+$$;
+
+COMMENT ON FUNCTION leadhook.shut_groups(p_now timestamp with time zone) IS 'Takes every group that is_shut out of the claims'' way. Under the claim lock.';
 
 CREATE FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT
@@ -4991,9 +5247,9 @@ begin
   from unnest(p_lead_ids, p_budget_ids, p_usd) as a (lead_id, budget_id, usd)
   where j.lead_id = any (p_lead_ids) and j.lead_id = a.lead_id and j.state = 'ready';
   update leadhook.budgets as b
-  set needed_usd = least(b.needed_usd, a.usd)
+  set needed_usd = least(b.needed_usd, a.usd), settled_on = 'epoch'
   from (select u.budget_id, min(u.usd) as usd from unnest(p_budget_ids, p_usd) as u (budget_id, usd) group by u.budget_id) as a
-  where b.id = a.budget_id and a.usd < coalesce(b.needed_usd, 'Infinity');
+  where b.id = a.budget_id and (a.usd < coalesce(b.needed_usd, 'Infinity') or b.settled_on > 'epoch');
 end
 $$;
 
@@ -5178,17 +5434,29 @@ CREATE FUNCTION leadhook.waiting_work(p_now timestamp with time zone) RETURNS js
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
     AS $$
 declare
   v_blocked record := leadhook.find_blocked(p_now);
-  v_oldest timestamptz := least(leadhook.first_due(false, p_now, null), leadhook.first_due(true, p_now, null));
+  v_oldest timestamptz := (
+    select min(o.available_at)
+    from (values (false), (true)) as p (low)
+    cross join lateral (
+      select j.available_at
+      from leadhook.jobs as j
+      where j.state = 'ready' and j.deaths = 0 and j.low_priority = p.low
+      order by j.available_at
+      limit 1
+    ) as o
+  );
   v_unclaimed timestamptz := (select t.changed_at from leadhook.outbox as t order by t.id limit 1);
 begin
   if v_blocked.everything is null then
     v_unclaimed := least(
       v_unclaimed,
-      leadhook.first_due(false, p_now, v_blocked.user_ids),
-      leadhook.first_due(true, p_now, v_blocked.user_ids),
+      leadhook.earliest_due(false, p_now),
+      leadhook.earliest_due(true, p_now),
       (select j.lease_until from leadhook.jobs as j where j.state = 'leased' order by j.lease_until limit 1)
     );
   end if;
@@ -6391,7 +6659,7 @@ declare
   v_now timestamptz := clock_timestamp();
 begin
   update leadhook.jobs as j
-  set lease_until = v_now + make_interval(secs => c.lease_s::float), checkpoint = coalesce(l.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
+  set lease_until = greatest(j.lease_until, v_now + make_interval(secs => c.lease_s::float)), checkpoint = coalesce(l.checkpoint, j.checkpoint), worker = coalesce(p_worker, j.worker),
     called = j.called or coalesce(l.called, true)
   from unnest(v_leases) as l
   cross join leadhook.controls as c
@@ -6658,6 +6926,7 @@ begin
   v_ended := found;
   perform leadhook.note_action(p_actor, 'resume', jsonb_build_object('user_id', p_user_id, 'tag', p_tag, 'resumed', v_ended), p_reason);
   if v_ended then
+    perform leadhook.reopen_groups(array[p_user_id]);
     perform leadhook.send_webhook_if_ready('resume', p_user_id, p_tag);
   end if;
   return jsonb_build_object('resumed', v_ended, 'pauses', (
@@ -6856,12 +7125,14 @@ begin
   );
   if p_daily_usd is null then
     delete from leadhook.budgets as b where b.user_id is not distinct from p_user_id and b.needed_usd is null;
-    update leadhook.budgets as b set daily_usd = 'Infinity' where b.user_id is not distinct from p_user_id;
+    update leadhook.budgets as b set daily_usd = 'Infinity', settled_on = 'epoch' where b.user_id is not distinct from p_user_id;
   else
     insert into leadhook.budgets as b (user_id, daily_usd, changed_by) values (p_user_id, p_daily_usd, left(btrim(p_actor), 200))
     on conflict (user_id) do update
-    set daily_usd = excluded.daily_usd, changed_by = excluded.changed_by, changed_at = clock_timestamp();
+    set daily_usd = excluded.daily_usd, changed_by = excluded.changed_by, changed_at = clock_timestamp(), spent_on = null, settled_on = 'epoch';
   end if;
+  perform leadhook.reopen_groups(array[p_user_id]);
+  perform leadhook.mark_spent_budgets(clock_timestamp(), array[p_user_id]);
   perform leadhook.send_webhook_if_ready('budget', p_user_id, null);
   return jsonb_build_object('daily_usd', p_daily_usd, 'left_usd', (
     select b.left_usd
@@ -7159,6 +7430,8 @@ CREATE TABLE leadhook.budgets (
     user_id uuid,
     daily_usd numeric NOT NULL,
     needed_usd numeric,
+    spent_on date,
+    settled_on date DEFAULT '1970-01-01'::date NOT NULL,
     changed_by text,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT budgets_daily_usd_check CHECK ((daily_usd >= (0)::numeric))
@@ -7167,6 +7440,10 @@ CREATE TABLE leadhook.budgets (
 COMMENT ON COLUMN leadhook.budgets.daily_usd IS 'Infinity: it was cleared; the row goes when all leads that it turned away are woken';
 
 COMMENT ON COLUMN leadhook.budgets.needed_usd IS 'no more than the least needed_usd of the jobs that it turned away: once that much is left, some of them go on; null: there is none';
+
+COMMENT ON COLUMN leadhook.budgets.spent_on IS 'a claim found nothing left on this day (UTC), so that the groups of its user are shut';
+
+COMMENT ON COLUMN leadhook.budgets.settled_on IS 'nothing can come back on this day, as no lease of its user has a reservation: claims do not look at it before the next one';
 
 ALTER TABLE leadhook.budgets ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME leadhook.budgets_id_seq
@@ -7193,6 +7470,7 @@ CREATE TABLE leadhook.controls (
     sweep_after_lead text DEFAULT ''::text NOT NULL,
     sweep_round_started_at timestamp with time zone,
     history text,
+    leases_from timestamp with time zone DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone NOT NULL,
     CONSTRAINT backlog_is_hold_or_run CHECK ((backlog = ANY (ARRAY['hold'::text, 'run'::text]))),
     CONSTRAINT controls_claim_bytes_check CHECK ((claim_bytes > 0)),
     CONSTRAINT controls_give_up_after_s_check CHECK ((give_up_after_s > (0)::numeric)),
@@ -7216,6 +7494,8 @@ COMMENT ON COLUMN leadhook.controls.give_up_after_s IS 'a lead that failed for s
 COMMENT ON COLUMN leadhook.controls.claim_bytes IS 'a claim hands out no more leads than fit, with their prompts, but one at least';
 
 COMMENT ON COLUMN leadhook.controls.history IS 'the server and timeline of the last claim: after a restore or switch-over it is another one, and fences may have been handed out that no row knows';
+
+COMMENT ON COLUMN leadhook.controls.leases_from IS 'no lease ends before; noted when the look for the first takes long: under an old snapshot, the index keeps each lease that has ended';
 
 CREATE TABLE leadhook.costs (
     day date NOT NULL,
@@ -7376,6 +7656,18 @@ ALTER TABLE leadhook.pauses ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE leadhook.ready_notes (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    low_priority boolean NOT NULL,
+    user_id uuid NOT NULL,
+    tag text NOT NULL,
+    due_at timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE leadhook.ready_notes IS 'groups of jobs that became ready since the last claim';
+
+COMMENT ON COLUMN leadhook.ready_notes.id IS 'no number: a sequence that is behind its rows after a restore would refuse every change of a job';
 
 CREATE TABLE leadhook.replay_leads (
     replay_id bigint NOT NULL,
@@ -7627,6 +7919,12 @@ ALTER TABLE ONLY leadhook.outbox
 ALTER TABLE ONLY leadhook.pauses
     ADD CONSTRAINT pauses_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY leadhook.ready_groups
+    ADD CONSTRAINT ready_groups_pkey PRIMARY KEY (tag, user_id, low_priority);
+
+ALTER TABLE ONLY leadhook.ready_notes
+    ADD CONSTRAINT ready_notes_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY leadhook.replay_leads
     ADD CONSTRAINT replay_leads_pkey PRIMARY KEY (replay_id, lead_id);
 
@@ -7668,6 +7966,8 @@ CREATE INDEX attempts_by_replay ON leadhook.attempts USING btree (replay_id) WHE
 
 CREATE INDEX audit_by_age ON leadhook.audit USING btree (at);
 
+CREATE INDEX budgets_to_look_at ON leadhook.budgets USING btree (settled_on) WHERE ((spent_on IS NOT NULL) OR (needed_usd IS NOT NULL));
+
 CREATE INDEX jobs_asleep ON leadhook.jobs USING btree (user_id, tag, lead_id) WHERE ((state = ANY (ARRAY['waiting'::text, 'held'::text, 'dead'::text])) OR (replay_id IS NOT NULL));
 
 CREATE INDEX jobs_by_error ON leadhook.jobs USING btree (error_code, state, lead_id) WHERE (error_code IS NOT NULL);
@@ -7700,6 +8000,12 @@ CREATE INDEX outbox_by_size ON leadhook.outbox USING btree (kind, n, id);
 
 CREATE INDEX outbox_to_walk ON leadhook.outbox USING btree (id) WHERE (kind <> 'leads'::text);
 
+CREATE INDEX ready_groups_open ON leadhook.ready_groups USING btree (low_priority, user_id, tag) WHERE (NOT shut);
+
+CREATE INDEX ready_groups_shut ON leadhook.ready_groups USING btree (user_id) WHERE shut;
+
+CREATE INDEX ready_notes_due ON leadhook.ready_notes USING btree (low_priority, due_at);
+
 CREATE INDEX replay_leads_by_lead ON leadhook.replay_leads USING btree (lead_id);
 
 CREATE INDEX replays_under_way ON leadhook.replays USING btree (id) WHERE (phase = ANY (ARRAY['queueing'::text, 'stopping'::text]));
@@ -7715,6 +8021,14 @@ CREATE INDEX webhooks_by_request ON leadhook.webhooks USING btree (request_id);
 CREATE INDEX leadhook_unsent ON public.lead_details USING btree (lead_id) WHERE (((sent_to_llm)::text IS DISTINCT FROM 'true'::text) AND (octet_length(lead_id) <= 2000));
 
 CREATE INDEX prompts_by_user_and_tag ON public.prompts USING btree (user_id, tag, created_at DESC);
+
+CREATE TRIGGER note_inserted AFTER INSERT ON leadhook.jobs REFERENCING NEW TABLE AS new_jobs FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_ready_jobs();
+
+ALTER TABLE leadhook.jobs ENABLE ALWAYS TRIGGER note_inserted;
+
+CREATE TRIGGER note_updated AFTER UPDATE ON leadhook.jobs REFERENCING NEW TABLE AS new_jobs FOR EACH STATEMENT EXECUTE FUNCTION leadhook.note_ready_jobs();
+
+ALTER TABLE leadhook.jobs ENABLE ALWAYS TRIGGER note_updated;
 
 CREATE TRIGGER leadhook_change AFTER INSERT OR UPDATE ON public.gemini_api FOR EACH STATEMENT EXECUTE FUNCTION leadhook.send_webhook_for_keys();
 
@@ -7765,6 +8079,10 @@ ALTER TABLE leadhook.migrations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadhook.outbox ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.pauses ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.ready_groups ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.ready_notes ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.replay_leads ENABLE ROW LEVEL SECURITY;
 
@@ -7828,6 +8146,9 @@ GRANT ALL ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with ti
 REVOKE ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.budgets_left(p_now timestamp with time zone, p_user_ids uuid[]) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.budgets_to_look_at(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.budgets_to_look_at(p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most integer) TO service_role;
 
@@ -7852,8 +8173,8 @@ GRANT ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) TO service_rol
 REVOKE ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, OUT lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) TO service_role;
@@ -7865,6 +8186,11 @@ REVOKE ALL ON FUNCTION leadhook.comparable_columns(p_table regclass) FROM PUBLIC
 
 REVOKE ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.ready_groups TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamp with time zone, p_lead_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamp with time zone, p_lead_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) TO service_role;
@@ -7883,8 +8209,8 @@ REVOKE ALL ON FUNCTION leadhook.count_webhooks() FROM PUBLIC;
 REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[], p_shut_user_ids uuid[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) TO service_role;
@@ -7922,6 +8248,9 @@ GRANT ALL ON FUNCTION leadhook.describe_readable(p_token uuid, p_now timestamp w
 REVOKE ALL ON FUNCTION leadhook.duration_bucket(p_ms numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.duration_bucket(p_ms numeric) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
@@ -7951,8 +8280,8 @@ GRANT ALL ON FUNCTION leadhook.failing_since(p_failing_since timestamp with time
 REVOKE ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_answered(p_lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, p_user_ids uuid[], OUT everything text, OUT user_ids uuid[], OUT budget_spent boolean, OUT payable bigint[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_blocked(p_now timestamp with time zone, OUT everything text, OUT budget_spent boolean, OUT payable bigint[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after text, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_candidates(p_filter jsonb, p_after text, p_most integer) TO service_role;
@@ -7963,14 +8292,20 @@ GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups tex
 REVOKE ALL ON FUNCTION leadhook.find_foreign_code() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_foreign_code() TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_within boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_within boolean) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_user_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone, p_shut_user_ids uuid[], p_user_id uuid) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.first_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) TO service_role;
@@ -7978,8 +8313,8 @@ GRANT ALL ON FUNCTION leadhook.forget_rests_for_other_models(p_model text) TO se
 REVOKE ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_changes(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_blocked record) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_blocked record) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.has_pg_net() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_pg_net() TO service_role;
@@ -8007,8 +8342,8 @@ GRANT ALL ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp wi
 REVOKE ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_of_extension(p_class regclass, p_object oid, p_extension text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.is_paused(p_user_id uuid, p_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.is_paused(p_user_id uuid, p_tag text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) TO service_role;
@@ -8031,8 +8366,11 @@ GRANT ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_afte
 REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_shut_user_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_shut_user_ids uuid[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.list_ready_groups() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.list_ready_groups() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_application_rows(p_lead_ids text[]) TO service_role;
@@ -8048,6 +8386,9 @@ GRANT ALL ON FUNCTION leadhook.lock_leases(p_leases leadhook.ending[]) TO servic
 
 REVOKE ALL ON FUNCTION leadhook.lock_outbox() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lock_outbox() TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone, p_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.mark_spent_budgets(p_now timestamp with time zone, p_user_ids uuid[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OUT lead_ids text[], OUT last_lead text) TO service_role;
@@ -8067,23 +8408,26 @@ GRANT ALL ON FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], 
 REVOKE ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.next_due_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_due_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_due_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_due_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_suspect(p_shut_user_ids uuid[], OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text, p_shut_user_ids uuid[]) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone, p_shut_user_ids uuid[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone) TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
 
@@ -8101,12 +8445,18 @@ REVOKE ALL ON FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_
 REVOKE ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_failed_on_demand(p_worker text, p_results leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.note_first_lease(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_first_lease(p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.note_lead_changes() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_lead_groups(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_prompts_changes() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION leadhook.note_ready_jobs() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_ready_jobs() TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) TO service_role;
@@ -8123,8 +8473,8 @@ GRANT ALL ON FUNCTION leadhook.parked_keys() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, p_shut_user_ids uuid[], OUT lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, OUT lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) TO service_role;
@@ -8181,6 +8531,9 @@ REVOKE ALL ON FUNCTION leadhook.refuse_foreign_code() FROM PUBLIC;
 REVOKE ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.reopen_groups(p_user_ids uuid[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.replay_leads_page(p_replay_id bigint, p_after_lead text) TO service_role;
 
@@ -8211,9 +8564,6 @@ GRANT ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) TO 
 REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.scan_for_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.scan_for_open_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_last_user_id uuid, p_shut_user_ids uuid[], OUT available_at timestamp with time zone) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) TO service_role;
 
@@ -8221,6 +8571,12 @@ REVOKE ALL ON FUNCTION leadhook.send_webhook_for_keys() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.send_webhook_if_ready(p_reason text, p_user_id uuid, p_tag text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.shut_groups(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.shut_groups(p_now timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) FROM PUBLIC;
 
@@ -8449,6 +8805,8 @@ GRANT SELECT ON SEQUENCE leadhook.outbox_id_seq TO service_role;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.pauses TO service_role;
 
 GRANT SELECT ON SEQUENCE leadhook.pauses_id_seq TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.ready_notes TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replay_leads TO service_role;
 
