@@ -15,8 +15,8 @@ from cyclopts import App, Parameter
 
 from leadhook.command_error import CommandError
 
-Name = Literal["latency", "throughput", "idle", "triggers", "calls", "score"]
-NAMES: Final[tuple[Name, ...]] = ("latency", "throughput", "idle", "triggers", "calls", "score")
+Name = Literal["latency", "throughput", "idle", "triggers", "calls", "score", "webhooks"]
+NAMES: Final[tuple[Name, ...]] = ("latency", "throughput", "idle", "triggers", "calls", "score", "webhooks")
 INTERRUPTED: Final = 130
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -39,7 +39,8 @@ def main(
             help="latency: commit to first model call (6 min). throughput: a backlog's rate, requests, CPU and memory "
             "(3 min). idle: requests while nothing happens (11 min). triggers: what the application's own writes cost "
             "(1 min). calls: what each call costs in SQL (5 min). score: CPU of a model call beside a bare client's "
-            "(1 min). All of them, one by one, when none is named (27 min)."
+            "(1 min). webhooks: CPU of a webhook beside a bare endpoint's (1 min). All of them, one by one, when none "
+            "is named (28 min)."
         ),
     ],
     short: Annotated[

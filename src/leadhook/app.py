@@ -10,17 +10,22 @@ import secrets
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Final, NoReturn
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from importlib import import_module
+from typing import Final, NoReturn
 
+import anyio.to_thread
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
 from leadhook import advice, network
 from leadhook.domain.spend import Price, Tariff
+from leadhook.domain.status import Status
+from leadhook.engine import Engine, EngineContext, Health
 from leadhook.lifecycle import (
     START_FAILED,
+    end_failed_start,
     logging_to_the_end,
     report_failed_start,
     reporting_a_failed_start,
@@ -32,19 +37,15 @@ from leadhook.observability.observer import Observer
 from leadhook.observability.operator_log import operator_log
 from leadhook.prices import read_prices
 from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_settings
+from leadhook.store import open_store
 from leadhook.web.auth import Admins, TokenBucket
 from leadhook.web.connections import MOST_CONNECTIONS, bounded, open_socket, raise_file_limit, serving_metrics
 from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
 from leadhook.web.request_log import WebhookSum
 from leadhook.web.site import build_site
-from leadhook.web.state import AppState
+from leadhook.web.state import AppState, Backend, Parts
 from leadhook.web.webhook_auth import WebhookAuth
-
-if TYPE_CHECKING:
-    from leadhook.engine import Engine
-    from leadhook.gemini.scorer import GeminiScorer
-    from leadhook.store import SupabaseStore
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -83,23 +84,65 @@ def create_app(settings: Settings, *warnings: str) -> Starlette:
 async def _working(
     settings: Settings, prices: tuple[Price, ...], webhook_sum: WebhookSum, warnings: Sequence[str]
 ) -> AsyncIterator[AppState]:
-    # Imported only now because this takes seconds: invalid settings are reported immediately.
-    from leadhook.engine import Engine, EngineContext
-    from leadhook.gemini import open_scorer
-    from leadhook.gemini.limits import call_limits
-    from leadhook.store import open_store
-
+    warnings = [*advice.warnings(settings), *warnings]
+    work = _Work(settings, prices, warnings)
     async with (
-        open_store(settings.supabase_url, settings.supabase_key.get_secret_value()) as store,
-        open_scorer(model=settings.gemini_model, base_url=settings.gemini_base_url) as scorer,
+        serving_metrics(settings.host, settings.metrics_port) as no_metrics,
+        running(work, drain_s=settings.drain_sec),
     ):
-        tariff = Tariff(prices, call_limits()) if prices else None
-        engine = Engine(
+        yield _state(settings, work, webhook_sum, [*warnings, *([no_metrics] if no_metrics else [])])
+
+
+class _Work:
+    """Imports and opens the clients of the database and of Gemini, which takes seconds, and then runs the engine."""
+
+    def __init__(self, settings: Settings, prices: tuple[Price, ...], warnings: Sequence[str]) -> None:
+        self._settings: Final = settings
+        self._prices: Final = prices
+        self._warnings: Final = warnings
+        self._engine: Engine | None = None
+        self.backend: Final = Backend()
+
+    async def run(self) -> None:
+        """Run until stopped. Nothing is claimed before everything is imported: a failed import must not hold a lead."""
+        async with AsyncExitStack() as opened:
+            try:
+                engine = await self._open(opened)
+            except Exception as error:  # noqa: BLE001 - whatever keeps it from starting is reported
+                end_failed_start(error)
+            await engine.run()
+
+    async def stop(self, drain_s: float) -> None:
+        """Stop the engine, if it has started."""
+        if self._engine is not None:
+            await self._engine.stop(drain_s)
+
+    def health(self) -> Health | None:
+        """Return the engine's state, or None while it starts."""
+        return None if self._engine is None else self._engine.health()
+
+    async def status(self) -> Status:
+        """Return the status of the installation."""
+        return await (await self.backend.wait())["store"].status()
+
+    async def _open(self, opened: AsyncExitStack) -> Engine:
+        await anyio.to_thread.run_sync(_import_clients, abandon_on_cancel=True)
+        from leadhook.gemini import open_scorer
+        from leadhook.gemini.limits import call_limits
+
+        settings = self._settings
+        store = await opened.enter_async_context(
+            open_store(settings.supabase_url, settings.supabase_key.get_secret_value())
+        )
+        scorer = await opened.enter_async_context(
+            open_scorer(model=settings.gemini_model, base_url=settings.gemini_base_url)
+        )
+        engine = self._engine = Engine(
             EngineContext(
                 store=store,
                 scorer=scorer,
                 worker_name=_worker_name(),
-                tariff=tariff,
+                tariff=Tariff(self._prices, call_limits()) if self._prices else None,
                 injection_check=settings.injection_check == "on",
                 observer=Observer(operator_log),
             ),
@@ -107,17 +150,20 @@ async def _working(
             sweep_interval_s=settings.sweep_interval_sec,
         )
         metrics.watch(claiming=lambda: engine.health().claiming, in_flight=lambda: engine.health().in_flight)
-        async with (
-            serving_metrics(settings.host, settings.metrics_port) as no_metrics,
-            running(engine, drain_s=settings.drain_sec),
-        ):
-            warnings = [*advice.warnings(settings), *warnings]
-            _introduce(settings, warnings)
-            # Imported modules stay; the garbage collector would examine them again and again.
-            gc.collect()
-            gc.freeze()
-            warnings += [no_metrics] if no_metrics else []
-            yield _state(settings, engine, store, scorer, webhook_sum, warnings)
+        self.backend.start(Parts(engine=engine, store=store, scorer=scorer))
+        _introduce(settings, self._warnings)
+        return engine
+
+
+def _import_clients() -> None:
+    # Imported modules stay: the garbage collector would examine them again and again, now and later.
+    gc.disable()
+    try:
+        for name in ("leadhook.store.transport", "leadhook.gemini", "httpcore"):  # the last is for httpx's clients
+            import_module(name)
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def serve(settings: Settings) -> None:
@@ -156,19 +202,10 @@ def __getattr__(name: str) -> Starlette:
     return app
 
 
-def _state(
-    settings: Settings,
-    engine: "Engine",
-    store: "SupabaseStore",
-    scorer: "GeminiScorer",
-    webhook_sum: WebhookSum,
-    warnings: Sequence[str],
-) -> AppState:
+def _state(settings: Settings, work: _Work, webhook_sum: WebhookSum, warnings: Sequence[str]) -> AppState:
     admins = Admins(settings.admin_tokens, settings.admin_readonly_tokens)
     return AppState(
-        engine=engine,
-        store=store,
-        scorer=scorer,
+        backend=work.backend,
         slots=settings.max_concurrency,
         sweep_interval_s=settings.sweep_interval_sec,
         webhook_auth=WebhookAuth(settings.webhook_keys, settings.webhook_static_header),
@@ -177,8 +214,8 @@ def _state(
         admins=admins,
         sessions=Sessions(admins),
         readiness=Readiness(
-            status=store.status,
-            engine=engine.health,
+            status=work.status,
+            engine=work.health,
             problems=advice.problems(settings),
             warnings=lambda: [*warnings, *logs.troubles()],
         ),

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 import anyio
 import structlog
@@ -95,6 +95,13 @@ def report_failed_start(error: BaseException) -> None:
     kind, reason = type(innermost).__name__, " ".join(str(innermost).split())
     log.critical(Event.START_FAILED, error=kind, reason=reason, exc_info=error)
     operator_log.start_failed(kind, reason)
+
+
+def end_failed_start(error: Exception) -> NoReturn:
+    """Report what kept the service from starting, and end the process, which answers requests already."""
+    report_failed_start(error)
+    logs.finish()
+    os._exit(START_FAILED)
 
 
 async def _work(engine: Runnable, stopping: anyio.Event, drain_s: float, give_back_s: float) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from bench import idle, latency, machine, report, throughput, triggers
+from bench import idle, latency, machine, report, throughput, triggers, webhooks
 from bench.measurement import Figure, Measurement
 from bench.stack import Stack, running_stack
 from tests.conftest import poll
@@ -37,6 +37,12 @@ def assert_sane(measurement: Measurement) -> None:
         assert (figure.target == "") == (figure.met is None), name
         json.dumps(figure.as_json())
     json.dumps(measurement.details)
+
+
+def test_every_webhook_of_a_burst_is_accepted() -> None:
+    """By the served application, over 32 connections; `python -m bench webhooks` sends 200,000."""
+    measurement = webhooks.measure(short=True)
+    assert_sane(measurement)
 
 
 @pytest.mark.long

@@ -35,7 +35,7 @@ from leadhook.web.openapi import Endpoint
 from leadhook.web.request_log import WebhookSum
 from leadhook.web.requests import MEDIA_TYPE, ProblemAnswer
 from leadhook.web.site import ENDPOINTS, build_site
-from leadhook.web.state import AppState
+from leadhook.web.state import AppState, Backend, Parts
 from leadhook.web.webhook_auth import WebhookAuth
 
 T = TypeVar("T")
@@ -226,10 +226,10 @@ class Service:
 def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
     """What the application's lifespan yields."""
     admins = Admins([SecretStr(ADMIN), SecretStr(OTHER_ADMIN)], [SecretStr(READER)], hold_s=0.01)
+    backend = Backend()
+    backend.start(Parts(engine=engine, store=store, scorer=FakeScorer()))
     return AppState(
-        engine=engine,
-        store=store,
-        scorer=FakeScorer(),
+        backend=backend,
         slots=16,
         sweep_interval_s=300,
         webhook_auth=WebhookAuth(

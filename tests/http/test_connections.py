@@ -79,6 +79,52 @@ async def test_a_request_that_does_not_end_is_cut_off(port: int, what: str, monk
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET /health HTTP/1.1\r\nx: ",
+        b"GET /health HTTP/1.1\r\n",
+        b"POST /health HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+        b"POST /health HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1;",
+    ],
+    ids=["a header", "headers", "headers after the body", "an extension of a chunk"],
+)
+async def test_headers_without_an_end_are_cut_off(port: int, begin: bytes) -> None:
+    """Long before their time is over: they are kept in memory."""
+    line = b"" if begin.endswith((b": ", b";")) else b"x: y\r\n"
+    sent = 0
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+        with anyio.fail_after(5), suppress(anyio.BrokenResourceError):
+            await stream.send(begin)
+            while sent < 4 * 1024 * 1024:
+                piece = line * 2000 or b"y" * 10_000
+                await stream.send(piece)
+                sent += len(piece)
+    assert sent < 4 * 1024 * 1024
+
+
+async def test_few_of_many_requests_in_one_packet_are_taken(port: int) -> None:
+    """Each would be kept in memory until those before it are answered."""
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+        await stream.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" * 1000)
+        answer = await read_all(stream)
+    assert answer.count(b"200 OK") <= connections.MOST_PIPELINED + 1
+    assert b"400 Bad Request" in answer
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+        await stream.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" * 9 + HEALTH)
+        assert (await read_all(stream)).count(b"200 OK") == 10
+
+
+async def test_an_offer_to_upgrade_is_ignored(port: int) -> None:
+    """As some HTTP clients make with their first request, to speak HTTP/2."""
+    offer = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+        for _ in range(2):
+            await stream.send(b"GET /health HTTP/1.1\r\nhost: x\r\n" + offer + b"\r\n")
+            with anyio.fail_after(5):
+                assert b"200 OK" in await stream.receive()
+
+
 async def test_a_client_that_does_not_read_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest page there is, asked for again and again."""
     monkeypatch.setattr(connections, "READ_S", 0.3)

@@ -118,7 +118,7 @@ async def test_what_the_engine_cannot_do_is_a_reason(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"), [({"running": False}, "not running"), ({"draining": True}, "shutting down")]
+    ("changed", "words"), [({"running": False}, "starting"), ({"draining": True}, "shutting down")]
 )
 async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, changed: dict[str, bool], words: str) -> None:
     """Before its start and after its end."""
@@ -127,6 +127,15 @@ async def test_an_engine_that_takes_nothing_is_a_reason(service: Service, change
 
     assert answer.status_code == 503
     assert words in answer.json()["reasons"][0]
+
+
+async def test_a_service_that_starts_is_not_ready_and_does_not_ask_the_database(service: Service) -> None:
+    """Its client may not be imported yet."""
+    service.state["readiness"] = Readiness(status=service.store.status, engine=lambda: None, problems=["wrong"])
+    answer = await service.client.get("/ready")
+
+    assert (answer.status_code, answer.json()["reasons"]) == (503, ["settings", "starting"])
+    assert service.store.asked == 0
 
 
 async def test_trouble_that_both_have_is_told_once(service: Service) -> None:

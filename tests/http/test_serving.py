@@ -99,10 +99,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.process.wait()
 
 
-def get(url: str) -> tuple[int, Any]:
+def get(url: str | urllib.request.Request, timeout_s: float = PATIENCE_S) -> tuple[int, Any]:
     """Status and JSON."""
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - our own address
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -216,6 +216,31 @@ def test_a_failed_start_leaves_its_kind_and_message_on_every_sink(
     operator = (tmp_path / "operator.log").read_text()
     assert "| ERROR | event=start.failed | error=KeyError | reason=" in operator
     assert "hunter2" not in service.out + service.err + operator + str(shipped)
+
+
+def test_the_port_answers_while_the_clients_are_imported(start: Start, tmp_path: Path) -> None:
+    """Alive, not ready; a webhook is accepted, a request for the database waits, and SIGTERM ends it at once."""
+    (tmp_path / "langchain_google_genai.py").write_text("import time\ntime.sleep(600)")
+    service = start(SERVE, **ENV, PYTHONPATH=str(tmp_path), WEBHOOK_STATIC_HEADER="x-webhook: visibly-fake-secret")
+    service.wait_for("Application startup complete")
+    url = service.address()
+
+    assert get(f"{url}/health") == (200, {"ok": True})
+    assert get(f"{url}/ready")[1]["reasons"] == ["starting"]
+    webhook = urllib.request.Request(  # noqa: S310 - our own address
+        f"{url}/webhooks/leads",
+        json.dumps({"type": "INSERT", "records": ["a"]}).encode(),
+        {"content-type": "application/json", "x-webhook": "visibly-fake-secret"},
+    )
+    assert get(webhook) == (202, {"ok": True})
+    waiting = urllib.request.Request(f"{url}/leads/a", headers={"authorization": f"Bearer {ENV['ADMIN_TOKENS']}"})  # noqa: S310 - our own address
+    with pytest.raises(TimeoutError):
+        get(waiting, timeout_s=0.3)
+    assert not service.lines("claim")
+
+    service.signal()
+    assert service.end() == -signal.SIGTERM
+    assert service.lines("service.stopped")
 
 
 @pytest.mark.parametrize("command", [SERVE, UVICORN], ids=["leadhook serve", "uvicorn"])

@@ -1,18 +1,25 @@
 """What a start imports, and the CPU time that it takes: of a command, and of the service."""
 
 import os
+import re
 import subprocess
 import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from cyclopts import App
+from tests.conftest import poll
 
 from leadhook.cli import COMMANDS, app
+from leadhook.local.processes import answers, free_port
 
 SLACK = 2.0
 """A busy machine takes that much more CPU for the same work: its cores share caches and clock."""
-TRIES = 4
+TRIES = 3
 STANDARD = {*sys.stdlib_module_names, *sys.builtin_module_names}
 OF_EVERY_COMMAND = {"attr", "attrs", "cyclopts", "leadhook", "rich"}
 OF_SETTINGS = {
@@ -25,6 +32,10 @@ OF_SETTINGS = {
     "typing_inspection",
 }
 OF_OPERATORS = OF_SETTINGS | {"anyio", "markdown_it", "mdurl", "pygments", "sniffio"}
+OF_SERVICE = {
+    *("cython_runtime", "greenlet", "h11", "httptools", "itsdangerous", "jinja2", "markupsafe"),
+    *("click", "prometheus_client", "starlette", "structlog", "uvicorn"),
+}
 LOADS = """
 import sys
 before = set(sys.modules)
@@ -39,23 +50,75 @@ def imported(code: str) -> set[str]:
     return {name for name in set(done.stdout.split()) - STANDARD if not name.startswith("_")}
 
 
-def cpu_s(*arguments: str, cwd: Path) -> float:
-    """User and system time of the command; the least of a few runs."""
+def slowest_imports(code: str) -> str:
+    """The packages that take longest, for the message of a failure."""
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
+    total: Counter[str] = Counter()
+    for microseconds, name in re.findall(r"^import time: +(\d+) \| +\d+ \| +([^\s.]+)", done.stderr, re.MULTILINE):
+        total[name] += int(microseconds)
+    return f"slowest imports in ms: { {name: us // 1000 for name, us in total.most_common(12)} }"
+
+
+def command_cpu_s(*arguments: str, cwd: Path) -> float:
+    """User and system time of a command without settings; the least of a few runs."""
 
     def run() -> float:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "leadhook", *arguments],
-            env={"PYTHONPYCACHEPREFIX": f"{cwd}/bytecode"},
-            cwd=cwd,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        used = os.wait4(child.pid, 0)[2]
+        command = [sys.executable, "-m", "leadhook", *arguments]
+        nowhere = subprocess.DEVNULL
+        child = subprocess.Popen(command, env={}, cwd=cwd, stdout=nowhere, stderr=nowhere)
+        _, _, used = os.wait4(child.pid, 0)
         child.returncode = 0
         return used.ru_utime + used.ru_stime
 
-    run()  # writes the bytecode
     return min(run() for _ in range(TRIES))
+
+
+@dataclass
+class Start:
+    """The CPU time that a service had used when it first answered, and when it first claimed."""
+
+    health_s: float = 0
+    claim_s: float = 0
+
+
+def start_service(cwd: Path) -> Start:
+    """Start it on a Supabase that only notes the first claim, and end it."""
+    found, claimed = Start(), threading.Event()
+
+    class Supabase(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            if self.path.endswith("claim") and not claimed.is_set():
+                found.claim_s = cpu_so_far(child.pid)
+                claimed.set()
+            self.send_error(503)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    port = free_port()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Supabase) as supabase:
+        threading.Thread(target=supabase.serve_forever, daemon=True).start()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "leadhook", "serve", "--port", f"{port}"],
+            env={"SUPABASE_URL": f"http://127.0.0.1:{supabase.server_port}", "SUPABASE_SECRET_KEY": "visibly-fake"},
+            cwd=cwd,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            poll(answers(port, "/health"), lambda: f"{child.poll()}")
+            found.health_s = cpu_so_far(child.pid)
+            assert claimed.wait(60)
+        finally:
+            child.terminate()
+            child.wait(10)
+            supabase.shutdown()
+    return found
+
+
+def cpu_so_far(pid: int) -> float:
+    """User and system time of a running process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_list_of_commands_has_the_first_line_of_each() -> None:
@@ -87,4 +150,18 @@ def test_a_command_imports_nothing_that_it_may_not_need(commands: str, allowed: 
 @pytest.mark.parametrize("arguments", ["--help", "status", "budget --help"])
 def test_a_command_starts_in_three_tenths_of_a_second(arguments: str, tmp_path: Path) -> None:
     """Of CPU. `status` ends with the settings that are missing."""
-    assert cpu_s(*arguments.split(), cwd=tmp_path) < 0.3 * SLACK
+    taken = command_cpu_s(*arguments.split(), cwd=tmp_path)
+    assert taken < 0.3 * SLACK, slowest_imports("import leadhook.cli; leadhook.cli.app['status']")
+
+
+def test_the_port_waits_for_no_client_of_the_database_or_of_gemini() -> None:
+    """They are imported while it answers."""
+    assert imported("import leadhook.app") - OF_EVERY_COMMAND - OF_OPERATORS - OF_SERVICE == set()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux shows a process's CPU time in /proc")
+def test_a_service_answers_after_half_a_second_and_claims_after_one_and_a_half(tmp_path: Path) -> None:
+    """Of CPU, from nothing."""
+    first, second = start_service(tmp_path), start_service(tmp_path)
+    assert min(first.health_s, second.health_s) < 0.5 * SLACK, slowest_imports("import leadhook.app")
+    assert min(first.claim_s, second.claim_s) < 1.5 * SLACK, slowest_imports("import leadhook.app, leadhook.gemini")

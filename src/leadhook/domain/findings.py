@@ -51,7 +51,7 @@ class Code(StrEnum):
     SETTINGS = "settings"
     """A setting, or what the service does with it: the metrics' port, a sink of the log."""
     SHUTTING_DOWN = "shutting_down"
-    NOT_RUNNING = "not_running"
+    STARTING = "starting"
     DATABASE_SILENT = "database_silent"
     PAUSED = "paused"
     BUDGET_SPENT = "budget_spent"

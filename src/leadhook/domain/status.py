@@ -13,7 +13,7 @@ COUNTED_UP_TO: Final = 1000
 class Facts(BaseModel):
     """A reply of the database, which may be newer than this program: unknown fields are ignored."""
 
-    model_config = ConfigDict(frozen=True, defer_build=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class RestingKey(Facts):

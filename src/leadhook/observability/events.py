@@ -20,7 +20,10 @@ class Event(StrEnum):
         return member
 
     SERVICE_STARTED = "service.started", "the service is ready and claims leads"
-    SERVICE_LISTENING = "service.listening", "the port is bound; requests are answered from service.started on"
+    SERVICE_LISTENING = (
+        "service.listening",
+        "the port is bound; requests are answered, and leads are claimed from service.started on",
+    )
     SERVICE_WARNED = "service.warned", "a setting works but is probably not what you want"
     START_FAILED = (
         "start.failed",

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import IPv6Address
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-import h11
 import structlog
 import uvicorn
 from prometheus_client import make_asgi_app
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from leadhook.observability.events import Event
@@ -26,6 +25,10 @@ BODY_S: Final = 30.0
 """From the headers to the end of the body. A signed webhook has 64 KiB at most."""
 READ_S: Final = 30.0
 """How long a client may refuse to read an answer."""
+LARGEST_HEADERS: Final = 64 * 1024
+"""In bytes, and as much after the body. httptools has no limit."""
+MOST_PIPELINED: Final = 16
+"""Requests that wait for the answers before theirs. httptools parses all that it is given: thousands in one packet."""
 MOST_CONNECTIONS: Final = 6000
 """About 5 kB each while they are idle."""
 RESERVED_FILES: Final = 200
@@ -35,15 +38,18 @@ MOST_SCRAPES: Final = 20
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
-class BoundedConnection(H11Protocol):
+class BoundedConnection(HttpToolsProtocol):
     """uvicorn's connection, which is closed when its client is too slow, or the slowest of too many.
 
     uvicorn limits only the time between two requests, and answers 503 to everyone when there are too many connections.
     An honest client sends a whole request within milliseconds, so the one that has waited longest makes room.
     """
 
-    _watched: object = None
+    _watched: Literal["headers", "body", "read"] | None = None
     _timer: TimerHandle | None = None
+    _in_body = False
+    _unfinished = 0
+    """Bytes since the last complete headers, or since the last piece of a body."""
 
     def __init__(self, *arguments: Any, slow: dict["BoundedConnection", None], **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -59,8 +65,34 @@ class BoundedConnection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request."""
+        self._unfinished += len(data)
         super().data_received(data)
+        if self._unfinished > LARGEST_HEADERS and not self.transport.is_closing():
+            self.send_400_response("The headers are too large.")
         self._watch()
+
+    def on_message_begin(self) -> None:
+        """Begin a request, unless too many wait."""
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise ValueError("too many pipelined requests")  # httptools stops, and uvicorn closes the connection
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Answer, and wait for the body."""
+        self._in_body = True
+        self._unfinished = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._unfinished = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Wait for nothing more of this request."""
+        self._in_body = False
+        self._unfinished = 0
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
@@ -90,10 +122,18 @@ class BoundedConnection(H11Protocol):
 
     def _watch(self) -> None:
         """Start the deadline for whatever the server now waits for; more bytes of the same do not extend it."""
-        waits_for = "read" if self.flow.write_paused else self.conn.their_state
-        if waits_for is not self._watched:
+        waits_for = self._waits_for()
+        if waits_for != self._watched:
             self._watched = waits_for
-            self._set_deadline({h11.IDLE: HEADERS_S, h11.SEND_BODY: BODY_S, "read": READ_S}.get(waits_for))
+            self._set_deadline({"headers": HEADERS_S, "body": BODY_S, "read": READ_S, None: None}[waits_for])
+
+    def _waits_for(self) -> Literal["headers", "body", "read"] | None:
+        if self.flow.write_paused:
+            return "read"
+        if self._in_body:
+            return "body"
+        has_answered = self.cycle is None or self.cycle.response_complete
+        return "headers" if has_answered else None
 
     def _set_deadline(self, after_s: float | None) -> None:
         if self._timer is not None:

@@ -81,6 +81,9 @@ def _shown(found: Sequence[Finding], *, in_words: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(each) if in_words else str(each.code) for each in found))
 
 
+_STARTING: Final = Finding(Code.STARTING, "The service is starting; it claims leads within seconds.")
+
+
 class Readiness:
     """Collects what the engine, the settings and the database report."""
 
@@ -88,7 +91,7 @@ class Readiness:
         self,
         *,
         status: Callable[[], Awaitable[Status]],
-        engine: Callable[[], Health],
+        engine: Callable[[], Health | None],
         problems: Sequence[str] = (),
         warnings: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
@@ -104,6 +107,8 @@ class Readiness:
 
     async def check(self) -> Findings:
         """Return all current findings. The database is queried at most once in 5 s, for at most 2 s."""
+        if self._engine() is None:
+            return Findings((*self._problems, _STARTING), tuple(map(_setting, self._warnings())))
         async with self._asking:
             if self._asked_at is None or self._clock() - self._asked_at >= FRESH_S:
                 self._database = await self._ask()
@@ -124,12 +129,14 @@ class Readiness:
     def find_blockers(self) -> tuple[Finding, ...]:
         """Return the same as findings."""
         health = self._engine()
+        if health is None:
+            return (_STARTING,)
         if health.draining:
             return (Finding(Code.SHUTTING_DOWN, "The service is shutting down."),)
         if health.fault is None:
-            return () if health.running else (Finding(Code.NOT_RUNNING, "The engine is not running."),)
+            return () if health.running else (_STARTING,)
         since = f" Since {moment(health.since)}." if health.since else ""
-        return (Finding(health.fault_code or Code.NOT_RUNNING, f"{sentence(health.fault)}{since}"),)
+        return (Finding(health.fault_code or Code.STARTING, f"{sentence(health.fault)}{since}"),)
 
     async def _ask(self) -> Findings:
         try:

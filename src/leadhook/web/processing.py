@@ -32,7 +32,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 class _Lenient(BaseModel):
     """Ignores unknown fields, as the predecessor did."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
 
 class GivenLead(_Lenient):

@@ -213,7 +213,7 @@ class DryRunAnswer(Answer):
 class PageQuery(BaseModel):
     """The page of leads to show."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     after: Annotated[str, StringConstraints(max_length=1000)] = ""
     """`next_after` of the previous page."""
@@ -224,7 +224,7 @@ class PageQuery(BaseModel):
 class StopQuery(BaseModel):
     """Why a replay is stopped."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: Annotated[str, StringConstraints(max_length=500)] = ""
     """Kept for the audit."""

@@ -7,11 +7,10 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Final
-from uuid import uuid4
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,7 +24,11 @@ SUMMED: Final = "leadhook.summed"
 """Set in the scope of a request that another line reports."""
 WINDOW_S: Final = 1.0
 MOST_KINDS: Final = 20
+OF_EVERY_ANSWER: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+"""Headers that an answer has unless it sets them itself."""
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+_COUNTERS: Final = {outcome: WEBHOOKS.labels(outcome) for outcome in ("woke", "late", "not_needed", "refused")}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -41,35 +44,38 @@ class CanonicalLine:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = uuid4().hex
+        request_id = token_hex(16)
         status = 0
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                headers.setdefault("cache-control", "no-store")
-                headers["x-content-type-options"] = "nosniff"
+                given = message["headers"]
+                names = {name for name, _ in given}
+                more = [pair for pair in OF_EVERY_ANSWER if pair[0] not in names]
+                message["headers"] = [*given, (b"x-request-id", request_id.encode()), *more]
             await send(message)
 
         started = time.perf_counter()
         failure: Exception | None = None
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, noting)
-            except ClientDisconnect:
-                pass
-            except Exception as error:  # noqa: BLE001 - nothing above catches it; logged below
-                failure = error
-                if not status:
-                    await problem(Problem(500))(scope, receive, noting)
-            finally:
-                _log(scope, status or CLIENT_GONE, time.perf_counter() - started, failure)
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # noqa: BLE001 - nothing above catches it; logged below
+            failure = error
+            if not status:
+                await problem(Problem(500))(scope, receive, noting)
+        finally:
+            _log(scope, status or CLIENT_GONE, time.perf_counter() - started, failure)
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 def _log(scope: Scope, status: int, seconds: float, failure: Exception | None) -> None:
+    if failure is None and SUMMED in scope:
+        return
     route = scope.get("route")
     fields = {
         "method": scope["method"] if scope["method"] in METHODS else "other",
@@ -77,8 +83,6 @@ def _log(scope: Scope, status: int, seconds: float, failure: Exception | None) -
         "status": status,
         "duration_ms": round(seconds * 1000, 1),
     }
-    if failure is None and SUMMED in scope:
-        return
     if failure is None:
         log.info(Event.HTTP_REQUEST, **fields)
     else:
@@ -118,7 +122,7 @@ class WebhookSum:
             needed: whether it would have without the limit for late webhooks.
             seconds: duration of the request.
         """
-        WEBHOOKS.labels("woke" if woke else "late" if needed else "not_needed").inc()
+        _COUNTERS["woke" if woke else "late" if needed else "not_needed"].inc()
         window = self._window
         window.by[by] += 1
         window.kinds[kind if kind in window.kinds or len(window.kinds) < MOST_KINDS else "other"] += 1
@@ -130,7 +134,7 @@ class WebhookSum:
 
     def refused(self, reason: str, *, skew_s: int | None, body_bytes: int) -> None:
         """Count a webhook that was not authenticated, or was too large."""
-        WEBHOOKS.labels("refused").inc()
+        _COUNTERS["refused"].inc()
         window = self._window
         window.reasons[reason] += 1
         window.skew_s = max(window.skew_s, skew_s or 0, key=abs)

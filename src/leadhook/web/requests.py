@@ -46,13 +46,13 @@ Identifier = Annotated[str, AfterValidator(_without_nul), Field(json_schema_extr
 class Body(BaseModel):
     """Base class of request bodies. Values are not converted, unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class Answer(BaseModel):
     """Base class of answers. Docstrings of fields become descriptions in the document."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FieldError(Answer):

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from leadhook.web.request_log import SUMMED
-from leadhook.web.requests import Answer, Problem, TooLarge, json_answer, parse_json, read_body, require_json
-from leadhook.web.state import AppState
+from leadhook.web.requests import Answer, Problem, TooLarge, parse_json, read_body, require_json
+from leadhook.web.state import MOST_HINTS, AppState
 from leadhook.web.webhook_auth import Proof, Refused
 
 LARGEST_SIGNED: Final = 64 * 1024
@@ -24,7 +24,6 @@ LARGEST_WEBHOOK: Final = 1024 * 1024
 RECEIPT: Final = "webhook-receipt"
 """The header by which `leadhook doctor` knows that a webhook reached this service and no other server."""
 UNPROVEN: Final = "Webhook signature missing or invalid."
-MOST_HINTS: Final = 500
 LONGEST_HINT: Final = 200
 
 Table = Literal["all_leads", "lead_details", "prompts", "gemini_api"]
@@ -48,7 +47,7 @@ EITHER_FORM: Final[dict[str, Any]] = {
 class WebhookBody(BaseModel):
     """A change in the database. Of each row only `lead_id` and `sent_to_llm` are read."""
 
-    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True, json_schema_extra=EITHER_FORM)
+    model_config = ConfigDict(frozen=True, strict=True, json_schema_extra=EITHER_FORM)
 
     type: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,39}$")]
     """INSERT, UPDATE or DELETE; leadhook's own triggers also send TRUNCATE and other reasons to look for work."""
@@ -71,7 +70,7 @@ class WebhookBody(BaseModel):
     def means_work(self) -> bool:
         """False for changes that can't make a lead eligible: a row that is already sent, or a deleted row."""
         if self.records is not None:
-            return not self.records or any(not _is_sent(row) for row in self.records)
+            return not self.records or not all(map(_is_sent, self.records))
         return self.type != "DELETE" and not (self.record and _is_sent(self.record))
 
     def lead_ids(self) -> list[str]:
@@ -94,6 +93,9 @@ class WebhookAnswer(Answer):
     ok: Literal[True] = True
 
 
+ACCEPTED: Final = WebhookAnswer().model_dump_json()
+
+
 async def receive_webhook(request: Request[AppState]) -> Response:
     """Receive a webhook from the database.
 
@@ -108,23 +110,22 @@ async def receive_webhook(request: Request[AppState]) -> Response:
     webhook = parse_json(WebhookBody, raw)
     # A signed webhook comes from our own triggers, which wrote the leads to the outbox, so its ids add nothing.
     hints = webhook.lead_ids() if proof.by == "static_header" else []
-    wakes = webhook.means_work and (proof.punctual or state["late_webhooks"].take())
+    needed = webhook.means_work
+    wakes = needed and (proof.punctual or state["late_webhooks"].take())
     if wakes:
-        state["engine"].wake(hints)
+        state["backend"].wake(hints)
     state["webhook_sum"].accepted(
         by=proof.by,
         kind=f"{webhook.table or 'any'}.{webhook.type}",
         age_s=proof.age_s,
         hints=len(hints),
         woke=wakes,
-        needed=webhook.means_work,
+        needed=needed,
         seconds=time.perf_counter() - started,
     )
     request.scope[SUMMED] = True
-    answer = json_answer(WebhookAnswer(), 202)
-    if proof.receipts:
-        answer.headers[RECEIPT] = proof.receipts
-    return answer
+    receipts = {RECEIPT: proof.receipts} if proof.receipts else None
+    return Response(ACCEPTED, 202, receipts, media_type="application/json")
 
 
 async def _read(request: Request[AppState]) -> bytes:

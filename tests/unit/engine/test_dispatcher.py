@@ -49,6 +49,21 @@ async def test_a_webhook_leads_to_a_claim_at_once(world: World) -> None:
         assert (second.source, second.at, second.hints) == ("webhook", 11, ())
 
 
+async def test_ten_thousand_webhooks_lead_to_one_claim(world: World) -> None:
+    """At once; and if they come for a second, to one in each 50 ms."""
+    async with world.engine() as engine:
+        await anyio.sleep(10)
+        for _ in range(10_000):
+            engine.wake()
+        await anyio.sleep(1)
+        assert times(world) == [0, 10]
+        for _ in range(1000):
+            engine.wake()
+            await anyio.sleep(0.001)
+        await anyio.sleep(1)
+        assert len(times(world)) - 2 <= 1 / Timing.claim_gap_s + 1
+
+
 async def test_a_webhook_during_a_claim_leads_to_another_claim(world: World) -> None:
     """The wake_signal is silenced before the claim is sent: what comes afterwards may be news to it."""
     world.store.script["claim"].append(lambda: world.after(1, world.batch()))
