@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.canaries import records
-from tests.conftest import new_webhook_secret, poll
+from tests.conftest import PATIENCE_S, new_webhook_secret, poll
 from tests.log_service import LogService, listening
 from tests.support.names import new_ids
 from tests.support.processes import environment
@@ -90,7 +90,7 @@ def send(url: str, body: Any, **headers: str) -> int:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(url, raw, {name.replace("_", "-"): value for name, value in headers.items()})  # noqa: S310 - ours
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310 - ours
             return int(answer.status)
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -100,7 +100,7 @@ def send(url: str, body: Any, **headers: str) -> int:
 def fetch(url: str) -> str:
     """What a stranger gets there."""
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310 - ours
             return str(answer.read().decode())
     except urllib.error.HTTPError as refusal:
         with refusal:
@@ -111,7 +111,7 @@ def printed_by(settings: dict[str, str], *words: str) -> str:
     """All that a command prints."""
     done = subprocess.run(
         [sys.executable, "-m", "leadhook", *words],
-        env=environment(**settings), capture_output=True, text=True, timeout=60, check=False,
+        env=environment(**settings), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     return done.stdout + done.stderr
 
@@ -195,7 +195,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
         status = printed_by(settings, "status") + printed_by(settings, "status", "--json")
         arena.wait_for_rest()
         service.signal(15)  # type: ignore[arg-type]  # a number is a signal too
-        service.wait(60)
+        service.wait()
 
     assert project.value("select count(*) from leadhook.attempts where error_code = 'message_markup'") > 0
     refused = project.run("select outcome, reason from leadhook.attempts where lead_id = %s order by id desc", leads[0])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import PATIENCE_S
 from tests.support.processes import environment
 
 COMMAND = (sys.executable, "-m", "leadhook", "local", "demo")
@@ -91,7 +92,7 @@ def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(t
         finally:
             if process.poll() is None:
                 process.terminate()
-        assert process.wait(60) == 0, rest
+        assert process.wait(PATIENCE_S) == 0, rest
     assert "24 of 24" in said
     assert all(str(facts[name]) in said for name in ("service_url", "supabase_url"))
     assert re.search(rf"Console +{facts['service_url']}/console/sign-in\?code=\S{{43}}\n", said)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
+from tests.conftest import PATIENCE_S
 from tests.support.processes import run_leadhook
 from tests.support.project import local_project
 
@@ -150,5 +151,5 @@ def ask(stack: "Project", path: str, key: str, token: str | None, body: object =
     )
     data = None if body is None else json.dumps(body).encode()
     request = Request(f"{stack.facts['supabase_url']}/rest/v1/{path}", data=data, headers=headers)  # noqa: S310 - ours
-    with urlopen(request, timeout=10) as reply:  # noqa: S310 - ours
+    with urlopen(request, timeout=PATIENCE_S) as reply:  # noqa: S310 - ours
         return json.loads(reply.read())

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import poll
+from tests.conftest import PATIENCE_S, poll
 
 from leadhook.command_error import CommandError
 from leadhook.local.processes import Child, Supervisor
@@ -49,7 +49,7 @@ def test_a_second_signal_kills_at_once(tmp_path: Path) -> None:
         asked = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "killing stubborn\n"
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert time.monotonic() - asked < 60
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from tests.conftest import poll
+from tests.conftest import PATIENCE_S, poll
 
 START_S = 150
 NOT_IN_TIME = "Supabase did not answer within"
@@ -55,7 +55,7 @@ def ask(url: str, *, method: str = "GET", body: object = None, token: str | None
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = Request(url, data=data, method=method, headers=headers)  # noqa: S310 - ours
     try:
-        with urlopen(request, timeout=10) as reply:  # noqa: S310 - ours
+        with urlopen(request, timeout=PATIENCE_S) as reply:  # noqa: S310 - ours
             return json.loads(reply.read() or b"null")
     except HTTPError as refusal:
         with refusal:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from tests.commands import Run, runner, use_store
+from tests.conftest import PATIENCE_S
 
 from leadhook import __version__
 from leadhook.cli import database
@@ -41,7 +42,7 @@ def test_help_lists_every_command_with_its_summary(leadhook: Run) -> None:
 def test_the_module_is_the_program() -> None:
     """`python -m leadhook`, with the version of the package."""
     command = [sys.executable, "-m", "leadhook", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout.strip() == __version__
 
 

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
+from tests.conftest import PATIENCE_S
 
 from leadhook.domain.figures import Figures
 from leadhook.domain.results import Usage
@@ -58,7 +59,7 @@ def test_the_databases_numbers_come_with_their_age() -> None:
 
 def scraped(port: int) -> str:
     """What the port says."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
         text: str = answer.read().decode()
         return text
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.conftest import PATIENCE_S
 
 from leadhook.cli.output import entry, line, open_console, paragraph, table
 from leadhook.cli.printing import print_line
@@ -85,7 +86,7 @@ def test_no_output_makes_a_traceback(redirection: str, environment: dict[str, st
     )
     done = subprocess.run(
         ["/bin/sh", "-c", f'"$0" -c "$1" {redirection}', sys.executable, script],
-        env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.stderr == ""
     assert "cat" not in redirection or " said" in done.stdout.splitlines()[-1]
