@@ -724,7 +724,6 @@ begin
   v_batch := leadhook.describe_readable(p_token, v_now, v_keys, p_price, p_source, p_bare);
   perform leadhook.note_worker(p_worker, 'claim');
   perform leadhook.mark_spent_budgets(v_now, array(select j.user_id from leadhook.jobs as j where j.claim_token = p_token));
-  perform leadhook.list_ready_groups();
   v_spent := leadhook.find_blocked(v_now);
   v_has_more := leadhook.has_changes(v_now) or v_keys is not null and not v_locked and v_blocked_by is distinct from 'unpriced'
     and v_spent.everything is null
