@@ -1,4 +1,4 @@
-"""Calls Supabase's REST API with supabase-py's client for it, over aiohttp; refusals keep their HTTP status."""
+"""Calls the project's functions with supabase-py, over aiohttp; refusals keep their HTTP status."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -8,7 +8,8 @@ import aiohttp
 import anyio
 import httpx
 from httpx_aiohttp import HttpxAiohttpClient
-from postgrest import APIError, AsyncPostgrestClient
+from postgrest import APIError
+from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 from leadhook import network
 from leadhook.domain.failure import StoreError
@@ -24,7 +25,7 @@ _LIMITS: Final = httpx.Limits(max_connections=20, max_keepalive_connections=20, 
 class Transport:
     """The connection to one project."""
 
-    def __init__(self, client: AsyncPostgrestClient, timeout_s: float) -> None:
+    def __init__(self, client: AsyncClient, timeout_s: float) -> None:
         self._client = client
         self._timeout_s = timeout_s
 
@@ -55,8 +56,8 @@ async def open_transport(url: str, key: str, timeout_s: float) -> AsyncIterator[
         verify=network.trust(),
         trust_env=False,
     ) as client:
-        headers = {"apikey": key, "Authorization": f"Bearer {key}"}
-        yield Transport(AsyncPostgrestClient(f"{url}/rest/v1", headers=headers, http_client=client), timeout_s)
+        options = AsyncClientOptions(httpx_client=client, auto_refresh_token=False, persist_session=False)
+        yield Transport(await acreate_client(url, key, options), timeout_s)
 
 
 async def _raise_refusal(response: httpx.Response) -> None:
