@@ -20,6 +20,7 @@ WRONG = {
     "WEBHOOK_SECRETS": "whsec_hunter2",
     "WEBHOOK_STATIC_HEADER": "hunter2",
     "ADMIN_TOKENS": "hunter2",
+    "ADMIN_READONLY_TOKENS": "hunter2",
     "CORS_ORIGINS": "hunter2",
     "PORT": "hunter2",
     "MAX_CONCURRENCY": "0",
