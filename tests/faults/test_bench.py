@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from bench import idle, latency, machine, report, throughput, triggers, webhooks
+from bench.__main__ import NAMES
 from bench.measurement import Figure, Measurement
 from bench.stack import Stack, running_stack
 from tests.conftest import poll
@@ -37,6 +39,12 @@ def assert_sane(measurement: Measurement) -> None:
         assert (figure.target == "") == (figure.met is None), name
         json.dumps(figure.as_json())
     json.dumps(measurement.details)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_measurement_is_a_module(name: str) -> None:
+    """`python -m bench NAME` imports it by its name."""
+    assert callable(import_module(f"bench.{name}").measure)
 
 
 def test_every_webhook_of_a_burst_is_accepted() -> None:

@@ -36,7 +36,6 @@ PREVIEWS = ["/console/pause", "/console/resume", "/console/budget?daily_usd=1", 
 HOSTILE = (
     '"><script>document.title="hacked"</script><img src=x onerror=\'document.title="hacked"\'> \u202eevil ' + "w" * 400
 )
-SIZES = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
 
 
 @dataclass(frozen=True)
@@ -239,9 +238,21 @@ def test_a_hidden_tab_asks_nothing(console: Console) -> None:
 
 
 def test_the_screenshots_of_the_docs_are_made(console: Console, tmp_path: Path) -> None:
-    """Of the overview and of one lead; with LEADHOOK_RENEW they are kept."""
-    shots = {"console-overview.png": "/console", "console-lead.png": f"/console/lead?id={console.answered}"}
-    for name, path in shots.items():
-        with console.signed_in(viewport={"width": 1280, "height": 900}) as tab:
+    """Wide and narrow, light and dark; with LEADHOOK_RENEW they are kept."""
+    lead = f"/console/lead?id={console.answered}"
+    shots: dict[str, tuple[str, int, Any]] = {
+        "console-overview.png": ("/console", 1280, "light"),
+        "console-lead.png": (lead, 1280, "light"),
+        "console-leads-dark.png": (
+            "/console/leads?q=&score_min=50&user_id=3d6f0a52-7c1e-4b8e-9a44-6f1d2c9b7e10&tag=logistics-europe",
+            1280,
+            "dark",
+        ),
+        "console-narrow.png": ("/console", 360, "light"),
+        "console-narrow-dark.png": (lead, 360, "dark"),
+    }
+    directory = ROOT / "docs" if "LEADHOOK_RENEW" in os.environ else tmp_path
+    for name, (path, width, scheme) in shots.items():
+        with console.signed_in(viewport={"width": width, "height": 900}, color_scheme=scheme) as tab:
             tab.page.goto(path)
-            tab.page.screenshot(path=(ROOT / "docs" if "LEADHOOK_RENEW" in os.environ else tmp_path) / name)
+            tab.page.screenshot(path=directory / name)

@@ -1,4 +1,4 @@
-"""what our scorer costs beside the bare client: CPU a model call of both, by turns, in one process, on one stand-in.
+"""What our scorer costs beside the bare client: CPU a model call of both, by turns, in one process, on one stand-in.
 
 The bare loop calls the very same model object with the same settings, prompts and schemas, sends leads that were
 rendered before, and reads the answers with the same shapes. What it lacks is our own work: rendering, fencing and
