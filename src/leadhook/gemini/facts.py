@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Final
 
 from leadhook.domain.lead import Prompts
@@ -78,14 +78,24 @@ class Unproven:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
 class Source:
     """One text that a message may take facts from."""
 
-    name: str
-    text: str
-    names: Names
-    numbers: dict[float, set[str]]
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.names = Names(text)
+
+    @cached_property
+    def numbers(self) -> dict[float, set[str]]:
+        """The kinds of each number in it, and of the differences between two years. Most messages need none."""
+        numbers: dict[float, set[str]] = {}
+        for number in numbers_in(self.text, languages_of(self.text) | {ANY}):
+            for value in number.values:
+                numbers.setdefault(value, set()).add(number.kind)
+        for first, last in _SPAN.findall(self.text):
+            numbers.setdefault(float(int(last) - int(first)), set()).add("")
+        return numbers
 
 
 def check_facts(message: Message, prompts: Prompts, rendered: str) -> tuple[Unproven | None, tuple[Claim, ...]]:
@@ -96,7 +106,7 @@ def check_facts(message: Message, prompts: Prompts, rendered: str) -> tuple[Unpr
         prompts: the company's data and the message prompt.
         rendered: the lead as the model saw it.
     """
-    sources = (_source("lead", rendered), *_prompts_sources(prompts))
+    sources = (Source("lead", rendered), *_prompts_sources(prompts))
     text = f"{message.subject}\n{message.message}"
     proven = tuple(_located(message.claims, text, rendered, prompts)) if message.claims else ()
     return next(_unproven(message, text, proven, sources, prompts), None), proven
@@ -122,17 +132,7 @@ def _unproven(
 @lru_cache(maxsize=64)
 def _prompts_sources(prompts: Prompts) -> tuple[Source, ...]:
     given = ((COMPANY_DATA, prompts.wildnet_data), (MESSAGE_PROMPT, prompts.message_prompt))
-    return tuple(_source(name, text) for name, text in given if text)
-
-
-def _source(name: str, text: str) -> Source:
-    numbers: dict[float, set[str]] = {}
-    for number in numbers_in(text, languages_of(text) | {ANY}):
-        for value in number.values:
-            numbers.setdefault(value, set()).add(number.kind)
-    for first, last in _SPAN.findall(text):
-        numbers.setdefault(float(int(last) - int(first)), set()).add("")
-    return Source(name, text, Names(text), numbers)
+    return tuple(Source(name, text) for name, text in given if text)
 
 
 def _located(claims: tuple[Claim, ...], text: str, rendered: str, prompts: Prompts) -> Iterator[Claim]:
@@ -159,9 +159,9 @@ def _unknown_numbers(text: str, languages: frozenset[str], sources: tuple[Source
     for number in numbers_in(text, languages):
         after = bisect_left(ends, number.end)
         sentence = text[ends[after - 1] if after else 0 : ends[after] if after < len(ends) else len(text)]
-        if not any(_has_number(source, number) for source in sources) and not (
-            _is_harmless(number, sentence) or _is_age(number, sources)
-        ):
+        if _is_harmless(number, sentence) or any(_has_number(source, number) for source in sources):
+            continue
+        if not _is_age(number, sources):
             yield number.words
 
 
