@@ -97,7 +97,7 @@ class _Server:
 def _server(name: str) -> Iterator[_Server]:
     port = free_port()
     command = [sys.executable, "-m", "bench.webhooks", name, str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:  # noqa: S603 - our own program
         try:
             wait_until(answers(port, "/health"), f"the {name} endpoint")
             yield _Server(child.pid, port)

@@ -68,7 +68,7 @@ def chromium() -> Iterator[Browser]:
     """Chromium of the system; skips the test where it is missing."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
-        pytest.skip(MISSING)
+        pytest.skip(reason=MISSING)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         try:

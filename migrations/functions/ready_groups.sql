@@ -1,7 +1,7 @@
 -- Purpose: which groups have ready leads, so that a claim looks at no group that is empty, asleep or shut, and at no lead that was claimed before.
 -- A job that becomes ready leaves a note, in any transaction; only claims, under their lock, turn notes into groups and correct those, so that no one
 -- waits for a row of a group. A group's place (due_at, lead_id) is a bound: no ready lead of it comes before, and the first may come later.
--- Planner flags: set by the functions that call find_group, find_head and is_shut in loops, where setting them anew would cost more than the look.
+-- Planner flags: set by the functions that call find_group, find_head and is_shut in loops, where setting them again would cost more than the look.
 
 set local check_function_bodies = off;
 

@@ -52,6 +52,17 @@ _LATIN: Final = {
 }
 """Names as a message in Latin script has them: first and last name, company."""
 
+LEAD: Final = Lead(
+    lead_id="a",
+    name="Ada Lindqvist",
+    title="CTO",
+    location="Wrocław, Poland",
+    company_name="Nordlast Logistics AB",
+    experience="eleven warehouses since 2017, 1.2 million euros saved",
+    bio="Speaker at Transport Days.",
+)
+"""The lead of messages that are about one rule."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -85,15 +96,7 @@ def planted_messages() -> Iterator[Case]:
 
 def wordings() -> Iterator[Case]:
     """Yield each sentence of `wordings.toml` in a message to one lead; `part` is "first" or "later"."""
-    lead = Lead(
-        lead_id="a",
-        name="Ada Lindqvist",
-        title="CTO",
-        location="Wrocław, Poland",
-        company_name="Nordlast Logistics AB",
-        experience="eleven warehouses since 2017, 1.2 million euros saved",
-        bio="Visitor of Transport Days.",
-    )
+    lead = LEAD.model_copy(update={"bio": "Visitor of Transport Days."})
     prompts = Prompts(
         wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres. Founded by two dispatchers.",
         message_prompt="Sign as Mira. Be warm.",

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 import pytest
-from tests.support.messages import SCRIPTS, Case, is_right, planted_messages, true_messages, wordings
+from tests.support.messages import LEAD, SCRIPTS, Case, is_right, planted_messages, true_messages, wordings
 
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Claim, Message
@@ -16,15 +16,6 @@ from leadhook.gemini.numbers import languages_of, numbers_in
 from leadhook.gemini.prompts import TEMPLATES
 from leadhook.gemini.rendering import render
 
-LEAD = Lead(
-    lead_id="a",
-    name="Ada Lindqvist",
-    title="CTO",
-    location="Wrocław, Poland",
-    company_name="Nordlast Logistics AB",
-    experience="eleven warehouses since 2017, 1.2 million euros saved",
-    bio="Speaker at Transport Days.",
-)
 PROMPTS = Prompts(
     wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres.", message_prompt="Sign as Mira."
 )

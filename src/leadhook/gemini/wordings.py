@@ -36,8 +36,9 @@ def claims_of_acquaintance(text: str, languages: frozenset[str], sources: str) -
         for at, found in _listed(text, words):
             if not _is_open(text, at, at + len(found), languages) and not _is_sourced(words, sources):
                 yield found
-    for kind in _SENTENCES.keys() - {"leak"}:
-        words = _SENTENCES[kind]
+    for kind, words in _SENTENCES.items():
+        if kind == "leak":
+            continue
         for match in _built(text, kind, languages):
             if not _is_open(text, *match.span(), languages) and not _is_sourced(words, sources):
                 yield match[0]
