@@ -158,6 +158,7 @@ create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) 
 create index if not exists jobs_without_message on leadhook.jobs (lead_id) where state = 'done' and error_code is not null;
 create index if not exists jobs_by_state on leadhook.jobs (state, lead_id) where state <> 'leased';
 create index if not exists jobs_by_group on leadhook.jobs (user_id, tag, lead_id) where state <> 'leased';
+create index if not exists jobs_by_age on leadhook.jobs (finished_at, lead_id) where finished_at is not null;
 create index if not exists jobs_by_error on leadhook.jobs (error_code, state, lead_id) where error_code is not null;
 create index if not exists jobs_of_low_priority on leadhook.jobs (replay_id) where low_priority and state in ('ready', 'leased');
 alter table leadhook.jobs set (fillfactor = 80, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,

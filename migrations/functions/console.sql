@@ -1,12 +1,41 @@
 -- Purpose: what the console lists: leads by what is known of them, failures by reason, webhooks, keys, and what runs at low priority.
--- A search takes candidates from the index that fits its filter best, a slice at a time, and stops after 100 ms: it then says where to go on.
--- Names and companies are in the application's table, which gets no index for this: its pages are read from the newest backward.
+-- A search takes candidates in steps, each by the index that fits its filter best, a slice at a time. It stops after 40 slices or some time: it then
+-- says where to go on. Names and companies are in the application's table, which gets no index for this: its pages are read from the newest backward.
 
 set local check_function_bodies = off;
 
--- A cursor names the last candidate that was handed out. A row without a lead is no candidate: the list goes on behind its cursor.
-create or replace function leadhook.candidates_by_job(p_filter jsonb, p_after text, p_most int)
-returns table (lead_id text, cursor text)
+-- A lead that is leased has no row in the indexes by state and group, and one that is not finished has none in that by age.
+create or replace function leadhook.search_steps(p_filter jsonb)
+returns text[]
+language sql
+stable
+set search_path = ''
+as $$
+  select case
+    when p_filter ? 'lead_id' then '{id}'
+    when p_filter ? 'q' then '{id,name}'
+    when p_filter ? 'flag' then '{flag}'
+    else array_remove(array[
+      case when f.any_time and coalesce(f.state, 'leased') = 'leased' then 'leased' end,
+      case
+        when f.state = 'leased' then null
+        when (p_filter ->> 'since')::timestamptz > clock_timestamp() - interval '1 day' then 'finished'
+        when p_filter ? 'error_code' then 'code'
+        when p_filter ? 'user_id' then 'user'
+        when f.state is not null then 'state'
+        else 'finished'
+      end,
+      case when f.any_time and not p_filter ?| '{error_code,user_id,state}' then 'unfinished' end
+    ], null)
+  end
+  from (select p_filter ->> 'state' as state, not p_filter ?| '{since,until}' as any_time) as f
+$$;
+comment on function leadhook.search_steps(jsonb) is 'Where the leads of a search are looked for, one after the other.';
+revoke all on function leadhook.search_steps(jsonb) from public, anon, authenticated;
+grant execute on function leadhook.search_steps(jsonb) to service_role;
+
+create or replace function leadhook.jobs_of_step(p_step text, p_filter jsonb, p_after jsonb, p_most int)
+returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
 set search_path = ''
@@ -21,52 +50,54 @@ declare
   v_user_id uuid := (p_filter ->> 'user_id')::uuid;
   v_tag text := p_filter ->> 'tag';
   v_state text := p_filter ->> 'state';
-  v_code text := p_filter ->> 'error_code';
-  v_first text := coalesce(p_after::jsonb ->> 0, '');
-  v_lead text := coalesce(p_after::jsonb ->> 1, '');
+  v_first text := coalesce(p_after ->> 1, '');
+  v_lead text := coalesce(p_after ->> 2, '');
 begin
-  if v_state = 'leased' then
+  if p_step = 'leased' then
     return query
     with leased as materialized (select j.lead_id from leadhook.jobs as j where j.state = 'leased')
-    select l.lead_id, jsonb_build_array('', l.lead_id)::text from leased as l where l.lead_id > v_lead order by l.lead_id limit p_most;
-  elsif v_code is not null then
+    select l.lead_id, jsonb_build_array('leased', '', l.lead_id) from leased as l where l.lead_id > v_lead order by l.lead_id limit p_most;
+  elsif p_step = 'code' then
     return query
-    select j.lead_id, jsonb_build_array(j.state, j.lead_id)::text
+    select j.lead_id, jsonb_build_array('code', j.state, j.lead_id)
     from leadhook.jobs as j
-    where j.error_code = v_code and (j.state, j.lead_id) > (v_first, v_lead) and (v_state is null or j.state = v_state)
+    where j.error_code = p_filter ->> 'error_code' and j.state <> 'leased' and (j.state, j.lead_id) > (v_first, v_lead)
+      and (v_state is null or j.state = v_state)
     order by j.state, j.lead_id
     limit p_most;
-  elsif v_user_id is not null then
-    if p_after is null then
-      return query
-      select j.lead_id, '["", ""]' from leadhook.jobs as j where j.state = 'leased' and j.user_id = v_user_id
-      union all
-      select null, '["", ""]';
-      return;
-    end if;
+  elsif p_step = 'user' then
     return query
-    select j.lead_id, jsonb_build_array(j.tag, j.lead_id)::text
+    select j.lead_id, jsonb_build_array('user', j.tag, j.lead_id)
     from leadhook.jobs as j
     where j.state <> 'leased' and j.user_id = v_user_id and (j.tag, j.lead_id) > (v_first, v_lead) and (v_tag is null or j.tag = v_tag)
     order by j.tag, j.lead_id
     limit p_most;
+  elsif p_step in ('state', 'unfinished') then
+    return query
+    select j.lead_id, jsonb_build_array(p_step, j.state, j.lead_id)
+    from leadhook.jobs as j
+    where j.state <> 'leased' and (j.state, j.lead_id) > (greatest(v_first, coalesce(v_state, 'done')), v_lead)
+      and (v_state is null and j.state > 'done' and j.finished_at is null or j.state = v_state)
+    order by j.state, j.lead_id
+    limit p_most;
   else
     return query
-    select j.lead_id, jsonb_build_array('', j.lead_id)::text
+    select j.lead_id, jsonb_build_array('finished', j.finished_at, j.lead_id)
     from leadhook.jobs as j
-    where j.state = v_state and j.state <> 'leased' and j.lead_id > v_lead
-    order by j.lead_id
+    where (j.finished_at, j.lead_id) < (coalesce(p_after ->> 1, p_filter ->> 'until', 'infinity')::timestamptz, v_lead)
+      and j.finished_at >= coalesce((p_filter ->> 'since')::timestamptz, '-infinity')
+    order by j.finished_at desc, j.lead_id desc
     limit p_most;
   end if;
 end
 $$;
-comment on function leadhook.candidates_by_job(jsonb, text, int) is 'The next leads by error code, by user and tag, or by state.';
-revoke all on function leadhook.candidates_by_job(jsonb, text, int) from public, anon, authenticated;
-grant execute on function leadhook.candidates_by_job(jsonb, text, int) to service_role;
+comment on function leadhook.jobs_of_step(text, jsonb, jsonb, int) is
+  'The next leads of a step: those that are leased, by error code, by user and tag, by state, finished (newest first), or not finished.';
+revoke all on function leadhook.jobs_of_step(text, jsonb, jsonb, int) from public, anon, authenticated;
+grant execute on function leadhook.jobs_of_step(text, jsonb, jsonb, int) to service_role;
 
--- An attempt ends in the transaction that ends the lead's run, a little before or after in the clock's time.
-create or replace function leadhook.candidates_by_time(p_filter jsonb, p_after text, p_most int)
-returns table (lead_id text, cursor text)
+create or replace function leadhook.flagged_leads(p_after jsonb, p_most int)
+returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
 set search_path = ''
@@ -77,36 +108,23 @@ set enable_sort = off
 set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
-declare
-  v_at timestamptz := coalesce((p_after::jsonb ->> 0)::timestamptz, 'infinity');
 begin
-  if p_filter ? 'flag' then
-    return query
-    select r.lead_id, jsonb_build_array(r.created_at, r.lead_id)::text
-    from leadhook.results as r
-    where r.flags <> '{}' and (r.created_at, r.lead_id) < (v_at, coalesce(p_after::jsonb ->> 1, ''))
-      and not exists (select from leadhook.results as n where n.lead_id = r.lead_id and n.run > r.run)
-    order by r.created_at desc, r.lead_id desc
-    limit p_most;
-    return;
-  end if;
   return query
-  select t.lead_id, jsonb_build_array(t.finished_at, t.id)::text
-  from leadhook.attempts as t
-  where (t.finished_at, t.id) < (least(v_at, (p_filter ->> 'until')::timestamptz + interval '10 s'), coalesce((p_after::jsonb ->> 1)::bigint, 0))
-    and t.finished_at >= coalesce((p_filter ->> 'since')::timestamptz - interval '10 s', '-infinity')
-    and not exists (select from leadhook.attempts as n where n.lead_id = t.lead_id and n.id > t.id)
-  order by t.finished_at desc, t.id desc
+  select case when n.run is null then r.lead_id end, jsonb_build_array('flag', r.created_at, r.lead_id)
+  from leadhook.results as r
+  left join lateral (select n.run from leadhook.results as n where n.lead_id = r.lead_id and n.run > r.run limit 1) as n on true
+  where r.flags <> '{}' and (r.created_at, r.lead_id) < (coalesce(p_after ->> 1, 'infinity')::timestamptz, coalesce(p_after ->> 2, ''))
+  order by r.created_at desc, r.lead_id desc
   limit p_most;
 end
 $$;
-comment on function leadhook.candidates_by_time(jsonb, text, int) is 'The next leads by their last result with a flag, or by their last attempt, newest first.';
-revoke all on function leadhook.candidates_by_time(jsonb, text, int) from public, anon, authenticated;
-grant execute on function leadhook.candidates_by_time(jsonb, text, int) to service_role;
+comment on function leadhook.flagged_leads(jsonb, int) is 'The next leads whose last result has a flag, newest first; without a lead: there was a later result.';
+revoke all on function leadhook.flagged_leads(jsonb, int) from public, anon, authenticated;
+grant execute on function leadhook.flagged_leads(jsonb, int) to service_role;
 
--- Reads 500 pages a call. A partitioned table has the pages of its largest partition.
-create or replace function leadhook.candidates_by_name(p_text text, p_after text, p_most int)
-returns table (lead_id text, cursor text)
+-- Reads 200 pages a call. A partitioned table has the pages of its largest partition.
+create or replace function leadhook.leads_by_name(p_text text, p_after jsonb, p_most int)
+returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
 set search_path = ''
@@ -116,58 +134,66 @@ set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
-  v_end text := coalesce(p_after::jsonb ->> 0, format('(%s,0)', (
+  v_end text := coalesce(p_after ->> 1, format('(%s,0)', (
     select max(pg_catalog.pg_relation_size(t.relid)) / pg_catalog.current_setting('block_size')::int + 1
     from (select 'public.lead_details'::regclass as relid union all select p.relid from pg_catalog.pg_partition_tree('public.lead_details') as p) as t
   )));
-  v_begin text := format('(%s,0)', greatest(split_part(ltrim(v_end, '('), ',', 1)::bigint - 500, 0));
+  v_begin text := format('(%s,0)', greatest(split_part(ltrim(v_end, '('), ',', 1)::bigint - 200, 0));
   v_pattern text := '%' || regexp_replace(p_text, '([\\%_])', '\\\1', 'g') || '%';
   v_found int;
 begin
-  if p_after is null then
-    return query select l.lead_id, jsonb_build_array(v_end)::text from unnest(array[p_text, null]) as l (lead_id);
-    return;
-  end if;
   return query
-  select d.lead_id, jsonb_build_array(d.ctid)::text
+  select d.lead_id, jsonb_build_array('name', d.ctid)
   from public.lead_details as d
   where d.ctid >= v_begin::tid and d.ctid < v_end::tid and d.lead_id <> p_text and (d.name::text ilike v_pattern or d.company_name::text ilike v_pattern)
   order by d.ctid desc
   limit p_most;
   get diagnostics v_found = row_count;
   if v_found < p_most and v_begin <> '(0,0)' then
-    return query select null::text, jsonb_build_array(v_begin)::text;
+    return query select null::text, jsonb_build_array('name', v_begin);
   end if;
 end
 $$;
-comment on function leadhook.candidates_by_name(text, text, int) is
-  'The lead with this id, then those whose name or company contains the text, from the newest pages of lead_details backward.';
-revoke all on function leadhook.candidates_by_name(text, text, int) from public, anon, authenticated;
-grant execute on function leadhook.candidates_by_name(text, text, int) to service_role;
+comment on function leadhook.leads_by_name(text, jsonb, int) is
+  'The next leads whose name or company contains the text, from the newest pages of lead_details backward.';
+revoke all on function leadhook.leads_by_name(text, jsonb, int) from public, anon, authenticated;
+grant execute on function leadhook.leads_by_name(text, jsonb, int) to service_role;
 
-create or replace function leadhook.find_candidates(p_filter jsonb, p_after text, p_most int)
-returns table (lead_id text, cursor text)
+create or replace function leadhook.find_candidates(p_filter jsonb, p_after jsonb, p_most int)
+returns table (lead_id text, cursor jsonb)
 language plpgsql
 stable
 set search_path = ''
 as $$
+#variable_conflict use_column
+declare
+  v_steps text[] := leadhook.search_steps(p_filter);
+  v_step text := case when p_after is null then v_steps[1] else coalesce(p_after ->> 0, '') end;
+  v_next text := v_steps[array_position(v_steps, v_step) + 1];
+  v_found int;
 begin
-  if p_filter ? 'lead_id' then
-    return query select p_filter ->> 'lead_id', '[]' where p_after is null;
-  elsif p_filter ? 'q' then
-    return query select c.* from leadhook.candidates_by_name(p_filter ->> 'q', p_after, p_most) as c;
-  elsif not p_filter ? 'flag' and p_filter ?| '{error_code,user_id,state}'
-    and ((p_filter ->> 'since')::timestamptz > clock_timestamp() - interval '1 day') is not true then
-    return query select c.* from leadhook.candidates_by_job(p_filter, p_after, p_most) as c;
-  else
-    return query select c.* from leadhook.candidates_by_time(p_filter, p_after, p_most) as c;
+  if v_step is null then
+    return;
+  elsif v_step <> all (v_steps) then
+    raise exception 'no step of this search: %', v_step using errcode = 'invalid_parameter_value';
+  end if;
+  case v_step
+    when 'id' then return query select coalesce(p_filter ->> 'lead_id', p_filter ->> 'q'), '["id"]'::jsonb where p_after is null;
+    when 'name' then return query select c.* from leadhook.leads_by_name(p_filter ->> 'q', p_after, p_most) as c;
+    when 'flag' then return query select c.* from leadhook.flagged_leads(p_after, p_most) as c;
+    else return query select c.* from leadhook.jobs_of_step(v_step, p_filter, p_after, p_most) as c;
+  end case;
+  get diagnostics v_found = row_count;
+  if v_found < p_most and v_next is not null then
+    return query select null::text, jsonb_build_array(v_next);
   end if;
 end
 $$;
-comment on function leadhook.find_candidates(jsonb, text, int) is
-  'The next leads behind a cursor (null: the first) that may match a filter, by the index that has the fewest. As many as p_most, or a row without a lead: there are more.';
-revoke all on function leadhook.find_candidates(jsonb, text, int) from public, anon, authenticated;
-grant execute on function leadhook.find_candidates(jsonb, text, int) to service_role;
+comment on function leadhook.find_candidates(jsonb, jsonb, int) is
+  'The next leads behind a cursor (null: the first) that may match a filter. A cursor names the step and the last candidate. As many as p_most, or a row '
+  'without a lead: there are more.';
+revoke all on function leadhook.find_candidates(jsonb, jsonb, int) from public, anon, authenticated;
+grant execute on function leadhook.find_candidates(jsonb, jsonb, int) to service_role;
 
 create or replace function leadhook.describe_found(p_lead_ids text[])
 returns jsonb
@@ -213,9 +239,9 @@ as $$
 declare
   v_began_at timestamptz := clock_timestamp();
   v_most int := case when p_after is null then 10000 else p_limit + 1 end;
-  v_cursor text := p_after;
+  v_cursor jsonb;
   v_lead_ids text[] := '{}';
-  v_cursors text[] := '{}';
+  v_cursors jsonb[] := '{}';
   v_count int := 0;
   v_slice record;
   v_places bigint[];
@@ -223,7 +249,8 @@ begin
   if p_limit is null or p_limit not between 1 and 100 or jsonb_typeof(p_filter) is distinct from 'object' then
     raise exception 'a filter is an object, and a page holds 1 to 100 leads' using errcode = 'PT400';
   end if;
-  loop
+  v_cursor := p_after::jsonb;
+  for n in 1..40 loop
     select
       array_agg(c.lead_id order by c.place) as lead_ids, array_agg(c.cursor order by c.place) as cursors,
       count(*) >= 250 or count(*) > count(c.lead_id) as has_more
@@ -237,13 +264,13 @@ begin
     end if;
     exit when not v_slice.has_more or v_count >= v_most;
     v_cursor := v_slice.cursors[cardinality(v_slice.cursors)];
-    exit when clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '100 ms' end;
+    exit when clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '80 ms' end;
   end loop;
   return jsonb_build_object(
     'leads', leadhook.describe_found(v_lead_ids[:p_limit]),
     'after', case
-      when v_count > p_limit then v_cursors[p_limit]
-      when v_slice.has_more then v_cursor
+      when v_count > p_limit then v_cursors[p_limit]::text
+      when v_slice.has_more then v_cursor::text
     end,
     'count', case when p_after is null then v_count end,
     'complete', not v_slice.has_more or v_count >= v_most
@@ -254,8 +281,8 @@ end
 $$;
 comment on function public.leadhook_search_leads(jsonb, text, int) is
   'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for '
-  'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: the time was up, 100 ms for the page, or '
-  '60 ms for the page and its count.';
+  'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: the time was up, 80 ms for the page, or '
+  '60 ms for the page and its count, or 10,000 leads were looked at.';
 revoke all on function public.leadhook_search_leads(jsonb, text, int) from public, anon, authenticated;
 grant execute on function public.leadhook_search_leads(jsonb, text, int) to service_role;
 

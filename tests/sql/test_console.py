@@ -1,5 +1,6 @@
 """What the console lists: leads, failures by reason, webhooks, keys and what runs at low priority."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from leadhook.local.database import Database
 
+QUARANTINED = "evaluation_failed"
 OTHER = UUID("00000000-0000-4000-8000-000000000002")
 HOSTILE = [
     "'; drop table leadhook.jobs; --",
@@ -74,6 +76,14 @@ def known(db: "Sql") -> "Sql":
         "dead": {"state": "dead", "error_code": "blocked", "reason": "Gemini blocked it."},
         "dead-2": {"state": "dead", "error_code": "blocked", "reason": "Gemini blocked it."},
         "dead-3": {"state": "dead", "error_code": "blocked", "reason": "Other words."},
+        "quarantined": {
+            "state": "dead",
+            "user": OTHER,
+            "tag": "q",
+            "error_code": "evaluation_failed",
+            "reason": "22P02",
+        },
+        "forgotten": {"state": "done", "tag": "old"},
     }
     for lead_id, columns in leads.items():
         db.ready_job(lead_id, **columns)
@@ -84,15 +94,19 @@ def known(db: "Sql") -> "Sql":
         " select lead_id, 1, 1, case state when 'done' then 'saved' else 'dead' end, finished_at, 'webhook',"
         " eligible_at from leadhook.jobs where finished_at is not null order by lead_id"
     )
+    db.run("delete from leadhook.attempts where lead_id in ('forgotten', 'quarantined')")
     db.run(
         "insert into leadhook.results (lead_id, run, score, response, should_contact, flags, prompt_version, written)"
         " values ('done-30', 1, 99, 'old', true, '{gives_orders}', 'p0', true),"
         " ('done-30', 2, 30, '', false, '{}', 'p1', true), ('done-80', 1, 80, '', true, '{}', 'p2', true),"
-        " ('flagged', 1, 50, '', true, '{asks_for_score}', 'p2', true)"
+        " ('flagged', 1, 50, '', true, '{asks_for_score}', 'p2', true),"
+        " ('forgotten', 1, 20, '', false, '{}', 'p0', true)"
     )
     return db
 
 
+DEAD = {"dead", "dead-2", "dead-3", "quarantined"}
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 EACH: dict[str, tuple[dict[str, Any], set[str]]] = {
     "id": ({"lead_id": "dead"}, {"dead"}),
     "text that is an id": ({"q": "dead-2"}, {"dead-2"}),
@@ -100,12 +114,17 @@ EACH: dict[str, tuple[dict[str, Any], set[str]]] = {
     "company": ({"q": "ärzte & söhne 100%"}, {"dead", "done-80"}),
     "company and state": ({"q": "söhne", "state": "dead"}, {"dead"}),
     "text that no one has": ({"q": "%"}, {"dead", "done-80"}),
-    "user": ({"user_id": OTHER}, {"done-80", "flagged"}),
+    "user": ({"user_id": OTHER}, {"done-80", "flagged", "quarantined"}),
     "user and tag": ({"user_id": OTHER, "tag": "x"}, {"flagged"}),
     "tag": ({"tag": "x"}, {"flagged"}),
-    "state": ({"state": "dead"}, {"dead", "dead-2", "dead-3"}),
+    "tag of a quarantined lead": ({"tag": "q"}, {"quarantined"}),
+    "tag of a held lead": ({"tag": "later"}, {"held"}),
+    "tag of a lead whose attempts are deleted": ({"tag": "old"}, {"forgotten"}),
+    "score of a lead whose attempts are deleted": ({"score_max": 20}, {"forgotten"}),
+    "last hours": ({"since": LONG_AGO}, {"done-30", "done-80", "flagged", *DEAD, "forgotten"}),
+    "state": ({"state": "dead"}, DEAD),
     "leased": ({"state": "leased"}, {"leased"}),
-    "user with a leased lead": ({"user_id": UUID(int=0)}, set()),
+    "user without leads": ({"user_id": UUID(int=0)}, set()),
     "error code": ({"error_code": "blocked"}, {"dead", "dead-2", "dead-3"}),
     "error code and state": ({"error_code": "gemini_unavailable", "state": "ready"}, {"ready"}),
     "score": ({"score_min": 50, "score_max": 80}, {"done-80", "flagged"}),
@@ -115,7 +134,8 @@ EACH: dict[str, tuple[dict[str, Any], set[str]]] = {
     "flag": ({"flag": "asks_for_score"}, {"flagged"}),
     "any flag": ({"flag": "any"}, {"flagged"}),
     "flag of an earlier result": ({"flag": "gives_orders"}, set()),
-    "nothing": ({}, {"done-30", "done-80", "flagged", "dead", "dead-2", "dead-3"}),
+    "state that another filter excludes": ({"state": "leased", "since": LONG_AGO}, set()),
+    "nothing": ({}, {"done-30", "done-80", "flagged", *DEAD, "forgotten", "waiting", "ready", "leased", "held"}),
 }
 
 
@@ -175,13 +195,13 @@ def test_a_search_takes_hostile_text_for_text(known: "Sql") -> None:
         with pytest.raises(psycopg.Error, match="not understood") as refused:
             search(known, f"{{{text}", state="dead")
         assert refused.value.sqlstate == "PT400"
-    assert known.count("leadhook.jobs") == 10
+    assert known.count("leadhook.jobs") == 12
 
 
 def test_a_search_says_where_it_stopped(known: "Sql") -> None:
     """When the time is up it has what it found so far; its cursor goes on from there."""
     source = known.value("select pg_get_functiondef('public.leadhook_search_leads(jsonb,text,int)'::regprocedure)")
-    known.connection.execute(source.replace("60 ms", "-1 ms").replace("100 ms", "-1 ms").encode())
+    known.connection.execute(source.replace("60 ms", "-1 ms").replace("80 ms", "-1 ms").encode())
     page = search(known, q="name of dead")
     seen, looks = found(page), 0
     while page.after is not None:
@@ -209,6 +229,7 @@ def test_failures_are_grouped_by_code_and_state(known: "Sql") -> None:
     groups = Failures.model_validate(known.rpc("leadhook_failures")).groups
     assert [(group.error_code, group.state, group.count) for group in groups] == [
         ("blocked", "dead", 3),
+        (QUARANTINED, "dead", 1),
         ("gemini_unavailable", "ready", 1),
     ]
     assert [(reason.reason, reason.leads) for reason in groups[0].reasons] == [

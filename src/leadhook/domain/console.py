@@ -71,10 +71,7 @@ class Overview(Facts):
 
 
 class LeadSearch(BaseModel):
-    """A lead must match every given field. The fields of a replay's filter mean the same as there.
-
-    Without q, lead_id, user_id, state and error_code, only leads that were attempted are found, the newest first.
-    """
+    """A lead must match every given field. The fields of a replay's filter mean the same as there."""
 
     model_config = ConfigDict(frozen=True)
 
