@@ -394,11 +394,14 @@ grant execute on function public.leadhook_set_budget(uuid, numeric, text, text) 
 -- A parked state counts only for the row that it was said of: a changed row is a new chance.
 create or replace function leadhook.healthy_keys()
 returns table (fingerprint text, api_key text, tried boolean, rests int, answered_ms bigint)
-language sql
+language plpgsql
 stable
 set search_path = ''
 set jit = off
 as $$
+#variable_conflict use_column
+begin
+  return query
   with keys as (
     select
       leadhook.key_fingerprint(g.api_key) as fingerprint,
@@ -414,7 +417,8 @@ as $$
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
   group by k.fingerprint
-  having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true
+  having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true;
+end
 $$;
 comment on function leadhook.healthy_keys() is
   'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or '
@@ -637,10 +641,11 @@ grant execute on function public.leadhook_unpark_key(text, text, text) to servic
 
 create or replace function leadhook.confirm_keys(p_fingerprints text[])
 returns void
-language sql
+language plpgsql
 set search_path = ''
 set jit = off
 as $$
+begin
   insert into leadhook.api_keys as k (fingerprint, state, row_version, changed_at)
   select g.fingerprint, 'healthy', g.row_version, clock_timestamp()
   from (
@@ -651,7 +656,7 @@ as $$
     from public.gemini_api as r
     group by 1
   ) as g
-  where g.fingerprint = any (confirm_keys.p_fingerprints) and not exists (
+  where g.fingerprint = any (p_fingerprints) and not exists (
     select from leadhook.api_keys as s
     where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions)) and case s.state
       when 'healthy' then s.changed_at > clock_timestamp() - interval '1 min' when 'cooling' then s.until > clock_timestamp() else true
@@ -662,7 +667,8 @@ as $$
   set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, rests = 0, model = null,
     changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version and k.row_version is not null
-    or k.state = 'cooling' and k.until <= clock_timestamp() or k.state = 'healthy'
+    or k.state = 'cooling' and k.until <= clock_timestamp() or k.state = 'healthy';
+end
 $$;
 comment on function leadhook.confirm_keys(text[]) is
   'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. A success is noted once a minute.';
@@ -671,22 +677,26 @@ grant execute on function leadhook.confirm_keys(text[]) to service_role;
 
 create or replace function leadhook.key_news(p_now timestamptz)
 returns json
-language sql
+language plpgsql
 stable
 set search_path = ''
 set jit = off
 as $$
-  select coalesce(json_agg(json_build_object(
-    'fingerprint', s.fingerprint,
-    'resting', s.state <> 'healthy',
-    'answered_ms', case when s.state = 'healthy' then greatest(0, floor(extract(epoch from key_news.p_now - s.changed_at) * 1000))::bigint end
-  )), '[]')
-  from leadhook.api_keys as s
-  where s.changed_at > key_news.p_now - interval '30 s' and (s.state <> 'cooling' or s.until > key_news.p_now)
-    and exists (
-      select from public.gemini_api as g
-      where leadhook.key_fingerprint(g.api_key) = s.fingerprint and (s.row_version is null or s.row_version = g.xmin::text)
-    )
+begin
+  return (
+    select coalesce(json_agg(json_build_object(
+      'fingerprint', s.fingerprint,
+      'resting', s.state <> 'healthy',
+      'answered_ms', case when s.state = 'healthy' then greatest(0, floor(extract(epoch from p_now - s.changed_at) * 1000))::bigint end
+    )), '[]')
+    from leadhook.api_keys as s
+    where s.changed_at > p_now - interval '30 s' and (s.state <> 'cooling' or s.until > p_now)
+      and exists (
+        select from public.gemini_api as g
+        where leadhook.key_fingerprint(g.api_key) = s.fingerprint and (s.row_version is null or s.row_version = g.xmin::text)
+      )
+  );
+end
 $$;
 comment on function leadhook.key_news(timestamptz) is
   'The keys [{fingerprint, resting, answered_ms}] that were parked, or that a call succeeded with, in the last 30 s: a process renews its leases more '

@@ -5,114 +5,154 @@
 
 set local check_function_bodies = off;
 
--- The next groups of one user, behind the one whose turn was last, wrapping round.
-create or replace function leadhook.next_tags(
-  p_low_priority boolean, p_limit int, p_now timestamptz, p_user_id uuid, p_first_tag text
-)
-returns text[]
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_turn text := coalesce((select t.tag from leadhook.turns as t where t.user_id = p_user_id), '');
-  v_next text := v_turn;
-  v_tags text[] := '{}';
-begin
-  if v_turn >= p_first_tag then
-    loop
-      v_next := (leadhook.next_due_group(p_low_priority, p_now, p_user_id, v_next, true)).p_tag;
-      exit when v_next is null or cardinality(v_tags) >= p_limit;
-      v_tags := v_tags || v_next;
-    end loop;
-  end if;
-  v_next := p_first_tag;
-  while cardinality(v_tags) < p_limit and v_next <> all (v_tags) loop
-    v_tags := v_tags || v_next;
-    v_next := (leadhook.next_due_group(p_low_priority, p_now, p_user_id, v_next, true)).p_tag;
-  end loop;
-  return v_tags;
-end
-$$;
-comment on function leadhook.next_tags(boolean, int, timestamptz, uuid, text) is
-  'Up to p_limit tags of a user that are open and due, p_first_tag being the first of all, in the order of their turns.';
-revoke all on function leadhook.next_tags(boolean, int, timestamptz, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.next_tags(boolean, int, timestamptz, uuid, text) to service_role;
-
-create or replace function leadhook.deal_leads(
-  p_low_priority boolean, p_limit int, p_each int, p_now timestamptz, p_user_ids uuid[], p_first_tags text[]
-)
-returns table (lead_ids text[], user_ids uuid[], tags text[])
-language sql
-set search_path = ''
-as $$
-  select coalesce(array_agg(s.lead_id order by s.slot), '{}'), array_agg(s.user_id order by s.slot), array_agg(s.tag order by s.slot)
-  from (
-    select d.lead_id, d.user_id, d.tag, row_number() over (order by d.turn, d.place) as slot
-    from (
-      select w.lead_id, u.user_id, g.tag, u.place, row_number() over (partition by u.place order by w.turn, g.place) as turn
-      from unnest(deal_leads.p_user_ids, deal_leads.p_first_tags) with ordinality as u (user_id, first_tag, place)
-      cross join lateral unnest(leadhook.next_tags(
-        deal_leads.p_low_priority, deal_leads.p_each, deal_leads.p_now, u.user_id, u.first_tag
-      )) with ordinality as g (tag, place)
-      cross join lateral (
-        select r.due_at, r.lead_id
-        from leadhook.ready_groups as r
-        where r.low_priority = deal_leads.p_low_priority and r.user_id = u.user_id and r.tag = g.tag
-        limit 1
-      ) as r
-      cross join lateral (
-        select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
-        from (
-          select j.lead_id, j.available_at
-          from leadhook.jobs as j
-          where j.state = 'ready' and j.deaths = 0 and j.low_priority = deal_leads.p_low_priority and j.user_id = u.user_id and j.tag = g.tag
-            and (j.available_at, j.lead_id) >= (r.due_at, r.lead_id) and j.available_at <= deal_leads.p_now
-          order by j.available_at, j.lead_id
-          limit deal_leads.p_each
-        ) as w
-      ) as w
-    ) as d
-    where d.turn <= deal_leads.p_each
-  ) as s
-  where s.slot <= deal_leads.p_limit
-$$;
-comment on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[]) is
-  'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other.';
-revoke all on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[]) from public, anon, authenticated;
-grant execute on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[], text[]) to service_role;
-
-create or replace function leadhook.next_due_users(
+-- Of `union all … limit 1` the second part runs only where the first finds nothing: the end of the users.
+create or replace function leadhook.next_users(
   p_low_priority boolean, p_limit int, p_now timestamptz, p_user_id uuid, out user_ids uuid[], out first_tags text[]
 )
 language plpgsql
 set search_path = ''
 as $$
-declare
-  v_wrapped boolean := p_user_id is null;
-  v_user_id uuid := p_user_id;
-  v_next record;
 begin
-  user_ids := '{}';
-  first_tags := '{}';
-  while cardinality(user_ids) < p_limit loop
-    v_next := leadhook.next_due_group(p_low_priority, p_now, v_user_id, null);
-    v_user_id := v_next.p_user_id;
-    exit when v_wrapped and (v_user_id is null or v_user_id > p_user_id);
-    v_wrapped := v_wrapped or v_user_id is null;
-    if v_user_id is not null then
-      user_ids := user_ids || v_user_id;
-      first_tags := first_tags || v_next.p_tag;
-    end if;
-  end loop;
+  with recursive walk as (
+    select p_user_id as user_id, null::text as tag, false as wrapped
+    union all
+    select n.user_id, n.tag, n.wrapped
+    from walk as w
+    cross join lateral (
+      (
+        select g.user_id, g.tag, w.wrapped
+        from leadhook.ready_groups as g
+        where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id > w.user_id
+        order by g.user_id, g.tag
+        limit 1
+      )
+      union all
+      (
+        select g.user_id, g.tag, true
+        from leadhook.ready_groups as g
+        where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and not w.wrapped
+        order by g.user_id, g.tag
+        limit 1
+      )
+      limit 1
+    ) as n
+    where not n.wrapped or p_user_id is null or n.user_id <= p_user_id
+  )
+  select coalesce(array_agg(u.user_id), '{}'), coalesce(array_agg(u.tag), '{}')
+  into user_ids, first_tags
+  from (select w.user_id, w.tag from walk as w offset 1 limit p_limit) as u;
 end
 $$;
-comment on function leadhook.next_due_users(boolean, int, timestamptz, uuid) is
-  'Up to p_limit users with due leads, behind the given one and wrapping round, each with its first tag that has one.';
-revoke all on function leadhook.next_due_users(boolean, int, timestamptz, uuid) from public, anon, authenticated;
-grant execute on function leadhook.next_due_users(boolean, int, timestamptz, uuid) to service_role;
+comment on function leadhook.next_users(boolean, int, timestamptz, uuid) is
+  'Up to p_limit users with groups that may be due, behind the given one and wrapping round, each with its first such tag.';
+revoke all on function leadhook.next_users(boolean, int, timestamptz, uuid) from public, anon, authenticated;
+grant execute on function leadhook.next_users(boolean, int, timestamptz, uuid) to service_role;
+
+-- The tags of a user begin behind the one whose turn was last, and wrap round. A group without a due lead is misplaced: its first one is given, or null.
+-- The place of a group is moved now and then only: each move leaves a dead row, and so does each lead that is passed.
+create or replace function leadhook.deal_leads(
+  p_low_priority boolean, p_limit int, p_each int, p_now timestamptz, p_user_ids uuid[],
+  out lead_ids text[], out user_ids uuid[], out tags text[], out misplaced leadhook.ready_groups[]
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  with groups as materialized (
+    select u.place, g.tag <= last.tag as wrapped, g.*
+    from unnest(p_user_ids) with ordinality as u (user_id, place)
+    cross join lateral (select coalesce((select t.tag from leadhook.turns as t where t.user_id = u.user_id), '') as tag) as last
+    cross join lateral (
+      (
+        select g.*
+        from leadhook.ready_groups as g
+        where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id = u.user_id and g.tag > last.tag
+        order by g.tag
+        limit p_each
+      )
+      union all
+      (
+        select g.*
+        from leadhook.ready_groups as g
+        where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id = u.user_id and g.tag <= last.tag
+        order by g.tag
+        limit p_each
+      )
+      limit p_each
+    ) as g
+  ),
+  heads as materialized (
+    select g.place, g.wrapped, g.user_id, g.tag, g.due_at, g.lead_id as from_lead, w.lead_id, w.available_at, coalesce(w.nth, 1) as nth
+    from groups as g
+    left join lateral (
+      select w.lead_id, w.available_at, row_number() over (order by w.available_at, w.lead_id) as nth
+      from (
+        select j.lead_id, j.available_at
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = g.user_id and j.tag = g.tag
+          and (j.available_at, j.lead_id) >= (g.due_at, g.lead_id)
+        order by j.available_at, j.lead_id
+        limit p_each
+      ) as w
+    ) as w on true
+  ),
+  dealt as (
+    select h.*, row_number() over (order by h.round, h.place) as slot
+    from (
+      select h.user_id, h.tag, h.lead_id, h.place, row_number() over (partition by h.place order by h.nth, h.wrapped, h.tag) as round
+      from heads as h
+      where h.available_at <= p_now
+    ) as h
+    where h.round <= p_each
+  )
+  select coalesce(array_agg(d.lead_id order by d.slot), '{}'), array_agg(d.user_id order by d.slot), array_agg(d.tag order by d.slot), (
+    select coalesce(array_agg((p_low_priority, h.user_id, h.tag, h.available_at, h.lead_id, false)::leadhook.ready_groups), '{}')
+    from heads as h
+    where h.nth = 1 and (
+      (h.available_at <= p_now) is not true or (h.available_at, h.lead_id) > (h.due_at, h.from_lead) and random() < 0.03
+    )
+  )
+  into lead_ids, user_ids, tags, misplaced
+  from dealt as d
+  where d.slot <= p_limit;
+end
+$$;
+comment on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[]) is
+  'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other; '
+  'misplaced: groups that were looked at, with the places that they should have.';
+revoke all on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[]) from public, anon, authenticated;
+grant execute on function leadhook.deal_leads(boolean, int, int, timestamptz, uuid[]) to service_role;
+
+-- Whose turn is next among the tags of those that have several.
+create or replace function leadhook.note_turns(
+  p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]
+)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  insert into leadhook.turns as t (user_id, tag)
+  select distinct on (d.user_id) d.user_id, d.tag
+  from unnest(p_user_ids, p_tags) with ordinality as d (user_id, tag, slot)
+  join unnest(p_users, p_first_tags) as u (user_id, first_tag) using (user_id)
+  cross join lateral (
+    select from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.user_id = u.user_id and g.tag > u.first_tag
+    limit 1
+  ) as another
+  order by d.user_id, d.slot desc
+  on conflict (user_id) do update set tag = excluded.tag, served_at = clock_timestamp();
+end
+$$;
+comment on function leadhook.note_turns(boolean, uuid[], text[], uuid[], text[]) is
+  'Notes the tags that leads were dealt from last, of those users that have several.';
+revoke all on function leadhook.note_turns(boolean, uuid[], text[], uuid[], text[]) from public, anon, authenticated;
+grant execute on function leadhook.note_turns(boolean, uuid[], text[], uuid[], text[]) to service_role;
 
 -- The ids of up to p_limit due jobs, shared evenly between the users behind the given one, wrapping round, whatever number of tags each has; and
--- the user and tag that got the last one.
+-- the user and tag that got the last one. Groups that turn out to be shut or empty are corrected, and it begins again, up to five times; then the claim
+-- goes on with what there is, and as the other groups are still due, the next one comes at once.
 create or replace function leadhook.pick_leads(
   p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, out p_tag text, out lead_ids text[]
 )
@@ -125,40 +165,39 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 declare
-  v_users record := leadhook.next_due_users(p_low_priority, p_limit, p_now, p_user_id);
+  v_after uuid := p_user_id;
+  v_users record;
   v_dealt record;
 begin
   lead_ids := '{}';
-  if leadhook.mark_spent_budgets(p_now, v_users.user_ids) then
-    perform leadhook.mark_spent_budgets(p_now, null);
-    v_users := leadhook.next_due_users(p_low_priority, p_limit, p_now, p_user_id);
-  end if;
-  if v_users.user_ids = '{}' then
-    return;
-  end if;
+  for v_round in 1..5 loop
+    v_users := leadhook.next_users(p_low_priority, p_limit, p_now, v_after);
+    exit when v_users.user_ids = '{}';
+    perform leadhook.mark_spent_budgets(p_now, null) where leadhook.mark_spent_budgets(p_now, v_users.user_ids);
 
-  v_dealt := leadhook.deal_leads(
-    p_low_priority, p_limit, (p_limit - 1) / cardinality(v_users.user_ids) + 1, p_now, v_users.user_ids, v_users.first_tags
-  );
-  if cardinality(v_dealt.lead_ids) < p_limit then
-    -- Some have less than their share, which the others get.
-    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_users.user_ids, v_users.first_tags);
-  end if;
-  lead_ids := v_dealt.lead_ids;
-  p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
-  p_tag := v_dealt.tags[cardinality(lead_ids)];
+    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, (p_limit - 1) / cardinality(v_users.user_ids) + 1, p_now, v_users.user_ids);
+    if cardinality(v_dealt.lead_ids) < p_limit then
+      -- Some have less than their share, which the others get.
+      v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_users.user_ids);
+    end if;
+    perform leadhook.correct_groups(v_dealt.misplaced) where v_dealt.misplaced <> '{}';
+    -- Seldom: most often a claim finds those empty that the last one has emptied, and no others behind them.
+    perform leadhook.correct_groups(leadhook.find_misplaced(p_low_priority, p_now, v_dealt.misplaced[1].user_id))
+    where v_round > 1 and v_dealt.misplaced <> '{}';
+    if leadhook.is_any_shut(v_dealt.user_ids, v_dealt.tags, p_now) then
+      perform leadhook.shut_groups(p_now);
+      continue;
+    end if;
 
-  insert into leadhook.turns as t (user_id, tag)
-  select distinct on (d.user_id) d.user_id, d.tag
-  from unnest(v_dealt.user_ids, v_dealt.tags) with ordinality as d (user_id, tag, slot)
-  join unnest(v_users.user_ids, v_users.first_tags) as u (user_id, first_tag) using (user_id)
-  cross join lateral (
-    select from leadhook.ready_groups as g
-    where g.low_priority = p_low_priority and not g.shut and g.user_id = u.user_id and g.tag > u.first_tag
-    limit 1
-  ) as another
-  order by d.user_id, d.slot desc
-  on conflict (user_id) do update set tag = excluded.tag, served_at = clock_timestamp();
+    lead_ids := v_dealt.lead_ids;
+    exit when cardinality(lead_ids) = p_limit
+      or not exists (select from unnest(v_dealt.misplaced) as m where (m.due_at <= p_now) is not true);
+  end loop;
+  if lead_ids <> '{}' then
+    p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
+    p_tag := v_dealt.tags[cardinality(lead_ids)];
+    perform leadhook.note_turns(p_low_priority, v_users.user_ids, v_users.first_tags, v_dealt.user_ids, v_dealt.tags);
+  end if;
 end
 $$;
 revoke all on function leadhook.pick_leads(boolean, int, timestamptz, uuid) from public, anon, authenticated;
@@ -198,13 +237,15 @@ grant execute on function leadhook.next_suspect(timestamptz) to service_role;
 
 create or replace function leadhook.return_leads(p_token uuid, p_lead_ids text[])
 returns void
-language sql
+language plpgsql
 set search_path = ''
 set jit = off
 set enable_seqscan = off
 as $$
+begin
   update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
-  where j.claim_token = return_leads.p_token and (return_leads.p_lead_ids is null or j.lead_id = any (return_leads.p_lead_ids))
+  where j.claim_token = p_token and (p_lead_ids is null or j.lead_id = any (p_lead_ids));
+end
 $$;
 comment on function leadhook.return_leads(uuid, text[]) is
   'Ends leases of a claim that is not answered yet: these, or with null all. Their jobs are as they were.';

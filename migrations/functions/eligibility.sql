@@ -211,6 +211,7 @@ revoke all on function leadhook.wrap_other(anyelement, int, int) from public, an
 grant execute on function leadhook.wrap_other(anyelement, int, int) to service_role;
 
 -- These two have no search_path, which would keep them from being inlined: they are asked a dozen times a lead. So every name has its schema.
+-- left counts characters one by one, which is spared a text that has no more bytes than that.
 create or replace function leadhook.read_value(p_value anyelement, p_characters int, p_most int default null)
 returns text
 language sql
@@ -218,7 +219,10 @@ stable
 as $$
   select case
     when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
-      then pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters))
+      then case
+        when pg_catalog.octet_length(p_value::pg_catalog.text) operator(pg_catalog.<=) coalesce(p_most, p_characters) then p_value::pg_catalog.text
+        else pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters))
+      end
     else leadhook.read_other(p_value, coalesce(p_most, p_characters), p_most)
   end
 $$;
@@ -234,7 +238,7 @@ stable
 as $$
   select case
     when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
-      then pg_catalog.to_json(pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters)))
+      then pg_catalog.to_json(leadhook.read_value(p_value, p_characters, p_most))
     when p_value is not null then leadhook.wrap_other(p_value, coalesce(p_most, p_characters), p_most)
   end
 $$;

@@ -227,13 +227,14 @@ grant execute on function leadhook.failing_since(timestamptz, timestamptz) to se
 
 create or replace function leadhook.wake_undecided(p_now timestamptz)
 returns void
-language sql
+language plpgsql
 set search_path = ''
 set jit = off
 set enable_seqscan = off
 as $$
+begin
   update leadhook.jobs as j
-  set available_at = least(j.available_at, greatest(j.decide_after, wake_undecided.p_now)), decide_after = null
+  set available_at = least(j.available_at, greatest(j.decide_after, p_now)), decide_after = null
   where j.lead_id = any (array(
     select k.lead_id
     from leadhook.jobs as k
@@ -241,7 +242,8 @@ as $$
     order by k.decide_after
     limit 50
     for no key update of k skip locked
-  )) and j.state = 'ready'
+  )) and j.state = 'ready';
+end
 $$;
 comment on function leadhook.wake_undecided(timestamptz) is
   'A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes more.';
@@ -250,28 +252,32 @@ grant execute on function leadhook.wake_undecided(timestamptz) to service_role;
 
 create or replace function leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamptz)
 returns json
-language sql
+language plpgsql
 stable
 set search_path = ''
 set jit = off
 set enable_seqscan = off
 set enable_sort = off
 as $$
-  select coalesce(json_agg(json_build_object(
-    'id', t.id,
-    'lead_id', t.lead_id,
-    'error_code', case when t.outcome <> 'saved' then t.error_code end,
-    'key_fingerprint', t.key_fingerprint,
-    'leased_ms', floor(extract(epoch from recent_attempts.p_now - t.leased_at) * 1000)::bigint,
-    'finished_ms', floor(extract(epoch from recent_attempts.p_now - t.finished_at) * 1000)::bigint
-  ) order by t.id), '[]')
-  from (select a.* from leadhook.attempts as a order by a.finished_at desc limit 100) as t
-  where t.worker <> recent_attempts.p_worker and t.key_fingerprint is not null and t.calls > 0 and t.leased_at is not null
-    and (t.outcome = 'saved' or t.outcome in ('retry', 'returned') and t.error_code is not null)
-    and exists (
-      select from leadhook.jobs as j
-      where j.claim_token = recent_attempts.p_token and leadhook.failing_since(j.failing_since, j.eligible_at) is not null
-    )
+begin
+  return (
+    select coalesce(json_agg(json_build_object(
+      'id', t.id,
+      'lead_id', t.lead_id,
+      'error_code', case when t.outcome <> 'saved' then t.error_code end,
+      'key_fingerprint', t.key_fingerprint,
+      'leased_ms', floor(extract(epoch from p_now - t.leased_at) * 1000)::bigint,
+      'finished_ms', floor(extract(epoch from p_now - t.finished_at) * 1000)::bigint
+    ) order by t.id), '[]')
+    from (select a.* from leadhook.attempts as a order by a.finished_at desc limit 100) as t
+    where t.worker <> p_worker and t.key_fingerprint is not null and t.calls > 0 and t.leased_at is not null
+      and (t.outcome = 'saved' or t.outcome in ('retry', 'returned') and t.error_code is not null)
+      and exists (
+        select from leadhook.jobs as j
+        where j.claim_token = p_token and leadhook.failing_since(j.failing_since, j.eligible_at) is not null
+      )
+  );
+end
 $$;
 comment on function leadhook.recent_attempts(uuid, text, timestamptz) is
   'What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before: evidence '

@@ -61,6 +61,27 @@ revoke all on function leadhook.list_ready_groups() from public, anon, authentic
 grant execute on function leadhook.list_ready_groups() to service_role;
 
 -- "is not distinct from", so that the budget is found by its user: the index on those that hold something back would do too, but it is read whole.
+create or replace function leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from unnest(p_user_ids, p_tags) as g (user_id, tag) join leadhook.pauses as p on p.user_id = g.user_id and p.tag = g.tag
+  )
+    or exists (select from leadhook.pauses as p where p.user_id = any (p_user_ids) and p.tag is null)
+    or exists (
+      select from leadhook.budgets as b where b.user_id = any (p_user_ids) and b.spent_on is not distinct from (p_now at time zone 'UTC')::date
+    );
+end
+$$;
+comment on function leadhook.is_any_shut(uuid[], text[], timestamptz) is
+  'Whether one of these groups, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
+revoke all on function leadhook.is_any_shut(uuid[], text[], timestamptz) from public, anon, authenticated;
+grant execute on function leadhook.is_any_shut(uuid[], text[], timestamptz) to service_role;
+
 create or replace function leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamptz)
 returns boolean
 language plpgsql
@@ -68,13 +89,10 @@ stable
 set search_path = ''
 as $$
 begin
-  return exists (select from leadhook.pauses as p where p.user_id = p_user_id and p.tag = p_tag)
-    or exists (select from leadhook.pauses as p where p.user_id = p_user_id and p.tag is null)
-    or exists (select from leadhook.budgets as b where b.user_id = p_user_id and b.spent_on is not distinct from (p_now at time zone 'UTC')::date);
+  return leadhook.is_any_shut(array[p_user_id], array[p_tag], p_now);
 end
 $$;
-comment on function leadhook.is_shut(uuid, text, timestamptz) is
-  'Whether this group, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
+comment on function leadhook.is_shut(uuid, text, timestamptz) is 'The same of one group.';
 revoke all on function leadhook.is_shut(uuid, text, timestamptz) from public, anon, authenticated;
 grant execute on function leadhook.is_shut(uuid, text, timestamptz) to service_role;
 
@@ -112,9 +130,7 @@ comment on function leadhook.reopen_groups(uuid[]) is
 revoke all on function leadhook.reopen_groups(uuid[]) from public, anon, authenticated;
 grant execute on function leadhook.reopen_groups(uuid[]) to service_role;
 
-create or replace function leadhook.find_group(
-  p_low_priority boolean, p_now timestamptz, p_user_id uuid, p_tag text, p_within boolean
-)
+create or replace function leadhook.find_group(p_low_priority boolean, p_now timestamptz, p_user_id uuid, p_tag text)
 returns leadhook.ready_groups
 language plpgsql
 set search_path = ''
@@ -128,18 +144,6 @@ begin
     where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now
     order by g.user_id, g.tag
     limit 1;
-  elsif p_tag is null then
-    select * into v_group
-    from leadhook.ready_groups as g
-    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id > p_user_id
-    order by g.user_id, g.tag
-    limit 1;
-  elsif p_within then
-    select * into v_group
-    from leadhook.ready_groups as g
-    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id = p_user_id and g.tag > p_tag
-    order by g.user_id, g.tag
-    limit 1;
   else
     select * into v_group
     from leadhook.ready_groups as g
@@ -150,10 +154,10 @@ begin
   return v_group;
 end
 $$;
-comment on function leadhook.find_group(boolean, timestamptz, uuid, text, boolean) is
-  'The next group that is not known to be shut or asleep: the first (p_user_id null), behind a user (p_tag null), behind a group, or there within the user.';
-revoke all on function leadhook.find_group(boolean, timestamptz, uuid, text, boolean) from public, anon, authenticated;
-grant execute on function leadhook.find_group(boolean, timestamptz, uuid, text, boolean) to service_role;
+comment on function leadhook.find_group(boolean, timestamptz, uuid, text) is
+  'The next group that is not known to be shut or asleep: behind this one, or where p_user_id is null the first.';
+revoke all on function leadhook.find_group(boolean, timestamptz, uuid, text) from public, anon, authenticated;
+grant execute on function leadhook.find_group(boolean, timestamptz, uuid, text) to service_role;
 
 create or replace function leadhook.find_head(p_group leadhook.ready_groups, out available_at timestamptz, out lead_id text)
 language plpgsql
@@ -172,69 +176,50 @@ comment on function leadhook.find_head(leadhook.ready_groups) is 'The first read
 revoke all on function leadhook.find_head(leadhook.ready_groups) from public, anon, authenticated;
 grant execute on function leadhook.find_head(leadhook.ready_groups) to service_role;
 
-create or replace function leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamptz, p_lead_id text)
+create or replace function leadhook.find_misplaced(p_low_priority boolean, p_now timestamptz, p_user_id uuid)
+returns leadhook.ready_groups[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return array(
+    select (g.low_priority, g.user_id, g.tag, h.available_at, h.lead_id, false)::leadhook.ready_groups
+    from (
+      select g.*
+      from leadhook.ready_groups as g
+      where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id >= p_user_id
+      order by g.user_id, g.tag
+      limit 1000
+    ) as g
+    cross join lateral leadhook.find_head(g::leadhook.ready_groups) as h
+    where (h.available_at <= p_now) is not true
+  );
+end
+$$;
+comment on function leadhook.find_misplaced(boolean, timestamptz, uuid) is
+  'Those of the next 1,000 groups, from this user on, that have no due lead, with the places that they should have.';
+revoke all on function leadhook.find_misplaced(boolean, timestamptz, uuid) from public, anon, authenticated;
+grant execute on function leadhook.find_misplaced(boolean, timestamptz, uuid) to service_role;
+
+create or replace function leadhook.correct_groups(p_groups leadhook.ready_groups[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-  if p_lead_id is null then
-    delete from leadhook.ready_groups as g
-    where g.low_priority = p_group.low_priority and g.user_id = p_group.user_id and g.tag = p_group.tag;
-  else
-    update leadhook.ready_groups as g
-    set due_at = p_available_at, lead_id = p_lead_id
-    where g.low_priority = p_group.low_priority and g.user_id = p_group.user_id and g.tag = p_group.tag;
-  end if;
+  delete from leadhook.ready_groups as g
+  using unnest(p_groups) as n
+  where n.lead_id is null and g.tag = n.tag and g.user_id = n.user_id and g.low_priority = n.low_priority;
+  update leadhook.ready_groups as g
+  set due_at = n.due_at, lead_id = n.lead_id
+  from unnest(p_groups) as n
+  where n.lead_id is not null and g.tag = n.tag and g.user_id = n.user_id and g.low_priority = n.low_priority;
 end
 $$;
-comment on function leadhook.correct_group(leadhook.ready_groups, timestamptz, text) is
-  'Sets the place of a group to that of its first ready lead, or removes the group. Under the claim lock.';
-revoke all on function leadhook.correct_group(leadhook.ready_groups, timestamptz, text) from public, anon, authenticated;
-grant execute on function leadhook.correct_group(leadhook.ready_groups, timestamptz, text) to service_role;
-
--- The next group that is open and has a due lead; null when there is none. What is not so is corrected on the way, up to 1,000 groups; then the claim
--- goes on without the others, which are still due, so that the next one comes at once.
--- The place of a group is moved now and then only: each move leaves a dead row, and so does each lead that is passed.
-create or replace function leadhook.next_due_group(
-  p_low_priority boolean, p_now timestamptz, inout p_user_id uuid, inout p_tag text, p_within boolean default false
-)
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_group leadhook.ready_groups;
-  v_head record;
-begin
-  for v_count in 1..1000 loop
-    v_group := leadhook.find_group(p_low_priority, p_now, p_user_id, p_tag, p_within);
-    p_user_id := v_group.user_id;
-    p_tag := v_group.tag;
-    if p_user_id is null then
-      return;
-    end if;
-    v_head := leadhook.find_head(v_group);
-    if v_head.available_at <= p_now and not leadhook.is_shut(p_user_id, p_tag, p_now) then
-      if (v_head.available_at, v_head.lead_id) > (v_group.due_at, v_group.lead_id) and random() < 0.03 then
-        perform leadhook.correct_group(v_group, v_head.available_at, v_head.lead_id);
-      end if;
-      return;
-    end if;
-    if v_head.available_at <= p_now then
-      perform leadhook.shut_groups(p_now);
-    else
-      perform leadhook.correct_group(v_group, v_head.available_at, v_head.lead_id);
-    end if;
-  end loop;
-  p_user_id := null;
-  p_tag := null;
-end
-$$;
-comment on function leadhook.next_due_group(boolean, timestamptz, uuid, text, boolean) is
-  'The next group with a due lead that is not shut. p_tag null: behind that whole user, or where p_user_id is null too from the beginning. p_within: '
-  'among those of p_user_id. Under the claim lock.';
-revoke all on function leadhook.next_due_group(boolean, timestamptz, uuid, text, boolean) from public, anon, authenticated;
-grant execute on function leadhook.next_due_group(boolean, timestamptz, uuid, text, boolean) to service_role;
+comment on function leadhook.correct_groups(leadhook.ready_groups[]) is
+  'Sets the places of groups, each that of its first ready lead, or, where lead_id is null, removes the group. Under the claim lock.';
+revoke all on function leadhook.correct_groups(leadhook.ready_groups[]) from public, anon, authenticated;
+grant execute on function leadhook.correct_groups(leadhook.ready_groups[]) to service_role;
 
 create or replace function leadhook.earliest_due(p_low_priority boolean, p_now timestamptz)
 returns timestamptz
@@ -291,7 +276,7 @@ declare
   v_due_at timestamptz;
 begin
   for v_count in 1..20 loop
-    v_group := leadhook.find_group(p_low_priority, p_now, v_group.user_id, v_group.tag, false);
+    v_group := leadhook.find_group(p_low_priority, p_now, v_group.user_id, v_group.tag);
     exit when v_group.user_id is null;
     v_due_at := (leadhook.find_head(v_group)).available_at;
     if v_due_at <= p_now and not leadhook.is_shut(v_group.user_id, v_group.tag, p_now) then

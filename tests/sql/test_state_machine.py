@@ -595,7 +595,7 @@ PLANTED: dict[str, tuple[LiteralString, LiteralString, LiteralString]] = {
     "runs that on-demand answers take": ("take_on_demand", "j.changed or j.state in ('ready', 'leased')", "j.changed"),
     "every insert a refresh": ("refreshes", "p_operation = 'INSERT' and v_again", "p_operation = 'INSERT'"),
     "no note": ("note_ready_jobs", "n.state = 'ready'", "n.state = 'ready' and n.low_priority"),
-    "a place too late": ("correct_group", "due_at = p_available_at", "due_at = p_available_at + interval '1 us'"),
+    "a place too late": ("correct_groups", "due_at = n.due_at", "due_at = n.due_at + interval '1 us'"),
     "notes thrown away": ("list_ready_groups", "from taken as t", "from taken as t where t.low_priority"),
     "never opened again": ("reopen_groups", "set shut = false", "set shut = true"),
     "a late snapshot": ("lease_leads", "leased_snapshot = v_snapshot", "leased_snapshot = '9000000:9000000:'"),
