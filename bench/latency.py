@@ -15,9 +15,14 @@ from bench.leads import Application, empty_application
 from bench.measurement import Figure, Measurement, quantile
 from bench.stack import Stack, running_stack, wait_until
 
+from leadhook.engine.timing import Timing
+
 POLL_S = 5.0
 TIMES_THE_FLOOR = 1.5
 TARGETS_MS = {"p50": 30.0, "p95": 60.0}
+STREAM_P95_MS = 200.0
+AWAKE_S = Timing.awake_s + 0.2
+"""How long after its last lead the service may still take one that is meant for the bare chain."""
 SHARES = {"p50": 0.5, "p95": 0.95}
 
 
@@ -30,6 +35,8 @@ class Plan:
         polled: of the poller.
         apart_s: between two leads of leadhook; one of the bare chain stands in the middle between them.
         close_s: the same for the second figure, where pg_net's pause is felt.
+        stream: leads in a stream, of leadhook and of the bare chain each.
+        stream_s: between two leads of a stream, which pg_net sends in one burst a second.
         poll_s: how long the poller sleeps between two looks.
         warm: leads before each turn that are not counted.
     """
@@ -39,11 +46,13 @@ class Plan:
     turns: int = 4
     apart_s: float = 3.0
     close_s: float = 1.2
+    stream: int = 240
+    stream_s: float = 0.05
     poll_s: float = POLL_S
     warm: int = 3
 
 
-SHORT = Plan(leads=2, polled=1, turns=1, apart_s=0.2, close_s=0.1, poll_s=0, warm=1)
+SHORT = Plan(leads=2, polled=1, turns=1, apart_s=0.2, close_s=0.1, stream=8, poll_s=0, warm=1)
 
 
 @dataclass
@@ -54,6 +63,8 @@ class Samples:
     bare: list[float] = field(default_factory=list)
     close_service: list[float] = field(default_factory=list)
     close_bare: list[float] = field(default_factory=list)
+    stream_service: list[float] = field(default_factory=list)
+    stream_bare: list[float] = field(default_factory=list)
     poller: list[float] = field(default_factory=list)
 
 
@@ -77,6 +88,7 @@ def measure_on(stack: Stack, plan: Plan) -> Measurement:
                 say(f"turn {turn + 1} of {plan.turns}")
                 course.apart(share, samples)
                 course.close(share, samples)
+                course.stream(plan.stream // plan.turns, samples)
             with stack.poller():
                 course.polled(plan.polled // plan.turns, samples)
     return Measurement("From the commit of a single lead to its first model call", _figures(samples), vars(samples))
@@ -106,15 +118,38 @@ class Course:
         """A row of leads for leadhook, then one for the bare chain."""
         for _ in track(range(leads), "leads 1.2 s apart"):
             self._bring_one(samples.close_service, self.plan.close_s)
+        time.sleep(AWAKE_S)
         with self._bare_with_webhooks():
             for _ in track(range(leads), "the bare chain 1.2 s apart"):
                 self._bring_one_for_bare(samples.close_bare, self.plan.close_s)
+
+    def stream(self, leads: int, samples: Samples) -> None:
+        """A stream of leads for leadhook, then one for the bare chain."""
+        samples.stream_service += self._bring_stream(leads).values()
+        time.sleep(AWAKE_S)
+        with self._bare_with_webhooks():
+            of_bare = self._bring_stream(leads)
+        samples.stream_bare += of_bare.values()
+        for lead in of_bare:
+            self.application.withdraw(lead)
 
     def polled(self, leads: int, samples: Samples) -> None:
         """Leads for the poller, at any moment of its round."""
         for _ in track(range(leads), "leads for the poller"):
             self._bring_one(samples.poller, 0)
             time.sleep(random.uniform(0, self.plan.poll_s))  # noqa: S311 - any moment
+
+    def _bring_stream(self, leads: int) -> dict[str, float]:
+        committed_at: dict[str, float] = {}
+        for _ in track(range(leads), "leads 50 ms apart"):
+            (lead,), committed_at_ms = self.application.bring(1)
+            committed_at[lead] = committed_at_ms
+            time.sleep(self.plan.stream_s)
+        wait_until(
+            lambda: committed_at.keys() <= self.stack.model.first_calls().keys(), "the first model calls of a stream"
+        )
+        first_calls = self.stack.model.first_calls()
+        return {lead: first_calls[lead] - at for lead, at in committed_at.items()}
 
     def _bring_one(self, samples: list[float], pause_s: float) -> str:
         (lead,), committed_at = self.application.bring(1)
@@ -154,5 +189,16 @@ def _figures(samples: Samples) -> dict[str, Figure]:
             "ms",
             spread=(min(samples.close_service), max(samples.close_service)),
             beside={"bare chain": quantile(samples.close_bare, share)},
+        )
+    for name, share in SHARES.items():
+        ours = quantile(samples.stream_service, share)
+        figures[f"stream_{name}"] = Figure(
+            f"a stream of a lead each 50 ms, {name}",
+            ours,
+            "ms",
+            spread=(min(samples.stream_service), max(samples.stream_service)),
+            beside={"bare chain": quantile(samples.stream_bare, share)},
+            target=f"≤ {STREAM_P95_MS:.0f} ms" if name == "p95" else "",
+            met=ours <= STREAM_P95_MS if name == "p95" else None,
         )
     return figures

@@ -12,7 +12,7 @@ from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, MessageFailure, Usage
 
 Source = Literal["start", "webhook", "retry", "sweep"]
-"""The reason for a claim: the start of the process, a webhook, a time given by the database, or the sweep."""
+"""The reason for a claim: the start of the process, a webhook, a chosen time (see `Schedule`), or the sweep."""
 
 
 class ApiKey(BaseModel):

@@ -1,7 +1,8 @@
 """The engine: what happens to a lead while this process holds it. Read this first.
 
 The parts: a webhook sets the wake signal of the `dispatcher`, which claims a batch when the `schedule` has a reason and
-a slot is free. Each claimed lead is a lease, held and renewed by `leases`. The `executor` runs one attempt per lead,
+a slot is free. For a short time after a webhook it also looks by itself, because pg_net delivers a busy stream in one
+burst a second. Each claimed lead is a lease, held and renewed by `leases`. The `executor` runs one attempt per lead,
 with keys from `api_keys`. `writeback` saves answers and releases the other leads. The `circuit_breaker` stops claims
 while the model fails for every lead. `maintenance` periodically sweeps all leads for changes that left no outbox row,
 and runs the slices of large replays when a claim's reply reports that some are waiting. `shutdown` limits the time of

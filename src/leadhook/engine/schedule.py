@@ -28,6 +28,9 @@ class Schedule:
     load there is always another reply, which would postpone the claim forever. The price is an occasional needless
     claim.
 
+    pg_net sends one webhook at once, and what is committed during the second after it in the next burst. So after a
+    webhook, and as long as leads come, the dispatcher looks by itself for a little longer than that second.
+
     Attributes:
         wake: the dispatcher sleeps on it.
         replays: set when a claim's reply says that a replay is being queued or stopped.
@@ -44,6 +47,7 @@ class Schedule:
         self._retry_source: Source = "retry"
         self._swept = False
         self._low_priority_waits = False
+        self._awake_until = -math.inf
         self._not_before = -math.inf
 
     @property
@@ -102,6 +106,7 @@ class Schedule:
             self._note(0.0, self._source)
         else:
             self.hear(batch.next_due_ms)
+        self._look_again(batch)
 
     def wake_for_sweep(self) -> None:
         """Claim soon, because the sweep made something ready or the outbox is not empty."""
@@ -114,11 +119,22 @@ class Schedule:
         self._source, self._retry_source = source, "retry"
         self._due_at = math.inf
         self._swept = False
+        if source == "webhook":
+            self._awake_until = anyio.current_time() + self._timing.awake_s
         self._not_before = anyio.current_time() + self._timing.claim_gap_s
 
     def postpone(self, seconds: float) -> None:
         """Send no claim for this long."""
         self._not_before = max(self._not_before, anyio.current_time() + seconds)
+
+    def _look_again(self, batch: Batch) -> None:
+        now = anyio.current_time()
+        if batch.leads and now < self._awake_until:
+            self._awake_until = now + self._timing.awake_s
+        soon_s, later_s = self._timing.look_s
+        look_s = soon_s if batch.leads else later_s
+        if now + look_s < self._awake_until and not batch.blocked_by:
+            self._note(look_s, "retry")
 
     def _note(self, wait_s: float, source: Source) -> None:
         at = anyio.current_time() + wait_s

@@ -22,6 +22,10 @@ class Timing:
     """This many free slots are enough for a claim even if they are less than a quarter."""
     claim_gap_s: float = 0.05
     """Minimum time between the starts of two claims, so that applying the outbox does not become a hot loop."""
+    awake_s: float = 1.3
+    """How long after a webhook the dispatcher looks by itself: pg_net's pause of a second, and the time to deliver."""
+    look_s: Range = (0.1, 0.2)
+    """Delay of the next such look after a claim that brought leads, and after one that brought none."""
     busy_s: Range = (0.2, 0.6)
     """Delay before a claim that was answered with busy is repeated."""
     timer_jitter_s: float = 1.0

@@ -200,14 +200,12 @@ async def test_key_rests_longer_each_time_while_others_are_answered(
     world: World, failures: int, rests_s: list[int]
 ) -> None:
     """Each rest ends with one call; an answer forgets them all."""
-    for rests in range(failures):
-        world.hand_out(*world.leads(3, fence=rests + 1), keys=2, rests=rests)
     world.scorer.refused_keys, world.scorer.slow_keys = {"key-0": key_failure(world)}, {"key-0": 1.5}
     async with world.engine() as engine:
-        for _ in range(failures):
-            await anyio.sleep(10)
+        for rests in range(failures):
+            world.hand_out(*world.leads(3, fence=rests + 1), keys=2, rests=rests)
             engine.wake()
-        await anyio.sleep(10)
+            await anyio.sleep(10)
         parked = [parked for call in world.store.of("park_keys") for parked in call.keys]
         assert [(key.rests, key.for_ms) for key in parked] == [
             (n + 1, 1000 * rest_s) for n, rest_s in enumerate(rests_s)

@@ -212,12 +212,13 @@ async def test_lead_refused_three_times_is_dead_once_another_was_answered(
     """Evidence decides; alone in a quiet system the lead waits."""
     fail(world, "bad", kind=FailureClass.REFUSED)
     world.hand_out(world.lead("bad"))
-    world.hand_out(*world.leads(others))
-    for fence in range(2, refusals + 1):
-        world.hand_out(world.lead("bad", fence=fence, failing_ms=5_000 * fence))
     async with world.engine() as engine:
-        for _ in range(refusals + 1):
+        await anyio.sleep(5)
+        world.hand_out(*world.leads(others))
+        engine.wake()
+        for fence in range(2, refusals + 1):
             await anyio.sleep(5)
+            world.hand_out(world.lead("bad", fence=fence, failing_ms=5_000 * fence))
             engine.wake()
         await anyio.sleep(5)
         last = world.store.of("release")[-1].items[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,7 +13,7 @@ from leadhook.domain.job import Group, LeaseReplies
 from leadhook.engine.timing import Timing
 
 if TYPE_CHECKING:
-    from tests.unit.engine.conftest import World
+    from tests.unit.engine.conftest import Call, World
 
 
 def causes(world: World) -> list[str]:
@@ -23,6 +24,11 @@ def causes(world: World) -> list[str]:
 def times(world: World) -> list[float]:
     """When they were sent."""
     return [call.at for call in world.store.of("claim")]
+
+
+def webhooks(world: World) -> list[Call]:
+    """The claims that a webhook led to; those by which the dispatcher looks again for a second are called retry."""
+    return [call for call in world.store.of("claim") if call.source == "webhook"]
 
 
 async def test_worker_claims_at_start_and_not_again_while_nothing_is_due(world: World) -> None:
@@ -41,12 +47,12 @@ async def test_a_webhook_leads_to_a_claim_at_once(world: World) -> None:
     async with world.engine() as engine:
         await anyio.sleep(10)
         engine.wake(["x", "y"])
-        await anyio.sleep(1)
+        await anyio.sleep(5)
         engine.wake()
         await anyio.sleep(1)
-        first, second = world.store.of("claim")[1:]
-        assert (first.source, first.at, first.hints) == ("webhook", 10, ("x", "y"))
-        assert (second.source, second.at, second.hints) == ("webhook", 11, ())
+        first, second = webhooks(world)
+        assert (first.at, first.hints) == (10, ("x", "y"))
+        assert (second.at, second.hints) == (15, ())
 
 
 async def test_ten_thousand_webhooks_lead_to_one_claim(world: World) -> None:
@@ -55,13 +61,51 @@ async def test_ten_thousand_webhooks_lead_to_one_claim(world: World) -> None:
         await anyio.sleep(10)
         for _ in range(10_000):
             engine.wake()
-        await anyio.sleep(1)
-        assert times(world) == [0, 10]
+        await anyio.sleep(5)
+        assert [call.at for call in webhooks(world)] == [10]
         for _ in range(1000):
             engine.wake()
             await anyio.sleep(0.001)
         await anyio.sleep(1)
-        assert len(times(world)) - 2 <= 1 / Timing.claim_gap_s + 1
+        assert len(webhooks(world)) - 1 <= 1 / Timing.claim_gap_s + 1
+
+
+async def test_the_dispatcher_looks_by_itself_for_a_second_after_a_webhook(world: World) -> None:
+    """What is committed in pg_net's pause is found within 200 ms; three seconds later nothing is asked any more."""
+    async with world.engine() as engine:
+        await anyio.sleep(10)
+        engine.wake()
+        await anyio.sleep(60)
+        looks = times(world)[1:]
+        assert looks[-1] - 10 > 1.1
+        assert max(after - before for before, after in pairwise(looks)) <= 0.2001
+        assert len(looks) <= 8
+        assert set(causes(world)[2:]) == {"retry"}
+
+
+async def test_the_dispatcher_looks_on_while_leads_come(world: World) -> None:
+    """At most ten times a second, however late the next webhook is, and not for long after the last lead."""
+    world.scorer.seconds = 0
+    found = [world.batch(world.lead(f"lead-{n}")) for n in range(50)]
+    async with world.engine() as engine:
+        await anyio.sleep(10)
+        world.store.script["claim"] = found
+        engine.wake()
+        await anyio.sleep(60)
+        looks = times(world)[1:]
+        assert [call.at for call in webhooks(world)] == [10]
+        assert looks[49] == pytest.approx(10 + 49 * 0.1)
+        assert looks[-1] < looks[49] + 3
+
+
+async def test_the_dispatcher_does_not_look_while_nothing_may_be_claimed(world: World) -> None:
+    """Whatever ends a pause or a spent budget sends a webhook."""
+    async with world.engine() as engine:
+        await anyio.sleep(10)
+        world.hand_out(blocked_by="paused")
+        engine.wake()
+        await anyio.sleep(60)
+        assert times(world) == [0, 10]
 
 
 async def test_a_webhook_during_a_claim_leads_to_another_claim(world: World) -> None:
@@ -71,8 +115,7 @@ async def test_a_webhook_during_a_claim_leads_to_another_claim(world: World) -> 
         await anyio.sleep(0.5)
         engine.wake(["late"])
         await anyio.sleep(1)
-        assert times(world) == [0, 1]
-        assert world.store.of("claim")[1].hints == ("late",)
+        assert [(call.at, call.hints) for call in webhooks(world)] == [(1, ("late",))]
 
 
 @pytest.mark.parametrize("operation", ["claim", "sweep", "save"])
@@ -220,7 +263,7 @@ async def test_unknown_outcome_repeats_the_same_claim(world: World) -> None:
         await anyio.sleep(5)
         engine.wake()
         await anyio.sleep(1)
-        first, second, third, last = world.store.of("claim")
+        first, second, third, last = world.store.of("claim")[:4]
         assert first.token == second.token == third.token != last.token
         assert first.hints == second.hints == third.hints == ("x",)
 
@@ -243,7 +286,7 @@ async def test_claim_goes_on_behind_the_last_group(world: World) -> None:
         await anyio.sleep(1)
         engine.wake()
         await anyio.sleep(1)
-        assert [call.cursor for call in world.store.of("claim")] == [None, group]
+        assert [call.cursor for call in world.store.of("claim")][:2] == [None, group]
 
 
 async def test_failing_claims_pause_longer_and_longer_and_are_told(world: World) -> None:
