@@ -80,8 +80,9 @@ format: $(READY) ## let ruff format and fix what it can
 schema: $(READY) ## renew tests/sql/schema.sql and grants.txt from the migrations; read their diff afterwards
 	LEADHOOK_RENEW=1 $(BIN)/pytest -q tests/sql/test_schema_dump.py tests/sql/test_grants.py -k "dump or every_right"
 
-bench: $(READY) ## measure everything, 27 minutes on a quiet machine; one: .venv/bin/python -m bench --help
-	$(BIN)/python -m bench
+bench: $(READY) ## measure everything and renew docs/performance.md: half an hour on a quiet machine; one: .venv/bin/python -m bench --help
+	$(PIP) --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m bench --page
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-header --python-version 3.11
 
@@ -89,6 +90,7 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --no-strip-extras -
 lock: ## renew the lock files from pyproject.toml (needs uv)
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --group bench -c requirements-dev.lock -o requirements-bench.lock
 	$(LOCK) --group node -o requirements-node.lock
 	$(LOCK) --group pip -o requirements-pip.lock
 	perl -0pi -e 's/^([a-z0-9-]+)(\[[^\]]+\])(==.*\n(?: {4}--hash=.*\n)+)/$$1$$3$$1$$2$$3/mg' requirements*.lock

@@ -1,22 +1,30 @@
 """`python -m bench`: measures, shows tables, and keeps the figures in bench/results/<name>.json."""
 
+import json
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from bench.console import say
 from bench.machine import Machine, busy_share
+from bench.page import renew
 from bench.report import keep, show
-from bench.stack import BrokenRunError
+from bench.stack import BrokenRunError, Stack, running_stack
 from cyclopts import App, Parameter
 
 from leadhook.command_error import CommandError
 
-Name = Literal["latency", "throughput", "idle", "triggers", "calls", "score", "webhooks"]
-NAMES: Final[tuple[Name, ...]] = ("latency", "throughput", "idle", "triggers", "calls", "score", "webhooks")
+Name = Literal[
+    "latency", "throughput", "idle", "triggers", "calls", "score", "webhooks", "queues", "instances", "memory"
+]
+NAMES: Final[tuple[Name, ...]] = get_args(Name)
+STACKED: Final = frozenset({"latency", "throughput", "idle", "queues", "instances", "memory"})
+"""These work on a whole stack, and share one where each takes seconds; a full measurement has its own."""
 INTERRUPTED: Final = 130
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,7 +32,7 @@ app = App(
     name="python -m bench",
     help="Measures leadhook on a whole local stack, beside a floor, a ceiling or a baseline of the same run.",
     help_epilogue="The code is 0 unless a run broke: a target that is missed is told in the table and in the JSON "
-    "(`met`). Ctrl-C leaves nothing behind. What each figure means: docs/bench.md.",
+    "(`met`). Ctrl-C leaves nothing behind. What each figure means: docs/performance.md.",
     version_flags=(),
     result_action="return_int_as_exit_code_else_zero",
     suppress_keyboard_interrupt=False,
@@ -37,22 +45,32 @@ def main(
         Name,
         Parameter(
             help="latency: commit to first model call (6 min). throughput: a backlog's rate, requests, CPU and memory "
-            "(3 min). idle: requests while nothing happens (11 min). triggers: what the application's own writes cost "
+            "(3 min). idle: requests while nothing happens (6 min). triggers: what the application's own writes cost "
             "(1 min). calls: what each call costs in SQL (5 min). score: CPU of a model call beside a bare client's "
-            "(1 min). webhooks: CPU of a webhook beside a bare endpoint's (1 min). All of them, one by one, when none "
-            "is named (28 min)."
+            "(1 min). webhooks: CPU of a webhook beside a bare endpoint's (1 min). queues: the same leads on "
+            "procrastinate and pgqueuer (6 min). instances: 1, 2 and 4 of them (2 min). memory: over 20,000 leads "
+            "(5 min). All of them, one by one, when none is named (half an hour)."
         ),
     ],
     short: Annotated[
         bool, Parameter(negative="", help="Seconds instead of minutes: shows that it works, its figures mean nothing.")
+    ] = False,
+    page: Annotated[
+        bool,
+        Parameter(negative="", help="Renew what was measured in docs/performance.md, and the README's table."),
     ] = False,
 ) -> int:
     """Measure one after the other; two at once would measure each other."""
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
-        for name in names or NAMES:
-            _run(name, short=short)
+        chosen = names or NAMES
+        with ExitStack() as running:
+            shares = short and len(STACKED.intersection(chosen)) > 1
+            stack = running.enter_context(running_stack(say)) if shares else None
+            files = {name: _run(name, stack, short=short) for name in chosen}
+        if page:
+            renew({name: json.loads(file.read_text()) for name, file in files.items()})
     except KeyboardInterrupt:
         say("interrupted; everything is stopped and removed")
         return INTERRUPTED
@@ -62,14 +80,17 @@ def main(
     return 0
 
 
-def _run(name: Name, *, short: bool) -> None:
+def _run(name: Name, stack: Stack | None, *, short: bool) -> Path:
     say(f"\n{name}")
     started_at, busy_before = time.monotonic(), busy_share()
-    measurement = import_module(f"bench.{name}").measure(short=short)
+    module = import_module(f"bench.{name}")
+    shares = stack is not None and name in STACKED
+    measurement = module.measure_on(stack, module.SHORT) if shares else module.measure(short=short)
     machine = Machine(busy_before, busy_share())
     file = keep(name, measurement, machine, short=short, seconds=time.monotonic() - started_at)
     show(measurement, machine)
     say(f"kept in {file}")
+    return file
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

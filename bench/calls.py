@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from bench.console import say, track
 from bench.database import wired_database
-from bench.measurement import Figure, Measurement
+from bench.measurement import Chart, Figure, Measurement
 from psycopg.types.json import Jsonb
 
 from leadhook.local.database import Database
@@ -132,24 +132,35 @@ class Caller:
 
 
 def measure(*, short: bool) -> Measurement:
-    """In two clusters of their own; about four minutes."""
+    """In three clusters of their own; about five minutes."""
     scale = 100 if short else 1
     rounds = 2 if short else 30
-    with wired_database() as few, wired_database() as many:
-        say("filling two databases")
-        _run(few, FILL.format(leads=10_000))
-        _run(many, FILL.format(leads=1_000_000 // scale))
-        with _caller(few) as beside, _caller(many) as caller:
+    sizes = (2_000, 5_000, 10_000) if short else (10_000, 100_000, 1_000_000)
+    with wired_database() as few, wired_database() as more, wired_database() as many:
+        say("filling three databases")
+        for database, leads in zip((few, more, many), sizes, strict=True):
+            _run(database, FILL.format(leads=leads))
+        with _caller(few) as beside, _caller(more) as between, _caller(many) as caller:
             for _ in track(range(WARM_UP + rounds), "each call, by turns"):
-                beside.round()
-                caller.round()
+                for one in (beside, between, caller):
+                    one.round()
+            chart = _by_rows(dict(zip(sizes, (beside, between, caller), strict=True)))
             figures = {name: _figure(name, caller, beside) for name in LIMITS_MS}
             waited = {name: [round(one, 1) for one in times[WARM_UP:]] for name, times in caller.wall_ms.items()}
         figures["shut"] = _beside_what_is_shut(few, 5000 // scale, rounds)
         figures["walk"] = _while_walking(many, 100_000 // scale)
         figures["old_snapshot"] = _under_an_old_snapshot(many, 50_000 // scale)
     title = f"Calls of {BATCH} leads, in CPU of the server's process"
-    return Measurement(title, figures, {"waited_ms": waited})
+    return Measurement(title, figures, {"waited_ms": waited}, {"calls": chart})
+
+
+def _by_rows(callers: dict[int, Caller]) -> Chart:
+    names = ("claim", "save", "release", "status")
+    series = {
+        name: [(float(leads), median(caller.cpu_ms[name][WARM_UP:])) for leads, caller in sorted(callers.items())]
+        for name in names
+    }
+    return Chart(f"CPU of a call of {BATCH} leads in ms, by leads in the tables", series)
 
 
 def _figure(name: str, caller: Caller, beside: Caller) -> Figure:

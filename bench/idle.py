@@ -24,7 +24,7 @@ TIMER_S = Timing.timer_jitter_s + 0.5
 class Plan:
     """How long, and how often the service sweeps meanwhile."""
 
-    seconds: float = 600
+    seconds: float = 300
     sweep_interval_s: float = 300
 
 
@@ -32,7 +32,7 @@ SHORT = Plan(seconds=4, sweep_interval_s=2)
 
 
 def measure(*, short: bool) -> Measurement:
-    """On a stack of its own; the ten minutes and what it takes to start."""
+    """On a stack of its own; the five minutes and what it takes to start."""
     with running_stack(say) as stack:
         return measure_on(stack, SHORT if short else Plan())
 

@@ -2,8 +2,10 @@
 
 import os
 import platform
+import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.process import busy_ticks
@@ -39,6 +41,21 @@ class Machine:
             "busy_after": round(self.busy_after, 3),
             "quiet": self.quiet,
         }
+
+
+def commit() -> str:
+    """The commit that is measured, with a + if what is measured was changed since; empty outside a git work tree."""
+    changed = _git("status", "--porcelain", "src", "migrations", "bench")
+    return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+
+
+def _git(*words: str) -> str:
+    root = Path(__file__).parent.parent
+    try:
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603, S607 - git by its name
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
 
 
 def busy_share() -> float:

@@ -1,8 +1,10 @@
 """What a measurement hands back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,26 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """Numbers that are easier to see than to read.
+
+    Attributes:
+        title: what is shown, with the units of both axes.
+        series: points by the name of what they belong to, all over the same x.
+        kind: lines through the points, or bars side by side.
+    """
+
+    title: str
+    series: Mapping[str, Points]
+    kind: Literal["lines", "bars"] = "lines"
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs, and for the page."""
+        series = {name: [[rounded(x), rounded(y)] for x, y in points] for name, points in self.series.items()}
+        return {"title": self.title, "kind": self.kind, "series": series}
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One benchmark's outcome.
 
@@ -54,11 +76,13 @@ class Measurement:
         title: what was measured.
         figures: by a name that stays the same from run to run.
         details: what else a program may want, such as samples.
+        charts: by the name of their files.
     """
 
     title: str
     figures: dict[str, Figure]
     details: dict[str, Any] = field(default_factory=dict)
+    charts: dict[str, Chart] = field(default_factory=dict)
 
     @property
     def met(self) -> bool:

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.machine import Machine
+from bench.machine import Machine, commit
 from bench.measurement import Figure, Measurement
 from rich import box
 from rich.console import Console
@@ -46,8 +46,10 @@ def keep(name: str, measurement: Measurement, machine: Machine, *, short: bool, 
         "short": short,
         "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds),
+        "commit": commit(),
         "machine": machine.as_json(),
         "figures": {key: figure.as_json() for key, figure in measurement.figures.items()},
+        "charts": {key: chart.as_json() for key, chart in measurement.charts.items()},
         "details": measurement.details,
     }
     file = RESULTS / f"{name}.json"
@@ -57,15 +59,16 @@ def keep(name: str, measurement: Measurement, machine: Machine, *, short: bool, 
 
 def _row(figure: Figure) -> tuple[Text, ...]:
     beside = "\n".join(
-        f"{name} {_number(other, figure.unit)}" + ("" if ratio is None else f" ({ratio:.2g} times)")
+        f"{name} {number(other, figure.unit)}" + ("" if ratio is None else f" ({ratio:.2g} times)")
         for (name, other), ratio in zip(figure.beside.items(), figure.ratios().values(), strict=True)
     )
-    spread = "" if figure.spread is None else f"{_number(figure.spread[0])} - {_number(figure.spread[1])}"
+    spread = "" if figure.spread is None else f"{number(figure.spread[0])} - {number(figure.spread[1])}"
     met = {None: Text(""), True: Text("yes", style="green"), False: Text("MISSED", style="bold red")}[figure.met]
-    value = Text(_number(figure.value, figure.unit))
+    value = Text(number(figure.value, figure.unit))
     return Text(figure.words), value, Text(spread), Text(beside), Text(figure.target), met
 
 
-def _number(value: float, unit: str = "") -> str:
+def number(value: float, unit: str = "") -> str:
+    """For a person."""
     text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return f"{text} {unit}".rstrip()

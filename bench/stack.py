@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -63,6 +64,20 @@ class Stack:
         with self._child("poller", ["bench.poller"], env) as poller:
             wait_until(lambda: "polling" in poller.log.read_text(), "the poller's first look", poller)
             yield poller
+
+    @contextmanager
+    def queue_worker(self, library: str, concurrency: int) -> Iterator[Child]:
+        """The handler on one of the two libraries, until the block ends."""
+        if find_spec(library) is None:
+            raise BrokenRunError(f"{library} is not installed: `make bench` does it, from requirements-bench.lock")
+        env = {
+            "DATABASE_URL": self.facts["database_url"],
+            "GEMINI_BASE_URL": self.facts["gemini_url"],
+            "CONCURRENCY": str(concurrency),
+        }
+        with self._child(library, ["bench.queue_worker", library], env) as worker:
+            wait_until(lambda: "ready" in worker.log.read_text(), f"{library}'s worker", worker)
+            yield worker
 
     @contextmanager
     def bare_chain(self) -> Iterator[str]:

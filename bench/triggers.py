@@ -62,7 +62,7 @@ CASES = {
         " select lead_id, '00000000-0000-4000-8000-000000000001', 'founders' from bench.source",
     ),
     "update_10000_bios": Case(
-        "UPDATE of 10,000 bios, which matter to nobody here",
+        "UPDATE of 10,000 bios, which concern no lead",
         "update public.lead_details set bio = bio || '.'",
         filled=True,
         outbox=False,

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from bench import idle, latency, machine, report, throughput, triggers, webhooks
+from bench import idle, instances, latency, machine, memory, queues, report, throughput, triggers, webhooks
 from bench.__main__ import NAMES
 from bench.measurement import Figure, Measurement
 from bench.stack import Stack, running_stack
@@ -39,6 +39,9 @@ def assert_sane(measurement: Measurement) -> None:
         assert (figure.target == "") == (figure.met is None), name
         json.dumps(figure.as_json())
     json.dumps(measurement.details)
+    for chart in measurement.charts.values():
+        assert len({tuple(x for x, _ in points) for points in chart.series.values()}) == 1, chart.title
+        json.dumps(chart.as_json())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,6 +79,36 @@ def test_throughput_counts_rate_requests_cpu_and_memory(stack: Stack) -> None:
     assert 4 * plan.polled < sum(polled["requests"].values()) <= 4 * plan.polled + 2
     assert ours["cpu_ms"] > 0
     assert ours["memory_mb"] > 30
+
+
+@pytest.mark.long
+def test_the_libraries_answer_the_same_leads_with_the_same_calls(stack: Stack) -> None:
+    """Two calls a lead, or the run is broken; as many samples of each as leads were brought."""
+    pytest.importorskip("procrastinate", reason="`make bench` installs requirements-bench.lock")
+    plan = queues.SHORT
+    measurement = queues.measure_on(stack, plan)
+    assert_sane(measurement)
+    ways = {"leadhook", "procrastinate", "pgqueuer"}
+    assert {len(each) for each in measurement.details["latency_ms"].values()} == {plan.turns * plan.leads}
+    assert measurement.details["rounds"][plan.concurrencies[0]].keys() == ways
+    assert measurement.charts["concurrency"].series.keys() > ways
+
+
+@pytest.mark.long
+def test_every_instance_takes_part_and_no_call_is_made_twice(stack: Stack) -> None:
+    """By the workers of the attempts, and the list of calls."""
+    measurement = instances.measure_on(stack, instances.SHORT)
+    assert_sane(measurement)
+    assert {count: its["took_part"] for count, its in measurement.details.items()} == {"1": 1, "2": 2}
+    assert measurement.figures["repeated_calls"].met
+
+
+@pytest.mark.long
+def test_memory_is_looked_at_after_each_batch(stack: Stack) -> None:
+    """Its slope needs points; whether it is flat, 20,000 leads show."""
+    measurement = memory.measure_on(stack, memory.SHORT)
+    assert_sane(measurement)
+    assert len(measurement.charts["memory"].series["leadhook"]) == memory.SHORT.batches
 
 
 @pytest.mark.long

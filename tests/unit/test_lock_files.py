@@ -27,6 +27,7 @@ LOCKED = re.compile(
     [
         ("requirements.lock", RUNTIME),
         ("requirements-dev.lock", [*RUNTIME, *GROUPS["dev"]]),
+        ("requirements-bench.lock", GROUPS["bench"]),
         ("requirements-node.lock", GROUPS["node"]),
         ("requirements-pip.lock", GROUPS["pip"]),
     ],
@@ -92,6 +93,7 @@ def extras_missing(text: str, asked: Iterable[Requirement]) -> set[str]:
     [
         ("requirements.lock", RUNTIME),
         ("requirements-dev.lock", [*RUNTIME, *GROUPS["dev"]]),
+        ("requirements-bench.lock", GROUPS["bench"]),
         ("requirements-node.lock", GROUPS["node"]),
         ("requirements-pip.lock", GROUPS["pip"]),
     ],
@@ -131,7 +133,7 @@ def test_what_builds_the_wheel_is_locked_and_never_fetched_by_a_build() -> None:
 def test_lock_files_name_no_registry() -> None:
     """The installing user brings their own index."""
     texts = [file.read_text() for file in ROOT.glob("requirements*.lock")]
-    assert len(texts) == 4
+    assert len(texts) == 5
     assert not any(re.search(r"://|--index|--find-links| @ |(?:^|\s)/", text) for text in texts)
 
 

@@ -142,7 +142,7 @@ def _scatter(report: Report) -> str:
         x_labels=range(0, 101, BIN),
         y_labels=range(0, 101, BIN),
         stroke=False,
-        **_options(),
+        **chart_options(),
     )
     for crosses, name in (("down", "cross 50 downwards"), ("up", "cross 50 upwards"), (None, "same side of 50")):
         chart.add(name, [_point(one) for one in report.results if one.crosses == crosses])
@@ -152,7 +152,7 @@ def _scatter(report: Report) -> str:
         stroke=True,
         show_dots=False,
     )
-    return _svg(chart)
+    return svg(chart)
 
 
 def _point(one: Compared) -> dict[str, Any]:
@@ -167,13 +167,13 @@ def _histogram(report: Report) -> str:
         title="Shift of the score: leads by points",
         x_labels=[f"{place * BIN - BIN // 2:+} to {place * BIN + BIN // 2 - 1:+}" for place in bins],
         x_label_rotation=40,
-        **_options(),
+        **chart_options(),
     )
     for name, found in (("old to new", shifts), ("noise", report.noise.shifts)):
         counts = Counter(map(_bin, found))
         if counts:
             chart.add(name, [counts[place] for place in bins])
-    return _svg(chart)
+    return svg(chart)
 
 
 def _bin(shift: int) -> int:
@@ -181,11 +181,12 @@ def _bin(shift: int) -> int:
     return (shift + BIN // 2) // BIN
 
 
-def _options() -> dict[str, Any]:
+def chart_options() -> dict[str, Any]:
+    """Return what all charts have in common."""
     return {"style": _STYLE, "js": [], "legend_at_bottom": True, "width": 640, "height": 520, "dots_size": 3}
 
 
-def _svg(chart: pygal.graph.graph.Graph) -> str:
+def svg(chart: pygal.graph.graph.Graph) -> str:
     """Return the chart without pygal's script; a dot's tooltip becomes its title."""
     tree = chart.render_tree()
     for parent in list(tree.iter()):

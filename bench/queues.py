@@ -1,0 +1,259 @@
+"""Leadhook beside what one would pick instead: the same leads, by the same model calls, on procrastinate and pgqueuer.
+
+Their handler (`bench/queue_worker.py`) works directly on Postgres, and a trigger of the application's defers its job
+in the transaction that brings the lead; leadhook's own triggers are off at that time, so that no one pays for two.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+from bench.console import say
+from bench.leads import Application, Connection, empty_application
+from bench.measurement import Chart, Figure, Measurement, Points, quantile
+from bench.process import cpu_ms, peak_mb, postgres_cpu_ms
+from bench.stack import BrokenRunError, Stack, running_stack, wait_until
+
+from leadhook.local.processes import Child
+
+LEADHOOK, BARE = "leadhook", "bare chain"
+ENQUEUE = {
+    "procrastinate": """
+perform public.procrastinate_defer_jobs_v1(array_agg(
+  row('default', 'answer', 0, null, null, jsonb_build_object('lead_id', lead_id), null)
+    ::public.procrastinate_job_to_defer_v1))
+from added;
+""",
+    "pgqueuer": """
+with queued as (
+  insert into public.pgqueuer (priority, entrypoint, payload, execute_after, status)
+  select 0, 'answer', convert_to(lead_id, 'UTF8'), now(), 'queued' from added
+  returning id, status, entrypoint, priority
+)
+insert into public.pgqueuer_log (job_id, status, entrypoint, priority)
+select id, status, entrypoint, priority from queued;
+""",
+}
+"""What the libraries' own functions for deferring jobs do, for a whole statement at once."""
+SWITCH_ON = """
+create function public.enqueue() returns trigger language plpgsql as $$ begin {body} return null; end $$;
+create trigger enqueue after insert on public.lead_details
+  referencing new table as added for each statement execute function public.enqueue();
+"""
+SWITCH_OFF = "drop trigger enqueue on public.lead_details; drop function public.enqueue()"
+CONCURRENCY = 16
+NEAR = 0.97
+"""Within three per cent of the better library counts as even."""
+MOST_MB = 200
+SHARES = {"p50": 0.5, "p95": 0.95}
+WARM = 1
+BINS_MS = (0, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 200)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes:
+        turns: of a row of leads for each, by turns.
+        leads: in a row.
+        apart_s: between two leads: pg_net's pause is over.
+        concurrencies: leads at a time.
+        waves: how many times as many leads are brought.
+        model_ms: the least and the longest that the model takes where the rate is measured.
+    """
+
+    turns: int = 4
+    leads: int = 10
+    apart_s: float = 1.2
+    concurrencies: tuple[int, ...] = (16, 64, 256)
+    waves: int = 6
+    model_ms: tuple[float, float] = (700.0, 1300.0)
+
+
+SHORT = Plan(turns=1, leads=2, apart_s=0.2, concurrencies=(4,), waves=2, model_ms=(70.0, 130.0))
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one worker did with one backlog: leads a second, CPU a lead of its process and of Postgres, and memory."""
+
+    rate: float
+    cpu_ms: float
+    postgres_ms: float
+    memory_mb: float
+
+
+def measure(*, short: bool) -> Measurement:
+    """On a stack of its own; about six minutes."""
+    with running_stack(say) as stack:
+        return measure_on(stack, SHORT if short else Plan())
+
+
+def measure_on(stack: Stack, plan: Plan) -> Measurement:
+    """Leadhook, the bare chain and the two libraries by turns: the wait of single leads, then backlogs."""
+    application = empty_application(stack.connection)
+    stack.model.answer_at_once()
+    samples = _latencies(stack, application, plan)
+    stack.model.answer_after(*plan.model_ms)
+    rounds = {
+        concurrency: {name: _backlog(stack, application, plan, name, concurrency) for name in (LEADHOOK, *ENQUEUE)}
+        for concurrency in plan.concurrencies
+    }
+    details = {
+        "latency_ms": samples,
+        "rounds": {at: {name: asdict(one) for name, one in each.items()} for at, each in rounds.items()},
+    }
+    charts = {"latency": _histogram(samples), "concurrency": _rates(rounds, plan)}
+    figures = _latency_figures(samples) | _round_figures(rounds, plan)
+    title = "The same leads and model calls on leadhook, procrastinate and pgqueuer"
+    return Measurement(title, figures, details, charts)
+
+
+def _latencies(stack: Stack, application: Application, plan: Plan) -> dict[str, list[float]]:
+    samples: dict[str, list[float]] = {name: [] for name in (LEADHOOK, BARE, *ENQUEUE)}
+    with ExitStack() as running:
+        running.enter_context(stack.service())
+        bare_url = running.enter_context(stack.bare_chain())
+        for library in ENQUEUE:
+            running.enter_context(stack.queue_worker(library, CONCURRENCY))
+        for turn in range(plan.turns):
+            say(f"single leads: turn {turn + 1} of {plan.turns}")
+            for name in samples:
+                with _way(stack, name, bare_url):
+                    waits = [_wait_ms(stack, application, plan, name) for _ in range(WARM + plan.leads)]
+                samples[name] += waits[WARM:]
+    return samples
+
+
+def _way(stack: Stack, name: str, bare_url: str) -> AbstractContextManager[None]:
+    if name in ENQUEUE:
+        return _deferring(stack.connection, name)
+    return _webhooks_to(stack, bare_url if name == BARE else stack.facts["webhook_url"])
+
+
+@contextmanager
+def _webhooks_to(stack: Stack, url: str) -> Iterator[None]:
+    stack.send_webhooks_to(url)
+    yield
+    stack.send_webhooks_to(stack.facts["webhook_url"])
+
+
+@contextmanager
+def _deferring(connection: Connection, library: str) -> Iterator[None]:
+    """Each new lead becomes a job of this library, and none of leadhook's."""
+    tables = ("public.all_leads", "public.lead_details")
+    connection.execute("; ".join(f"alter table {table} disable trigger user" for table in tables).encode())
+    connection.execute(SWITCH_ON.format(body=ENQUEUE[library]).encode())
+    yield
+    connection.execute(SWITCH_OFF)
+    connection.execute("; ".join(f"alter table {table} enable trigger user" for table in tables).encode())
+
+
+def _wait_ms(stack: Stack, application: Application, plan: Plan, name: str) -> float:
+    """From the commit of one lead to its first model call."""
+    stack.model.forget()
+    (lead,), committed_at = application.bring(1)
+    time.sleep(plan.apart_s)
+    wait_until(lambda: lead in stack.model.first_calls(), f"{name}'s first model call for a lead", timeout_s=60)
+    if name == BARE:
+        application.withdraw(lead)
+    else:
+        wait_until(lambda: application.unanswered([lead]) == 0, f"{name}'s answer", timeout_s=60)
+    return stack.model.first_calls()[lead] - committed_at
+
+
+def _backlog(stack: Stack, application: Application, plan: Plan, name: str, concurrency: int) -> Round:
+    leads = plan.waves * concurrency
+    say(f"{leads} leads, {concurrency} at a time, for {name}")
+    with ExitStack() as running:
+        if name in ENQUEUE:
+            running.enter_context(_deferring(stack.connection, name))
+            worker = running.enter_context(stack.queue_worker(name, concurrency))
+        else:
+            worker = running.enter_context(stack.service(MAX_CONCURRENCY=str(concurrency)))
+        _answer(application, worker, concurrency // 2)
+        return _round(stack, application, worker, leads)
+
+
+def _round(stack: Stack, application: Application, worker: Child, leads: int) -> Round:
+    backend = stack.connection.info.backend_pid
+    stack.model.forget()
+    before = cpu_ms(worker.pid), postgres_cpu_ms(backend)
+    _answer(application, worker, leads)
+    ended_at = time.time()
+    used = cpu_ms(worker.pid) - before[0], postgres_cpu_ms(backend) - before[1]
+    calls = stack.model.calls()
+    if len(calls) != 2 * leads:
+        raise BrokenRunError(f"{leads} leads cost {len(calls)} model calls, not two each:\n{worker.tail()}")
+    seconds = ended_at - calls[0]["time"] / 1000
+    return Round(leads / seconds, used[0] / leads, used[1] / leads, peak_mb(worker.pid))
+
+
+def _answer(application: Application, worker: Child, leads: int) -> None:
+    ids, _ = application.bring(leads)
+    wait_until(lambda: application.unanswered(ids) == 0, f"answers for {leads} leads", worker, 600)
+
+
+def _latency_figures(samples: dict[str, list[float]]) -> dict[str, Figure]:
+    figures = {}
+    for name, share in SHARES.items():
+        values = {way: quantile(times, share) for way, times in samples.items()}
+        ours, best = values.pop(LEADHOOK), min(values[library] for library in ENQUEUE)
+        spread = (min(samples[LEADHOOK]), max(samples[LEADHOOK]))
+        words = f"commit to first model call, {name}"
+        figures[f"latency_{name}"] = Figure(words, ours, "ms", spread, values, "ahead of both libraries", ours <= best)
+    return figures
+
+
+def _round_figures(rounds: dict[int, dict[str, Round]], plan: Plan) -> dict[str, Figure]:
+    figures = {}
+    for at, each in rounds.items():
+        rates = {name: one.rate for name, one in each.items()}
+        ours = rates.pop(LEADHOOK)
+        figures[f"rate_{at}"] = Figure(
+            f"leads a second, {at} at a time",
+            ours,
+            "leads/s",
+            beside={"ceiling C/(2·L)": _ceiling(at, plan)} | rates,
+            target="within 3 % of both libraries, or ahead",
+            met=ours >= NEAR * max(rates.values()),
+        )
+    for at, each in rounds.items():
+        figures[f"cpu_ms_{at}"] = _beside(f"CPU a lead, {at} at a time", "ms", {n: r.cpu_ms for n, r in each.items()})
+        words = f"Postgres's CPU a lead, {at} at a time"
+        figures[f"postgres_ms_{at}"] = _beside(words, "ms", {name: one.postgres_ms for name, one in each.items()})
+    most = max(rounds)
+    memory = {name: one.memory_mb for name, one in rounds[most].items()}
+    words, target = f"memory with {most} in flight, at most", f"≤ {MOST_MB} MB"
+    ours = memory.pop(LEADHOOK)
+    figures["memory_mb"] = Figure(words, ours, "MB", beside=memory, target=target, met=ours <= MOST_MB)
+    return figures
+
+
+def _beside(words: str, unit: str, values: dict[str, float]) -> Figure:
+    return Figure(words, values.pop(LEADHOOK), unit, beside=values)
+
+
+def _ceiling(concurrency: int, plan: Plan) -> float:
+    return concurrency * 1000 / sum(plan.model_ms)
+
+
+def _histogram(samples: dict[str, list[float]]) -> Chart:
+    """Each bar counts the leads from its x up to the next; the last one has all that waited longer."""
+    edges = (*BINS_MS, float("inf"))
+    bars = {
+        name: [(float(low), float(sum(low <= value < high for value in values))) for low, high in pairwise(edges)]
+        for name, values in samples.items()
+    }
+    return Chart("From commit to first model call: leads that waited so many ms, up to the next bar", bars, "bars")
+
+
+def _rates(rounds: dict[int, dict[str, Round]], plan: Plan) -> Chart:
+    series: dict[str, Points] = {
+        name: [(at, each[name].rate) for at, each in rounds.items()] for name in (LEADHOOK, *ENQUEUE)
+    }
+    series["ceiling C/(2·L)"] = [(at, _ceiling(at, plan)) for at in rounds]
+    return Chart("Leads a second, by leads at a time", series)
