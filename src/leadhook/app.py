@@ -113,7 +113,6 @@ class _Work:
             await engine.run()
 
     async def stop(self, drain_s: float) -> None:
-        """Stop the engine, if it has started."""
         if self._engine is not None:
             await self._engine.stop(drain_s)
 
@@ -122,7 +121,6 @@ class _Work:
         return None if self._engine is None else self._engine.health()
 
     async def status(self) -> Status:
-        """Return the status of the installation."""
         return await (await self.backend.wait())["store"].status()
 
     async def _open(self, opened: AsyncExitStack) -> Engine:
@@ -178,7 +176,6 @@ def serve(settings: Settings) -> None:
 
 
 def server_config(app: Starlette, most_connections: int = MOST_CONNECTIONS) -> uvicorn.Config:
-    """Configure uvicorn."""
     return bounded(
         app,
         most_connections,
@@ -238,7 +235,6 @@ def _introduce(settings: Settings, warnings: Sequence[str]) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the service's socket."""
     try:
         return open_socket(host, port)
     except (OSError, ValueError) as error:  # the host may be an invalid name

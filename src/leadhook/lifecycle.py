@@ -25,8 +25,7 @@ START_FAILED: Final = 3
 class Runnable(Protocol):
     """The part of the engine that this module needs."""
 
-    async def run(self) -> None:
-        """Run until stopped."""
+    async def run(self) -> None: ...
 
     async def stop(self, drain_s: float) -> None:
         """Claim no more leads; return when every lead is saved or released, after `drain_s` at the latest."""

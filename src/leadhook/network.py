@@ -26,7 +26,6 @@ _HASHED_CERTIFICATE: Final = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 
 
 def proxy_for(url: str, env: Mapping[str, str] | None = None) -> str | None:
-    """Return the proxy for this URL, or None for a direct connection."""
     env = os.environ if env is None else env
     target = urlsplit(url)
     name = _proxy_variable(target.scheme, env)

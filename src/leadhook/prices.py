@@ -35,7 +35,6 @@ class PriceList(BaseModel):
     retired_on: dict[str, date] = {}
 
     def knows_price(self, model: str) -> bool:
-        """Return whether a price of this model is in the list."""
         return bool(self.usd_per_million_tokens.get(model.removeprefix("models/")))
 
     def prices_of(self, model: str) -> tuple[Price, ...]:
@@ -48,7 +47,6 @@ class PriceList(BaseModel):
         return prices or ((highest_price(every),) if prices is not None and every else ())
 
     def price_of(self, model: str, day: date | None = None) -> Price | None:
-        """Return the price of a model on a day, or today."""
         prices = self.prices_of(model)
         return price_on(prices, day or datetime.now(UTC).date()) if prices else None
 

@@ -233,12 +233,10 @@ class Settings(BaseModel):
 
     @property
     def supabase_key_name(self) -> str:
-        """The name of the variable that provided the key."""
         return next(name for name in SUPABASE_KEY_NAMES if getattr(self, name.lower()))
 
     @property
     def supabase_key(self) -> SecretStr:
-        """The key that the service uses."""
         key: SecretStr = getattr(self, self.supabase_key_name.lower())
         return key
 
@@ -261,19 +259,15 @@ class Settings(BaseModel):
         return found
 
     def otlp_headers(self) -> dict[str, str]:
-        """Return the headers of requests to the log service."""
         given = self.otel_exporter_otlp_headers
         return otlp_headers(given.get_secret_value()) if given else {}
 
     @property
     def otlp_logs_url(self) -> str:
-        """The URL that logs are sent to."""
         return self.otel_exporter_otlp_logs_endpoint or f"{self.otel_exporter_otlp_endpoint}/v1/logs"
 
 
 class SettingRow(NamedTuple):
-    """One row of the settings table."""
-
     name: str
     default: str
     meaning: str

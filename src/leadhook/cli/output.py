@@ -48,7 +48,6 @@ def paragraph(console: Console, text: str, style: str = "") -> None:
 
 
 def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows under a heading."""
     grid = Table(*columns)
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
@@ -56,7 +55,6 @@ def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object."""
     sys.stdout.write(f"{json.dumps(value, indent=2)}\n")
 
 

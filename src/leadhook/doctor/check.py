@@ -25,8 +25,6 @@ _LEFT_TO_THE_SWEEP: Final = (Code.TRIGGER_MISSING, Code.VAULT_UNREADABLE, Code.W
 
 
 class Level(StrEnum):
-    """How serious it is."""
-
     OK = "ok"
     WARNING = "warning"
     """The service works, but less well or less safely than it could."""
@@ -37,8 +35,6 @@ class Level(StrEnum):
 
 
 class Check(BaseModel):
-    """What was found about one thing, and how to fix it."""
-
     model_config = ConfigDict(frozen=True)
 
     about: str
@@ -53,17 +49,14 @@ class Check(BaseModel):
 
 
 def ok(about: str, sentence: str) -> Check:
-    """Nothing to do."""
     return Check(about=about, level=Level.OK, sentence=sentence)
 
 
 def warning(about: str, sentence: str, remedy: str) -> Check:
-    """The service works, but not at its best."""
     return Check(about=about, level=Level.WARNING, sentence=sentence, remedy=remedy)
 
 
 def fault(about: str, sentence: str, remedy: str) -> Check:
-    """Leads wait, or will."""
     return Check(about=about, level=Level.FAULT, sentence=sentence, remedy=remedy)
 
 

@@ -110,7 +110,6 @@ def _check_indexes(facts: DatabaseFacts) -> list[Check]:
 
 
 def check_sequences(sequences: Sequence[Behind]) -> list[Check]:
-    """Report sequences whose next number is already in use, as after a restore."""
     found = []
     if ours := [each for each in sequences if each.counter.ours]:
         words = f"These sequences are behind their rows: {_list(map(str, ours))}. Leads cannot be claimed or saved; "
@@ -167,5 +166,4 @@ def _list(names: Iterable[str]) -> str:
 
 
 def sql(name: str) -> bytes:
-    """The text of `<name>.sql` beside this file."""
     return (files(__package__ or "leadhook.doctor") / f"{name}.sql").read_bytes()

@@ -84,7 +84,6 @@ class ShownOnce:
         self._seen: set[str] = set()
 
     def add(self, checks: Iterable[Check]) -> None:
-        """Show what no part before has reported."""
         new = [check for check in checks if check.level is Level.OK or not _names(check) & self._seen]
         for check in new:
             self._seen |= _names(check)

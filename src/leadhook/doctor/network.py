@@ -101,7 +101,6 @@ def _reported(url: str, code: str) -> Check:
 
 
 def check_clock(whose: str, theirs: datetime) -> Check:
-    """Compare a clock with this machine's."""
     skew_s = (theirs - datetime.now(UTC)).total_seconds()
     if abs(skew_s) <= _MOST_SKEW_S:
         return ok("clock", f"The clocks of {whose} and this machine agree.")

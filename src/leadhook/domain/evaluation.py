@@ -15,8 +15,6 @@ class _Facts(BaseModel):
 
 
 class SavedAnswer(_Facts):
-    """The newest answer of a lead."""
-
     score: int
     should_contact: bool
     subject: str | None = None
@@ -52,8 +50,6 @@ class BudgetLeft(_Facts):
 
 
 class OpenAdmission(_Facts):
-    """The current pauses and budgets."""
-
     everything: Literal["paused", "spent"] | None = None
     user_ids: frozenset[UUID] = frozenset()
     groups: frozenset[str] = frozenset()
@@ -88,8 +84,6 @@ class AnsweredPage(_Facts):
 
 
 class LeadsToScore(_Facts):
-    """Named leads, and the keys to score them with."""
-
     leads: tuple[LeadToScore, ...] = ()
     keys: tuple[ApiKey, ...] = ()
     admission: OpenAdmission = OpenAdmission()

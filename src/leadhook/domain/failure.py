@@ -21,8 +21,6 @@ _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 
 
 class FailureClass(StrEnum):
-    """The cause of a failed step."""
-
     KEY = "key"
     """The Gemini key: it rests, the lead goes on with another one, and no attempt is spent."""
     TRANSIENT = "transient"

@@ -46,8 +46,6 @@ UNCLAIMED_S: Final = 10.0
 
 
 class Code(StrEnum):
-    """The kind of a finding, for programs and tests."""
-
     SETTINGS = "settings"
     """A setting, or what the service does with it: the metrics' port, a sink of the log."""
     SHUTTING_DOWN = "shutting_down"
@@ -92,7 +90,6 @@ class Finding:
     remedy: str = ""
 
     def __str__(self) -> str:
-        """Return the sentence and the remedy."""
         return f"{self.sentence} {self.remedy}".strip()
 
 
@@ -200,7 +197,6 @@ def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | N
 
 
 def check_migrations(applied: Collection[str], ours: Collection[str]) -> Finding | None:
-    """Compare the names of the migrations in the database with those of this program."""
     if missing := sorted(set(ours) - set(applied)):
         words = f"The database is older than this program: it lacks {amount(len(missing), 'migration')}, the first is "
         return Finding(Code.SCHEMA_OUTDATED, f"{words}{missing[0]}.", MIGRATE)
@@ -234,7 +230,6 @@ def _describe_status(code: int) -> str:
 
 
 def fix_delivery(webhook: WebhookDelivery) -> str:
-    """Explain what to do so that the next webhook arrives."""
     error = (webhook.error or "").lower()
     if webhook.queued:
         return RESTART_PG_NET
@@ -263,7 +258,6 @@ def _is_redirect(code: int) -> bool:
 
 
 def describe_pause(pause: Pause, now: datetime | None = None) -> Finding:
-    """Describe a pause: who paused what, since when and why."""
     what = "All work" if pause.user_id is None else f"User {pause.user_id}"
     if pause.tag is not None:
         what += f", tag {pause.tag!r},"
@@ -283,7 +277,6 @@ def budget_spent(budget: Budget, needed_usd: float | None = None, now: datetime 
 
 
 def budget_too_small(budget: Budget) -> Finding:
-    """A whole day's budget is less than a lead may cost."""
     words = (
         f"The daily budget of ${budget.daily_usd:g} for {_whose(budget)} is less than one lead may cost: leads wait "
         "until it is raised."
@@ -292,13 +285,11 @@ def budget_too_small(budget: Budget) -> Finding:
 
 
 def no_key() -> Finding:
-    """gemini_api has no usable row."""
     words = "No Gemini key was found: public.gemini_api is empty or cannot be read, so no lead is claimed."
     return Finding(Code.NO_KEY, words, f"Add one: `{ADD_KEY}` The service uses it at once.")
 
 
 def triggers_missing(tables: Iterable[str]) -> Finding:
-    """Changes to these tables are not recorded."""
     named = ", ".join(f"public.{table}" for table in tables)
     words = f"A trigger of leadhook is missing or disabled on {named}. Changes there wait for the sweep."
     return Finding(Code.TRIGGER_MISSING, words, SET_UP_WEBHOOKS)
@@ -313,7 +304,6 @@ def triggers_disabled(triggers: Sequence[tuple[str, str]]) -> Finding:
 
 
 def webhooks_not_set_up(setup: WebhookSetup) -> Finding:
-    """The database lacks something that it needs to send webhooks."""
     parts = {
         "the extension pg_net is not enabled": not setup.pg_net,
         "Vault has no URL (leadhook_webhook_url)": not setup.url_set,
@@ -325,7 +315,6 @@ def webhooks_not_set_up(setup: WebhookSetup) -> Finding:
 
 
 def vault_unreadable(sqlstate: str) -> Finding:
-    """The URL and the secret of the webhooks cannot be read."""
     words = f"The database cannot send webhooks because Vault cannot be read (SQLSTATE {sqlstate}). {_SWEEP}"
     return Finding(Code.VAULT_UNREADABLE, words, f"Run `{INSTALL_WEBHOOKS}`; it replaces what cannot be decrypted.")
 
@@ -337,7 +326,6 @@ def foreign_code(found: Sequence[str]) -> Finding:
 
 
 def leads_held(number: int) -> Finding:
-    """There is backlog that has not been released."""
     verb = "is" if number == 1 else "are"
     words = f"{count_words(number, 'lead')} from before the installation {verb} held until released."
     return Finding(Code.LEADS_HELD, words, "See `leadhook backlog status`, then run `leadhook backlog release`.")
@@ -359,7 +347,6 @@ def snapshot_held(held: HeldSnapshot) -> Finding:
 
 
 def leads_dead(number: int) -> Finding:
-    """There are leads that are not retried automatically."""
     words = f"{count_words(number, 'lead')} failed and will not be retried."
     remedy = "Run `leadhook explain LEAD_ID` for the reason; fix the cause, then run `leadhook replay --state dead`."
     return Finding(Code.LEADS_DEAD, words, remedy)

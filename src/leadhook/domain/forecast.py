@@ -47,7 +47,6 @@ class Spending(BaseModel):
         )
 
     def __mul__(self, factor: float) -> "Spending":
-        """Multiply each field."""
         return Spending(
             cost_usd=None if self.cost_usd is None else self.cost_usd * factor,
             **{name: getattr(self, name) * factor for name in _SUMMED},
@@ -113,7 +112,6 @@ class Estimate(BaseModel):
         return self.leads * _MESSAGE_TOKENS_OUT
 
     def __str__(self) -> str:
-        """Describe the estimate in one sentence."""
         cost = (
             f"in dollars: unknown, as no price of {self.model} is known (docs/spend.md)"
             if self.cost_usd is None

@@ -119,8 +119,6 @@ class Batch(BaseModel):
 
 
 class LeaseRef(BaseModel):
-    """The name of a lease."""
-
     model_config = ConfigDict(frozen=True)
 
     lead_id: str
@@ -138,8 +136,6 @@ class Renewal(LeaseRef):
 
 
 class Timings(BaseModel):
-    """Durations measured by this process, in milliseconds."""
-
     model_config = ConfigDict(frozen=True)
 
     first_call_ms: int | None = None
@@ -160,8 +156,6 @@ class Refusal(BaseModel):
 
 
 class Result(LeaseRef):
-    """A finished answer to be saved."""
-
     checkpoint: Checkpoint
     """Score and message; below 50, subject and message are `ineligible`."""
     message_failure: MessageFailure | None = None
@@ -213,8 +207,6 @@ class ParkedKey(BaseModel):
 
 
 class LeaseOutcome(StrEnum):
-    """The outcome of writing one lease."""
-
     SAVED = "saved"
     SAVED_WITHOUT_MESSAGE = "saved_without_message"
     RENEWED = "renewed"
@@ -273,8 +265,6 @@ class OnDemandResult(BaseModel):
 
 
 class OnDemandReply(BaseModel):
-    """The database's answer about one lead of an on-demand request."""
-
     lead_id: str
     outcome: LeaseOutcome
     reason: str | None = None
@@ -282,8 +272,6 @@ class OnDemandReply(BaseModel):
 
 
 class OnDemandReplies(BaseModel):
-    """The reply to a save of on-demand requests."""
-
     leads: tuple[OnDemandReply, ...] = ()
 
 

@@ -67,8 +67,7 @@ class Store(Protocol):
         terms: ReservationTerms | None = None,
         model: str | None = None,
         probe: bool = False,
-    ) -> Batch:
-        """Lease leads."""
+    ) -> Batch: ...
 
     async def claim_bare(
         self,
@@ -83,23 +82,18 @@ class Store(Protocol):
     ) -> LeaseRef | None:
         """Lease one lead, or return the one leased under this token, without reading its row."""
 
-    async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
-        """Extend leases and store their checkpoints."""
+    async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies: ...
 
-    async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
-        """Write results."""
+    async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies: ...
 
-    async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
-        """End leases without a result."""
+    async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies: ...
 
     async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
         """Keep every process from using these keys for their time."""
 
-    async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
-        """Save the outcomes of on-demand requests, whatever the state of their leads."""
+    async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies: ...
 
-    async def sweep(self, worker: str) -> SweepSlice:
-        """Run the next slice of the sweep."""
+    async def sweep(self, worker: str) -> SweepSlice: ...
 
     async def replay_slice(self) -> ReplaySlice:
         """Run the next slice of the oldest replay that is being queued or stopped."""

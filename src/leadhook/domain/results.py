@@ -106,7 +106,6 @@ class Usage(BaseModel):
     """Of the calls, those that were or may have been billed, with token counts that are not known."""
 
     def __add__(self, other: "Usage") -> "Usage":
-        """Add field by field."""
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
 
 

@@ -46,11 +46,9 @@ class Price(BaseModel):
     """For output, including thoughts."""
 
     def holds_on(self, day: date) -> bool:
-        """Return whether it is the price of that day."""
         return (self.first_day is None or self.first_day <= day) and (self.until is None or day <= self.until)
 
     def cost(self, usage: Usage) -> float:
-        """Return the dollars for these calls."""
         fresh = usage.input_tokens - usage.cached_tokens
         spent = fresh * self.input + usage.cached_tokens * self.cached + usage.output_tokens * self.output
         return round(spent / MILLION, DIGITS)
@@ -62,7 +60,6 @@ def price_on(prices: Sequence[Price], day: date) -> Price:
 
 
 def highest_price(prices: Iterable[Price]) -> Price:
-    """Return the highest of each price."""
     every = list(prices)
     return Price(
         input=max(price.input for price in every),
@@ -112,11 +109,9 @@ class Tariff:
 
     @property
     def price(self) -> Price:
-        """Today's price."""
         return price_on(self.prices, datetime.now(UTC).date())
 
     def cost(self, usage: Usage) -> float:
-        """Return the dollars for these calls."""
         return self.price.cost(usage)
 
     def step_cost(self, usage: Usage, lead: Lead, prompts: Prompts) -> float:
@@ -133,7 +128,6 @@ class Tariff:
         )
 
     def max_step_cost(self, lead: Lead, prompts: Prompts) -> float:
-        """Return the maximum cost of the next step of this lead."""
         lead_bytes = min(_bytes(lead), self.limits.lead_bytes)
         return self._fixed_usd + self._byte_usd * (lead_bytes + min(_bytes(prompts), self.limits.prompts_bytes))
 

@@ -167,5 +167,4 @@ class Status(Facts):
 
     @property
     def missing_triggers(self) -> tuple[str, ...]:
-        """The tables whose triggers are missing or disabled."""
         return tuple(sorted(table for table, present in self.triggers.items() if not present))

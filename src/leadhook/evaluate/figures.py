@@ -17,8 +17,6 @@ class _Figures(BaseModel):
 
 
 class Compared(_Figures):
-    """The old and the new score of one lead."""
-
     lead_id: str
     old_score: int
     new_score: int
@@ -32,7 +30,6 @@ class Compared(_Figures):
 
     @classmethod
     def of(cls, scored: Scored) -> Self:
-        """Create it from a purchase that has a score."""
         old, new = scored.saved.score, scored.score or 0
         return cls(
             lead_id=scored.lead_id,
@@ -47,8 +44,6 @@ class Compared(_Figures):
 
 
 class Failed(_Figures):
-    """One lead without a new score."""
-
     lead_id: str
     error_code: str
     reason: str | None
@@ -80,8 +75,6 @@ class Spent(_Figures):
 
 
 class Report(_Figures):
-    """The report of an evaluation."""
-
     candidate: Candidate
     leads: int
     """The number of leads that match the filter."""
@@ -105,14 +98,12 @@ class Report(_Figures):
 
 
 def crossing(old: int, new: int) -> Crossing | None:
-    """Return the direction in which a score crosses 50."""
     if (old < CONTACT_FROM) == (new < CONTACT_FROM):
         return None
     return "up" if new >= CONTACT_FROM else "down"
 
 
 def report(candidate: Candidate, results: Results, lead_ids: Sequence[str]) -> Report:
-    """Compare the results in the file for these leads."""
     wanted = frozenset(lead_ids)
     final = {lead_id: one for lead_id, one in results.final("score").items() if lead_id in wanted}
     scored = [one for one in final.values() if one.score is not None]

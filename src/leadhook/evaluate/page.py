@@ -42,7 +42,6 @@ tr { border-bottom: 1px solid #ddd } td.n { text-align: right } .up { color: #2e
 
 
 def render(report: Report) -> str:
-    """Render the file."""
     title = f"Evaluation of {report.candidate.model}"
     rows: list[tuple[str, ...]] = [("lead", "old", "new", "shift", "crosses 50", "old subject", "new subject")]
     rows += [_row(one) for one in report.results[:MOST_ROWS]]

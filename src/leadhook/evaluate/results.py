@@ -42,8 +42,6 @@ class Candidate(BaseModel):
 
 
 class Scored(BaseModel):
-    """One purchase."""
-
     model_config = ConfigDict(frozen=True)
 
     no: int
@@ -78,8 +76,6 @@ class _Line(BaseModel):
 
 
 class Results:
-    """The contents of a results file."""
-
     def __init__(self, lines: Iterable[_Line] = ()) -> None:
         self.candidate: Candidate | None = None
         self.scored: Final[list[Scored]] = []
@@ -88,7 +84,6 @@ class Results:
             self.add(line)
 
     def add(self, line: _Line) -> None:
-        """Add the next line."""
         self.candidate = line.evaluation or self.candidate
         if line.scored:
             self.scored.append(line.scored)
@@ -180,7 +175,6 @@ class ResultsFile:
         return opened
 
     def next_no(self) -> int:
-        """Return an unused purchase number."""
         return len(self.results.scored) + 1
 
     def keep(self, scored: Scored) -> None:
@@ -188,11 +182,9 @@ class ResultsFile:
         self._append(_Line(scored=scored))
 
     def booked(self, scored: Scored) -> None:
-        """Record that the cost is booked in the database."""
         self._append(_Line(booked=scored.no))
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     def _append(self, line: _Line) -> None:

@@ -47,14 +47,11 @@ UNPRICED: Final = "A budget is set and the price of the model is not known; docs
 class Leads(Protocol):
     """The part of the store that evaluations need."""
 
-    async def answered_leads(self, fields: Mapping[str, Any], after_lead: str) -> AnsweredPage:
-        """Return a page of answered leads."""
+    async def answered_leads(self, fields: Mapping[str, Any], after_lead: str) -> AnsweredPage: ...
 
-    async def leads_to_score(self, lead_ids: Sequence[str]) -> LeadsToScore:
-        """Return leads by id, with everything needed to score them."""
+    async def leads_to_score(self, lead_ids: Sequence[str]) -> LeadsToScore: ...
 
-    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> OpenAdmission:
-        """Add costs to today's spend."""
+    async def book_evaluation(self, costs: Sequence[tuple[UUID | None, float]]) -> OpenAdmission: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,6 @@ class Plan:
 
     @property
     def purchases(self) -> int:
-        """The number of scores to buy."""
         return len(self.to_score) + len(self.to_score_again)
 
 
@@ -109,7 +105,6 @@ class _Purchase:
         return self.tariff.max_step_cost(self.lead.lead, self.lead.prompts) * steps if self.tariff else None
 
     def charge(self, usage: Usage) -> None:
-        """Add calls that ended."""
         self.usage += usage
         self.usd += self.tariff.step_cost(usage, self.lead.lead, self.lead.prompts) if self.tariff else 0
 
@@ -119,7 +114,6 @@ class _Purchase:
         self.outcome = {"reason": reason, **self.outcome, "error_code": code, "is_final": is_final or has_score}
 
     def scored(self, no: int, prompt_version: str) -> Scored:
-        """Return the entry for the results file."""
         lead = self.lead
         return Scored(
             no=no,

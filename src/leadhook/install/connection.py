@@ -187,7 +187,6 @@ async def fetch_one(
 async def fetch_all(
     connection: Connection, statement: bytes, parameters: Mapping[str, object] | None = None
 ) -> list[dict[str, Any]]:
-    """Return all rows of a query."""
     return await (await connection.execute(statement, parameters)).fetchall()
 
 
@@ -204,5 +203,4 @@ async def fetch_optional(
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """Format lines as a bulleted list below a sentence."""
     return "".join(f"\n  - {line}" for line in lines)

@@ -75,7 +75,6 @@ class Step:
 
 
 def read_migrations() -> list[Migration]:
-    """All migrations of this version, in order."""
     root = _root() / "migrations"
     texts = {entry.name: entry.read_text("utf-8") for entry in root.iterdir() if _NAME.fullmatch(entry.name)}
     functions = root / "functions"
@@ -85,12 +84,10 @@ def read_migrations() -> list[Migration]:
 
 
 def read_webhooks() -> str:
-    """The text of `webhooks.sql`."""
     return (_root() / "webhooks.sql").read_text("utf-8")
 
 
 def read_webhook_steps() -> list[Step]:
-    """The steps of `webhooks.sql`, in order."""
     _, *parts = _STEP.split(read_webhooks())
     return [Step(words.strip(), sql) for words, sql in zip(parts[::2], parts[1::2], strict=True)]
 

@@ -44,7 +44,6 @@ class Behind:
     highest: int
 
     def __str__(self) -> str:
-        """The sequence and both numbers."""
         return f"{self.counter.sequence} (next {self.next_value}, in use up to {self.highest})"
 
     @property

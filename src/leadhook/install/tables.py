@@ -118,7 +118,6 @@ async def check_tables(connection: Connection) -> None:
 
 
 async def find_table_faults(connection: Connection) -> list[Fault]:
-    """Find all missing and incompatible columns."""
     rows = await fetch_all(connection, query("columns"), ALL)
     kinds = {row["table_name"]: row["kind"] for row in rows}
     faults: list[Fault] = []
@@ -171,13 +170,11 @@ def _describe_table(table: str, types: dict[str, str]) -> str:
 
 
 async def missing_tables(connection: Connection) -> list[str]:
-    """Return the application tables that do not exist."""
     found = {each.name for each in await footprint(connection)}
     return [table for table in COLUMNS if table not in found]
 
 
 async def footprint(connection: Connection) -> set[TableObject]:
-    """Return the tables with their current indexes and triggers."""
     rows = await fetch_all(connection, query("footprint"), ALL)
     return {TableObject(row["kind"], row["name"], row["table_name"]) for row in rows}
 
@@ -226,13 +223,11 @@ class OpenTable:
     statement: str
 
     def __str__(self) -> str:
-        """Who can use it."""
         without_effect = f"; its {self.policies} policies have no effect" if self.policies else ""
         return f"public.{self.name} is open to {self.roles}{without_effect}"
 
 
 async def find_open_tables(connection: Connection) -> list[OpenTable]:
-    """Find application tables that anyone with the project's public key can use."""
     return [
         OpenTable(row["table_name"], " and ".join(row["roles"]), row["policies"], row["statement"])
         for row in await fetch_all(connection, query("open_tables"), ALL)
@@ -249,7 +244,6 @@ async def advise(connection: Connection) -> list[str]:
 
 
 def add_column(table: str, column: Column) -> str:
-    """Return the statement that adds a missing column."""
     default = f" not null default {column.default}" if column.default else ""
     return f"alter table public.{table} add column {column.name} {column.type}{default};"
 

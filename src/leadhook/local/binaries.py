@@ -27,8 +27,6 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Binaries:
-    """Paths of the programs."""
-
     initdb: Path
     postgres: Path
     postgrest: Path

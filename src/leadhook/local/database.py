@@ -22,11 +22,9 @@ class Database:
     """As `authenticator`, the role that PostgREST logs in as."""
 
     def connect(self, *, autocommit: bool = True) -> psycopg.Connection:
-        """Connect as `postgres`."""
         return psycopg.connect(self.conninfo, autocommit=autocommit)
 
     async def connect_async(self, *, autocommit: bool = True) -> psycopg.AsyncConnection:
-        """Connect as `postgres`, for asyncio."""
         return await psycopg.AsyncConnection.connect(self.conninfo, autocommit=autocommit)
 
 
@@ -83,6 +81,5 @@ def create_database(superuser: str, name: str, template: str | None = None) -> N
 
 
 def drop_database(superuser: str, name: str) -> None:
-    """Drop a database and disconnect its clients."""
     with psycopg.connect(superuser, autocommit=True) as connection:
         connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

@@ -75,7 +75,6 @@ class DemoRow:
 
     @property
     def label(self) -> str:
-        """Its name, or else its id."""
         return self.name or self.lead_id
 
 
@@ -94,13 +93,11 @@ class Counted:
     usd: float | None
 
     def __sub__(self, before: Self) -> "Counted":
-        """The usage in between."""
         usd = None if self.usd is None or before.usd is None else self.usd - before.usd
         return Counted(self.calls - before.calls, usd)
 
 
 def calls_counted(gemini_url: str) -> Counted | None:
-    """Return the usage at this address, or None if no stand-in answers there."""
     url = urlsplit(gemini_url)
     if url.scheme != "http":
         return None
@@ -207,7 +204,6 @@ def _text(lines: str) -> Text:
 
 
 def show_last(rows: list[DemoRow], console: Console) -> None:
-    """Show the times of the lead that came alone."""
     for row in rows:
         if row.answered:
             took = f"commit → first call {_ms(row.commit_to_call_ms)}, commit → saved {_ms(row.saved_ms)}"

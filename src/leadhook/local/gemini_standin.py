@@ -84,8 +84,6 @@ class BadRequest(Exception):  # noqa: N818 - it is Google's word
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A generateContent request, parsed."""
-
     step: Step
     required: tuple[str, ...]
     system: str
@@ -97,8 +95,6 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A score, and what it is made of."""
-
     score: int
     shared_words: tuple[str, ...]
     points: dict[str, int]
@@ -123,7 +119,6 @@ class GeminiStandIn:
         self._tokens: Counter[str] = Counter()
 
     def app(self) -> web.Application:
-        """Build the server."""
         return new_app(web.post(GENERATE, self._generate), web.get("/usage", self._usage))
 
     async def _generate(self, request: web.Request) -> web.Response:
@@ -140,7 +135,6 @@ class GeminiStandIn:
 
 
 def answer_call(key: str, model: str, body: bytes) -> tuple[web.Response, Tokens]:
-    """Answer or refuse one model call; return the response and its usage."""
     if refused := refuse(key, model):
         return refused, Tokens()
     try:
@@ -251,7 +245,6 @@ def _score(question: Question) -> dict[str, Any]:
 
 
 def reasoning(lead: dict[str, str], assessment: Assessment) -> str:
-    """Explain the score in 50 to 100 words."""
     shared = ", ".join(assessment.shared_words[:6]) or "none"
     result = "is worth a message" if assessment.score >= _CONTACT_FROM else "does not meet the criteria well enough"
     points = assessment.points
@@ -281,7 +274,6 @@ def message(lead: dict[str, str]) -> str:
 
 
 def claims(lead: dict[str, str]) -> list[str]:
-    """Where the message's facts stand."""
     name, company = _some(lead.get("name"), 1, ""), _some(lead.get("company_name"), 3, "")
     given = (("name", name), ("company_name", company))
     return [f"{words} | {field} | {words}" for field, words in given if words and "|" not in words]
@@ -314,7 +306,6 @@ def _thoughts(asked: dict[str, Any]) -> int:
 
 
 def refuse(key: str, model: str) -> web.Response | None:
-    """Return Google's refusal of this key or model, or None."""
     if not key:
         text = "Method doesn't allow unregistered callers. Please use API Key to call this API."
         return google_error(403, "PERMISSION_DENIED", text)
@@ -325,19 +316,16 @@ def refuse(key: str, model: str) -> web.Response | None:
 
 
 def unknown_model(model: str) -> web.Response:
-    """Return Google's 404 for a model."""
     text = f"models/{model} is not found for API version v1beta, or is not supported for generateContent."
     return google_error(404, "NOT_FOUND", text)
 
 
 def google_error(status: int, name: str, text: str, details: list[dict[str, Any]] | None = None) -> web.Response:
-    """Return an error in Google's envelope."""
     content = {"code": status, "message": text, "status": name} | ({"details": details} if details else {})
     return web.json_response({"error": content}, status=status)
 
 
 def in_envelope(model: str, tokens: Tokens, content: dict[str, Any]) -> web.Response:
-    """Return Google's envelope around an answer, with the call's usage."""
     counts = {
         "promptTokenCount": tokens.prompt,
         "cachedContentTokenCount": tokens.cached,
@@ -351,8 +339,6 @@ def in_envelope(model: str, tokens: Tokens, content: dict[str, Any]) -> web.Resp
 
 
 def new_app(*routes: web.RouteDef) -> web.Application:
-    """Build a server with these routes and those of every stand-in; each response is marked as a stand-in's."""
-
     async def mark(_request: web.Request, response: web.StreamResponse) -> None:
         response.headers["X-Stand-In"] = "leadhook's Gemini stand-in; this is not Google"
 
@@ -372,7 +358,6 @@ async def _health(_request: web.Request) -> web.Response:
 
 
 async def _describe(request: web.Request) -> web.Response:
-    """`models.get`: the model exists, if the key may be used."""
     model = request.match_info["model"]
     key = request.headers.get(KEY_HEADER, "")
     return refuse(key, model) or web.json_response({"name": f"models/{model}"})

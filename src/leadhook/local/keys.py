@@ -29,7 +29,6 @@ class Keys:
 
 
 def new_keys() -> Keys:
-    """Fresh random keys."""
     jwt_secret = secrets.token_urlsafe(48)
     return Keys(
         jwt_secret=jwt_secret,
@@ -45,7 +44,6 @@ def new_keys() -> Keys:
 
 
 def keys_of(file: Path) -> Keys:
-    """The keys in this file, made and written first where it is missing."""
     if file.exists():
         return Keys(**json.loads(file.read_text()))
     keys = new_keys()

@@ -58,7 +58,6 @@ class Wake:
         self._latch = asyncio.Event()
 
     def set(self) -> None:
-        """Note a commit."""
         if not self._flag:
             self._flag = True
             self._latch.set()
@@ -71,7 +70,6 @@ class Wake:
         self._flag = False
 
     async def pause(self, seconds: float) -> None:
-        """Wait that long, or until the latch is set."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._latch.wait(), seconds)
         self._latch.clear()
@@ -201,7 +199,6 @@ async def _connect(conninfo: str) -> psycopg.AsyncConnection[Any]:
 
 @asynccontextmanager
 async def working(conninfo: str, *, pause_s: float = PAUSE_S) -> AsyncIterator[asyncio.Task[None]]:
-    """Run `work` during the block, and finish the last batch."""
     task = asyncio.create_task(work(conninfo, pause_s=pause_s))
     try:
         yield task
@@ -213,8 +210,6 @@ async def working(conninfo: str, *, pause_s: float = PAUSE_S) -> AsyncIterator[a
 
 @dataclass(frozen=True)
 class QueuedRequest:
-    """A row of net.http_request_queue."""
-
     id: int
     method: str
     url: str
@@ -268,14 +263,12 @@ def error_words(error: Exception) -> str:
 
 
 async def serve(conninfo: str, pause_s: float) -> None:
-    """Run the worker until SIGTERM."""
     async with working(conninfo, pause_s=pause_s) as task:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         await asyncio.wait({task})
 
 
 def main() -> None:
-    """Run the worker as a process."""
     parser = argparse.ArgumentParser(description="a stand-in for pg_net's worker, for local development only")
     parser.add_argument("--pause", type=float, default=PAUSE_S, help="seconds after each batch")
     arguments = parser.parse_args()

@@ -87,8 +87,6 @@ def _initdb(account: Account, command: list[str | Path]) -> None:
 
 
 class Cluster:
-    """A running Postgres on 127.0.0.1."""
-
     def __init__(
         self, binaries: Binaries, data: Path, *, port: int, password: str, log: Path, careless: bool = False
     ) -> None:
@@ -123,7 +121,6 @@ class Cluster:
         self._wait_until_ready()
 
     def conninfo(self, user: str = SUPERUSER, password: str | None = None, dbname: str = "postgres") -> str:
-        """Return a connection string, by default the superuser's."""
         return make_conninfo(
             host="127.0.0.1", port=self.port, user=user, password=password or self._password, dbname=dbname
         )

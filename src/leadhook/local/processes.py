@@ -38,11 +38,9 @@ class Account:
 
     @property
     def groups(self) -> list[int] | None:
-        """The child's supplementary groups: none if it changes its user."""
         return None if self.uid is None else []
 
     def own(self, path: Path) -> None:
-        """Give this path to the account and close it to everyone else."""
         path.chmod(0o700 if path.is_dir() else 0o600)
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
@@ -66,8 +64,6 @@ def server_account() -> Account:
 
 
 class Child:
-    """One running program."""
-
     def __init__(
         self,
         name: str,
@@ -118,23 +114,18 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         return self.process.pid
 
     def returncode(self) -> int | None:
-        """Return its exit code, or None while it runs."""
         return self.process.poll()
 
     def tail(self) -> str:
-        """Return the last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
 
     def kill(self) -> None:
-        """Kill it."""
         self.process.kill()
 
     def ask_to_stop(self) -> None:
-        """Send its stop signal without waiting."""
         self.process.send_signal(self._stop_signal)
 
     def stop(self) -> None:
@@ -190,7 +181,6 @@ class Supervisor:
         self._handlers: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
-        """Take over the signals."""
         for number in (*ENDINGS, signal.SIGCHLD):
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue  # started with nohup
@@ -200,18 +190,15 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop every child and restore the signal handlers."""
         self.stop_all()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # the handlers are ours
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process of each child by name, and our own."""
         return {child.name: child.pid for child in self.children} | {"supervisor": os.getpid()}
 
     def add(self, child: Child) -> Child:
-        """Watch over a child that has been started."""
         self.children.append(child)
         return child
 
@@ -267,7 +254,6 @@ class Supervisor:
             self._signals.get()
 
     def stop_all(self) -> None:
-        """Stop the children in reverse order of start."""
         while self.children:
             child = self.children.pop()
             if child.returncode() is None:
@@ -307,7 +293,6 @@ class Supervisor:
 
 
 def ending(child: Child) -> str:
-    """Describe how a child ended."""
     code = child.returncode()
     if code is not None and code < 0:
         return f"was killed by {signal.Signals(-code).name}"
@@ -315,7 +300,6 @@ def ending(child: Child) -> str:
 
 
 def last_words(child: Child) -> str:
-    """Return the end of a child's log with a heading."""
     return f"the end of {child.log}:\n{child.tail()}"
 
 
@@ -330,7 +314,6 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Return whether a server could listen on this port of 127.0.0.1 now."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

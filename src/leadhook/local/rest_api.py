@@ -99,7 +99,6 @@ class Gateway:
     session: aiohttp.ClientSession
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return preflight(request)
         if not request.path.startswith(f"{PREFIX}/"):
@@ -142,7 +141,6 @@ class Gateway:
 
 
 async def relay(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
-    """Forward PostgREST's response, in one piece if it is small."""
     headers = end_to_end(answer.headers)
     if (answer.content_length or READ_AT_ONCE_BYTES + 1) <= READ_AT_ONCE_BYTES:
         headers.popall("content-length", None)
@@ -156,7 +154,6 @@ async def relay(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web
 
 
 def end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """Return the headers without those of a single connection."""
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP)
 
 
@@ -167,7 +164,6 @@ def preflight(request: web.BaseRequest) -> web.Response:
 
 
 def refusal(status: HTTPStatus, message: str, hint: str | None = None) -> web.Response:
-    """Refuse a request with Kong's message."""
     body = {"message": message} | ({"hint": hint} if hint else {})
     return web.json_response(body, status=status, headers=ANY_ORIGIN)
 
@@ -194,13 +190,11 @@ async def serving(upstream: str, keys: Keys, port: int = 0) -> AsyncIterator[int
 
 
 async def serve(upstream: str, keys: Keys, port: int) -> None:
-    """Serve until cancelled."""
     async with serving(upstream, keys, port):
         await asyncio.Event().wait()
 
 
 def main() -> None:
-    """Run the gateway as a process."""
     parser = argparse.ArgumentParser(description="Kong's key rule before PostgREST, for local development only")
     parser.add_argument("--upstream", required=True)
     parser.add_argument("--port", type=int, required=True)

@@ -34,8 +34,6 @@ SERVICE_GRACE_S = 65
 
 @dataclass(frozen=True)
 class Options:
-    """What to start."""
-
     state_dir: Path
     port: int | None = None
     """The service's port; any free one if None."""
@@ -72,7 +70,6 @@ class Stack:
         self.say(f"{name:<11} ready {where:<16} {time.monotonic() - started:.1f} s")
 
     def python(self, name: str, *arguments: str, env: dict[str, str] | None = None, grace_s: float = 10) -> Child:
-        """Start one of our Python modules as a child."""
         return self.supervisor.add(
             Child(
                 name,
@@ -84,7 +81,6 @@ class Stack:
         )
 
     def leadhook(self, database: Database, *arguments: str) -> str:
-        """Run a leadhook command as a user would; return its standard output."""
         command = [sys.executable, "-m", "leadhook", *arguments]
         return self.supervisor.run(command, os.environ | {"DATABASE_URL": database.conninfo})
 
@@ -248,7 +244,6 @@ def _add_leadhook(stack: Stack, database: Database, facts: dict[str, object]) ->
 
 
 def _install_webhooks(stack: Stack, database: Database, url: str) -> str:
-    """Install the webhook triggers; return the secret that signs the webhooks."""
     with stack.step("webhooks"):
         output = stack.leadhook(database, "webhooks", "install", "--url", url)
     if not (found := re.search(r"\bWEBHOOK_SECRETS=['\"]?(whsec_[A-Za-z0-9+/=]+)", output)):

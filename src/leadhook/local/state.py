@@ -18,10 +18,7 @@ GOOGLE = "https://generativelanguage.googleapis.com"
 
 
 class State:
-    """One state directory."""
-
     def __init__(self, directory: Path) -> None:
-        """Prepare the paths; nothing is created yet."""
         self.directory = directory.absolute()
         self.facts_file = self.directory / "local.json"
         self.keys_file = self.directory / "secrets.json"
@@ -73,7 +70,6 @@ class State:
             self._bare_marker.unlink(missing_ok=True)
 
     def keys(self) -> Keys:
-        """Return the project's keys, created at the first start."""
         return keys_of(self.keys_file)
 
     def port(self, name: str) -> int:
@@ -84,7 +80,6 @@ class State:
         return port
 
     def log(self, name: str) -> Path:
-        """The log file of a process."""
         return self.directory / f"{name}.log"
 
     def cluster_directory(self) -> Path:

@@ -13,7 +13,6 @@ class Event(StrEnum):
     meaning: str
 
     def __new__(cls, name: str, meaning: str) -> Self:
-        """Create a member from its name and meaning."""
         member = str.__new__(cls, name)
         member._value_ = name
         member.meaning = meaning

@@ -131,7 +131,6 @@ def troubles() -> list[str]:
 
 
 def sinks() -> list[Sink]:
-    """The sinks of the log."""
     own: list[Sink] = [handler.sink for handler in _handlers]
     return [*own, operator_log.sink] if operator_log.sink else own
 
@@ -152,7 +151,6 @@ def finish() -> None:
 
 
 def close() -> None:
-    """Close every sink."""
     operator_log.close(WRITE_FLUSH_S)
     while _handlers:
         # stdout last: it reports what the others lost.

@@ -91,8 +91,6 @@ Gauge("leadhook_build_info", "The version.", ["version"], registry=REGISTRY).lab
 
 
 class _LogCollector(Collector):
-    """Metrics of the log's sinks."""
-
     def collect(self) -> Iterator[Metric]:
         lost = CounterMetricFamily("leadhook_log_lines_dropped", "Log lines that were lost.", labels=["sink"])
         works = GaugeMetricFamily("leadhook_log_sink_up", "0 while a sink of the log takes nothing.", labels=["sink"])
@@ -132,13 +130,11 @@ def count_attempt(
 
 
 def count_flags(flags: Iterable[str]) -> None:
-    """An answer with these flags was saved."""
     for flag in flags:
         FLAGGED.labels(flag).inc()
 
 
 def hear_figures(figures: Figures | None) -> None:
-    """Update the metrics from the figures in a reply of the database."""
     if figures is None:
         return
     for state, count in figures.jobs.items():

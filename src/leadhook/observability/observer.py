@@ -55,12 +55,10 @@ class Observer:
         log.warning(FAILED[operation], code=error.code, reason=error.reason, **fields)
 
     def claim_answered(self, source: Source, batch: Batch) -> None:
-        """The database answered a claim, perhaps with busy."""
         metrics.CLAIMS.labels(source, "busy" if batch.busy else "answered").inc()
         metrics.hear_figures(batch.figures)
 
     def claim_unanswered(self, source: Source) -> None:
-        """A claim failed."""
         metrics.CLAIMS.labels(source, "failed").inc()
 
     def claim_blocked(self, failure: Failure) -> None:
@@ -79,28 +77,22 @@ class Observer:
         )
 
     def lead_quarantined(self, lead_id: str, code: str, reason: str) -> None:
-        """A lead that makes every claim fail was quarantined."""
         log.warning(Event.CLAIM_FAILED, source="lead", lead_id=lead_id, code=code, reason=reason)
 
     def lead_taken(self, lease: ReportedLease) -> None:
-        """A lead was claimed, or its on-demand request started."""
         self._operator_log.taken(lease)
 
     def lead_claimed(self, claimed: ClaimedLead) -> None:
-        """A lead was claimed."""
         metrics.CLAIMED.labels(claimed.source or "unknown").inc()
 
     def first_call_started(self, lease: ReportedLease) -> None:
-        """A lead's first model call begins."""
         claimed = lease.claimed
         self._operator_log.started(lease, claimed.lead_id, claimed.lead.name, _shown(lease.key) or "")
 
     def model_step_ended(self, step: Literal["score", "check", "message"], took_s: float) -> None:
-        """A model step ended, successfully or not."""
         metrics.MODEL_CALLS.labels(step).observe(took_s)
 
     def key_parked(self, key: ParkedKey) -> None:
-        """A Gemini key is not used for a while."""
         metrics.DECISIONS.labels("key", "rested").inc()
         log.warning(Event.KEY_PARKED, **key.model_dump())
 
@@ -109,16 +101,13 @@ class Observer:
         metrics.DECISIONS.labels(rule, outcome).inc()
 
     def breaker_opened(self, failure: Failure, rule: str) -> None:
-        """Claims are suspended, except for probes."""
         metrics.DECISIONS.labels(rule, "suspended").inc()
         log.error(Event.BREAKER_OPENED, code=failure.code, reason=failure.reason)
 
     def breaker_closed(self) -> None:
-        """The model answers again."""
         log.info(Event.BREAKER_CLOSED)
 
     def lease_lost(self, claimed: ClaimedLead, outcome: LeaseOutcome) -> None:
-        """The database refused to renew a lease."""
         log.warning(Event.LEASE_LOST, lead_id=claimed.lead_id, fence=claimed.fence, outcome=outcome.value)
 
     def lead_finished(self, lease: ReportedLease, outcome: LeaseOutcome, reason: str | None) -> None:
@@ -174,12 +163,10 @@ class Observer:
         )
 
     def slice_swept(self, made_ready: int, figures: Figures | None) -> None:
-        """A slice of the sweep is done."""
         metrics.SWEPT.inc(made_ready)
         metrics.hear_figures(figures)
 
     def sweep_finished(self, counts: dict[str, int], took_s: float) -> None:
-        """The whole database was searched once."""
         metrics.SWEEPS.inc()
         log.info(Event.SWEEP_FINISHED, **counts, duration_ms=round(took_s * 1000))
 

@@ -52,7 +52,6 @@ class OperatorLog:
         self._at_work.add(work)
 
     def started(self, work: Hashable, lead_id: str, name: str | None, key: str) -> None:
-        """Its first model call starts."""
         if work in self._at_work:
             self._write("START", lead_id=lead_id, name=name, api_key=key)
 
@@ -91,7 +90,6 @@ class OperatorLog:
             )
 
     def start_failed(self, error: str, reason: str) -> None:
-        """The service could not start."""
         self._write("ERROR", event=Event.START_FAILED, error=error, reason=reason)
 
     def _forget_cycle(self) -> None:

@@ -186,7 +186,6 @@ def describe_exception(error: BaseException) -> list[dict[str, Any]]:
 
 
 def exception_text(exceptions: list[dict[str, Any]]) -> str:
-    """Return a described exception as text."""
     return "\n".join(
         f"{one['exc_type']}: {one['exc_value']}"
         + "".join(f"\n  {frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in one["frames"])

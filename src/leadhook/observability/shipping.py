@@ -97,11 +97,9 @@ class Adapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create connections with our certificates."""
         super().init_poolmanager(*args, ssl_context=self._trust, **kwargs)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Create connections through a proxy, with our certificates."""
         trust = {"ssl_context": self._trust, "proxy_ssl_context": self._trust}
         return super().proxy_manager_for(proxy, **trust, **kwargs)
 
@@ -111,7 +109,6 @@ class Adapter(HTTPAdapter):
         conn.ca_certs = conn.ca_cert_dir = None
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request, and raise `NotTaken` unless the log service accepted it."""
         try:
             response = super().send(request, *args, **(kwargs | {"verify": True}))
             body = response.raw.read(LONGEST_REPLY)
@@ -161,7 +158,6 @@ class Exporter:
         self._resource = Resource(about).merge(OTELResourceDetector().detect())
 
     def send(self, records: list[LogRecord]) -> ShippingAnswer:
-        """Send the lines once."""
         self._adapter.answer = ShippingAnswer("refused", "the lines could not be encoded")
         batch = [ReadableLogRecord(record, self._resource, _SCOPE) for record in records]
         if self._exporter.export(batch) is LogRecordExportResult.FAILURE and self._adapter.answer.meaning == "accepted":
@@ -169,7 +165,6 @@ class Exporter:
         return self._adapter.answer
 
     def close(self) -> None:
-        """Close the connections."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]  # not annotated by its authors
 
 
@@ -198,7 +193,6 @@ class OtlpSink(Sink):
         self.start()
 
     def release(self) -> None:
-        """See `Sink`."""
         self._exporter.close()
 
     def deliver(self, batch: list[bytes]) -> None:
@@ -238,7 +232,6 @@ class OtlpSink(Sink):
 
 
 def to_record(line: bytes) -> LogRecord:
-    """Convert a JSON log line to OpenTelemetry's record."""
     fields = json.loads(line)
     at = round(datetime.fromisoformat(fields.pop("timestamp")).timestamp() * 1_000_000) * 1000
     level, event = fields.pop("level"), _valid(str(fields.pop("event")))

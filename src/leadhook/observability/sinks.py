@@ -86,12 +86,10 @@ class LineQueue(queue.Queue[bytes | None]):
             self.put(None)
 
     def close(self) -> None:
-        """Accept no more lines, and end the thread after the waiting ones."""
         self.closed.set()
         self.put(None)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything is delivered, at most this long."""
         with self.all_tasks_done:
             return self.all_tasks_done.wait_for(lambda: not self.unfinished_tasks, timeout_s)
 
@@ -129,34 +127,27 @@ class Sink(QueueListener):
         self._drops_reported_at = -DROPS_AGAIN_S
 
     @abstractmethod
-    def deliver(self, batch: list[bytes]) -> None:
-        """Deliver the lines, or count them as lost once the queue is closed."""
+    def deliver(self, batch: list[bytes]) -> None: ...
 
     def start(self) -> None:
-        """Start the thread."""
         super().start()
         assert self._thread is not None  # noqa: S101 - for mypy
         self._thread.name = f"leadhook-{self.name}"
 
     @property
     def dropped(self) -> int:
-        """Number of lines lost since the start."""
         return self.lines.dropped
 
     def put(self, line: str) -> None:
-        """Queue a line for the thread."""
         self.lines.put_nowait(line.encode("utf-8", "backslashreplace"))
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything is delivered, at most this long."""
         return self.lines.flush(timeout_s)
 
     @abstractmethod
-    def release(self) -> None:
-        """Close the destination. The thread calls this last."""
+    def release(self) -> None: ...
 
     def dequeue(self, block: bool) -> Any:  # noqa: FBT001 - as the parent has it
-        """Return the next line, or None at the end."""
         line: Any = super().dequeue(block)
         if line is None:
             self.release()
@@ -172,7 +163,6 @@ class Sink(QueueListener):
             self.lines.task_done()
 
     def close(self, timeout_s: float) -> None:
-        """Deliver the remaining lines within this time, and end. A thread that hangs is abandoned: it is a daemon."""
         if self.lines.closed.is_set() or self._thread is None:
             return
         self.lines.close()
@@ -215,8 +205,7 @@ class Outlet(Protocol):
             OSError: not all was written; the next call with the same data continues at the byte that failed.
         """
 
-    def close(self) -> None:
-        """Close the destination."""
+    def close(self) -> None: ...
 
 
 class StreamSink(Sink):
@@ -228,7 +217,6 @@ class StreamSink(Sink):
         self.start()
 
     def deliver(self, batch: list[bytes]) -> None:
-        """See `Sink`."""
         data = b"".join(line + b"\n" for line in batch)
         pause_s = FIRST_PAUSE_S
         while True:
@@ -243,7 +231,6 @@ class StreamSink(Sink):
                 return self.note_success()
 
     def release(self) -> None:
-        """See `Sink`."""
         self._outlet.close()
 
 
@@ -258,12 +245,10 @@ class Descriptor:
         self._rest = bytearray()
 
     def write(self, data: bytes) -> None:
-        """See `Outlet`."""
         self._rest = self._rest or bytearray(data)
         _write(self._descriptor, self._rest)
 
     def close(self) -> None:
-        """Close the copy."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
 
@@ -279,7 +264,6 @@ class RotatingFile(RotatingFileHandler):
         self._rest = bytearray()
 
     def write(self, data: bytes) -> None:
-        """See `Outlet`. Rotates only between two lines."""
         if not self._rest:
             size = self.stream.seek(0, os.SEEK_END) if self.stream is not None and self.stream.seekable() else 0
             if size and size + len(data) > self.maxBytes:

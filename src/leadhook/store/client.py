@@ -102,11 +102,9 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         return leases[0] if leases else None
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
-        """Renew leases, and store their checkpoints."""
         return await self._ask("leadhook_renew", LeaseReplies, {"p_worker": worker, "p_leases": _dump(renewals)})
 
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
-        """Save finished answers."""
         return await self._ask("leadhook_save", LeaseReplies, {"p_worker": worker, "p_results": _dump(results)})
 
     async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
@@ -136,7 +134,6 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         return await self._ask("leadhook_save_on_demand", OnDemandReplies, parameters)
 
     async def sweep(self, worker: str) -> SweepSlice:
-        """Run the next slice of the sweep."""
         return await self._ask("leadhook_sweep", SweepSlice, {"p_worker": worker})
 
     async def explain(self, lead_id: str) -> LeadSnapshot:
@@ -163,7 +160,6 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         return await self._ask("leadhook_answers", Answers, parameters)
 
     async def status(self) -> Status:
-        """Return the status of the installation."""
         return await self._ask("leadhook_status", Status, {})
 
     async def _ask_for_batch(self, function: str, parameters: Mapping[str, Any]) -> Batch:

@@ -22,8 +22,6 @@ class _Leads(BaseModel):
 
 
 class EvaluationCalls(ABC):
-    """The methods of the store for evaluations."""
-
     @abstractmethod
     async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply: ...
 

@@ -26,30 +26,23 @@ class Scope(_OperatorReply):
     tag: str | None = None
 
     def __str__(self) -> str:
-        """Describe the scope in words."""
         if self.user_id is None:
             return "everything"
         return f"user {self.user_id}" + (f", tag {self.tag}" if self.tag is not None else "")
 
 
 class Paused(_OperatorReply):
-    """The reply to a pause."""
-
     paused: bool
     already: bool
 
 
 class Resumed(_OperatorReply):
-    """The reply to a resume."""
-
     resumed: bool
     pauses: tuple[Scope, ...] = ()
     """The first 20 wider or narrower pauses that still block part of the scope."""
 
 
 class BudgetSet(_OperatorReply):
-    """The reply to a change of a budget."""
-
     daily_usd: float | None
     left_usd: float | None
 
@@ -60,7 +53,6 @@ class NeededBudget(BudgetStatus):
     needed_usd: float | None = None
 
     def __str__(self) -> str:
-        """Describe the budget, and whether leads wait because of it."""
         left = dollars(max(self.left_usd, 0))
         words = f"{Scope(user_id=self.user_id)}: {dollars(self.daily_usd)} a day, {left} left"
         if not (self.spent or self.too_small):
@@ -73,8 +65,6 @@ class NeededBudget(BudgetStatus):
 
 
 class Admission(_OperatorReply):
-    """All pauses and budgets."""
-
     pauses: tuple[Pause, ...] = ()
     budgets: tuple[NeededBudget, ...] = ()
     spend: Spend = Spend()
@@ -130,13 +120,10 @@ class Backlog(_OperatorReply):
     size: TextSize
 
     def releasable(self, *, redo: bool) -> int:
-        """Return the number of leads that a release would queue."""
         return sum(group.held - group.sent - (0 if redo else group.answered) for group in self.groups)
 
 
 class ReleasedSlice(_OperatorReply):
-    """One slice of a release."""
-
     last_lead: str | None = None
     """Where to continue; None after the last slice of the group."""
     released: int
@@ -148,8 +135,7 @@ class OperatorCalls(ABC):
     """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
 
     @abstractmethod
-    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
-        """Call a function, and parse the reply."""
+    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply: ...
 
     async def pause(self, scope: Scope, actor: str, reason: str | None = None) -> Paused:
         """Stop claiming these leads; leads in progress are finished."""
@@ -157,7 +143,6 @@ class OperatorCalls(ABC):
         return await self._ask("leadhook_pause", Paused, parameters)
 
     async def resume(self, scope: Scope, actor: str, reason: str | None = None) -> Resumed:
-        """End the pause of exactly this scope."""
         return await self._ask("leadhook_resume", Resumed, {**_scope(scope), "p_actor": actor, "p_reason": reason})
 
     async def set_budget(
@@ -168,7 +153,6 @@ class OperatorCalls(ABC):
         return await self._ask("leadhook_set_budget", BudgetSet, parameters)
 
     async def admission(self) -> Admission:
-        """Return all pauses and budgets, and today's spend."""
         return await self._ask("leadhook_admission", Admission, {})
 
     async def backlog(

@@ -45,15 +45,12 @@ class Wanted:
     redo: bool = False
 
     async def find(self, store: OperatorCalls) -> Backlog:
-        """Return this part of the backlog."""
         return await store.backlog(self.user, self.tag, self.since, redo=self.redo)
 
     def count(self, found: Backlog) -> int:
-        """Return the number of leads that a release would queue."""
         return min(found.releasable(redo=self.redo), self.limit or _NO_LIMIT)
 
     def estimate(self, found: Backlog, model: PricedModel) -> Estimate:
-        """Return the expected cost."""
         return estimate(found.size, model, self.count(found))
 
     def left_out(self, answered: int) -> str:
@@ -65,8 +62,6 @@ class Wanted:
 
 @dataclass
 class Released:
-    """The number of leads released, and of those left out."""
-
     released: int = 0
     answered: int = 0
     unwanted: int = 0

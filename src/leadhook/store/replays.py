@@ -23,8 +23,6 @@ class _Reply(BaseModel):
 
 
 class DryRun(_Reply):
-    """The expected outcome of a replay, or of a slice of one."""
-
     counts: dict[str, int] = Field(default_factory=dict)
     last_lead: str | None = None
     sample: tuple[str, ...] = ()
@@ -35,8 +33,6 @@ class DryRun(_Reply):
 
 
 class LeadProgress(_Reply):
-    """One lead of a replay."""
-
     lead_id: str
     state: str
     score: int | None = None
@@ -58,7 +54,6 @@ class ReplayCount(BaseModel):
 
     @property
     def count(self) -> int:
-        """The number of leads that would be scored."""
         return self.counts.get("queued", 0) + self.counts.get("queued_after", 0)
 
     def forecast(self) -> Spending | None:
@@ -66,7 +61,6 @@ class ReplayCount(BaseModel):
         return forecast(self.count, self.usage, self.average)
 
     def add(self, piece: DryRun) -> None:
-        """Add a slice."""
         self.counts = {
             name: self.counts.get(name, 0) + piece.counts.get(name, 0) for name in self.counts | piece.counts
         }
@@ -76,8 +70,6 @@ class ReplayCount(BaseModel):
 
 
 class ReplaySummary(_Reply):
-    """A replay in the list of replays."""
-
     replay_id: int
     phase: str
     actor: str
@@ -89,14 +81,10 @@ class ReplaySummary(_Reply):
 
 
 class Replays(_Reply):
-    """The newest replays."""
-
     replays: tuple[ReplaySummary, ...] = ()
 
 
 class ReplayStatus(_Reply):
-    """The progress of a replay."""
-
     found: bool
     replay_id: int = 0
     phase: str = "queued"
@@ -122,12 +110,10 @@ class ReplayStatus(_Reply):
 
     @property
     def total(self) -> int:
-        """All leads of the replay."""
         return sum(self.progress.values())
 
     @property
     def unfinished(self) -> int:
-        """The number of leads that are waiting or in progress."""
         return self.progress.get("waiting", 0) + self.progress.get("leased", 0)
 
 
@@ -136,8 +122,7 @@ class DryRuns(Protocol):
 
     async def dry_run(
         self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""
-    ) -> DryRun:
-        """Count one slice."""
+    ) -> DryRun: ...
 
 
 async def count_replay(
@@ -164,8 +149,7 @@ class ReplayCalls(ABC):
     """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
 
     @abstractmethod
-    async def _ask(self, function: str, shape: type[Reply], parameters: Fields) -> Reply:
-        """Call a function, and parse the reply."""
+    async def _ask(self, function: str, shape: type[Reply], parameters: Fields) -> Reply: ...
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Start a replay of up to 1000 named leads. Don't repeat the call blindly: each call is a replay."""
@@ -182,7 +166,6 @@ class ReplayCalls(ABC):
     async def dry_run(
         self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""
     ) -> DryRun:
-        """Count the leads of a replay; with a filter, one slice after the given lead."""
         named = None if lead_ids is None else list(lead_ids)
         parameters = {"p_lead_ids": named, "p_filter": fields, "p_limit": limit, "p_after_lead": after}
         return await self._ask("leadhook_replay_dry_run", DryRun, parameters)
@@ -193,7 +176,6 @@ class ReplayCalls(ABC):
         return await self._ask("leadhook_replay_status", ReplayStatus, parameters)
 
     async def replays(self, limit: int = 20) -> Replays:
-        """Return the newest replays, up to 1,000."""
         return await self._ask("leadhook_replays", Replays, {"p_limit": limit})
 
     async def stop_replay(self, replay_id: int, actor: str, reason: str | None = None) -> ReplayStatus:

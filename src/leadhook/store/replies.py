@@ -11,8 +11,6 @@ from leadhook.store.columns import UnreadableColumnError, read_columns
 
 
 class ReplayedLead(BaseModel):
-    """The outcome of a replay for one lead."""
-
     model_config = ConfigDict(frozen=True)
 
     lead_id: str
@@ -23,8 +21,6 @@ class ReplayedLead(BaseModel):
 
 
 class ReplayReply(BaseModel):
-    """The reply to a replay."""
-
     model_config = ConfigDict(frozen=True)
 
     replay_id: int | None = None

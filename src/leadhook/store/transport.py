@@ -23,8 +23,6 @@ _LIMITS: Final = httpx.Limits(max_connections=20, max_keepalive_connections=20, 
 
 
 class Transport:
-    """The connection to one project."""
-
     def __init__(self, client: AsyncClient, timeout_s: float) -> None:
         self._client = client
         self._timeout_s = timeout_s

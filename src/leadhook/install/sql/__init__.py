@@ -6,5 +6,4 @@ from importlib.resources import files
 
 @cache
 def query(name: str) -> bytes:
-    """The text of `<name>.sql` in this folder."""
     return (files(__name__) / f"{name}.sql").read_bytes()
