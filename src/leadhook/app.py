@@ -60,7 +60,6 @@ def create_app(settings: Settings, *warnings: str) -> Starlette:
     """Create the ASGI application. Nothing is connected or started before its lifespan begins.
 
     Args:
-        settings: of the service.
         warnings: about what runs it, logged and shown by /ready besides those about the settings.
 
     Raises:

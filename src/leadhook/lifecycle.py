@@ -36,7 +36,7 @@ async def running(engine: Runnable, *, drain_s: float, give_back_s: float = GIVE
     """Run the engine until the block ends or the first signal arrives; then drain it.
 
     Args:
-        engine: the engine, which can be run only once.
+        engine: can be run only once.
         drain_s: how long leads in progress may take.
         give_back_s: how much longer the engine may take before it is cancelled.
     """

@@ -22,7 +22,6 @@ class PriceList(BaseModel):
 
     Attributes:
         read_on: the date when the prices were looked up.
-        source: where they were looked up, in words.
         usd_per_million_tokens: prices by model name, each with its days; none: the price of this model is unknown.
         retired_on: by model name, the day on which Google ends it.
     """

@@ -43,7 +43,6 @@ async def examine(
         show: called with each finding as soon as it is made.
         live: ask Google about each key.
         at: the service's address; None is where the database sends webhooks.
-        env: the environment; None is this process's.
     """
     env = os.environ if env is None else env
     report = ShownOnce(show)
@@ -125,11 +124,7 @@ def _prices(settings: Settings) -> PriceList:
 async def _examine_database(
     connection: Connection, report: ShownOnce, settings: Settings | None, *, live: bool
 ) -> str | None:
-    """Check the database itself, and have it send a webhook.
-
-    Returns:
-        Where it sends webhooks; None if that is not known.
-    """
+    """Check the database itself, have it send a webhook, and return where it sends them, if that is known."""
     schema = await database.check_schema(connection)
     report.add(schema)
     if any(check.level is Level.FAULT for check in schema):

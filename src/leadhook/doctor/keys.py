@@ -22,13 +22,7 @@ _LOOKS_LIKE_A_KEY: Final = re.compile(r"[!-~]{8,500}")
 
 
 def check_model(model: str, prices: PriceList, *, today: date | None = None) -> Check:
-    """Check a model without asking Google.
-
-    Args:
-        model: its name.
-        prices: the price file in use.
-        today: None is now.
-    """
+    """Check a model without asking Google."""
     name, today = model.removeprefix("models/"), today or datetime.now(UTC).date()
     ends = (read_prices(None).retired_on | prices.retired_on).get(name)
     if ends is not None and ends <= today:

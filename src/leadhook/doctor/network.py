@@ -145,11 +145,9 @@ def _send(settings: Settings) -> "ShippingAnswer":
 
 
 def check_vault(vault: Mapping[str, str], secrets: Sequence[str]) -> list[Check]:
-    """Check that the URL and the secret in Vault are usable. The status reports those that are missing.
+    """Check that URL and secret in Vault are usable and, if the service's secrets are known here, match them.
 
-    Args:
-        vault: the entries of leadhook.
-        secrets: the service's secrets, if its settings are known here.
+    The status reports those that are missing.
     """
     found = _check_stored_url(vault[URL_NAME]) if vault.get(URL_NAME) else []
     stored = vault.get(SECRET_NAME, "").split()
@@ -214,12 +212,9 @@ def check_version(version: str) -> list[Check]:
 
 
 def check_webhooks(recent: Sequence[WebhookDelivery]) -> list[Check]:
-    """One finding for each way in which webhooks failed; a warning if a later one arrived.
+    """One finding for each way in which webhooks, newest first, failed; a warning if a later one arrived.
 
     The doctor's own webhook is the newest: a service that was down for a while and answers now is no fault.
-
-    Args:
-        recent: newest first.
     """
     failed = Counter((describe_delivery(each), fix_delivery(each)) for each in recent if each.failed)
     newest = next((each for each in recent if each.arrived or each.failed), None)

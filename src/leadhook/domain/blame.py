@@ -109,8 +109,6 @@ def decide(  # noqa: PLR0911 - a table, one line a case
     """The one place where a failure becomes a consequence for its lead.
 
     Args:
-        failure: what happened.
-        evidence: what happened to others.
         paid_before: attempts at this step of this run that were spent before.
         give_up_after_s: a lead that failed for so long is decided.
     """

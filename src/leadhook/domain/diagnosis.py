@@ -120,12 +120,7 @@ class Explanation(LeadSnapshot, DiagnosedLead):
 
 
 def explain(lead: LeadSnapshot, blockers: Sequence[str] = ()) -> Explanation:
-    """Diagnose a lead and put all facts into words.
-
-    Args:
-        lead: what the database knows.
-        blockers: why the service that was asked claims no leads now, a sentence each.
-    """
+    """Diagnose a lead. `blockers`: why the service that was asked claims no leads now, a sentence each."""
     diagnosis = diagnose(lead)
     without_job: State = "untracked" if lead.eligibility is None or lead.eligibility.known else "unknown"
     relevant = blockers if diagnosis.code in _NEEDS_A_WORKER else ()

@@ -60,7 +60,6 @@ class OpenAdmission(_Facts):
         """Return whether a pause or a budget blocks this lead.
 
         Args:
-            lead: its user and tag count.
             most_usd: its maximum cost; None if the price is unknown.
             in_flight: the user who pays for each call in progress, and its maximum cost.
         """

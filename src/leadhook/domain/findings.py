@@ -137,12 +137,7 @@ def check_admission(status: Status) -> Findings:
 
 
 def check_workers(status: Status, sweep_interval_s: float) -> Iterator[Finding]:
-    """Check that a service is running, from its calls to the database. An idle service only sweeps.
-
-    Args:
-        status: what the database reports.
-        sweep_interval_s: SWEEP_INTERVAL_SEC of the service.
-    """
+    """Check that a service is running, from its calls to the database. An idle service only sweeps."""
     newest = min(status.workers, key=lambda worker: worker.seen_ms, default=None)
     if newest is None:
         yield _no_worker(Code.NO_WORKER, "No service has claimed or swept yet: leads wait.")
@@ -170,13 +165,7 @@ def check_webhooks(missing_triggers: Sequence[str], setup: WebhookSetup) -> Iter
 
 
 def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | None = None) -> Finding | None:
-    """Explain why no Gemini key is usable; None if one is.
-
-    Args:
-        keys: the number of keys by state.
-        resting: the keys that are not used, with the reason.
-        now: if given, times are also shown relative to it.
-    """
+    """Explain why no Gemini key is usable; None if one is. With `now`, times are also shown relative to it."""
     if keys.healthy:
         return None
     if not keys.total:

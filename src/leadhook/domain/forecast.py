@@ -57,7 +57,6 @@ def forecast(leads: int, history: Spending, average: Spending) -> Spending | Non
     """Estimate the cost of this many leads; None if no lead was ever scored.
 
     Args:
-        leads: the number of leads to score.
         history: the earlier cost of those that were scored before.
         average: the average of all recent leads.
     """

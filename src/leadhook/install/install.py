@@ -42,13 +42,7 @@ _GIVE_UP_S: Final = 600
 
 @dataclass(frozen=True)
 class InstallOptions:
-    """What to install.
-
-    Attributes:
-        url: where the database sends webhooks.
-        backlog: what to do with leads that are already eligible.
-        lock_down: enable row level security on tables open to outside roles.
-    """
+    """The options of `leadhook install`."""
 
     url: str
     backlog: Literal["hold", "run"] = "hold"
@@ -63,10 +57,7 @@ async def install(
     report: Report,
     patience: Patience = TWO_MINUTES,
 ) -> str:
-    """Install everything. Each part can be repeated, and so can the whole.
-
-    Returns:
-        The secret that signs webhooks, `whsec_…`.
+    """Install everything, and return the secret that signs webhooks. Each part can be repeated, and so can the whole.
 
     Raises:
         CommandError: a step failed; completed steps are kept, and running it again continues from there.

@@ -73,8 +73,6 @@ class Change:
     Attributes:
         connection: the connection for the changes; its `lock_timeout` is a second.
         database_url: for a second connection that looks for the blocking session.
-        patience: how long to retry.
-        report: reports progress.
     """
 
     connection: Connection

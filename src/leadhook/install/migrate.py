@@ -175,14 +175,7 @@ def _refuse_changed(migrations: Sequence[Migration], history: dict[str, str]) ->
 
 
 class Index(NamedTuple):
-    """An index as its statement describes it.
-
-    Attributes:
-        name: without the schema, which is that of its table.
-        schema: of both.
-        table: without the schema.
-        definition: what follows the table's name.
-    """
+    """An index as its statement describes it; `definition` is what follows the table's name."""
 
     name: str
     schema: str

@@ -19,11 +19,7 @@ _FENCES_EXIST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A sequence, and the columns that get their values from it.
-
-    Attributes:
-        ours: True for the schema leadhook, False for the application.
-    """
+    """A sequence of leadhook or of the application, and the columns that get their values from it."""
 
     sequence: str
     columns: tuple[tuple[str, str], ...]
@@ -32,12 +28,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A sequence whose next value is already in use.
-
-    Attributes:
-        next_value: the value that the next insert would get.
-        highest: the highest value in use.
-    """
+    """A sequence whose next value is already in use; `highest` is the highest one in use."""
 
     counter: Counter
     next_value: int

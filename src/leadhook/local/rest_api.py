@@ -64,11 +64,7 @@ def start_postgrest(
     """Start PostgREST with the settings of a hosted project. It is ready when `/ready` on the admin port answers 200.
 
     Args:
-        binaries: paths of the programs.
         directory: for its configuration, which contains secrets, and its log.
-        authenticator_conninfo: of the database, as `authenticator`.
-        jwt_secret: it signed the project's keys.
-        ports: two free TCP ports.
     """
     settings = {
         "db-uri": authenticator_conninfo,
@@ -170,13 +166,7 @@ def refusal(status: HTTPStatus, message: str, hint: str | None = None) -> web.Re
 
 @asynccontextmanager
 async def serving(upstream: str, keys: Keys, port: int = 0) -> AsyncIterator[int]:
-    """Run a gateway on 127.0.0.1 during the block; yield its port.
-
-    Args:
-        upstream: PostgREST's address.
-        keys: of the project.
-        port: any free one if 0.
-    """
+    """Run a gateway on 127.0.0.1 during the block; yield its port."""
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:

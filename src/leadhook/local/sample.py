@@ -35,7 +35,6 @@ def insert_sample(conninfo: str, *, pause: Callable[[], None] = lambda: None) ->
     is completed. `committed_at` is the database's time right after the last commit.
 
     Args:
-        conninfo: the database, as a role that may write to the application's tables.
         pause: called between the last lead and the prompts row.
     """
     content = _content()

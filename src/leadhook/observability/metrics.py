@@ -107,16 +107,7 @@ REGISTRY.register(_LogCollector())
 def count_attempt(
     *, outcome: str, code: str | None, first_call_ms: int | None, age_s: float, usage: Usage, cost_usd: float | None
 ) -> None:
-    """An attempt ended.
-
-    Args:
-        outcome: as in the log's `lead.finished`.
-        code: the error code.
-        first_call_ms: time from when the lead became eligible to its first model call.
-        age_s: time from when the lead became eligible until now.
-        usage: the calls and tokens of the attempt.
-        cost_usd: their cost, if the price is known.
-    """
+    """An attempt ended. Times count from when the lead became eligible; the rest is as in the log's `lead.finished`."""
     ATTEMPTS.labels(outcome, code or "").inc()
     if outcome == "lease_lost":
         LEASES_LOST.inc()

@@ -58,16 +58,7 @@ class OperatorLog:
     def finished(
         self, work: Hashable, lead_id: str, name: str | None, outcome: str, *, key: str | None, reason: str | None
     ) -> None:
-        """The lead has left this process.
-
-        Args:
-            work: the same value as in `taken`.
-            lead_id: the lead.
-            name: its name.
-            outcome: as in the log's `lead.finished`.
-            key: the Gemini key used last, shortened.
-            reason: why it was skipped.
-        """
+        """The lead has left this process; `work` is as in `taken`, `outcome` as in the log's `lead.finished`."""
         if work not in self._at_work:
             return
         self._at_work.remove(work)

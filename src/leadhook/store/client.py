@@ -191,13 +191,7 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
 
 @asynccontextmanager
 async def open_store(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> AsyncIterator[SupabaseStore]:
-    """Connect to a Supabase project; nothing is sent yet.
-
-    Args:
-        url: SUPABASE_URL.
-        key: a key that may act as `service_role`.
-        timeout_s: the maximum duration of a call.
-    """
+    """Connect to a Supabase project with a key that may act as `service_role`; nothing is sent yet."""
     # The HTTP client takes longer to import than everything else that a command needs.
     from leadhook.store.transport import open_transport
 

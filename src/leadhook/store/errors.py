@@ -38,13 +38,7 @@ _REFUSED_KEYS: Final = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 
 
 def explain(function: str, status: int, body: str) -> StoreError:
-    """Convert a refusal to a `StoreError`.
-
-    Args:
-        function: the name of the function that was called, without its schema.
-        status: the HTTP status.
-        body: the body of the response: JSON from PostgREST or a gateway, or HTML from a proxy.
-    """
+    """Convert a refusal, JSON from PostgREST or a gateway, or HTML from a proxy, to a `StoreError`."""
     code, said = _read(body)
     message = _without_foreign_words(code, said)
     error = (

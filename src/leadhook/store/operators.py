@@ -70,11 +70,7 @@ class Admission(_OperatorReply):
     spend: Spend = Spend()
 
     def consequence(self, user_id: UUID | None, daily_usd: float | None) -> str | None:
-        """Describe the immediate effect of a change of a budget.
-
-        Returns:
-            None if it neither stops leads nor lets waiting leads continue.
-        """
+        """Describe the effect of a changed budget; None if it neither stops leads nor lets waiting ones continue."""
         before = next((budget for budget in self.budgets if budget.user_id == user_id), None)
         whose = Scope(user_id=user_id)
         if daily_usd is None:

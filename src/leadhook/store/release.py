@@ -79,10 +79,6 @@ async def release_held(
     """Release slice by slice; each is a transaction, so what was released before an error stays released.
 
     Args:
-        store: the project.
-        wanted: which leads.
-        actor: who releases them.
-        reason: why.
         report: called occasionally with the number of released leads, and of those that were wanted.
         within_s: no slice starts after this time; a lock is not waited for longer either.
     """
