@@ -2,9 +2,13 @@
 
 import asyncio
 import os
+import signal
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, NoReturn, Protocol
+from types import FrameType
+from typing import Any, Final, NoReturn, Protocol
 
 import anyio
 import structlog
@@ -13,13 +17,15 @@ from leadhook.observability import logs
 from leadhook.observability.events import Event
 from leadhook.observability.operator_log import operator_log
 from leadhook.settings import GIVE_BACK_SEC
-from leadhook.signals import stop_on_signal
 from leadhook.web.request_log import WebhookSum
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 START_FAILED: Final = 3
 """The exit code, the same as uvicorn's."""
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+ECHO_S: Final = 0.5
+"""Ctrl-C in a terminal reaches a process twice if its parent forwards it; this counts as one signal."""
 
 
 class Runnable(Protocol):
@@ -51,6 +57,40 @@ async def running(engine: Runnable, *, drain_s: float, give_back_s: float = GIVE
             tasks.start_soon(_work, engine, stopping, drain_s, give_back_s)
             yield
             stopping.set()
+
+
+@contextmanager
+def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` and the previous handler at the first signal; at a later one, end by that signal.
+
+    uvicorn ends the application's lifespan only after the last request is answered, which may take seconds.
+
+    Args:
+        stop: must only set a flag, because it can interrupt any code.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    first_at: float | None = None
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal first_at
+        now = time.monotonic()
+        if first_at is None:
+            first_at = now
+            stop()
+            if callable(before := previous[number]):
+                before(number, frame)
+        elif now - first_at > ECHO_S:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    previous: dict[int, Any] = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
 
 
 @asynccontextmanager

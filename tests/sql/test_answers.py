@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from leadhook.domain.answers import Answers
+from leadhook.domain.lead_snapshot import Answers
 
 if TYPE_CHECKING:
     from tests.sql.conftest import Sql

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 from tests.conftest import PATIENCE_S
 
-from leadhook.domain.figures import Figures
+from leadhook.domain.job import Figures
 from leadhook.domain.results import Usage
 from leadhook.observability import metrics
 from leadhook.observability.metrics import REGISTRY

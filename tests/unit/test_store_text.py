@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadhook.store.text import cleaned
+from leadhook.store.columns import cleaned
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 

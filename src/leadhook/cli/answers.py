@@ -10,7 +10,7 @@ from rich.console import Console
 from leadhook.cli.asking import ask
 from leadhook.cli.options import AsJson, ForTag, ForUser, in_utc
 from leadhook.cli.output import INDENT, line, open_console, paragraph, print_json
-from leadhook.domain.answers import Answers, LeadAnswer
+from leadhook.domain.lead_snapshot import Answers, LeadAnswer
 from leadhook.domain.phrases import distance
 from leadhook.settings import load_settings
 

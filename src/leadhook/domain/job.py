@@ -7,7 +7,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from leadhook.domain.figures import Figures
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, MessageFailure, Usage
 
@@ -87,6 +86,22 @@ class OtherAttempt(BaseModel):
     """Time since its calls began, or a little more."""
     finished_ms: int
     """Time since they ended."""
+
+
+class Figures(BaseModel):
+    """Counted up to 10,000. Claims and sweeps of all processes update them, at most every 10 s."""
+
+    model_config = ConfigDict(frozen=True)
+
+    age_ms: int
+    """Age of the figures at the time of the reply."""
+    jobs: dict[str, int]
+    """Number of jobs by state, without `done`."""
+    oldest_ready_ms: dict[str, int]
+    """Waiting time of the oldest claimable lead by priority, `normal` or `low`."""
+    outbox: int
+    keys: dict[str, int]
+    """Number of keys by state: `healthy`, `cooling`, `disabled`."""
 
 
 class Batch(BaseModel):

@@ -220,6 +220,26 @@ class PastResult(Facts):
         return tuple(FLAGS.get(code, code) for code in self.flags)
 
 
+class LeadAnswer(PastResult):
+    """The newest answer of one lead."""
+
+    lead_id: str
+    name: str | None = None
+    """The current name in lead_details."""
+    user_id: UUID | None = None
+    tag: str | None = None
+
+
+class Answers(Facts):
+    """A list of answers, newest first."""
+
+    now: datetime
+    """The time on the database's clock."""
+    answers: tuple[LeadAnswer, ...] = ()
+    has_more: bool = False
+    """Whether there are more answers than the limit allows."""
+
+
 class WrittenAnswer(Facts):
     """The lead's row in llm_response, even if another program wrote it."""
 

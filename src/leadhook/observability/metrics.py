@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from leadhook import __version__
-from leadhook.domain.figures import Figures
+from leadhook.domain.job import Figures
 from leadhook.domain.results import Usage
 from leadhook.observability import logs
 

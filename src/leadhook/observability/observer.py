@@ -7,8 +7,7 @@ import anyio
 import structlog
 
 from leadhook.domain.failure import Failure, StoreError
-from leadhook.domain.figures import Figures
-from leadhook.domain.job import ApiKey, Batch, ClaimedLead, LeaseOutcome, ParkedKey, Release, Source
+from leadhook.domain.job import ApiKey, Batch, ClaimedLead, Figures, LeaseOutcome, ParkedKey, Release, Source
 from leadhook.domain.results import Checkpoint, MessageFailure, Usage
 from leadhook.observability import metrics
 from leadhook.observability.events import Event

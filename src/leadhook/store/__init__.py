@@ -2,6 +2,7 @@
 
 from leadhook.domain.failure import StoreError
 from leadhook.store.client import SupabaseStore, open_store
+from leadhook.store.columns import cleaned
 from leadhook.store.operators import (
     Admission,
     Backlog,
@@ -24,7 +25,6 @@ from leadhook.store.replays import (
     count_replay,
 )
 from leadhook.store.replies import ReplayedLead, ReplayReply
-from leadhook.store.text import cleaned
 
 __all__ = [
     "Admission",

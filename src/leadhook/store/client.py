@@ -8,7 +8,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from leadhook.domain.answers import Answers
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import (
     Batch,
@@ -24,16 +23,16 @@ from leadhook.domain.job import (
     Source,
     SweepSlice,
 )
-from leadhook.domain.lead_snapshot import LeadSnapshot
+from leadhook.domain.lead_snapshot import Answers, LeadSnapshot
 from leadhook.domain.spend import ReservationTerms
 from leadhook.domain.status import Status
 from leadhook.observability.redaction import redactor
+from leadhook.store.columns import cleaned
 from leadhook.store.console import ConsoleCalls
 from leadhook.store.evaluations import EvaluationCalls
 from leadhook.store.operators import OperatorCalls
 from leadhook.store.replays import ReplayCalls
 from leadhook.store.replies import to_batch
-from leadhook.store.text import cleaned
 
 if TYPE_CHECKING:
     from leadhook.store.transport import Transport

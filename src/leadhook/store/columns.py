@@ -1,6 +1,7 @@
-"""Reads the application's JSON columns, which may contain anything: limits apply before a parser sees them.
+"""Cleans texts for Postgres, and reads the application's JSON columns, which may contain anything.
 
-The database sends them as text, so that their JSON is not part of the reply's own JSON.
+The database sends the columns as text, so that their JSON is not part of the reply's own JSON, and limits apply before
+a parser sees them.
 """
 
 import json
@@ -8,13 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from leadhook.store.text import cleaned
-
 DEEPEST: Final = 100
 """Maximum depth of brackets. Profiles of people have five levels."""
 MOST_DIGITS: Final = 1000
 """Maximum number of digits: a float needs 309, and Python refuses to read more than 4,300."""
 
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 _LONG_NUMBER: Final = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
 _BRACKET: Final = re.compile(r"[\[\]{}]")
@@ -64,3 +64,16 @@ def _depth(bare: str) -> int:
         depth += 1 if found[0] in "[{" else -1
         deepest = max(deepest, depth)
     return deepest
+
+
+def cleaned(value: Any) -> Any:
+    """Return the JSON value without NULs and with U+FFFD for each lone surrogate, at any depth."""
+    match value:
+        case str():
+            return _UNSTORABLE.sub(lambda found: "" if found[0] == "\x00" else "\ufffd", value)
+        case Mapping():
+            return {cleaned(name): cleaned(item) for name, item in value.items()}
+        case list() | tuple():
+            return [cleaned(item) for item in value]
+        case _:
+            return value

@@ -20,7 +20,7 @@ from leadhook.domain.console import (
     Unparked,
 )
 from leadhook.domain.lead import Prompts
-from leadhook.store.evaluations import read_lead
+from leadhook.store.replies import read_lead
 
 Reply = TypeVar("Reply", bound=BaseModel)
 PAGE: Final = 25

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from leadhook.domain.evaluation import AnsweredPage, LeadsToScore, LeadToScore, OpenAdmission
 from leadhook.domain.job import ApiKey
-from leadhook.domain.lead import Lead
-from leadhook.store.columns import UnreadableColumnError, read_columns
+from leadhook.store.replies import read_lead
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -40,16 +39,6 @@ class EvaluationCalls(ABC):
         """Add these dollars of each user to today's spend. Unlike other calls, this one must not be repeated."""
         items = [{"user_id": None if user is None else str(user), "cost_usd": usd} for user, usd in costs]
         return await self._ask("leadhook_book_evaluation", OpenAdmission, {"p_costs": items})
-
-
-def read_lead(lead_id: str, columns: Mapping[str, Any]) -> tuple[Lead, str | None]:
-    """Return the lead, and why its row can't be read; it then has only its id."""
-    try:
-        return Lead.model_validate(read_columns(columns)), None
-    except UnreadableColumnError as error:
-        return Lead(lead_id=lead_id), error.reason
-    except ValidationError:
-        return Lead(lead_id=lead_id), "the lead's row can't be read"
 
 
 def _to_lead(fields: Mapping[str, Any]) -> LeadToScore:

@@ -45,16 +45,16 @@ def to_batch(reply: Mapping[str, Any]) -> Batch:
 
 
 def _to_lead(claimed: Mapping[str, Any], prompts: Prompts) -> ClaimedLead:
-    try:
-        lead = Lead.model_validate(read_columns(claimed["lead"]))
-        unreadable = None
-    except (UnreadableColumnError, ValidationError) as error:
-        lead, unreadable = Lead(lead_id=claimed["lead_id"]), _reason(error)
+    lead, unreadable = read_lead(claimed["lead_id"], claimed["lead"])
     return ClaimedLead.model_validate({**claimed, "lead": lead, "prompts": prompts, "unreadable": unreadable})
 
 
-def _reason(error: UnreadableColumnError | ValidationError) -> str:
-    if isinstance(error, UnreadableColumnError):
-        return error.reason
-    columns = sorted({str(item["loc"][0]) for item in error.errors(include_input=False)})
-    return f"{', '.join(columns)} can't be read; correct the lead's row, and it goes on"
+def read_lead(lead_id: str, columns: Mapping[str, Any]) -> tuple[Lead, str | None]:
+    """Return the lead, or one with only its id and the reason why its row can't be read."""
+    try:
+        return Lead.model_validate(read_columns(columns)), None
+    except UnreadableColumnError as error:
+        return Lead(lead_id=lead_id), error.reason
+    except ValidationError as error:
+        names = sorted({str(item["loc"][0]) for item in error.errors(include_input=False)})
+        return Lead(lead_id=lead_id), f"{', '.join(names)} can't be read; correct the lead's row, and it goes on"
