@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
@@ -267,26 +267,6 @@ class Settings(BaseModel):
         return self.otel_exporter_otlp_logs_endpoint or f"{self.otel_exporter_otlp_endpoint}/v1/logs"
 
 
-class SettingRow(NamedTuple):
-    name: str
-    default: str
-    meaning: str
-
-
-COMMANDS_TABLE: Final = (
-    SettingRow(
-        "GEMINI_API_KEY", "", "For the local stack: a Gemini key. With it the real Gemini answers, which costs money."
-    ),
-    SettingRow(
-        "GEMINI_STANDIN_LATENCY_MS",
-        "0",
-        "For the local stack: latency of the Gemini stand-in in milliseconds, e.g. `300-900`.",
-    ),
-    SettingRow("LEADHOOK_STACK_DIR", "", "For the local stack: directory for its programs, instead of beside Python."),
-)
-"""Settings that only commands read, never the service."""
-
-
 def load_settings(env: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment. An empty variable counts as not set.
 
@@ -342,18 +322,6 @@ def read_variable(env: Mapping[str, str], name: str) -> str:
     if len(text) > 1 and text[0] + text[-1] in _QUOTES:
         text = text[1:-1].strip()
     return text
-
-
-def settings_table() -> list[SettingRow]:
-    """Return every setting with its default and description, in class order."""
-    return [
-        SettingRow(name.upper(), _shown_default(field.get_default()), (field.description or "").replace("\n", " "))
-        for name, field in Settings.model_fields.items()
-    ]
-
-
-def _shown_default(default: Any) -> str:
-    return "" if default in (None, ()) or not isinstance(default, str | int | float) else f"{default}"
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 import structlog
+from tests.support.doc_tables import EVENTS_PAGE, with_events
 
 from leadhook import __version__
 from leadhook.observability import logs
-from leadhook.observability.events import Event, with_table
+from leadhook.observability.events import Event
 from leadhook.settings import load_settings
 
 TOKEN = "visibly-fake-admin-token"
@@ -324,10 +325,10 @@ def test_at_the_end_each_line_is_written_when_its_call_returns(log: Log) -> None
 
 
 def test_the_page_of_events_is_generated() -> None:
-    """`python -m leadhook.observability.events docs/logs.md` renews it."""
-    page = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+    """`python -m tests.support.doc_tables` renews it."""
+    page = EVENTS_PAGE.read_text()
 
-    assert with_table(page) == page
+    assert with_events(page) == page
 
 
 def test_every_event_has_a_name_of_noun_and_participle_and_a_meaning() -> None:

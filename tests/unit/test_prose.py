@@ -13,10 +13,10 @@ import pytest
 from cyclopts import App
 from rich.console import Console
 from tests.docs_blocks import ROOT, pages
+from tests.support.doc_tables import SETTINGS
 
 from leadhook.cli import app
 from leadhook.observability.events import Event
-from leadhook.settings import COMMANDS_TABLE, settings_table
 
 DENIED: Final = {
     r"told (of|by)|tells? of|tells?|told|telling|is told|are told": "report, show, say",
@@ -68,7 +68,7 @@ def prose(page: Path) -> Iterator[Line]:
 
 def settings() -> Iterator[Line]:
     """Return the descriptions of all settings."""
-    for row in (*settings_table(), *COMMANDS_TABLE):
+    for row in SETTINGS:
         yield row.name, _without_code(row.meaning)
 
 

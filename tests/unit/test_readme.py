@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 from tests.docs_blocks import pages
+from tests.support.doc_tables import SETTINGS, SettingRow
 
-from leadhook.settings import COMMANDS_TABLE, OTLP, SettingRow, settings_table
+from leadhook.settings import OTLP
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
 
-
-SETTINGS = (*settings_table(), *COMMANDS_TABLE)
 OTHERS = {"PATH", "COLUMNS", "PYTHONUNBUFFERED", "LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2"}
 """Variables of other programs, which are passed on, obeyed or turned off, and are no settings of ours."""
 

@@ -6,10 +6,11 @@ import secrets
 
 import pytest
 from pydantic import ValidationError
+from tests.support.doc_tables import SERVICE_SETTINGS
 
 from leadhook import advice
 from leadhook.credentials import supabase_role, webhook_key
-from leadhook.settings import Settings, SettingsError, load_settings, settings_table
+from leadhook.settings import Settings, SettingsError, load_settings
 
 
 def whsec(size: int = 32) -> str:
@@ -286,7 +287,7 @@ def test_settings_never_change() -> None:
 
 def test_every_setting_has_a_meaning() -> None:
     """The table of the documents is made of the class."""
-    table = {row.name: row for row in settings_table()}
+    table = {row.name: row for row in SERVICE_SETTINGS}
 
     assert set(table) == {name.upper() for name in Settings.model_fields}
     assert all(row.meaning.endswith(".") for row in table.values())

@@ -1,9 +1,6 @@
 """The closed list of the events that the service logs; values belong in fields, never in the name."""
 
-import re
-import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Self
 
 
@@ -88,15 +85,3 @@ class Event(StrEnum):
     METRICS_LISTENING = "metrics.listening", "the metrics can be scraped"
     METRICS_FAILED = "metrics.failed", "the metrics port could not be bound; the service runs without metrics"
     EXCEPTION_UNCAUGHT = "exception.uncaught", "an uncaught exception: a defect"
-
-
-def with_table(page: str) -> str:
-    """Return the page with a new list of events between its two marks."""
-    rows = "".join(f"| `{event}` | {event.meaning} |\n" for event in Event)
-    table = f"<!-- events -->\n| event | meaning |\n|---|---|\n{rows}<!-- /events -->"
-    return re.sub(r"<!-- events -->.*<!-- /events -->", lambda _: table, page, flags=re.DOTALL)
-
-
-if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    file.write_text(with_table(file.read_text(encoding="utf-8")), encoding="utf-8")
