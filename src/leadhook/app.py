@@ -138,7 +138,7 @@ class _Work:
             EngineContext(
                 store=store,
                 scorer=scorer,
-                worker_name=_worker_name(),
+                worker_name=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(2)}",
                 tariff=Tariff(self._prices, call_limits()) if self._prices else None,
                 injection_check=settings.injection_check == "on",
                 observer=Observer(operator_log),
@@ -240,10 +240,6 @@ def listen(host: str, port: int) -> socket.socket:
         report_failed_start(error)
         logs.finish()
         _give_up(f"can't listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}", START_FAILED)
-
-
-def _worker_name() -> str:
-    return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(2)}"
 
 
 def _give_up(why: object, exit_code: int) -> NoReturn:

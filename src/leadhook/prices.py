@@ -12,9 +12,7 @@ from leadhook.domain.forecast import PricedModel
 from leadhook.domain.spend import Price, highest_price, price_on
 from leadhook.settings import Settings, SettingsError
 
-
-def _one_or_more(prices: object) -> object:
-    return [prices] if isinstance(prices, dict) else prices
+_OneOrMore = BeforeValidator(lambda prices: [prices] if isinstance(prices, dict) else prices)
 
 
 class PriceList(BaseModel):
@@ -30,7 +28,7 @@ class PriceList(BaseModel):
 
     read_on: date
     source: str
-    usd_per_million_tokens: dict[str, Annotated[tuple[Price, ...], BeforeValidator(_one_or_more)]]
+    usd_per_million_tokens: dict[str, Annotated[tuple[Price, ...], _OneOrMore]]
     retired_on: dict[str, date] = {}
 
     def knows_price(self, model: str) -> bool:

@@ -37,7 +37,9 @@ def answers(
     """
     found = ask(
         load_settings(),
-        lambda store: store.answers(user_id=user, tag=tag, min_score=min_score, since=in_utc(since), limit=limit),
+        lambda store: store.answers(
+            user_id=user, tag=tag, min_score=min_score, since=since and in_utc(since), limit=limit
+        ),
     )
     if as_json:
         print_json(found.model_dump(mode="json"))

@@ -71,7 +71,7 @@ def release(
     For example: `leadhook backlog release --limit 100 --dry-run`
     """
     settings = load_settings()
-    wanted = Wanted(user, tag, in_utc(since), limit, redo)
+    wanted = Wanted(user, tag, since and in_utc(since), limit, redo)
     console = open_console(to_stderr=as_json and not dry_run)
     if dry_run or not yes:
         found = ask(settings, wanted.find)

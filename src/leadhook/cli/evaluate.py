@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from leadhook.cli.asking import ask
-from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, in_utc
+from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Yes, as_filter
 from leadhook.cli.output import confirm, line, open_console, print_json, table
 from leadhook.command_error import MisuseError
 from leadhook.domain.forecast import Spending, forecast
@@ -51,16 +51,9 @@ class EvaluationSelection:
     ] = 100
 
     def fields(self) -> dict[str, Any]:
-        """The filter as the database takes it."""
-        since = in_utc(self.since)
-        found = {
-            "user_id": self.user and str(self.user),
-            "tag": self.tag,
-            "score_min": self.min_score,
-            "score_max": self.max_score,
-            "since": since and since.isoformat(),
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        return as_filter(
+            user_id=self.user, tag=self.tag, score_min=self.min_score, score_max=self.max_score, since=self.since
+        )
 
 
 @Parameter(name="*")

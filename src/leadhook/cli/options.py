@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from cyclopts import Parameter
@@ -17,9 +17,19 @@ Reason = Annotated[str | None, Parameter(help="The reason, for the audit.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Only count and estimate the cost; change nothing.")]
 
 
-def in_utc(moment: datetime | None) -> datetime | None:
+def in_utc(moment: datetime) -> datetime:
     """Interpret a time without a time zone as UTC."""
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def as_filter(**fields: Any) -> dict[str, Any]:
+    """Return those fields that are given, as the database takes them: ids and times as text."""
+    texts = {
+        name: in_utc(value).isoformat() if isinstance(value, datetime) else value for name, value in fields.items()
+    }
+    return {
+        name: str(value) if isinstance(value, UUID) else value for name, value in texts.items() if value is not None
+    }
 
 
 def scope(user: UUID | None, tag: str | None) -> Scope:

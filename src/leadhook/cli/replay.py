@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from leadhook.cli.asking import actor, ask
-from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, in_utc
+from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, as_filter
 from leadhook.cli.output import confirm, line, open_console, print_json, table
 from leadhook.command_error import CommandError, MisuseError
 from leadhook.domain.findings import check_everything
@@ -84,20 +84,19 @@ class Selection:
         Raises:
             MisuseError: no lead is asked for, or in two ways.
         """
-        fields = {
-            "all": self.all or None,
-            "user_id": None if self.user is None else str(self.user),
-            "tag": self.tag,
-            "state": self.state,
-            "outcome": self.outcome,
-            "error_code": self.error_code,
-            "score_min": self.score_min,
-            "score_max": self.score_max,
-            "prompt_version": self.prompt_version,
-            "since": _as_text(self.since),
-            "until": _as_text(self.until),
-        }
-        given = {name: value for name, value in fields.items() if value is not None}
+        given = as_filter(
+            all=self.all or None,
+            user_id=self.user,
+            tag=self.tag,
+            state=self.state,
+            outcome=self.outcome,
+            error_code=self.error_code,
+            score_min=self.score_min,
+            score_max=self.score_max,
+            prompt_version=self.prompt_version,
+            since=self.since,
+            until=self.until,
+        )
         if bool(self.lead_id) == bool(given):
             raise MisuseError("say which leads: by --lead-id, or by --user, --tag, --state … or --all")
         if self.all and len(given) > 1:
@@ -319,7 +318,9 @@ def _show_count(count: ReplayCount, slots: float, *, as_json: bool, console: Con
     if found is None:
         line(console, "no forecast: no lead was scored yet")
     elif count.count:
-        line(console, f"forecast: {_usage_words(found)}, {_duration(duration_s or 0)}")
+        seconds = duration_s or 0
+        duration = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - readable
+        line(console, f"forecast: {_usage_words(found)}, about {duration}")
     for lead_id in count.sample:
         line(console, lead_id, indent=2)
 
@@ -362,12 +363,3 @@ def _usage_words(usage: Spending) -> str:
     words = "cost unknown, as the model has no known price" if cost is None else dollars(cost)
     tokens = f"{round(usage.input_tokens):,} tokens in, {round(usage.output_tokens):,} out"
     return f"{round(usage.calls)} calls, {tokens}, {words}"
-
-
-def _duration(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"  # noqa: PLR2004 - readable
-
-
-def _as_text(moment: datetime | None) -> str | None:
-    found = in_utc(moment)
-    return None if found is None else found.isoformat()

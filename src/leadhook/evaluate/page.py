@@ -144,18 +144,14 @@ def _scatter(report: Report) -> str:
         **chart_options(),
     )
     for crosses, name in (("down", "cross 50 downwards"), ("up", "cross 50 upwards"), (None, "same side of 50")):
-        chart.add(name, [_point(one) for one in report.results if one.crosses == crosses])
-    chart.add(
-        str(CONTACT_FROM),
-        _CROSS,
-        stroke=True,
-        show_dots=False,
-    )
+        points = [
+            {"value": (one.old_score, one.new_score), "label": one.lead_id}
+            for one in report.results
+            if one.crosses == crosses
+        ]
+        chart.add(name, points)
+    chart.add(str(CONTACT_FROM), _CROSS, stroke=True, show_dots=False)
     return svg(chart)
-
-
-def _point(one: Compared) -> dict[str, Any]:
-    return {"value": (one.old_score, one.new_score), "label": one.lead_id}
 
 
 def _histogram(report: Report) -> str:

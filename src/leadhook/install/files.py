@@ -153,8 +153,9 @@ def for_cli(migrations: Sequence[Migration]) -> str:
 
 def _copy_functions(functions: Sequence[Migration], versioned: Sequence[Migration], directory: Path) -> dict[str, str]:
     """Names and texts of the copies. An unchanged file keeps the name of its newest copy; others get a later one."""
-    last = max([datetime.now(UTC).strftime(_TIMESTAMP), *(name[:14] for name in _timestamped(directory))])
-    last = max(last, *(migration.name[:14] for migration in versioned))
+    written = [path.name for path in directory.glob("*_leadhook_*.sql") if re.match(r"\d{14}_", path.name)]
+    names = [*written, *(migration.name for migration in versioned)]
+    last = max(datetime.now(UTC).strftime(_TIMESTAMP), *(name[:14] for name in names))
     files = {}
     for migration in functions:
         topic = Path(migration.name).name
@@ -168,10 +169,6 @@ def _copy_functions(functions: Sequence[Migration], versioned: Sequence[Migratio
             last = (datetime.strptime(last, _TIMESTAMP).replace(tzinfo=UTC) + timedelta(seconds=1)).strftime(_TIMESTAMP)
             files[f"{last}_leadhook_{topic}"] = text
     return files
-
-
-def _timestamped(directory: Path) -> list[str]:
-    return [path.name for path in directory.glob("*_leadhook_*.sql") if re.match(r"\d{14}_", path.name)]
 
 
 def _refuse_different(files: dict[str, str], directory: Path) -> None:

@@ -149,7 +149,7 @@ def show_table(rows: list[DemoRow], console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     if wide:
         table.add_column("subject", max_width=min(_SUBJECT, console.width - _WITHOUT_SUBJECT), no_wrap=True)
-    for row in sorted(rows, key=_served):
+    for row in sorted(rows, key=lambda row: math.inf if row.commit_to_call_ms is None else row.commit_to_call_ms):
         contact = "" if row.contact is None else "yes" if row.contact else "no"
         cells = [
             row.label,
@@ -162,10 +162,6 @@ def show_table(rows: list[DemoRow], console: Console) -> None:
         table.add_row(*map(Text, cells))
     console.print(table)
     console.print(_LEGEND)
-
-
-def _served(row: DemoRow) -> float:
-    return math.inf if row.commit_to_call_ms is None else row.commit_to_call_ms
 
 
 def _webhook_ms(rows: list[DemoRow]) -> float:

@@ -157,14 +157,8 @@ def end_orphan(data: Path) -> None:
 
 
 def _runs_on(pid: int, data: Path) -> bool:
-    # The pid may have been reused. Without /proc, any living process with it counts as the Postgres.
-    if Path("/proc/self").exists():
-        try:
-            return os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
+    # The pid may have been reused.
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True

@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -137,10 +136,8 @@ def _open_log(log: Path) -> IO[bytes]:
     return os.fdopen(handle, "ab")
 
 
-def _die_with(parent: int, orphan_signal: signal.Signals) -> Callable[[], None] | None:
+def _die_with(parent: int, orphan_signal: signal.Signals) -> Callable[[], None]:
     # Runs between fork and exec, after the change of user, which would clear the setting.
-    if sys.platform != "linux":
-        return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
     def arrange() -> None:

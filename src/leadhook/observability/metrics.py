@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -118,11 +118,6 @@ def count_attempt(
     for kind in ("input", "cached", "output", "thinking"):
         TOKENS.labels(kind).inc(getattr(usage, f"{kind}_tokens"))
     DOLLARS.inc(max(0.0, cost_usd or 0.0))
-
-
-def count_flags(flags: Iterable[str]) -> None:
-    for flag in flags:
-        FLAGGED.labels(flag).inc()
 
 
 def hear_figures(figures: Figures | None) -> None:

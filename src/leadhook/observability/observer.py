@@ -148,7 +148,8 @@ class Observer:
             reason=reason or (release.reason if release else failure.reason if failure else None),
         )
         if score and outcome in (LeaseOutcome.SAVED, LeaseOutcome.SAVED_WITHOUT_MESSAGE):
-            metrics.count_flags(score.flags)
+            for flag in score.flags:
+                metrics.FLAGGED.labels(flag).inc()
         metrics.count_attempt(
             outcome=logged,
             code=code,

@@ -178,7 +178,8 @@ def describe_exception(error: BaseException) -> list[dict[str, Any]]:
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
-        exceptions.append(_one(current))
+        frames = _frames(current.__traceback__)
+        exceptions.append({"exc_type": type(current).__name__, "exc_value": _message(current), "frames": frames})
         waiting.append(current.__cause__ or (None if current.__suppress_context__ else current.__context__))
         if isinstance(current, BaseExceptionGroup):
             waiting.extend(current.exceptions)
@@ -191,10 +192,6 @@ def exception_text(exceptions: list[dict[str, Any]]) -> str:
         + "".join(f"\n  {frame['filename']}:{frame['lineno']} in {frame['name']}" for frame in one["frames"])
         for one in exceptions
     )
-
-
-def _one(error: BaseException) -> dict[str, Any]:
-    return {"exc_type": type(error).__name__, "exc_value": _message(error), "frames": _frames(error.__traceback__)}
 
 
 def _message(error: BaseException) -> str:
