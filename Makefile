@@ -47,10 +47,11 @@ test-postgres: $(READY) ## tests/sql on Postgres 15, 16, 17 and 18, a line each;
 	  else printf '%s\nPostgres %s: FAILED\n' "$$said" $$release; failed=yes; fi; \
 	done; [ -z "$$failed" ]
 
-test-cli: $(READY) ## what the real Supabase CLI makes of our files (from npm, 40 MB to download)
+test-cli: $(READY) ## what the real Supabase CLI makes of our files (from npm, 40 MB to download), and its linter of our functions
 	mkdir -p $(SUPABASE_CLI) && cp tests/supabase_cli/package*.json $(SUPABASE_CLI)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix $(SUPABASE_CLI) --ignore-scripts --no-audit --no-fund --loglevel=error
 	$(BIN)/pytest -n 2 tests/sql/test_supabase_cli.py
+	tests/supabase_cli/lint
 
 test-browser: $(READY) ## the pages in Chromium, which it installs where apt is there: /docs, /console, docs/answers.md
 	command -v chromium >/dev/null || ! command -v apt-get >/dev/null || apt-get install -y --no-install-recommends chromium

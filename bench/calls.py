@@ -95,7 +95,7 @@ class Caller:
     """A connection as PostgREST has one, and what its calls cost."""
 
     connection: psycopg.Connection[tuple[Any, ...]]
-    cursor: Any = None
+    last_user: str | None = None
     cpu_ms: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     wall_ms: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -110,9 +110,9 @@ class Caller:
 
     def claim(self) -> list[dict[str, Any]]:
         """Lease a batch; the (lead_id, fence) of each lead."""
-        values = (uuid.uuid4(), BATCH, BATCH, None if self.cursor is None else Jsonb(self.cursor), Jsonb(PRICE))
+        values = (uuid.uuid4(), BATCH, BATCH, self.last_user, Jsonb(PRICE))
         reply = self.call("claim", "%s, 'bench', %s, %s, %s, '{}', 'webhook', %s", *values)
-        self.cursor = reply["cursor"]
+        self.last_user = reply["last_user"]
         return [{"lead_id": lead["lead_id"], "fence": lead["fence"]} for lead in reply["leads"]]
 
     def save(self, leases: list[dict[str, Any]]) -> None:

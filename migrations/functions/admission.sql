@@ -602,7 +602,7 @@ begin
     rests = excluded.rests, model = excluded.model, changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version
     or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until));
-  return '{}';
+  return jsonb '{}';
 end
 $$;
 comment on function public.leadhook_park_keys(jsonb) is

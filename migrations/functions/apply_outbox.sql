@@ -235,7 +235,7 @@ begin
     perform leadhook.note_lead_groups(p_lead_ids);
   end if;
   if v_busy = '{}' then
-    return '{}';
+    return array[]::text[];
   end if;
   return array(
     select j.lead_id
@@ -302,7 +302,7 @@ declare
   v_reason text;
 begin
   if cardinality(p_lead_ids) = 0 then
-    return '{}';
+    return array[]::text[];
   end if;
   begin
     return leadhook.move_jobs(p_lead_ids, p_changed_at, p_source, p_mode, p_xacts);
@@ -318,7 +318,7 @@ begin
       || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_source, p_mode, p_changed_at[v_middle + 1:], p_xacts[v_middle + 1:]);
   end if;
   perform leadhook.quarantine(p_lead_ids[1], v_reason, p_source, p_changed_at[1]);
-  return '{}';
+  return array[]::text[];
 end
 $$;
 comment on function leadhook.apply_changes(text[], text, text, timestamptz[], xid8[]) is

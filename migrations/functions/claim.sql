@@ -154,7 +154,7 @@ grant execute on function leadhook.note_turns(boolean, uuid[], text[], uuid[], t
 -- the user and tag that got the last one. Groups that turn out to be shut or empty are corrected, and it begins again, up to five times; then the claim
 -- goes on with what there is, and as the other groups are still due, the next one comes at once.
 create or replace function leadhook.pick_leads(
-  p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, out p_tag text, out lead_ids text[]
+  p_low_priority boolean, p_limit int, p_now timestamptz, inout p_user_id uuid, out lead_ids text[]
 )
 language plpgsql
 set search_path = ''
@@ -195,7 +195,6 @@ begin
   end loop;
   if lead_ids <> '{}' then
     p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
-    p_tag := v_dealt.tags[cardinality(lead_ids)];
     perform leadhook.note_turns(p_low_priority, v_users.user_ids, v_users.first_tags, v_dealt.user_ids, v_dealt.tags);
   end if;
 end
@@ -333,9 +332,9 @@ declare
   v_own int;
   v_place int;
   v_refused_by int;
-  v_away text[] := '{}';
-  v_away_by bigint[] := '{}';
-  v_away_usd numeric[] := '{}';
+  v_away text[] := array[]::text[];
+  v_away_by bigint[] := array[]::bigint[];
+  v_away_usd numeric[] := array[]::numeric[];
 begin
   if exists (select from leadhook.budgets) then
     select array_agg(b.id), array_agg(b.user_id), array_agg(b.left_usd) into v_ids, v_users, v_left
@@ -574,7 +573,7 @@ grant execute on function leadhook.resume_claim(uuid, int, timestamptz) to servi
 
 -- Which leads are next: a suspect alone, else fresh ones and then low-priority ones; and the group that got the last.
 create or replace function leadhook.choose_leads(
-  p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid, inout p_tag text,
+  p_limit int, p_low_priority_limit int, p_now timestamptz, inout p_user_id uuid,
   out lead_ids text[]
 )
 language plpgsql
@@ -604,16 +603,15 @@ begin
   end if;
   if v_last.lead_ids <> '{}' then
     p_user_id := v_last.p_user_id;
-    p_tag := v_last.p_tag;
   end if;
 end
 $$;
-revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid, text) to service_role;
+revoke all on function leadhook.choose_leads(int, int, timestamptz, uuid) from public, anon, authenticated;
+grant execute on function leadhook.choose_leads(int, int, timestamptz, uuid) to service_role;
 
 -- A job that is locked by hand, or by a transaction that hangs, holds up no other: those behind it are leased.
 create or replace function leadhook.lease_others(
-  p_tried text[], p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_now timestamptz, p_user_id uuid, p_tag text
+  p_tried text[], p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_source text, p_now timestamptz, p_user_id uuid
 )
 returns boolean
 language plpgsql
@@ -631,7 +629,7 @@ begin
     return false;
   end if;
   v_chosen := leadhook.choose_leads(
-    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag
+    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id
   );
   return not leadhook.lease_leads((
     select (array_agg(c.lead_id order by c.place))[:p_limit]
@@ -645,10 +643,10 @@ begin
   ), p_token, p_worker, p_source, p_now);
 end
 $$;
-comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text) is
+comment on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid) is
   'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
-revoke all on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text) from public, anon, authenticated;
-grant execute on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid, text) to service_role;
+revoke all on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid) from public, anon, authenticated;
+grant execute on function leadhook.lease_others(text[], uuid, text, int, int, text, timestamptz, uuid) to service_role;
 
 -- The lead that waits longest of those whose model calls do not fail, fresh ones first; null when there is none.
 create or replace function leadhook.next_unfailing(p_now timestamptz)
@@ -707,7 +705,7 @@ grant execute on function leadhook.has_due(boolean, timestamptz) to service_role
 
 -- The claim itself, under both locks: the outbox's too, because it sends jobs to sleep, which must not cross a change that wakes them.
 create or replace function leadhook.claim_batch(
-  p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb,
+  p_token uuid, p_worker text, p_limit int, p_low_priority_limit int, p_after_user uuid, p_hints text[], p_source text, p_price jsonb,
   p_bare boolean, p_probe boolean
 )
 returns json
@@ -717,8 +715,7 @@ set jit = off
 set enable_seqscan = off
 as $$
 declare
-  v_user_id uuid := (p_cursor ->> 'user_id')::uuid;
-  v_tag text := p_cursor ->> 'tag';
+  v_user_id uuid := p_after_user;
   v_now timestamptz;
   v_keys json;
   v_blocked record;
@@ -750,12 +747,11 @@ begin
     end;
     if v_keys is not null and v_blocked_by is null then
       v_unfailing := case when p_probe then leadhook.next_unfailing(v_now) end;
-      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag);
+      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id);
       v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
-      v_tag := v_chosen.p_tag;
       if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
-        v_locked := leadhook.lease_others(v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag);
+        v_locked := leadhook.lease_others(v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id);
       end if;
     end if;
   end if;
@@ -782,7 +778,7 @@ begin
       'keys', v_batch.keys,
       'attempts', leadhook.recent_attempts(p_token, p_worker, v_now),
       'blocked_by', coalesce(v_blocked_by, v_spent.everything),
-      'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
+      'last_user', v_user_id,
       'figures', leadhook.recent_figures(v_now),
       'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now, v_spent) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
@@ -796,15 +792,15 @@ begin
   );
 end
 $$;
-revoke all on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, boolean) from public, anon, authenticated;
-grant execute on function leadhook.claim_batch(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, boolean) to service_role;
+revoke all on function leadhook.claim_batch(uuid, text, int, int, uuid, text[], text, jsonb, boolean, boolean) from public, anon, authenticated;
+grant execute on function leadhook.claim_batch(uuid, text, int, int, uuid, text[], text, jsonb, boolean, boolean) to service_role;
 
 create or replace function public.leadhook_claim(
   p_token uuid,
   p_worker text,
   p_limit int,
   p_low_priority_limit int,
-  p_cursor jsonb default null,
+  p_after_user uuid default null,
   p_hints text[] default '{}',
   p_source text default 'retry',
   p_price jsonb default null,
@@ -844,14 +840,14 @@ begin
     if p_source = 'start' then
       perform leadhook.forget_rests_for_other_models(p_model);
     end if;
-    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_cursor, v_hints, p_source, p_price, coalesce(p_bare, false), p_probe);
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_after_user, v_hints, p_source, p_price, coalesce(p_bare, false), p_probe);
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
     when lock_not_available or deadlock_detected then
       return (
         select json_build_object(
           'busy', true, 'has_more', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json,
-          'cursor', p_cursor, 'next_due_ms', 250,
+          'last_user', p_after_user, 'next_due_ms', 250,
           'lease_ms', round(c.lease_s * 1000)::int,
           'renew_ms', round(c.renew_s * 1000)::int,
           'start_limit_ms', round(c.start_limit_s * 1000)::int
@@ -861,12 +857,12 @@ begin
   end;
 end
 $$;
-comment on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, text, boolean) is
+comment on function public.leadhook_claim(uuid, text, int, int, uuid, text[], text, jsonb, boolean, text, boolean) is
   'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same '
   'leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. '
   'p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: '
   'the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. '
   'p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. '
   'blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
-revoke all on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, text, boolean) from public, anon, authenticated;
-grant execute on function public.leadhook_claim(uuid, text, int, int, jsonb, text[], text, jsonb, boolean, text, boolean) to service_role;
+revoke all on function public.leadhook_claim(uuid, text, int, int, uuid, text[], text, jsonb, boolean, text, boolean) from public, anon, authenticated;
+grant execute on function public.leadhook_claim(uuid, text, int, int, uuid, text[], text, jsonb, boolean, text, boolean) to service_role;

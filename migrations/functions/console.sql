@@ -240,8 +240,8 @@ declare
   v_began_at timestamptz := clock_timestamp();
   v_most int := case when p_after is null then 10000 else p_limit + 1 end;
   v_cursor jsonb;
-  v_lead_ids text[] := '{}';
-  v_cursors jsonb[] := '{}';
+  v_lead_ids text[] := array[]::text[];
+  v_cursors jsonb[] := array[]::jsonb[];
   v_count int := 0;
   v_slice record;
   v_places bigint[];
@@ -427,7 +427,7 @@ begin
     ) as l
   ));
 exception when undefined_table or undefined_column or insufficient_privilege then
-  return '{"keys": []}';
+  return jsonb '{"keys": []}';
 end
 $$;
 comment on function public.leadhook_keys() is

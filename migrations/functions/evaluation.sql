@@ -17,8 +17,8 @@ as $$
 declare
   v_found record;
   v_leads jsonb;
-  v_described jsonb := '{}';
-  v_keys jsonb := '[]';
+  v_described jsonb := jsonb '{}';
+  v_keys jsonb := jsonb '[]';
 begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_after_lead is null then
     raise exception 'p_filter is an object, p_after_lead a text' using errcode = 'PT400';

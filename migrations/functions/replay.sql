@@ -728,7 +728,7 @@ declare
   v_leads jsonb;
 begin
   if v_replay.id is null then
-    return '{"found": false}';
+    return jsonb '{"found": false}';
   end if;
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';

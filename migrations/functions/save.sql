@@ -247,7 +247,7 @@ as $$
 declare
   v_until timestamptz := least(clock_timestamp() + interval '3 s', statement_timestamp() + interval '4 s');
   v_answer leadhook.ending;
-  v_tried jsonb := '[]';
+  v_tried jsonb := jsonb '[]';
   v_outcome text;
   v_reason text;
   v_sqlstate text;
@@ -337,7 +337,7 @@ set search_path = ''
 as $$
 declare
   v_result leadhook.ending;
-  v_checked leadhook.ending[] := '{}';
+  v_checked leadhook.ending[] := array[]::leadhook.ending[];
 begin
   foreach v_result in array p_results loop
     begin

@@ -172,7 +172,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_deadline timestamptz;
   v_began_at timestamptz;
-  v_longest interval := '5 ms'; -- what follows the last slice takes less
+  v_longest interval := interval '5 ms'; -- what follows the last slice takes less
   v_busy boolean := not leadhook.try_lock_sweep();
   v_finished boolean := false;
   v_looked_at int := 0;

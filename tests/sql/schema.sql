@@ -114,7 +114,7 @@ declare
   v_reason text;
 begin
   if cardinality(p_lead_ids) = 0 then
-    return '{}';
+    return array[]::text[];
   end if;
   begin
     return leadhook.move_jobs(p_lead_ids, p_changed_at, p_source, p_mode, p_xacts);
@@ -130,7 +130,7 @@ begin
       || leadhook.apply_changes(p_lead_ids[v_middle + 1:], p_source, p_mode, p_changed_at[v_middle + 1:], p_xacts[v_middle + 1:]);
   end if;
   perform leadhook.quarantine(p_lead_ids[1], v_reason, p_source, p_changed_at[1]);
-  return '{}';
+  return array[]::text[];
 end
 $$;
 
@@ -488,7 +488,7 @@ CREATE FUNCTION leadhook.check_each_result(p_results leadhook.ending[], p_busy t
     AS $$
 declare
   v_result leadhook.ending;
-  v_checked leadhook.ending[] := '{}';
+  v_checked leadhook.ending[] := array[]::leadhook.ending[];
 begin
   foreach v_result in array p_results loop
     begin
@@ -635,7 +635,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) IS 'The results with what becomes of each, checked after the locks; a replay ignores that the lead was sent before. ends: this call ends the lease. The tag is that of the prompts which it was checked by.';
 
-CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, OUT lead_ids text[]) RETURNS record
+CREATE FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -663,20 +663,18 @@ begin
   end if;
   if v_last.lead_ids <> '{}' then
     p_user_id := v_last.p_user_id;
-    p_tag := v_last.p_tag;
   end if;
 end
 $$;
 
-CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) RETURNS json
+CREATE FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
 declare
-  v_user_id uuid := (p_cursor ->> 'user_id')::uuid;
-  v_tag text := p_cursor ->> 'tag';
+  v_user_id uuid := p_after_user;
   v_now timestamptz;
   v_keys json;
   v_blocked record;
@@ -708,12 +706,11 @@ begin
     end;
     if v_keys is not null and v_blocked_by is null then
       v_unfailing := case when p_probe then leadhook.next_unfailing(v_now) end;
-      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id, v_tag);
+      v_chosen := leadhook.choose_leads(p_limit, p_low_priority_limit, v_now, v_user_id);
       v_lead_ids := case when v_unfailing is null then v_chosen.lead_ids else array[v_unfailing] end;
       v_user_id := v_chosen.p_user_id;
-      v_tag := v_chosen.p_tag;
       if not leadhook.lease_leads(v_lead_ids, p_token, p_worker, p_source, v_now) then
-        v_locked := leadhook.lease_others(v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id, v_tag);
+        v_locked := leadhook.lease_others(v_lead_ids, p_token, p_worker, p_limit, p_low_priority_limit, p_source, v_now, v_user_id);
       end if;
     end if;
   end if;
@@ -740,7 +737,7 @@ begin
       'keys', v_batch.keys,
       'attempts', leadhook.recent_attempts(p_token, p_worker, v_now),
       'blocked_by', coalesce(v_blocked_by, v_spent.everything),
-      'cursor', case when v_user_id is not null then json_build_object('user_id', v_user_id, 'tag', v_tag) end,
+      'last_user', v_user_id,
       'figures', leadhook.recent_figures(v_now),
       'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now, v_spent) end,
       'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
@@ -795,10 +792,11 @@ $$;
 COMMENT ON FUNCTION leadhook.comparable_columns(p_table regclass) IS 'Those columns of an application''s table that count and are of a type that we can read.';
 
 CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
+begin
   insert into leadhook.api_keys as k (fingerprint, state, row_version, changed_at)
   select g.fingerprint, 'healthy', g.row_version, clock_timestamp()
   from (
@@ -809,7 +807,7 @@ CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
     from public.gemini_api as r
     group by 1
   ) as g
-  where g.fingerprint = any (confirm_keys.p_fingerprints) and not exists (
+  where g.fingerprint = any (p_fingerprints) and not exists (
     select from leadhook.api_keys as s
     where s.fingerprint = g.fingerprint and (s.row_version is null or s.row_version = any (g.row_versions)) and case s.state
       when 'healthy' then s.changed_at > clock_timestamp() - interval '1 min' when 'cooling' then s.until > clock_timestamp() else true
@@ -820,7 +818,8 @@ CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
   set state = excluded.state, until = null, row_version = excluded.row_version, reason = null, rests = 0, model = null,
     changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version and k.row_version is not null
-    or k.state = 'cooling' and k.until <= clock_timestamp() or k.state = 'healthy'
+    or k.state = 'cooling' and k.until <= clock_timestamp() or k.state = 'healthy';
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) IS 'Marks keys as healthy that a call has succeeded with; those that rest or are disabled stay so. A success is noted once a minute.';
@@ -838,23 +837,22 @@ COMMENT ON COLUMN leadhook.ready_groups.due_at IS 'with lead_id a bound: no read
 
 COMMENT ON COLUMN leadhook.ready_groups.shut IS 'a claim found it or its user paused, or the user''s budget spent; what ends that opens it again';
 
-CREATE FUNCTION leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamp with time zone, p_lead_id text) RETURNS void
+CREATE FUNCTION leadhook.correct_groups(p_groups leadhook.ready_groups[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
 begin
-  if p_lead_id is null then
-    delete from leadhook.ready_groups as g
-    where g.low_priority = p_group.low_priority and g.user_id = p_group.user_id and g.tag = p_group.tag;
-  else
-    update leadhook.ready_groups as g
-    set due_at = p_available_at, lead_id = p_lead_id
-    where g.low_priority = p_group.low_priority and g.user_id = p_group.user_id and g.tag = p_group.tag;
-  end if;
+  delete from leadhook.ready_groups as g
+  using unnest(p_groups) as n
+  where n.lead_id is null and g.tag = n.tag and g.user_id = n.user_id and g.low_priority = n.low_priority;
+  update leadhook.ready_groups as g
+  set due_at = n.due_at, lead_id = n.lead_id
+  from unnest(p_groups) as n
+  where n.lead_id is not null and g.tag = n.tag and g.user_id = n.user_id and g.low_priority = n.low_priority;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamp with time zone, p_lead_id text) IS 'Sets the place of a group to that of its first ready lead, or removes the group. Under the claim lock.';
+COMMENT ON FUNCTION leadhook.correct_groups(p_groups leadhook.ready_groups[]) IS 'Sets the places of groups, each that of its first ready lead, or, where lead_id is null, removes the group. Under the claim lock.';
 
 CREATE FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) RETURNS void
     LANGUAGE plpgsql
@@ -1024,43 +1022,72 @@ $$;
 
 COMMENT ON FUNCTION leadhook.dashboard_webhooks() IS 'The watched tables that have a plain webhook from Supabase''s dashboard.';
 
-CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[]) RETURNS TABLE(lead_ids text[], user_ids uuid[], tags text[])
-    LANGUAGE sql
+CREATE FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) RETURNS record
+    LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
-  select coalesce(array_agg(s.lead_id order by s.slot), '{}'), array_agg(s.user_id order by s.slot), array_agg(s.tag order by s.slot)
-  from (
-    select d.lead_id, d.user_id, d.tag, row_number() over (order by d.turn, d.place) as slot
-    from (
-      select w.lead_id, u.user_id, g.tag, u.place, row_number() over (partition by u.place order by w.turn, g.place) as turn
-      from unnest(deal_leads.p_user_ids, deal_leads.p_first_tags) with ordinality as u (user_id, first_tag, place)
-      cross join lateral unnest(leadhook.next_tags(
-        deal_leads.p_low_priority, deal_leads.p_each, deal_leads.p_now, u.user_id, u.first_tag
-      )) with ordinality as g (tag, place)
-      cross join lateral (
-        select r.due_at, r.lead_id
-        from leadhook.ready_groups as r
-        where r.low_priority = deal_leads.p_low_priority and r.user_id = u.user_id and r.tag = g.tag
-        limit 1
-      ) as r
-      cross join lateral (
-        select w.lead_id, row_number() over (order by w.available_at, w.lead_id) as turn
-        from (
-          select j.lead_id, j.available_at
-          from leadhook.jobs as j
-          where j.state = 'ready' and j.deaths = 0 and j.low_priority = deal_leads.p_low_priority and j.user_id = u.user_id and j.tag = g.tag
-            and (j.available_at, j.lead_id) >= (r.due_at, r.lead_id) and j.available_at <= deal_leads.p_now
-          order by j.available_at, j.lead_id
-          limit deal_leads.p_each
-        ) as w
+begin
+  with groups as materialized (
+    select u.place, g.tag <= last.tag as wrapped, g.*
+    from unnest(p_user_ids) with ordinality as u (user_id, place)
+    cross join lateral (select coalesce((select t.tag from leadhook.turns as t where t.user_id = u.user_id), '') as tag) as last
+    cross join lateral (
+      (
+        select g.*
+        from leadhook.ready_groups as g
+        where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id = u.user_id and g.tag > last.tag
+        order by g.tag
+        limit p_each
+      )
+      union all
+      (
+        select g.*
+        from leadhook.ready_groups as g
+        where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id = u.user_id and g.tag <= last.tag
+        order by g.tag
+        limit p_each
+      )
+      limit p_each
+    ) as g
+  ),
+  heads as materialized (
+    select g.place, g.wrapped, g.user_id, g.tag, g.due_at, g.lead_id as from_lead, w.lead_id, w.available_at, coalesce(w.nth, 1) as nth
+    from groups as g
+    left join lateral (
+      select w.lead_id, w.available_at, row_number() over (order by w.available_at, w.lead_id) as nth
+      from (
+        select j.lead_id, j.available_at
+        from leadhook.jobs as j
+        where j.state = 'ready' and j.deaths = 0 and j.low_priority = p_low_priority and j.user_id = g.user_id and j.tag = g.tag
+          and (j.available_at, j.lead_id) >= (g.due_at, g.lead_id)
+        order by j.available_at, j.lead_id
+        limit p_each
       ) as w
-    ) as d
-    where d.turn <= deal_leads.p_each
-  ) as s
-  where s.slot <= deal_leads.p_limit
+    ) as w on true
+  ),
+  dealt as (
+    select h.*, row_number() over (order by h.round, h.place) as slot
+    from (
+      select h.user_id, h.tag, h.lead_id, h.place, row_number() over (partition by h.place order by h.nth, h.wrapped, h.tag) as round
+      from heads as h
+      where h.available_at <= p_now
+    ) as h
+    where h.round <= p_each
+  )
+  select coalesce(array_agg(d.lead_id order by d.slot), '{}'), array_agg(d.user_id order by d.slot), array_agg(d.tag order by d.slot), (
+    select coalesce(array_agg((p_low_priority, h.user_id, h.tag, h.available_at, h.lead_id, false)::leadhook.ready_groups), '{}')
+    from heads as h
+    where h.nth = 1 and (
+      (h.available_at <= p_now) is not true or (h.available_at, h.lead_id) > (h.due_at, h.from_lead) and random() < 0.03
+    )
+  )
+  into lead_ids, user_ids, tags, misplaced
+  from dealt as d
+  where d.slot <= p_limit;
+end
 $$;
 
-COMMENT ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[]) IS 'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other.';
+COMMENT ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) IS 'Up to p_limit due leads of these users, one by one to the users, up to p_each for each, and to a user from one of its tags after the other; misplaced: groups that were looked at, with the places that they should have.';
 
 CREATE FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS TABLE(lead_id text, user_id uuid, tag text, changed_at timestamp with time zone, replayable boolean, was text, becomes text)
     LANGUAGE plpgsql
@@ -1986,7 +2013,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.find_foreign_code() IS 'The triggers and rules on pg_net''s tables, which has none itself. Code there runs with the rights of whoever writes.';
 
-CREATE FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_within boolean) RETURNS leadhook.ready_groups
+CREATE FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) RETURNS leadhook.ready_groups
     LANGUAGE plpgsql
     SET search_path TO ''
     AS $$
@@ -1997,18 +2024,6 @@ begin
     select * into v_group
     from leadhook.ready_groups as g
     where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now
-    order by g.user_id, g.tag
-    limit 1;
-  elsif p_tag is null then
-    select * into v_group
-    from leadhook.ready_groups as g
-    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id > p_user_id
-    order by g.user_id, g.tag
-    limit 1;
-  elsif p_within then
-    select * into v_group
-    from leadhook.ready_groups as g
-    where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id = p_user_id and g.tag > p_tag
     order by g.user_id, g.tag
     limit 1;
   else
@@ -2022,7 +2037,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_within boolean) IS 'The next group that is not known to be shut or asleep: the first (p_user_id null), behind a user (p_tag null), behind a group, or there within the user.';
+COMMENT ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) IS 'The next group that is not known to be shut or asleep: behind this one, or where p_user_id is null the first.';
 
 CREATE FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(user_id uuid, tag text)
     LANGUAGE plpgsql STABLE
@@ -2067,6 +2082,28 @@ end
 $$;
 
 COMMENT ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) IS 'The first ready lead of a group; null: there is none.';
+
+CREATE FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) RETURNS leadhook.ready_groups[]
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  return array(
+    select (g.low_priority, g.user_id, g.tag, h.available_at, h.lead_id, false)::leadhook.ready_groups
+    from (
+      select g.*
+      from leadhook.ready_groups as g
+      where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id >= p_user_id
+      order by g.user_id, g.tag
+      limit 1000
+    ) as g
+    cross join lateral leadhook.find_head(g::leadhook.ready_groups) as h
+    where (h.available_at <= p_now) is not true
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) IS 'Those of the next 1,000 groups, from this user on, that have no due lead, with the places that they should have.';
 
 CREATE FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -2117,7 +2154,7 @@ declare
   v_due_at timestamptz;
 begin
   for v_count in 1..20 loop
-    v_group := leadhook.find_group(p_low_priority, p_now, v_group.user_id, v_group.tag, false);
+    v_group := leadhook.find_group(p_low_priority, p_now, v_group.user_id, v_group.tag);
     exit when v_group.user_id is null;
     v_due_at := (leadhook.find_head(v_group)).available_at;
     if v_due_at <= p_now and not leadhook.is_shut(v_group.user_id, v_group.tag, p_now) then
@@ -2221,10 +2258,13 @@ $$;
 COMMENT ON FUNCTION leadhook.has_vault() IS 'Whether the extension supabase_vault can be read.';
 
 CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key text, tried boolean, rests integer, answered_ms bigint)
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
+#variable_conflict use_column
+begin
+  return query
   with keys as (
     select
       leadhook.key_fingerprint(g.api_key) as fingerprint,
@@ -2240,7 +2280,8 @@ CREATE FUNCTION leadhook.healthy_keys() RETURNS TABLE(fingerprint text, api_key 
   left join leadhook.api_keys as s
     on s.fingerprint = k.fingerprint and (s.row_version is null or s.row_version = k.row_version)
   group by k.fingerprint
-  having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true
+  having bool_or(s.state = 'disabled' or s.state = 'cooling' and s.until > clock_timestamp()) is not true;
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.healthy_keys() IS 'Every key of gemini_api, once, that is neither blank nor disabled nor cooling. tried: a call with it succeeded since it was added, changed or rested; one that is not tried may be bad, so that no more than one call at a time is risked. rests: in a row, without a success in between. answered_ms: age of the last success; null: not tried.';
@@ -2382,6 +2423,23 @@ begin
 end
 $$;
 
+CREATE FUNCTION leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+begin
+  return exists (
+    select from unnest(p_user_ids, p_tags) as g (user_id, tag) join leadhook.pauses as p on p.user_id = g.user_id and p.tag = g.tag
+  )
+    or exists (select from leadhook.pauses as p where p.user_id = any (p_user_ids) and p.tag is null)
+    or exists (
+      select from leadhook.budgets as b where b.user_id = any (p_user_ids) and b.spent_on is not distinct from (p_now at time zone 'UTC')::date
+    );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamp with time zone) IS 'Whether one of these groups, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
+
 CREATE FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO ''
@@ -2420,13 +2478,11 @@ CREATE FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp wit
     SET search_path TO ''
     AS $$
 begin
-  return exists (select from leadhook.pauses as p where p.user_id = p_user_id and p.tag = p_tag)
-    or exists (select from leadhook.pauses as p where p.user_id = p_user_id and p.tag is null)
-    or exists (select from leadhook.budgets as b where b.user_id = p_user_id and b.spent_on is not distinct from (p_now at time zone 'UTC')::date);
+  return leadhook.is_any_shut(array[p_user_id], array[p_tag], p_now);
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'Whether this group, or its user, is paused or the user''s budget is spent; find_blocked knows what shuts everything.';
+COMMENT ON FUNCTION leadhook.is_shut(p_user_id uuid, p_tag text, p_now timestamp with time zone) IS 'The same of one group.';
 
 CREATE FUNCTION leadhook.is_too_big(p_value anyelement, p_most integer) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -2542,21 +2598,25 @@ $$;
 COMMENT ON FUNCTION leadhook.key_fingerprint(p_api_key text) IS 'The first 16 hex digits of the SHA-256 of a key, without the blanks and line ends around it: the name of the key wherever it may be read.';
 
 CREATE FUNCTION leadhook.key_news(p_now timestamp with time zone) RETURNS json
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
-  select coalesce(json_agg(json_build_object(
-    'fingerprint', s.fingerprint,
-    'resting', s.state <> 'healthy',
-    'answered_ms', case when s.state = 'healthy' then greatest(0, floor(extract(epoch from key_news.p_now - s.changed_at) * 1000))::bigint end
-  )), '[]')
-  from leadhook.api_keys as s
-  where s.changed_at > key_news.p_now - interval '30 s' and (s.state <> 'cooling' or s.until > key_news.p_now)
-    and exists (
-      select from public.gemini_api as g
-      where leadhook.key_fingerprint(g.api_key) = s.fingerprint and (s.row_version is null or s.row_version = g.xmin::text)
-    )
+begin
+  return (
+    select coalesce(json_agg(json_build_object(
+      'fingerprint', s.fingerprint,
+      'resting', s.state <> 'healthy',
+      'answered_ms', case when s.state = 'healthy' then greatest(0, floor(extract(epoch from p_now - s.changed_at) * 1000))::bigint end
+    )), '[]')
+    from leadhook.api_keys as s
+    where s.changed_at > p_now - interval '30 s' and (s.state <> 'cooling' or s.until > p_now)
+      and exists (
+        select from public.gemini_api as g
+        where leadhook.key_fingerprint(g.api_key) = s.fingerprint and (s.row_version is null or s.row_version = g.xmin::text)
+      )
+  );
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.key_news(p_now timestamp with time zone) IS 'The keys [{fingerprint, resting, answered_ms}] that were parked, or that a call succeeded with, in the last 30 s: a process renews its leases more often, so that it hears of each.';
@@ -2727,7 +2787,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) IS 'Leases those of these leads that are still eligible, in their order; the others go to sleep. False: none was leased.';
 
-CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text) RETURNS boolean
+CREATE FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -2743,7 +2803,7 @@ begin
     return false;
   end if;
   v_chosen := leadhook.choose_leads(
-    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id, p_tag
+    p_limit + cardinality(v_locked), p_low_priority_limit + cardinality(v_locked), p_now, p_user_id
   );
   return not leadhook.lease_leads((
     select (array_agg(c.lead_id order by c.place))[:p_limit]
@@ -2758,7 +2818,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
+COMMENT ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) IS 'None of these leads was leased: leases others if another transaction has locked some. True: all that is due is locked.';
 
 CREATE FUNCTION leadhook.list_ready_groups() RETURNS void
     LANGUAGE plpgsql
@@ -3080,7 +3140,7 @@ begin
     perform leadhook.note_lead_groups(p_lead_ids);
   end if;
   if v_busy = '{}' then
-    return '{}';
+    return array[]::text[];
   end if;
   return array(
     select j.lead_id
@@ -3195,41 +3255,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_day(p_now timestamp with time zone) IS 'The next midnight in UTC, when every budget begins again.';
 
-CREATE FUNCTION leadhook.next_due_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean DEFAULT false) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_group leadhook.ready_groups;
-  v_head record;
-begin
-  for v_count in 1..1000 loop
-    v_group := leadhook.find_group(p_low_priority, p_now, p_user_id, p_tag, p_within);
-    p_user_id := v_group.user_id;
-    p_tag := v_group.tag;
-    if p_user_id is null then
-      return;
-    end if;
-    v_head := leadhook.find_head(v_group);
-    if v_head.available_at <= p_now and not leadhook.is_shut(p_user_id, p_tag, p_now) then
-      if (v_head.available_at, v_head.lead_id) > (v_group.due_at, v_group.lead_id) and random() < 0.03 then
-        perform leadhook.correct_group(v_group, v_head.available_at, v_head.lead_id);
-      end if;
-      return;
-    end if;
-    if v_head.available_at <= p_now then
-      perform leadhook.shut_groups(p_now);
-    else
-      perform leadhook.correct_group(v_group, v_head.available_at, v_head.lead_id);
-    end if;
-  end loop;
-  p_user_id := null;
-  p_tag := null;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.next_due_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean) IS 'The next group with a due lead that is not shut. p_tag null: behind that whole user, or where p_user_id is null too from the beginning. p_within: among those of p_user_id. Under the claim lock.';
-
 CREATE FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record DEFAULT NULL::record) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3287,32 +3312,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) IS 'Milliseconds until a claim could hand something out: 0 when outbox rows are left, else at least 250; null when nothing is due. What is paused is not due; what waits for a budget is due with the next day in UTC. p_blocked: by find_blocked, where the caller has it.';
 
-CREATE FUNCTION leadhook.next_due_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_wrapped boolean := p_user_id is null;
-  v_user_id uuid := p_user_id;
-  v_next record;
-begin
-  user_ids := '{}';
-  first_tags := '{}';
-  while cardinality(user_ids) < p_limit loop
-    v_next := leadhook.next_due_group(p_low_priority, p_now, v_user_id, null);
-    v_user_id := v_next.p_user_id;
-    exit when v_wrapped and (v_user_id is null or v_user_id > p_user_id);
-    v_wrapped := v_wrapped or v_user_id is null;
-    if v_user_id is not null then
-      user_ids := user_ids || v_user_id;
-      first_tags := first_tags || v_next.p_tag;
-    end if;
-  end loop;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.next_due_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) IS 'Up to p_limit users with due leads, behind the given one and wrapping round, each with its first tag that has one.';
-
 CREATE FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -3367,33 +3366,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) IS 'The ready lead whose lease ran out that may be claimed next, and when; null: there is none, or another one must end first.';
 
-CREATE FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text) RETURNS text[]
-    LANGUAGE plpgsql
-    SET search_path TO ''
-    AS $$
-declare
-  v_turn text := coalesce((select t.tag from leadhook.turns as t where t.user_id = p_user_id), '');
-  v_next text := v_turn;
-  v_tags text[] := '{}';
-begin
-  if v_turn >= p_first_tag then
-    loop
-      v_next := (leadhook.next_due_group(p_low_priority, p_now, p_user_id, v_next, true)).p_tag;
-      exit when v_next is null or cardinality(v_tags) >= p_limit;
-      v_tags := v_tags || v_next;
-    end loop;
-  end if;
-  v_next := p_first_tag;
-  while cardinality(v_tags) < p_limit and v_next <> all (v_tags) loop
-    v_tags := v_tags || v_next;
-    v_next := (leadhook.next_due_group(p_low_priority, p_now, p_user_id, v_next, true)).p_tag;
-  end loop;
-  return v_tags;
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text) IS 'Up to p_limit tags of a user that are open and due, p_first_tag being the first of all, in the order of their turns.';
-
 CREATE FUNCTION leadhook.next_unfailing(p_now timestamp with time zone) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3426,6 +3398,44 @@ begin
   return v_found;
 end
 $$;
+
+CREATE FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  with recursive walk as (
+    select p_user_id as user_id, null::text as tag, false as wrapped
+    union all
+    select n.user_id, n.tag, n.wrapped
+    from walk as w
+    cross join lateral (
+      (
+        select g.user_id, g.tag, w.wrapped
+        from leadhook.ready_groups as g
+        where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and g.user_id > w.user_id
+        order by g.user_id, g.tag
+        limit 1
+      )
+      union all
+      (
+        select g.user_id, g.tag, true
+        from leadhook.ready_groups as g
+        where g.low_priority = p_low_priority and not g.shut and g.due_at <= p_now and not w.wrapped
+        order by g.user_id, g.tag
+        limit 1
+      )
+      limit 1
+    ) as n
+    where not n.wrapped or p_user_id is null or n.user_id <= p_user_id
+  )
+  select coalesce(array_agg(u.user_id), '{}'), coalesce(array_agg(u.tag), '{}')
+  into user_ids, first_tags
+  from (select w.user_id, w.tag from walk as w offset 1 limit p_limit) as u;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) IS 'Up to p_limit users with groups that may be due, behind the given one and wrapping round, each with its first such tag.';
 
 CREATE TABLE leadhook.outbox (
     id bigint NOT NULL,
@@ -3836,6 +3846,27 @@ $$;
 
 COMMENT ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) IS 'Notes a slice of a release: with the first slice of its user and tag an entry, with the others their number in that entry.';
 
+CREATE FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+begin
+  insert into leadhook.turns as t (user_id, tag)
+  select distinct on (d.user_id) d.user_id, d.tag
+  from unnest(p_user_ids, p_tags) with ordinality as d (user_id, tag, slot)
+  join unnest(p_users, p_first_tags) as u (user_id, first_tag) using (user_id)
+  cross join lateral (
+    select from leadhook.ready_groups as g
+    where g.low_priority = p_low_priority and not g.shut and g.user_id = u.user_id and g.tag > u.first_tag
+    limit 1
+  ) as another
+  order by d.user_id, d.slot desc
+  on conflict (user_id) do update set tag = excluded.tag, served_at = clock_timestamp();
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) IS 'Notes the tags that leads were dealt from last, of those users that have several.';
+
 CREATE FUNCTION leadhook.note_worker(p_worker text, p_what text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3948,7 +3979,7 @@ $$;
 
 COMMENT ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) IS 'Changes that are noted and not yet looked at: how many there are, and those among the oldest 20000 that concern this lead.';
 
-CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, OUT lead_ids text[]) RETURNS record
+CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -3958,40 +3989,38 @@ CREATE FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_n
     SET enable_sort TO 'off'
     AS $$
 declare
-  v_users record := leadhook.next_due_users(p_low_priority, p_limit, p_now, p_user_id);
+  v_after uuid := p_user_id;
+  v_users record;
   v_dealt record;
 begin
   lead_ids := '{}';
-  if leadhook.mark_spent_budgets(p_now, v_users.user_ids) then
-    perform leadhook.mark_spent_budgets(p_now, null);
-    v_users := leadhook.next_due_users(p_low_priority, p_limit, p_now, p_user_id);
-  end if;
-  if v_users.user_ids = '{}' then
-    return;
-  end if;
+  for v_round in 1..5 loop
+    v_users := leadhook.next_users(p_low_priority, p_limit, p_now, v_after);
+    exit when v_users.user_ids = '{}';
+    perform leadhook.mark_spent_budgets(p_now, null) where leadhook.mark_spent_budgets(p_now, v_users.user_ids);
 
-  v_dealt := leadhook.deal_leads(
-    p_low_priority, p_limit, (p_limit - 1) / cardinality(v_users.user_ids) + 1, p_now, v_users.user_ids, v_users.first_tags
-  );
-  if cardinality(v_dealt.lead_ids) < p_limit then
-    -- Some have less than their share, which the others get.
-    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_users.user_ids, v_users.first_tags);
-  end if;
-  lead_ids := v_dealt.lead_ids;
-  p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
-  p_tag := v_dealt.tags[cardinality(lead_ids)];
+    v_dealt := leadhook.deal_leads(p_low_priority, p_limit, (p_limit - 1) / cardinality(v_users.user_ids) + 1, p_now, v_users.user_ids);
+    if cardinality(v_dealt.lead_ids) < p_limit then
+      -- Some have less than their share, which the others get.
+      v_dealt := leadhook.deal_leads(p_low_priority, p_limit, p_limit, p_now, v_users.user_ids);
+    end if;
+    perform leadhook.correct_groups(v_dealt.misplaced) where v_dealt.misplaced <> '{}';
+    -- Seldom: most often a claim finds those empty that the last one has emptied, and no others behind them.
+    perform leadhook.correct_groups(leadhook.find_misplaced(p_low_priority, p_now, v_dealt.misplaced[1].user_id))
+    where v_round > 1 and v_dealt.misplaced <> '{}';
+    if leadhook.is_any_shut(v_dealt.user_ids, v_dealt.tags, p_now) then
+      perform leadhook.shut_groups(p_now);
+      continue;
+    end if;
 
-  insert into leadhook.turns as t (user_id, tag)
-  select distinct on (d.user_id) d.user_id, d.tag
-  from unnest(v_dealt.user_ids, v_dealt.tags) with ordinality as d (user_id, tag, slot)
-  join unnest(v_users.user_ids, v_users.first_tags) as u (user_id, first_tag) using (user_id)
-  cross join lateral (
-    select from leadhook.ready_groups as g
-    where g.low_priority = p_low_priority and not g.shut and g.user_id = u.user_id and g.tag > u.first_tag
-    limit 1
-  ) as another
-  order by d.user_id, d.slot desc
-  on conflict (user_id) do update set tag = excluded.tag, served_at = clock_timestamp();
+    lead_ids := v_dealt.lead_ids;
+    exit when cardinality(lead_ids) = p_limit
+      or not exists (select from unnest(v_dealt.misplaced) as m where (m.due_at <= p_now) is not true);
+  end loop;
+  if lead_ids <> '{}' then
+    p_user_id := v_dealt.user_ids[cardinality(lead_ids)];
+    perform leadhook.note_turns(p_low_priority, v_users.user_ids, v_users.first_tags, v_dealt.user_ids, v_dealt.tags);
+  end if;
 end
 $$;
 
@@ -4402,7 +4431,10 @@ CREATE FUNCTION leadhook.read_value(p_value anyelement, p_characters integer, p_
     AS $$
   select case
     when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
-      then pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters))
+      then case
+        when pg_catalog.octet_length(p_value::pg_catalog.text) operator(pg_catalog.<=) coalesce(p_most, p_characters) then p_value::pg_catalog.text
+        else pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters))
+      end
     else leadhook.read_other(p_value, coalesce(p_most, p_characters), p_most)
   end
 $$;
@@ -4430,27 +4462,31 @@ $$;
 COMMENT ON FUNCTION leadhook.recall_changes(p_lead_ids text[]) IS 'Appends to the outbox those of these leads that changed during the run that this transaction has ended.';
 
 CREATE FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) RETURNS json
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     SET enable_sort TO 'off'
     AS $$
-  select coalesce(json_agg(json_build_object(
-    'id', t.id,
-    'lead_id', t.lead_id,
-    'error_code', case when t.outcome <> 'saved' then t.error_code end,
-    'key_fingerprint', t.key_fingerprint,
-    'leased_ms', floor(extract(epoch from recent_attempts.p_now - t.leased_at) * 1000)::bigint,
-    'finished_ms', floor(extract(epoch from recent_attempts.p_now - t.finished_at) * 1000)::bigint
-  ) order by t.id), '[]')
-  from (select a.* from leadhook.attempts as a order by a.finished_at desc limit 100) as t
-  where t.worker <> recent_attempts.p_worker and t.key_fingerprint is not null and t.calls > 0 and t.leased_at is not null
-    and (t.outcome = 'saved' or t.outcome in ('retry', 'returned') and t.error_code is not null)
-    and exists (
-      select from leadhook.jobs as j
-      where j.claim_token = recent_attempts.p_token and leadhook.failing_since(j.failing_since, j.eligible_at) is not null
-    )
+begin
+  return (
+    select coalesce(json_agg(json_build_object(
+      'id', t.id,
+      'lead_id', t.lead_id,
+      'error_code', case when t.outcome <> 'saved' then t.error_code end,
+      'key_fingerprint', t.key_fingerprint,
+      'leased_ms', floor(extract(epoch from p_now - t.leased_at) * 1000)::bigint,
+      'finished_ms', floor(extract(epoch from p_now - t.finished_at) * 1000)::bigint
+    ) order by t.id), '[]')
+    from (select a.* from leadhook.attempts as a order by a.finished_at desc limit 100) as t
+    where t.worker <> p_worker and t.key_fingerprint is not null and t.calls > 0 and t.leased_at is not null
+      and (t.outcome = 'saved' or t.outcome in ('retry', 'returned') and t.error_code is not null)
+      and exists (
+        select from leadhook.jobs as j
+        where j.claim_token = p_token and leadhook.failing_since(j.failing_since, j.eligible_at) is not null
+      )
+  );
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.recent_attempts(p_token uuid, p_worker text, p_now timestamp with time zone) IS 'What the model calls of other workers came to, of the latest hundred attempts, if this claim hands out a lead whose calls failed before: evidence for or against it.';
@@ -4679,9 +4715,9 @@ declare
   v_own int;
   v_place int;
   v_refused_by int;
-  v_away text[] := '{}';
-  v_away_by bigint[] := '{}';
-  v_away_usd numeric[] := '{}';
+  v_away text[] := array[]::text[];
+  v_away_by bigint[] := array[]::bigint[];
+  v_away_usd numeric[] := array[]::numeric[];
 begin
   if exists (select from leadhook.budgets) then
     select array_agg(b.id), array_agg(b.user_id), array_agg(b.left_usd) into v_ids, v_users, v_left
@@ -4794,13 +4830,15 @@ end
 $$;
 
 CREATE FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
+begin
   update leadhook.jobs as j set state = 'ready', claim_token = null, lease_until = null, reserved_usd = null
-  where j.claim_token = return_leads.p_token and (return_leads.p_lead_ids is null or j.lead_id = any (return_leads.p_lead_ids))
+  where j.claim_token = p_token and (p_lead_ids is null or j.lead_id = any (p_lead_ids));
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) IS 'Ends leases of a claim that is not answered yet: these, or with null all. Their jobs are as they were.';
@@ -5540,13 +5578,14 @@ $$;
 COMMENT ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now timestamp with time zone) IS 'Makes leads due that these budgets turned away and can pay now: money came back, the day or the budget changed.';
 
 CREATE FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     SET enable_seqscan TO 'off'
     AS $$
+begin
   update leadhook.jobs as j
-  set available_at = least(j.available_at, greatest(j.decide_after, wake_undecided.p_now)), decide_after = null
+  set available_at = least(j.available_at, greatest(j.decide_after, p_now)), decide_after = null
   where j.lead_id = any (array(
     select k.lead_id
     from leadhook.jobs as k
@@ -5554,7 +5593,8 @@ CREATE FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) RETURNS 
     order by k.decide_after
     limit 50
     for no key update of k skip locked
-  )) and j.state = 'ready'
+  )) and j.state = 'ready';
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) IS 'A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes more.';
@@ -5732,7 +5772,7 @@ CREATE FUNCTION leadhook.wrap_value(p_value anyelement, p_characters integer, p_
     AS $$
   select case
     when pg_catalog.pg_typeof(p_value) operator(pg_catalog.=) any ('{pg_catalog.text,pg_catalog.varchar,pg_catalog.bpchar}'::pg_catalog.regtype[])
-      then pg_catalog.to_json(pg_catalog.left(p_value::pg_catalog.text, coalesce(p_most, p_characters)))
+      then pg_catalog.to_json(leadhook.read_value(p_value, p_characters, p_most))
     when p_value is not null then leadhook.wrap_other(p_value, coalesce(p_most, p_characters), p_most)
   end
 $$;
@@ -5809,7 +5849,7 @@ CREATE FUNCTION leadhook.write_each_answer(p_answers leadhook.ending[]) RETURNS 
 declare
   v_until timestamptz := least(clock_timestamp() + interval '3 s', statement_timestamp() + interval '4 s');
   v_answer leadhook.ending;
-  v_tried jsonb := '[]';
+  v_tried jsonb := jsonb '[]';
   v_outcome text;
   v_reason text;
   v_sqlstate text;
@@ -6126,7 +6166,7 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) IS 'Adds what an evaluation spent, [{user_id, cost_usd}], to the day, and returns what may not be bought now. Repeated, it is added twice.';
 
-CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb DEFAULT NULL::jsonb, p_hints text[] DEFAULT '{}'::text[], p_source text DEFAULT 'retry'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false, p_model text DEFAULT NULL::text, p_probe boolean DEFAULT false) RETURNS json
+CREATE FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid DEFAULT NULL::uuid, p_hints text[] DEFAULT '{}'::text[], p_source text DEFAULT 'retry'::text, p_price jsonb DEFAULT NULL::jsonb, p_bare boolean DEFAULT false, p_model text DEFAULT NULL::text, p_probe boolean DEFAULT false) RETURNS json
     LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
@@ -6158,14 +6198,14 @@ begin
     if p_source = 'start' then
       perform leadhook.forget_rests_for_other_models(p_model);
     end if;
-    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_cursor, v_hints, p_source, p_price, coalesce(p_bare, false), p_probe);
+    return leadhook.claim_batch(p_token, p_worker, p_limit, p_low_priority_limit, p_after_user, v_hints, p_source, p_price, coalesce(p_bare, false), p_probe);
   exception
     -- A deadlock can only be with DDL of the owner or a statement by hand; either way the next try gets further.
     when lock_not_available or deadlock_detected then
       return (
         select json_build_object(
           'busy', true, 'has_more', false, 'leads', '[]'::json, 'prompts', '{}'::json, 'keys', '[]'::json,
-          'cursor', p_cursor, 'next_due_ms', 250,
+          'last_user', p_after_user, 'next_due_ms', 250,
           'lease_ms', round(c.lease_s * 1000)::int,
           'renew_ms', round(c.renew_s * 1000)::int,
           'start_limit_ms', round(c.start_limit_s * 1000)::int
@@ -6176,7 +6216,7 @@ begin
 end
 $_$;
 
-COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
+COMMENT ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) IS 'Leases up to p_limit eligible leads, fairly between (user_id, tag), with all that their score needs. The same token again returns the same leases, and gives those beyond p_limit back. p_bare: names the leases alone, so that the lead whose reply fails can be quarantined. p_price: what a lead may cost at most, lead_usd + byte_usd for each byte of lead and prompts up to most_…_bytes, which is reserved; {}: the model has no known price, so that nothing is handed out where a budget is set; null: an older caller, for whom nothing is reserved. p_model: what the keys are used for. p_probe: preferably a lead whose calls do not fail. blocked_by: why nothing at all may be handed out: paused, spent (a budget) or unpriced.';
 
 CREATE FUNCTION public.leadhook_deliveries(p_before bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 25) RETURNS jsonb
     LANGUAGE plpgsql STABLE
@@ -6226,8 +6266,8 @@ CREATE FUNCTION public.leadhook_evaluation_leads(p_filter jsonb DEFAULT '{}'::js
 declare
   v_found record;
   v_leads jsonb;
-  v_described jsonb := '{}';
-  v_keys jsonb := '[]';
+  v_described jsonb := jsonb '{}';
+  v_keys jsonb := jsonb '[]';
 begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_after_lead is null then
     raise exception 'p_filter is an object, p_after_lead a text' using errcode = 'PT400';
@@ -6441,7 +6481,7 @@ begin
     ) as l
   ));
 exception when undefined_table or undefined_column or insufficient_privilege then
-  return '{"keys": []}';
+  return jsonb '{"keys": []}';
 end
 $$;
 
@@ -6536,7 +6576,7 @@ begin
     rests = excluded.rests, model = excluded.model, changed_at = excluded.changed_at
   where k.row_version is distinct from excluded.row_version
     or (k.state <> 'disabled' and (excluded.state = 'disabled' or k.until is null or k.until < excluded.until));
-  return '{}';
+  return jsonb '{}';
 end
 $$;
 
@@ -6852,7 +6892,7 @@ declare
   v_leads jsonb;
 begin
   if v_replay.id is null then
-    return '{"found": false}';
+    return jsonb '{"found": false}';
   end if;
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';
@@ -7086,8 +7126,8 @@ declare
   v_began_at timestamptz := clock_timestamp();
   v_most int := case when p_after is null then 10000 else p_limit + 1 end;
   v_cursor jsonb;
-  v_lead_ids text[] := '{}';
-  v_cursors jsonb[] := '{}';
+  v_lead_ids text[] := array[]::text[];
+  v_cursors jsonb[] := array[]::jsonb[];
   v_count int := 0;
   v_slice record;
   v_places bigint[];
@@ -7229,7 +7269,7 @@ declare
   v_now timestamptz := clock_timestamp();
   v_deadline timestamptz;
   v_began_at timestamptz;
-  v_longest interval := '5 ms'; -- what follows the last slice takes less
+  v_longest interval := interval '5 ms'; -- what follows the last slice takes less
   v_busy boolean := not leadhook.try_lock_sweep();
   v_finished boolean := false;
   v_looked_at int := 0;
@@ -8188,11 +8228,11 @@ GRANT ALL ON FUNCTION leadhook.check_eligibility(lead_ids text[]) TO service_rol
 REVOKE ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.check_results(p_results leadhook.ending[], p_busy text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, OUT lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, OUT lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.choose_leads(p_limit integer, p_low_priority_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_probe boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) TO service_role;
@@ -8204,8 +8244,8 @@ GRANT ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) TO service_ro
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.ready_groups TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamp with time zone, p_lead_id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.correct_group(p_group leadhook.ready_groups, p_available_at timestamp with time zone, p_lead_id text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.correct_groups(p_groups leadhook.ready_groups[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.correct_groups(p_groups leadhook.ready_groups[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.count_attempts(p_now timestamp with time zone, p_budget interval) TO service_role;
@@ -8224,8 +8264,8 @@ REVOKE ALL ON FUNCTION leadhook.count_webhooks() FROM PUBLIC;
 REVOKE ALL ON FUNCTION leadhook.dashboard_webhooks() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.dashboard_webhooks() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], p_first_tags text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.deal_leads(p_low_priority boolean, p_limit integer, p_each integer, p_now timestamp with time zone, p_user_ids uuid[], OUT lead_ids text[], OUT user_ids uuid[], OUT tags text[], OUT misplaced leadhook.ready_groups[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.decide_moves(p_lead_ids text[], p_changed_at timestamp with time zone[], p_mode text, p_xacts xid8[]) TO service_role;
@@ -8307,14 +8347,17 @@ GRANT ALL ON FUNCTION leadhook.find_excess_leads(p_lead_ids text[], p_groups tex
 REVOKE ALL ON FUNCTION leadhook.find_foreign_code() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_foreign_code() TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_within boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text, p_within boolean) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_group(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid, p_tag text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_groups_with_prompts(p_user_ids uuid[], p_tags text[], p_since timestamp with time zone) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT available_at timestamp with time zone, OUT lead_id text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) TO service_role;
@@ -8354,6 +8397,9 @@ GRANT ALL ON FUNCTION leadhook.held_snapshot(p_longer_than interval) TO service_
 
 REVOKE ALL ON FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.is_any_shut(p_user_ids uuid[], p_tags text[], p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.is_news(p_xacts xid8[], p_changed_at timestamp with time zone, p_leased_snapshot pg_snapshot, p_finished_at timestamp with time zone) TO service_role;
 
@@ -8390,8 +8436,8 @@ GRANT ALL ON FUNCTION leadhook.leads_of_group(p_user_id uuid, p_tag text, p_afte
 REVOKE ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.lease_leads(p_lead_ids text[], p_token uuid, p_worker text, p_source text, p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid, p_tag text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.lease_others(p_tried text[], p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_source text, p_now timestamp with time zone, p_user_id uuid) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.list_ready_groups() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.list_ready_groups() TO service_role;
@@ -8432,14 +8478,8 @@ GRANT ALL ON FUNCTION leadhook.newest_prompts(p_user_ids uuid[], p_tags text[], 
 REVOKE ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_day(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_due_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_due_group(p_low_priority boolean, p_now timestamp with time zone, INOUT p_user_id uuid, INOUT p_tag text, p_within boolean) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_due_ms(p_now timestamp with time zone, p_blocked record) TO service_role;
-
-REVOKE ALL ON FUNCTION leadhook.next_due_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_due_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_most integer, OUT lead_ids text[], OUT last_lead text) TO service_role;
@@ -8447,11 +8487,11 @@ GRANT ALL ON FUNCTION leadhook.next_leads(p_filter jsonb, p_after_lead text, p_m
 REVOKE ALL ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_suspect(p_now timestamp with time zone, OUT lead_id text, OUT available_at timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.next_tags(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, p_first_tag text) TO service_role;
-
 REVOKE ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.next_unfailing(p_now timestamp with time zone) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.next_users(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, p_user_id uuid, OUT user_ids uuid[], OUT first_tags text[]) TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.outbox TO service_role;
 
@@ -8485,6 +8525,9 @@ GRANT ALL ON FUNCTION leadhook.note_ready_jobs() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_release(p_actor text, p_user_id uuid, p_tag text, p_redo boolean, p_is_first boolean, p_released integer, p_reason text) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.note_turns(p_low_priority boolean, p_users uuid[], p_first_tags text[], p_user_ids uuid[], p_tags text[]) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.note_worker(p_worker text, p_what text) TO service_role;
 
@@ -8497,8 +8540,8 @@ GRANT ALL ON FUNCTION leadhook.parked_keys() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.pending_changes(p_lead_id text, p_user_id uuid, p_tag text) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, OUT lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT p_tag text, OUT lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.pick_leads(p_low_priority boolean, p_limit integer, p_now timestamp with time zone, INOUT p_user_id uuid, OUT lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp with time zone) TO service_role;
@@ -8705,8 +8748,8 @@ GRANT ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_sinc
 REVOKE ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_cursor jsonb, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_claim(p_token uuid, p_worker text, p_limit integer, p_low_priority_limit integer, p_after_user uuid, p_hints text[], p_source text, p_price jsonb, p_bare boolean, p_model text, p_probe boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_deliveries(p_before bigint, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_deliveries(p_before bigint, p_limit integer) TO service_role;

@@ -23,7 +23,12 @@ TERMS = {"lead_usd": 1, "byte_usd": 0, "most_lead_bytes": 0, "most_prompts_bytes
 
 
 def claim(
-    db: "Sql", limit: int = 50, *, price: "Row | None" = None, token: UUID | None = None, cursor: "Row | None" = None
+    db: "Sql",
+    limit: int = 50,
+    *,
+    price: "Row | None" = None,
+    token: UUID | None = None,
+    after_user: "str | None" = None,
 ) -> "Row":
     """A claim by a service that knows its price: a lead may cost a dollar."""
     batch: Row = db.rpc(
@@ -32,7 +37,7 @@ def claim(
         p_worker="worker-1",
         p_limit=limit,
         p_low_priority_limit=limit,
-        p_cursor=cursor,
+        p_after_user=after_user,
         p_price=TERMS if price is None else price,
     )
     return batch
@@ -126,8 +131,8 @@ def test_whatever_is_shut_hides_nothing_that_is_open(groups: "Sql") -> None:
         " from leadhook.jobs where user_id < '00000000-0000-3000-8000-000000000000'"
     )
     assert groups.value("select leadhook.next_due_ms(clock_timestamp())") == 250
-    cursor = {"user_id": str(OTHER_USER), "tag": "c"}
-    first, last = claim(groups, 4), claim(groups, 4, cursor=cursor)
+    last_user = str(OTHER_USER)
+    first, last = claim(groups, 4), claim(groups, 4, after_user=last_user)
     assert (len(first["leads"]), first["has_more"]) == (4, True)
     assert (len(last["leads"]), last["has_more"]) == (2, False)
     groups.run("update leadhook.jobs set available_at = 'infinity' where lead_id not like 'shut-%%'")

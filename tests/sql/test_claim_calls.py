@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("lock", ["lock_claims", "lock_outbox"])
 def test_a_claim_that_waits_too_long_says_busy(keyed: "Sql", connect: "Connect", lock: LiteralString) -> None:
-    """A normal reply with the caller's cursor; nothing is leased, and the lock is not kept."""
+    """A normal reply with the caller's last user; nothing is leased, and the lock is not kept."""
     keyed.ready_job("lead-1")
-    cursor = {"user_id": str(keyed.USER), "tag": "t"}
+    last_user = str(keyed.USER)
     other = connect()
     with other.transaction():
         other.run("select leadhook." + lock + "()")
-        batch = keyed.claim(cursor=cursor)
-    assert (batch["busy"], batch["leads"], batch["cursor"], batch["has_more"]) == (True, [], cursor, False)
+        batch = keyed.claim(after_user=last_user)
+    assert (batch["busy"], batch["leads"], batch["last_user"], batch["has_more"]) == (True, [], last_user, False)
     assert (keyed.states(), batch["lease_ms"]) == ({"lead-1": "ready"}, 30_000)
     assert keyed.ids_of(keyed.claim()) == ["lead-1"]
 

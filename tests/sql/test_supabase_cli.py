@@ -1,7 +1,9 @@
 """The real Supabase CLI and leadhook work on one database, and neither is in the other's way."""
 
+import json
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.cli_project import CliProject, needs_cli
 from tests.conftest import silent
@@ -74,3 +76,24 @@ async def test_the_copies_make_what_migrate_makes(
     await migrate(bare_database.conninfo, EVERY, lines.append)
     assert lines[-1] == f"up to date: all {len(EVERY)} migrations are applied"
     assert CLEAN in project.supabase(bare_database, "db", "push", "--dry-run")
+
+
+def test_the_advisors_warn_of_nothing(wired_template: Database, project: CliProject) -> None:
+    """Of the four functions without a search_path, which are inlined and name every schema, it warns by design."""
+    said = project.supabase(wired_template, "db", "advisors", "--type", "all", "--level", "warn")
+    found = json.loads(said[said.index("[") : said.rindex("]") + 1])
+    assert {(one["name"], one["metadata"]["name"]) for one in found} == {
+        ("function_search_path_mutable", name)
+        for name in ("failing_since", "key_fingerprint", "read_value", "wrap_value")
+    }
+
+
+def test_the_linter_finds_nothing(database: Database, project: CliProject) -> None:
+    """`db lint` is plpgsql_check; where Postgres lacks the extension, the reason of the skip says how to get it."""
+    with psycopg.connect(database.admin_conninfo, autocommit=True) as admin:
+        if not admin.execute("select 1 from pg_available_extensions where name = 'plpgsql_check'").fetchone():
+            pytest.skip("plpgsql_check is not there: `make test-cli` takes it from Debian, where apt-get is")
+        admin.execute("create extension plpgsql_check")
+    said = project.supabase(database, "db", "lint", "--level", "warning")
+    found = json.loads(said[said.index("[") : said.rindex("]") + 1]) if "[" in said else []
+    assert [(one["function"], issue["message"]) for one in found for issue in one["issues"]] == []

@@ -97,7 +97,7 @@ async def answer(store: SupabaseStore) -> None:
         message=Message(subject="ineligible", message="ineligible"),
     )
     batch = await store.claim(
-        worker="w", token=uuid4(), limit=50, low_priority_limit=0, cursor=None, hints=[], source="webhook"
+        worker="w", token=uuid4(), limit=50, low_priority_limit=0, after_user=None, hints=[], source="webhook"
     )  # fmt: skip
     results = [
         Result(

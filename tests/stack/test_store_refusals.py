@@ -23,7 +23,7 @@ async def refused_claim(store: SupabaseStore, *, limit: int = 1) -> StoreError:
     """A claim that can't succeed."""
     with pytest.raises(StoreError) as caught:
         await store.claim(
-            worker="w", token=uuid4(), limit=limit, low_priority_limit=1, cursor=None, hints=[], source="start"
+            worker="w", token=uuid4(), limit=limit, low_priority_limit=1, after_user=None, hints=[], source="start"
         )
     return caught.value
 

@@ -41,7 +41,7 @@ async def store(wired_supabase: Supabase) -> AsyncIterator[SupabaseStore]:
 async def claim(store: SupabaseStore, token: UUID | None = None) -> Batch:
     """As many as there are."""
     return await store.claim(
-        worker="w", token=token or uuid4(), limit=50, low_priority_limit=37, cursor=None, hints=[], source="webhook"
+        worker="w", token=token or uuid4(), limit=50, low_priority_limit=37, after_user=None, hints=[], source="webhook"
     )
 
 
@@ -97,7 +97,7 @@ async def test_claim_brings_all_that_a_score_needs(store: SupabaseStore) -> None
     assert batch.leads[0].source == "webhook"
     assert batch.keys[0].api_key.get_secret_value() == "visibly-fake-gemini-key"
     assert (batch.lease_ms, batch.renew_ms, batch.start_limit_ms) == (30_000, 10_000, 15_000)
-    assert batch.cursor is not None
+    assert batch.last_user is not None
 
 
 async def test_same_token_returns_the_same_leases(store: SupabaseStore) -> None:

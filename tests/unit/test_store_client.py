@@ -87,7 +87,13 @@ async def claim(store: SupabaseStore) -> Batch:
     """The smallest one."""
     token = UUID("00000000-0000-0000-0000-000000000001")
     return await store.claim(
-        worker="w", token=token, limit=4, low_priority_limit=3, cursor=None, hints=["a\x00", "\ud800"], source="start"
+        worker="w",
+        token=token,
+        limit=4,
+        low_priority_limit=3,
+        after_user=None,
+        hints=["a\x00", "\ud800"],
+        source="start",
     )
 
 
@@ -106,7 +112,7 @@ async def test_claim_names_its_arguments_and_carries_the_key() -> None:
         "p_worker": "w",
         "p_limit": 4,
         "p_low_priority_limit": 3,
-        "p_cursor": None,
+        "p_after_user": None,
         "p_hints": ["a", "\ufffd"],
         "p_source": "start",
         "p_price": {},

@@ -1,6 +1,7 @@
 """How a claim's reply becomes a batch."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_leads_of_one_prompts_row_share_it() -> None:
 
 
 def test_reply_is_read_whole() -> None:
-    """Keys, cursor and times; what a later version adds is ignored."""
+    """Keys, the last user and times; what a later version adds is ignored."""
     batch = to_batch(
         {
             "busy": False,
@@ -42,7 +43,7 @@ def test_reply_is_read_whole() -> None:
             "leads": [lead("a")],
             "prompts": {"0": {}},
             "keys": [{"fingerprint": "f", "api_key": "fake"}],
-            "cursor": {"user_id": "00000000-0000-0000-0000-000000000001", "tag": "t"},
+            "last_user": "00000000-0000-0000-0000-000000000001",
             "next_due_ms": 0,
             "lease_ms": 3000,
             "renew_ms": 1000,
@@ -51,8 +52,7 @@ def test_reply_is_read_whole() -> None:
         }
     )
     assert (batch.has_more, batch.next_due_ms, batch.renew_ms) == (True, 0, 1000)
-    assert batch.cursor is not None
-    assert batch.cursor.tag == "t"
+    assert batch.last_user == UUID(int=1)
     assert batch.keys[0].api_key.get_secret_value() == "fake"
     assert "fake" not in repr(batch)
 

@@ -34,15 +34,6 @@ class ApiKey(BaseModel):
         return not self.tried and self.rests == 0
 
 
-class Group(BaseModel):
-    """The `(user_id, tag)` at which a claim stopped; the next claim continues after it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    user_id: UUID
-    tag: str
-
-
 class ClaimedLead(BaseModel):
     """A leased lead with everything needed to score it. `(lead_id, fence)` names the lease in every later write."""
 
@@ -112,7 +103,7 @@ class Batch(BaseModel):
     leads: tuple[ClaimedLead, ...] = ()
     keys: tuple[ApiKey, ...] = ()
     """The healthy keys. Without leads there are none, unless one of them is new: it is checked before leads come."""
-    cursor: Group | None = None
+    last_user: UUID | None = None
     has_more: bool = False
     """Whether more leads are ready or outbox rows are left: a free slot is a reason to claim again."""
     busy: bool = False

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import anyio
 
 from leadhook.domain.failure import Failure, FailureClass, StoreError
-from leadhook.domain.job import Batch, Group, LeaseRef, Release, Source, Timings
+from leadhook.domain.job import Batch, LeaseRef, Release, Source, Timings
 from leadhook.domain.results import Usage
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.circuit_breaker import CircuitBreaker
@@ -107,7 +107,7 @@ class Claims:
         self._schedule: Final = schedule
         self._signal: Final = signal
         self._unanswered: _Claim | None = None
-        self._cursor: Group | None = None
+        self._last_user: UUID | None = None
         self._failures = 0
         self._most = context.timing.largest_claim
         self._suspect: LeaseRef | None = None
@@ -140,7 +140,7 @@ class Claims:
                 token=claim.token,
                 limit=limit,
                 low_priority_limit=low_priority_limit,
-                cursor=self._cursor,
+                after_user=self._last_user,
                 hints=claim.hints,
                 source=claim.source,
                 terms=self._terms,
@@ -157,7 +157,7 @@ class Claims:
             self._schedule.postpone(jitter(self._timing.busy_s))
             return None
         self._unanswered = None
-        self._cursor = batch.cursor
+        self._last_user = batch.last_user
         self._schedule.hear_batch(batch, limit=limit, low_priority_limit=low_priority_limit)
         self._context.observer.claim_finished(claim.source, batch, anyio.current_time() - sent_at)
         return batch
@@ -205,7 +205,7 @@ class Claims:
                 worker=self._context.worker_name,
                 token=claim.token,
                 low_priority_limit=low_priority_limit,
-                cursor=self._cursor,
+                after_user=self._last_user,
                 hints=claim.hints,
                 source=claim.source,
                 terms=self._terms,

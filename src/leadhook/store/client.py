@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import (
     Batch,
-    Group,
     LeaseRef,
     LeaseReplies,
     OnDemandReplies,
@@ -59,7 +58,7 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         token: UUID,
         limit: int,
         low_priority_limit: int,
-        cursor: Group | None,
+        after_user: UUID | None,
         hints: Sequence[str],
         source: Source,
         terms: ReservationTerms | None = None,
@@ -73,14 +72,14 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
             token: a call with the same token returns the same leads with the same leases.
             limit: 1 to 50.
             low_priority_limit: 0 to `limit`.
-            cursor: that of the last batch.
+            after_user: `last_user` of the last batch; users are served by turns.
             hints: ids from plain dashboard webhooks, at most 500.
             source: what made the caller claim; becomes `source` of what this claim makes ready.
             terms: what a lead may cost at the most; None: the model has no known price.
             model: that the keys are used for; with source `start`, rests for other models end.
             probe: preferably a lead whose model calls do not fail.
         """
-        parameters = _claim(worker, token, limit, low_priority_limit, cursor, hints, source, terms)
+        parameters = _claim(worker, token, limit, low_priority_limit, after_user, hints, source, terms)
         parameters |= {"p_model": model, "p_probe": probe}
         return await self._ask_for_batch("leadhook_claim", parameters)
 
@@ -90,13 +89,13 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         worker: str,
         token: UUID,
         low_priority_limit: int,
-        cursor: Group | None,
+        after_user: UUID | None,
         hints: Sequence[str],
         source: Source,
         terms: ReservationTerms | None = None,
     ) -> LeaseRef | None:
         """Lease one lead without reading its row, after a claim whose reply failed. Arguments as for `claim`."""
-        parameters = _claim(worker, token, 1, low_priority_limit, cursor, hints, source, terms) | {"p_bare": True}
+        parameters = _claim(worker, token, 1, low_priority_limit, after_user, hints, source, terms) | {"p_bare": True}
         leases = (await self._ask("leadhook_claim", _BareClaim, parameters)).leads
         return leases[0] if leases else None
 
@@ -207,7 +206,7 @@ def _claim(
     token: UUID,
     limit: int,
     low_priority_limit: int,
-    cursor: Group | None,
+    after_user: UUID | None,
     hints: Sequence[str],
     source: Source,
     terms: ReservationTerms | None,
@@ -217,7 +216,7 @@ def _claim(
         "p_worker": worker,
         "p_limit": limit,
         "p_low_priority_limit": low_priority_limit,
-        "p_cursor": cursor.model_dump(mode="json") if cursor else None,
+        "p_after_user": str(after_user) if after_user else None,
         "p_hints": list(hints),
         "p_source": source,
         "p_price": terms.model_dump() if terms else {},

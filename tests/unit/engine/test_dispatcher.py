@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import anyio
 import pytest
 
 from leadhook.domain.failure import FailureClass
-from leadhook.domain.job import Group, LeaseReplies
+from leadhook.domain.job import LeaseReplies
 from leadhook.engine.timing import Timing
 
 if TYPE_CHECKING:
@@ -278,15 +279,15 @@ async def test_busy_claim_is_repeated_soon(world: World) -> None:
         assert all(0.2 <= gap <= 0.6001 for gap in gaps)
 
 
-async def test_claim_goes_on_behind_the_last_group(world: World) -> None:
-    """The cursor of a reply goes with the next claim."""
-    group = Group(user_id="00000000-0000-0000-0000-000000000001", tag="t")  # type: ignore[arg-type]  # read from JSON as the reply is
-    world.hand_out(cursor=group)
+async def test_claim_goes_on_behind_the_last_user(world: World) -> None:
+    """Users are served by turns, whichever instance claims."""
+    user = UUID(int=1)
+    world.hand_out(last_user=user)
     async with world.engine() as engine:
         await anyio.sleep(1)
         engine.wake()
         await anyio.sleep(1)
-        assert [call.cursor for call in world.store.of("claim")][:2] == [None, group]
+        assert [call.after_user for call in world.store.of("claim")][:2] == [None, user]
 
 
 async def test_failing_claims_pause_longer_and_longer_and_are_told(world: World) -> None:
