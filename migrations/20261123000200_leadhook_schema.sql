@@ -38,10 +38,11 @@ insert into leadhook.controls default values on conflict do nothing;
 -- `leadhook uninstall` leaves 'infinity' behind, and this file is applied again after it: until leadhook is back, no one can have asked it for anything.
 update leadhook.controls as c set installed_at = clock_timestamp() where c.installed_at = 'infinity';
 
--- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.apply_outbox.
+-- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.apply_outbox. No check constraints: each of them
+-- would be prepared anew for each of the application's statements, and a row that one refuses would be lost.
 create table if not exists leadhook.outbox (
   id bigint generated always as identity primary key,
-  kind text not null check (kind in ('leads', 'prompts', 'everything')),
+  kind text not null,
   n int not null,
   lead_ids text[],
   user_id uuid,
@@ -52,9 +53,10 @@ create table if not exists leadhook.outbox (
   until_lead text,
   changed_at timestamptz not null default clock_timestamp(),
   not_before timestamptz,
-  xact xid8 not null default pg_current_xact_id(),
-  constraint leads_have_ids check ((kind = 'leads') = (lead_ids is not null))
+  xact xid8 not null default pg_current_xact_id()
 );
+-- Compressing what is gone in a moment would slow the application's statement.
+alter table leadhook.outbox alter column lead_ids set storage external;
 comment on column leadhook.outbox.n is 'how many leads it names; small ones are applied first, so that three leads overtake an import';
 comment on column leadhook.outbox.after_lead is 'prompts, everything: the jobs up to this lead_id have been looked at';
 comment on column leadhook.outbox.until_lead is

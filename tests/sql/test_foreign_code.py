@@ -105,6 +105,15 @@ def test_a_trigger_on_pg_nets_queue_never_runs_with_our_rights(
     assert "would run with the owner's rights" in webhook["error"]
 
 
+def test_a_rule_on_pg_nets_queue_never_runs_with_our_rights(wired: "Sql", wired_database: "Database") -> None:
+    """Only the owner of the queue can make one."""
+    with psycopg.connect(wired_database.admin_conninfo, autocommit=True) as admin:
+        admin.execute("create rule spring as on insert to net.http_request_queue do also notify spring")
+    wired.lead("a")
+    assert wired.count("net.http_request_queue") == 0
+    assert wired.count("leadhook.webhooks", "error like '%%owner''s rights'") == 1
+
+
 def test_a_foreign_trigger_is_reported_until_it_is_gone(wired: "Sql", intruder: psycopg.Connection) -> None:
     """/ready and doctor name trigger, function and owner; then webhooks are sent again."""
     intruder.execute(TRIGGER.format(**KINDS["deferred"]).encode())

@@ -84,6 +84,8 @@ OTHER_PATHS = {
     "leadhook.failing_since(timestamp with time zone,timestamp with time zone)": None,
     "leadhook.key_fingerprint(text)": None,
     "leadhook.read_value(anyelement,integer,integer)": None,
+    "leadhook.wanted_webhooks(integer)": None,
+    "leadhook.webhook_body(text,integer,text)": None,
     "leadhook.wrap_value(anyelement,integer,integer)": None,
 }
 
@@ -215,7 +217,7 @@ def test_every_function_with_the_owners_rights_is_known(catalog: psycopg.Connect
         "leadhook.held_snapshot(interval)",
         "leadhook.note_lead_changes()",
         "leadhook.note_prompts_changes()",
-        "leadhook.send_webhook(text,integer,text,text[])",
+        "leadhook.send_webhook(text,integer,text)",
         "leadhook.send_webhook_for_keys()",
         "leadhook.webhook_answers(bigint[])",
         "leadhook.webhook_settings()",

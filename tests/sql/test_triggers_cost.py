@@ -13,6 +13,10 @@ select s.subxact_count from pg_stat_get_backend_subxact(
   (select i from pg_stat_get_backend_idset() as i where pg_stat_get_backend_pid(i) = pg_backend_pid())
 ) as s
 """
+UPSERT = """
+insert into public.lead_details (lead_id) values ('upserted'), ('lead-7')
+on conflict (lead_id) do update set sent_to_llm = false
+"""
 
 
 def test_a_transaction_has_one_subtransaction_of_ours(wired: "Sql") -> None:
@@ -26,8 +30,16 @@ def test_a_transaction_has_one_subtransaction_of_ours(wired: "Sql") -> None:
             wired.run("update public.all_leads set scrapped = false where lead_id = %(i)s", i=lead_id)
             wired.run("update public.lead_details set sent_to_llm = true where lead_id = %(i)s", i=lead_id)
             wired.run("delete from public.all_leads where lead_id = %(i)s", i=lead_id)
+        wired.run(UPSERT)
+        wired.run("insert into public.lead_details (lead_id) select 'many-' || i from generate_series(1, 1001) as i")
+        with wired.connection.cursor() as cursor, cursor.copy("copy public.lead_details (lead_id) from stdin") as copy:
+            copy.write("copied-1\ncopied-2\n")
+        wired.run("truncate public.all_leads")
         assert wired.value(SUBTRANSACTIONS) == 1
-    assert wired.count("leadhook.outbox") == 20 * 5
+    assert wired.count("leadhook.outbox") == 20 * 5 + 2 + 3 + 1 + 1
+    assert wired.count("net.http_request_queue") == 1
+    noted = {row["lead_id"] for row in wired.rows("select unnest(lead_ids) as lead_id from leadhook.outbox")}
+    assert noted >= {"upserted", "lead-7", "many-1", "many-1001", "copied-1", "copied-2"}
 
 
 @pytest.mark.parametrize("table", ["leadhook.outbox", "leadhook.webhooks", "net.http_request_queue"])

@@ -1,8 +1,8 @@
 """`POST /webhooks/leads`: verify, parse, wake the dispatcher, 202. No database work: the claim finds the leads.
 
-The body has the format of Supabase's webhooks, or our own variant of it. Our own triggers send `records`, a list of up
-to 20 lead ids, because the change itself is in the outbox. Supabase's dashboard webhooks send the row, which is then
-the only information about the change.
+The body has the format of Supabase's webhooks, or our own variant of it. Our own triggers send `records`, an empty
+list, because the change itself is in the outbox. Supabase's dashboard webhooks send the row, which is then the only
+information about the change.
 """
 
 import time
