@@ -427,14 +427,18 @@ create table if not exists leadhook.turns (
 );
 
 -- What was paid. What is reserved stands with the leased jobs; leadhook.spend shows both.
+-- A row for each user and transaction, which merge_costs makes one: a row that every save updates is, under an old snapshot, a longer chain of dead
+-- rows with every save.
 create table if not exists leadhook.costs (
   day date,
   user_id uuid,
+  xact xid8 default pg_current_xact_id(),
   spent_usd numeric not null default 0,
   wasted_usd numeric not null default 0,
-  primary key (day, user_id)
+  primary key (day, user_id, xact)
 );
 comment on column leadhook.costs.day is 'in UTC, of when the lease ended';
+comment on column leadhook.costs.xact is 'the transaction that booked it, so that no two write the same row; after a restore it may be one that was, whose row is then added to';
 comment on column leadhook.costs.spent_usd is 'all that was paid, and of leases that ran out all that was reserved';
 comment on column leadhook.costs.wasted_usd is 'the part of spent_usd that bought nothing: leases that ran out, answers that the application refused, leads erased at work';
 

@@ -219,6 +219,7 @@ begin
       perform leadhook.collect_webhook_answers(v_now);
       perform leadhook.sweep_records(v_now);
     end if;
+    perform leadhook.merge_costs(v_now);
     perform leadhook.count_attempts(v_now, v_budget / 2);
     update leadhook.controls as c
     set sweep_phase = v_phase,

@@ -285,6 +285,25 @@ def test_a_day_of_a_budget_is_a_day_in_utc(db: "Sql") -> None:
     assert (db.value(left_at, t=before), db.value(left_at, t=midnight)) == (7, 10)
 
 
+def test_a_save_writes_no_row_that_another_has_written(groups: "Sql") -> None:
+    """Under an old snapshot each would leave a dead row in the way of the next; the sweep makes one of several rows."""
+    budget(groups, 10, groups.USER)
+    for day, usd in ((0, 1), (0, 2), (-1, 4)):
+        groups.run(
+            "select leadhook.book_costs(jsonb_build_array(jsonb_build_object("
+            "'user_id', %(u)s::uuid, 'cost_usd', %(c)s, 'wasted', %(c)s = 2)), now() + make_interval(days => %(d)s))",
+            u=groups.USER, c=usd, d=day,
+        )  # fmt: skip
+    rows = "select spent_usd::int as spent, wasted_usd::int as wasted from leadhook.costs order by day, spent_usd"
+    yesterday = {"spent": 4, "wasted": 0}
+    assert groups.rows(rows) == [yesterday, {"spent": 1, "wasted": 0}, {"spent": 2, "wasted": 2}]
+    assert left(groups, groups.USER) == 7
+    for _ in range(2):
+        groups.rpc("leadhook_sweep", p_worker="worker-1")
+        assert groups.rows(rows) == [yesterday, {"spent": 3, "wasted": 2}]
+        assert left(groups, groups.USER) == 7
+
+
 def test_a_lead_that_does_not_fit_is_not_asked_for_in_circles(keyed: "Sql") -> None:
     """What it needs is noted; until there is that much it waits, and others are claimed."""
     keyed.ready_job("large")
