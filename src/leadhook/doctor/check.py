@@ -3,8 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
-
+from leadhook.domain.facts import Facts
 from leadhook.domain.findings import Code, Finding, check_status, check_workers, leads_dead
 from leadhook.domain.status import Status
 
@@ -34,9 +33,7 @@ class Level(StrEnum):
     """It could not be checked from here."""
 
 
-class Check(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class Check(Facts):
     about: str
     """`settings`, `supabase`, `database`, `triggers`, `grants`, `webhooks`, `pg_net`, `keys`, `model`, `leads`,
     `service`, `round trip`, `clock` or `logs`."""

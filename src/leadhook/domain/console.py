@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import JobState
-from leadhook.domain.status import Facts
 
 COUNTED_UP_TO: Final = 10_000
 """Counts of the console end there."""

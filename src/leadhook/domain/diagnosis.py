@@ -12,6 +12,7 @@ from enum import StrEnum
 from shlex import quote
 from typing import Final, Literal
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.findings import (
     CHECK_SERVICE,
     Finding,
@@ -33,7 +34,7 @@ from leadhook.domain.lead_snapshot import (
     OutboxEntry,
 )
 from leadhook.domain.phrases import clause, count_words, moment
-from leadhook.domain.status import COUNTED_UP_TO, Facts
+from leadhook.domain.status import COUNTED_UP_TO
 
 State = JobState | Literal["unknown", "untracked"]
 

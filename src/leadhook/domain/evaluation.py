@@ -3,18 +3,13 @@
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
+from leadhook.domain.facts import Facts
 from leadhook.domain.forecast import Spending
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class SavedAnswer(_Facts):
+class SavedAnswer(Facts):
     score: int
     should_contact: bool
     subject: str | None = None
@@ -23,7 +18,7 @@ class SavedAnswer(_Facts):
     prompt_version: str | None = None
 
 
-class AnsweredLead(_Facts):
+class AnsweredLead(Facts):
     """One lead, and the usage of its newest answer."""
 
     lead_id: str
@@ -42,14 +37,14 @@ class LeadToScore(AnsweredLead):
     """Why the lead's row can't be read; `lead` then contains only its id."""
 
 
-class BudgetLeft(_Facts):
+class BudgetLeft(Facts):
     """Dollars that are left today. `user_id` None: the budget of all users."""
 
     user_id: UUID | None = None
     left_usd: float
 
 
-class OpenAdmission(_Facts):
+class OpenAdmission(Facts):
     everything: Literal["paused", "spent"] | None = None
     user_ids: frozenset[UUID] = frozenset()
     groups: frozenset[str] = frozenset()
@@ -73,7 +68,7 @@ class OpenAdmission(_Facts):
         return False
 
 
-class AnsweredPage(_Facts):
+class AnsweredPage(Facts):
     """A page of the answered leads that match a filter, ordered by lead_id."""
 
     leads: tuple[AnsweredLead, ...] = ()
@@ -82,7 +77,7 @@ class AnsweredPage(_Facts):
     admission: OpenAdmission = OpenAdmission()
 
 
-class LeadsToScore(_Facts):
+class LeadsToScore(Facts):
     leads: tuple[LeadToScore, ...] = ()
     keys: tuple[ApiKey, ...] = ()
     admission: OpenAdmission = OpenAdmission()

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, computed_field, field_validator
+from pydantic import computed_field, field_validator
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.spend import MILLION, Price, dollars
 
 ENOUGH: Final = 20
@@ -16,10 +17,8 @@ _MESSAGE_TOKENS_OUT: Final = 200
 _SUMMED: Final = ("calls", "input_tokens", "cached_tokens", "output_tokens", "thinking_tokens", "model_ms")
 
 
-class Spending(BaseModel):
+class Spending(Facts):
     """Sums or averages over leads; `cost_usd` is None if the price is unknown."""
-
-    model_config = ConfigDict(frozen=True)
 
     known: int = 0
     """For a sum: the number of leads in it."""
@@ -76,20 +75,16 @@ class PricedModel:
     price: Price | None = None
 
 
-class TextSize(BaseModel):
+class TextSize(Facts):
     """The number of leads measured, and the characters that scoring them and writing their messages would send."""
-
-    model_config = ConfigDict(frozen=True)
 
     leads: int
     score_chars: int
     message_chars: int
 
 
-class Estimate(BaseModel):
+class Estimate(Facts):
     """The maximum that a score and a message for each lead may need, from the lengths of the texts."""
-
-    model_config = ConfigDict(frozen=True)
 
     leads: int
     model: str

@@ -5,8 +5,9 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, MessageFailure, Usage
 
@@ -14,10 +15,8 @@ Source = Literal["start", "webhook", "retry", "sweep"]
 """The reason for a claim: the start of the process, a webhook, a chosen time (see `Schedule`), or the sweep."""
 
 
-class ApiKey(BaseModel):
+class ApiKey(Facts):
     """A Gemini key. Its fingerprint, the first 16 hex digits of its SHA-256, may be logged; the key may not."""
-
-    model_config = ConfigDict(frozen=True)
 
     fingerprint: str
     api_key: SecretStr
@@ -34,10 +33,8 @@ class ApiKey(BaseModel):
         return not self.tried and self.rests == 0
 
 
-class ClaimedLead(BaseModel):
+class ClaimedLead(Facts):
     """A leased lead with everything needed to score it. `(lead_id, fence)` names the lease in every later write."""
-
-    model_config = ConfigDict(frozen=True)
 
     lead_id: str
     fence: int
@@ -63,10 +60,8 @@ class ClaimedLead(BaseModel):
     """Why a column of the lead's row can't be read; `lead` then contains only its id."""
 
 
-class OtherAttempt(BaseModel):
+class OtherAttempt(Facts):
     """What became of the model calls of another process for a lead."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: int
     lead_id: str
@@ -79,10 +74,8 @@ class OtherAttempt(BaseModel):
     """Time since they ended."""
 
 
-class Figures(BaseModel):
+class Figures(Facts):
     """Counted up to 10,000. Claims and sweeps of all processes update them, at most every 10 s."""
-
-    model_config = ConfigDict(frozen=True)
 
     age_ms: int
     """Age of the figures at the time of the reply."""
@@ -95,10 +88,8 @@ class Figures(BaseModel):
     """Number of keys by state: `healthy`, `cooling`, `disabled`."""
 
 
-class Batch(BaseModel):
+class Batch(Facts):
     """The reply to a claim."""
-
-    model_config = ConfigDict(frozen=True)
 
     leads: tuple[ClaimedLead, ...] = ()
     keys: tuple[ApiKey, ...] = ()
@@ -124,9 +115,7 @@ class Batch(BaseModel):
     max_attempts: int = Field(default=5)
 
 
-class LeaseRef(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class LeaseRef(Facts):
     lead_id: str
     fence: int
     token: UUID | None = None
@@ -141,9 +130,7 @@ class Renewal(LeaseRef):
     checkpoint: Checkpoint | None = None
 
 
-class Timings(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class Timings(Facts):
     first_call_ms: int | None = None
     """From the lead's `eligible_at` to its first model call: `waited_ms`, plus the time since the claim's reply."""
     key_wait_ms: int = 0
@@ -152,10 +139,8 @@ class Timings(BaseModel):
     """Time spent in model calls."""
 
 
-class Refusal(BaseModel):
+class Refusal(Facts):
     """Why a result can't be written: an SQLSTATE or a code of leadhook, and a sentence."""
-
-    model_config = ConfigDict(frozen=True)
 
     code: str
     reason: str
@@ -198,10 +183,8 @@ class Release(LeaseRef):
     timing: Timings
 
 
-class ParkedKey(BaseModel):
+class ParkedKey(Facts):
     """A key that rests. `for_ms` None: until its row in `gemini_api` changes."""
-
-    model_config = ConfigDict(frozen=True)
 
     fingerprint: str
     reason: str
@@ -237,10 +220,8 @@ class LeaseReply(LeaseRef):
     """If busy: the SQLSTATE of the failure, or `out_of_time`. None: another transaction has locked the row."""
 
 
-class KeyNews(BaseModel):
+class KeyNews(Facts):
     """What some process has lately learned of a key."""
-
-    model_config = ConfigDict(frozen=True)
 
     fingerprint: str
     resting: bool
@@ -248,17 +229,15 @@ class KeyNews(BaseModel):
     """As in `ApiKey`; None if it rests."""
 
 
-class LeaseReplies(BaseModel):
+class LeaseReplies(Facts):
     """The reply to renew, save and release."""
-
-    model_config = ConfigDict(frozen=True)
 
     leases: tuple[LeaseReply, ...] = ()
     key_news: tuple[KeyNews, ...] = ()
     next_due_ms: int | None = None
 
 
-class OnDemandResult(BaseModel):
+class OnDemandResult(Facts):
     """The outcome of one lead of an on-demand request. The fence in it is meaningless: there is no lease."""
 
     request_id: UUID
@@ -284,8 +263,6 @@ class OnDemandReplies(BaseModel):
 class SweepSlice(BaseModel):
     """The reply to one slice of the sweep."""
 
-    model_config = ConfigDict(frozen=True)
-
     busy: bool = False
     """Whether another process is sweeping."""
     round_finished: bool = False
@@ -297,10 +274,8 @@ class SweepSlice(BaseModel):
     next_due_ms: int | None = None
 
 
-class ReplaySlice(BaseModel):
+class ReplaySlice(Facts):
     """The reply to one slice of a replay that is being queued or stopped."""
-
-    model_config = ConfigDict(frozen=True)
 
     left: bool = False
     """Whether another slice is needed."""

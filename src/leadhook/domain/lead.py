@@ -2,13 +2,13 @@
 
 from hashlib import sha256
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import JsonValue
+
+from leadhook.domain.facts import Facts
 
 
-class Lead(BaseModel):
+class Lead(Facts):
     """The data of a lead. Everything but the id may be missing, and no field can be trusted."""
-
-    model_config = ConfigDict(frozen=True)
 
     lead_id: str
     tag: str | None = None
@@ -24,10 +24,8 @@ class Lead(BaseModel):
     company_page_url: str | None = None
 
 
-class Prompts(BaseModel):
+class Prompts(Facts):
     """One `prompts` row: the company, the criteria for a good lead, and how to write to it."""
-
-    model_config = ConfigDict(frozen=True)
 
     wildnet_data: str | None = None
     scoring_criteria_and_icp: str | None = None

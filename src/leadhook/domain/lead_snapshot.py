@@ -7,8 +7,9 @@ from uuid import UUID
 
 from pydantic import Field, computed_field
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.results import Claim
-from leadhook.domain.status import Budget, Facts, KeyCounts, Pause, RestingKey, WebhookSetup
+from leadhook.domain.status import Budget, KeyCounts, Pause, RestingKey, WebhookSetup
 
 JobState = Literal["waiting", "ready", "leased", "done", "dead", "held"]
 

@@ -2,7 +2,9 @@
 
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from leadhook.domain.facts import Facts
 
 CONTACT_FROM: Final = 50
 """The minimum score for a subject and a message."""
@@ -16,10 +18,8 @@ INELIGIBLE: Final = "ineligible"
 """Subject and message below `CONTACT_FROM`; front ends compare with this word."""
 
 
-class Score(BaseModel):
+class Score(Facts):
     """The first model answer."""
-
-    model_config = ConfigDict(frozen=True)
 
     score: int = Field(ge=0, le=100)
     response: str
@@ -59,10 +59,8 @@ class Score(BaseModel):
         )
 
 
-class Claim(BaseModel):
+class Claim(Facts):
     """A fact in a message and where it stands."""
-
-    model_config = ConfigDict(frozen=True)
 
     words: str
     """As the message puts it."""
@@ -72,10 +70,8 @@ class Claim(BaseModel):
     """The words there."""
 
 
-class Message(BaseModel):
+class Message(Facts):
     """The second model answer, or the word `ineligible` twice."""
-
-    model_config = ConfigDict(frozen=True)
 
     subject: str
     message: str
@@ -83,19 +79,15 @@ class Message(BaseModel):
     """Those of the model's claims whose quote stands in its source."""
 
 
-class MessageFailure(BaseModel):
+class MessageFailure(Facts):
     """Why a paid score is saved without a message: a `Failure.code` and its sentence."""
-
-    model_config = ConfigDict(frozen=True)
 
     code: str
     reason: str
 
 
-class Usage(BaseModel):
+class Usage(Facts):
     """The number of model calls and their tokens, summed over one lease."""
-
-    model_config = ConfigDict(frozen=True)
 
     calls: int = 0
     input_tokens: int = 0
@@ -109,14 +101,12 @@ class Usage(BaseModel):
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
 
 
-class Checkpoint(BaseModel):
+class Checkpoint(Facts):
     """Model answers that are paid for but not saved yet; renewals, releases and refusals carry them.
 
     They are valid only for the lead and the `prompts` row that they were bought with. Another version of this program
     uses them even if its templates differ, so that a deploy buys nothing twice.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     prompt_version: str
     input_version: str

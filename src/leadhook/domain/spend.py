@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Usage
 
@@ -29,7 +30,7 @@ def dollars(usd: float | Decimal) -> str:
     return f"${usd:.{places}f}"
 
 
-class Price(BaseModel):
+class Price(Facts):
     """Dollars per million tokens of one model, on these days (UTC)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,8 +92,6 @@ class CallLimits:
 
 class ReservationTerms(BaseModel):
     """What the database needs to reserve a lead's maximum cost: a fixed part, and one per byte of its texts."""
-
-    model_config = ConfigDict(frozen=True)
 
     lead_usd: float
     byte_usd: float

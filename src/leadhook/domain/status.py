@@ -4,16 +4,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import Field, computed_field
+
+from leadhook.domain.facts import Facts
 
 COUNTED_UP_TO: Final = 1000
 """The database stops counting there."""
-
-
-class Facts(BaseModel):
-    """A reply of the database, which may be newer than this program: unknown fields are ignored."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class RestingKey(Facts):

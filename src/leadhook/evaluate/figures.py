@@ -4,19 +4,14 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, median, quantiles
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
-
+from leadhook.domain.facts import Facts
 from leadhook.domain.results import CONTACT_FROM
 from leadhook.evaluate.results import Candidate, Results, Scored
 
 Crossing = Literal["up", "down"]
 
 
-class _Figures(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Compared(_Figures):
+class Compared(Facts):
     lead_id: str
     old_score: int
     new_score: int
@@ -43,7 +38,7 @@ class Compared(_Figures):
         )
 
 
-class Failed(_Figures):
+class Failed(Facts):
     lead_id: str
     error_code: str
     reason: str | None
@@ -51,7 +46,7 @@ class Failed(_Figures):
     """False if the next run tries again."""
 
 
-class Noise(_Figures):
+class Noise(Facts):
     """How much scores vary without any change: the same leads, scored twice by the candidate."""
 
     leads: int
@@ -61,7 +56,7 @@ class Noise(_Figures):
     shifts: tuple[int, ...]
 
 
-class Spent(_Figures):
+class Spent(Facts):
     """Cost and model time of the compared leads; None if unknown."""
 
     old_usd_per_lead: float | None
@@ -74,7 +69,7 @@ class Spent(_Figures):
     """The cost of everything bought with this file, including failures and noise."""
 
 
-class Report(_Figures):
+class Report(Facts):
     candidate: Candidate
     leads: int
     """The number of leads that match the filter."""

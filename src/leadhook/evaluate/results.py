@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leadhook.command_error import MisuseError
 from leadhook.domain.evaluation import SavedAnswer
+from leadhook.domain.facts import Facts
 from leadhook.domain.lead import Prompts
 from leadhook.domain.results import Usage
 
@@ -41,9 +42,7 @@ class Candidate(BaseModel):
         return row.model_copy(update=self.model_dump(exclude={"model"}, exclude_none=True))
 
 
-class Scored(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class Scored(Facts):
     no: int
     purpose: Purpose
     lead_id: str

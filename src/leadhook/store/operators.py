@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.forecast import TextSize
 from leadhook.domain.spend import dollars
 from leadhook.domain.status import BudgetStatus, Pause, Spend
@@ -15,11 +16,7 @@ from leadhook.domain.status import BudgetStatus, Pause, Spend
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class _OperatorReply(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-
-class Scope(_OperatorReply):
+class Scope(Facts):
     """A selection of leads. Without a tag: all leads of the user; without a user: all leads."""
 
     user_id: UUID | None = None
@@ -31,18 +28,18 @@ class Scope(_OperatorReply):
         return f"user {self.user_id}" + (f", tag {self.tag}" if self.tag is not None else "")
 
 
-class Paused(_OperatorReply):
+class Paused(Facts):
     paused: bool
     already: bool
 
 
-class Resumed(_OperatorReply):
+class Resumed(Facts):
     resumed: bool
     pauses: tuple[Scope, ...] = ()
     """The first 20 wider or narrower pauses that still block part of the scope."""
 
 
-class BudgetSet(_OperatorReply):
+class BudgetSet(Facts):
     daily_usd: float | None
     left_usd: float | None
 
@@ -64,7 +61,7 @@ class NeededBudget(BudgetStatus):
         return f"{words}; {what}; leads wait for midnight UTC or a higher budget"
 
 
-class Admission(_OperatorReply):
+class Admission(Facts):
     pauses: tuple[Pause, ...] = ()
     budgets: tuple[NeededBudget, ...] = ()
     spend: Spend = Spend()
@@ -85,7 +82,7 @@ class Admission(_OperatorReply):
         return None
 
 
-class HeldGroup(_OperatorReply):
+class HeldGroup(Facts):
     """The held leads of a user and tag."""
 
     user_id: UUID
@@ -99,7 +96,7 @@ class HeldGroup(_OperatorReply):
     """Held leads that another program marked as sent."""
 
 
-class Backlog(_OperatorReply):
+class Backlog(Facts):
     """The leads that were eligible before the installation."""
 
     backlog: str
@@ -119,7 +116,7 @@ class Backlog(_OperatorReply):
         return sum(group.held - group.sent - (0 if redo else group.answered) for group in self.groups)
 
 
-class ReleasedSlice(_OperatorReply):
+class ReleasedSlice(Facts):
     last_lead: str | None = None
     """Where to continue; None after the last slice of the group."""
     released: int

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.forecast import Spending, forecast
 from leadhook.domain.job import ReplaySlice
 from leadhook.store.replies import ReplayReply
@@ -18,11 +19,7 @@ Fields = Mapping[str, Any]
 SAMPLE: Final = 10
 
 
-class _Reply(BaseModel):
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-
-class DryRun(_Reply):
+class DryRun(Facts):
     counts: dict[str, int] = Field(default_factory=dict)
     last_lead: str | None = None
     sample: tuple[str, ...] = ()
@@ -32,7 +29,7 @@ class DryRun(_Reply):
     """The average usage of recent leads."""
 
 
-class LeadProgress(_Reply):
+class LeadProgress(Facts):
     lead_id: str
     state: str
     score: int | None = None
@@ -69,7 +66,7 @@ class ReplayCount(BaseModel):
         self.average = piece.average
 
 
-class ReplaySummary(_Reply):
+class ReplaySummary(Facts):
     replay_id: int
     phase: str
     actor: str
@@ -80,11 +77,11 @@ class ReplaySummary(_Reply):
     counts: dict[str, int] = Field(default_factory=dict)
 
 
-class Replays(_Reply):
+class Replays(Facts):
     replays: tuple[ReplaySummary, ...] = ()
 
 
-class ReplayStatus(_Reply):
+class ReplayStatus(Facts):
     found: bool
     replay_id: int = 0
     phase: str = "queued"

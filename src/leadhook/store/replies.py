@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from leadhook.domain.facts import Facts
 from leadhook.domain.job import Batch, ClaimedLead
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.store.columns import UnreadableColumnError, read_columns
 
 
-class ReplayedLead(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class ReplayedLead(Facts):
     lead_id: str
     outcome: str
     """`queued`, `queued_after`, `already_queued`, `held`, `not_eligible` or `unknown`."""
@@ -20,9 +19,7 @@ class ReplayedLead(BaseModel):
     """If the lead is not eligible: the conditions that it does not meet."""
 
 
-class ReplayReply(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class ReplayReply(Facts):
     replay_id: int | None = None
     counts: dict[str, int] = Field(default_factory=dict)
     leads: tuple[ReplayedLead, ...] = ()
