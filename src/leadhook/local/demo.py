@@ -3,7 +3,6 @@
 Both play the demo: insert the sample leads, show their answers as they are saved, then one more lead alone.
 """
 
-import http.client
 import io
 import json
 import os
@@ -16,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import psycopg
 from rich.console import Console
@@ -35,7 +33,7 @@ from leadhook.local.demo_report import (
     show_table,
 )
 from leadhook.local.postgres import data_directory
-from leadhook.local.processes import Stopped
+from leadhook.local.processes import Stopped, ask
 from leadhook.local.sample import Sample, insert_one_more, insert_sample, sample_owner
 from leadhook.local.stack import Options, Stack, in_use, running
 from leadhook.terminal import printable
@@ -48,7 +46,6 @@ commit. A webhook then waits for up to a second: measured 2.5 s after the sample
 _LOOK_EACH_S: Final = 0.2
 _FOLLOW_EACH_S: Final = 0.5
 _PLAIN_WIDTH: Final = 120
-_TIMEOUT_S: Final = 5
 _TAIL_LINES: Final = 20
 _SETTINGS: Final = {"SWEEP_INTERVAL_SEC": "3600", "GEMINI_STANDIN_LATENCY_MS": "300-900"}
 """Defaults for the demo: no sweep helps, and the model takes its time."""
@@ -252,14 +249,8 @@ Ctrl-C stops everything; data is kept. New answers:"""
 
 def _console_path(facts: dict[str, object]) -> str:
     """Return the path of a link that signs in once, within an hour; without one, the token is asked for."""
-    connection = http.client.HTTPConnection(urlsplit(str(facts["service_url"])).netloc, timeout=_TIMEOUT_S)
-    try:
-        connection.request("POST", "/console/links", headers={"Authorization": f"Bearer {facts['admin_token']}"})
-        return str(json.load(connection.getresponse())["path"])
-    except (OSError, ValueError, KeyError, http.client.HTTPException):
-        return "/console"
-    finally:
-        connection.close()
+    answer = ask(str(facts["service_url"]), "/console/links", "POST", Authorization=f"Bearer {facts['admin_token']}")
+    return json.loads(answer[1]).get("path", "/console") if answer else "/console"
 
 
 def _bare_welcome(state_dir: Path) -> str:

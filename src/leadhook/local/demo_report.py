@@ -1,6 +1,5 @@
 """The report of the demo: the table of leads, the totals, some answers in full, and what is not as promised."""
 
-import http.client
 import json
 import math
 import os
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.rows import class_row
@@ -18,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from leadhook.local.processes import ask
 from leadhook.local.sample import Sample
 from leadhook.terminal import printable
 
 _QUERY: Final = (Path(__file__).parent / "sql" / "demo_rows.sql").read_bytes()
-_TIMEOUT_S: Final = 5
 _MILLION: Final = 1_000_000
 _ROUNDING_USD: Final = 1e-6
 _WIDE: Final = 110
@@ -98,20 +96,10 @@ class Counted:
 
 
 def calls_counted(gemini_url: str) -> Counted | None:
-    url = urlsplit(gemini_url)
-    if url.scheme != "http":
+    answer = ask(gemini_url, "/usage") if gemini_url.startswith("http:") else None
+    if answer is None or answer[0].getheader("X-Stand-In") is None:
         return None
-    connection = http.client.HTTPConnection(url.netloc, timeout=_TIMEOUT_S)
-    try:
-        connection.request("GET", "/usage")
-        response = connection.getresponse()
-        if response.getheader("X-Stand-In") is None:
-            return None
-        counted: dict[str, Any] = json.load(response)
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
+    counted: dict[str, Any] = json.loads(answer[1])
     return Counted(counted["calls"], _cost_of_calls(counted))
 
 

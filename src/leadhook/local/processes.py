@@ -18,6 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import IO, Self
+from urllib.parse import urlsplit
 
 from leadhook.command_error import CommandError
 
@@ -309,17 +310,19 @@ def is_free(port: int) -> bool:
     return True
 
 
+def ask(url: str, path: str, method: str = "GET", **headers: str) -> tuple[http.client.HTTPResponse, bytes] | None:
+    """Ask a server on this machine, past any proxy; return its response and body, or None if there is none in 5 s."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        return response, response.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 def answers(port: int, path: str, status: HTTPStatus = HTTPStatus.OK) -> Callable[[], bool]:
     """Return a check that `GET path` on this port of 127.0.0.1 answers with this status."""
-
-    def ask() -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().status == status
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-
-    return ask
+    return lambda: (answer := ask(f"http://127.0.0.1:{port}", path)) is not None and answer[0].status == status

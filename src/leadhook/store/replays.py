@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import anyio
 from pydantic import BaseModel, Field
@@ -114,34 +114,6 @@ class ReplayStatus(Facts):
         return self.progress.get("waiting", 0) + self.progress.get("leased", 0)
 
 
-class DryRuns(Protocol):
-    """The part of the store that counts in slices."""
-
-    async def dry_run(
-        self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""
-    ) -> DryRun: ...
-
-
-async def count_replay(
-    store: DryRuns,
-    lead_ids: Sequence[str] | None,
-    fields: Fields | None,
-    limit: int | None,
-    within_s: float,
-) -> ReplayCount:
-    """Count the leads of a replay without starting it, for at most about `within_s`."""
-    found = ReplayCount()
-    deadline = anyio.current_time() + within_s
-    after: str | None = ""
-    while after is not None and anyio.current_time() < deadline:
-        left = None if limit is None else limit - found.count
-        piece = await store.dry_run(lead_ids, fields, left, after)
-        found.add(piece)
-        after = None if limit is not None and found.count >= limit else piece.last_lead
-    found.complete = after is None
-    return found
-
-
 class ReplayCalls(ABC):
     """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
 
@@ -183,3 +155,23 @@ class ReplayCalls(ABC):
     async def replay_slice(self) -> ReplaySlice:
         """Run the next slice of the oldest replay that is being queued or stopped."""
         return await self._ask("leadhook_replay_slice", ReplaySlice, {})
+
+
+async def count_replay(
+    store: ReplayCalls,
+    lead_ids: Sequence[str] | None,
+    fields: Fields | None,
+    limit: int | None,
+    within_s: float,
+) -> ReplayCount:
+    """Count the leads of a replay without starting it, for at most about `within_s`."""
+    found = ReplayCount()
+    deadline = anyio.current_time() + within_s
+    after: str | None = ""
+    while after is not None and anyio.current_time() < deadline:
+        left = None if limit is None else limit - found.count
+        piece = await store.dry_run(lead_ids, fields, left, after)
+        found.add(piece)
+        after = None if limit is not None and found.count >= limit else piece.last_lead
+    found.complete = after is None
+    return found
