@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from cyclopts import App
+from pydantic_core import to_jsonable_python
 
 from leadhook import cli
 from leadhook.cli import asking
@@ -67,7 +68,7 @@ class SqlStore(SupabaseStore):
 
     async def _call(self, function: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         reply: dict[str, Any] = self._db.rpc(
-            function, **{name: _as_json_would_be(value) for name, value in parameters.items()}
+            function, **{name: _as_json_would_be(value) for name, value in to_jsonable_python(parameters).items()}
         )
         return reply
 

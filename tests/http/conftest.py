@@ -15,6 +15,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 from pydantic import SecretStr
+from pydantic_core import to_jsonable_python
 from standardwebhooks import Webhook
 from starlette.applications import Starlette
 from starlette.routing import compile_path
@@ -150,7 +151,7 @@ class FakeStore(SupabaseStore):
 
     async def _call(self, function: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         if "p_actor" in parameters:
-            self.acted.append((function, dict(parameters)))
+            self.acted.append((function, to_jsonable_python(parameters)))
         reply: dict[str, Any] = answer_or_raise(self.rpc[function])
         return reply
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import (
@@ -100,18 +101,18 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         return leases[0] if leases else None
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
-        return await self._ask("leadhook_renew", LeaseReplies, {"p_worker": worker, "p_leases": _dump(renewals)})
+        return await self._ask("leadhook_renew", LeaseReplies, {"p_worker": worker, "p_leases": renewals})
 
     async def save(self, worker: str, results: Sequence[Result]) -> LeaseReplies:
-        return await self._ask("leadhook_save", LeaseReplies, {"p_worker": worker, "p_results": _dump(results)})
+        return await self._ask("leadhook_save", LeaseReplies, {"p_worker": worker, "p_results": results})
 
     async def release(self, worker: str, releases: Sequence[Release]) -> LeaseReplies:
         """Release leads without a result."""
-        return await self._ask("leadhook_release", LeaseReplies, {"p_worker": worker, "p_releases": _dump(releases)})
+        return await self._ask("leadhook_release", LeaseReplies, {"p_worker": worker, "p_releases": releases})
 
     async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
         """Keep every process from using these keys for their time."""
-        await self._call("leadhook_park_keys", {"p_keys": _dump(keys)})
+        await self._call("leadhook_park_keys", {"p_keys": keys})
 
     async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
         """Save up to 100 outcomes of on-demand requests, each lead once; their ids must be clean text.
@@ -121,10 +122,10 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         given = {"lead_id", "tag", "name", "linkedin_url", "location"}
         items = [
             {
-                **result.ending.model_dump(mode="json"),
-                "request_id": str(result.request_id),
+                **result.ending.model_dump(),
+                "request_id": result.request_id,
                 "age_ms": result.age_ms,
-                "lead": result.lead.model_dump(mode="json", include=given),
+                "lead": result.lead.model_dump(include=given),
             }
             for result in results
         ]
@@ -148,14 +149,8 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         limit: int = 20,
     ) -> Answers:
         """Return the newest answer of each lead, newest first, up to `limit` (1 to 1000)."""
-        parameters = {
-            "p_user_id": None if user_id is None else str(user_id),
-            "p_tag": tag,
-            "p_min_score": min_score,
-            "p_since": None if since is None else since.isoformat(),
-            "p_limit": limit,
-        }
-        return await self._ask("leadhook_answers", Answers, parameters)
+        wanted = {"p_user_id": user_id, "p_tag": tag, "p_min_score": min_score, "p_since": since, "p_limit": limit}
+        return await self._ask("leadhook_answers", Answers, wanted)
 
     async def status(self) -> Status:
         return await self._ask("leadhook_status", Status, {})
@@ -178,7 +173,7 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
 
     async def _call(self, function: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            reply = await self._transport.call(function, cleaned(parameters))
+            reply = await self._transport.call(function, cleaned(to_jsonable_python(parameters)))
         except (ValueError, RecursionError, MemoryError) as error:
             # A reply that no parser accepts must not end the process.
             raise _not_understood(function, error) from None
@@ -212,19 +207,15 @@ def _claim(
     terms: ReservationTerms | None,
 ) -> dict[str, Any]:
     return {
-        "p_token": str(token),
+        "p_token": token,
         "p_worker": worker,
         "p_limit": limit,
         "p_low_priority_limit": low_priority_limit,
-        "p_after_user": str(after_user) if after_user else None,
-        "p_hints": list(hints),
+        "p_after_user": after_user,
+        "p_hints": hints,
         "p_source": source,
-        "p_price": terms.model_dump() if terms else {},
+        "p_price": terms or {},
     }
-
-
-def _dump(items: Sequence[BaseModel]) -> list[dict[str, Any]]:
-    return [item.model_dump(mode="json") for item in items]
 
 
 def _not_understood(function: str, error: Exception) -> StoreError:

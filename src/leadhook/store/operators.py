@@ -132,8 +132,7 @@ class OperatorCalls(ABC):
 
     async def pause(self, scope: Scope, actor: str, reason: str | None = None) -> Paused:
         """Stop claiming these leads; leads in progress are finished."""
-        parameters = {**_scope(scope), "p_actor": actor, "p_reason": reason}
-        return await self._ask("leadhook_pause", Paused, parameters)
+        return await self._ask("leadhook_pause", Paused, {**_scope(scope), "p_actor": actor, "p_reason": reason})
 
     async def resume(self, scope: Scope, actor: str, reason: str | None = None) -> Resumed:
         return await self._ask("leadhook_resume", Resumed, {**_scope(scope), "p_actor": actor, "p_reason": reason})
@@ -142,7 +141,7 @@ class OperatorCalls(ABC):
         self, user_id: UUID | None, daily_usd: float | None, actor: str, reason: str | None = None
     ) -> BudgetSet:
         """Set the daily budget (UTC) of a user, or of all users together, in dollars. None removes the budget."""
-        parameters = {"p_user_id": _text(user_id), "p_daily_usd": daily_usd, "p_actor": actor, "p_reason": reason}
+        parameters = {"p_user_id": user_id, "p_daily_usd": daily_usd, "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_set_budget", BudgetSet, parameters)
 
     async def admission(self) -> Admission:
@@ -152,12 +151,7 @@ class OperatorCalls(ABC):
         self, user_id: UUID | None = None, tag: str | None = None, since: datetime | None = None, *, redo: bool = False
     ) -> Backlog:
         """Return the backlog, or the part of it that a release with these arguments would queue."""
-        parameters = {
-            "p_user_id": _text(user_id),
-            "p_tag": tag,
-            "p_since": None if since is None else since.isoformat(),
-            "p_redo": redo,
-        }
+        parameters = {"p_user_id": user_id, "p_tag": tag, "p_since": since, "p_redo": redo}
         return await self._ask("leadhook_backlog", Backlog, parameters)
 
     async def release_backlog(
@@ -165,7 +159,7 @@ class OperatorCalls(ABC):
     ) -> ReleasedSlice:
         """Queue up to `limit` of the next 500 held leads of a group."""
         parameters = {
-            "p_user_id": _text(group.user_id),
+            "p_user_id": group.user_id,
             "p_tag": group.tag,
             "p_after_lead": after,
             "p_limit": limit,
@@ -177,8 +171,4 @@ class OperatorCalls(ABC):
 
 
 def _scope(scope: Scope) -> dict[str, Any]:
-    return {"p_user_id": _text(scope.user_id), "p_tag": scope.tag}
-
-
-def _text(user_id: UUID | None) -> str | None:
-    return None if user_id is None else str(user_id)
+    return {"p_user_id": scope.user_id, "p_tag": scope.tag}

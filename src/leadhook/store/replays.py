@@ -122,7 +122,7 @@ class ReplayCalls(ABC):
 
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Start a replay of up to 1000 named leads. Don't repeat the call blindly: each call is a replay."""
-        parameters = {"p_lead_ids": list(lead_ids), "p_actor": actor, "p_reason": reason}
+        parameters = {"p_lead_ids": lead_ids, "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_replay", ReplayReply, parameters)
 
     async def replay_filtered(
@@ -135,8 +135,7 @@ class ReplayCalls(ABC):
     async def dry_run(
         self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""
     ) -> DryRun:
-        named = None if lead_ids is None else list(lead_ids)
-        parameters = {"p_lead_ids": named, "p_filter": fields, "p_limit": limit, "p_after_lead": after}
+        parameters = {"p_lead_ids": lead_ids, "p_filter": fields, "p_limit": limit, "p_after_lead": after}
         return await self._ask("leadhook_replay_dry_run", DryRun, parameters)
 
     async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
