@@ -83,15 +83,21 @@ CREATE FUNCTION leadhook.append_to_outbox(p_lead_ids text[], p_user_ids uuid[], 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  v_lead_ids text[];
+  v_slice text[];
 begin
   if cardinality(p_lead_ids) <= 500 then
     insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(p_lead_ids), p_lead_ids, p_refreshed) on conflict do nothing;
   elsif p_lead_ids is not null then
-    insert into leadhook.outbox (kind, n, lead_ids, refreshed)
-    select 'leads', count(*), array_agg(l.lead_id), p_refreshed
-    from unnest(p_lead_ids) with ordinality as l (lead_id, place)
-    group by (l.place - 1) / 500
-    on conflict do nothing;
+    -- A slice is sought from the start of its array, so a million ids are cut twice.
+    for i in 0 .. (cardinality(p_lead_ids) - 1) / 10000 loop
+      v_lead_ids := p_lead_ids[10000 * i + 1 : 10000 * i + 10000];
+      for j in 0 .. (cardinality(v_lead_ids) - 1) / 500 loop
+        v_slice := v_lead_ids[500 * j + 1 : 500 * j + 500];
+        insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(v_slice), v_slice, p_refreshed) on conflict do nothing;
+      end loop;
+    end loop;
   elsif p_user_ids is not null then
     insert into leadhook.outbox (kind, n, user_id, tag, prompts_inserted)
     select 'prompts', 0, g.user_id, g.tag, p_inserted
@@ -366,22 +372,23 @@ CREATE FUNCTION leadhook.blames_the_lead(p_sqlstate text) RETURNS boolean
 $$;
 
 CREATE FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
+begin
   insert into leadhook.costs as c (day, user_id, spent_usd, wasted_usd)
   select
-    (book_costs.p_now at time zone 'UTC')::date,
+    (p_now at time zone 'UTC')::date,
     coalesce(b.user_id, '00000000-0000-0000-0000-000000000000'),
     sum(b.cost_usd),
     coalesce(sum(b.cost_usd) filter (where b.wasted), 0)
-  from jsonb_to_recordset(book_costs.p_costs) as b (user_id uuid, cost_usd numeric, wasted boolean)
+  from jsonb_to_recordset(p_costs) as b (user_id uuid, cost_usd numeric, wasted boolean)
   where b.cost_usd > 0
   group by 2
-  order by 2
-  on conflict (day, user_id) do update
-  set spent_usd = c.spent_usd + excluded.spent_usd, wasted_usd = c.wasted_usd + excluded.wasted_usd
+  on conflict (day, user_id, xact) do update
+  set spent_usd = c.spent_usd + excluded.spent_usd, wasted_usd = c.wasted_usd + excluded.wasted_usd;
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.book_costs(p_costs jsonb, p_now timestamp with time zone) IS 'Adds costs [{user_id, cost_usd, wasted}] to the day.';
@@ -402,17 +409,20 @@ begin
   )
   select b.id, b.user_id, b.daily_usd, b.needed_usd, b.daily_usd - coalesce(c.spent_usd, 0) - coalesce(r.usd, 0), coalesce(r.usd, 0)
   from leadhook.budgets as b
-  left join leadhook.costs as c on c.day = (p_now at time zone 'UTC')::date and c.user_id = b.user_id
+  left join (
+    select o.user_id, sum(o.spent_usd) as spent_usd from leadhook.costs as o where o.day = (p_now at time zone 'UTC')::date group by o.user_id
+  ) as c on c.user_id = b.user_id
   left join reserved as r on r.user_id = b.user_id
   where p_user_ids is null and b.user_id is not null
   union all
   select
     b.id, b.user_id, b.daily_usd, b.needed_usd,
-    b.daily_usd - coalesce(c.spent_usd, 0) - coalesce((select sum(r.usd) from reserved as r where r.user_id = b.user_id), 0),
+    b.daily_usd - coalesce((
+      select sum(c.spent_usd) from leadhook.costs as c where c.day = (p_now at time zone 'UTC')::date and c.user_id = b.user_id
+    ), 0) - coalesce((select sum(r.usd) from reserved as r where r.user_id = b.user_id), 0),
     coalesce((select sum(r.usd) from reserved as r where r.user_id = b.user_id), 0)
   from (select distinct i.user_id from unnest(p_user_ids) as i (user_id)) as i
   join leadhook.budgets as b on b.user_id = i.user_id
-  left join leadhook.costs as c on c.day = (p_now at time zone 'UTC')::date and c.user_id = b.user_id
   union all
   select
     b.id, b.user_id, b.daily_usd, b.needed_usd,
@@ -769,28 +779,6 @@ $$;
 
 COMMENT ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) IS 'Notes what became of each webhook, before pg_net forgets it.';
 
-CREATE FUNCTION leadhook.comparable_columns(p_table regclass) RETURNS text[]
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  return (
-    select array_agg(a.attname::text)
-    from pg_catalog.pg_attribute as a
-    join pg_catalog.pg_type as t on t.oid = a.atttypid
-    where a.attrelid = p_table and a.attnum > 0 and not a.attisdropped and case a.attname
-      when 'lead_id' then t.typcategory in ('S', 'N') or t.oid = 'uuid'::regtype
-      when 'user_id' then t.oid = 'uuid'::regtype
-      when 'tag' then t.typcategory in ('S', 'N', 'E')
-      when 'scrapped' then t.typcategory in ('S', 'N', 'B', 'E')
-      when 'sent_to_llm' then t.typcategory = 'B'
-    end
-  );
-end
-$$;
-
-COMMENT ON FUNCTION leadhook.comparable_columns(p_table regclass) IS 'Those columns of an application''s table that count and are of a type that we can read.';
-
 CREATE FUNCTION leadhook.confirm_keys(p_fingerprints text[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -994,14 +982,13 @@ CREATE FUNCTION leadhook.count_webhooks() RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
+declare
+  v_mark text := current_setting('leadhook.webhook_sent', true);
 begin
-  return (
-    select case
-      when m.mark ~ ('^' || pg_current_xact_id()::text || ':[1-8]$') then split_part(m.mark, ':', 2)::int
-      else 0
-    end
-    from current_setting('leadhook.webhook_sent', true) as m (mark)
-  );
+  if v_mark ~ '^\d+:[1-8]$' and split_part(v_mark, ':', 1) = pg_current_xact_id()::text then
+    return right(v_mark, 1)::int;
+  end if;
+  return 0;
 end
 $_$;
 
@@ -2237,22 +2224,19 @@ CREATE FUNCTION leadhook.has_pg_net() RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  return exists (
-    select
-    from pg_catalog.pg_proc as f
-    where f.pronamespace = to_regnamespace('net') and f.proname = 'http_post'
-      and leadhook.is_of_extension('pg_catalog.pg_proc', f.oid, 'pg_net')
-  );
+  return leadhook.is_of_extension('pg_catalog.pg_proc', to_regproc('net.http_post'), 'pg_net');
 end
 $$;
 
 COMMENT ON FUNCTION leadhook.has_pg_net() IS 'Whether the extension pg_net can be called.';
 
 CREATE FUNCTION leadhook.has_vault() RETURNS boolean
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select leadhook.is_of_extension('pg_catalog.pg_class', to_regclass('vault.decrypted_secrets'), 'supabase_vault')
+begin
+  return leadhook.is_of_extension('pg_catalog.pg_class', to_regclass('vault.decrypted_secrets'), 'supabase_vault');
+end
 $$;
 
 COMMENT ON FUNCTION leadhook.has_vault() IS 'Whether the extension supabase_vault can be read.';
@@ -2411,15 +2395,13 @@ CREATE FUNCTION leadhook.hmac_sha256(p_key bytea, p_message bytea) RETURNS bytea
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  v_key bytea := case when length(p_key) > 64 then sha256(p_key) else p_key end;
-  v_inner bytea := decode(repeat('36', 64), 'hex');
-  v_outer bytea := decode(repeat('5c', 64), 'hex');
+  v_key bit(512) := ('x' || rpad(encode(case when length(p_key) > 64 then sha256(p_key) else p_key end, 'hex'), 128, '0'))::bit(512);
 begin
-  for i in 0 .. length(v_key) - 1 loop
-    v_inner := set_byte(v_inner, i, get_byte(v_inner, i) # get_byte(v_key, i));
-    v_outer := set_byte(v_outer, i, get_byte(v_outer, i) # get_byte(v_key, i));
-  end loop;
-  return sha256(v_outer || sha256(v_inner || p_message));
+  -- bit_send() puts four bytes of length before the bits.
+  return sha256(
+    substr(bit_send(v_key # ('x' || repeat('5c', 64))::bit(512)), 5)
+    || sha256(substr(bit_send(v_key # ('x' || repeat('36', 64))::bit(512)), 5) || p_message)
+  );
 end
 $$;
 
@@ -3069,6 +3051,33 @@ $$;
 
 COMMENT ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) IS 'The places in p_lead_ids of the first p_most leads that match a filter.';
 
+CREATE FUNCTION leadhook.merge_costs(p_now timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  v_from date := (p_now at time zone 'UTC')::date - 1;
+begin
+  with booked as (
+    delete from leadhook.costs as c
+    where c.day >= v_from and (c.day, c.user_id) in (
+      select o.day, o.user_id from leadhook.costs as o where o.day >= v_from group by o.day, o.user_id having count(*) > 1
+    )
+    returning c.day, c.user_id, c.spent_usd, c.wasted_usd
+  )
+  insert into leadhook.costs as c (day, user_id, spent_usd, wasted_usd)
+  select b.day, b.user_id, sum(b.spent_usd), sum(b.wasted_usd)
+  from booked as b
+  group by b.day, b.user_id
+  on conflict (day, user_id, xact) do update
+  set spent_usd = c.spent_usd + excluded.spent_usd, wasted_usd = c.wasted_usd + excluded.wasted_usd;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.merge_costs(p_now timestamp with time zone) IS 'Makes the rows of each user one, of today and yesterday. Under the outbox lock.';
+
 CREATE FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[] DEFAULT NULL::xid8[]) RETURNS text[]
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -3450,11 +3459,10 @@ CREATE TABLE leadhook.outbox (
     until_lead text,
     changed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     not_before timestamp with time zone,
-    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    CONSTRAINT leads_have_ids CHECK (((kind = 'leads'::text) = (lead_ids IS NOT NULL))),
-    CONSTRAINT outbox_kind_check CHECK ((kind = ANY (ARRAY['leads'::text, 'prompts'::text, 'everything'::text])))
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000');
+ALTER TABLE ONLY leadhook.outbox ALTER COLUMN lead_ids SET STORAGE EXTERNAL;
 
 COMMENT ON COLUMN leadhook.outbox.n IS 'how many leads it names; small ones are applied first, so that three leads overtake an import';
 
@@ -3559,19 +3567,22 @@ CREATE FUNCTION leadhook.note_change(p_reason text, p_table text, p_lead_ids tex
 declare
   v_xact text := pg_current_xact_id();
   v_mark text := current_setting('leadhook.outbox', true);
+  v_leads int := cardinality(p_lead_ids);
 begin
   if v_mark = v_xact || ':closed' then
     return;
   end if;
   if v_mark = v_xact || ':open' then
     perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
-    perform leadhook.send_webhook(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+    if leadhook.wanted_webhooks(v_leads) > 1 then
+      perform leadhook.send_webhook(p_reason, v_leads, p_table);
+    end if;
     return;
   end if;
   begin
     perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
     v_mark := ':open';
-    perform leadhook.post_webhooks(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+    perform leadhook.post_webhooks(p_reason, v_leads, p_table);
     perform set_config('leadhook.outbox', v_xact || ':open', true);
     return;
   exception when assert_failure or others then
@@ -3588,7 +3599,7 @@ begin
       perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
     end;
   end if;
-  perform leadhook.send_webhook(p_reason, cardinality(p_lead_ids), p_table, p_lead_ids[1:20]);
+  perform leadhook.send_webhook(p_reason, v_leads, p_table);
 end
 $$;
 
@@ -3673,58 +3684,70 @@ CREATE FUNCTION leadhook.note_lead_changes() RETURNS trigger
     SET jit TO 'off'
     AS $$
 declare
-  v_refreshed boolean := leadhook.refreshes(tg_op, tg_table_name);
-  v_columns text[] := leadhook.comparable_columns(tg_relid);
   v_lead_ids text[];
+  v_read boolean := false;
+  v_refreshed boolean := false;
 begin
-  if tg_op = 'TRUNCATE' or 'lead_id' = any (v_columns) is not true then
-    perform leadhook.note_change(tg_op, tg_table_name);
-    return null;
-  end if;
-
-  if tg_op = 'INSERT' then
-    select array_agg(c.lead_id) into v_lead_ids
-    from (select distinct n.lead_id::text from new_rows as n where n.lead_id is not null) as c (lead_id);
-  elsif tg_op = 'DELETE' then
-    select array_agg(c.lead_id) into v_lead_ids
-    from (select distinct o.lead_id::text from old_rows as o where o.lead_id is not null) as c (lead_id);
-  elsif tg_table_name = 'all_leads' and v_columns @> '{user_id,tag,scrapped}' then
-    -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
-    select array_agg(distinct c.lead_id) into v_lead_ids
-    from (
-      select r.lead_id::text
+  begin
+    if tg_op = 'INSERT' then
+      select array_agg(n.lead_id::text) into v_lead_ids from new_rows as n where n.lead_id is not null;
+    elsif tg_op = 'DELETE' then
+      select array_agg(o.lead_id::text) into v_lead_ids from old_rows as o where o.lead_id is not null;
+    elsif tg_op = 'UPDATE' and tg_table_name = 'all_leads' then
+      -- A multiset comparison, as the table may have no key: what both sides hold equally often did not change.
+      select array_agg(distinct c.lead_id) into v_lead_ids
       from (
-        select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
-        union all
-        select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
-      ) as r (lead_id, user_id, tag, scrapped, side)
-      where r.lead_id is not null
-      group by r.lead_id, r.user_id, r.tag, r.scrapped
-      having sum(r.side) <> 0
-    ) as c (lead_id);
-  elsif tg_table_name = 'lead_details' and 'sent_to_llm' = any (v_columns) then
-    select array_agg(c.lead_id) into v_lead_ids
-    from (
-      select r.lead_id::text
+        select r.lead_id::text
+        from (
+          select n.lead_id, n.user_id, n.tag, n.scrapped, 1 from new_rows as n
+          union all
+          select o.lead_id, o.user_id, o.tag, o.scrapped, -1 from old_rows as o
+        ) as r (lead_id, user_id, tag, scrapped, side)
+        where r.lead_id is not null
+        group by r.lead_id, r.user_id, r.tag, r.scrapped
+        having sum(r.side) <> 0
+      ) as c (lead_id);
+    elsif tg_op = 'UPDATE' then
+      select array_agg(c.lead_id) into v_lead_ids
       from (
-        select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
-        union all
-        select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
-      ) as r (lead_id, unsent, side)
-      where r.lead_id is not null
-      group by r.lead_id
-      having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
-    ) as c (lead_id);
-  else
-    select array_agg(c.lead_id) into v_lead_ids
-    from (
-      select n.lead_id::text from new_rows as n where n.lead_id is not null
-      union
-      select o.lead_id::text from old_rows as o where o.lead_id is not null
-    ) as c (lead_id);
+        select r.lead_id::text
+        from (
+          select n.lead_id, n.sent_to_llm is not true, 1 from new_rows as n
+          union all
+          select o.lead_id, o.sent_to_llm is not true, -1 from old_rows as o
+        ) as r (lead_id, unsent, side)
+        where r.lead_id is not null
+        group by r.lead_id
+        having sum(r.side) <> 0 or sum(r.side) filter (where r.unsent) > 0
+      ) as c (lead_id);
+    end if;
+    v_read := tg_op <> 'TRUNCATE';
+  exception when assert_failure or others then
+    null;
+  end;
+  if not v_read and tg_op = 'UPDATE' then
+    begin
+      select array_agg(c.lead_id) into v_lead_ids
+      from (
+        select n.lead_id::text from new_rows as n where n.lead_id is not null
+        union
+        select o.lead_id::text from old_rows as o where o.lead_id is not null
+      ) as c (lead_id);
+      v_read := true;
+    exception when assert_failure or others then
+      null;
+    end;
   end if;
-  if v_lead_ids is not null then
+  if tg_op in ('DELETE', 'TRUNCATE') or tg_op = 'INSERT' and current_setting('leadhook.deleted_from', true) <> '' then
+    v_refreshed := leadhook.refreshes(tg_op, tg_table_name);
+  end if;
+  if cardinality(v_lead_ids) <= 500 and current_setting('leadhook.outbox', true) = pg_current_xact_id()::text || ':open' then
+    -- As note_change() would: each of thousands of statements in one transaction waits for it.
+    insert into leadhook.outbox (kind, n, lead_ids, refreshed) values ('leads', cardinality(v_lead_ids), v_lead_ids, v_refreshed) on conflict do nothing;
+  elsif v_lead_ids is not null then
     perform leadhook.note_change(tg_op, tg_table_name, v_lead_ids, p_refreshed := v_refreshed);
+  elsif not v_read then
+    perform leadhook.note_change(tg_op, tg_table_name);
   end if;
   return null;
 end
@@ -3768,30 +3791,34 @@ CREATE FUNCTION leadhook.note_prompts_changes() RETURNS trigger
 declare
   v_user_ids uuid[];
   v_tags text[];
+  v_read boolean := false;
 begin
-  if leadhook.comparable_columns(tg_relid) @> '{user_id,tag}' is not true then
-    perform leadhook.note_change(tg_op, tg_table_name);
-    return null;
-  end if;
-  if tg_op = 'INSERT' then
-    select array_agg(g.user_id), array_agg(g.tag) into v_user_ids, v_tags
-    from (select distinct n.user_id, n.tag from new_rows as n where n.user_id is not null and n.tag is not null) as g;
-  else
-    select array_agg(g.user_id), array_agg(g.tag) into v_user_ids, v_tags
-    from (
-      select distinct r.user_id, r.tag
+  begin
+    if tg_op = 'INSERT' then
+      select array_agg(g.user_id), array_agg(g.tag) into v_user_ids, v_tags
+      from (select distinct n.user_id, n.tag from new_rows as n where n.user_id is not null and n.tag is not null) as g;
+    else
+      select array_agg(g.user_id), array_agg(g.tag) into v_user_ids, v_tags
       from (
-        select n.user_id, n.tag, n::text, 1 from new_rows as n
-        union all
-        select o.user_id, o.tag, o::text, -1 from old_rows as o
-      ) as r (user_id, tag, row_text, side)
-      where r.user_id is not null and r.tag is not null
-      group by r.user_id, r.tag, r.row_text
-      having sum(r.side) > 0
-    ) as g;
-  end if;
+        select distinct r.user_id, r.tag
+        from (
+          select n.user_id, n.tag, n::text, 1 from new_rows as n
+          union all
+          select o.user_id, o.tag, o::text, -1 from old_rows as o
+        ) as r (user_id, tag, row_text, side)
+        where r.user_id is not null and r.tag is not null
+        group by r.user_id, r.tag, r.row_text
+        having sum(r.side) > 0
+      ) as g;
+    end if;
+    v_read := true;
+  exception when assert_failure or others then
+    null;
+  end;
   if v_user_ids is not null then
     perform leadhook.note_change(tg_op, tg_table_name, null, v_user_ids, v_tags);
+  elsif not v_read then
+    perform leadhook.note_change(tg_op, tg_table_name);
   end if;
   return null;
 end
@@ -4100,26 +4127,27 @@ $$;
 
 COMMENT ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) IS 'As queue_webhook to the address of Vault, but what it raises does not name it.';
 
-CREATE FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) RETURNS void
+CREATE FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  v_wanted int := greatest(1, least(8, coalesce(p_leads, 0) / 1000));
   v_target record := leadhook.webhook_target();
   v_id text;
-  v_request bigint;
 begin
-  for i in leadhook.count_webhooks() + 1 .. v_wanted loop
+  for i in leadhook.count_webhooks() + 1 .. leadhook.wanted_webhooks(p_leads) loop
     v_id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
-    v_request := leadhook.queue_webhook(v_target.url, v_target.secrets, v_id, leadhook.webhook_body(p_reason, p_leads, p_table, p_lead_ids));
-    insert into leadhook.webhooks (request_id, message_id, reason, leads) values (v_request, v_id, concat_ws(' ', lower(p_reason), p_table), p_leads);
+    insert into leadhook.webhooks (message_id, reason, leads, request_id)
+    values (
+      v_id, concat_ws(' ', lower(p_reason), p_table), p_leads,
+      leadhook.queue_webhook(v_target.url, v_target.secrets, v_id, leadhook.webhook_body(p_reason, p_leads, p_table))
+    );
     perform set_config('leadhook.webhook_sent', pg_current_xact_id()::text || ':' || i, true);
   end loop;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) IS 'As send_webhook, but raises when it can''t.';
+COMMENT ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text) IS 'As send_webhook, but raises when it can''t.';
 
 CREATE FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid DEFAULT NULL::uuid) RETURNS void
     LANGUAGE plpgsql
@@ -4294,7 +4322,6 @@ CREATE FUNCTION leadhook.queue_webhook(p_url text, p_secrets text, p_id text, p_
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  perform leadhook.refuse_foreign_code();
   return net.http_post(
     url := p_url,
     body := p_body,
@@ -4515,18 +4542,28 @@ COMMENT ON FUNCTION leadhook.recent_figures(p_now timestamp with time zone) IS '
 CREATE FUNCTION leadhook.refreshes(p_operation text, p_table text) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 declare
-  v_transaction text := pg_current_xact_id();
-  v_deleted_from text := coalesce(substring(current_setting('leadhook.deleted_from', true) from '^' || v_transaction || ':(.*)$'), '');
-  v_again boolean := strpos(v_deleted_from, p_table || ',') > 0;
+  v_mark text := nullif(current_setting('leadhook.deleted_from', true), '');
+  v_transaction text;
+  v_deleted_from text := '';
 begin
-  if p_operation in ('DELETE', 'TRUNCATE') and not v_again then
+  if p_operation = 'UPDATE' or p_operation = 'INSERT' and v_mark is null then
+    return false;
+  end if;
+  v_transaction := pg_current_xact_id();
+  if split_part(v_mark, ':', 1) = v_transaction then
+    v_deleted_from := split_part(v_mark, ':', 2);
+  end if;
+  if strpos(v_deleted_from, p_table || ',') > 0 then
+    return p_operation in ('INSERT', 'DELETE');
+  end if;
+  if p_operation in ('DELETE', 'TRUNCATE') then
     perform set_config('leadhook.deleted_from', v_transaction || ':' || v_deleted_from || p_table || ',', true);
   end if;
-  return p_operation = 'DELETE' or p_operation = 'INSERT' and v_again;
+  return p_operation = 'DELETE';
 end
-$_$;
+$$;
 
 COMMENT ON FUNCTION leadhook.refreshes(p_operation text, p_table text) IS 'Whether rows are deleted, or inserted after others of the table were deleted in this transaction: then they may be the same ones again.';
 
@@ -4534,17 +4571,10 @@ CREATE FUNCTION leadhook.refuse_foreign_code() RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-declare
-  v_queue regclass := to_regclass('net.http_request_queue');
 begin
-  if not has_table_privilege(v_queue, 'insert') then
-    return;  -- before 0.12: http_post() runs with the extension's rights, and no other role may add a trigger
-  end if;
-  lock table net.http_request_queue in row exclusive mode;
-  if exists (select from pg_catalog.pg_trigger as t where t.tgrelid = v_queue and not t.tgisinternal)
-    or exists (select from pg_catalog.pg_rewrite as r where r.ev_class = v_queue)
-    or current_setting('transaction_isolation') in ('repeatable read', 'serializable')
-    and exists (select from pg_catalog.pg_class as c where c.oid = v_queue and (c.relhastriggers or c.xmax <> '0'))
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+    or exists (select from pg_catalog.pg_trigger as t where t.tgrelid = 'net.http_request_queue'::regclass and not t.tgisinternal)
+    or exists (select from pg_catalog.pg_rewrite as r where r.ev_class = 'net.http_request_queue'::regclass)
   then
     raise exception 'pg_net''s queue has a trigger or rule that pg_net did not create, and that would run with the owner''s rights'
       using errcode = 'PT503';
@@ -4552,7 +4582,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.refuse_foreign_code() IS 'Raises where another role''s code would run when a request is queued.';
+COMMENT ON FUNCTION leadhook.refuse_foreign_code() IS 'Raises where another role''s code would run when a request is queued, or where an older snapshot does not show whether it would.';
 
 CREATE FUNCTION leadhook.release_backlog(p_user_id uuid, p_tag text, p_after_lead text, p_limit integer, p_redo boolean, OUT last_lead text, OUT released integer, OUT answered integer, OUT unwanted integer) RETURNS record
     LANGUAGE plpgsql
@@ -4880,23 +4910,22 @@ $$;
 
 COMMENT ON FUNCTION leadhook.search_steps(p_filter jsonb) IS 'Where the leads of a search are looked for, one after the other.';
 
-CREATE FUNCTION leadhook.send_webhook(p_reason text, p_leads integer DEFAULT NULL::integer, p_table text DEFAULT NULL::text, p_lead_ids text[] DEFAULT NULL::text[]) RETURNS void
+CREATE FUNCTION leadhook.send_webhook(p_reason text, p_leads integer DEFAULT NULL::integer, p_table text DEFAULT NULL::text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '100ms'
     SET jit TO 'off'
     AS $$
 declare
-  v_sent int := leadhook.count_webhooks();
   v_id text := 'msg_' || replace(gen_random_uuid()::text, '-', '');
   v_request bigint;
   v_error text;
 begin
-  if v_sent >= greatest(1, least(8, coalesce(p_leads, 0) / 1000)) then
+  if leadhook.count_webhooks() >= leadhook.wanted_webhooks(p_leads) then
     return;
   end if;
   begin
-    perform leadhook.post_webhooks(p_reason, p_leads, p_table, p_lead_ids);
+    perform leadhook.post_webhooks(p_reason, p_leads, p_table);
     return;
   exception when assert_failure or others then
     null;
@@ -4905,7 +4934,7 @@ begin
   -- A rollback to a savepoint takes back the mark together with the webhook.
   perform set_config('leadhook.webhook_sent', pg_current_xact_id()::text || ':8', true);
   begin
-    v_request := leadhook.post_webhook(v_id, leadhook.webhook_body(p_reason, p_leads, p_table, p_lead_ids));
+    v_request := leadhook.post_webhook(v_id, leadhook.webhook_body(p_reason, p_leads, p_table));
   exception when assert_failure or others then
     v_error := sqlerrm;
   end;
@@ -4918,7 +4947,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) IS 'Signals the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records` (up to 20 lead ids) and `total`.';
+COMMENT ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text) IS 'Signals the service, after the commit, that there may be work: once a transaction, up to eight times where thousands of leads are named, so that several machines wake. Never raises; leadhook.webhooks says what became of it. The body is Supabase''s with `records`, which is empty, and `total`.';
 
 CREATE FUNCTION leadhook.send_webhook_for_keys() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -4958,6 +4987,8 @@ declare
   v_today date := (p_now at time zone 'UTC')::date;
   v_user_ids uuid[] := leadhook.budgets_to_look_at(p_now);
 begin
+  -- The sweep does so too, but a claim that keeps budgets reads the rows.
+  perform leadhook.merge_costs(p_now) where random() < 0.05 and exists (select from leadhook.budgets);
   if v_user_ids = '{}' then
     return;
   end if;
@@ -4975,7 +5006,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) IS 'Opens the groups of users whose budget is not spent any more, and looks no more at budgets that can''t change today. Under the claim lock.';
+COMMENT ON FUNCTION leadhook.settle_budgets(p_now timestamp with time zone) IS 'Opens the groups of users whose budget is not spent any more, and looks no more at budgets that can''t change today. Under both locks of a claim.';
 
 CREATE FUNCTION leadhook.shut_groups(p_now timestamp with time zone) RETURNS void
     LANGUAGE sql
@@ -4996,28 +5027,24 @@ COMMENT ON FUNCTION leadhook.shut_groups(p_now timestamp with time zone) IS 'Tak
 CREATE FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 declare
   v_base64 text := rtrim(regexp_replace(p_secret, '^whsec_', ''), '=');
-  v_key bytea;
 begin
-  begin
-    v_key := decode(v_base64 || repeat('=', (4 - length(v_base64) % 4) % 4), 'base64');
-  exception when assert_failure or others then
-    -- decode()'s own words would quote a character of the secret
+  -- Asked before decode(), whose words would quote a character of the secret.
+  if v_base64 !~ '^[A-Za-z0-9+/]*$' or length(v_base64) % 4 = 1 then
     raise exception 'a webhook secret is not whsec_ and base64' using errcode = 'PT400';
-  end;
-  if length(v_key) not between 24 and 64 then
-    raise exception 'a webhook secret has % bytes, and needs 24 to 64', length(v_key) using errcode = 'PT400';
-  end if;
-  if p_id = '' or strpos(p_id, '.') > 0 then
+  elsif length(v_base64) not between 32 and 86 then
+    raise exception 'a webhook secret has % bytes, and needs 24 to 64', length(v_base64) * 3 / 4 using errcode = 'PT400';
+  elsif p_id = '' or strpos(p_id, '.') > 0 then
     raise exception 'a webhook id is not empty and has no dot' using errcode = 'PT400';
   end if;
-  return 'v1,' || translate(
-    encode(leadhook.hmac_sha256(v_key, convert_to(p_id || '.' || p_timestamp || '.' || p_body, 'UTF8')), 'base64'), E'\n', ''
-  );
+  return 'v1,' || translate(encode(leadhook.hmac_sha256(
+    decode(rpad(v_base64, (length(v_base64) + 3) / 4 * 4, '='), 'base64'),
+    convert_to(concat_ws('.', p_id, p_timestamp, p_body), 'UTF8')
+  ), 'base64'), E'\n', '');
 end
-$$;
+$_$;
 
 COMMENT ON FUNCTION leadhook.sign(p_secret text, p_id text, p_timestamp bigint, p_body text) IS 'One Standard Webhooks signature (v1, symmetric) of a body, for a secret with or without its prefix whsec_.';
 
@@ -5599,6 +5626,14 @@ $$;
 
 COMMENT ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) IS 'A lead was answered: makes leads due that waited for this, to learn whether they are to blame for their failures. The next answer wakes more.';
 
+CREATE FUNCTION leadhook.wanted_webhooks(p_leads integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select greatest(1, least(8, coalesce(p_leads, 0) / 1000))
+$$;
+
+COMMENT ON FUNCTION leadhook.wanted_webhooks(p_leads integer) IS 'How many webhooks a transaction sends whose largest statement names so many leads.';
+
 CREATE FUNCTION leadhook.warn(p_words text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -5642,38 +5677,34 @@ $$;
 
 COMMENT ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) IS 'What pg_net still knows of these webhooks: its answer, or that it is not sent yet.';
 
-CREATE FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
+CREATE FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text) RETURNS jsonb
+    LANGUAGE sql STABLE
     AS $$
-begin
-  return (
-    select jsonb_build_object(
-      'type', upper(p_reason),
-      'table', p_table,
-      'schema', case when p_table is not null then 'public' end,
-      'record', null,
-      'old_record', null,
-      'records', array(select l.lead_id from unnest(p_lead_ids[1:20]) as l (lead_id) where length(l.lead_id) <= 200),
-      'total', p_leads
-    )
-  );
-end
+  select pg_catalog.jsonb_build_object(
+    'type', pg_catalog.upper(p_reason),
+    'table', p_table,
+    'schema', case when p_table is not null then 'public' end,
+    'records', '[]'::pg_catalog.jsonb,
+    'total', p_leads
+  )
 $$;
 
 CREATE FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  v_secret text;
+  v_signatures text;
 begin
+  foreach v_secret in array regexp_split_to_array(btrim(p_secrets, E' \t\r\n'), '\s+') loop
+    v_signatures := concat_ws(' ', v_signatures, leadhook.sign(v_secret, p_id, p_timestamp, p_body));
+  end loop;
   return jsonb_build_object(
     'Content-Type', 'application/json',
     'webhook-id', p_id,
     'webhook-timestamp', p_timestamp::text,
-    'webhook-signature', (
-      select string_agg(leadhook.sign(s.secret, p_id, p_timestamp, p_body), ' ' order by s.place)
-      from regexp_split_to_table(btrim(p_secrets, E' \t\r\n'), '\s+') with ordinality as s (secret, place)
-    )
+    'webhook-signature', v_signatures
   );
 end
 $$;
@@ -5715,26 +5746,54 @@ CREATE FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) RETURNS 
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+declare
+  v_has_vault boolean;
+  v_has_pg_net boolean;
+  v_suspected boolean;
+  v_may_insert boolean := has_table_privilege(to_regclass('net.http_request_queue'), 'insert');
 begin
-  if not leadhook.has_vault() then
-    raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
+  if v_may_insert then
+    lock table net.http_request_queue in row exclusive mode;
   end if;
-  if not leadhook.has_pg_net() then
+  -- Without a variable, whose value would be planned for again and again.
+  select
+    (
+      select d.refobjid
+      from pg_catalog.pg_depend as d
+      where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = to_regclass('vault.decrypted_secrets')
+        and d.refclassid = 'pg_catalog.pg_extension'::regclass and d.deptype = 'e'
+    ) = (select e.oid from pg_catalog.pg_extension as e where e.extname = 'supabase_vault'),
+    (
+      select d.refobjid
+      from pg_catalog.pg_depend as d
+      where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = to_regproc('net.http_post')
+        and d.refclassid = 'pg_catalog.pg_extension'::regclass and d.deptype = 'e'
+    ) = (select e.oid from pg_catalog.pg_extension as e where e.extname = 'pg_net'),
+    (
+      select c.relhastriggers or c.relhasrules
+        or c.xmax <> '0' and current_setting('transaction_isolation') in ('repeatable read', 'serializable')
+      from pg_catalog.pg_class as c
+      where c.oid = to_regclass('net.http_request_queue')
+    )
+  into v_has_vault, v_has_pg_net, v_suspected;
+  if v_has_vault is not true then
+    raise exception 'Vault is missing: enable the extension supabase_vault' using errcode = 'PT503';
+  elsif v_has_pg_net is not true then
     raise exception 'pg_net is missing: enable the extension pg_net' using errcode = 'PT503';
+  elsif v_suspected and v_may_insert then
+    perform leadhook.refuse_foreign_code();
   end if;
   select
-    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_url'),
-    max(btrim(s.decrypted_secret, E' \t\r\n')) filter (where s.name = 'leadhook_webhook_secret')
-  into url, secrets
-  from vault.decrypted_secrets as s
-  where s.name in ('leadhook_webhook_url', 'leadhook_webhook_secret');
+    (select btrim(s.decrypted_secret, E' \t\r\n') from vault.decrypted_secrets as s where s.name = 'leadhook_webhook_url'),
+    (select btrim(s.decrypted_secret, E' \t\r\n') from vault.decrypted_secrets as s where s.name = 'leadhook_webhook_secret')
+  into url, secrets;
   if coalesce(url, '') = '' or coalesce(secrets, '') = '' then
     raise exception 'Vault holds no leadhook_webhook_url and leadhook_webhook_secret' using errcode = 'PT503';
   end if;
 end
 $$;
 
-COMMENT ON FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) IS 'Where webhooks go and what signs them, by Vault. Raises when something is missing, and names it.';
+COMMENT ON FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) IS 'Where webhooks go and what signs them, by Vault. Raises when something is missing, and names it; and where queueing a request would run another role''s code.';
 
 CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
@@ -7316,6 +7375,7 @@ begin
       perform leadhook.collect_webhook_answers(v_now);
       perform leadhook.sweep_records(v_now);
     end if;
+    perform leadhook.merge_costs(v_now);
     perform leadhook.count_attempts(v_now, v_budget / 2);
     update leadhook.controls as c
     set sweep_phase = v_phase,
@@ -7562,11 +7622,14 @@ COMMENT ON COLUMN leadhook.controls.leases_from IS 'no lease ends before; noted 
 CREATE TABLE leadhook.costs (
     day date NOT NULL,
     user_id uuid NOT NULL,
+    xact xid8 DEFAULT pg_current_xact_id() NOT NULL,
     spent_usd numeric DEFAULT 0 NOT NULL,
     wasted_usd numeric DEFAULT 0 NOT NULL
 );
 
 COMMENT ON COLUMN leadhook.costs.day IS 'in UTC, of when the lease ended';
+
+COMMENT ON COLUMN leadhook.costs.xact IS 'the transaction that booked it, so that no two write the same row; after a restore it may be one that was, whose row is then added to';
 
 COMMENT ON COLUMN leadhook.costs.spent_usd IS 'all that was paid, and of leases that ran out all that was reserved';
 
@@ -7955,7 +8018,7 @@ ALTER TABLE ONLY leadhook.controls
     ADD CONSTRAINT controls_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY leadhook.costs
-    ADD CONSTRAINT costs_pkey PRIMARY KEY (day, user_id);
+    ADD CONSTRAINT costs_pkey PRIMARY KEY (day, user_id, xact);
 
 ALTER TABLE ONLY leadhook.counted
     ADD CONSTRAINT counted_pkey PRIMARY KEY (id);
@@ -8237,8 +8300,6 @@ GRANT ALL ON FUNCTION leadhook.claim_batch(p_token uuid, p_worker text, p_limit 
 REVOKE ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.collect_webhook_answers(p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.comparable_columns(p_table regclass) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.confirm_keys(p_fingerprints text[]) TO service_role;
 
@@ -8466,6 +8527,9 @@ GRANT ALL ON FUNCTION leadhook.match_leads(p_filter jsonb, p_after_lead text, OU
 REVOKE ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.matching_leads(p_lead_ids text[], p_filter jsonb, p_most integer) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.merge_costs(p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.merge_costs(p_now timestamp with time zone) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.move_jobs(p_lead_ids text[], p_changed_at timestamp with time zone[], p_source text, p_mode text, p_xacts xid8[]) TO service_role;
 
@@ -8548,7 +8612,7 @@ GRANT ALL ON FUNCTION leadhook.place_in_queue(p_lead_id text, p_now timestamp wi
 
 REVOKE ALL ON FUNCTION leadhook.post_webhook(p_id text, p_body jsonb) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.post_webhooks(p_reason text, p_leads integer, p_table text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.quarantine(p_lead_id text, p_reason text, p_source text, p_changed_at timestamp with time zone, p_token uuid) TO service_role;
@@ -8634,8 +8698,8 @@ GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at 
 REVOKE ALL ON FUNCTION leadhook.search_steps(p_filter jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.search_steps(p_filter jsonb) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.send_webhook(p_reason text, p_leads integer, p_table text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.send_webhook_for_keys() FROM PUBLIC;
 
@@ -8701,12 +8765,14 @@ GRANT ALL ON FUNCTION leadhook.wake_turned_away(p_budget_ids bigint[], p_now tim
 REVOKE ALL ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.wake_undecided(p_now timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.wanted_webhooks(p_leads integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION leadhook.warn(p_words text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.webhook_answers(p_webhook_ids bigint[]) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text, p_lead_ids text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_table text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) FROM PUBLIC;
 
