@@ -20,7 +20,17 @@ from cyclopts import App, Parameter
 from leadhook.command_error import CommandError
 
 Name = Literal[
-    "latency", "throughput", "idle", "triggers", "calls", "score", "webhooks", "queues", "instances", "memory"
+    "latency",
+    "throughput",
+    "idle",
+    "triggers",
+    "calls",
+    "console_pages",
+    "score",
+    "webhooks",
+    "queues",
+    "instances",
+    "memory",
 ]
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
 STACKED: Final = frozenset({"latency", "throughput", "idle", "queues", "instances", "memory"})
@@ -46,10 +56,10 @@ def main(
         Parameter(
             help="latency: commit to first model call (6 min). throughput: a backlog's rate, requests, CPU and memory "
             "(3 min). idle: requests while nothing happens (6 min). triggers: what the application's own writes cost "
-            "(1 min). calls: what each call costs in SQL (5 min). score: CPU of a model call beside a bare client's "
-            "(1 min). webhooks: CPU of a webhook beside a bare endpoint's (1 min). queues: the same leads on "
-            "procrastinate and pgqueuer (6 min). instances: 1, 2 and 4 of them (2 min). memory: over 20,000 leads "
-            "(5 min). All of them, one by one, when none is named (half an hour)."
+            "(1 min). calls: what each call costs in SQL (5 min). console_pages: what each page of the console does "
+            "(6 min). score: CPU of a model call beside a bare client's (1 min). webhooks: CPU of a webhook beside a "
+            "bare endpoint's (1 min). queues: the same leads on procrastinate and pgqueuer (6 min). instances: 1, 2 "
+            "and 4 of them (2 min). memory: over 20,000 leads (5 min). All of them, when none is named (half an hour)."
         ),
     ],
     short: Annotated[

@@ -139,8 +139,8 @@ def measure(*, short: bool) -> Measurement:
     with wired_database() as few, wired_database() as more, wired_database() as many:
         say("filling three databases")
         for database, leads in zip((few, more, many), sizes, strict=True):
-            _run(database, FILL.format(leads=leads))
-        with _caller(few) as beside, _caller(more) as between, _caller(many) as caller:
+            run(database, FILL.format(leads=leads))
+        with caller_of(few) as beside, caller_of(more) as between, caller_of(many) as caller:
             for _ in track(range(WARM_UP + rounds), "each call, by turns"):
                 for one in (beside, between, caller):
                     one.round()
@@ -177,9 +177,9 @@ def _figure(name: str, caller: Caller, beside: Caller) -> Figure:
 
 def _beside_what_is_shut(few: Database, groups: int, rounds: int) -> Figure:
     with wired_database() as shut:
-        _run(shut, FILL.format(leads=10_000))
-        _run(shut, SHUT.format(groups=groups))
-        with _caller(few) as beside, _caller(shut) as caller:
+        run(shut, FILL.format(leads=10_000))
+        run(shut, SHUT.format(groups=groups))
+        with caller_of(few) as beside, caller_of(shut) as caller:
             for _ in range(WARM_UP + rounds):
                 beside.save(beside.claim())
                 caller.save(caller.claim())
@@ -192,8 +192,8 @@ def _beside_what_is_shut(few: Database, groups: int, rounds: int) -> Figure:
 
 
 def _while_walking(database: Database, leads: int) -> Figure:
-    _run(database, WALK.format(leads=leads))
-    with psycopg.connect(database.admin_conninfo, autocommit=True) as owner, _caller(database) as caller:
+    run(database, WALK.format(leads=leads))
+    with psycopg.connect(database.admin_conninfo, autocommit=True) as owner, caller_of(database) as caller:
         for _ in range(5):
             owner.execute(PRESS, (WALKING,))
         caller.claim()
@@ -211,7 +211,7 @@ def _while_walking(database: Database, leads: int) -> Figure:
 
 
 def _under_an_old_snapshot(database: Database, leads: int) -> Figure:
-    with psycopg.connect(database.admin_conninfo) as holder, _caller(database) as caller:
+    with psycopg.connect(database.admin_conninfo) as holder, caller_of(database) as caller:
         holder.execute("set transaction isolation level repeatable read")
         holder.execute("select from leadhook.controls")
         for _ in track(range(leads // BATCH), "claims and saves under an old snapshot"):
@@ -224,7 +224,8 @@ def _under_an_old_snapshot(database: Database, leads: int) -> Figure:
     return Figure(words, after, "ms", beside={"before": before}, target=target, met=after <= MOST_CHURN_GROWTH * before)
 
 
-def _run(database: Database, statements: str) -> None:
+def run(database: Database, statements: str) -> None:
+    """Fill a database."""
     with psycopg.connect(database.admin_conninfo, autocommit=True) as owner:
         owner.execute("set statement_timeout = 0")
         owner.execute(statements.encode())
@@ -232,7 +233,8 @@ def _run(database: Database, statements: str) -> None:
 
 
 @contextmanager
-def _caller(database: Database) -> Iterator[Caller]:
+def caller_of(database: Database) -> Iterator[Caller]:
+    """A connection with the rights of the service."""
     with psycopg.connect(database.conninfo, autocommit=True) as connection:
         connection.execute("set role service_role")
         yield Caller(connection)

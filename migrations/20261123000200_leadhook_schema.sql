@@ -158,6 +158,7 @@ create index if not exists jobs_undecided on leadhook.jobs (decide_after) where 
 create index if not exists jobs_turned_away on leadhook.jobs (budget_id, needed_usd, lead_id) where state = 'ready' and budget_id is not null;
 create index if not exists jobs_asleep on leadhook.jobs (user_id, tag, lead_id) where state in ('waiting', 'held', 'dead') or replay_id is not null;
 create index if not exists jobs_without_message on leadhook.jobs (lead_id) where state = 'done' and error_code is not null;
+create index if not exists jobs_held on leadhook.jobs (user_id, tag, lead_id) where state = 'held';
 create index if not exists jobs_by_state on leadhook.jobs (state, lead_id) where state <> 'leased';
 create index if not exists jobs_by_group on leadhook.jobs (user_id, tag, lead_id) where state <> 'leased';
 create index if not exists jobs_by_age on leadhook.jobs (finished_at, lead_id) where finished_at is not null;
@@ -386,6 +387,26 @@ comment on column leadhook.replay_leads.run is 'the run of the job that answers 
 comment on column leadhook.replay_leads.before is 'the job as it was, for a replay that is stopped; null: there was none';
 create index if not exists replay_leads_by_lead on leadhook.replay_leads (lead_id);
 
+-- Who released held leads, which, and why; queued in slices, as replays are.
+create table if not exists leadhook.releases (
+  id bigint generated always as identity primary key,
+  actor text not null,
+  reason text,
+  user_id uuid,
+  tag text,
+  redo boolean not null default false,
+  lead_limit int not null check (lead_limit > 0),
+  groups jsonb not null,
+  after_lead text not null default '',
+  released int not null default 0,
+  created_at timestamptz not null default clock_timestamp(),
+  ended_at timestamptz
+);
+comment on column leadhook.releases.redo is 'also leads that have a row in llm_response';
+comment on column leadhook.releases.groups is 'the users and tags that are left, in their order; of the first one, the leads up to after_lead have been looked at';
+comment on column leadhook.releases.ended_at is 'when all of it was queued, or it was stopped';
+create index if not exists releases_under_way on leadhook.releases (id) where ended_at is null;
+
 -- What is not to be claimed, by hand. user_id null: everything; tag null: all of the user.
 create table if not exists leadhook.pauses (
   id bigint generated always as identity primary key,
@@ -481,7 +502,7 @@ create table if not exists leadhook.audit (
   actor text not null,
   database_user text not null default session_user,
   action text not null check (
-    action in ('pause', 'resume', 'budget', 'replay', 'replay_stop', 'backlog_release', 'key_unpark', 'erase')
+    action in ('pause', 'resume', 'budget', 'replay', 'replay_stop', 'backlog_release', 'release_stop', 'key_unpark', 'erase')
   ),
   parameters jsonb not null default '{}',
   reason text
@@ -502,7 +523,7 @@ declare
 begin
   foreach v_table in array array[
     'controls', 'outbox', 'jobs', 'ready_groups', 'ready_notes', 'lead_groups', 'attempts', 'results', 'api_keys', 'webhooks', 'replays', 'replay_leads',
-    'pauses', 'budgets', 'turns', 'costs', 'workers', 'figures', 'hourly_counts', 'counted', 'audit', 'migrations'
+    'releases', 'pauses', 'budgets', 'turns', 'costs', 'workers', 'figures', 'hourly_counts', 'counted', 'audit', 'migrations'
   ] loop
     execute format('alter table leadhook.%I enable row level security', v_table);
     execute format('revoke all on table leadhook.%I from public, anon, authenticated', v_table);

@@ -781,7 +781,7 @@ begin
       'last_user', v_user_id,
       'figures', leadhook.recent_figures(v_now),
       'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now, v_spent) end,
-      'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
+      'replays_wait', leadhook.has_slices(),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
       'start_limit_ms', round(c.start_limit_s * 1000)::int,

@@ -227,6 +227,31 @@ comment on function leadhook.describe_found(text[]) is 'These leads in their ord
 revoke all on function leadhook.describe_found(text[]) from public, anon, authenticated;
 grant execute on function leadhook.describe_found(text[]) to service_role;
 
+create or replace function leadhook.search_slice(
+  p_filter jsonb, p_after jsonb, p_most int, out lead_ids text[], out cursors jsonb[], out next_cursor jsonb
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  v_places bigint[];
+begin
+  select
+    array_agg(c.lead_id order by c.place), array_agg(c.cursor order by c.place),
+    case when count(*) >= 250 or count(*) > count(c.lead_id) then (array_agg(c.cursor order by c.place desc))[1] end
+  into lead_ids, cursors, next_cursor
+  from leadhook.find_candidates(p_filter, p_after, 250) with ordinality as c (lead_id, cursor, place);
+  v_places := array(select m.place from leadhook.matching_leads(lead_ids, p_filter, p_most) as m order by m.place);
+  cursors := array(select cursors[p.place] from unnest(v_places) with ordinality as p (place, n) order by p.n);
+  lead_ids := array(select lead_ids[p.place] from unnest(v_places) with ordinality as p (place, n) order by p.n);
+end
+$$;
+comment on function leadhook.search_slice(jsonb, jsonb, int) is
+  'The first p_most leads that match, of the next 250 candidates, each with its cursor. next_cursor: behind these 250; null: there are no more.';
+revoke all on function leadhook.search_slice(jsonb, jsonb, int) from public, anon, authenticated;
+grant execute on function leadhook.search_slice(jsonb, jsonb, int) to service_role;
+
 create or replace function public.leadhook_search_leads(p_filter jsonb default '{}', p_after text default null, p_limit int default 25)
 returns jsonb
 language plpgsql
@@ -244,36 +269,27 @@ declare
   v_cursors jsonb[] := array[]::jsonb[];
   v_count int := 0;
   v_slice record;
-  v_places bigint[];
 begin
   if p_limit is null or p_limit not between 1 and 100 or jsonb_typeof(p_filter) is distinct from 'object' then
     raise exception 'a filter is an object, and a page holds 1 to 100 leads' using errcode = 'PT400';
   end if;
   v_cursor := p_after::jsonb;
   for n in 1..40 loop
-    select
-      array_agg(c.lead_id order by c.place) as lead_ids, array_agg(c.cursor order by c.place) as cursors,
-      count(*) >= 250 or count(*) > count(c.lead_id) as has_more
-    into v_slice
-    from leadhook.find_candidates(p_filter, v_cursor, 250) with ordinality as c (lead_id, cursor, place);
-    v_places := array(select m.place from leadhook.matching_leads(v_slice.lead_ids, p_filter, v_most - v_count) as m order by m.place);
-    v_count := v_count + cardinality(v_places);
+    v_slice := leadhook.search_slice(p_filter, v_cursor, v_most - v_count);
+    v_cursor := v_slice.next_cursor;
+    v_count := v_count + cardinality(v_slice.lead_ids);
     if cardinality(v_lead_ids) < p_limit then
-      v_lead_ids := v_lead_ids || array(select v_slice.lead_ids[p.place] from unnest(v_places) as p (place));
-      v_cursors := v_cursors || array(select v_slice.cursors[p.place] from unnest(v_places) as p (place));
+      v_lead_ids := v_lead_ids || v_slice.lead_ids;
+      v_cursors := v_cursors || v_slice.cursors;
     end if;
-    exit when not v_slice.has_more or v_count >= v_most;
-    v_cursor := v_slice.cursors[cardinality(v_slice.cursors)];
-    exit when clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '80 ms' end;
+    exit when v_cursor is null or v_count >= v_most
+      or clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '80 ms' end;
   end loop;
   return jsonb_build_object(
     'leads', leadhook.describe_found(v_lead_ids[:p_limit]),
-    'after', case
-      when v_count > p_limit then v_cursors[p_limit]::text
-      when v_slice.has_more then v_cursor::text
-    end,
+    'after', case when v_count > p_limit then v_cursors[p_limit]::text else v_cursor::text end,
     'count', case when p_after is null then v_count end,
-    'complete', not v_slice.has_more or v_count >= v_most
+    'complete', v_cursor is null or v_count >= v_most
   );
 exception when data_exception then
   raise exception 'the filter or the cursor is not understood: %', sqlerrm using errcode = 'PT400';
@@ -281,10 +297,57 @@ end
 $$;
 comment on function public.leadhook_search_leads(jsonb, text, int) is
   'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for '
-  'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: the time was up, 80 ms for the page, or '
-  '60 ms for the page and its count, or 10,000 leads were looked at.';
+  'the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: 10,000 leads were looked at, or the time '
+  'was up, 80 ms for the page, or 60 ms for the page and its count.';
 revoke all on function public.leadhook_search_leads(jsonb, text, int) from public, anon, authenticated;
 grant execute on function public.leadhook_search_leads(jsonb, text, int) to service_role;
+
+-- leadhook_replay_dry_run walks all jobs for what a filter matches, which may take minutes; this is for a page.
+create or replace function public.leadhook_replay_preview(p_filter jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+declare
+  v_began_at timestamptz := clock_timestamp();
+  v_slice record;
+  v_cursor jsonb;
+  v_counts jsonb := '{}';
+  v_queued text[] := '{}';
+begin
+  for n in 1..40 loop
+    v_slice := leadhook.search_slice(p_filter, v_cursor, 250);
+    v_cursor := v_slice.next_cursor;
+    with decided as materialized (
+      select d.lead_id, d.outcome from leadhook.decide_replay(v_slice.lead_ids, false) as d
+    )
+    select
+      (
+        select v_counts || coalesce(jsonb_object_agg(c.outcome, c.n + coalesce((v_counts ->> c.outcome)::int, 0)), '{}')
+        from (select d.outcome, count(*) as n from decided as d group by d.outcome) as c
+      ),
+      v_queued || array(select d.lead_id from decided as d where d.outcome in ('queued', 'queued_after') order by d.lead_id)
+    into v_counts, v_queued;
+    exit when v_cursor is null or clock_timestamp() > v_began_at + interval '60 ms';
+  end loop;
+  return jsonb_build_object(
+    'counts', v_counts,
+    'complete', v_cursor is null,
+    'sample', to_jsonb(v_queued[:10]),
+    'usage', (select to_jsonb(u) from leadhook.usage_of(v_queued) as u),
+    'average', (select to_jsonb(a) from leadhook.average_usage() as a)
+  );
+end
+$$;
+comment on function public.leadhook_replay_preview(jsonb) is
+  'As leadhook_replay_dry_run, of as many leads that match a filter as 60 ms allow. complete false: there may be more of them.';
+revoke all on function public.leadhook_replay_preview(jsonb) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_preview(jsonb) to service_role;
 
 create or replace function leadhook.failed_groups()
 returns table (error_code text, state text)
@@ -478,6 +541,29 @@ comment on function leadhook.unfinished_replays() is 'The newest 20 replays with
 revoke all on function leadhook.unfinished_replays() from public, anon, authenticated;
 grant execute on function leadhook.unfinished_replays() to service_role;
 
+-- Released leads are scored in about the order of their releases, so those that wait are of the newest ones.
+create or replace function leadhook.unfinished_releases(p_waiting bigint)
+returns table (total bigint, releases jsonb)
+language sql
+stable
+set search_path = ''
+set jit = off
+set enable_seqscan = off
+as $$
+  select coalesce(sum(n.released), 0), coalesce(jsonb_agg(to_jsonb(n) - 'newer' order by n.release_id desc), '[]')
+  from (
+    select
+      r.id as release_id, r.actor, r.reason, r.user_id, r.tag, r.created_at, r.lead_limit as limit, r.released, r.ended_at,
+      coalesce(sum(r.released) over (order by r.id desc rows between unbounded preceding and 1 preceding), 0) as newer
+    from (select b.* from leadhook.releases as b order by b.id desc limit 20) as r
+  ) as n
+  where n.ended_at is null or n.newer < unfinished_releases.p_waiting
+$$;
+comment on function leadhook.unfinished_releases(bigint) is
+  'The newest releases of the backlog, up to 20, that still queue leads or of whose leads some wait, and how many they have queued together.';
+revoke all on function leadhook.unfinished_releases(bigint) from public, anon, authenticated;
+grant execute on function leadhook.unfinished_releases(bigint) to service_role;
+
 create or replace function public.leadhook_progress()
 returns jsonb
 language plpgsql
@@ -517,9 +603,13 @@ begin
       from leadhook.unfinished_replays() as u
       join leadhook.replays as r on r.id = u.replay_id
     ),
-    'release', case when v_released > 0 then jsonb_build_object('waiting', v_released) || leadhook.rate_of(v_released, (v_ended ->> '0')::int, (
-      select max(a.at) from leadhook.audit as a where a.action = 'backlog_release' and a.at > v_now - interval '10 min'
-    ), v_now) end
+    'release', (
+      select case when v_released > 0 or b.total > 0 then to_jsonb(b) || jsonb_build_object('waiting', v_released)
+        || leadhook.rate_of(v_released, (v_ended ->> '0')::int, (
+          select max(a.at) from leadhook.audit as a where a.action = 'backlog_release' and a.at > v_now - interval '10 min'
+        ), v_now) end
+      from leadhook.unfinished_releases(v_released) as b
+    )
   );
 end
 $$;

@@ -163,7 +163,7 @@ as $$
 declare
   v_table text;
 begin
-  foreach v_table in array array['outbox', 'attempts', 'webhooks', 'replays', 'pauses', 'budgets', 'audit'] loop
+  foreach v_table in array array['outbox', 'attempts', 'webhooks', 'replays', 'releases', 'pauses', 'budgets', 'audit'] loop
     execute format(
       'select pg_catalog.setval(%1$L, greatest(m.id, s.last_value)) from (select max(t.id) as id from leadhook.%2$I as t) as m cross join %1$s as s '
       'where s.last_value + s.is_called::int <= m.id', format('leadhook.%I', v_table || '_id_seq'), v_table

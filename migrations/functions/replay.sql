@@ -460,6 +460,19 @@ comment on function leadhook.work_on_replay(bigint) is 'One slice of a replay th
 revoke all on function leadhook.work_on_replay(bigint) from public, anon, authenticated;
 grant execute on function leadhook.work_on_replay(bigint) to service_role;
 
+create or replace function leadhook.has_slices()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping'))
+    or exists (select from leadhook.releases as b where b.ended_at is null)
+$$;
+comment on function leadhook.has_slices() is 'Whether leadhook_replay_slice has something to do.';
+revoke all on function leadhook.has_slices() from public, anon, authenticated;
+grant execute on function leadhook.has_slices() to service_role;
+
 create or replace function public.leadhook_replay_slice()
 returns jsonb
 language plpgsql
@@ -474,16 +487,16 @@ declare
 begin
   if v_replay_id is not null then
     perform leadhook.work_on_replay(v_replay_id);
+  else
+    perform leadhook.work_on_release((select b.id from leadhook.releases as b where b.ended_at is null order by b.id limit 1));
   end if;
   v_now := clock_timestamp();
-  return jsonb_build_object(
-    'left', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
-    'next_due_ms', leadhook.next_due_ms(v_now)
-  );
+  return jsonb_build_object('left', leadhook.has_slices(), 'next_due_ms', leadhook.next_due_ms(v_now));
 end
 $$;
 comment on function public.leadhook_replay_slice() is
-  'Goes on with the oldest replay that is being made or unmade, 250 leads at a time. left: there is more, again after a pause.';
+  'Goes on with the oldest replay that is being made or unmade, 250 leads at a time, or with the oldest release of the backlog. left: there is more, '
+  'again after a pause.';
 revoke all on function public.leadhook_replay_slice() from public, anon, authenticated;
 grant execute on function public.leadhook_replay_slice() to service_role;
 
@@ -713,7 +726,9 @@ comment on function leadhook.replay_leads_page(bigint, text) is 'The next 1001 l
 revoke all on function leadhook.replay_leads_page(bigint, text) from public, anon, authenticated;
 grant execute on function leadhook.replay_leads_page(bigint, text) to service_role;
 
-create or replace function public.leadhook_replay_status(p_replay_id bigint, p_after_lead text default '', p_limit int default 100)
+create or replace function public.leadhook_replay_status(
+  p_replay_id bigint, p_after_lead text default '', p_limit int default 100, p_most int default null
+)
 returns jsonb
 language plpgsql
 stable
@@ -724,6 +739,10 @@ set lock_timeout = '2s'
 as $$
 declare
   v_replay leadhook.replays := (select r from leadhook.replays as r where r.id = p_replay_id);
+  v_complete boolean := (
+    select p_most is null or count(*) <= p_most
+    from (select from leadhook.replay_leads as m where m.replay_id = p_replay_id and p_most is not null limit p_most + 1) as m
+  );
   v_progress jsonb;
   v_leads jsonb;
 begin
@@ -733,10 +752,19 @@ begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  v_progress := (
-    select jsonb_object_agg(p.state, p.n)
-    from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
-  );
+  if v_complete then
+    v_progress := (
+      select jsonb_object_agg(p.state, p.n)
+      from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
+    );
+  else
+    v_progress := (
+      select jsonb_build_object('waiting', count(*))
+      from (
+        select from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id = p_replay_id limit 100000
+      ) as j
+    );
+  end if;
   v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
   return jsonb_build_object(
     'found', true,
@@ -749,16 +777,18 @@ begin
     'limit', v_replay.lead_limit,
     'counts', v_replay.counts,
     'progress', coalesce(v_progress, '{}'),
-    'usage', leadhook.replay_usage(p_replay_id),
+    'complete', v_complete,
+    'usage', case when v_complete then leadhook.replay_usage(p_replay_id) else '{}' end,
     'leads', jsonb_path_query_array(v_leads, '$[0 to $last]', jsonb_build_object('last', p_limit - 1)),
     'more', jsonb_array_length(v_leads) > p_limit
   );
 end
 $$;
-comment on function public.leadhook_replay_status(bigint, text, int) is
-  'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay.';
-revoke all on function public.leadhook_replay_status(bigint, text, int) from public, anon, authenticated;
-grant execute on function public.leadhook_replay_status(bigint, text, int) to service_role;
+comment on function public.leadhook_replay_status(bigint, text, int, int) is
+  'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay. complete '
+  'false: it has more than p_most leads, of which only those that wait are counted, up to 100,000.';
+revoke all on function public.leadhook_replay_status(bigint, text, int, int) from public, anon, authenticated;
+grant execute on function public.leadhook_replay_status(bigint, text, int, int) to service_role;
 
 create or replace function public.leadhook_replays(p_limit int default 20)
 returns jsonb

@@ -132,6 +132,7 @@ begin
   delete from leadhook.webhooks as r where r.id = any (array(
     select o.id from leadhook.webhooks as o where o.sent_at < p_now - interval '30 days' order by o.sent_at limit 5000
   ));
+  delete from leadhook.releases as b where b.ended_at < p_now - interval '90 days';
   v_replay_ids := array(
     select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 100
   );
@@ -358,7 +359,7 @@ revoke all on function leadhook.release_backlog(uuid, text, text, int, boolean) 
 grant execute on function leadhook.release_backlog(uuid, text, text, int, boolean) to service_role;
 
 -- 1100 and 800 are the fixed parts of the two requests: the instructions, and the names of a lead's fields.
-create or replace function leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamptz, p_redo boolean)
+create or replace function leadhook.held_size(p_lead_ids text[])
 returns table (leads bigint, score_chars bigint, message_chars bigint)
 language sql
 stable
@@ -366,26 +367,22 @@ set search_path = ''
 set jit = off
 as $$
   with held as materialized (
-    select j.lead_id, j.user_id, j.tag
-    from leadhook.jobs as j
-    where j.state = 'held'
-      and (held_size.p_user_id is null or j.user_id = held_size.p_user_id)
-      and (held_size.p_tag is null or j.tag = held_size.p_tag)
-      and (held_size.p_redo or not exists (select from public.llm_response as r where r.lead_id = j.lead_id))
+    select j.lead_id, j.user_id, j.tag from leadhook.jobs as j where j.lead_id = any (held_size.p_lead_ids)
   ),
   details as materialized (
     select d.lead_id, max(length(concat(
       d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
     ))) as chars
     from public.lead_details as d
-    where d.sent_to_llm is not true
+    where d.lead_id = any (held_size.p_lead_ids) and d.sent_to_llm is not true
     group by d.lead_id
   ),
   newest as materialized (
-    select distinct on (p.user_id, p.tag) p.user_id, p.tag, p.created_at,
+    select distinct on (p.user_id, p.tag) p.user_id, p.tag,
       length(concat(p.wildnet_data, p.scoring_criteria_and_icp)) as score_chars,
       length(concat(p.wildnet_data, p.message_prompt)) as message_chars
     from public.prompts as p
+    where (p.user_id, p.tag) in (select h.user_id, h.tag from held as h)
     order by p.user_id, p.tag, p.created_at desc nulls last
   )
   select
@@ -393,12 +390,11 @@ as $$
   from held as h
   join details as d on d.lead_id = h.lead_id
   join newest as n on n.user_id = h.user_id and n.tag = h.tag
-  where held_size.p_since is null or n.created_at >= held_size.p_since
 $$;
-comment on function leadhook.held_size(uuid, text, timestamptz, boolean) is
-  'How many held leads a release would queue, and how many characters the model would be sent for them.';
-revoke all on function leadhook.held_size(uuid, text, timestamptz, boolean) from public, anon, authenticated;
-grant execute on function leadhook.held_size(uuid, text, timestamptz, boolean) to service_role;
+comment on function leadhook.held_size(text[]) is
+  'How many of these held leads have all that is sent to the model, and how many characters that is.';
+revoke all on function leadhook.held_size(text[]) from public, anon, authenticated;
+grant execute on function leadhook.held_size(text[]) to service_role;
 
 -- The whole backlog is counted; for a person who waits, so the limit is long.
 create or replace function public.leadhook_backlog(
@@ -425,7 +421,21 @@ begin
         where t.outcome = 'unwanted' and t.reason like '%already sent%' and t.finished_at > clock_timestamp() - interval '24 hours'
       ),
       'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_groups(p_user_id, p_tag, p_since) as l),
-      'size', (select to_jsonb(s) from leadhook.held_size(p_user_id, p_tag, p_since, p_redo) as s)
+      'size', (
+        select to_jsonb(s)
+        from leadhook.held_size(array(
+          select j.lead_id
+          from leadhook.jobs as j
+          where j.state = 'held'
+            and (p_user_id is null or j.user_id = p_user_id)
+            and (p_tag is null or j.tag = p_tag)
+            and (p_redo or not exists (select from public.llm_response as r where r.lead_id = j.lead_id))
+            and (p_since is null or p_since <= (
+              select max(p.created_at) from public.prompts as p where p.user_id = j.user_id and p.tag = j.tag
+            ))
+          limit 1000
+        )) as s
+      )
     )
     from leadhook.controls as c
   );

@@ -74,20 +74,22 @@ EMPTY: dict[str, Any] = {
     "leadhook_progress": {"now": "2026-11-27T12:00:00Z"},
     "leadhook_replays": {},
     "leadhook_admission": {},
-    "leadhook_backlog": {
-        "backlog": "hold",
-        "released": 0,
-        "leased": 0,
-        "sent_while_leased": 0,
+    "leadhook_held_leads": {
+        "held": 0,
+        "looked_at": 0,
+        "answered": 0,
+        "sent": 0,
         "size": {"leads": 0, "score_chars": 0, "message_chars": 0},
     },
+    "leadhook_replay_preview": {"complete": True},
     "leadhook_keys": {"keys": [{"fingerprint": "key_1", "state": "cooling"}]},
     "leadhook_deliveries": {},
     "leadhook_audit": {},
     "leadhook_pause": {"paused": True, "already": False},
     "leadhook_resume": {"resumed": True},
     "leadhook_set_budget": {"daily_usd": 5, "left_usd": 5},
-    "leadhook_release_backlog": {"released": 0, "answered": 0, "unwanted": 0},
+    "leadhook_begin_release": {"release_id": 3, "released": 0},
+    "leadhook_stop_release": {"release_id": 3, "released": 0},
     "leadhook_unpark_key": {"unparked": True},
 }
 """The replies of a project without leads, by function."""
@@ -179,9 +181,11 @@ class FakeStore(SupabaseStore):
         self.calls.append(("dry_run", lead_ids, fields, limit, after))
         return self.on_dry_run.pop(0)
 
-    async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
+    async def replay_status(
+        self, replay_id: int, *, after: str = "", limit: int = 100, most: int | None = None
+    ) -> ReplayStatus:
         """Follow."""
-        self.calls.append(("replay_status", replay_id, after, limit))
+        self.calls.append(("replay_status", replay_id, after, limit if most is None else most))
         return answer_or_raise(self.on_replay_status or ReplayStatus(found=False))
 
     async def stop_replay(self, replay_id: int, actor: str, reason: str | None = None) -> ReplayStatus:

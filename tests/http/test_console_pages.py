@@ -114,18 +114,36 @@ REPLIES = {
     "leadhook_progress": {
         "now": NOW,
         "replays": [{**REPLAY, "filter": {"tag": HOSTILE}, "queued": 9, "waiting": 3, "per_minute": 2, "ends_at": NOW}],
-        "release": {"waiting": 5, "per_minute": 2.5, "ends_at": NOW},
+        "release": {
+            "waiting": 5,
+            "total": 9,
+            "per_minute": 2.5,
+            "ends_at": NOW,
+            "releases": [
+                {
+                    "release_id": 3,
+                    "limit": 20,
+                    "released": 9,
+                    "user_id": USER,
+                    "tag": HOSTILE,
+                    "actor": HOSTILE,
+                    "reason": HOSTILE,
+                    "created_at": NOW,
+                }
+            ],
+        },
     },
     "leadhook_replays": {"replays": [{**REPLAY, "counts": {"queued": 3, HOSTILE: 1}}]},
     "leadhook_admission": {"pauses": [PAUSE], "budgets": [BUDGET]},
-    "leadhook_backlog": {
-        "backlog": "hold",
-        "released": 0,
-        "leased": 0,
-        "sent_while_leased": 0,
-        "size": {"leads": 3, "score_chars": 9000, "message_chars": 9000},
-        "groups": [{"user_id": USER, "tag": HOSTILE, "asked_at": NOW, "held": 3, "answered": 1, "sent": 0}],
+    "leadhook_held_leads": {
+        "held": 3,
+        "looked_at": 3,
+        "answered": 1,
+        "sent": 0,
+        "size": {"leads": 2, "score_chars": 6000, "message_chars": 6000},
+        "groups": [{"user_id": USER, "tag": HOSTILE, "asked_at": NOW, "held": 3}],
     },
+    "leadhook_replay_preview": {"counts": {"queued": 3, "held": 1}, "sample": [HOSTILE], "complete": True},
     "leadhook_keys": {
         "keys": [{"fingerprint": HOSTILE, "state": "cooling", "until": NOW, "reason": HOSTILE, "model": HOSTILE}]
     },
@@ -172,6 +190,7 @@ QUERIES = {
     "/console/resume": {"user_id": USER, "tag": HOSTILE},
     "/console/budget": {"user_id": USER, "daily_usd": "3"},
     "/console/release": {"user_id": USER, "tag": HOSTILE},
+    "/console/release/stop": {"release_id": "3"},
     "/console/key": {"fingerprint": HOSTILE},
     "/console/audit": {"actor": HOSTILE},
     "/console/sign-in": {"code": HOSTILE, "next": HOSTILE},
@@ -187,6 +206,7 @@ SHOWN = [
     "/console/pauses",
     "/console/budgets",
     "/console/backlog",
+    "/console/backlog/live",
     "/console/keys",
     "/console/webhooks",
     *QUERIES,
@@ -218,7 +238,7 @@ async def console(service: Service) -> Service:
     store = service.store
     store.rpc |= REPLIES
     store.snapshot, store.on_status = SNAPSHOT, STATUS
-    store.on_dry_run = [DryRun(counts={"queued": 3, "held": 1}, sample=(HOSTILE,))] * 2
+    store.on_dry_run = [DryRun(counts={"queued": 3, "held": 1}, sample=(HOSTILE,))]
     store.on_replay_status = ReplayStatus.model_validate(
         {
             **{name: REPLAY[name] for name in ("replay_id", "phase", "actor", "reason", "created_at")},
@@ -275,10 +295,11 @@ ACTIONS = [
     ("/console/key", {"fingerprint": "key_1"}, "leadhook_unpark_key", {"p_fingerprint": "key_1"}),
     (
         "/console/release",
-        {"user_id": USER, "limit": "2"},
-        "leadhook_release_backlog",
-        {"p_user_id": USER, "p_tag": HOSTILE.replace("\x00", ""), "p_limit": 2, "p_redo": False},
+        {"user_id": USER, "tag": "t", "limit": "2"},
+        "leadhook_begin_release",
+        {"p_user_id": USER, "p_tag": "t", "p_limit": 2, "p_redo": False},
     ),
+    ("/console/release/stop", {"release_id": "3"}, "leadhook_stop_release", {"p_release_id": 3}),
 ]
 
 
@@ -373,6 +394,53 @@ async def test_a_release_shows_what_it_costs(console: Service) -> None:
     assert "Release 2 leads" in page.text
 
 
+@pytest.mark.parametrize(
+    ("held", "limit", "said", "button"),
+    [
+        (5_000, 1_000_000, "About 4,000 leads would be queued", "Release all of them"),
+        (10_000, 1_000_000, "At least about 8,000 leads would be queued", "Release all of them"),
+        (10_000, 300, "300 leads would be queued", "Release 300 leads"),
+    ],
+)
+async def test_a_large_release_does_not_claim_to_be_counted(
+    console: Service, held: int, limit: int, said: str, button: str
+) -> None:
+    """Of 500 that were looked at, 100 have an answer; beyond 10,000, it says that all of them cost more."""
+    console.store.rpc["leadhook_held_leads"] = {
+        "held": held,
+        "looked_at": 500,
+        "answered": 100,
+        "sent": 0,
+        "size": {"leads": 400, "score_chars": 400_000, "message_chars": 400_000},
+    }
+    page = Page((await console.client.get("/console/release", params={"limit": limit})).text)
+    assert said in page.text
+    assert button in page.text
+    assert ("all of them cost more" in page.text) == (held == 10_000 and limit > held)
+
+
+async def test_a_large_replay_does_not_claim_to_be_counted(console: Service) -> None:
+    """Neither its leads nor what they cost."""
+    usage = {"known": 3000, "calls": 6000, "cost_usd": 3.0}
+    console.store.rpc["leadhook_replay_preview"] = {"counts": {"queued": 3000}, "usage": usage, "complete": False}
+    page = Page((await console.client.get("/console/replay", params={"state": "dead"})).text)
+    assert "At least 3,000 leads would be scored again" in page.text
+    assert "Forecast: at least about $3.00" in page.text
+    assert "Replay all that match" in page.text
+
+
+async def test_a_lead_has_a_name(console: Service) -> None:
+    """And its company; without a row in lead_details it has its id."""
+    console.store.rpc["leadhook_search_leads"] = {
+        "leads": [{"lead_id": "a", "state": "dead", "name": "Ann <b>", "company": "B & C"}]
+    }
+    page = Page((await console.client.get("/console/lead", params={"id": "a"})).text)
+    assert "Ann <b>" in page.text
+    assert "B & C" in page.text
+    console.store.rpc["leadhook_search_leads"] = {"leads": []}
+    assert "Ann" not in (await console.client.get("/console/lead", params={"id": "a"})).text
+
+
 async def test_an_unavailable_database_is_reported(console: Service) -> None:
     """With the reason, and as something that may pass."""
     console.store.rpc["leadhook_failures"] = StoreError("unavailable", "refused", "the connection was refused")
@@ -397,7 +465,7 @@ async def test_an_open_page_asks_five_times_a_minute(console: Service) -> None:
         page = await read(console, path)
         polls += [attributes.get("hx-trigger") for _, attributes in page.tags if "hx-get" in attributes]
     assert set(polls) == {"every 12s, shown from:body"}
-    assert len(polls) == 2, "the overview and the running replay; the dead lead is not renewed"
+    assert len(polls) == 3, "the overview, the running replay and the release; the dead lead is not renewed"
 
 
 async def test_the_overview_is_good_when_nothing_is_wrong(service: Service) -> None:

@@ -68,7 +68,7 @@ CREATE FUNCTION leadhook.advance_ids() RETURNS void
 declare
   v_table text;
 begin
-  foreach v_table in array array['outbox', 'attempts', 'webhooks', 'replays', 'pauses', 'budgets', 'audit'] loop
+  foreach v_table in array array['outbox', 'attempts', 'webhooks', 'replays', 'releases', 'pauses', 'budgets', 'audit'] loop
     execute format(
       'select pg_catalog.setval(%1$L, greatest(m.id, s.last_value)) from (select max(t.id) as id from leadhook.%2$I as t) as m cross join %1$s as s '
       'where s.last_value + s.is_called::int <= m.id', format('leadhook.%I', v_table || '_id_seq'), v_table
@@ -750,7 +750,7 @@ begin
       'last_user', v_user_id,
       'figures', leadhook.recent_figures(v_now),
       'next_due_ms', case when v_has_more then 0 when v_locked then 1000 when v_blocked_by = 'unpriced' then null else leadhook.next_due_ms(v_now, v_spent) end,
-      'replays_wait', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
+      'replays_wait', leadhook.has_slices(),
       'lease_ms', round(c.lease_s * 1000)::int,
       'renew_ms', round(c.renew_s * 1000)::int,
       'start_limit_ms', round(c.start_limit_s * 1000)::int,
@@ -2230,6 +2230,16 @@ $$;
 
 COMMENT ON FUNCTION leadhook.has_pg_net() IS 'Whether the extension pg_net can be called.';
 
+CREATE FUNCTION leadhook.has_slices() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    AS $$
+  select exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping'))
+    or exists (select from leadhook.releases as b where b.ended_at is null)
+$$;
+
+COMMENT ON FUNCTION leadhook.has_slices() IS 'Whether leadhook_replay_slice has something to do.';
+
 CREATE FUNCTION leadhook.has_vault() RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2318,32 +2328,94 @@ $$;
 
 COMMENT ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) IS 'The users and tags with held leads, those with the newest prompts row first: how many are held, how many of them have an answer already, and how many were marked as sent by something else since. p_since: only those whose newest prompts row is not older.';
 
-CREATE FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) RETURNS TABLE(leads bigint, score_chars bigint, message_chars bigint)
+CREATE FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET enable_sort TO 'off'
+    AS $$
+begin
+  if p_user_id is null then
+    return array(select j.lead_id from leadhook.jobs as j where j.state = 'held' order by j.lead_id limit 500);
+  elsif p_tag is null then
+    return array(
+      select j.lead_id from leadhook.jobs as j where j.state = 'held' and j.user_id = p_user_id order by j.tag, j.lead_id limit 500
+    );
+  end if;
+  return array(
+    select j.lead_id from leadhook.jobs as j where j.state = 'held' and j.user_id = p_user_id and j.tag = p_tag order by j.lead_id limit 500
+  );
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) IS 'Up to 500 held leads of a user and tag, of a user, or of all.';
+
+CREATE FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) RETURNS TABLE(user_id uuid, tag text, asked_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with recursive known as (
+    (
+      select j.user_id, j.tag from leadhook.jobs as j
+      where j.state = 'held' and (p_user_id is null or j.user_id = p_user_id) and (p_tag is null or j.tag = p_tag)
+      order by j.user_id, j.tag
+      limit 1
+    )
+    union all
+    select n.user_id, n.tag
+    from known as k
+    cross join lateral (
+      select j.user_id, j.tag from leadhook.jobs as j
+      where j.state = 'held' and (p_user_id is null or j.user_id = p_user_id) and (p_tag is null or j.tag = p_tag)
+        and (j.user_id, j.tag) > (k.user_id, k.tag)
+      order by j.user_id, j.tag
+      limit 1
+    ) as n
+  ),
+  groups as materialized (
+    select k.user_id, k.tag from known as k limit 1000
+  )
+  select g.user_id, g.tag, max(p.created_at)
+  from groups as g
+  left join public.prompts as p on p.user_id = g.user_id and p.tag = g.tag
+  group by g.user_id, g.tag
+  order by max(p.created_at) desc nulls last, g.user_id, g.tag;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) IS 'The users and tags with held leads, up to 1,000, those with the newest prompts row first.';
+
+CREATE FUNCTION leadhook.held_size(p_lead_ids text[]) RETURNS TABLE(leads bigint, score_chars bigint, message_chars bigint)
     LANGUAGE sql STABLE
     SET search_path TO ''
     SET jit TO 'off'
     AS $$
   with held as materialized (
-    select j.lead_id, j.user_id, j.tag
-    from leadhook.jobs as j
-    where j.state = 'held'
-      and (held_size.p_user_id is null or j.user_id = held_size.p_user_id)
-      and (held_size.p_tag is null or j.tag = held_size.p_tag)
-      and (held_size.p_redo or not exists (select from public.llm_response as r where r.lead_id = j.lead_id))
+    select j.lead_id, j.user_id, j.tag from leadhook.jobs as j where j.lead_id = any (held_size.p_lead_ids)
   ),
   details as materialized (
     select d.lead_id, max(length(concat(
       d.name, d.title, d.location, d.company_name, d.experience, d.skills, d.bio, d.profile_url, d.company_page_url
     ))) as chars
     from public.lead_details as d
-    where d.sent_to_llm is not true
+    where d.lead_id = any (held_size.p_lead_ids) and d.sent_to_llm is not true
     group by d.lead_id
   ),
   newest as materialized (
-    select distinct on (p.user_id, p.tag) p.user_id, p.tag, p.created_at,
+    select distinct on (p.user_id, p.tag) p.user_id, p.tag,
       length(concat(p.wildnet_data, p.scoring_criteria_and_icp)) as score_chars,
       length(concat(p.wildnet_data, p.message_prompt)) as message_chars
     from public.prompts as p
+    where (p.user_id, p.tag) in (select h.user_id, h.tag from held as h)
     order by p.user_id, p.tag, p.created_at desc nulls last
   )
   select
@@ -2351,10 +2423,9 @@ CREATE FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp
   from held as h
   join details as d on d.lead_id = h.lead_id
   join newest as n on n.user_id = h.user_id and n.tag = h.tag
-  where held_size.p_since is null or n.created_at >= held_size.p_since
 $$;
 
-COMMENT ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'How many held leads a release would queue, and how many characters the model would be sent for them.';
+COMMENT ON FUNCTION leadhook.held_size(p_lead_ids text[]) IS 'How many of these held leads have all that is sent to the model, and how many characters that is.';
 
 CREATE FUNCTION leadhook.held_snapshot(p_longer_than interval DEFAULT '00:05:00'::interval) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -4884,6 +4955,26 @@ CREATE FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timest
   having count(*) > 0
 $$;
 
+CREATE FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_most integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    AS $$
+declare
+  v_places bigint[];
+begin
+  select
+    array_agg(c.lead_id order by c.place), array_agg(c.cursor order by c.place),
+    case when count(*) >= 250 or count(*) > count(c.lead_id) then (array_agg(c.cursor order by c.place desc))[1] end
+  into lead_ids, cursors, next_cursor
+  from leadhook.find_candidates(p_filter, p_after, 250) with ordinality as c (lead_id, cursor, place);
+  v_places := array(select m.place from leadhook.matching_leads(lead_ids, p_filter, p_most) as m order by m.place);
+  cursors := array(select cursors[p.place] from unnest(v_places) with ordinality as p (place, n) order by p.n);
+  lead_ids := array(select lead_ids[p.place] from unnest(v_places) with ordinality as p (place, n) order by p.n);
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_most integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) IS 'The first p_most leads that match, of the next 250 candidates, each with its cursor. next_cursor: behind these 250; null: there are no more.';
+
 CREATE FUNCTION leadhook.search_steps(p_filter jsonb) RETURNS text[]
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -5201,6 +5292,7 @@ begin
   delete from leadhook.webhooks as r where r.id = any (array(
     select o.id from leadhook.webhooks as o where o.sent_at < p_now - interval '30 days' order by o.sent_at limit 5000
   ));
+  delete from leadhook.releases as b where b.ended_at < p_now - interval '90 days';
   v_replay_ids := array(
     select o.id from leadhook.replays as o where o.created_at < p_now - interval '90 days' order by o.id limit 100
   );
@@ -5369,6 +5461,24 @@ CREATE FUNCTION leadhook.typical_durations(p_since timestamp with time zone) RET
 $$;
 
 COMMENT ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) IS 'Of leads that were saved since this hour: milliseconds from eligible_at to the first call and to the answer, median and 95th percentile.';
+
+CREATE FUNCTION leadhook.unfinished_releases(p_waiting bigint) RETURNS TABLE(total bigint, releases jsonb)
+    LANGUAGE sql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    AS $$
+  select coalesce(sum(n.released), 0), coalesce(jsonb_agg(to_jsonb(n) - 'newer' order by n.release_id desc), '[]')
+  from (
+    select
+      r.id as release_id, r.actor, r.reason, r.user_id, r.tag, r.created_at, r.lead_limit as limit, r.released, r.ended_at,
+      coalesce(sum(r.released) over (order by r.id desc rows between unbounded preceding and 1 preceding), 0) as newer
+    from (select b.* from leadhook.releases as b order by b.id desc limit 20) as r
+  ) as n
+  where n.ended_at is null or n.newer < unfinished_releases.p_waiting
+$$;
+
+COMMENT ON FUNCTION leadhook.unfinished_releases(p_waiting bigint) IS 'The newest releases of the backlog, up to 20, that still queue leads or of whose leads some wait, and how many they have queued together.';
 
 CREATE FUNCTION leadhook.unfinished_replays() RETURNS TABLE(replay_id bigint, waiting bigint)
     LANGUAGE sql STABLE
@@ -5795,6 +5905,37 @@ $$;
 
 COMMENT ON FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) IS 'Where webhooks go and what signs them, by Vault. Raises when something is missing, and names it; and where queueing a request would run another role''s code.';
 
+CREATE FUNCTION leadhook.work_on_release(p_release_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    AS $$
+declare
+  v_release record;
+  v_slice record;
+begin
+  select r.redo, r.after_lead, r.lead_limit - r.released as wanted, (r.groups #>> '{0,user_id}')::uuid as user_id, r.groups #>> '{0,tag}' as tag
+  into v_release
+  from leadhook.releases as r
+  where r.id = p_release_id and r.ended_at is null
+  for no key update skip locked;
+  if not found then
+    return;
+  end if;
+  v_slice := leadhook.release_backlog(v_release.user_id, v_release.tag, v_release.after_lead, v_release.wanted, v_release.redo);
+  update leadhook.releases as r
+  set
+    released = r.released + v_slice.released,
+    groups = case when v_slice.last_lead is null then r.groups - 0 else r.groups end,
+    after_lead = coalesce(v_slice.last_lead, ''),
+    ended_at = case
+      when v_slice.released >= v_release.wanted or v_slice.last_lead is null and jsonb_array_length(r.groups) <= 1 then clock_timestamp()
+    end
+  where r.id = p_release_id;
+end
+$$;
+
+COMMENT ON FUNCTION leadhook.work_on_release(p_release_id bigint) IS 'One slice of a release that is being queued, unless another call is at it.';
+
 CREATE FUNCTION leadhook.work_on_replay(p_replay_id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -6192,7 +6333,21 @@ begin
         where t.outcome = 'unwanted' and t.reason like '%already sent%' and t.finished_at > clock_timestamp() - interval '24 hours'
       ),
       'groups', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from leadhook.held_groups(p_user_id, p_tag, p_since) as l),
-      'size', (select to_jsonb(s) from leadhook.held_size(p_user_id, p_tag, p_since, p_redo) as s)
+      'size', (
+        select to_jsonb(s)
+        from leadhook.held_size(array(
+          select j.lead_id
+          from leadhook.jobs as j
+          where j.state = 'held'
+            and (p_user_id is null or j.user_id = p_user_id)
+            and (p_tag is null or j.tag = p_tag)
+            and (p_redo or not exists (select from public.llm_response as r where r.lead_id = j.lead_id))
+            and (p_since is null or p_since <= (
+              select max(p.created_at) from public.prompts as p where p.user_id = j.user_id and p.tag = j.tag
+            ))
+          limit 1000
+        )) as s
+      )
     )
     from leadhook.controls as c
   );
@@ -6200,6 +6355,35 @@ end
 $$;
 
 COMMENT ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) IS 'The backlog: whether the first sweep round is over, released and leased leads of low priority, groups as leadhook.held_groups has them, the size of what a release would queue, and sent_while_leased: leads that something else marked as sent in the last 24 hours while leadhook had leased them.';
+
+CREATE FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_id bigint;
+begin
+  perform leadhook.require_actor(p_actor);
+  if p_limit is null or p_limit < 1 or p_user_id is null and p_tag is not null then
+    raise exception 'a release has a limit, and a tag belongs to a user' using errcode = 'PT400';
+  end if;
+  insert into leadhook.releases (actor, reason, user_id, tag, redo, lead_limit, groups)
+  select left(btrim(p_actor), 200), left(p_reason, 500), p_user_id, p_tag, p_redo, p_limit,
+    coalesce(jsonb_agg(jsonb_build_object('user_id', s.user_id, 'tag', s.tag)), '[]')
+  from leadhook.held_scopes(p_user_id, p_tag) as s
+  returning id into v_id;
+  perform leadhook.note_action(p_actor, 'backlog_release', jsonb_build_object(
+    'release_id', v_id, 'user_id', p_user_id, 'tag', p_tag, 'redo', p_redo, 'limit', p_limit
+  ), p_reason);
+  perform leadhook.work_on_release(v_id);
+  return (select jsonb_build_object('release_id', r.id, 'released', r.released) from leadhook.releases as r where r.id = v_id);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text) IS 'Begins to release up to p_limit held leads of a user and tag, of a user, or of all, those of the newest prompts row first; leadhook_replay_slice goes on.';
 
 CREATE FUNCTION public.leadhook_book_evaluation(p_costs jsonb DEFAULT '[]'::jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -6513,6 +6697,52 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_failures() IS 'What is dead, done without its message, or waits for its next attempt, by error code and state: how many (up to 10,000); the reasons and the newest among 100 of them. A replay with this state and error_code takes exactly these.';
 
+CREATE FUNCTION public.leadhook_held_leads(p_user_id uuid DEFAULT NULL::uuid, p_tag text DEFAULT NULL::text, p_redo boolean DEFAULT false) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_sample text[] := leadhook.held_sample(p_user_id, p_tag);
+  v_unsent text[] := array(select e.lead_id from leadhook.check_eligibility(v_sample) as e where e.unsent);
+  v_answered text[] := leadhook.find_answered(v_unsent);
+begin
+  if p_user_id is null and p_tag is not null then
+    raise exception 'a tag belongs to a user' using errcode = 'PT400';
+  end if;
+  return jsonb_build_object(
+    'held', (
+      select count(*)
+      from (
+        select from leadhook.jobs as j
+        where j.state = 'held' and (p_user_id is null or j.user_id = p_user_id) and (p_tag is null or j.tag = p_tag)
+        limit 10000
+      ) as j
+    ),
+    'looked_at', cardinality(v_sample),
+    'answered', cardinality(v_answered),
+    'sent', cardinality(v_sample) - cardinality(v_unsent),
+    'size', (
+      select to_jsonb(s)
+      from leadhook.held_size(array(select u.lead_id from unnest(v_unsent) as u (lead_id) where p_redo or u.lead_id <> all (v_answered))) as s
+    ),
+    'groups', (
+      select coalesce(jsonb_agg(to_jsonb(g) || jsonb_build_object('held', (
+        select count(*)
+        from (select from leadhook.jobs as j where j.state = 'held' and j.user_id = g.user_id and j.tag = g.tag limit 1000) as j
+      ))), '[]')
+      from (select s.* from leadhook.held_scopes(p_user_id, p_tag) as s limit 100) as g
+    )
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_held_leads(p_user_id uuid, p_tag text, p_redo boolean) IS 'Held leads, for a page: how many (up to 10,000); of looked_at of them how many have an answer and how many something else marked as sent, and the size of what a release would queue; groups: the first 100 of leadhook.held_scopes, with up to 1,000 leads each.';
+
 CREATE FUNCTION public.leadhook_keys() RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
@@ -6699,9 +6929,13 @@ begin
       from leadhook.unfinished_replays() as u
       join leadhook.replays as r on r.id = u.replay_id
     ),
-    'release', case when v_released > 0 then jsonb_build_object('waiting', v_released) || leadhook.rate_of(v_released, (v_ended ->> '0')::int, (
-      select max(a.at) from leadhook.audit as a where a.action = 'backlog_release' and a.at > v_now - interval '10 min'
-    ), v_now) end
+    'release', (
+      select case when v_released > 0 or b.total > 0 then to_jsonb(b) || jsonb_build_object('waiting', v_released)
+        || leadhook.rate_of(v_released, (v_ended ->> '0')::int, (
+          select max(a.at) from leadhook.audit as a where a.action = 'backlog_release' and a.at > v_now - interval '10 min'
+        ), v_now) end
+      from leadhook.unfinished_releases(v_released) as b
+    )
   );
 end
 $$;
@@ -6914,6 +7148,48 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) IS 'Begins a replay of what fits a filter (leadhook.match_leads), in the order of the ids, p_limit leads at most (null: all). phase queueing: leadhook_replay_slice goes on.';
 
+CREATE FUNCTION public.leadhook_replay_preview(p_filter jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET enable_seqscan TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+  v_began_at timestamptz := clock_timestamp();
+  v_slice record;
+  v_cursor jsonb;
+  v_counts jsonb := '{}';
+  v_queued text[] := '{}';
+begin
+  for n in 1..40 loop
+    v_slice := leadhook.search_slice(p_filter, v_cursor, 250);
+    v_cursor := v_slice.next_cursor;
+    with decided as materialized (
+      select d.lead_id, d.outcome from leadhook.decide_replay(v_slice.lead_ids, false) as d
+    )
+    select
+      (
+        select v_counts || coalesce(jsonb_object_agg(c.outcome, c.n + coalesce((v_counts ->> c.outcome)::int, 0)), '{}')
+        from (select d.outcome, count(*) as n from decided as d group by d.outcome) as c
+      ),
+      v_queued || array(select d.lead_id from decided as d where d.outcome in ('queued', 'queued_after') order by d.lead_id)
+    into v_counts, v_queued;
+    exit when v_cursor is null or clock_timestamp() > v_began_at + interval '60 ms';
+  end loop;
+  return jsonb_build_object(
+    'counts', v_counts,
+    'complete', v_cursor is null,
+    'sample', to_jsonb(v_queued[:10]),
+    'usage', (select to_jsonb(u) from leadhook.usage_of(v_queued) as u),
+    'average', (select to_jsonb(a) from leadhook.average_usage() as a)
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_replay_preview(p_filter jsonb) IS 'As leadhook_replay_dry_run, of as many leads that match a filter as 60 ms allow. complete false: there may be more of them.';
+
 CREATE FUNCTION public.leadhook_replay_slice() RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -6927,18 +7203,17 @@ declare
 begin
   if v_replay_id is not null then
     perform leadhook.work_on_replay(v_replay_id);
+  else
+    perform leadhook.work_on_release((select b.id from leadhook.releases as b where b.ended_at is null order by b.id limit 1));
   end if;
   v_now := clock_timestamp();
-  return jsonb_build_object(
-    'left', exists (select from leadhook.replays as r where r.phase in ('queueing', 'stopping')),
-    'next_due_ms', leadhook.next_due_ms(v_now)
-  );
+  return jsonb_build_object('left', leadhook.has_slices(), 'next_due_ms', leadhook.next_due_ms(v_now));
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_replay_slice() IS 'Goes on with the oldest replay that is being made or unmade, 250 leads at a time. left: there is more, again after a pause.';
+COMMENT ON FUNCTION public.leadhook_replay_slice() IS 'Goes on with the oldest replay that is being made or unmade, 250 leads at a time, or with the oldest release of the backlog. left: there is more, again after a pause.';
 
-CREATE FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 100) RETURNS jsonb
+CREATE FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text DEFAULT ''::text, p_limit integer DEFAULT 100, p_most integer DEFAULT NULL::integer) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO ''
     SET jit TO 'off'
@@ -6947,6 +7222,10 @@ CREATE FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead t
     AS $_$
 declare
   v_replay leadhook.replays := (select r from leadhook.replays as r where r.id = p_replay_id);
+  v_complete boolean := (
+    select p_most is null or count(*) <= p_most
+    from (select from leadhook.replay_leads as m where m.replay_id = p_replay_id and p_most is not null limit p_most + 1) as m
+  );
   v_progress jsonb;
   v_leads jsonb;
 begin
@@ -6956,10 +7235,19 @@ begin
   if p_limit is null or p_limit not between 1 and 1000 then
     raise exception 'a page holds 1 to 1000 leads' using errcode = 'PT400';
   end if;
-  v_progress := (
-    select jsonb_object_agg(p.state, p.n)
-    from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
-  );
+  if v_complete then
+    v_progress := (
+      select jsonb_object_agg(p.state, p.n)
+      from (select s.state, count(*) as n from leadhook.replay_states(p_replay_id) as s group by s.state) as p
+    );
+  else
+    v_progress := (
+      select jsonb_build_object('waiting', count(*))
+      from (
+        select from leadhook.jobs as j where j.low_priority and j.state in ('ready', 'leased') and j.replay_id = p_replay_id limit 100000
+      ) as j
+    );
+  end if;
   v_leads := leadhook.replay_leads_page(p_replay_id, p_after_lead);
   return jsonb_build_object(
     'found', true,
@@ -6972,14 +7260,15 @@ begin
     'limit', v_replay.lead_limit,
     'counts', v_replay.counts,
     'progress', coalesce(v_progress, '{}'),
-    'usage', leadhook.replay_usage(p_replay_id),
+    'complete', v_complete,
+    'usage', case when v_complete then leadhook.replay_usage(p_replay_id) else '{}' end,
     'leads', jsonb_path_query_array(v_leads, '$[0 to $last]', jsonb_build_object('last', p_limit - 1)),
     'more', jsonb_array_length(v_leads) > p_limit
   );
 end
 $_$;
 
-COMMENT ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) IS 'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay.';
+COMMENT ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer, p_most integer) IS 'How far a replay is, and the next p_limit of its leads behind p_after_lead. found false: there is no such replay. complete false: it has more than p_most leads, of which only those that wait are counted, up to 100,000.';
 
 CREATE FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -7189,43 +7478,34 @@ declare
   v_cursors jsonb[] := array[]::jsonb[];
   v_count int := 0;
   v_slice record;
-  v_places bigint[];
 begin
   if p_limit is null or p_limit not between 1 and 100 or jsonb_typeof(p_filter) is distinct from 'object' then
     raise exception 'a filter is an object, and a page holds 1 to 100 leads' using errcode = 'PT400';
   end if;
   v_cursor := p_after::jsonb;
   for n in 1..40 loop
-    select
-      array_agg(c.lead_id order by c.place) as lead_ids, array_agg(c.cursor order by c.place) as cursors,
-      count(*) >= 250 or count(*) > count(c.lead_id) as has_more
-    into v_slice
-    from leadhook.find_candidates(p_filter, v_cursor, 250) with ordinality as c (lead_id, cursor, place);
-    v_places := array(select m.place from leadhook.matching_leads(v_slice.lead_ids, p_filter, v_most - v_count) as m order by m.place);
-    v_count := v_count + cardinality(v_places);
+    v_slice := leadhook.search_slice(p_filter, v_cursor, v_most - v_count);
+    v_cursor := v_slice.next_cursor;
+    v_count := v_count + cardinality(v_slice.lead_ids);
     if cardinality(v_lead_ids) < p_limit then
-      v_lead_ids := v_lead_ids || array(select v_slice.lead_ids[p.place] from unnest(v_places) as p (place));
-      v_cursors := v_cursors || array(select v_slice.cursors[p.place] from unnest(v_places) as p (place));
+      v_lead_ids := v_lead_ids || v_slice.lead_ids;
+      v_cursors := v_cursors || v_slice.cursors;
     end if;
-    exit when not v_slice.has_more or v_count >= v_most;
-    v_cursor := v_slice.cursors[cardinality(v_slice.cursors)];
-    exit when clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '80 ms' end;
+    exit when v_cursor is null or v_count >= v_most
+      or clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '80 ms' end;
   end loop;
   return jsonb_build_object(
     'leads', leadhook.describe_found(v_lead_ids[:p_limit]),
-    'after', case
-      when v_count > p_limit then v_cursors[p_limit]::text
-      when v_slice.has_more then v_cursor::text
-    end,
+    'after', case when v_count > p_limit then v_cursors[p_limit]::text else v_cursor::text end,
     'count', case when p_after is null then v_count end,
-    'complete', not v_slice.has_more or v_count >= v_most
+    'complete', v_cursor is null or v_count >= v_most
   );
 exception when data_exception then
   raise exception 'the filter or the cursor is not understood: %', sqlerrm using errcode = 'PT400';
 end
 $$;
 
-COMMENT ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) IS 'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: the time was up, 80 ms for the page, or 60 ms for the page and its count, or 10,000 leads were looked at.';
+COMMENT ON FUNCTION public.leadhook_search_leads(p_filter jsonb, p_after text, p_limit integer) IS 'The next p_limit leads of a filter: the fields of leadhook.match_leads, lead_id, flag (any: any), and q, which is in the name or company or is the id. after: for the next page; null: these were the last. count, on the first page: all of them, up to 10,000. complete false: 10,000 leads were looked at, or the time was up, 80 ms for the page, or 60 ms for the page and its count.';
 
 CREATE FUNCTION public.leadhook_set_budget(p_user_id uuid DEFAULT NULL::uuid, p_daily_usd numeric DEFAULT NULL::numeric, p_actor text DEFAULT NULL::text, p_reason text DEFAULT NULL::text) RETURNS jsonb
     LANGUAGE plpgsql
@@ -7314,6 +7594,27 @@ end
 $$;
 
 COMMENT ON FUNCTION public.leadhook_status() IS 'What /ready reports of the database. Needs neither pg_net nor Vault nor the application''s tables.';
+
+CREATE FUNCTION public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET jit TO 'off'
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  perform leadhook.require_actor(p_actor);
+  update leadhook.releases as r set ended_at = clock_timestamp() where r.id = p_release_id and r.ended_at is null;
+  if found then
+    perform leadhook.note_action(p_actor, 'release_stop', jsonb_build_object('release_id', p_release_id), p_reason);
+  end if;
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object('release_id', r.id, 'released', r.released)) -> 0, '{}') from leadhook.releases as r where r.id = p_release_id
+  );
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text) IS 'Releases no more of this release''s leads; those that are queued stay so.';
 
 CREATE FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer DEFAULT 50) RETURNS jsonb
     LANGUAGE plpgsql
@@ -7531,7 +7832,7 @@ CREATE TABLE leadhook.audit (
     action text NOT NULL,
     parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
     reason text,
-    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['pause'::text, 'resume'::text, 'budget'::text, 'replay'::text, 'replay_stop'::text, 'backlog_release'::text, 'key_unpark'::text, 'erase'::text])))
+    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['pause'::text, 'resume'::text, 'budget'::text, 'replay'::text, 'replay_stop'::text, 'backlog_release'::text, 'release_stop'::text, 'key_unpark'::text, 'erase'::text])))
 );
 
 COMMENT ON COLUMN leadhook.audit.actor IS 'as the caller named it; application: it deleted leads';
@@ -7794,6 +8095,37 @@ COMMENT ON TABLE leadhook.ready_notes IS 'groups of jobs that became ready since
 
 COMMENT ON COLUMN leadhook.ready_notes.id IS 'no number: a sequence that is behind its rows after a restore would refuse every change of a job';
 
+CREATE TABLE leadhook.releases (
+    id bigint NOT NULL,
+    actor text NOT NULL,
+    reason text,
+    user_id uuid,
+    tag text,
+    redo boolean DEFAULT false NOT NULL,
+    lead_limit integer NOT NULL,
+    groups jsonb NOT NULL,
+    after_lead text DEFAULT ''::text NOT NULL,
+    released integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT releases_lead_limit_check CHECK ((lead_limit > 0))
+);
+
+COMMENT ON COLUMN leadhook.releases.redo IS 'also leads that have a row in llm_response';
+
+COMMENT ON COLUMN leadhook.releases.groups IS 'the users and tags that are left, in their order; of the first one, the leads up to after_lead have been looked at';
+
+COMMENT ON COLUMN leadhook.releases.ended_at IS 'when all of it was queued, or it was stopped';
+
+ALTER TABLE leadhook.releases ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME leadhook.releases_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE leadhook.replay_leads (
     replay_id bigint NOT NULL,
     lead_id text NOT NULL,
@@ -8050,6 +8382,9 @@ ALTER TABLE ONLY leadhook.ready_groups
 ALTER TABLE ONLY leadhook.ready_notes
     ADD CONSTRAINT ready_notes_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY leadhook.releases
+    ADD CONSTRAINT releases_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY leadhook.replay_leads
     ADD CONSTRAINT replay_leads_pkey PRIMARY KEY (replay_id, lead_id);
 
@@ -8107,6 +8442,8 @@ CREATE INDEX jobs_claimed ON leadhook.jobs USING btree (claim_token) WHERE (clai
 
 CREATE INDEX jobs_due ON leadhook.jobs USING btree (low_priority, available_at) WHERE (state = 'ready'::text);
 
+CREATE INDEX jobs_held ON leadhook.jobs USING btree (user_id, tag, lead_id) WHERE (state = 'held'::text);
+
 CREATE INDEX jobs_leased ON leadhook.jobs USING btree (lease_until) WHERE (state = 'leased'::text);
 
 CREATE INDEX jobs_of_low_priority ON leadhook.jobs USING btree (replay_id) WHERE (low_priority AND (state = ANY (ARRAY['ready'::text, 'leased'::text])));
@@ -8132,6 +8469,8 @@ CREATE INDEX ready_groups_open ON leadhook.ready_groups USING btree (low_priorit
 CREATE INDEX ready_groups_shut ON leadhook.ready_groups USING btree (user_id) WHERE shut;
 
 CREATE INDEX ready_notes_due ON leadhook.ready_notes USING btree (low_priority, due_at);
+
+CREATE INDEX releases_under_way ON leadhook.releases USING btree (id) WHERE (ended_at IS NULL);
 
 CREATE INDEX replay_leads_by_lead ON leadhook.replay_leads USING btree (lead_id);
 
@@ -8210,6 +8549,8 @@ ALTER TABLE leadhook.pauses ENABLE ROW LEVEL SECURITY;
 ALTER TABLE leadhook.ready_groups ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.ready_notes ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE leadhook.releases ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE leadhook.replay_leads ENABLE ROW LEVEL SECURITY;
 
@@ -8441,6 +8782,9 @@ GRANT ALL ON FUNCTION leadhook.has_due(p_low_priority boolean, p_now timestamp w
 REVOKE ALL ON FUNCTION leadhook.has_pg_net() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_pg_net() TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.has_slices() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.has_slices() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.has_vault() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.has_vault() TO service_role;
 
@@ -8450,8 +8794,14 @@ GRANT ALL ON FUNCTION leadhook.healthy_keys() TO service_role;
 REVOKE ALL ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.held_groups(p_user_id uuid, p_tag text, p_since timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.held_size(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.held_sample(p_user_id uuid, p_tag text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.held_scopes(p_user_id uuid, p_tag text) TO service_role;
+
+REVOKE ALL ON FUNCTION leadhook.held_size(p_lead_ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.held_size(p_lead_ids text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.held_snapshot(p_longer_than interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.held_snapshot(p_longer_than interval) TO service_role;
@@ -8695,6 +9045,9 @@ GRANT ALL ON FUNCTION leadhook.return_leads(p_token uuid, p_lead_ids text[]) TO 
 REVOKE ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.return_to_outbox(p_lead_ids text[], p_changed_at timestamp with time zone[], p_refreshed boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_most integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.search_slice(p_filter jsonb, p_after jsonb, p_most integer, OUT lead_ids text[], OUT cursors jsonb[], OUT next_cursor jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.search_steps(p_filter jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.search_steps(p_filter jsonb) TO service_role;
 
@@ -8744,6 +9097,9 @@ GRANT ALL ON FUNCTION leadhook.turn_away(p_token uuid, p_lead_ids text[], p_budg
 REVOKE ALL ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.typical_durations(p_since timestamp with time zone) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.unfinished_releases(p_waiting bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.unfinished_releases(p_waiting bigint) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.unfinished_replays() FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.unfinished_replays() TO service_role;
 
@@ -8781,6 +9137,9 @@ GRANT ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_
 
 REVOKE ALL ON FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION leadhook.work_on_release(p_release_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.work_on_release(p_release_id bigint) TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.work_on_replay(p_replay_id bigint) TO service_role;
 
@@ -8811,6 +9170,9 @@ GRANT ALL ON FUNCTION public.leadhook_audit(p_filter jsonb, p_before bigint, p_l
 REVOKE ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_backlog(p_user_id uuid, p_tag text, p_since timestamp with time zone, p_redo boolean) TO service_role;
 
+REVOKE ALL ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_begin_release(p_user_id uuid, p_tag text, p_limit integer, p_redo boolean, p_actor text, p_reason text) TO service_role;
+
 REVOKE ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_book_evaluation(p_costs jsonb) TO service_role;
 
@@ -8828,6 +9190,9 @@ GRANT ALL ON FUNCTION public.leadhook_explain(p_lead_id text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_failures() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_failures() TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_held_leads(p_user_id uuid, p_tag text, p_redo boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_held_leads(p_user_id uuid, p_tag text, p_redo boolean) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_keys() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_keys() TO service_role;
@@ -8865,11 +9230,14 @@ GRANT ALL ON FUNCTION public.leadhook_replay_dry_run(p_lead_ids text[], p_filter
 REVOKE ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replay_filtered(p_filter jsonb, p_limit integer, p_actor text, p_reason text) TO service_role;
 
+REVOKE ALL ON FUNCTION public.leadhook_replay_preview(p_filter jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_preview(p_filter jsonb) TO service_role;
+
 REVOKE ALL ON FUNCTION public.leadhook_replay_slice() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replay_slice() TO service_role;
 
-REVOKE ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer) TO service_role;
+REVOKE ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer, p_most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_replay_status(p_replay_id bigint, p_after_lead text, p_limit integer, p_most integer) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_replay_stop(p_replay_id bigint, p_actor text, p_reason text) TO service_role;
@@ -8894,6 +9262,9 @@ GRANT ALL ON FUNCTION public.leadhook_set_budget(p_user_id uuid, p_daily_usd num
 
 REVOKE ALL ON FUNCTION public.leadhook_status() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_status() TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_stop_release(p_release_id bigint, p_actor text, p_reason text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_sweep(p_worker text, p_budget_ms integer) TO service_role;
@@ -8943,6 +9314,10 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.pauses TO service_role;
 GRANT SELECT ON SEQUENCE leadhook.pauses_id_seq TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.ready_notes TO service_role;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.releases TO service_role;
+
+GRANT SELECT ON SEQUENCE leadhook.releases_id_seq TO service_role;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE leadhook.replay_leads TO service_role;
 

@@ -36,6 +36,10 @@ def test_every_action_is_noted_by_the_function_that_acts(db: "Sql") -> None:
     group = user | {"p_tag": db.TAG, "p_redo": False}
     db.rpc("leadhook_release_backlog", **group, p_after_lead="", p_limit=1, **WHO)
     db.rpc("leadhook_release_backlog", **group, p_after_lead="held-secret-0", p_limit=5, **WHO)
+    begun = db.rpc("leadhook_begin_release", **user, p_tag=db.TAG, p_limit=1, p_redo=True, **WHO)
+    release_id = begun["release_id"]
+    db.run("update leadhook.releases set ended_at = null")
+    db.rpc("leadhook_stop_release", p_release_id=release_id, **WHO)
     db.run("delete from public.all_leads where lead_id = 'lead-secret'")
     db.note_change("lead-secret")
     db.apply_outbox()
@@ -52,6 +56,8 @@ def test_every_action_is_noted_by_the_function_that_acts(db: "Sql") -> None:
         ("replay", {"replay_id": replay_id + 1, "filter": {"state": "dead"}, "limit": 5}),
         ("key_unpark", {"fingerprint": "0" * 16, "unparked": False}),
         ("backlog_release", group_of | {"redo": False, "released": 3}),
+        ("backlog_release", group_of | {"release_id": release_id, "redo": True, "limit": 1}),
+        ("release_stop", {"release_id": release_id}),
         ("erase", {"leads": 1}),
     ]
     assert {(entry.actor, entry.reason) for entry in entries} == {("admin:12345678", "tests"), ("application", None)}

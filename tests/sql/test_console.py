@@ -1,5 +1,6 @@
 """What the console lists: leads, failures by reason, webhooks, keys and what runs at low priority."""
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
@@ -153,6 +154,18 @@ def test_a_search_finds_the_leads_that_match(known: "Sql") -> None:
         assert found(page) == expected, name
         assert (page.count, page.complete, page.after) == (len(expected), True, None), name
         assert everything(known, 1, **fields) == [lead.lead_id for lead in page.leads], name
+
+
+def test_a_preview_counts_what_the_replay_would_queue(known: "Sql") -> None:
+    """As the walk over all jobs does, for each filter that a replay can have."""
+    for name, (fields, _) in EACH.items():
+        filter_ = LeadSearch(**fields).replay_filter()
+        if filter_ is not None and fields.get("state") != "leased":
+            exact = known.rpc("leadhook_replay_dry_run", p_lead_ids=None, p_filter=filter_, p_limit=None)
+            preview = known.rpc("leadhook_replay_preview", p_filter=filter_)
+            assert preview.pop("complete") is True, name
+            assert sorted(preview.pop("sample")) == exact.pop("sample"), name
+            assert preview == {key: value for key, value in exact.items() if key != "last_lead"}, name
 
 
 def test_the_input_of_a_lead_is_what_a_claim_hands_out(known: "Sql") -> None:
@@ -329,6 +342,21 @@ update leadhook.counted set until = now() - interval '1 day';
 """
 
 
+def test_a_search_for_what_is_rare_stops_after_10_000_leads(db: "Sql") -> None:
+    """However long it may take, and goes on from there; so does a preview."""
+    with psycopg.ClientCursor(db.connection) as cursor:
+        cursor.execute(FILL, {"user": db.USER})
+    for name in ("search_leads(jsonb,text,int)", "replay_preview(jsonb)"):
+        source = db.value("select pg_get_functiondef(%(f)s::regprocedure)", f=f"public.leadhook_{name}")
+        db.connection.execute(re.sub(r"\d+ ms", "1 h", source).encode())
+    page, looks = search(db, tag="none"), 1
+    while page.after is not None:
+        assert (page.leads, page.complete) == ((), False)
+        page, looks = search(db, page.after, tag="none"), looks + 1
+    assert (page.complete, looks) == (True, 4)
+    assert db.rpc("leadhook_replay_preview", p_filter={"tag": "none"})["complete"] is False
+
+
 def test_no_page_of_the_console_reads_a_whole_table(database: "Database", db: "Sql") -> None:
     """As in a database that no one has analyzed: each goes by an index, and ends at a page or 10,000."""
     with psycopg.ClientCursor(db.connection) as cursor:
@@ -345,15 +373,22 @@ def test_no_page_of_the_console_reads_a_whole_table(database: "Database", db: "S
             ({"user_id": OTHER}, 10),
             ({"q": "lead-4321"}, 100),
             ({"score_min": 50}, 2.5 * COUNTED_UP_TO),
+            ({"tag": "none"}, 2.5 * COUNTED_UP_TO),
+            ({"prompt_version": "none"}, 2.5 * COUNTED_UP_TO),
         ):
             plans.scans.clear()
             assert search(plans.db, **fields).count is not None
             assert plans.sequential() == set(), fields
             assert plans.rows("jobs") <= most, fields
-        calls: dict[str, Row] = {"failures": {}, "deliveries": {}, "progress": {}, "overview": {}, "audit": {}}
+        calls: dict[str, Row] = {
+            **{name: {} for name in ("failures", "deliveries", "progress", "overview", "audit", "held_leads")},
+            "replay_preview": {"p_filter": {"error_code": "code-1"}},
+        }
         for name, arguments in calls.items():
             plans.scans.clear()
             plans.db.rpc(f"leadhook_{name}", **arguments)
-            assert plans.sequential() - {"hourly_counts", "counted", "replays", "http_request_queue"} == set(), name
+            assert (
+                plans.sequential() - {"hourly_counts", "counted", "replays", "releases", "http_request_queue"} == set()
+            ), name
             assert plans.rows("jobs") <= 1000, name
             assert max(plans.rows(table) for table in ("attempts", "results", "webhooks")) <= 5000, name

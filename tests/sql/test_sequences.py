@@ -22,6 +22,7 @@ ROWS: dict[str, LiteralString] = {
     "leadhook.outbox": "(kind, n) select 'everything', 0 from generate_series(1, 5)",
     "leadhook.webhooks": "(message_id, reason) select g::text, 'x' from generate_series(1, 5) as g",
     "leadhook.replays": "(actor) select 'x' from generate_series(1, 5)",
+    "leadhook.releases": "(actor, lead_limit, groups) select 'x', 1, '[]' from generate_series(1, 5)",
     "leadhook.pauses": "(user_id, actor) select gen_random_uuid(), 'x' from generate_series(1, 5)",
     "leadhook.audit": "(actor, action) select 'x', 'erase' from generate_series(1, 5)",
     "leadhook.budgets": "(user_id, daily_usd) select gen_random_uuid(), 1 from generate_series(1, 5)",

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadhook.domain.facts import Facts
+from leadhook.domain.forecast import TextSize
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import JobState
 
@@ -15,7 +16,7 @@ COUNTED_UP_TO: Final = 10_000
 
 KeyState = Literal["healthy", "untried", "cooling", "disabled"]
 Action = Literal[
-    "pause", "resume", "budget", "replay", "replay_stop", "backlog_release", "key_unpark", "erase"
+    "pause", "resume", "budget", "replay", "replay_stop", "backlog_release", "release_stop", "key_unpark", "erase"
 ]  # fmt: skip
 
 
@@ -255,10 +256,31 @@ class RunningReplay(Facts):
     """Expected; null: nothing ended lately."""
 
 
+class BacklogRelease(Facts):
+    """A release of the backlog that still queues leads, or of whose leads some are not scored yet."""
+
+    release_id: int
+    actor: str
+    reason: str | None = None
+    user_id: UUID | None = None
+    tag: str | None = None
+    created_at: datetime
+    limit: int
+    released: int
+    """Queued so far."""
+    ended_at: datetime | None = None
+    """When it was all queued, or was stopped; null: it queues more leads."""
+
+
 class RunningRelease(Facts):
     """The released backlog that is not scored yet."""
 
     waiting: int
+    """Up to 100,000."""
+    total: int = 0
+    """What `releases` have queued together; the command line's releases are not among them."""
+    releases: tuple[BacklogRelease, ...] = ()
+    """Newest first, up to 20."""
     per_minute: float
     ends_at: datetime | None = None
 
@@ -270,6 +292,50 @@ class Progress(Facts):
     replays: tuple[RunningReplay, ...] = ()
     """Newest first, up to 20."""
     release: RunningRelease | None = None
+
+
+class HeldScope(Facts):
+    """The held leads of a user and tag."""
+
+    user_id: UUID
+    tag: str
+    asked_at: datetime | None = None
+    """When its newest `prompts` row was written."""
+    held: int
+    """Up to 1,000."""
+
+
+class HeldLeads(Facts):
+    """Held leads, of which some were looked at more closely."""
+
+    held: int
+    """Up to 10,000."""
+    looked_at: int
+    answered: int
+    """Of `looked_at`: those with a row in `llm_response`."""
+    sent: int
+    """Of `looked_at`: those that another program marked as sent."""
+    size: TextSize
+    """Of those that a release would queue."""
+    groups: tuple[HeldScope, ...] = ()
+    """Up to 100, that with the newest `prompts` row first."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether all of them are counted."""
+        return self.held < COUNTED_UP_TO
+
+    def releasable(self, *, redo: bool) -> int:
+        """Return how many a release would queue: exact if all were looked at."""
+        wanted = self.looked_at - self.sent - (0 if redo else self.answered)
+        return wanted if self.looked_at == self.held else round(self.held * wanted / self.looked_at)
+
+
+class BegunRelease(Facts):
+    """The reply to the begin and the end of a release."""
+
+    release_id: int = 0
+    released: int = 0
 
 
 class AuditEntry(Facts):

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 from leadhook.domain.console import (
     Audit,
     AuditFilter,
+    BegunRelease,
     Deliveries,
     Failures,
+    HeldLeads,
     LeadInput,
     LeadPage,
     LeadSearch,
@@ -20,6 +22,8 @@ from leadhook.domain.console import (
     Unparked,
 )
 from leadhook.domain.lead import Prompts
+from leadhook.store.operators import Scope
+from leadhook.store.replays import ReplayCount
 from leadhook.store.replies import read_lead
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -71,6 +75,26 @@ class ConsoleCalls(ABC):
         """Let a key be tried again now."""
         parameters = {"p_fingerprint": fingerprint, "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_unpark_key", Unparked, parameters)
+
+    async def replay_preview(self, fields: Mapping[str, Any]) -> ReplayCount:
+        """Count the leads of a replay, as many as a page has time for."""
+        return await self._ask("leadhook_replay_preview", ReplayCount, {"p_filter": fields})
+
+    async def held_leads(self, scope: Scope, *, redo: bool = False) -> HeldLeads:
+        """Return how many leads are held, and of some of them what a release would come to."""
+        return await self._ask("leadhook_held_leads", HeldLeads, scope.parameters() | {"p_redo": redo})
+
+    async def begin_release(
+        self, scope: Scope, limit: int, actor: str, reason: str | None = None, *, redo: bool
+    ) -> BegunRelease:
+        """Begin to release held leads; the engine goes on. Don't repeat the call blindly: each call is a release."""
+        given = {"p_limit": limit, "p_redo": redo, "p_actor": actor, "p_reason": reason}
+        return await self._ask("leadhook_begin_release", BegunRelease, scope.parameters() | given)
+
+    async def stop_release(self, release_id: int, actor: str, reason: str | None = None) -> BegunRelease:
+        """Release no more leads; those that are queued stay so."""
+        parameters = {"p_release_id": release_id, "p_actor": actor, "p_reason": reason}
+        return await self._ask("leadhook_stop_release", BegunRelease, parameters)
 
     async def progress(self) -> Progress:
         """Return the replays and the release of the backlog that are not finished."""

@@ -22,6 +22,10 @@ class Scope(Facts):
     user_id: UUID | None = None
     tag: str | None = None
 
+    def parameters(self) -> dict[str, Any]:
+        """Return the scope for the database."""
+        return {"p_user_id": self.user_id, "p_tag": self.tag}
+
     def __str__(self) -> str:
         if self.user_id is None:
             return "everything"
@@ -132,10 +136,10 @@ class OperatorCalls(ABC):
 
     async def pause(self, scope: Scope, actor: str, reason: str | None = None) -> Paused:
         """Stop claiming these leads; leads in progress are finished."""
-        return await self._ask("leadhook_pause", Paused, {**_scope(scope), "p_actor": actor, "p_reason": reason})
+        return await self._ask("leadhook_pause", Paused, scope.parameters() | {"p_actor": actor, "p_reason": reason})
 
     async def resume(self, scope: Scope, actor: str, reason: str | None = None) -> Resumed:
-        return await self._ask("leadhook_resume", Resumed, {**_scope(scope), "p_actor": actor, "p_reason": reason})
+        return await self._ask("leadhook_resume", Resumed, scope.parameters() | {"p_actor": actor, "p_reason": reason})
 
     async def set_budget(
         self, user_id: UUID | None, daily_usd: float | None, actor: str, reason: str | None = None
@@ -168,7 +172,3 @@ class OperatorCalls(ABC):
             "p_reason": reason,
         }
         return await self._ask("leadhook_release_backlog", ReleasedSlice, parameters)
-
-
-def _scope(scope: Scope) -> dict[str, Any]:
-    return {"p_user_id": scope.user_id, "p_tag": scope.tag}

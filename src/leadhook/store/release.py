@@ -1,4 +1,4 @@
-"""Releases held leads slice by slice, for the command line and the console."""
+"""Releases held leads slice by slice, for the command line."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -74,25 +74,19 @@ async def release_held(
     reason: str | None,
     *,
     report: Callable[[int, int], None] = lambda _released, _total: None,
-    within_s: float = float("inf"),
 ) -> Released:
     """Release slice by slice; each is a transaction, so what was released before an error stays released.
 
     Args:
         report: called occasionally with the number of released leads, and of those that were wanted.
-        within_s: no slice starts after this time; a lock is not waited for longer either.
     """
-    found, end = await wanted.find(store), anyio.current_time() + within_s
+    found = await wanted.find(store)
     total, done, reported = wanted.count(found), Released(), 0
     for group in found.groups:
         after: str | None = ""
-        while (
-            after is not None
-            and (left := (wanted.limit or _NO_LIMIT) - done.released) > 0
-            and anyio.current_time() < end
-        ):
+        while after is not None and (left := (wanted.limit or _NO_LIMIT) - done.released) > 0:
             call = partial(store.release_backlog, group, after, left, actor, reason, redo=wanted.redo)
-            piece = await when_free(call, min(PATIENCE_S, within_s))
+            piece = await when_free(call)
             done.released += piece.released
             done.answered += piece.answered
             done.unwanted += piece.unwanted

@@ -95,6 +95,8 @@ class ReplayStatus(Facts):
     usage: Spending = Spending()
     leads: tuple[LeadProgress, ...] = ()
     more: bool = False
+    complete: bool = True
+    """false: it has too many leads for a page; `progress` has only those that wait, up to 100,000; no `usage`."""
 
     @property
     def state(self) -> State:
@@ -107,7 +109,7 @@ class ReplayStatus(Facts):
 
     @property
     def total(self) -> int:
-        return sum(self.progress.values())
+        return sum(self.progress.values() if self.complete else self.counts.values())
 
     @property
     def unfinished(self) -> int:
@@ -138,9 +140,11 @@ class ReplayCalls(ABC):
         parameters = {"p_lead_ids": lead_ids, "p_filter": fields, "p_limit": limit, "p_after_lead": after}
         return await self._ask("leadhook_replay_dry_run", DryRun, parameters)
 
-    async def replay_status(self, replay_id: int, *, after: str = "", limit: int = 100) -> ReplayStatus:
-        """Return its progress, with a page of its leads."""
-        parameters = {"p_replay_id": replay_id, "p_after_lead": after, "p_limit": limit}
+    async def replay_status(
+        self, replay_id: int, *, after: str = "", limit: int = 100, most: int | None = None
+    ) -> ReplayStatus:
+        """Return its progress, unless it has more than `most` leads, with a page of its leads."""
+        parameters = {"p_replay_id": replay_id, "p_after_lead": after, "p_limit": limit, "p_most": most}
         return await self._ask("leadhook_replay_status", ReplayStatus, parameters)
 
     async def replays(self, limit: int = 20) -> Replays:

@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated, Final, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, StringConstraints
 from starlette.responses import Response
 
-from leadhook.store import when_free
+from leadhook.store import Scope, when_free
 from leadhook.web.console.visit import Visit
+from leadhook.web.requests import Identifier, Problem
 
 Reply = TypeVar("Reply")
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -22,6 +24,28 @@ class Why(BaseModel):
     """The form below each preview."""
 
     reason: Reason
+
+
+class ScopeQuery(BaseModel):
+    """Whose leads."""
+
+    user_id: UUID | None = None
+    tag: Identifier | None = None
+
+    def scope(self) -> Scope:
+        """Return the leads.
+
+        Raises:
+            Problem: 422.
+        """
+        if self.tag is not None and self.user_id is None:
+            raise Problem(422, "A tag belongs to a user: fill in the user id.")
+        return Scope(user_id=self.user_id, tag=self.tag)
+
+
+def of(scope: Scope) -> str:
+    """Say whose leads they are, unless they are everyone's."""
+    return "" if scope.user_id is None else f" of {scope}"
 
 
 def preview(
@@ -59,6 +83,6 @@ def preview(
     )
 
 
-async def perform(call: Callable[..., Awaitable[Reply]], *arguments: object) -> Reply:
+async def perform(call: Callable[..., Awaitable[Reply]], *arguments: object, **more: object) -> Reply:
     """Change something, once no other transaction holds the lock for it."""
-    return await when_free(partial(call, *arguments), PATIENCE_S)
+    return await when_free(partial(call, *arguments, **more), PATIENCE_S)

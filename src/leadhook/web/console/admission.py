@@ -1,6 +1,5 @@
-"""What may be claimed: pauses, budgets, the backlog and the Gemini keys."""
+"""What may be claimed: pauses, budgets and the Gemini keys."""
 
-import os
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -8,37 +7,15 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from leadhook.domain.console import LeadSearch
-from leadhook.domain.phrases import amount
-from leadhook.prices import price_here
-from leadhook.store import Scope, Wanted, release_held
-from leadhook.web.console.actions import Why, perform, preview
+from leadhook.store import Scope
+from leadhook.web.console.actions import ScopeQuery, Why, of, perform, preview
 from leadhook.web.console.visit import Visit
 from leadhook.web.requests import Identifier, Problem
 
 PAUSES: Final = "/console/pauses"
 BUDGETS: Final = "/console/budgets"
-BACKLOG: Final = "/console/backlog"
 KEYS: Final = "/console/keys"
 MOST_USD: Final = 1_000_000
-RELEASE_S: Final = 10.0
-"""Time for releasing slices in one request; the page then shows how many are left."""
-
-
-class ScopeQuery(BaseModel):
-    """Whose leads."""
-
-    user_id: UUID | None = None
-    tag: Identifier | None = None
-
-    def scope(self) -> Scope:
-        """Return the leads.
-
-        Raises:
-            Problem: 422.
-        """
-        if self.tag is not None and self.user_id is None:
-            raise Problem(422, "A tag belongs to a user: fill in the user id.")
-        return Scope(user_id=self.user_id, tag=self.tag)
 
 
 class BudgetQuery(BaseModel):
@@ -46,19 +23,6 @@ class BudgetQuery(BaseModel):
 
     user_id: UUID | None = None
     daily_usd: Annotated[float, Field(ge=0, le=MOST_USD, allow_inf_nan=False)] | None = None
-
-
-class ReleaseQuery(BaseModel):
-    """Which held leads to release."""
-
-    user_id: UUID | None = None
-    tag: Identifier | None = None
-    limit: Annotated[int, Field(ge=1, le=1_000_000)] = 500
-    redo: bool = False
-
-    def wanted(self) -> Wanted:
-        """Return what the command line takes as options."""
-        return Wanted(user=self.user_id, tag=self.tag, limit=self.limit, redo=self.redo)
 
 
 class KeyQuery(BaseModel):
@@ -129,38 +93,6 @@ async def set_budget(visit: Visit) -> Response:
     return visit.go(BUDGETS)
 
 
-async def show_backlog(visit: Visit) -> Response:
-    """Show the held leads by user and tag, what they would cost, and a release in progress."""
-    store = visit.state["store"]
-    found, running = await store.backlog(), await store.progress()
-    estimate = Wanted().estimate(found, price_here(os.environ))
-    return visit.page("backlog.html", found=found, estimate=estimate, running=running)
-
-
-async def preview_release(visit: Visit) -> Response:
-    """Count the leads and estimate the cost."""
-    query = visit.query(ReleaseQuery)
-    wanted = query.wanted()
-    found = await wanted.find(visit.state["store"])
-    count = wanted.count(found)
-    answered = sum(group.answered for group in found.groups)
-    whose = _of(Scope(user_id=query.user_id, tag=query.tag))
-    sentences = [
-        f"{amount(count, 'lead')}{whose} would be queued, after fresh ones{wanted.left_out(answered)}.",
-        f"{wanted.estimate(found, price_here(os.environ))}.",
-    ]
-    button = f"Release {amount(count, 'lead')}" if count else None
-    return preview(visit, "Release held leads", sentences, button, back=BACKLOG)
-
-
-async def release(visit: Visit) -> Response:
-    """Release them, as many as fit in one request."""
-    wanted, why = visit.query(ReleaseQuery).wanted(), visit.fields(Why).reason
-    await release_held(visit.state["store"], wanted, visit.actor, why, within_s=RELEASE_S)
-    visit.state["engine"].wake()
-    return visit.go(BACKLOG)
-
-
 async def list_keys(visit: Visit) -> Response:
     """List the Gemini keys by fingerprint."""
     found = await visit.state["store"].gemini_keys()
@@ -195,8 +127,4 @@ async def _ready(visit: Visit, scope: Scope) -> str:
     found = await visit.state["store"].search_leads(search, limit=1)
     count = found.count or 0
     more = "" if found.complete else " or more"
-    return f"{count:,}{more} ready {'lead' if count == 1 else 'leads'}{_of(scope)}"
-
-
-def _of(scope: Scope) -> str:
-    return "" if scope.user_id is None else f" of {scope}"
+    return f"{count:,}{more} ready {'lead' if count == 1 else 'leads'}{of(scope)}"

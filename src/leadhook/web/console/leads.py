@@ -110,8 +110,11 @@ async def _show(template: str, visit: Visit) -> Response:
     lead_id = visit.query(LeadQuery).id
     if "\x00" in lead_id:
         raise Problem(404)
-    snapshot = await visit.state["store"].explain(lead_id)
+    store = visit.state["store"]
+    snapshot = await store.explain(lead_id)
+    known = await store.search_leads(LeadSearch(lead_id=lead_id), limit=1)
     found = explain(snapshot, visit.state["readiness"].blockers())
     moving = found.state in ("ready", "leased", "waiting", "untracked")
     status = 404 if found.state == "unknown" else 200
-    return visit.page(template, status, lead=found, moments=timeline(snapshot), words=MOMENTS, moving=moving)
+    who = known.leads[0] if known.leads else None
+    return visit.page(template, status, lead=found, who=who, moments=timeline(snapshot), words=MOMENTS, moving=moving)

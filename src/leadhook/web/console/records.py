@@ -1,18 +1,15 @@
 """What happened: webhooks and pg_net's answers, and the audit."""
 
-from typing import Annotated, Final, get_args
+from typing import get_args
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from leadhook.domain.console import Action, AuditFilter
 from leadhook.domain.findings import check_webhooks
 from leadhook.web.console.leads import Time
 from leadhook.web.console.rendering import url
-from leadhook.web.console.visit import Visit
-
-LARGEST_ID: Final = 2**63 - 1
-Id = Annotated[int, Field(ge=0, le=LARGEST_ID)]
+from leadhook.web.console.visit import Id, Visit
 
 
 class BeforeQuery(BaseModel):

@@ -5,17 +5,17 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
-from leadhook.domain.phrases import amount, duration_words
+from leadhook.domain.phrases import amount, duration_words, sentence
 from leadhook.domain.spend import dollars
-from leadhook.store import ReplayCount, ReplayStatus, count_replay
+from leadhook.store import ReplayCount, ReplayStatus
 from leadhook.web.console.actions import Why, perform, preview
 from leadhook.web.console.rendering import url
 from leadhook.web.console.visit import Visit
 from leadhook.web.replays import ReplayRequest, forecast_replay, read_replay_id, start_replay
 from leadhook.web.requests import Problem
 
-COUNT_S: Final = 5.0
-"""Time for counting before a replay; the page then shows what was counted so far."""
+MOST: Final = 10_000
+"""Leads of a replay that are counted for a page."""
 HOME: Final = "/console/replays"
 
 _OUTCOMES: Final = {
@@ -40,9 +40,11 @@ async def list_failures(visit: Visit) -> Response:
 
 async def preview_replay(visit: Visit) -> Response:
     """Count the leads and estimate the cost."""
-    wanted = _wanted(visit)
-    fields = wanted.filter.fields() if wanted.filter else None
-    found = await count_replay(visit.state["store"], wanted.named() or None, fields, wanted.limit, within_s=COUNT_S)
+    wanted, store, found = _wanted(visit), visit.state["store"], ReplayCount(complete=True)
+    if wanted.filter:
+        found = await store.replay_preview(wanted.filter.fields())
+    else:
+        found.add(await store.dry_run(wanted.named(), None, None))
     button = f"Replay {amount(found.count, 'lead')}" if found.complete else "Replay all that match"
     back = url("/console/lead", id=wanted.named()[0]) if wanted.named() else "/console/failures"
     sentences = _consequences(found, visit.state["slots"])
@@ -96,31 +98,31 @@ async def stop_replay(visit: Visit) -> Response:
 
 
 async def _show(template: str, visit: Visit) -> Response:
-    status = await _status(visit)
-    moving = status.state in ("queueing", "running", "stopping")
+    status, progress = await _status(visit), await visit.state["store"].progress()
+    running = next((one for one in progress.replays if one.replay_id == status.replay_id), None)
     here = f"{HOME}/{status.replay_id}"
     following = url(here, after=status.leads[-1].lead_id) if status.more else None
-    return visit.page(template, replay=status, moving=moving, here=here, next=following)
+    return visit.page(template, replay=status, running=running, now=progress.now, here=here, next=following)
 
 
 async def _status(visit: Visit) -> ReplayStatus:
     replay_id = read_replay_id(visit.request)
-    status = await visit.state["store"].replay_status(replay_id, after=visit.query(AfterQuery).after)
+    status = await visit.state["store"].replay_status(replay_id, after=visit.query(AfterQuery).after, most=MOST)
     if not status.found:
         raise Problem(404, f"There is no replay {replay_id}.")
     return status
 
 
 def _wanted(visit: Visit) -> ReplayRequest:
-    """Read the leads from the query: ids, or a filter with an optional limit.
+    """Read the leads from the query: ids, or a filter.
 
     Raises:
         Problem: 422.
     """
     query = visit.request.query_params
-    given = {name: value for name, value in query.items() if value and name not in ("lead_id", "limit")}
+    given = {name: value for name, value in query.items() if value and name != "lead_id"}
     every = {"all": True} if given == {"all": "true"} else given
-    body = {"lead_ids": query.getlist("lead_id") or None, "filter": every or None, "limit": query.get("limit")}
+    body = {"lead_ids": query.getlist("lead_id"), "filter": every}
     try:
         return ReplayRequest.model_validate({name: value for name, value in body.items() if value}, strict=False)
     except ValidationError as error:
@@ -136,17 +138,21 @@ def _title(wanted: ReplayRequest) -> str:
 
 
 def _consequences(found: ReplayCount, slots: int) -> list[str]:
-    more = "" if found.complete else " or more; counting all took too long"
-    sentences = [f"{amount(found.count, 'lead')}{more} would be scored again, after fresh leads."]
+    least = "" if found.complete else "at least "
+    sentences = [sentence(f"{least}{amount(found.count, 'lead')} would be scored again, after fresh leads")]
+    if not found.complete:
+        sentences.append("A page has no time to count more: `leadhook replay --dry-run` counts all of them.")
     sentences += [
-        f"{amount(count, 'lead')}: {words}." for code, words in _OUTCOMES.items() if (count := found.counts.get(code))
+        sentence(f"{least}{amount(count, 'lead')}: {words}")
+        for code, words in _OUTCOMES.items()
+        if (count := found.counts.get(code))
     ]
     cost = forecast_replay(found, slots)
     if cost is not None and found.count:
         price = "an unknown price" if cost.cost_usd is None else f"about {dollars(cost.cost_usd)}"
         sentences.append(
-            f"Forecast: {price}, about {duration_words(cost.duration_s * 1000)}, from what {cost.scored_before:,} of "
-            "them cost before and from the average of recent leads."
+            f"Forecast: {least}{price} and {duration_words(cost.duration_s * 1000)}, from what "
+            f"{cost.scored_before:,} of them cost before and from the average of recent leads."
         )
     elif found.count:
         sentences.append("There is no forecast: no lead was scored yet.")

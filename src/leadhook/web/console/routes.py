@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from leadhook.web.console import admission, leads, overview, records, replays, sign_in
+from leadhook.web.console import admission, backlog, leads, overview, records, replays, sign_in
 from leadhook.web.console.visit import SIGN_IN, Page
 
 PAGES: Final = (
@@ -32,9 +32,12 @@ PAGES: Final = (
     Page("GET", "/console/budgets", admission.list_budgets, "look"),
     Page("GET", "/console/budget", admission.preview_budget, "look"),
     Page("POST", "/console/budget", admission.set_budget, "admin"),
-    Page("GET", "/console/backlog", admission.show_backlog, "look"),
-    Page("GET", "/console/release", admission.preview_release, "look"),
-    Page("POST", "/console/release", admission.release, "admin"),
+    Page("GET", backlog.HOME, backlog.show, "look"),
+    Page("GET", "/console/backlog/live", backlog.show_live, "look"),
+    Page("GET", "/console/release", backlog.preview_release, "look"),
+    Page("POST", "/console/release", backlog.release, "admin"),
+    Page("GET", "/console/release/stop", backlog.preview_stop, "look"),
+    Page("POST", "/console/release/stop", backlog.stop, "admin"),
     Page("GET", "/console/keys", admission.list_keys, "look"),
     Page("GET", "/console/key", admission.preview_unpark, "look"),
     Page("POST", "/console/key", admission.unpark, "admin"),

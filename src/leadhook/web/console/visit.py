@@ -4,11 +4,11 @@ import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -47,6 +47,7 @@ _SIGNED_OUT: Final = "The session has ended, or the form is from another one. No
 _FOREIGN: Final = "The form was sent by a page of another site. Nothing was changed."
 _READ_ONLY: Final = "You are signed in with one of ADMIN_READONLY_TOKENS: you can look, and change nothing."
 
+Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Right = Literal["open", "look", "admin"]
 Given = TypeVar("Given", bound=BaseModel)
 
