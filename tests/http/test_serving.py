@@ -12,12 +12,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import PATIENCE_S
+
+from leadhook.settings import GRACEFUL_HTTP_SEC
 
 Start = Callable[..., "Process"]
 FAKE = str(Path(__file__).parent / "fake_service.py")
@@ -331,3 +335,26 @@ def test_a_broken_engine_ends_the_process(start: Start) -> None:
 
     assert service.end() == 1
     assert service.lines("service.failed")[0]["exception"][0]["exc_type"] == "RuntimeError"
+
+
+def test_ten_open_tabs_of_the_console_do_not_delay_the_end(start: Start) -> None:
+    """Half of them keep their connection open, and half wait for figures that a silent database does not give."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as tabs:
+        service = start(SERVE, **ENV | {"SUPABASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+        service.wait_for("service.listening")
+        host = service.address().removeprefix("http://")
+        connections = [tabs.enter_context(closing(HTTPConnection(host, timeout=PATIENCE_S))) for _ in range(10)]
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for connection in connections:
+            connection.request("POST", "/console/sign-in", f"token={ENV['ADMIN_TOKENS']}", form)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 303
+        cookie = str(answer.headers["set-cookie"]).partition(";")[0]
+        for connection in connections[:5]:
+            connection.request("GET", "/console/live", headers={"Cookie": cookie, "HX-Request": "true"})
+        began = time.monotonic()
+        service.signal()
+
+        assert service.end() == -signal.SIGTERM
+        assert time.monotonic() - began < float(ENV["DRAIN_SEC"]) + GRACEFUL_HTTP_SEC + 2
