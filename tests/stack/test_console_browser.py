@@ -4,9 +4,9 @@ One project and one browser for all tests of this file. With LEADHOOK_RENEW=1 th
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,50 +32,109 @@ PAGES = [
     "/console/webhooks",
     "/console/audit",
 ]
-PREVIEWS = ["/console/pause", "/console/resume", "/console/budget?daily_usd=1", "/console/replay?state=done"]
+PREVIEWS = [
+    "/console/pause",
+    "/console/resume",
+    "/console/budget?daily_usd=1",
+    "/console/replay?state=done",
+    "/console/release?limit=2",
+    "/console/key?fingerprint={key}",
+]
+RESTING_KEY = "visibly-fake-resting-key"
 HOSTILE = (
     '"><script>document.title="hacked"</script><img src=x onerror=\'document.title="hacked"\'> \u202eevil ' + "w" * 400
 )
 
 
-@dataclass(frozen=True)
+@dataclass
+class Steps:
+    """A page, and how often something was clicked on it."""
+
+    page: Page
+    clicks: int = 0
+
+    def click(self, selector: str) -> None:
+        """Click on it."""
+        self.page.click(selector)
+        self.clicks += 1
+
+    def act(self, button: str, reason: str) -> None:
+        """Give the reason that every action asks for, and press its button."""
+        self.page.fill("#reason", reason)
+        self.click(f"main button:has-text('{button}')")
+
+    @property
+    def text(self) -> str:
+        """What the page says."""
+        return str(self.page.inner_text("main"))
+
+
+@dataclass
 class Console:
-    """A project with answered and failed leads, and a browser."""
+    """A project with answered, failed and held leads, and a browser."""
 
     project: Project
     browser: Browser
     answered: str
-    failed: tuple[str, ...] = ()
+    failed: tuple[str, ...]
+    key: str
+    cookies: dict[str, list[Any]] = field(default_factory=dict)
+    """Of those who have signed in, by token."""
 
     @property
     def url(self) -> str:
         """The service's address."""
         return str(self.project.facts["service_url"])
 
+    @property
+    def admin(self) -> str:
+        """The token of an admin."""
+        return str(self.project.facts["admin_token"])
+
     @contextmanager
-    def signed_in(self, token: str | None = None, **context: Any) -> Iterator[Tab]:
-        """A tab in which someone is signed in; afterwards nothing was forbidden, and no other origin was asked."""
+    def tab(self, **context: Any) -> Iterator[Tab]:
+        """A tab; afterwards nothing was forbidden, and no other origin was asked."""
         context = {"base_url": self.url} | context
         with self.browser.tab(**context) as tab:
-            tab.page.goto("/console")
-            tab.page.fill("#token", token or str(self.project.facts["admin_token"]))
-            tab.page.press("#token", "Enter")
-            tab.page.wait_for_selector("nav")
             yield tab
             assert [url for url in tab.requests if not url.startswith(f"{context['base_url']}/")] == []
             if context.get("java_script_enabled", True):
                 assert tab.complaints() == []
 
+    @contextmanager
+    def signed_in(self, token: str | None = None, **context: Any) -> Iterator[Tab]:
+        """A tab of someone who has signed in before."""
+        token = token or self.admin
+        with self.tab(**context) as tab:
+            if token not in self.cookies:
+                sign_in(tab.page, token)
+                self.cookies[token] = list(tab.page.context.cookies())
+            tab.page.context.add_cookies(self.cookies[token])
+            tab.page.goto("/console")
+            yield tab
+
+    @property
+    def previews(self) -> list[str]:
+        """What is shown before each action."""
+        return [path.format(key=self.key) for path in PREVIEWS]
+
     @property
     def every_page(self) -> list[str]:
-        """The pages, with those of one lead."""
-        leads = [f"/console/lead?id={lead}" for lead in (self.answered, self.failed[0])]
-        return [*PAGES, *PREVIEWS, *leads, f"/console/lead/sent?id={self.answered}"]
+        """The pages and previews, with those of one lead."""
+        return [*PAGES, *self.previews, *(f"/console/lead?id={lead}" for lead in (self.answered, self.failed[0]))]
+
+
+def sign_in(page: Page, token: str) -> None:
+    """Enter the token."""
+    page.goto("/console")
+    page.fill("#token", token)
+    page.press("#token", "Enter")
+    page.wait_for_selector("nav")
 
 
 @pytest.fixture(scope="module")
 def console(model: Any) -> Iterator[Console]:
-    """The sample is answered, two leads are refused by the model's filter, and one has hostile text in each field."""
+    """The sample is answered; two leads are refused by the model's filter; hostile text in each field; a key rests."""
     model.order({"match": {"lead": "Blocked person"}, "do": {"block": "SAFETY"}})
     settings = {"ADMIN_READONLY_TOKENS": READER, "SWEEP_INTERVAL_SEC": "3600"}
     with chromium() as browser, local_project("--no-sample", model=model, **settings) as project:
@@ -86,7 +145,38 @@ def console(model: Any) -> Iterator[Console]:
         )
         project.wait_for_answers([*answered, *hostile], logs=project.tail)
         poll(lambda: {job[0] for job in project.jobs(failed).values()} == {"dead"}, project.tail)
-        yield Console(project, browser, "marek-nowak", tuple(failed))
+        project.run("insert into public.gemini_api (api_key) values (%s)", RESTING_KEY)
+        key = project.value("select leadhook.key_fingerprint(%s)", RESTING_KEY)
+        hold(project, 4)
+        rest(project, key)
+        yield Console(project, browser, "marek-nowak", tuple(failed), key)
+
+
+def hold(project: Project, leads: int) -> list[str]:
+    """Leads from before the installation, and from before its triggers."""
+    project.run("set session_replication_role = replica")
+    group = project.new_group(tag="backlog")
+    ids = project.bring(leads, group)
+    project.run(
+        "insert into leadhook.jobs (lead_id, user_id, tag, state, low_priority, source)"
+        " select i, %s, %s, 'held', true, 'sweep' from unnest(%s::text[]) as i",
+        *group,
+        ids,
+    )
+    project.run("reset session_replication_role")
+    return ids
+
+
+def rest(project: Project, key: str) -> None:
+    """Google has refused this key."""
+    project.run(
+        "insert into leadhook.api_keys (fingerprint, state, reason, rests) values (%s, 'disabled', 'a test', 1)"
+        " on conflict (fingerprint) do update set state = 'disabled', reason = excluded.reason",
+        key,
+    )
+
+
+GROUP_OF = "select user_id from leadhook.jobs where lead_id = %s"
 
 
 def overflows(page: Page) -> int:
@@ -94,89 +184,114 @@ def overflows(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_every_page_fits_and_is_accessible(console: Console, width: int, scheme: Any) -> None:
-    """Axe finds nothing serious, nothing is cut off in either scheme, and the policy is kept."""
+def test_every_page_fits_and_is_accessible(console: Console) -> None:
+    """Axe finds nothing serious and nothing is cut off, wide and light as narrow and dark, and the policy is kept."""
     axe = (package("axe-core") / "axe.min.js").read_text()
-    with console.signed_in(viewport={"width": width, "height": 900}, color_scheme=scheme) as tab:
-        for path in [*console.every_page, "/console/lead?id=hostile"]:
-            tab.page.goto(path)
-            tab.page.evaluate(axe)
-            found = tab.page.evaluate("axe.run().then((found) => found.violations)")
-            serious = [one["id"] for one in found if one["impact"] in ("serious", "critical")]
-            assert (path, serious, overflows(tab.page)) == (path, [], 0)
-            assert "hacked" not in tab.page.title(), path
+    ways: list[tuple[int, Any, str]] = [(1280, "light", ""), (360, "dark", "{runOnly: ['color-contrast']}")]
+    with console.signed_in() as tab:
+        page = tab.page
+        sent = f"/console/lead/sent?id={console.answered}"
+        for path in [*console.every_page, sent, "/console/lead?id=hostile"]:
+            page.goto(path)
+            page.evaluate(axe)
+            for width, scheme, rules in ways:
+                page.set_viewport_size({"width": width, "height": 900})
+                page.emulate_media(color_scheme=scheme)
+                found = page.evaluate(f"axe.run({rules}).then((found) => found.violations)")
+                serious = [one["id"] for one in found if one["impact"] in ("serious", "critical")]
+                assert (path, width, serious, overflows(page)) == (path, width, [], 0)
+            assert "hacked" not in page.title(), path
 
 
 @pytest.mark.parametrize("java_script", [True, False], ids=["scripts", "no scripts"])
 def test_an_admin_acts(console: Console, *, java_script: bool) -> None:
-    """Pauses and resumes, replays and stops, sets and removes a budget: each with its consequences and a reason."""
+    """Pauses, replays, stops, releases, resumes, tries a key, sets a budget: each with consequences and a reason."""
+    rest(console.project, console.key)
+    held = hold(console.project, 2)
     with console.signed_in(java_script_enabled=java_script) as tab:
-        page = tab.page
-
-        reasons = []
-
-        def act(button: str, reason: str) -> None:
-            reasons.append(reason)
-            page.fill("#reason", reason)
-            page.click(f"main button:has-text('{button}')")
+        page, steps = tab.page, Steps(tab.page)
 
         page.click("nav >> text=Pauses")
         page.click("text=Show what would wait")
-        act("Pause", "a wrong prompt")
+        steps.act("Pause", "a wrong prompt")
         assert page.inner_text("main .banner").count("a wrong prompt") == 1
 
         page.goto(f"/console/lead?id={console.answered}")
         page.click("main >> text=Replay")
-        assert "1 lead would be scored again" in page.inner_text("main")
-        act("Replay 1 lead", "a better prompt")
+        assert "1 lead would be scored again" in steps.text
+        steps.act("Replay 1 lead", "a better prompt")
         page.wait_for_url("**/console/replays/*")
         page.click("main a:text-is('Stop')")
-        act("Stop replay", "it was not better")
+        steps.act("Stop replay", "it was not better")
         page.wait_for_selector("h1:has-text('stopped')")
+
+        page.click("nav >> text=Backlog")
+        row = page.locator("main tr", has_text=str(console.project.value(GROUP_OF, held[0])))
+        row.get_by_text("Release…").click()
+        assert "2 leads of user" in steps.text
+        steps.act("Release 2 leads", "for the demo")
+        page.wait_for_selector("text=Release in progress")
+        assert "0 of 2 finished" in steps.text
+        assert "for the demo" in steps.text
 
         page.click("nav >> text=Overview")
         assert "All work is paused" in page.inner_text("main .banner")
         page.click("main .findings >> text=Pauses")
         page.click("text=Resume")
-        act("Resume", "the prompt was corrected")
+        steps.act("Resume", "the prompt was corrected")
         page.wait_for_selector("text=Nothing is paused")
+        console.project.wait_for_answers(held, logs=console.project.tail)
+
+        page.click("nav >> text=Keys")
+        page.locator("main tr", has_text=console.key).get_by_text("Try again…").click()
+        assert "is disabled: a test" in steps.text
+        steps.act("Try it again now", "the bill is paid")
+        page.wait_for_selector("h1:has-text('Gemini keys')")
+        assert page.get_by_text("Try again…").count() == 0
 
         page.click("nav >> text=Budgets")
         page.fill("#daily_usd", "4")
         page.click("text=Show the consequences")
-        act("Change the budget", "this month's limit")
+        steps.act("Change the budget", "this month's limit")
         assert "$4.00 a day" in page.inner_text("main .banner")
         page.click("main >> text=Remove")
-        act("Change the budget", "no limit any more")
+        steps.act("Change the budget", "no limit any more")
         page.wait_for_selector("text=There is no budget")
 
         page.click("nav >> text=Audit")
         audit = page.inner_text("main table")
         for reason in (
             "a wrong prompt",
+            "a better prompt",
+            "it was not better",
+            "for the demo",
             "the prompt was corrected",
+            "the bill is paid",
             "this month's limit",
             "no limit any more",
-            "a better prompt",
         ):
-            assert reason in audit
+            assert reason in audit, reason
 
 
-def test_a_reader_looks_and_changes_nothing(console: Console) -> None:
-    """No button but to sign out, and no page of what was sent."""
-    with console.signed_in(READER) as tab:
-        for path in console.every_page:
-            if "/sent" in path:
-                continue
-            tab.page.goto(path)
+@pytest.mark.parametrize("java_script", [True, False], ids=["scripts", "no scripts"])
+def test_a_reader_looks_and_changes_nothing(console: Console, *, java_script: bool) -> None:
+    """No button but to sign out, no way to an action, and no page of what was sent."""
+    with console.signed_in(READER, java_script_enabled=java_script) as tab:
+        for path in console.every_page if java_script else console.previews:
+            tab.page.goto(path, wait_until="domcontentloaded")
             assert tab.page.locator("main form[method=post]").count() == 0, path
+            assert tab.page.locator("main a:has-text('…')").count() == 0, path
+        refused = tab.page.goto(f"/console/lead/sent?id={console.answered}")
+        assert refused is not None
+        assert refused.status == 403
+        tab.errors.clear()
 
 
 def test_the_keyboard_is_enough_to_replay_all_that_failed_for_a_reason(console: Console) -> None:
     """In three steps from the overview: failures, replay all that match, the button."""
-    with console.signed_in() as tab:
+    with console.tab() as tab:
         page = tab.page
+        sign_in(page, console.admin)
 
         def enter(words: str) -> None:
             for _ in range(60):
@@ -200,26 +315,75 @@ def test_the_keyboard_is_enough_to_replay_all_that_failed_for_a_reason(console: 
         enter("Replay 2 leads")
         page.wait_for_url("**/console/replays/*")
         assert "the filter was wrong" in page.inner_text("main")
+    poll(lambda: {job[0] for job in console.project.jobs(console.failed).values()} == {"dead"}, console.project.tail)
 
 
-def test_a_lead_is_found_by_its_company(console: Console) -> None:
-    """And its page says which prompt version made the score."""
+def find_a_lead_by_its_company(console: Console, steps: Steps) -> None:
+    """And see which prompt version made its score."""
+    steps.click("nav >> text=Leads")
+    steps.page.fill("#q", "wartapak")
+    steps.click("text=Search")
+    assert "1 lead" in steps.text
+    assert "q=wartapak" in steps.page.url
+    steps.click("main table >> text=Marek Nowak")
+    version = console.project.value("select prompt_version from leadhook.results where lead_id = %s", console.answered)
+    assert version in steps.text
+    assert "Marek Nowak" in steps.page.inner_text("h1")
+
+
+def see_who_paused_and_why(console: Console, steps: Steps) -> None:
+    """From the overview, which says that work is paused."""
+    console.project.run("select public.leadhook_pause(null, null, 'cli:ada', 'a wrong prompt')")
+    try:
+        steps.page.reload()
+        steps.click("main .findings >> text=Pauses")
+        assert "by cli:ada: a wrong prompt" in steps.text
+    finally:
+        console.project.run("select public.leadhook_resume(null, null, 'cli:ada')")
+
+
+def see_what_a_release_will_cost(_console: Console, steps: Steps) -> None:
+    """Of one user and tag."""
+    steps.click("nav >> text=Backlog")
+    steps.click("main tr:has-text('backlog') >> text=Release…")
+    assert "would be queued" in steps.text
+    assert "about $0.0" in steps.text
+
+
+def see_what_replaying_an_error_code_will_cost_and_do_it(_console: Console, steps: Steps) -> None:
+    """All that match, not those on a page."""
+    steps.click("nav >> text=Failures")
+    steps.click("main section:has-text('prompt_blocked') >> text=Replay all that match")
+    assert "2 leads would be scored again" in steps.text
+    assert "Forecast: about $" in steps.text
+    steps.act("Replay 2 leads", "the filter was wrong")
+    steps.page.wait_for_url("**/console/replays/*")
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        find_a_lead_by_its_company,
+        see_who_paused_and_why,
+        see_what_a_release_will_cost,
+        see_what_replaying_an_error_code_will_cost_and_do_it,
+    ],
+)
+def test_what_people_ask_of_a_queue_takes_three_clicks(
+    console: Console, scenario: Callable[[Console, Steps], None]
+) -> None:
+    """From the overview."""
     with console.signed_in() as tab:
-        tab.page.click("nav >> text=Leads")
-        tab.page.fill("#q", "wartapak")
-        tab.page.press("#q", "Enter")
-        assert "1 lead" in tab.page.inner_text("main")
-        assert "q=wartapak" in tab.page.url
-        tab.page.click("main table >> text=Marek Nowak")
-        version = console.project.value(
-            "select prompt_version from leadhook.results where lead_id = %s", console.answered
-        )
-        assert version in tab.page.inner_text("main")
+        steps = Steps(tab.page)
+        scenario(console, steps)
+        assert 1 <= steps.clicks <= 3
+    poll(lambda: {job[0] for job in console.project.jobs(console.failed).values()} == {"dead"}, console.project.tail)
 
 
 def test_someone_can_sign_in_over_plain_http(console: Console) -> None:
     """By a name for which browsers do not say which site a form comes from."""
-    with console.signed_in(base_url=console.url.replace("127.0.0.1", "console.test")) as tab:
+    with console.tab(base_url=console.url.replace("127.0.0.1", "console.test")) as tab:
+        sign_in(tab.page, console.admin)
         tab.page.click("text=Sign out")
         tab.page.wait_for_selector("#token")
 
@@ -252,7 +416,9 @@ def test_the_screenshots_of_the_docs_are_made(console: Console, tmp_path: Path) 
         "console-narrow-dark.png": (lead, 360, "dark"),
     }
     directory = ROOT / "docs" if "LEADHOOK_RENEW" in os.environ else tmp_path
-    for name, (path, width, scheme) in shots.items():
-        with console.signed_in(viewport={"width": width, "height": 900}, color_scheme=scheme) as tab:
+    with console.signed_in() as tab:
+        for name, (path, width, scheme) in shots.items():
+            tab.page.set_viewport_size({"width": width, "height": 900})
+            tab.page.emulate_media(color_scheme=scheme)
             tab.page.goto(path)
             tab.page.screenshot(path=directory / name)
