@@ -30,7 +30,6 @@ from starlette.routing import Route
 from leadhook.app import server_config
 from leadhook.local.processes import answers, free_port
 from leadhook.web.auth import Admins, TokenBucket
-from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
 from leadhook.web.request_log import WebhookSum
 from leadhook.web.site import build_site
@@ -141,7 +140,6 @@ async def _state(_app: Starlette) -> AsyncIterator[AppState]:
         late_webhooks=TokenBucket(per_second=1, burst=10),
         webhook_sum=WebhookSum(),
         admins=admins,
-        sessions=Sessions(admins),
         readiness=Readiness(status=never, engine=lambda: None),  # type: ignore[arg-type]  # no one asks
     )
 

@@ -502,13 +502,14 @@ create table if not exists leadhook.audit (
   actor text not null,
   database_user text not null default session_user,
   action text not null check (
-    action in ('pause', 'resume', 'budget', 'replay', 'replay_stop', 'backlog_release', 'release_stop', 'key_unpark', 'erase')
+    action in ('pause', 'resume', 'budget', 'replay', 'replay_stop', 'backlog_release', 'release_stop', 'key_unpark', 'sign_in', 'erase')
   ),
   parameters jsonb not null default '{}',
   reason text
 );
 comment on column leadhook.audit.actor is 'as the caller named it; application: it deleted leads';
 comment on column leadhook.audit.database_user is 'whose connection it was: authenticator through the API';
+create unique index if not exists a_link_signs_in_once on leadhook.audit ((parameters ->> 'link')) where action = 'sign_in';
 create index if not exists audit_by_age on leadhook.audit (at);
 
 create table if not exists leadhook.migrations (

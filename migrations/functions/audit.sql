@@ -50,6 +50,26 @@ comment on function leadhook.note_release(text, uuid, text, boolean, boolean, in
 revoke all on function leadhook.note_release(text, uuid, text, boolean, boolean, int, text) from public, anon, authenticated;
 grant execute on function leadhook.note_release(text, uuid, text, boolean, boolean, int, text) to service_role;
 
+create or replace function public.leadhook_redeem_link(p_link text, p_actor text)
+returns jsonb
+language plpgsql
+set search_path = ''
+set statement_timeout = '5s'
+set lock_timeout = '2s'
+as $$
+begin
+  perform leadhook.require_actor(p_actor);
+  insert into leadhook.audit (actor, action, parameters)
+  values (left(btrim(p_actor), 200), 'sign_in', jsonb_build_object('link', p_link))
+  on conflict ((parameters ->> 'link')) where action = 'sign_in' do nothing;
+  return jsonb_build_object('redeemed', found);
+end
+$$;
+comment on function public.leadhook_redeem_link(text, text) is
+  'Notes that someone signs in with a link to the console. redeemed false: it was used before. p_link: a fingerprint of the link, which opens nothing.';
+revoke all on function public.leadhook_redeem_link(text, text) from public, anon, authenticated;
+grant execute on function public.leadhook_redeem_link(text, text) to service_role;
+
 -- Reads 20,000 entries at most: a filter that fits none of them goes on behind them.
 create or replace function public.leadhook_audit(p_filter jsonb default '{}', p_before bigint default null, p_limit int default 25)
 returns jsonb

@@ -40,7 +40,6 @@ from leadhook.settings import GRACEFUL_HTTP_SEC, Settings, SettingsError, load_s
 from leadhook.store import open_store
 from leadhook.web.auth import Admins, TokenBucket
 from leadhook.web.connections import MOST_CONNECTIONS, bounded, open_socket, raise_file_limit, serving_metrics
-from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
 from leadhook.web.request_log import WebhookSum
 from leadhook.web.site import build_site
@@ -208,7 +207,6 @@ def _state(settings: Settings, work: _Work, webhook_sum: WebhookSum, warnings: S
         late_webhooks=TokenBucket(per_second=1, burst=10),
         webhook_sum=webhook_sum,
         admins=admins,
-        sessions=Sessions(admins),
         readiness=Readiness(
             status=work.status,
             engine=work.health,

@@ -30,7 +30,6 @@ from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.engine.health import Health
 from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus, SupabaseStore
 from leadhook.web.auth import Admins, TokenBucket
-from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
 from leadhook.web.openapi import Endpoint
 from leadhook.web.request_log import WebhookSum
@@ -91,6 +90,7 @@ EMPTY: dict[str, Any] = {
     "leadhook_begin_release": {"release_id": 3, "released": 0},
     "leadhook_stop_release": {"release_id": 3, "released": 0},
     "leadhook_unpark_key": {"unparked": True},
+    "leadhook_redeem_link": {"redeemed": True},
 }
 """The replies of a project without leads, by function."""
 QUEUED = ReplayReply(replay_id=7, counts={"queued": 1}, leads=(ReplayedLead(lead_id="a", outcome="queued"),))
@@ -243,7 +243,6 @@ def new_state(engine: FakeEngine, store: FakeStore) -> AppState:
         late_webhooks=TokenBucket(per_second=0.001, burst=3),
         webhook_sum=WebhookSum(),
         admins=admins,
-        sessions=Sessions(admins),
         readiness=Readiness(status=store.status, engine=lambda: engine.health),
     )
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from leadhook.web.auth import Admins
 from leadhook.web.console.routes import PAGES
-from leadhook.web.console.sessions import COOKIE, SESSION_S, Sessions
+from leadhook.web.console.sessions import COOKIE, LINK_S, SESSION_S
 from leadhook.web.console.sign_in import FILES
 from leadhook.web.console.visit import Page
 
@@ -102,7 +102,6 @@ def test_htmx_is_the_release_that_npm_has() -> None:
 async def test_all_of_it_is_closed_without_admin_tokens(service: Service) -> None:
     """404, also with a read-only token."""
     service.state["admins"] = Admins([], [SecretStr(READER)])
-    service.state["sessions"] = Sessions(service.state["admins"])
     for page in PAGES:
         answer = await service.client.request(page.method, address(page), data={"token": READER})
         assert (page, answer.status_code) == (page, 404)
@@ -229,7 +228,6 @@ async def test_a_changed_token_signs_everyone_out(service: Service) -> None:
     """Also those whose cookie names another admin."""
     await sign_in(service)
     service.state["admins"] = Admins([SecretStr(OTHER_ADMIN)])
-    service.state["sessions"] = Sessions(service.state["admins"])
     assert (await service.client.get("/console")).status_code == 303
 
 
@@ -281,20 +279,46 @@ async def test_signing_in_leads_to_a_page_of_the_console(service: Service, asked
 
 
 async def test_a_link_signs_in_once(service: Service) -> None:
-    """Looking at it does not use it up."""
+    """Looking at it does not use it up; whether it was used, the database knows, whichever process is asked."""
     created = await service.client.post("/console/links", headers={"authorization": f"Bearer {ADMIN}"})
     path = created.json()["path"]
     for _ in range(2):
         page = await service.client.get(path)
     code = re.findall(r'name="code" value="([^"]*)"', page.text)[0]
+    assert service.store.acted == []
     first = await service.client.post("/console/sign-in", data={"code": code})
     shown = await service.client.get("/console")
     service.client.cookies.clear()
+    service.store.rpc["leadhook_redeem_link"] = {"redeemed": False}
     second = await service.client.post("/console/sign-in", data={"code": code})
 
+    actor = f"admin:{sha256(ADMIN.encode()).hexdigest()[:8]}"
     assert (first.status_code, shown.status_code, second.status_code) == (303, 200, 401)
     assert "used already" in second.text
-    assert f"admin:{sha256(ADMIN.encode()).hexdigest()[:8]}" in shown.text
+    assert actor in shown.text
+    asked = [parameters for _, parameters in service.store.acted]
+    assert asked == [{"p_link": asked[0]["p_link"], "p_actor": actor}] * 2
+    assert asked[0]["p_link"] not in code
+
+
+async def test_a_link_is_over_after_an_hour_or_with_its_token(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither reaches the database; nor does a session's cookie that is sent as a code, or a code as a cookie."""
+    created = await service.client.post("/console/links", headers={"authorization": f"Bearer {ADMIN}"})
+    code = created.json()["path"].partition("code=")[2]
+    session = cookie(await sign_in(service)).value
+    service.client.cookies.clear()
+    assert (await service.client.post("/console/sign-in", data={"code": session})).status_code == 401
+    answer = await service.client.get("/console", headers={"cookie": f"{COOKIE}={code}"})
+    assert answer.status_code == 303
+    now = time.time()
+    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: now + LINK_S + 2)
+    assert (await service.client.post("/console/sign-in", data={"code": code})).status_code == 401
+    monkeypatch.undo()
+    service.state["admins"] = Admins([SecretStr(OTHER_ADMIN)])
+    assert (await service.client.post("/console/sign-in", data={"code": code})).status_code == 401
+    assert service.store.acted == []
 
 
 async def test_a_link_is_for_admins_to_create(service: Service) -> None:

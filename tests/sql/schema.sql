@@ -6942,6 +6942,23 @@ $$;
 
 COMMENT ON FUNCTION public.leadhook_progress() IS 'The replays and the release of the backlog that are not finished: how many leads wait, how many ended in a minute lately, and when the last one will.';
 
+CREATE FUNCTION public.leadhook_redeem_link(p_link text, p_actor text) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO ''
+    SET statement_timeout TO '5s'
+    SET lock_timeout TO '2s'
+    AS $$
+begin
+  perform leadhook.require_actor(p_actor);
+  insert into leadhook.audit (actor, action, parameters)
+  values (left(btrim(p_actor), 200), 'sign_in', jsonb_build_object('link', p_link))
+  on conflict ((parameters ->> 'link')) where action = 'sign_in' do nothing;
+  return jsonb_build_object('redeemed', found);
+end
+$$;
+
+COMMENT ON FUNCTION public.leadhook_redeem_link(p_link text, p_actor text) IS 'Notes that someone signs in with a link to the console. redeemed false: it was used before. p_link: a fingerprint of the link, which opens nothing.';
+
 CREATE FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) RETURNS jsonb
     LANGUAGE plpgsql
     SET search_path TO ''
@@ -7832,7 +7849,7 @@ CREATE TABLE leadhook.audit (
     action text NOT NULL,
     parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
     reason text,
-    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['pause'::text, 'resume'::text, 'budget'::text, 'replay'::text, 'replay_stop'::text, 'backlog_release'::text, 'release_stop'::text, 'key_unpark'::text, 'erase'::text])))
+    CONSTRAINT audit_action_check CHECK ((action = ANY (ARRAY['pause'::text, 'resume'::text, 'budget'::text, 'replay'::text, 'replay_stop'::text, 'backlog_release'::text, 'release_stop'::text, 'key_unpark'::text, 'sign_in'::text, 'erase'::text])))
 );
 
 COMMENT ON COLUMN leadhook.audit.actor IS 'as the caller named it; application: it deleted leads';
@@ -8417,6 +8434,8 @@ ALTER TABLE ONLY public.llm_response
 
 ALTER TABLE ONLY public.prompts
     ADD CONSTRAINT prompts_pkey PRIMARY KEY (id);
+
+CREATE UNIQUE INDEX a_link_signs_in_once ON leadhook.audit USING btree (((parameters ->> 'link'::text))) WHERE (action = 'sign_in'::text);
 
 CREATE INDEX attempts_by_age ON leadhook.attempts USING btree (finished_at, id);
 
@@ -9211,6 +9230,9 @@ GRANT ALL ON FUNCTION public.leadhook_pause(p_user_id uuid, p_tag text, p_actor 
 
 REVOKE ALL ON FUNCTION public.leadhook_progress() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_progress() TO service_role;
+
+REVOKE ALL ON FUNCTION public.leadhook_redeem_link(p_link text, p_actor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.leadhook_redeem_link(p_link text, p_actor text) TO service_role;
 
 REVOKE ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.leadhook_release(p_worker text, p_releases jsonb) TO service_role;

@@ -40,6 +40,8 @@ def test_every_action_is_noted_by_the_function_that_acts(db: "Sql") -> None:
     release_id = begun["release_id"]
     db.run("update leadhook.releases set ended_at = null")
     db.rpc("leadhook_stop_release", p_release_id=release_id, **WHO)
+    for redeemed in (True, False):
+        assert db.rpc("leadhook_redeem_link", p_link="0" * 32, p_actor=WHO["p_actor"]) == {"redeemed": redeemed}
     db.run("delete from public.all_leads where lead_id = 'lead-secret'")
     db.note_change("lead-secret")
     db.apply_outbox()
@@ -58,9 +60,13 @@ def test_every_action_is_noted_by_the_function_that_acts(db: "Sql") -> None:
         ("backlog_release", group_of | {"redo": False, "released": 3}),
         ("backlog_release", group_of | {"release_id": release_id, "redo": True, "limit": 1}),
         ("release_stop", {"release_id": release_id}),
+        ("sign_in", {"link": "0" * 32}),
         ("erase", {"leads": 1}),
     ]
-    assert {(entry.actor, entry.reason) for entry in entries} == {("admin:12345678", "tests"), ("application", None)}
+    assert {(entry.actor, entry.reason) for entry in entries if entry.action != "sign_in"} == {
+        ("admin:12345678", "tests"),
+        ("application", None),
+    }
     assert "secret" not in str(entries)
     assert {entry.action for entry in entries} == set(get_args(Action))
 

@@ -16,8 +16,17 @@ COUNTED_UP_TO: Final = 10_000
 
 KeyState = Literal["healthy", "untried", "cooling", "disabled"]
 Action = Literal[
-    "pause", "resume", "budget", "replay", "replay_stop", "backlog_release", "release_stop", "key_unpark", "erase"
-]  # fmt: skip
+    "pause",
+    "resume",
+    "budget",
+    "replay",
+    "replay_stop",
+    "backlog_release",
+    "release_stop",
+    "key_unpark",
+    "sign_in",
+    "erase",
+]
 
 
 class Period(Facts):

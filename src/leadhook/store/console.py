@@ -35,6 +35,10 @@ class _LeadInput(BaseModel):
     prompts: Prompts | None = None
 
 
+class _Redeemed(BaseModel):
+    redeemed: bool
+
+
 class ConsoleCalls(ABC):
     """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
 
@@ -75,6 +79,11 @@ class ConsoleCalls(ABC):
         """Let a key be tried again now."""
         parameters = {"p_fingerprint": fingerprint, "p_actor": actor, "p_reason": reason}
         return await self._ask("leadhook_unpark_key", Unparked, parameters)
+
+    async def redeem_link(self, fingerprint: str, actor: str) -> bool:
+        """Note that a sign-in link was used; False if it was before."""
+        parameters = {"p_link": fingerprint, "p_actor": actor}
+        return (await self._ask("leadhook_redeem_link", _Redeemed, parameters)).redeemed
 
     async def replay_preview(self, fields: Mapping[str, Any]) -> ReplayCount:
         """Count the leads of a replay, as many as a page has time for."""

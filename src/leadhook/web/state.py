@@ -9,7 +9,6 @@ from leadhook.domain.lead import Lead, Prompts
 from leadhook.engine import OnDemandLead
 from leadhook.store import SupabaseStore
 from leadhook.web.auth import Admins, TokenBucket
-from leadhook.web.console.sessions import Sessions
 from leadhook.web.health import Readiness
 from leadhook.web.request_log import WebhookSum
 from leadhook.web.webhook_auth import WebhookAuth
@@ -90,5 +89,4 @@ class AppState(TypedDict):
     """Limits how many late webhooks wake the dispatcher: anyone who recorded one can send it again for a day."""
     webhook_sum: WebhookSum
     admins: Admins
-    sessions: Sessions
     readiness: Readiness

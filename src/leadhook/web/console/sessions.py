@@ -1,12 +1,11 @@
 """Who is signed in to the console.
 
-A session is a signed cookie; nothing is stored. Its key is the token that was used to sign in, so a token that is
-replaced signs out everyone who used it.
+A session is a signed cookie, and a sign-in link a signed code; any process with the same tokens can check them. Their
+key is the admin's token, so a token that is replaced signs out everyone who used it.
 """
 
 import secrets
-import time
-from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -18,7 +17,8 @@ from leadhook.web.auth import Admin, Admins
 COOKIE: Final = "leadhook_console"
 SESSION_S: Final = 12 * 3600
 LINK_S: Final = 3600
-MOST_LINKS: Final = 100
+_COOKIE_PURPOSE: Final = "leadhook.console"
+_LINK_PURPOSE: Final = "leadhook.console.link"
 _SIGNER: Final = {"digest_method": sha256, "key_derivation": "hmac"}
 
 
@@ -31,45 +31,53 @@ class Session:
     """Sent along with each form, so that no other site can send one."""
 
 
-class Sessions:
-    """Starts and checks sessions, and keeps the one-time links of this process."""
+@dataclass(frozen=True, slots=True)
+class SignInLink:
+    """A link with which someone can sign in once, as this admin."""
 
-    def __init__(self, admins: Admins) -> None:
-        self._admins = admins
-        self._links: OrderedDict[str, tuple[Admin, float]] = OrderedDict()
+    admin: Admin
+    fingerprint: str
+    """By which the database knows whether it was used."""
 
-    def start(self, admin: Admin) -> str:
-        """Return the cookie of a new session; one from before is never continued."""
-        return _cookies(admin).dumps(secrets.token_urlsafe(16))
 
-    def find(self, cookie: str) -> Session | None:
-        """Return the session of a cookie; None if it has ended or is not ours."""
-        for admin in self._admins.every:
-            try:
-                nonce = str(_cookies(admin).loads(cookie, max_age=SESSION_S))
-            except BadSignature:
-                continue
-            return Session(admin, _form_token(admin, nonce))
+def start_session(admin: Admin) -> str:
+    """Return the cookie of a new session; one from before is never continued."""
+    return _sign(admin, _COOKIE_PURPOSE)
+
+
+def find_session(admins: Admins, cookie: str) -> Session | None:
+    """Return the session of a cookie; None if it has ended or is not ours."""
+    if (found := _read(admins, cookie, _COOKIE_PURPOSE, SESSION_S)) is None:
         return None
-
-    def create_link(self, actor: str) -> str:
-        """Return the code of a link with which someone can sign in once, as this admin."""
-        admin = next(admin for admin in self._admins.every if admin.actor == actor)
-        code = secrets.token_urlsafe(32)
-        self._links[sha256(code.encode()).hexdigest()] = admin, time.monotonic() + LINK_S
-        if len(self._links) > MOST_LINKS:
-            self._links.popitem(last=False)
-        return code
-
-    def redeem(self, code: str) -> Admin | None:
-        """Return whose link it is, once."""
-        admin, until = self._links.pop(sha256(code.encode()).hexdigest(), (None, 0.0))
-        return admin if time.monotonic() < until else None
+    admin, nonce = found
+    return Session(admin, _digest(f"leadhook.console.form {admin.token.get_secret_value()} {nonce}"))
 
 
-def _cookies(admin: Admin) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(admin.token.get_secret_value(), "leadhook.console", signer_kwargs=_SIGNER)
+def create_link(admins: Admins, actor: str) -> str:
+    """Return the code of a link."""
+    return _sign(next(admin for admin in admins.every if admin.actor == actor), _LINK_PURPOSE)
 
 
-def _form_token(admin: Admin, nonce: str) -> str:
-    return sha256(f"leadhook.console.form {admin.token.get_secret_value()} {nonce}".encode()).hexdigest()
+def find_link(admins: Admins, code: str) -> SignInLink | None:
+    """Return the link of a code, used or not; None if it is too old or not ours."""
+    found = _read(admins, code, _LINK_PURPOSE, LINK_S)
+    return None if found is None else SignInLink(found[0], _digest(found[1])[:32])
+
+
+def _sign(admin: Admin, purpose: str) -> str:
+    return _serializer(admin, purpose).dumps(secrets.token_urlsafe(16))
+
+
+def _read(admins: Admins, signed: str, purpose: str, max_age_s: int) -> tuple[Admin, str] | None:
+    for admin in admins.every:
+        with suppress(BadSignature):
+            return admin, str(_serializer(admin, purpose).loads(signed, max_age=max_age_s))
+    return None
+
+
+def _serializer(admin: Admin, purpose: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(admin.token.get_secret_value(), purpose, signer_kwargs=_SIGNER)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

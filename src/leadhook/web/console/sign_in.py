@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from leadhook.observability.events import Event
 from leadhook.web.auth import Admin, require_admin
-from leadhook.web.console.sessions import COOKIE, LINK_S, SESSION_S
+from leadhook.web.console.sessions import COOKIE, LINK_S, SESSION_S, create_link, find_link, start_session
 from leadhook.web.console.visit import SIGN_IN, Visit
 from leadhook.web.requests import Answer
 from leadhook.web.state import AppState
@@ -20,7 +20,7 @@ HOME: Final = "/console"
 FILES: Final = Path(__file__).with_name("static")
 _OWN_PAGE: Final = re.compile(r"/console([/?][!-~]*)?")
 _WRONG_TOKEN: Final = "This is not one of ADMIN_TOKENS or ADMIN_READONLY_TOKENS."  # noqa: S105 - a sentence
-_USED_LINK: Final = "This link was used already, is older than an hour, or is from before the service was restarted."
+_USED_LINK: Final = "This link was used already, or is older than an hour."
 
 _static: Final = StaticFiles(directory=FILES)
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -37,11 +37,10 @@ class SignInLinkAnswer(Answer):
 async def create_sign_in_link(request: Request[AppState]) -> Response:
     """Create a link with which someone can sign in to the console once.
 
-    For `leadhook local up`, and for people who should not learn the token. The process that created the link must
-    answer when it is opened.
+    For `leadhook local up`, and for people who should not learn the token. The database remembers that it was used.
     """
     actor = await require_admin(request)
-    code = request.state["sessions"].create_link(actor)
+    code = create_link(request.state["admins"], actor)
     answer = SignInLinkAnswer(path=f"{SIGN_IN}?code={code}", valid_for_s=LINK_S)
     return Response(answer.model_dump_json(), media_type="application/json")
 
@@ -55,7 +54,7 @@ async def show_sign_in(visit: Visit) -> Response:
 async def sign_in(visit: Visit) -> Response:
     """Start a session."""
     by = "link" if visit.form.get("code") else "token"
-    admin = _identify(visit, by)
+    admin = await _identify(visit, by)
     if admin is None:
         log.warning(Event.SESSION_REFUSED, by=by)
         await visit.state["admins"].slow_down(visit.address)
@@ -65,7 +64,7 @@ async def sign_in(visit: Visit) -> Response:
     response = visit.go(_own_page(visit.form.get("next", "")))
     response.set_cookie(
         COOKIE,
-        visit.state["sessions"].start(admin),
+        start_session(admin),
         max_age=SESSION_S,
         path=HOME,
         secure=_is_https(visit.request),
@@ -89,10 +88,13 @@ async def show_file(visit: Visit) -> Response:
     return response
 
 
-def _identify(visit: Visit, by: str) -> Admin | None:
-    if by == "link":
-        return visit.state["sessions"].redeem(visit.form["code"])
-    return visit.state["admins"].find(visit.form.get("token", "").encode())
+async def _identify(visit: Visit, by: str) -> Admin | None:
+    if by == "token":
+        return visit.state["admins"].find(visit.form.get("token", "").encode())
+    link = find_link(visit.state["admins"], visit.form["code"])
+    if link is None or not await visit.state["store"].redeem_link(link.fingerprint, link.admin.actor):
+        return None
+    return link.admin
 
 
 def _own_page(path: str) -> str:

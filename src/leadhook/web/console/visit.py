@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from leadhook.domain.failure import StoreError
 from leadhook.observability.events import Event
 from leadhook.web.console.rendering import render, url
-from leadhook.web.console.sessions import COOKIE, Session
+from leadhook.web.console.sessions import COOKIE, Session, find_session
 from leadhook.web.requests import Problem, read_body
 from leadhook.web.state import AppState
 
@@ -120,7 +120,7 @@ class Page:
 
     async def handler(self, request: Request[AppState]) -> Response:
         """Answer a request, always with the headers that protect private pages."""
-        visit = Visit(request, request.state["sessions"].find(request.cookies.get(COOKIE, "")), {})
+        visit = Visit(request, find_session(request.state["admins"], request.cookies.get(COOKIE, "")), {})
         try:
             response = await self._answer(visit)
         except HTTPException as problem:
