@@ -64,6 +64,14 @@ class Sql:
 
     def call(self, name: str, **arguments: object) -> Any:
         """Call any function, given with its schema, as service_role in its own transaction."""
+        with self.transaction():
+            self.connection.execute("set local role service_role")
+            result = self.select(name, arguments)
+            self.connection.execute("reset role")
+        return result
+
+    def select(self, name: str, arguments: Row) -> Any:
+        """Call any function, given with its schema, as who one is."""
         schema, _, function = name.partition(".")
         query = sql.SQL("select {}({}) as result").format(
             sql.Identifier(schema, function),
@@ -71,12 +79,7 @@ class Sql:
                 sql.SQL("{} => {}").format(sql.Identifier(key), sql.Placeholder(key)) for key in arguments
             ),
         )
-        values = {key: _as_argument(key, value) for key, value in arguments.items()}
-        with self.transaction():
-            self.connection.execute("set local role service_role")
-            result = self.value(query, **values)
-            self.connection.execute("reset role")
-        return result
+        return self.value(query, **{key: _as_argument(key, value) for key, value in arguments.items()})
 
     def claim(
         self,
