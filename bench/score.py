@@ -35,6 +35,8 @@ AT_ONCE = 16
 MOST = 1.3
 STEPS: tuple[Step, ...] = ("score", "message")
 KEY = "visibly-fake-key"
+BODIES = {step: json.loads(json.dumps(step_body(step))) for step in STEPS}
+"""As plain dictionaries, which is how one would write them."""
 BIO = "Twenty years in plants, warehouses and dispatch; I lead a team of nineteen and like machines that last. "
 
 
@@ -85,7 +87,7 @@ async def _pairs(url: str, count: int) -> list[tuple[float, float]]:
 async def _ask(scorer: GeminiScorer, step: Step, prompts: Prompts, text: str) -> None:
     answer = await scorer._client._chat.ainvoke(  # noqa: SLF001 - the same model object is the point
         [SystemMessage(system_instruction(step, prompts)), HumanMessage(fenced(text))],
-        http_options=types.HttpOptions(headers={"x-goog-api-key": KEY}, extra_body=step_body(step)),
+        http_options=types.HttpOptions(headers={"x-goog-api-key": KEY}, extra_body=BODIES[step]),
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         **call_parameters(),
     )

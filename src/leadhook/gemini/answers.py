@@ -195,10 +195,8 @@ def _objects(text: str, names: list[str]) -> Iterator[Iterator[dict[str, Any]]]:
 
 
 def _objects_in(text: str, names: list[str]) -> Iterator[dict[str, Any]]:
-    # No answer starts after the last field name. This keeps a model that repeats brackets from costing seconds of CPU.
-    last = max((found.start() for found in _name(*names).finditer(text)), default=-1)
-    start = text.find("{")
-    while 0 <= start < last:
+    start, last = text.find("{"), -1
+    while start >= 0:
         try:
             value, end = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
@@ -206,6 +204,11 @@ def _objects_in(text: str, names: list[str]) -> Iterator[dict[str, Any]]:
         else:
             yield from _with_nested(value)
         start = text.find("{", end)
+        # No answer starts after the last field name: a model that repeats brackets must not cost seconds of CPU.
+        if start >= 0 and last < 0:
+            last = max((found.start() for found in _name(*names).finditer(text)), default=0)
+        if start >= last >= 0:
+            return
 
 
 @cache

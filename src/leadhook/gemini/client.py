@@ -86,19 +86,18 @@ class GeminiClient:
         """
         headers = {"x-goog-api-key": _header(key)}
         try:
-            with anyio.fail_after(self._call_limit_s) as scope:
+            with anyio.move_on_after(self._call_limit_s):
                 answer = await self._chat.ainvoke(
                     messages,
                     http_options=types.HttpOptions(headers=headers, extra_body=step_body(step)),
                     automatic_function_calling=_NO_FUNCTIONS,
                     **call_parameters(more_room=more_room),
                 )
+                return _reply(answer)
         except Exception as error:  # noqa: BLE001 - the SDK raises five families of errors, all handled by classify
-            late = scope.cancelled_caught
-            failure = timed_out(self._call_limit_s) if late else classify(error, model=self.model)
             # `from None`: the cause would put the request and its key into a traceback.
-            raise failure from None
-        return _reply(answer)
+            raise classify(error, model=self.model) from None
+        raise timed_out(self._call_limit_s)
 
     async def check_key(self, key: ApiKey) -> bool:
         """Ask Google for the model's description, which costs nothing. False: it was refused, or not answered."""

@@ -17,11 +17,11 @@ from leadhook.domain.lead import Prompts
 from leadhook.domain.results import Claim, Message
 from leadhook.gemini.known_names import Names
 from leadhook.gemini.names import unknown_names
-from leadhook.gemini.numbers import ANY, Number, languages_of, numbers_in
+from leadhook.gemini.numbers import ANY, Number, digits_in, languages_of, numbers_in
 from leadhook.gemini.prompts import TEMPLATES
 from leadhook.gemini.rendering import FIELDS
-from leadhook.gemini.wordings import claims_of_acquaintance, words_about_itself
-from leadhook.gemini.words import FACTS, fold
+from leadhook.gemini.wordings import Wordings
+from leadhook.gemini.words import FACTS, Finder, fold
 
 NUMBER: Final = "message_unproven_number"
 NAME: Final = "message_unproven_name"
@@ -85,17 +85,32 @@ class Source:
         self.name = name
         self.text = text
         self.names = Names(text)
+        self.lowered = text.lower()
+
+    def has(self, number: Number) -> bool:
+        """Report whether it states this number, in digits or in words, as the same kind of number."""
+        return _has_number(self._in_digits, number) or _has_number(self._numbers, number)
 
     @cached_property
-    def numbers(self) -> dict[float, set[str]]:
-        """The kinds of each number in it, and of the differences between two years. Most messages need none."""
-        numbers: dict[float, set[str]] = {}
-        for number in numbers_in(self.text, languages_of(self.text) | {ANY}):
-            for value in number.values:
-                numbers.setdefault(value, set()).add(number.kind)
+    def _in_digits(self) -> dict[float, set[str]]:
+        return _kinds(digits_in(self.text))
+
+    @cached_property
+    def _numbers(self) -> dict[float, set[str]]:
+        """All numbers in it, and the differences between two years."""
+        numbers = _kinds(numbers_in(self.text, languages_of(self.text) | {ANY}))
         for first, last in _SPAN.findall(self.text):
             numbers.setdefault(float(int(last) - int(first)), set()).add("")
         return numbers
+
+
+def _kinds(numbers: list[Number]) -> dict[float, set[str]]:
+    """Return the kinds of each value."""
+    kinds: dict[float, set[str]] = {}
+    for number in numbers:
+        for value in number.values:
+            kinds.setdefault(value, set()).add(number.kind)
+    return kinds
 
 
 def check_facts(message: Message, prompts: Prompts, rendered: str) -> tuple[Unproven | None, tuple[Claim, ...]]:
@@ -117,9 +132,10 @@ def _unproven(
 ) -> Iterator[Unproven]:
     lowered = text.lower().replace("\u2019", "'")
     languages = languages_of(message.message) | ({"zh"} if _HAN_OR_KANA.search(message.message) else set())
-    said = " ".join(source.text for source in sources).lower()
-    yield from (Unproven(LEAK, words) for words in _leaked(message, lowered, prompts, languages, said))
-    yield from (Unproven(ACQUAINTANCE, words) for words in claims_of_acquaintance(lowered, languages, said))
+    wordings, said = Wordings(lowered, languages), [source.lowered for source in sources]
+    yield from (Unproven(LEAK, words) for words in wordings.about_itself(said, said[1:]))
+    yield from (Unproven(LEAK, words) for words in _leaked(message, lowered, prompts))
+    yield from (Unproven(ACQUAINTANCE, words) for words in wordings.of_acquaintance(said))
     yield from (Unproven(NUMBER, words) for words in _unknown_numbers(text, languages, sources))
     allowed = Names(" ".join(claim.words for claim in proven if _may_translate(claim)))
     names = (*(source.names for source in sources), allowed)
@@ -140,13 +156,14 @@ def _located(claims: tuple[Claim, ...], text: str, rendered: str, prompts: Promp
     parts = _FIELD.split(rendered)
     texts = dict(zip(parts[1::2], parts[2::2], strict=True))
     texts |= {COMPANY_DATA: prompts.wildnet_data or "", MESSAGE_PROMPT: prompts.message_prompt or ""}
-    folded, written = {name: f" {fold(source)} " for name, source in texts.items()}, fold(text)
+    written = fold(text)
     for claim in claims:
         words, quote = fold(claim.words), fold(claim.quote)
-        holding = [name for name, source in folded.items() if quote and quote in source]
-        if words and words in written and holding:
-            name = claim.source if claim.source in holding else holding[0]
-            yield claim.model_copy(update={"source": name})
+        if words and quote and words in written:
+            named = [claim.source] if claim.source in texts else []
+            holding = (name for name in (*named, *texts) if quote in fold(texts[name]))
+            if (name := next(holding, None)) is not None:
+                yield claim.model_copy(update={"source": name})
 
 
 def _may_translate(claim: Claim) -> bool:
@@ -159,15 +176,16 @@ def _unknown_numbers(text: str, languages: frozenset[str], sources: tuple[Source
     for number in numbers_in(text, languages):
         after = bisect_left(ends, number.end)
         sentence = text[ends[after - 1] if after else 0 : ends[after] if after < len(ends) else len(text)]
-        if _is_harmless(number, sentence) or any(_has_number(source, number) for source in sources):
+        # The lead comes last, because its numbers are not read yet.
+        if _is_harmless(number, sentence) or any(source.has(number) for source in reversed(sources)):
             continue
         if not _is_age(number, sources):
             yield number.words
 
 
-def _has_number(source: Source, number: Number) -> bool:
+def _has_number(numbers: dict[float, set[str]], number: Number) -> bool:
     for value in number.values:
-        kinds = source.numbers.get(value)
+        kinds = numbers.get(value)
         if kinds and (
             number.kind == "" or number.kind in kinds or (number.kind == "money" and value >= 1000 and "" in kinds)
         ):
@@ -196,16 +214,15 @@ def _is_age(number: Number, sources: tuple[Source, ...]) -> bool:
     return any(value in years or value + 1 in years for value in number.values)
 
 
-def _leaked(message: Message, lowered: str, prompts: Prompts, languages: frozenset[str], sources: str) -> Iterator[str]:
-    given = f"{prompts.wildnet_data or ''} {prompts.message_prompt or ''}".lower()
-    yield from words_about_itself(lowered, languages, sources, given)
-    yield from _FIELD_NAME.findall(lowered)
-    yield from _headings().findall(message.message.lower())
-    words = fold(message.message).split()
-    known = _template_runs()
-    yield from (run for run in _runs_of(words) if run in known)
-    orders = _orders(prompts.message_prompt or "")
-    yield from (run for run in _runs_of(words) if run in orders)
+def _leaked(message: Message, lowered: str, prompts: Prompts) -> Iterator[str]:
+    """Yield names of fields, headings, and words of the template or of an order in the message prompt."""
+    if "_" in lowered or "==" in lowered:
+        yield from _FIELD_NAME.findall(lowered)
+    if ":" in lowered or "\uff1a" in lowered:
+        yield from _headings().findall(message.message.lower())
+    words = f" {fold(message.message)} "
+    for known in (_template_runs(), _orders(prompts.message_prompt or "")):
+        yield from (run.strip() for run in known.places(words))
 
 
 @cache
@@ -214,18 +231,19 @@ def _headings() -> re.Pattern[str]:
     return re.compile(rf"(?m)(?:^|[.!?\u3002\uff01\uff1f])\W{{0,4}}(?:{words}) ?[:\uff1a]")
 
 
-def _runs_of(words: list[str]) -> Iterator[str]:
-    return (" ".join(words[at : at + _RUN]) for at in range(len(words) - _RUN + 1))
+def _runs_of(text: str) -> Iterator[str]:
+    words = fold(text).split()
+    return (f" {' '.join(words[at : at + _RUN])} " for at in range(len(words) - _RUN + 1))
 
 
 @cache
-def _template_runs() -> frozenset[str]:
-    return frozenset(_runs_of(fold(re.sub(r"\{\w+\}", "", TEMPLATES["message"])).split()))
+def _template_runs() -> Finder:
+    return Finder(_runs_of(re.sub(r"\{\w+\}", "", TEMPLATES["message"])))
 
 
 @lru_cache(maxsize=64)
-def _orders(message_prompt: str) -> frozenset[str]:
-    return frozenset(run for run in _runs_of(fold(message_prompt).split()) if not _ORDERS.isdisjoint(run.split()))
+def _orders(message_prompt: str) -> Finder:
+    return Finder(run for run in _runs_of(message_prompt) if not _ORDERS.isdisjoint(run.split()))
 
 
 def _unknown_quotations(text: str, proven: tuple[Claim, ...], sources: tuple[Source, ...]) -> Iterator[str]:
@@ -241,15 +259,21 @@ def _unknown_quotations(text: str, proven: tuple[Claim, ...], sources: tuple[Sou
 
 
 def _has_length(text: str, prompts: Prompts) -> bool:
-    asked = _WORDS_ASKED.findall(prompts.message_prompt or "")
-    fewest, most = float(_FEWEST_WORDS), float(_MOST_WORDS)
-    if asked:
-        most = max(float(high) for _, high in asked) * 2
-        fewest = min(fewest, min(float(low or high) for low, high in asked) / 2)
+    fewest, most = _length_asked(prompts.message_prompt or "")
     return fewest <= _count_words(text) <= most
+
+
+@lru_cache(maxsize=64)
+def _length_asked(message_prompt: str) -> tuple[float, float]:
+    asked = _WORDS_ASKED.findall(message_prompt)
+    if not asked:
+        return _FEWEST_WORDS, _MOST_WORDS
+    return min(_FEWEST_WORDS, min(float(low or high) for low, high in asked) / 2), max(
+        float(high) for _, high in asked
+    ) * 2
 
 
 def _count_words(text: str) -> int:
     """Count words; two characters of Chinese or Japanese are about one."""
-    characters = len(_HAN_OR_KANA.findall(text))
-    return characters // 2 + len(_HAN_OR_KANA.sub(" ", text).split())
+    text, characters = _HAN_OR_KANA.subn(" ", text)
+    return characters // 2 + len(text.split())

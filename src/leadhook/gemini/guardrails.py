@@ -65,12 +65,13 @@ def check_message(message: Message, prompts: Prompts, lead: Lead) -> str | None:
     text = f"{message.subject}\n{message.message}"
     plain = undisguised(text)
     rest = without_links(plain)
-    return next(_leftovers(text, prompts, lead), None) or next(_foreign(plain, rest, prompts, lead), None)
-
-
-def _leftovers(text: str, prompts: Prompts, lead: Lead) -> Iterator[str]:
     # Broken characters are looked for in the text as it is, because NFKC takes them apart.
-    rest = without_links(text)
+    raw_rest = rest if plain == text else without_links(text)
+    leftover = next(_leftovers(text, raw_rest, prompts, lead), None)
+    return leftover or next(_foreign(plain, rest, prompts, lead), None)
+
+
+def _leftovers(text: str, rest: str, prompts: Prompts, lead: Lead) -> Iterator[str]:
     text = unicodedata.normalize("NFKC", text)
     placeholders = set(placeholders_in(text))
     if placeholders:

@@ -1,15 +1,17 @@
 """Detects text in a lead that looks like an attempt to manipulate the model.
 
 The signals are words in about fifteen languages, with false negatives and occasional false positives, so a signal alone
-decides nothing: a high score of such a lead is checked by a second one without its free text. Searching for one word at
-a time is a hundred times faster than one pattern of all words.
+decides nothing: a high score of such a lead is checked by a second one without its free text.
 """
 
+import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator
+from bisect import bisect_left
 from importlib import resources
 from typing import Final
+
+from leadhook.gemini.words import Finder
 
 REACH: Final = 60
 """Maximum distance, in characters, between a word and one of its `near` words."""
@@ -17,8 +19,12 @@ LONGEST_WORD: Final = 100
 """A longer run of characters without a space that is not a URL counts as encoded text."""
 
 _MOST_PLACES: Final = 20
+_LONG_WORD: Final = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 _SIGNALS: Final[dict[str, list[dict[str, list[str]]]]] = tomllib.loads(
     (resources.files(__package__) / "injection_signals.toml").read_text(encoding="utf-8")
+)
+_FINDER: Final = Finder(
+    word for signals in _SIGNALS.values() for signal in signals for words in signal.values() for word in words
 )
 
 
@@ -28,37 +34,32 @@ def find_signals(rendered: str) -> tuple[str, ...]:
     plain = plain.replace("\n| ", "\n")
     if "  " in plain:
         plain = "\n".join(" ".join(line.split()) for line in plain.split("\n"))
+    places = _FINDER.places(plain)
     codes = tuple(
         code
         for code, signals in _SIGNALS.items()
-        if any(_occurs_in(plain, signal["words"], signal.get("near")) for signal in signals)
+        if any(_occurs(places, signal["words"], signal.get("near")) for signal in signals)
     )
     return (*codes, "encoded_text") if "encoded_text" not in codes and _is_encoded(plain) else codes
 
 
-def _occurs_in(plain: str, words: list[str], near: list[str] | None) -> bool:
-    found = [word for word in words if word in plain]
+def _occurs(places: dict[str, list[int]], words: list[str], near: list[str] | None) -> bool:
+    found = [word for word in words if word in places]
     if near is None or not found:
         return bool(found)
+    others = [other for other in near if other in places]
     return any(
-        other in plain[max(place - REACH, 0) : place + len(word) + REACH]
+        _has_between(places[other], place - REACH, place + len(word) + REACH - len(other))
+        for other in others
         for word in found
-        for place in _places(plain, word)
-        for other in near
+        for place in places[word][:_MOST_PLACES]
     )
 
 
-def _places(plain: str, word: str) -> Iterator[int]:
-    place = plain.find(word)
-    for _ in range(_MOST_PLACES):
-        if place < 0:
-            return
-        yield place
-        place = plain.find(word, place + 1)
+def _has_between(places: list[int], first: int, last: int) -> bool:
+    after = bisect_left(places, first)
+    return after < len(places) and places[after] <= last
 
 
 def _is_encoded(plain: str) -> bool:
-    words = plain.split()
-    return max(map(len, words), default=0) > LONGEST_WORD and any(
-        len(word) > LONGEST_WORD and word.isascii() and "://" not in word for word in words
-    )
+    return any(word.isascii() and "://" not in word for word in _LONG_WORD.findall(plain))

@@ -7,12 +7,12 @@ another name in each language.
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Final
 
 from anyascii import anyascii
 
-from leadhook.gemini.words import FACTS, fold, place_starts, places, sound
+from leadhook.gemini.words import FACTS, fold, fold_word, place_starts, places, sound
 
 NO_CAPITALS: Final = "\u0590-\u08ff\u0900-\u0dff\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 HAN: Final = "\u3400-\u9fff"
@@ -68,7 +68,7 @@ class Names:
     def romanized(self) -> str:
         """Chinese, Japanese and Korean in Latin letters, because they have no blanks between words."""
         runs = re.findall("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+", self._raw)
-        return " ".join(re.sub("[^a-z]", "", anyascii(run).lower()) for run in runs)
+        return " ".join(map(_romanized, runs))
 
     @cached_property
     def family_names(self) -> frozenset[str]:
@@ -93,11 +93,11 @@ def places_in(text: str) -> Iterator[tuple[str, frozenset[str]]]:
     words = list(WORD.finditer(text))
     for at, word in enumerate(words):
         start = word.start() + (word[0].find("'") + 1 if word[0][0].islower() else 0)
-        if not text[start].isupper() or not _may_begin_place(fold(text[start : word.end()]).removesuffix("'s")):
+        if not text[start].isupper() or not _may_begin_place(fold_word(text[start : word.end()]).removesuffix("'s")):
             continue
         for last in reversed(words[at : at + 3]):
             span = text[start : last.end()]
-            if len(span) <= 40 and (ids := _place(fold(span).removesuffix("'s"), named)):
+            if len(span) <= 40 and (ids := _place(fold_word(span).removesuffix("'s"), named)):
                 yield span, ids
                 break
     for run in re.findall(rf"[{NO_CAPITALS}]+", text):
@@ -146,10 +146,11 @@ def _places_in_run(run: str, named: dict[str, frozenset[str]]) -> Iterator[tuple
 
 def stands(name: str, sources: tuple[Names, ...]) -> bool:
     """Report whether a name stands in a source: as it is, with another ending, or in another script."""
-    folded = fold(name).removesuffix("'s").replace("'", " ").strip()
+    folded = fold_word(name).removesuffix("'s").replace("'", " ").strip()
     parts = folded.split()
     return (
         not folded
+        or any(_is_written_in(folded, source) for source in sources)
         or any(_stands_in(folded, source) for source in sources)
         or (len(parts) > 1 and all(any(_stands_in(part, source) for source in sources) for part in parts))
         or _is_known_place(name, sources)
@@ -157,14 +158,14 @@ def stands(name: str, sources: tuple[Names, ...]) -> bool:
 
 
 def _is_known_place(name: str, sources: tuple[Names, ...]) -> bool:
-    ids = _place(fold(name), places())
+    ids = _place(fold_word(name), places())
     if ids is None and len(heard := sound(name)) > 2:  # w Wiedniu
         return any(
             heard == sound(other)
             for source in sources
             for place in source.places
             for other in _by_place()[place]
-            if other[:1] == fold(name)[:1]
+            if other[:1] == fold_word(name)[:1]
         )
     return ids is not None and any(not ids.isdisjoint(source.places) for source in sources)
 
@@ -178,12 +179,16 @@ def _by_place() -> dict[str, list[str]]:
     return found
 
 
+def _is_written_in(name: str, source: Names) -> bool:
+    return name in source.words or f" {name} " in source.padded or (name[0] > "\u0e00" and name in source.text)
+
+
 def _stands_in(name: str, source: Names) -> bool:
-    if name in source.words or f" {name} " in source.padded or (name[0] > "\u0e00" and name in source.text):
+    if _is_written_in(name, source):
         return True
     if any(_is_inflected(name, other) for other in source.starts.get(name[:3], ())):
         return True
-    plain = re.sub("[^a-z]", "", anyascii(name).lower())
+    plain = _romanized(name)
     if _is_latin(name):
         return _sounds_the_same(name, source.latin_sounds, source.other_sounds) or _is_transcribed(plain, source)
     if "\u3400" <= name[0] < "\ua000" and len(name) < 4:  # too short to compare by its sound
@@ -206,6 +211,11 @@ def _is_transcribed(plain: str, source: Names) -> bool:
         return True
     heard = sound(plain).lstrip(_ONSETS).replace("f", "")
     return any(_sound_alike(heard, other) for other in source.arabic_sounds)
+
+
+@lru_cache(maxsize=4096)
+def _romanized(name: str) -> str:
+    return re.sub("[^a-z]", "", anyascii(name).lower())
 
 
 def _is_latin(word: str) -> bool:

@@ -7,6 +7,7 @@ cities are known in many languages.
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from leadhook.gemini.known_names import GENERIC, HAN, NO_CAPITALS, WORD, Names, places_in, stands
@@ -63,13 +64,13 @@ def unknown_names(subject: str, text: str, sources: Iterable[Names], languages: 
     known = tuple(sources)
     is_german = "de" in languages
     text = _SHOUTED.sub(lambda found: found[0].lower(), text)
-    words, title = list(_words(text)), list(_words(subject))
+    words, title = list(_capitals(text)), list(_capitals(subject))
     found = {*_people(text, words, is_german=is_german), *_before_legal_forms(words), *_without_capitals(text)}
-    found.update(_german(words) if is_german else _capitalized(words))
+    found.update(_german(words) if is_german else _names(words))
     if not is_german and not _is_title_case(subject):
-        found.update(_capitalized(title))
+        found.update(_names(title))
     yield from sorted(name for name in found if not stands(name, known))
-    for name, ids in places_in(f"{subject}\n{text}"):
+    for name, ids in (*places_in(subject), *places_in(text)):
         is_home = any(not ids.isdisjoint(_HOME.get(language, ())) for language in languages)
         if not is_home and not stands(name, known) and all(ids.isdisjoint(source.places) for source in known):
             yield name
@@ -80,7 +81,7 @@ class _Word:
 
     __slots__ = ("before", "end", "is_capital", "start", "text", "word")
 
-    def __init__(self, found: re.Match[str], text: str, before: "_Word | None") -> None:
+    def __init__(self, found: re.Match[str], text: str, before: "_Word | None" = None) -> None:
         self.word, self.text, self.before = found[0], text, before
         self.start, self.end = found.span()
         if "'" in self.word or "\u2019" in self.word or self.word[-1] in ".&":
@@ -117,17 +118,22 @@ def _is_short_quote(text: str, end: int) -> bool:
     return found is not None and text[end : end + found.start()].count(" ") < 2
 
 
-def _words(text: str) -> Iterator[_Word]:
+def _capitals(text: str) -> Iterator[_Word]:
+    """Yield the words with a capital, each with the word before it."""
     before = None
     for found in WORD.finditer(text):
-        before = _Word(found, text, before)
-        yield before
+        if not found[0].islower() or "'" in found[0] or "\u2019" in found[0]:
+            word = _Word(found, text, before and _Word(before, text))
+            if word.is_capital:
+                yield word
+        before = found
 
 
 def _plain(word: str) -> str:
     return word.lower().replace("\u2019", "'")
 
 
+@lru_cache(maxsize=4096)
 def _is_ordinary(word: str) -> bool:
     plain = _plain(word)
     return (
@@ -144,16 +150,16 @@ def _is_title(word: str) -> bool:
     return _is_ordinary(word) and _plain(word) not in _MONTHS
 
 
-def _capitalized(words: list[_Word]) -> Iterator[str]:
+def _names(words: list[_Word]) -> Iterator[str]:
     for word in words:
-        if word.is_capital and not _is_ordinary(word.word) and (not word.word[1:].islower() or not word.begins):
+        if not _is_ordinary(word.word) and (not word.word[1:].islower() or not word.begins):
             yield word.word
 
 
 def _german(words: list[_Word]) -> Iterator[str]:
     for word in words:
         before = word.before
-        if not word.is_capital or word.begins or _is_ordinary(word.word):
+        if _is_ordinary(word.word) or word.begins:
             continue
         if (
             before is not None
@@ -183,12 +189,7 @@ def _is_noun(word: str) -> bool:
 
 def _before_legal_forms(words: list[_Word]) -> Iterator[str]:
     for word in words:
-        if (
-            word.before is not None
-            and word.follows
-            and word.word.lower().rstrip(".") in _LEGAL_FORMS
-            and word.is_capital
-        ):
+        if word.before is not None and word.follows and word.word.lower().rstrip(".") in _LEGAL_FORMS:
             name = word.before.word
             if (
                 word.before.is_capital
@@ -200,13 +201,12 @@ def _before_legal_forms(words: list[_Word]) -> Iterator[str]:
 
 def _people(text: str, words: list[_Word], *, is_german: bool) -> Iterator[str]:
     for greeted in _GREETING.findall(text):
-        yield from (word.word for word in _words(greeted) if word.is_capital and not _is_title(word.word))
+        yield from (word.word for word in _capitals(greeted) if not _is_title(word.word))
     for word in words:
         if (
             word.before is not None
             and word.follows
             and _plain(word.before.word) in _PERSONS
-            and word.is_capital
             and not _is_title(word.word)
         ):
             yield word.word

@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -18,10 +18,11 @@ from leadhook.gemini.words import FACTS
 Kind = Literal["", "percent", "money"]
 
 _DIGITS: Final = re.compile(
-    r"(?<![A-Za-z\u00c0-\u024f\u0400-\u04ff\d])(?<!\d[.,])(?:"
-    r"\d{1,3}(?:[ \u00a0\u202f'\u2019\u066c]\d{3})+(?!\d)(?:[.,\u066b]\d+)?"
-    r"|\d+(?:[.,\u066b\u066c]\d+)*)"
+    r"\d(?<![A-Za-z\u00c0-\u024f\u0400-\u04ff\d].)(?<!\d[.,].)(?:"
+    r"\d{0,2}(?:[ \u00a0\u202f'\u2019\u066c]\d{3})+(?!\d)(?:[.,\u066b]\d+)?"
+    r"|\d*(?:[.,\u066b\u066c]\d+)*)"
 )
+"""What may not stand before is looked at after the first digit: that way, places without one are skipped in C."""
 _PLAIN: Final = str.maketrans(
     {"\u066c": ",", "\u066b": ".", " ": "", "\u00a0": "", "\u202f": "", "'": "", "\u2019": ""}
 )
@@ -82,9 +83,16 @@ class Number:
 
 def numbers_in(text: str, languages: frozenset[str]) -> list[Number]:
     """Return the numbers in a text, in order. Number words are read in these languages."""
-    found = sorted(
-        [*_digits(text, languages), *_spelled(text, languages), *_han(text)], key=lambda number: number.start
-    )
+    return _in_order(text, [*_digits(text, languages), *_spelled(text, languages), *_han(text)])
+
+
+def digits_in(text: str) -> list[Number]:
+    """Return the numbers that are written in digits, in order and in all readings."""
+    return _in_order(text, [*_digits(text, frozenset({ANY}))])
+
+
+def _in_order(text: str, found: list[Number]) -> list[Number]:
+    found.sort(key=lambda number: number.start)
     for number, after in pairwise(found):
         gap = text[number.end : after.start]
         if after.kind and not number.kind and number.end <= after.start and _BETWEEN.fullmatch(gap):
@@ -182,13 +190,10 @@ def _word(tail: str, found: re.Match[str]) -> str:
 
 
 def _spelled(text: str, languages: frozenset[str]) -> Iterator[Number]:
-    if not _number_words(languages):
-        return
     open_: list[tuple[int, int, list[float]]] = []
-    starts = _number_starts(languages)
     for found in _WORD.finditer(text.lower().replace("quatre-vingt", "quatrevingt ")):
         word = found[0]
-        values = _values(word, languages) if word[:3] in starts or word[1:4] in starts else ()
+        values = _values(word, languages)
         if values:
             if open_ and not _goes_on(text, open_, found.start(), values):
                 yield from _closed(text, open_)
@@ -232,8 +237,11 @@ def _fits(before: float, values: list[float]) -> bool:
     return tens == 0 or (tens >= 20 and tens % 10 == 0 and value < 20) or (tens < 10 and value in range(10, 100, 10))
 
 
+@lru_cache(maxsize=16_384)
 def _values(word: str, languages: frozenset[str]) -> list[float]:
     words = _number_words(languages)
+    if not words:
+        return []
     if word in words:
         return [words[word]]
     if word[0] == "\u0648" and word[1:] in words:
@@ -254,11 +262,6 @@ def _number_words(languages: frozenset[str]) -> dict[str, float]:
         for value, forms in FACTS["numbers"][language].items():
             words.update(dict.fromkeys(forms, float(value)))
     return words
-
-
-@cache
-def _number_starts(languages: frozenset[str]) -> frozenset[str]:
-    return frozenset(word[:3] for word in _number_words(languages))
 
 
 @cache

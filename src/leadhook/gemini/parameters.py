@@ -41,7 +41,14 @@ def step_body(step: Step) -> dict[str, Any]:
     Given as a parameter instead, the SDK would parse the answer itself. Where a model repeats brackets or digits
     without end, that raises and the token counts of a paid call are lost.
     """
-    return {"generationConfig": {"responseJsonSchema": _SCHEMAS[step]}}
+    return _BODIES[step]
+
+
+class _Shared(dict[str, Any]):
+    """A part of all requests that nothing changes. The libraries would copy it, value by value, twice a call."""
+
+    def __deepcopy__(self, _: object) -> "_Shared":
+        return self
 
 
 def _bare(schema: Any) -> Any:
@@ -52,3 +59,6 @@ def _bare(schema: Any) -> Any:
 
 
 _SCHEMAS: Final[dict[Step, dict[str, Any]]] = {step: _bare(shape.model_json_schema()) for step, shape in SHAPES.items()}
+_BODIES: Final[dict[Step, dict[str, Any]]] = {
+    step: {"generationConfig": _Shared(responseJsonSchema=schema)} for step, schema in _SCHEMAS.items()
+}

@@ -48,6 +48,8 @@ _NOTHING: Final = frozenset(
     {"n/a", "n\\a", "#n/a", "n.a.", "n.a", "<na>", "null", "(null)", "<null>", "none", "undefined", "?"}
 )
 _NOTHING_AT_ALL: Final = frozenset({"not available", "not applicable", "not provided", "not specified", "no data"})
+_SAYS_SOMETHING: Final = re.compile(r"\s*[^\W_nNuU]")
+"""None of the above begins like that."""
 _DASHES: Final = re.compile("[-.\u2013\u2014]+")
 _NOTHING_EXACTLY: Final = frozenset({"nan", "NaN", "[object Object]"})
 """Nan is a name."""
@@ -100,6 +102,8 @@ def strip_fence_marks(text: str) -> str:
 
 def says_nothing(text: str) -> bool:
     """Report a value that holds only blanks, dashes or what programs write for a missing value, such as N/A or null."""
+    if _SAYS_SOMETHING.match(text):
+        return False
     plain = text.strip()
     if plain in _NOTHING_EXACTLY:
         return True

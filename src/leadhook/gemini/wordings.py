@@ -6,16 +6,14 @@ contact or work, and when), which also find wordings that no list has.
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from leadhook.gemini.words import FACTS
+from leadhook.gemini.words import FACTS, Finder
 
-ACQUAINTANCE: Final[dict[str, dict[str, list[str]]]] = FACTS["acquaintance"]
-LEAK: Final[dict[str, Any]] = FACTS["leak"]
-
+_LEAK: Final[dict[str, Any]] = FACTS["leak"]
 _SENTENCES: Final[dict[str, dict[str, Any]]] = tomllib.loads(
     (resources.files(__package__) / "sentences.toml").read_text(encoding="utf-8")
 )
@@ -24,58 +22,100 @@ _QUESTION: Final = re.compile("[^.!\n\u3002\uff01]*[?\uff1f\u061f]")
 _ENDS: Final = re.compile("[.!?\n\u3002\uff01\uff1f\u061f]")
 
 
-def claims_of_acquaintance(text: str, languages: frozenset[str], sources: str) -> Iterator[str]:
-    """Yield words that claim acquaintance and of which no source speaks. Questions and wishes claim nothing.
+class _Listed:
+    """Phrases, which begin where a word does, and patterns, which are tried only where one of their hints stands."""
 
-    Args:
-        text: the message, in lower case.
-        languages: those that it may be in.
-        sources: their text, in lower case.
-    """
-    for words in ACQUAINTANCE.values():
-        for at, found in _listed(text, words):
-            if not _is_open(text, at, at + len(found), languages) and not _is_sourced(words, sources):
-                yield found
-    for kind, words in _SENTENCES.items():
-        if kind == "leak":
-            continue
-        for match in _built(text, kind, languages):
-            if not _is_open(text, *match.span(), languages) and not _is_sourced(words, sources):
-                yield match[0]
+    def __init__(self, words: dict[str, list[str]]) -> None:
+        self.ranks = {phrase.partition("…")[0]: rank for rank, phrase in enumerate(words["phrases"])}
+        self._ends = {first: end for phrase in words["phrases"] for first, gap, end in [phrase.partition("…")] if gap}
+        self.hints = [frozenset(hints.split("|")) for hints in words["hints"]]
+        self._patterns = words["patterns"]
 
-
-def words_about_itself(text: str, languages: frozenset[str], sources: str, given: str) -> Iterator[str]:
-    """Yield words by which a message speaks of scores, of instructions or of how it was made.
-
-    Args:
-        text: the message, in lower case.
-        languages: those that it may be in.
-        sources: all of them, in lower case: a lead may work on scores and models.
-        given: those of the sender, in lower case.
-    """
-    yield from (found for _, found in _listed(text, LEAK) if found not in given)
-    yield from (found for _, found in _listed(text, LEAK["topics"]) if found not in sources)
-    yield from (match[0] for match in _built(text, "leak", languages) if match[0] not in given)
-
-
-def _listed(text: str, words: dict[str, list[str]]) -> Iterator[tuple[int, str]]:
-    """Yield the place and the words of phrases, which begin where a word does, and of patterns."""
-    for phrase in words["phrases"]:
-        first, gap, last = phrase.partition("…")
-        if gap and (found := re.search(f"{first}[^\uff0c\u3002\uff01\uff1f,.!?\n]{{1,12}}{last}", text)):
-            yield found.start(), found[0]
-        elif phrase in text:
-            at = text.index(phrase)
-            if phrase[0] > "\u0600" or not text[at - 1 : at].isalpha():
+    def found_in(self, text: str, places: dict[str, list[int]]) -> Iterator[tuple[int, str]]:
+        """Yield the place and the words of each."""
+        for phrase in sorted(places.keys() & self.ranks.keys(), key=self.ranks.__getitem__):
+            if phrase in self._ends:
+                gap = "[^\uff0c\u3002\uff01\uff1f,.!?\n]{1,12}"
+                if found := re.search(f"{phrase}{gap}{self._ends[phrase]}", text):
+                    yield found.start(), found[0]
+            elif (at := next(_word_begins(text, phrase, places[phrase]), None)) is not None:
                 yield at, phrase
-    for hints, pattern in zip(words["hints"], words["patterns"], strict=True):
-        if any(hint in text for hint in hints.split("|")):
-            yield from ((found.start(), found[0]) for found in re.finditer(pattern, text))
+        for hints, pattern in zip(self.hints, self._patterns, strict=True):
+            if not hints.isdisjoint(places):
+                yield from ((found.start(), found[0]) for found in re.finditer(pattern, text))
 
 
-def _built(text: str, kind: str, languages: frozenset[str]) -> Iterator[re.Match[str]]:
-    for language in sorted(languages & _SENTENCES[kind].keys()):
-        yield from _sentence(kind, language).finditer(text)
+def _word_begins(text: str, phrase: str, places: list[int]) -> Iterator[int]:
+    return (at for at in places if phrase[0] > "\u0600" or not text[at - 1 : at].isalpha())
+
+
+_ACQUAINTANCE: Final = [(_Listed(words), words["sources"]) for words in FACTS["acquaintance"].values()]
+_ITSELF: Final = _Listed(_LEAK)
+_TOPICS: Final = _Listed(_LEAK["topics"])
+_FINDER: Final = Finder(
+    word
+    for listed in (_ITSELF, _TOPICS, *(listed for listed, _ in _ACQUAINTANCE))
+    for word in (*listed.ranks, *(hint for hints in listed.hints for hint in hints))
+)
+
+
+class Wordings:
+    """The wordings of a message.
+
+    Args:
+        text: the message, in lower case.
+        languages: those that it may be in.
+    """
+
+    def __init__(self, text: str, languages: frozenset[str]) -> None:
+        self._text = text
+        self._languages = languages
+        self._places = _FINDER.places(text)
+
+    def of_acquaintance(self, sources: Iterable[str]) -> Iterator[str]:
+        """Yield words that claim acquaintance and of which no source speaks. Questions and wishes claim nothing.
+
+        Args:
+            sources: their texts, in lower case.
+        """
+        for listed, sourced in _ACQUAINTANCE:
+            for at, found in listed.found_in(self._text, self._places):
+                if not self._is_open(at, at + len(found)) and not _is_sourced(sourced, sources):
+                    yield found
+        for kind, words in _SENTENCES.items():
+            if kind == "leak":
+                continue
+            for match in self._built(kind):
+                if not self._is_open(*match.span()) and not _is_sourced(words["sources"], sources):
+                    yield match[0]
+
+    def about_itself(self, sources: Iterable[str], given: Iterable[str]) -> Iterator[str]:
+        """Yield words by which the message speaks of scores, of instructions or of how it was made.
+
+        Args:
+            sources: all of them, in lower case: a lead may work on scores and models.
+            given: those of the sender, in lower case.
+        """
+        found = (words for _, words in _ITSELF.found_in(self._text, self._places))
+        built = (match[0] for match in self._built("leak"))
+        topics = (words for _, words in _TOPICS.found_in(self._text, self._places))
+        yield from (words for words in found if not any(words in text for text in given))
+        yield from (words for words in topics if not any(words in text for text in sources))
+        yield from (words for words in built if not any(words in text for text in given))
+
+    def _built(self, kind: str) -> Iterator[re.Match[str]]:
+        for language in sorted(self._languages & _SENTENCES[kind].keys()):
+            yield from _sentence(kind, language).finditer(self._text)
+
+    def _is_open(self, start: int, end: int) -> bool:
+        """Whether the sentence of these words is a question or a wish."""
+        text = self._text
+        if _QUESTION.match(text, end):
+            return True
+        begin = max((match.end() for match in _ENDS.finditer(text, 0, start)), default=0)
+        stop = _ENDS.search(text, end)
+        sentence = text[begin : stop.start() if stop else len(text)]
+        return any(re.search(_WISHES[language], sentence) for language in self._languages & _WISHES.keys())
 
 
 @cache
@@ -84,15 +124,5 @@ def _sentence(kind: str, language: str) -> re.Pattern[str]:
     return re.compile(f"{begin}(?:{'|'.join(_SENTENCES[kind][language])})")
 
 
-def _is_open(text: str, start: int, end: int, languages: frozenset[str]) -> bool:
-    """Whether the sentence of these words is a question or a wish."""
-    if _QUESTION.match(text, end):
-        return True
-    begin = max((match.end() for match in _ENDS.finditer(text, 0, start)), default=0)
-    stop = _ENDS.search(text, end)
-    sentence = text[begin : stop.start() if stop else len(text)]
-    return any(re.search(_WISHES[language], sentence) for language in languages & _WISHES.keys())
-
-
-def _is_sourced(words: dict[str, Any], sources: str) -> bool:
-    return any(word in sources for word in words["sources"])
+def _is_sourced(words: list[str], sources: Iterable[str]) -> bool:
+    return any(word in text for word in words for text in sources)

@@ -4,19 +4,20 @@ import json
 import re
 import tomllib
 import unicodedata
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Final
 
+from ahocorasick import Automaton
 from anyascii import anyascii
 
 FACTS: Final[dict[str, Any]] = tomllib.loads((resources.files(__package__) / "facts.toml").read_text(encoding="utf-8"))
 
-_APART: Final = re.compile(r"[^\w'\u2019]+|_")
+_WORD: Final = re.compile(r"[\w']+")
 _ACCENTS: Final = re.compile(
     "[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u093c\u094d\u3099\u309a]"
 )
-_BARRED: Final = str.maketrans("łøı", "loi")
 _SOUNDS: Final = (
     *(("tsch", "c"), ("sch", "s"), ("sh", "s"), ("ch", "k"), ("kh", "k"), ("ph", "f"), ("th", "t"), ("ck", "k")),
     *(("ce", "se"), ("ci", "si"), ("x", "ks"), ("q", "k"), ("c", "k"), ("g", "k"), ("v", "f"), ("w", "f")),
@@ -27,10 +28,34 @@ _SOUNDS: Final = (
 
 def fold(text: str) -> str:
     """Return a text in small letters, without accents and punctuation, one blank between words."""
+    if text.isascii():
+        return " ".join(_WORD.findall(text.lower().replace("_", " ")))
     text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
     if not text.isascii():
-        text = _ACCENTS.sub("", unicodedata.normalize("NFD", text)).translate(_BARRED)
-    return _APART.sub(" ", text).strip()
+        text = _ACCENTS.sub("", unicodedata.normalize("NFD", text))
+        text = text.replace("ł", "l").replace("ø", "o").replace("\u0131", "i")
+    return " ".join(_WORD.findall(text.replace("_", " ")))
+
+
+class Finder:
+    """Finds any number of words in one pass over a text; searching for one word at a time is ten times slower."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._automaton = Automaton()
+        for word in words:
+            self._automaton.add_word(word, word)
+        self._automaton.make_automaton()
+
+    def places(self, text: str) -> dict[str, list[int]]:
+        """Return the words that stand in a text, each with the places where it begins, in order."""
+        places: dict[str, list[int]] = {}
+        for end, word in self._automaton.iter(text) if len(self._automaton) else ():
+            places.setdefault(word, []).append(end - len(word) + 1)
+        return places
+
+
+fold_word: Final = lru_cache(maxsize=16_384)(fold)
+"""`fold` for words and short phrases, which are compared again and again."""
 
 
 @lru_cache(maxsize=4096)
