@@ -1,20 +1,24 @@
 """The engine: what happens to a lead while this process holds it. Read this first.
 
 The parts: a webhook sets the wake signal of the `dispatcher`, which claims a batch when the `schedule` has a reason and
-a slot is free. For a short time after a webhook it also looks by itself, because pg_net delivers a busy stream in one
-burst a second. Each claimed lead is a lease, held and renewed by `leases`. The `executor` runs one attempt per lead,
-with keys from `api_keys`. `writeback` saves answers and releases the other leads. The `circuit_breaker` stops claims
-while the model fails for every lead. `maintenance` periodically sweeps all leads for changes that left no outbox row,
-and runs the slices of large replays when a claim's reply reports that some are waiting. `shutdown` limits the time of
-a shutdown. `on_demand` scores the leads of on-demand requests: they share the slots, but nothing is leased. `engine`
-wires the parts; `context` contains what all of them use, `timing` every duration, and `health` what keeps the engine
-from working.
+a slot is free or soon will be. For a short time after a webhook it also looks by itself, because pg_net delivers a busy
+stream in one burst a second. Each claimed lead is a lease, held and renewed by `leases`. The `executor` runs one
+attempt per lead, with keys from `api_keys`. `writeback` saves answers and releases the other leads. The
+`circuit_breaker` stops claims while the model fails for every lead. `maintenance` periodically sweeps all leads for
+changes that left no outbox row, and runs the slices of large replays when a claim's reply reports that some are
+waiting. `shutdown` limits the time of a shutdown. `on_demand` scores the leads of on-demand requests: they share the
+slots, but nothing is leased. `engine` wires the parts; `context` contains what all of them use, `timing` every
+duration, and `health` what keeps the engine from working.
 
 States of a lead in this process (those of its job are in the migrations):
 
-    claimed ── working ── waiting to be saved ──────── saved, unwanted, refused, gone
-                 │   └─── waiting to be released ───── retry, returned, dead
-                 └─ at any moment ──────────────────── lease lost: dropped, nothing is written
+    claimed ── waiting for a slot ── working ── waiting to be saved ──────── saved, unwanted, refused, gone
+                        └───────────────┴────── waiting to be released ───── retry, returned, dead
+    at any moment ────────────────────────────────────────────────────────── lease lost: dropped, nothing is written
+
+To keep the slots full, a few leads are claimed ahead: as many as slots will probably become free within half a second.
+A lead that waits for a slot is leased and renewed like the others. It begins as soon as a slot is free, fresh leads
+first. It is returned, and no attempt is spent, if that takes too long, at a shutdown, and if everything is paused.
 
 The database decides which leads are leased, by which process and in which order; when a lease expires; how many
 attempts are left; whether a result is still wanted; which keys are healthy; and when the next claim makes sense. This

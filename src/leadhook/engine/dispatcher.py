@@ -24,7 +24,8 @@ from leadhook.domain.results import Usage
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.circuit_breaker import CircuitBreaker
 from leadhook.engine.context import EngineContext
-from leadhook.engine.leases import Lease, Leases
+from leadhook.engine.lease import Lease
+from leadhook.engine.leases import Leases
 from leadhook.engine.schedule import NextClaim, Schedule
 from leadhook.engine.timing import Wakeup, jitter
 
@@ -261,13 +262,12 @@ class Dispatcher:
         self._keys: Final = keys
         self.signal: Final = WakeSignal(schedule.wake)
         self.claims: Final = Claims(context, schedule, self.signal)
-        self._gathered_at: float | None = None
 
     async def step(self) -> list[Lease]:
         """Wait until something changes, or claim if it is time.
 
         Returns:
-            The new leases, each with a slot.
+            The new leases; some may have to wait for a slot.
         """
         claim = self._next_claim()
         wait_s = self._wait_s(claim)
@@ -277,30 +277,23 @@ class Dispatcher:
         return await self._claim(claim)
 
     def _next_claim(self) -> NextClaim:
-        free = self._leases.free
+        room = self._leases.room
         if unanswered := self.claims.unanswered:
-            return NextClaim(self._schedule.not_before, unanswered, free)
+            return NextClaim(self._schedule.not_before, unanswered, room)
         return self._schedule.next(
-            webhook_came=self.signal.is_set, free=free, low_priority_room=self._leases.low_priority_room
+            webhook_came=self.signal.is_set, room=room, low_priority_room=self._leases.low_priority_room
         )
 
     def _wait_s(self, claim: NextClaim) -> float:
-        """How long to wait for the time, for a slot, and for more slots to share the call."""
-        now = anyio.current_time()
+        """How long to wait for the time, or for room."""
+        if claim.room <= 0:
+            return math.inf
         at = max(claim.at, self._breaker.next_probe_at) if self._breaker.open else claim.at
-        if claim.slots <= 0 or at > now:
-            self._gathered_at = None
-            return math.inf if claim.slots <= 0 else at - now
-        if claim.slots >= min(math.ceil(self._leases.slots / 4), self._timing.enough_slots):
-            return 0.0
-        if self._gathered_at is None:
-            self._gathered_at = now + self._timing.gather_slots_s
-        return self._gathered_at - now
+        return at - anyio.current_time()
 
     async def _claim(self, claim: NextClaim) -> list[Lease]:
-        self._gathered_at = None
         probing = self._breaker.open
-        limit = 1 if probing else min(self._leases.free, self._timing.largest_claim)
+        limit = 1 if probing else min(self._leases.room, self._timing.largest_claim)
         sent_at = anyio.current_time()
         with self._leases.promised(limit):
             batch = await self.claims.send(
@@ -309,9 +302,14 @@ class Dispatcher:
                 low_priority_limit=min(limit, self._leases.low_priority_room),
                 probe=probing,
             )
-        if batch is not None and batch.keys:
+            return [] if batch is None else self._receive(batch, sent_at, probing=probing)
+
+    def _receive(self, batch: Batch, sent_at: float, *, probing: bool) -> list[Lease]:
+        if batch.keys:
             self._keys.learn(batch.keys, sent_at)
-        if batch is None or not batch.leads:
+        if batch.blocked_by == "paused":
+            self._leases.give_back_waiting("paused", "claiming was paused before this lead had a slot")
+        if not batch.leads:
             return []
         self._breaker.hear(batch.attempts, sent_at)
         if probing:

@@ -12,7 +12,8 @@ from leadhook.engine.context import EngineContext
 from leadhook.engine.dispatcher import Dispatcher
 from leadhook.engine.executor import Executor
 from leadhook.engine.health import Health
-from leadhook.engine.leases import Lease, Leases
+from leadhook.engine.lease import Lease
+from leadhook.engine.leases import Leases
 from leadhook.engine.maintenance import Maintenance
 from leadhook.engine.on_demand import OnDemand, OnDemandLead
 from leadhook.engine.schedule import Schedule
@@ -123,11 +124,13 @@ class Engine:
         while not self._shutdown.begun:
             for lease in await self._dispatcher.step():
                 attempts.start_soon(self._attempt, lease)
+        self._leases.give_back_waiting("shutting_down", "the service was shutting down")
 
     async def _attempt(self, lease: Lease) -> None:
         try:
             with lease.scope:
-                await self._executor.run(lease)
+                if await self._leases.wait_for_slot(lease):
+                    await self._executor.run(lease)
                 self._writeback.put(lease)
         finally:
             self._leases.free_slot(lease)

@@ -18,7 +18,7 @@ from leadhook.domain.results import CONTACT_FROM, INELIGIBLE, Checkpoint, Messag
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.circuit_breaker import ClosedBreaker
 from leadhook.engine.context import EngineContext
-from leadhook.engine.leases import Lease
+from leadhook.engine.lease import Lease
 from leadhook.engine.shutdown import Shutdown
 
 Answer = TypeVar("Answer")

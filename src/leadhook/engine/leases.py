@@ -1,197 +1,31 @@
 """The leases that this process holds: their slots, their renewal, and their log line at the end."""
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import anyio
 
-from leadhook.domain.failure import Failure, StoreError
-from leadhook.domain.job import (
-    ApiKey,
-    ClaimedLead,
-    LeaseOutcome,
-    LeaseReplies,
-    Refusal,
-    Release,
-    Renewal,
-    Result,
-    Timings,
-)
-from leadhook.domain.results import Checkpoint, MessageFailure, Usage
+from leadhook.domain.failure import StoreError
+from leadhook.domain.job import LeaseOutcome, LeaseReplies
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.context import EngineContext
+from leadhook.engine.lease import Lease, LeaseName
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Wakeup
 
-LeaseName = tuple[str, int]
-"""`(lead_id, fence)`. The same lead under an older fence is another lease."""
+AHEAD_SHARE: Final = 4
 LOST: Final = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
 
 
-@dataclass(eq=False)
-class Lease:
-    """One lead, from the claim's reply to the database's final answer about the lease.
-
-    Times are seconds on the event loop's clock.
-    """
-
-    claimed: ClaimedLead
-    received_at: float
-    """When the reply to the claim arrived."""
-    confirmed_at: float
-    """When the request that last confirmed the lease was sent."""
-    start_limit_s: float
-    renew_s: float
-    give_up_after_s: float = math.inf
-    """A lead that failed for so long is dead, however little is known about why."""
-    max_attempts: float = math.inf
-    checkpoint: Checkpoint | None = None
-    """Model answers paid for by this lease or an earlier one."""
-    stored_checkpoint: Checkpoint | None = None
-    """The part of it that the database has."""
-    stored_called: bool = False
-    """Whether the database knows that a model call started."""
-    usage: Usage = field(default_factory=Usage)
-    cost_usd: float | None = None
-    """Spent by this lease so far; None if the price is unknown."""
-    first_call_ms: int | None = None
-    key_wait_ms: float = 0.0
-    """The part of `first_call_ms` spent waiting for another lead's call to prove a key."""
-    called_at: float = -math.inf
-    """When its last model call started."""
-    model_ms: float = 0.0
-    key: ApiKey | None = None
-    """The key used last."""
-    step_called_at: float = math.inf
-    """When the first call of its last step started."""
-    keys_refused: int = 0
-    """Keys that failed for its last step, one after the other."""
-    probe: bool = False
-    """Whether it was claimed while the circuit breaker was open."""
-    working: bool = True
-    """Whether it has a slot; without one, it only waits to be written."""
-    writing: bool = False
-    """Whether a save or release of it was sent whose outcome is not known yet."""
-    lost: bool = False
-    failures: int = 0
-    """How often writing it alone has failed."""
-    failed_at: float | None = None
-    """When that first happened, or when a call with it first took too long."""
-    strikes: int = 0
-    """How many of these failures came while other leads could be written."""
-    failure: Failure | None = None
-    """Why its last attempt ended without an answer."""
-    message_failure: MessageFailure | None = None
-    """Why the score is saved without a message."""
-    refusal: Refusal | None = None
-    """Why the answer will not be written to the application."""
-    release: Release | None = None
-    """How it ends without a result. None: it will be saved."""
-    outcome: LeaseOutcome | None = None
-    """The database's final answer, with its reason; `ended` is set then."""
-    outcome_reason: str | None = None
-    ended: anyio.Event = field(default_factory=anyio.Event)
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    news: Wakeup = field(default_factory=Wakeup)
-    """Set when the lease was confirmed or a shutdown began."""
-
-    @property
-    def name(self) -> LeaseName:
-        """The lease's name, which every write carries."""
-        return self.claimed.lead_id, self.claimed.fence
-
-    @property
-    def key_fingerprint(self) -> str | None:
-        """The fingerprint of the key used last."""
-        return self.key.fingerprint if self.key else None
-
-    @property
-    def failing_since(self) -> float | None:
-        """When its model calls began to fail without blame, by the event loop's clock; None: they did not."""
-        return None if self.claimed.failing_ms is None else self.received_at - self.claimed.failing_ms / 1000
-
-    @property
-    def paid_before(self) -> int:
-        """Attempts of this run that were spent on the step it is at."""
-        spent = self.claimed.attempts
-        return spent if self.checkpoint is None else max(0, spent - self.checkpoint.attempts_before)
-
-    @property
-    def called(self) -> bool:
-        """Whether a model call has started."""
-        return self.called_at > -math.inf
-
-    def renewal(self) -> Renewal:
-        """The request to renew it, with the news for the database."""
-        news = self.checkpoint if self.checkpoint is not self.stored_checkpoint else None
-        return Renewal(
-            lead_id=self.claimed.lead_id,
-            fence=self.claimed.fence,
-            token=self.claimed.token,
-            checkpoint=news,
-            called=self.called,
-        )
-
-    def result(self) -> Result:
-        """The finished answer.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if self.checkpoint is None:
-            raise ValueError("a lead without an answer can't be saved")
-        return Result(
-            lead_id=self.claimed.lead_id,
-            fence=self.claimed.fence,
-            token=self.claimed.token,
-            checkpoint=self.checkpoint,
-            message_failure=self.message_failure,
-            key_fingerprint=self.key_fingerprint,
-            usage=self.usage,
-            cost_usd=self.cost_usd,
-            timing=self._timings(),
-            refusal=self.refusal,
-        )
-
-    def give_back(
-        self,
-        outcome: Literal["retry", "returned", "dead"],
-        code: str,
-        reason: str,
-        delay_ms: int = 0,
-        *,
-        failing: bool = False,
-        decide_after_ms: int | None = None,
-    ) -> None:
-        """End it without a result: it is released instead of saved."""
-        self.release = Release(
-            lead_id=self.claimed.lead_id,
-            fence=self.claimed.fence,
-            token=self.claimed.token,
-            outcome=outcome,
-            error_code=code,
-            reason=reason,
-            delay_ms=delay_ms,
-            failing=failing,
-            decide_after_ms=decide_after_ms,
-            checkpoint=self.checkpoint,
-            key_fingerprint=self.key_fingerprint,
-            usage=self.usage,
-            cost_usd=self.cost_usd,
-            timing=self._timings(),
-        )
-
-    def _timings(self) -> Timings:
-        return Timings(
-            first_call_ms=self.first_call_ms, key_wait_ms=round(self.key_wait_ms), model_ms=round(self.model_ms)
-        )
-
-
 class Leases:
-    """All leases of this process, and the slots for leads being scored."""
+    """All leases of this process, and the slots for leads being scored.
+
+    A lead that is claimed ahead waits for a slot. As many may wait as slots probably become free within half a second,
+    to go by the last two seconds, and at most a quarter of all: with slow model calls there are none.
+    """
 
     def __init__(self, context: EngineContext, schedule: Schedule, keys: KeyPool, slots: int) -> None:
         self._context: Final = context
@@ -201,8 +35,9 @@ class Leases:
         self._held: Final[dict[LeaseName, Lease]] = {}
         self._taken: Final = Wakeup()
         self._working = 0
-        self._working_low_priority = 0
         self._working_on_demand = 0
+        self._waiting: Final[list[Lease]] = []
+        self._freed_at: Final[deque[float]] = deque(maxlen=max(slots, AHEAD_SHARE))
         self._promised = 0
         self._on_demand_turn: Final = anyio.Lock()
         self._on_demand_room_changed: Final = Wakeup()
@@ -220,19 +55,35 @@ class Leases:
         return self._working
 
     @property
-    def free(self) -> int:
-        """How many leads may be claimed.
+    def room(self) -> int:
+        """How many leads may be claimed: one for each free slot, and some ahead.
 
-        To bound memory, leads that wait to be written count once they would fill all slots again. One slot is
-        reserved if an on-demand request is waiting.
+        While no slot is free, 0 until most of those claimed ahead have begun, so that the next ones share a claim. To
+        bound memory, leads that wait to be written count once they would fill all slots again.
         """
-        kept = self._on_demand_turn.locked() and self._working_on_demand < self._three_quarters
-        return max(0, min(self.slots - self._working - kept, 2 * self.slots - len(self._held)))
+        ahead = self._ahead
+        if self._free <= 0 and len(self._waiting) > ahead // AHEAD_SHARE:
+            return 0
+        return max(0, min(self._free + ahead - len(self._waiting), 2 * self.slots - len(self._held)))
 
     @property
     def low_priority_room(self) -> int:
         """How many leads of low priority may be claimed: at most three quarters of all slots, and at least one."""
-        return max(0, self._three_quarters - self._working_low_priority)
+        held = self._waiting + [lease for lease in self._held.values() if lease.working]
+        return max(0, self._three_quarters - sum(lease.claimed.low_priority for lease in held))
+
+    @property
+    def _free(self) -> int:
+        """Free slots. One is kept for an on-demand request that waits, unless a claim was promised them."""
+        kept = self._on_demand_turn.locked() and self._working_on_demand < self._three_quarters and not self._promised
+        return self.slots - self._working - kept
+
+    @property
+    def _ahead(self) -> int:
+        since = anyio.current_time() - AHEAD_SHARE * self._context.timing.ahead_s
+        while self._freed_at and self._freed_at[0] < since:
+            self._freed_at.popleft()
+        return len(self._freed_at) // AHEAD_SHARE
 
     @property
     def _three_quarters(self) -> int:
@@ -243,9 +94,9 @@ class Leases:
         return min(self.slots - self._working - self._promised, self._three_quarters - self._working_on_demand)
 
     @contextmanager
-    def promised(self, slots: int) -> Iterator[None]:
-        """Keep these slots from on-demand requests while a claim is in progress."""
-        self._promised = slots
+    def promised(self, leads: int) -> Iterator[None]:
+        """Keep the slots of these leads from on-demand requests while a claim is in progress."""
+        self._promised = max(0, min(leads, self._free))
         try:
             yield
         finally:
@@ -258,12 +109,15 @@ class Leases:
         Returns:
             How many were taken, 1 to `most`. Return each with `free_on_demand_slot`.
         """
-        async with self._on_demand_turn:
-            while self._on_demand_room <= 0:
-                await self._on_demand_room_changed.wait()
-            taken = min(self._on_demand_room, most)
-            self._working += taken
-            self._working_on_demand += taken
+        try:
+            async with self._on_demand_turn:
+                while self._on_demand_room <= 0:
+                    await self._on_demand_room_changed.wait()
+                taken = min(self._on_demand_room, most)
+                self._working += taken
+                self._working_on_demand += taken
+        finally:
+            self._assign_slots()
         self._schedule.wake.set()
         return taken
 
@@ -273,23 +127,41 @@ class Leases:
         self._free_one()
 
     def take(self, lease: Lease) -> bool:
-        """Hold a claimed lead and give it a slot. False if this lease is already held."""
+        """Hold a claimed lead, which gets a slot now or later. False if this lease is already held."""
         if lease.name in self._held:
             return False
         self._context.observer.lead_taken(lease)
         self._held[lease.name] = lease
-        self._working += 1
-        self._working_low_priority += lease.claimed.low_priority
+        self._waiting.append(lease)
+        self._assign_slots()
         self._taken.set()
         return True
 
+    async def wait_for_slot(self, lease: Lease) -> bool:
+        """Wait until it is the turn of a lead that was claimed ahead. False: it must be released."""
+        with anyio.move_on_after(min(self._context.timing.longest_ahead_s, lease.start_limit_s)):
+            while lease in self._waiting:
+                await lease.news.wait()
+        if lease in self._waiting:
+            self._waiting.remove(lease)
+            lease.give_back("returned", "no_free_slot", "no slot became free for this lead in time")
+        return lease.working
+
+    def give_back_waiting(self, code: str, reason: str) -> None:
+        """Return the leads that were claimed ahead."""
+        for lease in self._waiting:
+            lease.give_back("returned", code, reason)
+            lease.news.set()
+        self._waiting.clear()
+
     def free_slot(self, lease: Lease) -> None:
         """Free the slot of a lead whose attempt is over; the lead may still wait to be written."""
-        if not lease.working:
-            return
-        lease.working = False
-        self._working_low_priority -= lease.claimed.low_priority
-        self._free_one()
+        if lease.working:
+            lease.working = False
+            self._free_one()
+        elif lease in self._waiting:
+            self._waiting.remove(lease)
+            self._schedule.wake.set()
 
     def finish(self, lease: Lease, outcome: LeaseOutcome, reason: str | None = None) -> None:
         """Drop a lease after the database's final answer, and log it with `Observer.lead_finished`."""
@@ -319,8 +191,19 @@ class Leases:
 
     def _free_one(self) -> None:
         self._working -= 1
+        self._freed_at.append(anyio.current_time())
+        self._assign_slots()
         self._schedule.wake.set()
         self._on_demand_room_changed.set()
+
+    def _assign_slots(self) -> None:
+        """Give free slots to the leads that wait for one, fresh ones first."""
+        while self._waiting and self._free > 0:
+            lease = next((lease for lease in self._waiting if not lease.claimed.low_priority), self._waiting[0])
+            self._waiting.remove(lease)
+            self._working += 1
+            lease.working = True
+            lease.news.set()
 
     def _renewal_wait_s(self) -> float:
         due_at = min((self._renewal_due_at(lease) for lease in self), default=math.inf)

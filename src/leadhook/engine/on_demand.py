@@ -27,7 +27,8 @@ from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.circuit_breaker import ClosedBreaker
 from leadhook.engine.context import EngineContext
 from leadhook.engine.executor import Executor
-from leadhook.engine.leases import Lease, Leases
+from leadhook.engine.lease import Lease
+from leadhook.engine.leases import Leases
 from leadhook.engine.shutdown import Shutdown
 from leadhook.engine.timing import backoff_s
 

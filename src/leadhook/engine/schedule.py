@@ -17,8 +17,8 @@ class NextClaim:
     at: float
     """On the event loop's clock; may be in the past."""
     source: Source
-    slots: int
-    """The number of free slots that it could fill."""
+    room: int
+    """How many leads it may claim."""
 
 
 class Schedule:
@@ -55,15 +55,15 @@ class Schedule:
         """No claim is sent earlier, whatever the reason."""
         return self._not_before
 
-    def next(self, *, webhook_came: bool, free: int, low_priority_room: int) -> NextClaim:
+    def next(self, *, webhook_came: bool, room: int, low_priority_room: int) -> NextClaim:
         """The earliest reason to claim.
 
         Args:
             webhook_came: whether a webhook arrived since the last claim was sent.
-            free: number of free slots.
-            low_priority_room: how many of them leads of low priority may fill.
+            room: how many leads may be claimed.
+            low_priority_room: how many of them may have low priority.
         """
-        at, source, slots = anyio.current_time(), self._source, free
+        at, source = anyio.current_time(), self._source
         if not self._started:
             source = "start"
         elif webhook_came:
@@ -73,10 +73,10 @@ class Schedule:
         elif self._due_at <= at:
             source = self._retry_source
         elif self._low_priority_waits and low_priority_room > 0:
-            slots = min(free, low_priority_room)
+            room = min(room, low_priority_room)
         else:
             at, source = self._due_at, self._retry_source
-        return NextClaim(max(at, self._not_before), source, slots)
+        return NextClaim(max(at, self._not_before), source, room)
 
     def hear(self, next_due_ms: int | None) -> None:
         """Note when a claim could return something.

@@ -16,10 +16,10 @@ Range = tuple[float, float]
 class Timing:
     """All durations that the engine chooses itself, in seconds unless the name ends in another unit."""
 
-    gather_slots_s: float = 0.25
-    """How long a claim waits for more free slots while fewer than a quarter are free."""
-    enough_slots: int = 5
-    """This many free slots are enough for a claim even if they are less than a quarter."""
+    ahead_s: float = 0.5
+    """Leads are claimed ahead for the slots that probably become free within this time."""
+    longest_ahead_s: float = 5.0
+    """A lead that was claimed ahead and has no slot after this time is returned: other instances may have one."""
     claim_gap_s: float = 0.05
     """Minimum time between the starts of two claims, so that applying the outbox does not become a hot loop."""
     awake_s: float = 1.3

@@ -14,7 +14,8 @@ import anyio
 from leadhook.domain.failure import StoreError
 from leadhook.domain.job import LeaseOutcome, LeaseReplies, LeaseReply, Refusal
 from leadhook.engine.context import EngineContext
-from leadhook.engine.leases import Lease, Leases
+from leadhook.engine.lease import Lease
+from leadhook.engine.leases import Leases
 from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Range, Wakeup, backoff_s, jitter
 

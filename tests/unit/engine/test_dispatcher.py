@@ -171,45 +171,13 @@ async def test_free_slot_alone_is_no_reason_to_claim(world: World) -> None:
 
 
 async def test_free_slot_is_a_reason_after_a_batch_that_had_more(world: World) -> None:
-    """All slots were filled and more is ready: the freed slots are claimed for, under the same name."""
+    """All slots were filled and more is ready: they are claimed for at once, and one ahead, under the same name."""
     world.hand_out(*world.leads(4), has_more=True, next_due_ms=0)
     async with world.engine(slots=4):
         await anyio.sleep(2.5)
         assert causes(world) == ["start", "start"]
-        assert [call.limit for call in world.store.of("claim")] == [4, 4]
+        assert [call.limit for call in world.store.of("claim")] == [4, 5]
         assert times(world)[1] == 2
-
-
-async def test_few_free_slots_are_gathered_until_a_quarter_is_free(world: World) -> None:
-    """Of 8 slots the first alone waits; with the second it is a quarter."""
-    world.hand_out(*world.leads(8), has_more=True)
-    world.scorer.delays = {"lead-0": 0.1, "lead-1": 0.2}
-    async with world.engine(slots=8):
-        await anyio.sleep(0.41)
-        assert times(world) == [0, pytest.approx(0.4)]
-        assert world.store.of("claim")[1].limit == 2
-
-
-async def test_five_free_slots_are_enough_for_a_claim(world: World) -> None:
-    """Of 40 a quarter would be ten; the more slots, the longer each would stay empty for the others."""
-    world.hand_out(*world.leads(40), has_more=True)
-    world.scorer.delays = {f"lead-{n}": 0.5 + n / 100 for n in range(8)}
-    async with world.engine(slots=40):
-        await anyio.sleep(1.1)
-        assert times(world) == [0, pytest.approx(1.08)]
-        assert world.store.of("claim")[1].limit == 5
-
-
-async def test_few_free_slots_are_gathered_for_a_quarter_second_at_most(world: World) -> None:
-    """One slot of 8 is claimed for after 250 ms, for a webhook too."""
-    world.hand_out(*world.leads(8))
-    world.scorer.delays = {"lead-0": 0.1}
-    async with world.engine(slots=8) as engine:
-        await anyio.sleep(0.05)
-        engine.wake()
-        await anyio.sleep(0.5)
-        assert times(world) == [0, pytest.approx(0.45)]
-        assert world.store.of("claim")[1].limit == 1
 
 
 async def test_no_claim_without_a_free_slot(world: World) -> None:

@@ -323,7 +323,7 @@ async def test_releases_are_gathered_and_a_key_is_told_of_once(world: World) -> 
         assert {item.outcome for item in released.items} == {"returned"}
 
 
-async def test_lead_costs_less_than_a_third_of_a_call(world: World) -> None:
+async def test_lead_costs_a_fifth_of_a_call_while_all_slots_are_full(world: World) -> None:
     """64 in flight, about two seconds a lead, 20 ms a call: claims, saves and renewals together."""
     chance = random.Random(7)  # noqa: S311 - a seed, so that every run is the same
     numbers = iter(range(10_000))
@@ -340,5 +340,5 @@ async def test_lead_costs_less_than_a_third_of_a_call(world: World) -> None:
         calls, leads = len(world.store.calls), len(world.finished)
         await anyio.sleep(60)
         calls, leads = len(world.store.calls) - calls, len(world.finished) - leads
-        assert leads > 60 * 64 / 2 * 0.9
-        assert calls / leads <= 0.3
+        assert leads >= 60 * 64 / 2 * 0.97
+        assert calls / leads <= 0.2
