@@ -1,7 +1,7 @@
 """One, two and four instances on one backlog: leads a second, and whether any model call was made twice.
 
-Whoever balances the load sends each webhook to another instance; here the leads come in one transaction for each
-instance, whose webhook is sent there.
+A load balancer sends each webhook to another instance; here the leads come in one transaction for each instance, whose
+webhook is sent there.
 """
 
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ class Plan:
     """How much is measured; `waves` is how many leads each slot gets."""
 
     instances: tuple[int, ...] = (1, 2, 4)
-    waves: int = 7
+    waves: int = 6
     model_ms: tuple[float, float] = (1700.0, 2300.0)
 
 

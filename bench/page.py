@@ -36,7 +36,7 @@ def renew(measured: Parts) -> None:
     """Replace what was measured, and write everything."""
     kept = json.loads(DATA.read_text()) if DATA.exists() else {}
     parts = kept | {name: {key: part[key] for key in part if key != "details"} for name, part in measured.items()}
-    DATA.write_text(json.dumps(parts, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    DATA.write_text(json.dumps(parts, indent=1, ensure_ascii=False) + "\n")
     for file, text in generated(parts).items():
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)

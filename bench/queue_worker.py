@@ -6,7 +6,6 @@ in one transaction. It does nothing about budgets, keys that fail, or answers th
 has DATABASE_URL, GEMINI_BASE_URL and CONCURRENCY.
 """
 
-import asyncio
 import os
 import sys
 from dataclasses import dataclass
@@ -55,8 +54,8 @@ MARK = "update public.lead_details set sent_to_llm = true where lead_id = %s"
 PROMPTS = tuple(Prompts.model_fields)
 
 
-class Pgqueuers(Protocol):
-    """A job of pgqueuer."""
+class JobOfPgqueuer(Protocol):
+    """What its handler needs of a job."""
 
     payload: bytes | None
 
@@ -85,7 +84,7 @@ class Handler:
             await connection.execute(WRITE, lead | answer)
             await connection.execute(MARK, (lead_id,))
 
-    async def answer_job(self, job: Pgqueuers) -> None:
+    async def answer_job(self, job: JobOfPgqueuer) -> None:
         """The same for a job whose payload is the lead's id."""
         await self.answer((job.payload or b"").decode())
 
@@ -142,7 +141,4 @@ async def run(library: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.platform == "win32":
-        asyncio.run(run(sys.argv[1]))
-    else:
-        uvloop.run(run(sys.argv[1]))
+    uvloop.run(run(sys.argv[1]))
