@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -22,19 +22,19 @@ from leadhook.command_error import CommandError
 Name = Literal[
     "latency",
     "throughput",
+    "queues",
+    "instances",
+    "memory",
     "idle",
     "triggers",
     "calls",
     "console_pages",
     "score",
     "webhooks",
-    "queues",
-    "instances",
-    "memory",
 ]
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
 STACKED: Final = frozenset({"latency", "throughput", "idle", "queues", "instances", "memory"})
-"""These work on a whole stack, and share one where each takes seconds; a full measurement has its own."""
+"""These work on a whole stack, and share one, emptied before each; the others follow when it is gone."""
 INTERRUPTED: Final = 130
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -54,12 +54,13 @@ def main(
     *names: Annotated[
         Name,
         Parameter(
-            help="latency: commit to first model call (6 min). throughput: a backlog's rate, requests, CPU and memory "
-            "(3 min). idle: requests while nothing happens (6 min). triggers: what the application's own writes cost "
-            "(1 min). calls: what each call costs in SQL (5 min). console_pages: what each page of the console does "
-            "(6 min). score: CPU of a model call beside a bare client's (1 min). webhooks: CPU of a webhook beside a "
-            "bare endpoint's (1 min). queues: the same leads on procrastinate and pgqueuer (6 min). instances: 1, 2 "
-            "and 4 of them (2 min). memory: over 20,000 leads (5 min). All of them, when none is named (half an hour)."
+            help="latency: commit to first model call (7 min). throughput: a backlog's rate, requests, CPU and memory "
+            "(2 min). queues: the same leads on procrastinate and pgqueuer (6 min). instances: 1, 2 and 4 of them "
+            "(2 min). memory: over 20,000 leads (5 min). idle: requests while nothing happens (3 min). triggers: what "
+            "the application's own writes cost (2 min). calls: what each call costs in SQL (5 min). console_pages: what each page "
+            "of the console costs the database (6 min). score: CPU of a "
+            "model call beside a bare client's (1 min). webhooks: CPU of a webhook beside a bare endpoint's (1 min). "
+            "All of them, one by one, when none is named (half an hour)."
         ),
     ],
     short: Annotated[
@@ -75,10 +76,10 @@ def main(
         signal.signal(number, _interrupt)
     try:
         chosen = names or NAMES
-        with ExitStack() as running:
-            shares = short and len(STACKED.intersection(chosen)) > 1
-            stack = running.enter_context(running_stack(say)) if shares else None
-            files = {name: _run(name, stack, short=short) for name in chosen}
+        stacked = [name for name in chosen if name in STACKED]
+        with running_stack(say) if stacked else nullcontext() as stack:
+            files = {name: _run(name, stack, short=short) for name in stacked}
+        files |= {name: _run(name, None, short=short) for name in chosen if name not in STACKED}
         if page:
             renew({name: json.loads(file.read_text()) for name, file in files.items()})
     except KeyboardInterrupt:
@@ -94,8 +95,10 @@ def _run(name: Name, stack: Stack | None, *, short: bool) -> Path:
     say(f"\n{name}")
     started_at, busy_before = time.monotonic(), busy_share()
     module = import_module(f"bench.{name}")
-    shares = stack is not None and name in STACKED
-    measurement = module.measure_on(stack, module.SHORT) if shares else module.measure(short=short)
+    if stack is None:
+        measurement = module.measure(short=short)
+    else:
+        measurement = module.measure_on(stack, module.SHORT if short else module.Plan())
     machine = Machine(busy_before, busy_share())
     file = keep(name, measurement, machine, short=short, seconds=time.monotonic() - started_at)
     show(measurement, machine)

@@ -5,11 +5,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from bench.access_log import of_the_poller, of_the_service
-from bench.console import say, track
+from bench.console import track
 from bench.leads import empty_application
 from bench.measurement import Figure, Measurement
 from bench.process import cpu_ms, resident_mb
-from bench.stack import Stack, running_stack, wait_until
+from bench.stack import Stack, wait_until
 
 from leadhook.engine.timing import Timing
 
@@ -26,17 +26,11 @@ TIMER_S = Timing.timer_jitter_s + 0.5
 class Plan:
     """How long, and how often the service sweeps meanwhile."""
 
-    seconds: float = 210
-    sweep_interval_s: float = 105
+    seconds: float = 120
+    sweep_interval_s: float = 60
 
 
 SHORT = Plan(seconds=4, sweep_interval_s=2)
-
-
-def measure(*, short: bool) -> Measurement:
-    """On a stack of its own; the time and what it takes to start."""
-    with running_stack(say) as stack:
-        return measure_on(stack, SHORT if short else Plan())
 
 
 def measure_on(stack: Stack, plan: Plan) -> Measurement:

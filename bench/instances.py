@@ -12,7 +12,7 @@ from bench.console import say
 from bench.leads import Application, empty_application
 from bench.measurement import Chart, Figure, Measurement
 from bench.process import cpu_ms
-from bench.stack import Stack, running_stack, wait_until
+from bench.stack import Stack, wait_until
 
 from leadhook.local.processes import Child, free_port
 
@@ -41,12 +41,6 @@ class Round:
     cpu_ms: float
     repeated_calls: int
     took_part: int
-
-
-def measure(*, short: bool) -> Measurement:
-    """On a stack of its own; about two minutes."""
-    with running_stack(say) as stack:
-        return measure_on(stack, SHORT if short else Plan())
 
 
 def measure_on(stack: Stack, plan: Plan) -> Measurement:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from bench.console import say, track
 from bench.leads import Application, empty_application
 from bench.measurement import Figure, Measurement, quantile
-from bench.stack import Stack, running_stack, wait_until
+from bench.stack import Stack, wait_until
 
 from leadhook.engine.timing import Timing
 
@@ -42,7 +42,7 @@ class Plan:
     """
 
     leads: int = 40
-    polled: int = 16
+    polled: int = 8
     turns: int = 4
     apart_s: float = 3.0
     close_s: float = 1.2
@@ -66,12 +66,6 @@ class Samples:
     stream_service: list[float] = field(default_factory=list)
     stream_bare: list[float] = field(default_factory=list)
     poller: list[float] = field(default_factory=list)
-
-
-def measure(*, short: bool) -> Measurement:
-    """On a stack of its own; about six minutes."""
-    with running_stack(say) as stack:
-        return measure_on(stack, SHORT if short else Plan())
 
 
 def measure_on(stack: Stack, plan: Plan) -> Measurement:

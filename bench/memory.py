@@ -4,11 +4,11 @@ import time
 from dataclasses import dataclass
 from statistics import linear_regression
 
-from bench.console import say, track
+from bench.console import track
 from bench.leads import empty_application
 from bench.measurement import Chart, Figure, Measurement
 from bench.process import cpu_ms, peak_mb, resident_mb
-from bench.stack import Stack, running_stack, wait_until
+from bench.stack import Stack, wait_until
 
 CONCURRENCY = 64
 MOST_GROWTH_MB = 1.0
@@ -26,12 +26,6 @@ class Plan:
 
 
 SHORT = Plan(batches=4, batch=8)
-
-
-def measure(*, short: bool) -> Measurement:
-    """On a stack of its own; about five minutes."""
-    with running_stack(say) as stack:
-        return measure_on(stack, SHORT if short else Plan())
 
 
 def measure_on(stack: Stack, plan: Plan) -> Measurement:

@@ -7,14 +7,15 @@ in the transaction that brings the lead; leadhook's own triggers are off at that
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 from bench.console import say
 from bench.leads import Application, Connection, empty_application
 from bench.measurement import Chart, Figure, Measurement, Points, quantile
 from bench.process import cpu_ms, peak_mb, postgres_cpu_ms
-from bench.stack import BrokenRunError, Stack, running_stack, wait_until
+from bench.stack import BrokenRunError, Stack, wait_until
 
 from leadhook.local.processes import Child
 
@@ -64,7 +65,7 @@ class Plan:
         apart_s: between two leads whose webhooks pg_net sends; its pause is over then.
         close_s: between two leads of a library.
         concurrencies: leads at a time.
-        waves: how many times as many leads are brought.
+        waves: how many times as many leads are brought in each of two rounds.
         model_ms: the least and the longest that the model takes where the rate is measured.
     """
 
@@ -73,7 +74,7 @@ class Plan:
     apart_s: float = 1.2
     close_s: float = 0.4
     concurrencies: tuple[int, ...] = (16, 64, 256)
-    waves: int = 5
+    waves: int = 4
     model_ms: tuple[float, float] = (700.0, 1300.0)
 
 
@@ -90,10 +91,8 @@ class Round:
     memory_mb: float
 
 
-def measure(*, short: bool) -> Measurement:
-    """On a stack of its own; about six minutes."""
-    with running_stack(say) as stack:
-        return measure_on(stack, SHORT if short else Plan())
+Rounds = dict[int, dict[str, list[Round]]]
+"""By leads at a time and name."""
 
 
 def measure_on(stack: Stack, plan: Plan) -> Measurement:
@@ -102,13 +101,10 @@ def measure_on(stack: Stack, plan: Plan) -> Measurement:
     stack.model.answer_at_once()
     samples = _latencies(stack, application, plan)
     stack.model.answer_after(*plan.model_ms)
-    rounds = {
-        concurrency: {name: _backlog(stack, application, plan, name, concurrency) for name in (LEADHOOK, *ENQUEUE)}
-        for concurrency in plan.concurrencies
-    }
+    rounds = {at: _backlogs(stack, application, plan, at) for at in plan.concurrencies}
     details = {
         "latency_ms": samples,
-        "rounds": {at: {name: asdict(one) for name, one in each.items()} for at, each in rounds.items()},
+        "rounds": {at: {name: [vars(one) for one in its] for name, its in each.items()} for at, each in rounds.items()},
     }
     charts = {"latency": _histogram(samples), "concurrency": _rates(rounds, plan)}
     figures = _latency_figures(samples) | _round_figures(rounds, plan)
@@ -133,7 +129,7 @@ def _latencies(stack: Stack, application: Application, plan: Plan) -> dict[str, 
     return samples
 
 
-def _way(stack: Stack, name: str, bare_url: str) -> AbstractContextManager[None]:
+def _way(stack: Stack, name: str, bare_url: str = "") -> AbstractContextManager[None]:
     if name in ENQUEUE:
         return _deferring(stack.connection, name)
     return _webhooks_to(stack, bare_url if name == BARE else stack.facts["webhook_url"])
@@ -170,17 +166,22 @@ def _wait_ms(stack: Stack, application: Application, plan: Plan, name: str) -> f
     return stack.model.first_calls()[lead] - committed_at
 
 
-def _backlog(stack: Stack, application: Application, plan: Plan, name: str, concurrency: int) -> Round:
+def _backlogs(stack: Stack, application: Application, plan: Plan, concurrency: int) -> dict[str, list[Round]]:
+    """Backlogs of the same size for each, there and back, so that a load that grows meets all alike."""
     leads = plan.waves * concurrency
-    say(f"{leads} leads, {concurrency} at a time, for {name}")
+    names = (LEADHOOK, *ENQUEUE)
+    rounds: dict[str, list[Round]] = {name: [] for name in names}
     with ExitStack() as running:
-        if name in ENQUEUE:
-            running.enter_context(_deferring(stack.connection, name))
-            worker = running.enter_context(stack.queue_worker(name, concurrency))
-        else:
-            worker = running.enter_context(stack.service(MAX_CONCURRENCY=str(concurrency)))
-        _answer(application, worker, concurrency // 2)
-        return _round(stack, application, worker, leads)
+        workers = {name: running.enter_context(stack.queue_worker(name, concurrency)) for name in ENQUEUE}
+        workers[LEADHOOK] = running.enter_context(stack.service(MAX_CONCURRENCY=str(concurrency)))
+        for name in names:
+            with _way(stack, name):
+                _answer(application, workers[name], concurrency // 2)
+        for name in (*names, *reversed(names)):
+            say(f"{leads} leads, {concurrency} at a time, for {name}")
+            with _way(stack, name):
+                rounds[name].append(_round(stack, application, workers[name], leads))
+    return rounds
 
 
 def _round(stack: Stack, application: Application, worker: Child, leads: int) -> Round:
@@ -213,33 +214,35 @@ def _latency_figures(samples: dict[str, list[float]]) -> dict[str, Figure]:
     return figures
 
 
-def _round_figures(rounds: dict[int, dict[str, Round]], plan: Plan) -> dict[str, Figure]:
+def _round_figures(rounds: Rounds, plan: Plan) -> dict[str, Figure]:
     figures = {}
     for at, each in rounds.items():
-        rates = {name: one.rate for name, one in each.items()}
-        ours = rates.pop(LEADHOOK)
-        figures[f"rate_{at}"] = Figure(
+        rates = _means(each, "rate")
+        figures[f"rate_{at}"] = _figure(
             f"leads a second, {at} at a time",
-            ours,
             "leads/s",
-            beside={"ceiling C/(2·L)": _ceiling(at, plan)} | rates,
+            {LEADHOOK: rates[LEADHOOK], "ceiling C/(2·L)": _ceiling(at, plan)} | rates,
             target="within 3 % of both libraries, or ahead",
-            met=ours >= NEAR * max(rates.values()),
+            met=rates[LEADHOOK] >= NEAR * max(rates.values()),
         )
     for at, each in rounds.items():
-        figures[f"cpu_ms_{at}"] = _beside(f"CPU a lead, {at} at a time", "ms", {n: r.cpu_ms for n, r in each.items()})
+        figures[f"cpu_ms_{at}"] = _figure(f"CPU a lead, {at} at a time", "ms", _means(each, "cpu_ms"))
         words = f"Postgres's CPU a lead, {at} at a time"
-        figures[f"postgres_ms_{at}"] = _beside(words, "ms", {name: one.postgres_ms for name, one in each.items()})
+        figures[f"postgres_ms_{at}"] = _figure(words, "ms", _means(each, "postgres_ms"))
     most = max(rounds)
-    memory = {name: one.memory_mb for name, one in rounds[most].items()}
+    memory = {name: max(one.memory_mb for one in each) for name, each in rounds[most].items()}
     words, target = f"memory with {most} in flight, at most", f"≤ {MOST_MB} MB"
-    ours = memory.pop(LEADHOOK)
-    figures["memory_mb"] = Figure(words, ours, "MB", beside=memory, target=target, met=ours <= MOST_MB)
+    figures["memory_mb"] = _figure(words, "MB", memory, target=target, met=memory[LEADHOOK] <= MOST_MB)
     return figures
 
 
-def _beside(words: str, unit: str, values: dict[str, float]) -> Figure:
-    return Figure(words, values.pop(LEADHOOK), unit, beside=values)
+def _means(each: dict[str, list[Round]], field: str) -> dict[str, float]:
+    return {name: fmean(getattr(one, field) for one in its) for name, its in each.items()}
+
+
+def _figure(words: str, unit: str, values: dict[str, float], *, target: str = "", met: bool | None = None) -> Figure:
+    beside = {name: value for name, value in values.items() if name != LEADHOOK}
+    return Figure(words, values[LEADHOOK], unit, beside=beside, target=target, met=met)
 
 
 def _ceiling(concurrency: int, plan: Plan) -> float:
@@ -256,9 +259,8 @@ def _histogram(samples: dict[str, list[float]]) -> Chart:
     return Chart("From commit to first model call: leads that waited so many ms, up to the next bar", bars, "bars")
 
 
-def _rates(rounds: dict[int, dict[str, Round]], plan: Plan) -> Chart:
-    series: dict[str, Points] = {
-        name: [(at, each[name].rate) for at, each in rounds.items()] for name in (LEADHOOK, *ENQUEUE)
-    }
+def _rates(rounds: Rounds, plan: Plan) -> Chart:
+    rates = {at: _means(each, "rate") for at, each in rounds.items()}
+    series: dict[str, Points] = {name: [(at, rates[at][name]) for at in rates] for name in (LEADHOOK, *ENQUEUE)}
     series["ceiling C/(2·L)"] = [(at, _ceiling(at, plan)) for at in rounds]
     return Chart("Leads a second, by leads at a time", series)

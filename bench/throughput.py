@@ -13,7 +13,7 @@ from bench.console import say
 from bench.leads import Application, empty_application
 from bench.measurement import Figure, Measurement
 from bench.process import cpu_ms, peak_mb
-from bench.stack import BrokenRunError, Stack, running_stack, wait_until
+from bench.stack import BrokenRunError, Stack, wait_until
 
 from leadhook.local.processes import Child
 
@@ -35,7 +35,7 @@ class Plan:
         model_ms: the least and the longest that the model takes.
     """
 
-    rounds: int = 3
+    rounds: int = 2
     leads: int = 640
     polled: int = 40
     warm: int = 48
@@ -70,12 +70,6 @@ class Round:
     def cpu_ms_a_lead(self) -> float:
         """User and system time of the one process."""
         return self.cpu_ms / self.leads
-
-
-def measure(*, short: bool) -> Measurement:
-    """On a stack of its own; about three minutes."""
-    with running_stack(say) as stack:
-        return measure_on(stack, SHORT if short else Plan())
 
 
 def measure_on(stack: Stack, plan: Plan) -> Measurement:

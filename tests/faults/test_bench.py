@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from bench import idle, instances, latency, machine, memory, queues, report, throughput, triggers, webhooks
-from bench.__main__ import NAMES
+from bench.__main__ import NAMES, STACKED
 from bench.measurement import Figure, Measurement
 from bench.stack import Stack, running_stack
 from tests.conftest import poll
@@ -47,7 +47,8 @@ def assert_sane(measurement: Measurement) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_measurement_is_a_module(name: str) -> None:
     """`python -m bench NAME` imports it by its name."""
-    assert callable(import_module(f"bench.{name}").measure)
+    module = import_module(f"bench.{name}")
+    assert callable(module.measure_on if name in STACKED else module.measure)
 
 
 def test_every_webhook_of_a_burst_is_accepted() -> None:
