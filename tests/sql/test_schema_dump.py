@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 HEAD = (
-    f"-- Made by `make schema` from the migrations and webhooks.sql, on Postgres {STACKS_OWN}. To read, not to run.\n"
+    f"-- Made by `make schema` from the migrations and webhooks.sql, on Postgres {STACKS_OWN}. "
+    "To read, not to run: bodies of functions are in migrations/functions.\n"
 )
 HEADING = re.compile(r"^--\n-- Name: (.*); Type: .*; Schema: .*\n--\n", re.MULTILINE)
 END = "--\n-- PostgreSQL database dump complete"
@@ -24,6 +25,8 @@ NOT_OURS = {"public", "SCHEMA public"}
 """The schema itself, which every project has."""
 LEFT_OUT = re.compile(r"^(ALTER .* OWNER TO postgres|SET default_\w+ = .*);\n", re.MULTILINE)
 """That its owner is the one who migrated, and pg_dump's settings."""
+BODY = re.compile(r"\bAS (\$\w*\$)\n.*?\1;", re.DOTALL)
+"""A function's body, which is to the letter that of its file."""
 SHOWN_LINES = 40
 
 
@@ -32,7 +35,7 @@ def statements(database: "Database") -> str:
     text = "\n".join(dump(database, "public", "leadhook", rows=False)).partition(END)[0]
     _, *pieces = HEADING.split(text)
     made = [made for name, made in zip(pieces[::2], pieces[1::2], strict=True) if name not in NOT_OURS]
-    return HEAD + "".join(f"\n{LEFT_OUT.sub('', each).strip()}\n" for each in made)
+    return HEAD + "".join(f"\n{BODY.sub('AS ...;', LEFT_OUT.sub('', each)).strip()}\n" for each in made)
 
 
 @pytest.mark.skipif(POSTGRES != STACKS_OWN, reason=f"tests/sql/schema.sql is a dump of Postgres {STACKS_OWN}")
