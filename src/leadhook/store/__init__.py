@@ -3,17 +3,7 @@
 from leadhook.domain.failure import StoreError
 from leadhook.store.client import SupabaseStore, open_store
 from leadhook.store.columns import cleaned
-from leadhook.store.operators import (
-    Admission,
-    Backlog,
-    BudgetSet,
-    HeldGroup,
-    NeededBudget,
-    Paused,
-    ReleasedSlice,
-    Resumed,
-    Scope,
-)
+from leadhook.store.operators import Admission, Backlog, BudgetSet, Paused, Resumed, Scope
 from leadhook.store.release import Wanted, release_held, when_free
 from leadhook.store.replays import (
     DryRun,
@@ -31,11 +21,8 @@ __all__ = [
     "Backlog",
     "BudgetSet",
     "DryRun",
-    "HeldGroup",
     "LeadProgress",
-    "NeededBudget",
     "Paused",
-    "ReleasedSlice",
     "ReplayCount",
     "ReplayReply",
     "ReplayStatus",

@@ -3,13 +3,11 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel
 
-from leadhook.domain.failure import StoreError
 from leadhook.domain.job import (
     Batch,
     LeaseRef,
@@ -27,17 +25,12 @@ from leadhook.domain.lead_snapshot import Answers, LeadSnapshot
 from leadhook.domain.spend import ReservationTerms
 from leadhook.domain.status import Status
 from leadhook.observability.redaction import redactor
-from leadhook.store.columns import cleaned
+from leadhook.store.calls import not_understood
 from leadhook.store.console import ConsoleCalls
 from leadhook.store.evaluations import EvaluationCalls
 from leadhook.store.operators import OperatorCalls
 from leadhook.store.replays import ReplayCalls
 from leadhook.store.replies import to_batch
-
-if TYPE_CHECKING:
-    from leadhook.store.transport import Transport
-
-Reply = TypeVar("Reply", bound=BaseModel)
 
 TIMEOUT_S: Final = 10.0
 """Longer than any of leadhook's statement timeouts, so that the database's own error arrives first."""
@@ -48,9 +41,6 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
 
     All but `book_evaluation` may be repeated if their outcome is unknown.
     """
-
-    def __init__(self, transport: "Transport") -> None:
-        self._transport = transport
 
     async def claim(
         self,
@@ -160,26 +150,9 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
         try:
             batch = to_batch(reply)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
-            raise _not_understood(function, error) from None
+            raise not_understood(function, error) from None
         redactor.remember_keys(key.api_key.get_secret_value() for key in batch.keys)
         return batch
-
-    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
-        reply = await self._call(function, parameters)
-        try:
-            return shape.model_validate(reply)
-        except ValidationError as error:
-            raise _not_understood(function, error) from None
-
-    async def _call(self, function: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            reply = await self._transport.call(function, cleaned(to_jsonable_python(parameters)))
-        except (ValueError, RecursionError, MemoryError) as error:
-            # A reply that no parser accepts must not end the process.
-            raise _not_understood(function, error) from None
-        if not isinstance(reply, dict):
-            raise StoreError("unavailable", "not_json", "something between here and Supabase answers in its place")
-        return reply
 
 
 @asynccontextmanager
@@ -216,12 +189,3 @@ def _claim(
         "p_source": source,
         "p_price": terms or {},
     }
-
-
-def _not_understood(function: str, error: Exception) -> StoreError:
-    """Build the error. Raise it `from None`: a validation error quotes its input, such as a key or a lead."""
-    where = ""
-    if isinstance(error, ValidationError):
-        where = f" ({', '.join('.'.join(map(str, item['loc'])) for item in error.errors()[:3])})"
-    reason = f"the reply of public.{function} is not understood{where}: run `leadhook migrate`"
-    return StoreError("misconfigured", "reply_not_understood", reason)

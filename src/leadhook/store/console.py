@@ -1,8 +1,6 @@
 """The calls of the console."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -22,11 +20,11 @@ from leadhook.domain.console import (
     Unparked,
 )
 from leadhook.domain.lead import Prompts
+from leadhook.store.calls import Calls
 from leadhook.store.operators import Scope
 from leadhook.store.replays import ReplayCount
 from leadhook.store.replies import read_lead
 
-Reply = TypeVar("Reply", bound=BaseModel)
 PAGE: Final = 25
 
 
@@ -39,13 +37,7 @@ class _Redeemed(BaseModel):
     redeemed: bool
 
 
-class ConsoleCalls(ABC):
-    """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
-
-    @abstractmethod
-    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
-        """Call a function, and parse the reply."""
-
+class ConsoleCalls(Calls):
     async def overview(self) -> Overview:
         """Return what happened in the last hours and days."""
         return await self._ask("leadhook_overview", Overview, {})

@@ -1,17 +1,15 @@
 """The calls of `leadhook evaluate`."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from leadhook.domain.evaluation import AnsweredPage, LeadsToScore, LeadToScore, OpenAdmission
 from leadhook.domain.job import ApiKey
+from leadhook.store.calls import Calls
 from leadhook.store.replies import read_lead
-
-Reply = TypeVar("Reply", bound=BaseModel)
 
 
 class _Leads(BaseModel):
@@ -20,10 +18,7 @@ class _Leads(BaseModel):
     admission: OpenAdmission
 
 
-class EvaluationCalls(ABC):
-    @abstractmethod
-    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply: ...
-
+class EvaluationCalls(Calls):
     async def answered_leads(self, fields: Mapping[str, Any], after_lead: str) -> AnsweredPage:
         """Return up to 250 answered leads that match a filter, after this lead."""
         parameters = {"p_filter": fields, "p_after_lead": after_lead}

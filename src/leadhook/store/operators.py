@@ -1,19 +1,14 @@
 """The calls of the commands for operators, and their replies: pauses, budgets and the backlog."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
-
-from pydantic import BaseModel
 
 from leadhook.domain.facts import Facts
 from leadhook.domain.forecast import TextSize
 from leadhook.domain.spend import dollars
 from leadhook.domain.status import BudgetStatus, Pause, Spend
-
-Reply = TypeVar("Reply", bound=BaseModel)
+from leadhook.store.calls import Calls
 
 
 class Scope(Facts):
@@ -128,12 +123,7 @@ class ReleasedSlice(Facts):
     unwanted: int
 
 
-class OperatorCalls(ABC):
-    """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
-
-    @abstractmethod
-    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply: ...
-
+class OperatorCalls(Calls):
     async def pause(self, scope: Scope, actor: str, reason: str | None = None) -> Paused:
         """Stop claiming these leads; leads in progress are finished."""
         return await self._ask("leadhook_pause", Paused, scope.parameters() | {"p_actor": actor, "p_reason": reason})

@@ -1,9 +1,8 @@
 """The calls for replays, and their replies."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import anyio
 from pydantic import BaseModel, Field
@@ -11,9 +10,9 @@ from pydantic import BaseModel, Field
 from leadhook.domain.facts import Facts
 from leadhook.domain.forecast import Spending, forecast
 from leadhook.domain.job import ReplaySlice
+from leadhook.store.calls import Calls
 from leadhook.store.replies import ReplayReply
 
-Reply = TypeVar("Reply", bound=BaseModel)
 State = Literal["queueing", "running", "finished", "stopping", "stopped"]
 Fields = Mapping[str, Any]
 SAMPLE: Final = 10
@@ -116,12 +115,7 @@ class ReplayStatus(Facts):
         return self.progress.get("waiting", 0) + self.progress.get("leased", 0)
 
 
-class ReplayCalls(ABC):
-    """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
-
-    @abstractmethod
-    async def _ask(self, function: str, shape: type[Reply], parameters: Fields) -> Reply: ...
-
+class ReplayCalls(Calls):
     async def replay(self, lead_ids: Sequence[str], actor: str, reason: str | None = None) -> ReplayReply:
         """Start a replay of up to 1000 named leads. Don't repeat the call blindly: each call is a replay."""
         parameters = {"p_lead_ids": lead_ids, "p_actor": actor, "p_reason": reason}

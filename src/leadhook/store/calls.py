@@ -1,0 +1,48 @@
+"""How the store calls a function: parameters become JSON, and the reply one of the domain's types."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
+from leadhook.domain.failure import StoreError
+from leadhook.store.columns import cleaned
+
+if TYPE_CHECKING:
+    from leadhook.store.transport import Transport
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+class Calls:
+    """A part of the store. If a method fails, it raises `StoreError` and no other exception."""
+
+    def __init__(self, transport: "Transport") -> None:
+        self._transport = transport
+
+    async def _ask(self, function: str, shape: type[Reply], parameters: Mapping[str, Any]) -> Reply:
+        reply = await self._call(function, parameters)
+        try:
+            return shape.model_validate(reply)
+        except ValidationError as error:
+            raise not_understood(function, error) from None
+
+    async def _call(self, function: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            reply = await self._transport.call(function, cleaned(to_jsonable_python(parameters)))
+        except (ValueError, RecursionError, MemoryError) as error:
+            # A reply that no parser accepts must not end the process.
+            raise not_understood(function, error) from None
+        if not isinstance(reply, dict):
+            raise StoreError("unavailable", "not_json", "something between here and Supabase answers in its place")
+        return reply
+
+
+def not_understood(function: str, error: Exception) -> StoreError:
+    """Build the error. Raise it `from None`: a validation error quotes its input, such as a key or a lead."""
+    where = ""
+    if isinstance(error, ValidationError):
+        where = f" ({', '.join('.'.join(map(str, item['loc'])) for item in error.errors()[:3])})"
+    reason = f"the reply of public.{function} is not understood{where}: run `leadhook migrate`"
+    return StoreError("misconfigured", "reply_not_understood", reason)
