@@ -29,10 +29,11 @@ import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 from hypothesis import settings
+from tests.support.databases import PASSWORD, Databases
 
 from leadhook.local import pgnet
 from leadhook.local.binaries import Binaries, locate, stack_directory, unsupported
-from leadhook.local.database import Database, RolePasswords, create_database, create_roles, drop_database, fill_database
+from leadhook.local.database import Database, RolePasswords, create_roles, fill_database
 from leadhook.local.keys import Keys, new_keys
 from leadhook.local.postgres import Cluster, create_cluster
 from leadhook.local.processes import answers, free_port, server_account
@@ -45,7 +46,6 @@ STACKS_OWN = "17"
 POSTGRES = os.environ.get("LEADHOOK_POSTGRES") or STACKS_OWN
 """The major release to test on; `make test-postgres` tries all."""
 LONG = os.environ.get("LEADHOOK_FAULTS") == "long"
-PASSWORD = "visibly-fake-password"
 MEMORY_WANTED = 4 * 1024**3
 WEBHOOK_URL = "http://127.0.0.1:9/webhooks/leads"
 PATIENCE_S = 120
@@ -106,36 +106,6 @@ def seed(request: pytest.FixtureRequest) -> None:
         random.seed(f"{request.node.name} {os.environ.get('LEADHOOK_SEED', '')}")
 
 
-@dataclass(frozen=True)
-class Databases:
-    """Makes databases in the worker's cluster."""
-
-    cluster: Cluster
-
-    def named(self, name: str) -> Database:
-        """How to reach a database of this name."""
-        return Database(
-            name=name,
-            conninfo=self.cluster.conninfo("postgres", PASSWORD, name),
-            admin_conninfo=self.cluster.conninfo(dbname=name),
-            authenticator_conninfo=self.cluster.conninfo("authenticator", PASSWORD, name),
-        )
-
-    def template(self, name: str, fill: Callable[[Database], None], copy_of: Database | None = None) -> Database:
-        """A database that tests copy."""
-        create_database(self.cluster.conninfo(), name, copy_of.name if copy_of else None)
-        database = self.named(name)
-        fill(database)
-        return database
-
-    def copies(self, template: Database) -> Iterator[Database]:
-        """A copy, which is dropped afterwards."""
-        name = f"t_{secrets.token_hex(6)}"
-        create_database(self.cluster.conninfo(), name, template.name)
-        yield self.named(name)
-        drop_database(self.cluster.conninfo(), name)
-
-
 def binaries() -> Binaries:
     """The programs of the release under test."""
     if POSTGRES == STACKS_OWN:
@@ -167,9 +137,11 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def databases(cluster: Cluster) -> Databases:
+def databases(cluster: Cluster) -> Iterator[Databases]:
     """The worker's maker of databases."""
-    return Databases(cluster)
+    databases = Databases(cluster)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(scope="session")
@@ -209,14 +181,14 @@ def bare_database(databases: Databases, bare_template: Database) -> Iterator[Dat
 
 @pytest.fixture
 def database(databases: Databases, migrated_template: Database) -> Iterator[Database]:
-    """With our migrations, without the triggers."""
-    yield from databases.copies(migrated_template)
+    """With our migrations, without the triggers; tests that leave nothing but rows use it one after the other."""
+    yield from databases.kept(migrated_template)
 
 
 @pytest.fixture
 def wired_database(databases: Databases, wired_template: Database) -> Iterator[Database]:
-    """With our migrations and triggers, and a webhook URL where no one listens."""
-    yield from databases.copies(wired_template)
+    """The same with our triggers, and a webhook URL where no one listens."""
+    yield from databases.kept(wired_template)
 
 
 @pytest.fixture

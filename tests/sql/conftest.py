@@ -4,7 +4,7 @@ Test modules get all of it through fixtures; for annotations: `if TYPE_CHECKING:
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, LiteralString, Self
 from uuid import UUID, uuid4
 
@@ -19,6 +19,8 @@ from tests.sql.job_states import watch, watched, written_down
 from leadhook.install.files import read_migrations
 
 if TYPE_CHECKING:
+    from tests.support.databases import Databases
+
     from leadhook.local.database import Database
 
 USER = UUID("00000000-0000-4000-8000-000000000001")
@@ -357,26 +359,43 @@ def _as_argument(name: str, value: object) -> object:
 Connect = Callable[[], Sql]
 
 
+def watch_database(database: "Database") -> None:
+    """Have a template's copies note the moves of their jobs."""
+    with connect_to(database) as db:
+        watch(db)
+
+
 def connect_to(database: "Database") -> Sql:
     """A connection of the owner in autocommit mode."""
     return Sql(psycopg.connect(database.conninfo, autocommit=True, row_factory=dict_row))
 
 
-def _opener(database: "Database") -> Iterator[Connect]:
-    with ExitStack() as connections:
-        yield lambda: connections.enter_context(connect_to(database))
+def _opener(databases: "Databases", database: "Database") -> Iterator[Connect]:
+    kept = databases.lent.get(database.name)
+    opened: list[Sql] = []
+
+    def connect() -> Sql:
+        opened.append(Sql(kept.session()) if kept else connect_to(database))
+        return opened[-1]
+
+    yield connect
+    for one in opened:
+        if kept:
+            kept.give_back(one.connection)
+        else:
+            one.connection.close()
 
 
 @pytest.fixture
-def connect(database: "Database") -> Iterator[Connect]:
+def connect(databases: "Databases", database: "Database") -> Iterator[Connect]:
     """Opens one more connection to the test's database: for races."""
-    yield from _opener(database)
+    yield from _opener(databases, database)
 
 
 @pytest.fixture
-def wired_connect(wired_database: "Database") -> Iterator[Connect]:
+def wired_connect(databases: "Databases", wired_database: "Database") -> Iterator[Connect]:
     """Opens one more connection to the test's wired database: for races."""
-    yield from _opener(wired_database)
+    yield from _opener(databases, wired_database)
 
 
 @pytest.fixture
@@ -394,11 +413,36 @@ def wired(wired_connect: Connect) -> Sql:
 @pytest.fixture
 def known_moves(request: pytest.FixtureRequest) -> Iterator[None]:
     """For modules whose calls move jobs: they make no move that the table beside leadhook.jobs lacks."""
-    name = "wired_database" if "wired_database" in request.fixturenames else "database"
-    with connect_to(request.getfixturevalue(name)) as db:
-        watch(db)
-        yield
-        assert watched(db) - written_down() == set()
+    name = "wired_connect" if "wired_connect" in request.fixturenames else "connect"
+    db: Sql = request.getfixturevalue(name)()
+    yield
+    assert watched(db) - written_down() == set()
+
+
+@pytest.fixture(scope="session")
+def watched_template(databases: "Databases", migrated_template: "Database") -> "Database":
+    """The migrated database, which notes the moves of its jobs."""
+    return databases.template("watched", watch_database, migrated_template)
+
+
+@pytest.fixture(scope="session")
+def watched_wired_template(databases: "Databases", wired_template: "Database") -> "Database":
+    """The wired database, which notes the moves of its jobs."""
+    return databases.template("watched_wired", watch_database, wired_template)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, databases: "Databases") -> "Iterator[Database]":
+    """With our migrations, without the triggers; it notes the moves of its jobs where a module wants to know them."""
+    name = "watched_template" if "known_moves" in request.fixturenames else "migrated_template"
+    yield from databases.kept(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def wired_database(request: pytest.FixtureRequest, databases: "Databases") -> "Iterator[Database]":
+    """The same with our triggers, and a webhook URL where no one listens."""
+    name = "watched_wired_template" if "known_moves" in request.fixturenames else "wired_template"
+    yield from databases.kept(request.getfixturevalue(name))
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Databases
     from tests.sql.conftest import Connect, Sql
+    from tests.support.databases import Databases
 
     from leadhook.local.database import Database
 

@@ -12,8 +12,8 @@ from standardwebhooks import Webhook
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Databases
     from tests.sql.conftest import Sql
+    from tests.support.databases import Databases
 
     from leadhook.local.database import Database
 

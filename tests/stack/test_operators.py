@@ -14,8 +14,9 @@ from leadhook.cli import app
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import Databases, Supabase
+    from tests.conftest import Supabase
     from tests.stack.conftest import Operator
+    from tests.support.databases import Databases
 
     from leadhook.local.database import Database
 

@@ -31,7 +31,7 @@ SETTINGS = {
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
 }
-CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 def data_directory(state: Path) -> Path:

@@ -1,0 +1,176 @@
+"""Databases of a worker's cluster: copies of a template, and copies that a next test uses again.
+
+To make and drop a database costs more than most tests, and so does a first call in it: a new session compiles every
+function. A test that left nothing but rows gives its database back, with its sessions; the rows are deleted. Where it
+changed the schema, or left much to vacuum, the database is dropped.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import dict_row
+
+from leadhook.local.database import Database, create_database, drop_database
+from leadhook.local.postgres import Cluster
+
+Row = dict[str, Any]
+
+PASSWORD: Final = "visibly-fake-password"
+LEFT_TO_VACUUM: Final = 2000
+"""Dead rows after which a database is not used again: they would change what the planner does."""
+CATALOGS: Final = """
+    attrdef attribute authid auth_members class constraint db_role_setting default_acl depend description
+    event_trigger extension index inherits namespace policy proc publication rewrite statistic trigger type
+"""
+SCHEMA = " union all ".join(
+    f"select {place}, count(*), max(xmin::text::bigint) from pg_catalog.pg_{name}"  # noqa: S608 - constants
+    for place, name in enumerate(CATALOGS.split())
+)
+"""How many rows each catalog has, and which transaction wrote the last: any change of the schema changes it."""
+TABLES = """
+    select c.oid::regclass::text as name, pg_relation_size(c.oid) > 0 as used,
+      (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute as a
+      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '') as columns
+    from pg_class as c
+    where c.relkind = 'r' and c.relnamespace in
+      (select oid from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema')
+"""
+SEQUENCES = "select seqrelid::regclass::text, seqstart, pg_sequence_last_value(seqrelid) from pg_sequence"
+OTHERS = """
+    select count(*) from pg_stat_activity
+    where datname = current_database() and backend_type = 'client backend' and not pid = any (%s)
+"""
+FORGET_SESSION: Final = b"""
+    reset session authorization; reset all; discard plans; unlisten *; select pg_advisory_unlock_all()
+"""
+
+
+@dataclass
+class Kept:
+    """A database that one test after the other uses."""
+
+    database: Database
+    admin: psycopg.Connection[Any]
+    sessions: list[psycopg.Connection[Row]] = field(default_factory=list)
+    """Of its owner, as new: what they compiled is all that they know."""
+    dead_rows: int = 0
+
+    def __post_init__(self) -> None:
+        self.admin.execute("set session_replication_role = replica")
+        self.schema = self.admin.execute(SCHEMA).fetchall()
+        self.sequences = self.admin.execute(SEQUENCES).fetchall()
+        self.tables = self.admin.execute(TABLES).fetchall()
+        self.rows = {name: self.read(name, columns) for name, used, columns in self.tables if used}
+
+    def read(self, table: str, columns: str) -> tuple[str, bytes]:
+        """Return a COPY statement that brings back the rows that the table has now, and its data."""
+        with self.admin.cursor().copy(f"copy {table} ({columns}) to stdout".encode()) as copy:
+            return f"copy {table} ({columns}) from stdin", b"".join(bytes(chunk) for chunk in copy)
+
+    def session(self) -> psycopg.Connection[Row]:
+        """A session of the owner, until `give_back`."""
+        if self.sessions:
+            return self.sessions.pop()
+        return psycopg.connect(self.database.conninfo, autocommit=True, row_factory=dict_row)
+
+    def give_back(self, session: psycopg.Connection[Row]) -> None:
+        """Keep a session for the next test, unless this one left it unfit."""
+        if session.info.transaction_status != psycopg.pq.TransactionStatus.IDLE or session._notice_handlers:
+            session.close()
+            return
+        with suppress(psycopg.OperationalError):
+            session.execute(FORGET_SESSION)
+            self.sessions.append(session)
+
+    def restored(self) -> bool:
+        """Make the rows and the sequences those of the template; False where more than rows was changed."""
+        try:
+            pids = [self.admin.info.backend_pid, *(session.info.backend_pid for session in self.sessions)]
+            others = self.admin.execute(OTHERS, [pids]).fetchone()
+            if others != (0,) or self.admin.execute(SCHEMA).fetchall() != self.schema:
+                return False
+            with self.admin.transaction():
+                self._restore_rows()
+        except psycopg.Error:
+            return False
+        return self.dead_rows < LEFT_TO_VACUUM
+
+    def _restore_rows(self) -> None:
+        for name, used, _ in self.admin.execute(TABLES).fetchall():
+            if used:
+                self.dead_rows += self.admin.execute(f"delete from {name}".encode()).rowcount  # noqa: S608 - a catalog's
+        for statement, rows in self.rows.values():
+            with self.admin.cursor().copy(statement.encode()) as copy:
+                copy.write(rows)
+        for name, start, last in self.sequences:
+            self.admin.execute("select setval(%s, %s, %s)", [name, start if last is None else last, last is not None])
+
+    def close(self) -> None:
+        """Disconnect."""
+        for connection in (self.admin, *self.sessions):
+            connection.close()
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Makes databases in the worker's cluster."""
+
+    cluster: Cluster
+    lent: dict[str, Kept] = field(default_factory=dict)
+    """Those in use, by their name."""
+    _idle: dict[str, list[Kept]] = field(default_factory=dict)
+    """The others, by the name of their template."""
+
+    def named(self, name: str) -> Database:
+        """How to reach a database of this name."""
+        return Database(
+            name=name,
+            conninfo=self.cluster.conninfo("postgres", PASSWORD, name),
+            admin_conninfo=self.cluster.conninfo(dbname=name),
+            authenticator_conninfo=self.cluster.conninfo("authenticator", PASSWORD, name),
+        )
+
+    def template(self, name: str, fill: Callable[[Database], None], copy_of: Database | None = None) -> Database:
+        """A database that tests copy."""
+        create_database(self.cluster.conninfo(), name, copy_of.name if copy_of else None)
+        database = self.named(name)
+        fill(database)
+        return database
+
+    def copies(self, template: Database) -> Iterator[Database]:
+        """A copy, which is dropped afterwards."""
+        database = self._copy(template)
+        yield database
+        drop_database(self.cluster.conninfo(), database.name)
+
+    def kept(self, template: Database) -> Iterator[Database]:
+        """One that looks like a new copy; if its rows alone were changed, a later test gets it again."""
+        idle = self._idle.setdefault(template.name, [])
+        kept = idle.pop() if idle else self._new(template)
+        database = kept.database
+        self.lent[database.name] = kept
+        yield database
+        del self.lent[database.name]
+        if kept.restored():
+            idle.append(kept)
+        else:
+            kept.close()
+            drop_database(self.cluster.conninfo(), database.name)
+
+    def close(self) -> None:
+        """Disconnect from those that no test uses any more."""
+        for kept in [kept for idle in self._idle.values() for kept in idle]:
+            kept.close()
+
+    def _new(self, template: Database) -> Kept:
+        database = self._copy(template)
+        return Kept(database, psycopg.connect(database.admin_conninfo, autocommit=True))
+
+    def _copy(self, template: Database) -> Database:
+        name = f"t_{secrets.token_hex(6)}"
+        create_database(self.cluster.conninfo(), name, template.name)
+        return self.named(name)
