@@ -1,5 +1,6 @@
 """The calls of the console."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
