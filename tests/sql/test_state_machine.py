@@ -63,7 +63,7 @@ class Service(Sql):
         self.run("set role service_role")
 
     def call(self, name: str, **arguments: object) -> Any:
-        """Call a function in a transaction of its own, or in that which is open."""
+        """Call a function in a transaction for itself alone, or in that which is open."""
         return self.select(name, arguments)
 
 
