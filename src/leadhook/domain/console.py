@@ -1,10 +1,10 @@
 """What the console shows, as the functions in `migrations/functions/console.sql` return it."""
 
-from datetime import datetime
-from typing import Any, Final, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from leadhook.domain.facts import Facts
 from leadhook.domain.forecast import TextSize
@@ -14,6 +14,9 @@ from leadhook.domain.lead_snapshot import JobState
 COUNTED_UP_TO: Final = 10_000
 """Counts of the console end there."""
 
+Moment = Annotated[datetime, AfterValidator(lambda given: given if given.tzinfo else given.replace(tzinfo=UTC))]
+"""Without an offset, as browsers send it: UTC."""
+Score = Annotated[int, Field(ge=0, le=100)]
 KeyState = Literal["healthy", "untried", "cooling", "disabled"]
 Action = Literal[
     "pause",
@@ -93,13 +96,13 @@ class LeadSearch(BaseModel):
     state: JobState | None = None
     outcome: str | None = None
     error_code: str | None = None
-    score_min: int | None = None
-    score_max: int | None = None
+    score_min: Score | None = None
+    score_max: Score | None = None
     prompt_version: str | None = None
     flag: str | None = None
     """A code of the last result; `any`: any."""
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
     def fields(self) -> dict[str, Any]:
         """Return the given fields for the database."""
@@ -369,8 +372,8 @@ class AuditFilter(BaseModel):
     action: Action | None = None
     actor: str | None = None
     user_id: UUID | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
 
 class Audit(Facts):

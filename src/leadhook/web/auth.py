@@ -58,7 +58,6 @@ class Admin:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the token."""
         return sha256(self.token.get_secret_value().encode()).digest()
 
     @property
@@ -108,7 +107,6 @@ class Admins:
         raise Problem(401, UNAUTHENTICATED, headers={"WWW-Authenticate": "Bearer"})
 
     def find(self, token: bytes) -> Admin | None:
-        """Return the holder of this token."""
         digest = sha256(token.strip()).digest()
         # A list, so that none is skipped after a match.
         fits = [hmac.compare_digest(digest, known) for known in self._digests]

@@ -64,7 +64,6 @@ class BoundedConnection(HttpToolsProtocol):
             next(iter(self._slow)).drop()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request."""
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > LARGEST_HEADERS and not self.transport.is_closing():
@@ -84,18 +83,15 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
         self._unfinished = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Wait for nothing more of this request."""
         self._in_body = False
         self._unfinished = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
         super().on_response_complete()
         self._watch()
 
@@ -110,7 +106,6 @@ class BoundedConnection(HttpToolsProtocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
         super().connection_lost(exc)
         self._set_deadline(None)
 

@@ -127,7 +127,6 @@ class Readiness:
         return tuple(map(str, self.find_blockers()))
 
     def find_blockers(self) -> tuple[Finding, ...]:
-        """Return the same as findings."""
         health = self._engine()
         if health is None:
             return (_STARTING,)

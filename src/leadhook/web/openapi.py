@@ -108,9 +108,9 @@ class Endpoint:
     """The path in Starlette's notation."""
     handler: Handler
     tag: Literal["Leads", "Replay", "Service", "Webhook"]
-    who: Literal["all", "admin", "webhook"]
-    """`admin`: a bearer token of ADMIN_TOKENS. `webhook`: a signature, or the static header of a dashboard webhook."""
     answers: Mapping[int, type[BaseModel]]
+    who: Literal["all", "admin", "webhook"] = "admin"
+    """`admin`: a bearer token of ADMIN_TOKENS. `webhook`: a signature, or the static header of a dashboard webhook."""
     body: type[BaseModel] | None = None
     largest_body: int = 0
     """Maximum size of the body in bytes."""
@@ -131,7 +131,6 @@ class Endpoint:
 
     @property
     def refusals(self) -> dict[int, str]:
-        """All problems that it may answer with."""
         reading = _READING if self.body else {422: f"{requests.OTHER_QUERY}."} if self.query else {}
         return {**ADMISSION[self.who], **reading, **self.problems}
 
@@ -163,7 +162,6 @@ class Documented(GenerateJsonSchema):
     """
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
-        """Add the descriptions to a model's schema."""
         found = super().model_schema(schema)
         model: type[BaseModel] = schema["cls"]
         texts = {name: text for each in reversed(model.__mro__) for name, text in _docstrings(each).items()}
@@ -263,7 +261,6 @@ def _problem(status: int, why: str, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _curl(endpoint: Endpoint, examples: Mapping[str, Any]) -> str:
-    """Return a curl command with the first example request."""
     path = endpoint.template
     for name, value in examples.get("parameters", {}).items():
         path = path.replace(f"{{{name}}}", quote(f"{value}"))

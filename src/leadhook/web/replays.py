@@ -116,7 +116,6 @@ class ReplayFilter(_Optional):
         return self
 
     def fields(self) -> dict[str, Any]:
-        """Return the given fields for the database."""
         return self.model_dump(mode="json", exclude_none=True)
 
 

@@ -40,7 +40,6 @@ class CanonicalLine:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and log it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -167,17 +167,20 @@ def read_query(request: Request[Any], model: type[Given]) -> Given:
     try:
         return model.model_validate(dict(request.query_params))
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise Problem(422, f"{OTHER_QUERY}: {faults[:500]}.") from None
+        raise Problem(422, f"{OTHER_QUERY}: {in_words(error)}.") from None
+
+
+def in_words(error: ValidationError) -> str:
+    """Say what is wrong with which field, without its value."""
+    faults = (f"{'.'.join(map(str, fault['loc'])) or 'form'}: {fault['msg']}" for fault in error.errors())
+    return "; ".join(faults)[:500]
 
 
 def json_answer(answer: BaseModel, status: int = HTTPStatus.OK) -> Response:
-    """Return an answer as JSON."""
     return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
 def problem(error: HTTPException) -> Response:
-    """Return a problem as an answer."""
     title = HTTPStatus(error.status_code).phrase
     content = ProblemAnswer(
         title=title,

@@ -74,8 +74,6 @@ class Backend:
 
 
 class AppState(TypedDict):
-    """The application's state."""
-
     backend: Backend
     engine: NotRequired[WebEngine]
     store: NotRequired[SupabaseStore]

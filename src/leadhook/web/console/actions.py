@@ -27,8 +27,6 @@ class Why(BaseModel):
 
 
 class ScopeQuery(BaseModel):
-    """Whose leads."""
-
     user_id: UUID | None = None
     tag: Identifier | None = None
 

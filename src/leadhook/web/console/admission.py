@@ -26,33 +26,27 @@ class BudgetQuery(BaseModel):
 
 
 class KeyQuery(BaseModel):
-    """Which key."""
-
     fingerprint: Identifier
 
 
 async def list_pauses(visit: Visit) -> Response:
-    """List all pauses: who paused what, since when and why."""
     found = await visit.state["store"].admission()
     return visit.page("pauses.html", pauses=found.pauses)
 
 
 async def preview_pause(visit: Visit) -> Response:
-    """Count the leads that would wait."""
     scope = visit.query(ScopeQuery).scope()
     sentences = [f"{await _ready(visit, scope)} would wait. Leads in progress are finished, and nothing is lost."]
     return preview(visit, f"Pause {scope}", sentences, "Pause", back=PAUSES, stops=True)
 
 
 async def pause(visit: Visit) -> Response:
-    """Pause them."""
     scope = visit.query(ScopeQuery).scope()
     await perform(visit.state["store"].pause, scope, visit.actor, visit.fields(Why).reason)
     return visit.go(PAUSES)
 
 
 async def preview_resume(visit: Visit) -> Response:
-    """Count the leads that may be claimed again."""
     scope = visit.query(ScopeQuery).scope()
     ready = await _ready(visit, scope)
     words = f"{ready} may be claimed again at once, unless another pause or a budget keeps them waiting."
@@ -86,7 +80,6 @@ async def preview_budget(visit: Visit) -> Response:
 
 
 async def set_budget(visit: Visit) -> Response:
-    """Change it."""
     query = visit.query(BudgetQuery)
     call = visit.state["store"].set_budget
     await perform(call, query.user_id, query.daily_usd, visit.actor, visit.fields(Why).reason)
@@ -94,14 +87,12 @@ async def set_budget(visit: Visit) -> Response:
 
 
 async def list_keys(visit: Visit) -> Response:
-    """List the Gemini keys by fingerprint."""
     found = await visit.state["store"].gemini_keys()
     status = await visit.state["store"].status()
     return visit.page("keys.html", keys=found.keys, counts=status.keys)
 
 
 async def preview_unpark(visit: Visit) -> Response:
-    """Show what is known of the key."""
     fingerprint = visit.query(KeyQuery).fingerprint
     found = await visit.state["store"].gemini_keys()
     key = next((key for key in found.keys if key.fingerprint == fingerprint), None)
@@ -116,7 +107,6 @@ async def preview_unpark(visit: Visit) -> Response:
 
 
 async def unpark(visit: Visit) -> Response:
-    """Let it be tried again."""
     fingerprint = visit.query(KeyQuery).fingerprint
     await perform(visit.state["store"].unpark_key, fingerprint, visit.actor, visit.fields(Why).reason)
     return visit.go(KEYS)

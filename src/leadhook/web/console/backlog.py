@@ -20,16 +20,12 @@ _PARTIAL: Final = "More than 10,000 leads are held, and more than these 10,000 a
 
 
 class ReleaseQuery(ScopeQuery):
-    """Which held leads to release."""
-
     limit: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     redo: bool = False
     """Also those that have an answer in `llm_response`."""
 
 
 class StopReleaseQuery(BaseModel):
-    """Which release to stop."""
-
     release_id: Id
 
 
@@ -47,7 +43,6 @@ async def show_live(visit: Visit) -> Response:
 
 
 async def preview_release(visit: Visit) -> Response:
-    """Count the leads and estimate the cost."""
     query = visit.query(ReleaseQuery)
     scope = query.scope()
     held = await visit.state["store"].held_leads(scope, redo=query.redo)
@@ -75,7 +70,6 @@ async def release(visit: Visit) -> Response:
 
 
 async def preview_stop(visit: Visit) -> Response:
-    """Show how many leads it has released."""
     wanted = visit.query(StopReleaseQuery).release_id
     running = (await visit.state["store"].progress()).release
     found = next((one for one in running.releases if one.release_id == wanted), None) if running else None
@@ -90,7 +84,6 @@ async def preview_stop(visit: Visit) -> Response:
 
 
 async def stop(visit: Visit) -> Response:
-    """Stop it."""
     release_id, why = visit.query(StopReleaseQuery).release_id, visit.fields(Why).reason
     await perform(visit.state["store"].stop_release, release_id, visit.actor, why)
     return visit.go(HOME)

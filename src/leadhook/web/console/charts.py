@@ -44,12 +44,10 @@ class Bars:
 
     @property
     def most(self) -> int:
-        """The height of the axis."""
         bars = (sum(heights) for heights in zip(*(each for _, each in self.layers), strict=True))
         return max((*bars, *self.line), default=0) or 1
 
     def svg(self) -> Markup:
-        """Draw it."""
         parts = Markup().join([*self._axis(), *self._bars(), self._path(), *self._names()])
         name = self.name
         return _PLOT.format(WIDTH, HEIGHT, name, name, name, self.title, name, self.description, parts)

@@ -1,9 +1,8 @@
 """Leads: the list with its search, one lead with its story, and what the model was sent."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Final, get_args
+from typing import Final, get_args
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from leadhook.domain.console import LeadSearch
@@ -12,7 +11,7 @@ from leadhook.domain.failure import Failure
 from leadhook.domain.lead_snapshot import FLAGS
 from leadhook.domain.timeline import timeline
 from leadhook.web.console.rendering import url
-from leadhook.web.console.visit import Visit
+from leadhook.web.console.visit import Place, Visit
 from leadhook.web.replays import ReplayFilter
 from leadhook.web.requests import Identifier, Problem
 
@@ -36,43 +35,21 @@ MOMENTS: Final = {
 }
 """The events of the timeline in words."""
 
-Time = Annotated[datetime, AfterValidator(lambda given: given if given.tzinfo else given.replace(tzinfo=UTC))]
-"""A browser sends the time without an offset: it is UTC, as every time on the pages."""
-Score = Annotated[int, Field(ge=0, le=100)]
-
-
-class LeadsQuery(LeadSearch):
-    """The filter in the URL, and the page."""
-
-    score_min: Score | None = None
-    score_max: Score | None = None
-    since: Time | None = None
-    until: Time | None = None
-    after: str | None = None
-
-    def search(self) -> LeadSearch:
-        """Return the filter alone."""
-        return LeadSearch(**self.model_dump(exclude={"after"}))
-
 
 class LeadQuery(BaseModel):
-    """Which lead."""
-
     id: Identifier
 
 
 async def list_leads(visit: Visit) -> Response:
-    """List the leads that match the filter."""
-    query = visit.query(LeadsQuery)
-    search = query.search()
-    found = await visit.state["store"].search_leads(search, query.after)
+    search, after = visit.query(LeadSearch), visit.query(Place).after
+    found = await visit.state["store"].search_leads(search, after or None)
     fields = search.fields()
     by_filter, by_id = search.replay_filter(), [("lead_id", lead.lead_id) for lead in found.leads]
     return visit.page(
         "leads.html",
         fields=fields,
         found=found,
-        first=query.after is None,
+        first=not after,
         next=url("/console/leads", **fields, after=found.after) if found.after else None,
         replay=url("/console/replay", **by_filter) if by_filter else url("/console/replay", by_id) if by_id else None,
         replays_all=bool(by_filter),
@@ -83,13 +60,20 @@ async def list_leads(visit: Visit) -> Response:
 
 
 async def show_lead(visit: Visit) -> Response:
-    """Show one lead."""
-    return await _show("lead.html", visit)
-
-
-async def show_live_lead(visit: Visit) -> Response:
-    """Show the part that is renewed: its state, and what happened to it."""
-    return await _show("lead_live.html", visit)
+    """Show one lead: its state, what happened to it, and what happens next."""
+    lead_id = visit.query(LeadQuery).id
+    if "\x00" in lead_id:
+        raise Problem(404)
+    store = visit.state["store"]
+    snapshot = await store.explain(lead_id)
+    known = await store.search_leads(LeadSearch(lead_id=lead_id), limit=1)
+    found = explain(snapshot, visit.state["readiness"].blockers())
+    moving = found.state in ("ready", "leased", "waiting", "untracked")
+    status = 404 if found.state == "unknown" else 200
+    who = known.leads[0] if known.leads else None
+    return visit.live_page(
+        "lead", status, lead=found, who=who, moments=timeline(snapshot), words=MOMENTS, moving=moving
+    )
 
 
 async def show_sent(visit: Visit) -> Response:
@@ -104,17 +88,3 @@ async def show_sent(visit: Visit) -> Response:
         except Failure as failure:
             problem = failure.reason
     return visit.page("sent.html", lead_id=lead_id, steps=steps, problem=problem)
-
-
-async def _show(template: str, visit: Visit) -> Response:
-    lead_id = visit.query(LeadQuery).id
-    if "\x00" in lead_id:
-        raise Problem(404)
-    store = visit.state["store"]
-    snapshot = await store.explain(lead_id)
-    known = await store.search_leads(LeadSearch(lead_id=lead_id), limit=1)
-    found = explain(snapshot, visit.state["readiness"].blockers())
-    moving = found.state in ("ready", "leased", "waiting", "untracked")
-    status = 404 if found.state == "unknown" else 200
-    who = known.leads[0] if known.leads else None
-    return visit.page(template, status, lead=found, who=who, moments=timeline(snapshot), words=MOMENTS, moving=moving)

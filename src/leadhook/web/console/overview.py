@@ -23,23 +23,14 @@ PLACES: Final = {
 
 
 async def show(visit: Visit) -> Response:
-    """Show the page; its figures are renewed while it is open."""
-    return await _show("overview.html", visit)
-
-
-async def show_live(visit: Visit) -> Response:
-    """Show the part that is renewed."""
-    return await _show("overview_live.html", visit)
-
-
-async def _show(template: str, visit: Visit) -> Response:
+    """Show the page, or the part of it that is renewed while it is open."""
     store = visit.state["store"]
     status, overview = await store.status(), await store.overview()
     findings = check_everything(status, visit.state["sweep_interval_s"])
     blockers = visit.state["readiness"].find_blockers()
     dead = status.jobs.get("dead", 0)
-    return visit.page(
-        template,
+    return visit.live_page(
+        "overview",
         found=status,
         overview=overview,
         blocked=bool(blockers or findings.reasons),

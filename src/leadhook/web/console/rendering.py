@@ -63,5 +63,4 @@ ENVIRONMENT.globals |= {"url": url, "time": _time, "version": __version__}
 
 
 def render(template: str, **values: Any) -> str:
-    """Render a template."""
     return ENVIRONMENT.get_template(template).render(values)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from leadhook.domain.phrases import amount, duration_words, sentence
@@ -10,7 +10,7 @@ from leadhook.domain.spend import dollars
 from leadhook.store import ReplayCount, ReplayStatus
 from leadhook.web.console.actions import Why, perform, preview
 from leadhook.web.console.rendering import url
-from leadhook.web.console.visit import Visit
+from leadhook.web.console.visit import Place, Visit
 from leadhook.web.replays import ReplayRequest, forecast_replay, read_replay_id, start_replay
 from leadhook.web.requests import Problem
 
@@ -26,20 +26,12 @@ _OUTCOMES: Final = {
 }
 
 
-class AfterQuery(BaseModel):
-    """The page of leads of a replay."""
-
-    after: str = ""
-
-
 async def list_failures(visit: Visit) -> Response:
-    """Show what failed or waits for its next attempt, by reason."""
     found = await visit.state["store"].failures()
     return visit.page("failures.html", groups=found.groups)
 
 
 async def preview_replay(visit: Visit) -> Response:
-    """Count the leads and estimate the cost."""
     wanted, store, found = _wanted(visit), visit.state["store"], ReplayCount(complete=True)
     if wanted.filter:
         found = await store.replay_preview(wanted.filter.fields())
@@ -52,7 +44,6 @@ async def preview_replay(visit: Visit) -> Response:
 
 
 async def begin_replay(visit: Visit) -> Response:
-    """Start it, and show its progress."""
     wanted = _wanted(visit).model_copy(update={"reason": visit.fields(Why).reason})
     reply = await perform(start_replay, visit.state, wanted, visit.actor)
     if reply.replay_id is None:
@@ -68,13 +59,12 @@ async def list_replays(visit: Visit) -> Response:
 
 
 async def show_replay(visit: Visit) -> Response:
-    """Show one replay."""
-    return await _show("replay.html", visit)
-
-
-async def show_live_replay(visit: Visit) -> Response:
-    """Show the part that is renewed."""
-    return await _show("replay_live.html", visit)
+    """Show one replay, with its speed and expected end while it runs."""
+    status, progress = await _status(visit), await visit.state["store"].progress()
+    running = next((one for one in progress.replays if one.replay_id == status.replay_id), None)
+    here = f"{HOME}/{status.replay_id}"
+    following = url(here, after=status.leads[-1].lead_id) if status.more else None
+    return visit.live_page("replay", replay=status, running=running, now=progress.now, here=here, next=following)
 
 
 async def preview_stop(visit: Visit) -> Response:
@@ -90,24 +80,15 @@ async def preview_stop(visit: Visit) -> Response:
 
 
 async def stop_replay(visit: Visit) -> Response:
-    """Stop it."""
     replay_id = read_replay_id(visit.request)
     await perform(visit.state["store"].stop_replay, replay_id, visit.actor, visit.fields(Why).reason)
     visit.state["engine"].wake()
     return visit.go(f"{HOME}/{replay_id}")
 
 
-async def _show(template: str, visit: Visit) -> Response:
-    status, progress = await _status(visit), await visit.state["store"].progress()
-    running = next((one for one in progress.replays if one.replay_id == status.replay_id), None)
-    here = f"{HOME}/{status.replay_id}"
-    following = url(here, after=status.leads[-1].lead_id) if status.more else None
-    return visit.page(template, replay=status, running=running, now=progress.now, here=here, next=following)
-
-
 async def _status(visit: Visit) -> ReplayStatus:
     replay_id = read_replay_id(visit.request)
-    status = await visit.state["store"].replay_status(replay_id, after=visit.query(AfterQuery).after, most=MOST)
+    status = await visit.state["store"].replay_status(replay_id, after=visit.query(Place).after, most=MOST)
     if not status.found:
         raise Problem(404, f"There is no replay {replay_id}.")
     return status

@@ -24,8 +24,6 @@ _SIGNER: Final = {"digest_method": sha256, "key_derivation": "hmac"}
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A signed-in admin."""
-
     admin: Admin
     form_token: str
     """Sent along with each form, so that no other site can send one."""
@@ -54,7 +52,6 @@ def find_session(admins: Admins, cookie: str) -> Session | None:
 
 
 def create_link(admins: Admins, actor: str) -> str:
-    """Return the code of a link."""
     return _sign(next(admin for admin in admins.every if admin.actor == actor), _LINK_PURPOSE)
 
 

@@ -52,7 +52,6 @@ async def show_sign_in(visit: Visit) -> Response:
 
 
 async def sign_in(visit: Visit) -> Response:
-    """Start a session."""
     by = "link" if visit.form.get("code") else "token"
     admin = await _identify(visit, by)
     if admin is None:

@@ -17,7 +17,7 @@ from leadhook.domain.failure import StoreError
 from leadhook.observability.events import Event
 from leadhook.web.console.rendering import render, url
 from leadhook.web.console.sessions import COOKIE, Session, find_session
-from leadhook.web.requests import Problem, read_body
+from leadhook.web.requests import Problem, in_words, read_body
 from leadhook.web.state import AppState
 
 HEADERS: Final = {
@@ -54,6 +54,13 @@ Given = TypeVar("Given", bound=BaseModel)
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
+class Place(BaseModel):
+    """Where the page of a list begins."""
+
+    after: str = ""
+    before: Id | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One request."""
@@ -64,17 +71,14 @@ class Visit:
 
     @property
     def state(self) -> AppState:
-        """The application's state."""
         return self.request.state
 
     @property
     def actor(self) -> str:
-        """Who asks."""
         return self.session.admin.actor if self.session else ""
 
     @property
     def address(self) -> str:
-        """The client's address."""
         return self.request.client.host if self.request.client else ""
 
     def query(self, model: type[Given]) -> Given:
@@ -94,9 +98,13 @@ class Visit:
         return _validated(model, {name: value for name, value in self.form.items() if value})
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """Return a page."""
         common = {"visit": self, "session": self.session, "path": self.request.url.path}
         return Response(render(template, **common, **values), status, media_type="text/html")
+
+    def live_page(self, name: str, status: int = 200, **values: Any) -> Response:
+        """Return a page, or at `…/live` the part of it that is renewed."""
+        is_part = self.request.url.path.endswith("/live")
+        return self.page(f"{name}_live.html" if is_part else f"{name}.html", status, **values)
 
     def go(self, path: str, **query: Any) -> Response:
         """Continue with another page after an action."""
@@ -151,8 +159,7 @@ def _validated(model: type[Given], given: dict[str, str]) -> Given:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'form'}: {fault['msg']}" for fault in error.errors())
-        raise Problem(422, f"{faults[:500]}. Nothing was changed.") from None
+        raise Problem(422, f"{in_words(error)}. Nothing was changed.") from None
 
 
 async def _with_form(visit: Visit, *, signed_in: bool) -> Visit:
