@@ -114,14 +114,10 @@ class Console:
             yield tab
 
     @property
-    def previews(self) -> list[str]:
-        """What is shown before each action."""
-        return [path.format(key=self.key) for path in PREVIEWS]
-
-    @property
     def every_page(self) -> list[str]:
         """The pages and previews, with those of one lead."""
-        return [*PAGES, *self.previews, *(f"/console/lead?id={lead}" for lead in (self.answered, self.failed[0]))]
+        leads = [f"/console/lead?id={lead}" for lead in (self.answered, self.failed[0])]
+        return [*PAGES, *(path.format(key=self.key) for path in PREVIEWS), *leads]
 
 
 def sign_in(page: Page, token: str) -> None:
@@ -255,7 +251,7 @@ def test_an_admin_acts(console: Console, *, java_script: bool) -> None:
         steps.act("Change the budget", "this month's limit")
         assert "$4.00 a day" in page.inner_text("main .banner")
         page.click("main >> text=Remove")
-        steps.act("Change the budget", "no limit any more")
+        steps.act("Change the budget", HOSTILE[:300])
         page.wait_for_selector("text=There is no budget")
 
         page.click("nav >> text=Audit")
@@ -268,16 +264,17 @@ def test_an_admin_acts(console: Console, *, java_script: bool) -> None:
             "the prompt was corrected",
             "the bill is paid",
             "this month's limit",
-            "no limit any more",
+            'document.title="hacked"',
         ):
             assert reason in audit, reason
+        assert page.title() == "Audit · leadhook"
 
 
 @pytest.mark.parametrize("java_script", [True, False], ids=["scripts", "no scripts"])
 def test_a_reader_looks_and_changes_nothing(console: Console, *, java_script: bool) -> None:
     """No button but to sign out, no way to an action, and no page of what was sent."""
     with console.signed_in(READER, java_script_enabled=java_script) as tab:
-        for path in console.every_page if java_script else console.previews:
+        for path in console.every_page:
             tab.page.goto(path, wait_until="domcontentloaded")
             assert tab.page.locator("main form[method=post]").count() == 0, path
             assert tab.page.locator("main a:has-text('…')").count() == 0, path
