@@ -15,6 +15,7 @@ from bench.measurement import Figure, Measurement
 from psycopg.types.json import Jsonb
 
 LIMIT_MS = 150
+LEADS = "leads, "
 USER = "00000000-0000-4000-8000-000000000000"
 
 FILL = Path(__file__).with_name("console_pages.sql")
@@ -67,7 +68,7 @@ SEARCHES: dict[str, Call] = {
 }
 PAGES: dict[str, Sequence[Call]] = {
     "overview": [("status", "", ()), ("overview", "", ())],
-    **{f"leads, {name}": [call] for name, call in SEARCHES.items()},
+    **{f"{LEADS}{name}": [call] for name, call in SEARCHES.items()},
     "a lead": [("explain", "%s", ("lead-00000007",))],
     "what a lead's model is sent": [("lead_input", "%s", ("lead-00000007",))],
     "failures": [("failures", "", ())],
@@ -101,7 +102,10 @@ def measure(*, short: bool) -> Measurement:
                 name: [cost(caller, calls) for _ in range(rounds + 1)][1:]
                 for name, calls in track(PAGES.items(), "each page")
             }
-    figures = {name: _figure(name, [cpu_ms for cpu_ms, _ in each]) for name, each in pages.items()}
+    cpu_ms = {name: [cpu_ms for cpu_ms, _ in each] for name, each in pages.items()}
+    searches = {name: cpu_ms.pop(name) for name in list(cpu_ms) if name.startswith(LEADS)}
+    figures = {name: _figure(name, {name: each}) for name, each in cpu_ms.items()}
+    figures["leads"] = _figure(f"leads, the dearest of {len(searches)} searches", searches)
     waited = {name: [round(waited_ms, 1) for _, waited_ms in each] for name, each in pages.items()}
     return Measurement(
         f"Pages of the console at {leads:,} leads, in CPU of the server's process", figures, {"waited_ms": waited}
@@ -118,6 +122,9 @@ def cost(caller: Caller, calls: Sequence[Call]) -> tuple[float, float]:
     return cpu_ms, waited_ms
 
 
-def _figure(name: str, samples: Sequence[float]) -> Figure:
-    value = max(samples)
-    return Figure(name, median(samples), "ms", (min(samples), value), target=f"≤ {LIMIT_MS} ms", met=value <= LIMIT_MS)
+def _figure(words: str, pages: dict[str, list[float]]) -> Figure:
+    """The dearest of these pages."""
+    every = [sample for samples in pages.values() for sample in samples]
+    met = max(every) <= LIMIT_MS
+    dearest = max(map(median, pages.values()))
+    return Figure(words, dearest, "ms", (min(every), max(every)), target=f"≤ {LIMIT_MS} ms", met=met)
