@@ -27,6 +27,7 @@ Name = Literal[
     "memory",
     "idle",
     "triggers",
+    "neighbours",
     "calls",
     "console_pages",
     "score",
@@ -57,10 +58,10 @@ def main(
             help="latency: commit to first model call (7 min). throughput: a backlog's rate, requests, CPU and memory "
             "(2 min). queues: the same leads on procrastinate and pgqueuer (6 min). instances: 1, 2 and 4 of them "
             "(2 min). memory: over 20,000 leads (5 min). idle: requests while nothing happens (3 min). triggers: what "
-            "the application's own writes cost (2 min). calls: what each call costs in SQL (5 min). console_pages: "
-            "what each page of the console costs the database (6 min). score: CPU of a model call beside a bare "
-            "client's (1 min). webhooks: CPU of a webhook beside a bare endpoint's (1 min). "
-            "All of them, one by one, when none is named (half an hour)."
+            "the application's own writes cost (2 min). neighbours: what they cost other sessions (2 min). calls: what "
+            "each call costs in SQL (5 min). console_pages: what each page of the console costs the database (6 min). "
+            "score: CPU of a model call beside a bare client's (1 min). webhooks: CPU of a webhook beside a bare "
+            "endpoint's (1 min). All of them, one by one, when none is named (half an hour)."
         ),
     ],
     short: Annotated[
