@@ -110,19 +110,18 @@ revoke all on function leadhook.key_fingerprint(text) from public, anon, authent
 grant execute on function leadhook.key_fingerprint(text) to service_role;
 
 -- The statement's timer fires once. A call that it has stopped must end: whatever it went on with could not be stopped again.
-create or replace function leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text)
+create or replace function leadhook.ends_the_call(p_sqlstate text, p_context text)
 returns boolean
 language sql
 immutable
 set search_path = ''
 as $$
-  select p_schema = 'leadhook' or p_sqlstate = '57014' and p_context !~ '^[^\n]* RAISE(\n|$)'
+  select p_sqlstate = '57014' and p_context !~ '^[^\n]* RAISE(\n|$)'
 $$;
-comment on function leadhook.ends_the_call(text, text, text) is
-  'Whether an error, with its context and schema, is about the whole call and no lead: the statement was stopped (and 57014 not raised by '
-  'code of the application), or a table of leadhook refuses a row.';
-revoke all on function leadhook.ends_the_call(text, text, text) from public, anon, authenticated;
-grant execute on function leadhook.ends_the_call(text, text, text) to service_role;
+comment on function leadhook.ends_the_call(text, text) is
+  'Whether an error, with its context, is about the whole call and no lead: the statement was stopped, and 57014 not raised by code of the application.';
+revoke all on function leadhook.ends_the_call(text, text) from public, anon, authenticated;
+grant execute on function leadhook.ends_the_call(text, text) to service_role;
 
 create or replace function leadhook.require_actor(p_actor text)
 returns void

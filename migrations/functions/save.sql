@@ -253,7 +253,6 @@ declare
   v_sqlstate text;
   v_raised boolean;
   v_constraint text;
-  v_schema text;
   v_context text;
   v_note text;
 begin
@@ -271,8 +270,8 @@ begin
         perform leadhook.write_answers(array[v_answer]);
       end if;
     exception when query_canceled or assert_failure or others then
-      get stacked diagnostics v_constraint = constraint_name, v_schema = schema_name, v_context = pg_exception_context;
-      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
+      get stacked diagnostics v_constraint = constraint_name, v_context = pg_exception_context;
+      if leadhook.ends_the_call(sqlstate, v_context) then
         raise;
       end if;
       v_sqlstate := sqlstate;
@@ -406,15 +405,14 @@ declare
   v_wanted leadhook.ending[] := array(select r from unnest(p_results) as r where r.ends and r.outcome in ('saved', 'saved_without_message'));
   v_failed jsonb;
   v_context text;
-  v_schema text;
 begin
   if v_wanted <> '{}' then
     begin
       perform set_config('lock_timeout', '500ms', true);
       perform leadhook.write_answers(v_wanted);
     exception when query_canceled or assert_failure or others then
-      get stacked diagnostics v_context = pg_exception_context, v_schema = schema_name;
-      if leadhook.ends_the_call(sqlstate, v_context, v_schema) then
+      get stacked diagnostics v_context = pg_exception_context;
+      if leadhook.ends_the_call(sqlstate, v_context) then
         raise;
       end if;
       v_failed := (select jsonb_agg(to_jsonb(w)) from leadhook.write_each_answer(v_wanted) as w where w.outcome <> 'saved');

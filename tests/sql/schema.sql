@@ -438,12 +438,12 @@ CREATE FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], 
 
 COMMENT ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) IS 'Ends leases that this transaction has locked: notes the attempt with its cost (cost_usd, else what was reserved) and moves the job on. outcome: saved, saved_without_message (the score stays in the checkpoint), unwanted, refused, retry, returned, dead. Returns the outcome of each attempt by lead_id.';
 
-CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) RETURNS boolean
+CREATE FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path TO ''
     AS ...;
 
-COMMENT ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) IS 'Whether an error, with its context and schema, is about the whole call and no lead: the statement was stopped (and 57014 not raised by code of the application), or a table of leadhook refuses a row.';
+COMMENT ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) IS 'Whether an error, with its context, is about the whole call and no lead: the statement was stopped, and 57014 not raised by code of the application.';
 
 CREATE FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) RETURNS void
     LANGUAGE plpgsql
@@ -3103,8 +3103,8 @@ GRANT ALL ON FUNCTION leadhook.earliest_due(p_low_priority boolean, p_now timest
 REVOKE ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.end_leases(p_worker text, p_endings leadhook.ending[], p_now timestamp with time zone) TO service_role;
 
-REVOKE ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text, p_schema text) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.ends_the_call(p_sqlstate text, p_context text) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.ensure_trigger(p_table regclass, p_definition text) FROM PUBLIC;
 

@@ -222,6 +222,8 @@ def test_save_of_what_the_application_refuses_saves_the_others_whatever_the_sqls
         "raise exception '%', null::text",
         "raise exception '%', repeat('x', 1000000) using errcode = '42501'",
         "raise exception E'\\x01\\r\\n\\t\\x1b[31m' using errcode = 'XX000'",
+        "raise exception 'no' using errcode = '23514', schema = 'leadhook', table = 'jobs'",
+        "insert into leadhook.jobs (lead_id, state) values (new.lead_id, 'no such state')",
         "perform 1 from nothing_of_this_name",
         "perform 1 / 0",
     ],
