@@ -60,6 +60,9 @@ declare
   v_from timestamptz := leadhook.note_first_lease(p_now);
   v_attempts jsonb;
 begin
+  if not exists (select from leadhook.jobs as j where j.state = 'leased' and j.lease_until between v_from and p_now) then
+    return;
+  end if;
   with leased as materialized (
     select j.lead_id, j.worker, j.leased_at, j.fence, j.deaths from leadhook.jobs as j where j.state = 'leased' and j.lease_until >= v_from
   ),

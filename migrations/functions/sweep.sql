@@ -219,8 +219,8 @@ begin
     if v_finished then
       perform leadhook.collect_webhook_answers(v_now);
       perform leadhook.sweep_records(v_now);
+      perform leadhook.merge_costs(v_now);
     end if;
-    perform leadhook.merge_costs(v_now);
     perform leadhook.count_attempts(v_now, v_budget / 2);
     update leadhook.controls as c
     set sweep_phase = v_phase,
