@@ -172,6 +172,8 @@ class Executor:
 
     def _reconsider(self, lease: Lease) -> None:
         code, since = lease.claimed.error_code, lease.failing_since
+        if since is None:
+            return
         decision = reconsider(
             self._breaker.evidence(code, lease.claimed.lead_id, since, None),
             paid_before=lease.paid_before,

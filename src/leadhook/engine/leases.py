@@ -37,6 +37,7 @@ class Leases:
         self._working = 0
         self._working_on_demand = 0
         self._waiting: Final[list[Lease]] = []
+        self._low_priority: Final[set[LeaseName]] = set()
         self._freed_at: Final[deque[float]] = deque(maxlen=max(slots, AHEAD_SHARE))
         self._promised = 0
         self._on_demand_turn: Final = anyio.Lock()
@@ -69,8 +70,7 @@ class Leases:
     @property
     def low_priority_room(self) -> int:
         """How many leads of low priority may be claimed: at most three quarters of all slots, and at least one."""
-        held = self._waiting + [lease for lease in self._held.values() if lease.working]
-        return max(0, self._three_quarters - sum(lease.claimed.low_priority for lease in held))
+        return max(0, self._three_quarters - len(self._low_priority))
 
     @property
     def _free(self) -> int:
@@ -133,6 +133,8 @@ class Leases:
         self._context.observer.lead_taken(lease)
         self._held[lease.name] = lease
         self._waiting.append(lease)
+        if lease.claimed.low_priority:
+            self._low_priority.add(lease.name)
         self._assign_slots()
         self._taken.set()
         return True
@@ -156,6 +158,7 @@ class Leases:
 
     def free_slot(self, lease: Lease) -> None:
         """Free the slot of a lead whose attempt is over; the lead may still wait to be written."""
+        self._low_priority.discard(lease.name)
         if lease.working:
             lease.working = False
             self._free_one()
