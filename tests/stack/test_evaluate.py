@@ -13,7 +13,7 @@ import anyio
 import pytest
 from tests.stack.google import SECRET, Google, standing_in
 
-from leadhook.domain.job import Result, Timings
+from leadhook.domain.job import ClaimRequest, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.store import open_store
 
@@ -96,9 +96,7 @@ async def answer(store: SupabaseStore) -> None:
         score=score,
         message=Message(subject="ineligible", message="ineligible"),
     )
-    batch = await store.claim(
-        worker="w", token=uuid4(), limit=50, low_priority_limit=0, after_user=None, hints=[], source="webhook"
-    )  # fmt: skip
+    batch = await store.claim(ClaimRequest(worker="w", token=uuid4(), limit=50, low_priority_limit=0, source="webhook"))
     results = [
         Result(
             lead_id=lead.lead_id,

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from leadhook.domain.job import ClaimRequest
 from leadhook.store import StoreError, SupabaseStore, open_store
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ async def refusal(url: str, key: str) -> StoreError:
 async def refused_claim(store: SupabaseStore, *, limit: int = 1) -> StoreError:
     """A claim that can't succeed."""
     with pytest.raises(StoreError) as caught:
-        await store.claim(
-            worker="w", token=uuid4(), limit=limit, low_priority_limit=1, after_user=None, hints=[], source="start"
-        )
+        await store.claim(ClaimRequest(worker="w", token=uuid4(), limit=limit, low_priority_limit=1, source="start"))
     return caught.value
 
 

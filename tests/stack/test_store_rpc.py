@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from leadhook.domain.console import AuditFilter, LeadSearch
-from leadhook.domain.job import Batch, ClaimedLead, LeaseRef, ParkedKey, Release, Renewal, Result, Timings
+from leadhook.domain.job import Batch, ClaimedLead, ClaimRequest, LeaseRef, ParkedKey, Release, Renewal, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
 from leadhook.store import StoreError, SupabaseStore, open_store
 
@@ -41,7 +41,7 @@ async def store(wired_supabase: Supabase) -> AsyncIterator[SupabaseStore]:
 async def claim(store: SupabaseStore, token: UUID | None = None) -> Batch:
     """As many as there are."""
     return await store.claim(
-        worker="w", token=token or uuid4(), limit=50, low_priority_limit=37, after_user=None, hints=[], source="webhook"
+        ClaimRequest(worker="w", token=token or uuid4(), limit=50, low_priority_limit=37, source="webhook")
     )
 
 

@@ -19,7 +19,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from leadhook.domain.job import Batch, Release, Timings
+from leadhook.domain.job import Batch, ClaimRequest, Release, Timings
 from leadhook.domain.results import Usage
 from leadhook.observability.redaction import redactor
 from leadhook.store import StoreError, SupabaseStore, open_store
@@ -87,13 +87,7 @@ async def claim(store: SupabaseStore) -> Batch:
     """The smallest one."""
     token = UUID("00000000-0000-0000-0000-000000000001")
     return await store.claim(
-        worker="w",
-        token=token,
-        limit=4,
-        low_priority_limit=3,
-        after_user=None,
-        hints=["a\x00", "\ud800"],
-        source="start",
+        ClaimRequest(worker="w", token=token, limit=4, low_priority_limit=3, hints=("a\x00", "\ud800"), source="start")
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, SecretStr
 from leadhook.domain.facts import Facts
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Checkpoint, MessageFailure, Usage
+from leadhook.domain.spend import ReservationTerms
 
 Source = Literal["start", "webhook", "retry", "sweep"]
 """The reason for a claim: the start of the process, a webhook, a chosen time (see `Schedule`), or the sweep."""
@@ -31,6 +32,30 @@ class ApiKey(Facts):
     def is_new(self) -> bool:
         """No call has succeeded with it, and none was refused."""
         return not self.tried and self.rests == 0
+
+
+class ClaimRequest(Facts):
+    """A request for leads; one with the same token returns the same leads with the same leases."""
+
+    worker: str
+    """The name of this process, to show to people."""
+    token: UUID
+    limit: int
+    """1 to 50."""
+    low_priority_limit: int
+    """The most leads from replays and backlog, 0 to `limit`."""
+    after_user: UUID | None = None
+    """`last_user` of the last batch; users are served by turns."""
+    hints: tuple[str, ...] = ()
+    """Ids from plain dashboard webhooks, at most 500."""
+    source: Source
+    """What made the caller claim; becomes `source` of what this claim makes ready."""
+    terms: ReservationTerms | None = None
+    """What a lead may cost at the most; None: the model has no known price."""
+    model: str | None = None
+    """What the keys are used for; with source `start`, rests for other models end."""
+    probe: bool = False
+    """Whether a lead whose model calls do not fail is preferred."""
 
 
 class ClaimedLead(Facts):

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from typing import Protocol
-from uuid import UUID
 
 from leadhook.domain.job import (
     ApiKey,
     Batch,
+    ClaimRequest,
     LeaseRef,
     LeaseReplies,
     OnDemandReplies,
@@ -16,12 +16,10 @@ from leadhook.domain.job import (
     Renewal,
     ReplaySlice,
     Result,
-    Source,
     SweepSlice,
 )
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Message, Score, Usage
-from leadhook.domain.spend import ReservationTerms
 
 
 class Scorer(Protocol):
@@ -53,32 +51,9 @@ class Scorer(Protocol):
 class Store(Protocol):
     """The database functions. Methods raise `StoreError`, and every call may be repeated."""
 
-    async def claim(
-        self,
-        *,
-        worker: str,
-        token: UUID,
-        limit: int,
-        low_priority_limit: int,
-        after_user: UUID | None,
-        hints: Sequence[str],
-        source: Source,
-        terms: ReservationTerms | None = None,
-        model: str | None = None,
-        probe: bool = False,
-    ) -> Batch: ...
+    async def claim(self, request: ClaimRequest) -> Batch: ...
 
-    async def claim_bare(
-        self,
-        *,
-        worker: str,
-        token: UUID,
-        low_priority_limit: int,
-        after_user: UUID | None,
-        hints: Sequence[str],
-        source: Source,
-        terms: ReservationTerms | None = None,
-    ) -> LeaseRef | None:
+    async def claim_bare(self, request: ClaimRequest) -> LeaseRef | None:
         """Lease one lead, or return the one leased under this token, without reading its row."""
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies: ...

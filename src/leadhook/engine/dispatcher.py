@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import anyio
 
 from leadhook.domain.failure import Failure, FailureClass, StoreError
-from leadhook.domain.job import Batch, LeaseRef, Release, Source, Timings
+from leadhook.domain.job import Batch, ClaimRequest, LeaseRef, Release, Source, Timings
 from leadhook.domain.results import Usage
 from leadhook.engine.api_keys import KeyPool
 from leadhook.engine.circuit_breaker import CircuitBreaker
@@ -135,23 +135,24 @@ class Claims:
         self._unanswered = claim
         self._schedule.sending(claim.source)
         sent_at = anyio.current_time()
+        request = ClaimRequest(
+            worker=self._context.worker_name,
+            token=claim.token,
+            limit=limit,
+            low_priority_limit=low_priority_limit,
+            after_user=self._last_user,
+            hints=claim.hints,
+            source=claim.source,
+            terms=self._terms,
+            model=self._context.scorer.model,
+            probe=probe,
+        )
         try:
-            batch = await self._context.store.claim(
-                worker=self._context.worker_name,
-                token=claim.token,
-                limit=limit,
-                low_priority_limit=low_priority_limit,
-                after_user=self._last_user,
-                hints=claim.hints,
-                source=claim.source,
-                terms=self._terms,
-                model=self._context.scorer.model,
-                probe=probe,
-            )
+            batch = await self._context.store.claim(request)
         except StoreError as error:
             self._note_failure(claim, error, limit)
             if limit == 1 and error.code in PERHAPS_A_LEAD:
-                await self._isolate(claim, error, low_priority_limit)
+                await self._isolate(claim, request, error)
             return None
         self._note_answer(claim, batch)
         if batch.busy:
@@ -199,18 +200,10 @@ class Claims:
             self._schedule.postpone(self._timing.retry_s(error.kind, self._failures))
         self._context.report("claim", error, source=claim.source)
 
-    async def _isolate(self, claim: _Claim, error: StoreError, low_priority_limit: int) -> None:
+    async def _isolate(self, claim: _Claim, request: ClaimRequest, error: StoreError) -> None:
         """Find out which lead can't be claimed, and put it in quarantine when it fails again."""
         try:
-            lease = await self._context.store.claim_bare(
-                worker=self._context.worker_name,
-                token=claim.token,
-                low_priority_limit=low_priority_limit,
-                after_user=self._last_user,
-                hints=claim.hints,
-                source=claim.source,
-                terms=self._terms,
-            )
+            lease = await self._context.store.claim_bare(request)
             if lease is not None and lease == self._suspect:
                 await self._quarantine(lease, error)
                 self._unanswered = _Claim(uuid4(), claim.hints, claim.source)

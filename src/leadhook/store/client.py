@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from leadhook.domain.job import (
     Batch,
+    ClaimRequest,
     LeaseRef,
     LeaseReplies,
     OnDemandReplies,
@@ -18,11 +19,9 @@ from leadhook.domain.job import (
     Release,
     Renewal,
     Result,
-    Source,
     SweepSlice,
 )
 from leadhook.domain.lead_snapshot import Answers, LeadSnapshot
-from leadhook.domain.spend import ReservationTerms
 from leadhook.domain.status import Status
 from leadhook.observability.redaction import redactor
 from leadhook.store.calls import not_understood
@@ -42,52 +41,12 @@ class SupabaseStore(ReplayCalls, OperatorCalls, EvaluationCalls, ConsoleCalls):
     All but `book_evaluation` may be repeated if their outcome is unknown.
     """
 
-    async def claim(
-        self,
-        *,
-        worker: str,
-        token: UUID,
-        limit: int,
-        low_priority_limit: int,
-        after_user: UUID | None,
-        hints: Sequence[str],
-        source: Source,
-        terms: ReservationTerms | None = None,
-        model: str | None = None,
-        probe: bool = False,
-    ) -> Batch:
-        """Lease up to `limit` leads, at most `low_priority_limit` of them from replays and backlog.
+    async def claim(self, request: ClaimRequest) -> Batch:
+        return await self._ask_for_batch("leadhook_claim", _parameters(request))
 
-        Args:
-            worker: this process's name, to show to people.
-            token: a call with the same token returns the same leads with the same leases.
-            limit: 1 to 50.
-            low_priority_limit: 0 to `limit`.
-            after_user: `last_user` of the last batch; users are served by turns.
-            hints: ids from plain dashboard webhooks, at most 500.
-            source: what made the caller claim; becomes `source` of what this claim makes ready.
-            terms: what a lead may cost at the most; None: the model has no known price.
-            model: that the keys are used for; with source `start`, rests for other models end.
-            probe: preferably a lead whose model calls do not fail.
-        """
-        parameters = _claim(worker, token, limit, low_priority_limit, after_user, hints, source, terms)
-        parameters |= {"p_model": model, "p_probe": probe}
-        return await self._ask_for_batch("leadhook_claim", parameters)
-
-    async def claim_bare(
-        self,
-        *,
-        worker: str,
-        token: UUID,
-        low_priority_limit: int,
-        after_user: UUID | None,
-        hints: Sequence[str],
-        source: Source,
-        terms: ReservationTerms | None = None,
-    ) -> LeaseRef | None:
-        """Lease one lead without reading its row, after a claim whose reply failed. Arguments as for `claim`."""
-        parameters = _claim(worker, token, 1, low_priority_limit, after_user, hints, source, terms) | {"p_bare": True}
-        leases = (await self._ask("leadhook_claim", _BareClaim, parameters)).leads
+    async def claim_bare(self, request: ClaimRequest) -> LeaseRef | None:
+        """Lease one lead without reading its row, after a claim of one lead whose reply failed."""
+        leases = (await self._ask("leadhook_claim", _BareClaim, _parameters(request) | {"p_bare": True})).leads
         return leases[0] if leases else None
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
@@ -169,23 +128,5 @@ class _BareClaim(BaseModel):
     leads: tuple[LeaseRef, ...] = ()
 
 
-def _claim(
-    worker: str,
-    token: UUID,
-    limit: int,
-    low_priority_limit: int,
-    after_user: UUID | None,
-    hints: Sequence[str],
-    source: Source,
-    terms: ReservationTerms | None,
-) -> dict[str, Any]:
-    return {
-        "p_token": token,
-        "p_worker": worker,
-        "p_limit": limit,
-        "p_low_priority_limit": low_priority_limit,
-        "p_after_user": after_user,
-        "p_hints": hints,
-        "p_source": source,
-        "p_price": terms or {},
-    }
+def _parameters(request: ClaimRequest) -> dict[str, Any]:
+    return {f"p_{name}": value for name, value in request if name != "terms"} | {"p_price": request.terms or {}}

@@ -23,6 +23,7 @@ from leadhook.domain.job import (
     ApiKey,
     Batch,
     ClaimedLead,
+    ClaimRequest,
     LeaseOutcome,
     LeaseRef,
     LeaseReplies,
@@ -100,16 +101,16 @@ class FakeStore:
         """The calls of one operation so far."""
         return [call for call in self.calls if call.operation == operation]
 
-    async def claim(self, **arguments: Any) -> Batch:
+    async def claim(self, request: ClaimRequest) -> Batch:
         """Hand out nothing; be as strict as the database about what is asked for."""
-        assert 1 <= arguments["limit"] <= MOST_CLAIMED
-        assert 0 <= arguments["low_priority_limit"] <= arguments["limit"]
-        assert len(arguments["hints"]) <= MOST_HINTS
-        return await self._reply("claim", Batch(), **arguments)
+        assert 1 <= request.limit <= MOST_CLAIMED
+        assert 0 <= request.low_priority_limit <= request.limit
+        assert len(request.hints) <= MOST_HINTS
+        return await self._reply("claim", Batch(), **dict(request))
 
-    async def claim_bare(self, **arguments: Any) -> LeaseRef | None:
+    async def claim_bare(self, request: ClaimRequest) -> LeaseRef | None:
         """There is none."""
-        return await self._reply("claim_bare", None, **arguments)
+        return await self._reply("claim_bare", None, **dict(request))
 
     async def renew(self, worker: str, renewals: Sequence[Renewal]) -> LeaseReplies:
         """Renew all."""

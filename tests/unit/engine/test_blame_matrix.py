@@ -17,7 +17,17 @@ from pydantic import SecretStr
 from tests.unit.engine.conftest import FakeScorer, FakeStore, replies, saved_as
 
 from leadhook.domain.failure import Failure, FailureClass
-from leadhook.domain.job import ApiKey, Batch, ClaimedLead, LeaseOutcome, LeaseReplies, ParkedKey, Release, Result
+from leadhook.domain.job import (
+    ApiKey,
+    Batch,
+    ClaimedLead,
+    ClaimRequest,
+    LeaseOutcome,
+    LeaseReplies,
+    ParkedKey,
+    Release,
+    Result,
+)
 from leadhook.domain.results import Checkpoint, Usage
 
 if TYPE_CHECKING:
@@ -111,7 +121,7 @@ class Queue(FakeStore):
         """Of all leads."""
         return {job.state for job in self.jobs.values()}
 
-    async def claim(self, **arguments: Any) -> Batch:
+    async def claim(self, request: ClaimRequest) -> Batch:
         """Lease what is due while a key is healthy; a probe prefers a lead that does not fail."""
         now = anyio.current_time()
         healthy = [
@@ -120,8 +130,8 @@ class Queue(FakeStore):
             if key.until <= now
         ]
         due = [job for job in self.jobs.values() if job.state == "ready" and job.available_at <= now]
-        due.sort(key=lambda job: (arguments["probe"] and job.failing_since is not None, job.available_at))
-        taken = due[: arguments["limit"]] if healthy else []
+        due.sort(key=lambda job: (request.probe and job.failing_since is not None, job.available_at))
+        taken = due[: request.limit] if healthy else []
         leads = tuple(self._lease(job, now) for job in taken)
         has_more = bool(healthy) and len(due) > len(taken)
         return Batch(leads=leads, keys=tuple(healthy), has_more=has_more, next_due_ms=0 if has_more else self._next())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
 from leadhook.domain.failure import StoreError
-from leadhook.domain.job import Batch, LeaseRef
+from leadhook.domain.job import Batch, ClaimRequest, LeaseRef
 
 if TYPE_CHECKING:
     from tests.unit.engine.conftest import World
@@ -28,17 +28,17 @@ class Database:
         world.store.claim = self.claim  # type: ignore[method-assign]
         world.store.claim_bare = self.claim_bare  # type: ignore[method-assign]
 
-    async def claim(self, **arguments: Any) -> Batch:
+    async def claim(self, request: ClaimRequest) -> Batch:
         """The first ones, unless one of them is bad."""
         await anyio.sleep(0.1)
-        given = self.waiting[: arguments["limit"]]
+        given = self.waiting[: request.limit]
         if self.bad & set(given):
             raise self.error
         self.waiting = self.waiting[len(given) :]
         self.answered += given
         return self.world.batch(*(self.world.lead(lead, fence=self.fences[lead]) for lead in given), has_more=True)
 
-    async def claim_bare(self, **_: Any) -> LeaseRef | None:
+    async def claim_bare(self, request: ClaimRequest) -> LeaseRef | None:  # noqa: ARG002 - named by the port
         """The first one."""
         return LeaseRef(lead_id=self.waiting[0], fence=self.fences[self.waiting[0]]) if self.waiting else None
 
@@ -76,7 +76,7 @@ async def test_a_bare_claim_that_fails_too_blames_no_lead(world: World) -> None:
     """The database is slow, whatever the lead: it is asked again, ever more rarely."""
     database = Database(world, ["lead-1"], {"lead-1"}, "timeout")
 
-    async def fails(**_: Any) -> LeaseRef | None:
+    async def fails(request: ClaimRequest) -> LeaseRef | None:  # noqa: ARG001 - named by the port
         raise database.error
 
     world.store.claim_bare = fails  # type: ignore[method-assign]
