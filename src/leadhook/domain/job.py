@@ -156,6 +156,8 @@ class Renewal(LeaseRef):
 
 
 class Timings(Facts):
+    """Durations measured by this process, in milliseconds."""
+
     first_call_ms: int | None = None
     """From the lead's `eligible_at` to its first model call: `waited_ms`, plus the time since the claim's reply."""
     key_wait_ms: int = 0

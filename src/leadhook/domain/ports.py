@@ -65,7 +65,8 @@ class Store(Protocol):
     async def park_keys(self, keys: Sequence[ParkedKey]) -> None:
         """Keep every process from using these keys for their time."""
 
-    async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies: ...
+    async def save_on_demand(self, worker: str, results: Sequence[OnDemandResult]) -> OnDemandReplies:
+        """Save the outcomes of on-demand requests, whatever the state of their leads."""
 
     async def sweep(self, worker: str) -> SweepSlice: ...
 

@@ -96,6 +96,7 @@ class Counted:
 
 
 def calls_counted(gemini_url: str) -> Counted | None:
+    """Return the usage at this address, or None if no stand-in answers there."""
     answer = ask(gemini_url, "/usage") if gemini_url.startswith("http:") else None
     if answer is None or answer[0].getheader("X-Stand-In") is None:
         return None

@@ -44,6 +44,7 @@ def new_keys() -> Keys:
 
 
 def keys_of(file: Path) -> Keys:
+    """Return the keys in this file, made and written first where it is missing."""
     if file.exists():
         return Keys(**json.loads(file.read_text()))
     keys = new_keys()

@@ -194,6 +194,7 @@ async def _connect(conninfo: str) -> psycopg.AsyncConnection[Any]:
 
 @asynccontextmanager
 async def working(conninfo: str, *, pause_s: float = PAUSE_S) -> AsyncIterator[asyncio.Task[None]]:
+    """Run `work` during the block, and finish the last batch."""
     task = asyncio.create_task(work(conninfo, pause_s=pause_s))
     try:
         yield task

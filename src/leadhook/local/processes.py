@@ -41,6 +41,7 @@ class Account:
         return None if self.uid is None else []
 
     def own(self, path: Path) -> None:
+        """Give this path to the account and close it to everyone else."""
         path.chmod(0o700 if path.is_dir() else 0o600)
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)

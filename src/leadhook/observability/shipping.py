@@ -109,6 +109,7 @@ class Adapter(HTTPAdapter):
         conn.ca_certs = conn.ca_cert_dir = None
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request, and raise `NotTaken` unless the log service accepted it."""
         try:
             response = super().send(request, *args, **(kwargs | {"verify": True}))
             body = response.raw.read(LONGEST_REPLY)

@@ -86,10 +86,12 @@ class LineQueue(queue.Queue[bytes | None]):
             self.put(None)
 
     def close(self) -> None:
+        """Accept no more lines, and end the thread after the waiting ones."""
         self.closed.set()
         self.put(None)
 
     def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is delivered, at most this long."""
         with self.all_tasks_done:
             return self.all_tasks_done.wait_for(lambda: not self.unfinished_tasks, timeout_s)
 
@@ -127,7 +129,8 @@ class Sink(QueueListener):
         self._drops_reported_at = -DROPS_AGAIN_S
 
     @abstractmethod
-    def deliver(self, batch: list[bytes]) -> None: ...
+    def deliver(self, batch: list[bytes]) -> None:
+        """Deliver the lines, or count them as lost once the queue is closed."""
 
     def start(self) -> None:
         super().start()
@@ -145,7 +148,8 @@ class Sink(QueueListener):
         return self.lines.flush(timeout_s)
 
     @abstractmethod
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Close the destination. The thread calls this last."""
 
     def dequeue(self, block: bool) -> Any:  # noqa: FBT001 - as the parent has it
         line: Any = super().dequeue(block)
@@ -163,6 +167,7 @@ class Sink(QueueListener):
             self.lines.task_done()
 
     def close(self, timeout_s: float) -> None:
+        """Deliver the remaining lines within this time, and end. A thread that hangs is abandoned: it is a daemon."""
         if self.lines.closed.is_set() or self._thread is None:
             return
         self.lines.close()
@@ -264,6 +269,7 @@ class RotatingFile(RotatingFileHandler):
         self._rest = bytearray()
 
     def write(self, data: bytes) -> None:
+        """See `Outlet`. Rotates only between two lines."""
         if not self._rest:
             size = self.stream.seek(0, os.SEEK_END) if self.stream is not None and self.stream.seekable() else 0
             if size and size + len(data) > self.maxBytes:

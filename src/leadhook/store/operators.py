@@ -129,6 +129,7 @@ class OperatorCalls(Calls):
         return await self._ask("leadhook_pause", Paused, scope.parameters() | {"p_actor": actor, "p_reason": reason})
 
     async def resume(self, scope: Scope, actor: str, reason: str | None = None) -> Resumed:
+        """End the pause of exactly this scope."""
         return await self._ask("leadhook_resume", Resumed, scope.parameters() | {"p_actor": actor, "p_reason": reason})
 
     async def set_budget(

@@ -131,6 +131,7 @@ class ReplayCalls(Calls):
     async def dry_run(
         self, lead_ids: Sequence[str] | None, fields: Fields | None, limit: int | None, after: str = ""
     ) -> DryRun:
+        """Count the leads of a replay; with a filter, one slice after the given lead."""
         parameters = {"p_lead_ids": lead_ids, "p_filter": fields, "p_limit": limit, "p_after_lead": after}
         return await self._ask("leadhook_replay_dry_run", DryRun, parameters)
 
