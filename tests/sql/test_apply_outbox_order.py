@@ -137,18 +137,18 @@ def test_ids_that_are_null_or_repeated_do_no_harm(db: "Sql") -> None:
     assert (db.states(), db.count("leadhook.outbox")) == ({"lead-1": "ready"}, 0)
 
 
-def test_a_hundred_thousand_leads_that_are_not_eligible_hold_up_nobody(db: "Sql") -> None:
+def test_twenty_thousand_leads_that_are_not_eligible_hold_up_nobody(db: "Sql") -> None:
     """The next claim hands out the one that is, and the outbox is empty after as many claims as next_due_ms says 0."""
     db.key()
     db.run(
         "insert into public.all_leads (lead_id, user_id, tag)"
-        " select 'raw-' || g, %(user)s, 'raw' from generate_series(1, 100000) as g",
+        " select 'raw-' || g, %(user)s, 'raw' from generate_series(1, 20000) as g",
         user=OTHER_USER,
     )
-    db.run("insert into public.lead_details (lead_id) select 'raw-' || g from generate_series(1, 100000) as g")
+    db.run("insert into public.lead_details (lead_id) select 'raw-' || g from generate_series(1, 20000) as g")
     db.run(
         "insert into leadhook.outbox (kind, n, lead_ids)"
-        " select 'leads', 500, array_agg('raw-' || g) from generate_series(1, 100000) as g group by (g - 1) / 500"
+        " select 'leads', 500, array_agg('raw-' || g) from generate_series(1, 20000) as g group by (g - 1) / 500"
     )
     db.note_change(db.eligible_lead("lead-1"))
 
@@ -157,6 +157,6 @@ def test_a_hundred_thousand_leads_that_are_not_eligible_hold_up_nobody(db: "Sql"
     claims = 1
     while (batch := db.claim(16))["next_due_ms"] == 0:
         claims += 1
-        assert claims <= 200, "a claim applies at least one outbox row"
+        assert claims <= 40, "a claim applies at least one outbox row"
     assert (batch["has_more"], db.count("leadhook.outbox")) == (False, 0)
-    assert db.count("leadhook.jobs", "state = 'waiting'") == 100_000
+    assert db.count("leadhook.jobs", "state = 'waiting'") == 20_000

@@ -6,12 +6,12 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.rows import dict_row
+from tests.sql.conftest import Sql
 from tests.sql.explained import Plans
 
 if TYPE_CHECKING:
-    from tests.sql.conftest import Sql
+    from tests.support.databases import Databases
 
     from leadhook.local.database import Database
 
@@ -35,48 +35,42 @@ select 'leads', 100, array_agg(lead_id) from shape where g <= 10000 group by (g 
 """
 
 
-@pytest.fixture
-def plans(database: "Database", db: "Sql") -> Iterator[Plans]:
-    """A session whose statements explain themselves."""
-    with type(db)(psycopg.connect(database.admin_conninfo, autocommit=True, row_factory=dict_row)) as explained:
-        yield Plans(explained)
-
-
-@pytest.fixture(params=["planned on empty tables", "planned with statistics"])
-def large(request: pytest.FixtureRequest, plans: Plans, db: "Sql") -> Plans:
-    """26,000 jobs and 100 outbox rows.
+@pytest.fixture(scope="module", params=["planned on empty tables", "planned with statistics"])
+def filled(request: pytest.FixtureRequest, databases: "Databases", migrated_template: "Database") -> Iterator[Plans]:
+    """26,000 jobs and 100 outbox rows, and a session whose statements explain themselves.
 
     Plans are cached in a session after five calls. Planned on empty tables: that happens before the tables grow, as in
     a session that PostgREST keeps, and no one has analyzed them since.
     """
-    db.key()
-    db.prompts(tag="empty")
-    if request.param == "planned on empty tables":
-        for table in (
-            "public.all_leads",
-            "public.lead_details",
-            "public.prompts",
-            "leadhook.jobs",
-            "leadhook.attempts",
-        ):
-            statement = sql.SQL("alter table {} set (autovacuum_enabled = off)")
-            db.run(statement.format(sql.Identifier(*table.split("."))))
-        for _ in range(7):
-            exercise(plans.db, leads=2)
-    with psycopg.ClientCursor(
-        db.connection
-    ) as cursor:  # it puts the values in by itself, so that there may be many statements
-        cursor.execute(FILL, {"user": db.USER, "tag": db.TAG})
-    if request.param == "planned with statistics":
-        db.run("analyze")
-        for _ in range(7):
-            exercise(plans.db, leads=500)
-    db.run("select leadhook.recent_figures(clock_timestamp())")  # which one claim or sweep in 10 s counts
-    plans.start()
-    return plans
+    for database in databases.copies(migrated_template):
+        # Only a superuser may explain what functions do.
+        with Sql(psycopg.connect(database.admin_conninfo, autocommit=True, row_factory=dict_row)) as db:
+            plans = Plans(db)
+            db.key()
+            db.prompts(tag="empty")
+            if request.param == "planned on empty tables":
+                for _ in range(7):
+                    exercise(db, leads=2)
+            with psycopg.ClientCursor(db.connection) as cursor:  # it puts the values in: there may be many statements
+                cursor.execute(FILL, {"user": db.USER, "tag": db.TAG})
+            if request.param == "planned with statistics":
+                db.run("analyze")
+                for _ in range(7):
+                    exercise(db, leads=500)
+            db.run("select leadhook.recent_figures(clock_timestamp())")  # which one claim or sweep in 10 s counts
+            plans.start()
+            yield plans
 
 
-def exercise(db: "Sql", leads: int) -> None:
+@pytest.fixture
+def large(filled: Plans) -> Iterator[Plans]:
+    """The same for each test: what it writes is rolled back."""
+    with filled.db.connection.transaction(force_rollback=True):
+        filled.scans.clear()
+        yield filled
+
+
+def exercise(db: Sql, leads: int) -> None:
     """Run what a claim does with leads of each kind, and undo it."""
     with db.connection.transaction(force_rollback=True):
         ids = db.eligible_leads(leads, prefix="x-", tag="empty")
@@ -194,17 +188,17 @@ def test_an_explanation_looks_at_one_lead_and_counts_up_to_a_bound(large: Plans)
     assert large.rows("jobs") <= 10
 
 
-def test_a_status_counts_by_indexes(large: Plans, db: "Sql") -> None:
+def test_a_status_counts_by_indexes(large: Plans) -> None:
     """Each state up to its bound; among many jobs of which none is done, too."""
-    db.run("update leadhook.jobs set state = 'waiting' where state = 'done'")
+    large.db.run("update leadhook.jobs set state = 'waiting' where state = 'done'")
     large.scans.clear()
     assert large.db.rpc("leadhook_status")["jobs"]["done"] == 0
     assert large.rows("jobs") <= 6 * 1000
 
 
-def test_a_page_of_an_evaluation_looks_at_its_leads(large: Plans, db: "Sql") -> None:
+def test_a_page_of_an_evaluation_looks_at_its_leads(large: Plans) -> None:
     """250 of 20,000 answered ones, each answer and attempt once; those of a user without answers: 5,000 jobs."""
-    db.run(
+    large.db.run(
         "insert into leadhook.results (lead_id, run, score, response, should_contact, subject, message, written)"
         " select lead_id, 1, 30, '', false, 's', 'm', true from leadhook.jobs where state = 'done'"
     )
