@@ -105,7 +105,7 @@ def measure(*, short: bool) -> Measurement:
     cpu_ms = {name: [cpu_ms for cpu_ms, _ in each] for name, each in pages.items()}
     searches = {name: cpu_ms.pop(name) for name in list(cpu_ms) if name.startswith(LEADS)}
     figures = {name: _figure(name, {name: each}) for name, each in cpu_ms.items()}
-    figures["leads"] = _figure(f"leads, the dearest of {len(searches)} searches", searches)
+    figures["leads"] = _figure(f"leads, the most expensive of {len(searches)} searches", searches)
     waited = {name: [round(waited_ms, 1) for _, waited_ms in each] for name, each in pages.items()}
     return Measurement(
         f"Pages of the console at {leads:,} leads, in CPU of the server's process", figures, {"waited_ms": waited}
@@ -123,8 +123,8 @@ def cost(caller: Caller, calls: Sequence[Call]) -> tuple[float, float]:
 
 
 def _figure(words: str, pages: dict[str, list[float]]) -> Figure:
-    """The dearest of these pages."""
+    """The most expensive of these pages."""
     every = [sample for samples in pages.values() for sample in samples]
     met = max(every) <= LIMIT_MS
-    dearest = max(map(median, pages.values()))
-    return Figure(words, dearest, "ms", (min(every), max(every)), target=f"≤ {LIMIT_MS} ms", met=met)
+    worst = max(map(median, pages.values()))
+    return Figure(words, worst, "ms", (min(every), max(every)), target=f"≤ {LIMIT_MS} ms", met=met)
