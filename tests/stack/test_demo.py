@@ -95,7 +95,7 @@ def test_up_shows_the_demo_and_then_each_lead_that_a_person_inserts_as_it_says(t
         assert process.wait(PATIENCE_S) == 0, rest
     assert "24 of 24" in said
     assert all(str(facts[name]) in said for name in ("service_url", "supabase_url"))
-    assert re.search(rf"Console +{facts['service_url']}/console/sign-in\?code=\S{{43}}\n", said)
+    assert re.search(rf"Console +{facts['service_url']}/console/sign-in\?code=\S+\n", said)
     assert done.returncode == 0, done.stderr
     assert "mine-1" in done.stdout
     assert re.search(r"^\d\d:\d\d:\d\d  score +\d+  Eva Brandt  by webhook: ", answer)
