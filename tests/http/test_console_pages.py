@@ -429,6 +429,23 @@ async def test_a_large_replay_does_not_claim_to_be_counted(console: Service) -> 
     assert "Replay all that match" in page.text
 
 
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [(30_000, "170,000 of 200,000 finished"), (100_000, "100,000+ leads wait"), (0, "200,000 of 200,000 finished")],
+)
+async def test_a_large_replay_shows_what_waits_and_not_what_it_cannot_count(
+    console: Service, waiting: int, said: str
+) -> None:
+    """Neither the states of its leads nor what they cost so far."""
+    replay = {"found": True, "replay_id": 7, "counts": {"queued": 200_000}, "complete": False}
+    console.store.on_replay_status = ReplayStatus.model_validate({**replay, "progress": {"waiting": waiting}})
+    page = Page((await console.client.get("/console/replays/7")).text)
+    assert said in page.text
+    assert ("running" if waiting else "finished") in page.text
+    assert "cost so far" not in page.text
+    assert "leadhook replay status 7" in page.text
+
+
 async def test_a_lead_has_a_name(console: Service) -> None:
     """And its company; without a row in lead_details it has its id."""
     console.store.rpc["leadhook_search_leads"] = {

@@ -310,6 +310,19 @@ def test_progress_has_what_waits_at_low_priority(db: "Sql") -> None:
     assert (progress.release.waiting, progress.release.ends_at) == (1, None)
 
 
+def test_the_leads_of_a_large_replay_are_not_all_counted(db: "Sql") -> None:
+    """Only those that wait; a smaller one has all of its figures."""
+    for n in range(3):
+        db.ready_job(f"r{n}", state="done")
+    replay_id = db.rpc("leadhook_replay", p_lead_ids=["r0", "r1", "r2"], p_actor="ada")["replay_id"]
+    exact, bounded = (db.rpc("leadhook_replay_status", p_replay_id=replay_id, p_most=most) for most in (3, 2))
+    assert exact == db.rpc("leadhook_replay_status", p_replay_id=replay_id)
+    assert exact["complete"] is True
+    assert exact["usage"]["calls"] == 0
+    assert (bounded["complete"], bounded["progress"], bounded["usage"]) == (False, {"waiting": 3}, {})
+    assert bounded["leads"] == exact["leads"]
+
+
 def test_the_console_reads_an_empty_database(db: "Sql") -> None:
     """No rows at all."""
     assert search(db) == LeadPage(count=0)
