@@ -56,16 +56,10 @@ def preview(
     sample: Sequence[str] = (),
     stops: bool = False,
 ) -> Response:
-    """Show what an action would do, with its button. The form is sent to the address of the preview.
+    """Show the consequences of an action, with its button, or None if there is nothing to do.
 
-    Args:
-        visit: the request for the preview.
-        title: what is about to be done.
-        sentences: the consequences: how many leads, what they cost, what happens to them.
-        button: its words; None: there is nothing to do.
-        back: the page to return to instead.
-        sample: ids of leads that are concerned.
-        stops: leads stop being processed.
+    `sample` are ids of leads that are concerned; `stops` means that leads are not processed any more. The form is sent
+    to the address of the preview.
     """
     query = visit.request.url.query
     action = visit.request.url.path + (f"?{query}" if query else "")
