@@ -41,7 +41,8 @@ grant execute on function leadhook.note_worker(text, text) to service_role;
 -- security definer: service_role may not read Vault. It learns whether a value is there, never the value.
 -- Vault and pg_net are optional: whatever they raise must not hide the rest of the status.
 create or replace function leadhook.webhook_settings(
-  out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text, out foreign_code text[]
+  out url_set boolean, out secret_set boolean, out pg_net boolean, out vault_error text, out foreign_code text[],
+  out outbox_guards text[]
 )
 language plpgsql
 stable
@@ -58,6 +59,7 @@ begin
     where c.table_name = 'http_request_queue'
     limit 5
   );
+  outbox_guards := leadhook.find_outbox_guards();
   if not leadhook.has_vault() then
     return;
   end if;
@@ -74,7 +76,7 @@ end
 $$;
 comment on function leadhook.webhook_settings() is
   'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; '
-  'foreign_code: triggers on pg_net''s queue, because of which no webhook is sent.';
+  'foreign_code: triggers on pg_net''s queue, because of which no webhook is sent; outbox_guards: what may refuse an outbox row.';
 revoke all on function leadhook.webhook_settings() from public, anon, authenticated;
 grant execute on function leadhook.webhook_settings() to service_role;
 

@@ -416,9 +416,40 @@ comment on function leadhook.append_to_outbox(text[], uuid[], text[], boolean, b
   'Notes that these leads changed, 500 to a row, or the prompts of these users and tags; where both are null, that any lead may have changed.';
 revoke all on function leadhook.append_to_outbox(text[], uuid[], text[], boolean, boolean) from public, anon, authenticated;
 
+create or replace function leadhook.find_outbox_guards()
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select 'constraint ' || quote_ident(c.conname)
+    from pg_catalog.pg_constraint as c
+    where c.conrelid = 'leadhook.outbox'::regclass and c.contype not in ('p', 'n')
+    union all
+    select 'unique index ' || i.indexrelid::regclass::text
+    from pg_catalog.pg_index as i
+    where i.indrelid = 'leadhook.outbox'::regclass and i.indisunique and not i.indisprimary
+      and not exists (select from pg_catalog.pg_constraint as c where c.conindid = i.indexrelid)
+    union all
+    select 'trigger ' || quote_ident(t.tgname)
+    from pg_catalog.pg_trigger as t
+    where t.tgrelid = 'leadhook.outbox'::regclass and not t.tgisinternal
+    union all
+    select 'rule ' || quote_ident(r.rulename)
+    from pg_catalog.pg_rewrite as r
+    where r.ev_class = 'leadhook.outbox'::regclass
+    order by 1
+  )
+$$;
+comment on function leadhook.find_outbox_guards() is
+  'What someone added to leadhook.outbox that may refuse a row; what is in it is left to the sweep. leadhook itself adds nothing of the kind.';
+revoke all on function leadhook.find_outbox_guards() from public, anon, authenticated;
+grant execute on function leadhook.find_outbox_guards() to service_role;
+
 -- The only subtransaction that a healthy transaction of the application gets from us is that of the first change: more than 64 in one transaction
--- slow every other session down. After it, this transaction holds the lock on the outbox, so that nothing is left to wait for or to fail. Where it could
--- not be had, the rest of the transaction does not ask again, and the sweep finds what was changed.
+-- slow every other session down. After it, this transaction holds the lock on the outbox, so that nothing is left to wait for or to fail, unless someone
+-- added a constraint, trigger or rule to it, which the second change looks for: then each change gets a subtransaction. Where the lock could not be had, the rest of the transaction does not ask again, and the sweep finds what was changed.
 create or replace function leadhook.note_change(
   p_reason text, p_table text, p_lead_ids text[] default null, p_user_ids uuid[] default null, p_tags text[] default null,
   p_refreshed boolean default false
@@ -435,6 +466,11 @@ begin
   if v_mark = v_xact || ':closed' then
     return;
   end if;
+  if v_mark = v_xact || ':first' then
+    if not (select c.relchecks > 0 or c.relhastriggers or c.relhasrules from pg_catalog.pg_class as c where c.oid = 'leadhook.outbox'::regclass) then
+      v_mark := set_config('leadhook.outbox', v_xact || ':open', true);
+    end if;
+  end if;
   if v_mark = v_xact || ':open' then
     perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
     if leadhook.wanted_webhooks(v_leads) > 1 then
@@ -444,20 +480,20 @@ begin
   end if;
   begin
     perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
-    v_mark := ':open';
+    v_mark := ':noted';
     perform leadhook.post_webhooks(p_reason, v_leads, p_table);
-    perform set_config('leadhook.outbox', v_xact || ':open', true);
+    perform set_config('leadhook.outbox', v_xact || ':first', true);
     return;
   exception when assert_failure or others then
-    if v_mark is distinct from ':open' then
+    if v_mark is distinct from ':noted' then
       perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
-      perform set_config('leadhook.outbox', v_xact || ':closed', true);
+      perform set_config('leadhook.outbox', v_xact || ':closed', true) where sqlstate = '55P03';
     end if;
   end;
-  if v_mark = ':open' then
+  if v_mark = ':noted' then
     begin
       perform leadhook.append_to_outbox(p_lead_ids, p_user_ids, p_tags, p_reason = 'INSERT', p_refreshed);
-      perform set_config('leadhook.outbox', v_xact || ':open', true);
+      perform set_config('leadhook.outbox', v_xact || ':first', true);
     exception when assert_failure or others then
       perform leadhook.warn('a change is left to the sweep: ' || sqlerrm);
     end;

@@ -576,6 +576,13 @@ CREATE FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp 
 
 COMMENT ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) IS 'Those of the next 1,000 groups, from this user on, that have no due lead, with the places that they should have.';
 
+CREATE FUNCTION leadhook.find_outbox_guards() RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS ...;
+
+COMMENT ON FUNCTION leadhook.find_outbox_guards() IS 'What someone added to leadhook.outbox that may refuse a row; what is in it is left to the sweep. leadhook itself adds nothing of the kind.';
+
 CREATE FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) RETURNS jsonb
     LANGUAGE sql STABLE
     SET search_path TO ''
@@ -1666,12 +1673,12 @@ CREATE FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body t
 
 COMMENT ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) IS 'The headers of one webhook; several secrets, separated by blanks, make several signatures, so that a secret can be changed without a gap.';
 
-CREATE FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) RETURNS record
+CREATE FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[], OUT outbox_guards text[]) RETURNS record
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS ...;
 
-COMMENT ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) IS 'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; foreign_code: triggers on pg_net''s queue, because of which no webhook is sent.';
+COMMENT ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[], OUT outbox_guards text[]) IS 'Whether pg_net is there and Vault holds the webhook''s URL and secret; vault_error: the SQLSTATE with which Vault could not be read; foreign_code: triggers on pg_net''s queue, because of which no webhook is sent; outbox_guards: what may refuse an outbox row.';
 
 CREATE FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) RETURNS record
     LANGUAGE plpgsql
@@ -3153,6 +3160,9 @@ GRANT ALL ON FUNCTION leadhook.find_head(p_group leadhook.ready_groups, OUT avai
 REVOKE ALL ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_misplaced(p_low_priority boolean, p_now timestamp with time zone, p_user_id uuid) TO service_role;
 
+REVOKE ALL ON FUNCTION leadhook.find_outbox_guards() FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.find_outbox_guards() TO service_role;
+
 REVOKE ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) FROM PUBLIC;
 GRANT ALL ON FUNCTION leadhook.find_webhooks(p_at timestamp with time zone, p_xact xid8) TO service_role;
 
@@ -3524,8 +3534,8 @@ REVOKE ALL ON FUNCTION leadhook.webhook_body(p_reason text, p_leads integer, p_t
 
 REVOKE ALL ON FUNCTION leadhook.webhook_headers(p_id text, p_timestamp bigint, p_body text, p_secrets text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[]) TO service_role;
+REVOKE ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[], OUT outbox_guards text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION leadhook.webhook_settings(OUT url_set boolean, OUT secret_set boolean, OUT pg_net boolean, OUT vault_error text, OUT foreign_code text[], OUT outbox_guards text[]) TO service_role;
 
 REVOKE ALL ON FUNCTION leadhook.webhook_target(OUT url text, OUT secrets text) FROM PUBLIC;
 

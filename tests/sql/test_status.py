@@ -37,6 +37,7 @@ def test_status_of_a_migrated_database(db: "Sql") -> None:
             "pg_net": True,
             "vault_error": None,
             "foreign_code": [],
+            "outbox_guards": [],
         },
         "held_snapshot": None,
         "jobs": NO_JOBS,
@@ -77,6 +78,7 @@ def test_status_of_a_wired_database(wired: "Sql") -> None:
         "pg_net": True,
         "vault_error": None,
         "foreign_code": [],
+        "outbox_guards": [],
     }
     assert "whsec" not in str(found)
 
@@ -148,6 +150,7 @@ def test_status_needs_neither_extensions_nor_the_applications_tables(db: "Sql", 
         "pg_net": False,
         "vault_error": None,
         "foreign_code": [],
+        "outbox_guards": [],
     }
     assert found["keys"]["total"] == 0
     assert set(found["triggers"].values()) == {False}

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from leadhook.domain.findings import Code, check_status
+from leadhook.domain.status import Status
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -140,6 +143,34 @@ def test_a_change_that_cannot_be_read_notes_everything(broken: "Sql") -> None:
     broken.run("delete from public.all_leads")
     broken.run("insert into public.prompts (user_id) values (gen_random_uuid())")
     assert changed(broken) == [("everything", None)] * 4
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "alter table leadhook.outbox add constraint small check (n < 100)",
+        (
+            "create function public.refuse_many() returns trigger language plpgsql as"
+            " $$ begin if new.n >= 100 then raise exception 'many'; end if; return new; end $$;"
+            " create trigger small before insert on leadhook.outbox for each row execute function public.refuse_many()"
+        ),
+    ],
+    ids=["constraint", "trigger"],
+)
+def test_what_someone_adds_to_our_table_aborts_no_statement(broken: "Sql", guard: str) -> None:
+    """Neither the first of a transaction nor a later one; the sweep finds what it refuses, and the status names it."""
+    break_it(broken, guard)
+    for number in (1, 1, 200, 1):
+        broken.run(
+            "insert into public.lead_details (lead_id) select gen_random_uuid() from generate_series(1, %(n)s)",
+            n=number,
+        )
+    assert broken.count("public.lead_details") == 203
+    assert broken.count("leadhook.outbox") == 3
+    assert broken.count("leadhook.webhooks") == 1
+    finding = check_status(Status.model_validate(broken.rpc("leadhook_status"))).warnings[0]
+    assert finding.code is Code.OUTBOX_GUARDED
+    assert "small" in finding.sentence
 
 
 def test_triggers_follow_the_columns_in_a_session_that_lives_on(broken: "Sql") -> None:

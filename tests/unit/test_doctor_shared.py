@@ -12,9 +12,10 @@ from leadhook.domain.status import Status
 
 AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
 USERS = [UUID(int=1), UUID(int=2)]
+SET_UP = {"url_set": True, "secret_set": True, "pg_net": True}
 WORKING = {
     "keys": {"total": 1, "healthy": 1},
-    "webhook_setup": {"url_set": True, "secret_set": True, "pg_net": True},
+    "webhook_setup": SET_UP,
     "workers": [{"worker": "w", "claimed_ms": 1}],
 }
 PAUSED = [{"user_id": user, "actor": "ada", "paused_at": AT} for user in USERS]
@@ -27,6 +28,7 @@ PAUSED = [{"user_id": user, "actor": "ada", "paused_at": AT} for user in USERS]
         ({"triggers": {"prompts": False}}, "triggers", Level.FAULT, Code.TRIGGER_MISSING),
         ({"webhook_setup": {"vault_error": "22000"}}, "webhooks", Level.FAULT, Code.VAULT_UNREADABLE),
         ({"webhook_setup": {"url_set": True, "pg_net": True}}, "webhooks", Level.FAULT, Code.WEBHOOK_NOT_SET_UP),
+        ({"webhook_setup": SET_UP | {"outbox_guards": ["rule r"]}}, "webhooks", Level.FAULT, Code.OUTBOX_GUARDED),
         ({"workers": []}, "leads", Level.FAULT, Code.NO_WORKER),
         ({"pauses": [{"actor": "ada", "paused_at": AT}]}, "leads", Level.FAULT, Code.PAUSED),
         ({"pauses": PAUSED[:1]}, "leads", Level.WARNING, Code.PAUSED),

@@ -12,6 +12,7 @@ _ABOUT: Final[dict[str, str]] = {
     Code.VAULT_UNREADABLE: "webhooks",
     Code.WEBHOOK_NOT_SET_UP: "webhooks",
     Code.FOREIGN_CODE: "webhooks",
+    Code.OUTBOX_GUARDED: "webhooks",
     Code.NO_KEY: "keys",
     Code.KEYS_REFUSED: "keys",
     Code.KEYS_COOLING: "keys",
@@ -19,7 +20,13 @@ _ABOUT: Final[dict[str, str]] = {
     Code.SCHEMA_NEWER: "database",
 }
 """Every other code is about leads."""
-_LEFT_TO_THE_SWEEP: Final = (Code.TRIGGER_MISSING, Code.VAULT_UNREADABLE, Code.WEBHOOK_NOT_SET_UP, Code.FOREIGN_CODE)
+_LEFT_TO_THE_SWEEP: Final = (
+    Code.TRIGGER_MISSING,
+    Code.VAULT_UNREADABLE,
+    Code.WEBHOOK_NOT_SET_UP,
+    Code.FOREIGN_CODE,
+    Code.OUTBOX_GUARDED,
+)
 """The service is ready, but leads wait up to SWEEP_INTERVAL_SEC."""
 
 

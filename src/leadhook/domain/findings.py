@@ -61,6 +61,7 @@ class Code(StrEnum):
     VAULT_UNREADABLE = "vault_unreadable"
     WEBHOOK_NOT_SET_UP = "webhook_not_set_up"
     FOREIGN_CODE = "foreign_code"
+    OUTBOX_GUARDED = "outbox_guarded"
     LEADS_HELD = "leads_held"
     SNAPSHOT_HELD = "snapshot_held"
     LEADS_DEAD = "leads_dead"
@@ -153,7 +154,7 @@ def check_workers(status: Status, sweep_interval_s: float) -> Iterator[Finding]:
 
 
 def check_webhooks(missing_triggers: Sequence[str], setup: WebhookSetup) -> Iterator[Finding]:
-    """Check that the database sends a webhook for each change; report the first thing that is missing."""
+    """Check that the database notes each change and sends a webhook for it; of the webhook, report the first fault."""
     if missing_triggers:
         yield triggers_missing(missing_triggers)
     elif setup.vault_error is not None:
@@ -162,6 +163,8 @@ def check_webhooks(missing_triggers: Sequence[str], setup: WebhookSetup) -> Iter
         yield foreign_code(setup.foreign_code)
     elif not setup.complete:
         yield webhooks_not_set_up(setup)
+    if setup.outbox_guards:
+        yield outbox_guarded(setup.outbox_guards)
 
 
 def check_keys(keys: KeyCounts, resting: Sequence[RestingKey], now: datetime | None = None) -> Finding | None:
@@ -312,6 +315,13 @@ def foreign_code(found: Sequence[str]) -> Finding:
     """Another role added triggers to pg_net's queue, which would run with the rights of the database's owner."""
     words = f"No webhook is sent, because foreign code is attached to net.http_request_queue: {', '.join(found)}. "
     return Finding(Code.FOREIGN_CODE, words + _SWEEP, REMOVE_FOREIGN_CODE)
+
+
+def outbox_guarded(found: Sequence[str]) -> Finding:
+    """Someone added to the outbox what may refuse a row; the application's write goes on without it."""
+    words = f"leadhook.outbox has what leadhook did not add: {', '.join(found)}. "
+    words += "Changes that it refuses are not noted: their leads wait for the sweep."
+    return Finding(Code.OUTBOX_GUARDED, words, "Drop it: leadhook.outbox belongs to leadhook alone.")
 
 
 def leads_held(number: int) -> Finding:

@@ -75,6 +75,8 @@ class WebhookSetup(Facts):
     """The SQLSTATE with which Vault could not be read."""
     foreign_code: tuple[str, ...] = ()
     """Triggers and rules on pg_net's queue. They would run with the owner's rights, so no webhook is sent."""
+    outbox_guards: tuple[str, ...] = ()
+    """What someone added to leadhook.outbox that may refuse a changed lead."""
 
     @property
     def complete(self) -> bool:
