@@ -95,7 +95,7 @@ def planted_messages() -> Iterator[Case]:
 
 
 def wordings() -> Iterator[Case]:
-    """Yield each sentence of `wordings.toml` in a message to one lead; `part` is "first" or "later"."""
+    """Yield each sentence of `wordings.toml` in a message to one lead; `part` says when it was written."""
     lead = LEAD.model_copy(update={"bio": "Visitor of Transport Days."})
     prompts = Prompts(
         wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres. Founded by two dispatchers.",
@@ -238,7 +238,7 @@ def is_right(case: Case) -> bool:
 def _print_rates() -> None:
     cases = [*true_messages(), *planted_messages(), *wordings()]
     wrong = [case for case in cases if not is_right(case)]
-    for part in ("first", "held back", "later"):
+    for part in dict.fromkeys(case.part for case in cases):
         sys.stdout.write(f"\n{part}\n")
         for kind, total in Counter(case.kind for case in cases if case.part == part).items():
             right = total - sum(case.kind == kind and case.part == part for case in wrong)

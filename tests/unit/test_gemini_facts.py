@@ -3,23 +3,52 @@
 The corpora are in `tests/messages`; `python -m tests.support.messages` prints the rates that docs/model.md shows.
 """
 
+import json
 import time
 from collections import Counter
+from typing import Any, cast
 
 import pytest
+from pydantic import SecretStr
+from tests.conftest import ROOT
 from tests.support.messages import LEAD, SCRIPTS, Case, is_right, planted_messages, true_messages, wordings
 
+from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.domain.results import Claim, Message
+from leadhook.domain.results import Claim, Message, Usage
+from leadhook.gemini.client import GeminiClient, Reply
 from leadhook.gemini.facts import check_facts
 from leadhook.gemini.numbers import languages_of, numbers_in
 from leadhook.gemini.prompts import TEMPLATES
 from leadhook.gemini.rendering import render
+from leadhook.gemini.scorer import GeminiScorer
 
 PROMPTS = Prompts(
     wildnet_data="Kessel & Ray, Vienna. 8 to 12 percent fewer kilometres.", message_prompt="Sign as Mira."
 )
-CPU_MS = 3.0
+CPU_MS = 2.0
+ROWS = {
+    "true": "true messages accepted",
+    "invented_number": "invented numbers caught",
+    "wrong_employer": "wrong employers caught",
+    "wrong_place": "wrong places caught",
+    "false_acquaintance": "false acquaintance caught",
+    "placeholder": "placeholders caught",
+    "other_lead": "another lead's name caught",
+    "prompt_leak": "leaked prompts caught",
+    "sum_without_source": "sums and percentages caught",
+}
+
+
+class Fixed:
+    """A model that always gives the same answer."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    async def ask(self, *_: Any, **__: Any) -> Reply:
+        """Answer."""
+        return Reply(self._text, "STOP", None, Usage(calls=1))
 
 
 def check(text: str, *claims: Claim, lead: Lead = LEAD, prompts: Prompts = PROMPTS) -> str | None:
@@ -64,16 +93,48 @@ def test_ninety_eight_faults_in_a_hundred_are_caught(cases: list[Case]) -> None:
         assert caught[kind] >= 0.95 * total, kind
 
 
+def test_the_documentation_shows_these_rates(cases: list[Case]) -> None:
+    """Each row of its table."""
+    page = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+    right = Counter(case.kind for case in cases if is_right(case))
+    for kind, total in Counter(case.kind for case in cases).items():
+        assert f"| {ROWS[kind]} | {right[kind]} | {total} |" in page
+
+
+def test_claims_cost_at_most_120_tokens_a_message(cases: list[Case]) -> None:
+    """At four characters a token, so in Latin script: one claim for each number and for the company."""
+    latin = [case for case in cases if case.kind == "true" and case.language not in SCRIPTS]
+    costs = []
+    for case in latin:
+        stated = [number.words for number in numbers_in(case.message.message, languages_of(case.message.message))]
+        claims = [f"{words} | experience | {words}" for words in [*stated, case.lead.company_name or "none"][:6]]
+        costs.append(len(json.dumps({"CLAIMS": claims}, ensure_ascii=False)) / 4)
+
+    assert max(costs) <= 120
+
+
+@pytest.mark.anyio
+async def test_a_true_message_takes_one_call(cases: list[Case]) -> None:
+    """The checks buy nothing."""
+    for case in [case for case in cases if case.kind == "true" and is_right(case)][::9]:
+        answer = {"SUBJECT": case.message.subject, "MESSAGE": case.message.message, "CLAIMS": []}
+        scorer = GeminiScorer(cast("GeminiClient", Fixed(json.dumps(answer))))
+        _, usage = await scorer.write(case.lead, case.prompts, ApiKey(fingerprint="f", api_key=SecretStr("fake")))
+        assert usage.calls == 1
+
+
 def test_acquaintance_and_leaks_are_caught_in_many_wordings() -> None:
-    """The missed ones are known, and so are the true sentences that are refused."""
+    """The missed ones are known, and no true sentence is refused."""
     wrong = {case.planted for case in wordings() if not is_right(case)}
 
     assert wrong == {
-        "A colleague of mine can show it to you in Polish.",
+        "Espero que ya se haya recuperado de la operación.",
+        "Hoffentlich war der Rückflug angenehmer als unser Hinflug.",
         "Je n'ai pas d'autres données sur vous.",
-        "Mit Herzblut und Verstand planen wir Touren.",
+        "Karin from your purchasing team still laughs about our mix-up.",
         "Nach Ihrem Messebesuch bei uns möchte ich nachhaken.",
         "Remember the demo we gave your team?",
+        "Sie sind damals extra zwei Stunden gefahren, um unseren Prototyp anzusehen.",
         "После вашего визита на наш стенд хочу вернуться к теме.",
     }
 
@@ -233,6 +294,26 @@ def test_words_of_the_instructions_are_a_leak_and_words_of_an_offer_are_not() ->
 def test_a_lead_may_be_named_as_or_work_on_what_is_a_leak_otherwise(lead: Lead, text: str) -> None:
     """Its own data is a source for that; the same words to another lead are a leak, unless they are part of a name."""
     assert check(text, lead=lead) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello Ada, the manual comes in Polish, Czech and Ukrainian, priced in Zloty.",
+        "Hello Ada, between Thanksgiving and Easter, American and Swiss carriers run short of drivers.",
+        "Hello Ada, last year's. We know how long planning takes.",
+        "Guten Tag Ada, mit Herzblut und Geduld, aus Überzeugung und für Ordnung plant ein Team besser.",
+        "Bonjour Ada, entre Noël et Pâques, les Allemands et les Polonais roulent moins.",
+        "Hola Ada: entre Navidad y Semana Santa los muelles se llenan.",
+        "Hallo Ada, de handleiding is in het Pools en met Kerst is het druk.",
+        "Dzień dobry Ada, między Bożym Narodzeniem a Wielkanocą Polacy i Niemcy jeżdżą mniej.",
+        "Здравствуйте, Ада! Под Новый год и на Пасху рампы забиты, и директор это знает.",
+        "Добрий день, Ада! Великдень минув, рампи порожні.",
+    ],
+)
+def test_languages_peoples_holidays_and_german_nouns_are_no_names(text: str) -> None:
+    """They have capitals in some languages, and may be mentioned without a source."""
+    assert check(text) is None
 
 
 @pytest.mark.parametrize("text", ["Hello Ada, you fit our ICP.", "Hello Ada, as a language model I can't call."])

@@ -11,20 +11,29 @@ from functools import lru_cache
 from typing import Final
 
 from leadhook.gemini.known_names import GENERIC, HAN, NO_CAPITALS, WORD, Names, places_in, stands
-from leadhook.gemini.words import FACTS
+from leadhook.gemini.words import FACTS, everyday
 
-_CAPITALS: Final = frozenset(FACTS["capitals"]["words"])
+_SHORTEST_END: Final = 5
+_EVERYDAY: Final = everyday()
+_CAPITALS: Final = (
+    _EVERYDAY["languages"]
+    | _EVERYDAY["currencies"]
+    | {word for kind in ("words", "holidays", "nationalities", "titles") for word in FACTS["capitals"][kind]}
+)
 _LEGAL_FORMS: Final = frozenset(FACTS["capitals"]["legal_forms"])
 _ASIDES: Final = frozenset(FACTS["names"]["asides"])
 _PERSONS: Final = frozenset(FACTS["capitals"]["persons"])
 _BEFORE_NAMES: Final = frozenset(FACTS["german"]["before_names"])
-_NOUN_ENDS: Final = tuple(FACTS["german"]["noun_ends"])
+_NOUNS: Final = frozenset(FACTS["german"]["nouns"])
+_NOUN_ENDS: Final = (*FACTS["german"]["noun_ends"], *(noun for noun in _NOUNS if len(noun) >= _SHORTEST_END))
 _HOME: Final[dict[str, list[str]]] = FACTS["names"]["home"]
 
 _SENTENCE_BEGINS: Final = re.compile(
     r"(?:^|[\n.!?:…\u3002\uff01\uff1f\uff1a])[\s\"'(\u201c\u201e\u00ab\u00bf\u00a1•*\u2013\u2014-]*$"
 )
-_ABBREVIATED: Final = re.compile(r"\b(?:[^\W\d_]|Dr|Mr|Mrs|Ms|St|Prof|Sr|Sra|Ing|Dott|resp|bzw|vs|Co|No|Nr)\.\s*$")
+_ABBREVIATED: Final = re.compile(
+    r"(?<!['\u2019])\b(?:[^\W\d_]|Dr|Mr|Mrs|Ms|St|Prof|Sr|Sra|Ing|Dott|resp|bzw|vs|Co|No|Nr)\.\s*$"
+)
 _ELIDED: Final = re.compile(r"[^\W\d_]{1,4}['\u2019](?=[^\W\d_])")
 _QUOTE_BEGINS: Final = re.compile('["\u201c\u201e\u00ab\u2018(]$')
 _GREETING: Final = re.compile(
@@ -56,7 +65,7 @@ _TRANSCRIBED: Final = re.compile(f"[{FACTS['names']['chinese_transcription']}]{{
 _NO_NAMES: Final = tuple(GENERIC)
 _CHINESE_GENERIC: Final = re.compile("|".join(FACTS["names"]["chinese_generic"]))
 _CHINESE_COMPANIES: Final = re.compile(f"(?:{'|'.join(FACTS['names']['chinese_companies'])})+")
-_MONTHS: Final = frozenset(FACTS["capitals"]["months"])
+_MONTHS: Final = _EVERYDAY["calendar"].union(FACTS["capitals"]["months"])
 
 
 def unknown_names(subject: str, text: str, sources: Iterable[Names], languages: frozenset[str]) -> Iterator[str]:
@@ -70,7 +79,8 @@ def unknown_names(subject: str, text: str, sources: Iterable[Names], languages: 
     if not is_german and not _is_title_case(subject):
         found.update(_names(title))
     yield from sorted(name for name in found if not stands(name, known))
-    for name, ids in (*places_in(subject), *places_in(text)):
+    places = (*places_in(subject), *places_in(text))
+    for name, ids in ((name, ids) for name, ids in places if not _is_ordinary(name)):  # Easter is an island, too
         is_home = any(not ids.isdisjoint(_HOME.get(language, ())) for language in languages)
         if not is_home and not stands(name, known) and all(ids.isdisjoint(source.places) for source in known):
             yield name
@@ -184,7 +194,7 @@ def _is_plural_abbreviation(word: str) -> bool:
 
 
 def _is_noun(word: str) -> bool:
-    return any(_plain(part).endswith(_NOUN_ENDS) for part in word.split("-"))
+    return any(part in _NOUNS or part.endswith(_NOUN_ENDS) for part in _plain(word).split("-"))
 
 
 def _before_legal_forms(words: list[_Word]) -> Iterator[str]:

@@ -18,6 +18,8 @@ _SENTENCES: Final[dict[str, dict[str, Any]]] = tomllib.loads(
     (resources.files(__package__) / "sentences.toml").read_text(encoding="utf-8")
 )
 _WISHES: Final[dict[str, str]] = _SENTENCES.pop("wishes")
+_PRIVATE: Final = "private"
+"""Of this, not even a question or a wish may speak."""
 _QUESTION: Final = re.compile("[^.!\n\u3002\uff01]*[?\uff1f\u061f]")
 _ENDS: Final = re.compile("[.!?\n\u3002\uff01\uff1f\u061f]")
 
@@ -86,7 +88,8 @@ class Wordings:
             if kind == "leak":
                 continue
             for match in self._built(kind):
-                if not self._is_open(*match.span()) and not _is_sourced(words["sources"], sources):
+                is_claim = kind == _PRIVATE or not self._is_open(*match.span())
+                if is_claim and not _is_sourced(words["sources"], sources):
                     yield match[0]
 
     def about_itself(self, sources: Iterable[str], given: Iterable[str]) -> Iterator[str]:

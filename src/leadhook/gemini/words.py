@@ -81,6 +81,16 @@ def places() -> dict[str, frozenset[str]]:
 
 
 @cache
+def everyday() -> dict[str, frozenset[str]]:
+    """Return the words for languages, days and months, and currencies that may have a capital and are no names.
+
+    The file is made from Unicode's CLDR, in ten languages.
+    """
+    kinds = json.loads((resources.files(__package__) / "everyday.json").read_text(encoding="utf-8"))
+    return {kind: frozenset(words) for kind, words in kinds.items()}
+
+
+@cache
 def place_starts() -> frozenset[str]:
     """Return the first words of the names of places; looking for them first is much faster."""
     return frozenset(name.split()[0] for name in places() if name)
