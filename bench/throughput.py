@@ -19,8 +19,8 @@ from leadhook.local.processes import Child
 
 MODEL_MS = (700.0, 1300.0)
 CONCURRENCY = 64
-SHARE_OF_CEILING = 0.88
-REQUESTS_A_LEAD = 0.3
+SHARE_OF_CEILING = 0.97
+REQUESTS_A_LEAD = 0.2
 CPU_MS_A_LEAD = 25.0
 
 

@@ -57,6 +57,8 @@ class Lease:
     """Whether it was claimed while the circuit breaker was open."""
     working: bool = False
     """Whether it has a slot; without one, it waits for one, or to be written."""
+    began_at: float = math.inf
+    """When it got the slot."""
     writing: bool = False
     """Whether a save or release of it was sent whose outcome is not known yet."""
     lost: bool = False

@@ -17,6 +17,8 @@ from leadhook.engine.schedule import Schedule
 from leadhook.engine.timing import Wakeup
 
 AHEAD_SHARE: Final = 4
+"""At most a quarter of the slots is claimed ahead; when a quarter of that is left, more is claimed."""
+LATELY_S: Final = 2.0
 LOST: Final = (LeaseOutcome.LEASE_LOST, LeaseOutcome.GONE)
 
 
@@ -24,7 +26,8 @@ class Leases:
     """All leases of this process, and the slots for leads being scored.
 
     A lead that is claimed ahead waits for a slot. As many may wait as slots probably become free within half a second,
-    to go by the last two seconds, and at most a quarter of all: with slow model calls there are none.
+    to go by how long leads take, and at most a quarter of all, nor more than became free lately: none while the model
+    is slow or hangs.
     """
 
     def __init__(self, context: EngineContext, schedule: Schedule, keys: KeyPool, slots: int) -> None:
@@ -38,7 +41,8 @@ class Leases:
         self._working_on_demand = 0
         self._waiting: Final[list[Lease]] = []
         self._low_priority: Final[set[LeaseName]] = set()
-        self._freed_at: Final[deque[float]] = deque(maxlen=max(slots, AHEAD_SHARE))
+        self._freed_at: Final[deque[float]] = deque(maxlen=max(1, slots // AHEAD_SHARE))
+        self._mean_s = math.inf
         self._promised = 0
         self._on_demand_turn: Final = anyio.Lock()
         self._on_demand_room_changed: Final = Wakeup()
@@ -80,10 +84,9 @@ class Leases:
 
     @property
     def _ahead(self) -> int:
-        since = anyio.current_time() - AHEAD_SHARE * self._context.timing.ahead_s
-        while self._freed_at and self._freed_at[0] < since:
+        while self._freed_at and self._freed_at[0] < anyio.current_time() - LATELY_S:
             self._freed_at.popleft()
-        return len(self._freed_at) // AHEAD_SHARE
+        return min(len(self._freed_at), int(self.slots / self._mean_s * self._context.timing.ahead_s))
 
     @property
     def _three_quarters(self) -> int:
@@ -161,6 +164,7 @@ class Leases:
         self._low_priority.discard(lease.name)
         if lease.working:
             lease.working = False
+            self._note_duration(anyio.current_time() - lease.began_at)
             self._free_one()
         elif lease in self._waiting:
             self._waiting.remove(lease)
@@ -206,7 +210,13 @@ class Leases:
             self._waiting.remove(lease)
             self._working += 1
             lease.working = True
+            lease.began_at = anyio.current_time()
             lease.news.set()
+
+    def _note_duration(self, seconds: float) -> None:
+        """Follow the mean of the last leads, some sixteen of them. Leads that needed no call do not count."""
+        if seconds > 0:
+            self._mean_s = seconds if self._mean_s == math.inf else self._mean_s + (seconds - self._mean_s) / 16
 
     def _renewal_wait_s(self) -> float:
         due_at = min((self._renewal_due_at(lease) for lease in self), default=math.inf)

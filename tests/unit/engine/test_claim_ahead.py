@@ -94,6 +94,15 @@ async def test_nothing_is_claimed_ahead_of_slow_model_calls(world: World) -> Non
         assert released(world) == []
 
 
+async def test_nothing_is_claimed_ahead_where_slow_leads_end_together(world: World) -> None:
+    """Many slots become free at once, and then none for long."""
+    backlog(world, model_s=6, round_trip_s=0.02)
+    async with world.engine(slots=16):
+        await anyio.sleep(200)
+        assert len(world.finished) >= 200
+        assert released(world) == []
+
+
 async def test_lead_that_gets_no_slot_in_time_goes_back_unspent(world: World) -> None:
     """The model has become slow; nothing is claimed ahead until leads end again."""
     async with leads_ahead(world):
