@@ -52,7 +52,7 @@ async def connect(database_url: str) -> AsyncIterator[Connection]:
     Raises:
         CommandError: the database can't be reached or can't be migrated.
     """
-    connection = await _open(database_url)
+    connection = await open_connection(database_url)
     async with connection:
         await _refuse_transaction_pooler(connection, database_url)
         await connection.execute(
@@ -66,20 +66,14 @@ async def connect(database_url: str) -> AsyncIterator[Connection]:
             raise CommandError(f"{what}: {describe_error(error)}. Run it again.") from error
 
 
-@asynccontextmanager
-async def connect_as_witness(database_url: str) -> AsyncIterator[Connection]:
-    """Open a second connection to observe the first one while it waits."""
-    async with await _open(database_url) as connection:
-        yield connection
-
-
 def describe_error(error: psycopg.Error) -> str:
     """Postgres's message, detail and hint on one line."""
     parts = [error.diag.message_primary or str(error), error.diag.message_detail, error.diag.message_hint]
     return " ".join(" ".join(part.split()) for part in parts if part).rstrip(".")
 
 
-async def _open(database_url: str) -> Connection:
+async def open_connection(database_url: str) -> Connection:
+    """Connect without any check or setting: for `connect`, and to observe its connection while that waits."""
     place = _read(database_url)
     try:
         return await psycopg.AsyncConnection.connect(
@@ -108,7 +102,7 @@ async def _refuse_transaction_pooler(connection: Connection, database_url: str) 
         return
     seen: dict[Connection, int] = {}
     try:
-        async with asyncio.timeout(_POOLER_PATIENCE_S), await _open(database_url) as other:
+        async with asyncio.timeout(_POOLER_PATIENCE_S), await open_connection(database_url) as other:
             for client in (connection, other, other, connection, connection, other) * 2:
                 pid = (await fetch_one(client, _PID))["pid"]
                 seen.setdefault(client, pid)

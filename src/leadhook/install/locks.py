@@ -12,7 +12,7 @@ import psycopg
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from leadhook.command_error import CommandError
-from leadhook.install.connection import Connection, Report, connect_as_witness, describe_error, fetch_one
+from leadhook.install.connection import Connection, Report, describe_error, fetch_one, open_connection
 from leadhook.install.sql import query
 
 # Listed with the other advisory locks in migrations/functions/helpers.sql.
@@ -136,7 +136,7 @@ class Change:
                 await looking
 
     async def _look(self, pid: int) -> None:
-        async with connect_as_witness(self.database_url) as witness:
+        async with await open_connection(self.database_url) as witness:
             while True:
                 row = await (await witness.execute(query("blocker"), {"pid": pid})).fetchone()
                 if row is not None:
