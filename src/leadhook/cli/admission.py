@@ -11,7 +11,6 @@ from leadhook.cli.options import AsJson, ForTag, ForUser, Reason, Yes, scope
 from leadhook.cli.output import confirm, line, open_console, print_json
 from leadhook.domain.findings import resume_command
 from leadhook.domain.spend import dollars
-from leadhook.settings import load_settings
 from leadhook.store import Scope, when_free
 
 pause_app = App(name="pause")
@@ -37,7 +36,7 @@ def pause(
     For example: `leadhook pause --user 00000000-0000-4000-8000-000000000001 --reason "wrong prompt"`
     """
     whose = scope(user, tag)
-    reply = ask(load_settings(), lambda store: when_free(lambda: store.pause(whose, actor(), reason)))
+    reply = ask(lambda store: when_free(lambda: store.pause(whose, actor(), reason)))
     if as_json:
         print_json({**whose.model_dump(mode="json"), **reply.model_dump()})
         return
@@ -54,7 +53,7 @@ def list_pauses(*, as_json: AsJson = False) -> None:
 
     For example: `leadhook pause list`
     """
-    pauses = ask(load_settings(), lambda store: store.admission()).pauses
+    pauses = ask(lambda store: store.admission()).pauses
     if as_json:
         print_json({"pauses": [pause.model_dump(mode="json") for pause in pauses]})
         return
@@ -76,7 +75,7 @@ def resume(*, user: ForUser = None, tag: ForTag = None, reason: Reason = None, a
     For example: `leadhook resume --user 00000000-0000-4000-8000-000000000001`
     """
     whose = scope(user, tag)
-    reply = ask(load_settings(), lambda store: when_free(lambda: store.resume(whose, actor(), reason)))
+    reply = ask(lambda store: when_free(lambda: store.resume(whose, actor(), reason)))
     if as_json:
         print_json({**whose.model_dump(mode="json"), **reply.model_dump(mode="json")})
         return
@@ -120,7 +119,7 @@ def show_budgets(*, as_json: AsJson = False) -> None:
 
     For example: `leadhook budget show --json`
     """
-    found = ask(load_settings(), lambda store: store.admission())
+    found = ask(lambda store: store.admission())
     if as_json:
         print_json(found.model_dump(mode="json", include={"budgets", "spend"}))
         return
@@ -138,13 +137,12 @@ def show_budgets(*, as_json: AsJson = False) -> None:
 
 
 def _change_budget(user: UUID | None, daily_usd: float | None, reason: str | None, *, yes: bool, as_json: bool) -> None:
-    settings = load_settings()
     if not yes:
-        consequence = ask(settings, lambda store: store.admission()).consequence(user, daily_usd)
+        consequence = ask(lambda store: store.admission()).consequence(user, daily_usd)
         if consequence:
             line(open_console(to_stderr=as_json), consequence)
             confirm("Change the budget?", "--yes changes it.")
-    reply = ask(settings, lambda store: when_free(lambda: store.set_budget(user, daily_usd, actor(), reason)))
+    reply = ask(lambda store: when_free(lambda: store.set_budget(user, daily_usd, actor(), reason)))
     whose = Scope(user_id=user)
     if as_json:
         print_json({"user_id": whose.model_dump(mode="json")["user_id"], **reply.model_dump()})

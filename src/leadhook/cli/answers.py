@@ -12,7 +12,6 @@ from leadhook.cli.options import AsJson, ForTag, ForUser, in_utc
 from leadhook.cli.output import INDENT, line, open_console, paragraph, print_json
 from leadhook.domain.lead_snapshot import Answers, LeadAnswer
 from leadhook.domain.phrases import distance
-from leadhook.settings import load_settings
 
 
 def answers(
@@ -36,7 +35,6 @@ def answers(
     For example: `leadhook answers --min-score 50 --limit 5`
     """
     found = ask(
-        load_settings(),
         lambda store: store.answers(
             user_id=user, tag=tag, min_score=min_score, since=since and in_utc(since), limit=limit
         ),

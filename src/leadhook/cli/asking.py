@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from leadhook.command_error import CommandError
-from leadhook.settings import Settings, SettingsError
+from leadhook.settings import Settings, SettingsError, load_settings
 from leadhook.store import StoreError, SupabaseStore, open_store
 
 Answer = TypeVar("Answer")
@@ -15,13 +15,14 @@ TIMEOUT_S: Final = 40.0
 """Longer than the slowest function for operators may take."""
 
 
-def ask(settings: Settings, question: Callable[[SupabaseStore], Awaitable[Answer]]) -> Answer:
-    """Open the store, ask, close it.
+def ask(question: Callable[[SupabaseStore], Awaitable[Answer]], settings: Settings | None = None) -> Answer:
+    """Open the store of these settings, by default the environment's; ask, and close it.
 
     Raises:
         SettingsError: SUPABASE_URL or the key is wrong.
         CommandError: the database refused or could not be asked.
     """
+    settings = settings or load_settings()
 
     async def asked() -> Answer:
         key = settings.supabase_key.get_secret_value()

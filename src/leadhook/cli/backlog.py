@@ -13,7 +13,6 @@ from leadhook.cli.asking import actor, ask
 from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, in_utc
 from leadhook.cli.output import confirm, line, open_console, print_json
 from leadhook.prices import price_here
-from leadhook.settings import load_settings
 from leadhook.store import Backlog, Wanted, release_held
 
 app = App(name="backlog", help="Show or release the leads that were eligible before the installation.")
@@ -29,7 +28,7 @@ def status(*, as_json: AsJson = False) -> None:
 
     For example: `leadhook backlog status`
     """
-    found = ask(load_settings(), lambda store: Wanted().find(store))
+    found = ask(lambda store: Wanted().find(store))
     if as_json:
         size = Wanted().estimate(found, price_here(os.environ)).model_dump(mode="json")
         held = sum(group.held for group in found.groups)
@@ -70,11 +69,10 @@ def release(
 
     For example: `leadhook backlog release --limit 100 --dry-run`
     """
-    settings = load_settings()
     wanted = Wanted(user, tag, since and in_utc(since), limit, redo)
     console = open_console(to_stderr=as_json and not dry_run)
     if dry_run or not yes:
-        found = ask(settings, wanted.find)
+        found = ask(wanted.find)
         _preview(wanted, found, console, as_json=as_json and dry_run)
         if dry_run:
             return
@@ -83,7 +81,7 @@ def release(
     def report(released: int, total: int) -> None:
         line(console, f"{released} of about {total} released")
 
-    done = ask(settings, lambda store: release_held(store, wanted, actor(), reason, report=report))
+    done = ask(lambda store: release_held(store, wanted, actor(), reason, report=report))
     if as_json:
         print_json(vars(done))
         return

@@ -104,8 +104,8 @@ def evaluate(
     before = read_results(output.results)
     before.check(candidate, output.results)
     plan = ask(
-        settings,
         lambda store: make_plan(store, selection.fields(), limit=selection.limit, noise=noise, results=before),
+        settings,
     )
     cost = _forecast(plan, price)
     words = f"{plan.purchases:,} scores of {len(plan.leads):,} leads with {candidate.model}, {_cost(cost)}"
@@ -185,7 +185,7 @@ def _buy(settings: Settings, plan: Plan, file: ResultsFile, price: Price | None)
         return scoring
 
     with Progress(*columns, console=console, disable=not (console.is_terminal and plan.purchases)) as bar:
-        return ask(settings, lambda store: run(store, bar))
+        return ask(lambda store: run(store, bar), settings)
 
 
 def _show(found: Report, output: Output) -> None:

@@ -15,7 +15,6 @@ from leadhook.domain.lead_snapshot import Eligibility, PastResult, WebhookDelive
 from leadhook.domain.phrases import distance
 from leadhook.domain.results import Claim
 from leadhook.domain.spend import dollars
-from leadhook.settings import load_settings
 
 _PARTS: Final = (
     ("known", "public.all_leads has a row", "public.all_leads has no row"),
@@ -33,7 +32,7 @@ def explain(lead_id: Annotated[str, Parameter(help="The lead_id in all_leads.")]
 
     For example: `leadhook explain lead-17`
     """
-    found = put_into_words(ask(load_settings(), lambda store: store.explain(lead_id)))
+    found = put_into_words(ask(lambda store: store.explain(lead_id)))
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:

@@ -131,14 +131,14 @@ def begin(
     if dry_run or (fields and not yes):
         slots = max(1, settings.max_concurrency * LOW_PRIORITY_SHARE)
         count = ask(
-            settings,
             lambda store: count_replay(store, selection.lead_ids, fields, selection.limit, within_s=COUNT_S),
+            settings,
         )
         _show_count(count, slots, as_json=as_json and dry_run, console=open_console(to_stderr=as_json and not dry_run))
         if dry_run:
             return 0
         confirm("Score them again?", "--yes replays without asking; --dry-run only counts.")
-    reply = ask(settings, lambda store: when_free(lambda: _queue(store, selection, fields, reason)))
+    reply = ask(lambda store: when_free(lambda: _queue(store, selection, fields, reason)), settings)
     if reply.replay_id is None:
         raise CommandError("the database did not start a replay")
     refused = [lead for lead in reply.leads if lead.outcome in ("unknown", "not_eligible")]
@@ -161,7 +161,7 @@ def list_replays(
 
     For example: `leadhook replay list --limit 5`
     """
-    found = ask(load_settings(), lambda store: store.replays(limit))
+    found = ask(lambda store: store.replays(limit))
     if as_json:
         print_json(found.model_dump(mode="json"))
         return
@@ -195,9 +195,7 @@ def show(
 
     For example: `leadhook replay status 12`
     """
-    status = _existing(
-        ask(load_settings(), lambda store: store.replay_status(replay_id, after=after, limit=limit)), replay_id
-    )
+    status = _existing(ask(lambda store: store.replay_status(replay_id, after=after, limit=limit)), replay_id)
     _show_status(status, as_json=as_json)
     if as_json:
         return
@@ -232,7 +230,7 @@ def stop(replay_id: ReplayId, /, *, reason: Reason = None, as_json: AsJson = Fal
 
     For example: `leadhook replay stop 12`
     """
-    status = ask(load_settings(), lambda store: _stop(store, replay_id, reason))
+    status = ask(lambda store: _stop(store, replay_id, reason))
     if status.state == "finished" and not as_json:
         words = f"replay {replay_id} has already finished: nothing was changed"
         line(open_console(), words)
@@ -278,7 +276,7 @@ def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> Re
                     return status
 
     try:
-        return ask(settings, watch)
+        return ask(watch, settings)
     except KeyboardInterrupt:
         line(
             console,

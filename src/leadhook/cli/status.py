@@ -24,7 +24,7 @@ def status(*, as_json: AsJson = False) -> int:
     For example: `leadhook status --json`
     """
     settings = load_settings()
-    found = ask(settings, lambda store: store.status())
+    found = ask(lambda store: store.status(), settings)
     findings = check_everything(found, settings.sweep_interval_sec)
     if as_json:
         reasons = {"reasons": [str(finding) for finding in findings.reasons]}
