@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from leadhook.domain.console import HeldLeads
-from leadhook.domain.forecast import Estimate, estimate
-from leadhook.domain.phrases import amount
+from leadhook.domain.forecast import estimate
+from leadhook.domain.phrases import amount, sentence
 from leadhook.prices import price_here
 from leadhook.store import Scope
 from leadhook.web.console.actions import ScopeQuery, Why, of, perform, preview
@@ -53,7 +53,7 @@ async def preview_release(visit: Visit) -> Response:
     if held.answered and not query.redo:
         first = "" if held.looked_at == held.held else f" of the first {held.looked_at}"
         sentences.append(f"{amount(held.answered, 'lead')}{first} have an answer in llm_response and stay held.")
-    sentences.append(f"{_estimate(held, count)}.")
+    sentences.append(_estimate(held, count))
     if not held.counted and found < query.limit:
         sentences.append(_PARTIAL)
     button = f"Release {amount(count, 'lead')}" if is_exact else "Release all of them"
@@ -89,5 +89,5 @@ async def stop(visit: Visit) -> Response:
     return visit.go(HOME)
 
 
-def _estimate(held: HeldLeads, count: int) -> Estimate:
-    return estimate(held.size, price_here(os.environ), count)
+def _estimate(held: HeldLeads, count: int) -> str:
+    return sentence(str(estimate(held.size, price_here(os.environ), count)))
