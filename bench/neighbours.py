@@ -42,10 +42,10 @@ def measure(*, short: bool) -> Measurement:
             stack.enter_context(psycopg.connect(database.admin_conninfo, autocommit=True)) for _ in range(1 + SESSIONS)
         )
         writer.execute(PREPARE.encode())
-        return measure_on(writer, others, rounds=1 if short else ROUNDS)
+        return measure_on(writer, others, *((1, 50) if short else (ROUNDS, TRANSACTIONS)))
 
 
-def measure_on(writer: Connection, others: list[Connection], *, rounds: int) -> Measurement:
+def measure_on(writer: Connection, others: list[Connection], rounds: int, transactions: int) -> Measurement:
     """CPU and rate beside an open transaction, by turns: without our triggers, with them, and with a savepoint each."""
     arms = {"without": (False, False), "with": (True, False), "savepoints": (False, True)}
     cpu_us: dict[str, list[float]] = {name: [] for name in arms}
@@ -57,9 +57,9 @@ def measure_on(writer: Connection, others: list[Connection], *, rounds: int) -> 
             writer.execute("vacuum bench.accounts")
             with _open_transaction(writer, triggers=triggers, savepoints=savepoints):
                 before_us, began = sum(map(_cpu_us, others)), perf_counter()
-                _transact_all(others)
-                rates[name].append(SESSIONS * TRANSACTIONS / (perf_counter() - began))
-                cpu_us[name].append((sum(map(_cpu_us, others)) - before_us) / SESSIONS / TRANSACTIONS)
+                _transact_all(others, transactions)
+                rates[name].append(len(others) * transactions / (perf_counter() - began))
+                cpu_us[name].append((sum(map(_cpu_us, others)) - before_us) / len(others) / transactions)
     share, control = (
         median(without / cost for cost, without in zip(cpu_us[name], cpu_us["without"], strict=True))
         for name in ("with", "savepoints")
@@ -99,14 +99,14 @@ def _open_transaction(writer: Connection, *, triggers: bool, savepoints: bool) -
         writer.execute("rollback")
 
 
-def _transact_all(sessions: list[Connection]) -> None:
+def _transact_all(sessions: list[Connection], transactions: int) -> None:
     with ThreadPoolExecutor(len(sessions)) as pool:
-        list(pool.map(_transact, sessions))
+        list(pool.map(lambda session: _transact(session, transactions), sessions))
 
 
-def _transact(session: Connection) -> None:
+def _transact(session: Connection, transactions: int) -> None:
     random = Random(session.info.backend_pid)  # noqa: S311 - a load
-    for _ in range(TRANSACTIONS):
+    for _ in range(transactions):
         with session.transaction():
             session.execute(UPDATE, (random.randint(1, 2000),))
             session.execute(SUM)

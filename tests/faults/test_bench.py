@@ -10,8 +10,9 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+import psycopg
 import pytest
-from bench import idle, instances, latency, machine, memory, queues, report, throughput, triggers, webhooks
+from bench import idle, instances, latency, machine, memory, neighbours, queues, report, throughput, triggers, webhooks
 from bench.__main__ import NAMES, STACKED
 from bench.measurement import Figure, Measurement
 from bench.stack import Stack, running_stack
@@ -127,6 +128,19 @@ def test_triggers_are_timed_in_pairs(wired_database: Database) -> None:
     measurement = triggers.measure_on(wired_database, 1)
     assert_sane(measurement)
     assert all(figure.beside["without"] > 0 for figure in measurement.figures.values())
+
+
+def test_other_sessions_are_measured_beside_an_open_transaction(wired_database: Database) -> None:
+    """With our triggers, without them, and with savepoints; nothing of it stays."""
+    with (
+        psycopg.connect(wired_database.admin_conninfo, autocommit=True) as writer,
+        psycopg.connect(wired_database.admin_conninfo, autocommit=True) as other,
+    ):
+        writer.execute(neighbours.PREPARE.encode())
+        measurement = neighbours.measure_on(writer, [other], 1, 5)
+        assert writer.execute("select count(*) from public.lead_details").fetchone() == (0,)
+    assert_sane(measurement)
+    assert {len(costs) for costs in measurement.details["cpu_us"].values()} == {1}
 
 
 def test_missed_target_is_shown_and_kept(

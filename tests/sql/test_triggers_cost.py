@@ -35,7 +35,8 @@ def test_a_transaction_has_one_subtransaction_of_ours(wired: "Sql") -> None:
         with wired.connection.cursor() as cursor, cursor.copy("copy public.lead_details (lead_id) from stdin") as copy:
             copy.write("copied-1\ncopied-2\n")
         wired.run("truncate public.all_leads")
-        assert wired.value(SUBTRANSACTIONS) == 1
+        if wired.connection.info.server_version >= 160000:  # before, they can't be counted
+            assert wired.value(SUBTRANSACTIONS) == 1
     assert wired.count("leadhook.outbox") == 20 * 5 + 2 + 3 + 1 + 1
     assert wired.count("net.http_request_queue") == 1
     noted = {row["lead_id"] for row in wired.rows("select unnest(lead_ids) as lead_id from leadhook.outbox")}
