@@ -59,9 +59,9 @@ def main(
             "(2 min). queues: the same leads on procrastinate and pgqueuer (6 min). instances: 1, 2 and 4 of them "
             "(2 min). memory: over 20,000 leads (5 min). idle: requests while nothing happens (3 min). triggers: what "
             "the application's own writes cost (2 min). neighbours: what they cost other sessions (2 min). calls: what "
-            "each call costs in SQL (5 min). console_pages: what each page of the console costs the database (6 min). "
+            "each call costs in SQL (5 min). console_pages: what each page of the console costs the database (4 min). "
             "score: CPU of a model call beside a bare client's (1 min). webhooks: CPU of a webhook beside a bare "
-            "endpoint's (1 min). All of them, one by one, when none is named (half an hour)."
+            "endpoint's (1 min). All of them, one by one, when none is named (40 min)."
         ),
     ],
     short: Annotated[
