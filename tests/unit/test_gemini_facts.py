@@ -16,6 +16,7 @@ from tests.support.messages import LEAD, SCRIPTS, Case, is_right, planted_messag
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.results import Claim, Message, Usage
+from leadhook.gemini import wordings as wordings_module
 from leadhook.gemini.client import GeminiClient, Reply
 from leadhook.gemini.facts import check_facts
 from leadhook.gemini.numbers import languages_of, numbers_in
@@ -150,6 +151,15 @@ def test_a_check_of_facts_costs_little_cpu(cases: list[Case]) -> None:
         return (time.process_time() - began_at) * 1_000 / len(true)
 
     assert min(round_ms() for _ in range(2)) < CPU_MS
+
+
+def test_the_first_look_for_any_sentence_finds_what_its_patterns_find() -> None:
+    """It is a pattern made of all others, and must lose none."""
+    for case in wordings():
+        text = case.message.message.lower()
+        kinds = [kind for kind, words in wordings_module._SENTENCES.items() if case.language in words]
+        is_found = any(wordings_module._sentence(kind, case.language).search(text) for kind in kinds)
+        assert is_found == (wordings_module._any_sentence(case.language).search(text) is not None), case.planted
 
 
 @pytest.mark.parametrize(
