@@ -59,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Containers often set this; every service and command that a test starts would compile its whole source again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.pop("DATABASE_URL", None)  # the developer's
     os.environ.setdefault("PYTHONHASHSEED", "0")  # of the workers and of what tests start
     settings.register_profile("alike", derandomize=not LONG, database=None, deadline=None)
     settings.load_profile("alike")

@@ -34,12 +34,15 @@ class Arena:
     long: bool = LONG
     services: list[Service] = field(default_factory=list)
 
-    def serve(self, *, webhooks: bool = False, proxy: Proxy | None = None, **settings: str) -> Service:
+    def serve(
+        self, *, webhooks: bool = False, proxy: Proxy | None = None, executed: bool = False, **settings: str
+    ) -> Service:
         """Start a service; it may not be up yet.
 
         Args:
             webhooks: the webhooks go to it.
             proxy: what stands between it and Supabase.
+            executed: not forked, so that its command line and first environment are its own.
             settings: of its environment.
         """
         if not webhooks:
@@ -47,7 +50,7 @@ class Arena:
         if proxy is not None:
             settings["SUPABASE_URL"] = proxy.url
         log = self.project.directory / f"service-{secrets.token_hex(4)}.log"
-        service = Service(self.project.environment(**settings), log)
+        service = Service(self.project.environment(**settings), log, executed=executed)
         self.services.append(service)
         return service
 

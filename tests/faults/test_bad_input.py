@@ -218,7 +218,7 @@ def test_no_key_at_all_is_said_and_costs_nothing(arena: "Arena") -> None:
     project.set_keys()
     leads = project.bring(3)
     proxy = arena.proxy()
-    service = arena.serve(webhooks=True, proxy=proxy).wait_until_up()
+    service = arena.serve(webhooks=True, proxy=proxy, executed=True).wait_until_up()
     poll(lambda: "No Gemini key" in str(service.ready()["reasons"]), lambda: str(service.ready()))
     assert len(proxy.of("claim")) <= 2
     time.sleep(4)  # how long nothing may happen

@@ -174,6 +174,7 @@ def test_no_canary_is_told_anywhere_but_the_name_in_the_operators_file(arena: "A
     with listening(LogService()) as log_service:
         service = arena.serve(
             webhooks=True,
+            executed=True,
             WEBHOOK_SECRETS=f"{settings['WEBHOOK_SECRETS']} {second}",
             WEBHOOK_STATIC_HEADER=f"x-webhook: {static}",
             ADMIN_TOKENS=admin,

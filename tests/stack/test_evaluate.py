@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import anyio
 import pytest
 from tests.stack.google import SECRET, Google, standing_in
+from tests.support import forked
 
 from leadhook.domain.job import ClaimRequest, Result, Timings
 from leadhook.domain.results import Checkpoint, Message, Score, Usage
@@ -48,25 +48,20 @@ class Operator:
             "SUPABASE_SECRET_KEY": self.supabase.secret_key,
             "GEMINI_BASE_URL": self.google.url,
         }
-        command = [sys.executable, "-m", "leadhook", "evaluate", *arguments]
-        process = await anyio.open_process(command, cwd=self._directory, env=env)
-        said = {"out": b"", "err": b""}
-
-        async def read(name: str, stream: Any) -> None:
-            async for chunk in stream:
-                said[name] += chunk
-
+        files = [self._directory / name for name in ("out", "err")]
+        for file in files:
+            file.write_text("")
+        process = forked.start(
+            ["leadhook", "evaluate", *arguments], log=files[0], errors=files[1], env=env, cwd=self._directory
+        )
         with anyio.fail_after(120):
-            async with process, anyio.create_task_group() as group:
-                group.start_soon(read, "out", process.stdout)
-                group.start_soon(read, "err", process.stderr)
-                while process.returncode is None and interrupt_after != NEVER:
-                    if len(self.bought()) >= interrupt_after:
-                        process.send_signal(signal.SIGINT)
-                        break
-                    await anyio.sleep(0.02)
-                await process.wait()
-        return process.returncode or 0, said["out"].decode(), said["err"].decode()
+            while process.exitcode is None:
+                if interrupt_after != NEVER and len(self.bought()) >= interrupt_after:
+                    os.kill(process.pid or 0, signal.SIGINT)
+                    interrupt_after = NEVER
+                await anyio.sleep(0.02)
+        out, err = (file.read_text() for file in files)
+        return process.exitcode, out, err
 
     def bought(self) -> list[dict[str, Any]]:
         """The scores in the file; the line that is being written aside."""

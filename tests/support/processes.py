@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from tests.conftest import PATIENCE_S, poll
+from tests.support import forked
 
 START_S = 150
 NOT_IN_TIME = "Supabase did not answer within"
@@ -70,41 +71,41 @@ def events_in(log: str, name: str) -> list[dict[str, Any]]:
 
 
 class Process:
-    """A Python program with a log file."""
+    """A Python program with a log file: a fork of one that has imported the service, unless it is to be executed."""
 
     def __init__(
-        self, arguments: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        executed: bool = False,
     ) -> None:
         self.log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
-                env=os.environ if env is None else env,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        start = forked.execute if executed else forked.start
+        self._process = start(arguments, log=log, env=os.environ if env is None else env, cwd=cwd)
 
     @property
     def pid(self) -> int:
         """The process id."""
+        assert self._process.pid is not None
         return self._process.pid
 
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
-        return self._process.poll() is None
+        return self._process.exitcode is None
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it still runs."""
         if self.running:
-            self._process.send_signal(number)
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it as a power cut would."""
         self.signal(signal.SIGKILL)
-        self._process.wait()
+        self.wait()
 
     def end(self) -> int:
         """Ask it to end, as a deploy does, and wait; return its exit code."""
@@ -113,7 +114,9 @@ class Process:
 
     def wait(self, timeout_s: float = START_S) -> int:
         """Wait until it ends by itself; return its exit code."""
-        return self._process.wait(timeout_s)
+        self._process.join(timeout_s)
+        assert self._process.exitcode is not None, self.tail()
+        return self._process.exitcode
 
     def output(self) -> str:
         """Return all that it wrote."""
@@ -148,9 +151,10 @@ class LocalStack(Process):
 class Service(Process):
     """`leadhook serve`."""
 
-    def __init__(self, settings: Mapping[str, str], log: Path) -> None:
+    def __init__(self, settings: Mapping[str, str], log: Path, *, executed: bool = False) -> None:
         settings = {"ADMIN_TOKENS": "visibly-fake-admin-token", **settings}
-        super().__init__(["leadhook", "serve"], log=log, env=environment(**settings))
+        executed = executed or "PYTHONPATH" in settings  # it is to import something else
+        super().__init__(["leadhook", "serve"], log=log, env=environment(**settings), executed=executed)
         self._token = settings["ADMIN_TOKENS"]
         self.url = f"http://127.0.0.1:{settings['PORT']}"
 
