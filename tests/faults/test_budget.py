@@ -11,6 +11,7 @@ from tests.support.processes import ask
 from tests.support.project import SHORT_LEASES
 
 from leadhook.domain.results import Usage
+from leadhook.engine.timing import Timing
 from leadhook.prices import read_prices
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def test_budget_is_never_exceeded_by_instances_that_race_for_it(arena: "Arena") 
     newest, claims = project.model.newest(), len(proxy.of("claim"))
     time.sleep(8 if arena.long else 3)  # how long nothing may happen
     assert project.model.newest() == newest
-    assert len(proxy.of("claim")) - claims <= len(arena.services), "claims without a budget are a busy loop"
+    looks = Timing.awake_s / Timing.look_s[1]  # of each, if its last lead was found just now
+    assert len(proxy.of("claim")) - claims <= (1 + looks) * len(arena.services), (
+        "claims without a budget are a busy loop"
+    )
     spent = before + billed(project)
     waiting = project.states()["ready"]
     print(f"${spent:.4f} of ${BUDGET_USD:.2f} were used by {len(leads) - waiting} leads; {waiting} wait")  # noqa: T201 - a figure for people
@@ -128,7 +132,7 @@ def test_lease_that_dies_costs_what_was_reserved_for_it(arena: "Arena") -> None:
     arena.serve()
     arena.wait_for_answers(leads)
     arena.wait_for_rest()
-    wasted, spent = project.run("select wasted_usd::float8, spent_usd::float8 from leadhook.costs")[0]
+    wasted, spent = project.run("select sum(wasted_usd)::float8, sum(spent_usd)::float8 from leadhook.costs")[0]
     saved = project.value("select sum(cost_usd)::float8 from leadhook.attempts where outcome = 'saved'")
     assert abs(wasted - reserved) < 1e-9
     assert abs(spent - saved - wasted) < 1e-9

@@ -47,7 +47,7 @@ def test_a_prompts_row_that_comes_last_sets_everything_off(stack: "Project") -> 
     stack.wait_for_answers(leads)
 
     found = stack.run("select distinct source from leadhook.attempts where lead_id = any (%s)", leads)
-    assert set(found) <= {("webhook",), ("retry",)}
+    assert set(found) == {("webhook",)}
     assert stack.run("select count(*) from leadhook.results where lead_id = any (%s) and written", leads) == [(5,)]
 
 
@@ -62,10 +62,9 @@ def test_a_run_right_after_the_import_waits_for_no_webhook(stack: "Project") -> 
             stack.run("insert into public.prompts (user_id, tag, wildnet_data) values (%s, %s, 'Pumps.')", user, tag)
             time.sleep(1.5)
         found = stack.run("select distinct source, state from leadhook.jobs where lead_id = any (%s)", leads)
-        # Not by the webhook of the import, which may have been late.
-        if {source for source, state in found if state != "waiting"} == {"retry"}:
+        if {state for _, state in found} != {"waiting"}:
             break
-    assert {source for source, _ in found} == {"retry"}, found
+    assert {source for source, _ in found} == {"webhook"}, found
     stack.wait_for_answers(leads)
 
 

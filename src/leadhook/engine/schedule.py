@@ -68,6 +68,7 @@ class Schedule:
             source = "start"
         elif webhook_came:
             source = "webhook"
+            self._awake_until = at + self._timing.awake_s
         elif self._swept:
             source = "sweep"
         elif self._due_at <= at:
@@ -119,8 +120,6 @@ class Schedule:
         self._source, self._retry_source = source, "retry"
         self._due_at = math.inf
         self._swept = False
-        if source == "webhook":
-            self._awake_until = anyio.current_time() + self._timing.awake_s
         self._not_before = anyio.current_time() + self._timing.claim_gap_s
 
     def postpone(self, seconds: float) -> None:
@@ -134,7 +133,7 @@ class Schedule:
         soon_s, later_s = self._timing.look_s
         look_s = soon_s if batch.leads else later_s
         if now + look_s < self._awake_until and not batch.blocked_by:
-            self._note(look_s, "retry")
+            self._note(look_s, "webhook")
 
     def _note(self, wait_s: float, source: Source) -> None:
         at = anyio.current_time() + wait_s
