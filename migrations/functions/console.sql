@@ -283,7 +283,7 @@ begin
       v_cursors := v_cursors || v_slice.cursors;
     end if;
     exit when v_cursor is null or v_count >= v_most
-      or clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '80 ms' end;
+      or n >= 3 and clock_timestamp() > v_began_at + case when v_count > p_limit then interval '60 ms' else interval '80 ms' end;
   end loop;
   return jsonb_build_object(
     'leads', leadhook.describe_found(v_lead_ids[:p_limit]),
