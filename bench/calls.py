@@ -149,7 +149,7 @@ def measure(*, short: bool) -> Measurement:
             waited = {name: [round(one, 1) for one in times[WARM_UP:]] for name, times in caller.wall_ms.items()}
         figures["shut"] = _beside_what_is_shut(few, 5000 // scale, rounds)
         figures["walk"] = _while_walking(many, 100_000 // scale)
-        figures |= _under_an_old_snapshot(many, 50_000 // scale)
+        figures |= _under_an_old_snapshot(many, 200_000 // scale)
     title = f"Calls of {BATCH} leads, in CPU of the server's process"
     return Measurement(title, figures, {"waited_ms": waited}, {"calls": chart})
 
