@@ -326,6 +326,8 @@ class Machine(RuleBasedStateMachine):
         batch = (by or self.service).claim(token=token)
         self.model.now += 1
         mine, alone = {lead for lead, job in self.model.jobs.items() if job.token == str(token)}, False
+        for lead in mine:
+            self.model.jobs[lead].expired = False  # a repeated claim renews its leases, also those it can't describe
         if not mine:
             self.model.expire(self.locked)
             due, alone = (set[str](), False) if self.shut else self.model.due(self.locked)
