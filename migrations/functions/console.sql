@@ -317,8 +317,8 @@ declare
   v_began_at timestamptz := clock_timestamp();
   v_slice record;
   v_cursor jsonb;
-  v_counts jsonb := '{}';
-  v_queued text[] := '{}';
+  v_counts jsonb := jsonb '{}';
+  v_queued text[] := array[]::text[];
 begin
   for n in 1..40 loop
     v_slice := leadhook.search_slice(p_filter, v_cursor, 250);
