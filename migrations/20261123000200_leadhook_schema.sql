@@ -39,7 +39,7 @@ insert into leadhook.controls default values on conflict do nothing;
 update leadhook.controls as c set installed_at = clock_timestamp() where c.installed_at = 'infinity';
 
 -- Appended blindly by the triggers in the application's transaction; folded into jobs by leadhook.apply_outbox. No check constraints: each of them
--- would be prepared anew for each of the application's statements, and a row that one refuses would be lost.
+-- would be prepared again for each of the application's statements, and a row that one refuses would be lost.
 create table if not exists leadhook.outbox (
   id bigint generated always as identity primary key,
   kind text not null,

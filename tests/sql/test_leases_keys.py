@@ -1,6 +1,7 @@
 """Keys rest for as long as Google said, in every process."""
 
 import hashlib
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -196,9 +197,10 @@ def test_a_success_is_noted_once_a_minute(db: "Sql") -> None:
     fingerprint = parked("fake-one", 0)["fingerprint"]
     leads = iter("acd")
 
-    def noted() -> object:
+    def noted() -> datetime:
         db.save(db.result_of(db.leased_lead(next(leads)), key_fingerprint=fingerprint))
-        return db.value("select changed_at from leadhook.api_keys")
+        changed_at: datetime = db.value("select changed_at from leadhook.api_keys")
+        return changed_at
 
     first = noted()
     assert noted() == first
@@ -206,7 +208,7 @@ def test_a_success_is_noted_once_a_minute(db: "Sql") -> None:
     db.ready_job("b")
     [key] = db.claim()["keys"]
     assert 61_000 <= key["answered_ms"] < 90_000
-    assert noted() > first  # type: ignore[operator]
+    assert noted() > first
 
 
 def test_new_keys_come_without_leads_so_that_they_can_be_checked(db: "Sql") -> None:
