@@ -31,10 +31,9 @@ class Plan:
     """How much is measured.
 
     Attributes:
-        leads: of leadhook and of the bare chain each, for either distance.
+        leads: single ones, of leadhook and of the bare chain each.
         polled: of the poller.
         apart_s: between two leads of leadhook; one of the bare chain stands in the middle between them.
-        close_s: the same for the second figure, where pg_net's pause is felt.
         stream: leads in a stream, of leadhook and of the bare chain each.
         stream_s: between two leads of a stream, which pg_net sends in one burst a second.
         poll_s: how long the poller sleeps between two looks.
@@ -45,14 +44,13 @@ class Plan:
     polled: int = 8
     turns: int = 4
     apart_s: float = 3.0
-    close_s: float = 1.2
     stream: int = 240
     stream_s: float = 0.05
     poll_s: float = POLL_S
     warm: int = 3
 
 
-SHORT = Plan(leads=2, polled=1, turns=1, apart_s=0.2, close_s=0.1, stream=8, poll_s=0, warm=1)
+SHORT = Plan(leads=2, polled=1, turns=1, apart_s=0.2, stream=8, poll_s=0, warm=1)
 
 
 @dataclass
@@ -61,8 +59,6 @@ class Samples:
 
     service: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
-    close_service: list[float] = field(default_factory=list)
-    close_bare: list[float] = field(default_factory=list)
     stream_service: list[float] = field(default_factory=list)
     stream_bare: list[float] = field(default_factory=list)
     poller: list[float] = field(default_factory=list)
@@ -81,7 +77,6 @@ def measure_on(stack: Stack, plan: Plan) -> Measurement:
                 course.warm_up()
                 say(f"turn {turn + 1} of {plan.turns}")
                 course.apart(share, samples)
-                course.close(share, samples)
                 course.stream(plan.stream // plan.turns, samples)
             with stack.poller():
                 course.polled(plan.polled // plan.turns, samples)
@@ -107,15 +102,6 @@ class Course:
             self._bring_one(samples.service, self.plan.apart_s / 2)
             with self._bare_with_webhooks():
                 self._bring_one_for_bare(samples.bare, self.plan.apart_s / 2)
-
-    def close(self, leads: int, samples: Samples) -> None:
-        """A row of leads for leadhook, then one for the bare chain."""
-        for _ in track(range(leads), "leads 1.2 s apart"):
-            self._bring_one(samples.close_service, self.plan.close_s)
-        time.sleep(AWAKE_S)
-        with self._bare_with_webhooks():
-            for _ in track(range(leads), "the bare chain 1.2 s apart"):
-                self._bring_one_for_bare(samples.close_bare, self.plan.close_s)
 
     def stream(self, leads: int, samples: Samples) -> None:
         """A stream of leads for leadhook, then one for the bare chain."""
@@ -175,14 +161,6 @@ def _figures(samples: Samples) -> dict[str, Figure]:
             beside={"bare chain": bare, "poller": quantile(samples.poller, share)},
             target=f"≤ {target_ms:.0f} ms, or ≤ {TIMES_THE_FLOOR} times the bare chain",
             met=ours <= target_ms or ours <= TIMES_THE_FLOOR * bare,
-        )
-    for name, share in SHARES.items():
-        figures[f"close_{name}"] = Figure(
-            f"leads 1.2 s apart, {name}",
-            quantile(samples.close_service, share),
-            "ms",
-            spread=(min(samples.close_service), max(samples.close_service)),
-            beside={"bare chain": quantile(samples.close_bare, share)},
         )
     for name, share in SHARES.items():
         ours = quantile(samples.stream_service, share)

@@ -5,7 +5,7 @@ in the transaction that brings the lead; leadhook's own triggers are off at that
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,7 +19,7 @@ from bench.stack import BrokenRunError, Stack, wait_until
 
 from leadhook.local.processes import Child
 
-LEADHOOK, BARE = "leadhook", "bare chain"
+LEADHOOK, BARE, CALLS = "leadhook", "bare chain", "bare model calls"
 WEBHOOKS = frozenset({LEADHOOK, BARE})
 """These are reached through pg_net, which pauses for a second after each burst."""
 ENQUEUE = {
@@ -49,6 +49,8 @@ SWITCH_OFF = "drop trigger enqueue on public.lead_details; drop function public.
 CONCURRENCY = 16
 NEAR = 0.97
 """Within three per cent of the better library counts as even."""
+OF_BARE_CALLS = 0.85
+"""Of the rate of a process that makes the model calls and nothing else, with the most leads at a time."""
 MOST_MB = 200
 SHARES = {"p50": 0.5, "p95": 0.95}
 WARM = 1
@@ -87,8 +89,8 @@ class Round:
 
     rate: float
     cpu_ms: float
-    postgres_ms: float
-    memory_mb: float
+    postgres_ms: float | None = None
+    memory_mb: float | None = None
 
 
 Rounds = dict[int, dict[str, list[Round]]]
@@ -169,16 +171,19 @@ def _wait_ms(stack: Stack, application: Application, plan: Plan, name: str) -> f
 def _backlogs(stack: Stack, application: Application, plan: Plan, concurrency: int) -> dict[str, list[Round]]:
     """Backlogs of the same size for each, there and back, so that a load that grows meets all alike."""
     leads = plan.waves * concurrency
-    names = (LEADHOOK, *ENQUEUE)
+    names = (CALLS, LEADHOOK, *ENQUEUE)
     rounds: dict[str, list[Round]] = {name: [] for name in names}
     with ExitStack() as running:
         workers = {name: running.enter_context(stack.queue_worker(name, concurrency)) for name in ENQUEUE}
         workers[LEADHOOK] = running.enter_context(stack.service(MAX_CONCURRENCY=str(concurrency)))
-        for name in names:
+        for name, worker in workers.items():
             with _way(stack, name):
-                _answer(application, workers[name], concurrency // 2)
+                _answer(application, worker, concurrency // 2)
         for name in (*names, *reversed(names)):
             say(f"{leads} leads, {concurrency} at a time, for {name}")
+            if name == CALLS:
+                rounds[name].append(Round(**stack.bare_calls(leads, concurrency)))
+                continue
             with _way(stack, name):
                 rounds[name].append(_round(stack, application, workers[name], leads))
     return rounds
@@ -223,21 +228,27 @@ def _round_figures(rounds: Rounds, plan: Plan) -> dict[str, Figure]:
             "leads/s",
             {LEADHOOK: rates[LEADHOOK], "ceiling C/(2·L)": _ceiling(at, plan)} | rates,
             target="within 3 % of both libraries, or ahead",
-            met=rates[LEADHOOK] >= NEAR * max(rates.values()),
+            met=rates[LEADHOOK] >= NEAR * max(rates[library] for library in ENQUEUE),
         )
     for at, each in rounds.items():
         figures[f"cpu_ms_{at}"] = _figure(f"CPU a lead, {at} at a time", "ms", _means(each, "cpu_ms"))
         words = f"Postgres's CPU a lead, {at} at a time"
         figures[f"postgres_ms_{at}"] = _figure(words, "ms", _means(each, "postgres_ms"))
     most = max(rounds)
-    memory = {name: max(one.memory_mb for one in each) for name, each in rounds[most].items()}
+    rates = _means(rounds[most], "rate")
+    share = rates[LEADHOOK] / rates[CALLS]
+    words, target = f"rate as a share of that of bare model calls, {most} at a time", f"≥ {OF_BARE_CALLS}"
+    figures["share"] = Figure(words, share, target=target, met=share >= OF_BARE_CALLS)
+    memory = _means(rounds[most], "memory_mb", max)
     words, target = f"memory with {most} in flight, at most", f"≤ {MOST_MB} MB"
     figures["memory_mb"] = _figure(words, "MB", memory, target=target, met=memory[LEADHOOK] <= MOST_MB)
     return figures
 
 
-def _means(each: dict[str, list[Round]], field: str) -> dict[str, float]:
-    return {name: fmean(getattr(one, field) for one in its) for name, its in each.items()}
+def _means(each: dict[str, list[Round]], field: str, of: Callable[[list[float]], float] = fmean) -> dict[str, float]:
+    """Of those that were measured."""
+    values = {name: [getattr(one, field) for one in its] for name, its in each.items()}
+    return {name: of(its) for name, its in values.items() if None not in its}
 
 
 def _figure(words: str, unit: str, values: dict[str, float], *, target: str = "", met: bool | None = None) -> Figure:
@@ -261,6 +272,7 @@ def _histogram(samples: dict[str, list[float]]) -> Chart:
 
 def _rates(rounds: Rounds, plan: Plan) -> Chart:
     rates = {at: _means(each, "rate") for at, each in rounds.items()}
-    series: dict[str, Points] = {name: [(at, rates[at][name]) for at in rates] for name in (LEADHOOK, *ENQUEUE)}
+    names = (LEADHOOK, *ENQUEUE, CALLS)
+    series: dict[str, Points] = {name: [(at, rates[at][name]) for at in rates] for name in names}
     series["ceiling C/(2·L)"] = [(at, _ceiling(at, plan)) for at in rounds]
     return Chart("Leads a second, by leads at a time", series)

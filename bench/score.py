@@ -5,38 +5,29 @@ rendered before, and reads the answers with the same shapes. What it lacks is ou
 flagging the lead, cleaning the answer, the look at the message, and naming what goes wrong.
 """
 
-import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import uvloop
+from bench.bare_calls import KEY, STEPS, ask_twice, for_each, spent
 from bench.measurement import Figure, Measurement
-from google.genai import types
-from langchain_core.messages import HumanMessage, SystemMessage
 
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
-from leadhook.gemini import GeminiScorer, open_scorer
-from leadhook.gemini.parameters import SHAPES, Step, call_parameters, step_body
-from leadhook.gemini.prompts import fenced, system_instruction
+from leadhook.gemini import open_scorer
 from leadhook.gemini.rendering import render
 from leadhook.local import sample
 
 PAIRS = 12
 AT_ONCE = 16
 MOST = 1.3
-STEPS: tuple[Step, ...] = ("score", "message")
-KEY = "visibly-fake-key"
-BODIES = {step: json.loads(json.dumps(step_body(step))) for step in STEPS}
-"""As plain dictionaries, which is how one would write them."""
 BIO = "Twenty years in plants, warehouses and dispatch; I lead a team of nineteen and like machines that last. "
 
 
@@ -77,36 +68,17 @@ async def _pairs(url: str, count: int) -> list[tuple[float, float]]:
             await scorer.write(leads[place], prompts, key)
 
         async def bare(place: int) -> None:
-            for step in STEPS:
-                await _ask(scorer, step, prompts, texts[place])
+            await ask_twice(scorer._client._chat, prompts, texts[place])  # noqa: SLF001 - the same model object is the point
 
         await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))  # a first round of each has caches to fill
         return [(await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))) for _ in range(count)]
 
 
-async def _ask(scorer: GeminiScorer, step: Step, prompts: Prompts, text: str) -> None:
-    answer = await scorer._client._chat.ainvoke(  # noqa: SLF001 - the same model object is the point
-        [SystemMessage(system_instruction(step, prompts)), HumanMessage(fenced(text))],
-        http_options=types.HttpOptions(headers={"x-goog-api-key": KEY}, extra_body=BODIES[step]),
-        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-        **call_parameters(),
-    )
-    SHAPES[step].model_validate_json(answer.text)
-
-
 async def _cpu_ms(score_one: Callable[[int], Awaitable[None]], count: int) -> float:
     """CPU of this process, a call."""
-    waiting = iter(range(count))
-
-    async def work() -> None:
-        for place in waiting:
-            await score_one(place)
-
-    began_at = time.process_time()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(work())
-    return (time.process_time() - began_at) * 1000 / (count * len(STEPS))
+    with spent() as times:
+        await for_each(count, AT_ONCE, score_one)
+    return times.cpu_s * 1000 / (count * len(STEPS))
 
 
 def _sample() -> tuple[Prompts, list[Lead]]:

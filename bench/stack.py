@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -78,6 +79,22 @@ class Stack:
         with self._child(library, ["bench.queue_worker", library], env) as worker:
             wait_until(lambda: "ready" in worker.log.read_text(), f"{library}'s worker", worker)
             yield worker
+
+    def bare_calls(self, leads: int, concurrency: int) -> dict[str, float]:
+        """What a process of its own needs for the model calls of so many leads alone: see `bench/bare_calls.py`."""
+        run = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-m", "bench.bare_calls", str(leads), str(concurrency)],
+            env=environment() | {"GEMINI_BASE_URL": self.facts["gemini_url"]},
+            cwd=Path(__file__).parent.parent,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+        )
+        if run.returncode:
+            raise BrokenRunError(f"the bare model calls broke off:\n{run.stderr}")
+        found: dict[str, float] = json.loads(run.stdout)
+        return found
 
     @contextmanager
     def bare_chain(self) -> Iterator[str]:
