@@ -35,6 +35,22 @@ class Model:
             first.setdefault(call["name"], call["time"])
         return first
 
+    def full_rate(self, slots: int, longest_ms: float) -> float:
+        """Leads of two calls a second, while all slots have work; 0 if there were too few leads for that.
+
+        That is from when each has ended its first lead until the last lead begins: until then, a free slot finds one.
+
+        Args:
+            slots: leads at a time, of all workers together.
+            longest_ms: that a call takes.
+        """
+        starts = sorted(self.first_calls().values())
+        from_ms, to_ms = starts[slots - 1] + 2 * longest_ms, starts[-1]
+        if to_ms <= from_ms:
+            return 0.0
+        begun = sum(1 for call in self.calls() if from_ms <= call["time"] < to_ms)
+        return begun / 2 / ((to_ms - from_ms) / 1000)
+
     def _ask(self, path: str, method: str = "GET", body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = Request(self._url + path, data=data, method=method)  # noqa: S310 - ours

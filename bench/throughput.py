@@ -83,7 +83,7 @@ def measure_on(stack: Stack, plan: Plan) -> Measurement:
         with stack.service(MAX_CONCURRENCY=str(plan.concurrency)) as service:
             _answer(application, service, plan.warm)
             ours.append(_our_round(stack, application, service, plan.leads))
-            full_rates.append(_full_rate(stack, plan))
+            full_rates.append(stack.model.full_rate(plan.concurrency, plan.model_ms[1]))
         say(f"round {number + 1} of {plan.rounds}: {plan.polled} leads for the poller")
         with stack.poller() as poller:
             polled.append(_polled_round(stack, application, poller, plan.polled))
@@ -106,14 +106,6 @@ def _our_round(stack: Stack, application: Application, service: Child, leads: in
     assert row is not None  # noqa: S101 - for the type checker
     requests = of_the_service(stack.requests.requests())
     return _round(stack, service, ids, seconds=row[0], requests=requests, used_ms=used_ms)
-
-
-def _full_rate(stack: Stack, plan: Plan) -> float:
-    """Leads a second from the end of each slot's first lead to the start of the last one: all slots have work then."""
-    calls, starts = stack.model.calls(), stack.model.first_calls().values()
-    from_ms, to_ms = min(starts) + 2 * plan.model_ms[1], max(starts)
-    begun = sum(1 for call in calls if from_ms <= call["time"] < to_ms)
-    return begun / 2 / ((to_ms - from_ms) / 1000)
 
 
 def _polled_round(stack: Stack, application: Application, poller: Child, leads: int) -> Round:
