@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from leadhook.credentials import webhook_key
-from leadhook.web.webhook_auth import Refused, verify
+from leadhook.web import webhook_auth
+from leadhook.web.webhook_auth import Headers, Refused, by_name
 
 NOW = 1_800_000_000
 KEY = b"k" * 32
@@ -28,6 +30,11 @@ def headers(**changed: bytes | None) -> list[tuple[bytes, bytes]]:
     """The three headers of a good webhook, with changes; None leaves one out."""
     good = {"id": ID, "timestamp": str(NOW).encode(), "signature": signature()}
     return [(b"webhook-" + name.encode(), value) for name, value in {**good, **changed}.items() if value is not None]
+
+
+def verify(given: Headers, body: bytes, *, keys: Sequence[bytes], now_s: int) -> int:
+    """The age of a webhook with these headers."""
+    return webhook_auth.verify(by_name(given), body, keys=keys, now_s=now_s)
 
 
 def refusal(given: list[tuple[bytes, bytes]], body: bytes = BODY, keys: tuple[bytes, ...] = (KEY,)) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from secrets import token_hex
+from os import urandom
 from typing import Final
 
 import structlog
@@ -20,6 +20,8 @@ from leadhook.web.requests import Problem, problem
 
 CLIENT_GONE: Final = 499
 """Logged as the status if the client left before the answer."""
+REQUEST_ID: Final = "leadhook.request_id"
+"""Where the scope has the id of its request."""
 SUMMED: Final = "leadhook.summed"
 """Set in the scope of a request that another line reports."""
 WINDOW_S: Final = 1.0
@@ -43,7 +45,7 @@ class CanonicalLine:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = token_hex(16)
+        request_id = scope[REQUEST_ID] = urandom(16).hex()
         status = 0
 
         async def noting(message: Message) -> None:
@@ -51,14 +53,13 @@ class CanonicalLine:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = message["headers"]
-                names = {name for name, _ in given}
+                names = dict(given)
                 more = [pair for pair in OF_EVERY_ANSWER if pair[0] not in names]
                 message["headers"] = [*given, (b"x-request-id", request_id.encode()), *more]
             await send(message)
 
         started = time.perf_counter()
         failure: Exception | None = None
-        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self._app(scope, receive, noting)
         except ClientDisconnect:
@@ -68,15 +69,14 @@ class CanonicalLine:
             if not status:
                 await problem(Problem(500))(scope, receive, noting)
         finally:
-            _log(scope, status or CLIENT_GONE, time.perf_counter() - started, failure)
-            structlog.contextvars.reset_contextvars(**bound)
+            if failure is not None or SUMMED not in scope:
+                _log(scope, request_id, status or CLIENT_GONE, time.perf_counter() - started, failure)
 
 
-def _log(scope: Scope, status: int, seconds: float, failure: Exception | None) -> None:
-    if failure is None and SUMMED in scope:
-        return
+def _log(scope: Scope, request_id: str, status: int, seconds: float, failure: Exception | None) -> None:
     route = scope.get("route")
     fields = {
+        "request_id": request_id,
         "method": scope["method"] if scope["method"] in METHODS else "other",
         "route": getattr(route, "path", None),
         "status": status,

@@ -5,11 +5,11 @@ Every refusal and error is `application/problem+json` (RFC 9457), with a sentenc
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from leadhook.domain.failure import StoreError
@@ -113,8 +113,8 @@ def require_json(request: Request[Any]) -> None:
     Raises:
         Problem: 415.
     """
-    given = request.headers.get("content-type")
-    if given is not None and given.partition(";")[0].strip().lower() != "application/json":
+    given = _header(request, b"content-type")
+    if given is not None and given.partition(b";")[0].strip().lower() != b"application/json":
         raise Problem(415)
 
 
@@ -123,16 +123,28 @@ async def read_body(request: Request[Any], limit: int) -> bytes:
 
     Raises:
         TooLarge: as soon as the body is known to exceed `limit` bytes.
+        ClientDisconnect: the client left.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > limit:
+    declared = _header(request, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared[:20]) > limit:
         raise TooLarge(int(declared[:20]))
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > limit:
             raise TooLarge(len(body))
     return bytes(body)
+
+
+def _header(request: Request[Any], name: bytes) -> bytes | None:
+    for given, value in request.scope["headers"]:
+        if given == name:
+            return cast("bytes", value)
+    return None
 
 
 def parse_json(model: type[Given], raw: bytes) -> Given:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from leadhook.domain.diagnosis import Explanation
 from leadhook.settings import Settings
@@ -25,7 +26,7 @@ from leadhook.web.console.visit import Page
 from leadhook.web.health import HealthAnswer, ReadyAnswer, ServiceAnswer, health, ready, service
 from leadhook.web.leads import explain_lead
 from leadhook.web.openapi import ADMISSION, Endpoint, Handler, documentation
-from leadhook.web.request_log import CanonicalLine
+from leadhook.web.request_log import REQUEST_ID, CanonicalLine
 from leadhook.web.requests import Problem, answer_with_problem, problem
 from leadhook.web.state import AppState
 
@@ -147,20 +148,24 @@ class Entrance:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._route = next(route for route in routes(ENDPOINTS) if route.endpoint is webhook.receive_webhook)
+        self._path = self._route.path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a webhook, or pass the request on."""
-        if scope["type"] != "http" or scope["path"] != self._route.path or scope["method"] != "POST":
-            if scope["type"] == "http" and scope["path"] not in AT_ONCE:
-                scope["state"].update(await scope["state"]["backend"].wait())
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
-        scope["route"] = self._route
-        try:
-            response = await webhook.receive_webhook(Request(scope, receive, send))
-        except HTTPException as error:
-            response = problem(error)
-        await response(scope, receive, send)
+        elif scope["path"] == self._path and scope["method"] == "POST":
+            scope["route"] = self._route
+            try:
+                response = await webhook.receive_webhook(Request(scope, receive))
+            except HTTPException as error:
+                response = problem(error)
+            await response(scope, receive, send)
+        else:
+            with bound_contextvars(request_id=scope[REQUEST_ID]):
+                if scope["path"] not in AT_ONCE:
+                    scope["state"].update(await scope["state"]["backend"].wait())
+                await self._app(scope, receive, send)
 
 
 def routes(endpoints: Iterable[Endpoint | Page]) -> list[Route]:

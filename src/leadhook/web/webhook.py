@@ -15,13 +15,13 @@ from starlette.responses import Response
 from leadhook.web.request_log import SUMMED
 from leadhook.web.requests import Answer, Problem, TooLarge, parse_json, read_body, require_json
 from leadhook.web.state import MOST_HINTS, AppState
-from leadhook.web.webhook_auth import Proof, Refused
+from leadhook.web.webhook_auth import Given, Proof, Refused, by_name
 
 LARGEST_SIGNED: Final = 64 * 1024
 """In bytes. The body of a signed webhook must be read before its sender is authenticated."""
 LARGEST_WEBHOOK: Final = 1024 * 1024
 """A dashboard webhook contains the whole row, and for an UPDATE the old row too."""
-RECEIPT: Final = "webhook-receipt"
+RECEIPT: Final = b"webhook-receipt"
 """The header by which `leadhook doctor` knows that a webhook reached this service and no other server."""
 UNPROVEN: Final = "Webhook signature missing or invalid."
 LONGEST_HINT: Final = 200
@@ -93,9 +93,6 @@ class WebhookAnswer(Answer):
     ok: Literal[True] = True
 
 
-ACCEPTED: Final = WebhookAnswer().model_dump_json()
-
-
 async def receive_webhook(request: Request[AppState]) -> Response:
     """Receive a webhook from the database.
 
@@ -103,9 +100,10 @@ async def receive_webhook(request: Request[AppState]) -> Response:
     signature is made per message, so the curl line uses the static header; `leadhook doctor` tests the signed way.
     """
     started, state = time.perf_counter(), request.state
+    headers = by_name(request.scope["headers"])
     # The signature covers the bytes, so it is checked before they are parsed.
-    raw = await _read(request)
-    proof = _verify(request, raw)
+    raw = await _read(request, headers)
+    proof = _verify(request, headers, raw)
     require_json(request)
     webhook = parse_json(WebhookBody, raw)
     # A signed webhook comes from our own triggers, which wrote the leads to the outbox, so its ids add nothing.
@@ -124,13 +122,26 @@ async def receive_webhook(request: Request[AppState]) -> Response:
         seconds=time.perf_counter() - started,
     )
     request.scope[SUMMED] = True
-    receipts = {RECEIPT: proof.receipts} if proof.receipts else None
-    return Response(ACCEPTED, 202, receipts, media_type="application/json")
+    return Accepted(proof.receipts)
 
 
-async def _read(request: Request[AppState]) -> bytes:
+class Accepted(Response):
+    """202. Only the receipts differ, so the rest is not made for each webhook."""
+
+    status_code = 202
+    body = WebhookAnswer().model_dump_json().encode()
+    background = None
+
+    def __init__(self, receipts: str) -> None:
+        self.raw_headers = [(RECEIPT, receipts.encode()), *OF_ACCEPTED] if receipts else OF_ACCEPTED
+
+
+OF_ACCEPTED: Final = [(b"content-length", str(len(Accepted.body)).encode()), (b"content-type", b"application/json")]
+
+
+async def _read(request: Request[AppState], headers: Given) -> bytes:
     """Read the body; a large one is accepted only with a valid static header."""
-    proven = request.state["webhook_auth"].proven_by_header(request.scope["headers"])
+    proven = request.state["webhook_auth"].proven_by_header(headers)
     try:
         return await read_body(request, LARGEST_WEBHOOK if proven else LARGEST_SIGNED)
     except TooLarge as error:
@@ -140,9 +151,9 @@ async def _read(request: Request[AppState]) -> bytes:
         raise
 
 
-def _verify(request: Request[AppState], raw: bytes) -> Proof:
+def _verify(request: Request[AppState], headers: Given, raw: bytes) -> Proof:
     try:
-        return request.state["webhook_auth"].prove(request.scope["headers"], raw, now_s=int(time.time()))
+        return request.state["webhook_auth"].prove(headers, raw, now_s=int(time.time()))
     except Refused as refused:
         _count_refusal(request, refused.reason, skew_s=refused.skew_s, body_bytes=len(raw))
         raise Problem(401, UNPROVEN, headers={"WWW-Authenticate": "Webhook"}) from None

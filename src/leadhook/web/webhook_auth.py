@@ -6,7 +6,8 @@ with all secrets before the result is used.
 
 import base64
 import hmac
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Literal
@@ -17,6 +18,7 @@ TOLERANCE_S: Final = 300
 """Maximum age of an ordinary webhook: the limit of every Standard Webhooks library."""
 HINT_S: Final = 24 * 3600
 """Up to this age, a signed webhook may have waited in pg_net's queue; an older one is refused."""
+SIGNATURE: Final = b"webhook-signature"
 LONGEST_ID: Final = 256
 LONGEST_SIGNATURES: Final = 2048
 LONGEST_TIMESTAMP: Final = 12
@@ -24,6 +26,8 @@ LONGEST_TIMESTAMP: Final = 12
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Headers as in ASGI: names in lower case, repeated if the sender repeated them."""
+Given = Mapping[bytes, bytes | None]
+"""Headers by name; None for one that was repeated."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error
@@ -63,9 +67,9 @@ class WebhookAuth:
         self._name = static_header.name.encode() if static_header else None
         self._digest = sha256(static_header.value.get_secret_value().encode() if static_header else b"").digest()
 
-    def proven_by_header(self, headers: Headers) -> bool:
+    def proven_by_header(self, headers: Given) -> bool:
         """Whether the static header authenticates it, before the body is read."""
-        if self._name is None or _is_signed(headers):
+        if self._name is None or SIGNATURE in headers:
             return False
         try:
             self.prove(headers, b"", now_s=0)
@@ -73,13 +77,13 @@ class WebhookAuth:
             return False
         return True
 
-    def prove(self, headers: Headers, body: bytes, *, now_s: int) -> Proof:
+    def prove(self, headers: Given, body: bytes, *, now_s: int) -> Proof:
         """Authenticate a webhook. If it is signed, the signature must be valid.
 
         Raises:
             Refused: it is not authentic.
         """
-        if self._name is None or _is_signed(headers):
+        if self._name is None or SIGNATURE in headers:
             age_s = verify(headers, body, keys=self._keys, now_s=now_s)
             if abs(age_s) > HINT_S:
                 raise Refused("timestamp_far_off", age_s)
@@ -90,11 +94,14 @@ class WebhookAuth:
         return Proof("static_header")
 
 
-def _is_signed(headers: Headers) -> bool:
-    return b"webhook-signature" in [name for name, _ in headers]
+def by_name(headers: Headers) -> Given:
+    given: dict[bytes, bytes | None] = dict(headers)
+    if len(given) < len(headers):
+        given |= {name: None for name, count in Counter(name for name, _ in headers).items() if count > 1}
+    return given
 
 
-def verify(headers: Headers, body: bytes, *, keys: Sequence[bytes], now_s: int) -> int:
+def verify(headers: Given, body: bytes, *, keys: Sequence[bytes], now_s: int) -> int:
     """Check the signature; the caller limits the age.
 
     Returns:
@@ -107,7 +114,7 @@ def verify(headers: Headers, body: bytes, *, keys: Sequence[bytes], now_s: int) 
         raise Refused("no_secret_set")
     message_id = only(headers, b"webhook-id")
     timestamp = only(headers, b"webhook-timestamp")
-    signatures = only(headers, b"webhook-signature")
+    signatures = only(headers, SIGNATURE)
     if not 1 <= len(message_id) <= LONGEST_ID or b"." in message_id:
         raise Refused("bad_id")
     if len(timestamp) > LONGEST_TIMESTAMP or not timestamp.isdigit():
@@ -126,15 +133,13 @@ def _signed(content: bytes, signatures: bytes, keys: Sequence[bytes]) -> bool:
     return any([hmac.compare_digest(ours, theirs) for ours in expected for theirs in given])  # noqa: C419 - all are compared, so that the time reveals nothing
 
 
-def only(headers: Headers, name: bytes) -> bytes:
+def only(headers: Given, name: bytes) -> bytes:
     """Return the value of a header that must occur exactly once.
 
     Raises:
         Refused: it is missing or repeated.
     """
-    values = [value for given, value in headers if given == name]
-    if not values:
-        raise Refused(f"missing_{name.decode().replace('-', '_')}")
-    if len(values) > 1:
-        raise Refused(f"repeated_{name.decode().replace('-', '_')}")
-    return values[0]
+    value = headers.get(name)
+    if value is None:
+        raise Refused(f"{'repeated' if name in headers else 'missing'}_{name.decode().replace('-', '_')}")
+    return value
