@@ -3,8 +3,6 @@
 import json
 import re
 import secrets
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,7 +12,7 @@ from tests.canaries import records
 from tests.conftest import PATIENCE_S, new_webhook_secret, poll
 from tests.log_service import LogService, listening
 from tests.support.names import new_ids
-from tests.support.processes import environment
+from tests.support.processes import run_leadhook
 
 from leadhook.local.processes import free_port
 
@@ -109,10 +107,7 @@ def fetch(url: str) -> str:
 
 def printed_by(settings: dict[str, str], *words: str) -> str:
     """All that a command prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "leadhook", *words],
-        env=environment(**settings), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
-    )  # fmt: skip
+    done = run_leadhook(*words, settings=settings)
     return done.stdout + done.stderr
 
 

@@ -1,6 +1,7 @@
 """The Gemini backend is ours: no variable of another program changes where a call goes or whose key it carries."""
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -57,6 +58,7 @@ async def google() -> AsyncIterator[Google]:
         yield google
 
 
+@functools.cache
 def read_by_the_sdks() -> set[str]:
     """Every variable whose name stands in their code."""
     found: set[str] = set()

@@ -27,27 +27,33 @@ from leadhook.local.state import State
 SMALL = ("--no-service", "--no-sample")
 
 
+class Executed(LocalStack):
+    """As a user starts it."""
+
+    program = "leadhook"
+
+
 @dataclass
 class Stacks:
     """Starts `leadhook local up` on one state directory, again and again."""
 
     directory: Path
-    started: list[LocalStack] = field(default_factory=list)
+    started: list[Executed] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
 
-    def start(self, *arguments: str) -> LocalStack:
+    def start(self, *arguments: str) -> Executed:
         """Start one, without waiting."""
-        stack = LocalStack(self.directory, *SMALL, *arguments, GEMINI_BASE_URL="http://127.0.0.1:9")
+        stack = Executed(self.directory, *SMALL, *arguments, GEMINI_BASE_URL="http://127.0.0.1:9")
         self.started.append(stack)
         return stack
 
-    def ready(self, stack: LocalStack) -> dict[str, Any]:
+    def ready(self, stack: Executed) -> dict[str, Any]:
         """Return its facts, once it is ready."""
         facts = stack.facts()
         self.seen |= set(facts["pids"].values())
         return facts
 
-    def ended(self, stack: LocalStack) -> int:
+    def ended(self, stack: Executed) -> int:
         """Return its exit code, once it and all its processes have ended."""
         code = stack.wait()
         poll(lambda: not any(map(alive, self.seen)), lambda: f"left behind: {self.seen}")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["aiohttp.web", "leadhook.app", "leadhook.cli", "leadhook.gemini", "uvloop"])
+OURS: Final = ("app", "cli", "gemini", "local.demo", "store.transport")
+CONTEXT.set_forkserver_preload(["aiohttp.web", "uvloop", *(f"leadhook.{name}" for name in OURS)])
 
 
 def start(
@@ -26,7 +27,7 @@ def start(
 
     It writes into this log; what it writes to stderr goes there too, unless there is a file for that.
     """
-    return _start(_run, arguments, (log, errors or log), env, cwd)
+    return _start(run, arguments, (log, errors or log), env, cwd)
 
 
 def execute(arguments: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None) -> "ForkServerProcess":
@@ -35,7 +36,7 @@ def execute(arguments: Sequence[str], *, log: Path, env: Mapping[str, str], cwd:
 
 
 def _start(
-    target: Callable[[list[str]], None],
+    target: Callable[[Sequence[str]], None],
     arguments: Sequence[str],
     files: tuple[Path, Path],
     env: Mapping[str, str],
@@ -49,7 +50,7 @@ def _start(
 
 
 def _prepared(
-    target: Callable[[list[str]], None],
+    target: Callable[[Sequence[str]], None],
     arguments: list[str],
     files: tuple[Path, Path],
     env: dict[str, str],
@@ -59,19 +60,25 @@ def _prepared(
         output = os.open(file, os.O_WRONLY | os.O_APPEND)
         os.dup2(output, stream)
         os.close(output)
-    os.environ.clear()
-    os.environ.update(env)
+    use_environment(env)
     if cwd:
         os.chdir(cwd)
         sys.path.insert(0, str(cwd))
     target(arguments)
 
 
-def _execute(arguments: list[str]) -> None:
+def use_environment(env: Mapping[str, str]) -> None:
+    """Have these variables alone."""
+    os.environ.clear()
+    os.environ.update(env)
+
+
+def _execute(arguments: Sequence[str]) -> None:
     os.execv(sys.executable, [sys.executable, "-m", *arguments])  # noqa: S606 - a program of ours
 
 
-def _run(arguments: list[str]) -> None:
+def run(arguments: Sequence[str]) -> None:
+    """Be `python -m <arguments>` from here on."""
     sys.argv = list(arguments)
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)

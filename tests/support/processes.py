@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,12 @@ def run_leadhook(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as a person would, without a terminal and with no settings but these."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
-    return subprocess.run(
-        [sys.executable, "-m", "leadhook", *words],
-        env=kept | dict(settings or {}),
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as name:
+        out, err = (Path(name) / stream for stream in ("stdout", "stderr"))
+        process = forked.start(["leadhook", *words], log=out, errors=err, env=kept | dict(settings or {}), cwd=cwd)
+        process.join(START_S)
+        assert process.exitcode is not None, f"leadhook {' '.join(words)} does not end"
+        return subprocess.CompletedProcess(words, process.exitcode, out.read_text(), err.read_text())
 
 
 def ask(url: str, *, method: str = "GET", body: object = None, token: str | None = None) -> Any:
@@ -130,10 +126,13 @@ class Process:
 class LocalStack(Process):
     """`leadhook local up` on a state directory."""
 
+    program = "tests.support.forked_stack"
+    """`leadhook` executes its programs in Python, as users have it."""
+
     def __init__(self, directory: Path, *arguments: str, **settings: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._facts_file = directory / "local.json"
-        command = ["leadhook", "local", "up", f"--state-dir={directory}", *arguments]
+        command = [self.program, "local", "up", f"--state-dir={directory}", *arguments]
         super().__init__(command, log=directory / "up.log", env=environment(**settings))
 
     def facts(self) -> dict[str, Any]:

@@ -264,15 +264,11 @@ def _provide_keys(database: Database) -> None:
 
 def _start_service(stack: Stack, database: Database, facts: dict[str, object]) -> None:
     """Start `leadhook serve` on this stack and wait for its first sweep; later leads are found by webhooks."""
-
-    def is_swept() -> bool:
-        with database.connect() as connection:
-            return _found(connection, "select from leadhook.controls where first_round_finished_at is not null")
-
-    with stack.step("service"):
+    swept = "select from leadhook.controls where first_round_finished_at is not null"
+    with stack.step("service"), database.connect() as connection:
         child = stack.python("service", "leadhook", "serve", env=service_environment(facts), grace_s=SERVICE_GRACE_S)
         stack.supervisor.wait_for(child, answers(stack.ports["service"], "/health"))
-        stack.supervisor.wait_for(child, is_swept)
+        stack.supervisor.wait_for(child, lambda: _found(connection, swept))
 
 
 def in_use(conninfo: str) -> bool:
