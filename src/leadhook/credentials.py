@@ -5,8 +5,9 @@ import binascii
 import hmac
 import json
 import re
+from contextlib import suppress
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -17,6 +18,7 @@ ADMIN_TOKEN_MIN_CHARS: Final = 16
 ADMIN_TOKEN_MIN_DIFFERENT: Final = 6
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PASSWORD: Final = re.compile(r"password\s*=\s*('(?:[^'\\]|\\.)*'|[^\s&]+)")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -84,6 +86,14 @@ def otlp_headers(text: str) -> dict[str, str]:
             raise ValueError("must be `name=value` pairs separated by commas, with percent-encoded values")
         headers[name.lower()] = value
     return headers
+
+
+def database_passwords(conninfo: str) -> list[str]:
+    """Return the password in a connection string of libpq, a URL or `key=value` pairs, as written and decoded."""
+    with suppress(ValueError):  # brackets in a password, say
+        if password := urlsplit(conninfo).password:
+            return [password, unquote(password)]
+    return [password.strip("'") for password in _PASSWORD.findall(conninfo)]
 
 
 def supabase_role(key: str) -> str | None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from leadhook.domain.forecast import PricedModel
 from leadhook.domain.spend import Price, highest_price, price_on
-from leadhook.settings import Settings, SettingsError
+from leadhook.settings import Settings, SettingsError, read_variable
 
 _OneOrMore = BeforeValidator(lambda prices: [prices] if isinstance(prices, dict) else prices)
 
@@ -54,8 +54,8 @@ def price_here(env: Mapping[str, str]) -> PricedModel:
     Raises:
         SettingsError: GEMINI_PRICE_FILE can't be used.
     """
-    model = env.get("GEMINI_MODEL", "").strip() or str(Settings.model_fields["gemini_model"].default)
-    path = env.get("GEMINI_PRICE_FILE", "").strip()
+    model = read_variable(env, "GEMINI_MODEL") or str(Settings.model_fields["gemini_model"].default)
+    path = read_variable(env, "GEMINI_PRICE_FILE")
     return PricedModel(model, read_prices(Path(path) if path else None).price_of(model))
 
 

@@ -30,6 +30,7 @@ from leadhook.credentials import (
     ADMIN_TOKEN_MIN_CHARS,
     ADMIN_TOKEN_MIN_DIFFERENT,
     StaticHeader,
+    database_passwords,
     otlp_headers,
     split_words,
     static_header,
@@ -254,8 +255,8 @@ class Settings(BaseModel):
             found.append(self.webhook_static_header.value.get_secret_value())
         for value in self.otlp_headers().values():
             found += [value, value.rpartition(" ")[2]]
-        if self.database_url and (password := urlsplit(self.database_url.get_secret_value()).password):
-            found.append(password)
+        if self.database_url:
+            found += database_passwords(self.database_url.get_secret_value())
         return found
 
     def otlp_headers(self) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from leadhook.domain.console import AuditFilter, LeadSearch
 from leadhook.domain.lead_snapshot import LeadSnapshot
 from leadhook.domain.status import Status
 from leadhook.store import DryRun, ReplayStatus, StoreError
@@ -377,7 +378,16 @@ async def test_a_query_that_makes_no_sense_is_explained(console: Service, path: 
     """As a page, with 422."""
     answer = await console.client.get(path, params=query)
     assert answer.status_code == 422
+    assert "Value error" not in answer.text
     assert "Something is missing" in answer.text
+
+
+@pytest.mark.parametrize("model", [LeadSearch, AuditFilter])
+@pytest.mark.parametrize("given", ["2026-11-27T18:00:00+18:00", "2026-11-27T00:00:00", "2026-11-27T00:00:00Z"])
+def test_a_time_is_sent_in_utc(model: type[LeadSearch | AuditFilter], given: str) -> None:
+    """Postgres accepts no offset of 16 hours or more; without an offset, it is UTC."""
+    sent = model.model_validate({"since": given}).model_dump(mode="json")["since"]
+    assert sent == "2026-11-27T00:00:00Z"
 
 
 @pytest.mark.parametrize("path", ["/console/replays/x", "/console/replays/" + "9" * 5000, "/console/nothing"])

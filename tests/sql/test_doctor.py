@@ -383,6 +383,7 @@ async def test_doctor_looks_through_the_api_with_the_services_key(
     ("key", "model", "about", "level", "words"),
     [
         ("visibly-fake-good-key", "gemini-3.5-flash-lite", "keys", "ok", "is accepted for gemini-3.5-flash-lite"),
+        ("visibly-fake-good-key", "models/gemini-3.5-flash-lite", "keys", "ok", "is accepted for"),
         ("visibly-fake-invalid-key", "gemini-3.5-flash-lite", "keys", "fault", "Google refuses Key"),
         ("visibly-fake-good-key", "gemma-0", "model", "fault", "does not know the model gemma-0"),
     ],

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from leadhook.doctor.network import check_version, check_webhooks
+from leadhook.doctor.network import check_date, check_version, check_webhooks
 from leadhook.domain.lead_snapshot import WebhookDelivery
 
 AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
@@ -39,3 +39,16 @@ def test_the_version_of_pg_net_is_shown_with_what_it_means(version: str, level: 
     """Seconds instead of milliseconds, before it is woken."""
     (finding,) = check_version(version)
     assert (finding.level, version in finding.sentence) == (level, True)
+
+
+@pytest.mark.parametrize("header", [None, "", "now", "Mon, 23 Nov 2026 25:61:00 GMT"])
+def test_a_service_without_a_readable_date_is_no_fault(header: str | None) -> None:
+    """A proxy may answer in its place."""
+    assert check_date(header) == []
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000", "+0100"])
+def test_the_clock_of_a_service_is_compared_in_any_zone(zone: str) -> None:
+    """-0000 says that the zone is unknown; HTTP's is UTC."""
+    (finding,) = check_date(f"Mon, 23 Nov 2020 08:00:00 {zone}")
+    assert (finding.about, finding.level) == ("clock", "warning")

@@ -15,7 +15,7 @@ from leadhook.domain.lead import Prompts
 from leadhook.domain.results import Usage
 from leadhook.domain.spend import Price, Tariff
 from leadhook.gemini import limits
-from leadhook.prices import read_prices
+from leadhook.prices import price_here, read_prices
 from leadhook.settings import Settings, SettingsError, load_settings
 
 GOOD: dict[str, Any] = {
@@ -143,3 +143,12 @@ def test_no_template_is_longer_than_budgets_reckon_with() -> None:
     assert templates
     assert max(len(file.read_text()) for file in templates) <= limits.TEMPLATE_CHARACTERS
     assert Prompts().model_dump_json(exclude_none=True) == "{}"
+
+
+def test_commands_read_the_model_and_the_price_file_as_the_service_does(tmp_path: Path) -> None:
+    """Quotes that an env file keeps are no part of the name."""
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps(GOOD))
+    found = price_here({"GEMINI_MODEL": '"gemini-x"', "GEMINI_PRICE_FILE": f"'{file}'"})
+    assert found.name == "gemini-x"
+    assert found.price == Price(input=1, cached=0.1, output=2)

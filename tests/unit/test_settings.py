@@ -279,6 +279,19 @@ def test_settings_never_show_a_secret() -> None:
     assert not [secret for secret in given.secrets() if secret in shown]
 
 
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("postgresql://me:fake-pass%40word@host/db", "fake-pass@word"),
+        ("postgresql://me:fake-[password@host/db", "postgresql://me:fake-[password@host/db"),
+        ("host=db.example password=fake-secret", "fake-secret"),
+    ],
+)
+def test_the_password_of_the_database_is_hidden_however_it_is_written(url: str, secret: str) -> None:
+    """Decoded, as a library may show it; an address that can't be parsed is hidden as a whole."""
+    assert secret in settings(DATABASE_URL=url).secrets()
+
+
 def test_settings_never_change() -> None:
     """They are read once."""
     with pytest.raises(ValidationError):

@@ -43,7 +43,7 @@ def body(code: str | None, message: str = "words of the database") -> str:
         (500, body("57014"), "unavailable", "57014", "took too long"),
         (500, body("40P01"), "unavailable", "40P01", "a deadlock"),
         (400, body("25006"), "unavailable", "25006", "it is read-only"),
-        (400, body("57P01"), "unavailable", "57P01", "it stops"),
+        (400, body("57P01"), "unavailable", "57P01", "it is shutting down"),
         (502, "<html>Bad gateway</html>", "unavailable", "http_502", "HTTP 502"),
         (403, "<html>blocked</html>", "unavailable", "http_403", "HTTP 403"),
         (429, body("over_rate"), "unavailable", "over_rate", "words of the database"),

@@ -8,8 +8,9 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from leadhook.cli.asking import ask
-from leadhook.cli.options import AsJson, ForTag, ForUser, in_utc
+from leadhook.cli.options import AsJson, ForTag, ForUser
 from leadhook.cli.output import INDENT, line, open_console, paragraph, print_json
+from leadhook.domain.facts import in_utc
 from leadhook.domain.lead_snapshot import Answers, LeadAnswer
 from leadhook.domain.phrases import distance
 

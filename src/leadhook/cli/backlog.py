@@ -10,8 +10,9 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from leadhook.cli.asking import actor, ask
-from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, in_utc
+from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes
 from leadhook.cli.output import confirm, line, open_console, print_json
+from leadhook.domain.facts import in_utc
 from leadhook.prices import price_here
 from leadhook.store import Backlog, Wanted, release_held
 

@@ -1,12 +1,13 @@
 """Options that several commands share."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from cyclopts import Parameter
 
 from leadhook.command_error import MisuseError
+from leadhook.domain.facts import in_utc
 from leadhook.store import Scope
 
 ForUser = Annotated[UUID | None, Parameter(help="Only leads of this user_id.")]
@@ -15,11 +16,6 @@ AsJson = Annotated[bool, Parameter("--json", negative="", help="Print one JSON o
 Yes = Annotated[bool, Parameter(negative="", help="Do not ask for confirmation.")]
 Reason = Annotated[str | None, Parameter(help="The reason, for the audit.")]
 DryRun = Annotated[bool, Parameter(negative="", help="Only count and estimate the cost; change nothing.")]
-
-
-def in_utc(moment: datetime) -> datetime:
-    """Interpret a time without a time zone as UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def as_filter(**fields: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def check_keys(keys: Sequence[dict[str, Any]]) -> list[Check]:
 
 async def ask_google(keys: Sequence[dict[str, Any]], model: str, base_url: str | None) -> list[Check]:
     """Ask for each key whether it may use the model; the request costs nothing."""
-    url = f"{base_url or _GOOGLE}/v1beta/models/{model}"
+    url = f"{base_url or _GOOGLE}/v1beta/models/{model.removeprefix('models/')}"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_TIMEOUT_S)) as session:
         return [await _ask(session, url, key, model) for key in keys if _LOOKS_LIKE_A_KEY.fullmatch(key["api_key"])]
 

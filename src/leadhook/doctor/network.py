@@ -22,6 +22,7 @@ from leadhook.advice import key_problem
 from leadhook.credentials import receipt, webhook_key
 from leadhook.doctor.check import Check, Level, check_installation, fault, ok, warning
 from leadhook.doctor.database import DatabaseFacts, sql
+from leadhook.domain.facts import in_utc
 from leadhook.domain.findings import MIGRATE, RESTART_PG_NET, SET_UP_WEBHOOKS, describe_delivery, fix_delivery
 from leadhook.domain.lead_snapshot import WebhookDelivery
 from leadhook.domain.phrases import sentence
@@ -89,7 +90,16 @@ async def check_service(url: str) -> list[Check]:
         return [fault("service", words, "Start it: `leadhook serve`; or name its address with --service.")]
     found = [_reported(url, str(code)) for code in (body.get("reasons") if isinstance(body, dict) else None) or ()]
     found = found or [ok("service", f"The service at {network.without_credentials(url)} is ready.")]
-    return found + ([check_clock("the service", parsedate_to_datetime(date))] if date else [])
+    return found + check_date(date)
+
+
+def check_date(header: str | None) -> list[Check]:
+    """Check the service's clock by a Date header, if there is a readable one."""
+    try:
+        date = parsedate_to_datetime(header or "")
+    except ValueError:
+        return []
+    return [check_clock("the service", in_utc(date))]
 
 
 def _reported(url: str, code: str) -> Check:

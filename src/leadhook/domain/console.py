@@ -1,12 +1,12 @@
 """What the console shows, as the functions in `migrations/functions/console.sql` return it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from leadhook.domain.facts import Facts
+from leadhook.domain.facts import Facts, in_utc
 from leadhook.domain.forecast import TextSize
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import JobState
@@ -14,8 +14,7 @@ from leadhook.domain.lead_snapshot import JobState
 COUNTED_UP_TO: Final = 10_000
 """Counts of the console end there."""
 
-Moment = Annotated[datetime, AfterValidator(lambda given: given if given.tzinfo else given.replace(tzinfo=UTC))]
-"""Without an offset, as browsers send it: UTC."""
+Moment = Annotated[datetime, AfterValidator(in_utc)]
 Score = Annotated[int, Field(ge=0, le=100)]
 KeyState = Literal["healthy", "untried", "cooling", "disabled"]
 Action = Literal[

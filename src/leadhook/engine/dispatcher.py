@@ -45,7 +45,7 @@ PERHAPS_A_LEAD: Final = frozenset(
         "disconnected",
     }
 )
-"""Failures of a claim that one lead may source: too slow, too big, not parsed, the end of the database's process."""
+"""Failures of a claim that one lead may cause: too slow, too big, not parsed, the end of the database's process."""
 
 
 class WakeSignal:

@@ -23,12 +23,12 @@ _OF_POSTGRES: Final = re.compile(
 """Postgres's own messages that contain nothing but names of the schema."""
 _IN_SHORT: Final = {
     "25006": "it is read-only (25006)",
-    "40P01": "a deadlock was ended (40P01)",
+    "40P01": "a deadlock was resolved by ending this call (40P01)",
     "53100": "its disk is full (53100)",
     "53300": "it has too many connections (53300)",
-    "55P03": "a lock was not to be had (55P03)",
-    "57P01": "it stops (57P01)",
-    "57P03": "it starts or stops (57P03)",
+    "55P03": "another transaction holds a lock (55P03)",
+    "57P01": "it is shutting down (57P01)",
+    "57P03": "it is starting or shutting down (57P03)",
 }
 _PAUSED: Final = 540
 """Supabase's status for a paused project, with an HTML page."""
@@ -104,11 +104,11 @@ def _explain_schema(function: str, code: str, message: str) -> StoreError | None
                 "run `leadhook migrate`, which drops the others"
             )
         case "42P01" | "42703" | "3F000":
-            reason = f"public.{function} misses a table or column ({message}): restore it, or run `leadhook migrate`"
+            reason = f"public.{function} lacks a table or column ({message}): restore it, or run `leadhook migrate`"
         case "42501" if "affected by row-level security" in message:
             reason = (
-                f"row level security hides rows from service_role ({message}), and public.{function} would take those "
-                "leads for deleted: no lead is claimed until you run `alter role service_role bypassrls;`"
+                f"row level security hides rows from service_role ({message}), and public.{function} would treat those "
+                "leads as deleted: no lead is claimed until you run `alter role service_role bypassrls;`"
             )
         case "42501":
             reason = (

@@ -4,7 +4,7 @@ The database decides for each lead what a replay does.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from pydantic import (
 from starlette.requests import Request
 from starlette.responses import Response
 
+from leadhook.domain.facts import in_utc
 from leadhook.domain.forecast import Spending
 from leadhook.observability.events import Event
 from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, StoreError, count_replay
@@ -41,15 +42,7 @@ Whole = BeforeValidator(lambda given: int(given) if isinstance(given, float) and
 """JSON has one kind of number: 77.0 is 77."""
 
 
-def _in_utc(time: datetime) -> datetime:
-    """Convert to UTC: Postgres accepts no offset of 16 hours or more. The first and last day may have no UTC."""
-    try:
-        return time.astimezone(UTC)
-    except OverflowError:
-        return datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 Score = Annotated[int, Field(ge=0, le=100), Whole]
 
 

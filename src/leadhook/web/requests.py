@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -159,10 +160,7 @@ def parse_json(model: type[Given], raw: bytes) -> Given:
         faults = error.errors(include_input=False, include_url=False, include_context=False)
     if any(fault["type"] == "json_invalid" for fault in faults):
         raise Problem(400, NO_JSON)
-    errors = [
-        FieldError(pointer=_pointer(fault["loc"]), detail=fault["msg"].removeprefix("Value error, "))
-        for fault in faults[:MOST_ERRORS]
-    ]
+    errors = [FieldError(pointer=_pointer(fault["loc"]), detail=_words(fault)) for fault in faults[:MOST_ERRORS]]
     raise Problem(422, OTHER_SHAPE, errors=errors)
 
 
@@ -184,8 +182,12 @@ def read_query(request: Request[Any], model: type[Given]) -> Given:
 
 def in_words(error: ValidationError) -> str:
     """Say what is wrong with which field, without its value."""
-    faults = (f"{'.'.join(map(str, fault['loc'])) or 'form'}: {fault['msg']}" for fault in error.errors())
+    faults = (f"{'.'.join(map(str, fault['loc'])) or 'form'}: {_words(fault)}" for fault in error.errors())
     return "; ".join(faults)[:500]
+
+
+def _words(fault: ErrorDetails) -> str:
+    return fault["msg"].removeprefix("Value error, ")
 
 
 def json_answer(answer: BaseModel, status: int = HTTPStatus.OK) -> Response:

@@ -12,7 +12,7 @@ from leadhook.web.console.actions import Why, perform, preview
 from leadhook.web.console.rendering import url
 from leadhook.web.console.visit import Place, Visit
 from leadhook.web.replays import ReplayRequest, forecast_replay, read_replay_id, start_replay
-from leadhook.web.requests import Problem
+from leadhook.web.requests import Problem, in_words
 
 MOST: Final = 10_000
 """Leads of a replay that are counted for a page."""
@@ -107,7 +107,7 @@ def _wanted(visit: Visit) -> ReplayRequest:
     try:
         return ReplayRequest.model_validate({name: value for name, value in body.items() if value}, strict=False)
     except ValidationError as error:
-        raise Problem(422, f"{error.errors()[0]['msg']}.") from None
+        raise Problem(422, f"{in_words(error)}.") from None
 
 
 def _title(wanted: ReplayRequest) -> str:
