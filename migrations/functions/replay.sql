@@ -780,7 +780,7 @@ begin
     'complete', v_complete,
     'usage', case when v_complete then leadhook.replay_usage(p_replay_id) else '{}' end,
     'leads', jsonb_path_query_array(v_leads, '$[0 to $last]', jsonb_build_object('last', p_limit - 1)),
-    'more', jsonb_array_length(v_leads) > p_limit
+    'next_after', case when jsonb_array_length(v_leads) > p_limit then v_leads -> (p_limit - 1) ->> 'lead_id' end
   );
 end
 $$;

@@ -24,11 +24,12 @@ from starlette.types import Receive, Scope, Send
 from leadhook.credentials import StaticHeader, webhook_key
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import LeadSnapshot
+from leadhook.domain.replays import DryRun, ReplayedLead, ReplayReply, ReplayStatus
 from leadhook.domain.results import Message, Score
 from leadhook.domain.status import KeyStatus, Status, WebhookSetup
 from leadhook.engine import OnDemandLead, TooManyOnDemandError
 from leadhook.engine.health import Health
-from leadhook.store import DryRun, ReplayedLead, ReplayReply, ReplayStatus, SupabaseStore
+from leadhook.store import SupabaseStore
 from leadhook.web.auth import Admins, TokenBucket
 from leadhook.web.health import Readiness
 from leadhook.web.openapi import Endpoint

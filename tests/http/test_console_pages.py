@@ -8,8 +8,9 @@ import pytest
 
 from leadhook.domain.console import AuditFilter, LeadSearch
 from leadhook.domain.lead_snapshot import LeadSnapshot
+from leadhook.domain.replays import DryRun, ReplayStatus
 from leadhook.domain.status import Status
-from leadhook.store import DryRun, ReplayStatus, StoreError
+from leadhook.store import StoreError
 
 from .conftest import GOOD_STATUS, READER, Service
 from .test_console import form_token, sign_in
@@ -247,7 +248,7 @@ async def console(service: Service) -> Service:
             "filter": {"tag": HOSTILE},
             "progress": {"waiting": 2, "done": 1},
             "leads": [{"lead_id": HOSTILE, "state": "failed", "error_code": HOSTILE, "reason": HOSTILE}],
-            "more": True,
+            "next_after": HOSTILE,
         }
     )
     return service

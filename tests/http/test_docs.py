@@ -13,7 +13,7 @@ from anyio.from_thread import start_blocking_portal
 from tests.browser import Tab, chromium
 
 from leadhook.app import server_config
-from leadhook.store import DryRun
+from leadhook.domain.replays import DryRun
 from leadhook.web.openapi import SWAGGER_UI as FILES
 
 from .conftest import ADMIN, FakeEngine, FakeStore, Service, new_site, new_state

@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from leadhook.domain.lead_snapshot import Eligibility, LeadSnapshot
-from leadhook.store import DryRun, ReplayStatus, StoreError
+from leadhook.domain.replays import DryRun, ReplayStatus
+from leadhook.store import StoreError
 from leadhook.web.auth import Admins
 from leadhook.web.console.routes import PAGES
 from leadhook.web.openapi import EXAMPLES, Endpoint, describe

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from leadhook.store import ReplayedLead, ReplayReply, StoreError
+from leadhook.domain.replays import ReplayedLead, ReplayReply
+from leadhook.store import StoreError
 from leadhook.web.auth import Admins
 
 from .conftest import ADMIN, OTHER_ADMIN, Service

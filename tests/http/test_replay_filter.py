@@ -8,7 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from leadhook.domain.forecast import Spending
-from leadhook.store import DryRun, LeadProgress, ReplayReply, ReplayStatus, StoreError
+from leadhook.domain.replays import DryRun, LeadProgress, ReplayProgress, ReplayReply, ReplayStatus
+from leadhook.store import StoreError
 
 from .conftest import ADMIN, Service
 
@@ -23,7 +24,7 @@ async def ask(service: Service, body: Any) -> httpx.Response:
 
 async def test_a_filter_reaches_the_database_as_it_was_given(service: Service) -> None:
     """Only the fields that are given; the reply says that the rest is on its way, and the worker is woken."""
-    service.store.reply = ReplayReply(replay_id=9, counts={"queued": 250}, phase="queueing")
+    service.store.reply = ReplayReply(replay_id=9, counts={"queued": 250}, state="queueing")
     fields = {"user_id": USER, "tag": "t", "score_max": 49, "since": "2026-01-01T00:00:00Z"}
     answer = await ask(service, {"filter": fields, "limit": 500, "reason": "new criteria"})
 
@@ -105,13 +106,13 @@ HALF_DONE = ReplayStatus(
     replay_id=7,
     actor="admin:1",
     counts={"queued": 3},
-    progress={"done": 2, "waiting": 1},
+    progress=ReplayProgress(done=2, waiting=1),
     usage=Spending(calls=3, input_tokens=300),
     leads=(
         LeadProgress(lead_id="a", state="done", score=60),
         LeadProgress(lead_id="b", state="waiting"),
     ),
-    more=True,
+    next_after="b",
 )
 
 
@@ -143,13 +144,17 @@ async def test_a_replay_is_followed(service: Service) -> None:
 )
 async def test_the_state_is_a_word(service: Service, phase: str, progress: dict[str, int], state: str) -> None:
     """Finished once nothing waits."""
-    service.store.on_replay_status = ReplayStatus(found=True, replay_id=7, phase=phase, progress=progress)
+    service.store.on_replay_status = ReplayStatus(
+        found=True, replay_id=7, phase=phase, progress=ReplayProgress(**progress)
+    )
     assert (await service.client.get("/replays/7", headers=HEADERS)).json()["state"] == state
 
 
 async def test_a_replay_is_stopped_again_and_again(service: Service) -> None:
     """The same answer each time."""
-    service.store.on_replay_status = ReplayStatus(found=True, replay_id=7, phase="stopped", progress={"stopped": 2})
+    service.store.on_replay_status = ReplayStatus(
+        found=True, replay_id=7, phase="stopped", progress=ReplayProgress(stopped=2)
+    )
     answers = [await service.client.delete("/replays/7", headers=HEADERS) for _ in range(2)]
 
     assert [(answer.status_code, answer.json()["progress"]["stopped"]) for answer in answers] == [(200, 2)] * 2
@@ -211,6 +216,8 @@ async def test_a_bug_of_ours_is_500_and_logged(service: Service, method: str) ->
 
 async def test_a_finished_replay_is_not_stopped(service: Service) -> None:
     """It answers as it ended, and no one is woken for it."""
-    service.store.on_replay_status = ReplayStatus(found=True, replay_id=7, phase="queued", progress={"done": 2})
+    service.store.on_replay_status = ReplayStatus(
+        found=True, replay_id=7, phase="queued", progress=ReplayProgress(done=2)
+    )
     answer = await service.client.delete("/replays/7", headers=HEADERS)
     assert (answer.status_code, answer.json()["state"]) == (200, "finished")

@@ -228,7 +228,8 @@ def test_progress_follows_each_lead_to_its_end(keyed: "Sql") -> None:
     assert replay["leads"][1]["error_code"] == "blocked"
     assert replay["usage"]["input_tokens"] == 300
     assert status(keyed, replay_id, p_after_lead="b", p_limit=1)["leads"][0]["lead_id"] == "c"
-    assert [status(keyed, replay_id, p_after_lead=after, p_limit=1)["more"] for after in ("c", "d")] == [True, False]
+    pages = [status(keyed, replay_id, p_after_lead=after, p_limit=1) for after in ("c", "d")]
+    assert [page["next_after"] for page in pages] == ["d", None]
 
 
 def test_a_page_of_no_leads_is_refused(keyed: "Sql") -> None:

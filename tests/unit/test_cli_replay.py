@@ -10,19 +10,20 @@ from tests.commands import Run, runner, use_store
 
 from leadhook.domain.forecast import Spending
 from leadhook.domain.job import ReplaySlice
-from leadhook.domain.status import Status
-from leadhook.store import (
+from leadhook.domain.replays import (
     DryRun,
     ReplayedLead,
+    ReplayProgress,
     ReplayReply,
     Replays,
     ReplayStatus,
     ReplaySummary,
-    StoreError,
 )
+from leadhook.domain.status import Status
+from leadhook.store import StoreError
 
 USAGE = Spending(calls=2, input_tokens=1000, output_tokens=50, cost_usd=0.00108)
-FINISHED = ReplayStatus(found=True, replay_id=7, phase="queued", progress={"done": 1}, usage=USAGE)
+FINISHED = ReplayStatus(found=True, replay_id=7, phase="queued", progress=ReplayProgress(done=1), usage=USAGE)
 
 
 @dataclass
@@ -167,22 +168,22 @@ def test_a_selection_that_makes_no_sense_is_misuse(
 def test_a_lead_that_does_not_exist_is_a_failure(leadhook: Run, store: _FakeStore) -> None:
     """Exit 1: it was asked for and could not be done."""
     store.leads = (ReplayedLead(lead_id="nope", outcome="unknown"),)
-    store.statuses = [FINISHED.model_copy(update={"progress": {}})]
+    store.statuses = [FINISHED.model_copy(update={"progress": ReplayProgress()})]
     code, out, _ = leadhook("replay", "--lead-id", "nope")
     assert (code, "nope: unknown" in out) == (1, True)
     found = json.loads(leadhook("replay", "--lead-id", "nope", "--json")[1])
-    assert found["refused"] == [{"lead_id": "nope", "outcome": "unknown", "missing": []}]
+    assert found["refused"] == [{"lead_id": "nope", "outcome": "unknown"}]
 
 
 def test_a_lead_that_failed_is_a_failure(leadhook: Run, store: _FakeStore) -> None:
     """Exit 1, also when followed."""
-    store.statuses = [FINISHED.model_copy(update={"progress": {"failed": 1}})]
+    store.statuses = [FINISHED.model_copy(update={"progress": ReplayProgress(failed=1)})]
     assert leadhook("replay", "follow", "7")[0] == 1
 
 
 def test_what_is_still_to_be_queued_is_queued_without_a_service(leadhook: Run, store: _FakeStore) -> None:
     """The command makes the slices itself; with --no-follow it ends when all leads are queued."""
-    progress = {"progress": {"waiting": 2}}
+    progress = {"progress": ReplayProgress(waiting=2)}
     store.statuses = [FINISHED.model_copy(update=progress | {"phase": phase}) for phase in ("queueing", "queued")]
     code, out, _ = leadhook("replay", "--tag", "a", "--yes", "--no-follow")
     assert (code, store.asked.count(("slice",))) == (0, 1)
@@ -191,7 +192,7 @@ def test_what_is_still_to_be_queued_is_queued_without_a_service(leadhook: Run, s
 
 def test_what_keeps_leads_back_is_said_while_a_replay_is_followed(leadhook: Run, store: _FakeStore) -> None:
     """A person would wait for ever."""
-    store.statuses = [FINISHED.model_copy(update={"progress": {"waiting": 1}}), FINISHED]
+    store.statuses = [FINISHED.model_copy(update={"progress": ReplayProgress(waiting=1)}), FINISHED]
     code, out, _ = leadhook("replay", "follow", "7")
     assert (code, ("database",) in store.asked) == (0, True)
     assert "`leadhook serve`" in out

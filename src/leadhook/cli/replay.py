@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -16,11 +16,12 @@ from leadhook.cli.options import AsJson, DryRun, ForTag, ForUser, Reason, Yes, a
 from leadhook.cli.output import confirm, line, open_console, print_json, table
 from leadhook.command_error import CommandError, MisuseError
 from leadhook.domain.findings import check_everything
-from leadhook.domain.forecast import Spending
+from leadhook.domain.lead_snapshot import JobState
 from leadhook.domain.phrases import amount
+from leadhook.domain.replays import DryRunAnswer, Outcome, ReplayReply, ReplayStatus, ReplayUsage
 from leadhook.domain.spend import dollars
 from leadhook.settings import load_settings
-from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, SupabaseStore, count_replay, when_free
+from leadhook.store import SupabaseStore, count_replay, when_free
 
 app = App(name="replay")
 
@@ -30,9 +31,6 @@ SLICE_EACH_S: Final = 0.1
 COUNT_S: Final = 60.0
 SHOWN: Final = 20
 LARGEST_REPLAY: Final = 1000
-LOW_PRIORITY_SHARE: Final = 3 / 4
-"""Maximum share of the service's slots for replays and released backlog."""
-_FIGURES: Final = ("calls", "input_tokens", "cached_tokens", "output_tokens", "thinking_tokens")
 
 Score = Annotated[int | None, Parameter(validator=Number(gte=0, lte=100))]
 ReplayId = Annotated[int, Parameter(validator=Number(gte=0, lte=2**63 - 1), help="The number of the replay.")]
@@ -48,12 +46,11 @@ class Selection:
     user: ForUser = None
     tag: ForTag = None
     state: Annotated[
-        Literal["waiting", "ready", "leased", "done", "dead", "held"] | None,
+        JobState | None,
         Parameter(help="Only leads whose job is in this state."),
     ] = None
     outcome: Annotated[
-        Literal["saved", "saved_without_message", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"]
-        | None,
+        Outcome | None,
         Parameter(help="Only leads whose last attempt had this outcome."),
     ] = None
     error_code: Annotated[str | None, Parameter(help="Only leads whose job has this error code.")] = None
@@ -129,12 +126,15 @@ def begin(
     """
     settings, fields = load_settings(), selection.filter()
     if dry_run or (fields and not yes):
-        slots = max(1, settings.max_concurrency * LOW_PRIORITY_SHARE)
         count = ask(
             lambda store: count_replay(store, selection.lead_ids, fields, selection.limit, within_s=COUNT_S),
             settings,
         )
-        _show_count(count, slots, as_json=as_json and dry_run, console=open_console(to_stderr=as_json and not dry_run))
+        found = DryRunAnswer.of(count, settings.max_concurrency)
+        if as_json and dry_run:
+            print_json(found.model_dump(mode="json"))
+        else:
+            _show_count(found, open_console(to_stderr=as_json))
         if dry_run:
             return 0
         confirm("Score them again?", "--yes replays without asking; --dry-run only counts.")
@@ -146,7 +146,7 @@ def begin(
     _show_start(reply, console)
     status = _watch(reply.replay_id, console, until_scored=follow)
     _show_status(status, as_json=as_json, refused=[lead.model_dump() for lead in refused])
-    return 1 if refused or status.progress.get("failed") else 0
+    return 1 if refused or status.progress.failed else 0
 
 
 @app.command(name="list")
@@ -205,8 +205,8 @@ def show(
     ]
     if rows:
         table(open_console(), ("lead", "state", "score", "reason"), rows)
-    if status.more:
-        line(open_console(), f"There are more leads: --after {status.leads[-1].lead_id} shows the next ones.")
+    if status.next_after:
+        line(open_console(), f"There are more leads: --after {status.next_after} shows the next ones.")
 
 
 @app.command(name="follow")
@@ -219,7 +219,7 @@ def follow_replay(replay_id: ReplayId, /, *, as_json: AsJson = False) -> int:
     """
     status = _watch(replay_id, open_console(to_stderr=as_json))
     _show_status(status, as_json=as_json)
-    return 1 if status.progress.get("failed") else 0
+    return 1 if status.progress.failed else 0
 
 
 @app.command
@@ -259,17 +259,17 @@ def _watch(replay_id: int, console: Console, *, until_scored: bool = True) -> Re
 
     async def watch(store: SupabaseStore) -> ReplayStatus:
         status = _existing(await store.replay_status(replay_id), replay_id)
-        if until_scored and status.unfinished:
+        if until_scored and status.progress.unfinished:
             for trouble in check_everything(await store.status(), settings.sweep_interval_sec).reasons:
                 line(console, f"! {trouble}", "yellow")
         columns = (TextColumn("scored"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
             task = bar.add_task("", total=None)
             while True:
-                bar.update(task, total=status.total or 1, completed=status.total - status.unfinished)
+                bar.update(task, total=status.total or 1, completed=status.total - status.progress.unfinished)
                 if status.state in ("queueing", "stopping"):
                     status = await _next_slice(store, replay_id)
-                elif until_scored and status.unfinished:
+                elif until_scored and status.progress.unfinished:
                     await asyncio.sleep(LOOK_EACH_S)
                     status = await store.replay_status(replay_id)
                 else:
@@ -299,27 +299,17 @@ def _existing(status: ReplayStatus, replay_id: int) -> ReplayStatus:
     return status
 
 
-def _show_count(count: ReplayCount, slots: float, *, as_json: bool, console: Console) -> None:
-    found = count.forecast()
-    duration_s = None if found is None else round(found.model_ms / 1000 / min(slots, max(1, count.count)), 1)
-    if as_json:
-        figures = {} if found is None else _usage(found)
-        forecast = figures and {**figures, "duration_s": duration_s, "scored_before": count.usage.known}
-        fields = {"counts", "complete", "sample"}
-        shown = count.model_dump(mode="json", include=fields)
-        print_json({"dry_run": True, "count": count.count, **shown, "forecast": forecast or None})
-        return
-    words = f"would score {amount(count.count, 'lead')} ({_counts(count.counts) or 'none'}); nothing was changed"
-    line(console, words)
-    if not count.complete:
+def _show_count(found: DryRunAnswer, console: Console) -> None:
+    line(console, f"would score {amount(found.count, 'lead')} ({_counts(found.counts) or 'none'}); nothing was changed")
+    if not found.complete:
         line(console, "counting all leads took too long: these are the figures of a part")
-    if found is None:
+    if found.forecast is None:
         line(console, "no forecast: no lead was scored yet")
-    elif count.count:
-        seconds = duration_s or 0
+    elif found.count:
+        seconds = found.forecast.duration_s
         duration = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"  # noqa: PLR2004 - readable
-        line(console, f"forecast: {_usage_words(found)}, about {duration}")
-    for lead_id in count.sample:
+        line(console, f"forecast: {_usage_words(found.forecast)}, about {duration}")
+    for lead_id in found.sample:
         line(console, lead_id, indent=2)
 
 
@@ -334,30 +324,20 @@ def _show_start(reply: ReplayReply, console: Console) -> None:
 
 
 def _show_status(status: ReplayStatus, *, as_json: bool, refused: Sequence[Mapping[str, Any]] | None = None) -> None:
-    if not as_json:
-        name = f"replay {status.replay_id} {status.state}"
-        parts = _counts(status.progress) or "none"
-        line(open_console(), f"{name}: {amount(status.total, 'lead')} ({parts}), {_usage_words(status.usage)}")
+    if as_json:
+        print_json(status.model_dump(mode="json") | ({} if refused is None else {"refused": list(refused)}))
         return
-    fields = {"replay_id", "actor", "reason", "created_at", "filter", "limit", "counts", "leads"}
-    shown = status.model_dump(mode="json", include=fields)
-    shown["state"] = status.state
-    shown["progress"] = {"total": status.total, **status.progress}
-    shown["usage"] = _usage(status.usage)
-    shown["next_after"] = status.leads[-1].lead_id if status.more else None
-    print_json(shown if refused is None else {**shown, "refused": list(refused)})
+    name = f"replay {status.replay_id} {status.state}"
+    parts = _counts(dict(status.progress)) or "none"
+    usage = _usage_words(ReplayUsage.of(status.usage))
+    line(open_console(), f"{name}: {amount(status.total, 'lead')} ({parts}), {usage}")
 
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
 
 
-def _usage(usage: Spending) -> dict[str, Any]:
-    return {**{name: round(getattr(usage, name)) for name in _FIGURES}, "cost_usd": usage.cost_usd}
-
-
-def _usage_words(usage: Spending) -> str:
+def _usage_words(usage: ReplayUsage) -> str:
     cost = usage.cost_usd if usage.calls else 0
     words = "cost unknown, as the model has no known price" if cost is None else dollars(cost)
-    tokens = f"{round(usage.input_tokens):,} tokens in, {round(usage.output_tokens):,} out"
-    return f"{round(usage.calls)} calls, {tokens}, {words}"
+    return f"{usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} out, {words}"

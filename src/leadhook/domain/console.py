@@ -10,6 +10,7 @@ from leadhook.domain.facts import Facts, in_utc
 from leadhook.domain.forecast import TextSize
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.domain.lead_snapshot import JobState
+from leadhook.domain.replays import ReplaySummary
 
 COUNTED_UP_TO: Final = 10_000
 """Counts of the console end there."""
@@ -247,16 +248,9 @@ class Unparked(Facts):
     """false: it was not parked."""
 
 
-class RunningReplay(Facts):
+class RunningReplay(ReplaySummary):
     """A replay that is not finished."""
 
-    replay_id: int
-    phase: str
-    """`queueing` and `stopping`: leads are still being added to the queue, or removed from it."""
-    actor: str
-    reason: str | None = None
-    created_at: datetime
-    filter: dict[str, Any] | None = None
     queued: int
     """All of its leads so far."""
     waiting: int

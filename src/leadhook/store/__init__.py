@@ -5,30 +5,13 @@ from leadhook.store.client import SupabaseStore, open_store
 from leadhook.store.columns import cleaned
 from leadhook.store.operators import Admission, Backlog, BudgetSet, Paused, Resumed, Scope
 from leadhook.store.release import Wanted, release_held, when_free
-from leadhook.store.replays import (
-    DryRun,
-    LeadProgress,
-    ReplayCount,
-    Replays,
-    ReplayStatus,
-    ReplaySummary,
-    count_replay,
-)
-from leadhook.store.replies import ReplayedLead, ReplayReply
+from leadhook.store.replays import count_replay
 
 __all__ = [
     "Admission",
     "Backlog",
     "BudgetSet",
-    "DryRun",
-    "LeadProgress",
     "Paused",
-    "ReplayCount",
-    "ReplayReply",
-    "ReplayStatus",
-    "ReplaySummary",
-    "ReplayedLead",
-    "Replays",
     "Resumed",
     "Scope",
     "StoreError",

@@ -21,9 +21,9 @@ from leadhook.domain.console import (
     Unparked,
 )
 from leadhook.domain.lead import Prompts
+from leadhook.domain.replays import ReplayCount
 from leadhook.store.calls import Calls
 from leadhook.store.operators import Scope
-from leadhook.store.replays import ReplayCount
 from leadhook.store.replies import read_lead
 
 PAGE: Final = 25

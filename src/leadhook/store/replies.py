@@ -1,30 +1,13 @@
-"""Converts the reply to a claim to a batch; also the reply to a replay."""
+"""Converts the reply to a claim to a batch."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from leadhook.domain.facts import Facts
 from leadhook.domain.job import Batch, ClaimedLead
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.store.columns import UnreadableColumnError, read_columns
-
-
-class ReplayedLead(Facts):
-    lead_id: str
-    outcome: str
-    """`queued`, `queued_after`, `already_queued`, `held`, `not_eligible` or `unknown`."""
-    missing: tuple[str, ...] = ()
-    """If the lead is not eligible: the conditions that it does not meet."""
-
-
-class ReplayReply(Facts):
-    replay_id: int | None = None
-    counts: dict[str, int] = Field(default_factory=dict)
-    leads: tuple[ReplayedLead, ...] = ()
-    phase: str = "queued"
-    """`queueing` while leads that match the filter are being queued."""
 
 
 def to_batch(reply: Mapping[str, Any]) -> Batch:

@@ -166,8 +166,9 @@ class Documented(GenerateJsonSchema):
         model: type[BaseModel] = schema["cls"]
         texts = {name: text for each in reversed(model.__mro__) for name, text in _docstrings(each).items()}
         for name, field_info in model.model_fields.items():
-            if name in texts:
-                found["properties"][field_info.alias or name].setdefault("description", texts[name])
+            shown = found["properties"].get(field_info.alias or name)
+            if name in texts and shown is not None:
+                shown.setdefault("description", texts[name])
         return found
 
 

@@ -4,7 +4,6 @@ The database decides for each lead what a replay does.
 """
 
 import re
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
@@ -23,11 +22,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from leadhook.domain.facts import in_utc
-from leadhook.domain.forecast import Spending
+from leadhook.domain.lead_snapshot import JobState
+from leadhook.domain.replays import DryRunAnswer, Outcome, ReplayReply, ReplayStatus
 from leadhook.observability.events import Event
-from leadhook.store import ReplayCount, ReplayReply, ReplayStatus, StoreError, count_replay
+from leadhook.store import StoreError, count_replay
 from leadhook.web.auth import require_admin
-from leadhook.web.requests import Answer, Body, Identifier, Problem, json_answer, read_json, read_query
+from leadhook.web.requests import Body, Identifier, Problem, json_answer, read_json, read_query
 from leadhook.web.state import AppState
 
 LARGEST_REPLAY: Final = 256 * 1024
@@ -79,12 +79,9 @@ class ReplayFilter(_Optional):
     """Every lead. Stands alone; an empty filter is refused."""
     user_id: UUID | None = None
     tag: Word | None = None
-    state: Literal["waiting", "ready", "leased", "done", "dead", "held"] | None = None
+    state: JobState | None = None
     """The state of the lead's job. Held leads are only counted; `leadhook backlog release` queues them."""
-    outcome: (
-        Literal["saved", "saved_without_message", "unwanted", "refused", "retry", "dead", "returned", "lease_expired"]
-        | None
-    ) = None
+    outcome: Outcome | None = None
     """The outcome of its last attempt."""
     error_code: Word | None = None
     """Why its job is dead, or why its result was not saved."""
@@ -142,66 +139,6 @@ class ReplayRequest(_Optional):
         return list(dict.fromkeys(self.lead_ids or ()))
 
 
-class ReplayedLeadAnswer(Answer):
-    """What the replay did with one lead."""
-
-    lead_id: str
-    outcome: str
-    """`queued`, `queued_after`, `already_queued`, `not_eligible` or `unknown`."""
-    missing: tuple[str, ...] = Field(default=(), exclude_if=lambda missing: not missing)
-    """The conditions that a lead that is not eligible fails."""
-
-
-class ReplayAnswer(Answer):
-    """What the replay did with the leads."""
-
-    replay_id: int | None
-    state: Literal["queueing", "queued"]
-    """`queueing`: leads that match the filter are still being queued; `GET /replays/{replay_id}` shows the progress."""
-    counts: dict[str, int]
-    """The number of leads by outcome; with a filter also `held`."""
-    leads: tuple[ReplayedLeadAnswer, ...]
-    """The leads given by id; empty with a filter."""
-
-
-class UsageAnswer(Answer):
-    """Gemini usage so far."""
-
-    calls: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    """Including thinking tokens."""
-    thinking_tokens: int
-    cost_usd: float | None
-    """null if the price is unknown."""
-
-
-class Forecast(UsageAnswer):
-    """An estimate from what these leads cost when they were last scored."""
-
-    duration_s: float
-    """With the slots of this process alone."""
-    scored_before: int
-    """How many of these leads have figures; the others are estimated by an average."""
-
-
-class DryRunAnswer(Answer):
-    """What a replay would do. Nothing was changed."""
-
-    dry_run: Literal[True] = True
-    count: int
-    """How many leads would be scored."""
-    counts: dict[str, int]
-    """The number of leads by outcome."""
-    complete: bool
-    """false: counting all leads took too long, and the figures are for a part of them."""
-    forecast: Forecast | None
-    """null while no lead was ever scored."""
-    sample: tuple[str, ...]
-    """The first ids of the leads that would be scored."""
-
-
 class PageQuery(BaseModel):
     """The page of leads to show."""
 
@@ -222,54 +159,6 @@ class StopQuery(BaseModel):
     """Kept for the audit."""
 
 
-class ProgressAnswer(Answer):
-    """The number of leads by state."""
-
-    total: int
-    waiting: int = 0
-    leased: int = 0
-    """Being processed now."""
-    done: int = 0
-    failed: int = 0
-    dropped: int = 0
-    """No longer eligible, or changed by the application and started over."""
-    stopped: int = 0
-
-
-class LeadProgressAnswer(Answer):
-    """One lead; unknown fields are left out."""
-
-    lead_id: str
-    state: str
-    """`waiting`, `leased`, `done`, `failed`, `stopped` or `dropped`."""
-    score: int | None = Field(default=None, exclude_if=lambda value: value is None)
-    """The new score."""
-    error_code: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    reason: str | None = Field(default=None, exclude_if=lambda value: value is None)
-
-
-class ReplayStatusAnswer(Answer):
-    """The progress of a replay."""
-
-    replay_id: int
-    state: Literal["queueing", "running", "finished", "stopping", "stopped"]
-    """`queueing` and `stopping`: leads are still being added to the queue, or removed from it."""
-    actor: str
-    """Who started it: `admin:` and the first digits of the token's SHA-256."""
-    reason: str | None
-    created_at: datetime | None
-    filter: dict[str, Any] | None
-    limit: int | None
-    counts: dict[str, int]
-    """The number of leads by the outcome of queueing."""
-    progress: ProgressAnswer
-    usage: UsageAnswer
-    leads: tuple[LeadProgressAnswer, ...]
-    """One page, in the order of the lead ids."""
-    next_after: str | None
-    """`after` for the next page; null on the last page."""
-
-
 async def replay(request: Request[AppState]) -> Response:
     """Score leads again, or only count.
 
@@ -282,13 +171,7 @@ async def replay(request: Request[AppState]) -> Response:
     if wanted.dry_run:
         return json_answer(await _count(state, wanted))
     reply = await start_replay(state, wanted, actor)
-    answer = ReplayAnswer(
-        replay_id=reply.replay_id,
-        state="queueing" if reply.phase == "queueing" else "queued",
-        counts=reply.counts,
-        leads=tuple(ReplayedLeadAnswer.model_validate(lead.model_dump()) for lead in reply.leads),
-    )
-    return json_answer(answer, 202)
+    return json_answer(reply, 202)
 
 
 async def start_replay(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayReply:
@@ -306,7 +189,7 @@ async def start_replay(state: AppState, wanted: ReplayRequest, actor: str) -> Re
         named=len(wanted.named()),
         replay_id=reply.replay_id,
         counts=reply.counts,
-        phase=reply.phase,
+        phase=reply.state,
     )
     return reply
 
@@ -317,7 +200,7 @@ async def show_replay(request: Request[AppState]) -> Response:
     page = read_query(request, PageQuery)
     replay_id = read_replay_id(request)
     status = await request.state["store"].replay_status(replay_id, after=page.after, limit=page.limit)
-    return json_answer(_status_answer(status, replay_id))
+    return json_answer(existing(status, replay_id))
 
 
 async def stop_replay(request: Request[AppState]) -> Response:
@@ -329,7 +212,7 @@ async def stop_replay(request: Request[AppState]) -> Response:
     actor = await require_admin(request)
     replay_id = read_replay_id(request)
     reason = read_query(request, StopQuery).reason or None
-    answer = _status_answer(await request.state["store"].stop_replay(replay_id, actor, reason), replay_id)
+    answer = existing(await request.state["store"].stop_replay(replay_id, actor, reason), replay_id)
     if answer.state != "finished":
         request.state["engine"].wake()
         log.info(Event.REPLAY_STOPPED, actor=actor, replay_id=replay_id, progress=answer.progress.model_dump())
@@ -358,46 +241,10 @@ async def _begin(state: AppState, wanted: ReplayRequest, actor: str) -> ReplayRe
 async def _count(state: AppState, wanted: ReplayRequest) -> DryRunAnswer:
     fields = wanted.filter.fields() if wanted.filter else None
     found = await count_replay(state["store"], wanted.named() or None, fields, wanted.limit, within_s=DRY_RUN_S)
-    return DryRunAnswer(
-        count=found.count,
-        counts=found.counts,
-        complete=found.complete,
-        forecast=forecast_replay(found, state["slots"]),
-        sample=found.sample,
-    )
+    return DryRunAnswer.of(found, state["slots"])
 
 
-def forecast_replay(count: ReplayCount, slots: int) -> Forecast | None:
-    """Estimate cost and duration with the slots that low priority may use; None if no lead was ever scored."""
-    found, slots = count.forecast(), max(1, int(slots * 3 / 4))
-    if found is None:
-        return None
-    return Forecast(
-        **_usage(found),
-        duration_s=round(found.model_ms / 1000 / min(slots, max(1, count.count)), 1),
-        scored_before=count.usage.known,
-    )
-
-
-def _usage(spent: Spending) -> dict[str, Any]:
-    counts = {name: round(getattr(spent, name)) for name in UsageAnswer.model_fields if name != "cost_usd"}
-    return counts | {"cost_usd": spent.cost_usd}
-
-
-def _status_answer(status: ReplayStatus, replay_id: int) -> ReplayStatusAnswer:
+def existing(status: ReplayStatus, replay_id: int) -> ReplayStatus:
     if not status.found:
         raise Problem(404, f"There is no replay {replay_id}.")
-    return ReplayStatusAnswer(
-        replay_id=status.replay_id,
-        state=status.state,
-        actor=status.actor,
-        reason=status.reason,
-        created_at=status.created_at,
-        filter=status.filter,
-        limit=status.limit,
-        counts=status.counts,
-        progress=ProgressAnswer(total=status.total, **status.progress),
-        usage=UsageAnswer(**_usage(status.usage)),
-        leads=tuple(LeadProgressAnswer.model_validate(lead.model_dump()) for lead in status.leads),
-        next_after=status.leads[-1].lead_id if status.more else None,
-    )
+    return status

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from leadhook.domain.diagnosis import Explanation
+from leadhook.domain.replays import DryRunAnswer, ReplayReply, ReplayStatus
 from leadhook.settings import Settings
 from leadhook.store import StoreError
 from leadhook.web import processing, replays, webhook
@@ -71,7 +72,7 @@ ENDPOINTS: Final = (
         tag="Replay",
         body=replays.ReplayRequest,
         largest_body=replays.LARGEST_REPLAY,
-        answers={202: replays.ReplayAnswer, 200: replays.DryRunAnswer},
+        answers={202: ReplayReply, 200: DryRunAnswer},
         problems=DATABASE_AWAY,
     ),
     Endpoint(
@@ -80,7 +81,7 @@ ENDPOINTS: Final = (
         replays.show_replay,
         tag="Replay",
         query=replays.PageQuery,
-        answers={200: replays.ReplayStatusAnswer},
+        answers={200: ReplayStatus},
         problems=OF_A_REPLAY,
     ),
     Endpoint(
@@ -89,7 +90,7 @@ ENDPOINTS: Final = (
         replays.stop_replay,
         tag="Replay",
         query=replays.StopQuery,
-        answers={200: replays.ReplayStatusAnswer},
+        answers={200: ReplayStatus},
         problems=OF_A_REPLAY,
     ),
     Endpoint(

@@ -9,15 +9,13 @@ from leadhook.domain.console import LeadSearch
 from leadhook.domain.diagnosis import explain
 from leadhook.domain.failure import Failure
 from leadhook.domain.lead_snapshot import FLAGS
+from leadhook.domain.replays import Outcome
 from leadhook.domain.timeline import timeline
 from leadhook.web.console.rendering import url
 from leadhook.web.console.visit import Place, Visit
-from leadhook.web.replays import ReplayFilter
 from leadhook.web.requests import Identifier, Problem
 
 STATES: Final = ("ready", "leased", "done", "dead", "held", "waiting")
-OUTCOMES: Final = get_args(get_args(ReplayFilter.model_fields["outcome"].annotation)[0])
-
 MOMENTS: Final = {
     "webhook": "webhook sent",
     "changed": "change recorded",
@@ -54,7 +52,7 @@ async def list_leads(visit: Visit) -> Response:
         replay=url("/console/replay", **by_filter) if by_filter else url("/console/replay", by_id) if by_id else None,
         replays_all=bool(by_filter),
         states=STATES,
-        outcomes=OUTCOMES,
+        outcomes=get_args(Outcome),
         flags=FLAGS,
     )
 

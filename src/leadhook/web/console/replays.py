@@ -6,12 +6,12 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from leadhook.domain.phrases import amount, duration_words, sentence
+from leadhook.domain.replays import ReplayCount, ReplayStatus
 from leadhook.domain.spend import dollars
-from leadhook.store import ReplayCount, ReplayStatus
 from leadhook.web.console.actions import Why, perform, preview
 from leadhook.web.console.rendering import url
 from leadhook.web.console.visit import Place, Visit
-from leadhook.web.replays import ReplayRequest, forecast_replay, read_replay_id, start_replay
+from leadhook.web.replays import ReplayRequest, existing, read_replay_id, start_replay
 from leadhook.web.requests import Problem, in_words
 
 MOST: Final = 10_000
@@ -36,7 +36,7 @@ async def preview_replay(visit: Visit) -> Response:
     if wanted.filter:
         found = await store.replay_preview(wanted.filter.fields())
     else:
-        found.add(await store.dry_run(wanted.named(), None, None))
+        found = found.plus(await store.dry_run(wanted.named(), None, None))
     button = f"Replay {amount(found.count, 'lead')}" if found.complete else "Replay all that match"
     back = url("/console/lead", id=wanted.named()[0]) if wanted.named() else "/console/failures"
     sentences = _consequences(found, visit.state["slots"])
@@ -63,14 +63,14 @@ async def show_replay(visit: Visit) -> Response:
     status, progress = await _status(visit), await visit.state["store"].progress()
     running = next((one for one in progress.replays if one.replay_id == status.replay_id), None)
     here = f"{HOME}/{status.replay_id}"
-    following = url(here, after=status.leads[-1].lead_id) if status.more else None
+    following = url(here, after=status.next_after) if status.next_after else None
     return visit.live_page("replay", replay=status, running=running, now=progress.now, here=here, next=following)
 
 
 async def preview_stop(visit: Visit) -> Response:
     """Show what stopping it leaves undone."""
     status = await _status(visit)
-    waiting, leased = (amount(status.progress.get(name, 0), "lead") for name in ("waiting", "leased"))
+    waiting, leased = (amount(count, "lead") for count in (status.progress.waiting, status.progress.leased))
     sentences = [
         f"{waiting} that have not started return to what they were; {leased} being processed finish.",
         f"{dollars(status.usage.cost_usd or 0)} were spent on this replay so far.",
@@ -89,9 +89,7 @@ async def stop_replay(visit: Visit) -> Response:
 async def _status(visit: Visit) -> ReplayStatus:
     replay_id = read_replay_id(visit.request)
     status = await visit.state["store"].replay_status(replay_id, after=visit.query(Place).after, most=MOST)
-    if not status.found:
-        raise Problem(404, f"There is no replay {replay_id}.")
-    return status
+    return existing(status, replay_id)
 
 
 def _wanted(visit: Visit) -> ReplayRequest:
@@ -128,7 +126,7 @@ def _consequences(found: ReplayCount, slots: int) -> list[str]:
         for code, words in _OUTCOMES.items()
         if (count := found.counts.get(code))
     ]
-    cost = forecast_replay(found, slots)
+    cost = found.forecast(slots)
     if cost is not None and found.count:
         price = "an unknown price" if cost.cost_usd is None else f"about {dollars(cost.cost_usd)}"
         sentences.append(
