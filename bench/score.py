@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -22,12 +23,14 @@ from bench.measurement import Figure, Measurement
 from leadhook.domain.job import ApiKey
 from leadhook.domain.lead import Lead, Prompts
 from leadhook.gemini import open_scorer
+from leadhook.gemini.facts import check_facts
+from leadhook.gemini.guardrails import check_message
 from leadhook.gemini.rendering import render
 from leadhook.local import sample
 
 PAIRS = 12
 AT_ONCE = 16
-MOST = 1.3
+MOST = 1.1
 BIO = "Twenty years in plants, warehouses and dispatch; I lead a team of nineteen and like machines that last. "
 
 
@@ -35,7 +38,7 @@ def measure(*, short: bool) -> Measurement:
     """Medians over alternating pairs, and their ratio."""
     count = 2 if short else PAIRS
     with _stand_in() as url:
-        pairs = uvloop.run(_pairs(url, count))
+        pairs, parts = uvloop.run(_measure(url, count))
     bare, ours = (median(times) for times in zip(*pairs, strict=True))
     ratio = median(mine / plain for plain, mine in pairs)
     spread = (min(mine for _, mine in pairs), max(mine for _, mine in pairs))
@@ -46,10 +49,11 @@ def measure(*, short: bool) -> Measurement:
             "ms",
             spread,
             {"bare model.ainvoke": bare},
-            "at most 1.3 times",
+            f"≤ {MOST} times",
             ratio <= MOST,
         )
     }
+    figures |= {name: Figure(f"of it: {name}", value, "ms") for name, value in parts.items()}
     return Measurement(
         f"A model call, {AT_ONCE} at once: {count} pairs; the median of their ratios is {ratio:.2f}",
         figures,
@@ -57,21 +61,40 @@ def measure(*, short: bool) -> Measurement:
     )
 
 
-async def _pairs(url: str, count: int) -> list[tuple[float, float]]:
+async def _measure(url: str, count: int) -> tuple[list[tuple[float, float]], dict[str, float]]:
+    """The pairs, and what the parts of our own work cost a call: a lead's, halved."""
     prompts, leads = _sample()
     key = ApiKey.model_validate({"fingerprint": "bench", "api_key": KEY})
-    texts = [render(lead).text for lead in leads]
+    rendered = [render(lead) for lead in leads]
+    messages = {}
     async with open_scorer(model="gemini-3.5-flash-lite", base_url=url) as scorer:
 
         async def ours(place: int) -> None:
             await scorer.score(leads[place], prompts, key)
-            await scorer.write(leads[place], prompts, key)
+            messages[place], _ = await scorer.write(leads[place], prompts, key)
 
         async def bare(place: int) -> None:
-            await ask_twice(scorer._client._chat, prompts, texts[place])  # noqa: SLF001 - the same model object is the point
+            await ask_twice(scorer._client._chat, prompts, rendered[place].text)  # noqa: SLF001 - the same model object is the point
 
         await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))  # a first round of each has caches to fill
-        return [(await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))) for _ in range(count)]
+        pairs = [(await _cpu_ms(bare, len(leads)), await _cpu_ms(ours, len(leads))) for _ in range(count)]
+
+    works: dict[str, Callable[[int], object]] = {
+        "rendering the lead, for each call": lambda place: (render(leads[place]), render(leads[place])),
+        "looking for manipulation in it": lambda place: rendered[place].flags,
+        "looking for the sources of the message's facts": lambda place: check_facts(
+            messages[place], prompts, rendered[place].text
+        ),
+        "the other checks of the message": lambda place: check_message(messages[place], prompts, leads[place]),
+    }
+
+    async def do(work: Callable[[int], object], place: int) -> None:
+        work(place)
+
+    return pairs, {
+        name: median([await _cpu_ms(partial(do, work), len(leads)) for _ in range(count)])
+        for name, work in works.items()
+    }
 
 
 async def _cpu_ms(score_one: Callable[[int], Awaitable[None]], count: int) -> float:
