@@ -218,7 +218,6 @@ comment on function leadhook.write_answers(leadhook.ending[]) is
 revoke all on function leadhook.write_answers(leadhook.ending[]) from public, anon, authenticated;
 grant execute on function leadhook.write_answers(leadhook.ending[]) to service_role;
 
--- 50 leads that each wait for 50 ms still end within the statement's 5 s.
 create or replace function leadhook.existing_constraint(p_name text)
 returns text
 language sql
@@ -237,6 +236,7 @@ comment on function leadhook.existing_constraint(text) is
 revoke all on function leadhook.existing_constraint(text) from public, anon, authenticated;
 grant execute on function leadhook.existing_constraint(text) to service_role;
 
+-- 50 leads that each wait for 50 ms still end within the statement's 5 s.
 create or replace function leadhook.write_each_answer(p_answers leadhook.ending[])
 returns table (lead_id text, fence bigint, outcome text, error_code text, reason text, note text)
 language plpgsql
